@@ -1,0 +1,5 @@
+"""python -m gtseg"""
+
+from gtseg.cli import main
+
+main()

@@ -1,0 +1,113 @@
+"""The embedded AWS as users start it: a real process on a port of its own, with a data folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+START_SECONDS = 60
+
+
+class LocalAWS:
+    """A server process. `url`, `access_key`, `secret_key`, `owner_token`, `client(service)`; `kill9()`, `stop()`, `restart()`."""
+
+    def __init__(
+        self, folder: Path, *, options: dict[str, Any] | None = None, region: str = "us-east-1"
+    ) -> None:
+        self.folder, self.options, self.region = folder, options or {}, region
+        self.log = folder.with_name(folder.name + ".log")
+        self._process: subprocess.Popen[str] | None = None
+        self.url = ""
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "gtseg.local.server", "--data", str(self.folder), "--port", "0"]
+        command += ["--region", self.region, "--options", json.dumps(self.options, default=str)]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        if not self.url:
+            raise RuntimeError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
+        credentials = json.loads((self.folder / "credentials.json").read_bytes())
+        self.access_key, self.secret_key = credentials["access_key"], credentials["secret_key"]
+        self.owner_token = credentials["owner_token"]
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What `gtseg local exec` sets for a command, on top of the caller's environment without other AWS settings."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return {
+            **kept,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str, *, config: Config | None = None, **overrides: Any) -> Any:
+        """A boto3 client of this server, with its credentials and standard retries."""
+        settings = {
+            "endpoint_url": self.url,
+            "region_name": self.region,
+            "aws_access_key_id": self.access_key,
+            "aws_secret_access_key": self.secret_key,
+            "config": config or Config(retries={"mode": "standard"}),
+        }
+        return boto3.Session().client(service, **{**settings, **overrides})
+
+    def calls(self) -> list[dict[str, Any]]:
+        """DATA/calls.jsonl: the calls that changed something, in order."""
+        return [json.loads(line) for line in (self.folder / "calls.jsonl").read_text().splitlines()]
+
+    def kill9(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def restart(self) -> None:
+        """End the process if it still runs and start another on the same data folder; `url` changes."""
+        if self._process is not None:
+            self.stop()
+        self.start()
+
+    def _end(self, number: signal.Signals) -> int:
+        process = self._process
+        if process is None:
+            return 0
+        self._process = None
+        process.send_signal(number)
+        try:
+            return process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            assert process.stdout is not None
+            process.stdout.close()

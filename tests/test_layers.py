@@ -1,0 +1,125 @@
+"""Who may import whom: the layers of the package, read from the code's own import statements."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "gtseg"
+MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
+
+# layer: (prefixes of gtseg that it may import, third-party distributions that it may import)
+LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "gtseg.errors": ((), ()),
+    "gtseg.core": (("gtseg.errors", "gtseg.core"), ("numpy", "PIL", "pydantic", "msgspec", "isal")),
+    "gtseg.settings": (("gtseg.errors", "gtseg.settings"), ("pydantic",)),
+    "gtseg.aws": (("gtseg.errors", "gtseg.aws"), ("msgspec",)),
+    "gtseg.aws.clients": (("gtseg.errors", "gtseg.aws"), ("boto3", "botocore")),
+    "gtseg.aws.waiting": (("gtseg.errors", "gtseg.aws"), ("tenacity",)),
+    "gtseg.aws.training": (("gtseg.errors", "gtseg.aws"), ("sagemaker",)),
+    "gtseg.aws.s3": (("gtseg.errors", "gtseg.aws"), ("botocore", "urllib3")),
+    "gtseg.pipeline": (
+        (
+            "gtseg.errors", "gtseg.settings", "gtseg.core", "gtseg.aws", "gtseg.pipeline.run", "gtseg.pipeline.events",
+            "gtseg.pipeline.places", "gtseg.pipeline.asking", "gtseg.templates",
+        ),
+        ("numpy", "PIL", "jinja2", "pydantic", "msgspec"),
+    ),
+    "gtseg.imports": (("gtseg.errors", "gtseg.core", "gtseg.imports"), ("numpy", "PIL", "rasterio", "shapely", "pyproj", "affine", "shapefile", "msgspec")),
+    "gtseg.cli": (("gtseg",), ("typer", "click", "rich")),
+    "gtseg.local": (
+        ("gtseg.local",),
+        (
+            "moto", "flask", "flask_cors", "werkzeug", "starlette", "uvicorn", "uvloop", "httptools", "anyio",
+            "botocore", "boto3", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe", "typer", "rich", "click", "pydantic", "msgspec",
+        ),
+    ),
+    "gtseg.local.algorithm": (("gtseg.local.algorithm",), ("torch", "numpy", "PIL", "cv2", "starlette", "uvicorn")),
+}  # fmt: skip
+
+
+# Modules that may look into their own layer where others may not.
+ALSO = {
+    "gtseg.pipeline.stages": ("gtseg.pipeline",),
+    "gtseg.pipeline.serve": ("gtseg.pipeline",),
+    "gtseg.pipeline.compare": ("gtseg.pipeline.report",),  # the report of several runs
+    "gtseg.pipeline.review": ("gtseg.pipeline.label",),  # labeling jobs that go on from labels
+}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def within(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(prefix + ".")
+
+
+def layer_of(name: str) -> str | None:
+    matching = [layer for layer in LAYERS if within(name, layer)]
+    return max(matching, key=len) if matching else None
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    """Absolute dotted names that a module imports, relative imports resolved, TYPE_CHECKING ones included."""
+    package = module_name(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def is_allowed(name: str, layer: str) -> bool:
+    own, foreign = LAYERS[layer]
+    top = name.split(".")[0]
+    if top == "gtseg":
+        return name.startswith("gtseg.__version__") or any(within(name, prefix) for prefix in own)
+    return top in sys.stdlib_module_names or top in foreign
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
+    name = module_name(path)
+    layer = layer_of(name)
+    if layer is None:
+        assert name in {"gtseg", "gtseg.__main__"}, f"{name} is in no layer: add it to the table"
+        return
+    allowed_extra = [prefix for room, prefixes in ALSO.items() if within(name, room) for prefix in prefixes]
+    wrong = [
+        imported
+        for imported in imports_of(path)
+        if not is_allowed(imported, layer)
+        and not any(within(imported, prefix) for prefix in allowed_extra)
+        and not within(imported, own_folder(name, path))
+    ]
+    assert not wrong, f"{name} ({layer}) must not import {wrong}"
+
+
+def own_folder(name: str, path: Path) -> str:
+    """A noun that grew into a folder (pipeline/report/) is one room: its files may know each other."""
+    depth = len(name.split("."))
+    if path.name == "__init__.py" and depth > 2:
+        return name
+    return name.rsplit(".", 1)[0] if depth > 3 else name
+
+
+def test_the_two_halves_share_no_code() -> None:
+    product = [p for p in MODULES if not within(module_name(p), "gtseg.local")]
+    crossing = {module_name(p): i for p in product for i in imports_of(p) if within(i, "gtseg.local")}
+    assert set(crossing) <= {"gtseg.cli"}, crossing
+
+
+def test_boto3_is_imported_in_one_place_of_the_product() -> None:
+    product = [p for p in MODULES if not within(module_name(p), "gtseg.local")]
+    places = {module_name(p) for p in product for i in imports_of(p) if within(i, "boto3")}
+    assert places <= {"gtseg.aws.clients"}
