@@ -1,0 +1,33 @@
+"""Settings: one field per table of gtseg.toml. A new table is one file and one line here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from gtseg.settings.budget import Budget
+from gtseg.settings.dataset import Dataset
+from gtseg.settings.hosting import Deploy, Evaluate, Predict, Serve
+from gtseg.settings.images import Images
+from gtseg.settings.labeling import Labeling
+from gtseg.settings.project import Project
+from gtseg.settings.table import Table
+from gtseg.settings.training import Train, Tune
+
+
+class Settings(Table):
+    project: Project
+    images: Images = Images()
+    labeling: Labeling = Labeling()
+    dataset: Dataset = Dataset()
+    train: Train = Train()
+    tune: Tune = Tune()
+    deploy: Deploy = Deploy()
+    predict: Predict = Predict()
+    evaluate: Evaluate = Evaluate()
+    serve: Serve = Serve()
+    budget: Budget = Budget()
+
+    folder: Path = Field(Path(), exclude=True)
+    """Where gtseg.toml lies: relative paths in it start here. Not a key."""

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gtseg.errors import SettingsError
+from gtseg.settings import Settings, load
+
+MINIMAL = '[project]\nname = "cats"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def read(folder: Path, text: str = "", **options: Any) -> Settings:
+    (folder / "gtseg.toml").write_text(MINIMAL + text)
+    return load(folder / "gtseg.toml", environ=options.pop("environ", {}), **options)
+
+
+def test_a_name_is_all_that_is_needed(folder: Path) -> None:
+    settings = read(folder)
+    assert settings.project.name == "cats"
+    assert settings.dataset.split.model_dump() == {"train": 0.7, "validation": 0.2, "test": 0.1}
+    assert settings.folder == folder.resolve()
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(folder: Path) -> None:
+    text = "[labeling]\nworkers_per_object = 1\n[dataset]\nseed = 1\n"
+    environ = {"GTSEG_LABELING__WORKERS_PER_OBJECT": "2", "GTSEG_DATASET__SEED": "2"}
+    settings = read(folder, text, environ=environ, flags=[("dataset.seed", "3")])
+    assert (settings.labeling.workers_per_object, settings.dataset.seed) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("GTSEG_LABELING__LABELS", "cat, dog", ("cat", "dog")),
+        ("GTSEG_LABELING__LABELS", '["a, b"]', ("a, b",)),
+        ("GTSEG_LABELING__TASK_TIME_LIMIT", "1h30m", 5400),
+        ("GTSEG_LABELING__TASK_LIFETIME", "2d", 172_800),
+        ("GTSEG_LABELING__TITLE", "2026", "2026"),
+        ("GTSEG_LABELING__TAGS", '{"team": "x"}', {"team": "x"}),
+        ("GTSEG_LABELING__MAX_LABELED_PERCENT", "50", 50),
+        ("GTSEG_LABELING__WORKTEAM_ARN", "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/1",
+         "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/1"),
+    ],
+)  # fmt: skip
+def test_the_environments_text_becomes_the_keys_own_type(
+    folder: Path, name: str, text: str, value: Any
+) -> None:
+    key = name.rpartition("__")[2].lower()
+    assert getattr(read(folder, environ={name: text}).labeling, key) == value
+
+
+def test_a_nested_key_of_the_environment_is_reached(folder: Path) -> None:
+    environ = {"GTSEG_DATASET__SPLIT__TRAIN": "0.8", "GTSEG_DATASET__SPLIT__VALIDATION": "0.1"}
+    assert read(folder, environ=environ).dataset.split.train == 0.8
+
+
+def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
+    read(folder, environ={"GTSEG_LOCAL_DATA": "/x", "GTSEG": "1", "PATH": "/bin"})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[labelling]\n", r"unknown key \[labelling\].*Did you mean labeling\?"),
+        ("[labeling]\nlabel = []\n", r"unknown key \[labeling\] label = \[\]\. Did you mean labels\?"),
+        ('[labeling]\nworkers_per_object = "3"\n', r'workers_per_object = "3": input should be a valid integer'),
+        ("[labeling]\nworkers_per_object = 10\n", "workers_per_object = 10: input should be less than or equal to 9"),
+        ('[labeling]\nworkforce = "mturk"\n', "workforce = \"mturk\": input should be 'private', 'vendor' or 'public'"),
+        ("[labeling]\ntask_time_limit = 3600\n", 'task_time_limit = 3600: a duration is text with a unit, like "90s"'),
+        ('[labeling]\ntask_time_limit = "1 year"\n', "a duration is a number with a unit"),
+        ('[labeling]\ntask_time_limit = "9h"\n', 'task_time_limit = "9h": at most 8h'),
+        ('[labeling]\nlabels = ["a", "a"]\n', "each label once; twice: a"),
+        ('[labeling]\nlabels = ["Background"]\n', "BACKGROUND itself"),
+        ('[labeling]\nlabels = ["a", ""]\n', r"labels\[1\] = \"\""),
+        ("[labeling]\nprice_per_task = 0.5\n", "0.84, 0.96, 1.08, 1.20"),
+        ("[labeling]\nprice_per_task = 0.84\n", 'for workforce = "public" only'),
+        ('[labeling]\nworkforce = "public"\n', "needs price_per_task"),
+        ('[labeling]\nworkforce = "public"\nprice_per_task = 0.84\n', "needs content_classifiers"),
+        ('[labeling]\nworkforce = "vendor"\n', "needs workteam_arn"),
+        ('[labeling]\nworkteam_arn = "arn:aws:sagemaker:us-east-1:123456789012:workteam/vendor-crowd/x"\n', "does not belong"),
+        ('[labeling]\nsubnets = ["subnet-1"]\n', "need automated = true"),
+        ("[dataset]\nsplit = { train = 0.5, validation = 0.2, test = 0.2 }\n", "must be 1, they are 0.9"),
+        ("[dataset]\nsplit = { train = 0.5, val = 0.5 }\n", "unknown key .*split.val.*Did you mean validation"),
+        ('[dataset]\ngroup_by = "("\n', "not a regular expression"),
+        ("[dataset]\nmin_confidence = 2\n", "min_confidence = 2"),
+        ('[images]\nsource = "http://x/y"\n', "only s3:// addresses"),
+        ("[dataset]\nseed = 2026-01-01\n", "date"),
+        ('folder = "x"\n', "folder"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_one_error_that_names_key_value_and_what_is_allowed(
+    folder: Path, text: str, words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        read(folder, text)
+
+
+def test_every_wrong_key_is_told_at_once_each_with_its_source(folder: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(
+            folder,
+            "[dataset]\nseed = -1\n",
+            environ={"GTSEG_LABELING__WORKERS": "3"},
+            flags=[("images.src", "x")],
+        )
+    file, variable, flag = sorted(
+        str(caught.value).splitlines(), key=lambda line: "GTSEG" in line or 2 * ("--set" in line)
+    )
+    assert file.startswith(str(folder / "gtseg.toml"))
+    assert "environment variable GTSEG_LABELING__WORKERS" in variable
+    assert "--set images.src" in flag
+
+
+def test_a_missing_file_names_gtseg_init(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="gtseg init"):
+        load(folder / "gtseg.toml", environ={})
+
+
+def test_broken_toml_says_where(folder: Path) -> None:
+    with pytest.raises(SettingsError, match="line 3"):
+        read(folder, "[dataset\n")
+
+
+def test_the_file_can_be_named_by_the_environment(folder: Path) -> None:
+    (folder / "other.toml").write_text(MINIMAL)
+    assert load(environ={"GTSEG_SETTINGS": str(folder / "other.toml")}).project.name == "cats"
+
+
+def test_the_shipped_example_is_valid_as_it_is_and_with_every_comment_taken_away(folder: Path) -> None:
+    from gtseg.settings.templates import read_template
+
+    text = read_template("gtseg.toml")
+    (folder / "gtseg.toml").write_text(text)
+    assert load(folder / "gtseg.toml", environ={}).labeling.labels == ("cat",)
+    shown = set(re.findall(r"^(?:# )?(\w+) = ", text, re.M))
+    tables = {Settings.model_fields[name].annotation for name in ("project", "images", "labeling", "dataset")}
+    assert shown >= {key for table in tables for key in table.model_fields}  # type: ignore[union-attr]
+
+
+def test_settings_are_frozen(folder: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read(folder).labeling.title = "x"  # type: ignore[misc]

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gtseg.errors import SettingsError
+from gtseg.settings.table import check_run_name, duration_text, parse_duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("45m", 2700), ("1h", 3600), ("10d", 864_000), ("1h 30m", 5400)]
+)
+def test_durations_read_as_people_write_them(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "1.5h", "h", "-1s", "1h?", 90, None])
+def test_a_duration_without_a_unit_or_sense_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        parse_duration(text)
+
+
+@given(st.integers(1, 10**7))
+def test_a_written_duration_reads_back(seconds: int) -> None:
+    assert parse_duration(duration_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-a", "a-", "ü", "a" * 41, "a/b"])
+def test_a_run_name_that_cannot_start_a_resources_name_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="--run"):
+        check_run_name(name)
