@@ -1,0 +1,85 @@
+"""What an image's first bytes say: format, size, orientation, colour; nothing is decoded."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+ORIENTATION = 0x0112
+FORMATS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
+"""Formats that Ground Truth's workers can see, with the extensions that fit."""
+ENOUGH_BYTES = 65_536
+"""Holds the header of nearly every photograph; one with a long EXIF or colour profile needs more."""
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """`width`, `height` in stored pixels (before any EXIF rotation)."""
+
+    format: str
+    width: int
+    height: int
+    mode: str
+    orientation: int = 1
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+def read_header(head: bytes, *, is_all: bool) -> ImageHeader | str | None:
+    """The header; or why the file is no image, in words; or None when `head` ends before the header does.
+
+    `is_all` says that `head` is the whole file.
+    """
+    if not head:
+        return "is empty" if is_all else None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(head)) as image:
+                return ImageHeader(image.format or "", *image.size, image.mode, _orientation(image))
+    except UnidentifiedImageError:
+        if not is_all and _may_continue(head):
+            return None
+        return (
+            "has a damaged or truncated header"
+            if _may_continue(head)
+            else f"is no image ({_looks_like(head)})"
+        )
+    except Image.DecompressionBombError:
+        return _claimed_size(head)
+    except (
+        Exception
+    ):  # Pillow's parsers raise what the damage makes of them: OSError, SyntaxError, struct.error, ...
+        return "has a damaged or truncated header" if is_all else None
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ORIENTATION, 1) or 1)
+    except Exception:  # a damaged EXIF block is no reason to refuse an image that shows
+        return 1
+
+
+def _may_continue(head: bytes) -> bool:
+    return head.startswith((b"\xff\xd8", b"\x89PNG\r\n\x1a\n"))
+
+
+def _claimed_size(head: bytes) -> ImageHeader | str:
+    """Pillow refuses to open an image of more than 179 million pixels; the limit here is lower and has its own words."""
+    if head.startswith(b"\x89PNG"):
+        return ImageHeader("PNG", int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"), "")
+    return "claims more pixels than can be opened"
+
+
+def _looks_like(head: bytes) -> str:
+    known: list[tuple[Any, str]] = [
+        (b"RIFF", "it looks like WebP"), (b"GIF8", "it looks like GIF"), (b"II*\0", "it looks like TIFF"),
+        (b"MM\0*", "it looks like TIFF"), (b"BM", "it looks like BMP"), (b"%PDF", "it is a PDF"), (b"<", "it is a web page or SVG"),
+    ]  # fmt: skip
+    return next((words for start, words in known if head.startswith(start)), "neither JPEG nor PNG")

@@ -1,0 +1,36 @@
+"""What a labeling job will cost, by the published prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+FEE_PER_OBJECT = Decimal("0.08")
+"""USD per labeled object, whoever labels (first volume step; AWS's object detection example notebook uses it)."""
+
+
+@dataclass(frozen=True)
+class LabelingCost:
+    """USD. `workers` is None where a private or vendor team is paid outside of AWS's bill."""
+
+    objects: int
+    workers_per_object: int
+    fee: Decimal
+    workers: Decimal | None
+
+    @property
+    def total(self) -> Decimal:
+        return self.fee + (self.workers or Decimal(0))
+
+    def sentence(self) -> str:
+        fee = f"{self.objects:,} objects x {FEE_PER_OBJECT} USD service fee"
+        if self.workers is None:
+            return f"{fee} = {self.total:,.2f} USD, and what your team costs for {self.objects * self.workers_per_object:,} tasks"
+        price = self.workers / (self.objects * self.workers_per_object)
+        return f"{self.objects:,} objects x ({self.workers_per_object} workers x {price:.2f} + {FEE_PER_OBJECT}) USD = {self.total:,.2f} USD"
+
+
+def labeling_cost(objects: int, workers_per_object: int, *, price: Decimal | None) -> LabelingCost:
+    """The cost of labeling every object; `price` is USD per worker and object of the public crowd."""
+    workers = None if price is None else objects * workers_per_object * price
+    return LabelingCost(objects, workers_per_object, objects * FEE_PER_OBJECT, workers)

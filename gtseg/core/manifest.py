@@ -1,0 +1,214 @@
+"""output.manifest -> labeled, failed, unlabeled and unusable objects, one line at a time.
+
+Format: developer guide sms-data-output, and real manifests of 2018 to 2022. Lines are UTF-8 JSON; key order means nothing.
+A failed object has `<label>-metadata` with `failure-reason` and no `<label>`; an unlabeled one is its input line unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from gtseg.core.masks.colors import ColorMap, parse_color_map
+from gtseg.errors import ManifestError, MaskError
+
+SEGMENTATION = "groundtruth/semantic-segmentation"
+MAX_LINE = 4_000_000
+"""Bytes. Ground Truth allows 100,000 characters in; a line that never ends is not a manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labeled:
+    """An object with a mask. `confidence` is the lowest of its classes, None where none was given."""
+
+    number: int
+    image: str
+    mask: str
+    colors: ColorMap
+    confidence: float | None
+    group: str = ""
+    """What an import says the image must stay together with (`gtseg-group`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An object that Ground Truth gave up on."""
+
+    number: int
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabeled:
+    """An object that nobody has labeled (yet)."""
+
+    number: int
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """An object whose label is not a semantic segmentation mask that can be read."""
+
+    number: int
+    image: str
+    reason: str
+
+
+Line = Labeled | Failed | Unlabeled | Unusable
+
+
+class _Metadata(msgspec.Struct, rename="kebab"):
+    internal_color_map: msgspec.Raw = msgspec.Raw()
+    failure_reason: str | None = None
+
+
+class _Entry(msgspec.Struct, rename="kebab"):
+    class_name: str
+    hex_color: str | None = None
+    confidence: float | None = 0.0
+
+
+def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """(number from 1, line) of a manifest that arrives in pieces of any size; blank lines are skipped but counted."""
+    number, rest = 0, b""
+    for chunk in chunks:
+        pieces = (rest + chunk).split(b"\n")
+        rest = pieces.pop()
+        if len(rest) > MAX_LINE:
+            raise ManifestError(
+                f"line {number + len(pieces) + 1} is longer than {MAX_LINE:,} bytes: not a manifest"
+            )
+        for piece in pieces:
+            number += 1
+            if text := _trim(piece, number):
+                yield number, text
+    if text := _trim(rest, number + 1):
+        yield number + 1, text
+
+
+def _trim(line: bytes, number: int) -> bytes:
+    return (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
+
+
+def read_manifest(chunks: Iterable[bytes], label_attribute: str) -> Iterator[Line]:
+    """Every object of a manifest, in its order, in constant memory.
+
+    Raises ManifestError with the line's number for a line that is no JSON object or names no image.
+    """
+    read = _LineReader(label_attribute)
+    for number, text in split_lines(chunks):
+        yield read(number, text)
+
+
+class _LineReader:
+    """Decodes only the three members that matter; color maps that repeat are parsed once."""
+
+    def __init__(self, label_attribute: str) -> None:
+        self._label = label_attribute
+        fields = [
+            ("image", str | None, msgspec.field(name="source-ref", default=None)),
+            ("mask", str | None, msgspec.field(name=label_attribute, default=None)),
+            ("metadata", _Metadata | None, msgspec.field(name=f"{label_attribute}-metadata", default=None)),
+            ("group", str, msgspec.field(name="gtseg-group", default="")),
+        ]
+        self._decode: Any = msgspec.json.Decoder(msgspec.defstruct("Line", fields)).decode
+        self._decode_map = msgspec.json.Decoder(dict[str, _Entry]).decode
+        self._maps: dict[tuple[tuple[str, str, str | None], ...], ColorMap] = {}
+        self._last: tuple[Any, Any, float | None] = (b"", None, None)
+
+    def __call__(self, number: int, text: bytes) -> Line:
+        try:
+            line = self._decode(text)
+        except msgspec.ValidationError as error:
+            return self._explain(number, text, error)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ManifestError(f"line {number} is not JSON: {error}: {_shorten(text)}") from None
+        if not line.image:
+            raise ManifestError(_no_image(number, text))
+        return self._sort(number, line)
+
+    def _sort(self, number: int, line: Any) -> Line:
+        metadata = line.metadata
+        if line.mask is None:
+            if metadata is None:
+                return Unlabeled(number, line.image)
+            return Failed(number, line.image, metadata.failure_reason or "Ground Truth gave no reason")
+        if metadata is None or not bytes(metadata.internal_color_map).startswith(b"{"):
+            return Unusable(
+                number,
+                line.image,
+                f"{self._label}-metadata holds no internal-color-map: the mask's classes are unknown",
+            )
+        try:
+            colors, confidence = self._color_map(metadata.internal_color_map)
+        except (MaskError, msgspec.DecodeError) as error:
+            return Unusable(number, line.image, f"its internal-color-map cannot be read: {error}")
+        return Labeled(number, line.image, line.mask, colors, confidence, line.group)
+
+    def _color_map(self, raw: msgspec.Raw) -> tuple[ColorMap, float | None]:
+        if raw == self._last[0]:
+            return self._last[1], self._last[2]
+        entries = self._decode_map(raw)
+        key = tuple([(k, e.class_name, e.hex_color) for k, e in entries.items()])
+        if (colors := self._maps.get(key)) is None:
+            colors = parse_color_map({k: (name, color) for k, name, color in key})
+            self._maps[key] = colors
+        confidence = lowest_confidence([e.confidence for e in entries.values()])
+        self._last = raw.copy(), colors, confidence
+        return colors, confidence
+
+    def _explain(self, number: int, text: bytes, error: Exception) -> Line:
+        """A line whose JSON is right but whose members are not of the kind: which one, or ManifestError."""
+        try:
+            line = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
+            raise ManifestError(f"line {number} is not JSON: {broken}: {_shorten(text)}") from None
+        if not isinstance(line, dict):
+            raise ManifestError(f"line {number} is not a JSON object: {_shorten(text)}")
+        image = line.get("source-ref")
+        if not isinstance(image, str) or not image:
+            raise ManifestError(_no_image(number, text))
+        return Unusable(
+            number, image, f"its label {self._label!r} is not a semantic segmentation label: {error}"
+        )
+
+
+def lowest_confidence(values: list[float | None]) -> float | None:
+    """The lowest confidence above 0; a single worker's masks carry 0 everywhere, which means that none was given."""
+    return min([v for v in values if v], default=None)
+
+
+def find_label_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
+    """How many objects each semantic segmentation label of a manifest has, failed ones included, most first."""
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    counts: dict[str, int] = {}
+    for number, text in split_lines(chunks):
+        try:
+            members = decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ManifestError(f"line {number} is not a JSON object: {error}: {_shorten(text)}") from None
+        for name, raw in members.items():
+            if name.endswith("-metadata") and _is_segmentation(bytes(raw)):
+                label = name.removesuffix("-metadata")
+                counts[label] = counts.get(label, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _is_segmentation(metadata: bytes) -> bool:
+    return b'"internal-color-map"' in metadata or SEGMENTATION.encode() in metadata
+
+
+def _no_image(number: int, text: bytes) -> str:
+    return f"line {number} names no image: 'source-ref' is missing: {_shorten(text)}"
+
+
+def _shorten(text: bytes) -> str:
+    """The beginning, for a message: nothing of it can move a terminal's cursor or colour its text."""
+    decoded = text[:120].decode("utf-8", "replace")
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in decoded)
+    return shown + ("..." if len(text) > 120 else "")

@@ -1,0 +1,33 @@
+"""Consolidated annotation PNG -> class indices -> channel annotation; palettes, overlays."""
+
+from __future__ import annotations
+
+from gtseg.core.masks.checking import MAX_PIXELS, CheckedMask, check_mask
+from gtseg.core.masks.colors import (
+    BACKGROUND,
+    MAX_CLASSES,
+    Classes,
+    ColorMap,
+    MapEntry,
+    hex_color,
+    merge_classes,
+    parse_color_map,
+)
+from gtseg.core.masks.overlays import draw_overlay
+from gtseg.core.masks.png import encode_palette_png
+
+__all__ = [
+    "BACKGROUND",
+    "MAX_CLASSES",
+    "MAX_PIXELS",
+    "CheckedMask",
+    "Classes",
+    "ColorMap",
+    "MapEntry",
+    "check_mask",
+    "draw_overlay",
+    "encode_palette_png",
+    "hex_color",
+    "merge_classes",
+    "parse_color_map",
+]

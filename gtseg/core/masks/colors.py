@@ -1,0 +1,151 @@
+"""Which class a colour means: one mask's internal-color-map, and the one table that all masks of a dataset share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gtseg.errors import MaskError
+
+BACKGROUND = "BACKGROUND"
+"""The class that Ground Truth adds by itself; always index 0 here."""
+MAX_CLASSES = 254
+"""num_classes of the built-in algorithm, background included (developer guide, segmentation-hyperparameters)."""
+VOID, VOID_NAME = 255, "void"
+"""The value that the algorithm ignores ("hole", example notebook), and what it is called here."""
+WHITE = 0xFFFFFF
+SPARE_COLORS = (
+    0x2CA02C, 0x1F77B4, 0xFF7F0E, 0xD62728, 0x9467BD, 0x8C564B, 0xE377C2, 0x7F7F7F, 0xBCBD22, 0x17BECF,
+    0x98DF8A, 0xAEC7E8, 0xFFBB78, 0xFF9896, 0xC5B0D5, 0xC49C94, 0xF7B6D2, 0xC7C7C7, 0xDBDB8D, 0x9EDAE5,
+)  # fmt: skip
+"""For classes whose map gave no colour: Ground Truth's own order, then d3's category20."""
+_HEX = re.compile(r"#?([0-9a-fA-F]{6})")
+
+
+@dataclass(frozen=True, slots=True)
+class MapEntry:
+    """One class of one mask: its pixel value, name, and colour 0xRRGGBB (None in maps of 2018-2019)."""
+
+    index: int
+    name: str
+    color: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColorMap:
+    """One mask's internal-color-map, in index order."""
+
+    entries: tuple[MapEntry, ...]
+
+    @property
+    def has_colors(self) -> bool:
+        return self.entries[0].color is not None
+
+    @property
+    def has_background(self) -> bool:
+        return any(entry.name == BACKGROUND for entry in self.entries)
+
+    def by_color(self) -> dict[int, list[MapEntry]]:
+        table: dict[int, list[MapEntry]] = {}
+        for entry in self.entries:
+            if entry.color is not None:
+                table.setdefault(entry.color, []).append(entry)
+        return table
+
+    def by_index(self) -> dict[int, MapEntry]:
+        return {entry.index: entry for entry in self.entries}
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """The dataset's class table: index -> name and display colour 0xRRGGBB. Index 0 is BACKGROUND."""
+
+    names: tuple[str, ...]
+    colors: tuple[int, ...]
+    void: tuple[str, ...] = ()
+    """Names whose pixels are 255: left out of training and of every score. They are no class."""
+
+    def index(self, name: str) -> int:
+        is_void = name in self.void or (name == VOID_NAME and name not in self.names)
+        return VOID if is_void else self.names.index(name)
+
+    def name(self, index: int) -> str:
+        return VOID_NAME if index == VOID else self.names[index]
+
+    @property
+    def palette(self) -> bytes:
+        """768 bytes as Ground Truth writes them: classes in order, the rest white."""
+        flat = b"".join(color.to_bytes(3, "big") for color in self.colors)
+        return flat + b"\xff" * (768 - len(flat))
+
+
+def parse_color_map(entries: Mapping[str, tuple[str, str | None]]) -> ColorMap:
+    """`{"1": ("cat", "#2ca02c")}` -> ColorMap. Raises MaskError naming the entry that cannot be read."""
+    if not entries:
+        raise MaskError("the map is empty")
+    parsed = [
+        MapEntry(_index(key), _name(key, name), _color(key, color)) for key, (name, color) in entries.items()
+    ]
+    parsed.sort(key=lambda entry: entry.index)
+    if len({entry.index for entry in parsed}) < len(parsed):
+        raise MaskError(f"two entries have one index: {', '.join(entries)}")
+    without = [entry.name for entry in parsed if entry.color is None]
+    if without and len(without) < len(parsed):
+        raise MaskError(f"some classes have a hex-color and some have none: {', '.join(without)}")
+    return ColorMap(tuple(parsed))
+
+
+def _index(key: str) -> int:
+    if not (key.isascii() and key.isdigit() and int(key) <= 255):
+        raise MaskError(f"key {key!r} is not a pixel value 0 to 255")
+    return int(key)
+
+
+def _name(key: str, name: str) -> str:
+    if not name:
+        raise MaskError(f"entry {key!r} has no class-name")
+    return name
+
+
+def _color(key: str, color: str | None) -> int | None:
+    if color is None:
+        return None
+    if (match := _HEX.fullmatch(color.strip())) is None:
+        raise MaskError(f"entry {key!r}: hex-color {color!r} is not #rrggbb")
+    return int(match[1], 16)
+
+
+def merge_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = ()) -> Classes:
+    """One table of all class names: BACKGROUND, then the others as they first appear (maps in order, entries by index).
+
+    Classes named like one of `void` (in any case) are none: their pixels become 255.
+
+    Raises MaskError when there are more classes than the algorithm takes.
+    """
+    found: dict[str, int | None] = {BACKGROUND: None}
+    left_out = {name.casefold() for name in void}
+    nothing: dict[str, None] = {}
+    for colors in maps:
+        for entry in colors.entries:
+            if entry.name.casefold() in left_out:
+                nothing[entry.name] = None
+            elif found.get(entry.name) is None:
+                found[entry.name] = entry.color
+    if len(found) > MAX_CLASSES:
+        raise MaskError(f"{len(found)} classes with the background; the algorithm takes {MAX_CLASSES}")
+    return Classes(tuple(found), tuple(_choose_colors(found)), tuple(nothing))
+
+
+def _choose_colors(found: Mapping[str, int | None]) -> Iterable[int]:
+    taken = {WHITE} | {color for color in found.values() if color is not None}
+    spare = iter([color for color in SPARE_COLORS if color not in taken])
+    for name, color in found.items():
+        if color is not None:
+            yield color
+        else:
+            yield WHITE if name == BACKGROUND else next(spare, 0x7F7F7F)
+
+
+def hex_color(color: int) -> str:
+    return f"#{color:06x}"

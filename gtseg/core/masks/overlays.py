@@ -1,0 +1,36 @@
+"""An image with its mask drawn over it, for people's eyes."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from gtseg.core.masks.colors import Classes
+
+
+def draw_overlay(
+    image: Image.Image, indices: np.ndarray, classes: Classes, *, opacity: float = 0.5
+) -> Image.Image:
+    """`image` with each pixel of a class tinted in that class's colour; background and unknown classes stay as they are.
+
+    `indices` is (H, W) uint8; it is scaled to the image by nearest neighbour where sizes differ. Returns an RGB image.
+    """
+    photo = image.convert("RGB")
+    if (indices.shape[1], indices.shape[0]) != photo.size:
+        indices = np.asarray(Image.fromarray(indices).resize(photo.size, Image.Resampling.NEAREST))
+    strength = np.zeros(256, dtype=np.uint8)
+    strength[1 : len(classes.names)] = round(255 * opacity)
+    tint = Image.fromarray(indices).convert("L").copy()
+    tint.putpalette(classes.palette)
+    photo.paste(tint.convert("RGB"), mask=Image.fromarray(strength[indices]))
+    outline = Image.fromarray(_edges(indices, len(classes.names)))
+    photo.paste(tint.convert("RGB"), mask=outline)
+    return photo
+
+
+def _edges(indices: np.ndarray, classes: int) -> np.ndarray:
+    """(H, W) uint8: 255 on the pixels of a class whose right or lower neighbour is another, else 0."""
+    edge = np.zeros(indices.shape, dtype=bool)
+    edge[:, :-1] |= indices[:, :-1] != indices[:, 1:]
+    edge[:-1] |= indices[:-1] != indices[1:]
+    return np.where(edge & (indices > 0) & (indices < classes), 255, 0).astype(np.uint8)

@@ -1,0 +1,91 @@
+"""The least that IAM must allow: for the person who runs gtseg, and for the role that SageMaker assumes.
+
+Sources: SageMaker developer guide, sms-security-permission-execution-role and sagemaker-roles; IAM's service
+authorization reference. The built-in Ground Truth functions need no lambda:InvokeFunction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["EXECUTION_ACTIONS", "caller_policy", "execution_policy", "trust_policy"]
+
+VERSION = "2012-10-17"
+OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+LOG_ACTIONS = ["cloudwatch:PutMetricData", "logs:CreateLogGroup", "logs:CreateLogStream",
+               "logs:DescribeLogStreams", "logs:PutLogEvents"]  # fmt: skip
+IMAGE_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken",
+                 "ecr:GetDownloadUrlForLayer"]  # fmt: skip
+EXECUTION_ACTIONS = ("s3:ListBucket", *OBJECT_ACTIONS[:2], *LOG_ACTIONS[2:])
+
+JOB_ACTIONS = {
+    "labeling-job": ["CreateLabelingJob", "DescribeLabelingJob", "StopLabelingJob"],
+    "training-job": ["CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"],
+    "hyper-parameter-tuning-job": ["CreateHyperParameterTuningJob", "DescribeHyperParameterTuningJob",
+                                   "ListTrainingJobsForHyperParameterTuningJob", "StopHyperParameterTuningJob"],
+    "model": ["CreateModel", "DescribeModel", "DeleteModel"],
+    "endpoint-config": ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig", "CreateEndpoint"],
+    "endpoint": ["CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "InvokeEndpoint"],
+}  # fmt: skip
+LIST_ACTIONS = ["sagemaker:ListLabelingJobs", "sagemaker:ListWorkteams", "sagemaker:ListSubscribedWorkteams",
+                "sagemaker:ListTrainingJobs", "sagemaker:ListHyperParameterTuningJobs", "sagemaker:ListEndpoints",
+                "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"]  # fmt: skip
+
+
+def _allow(actions: list[str], *resources: str, condition: dict[str, Any] | None = None) -> dict[str, Any]:
+    statement: dict[str, Any] = {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
+    return statement | ({"Condition": condition} if condition else {})
+
+
+def _partition(region: str) -> str:
+    return "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def trust_policy() -> dict[str, Any]:
+    """Who may assume the execution role: SageMaker."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sagemaker.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    return {"Version": VERSION, "Statement": [statement]}
+
+
+def execution_policy(*, region: str, buckets: list[str]) -> dict[str, Any]:
+    """What Ground Truth, training and hosting do in the role's name: the buckets' objects, logs, the container image."""
+    arn = f"arn:{_partition(region)}"
+    statements = [
+        _allow(["s3:ListBucket", "s3:GetBucketLocation"], *(f"{arn}:s3:::{bucket}" for bucket in buckets)),
+        _allow(OBJECT_ACTIONS, *(f"{arn}:s3:::{bucket}/*" for bucket in buckets)),
+        _allow(LOG_ACTIONS, "*"),
+        _allow(IMAGE_ACTIONS, "*"),
+    ]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def caller_policy(
+    *, region: str, account: str, bucket: str, image_buckets: list[str], role_arn: str, project: str
+) -> dict[str, Any]:
+    """What the person or machine that runs gtseg does, on this project's resources only."""
+    arn = f"arn:{_partition(region)}"
+    sagemaker = f"{arn}:sagemaker:{region}:{account}"
+    buckets = [f"{arn}:s3:::{name}" for name in dict.fromkeys([bucket, *image_buckets])]
+    own = [
+        _allow([f"sagemaker:{action}" for action in actions], f"{sagemaker}:{kind}/{project.lower()}*")
+        for kind, actions in JOB_ACTIONS.items()
+    ]
+    statements = [
+        _allow(["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketCORS", "s3:PutBucketCORS"], *buckets),
+        _allow(["s3:CreateBucket"], f"{arn}:s3:::{bucket}"),
+        _allow(["s3:GetObject"], *(f"{name}/*" for name in buckets)),
+        _allow(["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"], f"{arn}:s3:::{bucket}/*"),
+        *own,
+        _allow(["sagemaker:CreateLabelingJob"], f"{sagemaker}:workteam/*"),
+        _allow(["sagemaker:AddTags", "sagemaker:ListTags"], f"{sagemaker}:*/{project.lower()}*"),
+        _allow([*LIST_ACTIONS, "sts:GetCallerIdentity"], "*"),
+        _allow(["iam:PassRole"], role_arn, condition={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}),
+        _allow(["iam:GetRole", "iam:SimulatePrincipalPolicy"], role_arn),
+        _allow(["logs:DescribeLogStreams", "logs:GetLogEvents"], f"{arn}:logs:{region}:{account}:log-group:/aws/sagemaker/*"),
+        _allow(["pricing:GetProducts", "servicequotas:ListServiceQuotas"], "*"),
+    ]  # fmt: skip
+    return {"Version": VERSION, "Statement": statements}

@@ -1,0 +1,127 @@
+"""train / validation / test: seeded, grouped, stable when the dataset grows.
+
+Who was assigned stays. Images that belong together (one group, or the same bytes) go together. A new group goes where the
+deficit is largest, counted in images; the last groups fill parts that would stay empty.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image to assign. `content` identifies its bytes, `group` what it must stay together with."""
+
+    key: str
+    content: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """`parts[i]` is item i's part, `groups[i]` the number of its group; `spread` names groups that an earlier dataset parted."""
+
+    parts: tuple[str, ...]
+    groups: tuple[int, ...]
+    spread: tuple[str, ...]
+
+
+def group_of(key: str, pattern: str | None) -> str:
+    """The group of an image's key: the pattern's groups (else its whole match), or the key itself where nothing matches.
+
+    `scene_(\\d+)` puts `scene_7_a.jpg` and `scene_7_b.jpg` together.
+    """
+    match = re.search(pattern, key) if pattern else None
+    if match is None:
+        return f"image {key}"
+    found = match.groups() or (match[0],)
+    return "group " + "\x1f".join(part or "" for part in found)
+
+
+def assign(
+    items: Sequence[Item],
+    shares: Mapping[str, float],
+    *,
+    seed: int,
+    earlier: Mapping[str, str] | None = None,
+) -> Assignment:
+    """Every item's part. `earlier` maps an item's content or key to the part it has had; content is asked first.
+
+    The result does not depend on the order of the items.
+    """
+    earlier = earlier or {}
+    numbers = _join(items)
+    members: dict[int, list[int]] = {}
+    for position, number in enumerate(numbers):
+        members.setdefault(number, []).append(position)
+    parts: list[str | None] = [earlier.get(item.content) or earlier.get(item.key) for item in items]
+    spread = [
+        items[positions[0]].group
+        for positions in members.values()
+        if len({parts[p] for p in positions if parts[p]}) > 1
+    ]
+    counts = {part: parts.count(part) for part in PARTS}
+    fresh = []
+    for positions in members.values():
+        if had := min((part for p in positions if (part := parts[p])), key=PARTS.index, default=None):
+            counts[had] += _fill(parts, positions, had)
+        else:
+            fresh.append(positions)
+    fresh.sort(key=lambda positions: (-len(positions), _rank(items, positions, seed)))
+    _deal(parts, fresh, counts=counts, shares=shares)
+    return Assignment(tuple(part or "train" for part in parts), tuple(numbers), tuple(sorted(spread)))
+
+
+def _join(items: Sequence[Item]) -> list[int]:
+    """The group number of each item: items that share a group or a content are one (union by first seen)."""
+    parent = list(range(len(items)))
+
+    def root(position: int) -> int:
+        while parent[position] != position:
+            parent[position] = parent[parent[position]]
+            position = parent[position]
+        return position
+
+    first: dict[tuple[str, str], int] = {}
+    for position, item in enumerate(items):
+        for name in (("group", item.group), ("content", item.content)):
+            a, b = root(first.setdefault(name, position)), root(position)
+            parent[max(a, b)] = min(a, b)
+    return [root(position) for position in range(len(items))]
+
+
+def _fill(parts: list[str | None], positions: Sequence[int], part: str) -> int:
+    """Give `part` to the members that have none yet; how many."""
+    empty = [p for p in positions if parts[p] is None]
+    for position in empty:
+        parts[position] = part
+    return len(empty)
+
+
+def _rank(items: Sequence[Item], positions: Sequence[int], seed: int) -> bytes:
+    """A group's place in the seeded order: from its names alone, so that it does not depend on anything else."""
+    name = min(items[p].key for p in positions)
+    return hashlib.blake2b(name.encode(), key=seed.to_bytes(8, "big"), digest_size=16).digest()
+
+
+def _deal(
+    parts: list[str | None],
+    groups: Sequence[Sequence[int]],
+    *,
+    counts: dict[str, int],
+    shares: Mapping[str, float],
+) -> None:
+    wanted = [part for part in PARTS if shares.get(part, 0) > 0]
+    total = sum(counts.values()) + sum(map(len, groups))
+    for number, positions in enumerate(groups):
+        empty = [part for part in wanted if counts[part] == 0]
+        left = len(groups) - number
+        choice = empty if empty and left <= len(empty) else wanted
+        part = max(choice, key=lambda p: (shares[p] * total - counts[p], -PARTS.index(p)))
+        counts[part] += _fill(parts, positions, part)

@@ -1,0 +1,65 @@
+"""Color maps and the one table of classes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gtseg.core.masks import BACKGROUND, merge_classes, parse_color_map
+from gtseg.errors import MaskError
+
+
+def test_entries_come_in_index_order_whatever_the_file_says() -> None:
+    parsed = parse_color_map({"10": ("j", "#00000a"), "2": ("b", "#000002"), "0": (BACKGROUND, "#FFFFFF")})
+    assert [(e.index, e.name, e.color) for e in parsed.entries] == [
+        (0, BACKGROUND, 0xFFFFFF),
+        (2, "b", 2),
+        (10, "j", 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entries", "why"),
+    [
+        ({}, "empty"),
+        ({"256": ("a", "#000000")}, "not a pixel value"),
+        ({"-1": ("a", "#000000")}, "not a pixel value"),
+        ({"x": ("a", "#000000")}, "not a pixel value"),
+        ({"1": ("", "#000000")}, "no class-name"),
+        ({"1": ("a", "green")}, "not #rrggbb"),
+        ({"1": ("a", "#000000"), "01": ("b", "#000001")}, "two entries have one index"),
+        ({"1": ("a", "#000000"), "2": ("b", None)}, "some have none: b"),
+    ],
+)
+def test_a_map_that_means_nothing_is_refused(entries: dict[str, tuple[str, str | None]], why: str) -> None:
+    with pytest.raises(MaskError, match=why):
+        parse_color_map(entries)
+
+
+def test_two_label_orders_make_one_table() -> None:
+    one = parse_color_map({"0": (BACKGROUND, "#ffffff"), "1": ("cat", "#2ca02c"), "2": ("dog", "#1f77b4")})
+    two = parse_color_map({"0": (BACKGROUND, "#ffffff"), "1": ("cow", "#2ca02c"), "2": ("cat", "#1f77b4")})
+    assert merge_classes([one, two]).names == (BACKGROUND, "cat", "dog", "cow")
+
+
+def test_background_is_0_even_where_a_map_has_it_elsewhere_or_not_at_all() -> None:
+    late = parse_color_map({"1": ("cat", "#2ca02c"), "5": (BACKGROUND, "#000000")})
+    assert merge_classes([late]).names[0] == BACKGROUND
+    assert merge_classes([parse_color_map({"0": ("cracked", "#23A436")})]).names == (BACKGROUND, "cracked")
+
+
+def test_classes_without_colours_get_different_ones() -> None:
+    classes = merge_classes([parse_color_map({str(i): (f"c{i}", None) for i in range(1, 20)})])
+    assert len(set(classes.colors)) == 20
+
+
+def test_more_classes_than_the_algorithm_takes_are_refused() -> None:
+    with pytest.raises(MaskError, match="255 classes"):
+        merge_classes([parse_color_map({str(i): (f"c{i}", None) for i in range(1, 255)})])
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), min_size=1))
+def test_every_name_is_in_the_table_once(names: list[list[str]]) -> None:
+    maps = [parse_color_map({str(i): (n, None) for i, n in enumerate(group)}) for group in names]
+    assert sorted(merge_classes(maps).names[1:]) == sorted({name for group in names for name in group})

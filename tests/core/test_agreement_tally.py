@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gtseg.core.agreement import WorkerAnswer
+from gtseg.core.agreement_tally import Tally
+
+CLASSES = ("BACKGROUND", "cat", "dog")
+
+
+def mask(*rows: list[int]) -> np.ndarray:
+    return np.array(rows, np.uint8)
+
+
+def answer(worker: str, *rows: list[int], seconds: float | None = 1.0) -> WorkerAnswer:
+    return WorkerAnswer(worker, mask(*rows), seconds)
+
+
+def test_workers_are_scored_by_all_their_pixels_together() -> None:
+    tally = Tally(CLASSES)
+    tally.add("a", [answer("ann", [1, 1, 0, 0]), answer("bob", [1, 0, 0, 0])])
+    tally.add("b", [answer("ann", [1, 1, 1, 1]), answer("bob", [1, 1, 1, 1])])
+    result = tally.result()
+    assert [worker.others for worker in result.workers] == [pytest.approx(5 / 6)] * 2
+    assert result.miou == pytest.approx((0.5 + 1) / 2)
+    assert [image.image for image in result.images] == ["a", "b"], "the hardest comes first"
+    cat, dog = result.classes[1:]
+    assert cat.others == pytest.approx(5 / 6)
+    assert dog.others is None
+
+
+def test_gold_counts_for_a_single_answer_and_leaves_void_out() -> None:
+    tally = Tally(CLASSES)
+    tally.add("a", [answer("ann", [1, 2, 1])], consolidated=mask([1, 2, 1]), gold=mask([1, 1, 255]))
+    (worker,) = tally.result().workers
+    assert worker.consolidated is None, "the consolidated mask of one answer is that answer"
+    assert worker.gold == pytest.approx((0.5 + 0) / 2)
+    assert worker.gold_images == 1
+
+
+def test_who_is_slow_and_who_is_off_stands_out() -> None:
+    tally = Tally(CLASSES)
+    for number in range(3):
+        tally.add(
+            str(number),
+            [
+                answer("ann", [1, 1, 1, 0]), answer("bob", [1, 1, 1, 0], seconds=9), answer("cy", [0, 0, 1, 1]),
+                answer("dan", [1, 1, 1, 0]),
+            ],
+        )  # fmt: skip
+    marks = {worker.worker: (worker.is_slow, worker.is_off) for worker in tally.result().workers}
+    assert marks == {"ann": (False, False), "bob": (True, False), "cy": (False, True), "dan": (False, False)}
+
+
+def test_masks_of_two_sizes_are_compared_with_nothing() -> None:
+    tally = Tally(CLASSES)
+    tally.add("a", [answer("ann", [1, 1]), answer("bob", [1])], gold=mask([1, 1, 1]))
+    result = tally.result()
+    assert result.miou is None
+    assert {worker.score for worker in result.workers} == {None}
+
+
+def test_nothing_is_nobody() -> None:
+    result = Tally(CLASSES).result()
+    assert (result.images, result.workers, result.miou) == ((), (), None)

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from gtseg.core.image_header import ImageHeader, read_header
+
+
+def encoded(kind: str = "JPEG", size: tuple[int, int] = (40, 30), mode: str = "RGB", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "P"), ("PNG", "RGBA")]
+)
+def test_size_format_and_colour_come_from_the_first_bytes(kind: str, mode: str) -> None:
+    header = read_header(encoded(kind, (41, 31), mode)[:700], is_all=False)
+    assert header == ImageHeader(kind, 41, 31, mode)
+
+
+@given(st.integers(0, 700))
+def test_a_header_that_is_cut_short_asks_for_more_and_never_lies(cut: int) -> None:
+    whole = encoded(exif=b"Exif\0\0" + b"x" * 60)
+    header = read_header(whole[:cut], is_all=False)
+    assert (
+        header is None or header == read_header(whole, is_all=True) or (cut < 3 and isinstance(header, str))
+    )
+
+
+def test_exif_orientation_is_told_and_the_size_stays_the_stored_one() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert read_header(encoded(exif=exif), is_all=True) == ImageHeader("JPEG", 40, 30, "RGB", orientation=6)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "is empty"),
+        (b"hello world", "is no image (neither JPEG nor PNG)"),
+        (b"<html></html>", "web page"),
+        (b"GIF89", "GIF"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", "damaged or truncated"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "damaged or truncated"),
+    ],
+)
+def test_what_is_no_image_is_said_in_words(body: bytes, words: str) -> None:
+    header = read_header(body, is_all=True)
+    assert isinstance(header, str)
+    assert words in header
+
+
+def test_an_image_that_claims_billions_of_pixels_is_measured_not_opened() -> None:
+    body = bytearray(encoded("PNG", mode="L"))
+    body[16:24] = (100_000).to_bytes(4, "big") * 2
+    import zlib
+
+    body[29:33] = zlib.crc32(bytes(body[12:29])).to_bytes(4, "big")
+    header = read_header(bytes(body), is_all=True)
+    assert isinstance(header, ImageHeader)
+    assert header.pixels == 10_000_000_000
+
+
+@given(
+    st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0"])
+)
+def test_no_bytes_whatever_raise(tail: bytes, start: bytes) -> None:
+    assert isinstance(read_header(start + tail, is_all=True), ImageHeader | str)

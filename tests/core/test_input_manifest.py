@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gtseg.core.image_header import ImageHeader
+from gtseg.core.input_manifest import (
+    DataObject,
+    build_input_manifest,
+    examine,
+    is_image_name,
+    listed_object,
+    parse_input_manifest,
+    read_side_file,
+)
+from gtseg.errors import ManifestError
+
+GOOD = ImageHeader("JPEG", 40, 30, "RGB")
+
+
+def item(uri: str, *, etag: str = "", size: int = 10, header: ImageHeader | str = GOOD) -> DataObject:
+    return examine(listed_object(uri, size, etag), header)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "b/A.JPEG", "c.d.Png", "ü ü.jpg"])
+def test_the_three_extensions_count_in_any_case(name: str) -> None:
+    assert is_image_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.webp", "a.tif", "jpg", "a.jpg.txt", "a."])
+def test_other_files_do_not(name: str) -> None:
+    assert not is_image_name(name)
+
+
+@given(st.lists(st.text(min_size=1, max_size=30).filter(lambda s: s.isprintable()), min_size=1, unique=True))
+def test_a_line_is_exactly_its_source_ref_and_reads_back(names: list[str]) -> None:
+    uris = [f"s3://b/{name}.jpg" for name in names]
+    body = build_input_manifest([item(uri, etag=uri) for uri in uris]).body
+    assert [json.loads(line) for line in body.decode().split("\n")[:-1]] == [
+        {"source-ref": uri} for uri in uris
+    ]
+    assert [uri for uri, _ in parse_input_manifest(body)] == uris
+
+
+def test_unicode_keys_are_written_raw() -> None:
+    assert (
+        build_input_manifest([item("s3://b/고양이 1.jpg")]).body
+        == '{"source-ref":"s3://b/고양이 1.jpg"}\n'.encode()
+    )
+
+
+def test_a_repeated_address_is_dropped_and_equal_bytes_are_told() -> None:
+    items = [item("s3://b/1.jpg", etag="x"), item("s3://b/1.jpg", etag="x"), item("s3://b/2.jpg", etag="x")]
+    manifest = build_input_manifest(items)
+    assert [o.uri for o in manifest.objects] == ["s3://b/1.jpg", "s3://b/2.jpg"]
+    assert manifest.duplicates == (("s3://b/1.jpg", "s3://b/1.jpg"), ("s3://b/2.jpg", "s3://b/1.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("size", "header", "words"),
+    [
+        (40_000_001, GOOD, "40,000,001 bytes"),
+        (9, ImageHeader("JPEG", 10_001, 10_000, "RGB"), "100,010,000 pixels"),
+        (9, ImageHeader("WEBP", 40, 30, "RGB"), "is WEBP inside"),
+        (9, "is empty", "is empty"),
+    ],
+)
+def test_images_over_the_limits_are_rejected_with_the_figure(
+    size: int, header: ImageHeader | str, words: str
+) -> None:
+    manifest = build_input_manifest([item("s3://b/ok.jpg"), item("s3://b/bad.jpg", size=size, header=header)])
+    assert [o.uri for o in manifest.objects] == ["s3://b/ok.jpg"]
+    assert words in manifest.rejected[0].problem
+
+
+def test_the_limits_themselves_are_within() -> None:
+    assert not item("s3://b/a.jpg", size=40_000_000, header=ImageHeader("PNG", 10_000, 10_000, "L")).problem
+
+
+def test_automated_labeling_takes_full_hd_at_most() -> None:
+    header = ImageHeader("JPEG", 1921, 1080, "RGB")
+    assert "1920 x 1080" in examine(listed_object("s3://b/a.jpg", 1, ""), header, automated=True).problem
+    assert not examine(listed_object("s3://b/a.jpg", 1, ""), header).problem
+
+
+@pytest.mark.parametrize(
+    ("uri", "header", "words"),
+    [
+        ("s3://b/a.jpg", ImageHeader("JPEG", 40, 30, "RGB", orientation=6), "EXIF orientation (6)"),
+        ("s3://b/a.jpg", ImageHeader("JPEG", 40, 30, "CMYK"), "CMYK"),
+        ("s3://b/a.jpg", ImageHeader("PNG", 40, 30, "RGB"), "is named .jpg but is PNG inside"),
+    ],
+)
+def test_doubtful_images_are_kept_and_told(uri: str, header: ImageHeader, words: str) -> None:
+    kept = item(uri, header=header)
+    assert not kept.problem
+    assert words in kept.remark
+
+
+def test_twenty_thousand_objects_are_the_end() -> None:
+    items = [item(f"s3://b/{n}.jpg", etag=str(n)) for n in range(20_001)]
+    assert len(build_input_manifest(items[:-1]).objects) == 20_000
+    with pytest.raises(ManifestError, match=r"20,001 images.*20,000"):
+        build_input_manifest(items)
+
+
+def test_no_image_at_all_says_what_counts_as_one() -> None:
+    with pytest.raises(ManifestError, match=r"\.jpg, \.jpeg or \.png"):
+        build_input_manifest([])
+
+
+def test_an_existing_manifests_lines_pass_through_unchanged() -> None:
+    line = '{"old-ref": "s3://b/m.png",  "source-ref":"s3://b/a.jpg"}'
+    assert list(parse_input_manifest(f"\ufeff{line}\r\n\n".encode())) == [("s3://b/a.jpg", line)]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "line 2 is not JSON"),
+        ("[]", "line 2 is no JSON object"),
+        ('{"source":"s3://b/a.jpg"}', "source-ref must be"),
+        ('{"source-ref":"/home/a.jpg"}', "'/home/a.jpg'"),
+        ('{"source-ref":"s3://bucket"}', "'s3://bucket'"),
+        ('{"source-ref":"s3://b/a.jpg","$x":1}', r"must not start with '\$'"),
+        ('{"source-ref":"s3://b/a.jpg","x":"' + "y" * 20_001 + '"}', "attribute of 20,001"),
+        (
+            '{"source-ref":"s3://b/a.jpg"' + "".join(f',"k{n}":"{"y" * 15_000}"' for n in range(7)) + "}",
+            "100,000",
+        ),
+    ],
+)
+def test_a_broken_line_is_named_by_its_number(line: str, words: str) -> None:
+    with pytest.raises(ManifestError, match=words):
+        list(parse_input_manifest(f'{{"source-ref":"s3://b/ok.jpg"}}\n{line}\n'.encode()))
+
+
+def test_the_side_file_gives_back_headers_only_for_the_same_bytes() -> None:
+    manifest = build_input_manifest(
+        [item("s3://b/a.jpg", etag="e1"), item("s3://b/b.jpg", header="is empty")]
+    )
+    assert read_side_file(manifest.side_body()) == {("s3://b/a.jpg", "e1"): GOOD}
+    assert [json.loads(line).get("rejected") for line in manifest.side_body().splitlines()] == [
+        None,
+        "is empty",
+    ]

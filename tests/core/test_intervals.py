@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gtseg.core.intervals import bootstrap, bootstrap_mean
+from gtseg.core.metrics import Counts, iou, miou
+
+
+def images(number: int, seed: int = 0) -> Counts:
+    rng = np.random.default_rng(seed)
+    right = rng.integers(10, 100, (number, 2))
+    wrong = rng.integers(0, 50, (number, 2))
+    matrix = np.zeros((number, 2, 2), np.int64)
+    matrix[:, [0, 1], [0, 1]], matrix[:, 0, 1], matrix[:, 1, 0] = right, wrong[:, 0], wrong[:, 1]
+    return Counts.of(matrix)
+
+
+def test_the_interval_holds_the_score_and_is_the_same_again() -> None:
+    counts = images(30)
+    pooled = Counts(*(part.sum(0) for part in (counts.right, counts.truth, counts.predicted)))
+    first, second = (bootstrap(counts, {"miou": miou})["miou"] for _ in range(2))
+    assert first[0] < miou(pooled) < first[1]
+    assert (first == second).all()
+
+
+def test_more_images_make_it_narrower() -> None:
+    few, many = (bootstrap(images(n), {"miou": miou})["miou"] for n in (10, 400))
+    assert np.diff(many) < np.diff(few) / 3
+
+
+def test_nine_of_ten_intervals_and_more_hold_the_truth() -> None:
+    """Coverage over 200 data sets drawn from one world: nominal 95 %."""
+    world = images(20000, seed=99)
+    truth = miou(Counts(*(part.sum(0) for part in (world.right, world.truth, world.predicted))))
+    hits = 0
+    for seed in range(200):
+        low, high = bootstrap(images(40, seed=seed), {"m": miou}, resamples=300)["m"]
+        hits += bool(low <= truth <= high)
+    assert hits >= 180
+
+
+def test_an_interval_of_identical_images_is_a_point_and_of_one_image_unknown() -> None:
+    one = images(1)
+    same = Counts(*(np.repeat(part, 5, 0) for part in (one.right, one.truth, one.predicted)))
+    low, high = bootstrap(same, {"iou": iou})["iou"]
+    assert low == pytest.approx(high)
+    assert np.isnan(bootstrap(one, {"iou": iou})["iou"]).all()
+
+
+def test_no_image_and_unknown_classes_give_nan_not_an_error() -> None:
+    empty = Counts(*(np.zeros((0, 2)) for _ in range(3)))
+    assert np.isnan(bootstrap(empty, {"miou": miou})["miou"]).all()
+    low, high = bootstrap_mean(np.array([[1.0, np.nan], [0.5, np.nan], [0.7, np.nan]]))
+    assert np.isnan(low[1])
+    assert low[0] < 0.74 < high[0]

@@ -1,0 +1,61 @@
+import json
+
+import botocore.session
+import pytest
+
+from gtseg.core.policies import caller_policy, execution_policy, trust_policy
+
+CALLER = caller_policy(
+    region="eu-west-1", account="111122223333", bucket="data", image_buckets=["photos"],
+    role_arn="arn:aws:iam::111122223333:role/gt", project="Turtles",
+)  # fmt: skip
+SERVICES = {"servicequotas": "service-quotas"}
+
+
+def actions(policy: dict) -> set[str]:
+    return {action for statement in policy["Statement"] for action in statement["Action"]}
+
+
+@pytest.mark.parametrize(
+    "action",
+    sorted(a for a in actions(CALLER) if a.split(":")[0] in {"sagemaker", "sts", "logs", "pricing", "iam"}),
+)
+def test_every_action_is_an_operation_of_its_service(action: str) -> None:
+    service, name = action.split(":")
+    models = [service] if service != "sagemaker" else ["sagemaker", "sagemaker-runtime"]
+    operations = {
+        o for m in models for o in botocore.session.get_session().get_service_model(m).operation_names
+    }
+    assert name in operations | {"PassRole"}
+
+
+def test_nothing_is_allowed_with_a_star_for_an_action() -> None:
+    assert not [
+        a
+        for policy in (CALLER, execution_policy(region="eu-west-1", buckets=["data"]))
+        for a in actions(policy)
+        if "*" in a
+    ]
+
+
+def test_writing_is_for_the_runs_bucket_only_and_resources_carry_the_projects_name() -> None:
+    writers = [s for s in CALLER["Statement"] if "s3:PutObject" in s["Action"]]
+    assert [s["Resource"] for s in writers] == [["arn:aws:s3:::data/*"]]
+    creating = [s for s in CALLER["Statement"] if "sagemaker:CreateTrainingJob" in s["Action"]]
+    assert creating[0]["Resource"] == ["arn:aws:sagemaker:eu-west-1:111122223333:training-job/turtles*"]
+
+
+def test_the_role_may_be_passed_to_sagemaker_only() -> None:
+    passing = next(s for s in CALLER["Statement"] if s["Action"] == ["iam:PassRole"])
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    assert trust_policy()["Statement"][0]["Principal"] == {"Service": "sagemaker.amazonaws.com"}
+
+
+def test_china_and_govcloud_have_their_own_partitions() -> None:
+    assert "arn:aws-cn:s3:::b" in json.dumps(execution_policy(region="cn-north-1", buckets=["b"]))
+    assert "arn:aws-us-gov:s3:::b" in json.dumps(execution_policy(region="us-gov-west-1", buckets=["b"]))
+
+
+def test_a_policy_fits_into_iam() -> None:
+    """A managed policy holds 6,144 characters without white space (IAM quotas)."""
+    assert len(json.dumps(CALLER, separators=(",", ":"))) < 6144
