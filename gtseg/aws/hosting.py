@@ -1,0 +1,153 @@
+"""Models, endpoint configs, endpoints, and asking an endpoint. Plain values in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from gtseg.aws.clients import Clients, translate
+from gtseg.aws.training import is_missing
+from gtseg.aws.waiting import persist
+from gtseg.errors import AWSError
+
+Kind = Literal["endpoint", "endpoint-config", "model"]
+SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
+_CALLS: dict[Kind, tuple[str, str]] = {
+    "endpoint": ("endpoint", "EndpointName"),
+    "endpoint-config": ("endpoint_config", "EndpointConfigName"),
+    "model": ("model", "ModelName"),
+}
+_WORDS: dict[Kind, str] = {"endpoint": "Endpoint", "endpoint-config": "EndpointConfig", "model": "Model"}
+BUSY = frozenset(
+    {"ModelNotReadyException", "ServiceUnavailable", "ServiceUnavailableException", "ThrottlingException"}
+)
+"""What an endpoint answers while it cannot keep up; worth asking again."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A model, endpoint config or endpoint. `status` is an endpoint's; the others simply are ('Exists')."""
+
+    kind: Kind
+    name: str
+    arn: str
+    status: str = "Exists"
+    created: datetime | None = None
+    reason: str = ""
+    parts: tuple[str, ...] = ()
+    """What it is made of: an endpoint's config, a config's models."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Hosting:
+    """Hosting of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+
+    def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
+        self._clients = clients
+        self._options: dict[str, Any] = {"sleep": sleep} if sleep else {}
+
+    def create(self, kind: Kind, request: Mapping[str, Any]) -> str:
+        """The new resource's ARN. AWSError ResourceInUse if the name is taken (SageMaker's own word: 'already existing')."""
+        try:
+            answer = self._call(f"Create{_WORDS[kind]}", f"create_{_CALLS[kind][0]}", **request)
+        except AWSError as error:
+            if "already exist" in error.message.lower():
+                raise AWSError(error.operation, "ResourceInUse", error.message) from None
+            raise
+        return str(answer[f"{_WORDS[kind]}Arn"])
+
+    def describe(self, kind: Kind, name: str) -> Resource:
+        call, key = _CALLS[kind]
+        answer = self._call(f"Describe{_WORDS[kind]} {name}", f"describe_{call}", **{key: name})
+        return _resource(kind, answer)
+
+    def find(self, kind: Kind, name: str) -> Resource | None:
+        """The resource with its tags, None if there is none."""
+        try:
+            found = self.describe(kind, name)
+        except AWSError as error:
+            if is_missing(error):
+                return None
+            raise
+        return _tagged(found, self.tags(found.arn))
+
+    def delete(self, kind: Kind, name: str) -> bool:
+        """False if it was gone already."""
+        call, key = _CALLS[kind]
+        try:
+            self._call(f"Delete{_WORDS[kind]} {name}", f"delete_{call}", **{key: name})
+        except AWSError as error:
+            if is_missing(error):
+                return False
+            raise
+        return True
+
+    def list_all(self, kind: Kind, *, contains: str) -> Iterator[Resource]:
+        """Newest first, tags not read."""
+        call, _ = _CALLS[kind]
+        items = {"endpoint": "Endpoints", "endpoint-config": "EndpointConfigs", "model": "Models"}[kind]
+        token: str | None = None
+        while True:
+            page = {"NextToken": token} if token else {}
+            answer = self._call(f"List{items}", f"list_{call}s", NameContains=contains, **page)
+            for item in answer.get(items, []):
+                yield _resource(kind, item)
+            if not (token := answer.get("NextToken")):
+                return
+
+    def tags(self, arn: str) -> dict[str, str]:
+        answer = self._call("ListTags", "list_tags", ResourceArn=arn)
+        return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+
+    def invoke(
+        self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float = 120.0
+    ) -> bytes:
+        """One answer. Asked again for `seconds` while the endpoint is busy or AWS stumbles."""
+
+        def call() -> bytes:
+            try:
+                with translate(f"InvokeEndpoint {endpoint}"):
+                    answer = self._clients.runtime.invoke_endpoint(
+                        EndpointName=endpoint, Body=body, ContentType=content_type, Accept=accept
+                    )
+                    return bytes(answer["Body"].read())
+            except AWSError as error:
+                if error.code in BUSY:
+                    raise AWSError(error.operation, "ServiceUnavailable", error.message) from error
+                raise
+
+        return persist(call, seconds=seconds, **self._options)
+
+    def _call(self, operation: str, method: str, **request: Any) -> Any:
+        def call() -> Any:
+            with translate(operation):
+                return getattr(self._clients.sagemaker, method)(**request)
+
+        return persist(call, **self._options)
+
+
+def _resource(kind: Kind, item: Mapping[str, Any]) -> Resource:
+    word = _WORDS[kind]
+    variants = item.get("ProductionVariants", [])
+    parts = {
+        "endpoint": (item.get("EndpointConfigName"),),
+        "endpoint-config": tuple(variant.get("ModelName") for variant in variants),
+        "model": (),
+    }[kind]
+    return Resource(
+        kind,
+        item[f"{word}Name"],
+        item[f"{word}Arn"],
+        status=item.get("EndpointStatus", "Exists"),
+        created=item.get("CreationTime"),
+        reason=item.get("FailureReason", ""),
+        parts=tuple(part for part in parts if part),
+    )
+
+
+def _tagged(found: Resource, tags: Mapping[str, str]) -> Resource:
+    return Resource(
+        found.kind, found.name, found.arn, found.status, found.created, found.reason, found.parts, tags
+    )

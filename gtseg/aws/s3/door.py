@@ -1,0 +1,230 @@
+"""What S3 does one object at a time: conditional reads and writes, listing, copies, buckets, CORS."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gtseg.aws.clients import translate
+from gtseg.aws.s3.bulk import Bulk
+from gtseg.aws.s3.listing import Listed, list_pages
+from gtseg.aws.s3.uris import guess_content_type, join_uri, split_uri
+from gtseg.errors import AWSError
+
+if TYPE_CHECKING:
+    from gtseg.aws.clients import Clients
+
+CONDITION_CODES = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+MISSING_CODES = frozenset({"NoSuchKey", "404", "NotFound"})
+UPLOAD_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Uploaded:
+    """A local file and the object it became; `sent` is False where the same bytes were there already."""
+
+    path: Path
+    uri: str
+    etag: str
+    size: int
+    sent: bool
+
+
+class S3:
+    """S3 by URI. Every method raises AWSError with AWS's own code when AWS refuses."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    @property
+    def _client(self) -> Any:
+        return self._clients.s3
+
+    def read(self, uri: str) -> tuple[bytes, str]:
+        """The object's bytes and its ETag (without quotes). AWSError NoSuchKey if there is none."""
+        with Bulk(self._clients) as bulk:
+            fetched = bulk.get(uri)
+        return fetched.body, fetched.etag
+
+    def read_if_exists(self, uri: str) -> tuple[bytes, str] | None:
+        try:
+            return self.read(uri)
+        except AWSError as error:
+            if error.code in MISSING_CODES:
+                return None
+            raise
+
+    def write(
+        self,
+        uri: str,
+        body: bytes,
+        *,
+        if_match: str | None = None,
+        if_none_match: bool = False,
+        content_type: str | None = None,
+    ) -> str:
+        """Put one object, return its ETag.
+
+        `if_match` = only over exactly this version, `if_none_match` = only where nothing is: else AWSError with a
+        code of CONDITION_CODES.
+        """
+        bucket, key = split_uri(uri)
+        extra: dict[str, Any] = {"ContentType": content_type or guess_content_type(key)}
+        if if_match is not None:
+            extra["IfMatch"] = if_match
+        if if_none_match:
+            extra["IfNoneMatch"] = "*"
+        with translate(f"PutObject {uri}"):
+            return self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)["ETag"].strip('"')
+
+    def head(self, uri: str) -> Listed | None:
+        """Size, ETag and time of one object, None if there is none."""
+        bucket, key = split_uri(uri)
+        try:
+            with translate(f"HeadObject {uri}"):
+                answer = self._client.head_object(Bucket=bucket, Key=key)
+        except AWSError as error:
+            if error.code in MISSING_CODES:
+                return None
+            raise
+        return Listed(key, answer["ContentLength"], answer["ETag"].strip('"'), answer["LastModified"])
+
+    def exists(self, uri: str) -> bool:
+        return self.head(uri) is not None
+
+    def list_objects(self, uri: str) -> Iterator[Listed]:
+        """Every object whose key starts with the URI's key, in key order, page by page."""
+        with Bulk(self._clients) as bulk:
+            for page in list_pages(bulk, uri):
+                yield from page
+
+    def list_folders(self, uri: str) -> Iterator[str]:
+        """The URIs, each with its slash, of the folders right below one: what S3 calls common prefixes."""
+        bucket, prefix = split_uri(uri)
+        with translate(f"ListObjectsV2 {uri}"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                for item in page.get("CommonPrefixes", ()):
+                    yield join_uri(bucket, item["Prefix"])
+
+    def copy(self, source: str, target: str, *, if_match: str | None = None) -> str:
+        """Copy inside S3, nothing through this machine; `if_match` = only this version of the source. Returns the new ETag."""
+        from_bucket, from_key = split_uri(source)
+        bucket, key = split_uri(target)
+        extra = {"CopySourceIfMatch": if_match} if if_match else {}
+        with translate(f"CopyObject {source} -> {target}"):
+            answer = self._client.copy_object(
+                Bucket=bucket, Key=key, CopySource={"Bucket": from_bucket, "Key": from_key}, **extra
+            )
+        return answer["CopyObjectResult"]["ETag"].strip('"')
+
+    def delete(self, uris: Iterable[str]) -> None:
+        """Delete objects, a thousand a request; one that is gone already is no error."""
+        for bucket, keys in _by_bucket(uris).items():
+            for start in range(0, len(keys), 1000):
+                objects = [{"Key": key} for key in keys[start : start + 1000]]
+                with translate(f"DeleteObjects s3://{bucket}/"):
+                    answer = self._client.delete_objects(
+                        Bucket=bucket, Delete={"Objects": objects, "Quiet": True}
+                    )
+                for failed in answer.get("Errors", ())[:1]:
+                    raise AWSError(
+                        f"DeleteObjects s3://{bucket}/{failed['Key']}", failed["Code"], failed["Message"]
+                    )
+
+    def bucket_exists(self, bucket: str) -> bool:
+        """False if there is no such bucket; AWSError if it is somebody else's."""
+        try:
+            with translate(f"HeadBucket {bucket}"):
+                self._client.head_bucket(Bucket=bucket)
+        except AWSError as error:
+            if error.code in MISSING_CODES | {"NoSuchBucket"}:
+                return False
+            raise
+        return True
+
+    def ensure_bucket(self, bucket: str) -> bool:
+        """Create the bucket in the client's region if it is missing; True if it was created now."""
+        if self.bucket_exists(bucket):
+            return False
+        region = self._client.meta.region_name
+        place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        try:
+            with translate(f"CreateBucket {bucket}"):
+                self._client.create_bucket(Bucket=bucket, **place)
+        except AWSError as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise
+        return True
+
+    def bucket_region(self, bucket: str) -> str:
+        """The region that holds the bucket (GetBucketLocation says None for us-east-1 and EU for eu-west-1)."""
+        with translate(f"GetBucketLocation {bucket}"):
+            place = self._client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
+        return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(place, place)
+
+    def cors_rules(self, bucket: str) -> list[dict[str, Any]]:
+        """The bucket's CORS rules, [] if it has none."""
+        try:
+            with translate(f"GetBucketCors {bucket}"):
+                return list(self._client.get_bucket_cors(Bucket=bucket).get("CORSRules", []))
+        except AWSError as error:
+            if error.code == "NoSuchCORSConfiguration":
+                return []
+            raise
+
+    def put_cors(self, bucket: str, rules: list[dict[str, Any]]) -> None:
+        """Replace the bucket's CORS rules by these."""
+        with translate(f"PutBucketCors {bucket}"):
+            self._client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
+
+    def upload_folder(
+        self,
+        folder: Path,
+        uri: str,
+        *,
+        files: Iterable[Path] | None = None,
+        progress: Callable[[Uploaded], None] | None = None,
+    ) -> list[Uploaded]:
+        """Put `files` (default: every file below `folder`) under `uri`, keeping their relative paths.
+
+        A file whose bytes are there already (size and MD5 = ETag) is not sent again. Results in the files' order.
+        """
+        paths = sorted(p for p in folder.rglob("*") if p.is_file()) if files is None else list(files)
+        bucket, prefix = split_uri(uri)
+        there = {item.key: item for item in self.list_objects(uri)} if paths else {}
+
+        def send(path: Path) -> Uploaded:
+            key = prefix + path.relative_to(folder).as_posix()
+            return _upload(bulk, path, join_uri(bucket, key), there=there.get(key))
+
+        uploaded = []
+        with Bulk(self._clients) as bulk, ThreadPoolExecutor(UPLOAD_THREADS) as pool:
+            for result in pool.map(send, paths):
+                uploaded.append(result)
+                if progress:
+                    progress(result)
+        return uploaded
+
+
+def _upload(bulk: Bulk, path: Path, uri: str, *, there: Listed | None) -> Uploaded:
+    body = path.read_bytes()
+    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    if there and there.size == len(body) and there.etag == digest:
+        return Uploaded(path, uri, digest, len(body), sent=False)
+    etag = bulk.put(uri, body, content_type=guess_content_type(uri))
+    return Uploaded(path, uri, etag, len(body), sent=True)
+
+
+def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = {}
+    for uri in uris:
+        bucket, key = split_uri(uri)
+        keys.setdefault(bucket, []).append(key)
+    return keys

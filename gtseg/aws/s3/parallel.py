@@ -1,0 +1,97 @@
+"""The same work on many items from many threads, with a bounded number of them under way."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from gtseg.errors import GtsegError
+
+T = TypeVar("T")
+R = TypeVar("R")
+_END = object()
+
+
+def work_through(items: Iterable[T], work: Callable[[T], R], *, threads: int) -> Iterator[tuple[T, R]]:
+    """(item, result) as results come, in no order. The first exception stops everything and is raised here.
+
+    Threads take items one by one, and wait where results are not fetched, so nothing piles up. Leaving the loop early, or
+    Ctrl-C, lets requests under way end.
+    """
+    source, lock, stop = iter(items), threading.Lock(), threading.Event()
+    room = threading.Semaphore(2 * threads)
+    results: SimpleQueue[Any] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            while room.acquire() and not stop.is_set():
+                with lock:
+                    item = next(source, _END)
+                if item is _END:
+                    room.release()
+                    break
+                results.put((item, work(item)))  # type: ignore[arg-type]
+        except BaseException as error:
+            stop.set()
+            results.put(error)
+        results.put(_END)
+
+    workers = [threading.Thread(target=run, daemon=True, name=f"gtseg-{n}") for n in range(threads)]
+    for worker in workers:
+        worker.start()
+    try:
+        for result in _collect(results, len(workers)):
+            room.release()
+            yield result
+    finally:
+        stop.set()
+        room.release(threads)
+        for worker in workers:
+            worker.join()
+
+
+def _collect(results: SimpleQueue[Any], workers: int) -> Iterator[Any]:
+    while workers:
+        result = results.get()
+        if result is _END:
+            workers -= 1
+        elif isinstance(result, BaseException):
+            raise result
+        else:
+            yield result
+
+
+class Budget:
+    """A weighted lock: at most `limit` units are out at once, so memory has a bound whatever the threads do."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._free = limit, limit
+        self._changed = threading.Condition()
+
+    def hold(self, units: int) -> _Held:
+        """A context in which `units` are taken; more than there are count as all of them."""
+        return _Held(self, min(max(units, 1), self._limit))
+
+    def take(self, units: int) -> None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._free >= units, timeout=3600):
+                raise GtsegError("an hour has passed waiting for other work of this process to end")
+            self._free -= units
+
+    def give(self, units: int) -> None:
+        with self._changed:
+            self._free += units
+            self._changed.notify_all()
+
+
+class _Held:
+    def __init__(self, budget: Budget, units: int) -> None:
+        self._budget, self._units = budget, units
+
+    def __enter__(self) -> None:
+        self._budget.take(self._units)
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.give(self._units)

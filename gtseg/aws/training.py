@@ -1,0 +1,234 @@
+"""Training and tuning jobs. Plain values in, plain values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from gtseg.aws.clients import Clients, translate
+from gtseg.aws.waiting import persist
+from gtseg.errors import AWSError
+
+TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
+NOT_THERE = ("could not find", "does not exist", "cannot find", "not found")
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What DescribeTrainingJob says. Times in UTC; `billable` seconds."""
+
+    name: str
+    arn: str
+    status: str
+    secondary: str
+    hyperparameters: Mapping[str, str]
+    instance_type: str
+    created: datetime | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    billable: int | None = None
+    model_artifact: str | None = None
+    image_uri: str = ""
+    reason: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in TERMINAL
+
+
+@dataclass(frozen=True)
+class TunedJob:
+    """One training job of a tuning job. `value` is the objective's last value, None before there is one."""
+
+    name: str
+    status: str
+    value: float | None
+    hyperparameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TuningState:
+    """What DescribeHyperParameterTuningJob says; `counters` of its training jobs by status."""
+
+    name: str
+    arn: str
+    status: str
+    counters: Mapping[str, int]
+    best: TunedJob | None = None
+    reason: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in TERMINAL
+
+
+class Training:
+    """Training of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+
+    def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
+        self._clients = clients
+        self._options: dict[str, Any] = {"sleep": sleep} if sleep else {}
+
+    def create_job(self, request: Mapping[str, Any]) -> str:
+        """The new job's ARN. AWSError ResourceInUse if the name is taken."""
+        return str(self._call("CreateTrainingJob", "create_training_job", **request)["TrainingJobArn"])
+
+    def describe_job(self, name: str) -> TrainingState:
+        """AWSError with exit code 3 if there is none."""
+        answer = self._call(f"DescribeTrainingJob {name}", "describe_training_job", TrainingJobName=name)
+        return _training_state(answer)
+
+    def find_job(self, name: str) -> TrainingState | None:
+        """The job with its tags, None if there is none."""
+        try:
+            state = self.describe_job(name)
+        except AWSError as error:
+            if is_missing(error):
+                return None
+            raise
+        return replace(state, tags=self.tags(state.arn))
+
+    def stop_job(self, name: str) -> None:
+        self._call(f"StopTrainingJob {name}", "stop_training_job", TrainingJobName=name)
+
+    def list_jobs(self, *, contains: str = "") -> Iterator[tuple[str, str, str]]:
+        """(name, ARN, status), newest first."""
+        filters = {"NameContains": contains} if contains else {}
+        for item in self._pages("list_training_jobs", "TrainingJobSummaries", MaxResults=100, **filters):
+            yield item["TrainingJobName"], item["TrainingJobArn"], item["TrainingJobStatus"]
+
+    def create_tuning(self, request: Mapping[str, Any]) -> str:
+        answer = self._call("CreateHyperParameterTuningJob", "create_hyper_parameter_tuning_job", **request)
+        return str(answer["HyperParameterTuningJobArn"])
+
+    def describe_tuning(self, name: str) -> TuningState:
+        answer = self._call(
+            f"DescribeHyperParameterTuningJob {name}",
+            "describe_hyper_parameter_tuning_job",
+            HyperParameterTuningJobName=name,
+        )
+        return _tuning_state(answer)
+
+    def find_tuning(self, name: str) -> TuningState | None:
+        try:
+            state = self.describe_tuning(name)
+        except AWSError as error:
+            if is_missing(error):
+                return None
+            raise
+        return replace(state, tags=self.tags(state.arn))
+
+    def list_tuned_jobs(self, name: str) -> list[TunedJob]:
+        """Every training job of a tuning job, best first."""
+        found = self._pages(
+            "list_training_jobs_for_hyper_parameter_tuning_job",
+            "TrainingJobSummaries",
+            HyperParameterTuningJobName=name,
+        )
+        jobs = [_tuned_job(item) for item in found]
+        return sorted(jobs, key=lambda job: (job.value is None, -(job.value or 0)))
+
+    def stop_tuning(self, name: str) -> None:
+        self._call(
+            f"StopHyperParameterTuningJob {name}",
+            "stop_hyper_parameter_tuning_job",
+            HyperParameterTuningJobName=name,
+        )
+
+    def list_tunings(self, *, contains: str) -> Iterator[tuple[str, str, str]]:
+        found = self._pages(
+            "list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries", NameContains=contains
+        )
+        for item in found:
+            yield (
+                item["HyperParameterTuningJobName"],
+                item["HyperParameterTuningJobArn"],
+                item["HyperParameterTuningJobStatus"],
+            )
+
+    def tags(self, arn: str) -> dict[str, str]:
+        tags: dict[str, str] = {}
+        for tag in self._pages("list_tags", "Tags", ResourceArn=arn):
+            tags[tag["Key"]] = tag["Value"]
+        return tags
+
+    def _pages(self, method: str, items: str, **filters: Any) -> Iterator[Any]:
+        token: str | None = None
+        while True:
+            page = {"NextToken": token} if token else {}
+            answer = self._call(method, method, **filters, **page)
+            yield from answer.get(items, [])
+            if not (token := answer.get("NextToken")):
+                return
+
+    def _call(self, operation: str, method: str, **request: Any) -> Any:
+        def call() -> Any:
+            with translate(operation):
+                return getattr(self._clients.sagemaker, method)(**request)
+
+        return persist(call, **self._options)
+
+
+def is_missing(error: AWSError) -> bool:
+    """Whether SageMaker says that a thing does not exist: mostly as ValidationException 'Could not find ...'."""
+    if error.code in {"ResourceNotFound", "ResourceNotFoundException"}:
+        return True
+    return error.code in {"ValidationException", "ValidationError"} and any(
+        words in error.message.lower() for words in NOT_THERE
+    )
+
+
+def image_uri_of_sdk(region: str) -> str | None:
+    """The algorithm's image by SageMaker's own SDK; None where the SDK is not installed or does not know the region."""
+    try:
+        from sagemaker.core import image_uris
+    except ImportError:
+        return None
+    try:
+        return str(image_uris.retrieve("semantic-segmentation", region))
+    except ValueError:
+        return None
+
+
+def _training_state(answer: Mapping[str, Any]) -> TrainingState:
+    return TrainingState(
+        name=answer["TrainingJobName"],
+        arn=answer["TrainingJobArn"],
+        status=answer["TrainingJobStatus"],
+        secondary=answer.get("SecondaryStatus", ""),
+        hyperparameters=dict(answer.get("HyperParameters", {})),
+        instance_type=answer.get("ResourceConfig", {}).get("InstanceType", ""),
+        created=answer.get("CreationTime"),
+        started=answer.get("TrainingStartTime"),
+        ended=answer.get("TrainingEndTime"),
+        billable=answer.get("BillableTimeInSeconds"),
+        model_artifact=answer.get("ModelArtifacts", {}).get("S3ModelArtifacts") or None,
+        image_uri=answer.get("AlgorithmSpecification", {}).get("TrainingImage", ""),
+        reason=answer.get("FailureReason", ""),
+    )
+
+
+def _tuning_state(answer: Mapping[str, Any]) -> TuningState:
+    best = answer.get("BestTrainingJob")
+    return TuningState(
+        name=answer["HyperParameterTuningJobName"],
+        arn=answer["HyperParameterTuningJobArn"],
+        status=answer["HyperParameterTuningJobStatus"],
+        counters=dict(answer.get("TrainingJobStatusCounters", {})),
+        best=_tuned_job(best) if best else None,
+        reason=answer.get("FailureReason", ""),
+    )
+
+
+def _tuned_job(item: Mapping[str, Any]) -> TunedJob:
+    objective = item.get("FinalHyperParameterTuningJobObjectiveMetric") or {}
+    return TunedJob(
+        item["TrainingJobName"],
+        item["TrainingJobStatus"],
+        objective.get("Value"),
+        dict(item.get("TunedHyperParameters", {})),
+    )

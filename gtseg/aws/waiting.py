@@ -1,0 +1,67 @@
+"""Every wait and every retry, with its end. tenacity lives here only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from gtseg.aws.clients import is_transient
+from gtseg.errors import WaitTimeout
+
+T = TypeVar("T")
+
+SHORTEST, LONGEST = 1.0, 30.0
+"""Seconds between two looks: starts short so that quick jobs end quickly, ends long so that AWS is not asked for nothing."""
+TROUBLE_SECONDS = 15 * 60.0
+"""How long throttling, AWS's own faults and broken connections may last without a single good answer."""
+
+
+def persist(
+    call: Callable[[], T],
+    *,
+    seconds: float = 120.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """The call's answer; what may pass by itself is tried again for `seconds`, with jitter. The last error is raised."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(is_transient),
+        wait=tenacity.wait_random_exponential(multiplier=SHORTEST, max=LONGEST),
+        stop=tenacity.stop_after_delay(seconds) | tenacity.stop_after_attempt(50),
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def poll(
+    look: Callable[[], T],
+    *,
+    until: Callable[[T], bool],
+    patience: float,
+    resume: str,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """The first answer of `look` for which `until` holds.
+
+    Between looks 1 s, backing off to 30 s, with jitter; transient trouble is survived. Raises WaitTimeout with `resume`
+    (how to come back) after `patience` seconds of waiting, AWSError for what does not pass.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_not_result(until),
+        wait=tenacity.wait_exponential(multiplier=SHORTEST, exp_base=1.5, max=LONGEST * 0.8)
+        + tenacity.wait_random(0, LONGEST * 0.2),
+        stop=_waited(patience),
+        sleep=sleep,
+    )
+    try:
+        return retrying(lambda: persist(look, seconds=TROUBLE_SECONDS, sleep=sleep))
+    except tenacity.RetryError:
+        raise WaitTimeout(f"Still going after {patience:g} s of waiting. {resume}") from None
+
+
+def _waited(patience: float) -> Callable[[tenacity.RetryCallState], bool]:
+    """Counts the waits themselves, so that a test with its own sleep has an end too."""
+    return lambda state: state.idle_for + state.upcoming_sleep > patience

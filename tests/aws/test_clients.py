@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+from botocore import exceptions as aws
+
+from gtseg.aws.clients import Clients, from_response, is_transient, translate
+from gtseg.errors import AWSError, GtsegError, SettingsError
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """No credentials, no region, no configuration."""
+    for name in [
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_ENDPOINT_URL",
+    ]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def error(code: str, message: str = "m") -> aws.ClientError:
+    return aws.ClientError({"Error": {"Code": code, "Message": message}}, "Op")
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [
+        ("ValidationException", 1),
+        ("ResourceNotFound", 3),
+        ("NoSuchBucket", 3),
+        ("AccessDeniedException", 4),
+        ("ExpiredToken", 4),
+    ],
+)
+def test_awss_own_code_and_message_reach_the_user_with_the_right_exit_code(code: str, exit_code: int) -> None:
+    with pytest.raises(AWSError, match=f"Op failed: {code}: m") as caught, translate("Op"):
+        raise error(code)
+    assert caught.value.exit_code == exit_code
+
+
+def test_a_head_without_a_body_has_its_status_as_code() -> None:
+    assert (
+        from_response("HeadObject", {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 404}}).exit_code == 3
+    )
+
+
+def test_no_botocore_error_escapes_untranslated() -> None:
+    """Each class that botocore defines, raised with whatever its message asks for."""
+
+    class Anything(dict):  # type: ignore[type-arg]
+        def __missing__(self, key: str) -> str:
+            return "x"
+
+    kinds = [k for _, k in inspect.getmembers(aws, inspect.isclass) if issubclass(k, aws.BotoCoreError)]
+    assert len(kinds) > 80
+    for kind in kinds:
+        made = kind.__new__(kind)
+        Exception.__init__(made, "x")
+        with pytest.raises(GtsegError), translate("Op"):
+            raise made
+
+
+def test_missing_credentials_are_exit_code_4_and_say_what_to_do() -> None:
+    with pytest.raises(AWSError, match="gtseg local exec") as caught:
+        _ = Clients(region="us-east-1").account
+    assert caught.value.exit_code == 4
+
+
+def test_a_missing_region_is_a_setting_to_make() -> None:
+    with pytest.raises(SettingsError, match="region"):
+        _ = Clients().region
+
+
+def test_an_unknown_profile_is_told() -> None:
+    with pytest.raises(AWSError, match="nobody-has-this"):
+        _ = Clients(region="us-east-1", profile="nobody-has-this").s3
+
+
+def test_only_an_endpoint_on_this_machine_is_free_of_charge(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not Clients(region="us-east-1").is_local
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert Clients(region="us-east-1").is_local
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "https://sagemaker.example.com")
+    assert not Clients(region="us-east-1").is_local
+
+
+def test_the_users_own_retry_configuration_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Clients(region="us-east-1").s3.meta.config.retries["mode"] == "standard"
+    monkeypatch.setenv("AWS_RETRY_MODE", "adaptive")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "9")
+    retries = Clients(region="us-east-1").s3.meta.config.retries
+    assert (retries["mode"], retries["total_max_attempts"]) == ("adaptive", 9)
+
+
+@pytest.mark.parametrize(
+    ("code", "passes"),
+    [("ThrottlingException", True), ("SlowDown", True), ("503", True), ("ResourceInUse", False)],
+)
+def test_what_may_pass_by_itself_is_known(code: str, passes: bool) -> None:
+    assert is_transient(AWSError("x", code, "")) is passes

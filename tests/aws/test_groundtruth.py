@@ -1,0 +1,91 @@
+"""The door to Ground Truth, on a real embedded AWS."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.core.labeling_job import labeling_job_request, plan_labeling_job
+from gtseg.errors import AWSError
+
+
+@pytest.fixture
+def truth(shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> GroundTruth:
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in shared_aws.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    return GroundTruth(Clients())
+
+
+def request(truth: GroundTruth, name: str, **changes: Any) -> dict[str, Any]:
+    """A job over one image in a bucket of its own."""
+    s3, bucket = truth._clients.s3, f"b-{name}"
+    s3.create_bucket(Bucket=bucket)
+    from gtseg.core.label_file import label_file
+    from gtseg.core.task_template import task_template
+    from gtseg.settings.templates import read_template
+
+    page = task_template(read_template("template.liquid"), header="h", instructions="i")
+    files = {"m": b'{"source-ref":"s3://x/y.jpg"}\n', "data.json": label_file(["cat"]), "t": page}
+    for key, body in files.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    values: dict[str, Any] = {
+        "name": name, "label_attribute": f"{name}-ref", "region": "us-east-1", "role_arn": "arn:aws:iam::123456789012:role/gtseg",
+        "input_manifest": f"s3://{bucket}/m", "output": f"s3://{bucket}/o/", "label_file": f"s3://{bucket}/data.json",
+        "template": f"s3://{bucket}/t", "workforce": "private", "workteam_arn": truth.list_workteams()[0].arn, "objects": 1, "labels": 1,
+        "title": "t", "description": "d", "keywords": ("k",), "workers_per_object": 1, "task_time_limit": 60, "task_lifetime": 600,
+        "max_concurrent_tasks": 1, "tags": {"gtseg:fingerprint": "f" * 32},
+    }  # fmt: skip
+    return labeling_job_request(plan_labeling_job(**(values | changes)))
+
+
+@pytest.fixture
+def name() -> str:
+    return f"job-{uuid.uuid4().hex[:8]}"
+
+
+def test_a_job_is_made_found_with_its_tags_and_stopped(truth: GroundTruth, name: str) -> None:
+    arn = truth.create_job(request(truth, name))
+    state = truth.find_job(name)
+    assert state is not None
+    assert (state.arn, state.label_attribute, state.tags) == (
+        arn,
+        f"{name}-ref",
+        {"gtseg:fingerprint": "f" * 32},
+    )
+    assert state.total in (0, 1)  # the manifest is counted while the job is Initializing
+    truth.stop_job(name)
+    assert truth.describe_job(name).status in {"Stopping", "Stopped"}
+
+
+def test_a_name_is_taken_whatever_its_case(truth: GroundTruth, name: str) -> None:
+    body = request(truth, name)
+    truth.create_job(body)
+    with pytest.raises(AWSError) as caught:
+        truth.create_job(body | {"LabelingJobName": name.upper()})
+    assert caught.value.code == "ResourceInUse"
+
+
+def test_what_is_not_there_is_none_or_not_found(truth: GroundTruth) -> None:
+    assert truth.find_job("no-such-job") is None
+    with pytest.raises(AWSError) as caught:
+        truth.describe_job("no-such-job")
+    assert caught.value.exit_code == 3
+
+
+def test_jobs_are_listed_newest_first_and_no_more_than_asked(truth: GroundTruth, name: str) -> None:
+    for number in range(3):
+        truth.create_job(request(truth, f"{name}-{number}"))
+    assert [job.name for job in truth.list_jobs(contains=name, limit=2)] == [f"{name}-2", f"{name}-1"]
+    assert len(list(truth.list_jobs(contains=name))) == 3
+
+
+def test_the_accounts_private_team_is_known_by_name_and_portal(truth: GroundTruth) -> None:
+    team = truth.list_workteams()[0]
+    assert team.arn.endswith(f"/private-crowd/{team.name}")
+    assert team.portal

@@ -1,0 +1,63 @@
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.pricing import instance_hours, read_product
+
+PRODUCT = {
+    "product": {"attributes": {"instanceName": "ml.g4dn.xlarge", "component": "Training"}},
+    "terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": {"unit": "Hrs", "pricePerUnit": {"USD": "0.7360000000"}}}}}},
+}  # fmt: skip
+
+
+def test_a_products_on_demand_price_is_read() -> None:
+    assert read_product(json.dumps(PRODUCT)) == Decimal("0.736")
+
+
+@pytest.mark.parametrize(
+    "product", ["", "[]", "{}", '{"terms": {"OnDemand": {}}}', '{"terms": {"OnDemand": {"a": 3}}}']
+)
+def test_what_is_not_understood_has_no_price(product: str) -> None:
+    assert read_product(product) is None
+
+
+class Remote(Clients):
+    """Clients that take themselves for AWS's, with a price list that answers as the service model says."""
+
+    def __init__(self, stub: Any) -> None:
+        super().__init__(region="eu-west-1")
+        self.__dict__.update(is_local=False, session=stub)
+
+
+class Session:
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def client(self, name: str, **options: Any) -> Any:
+        assert (name, options) == ("pricing", {"region_name": "us-east-1"})
+        return self._client
+
+
+@pytest.fixture
+def pricing() -> Any:
+    import boto3
+
+    return boto3.client("pricing", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
+
+
+def test_the_list_is_asked_for_the_region_and_the_use(pricing: Any) -> None:
+    with Stubber(pricing) as stub:
+        stub.add_response("get_products", {"PriceList": [json.dumps(PRODUCT)]})
+        assert instance_hours(Remote(Session(pricing)), ["ml.g4dn.xlarge"], use="train") == {
+            "ml.g4dn.xlarge": Decimal("0.736")
+        }
+
+
+def test_a_list_that_may_not_be_asked_is_no_error(pricing: Any) -> None:
+    with Stubber(pricing) as stub:
+        stub.add_client_error("get_products", "AccessDeniedException")
+        assert instance_hours(Remote(Session(pricing)), ["ml.g4dn.xlarge"], use="train") == {}

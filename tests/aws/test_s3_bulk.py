@@ -1,0 +1,380 @@
+"""The bulk data plane against the embedded AWS, and against a server that answers badly on purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3, Bulk, FileBody, list_folder, list_pages, work_through
+from gtseg.aws.s3 import bulk as bulk_module
+from gtseg.errors import AWSError
+
+KEYS = [
+    "a b",
+    "a+b",
+    "ü/日本.jpg",
+    "per%20cent",
+    "a//b",
+    "x?y=1&z",
+    "'\"<>&;:@,$=",
+    "~-._!*()",
+    "a/../b",
+    "x" * 900,
+]
+
+
+@pytest.fixture
+def clients(shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in shared_aws.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    return Clients()
+
+
+@pytest.fixture
+def bucket(clients: Clients, request: pytest.FixtureRequest) -> str:
+    name = "bulk-" + hashlib.md5(request.node.nodeid.encode()).hexdigest()[:12]
+    S3(clients).ensure_bucket(name)
+    return name
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_any_key_is_written_read_copied_and_listed(clients: Clients, bucket: str, key: str) -> None:
+    uri, copied = f"s3://{bucket}/{key}", f"s3://{bucket}/copied/{key}"
+    with Bulk(clients) as bulk:
+        etag = bulk.put(uri, b"hello", content_type="text/plain")
+        assert bulk.get(uri).body == b"hello"
+        assert bulk.get(uri, span=(1, 3)) == bulk_module.Fetched(b"el", etag, 5, etag)
+        assert bulk.copy(uri, copied, if_match=etag) == etag
+        assert [item.key for page in list_pages(bulk, f"s3://{bucket}/copied/") for item in page] == [
+            f"copied/{key}"
+        ]
+        bulk.delete(copied)
+        assert clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"hello"
+        assert bulk.retries == 0
+
+
+def test_listings_are_boto3s(clients: Clients, bucket: str) -> None:
+    with Bulk(clients) as bulk:
+        uris = [f"s3://{bucket}/{n % 7}/{n:05}" for n in range(1100)]
+        for _ in work_through(uris, lambda uri: bulk.put(uri, b"x", content_type="a/b"), threads=8):
+            pass
+        ours = [item for page in list_pages(bulk, f"s3://{bucket}/") for item in page]
+        pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        theirs = [
+            (c["Key"], c["Size"], c["ETag"].strip('"'), c["LastModified"])
+            for page in pages
+            for c in page["Contents"]
+        ]
+        assert [tuple(item) for item in ours] == theirs
+        after = [
+            item.key for page in list_pages(bulk, f"s3://{bucket}/3/", start_after="3/00990") for item in page
+        ]
+        assert after == [key for key, *_ in theirs if key.startswith("3/") and key > "3/00990"]
+        files, folders = list_folder(bulk, f"s3://{bucket}/")
+        assert (files, folders) == ([], [f"{n}/" for n in range(7)])
+
+
+def test_refusals_carry_awss_codes(clients: Clients, bucket: str) -> None:
+    with Bulk(clients) as bulk:
+        etag = bulk.put(f"s3://{bucket}/k", b"x", content_type="a/b")
+        refused: list[tuple[str, Callable[[], object]]] = [
+            ("NoSuchKey", lambda: bulk.get(f"s3://{bucket}/none")),
+            ("NoSuchBucket", lambda: bulk.get(f"s3://{bucket}-none/none")),
+            ("PreconditionFailed", lambda: bulk.get(f"s3://{bucket}/k", if_match="0" * 32)),
+            (
+                "PreconditionFailed",
+                lambda: bulk.copy(f"s3://{bucket}/k", f"s3://{bucket}/l", if_match="0" * 32),
+            ),
+        ]
+        for code, call in refused:
+            with pytest.raises(AWSError) as caught:
+                call()
+            assert caught.value.code == code
+        assert bulk.copy(f"s3://{bucket}/k", f"s3://{bucket}/l", if_match=etag) == etag
+
+
+def test_wrong_credentials_are_exit_code_4(
+    clients: Clients, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with Bulk(Clients()) as bulk, pytest.raises(AWSError) as caught:
+        bulk.get(f"s3://{bucket}/k")
+    assert caught.value.exit_code == 4
+
+
+def test_no_credentials_are_exit_code_4(
+    clients: Clients, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with Bulk(Clients()) as bulk, pytest.raises(AWSError) as caught:
+        bulk.get(f"s3://{bucket}/k")
+    assert caught.value.exit_code == 4
+
+
+# ---- a server that says what it is told to say
+
+
+class Liar:
+    """Answers one request after the other with the next of `answers` (bytes, or None: closes without a word)."""
+
+    def __init__(self, answers: list[bytes | None]) -> None:
+        self.answers, self.requests = list(answers), []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:  # the test has ended
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection:
+            while data := connection.recv(65536):
+                self.requests.append(data)
+                answer = self.answers.pop(0)
+                if answer is None:
+                    return
+                connection.sendall(answer)
+                if b"connection: close" in answer:
+                    return
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture
+def lie(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[Bulk, Liar]]]:
+    monkeypatch.setattr(bulk_module, "BACKOFF_SECONDS", 0.0)
+    liars: list[Liar] = []
+
+    def start(*answers: bytes | None) -> tuple[Bulk, Liar]:
+        liar = Liar(list(answers))
+        liars.append(liar)
+        for name, value in {
+            "AWS_ENDPOINT_URL": liar.url,
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+        }.items():
+            monkeypatch.setenv(name, value)
+        return Bulk(Clients(region="us-east-1")), liar
+
+    yield start
+    for liar in liars:
+        liar.close()
+
+
+def answer(body: bytes = b"hello", status: int = 200, length: int | None = None, **headers: str) -> bytes:
+    fields = {
+        "content-length": str(len(body) if length is None else length),
+        **{k.replace("_", "-"): v for k, v in headers.items()},
+    }
+    if length is not None:
+        fields["connection"] = "close"
+    return (
+        f"HTTP/1.1 {status} X\r\n".encode()
+        + b"".join(f"{k}: {v}\r\n".encode() for k, v in fields.items())
+        + b"\r\n"
+        + body
+    )
+
+
+GOOD = answer(etag=f'"{hashlib.md5(b"hello").hexdigest()}"')
+ERROR = b"<Error><Code>%s</Code><Message>m</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        answer(status=503, body=ERROR % b"SlowDown"),
+        answer(status=500, body=ERROR % b"InternalError"),
+        answer(status=502, body=b"<html>bad gateway"),
+        answer(status=429, body=b""),
+        answer(status=400, body=ERROR % b"RequestTimeout"),
+        answer(status=404, body=ERROR % b"NoSuc\xb4Key"),
+        answer(body=b"hel", length=5),
+        answer(body=b"hexlo", etag=f'"{hashlib.md5(b"hello").hexdigest()}"'),
+        answer(body=b"hello", x_amz_checksum_crc32="AAAAAA=="),
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_what_may_pass_is_tried_again(lie: Any, bad: bytes | None) -> None:
+    bulk, liar = lie(bad, GOOD)
+    assert bulk.get("s3://bucket/key").body == b"hello"
+    assert (bulk.retries, len(liar.requests)) == (1, 2)
+
+
+def test_patience_has_an_end(lie: Any) -> None:
+    bulk, liar = lie(*[answer(status=503, body=ERROR % b"SlowDown")] * 30)
+    with pytest.raises(AWSError, match="SlowDown"):
+        bulk.get("s3://bucket/key")
+    assert len(liar.requests) == bulk_module.ATTEMPTS
+
+
+def test_an_error_inside_a_copys_200_is_an_error(lie: Any) -> None:
+    done = answer(b"<CopyObjectResult><ETag>&quot;abc&quot;</ETag></CopyObjectResult>")
+    bulk, liar = lie(answer(ERROR % b"InternalError"), done)
+    assert bulk.copy("s3://bucket/a", "s3://bucket/b", if_match="abc") == "abc"
+    assert len(liar.requests) == 2
+
+
+def test_chunks_and_the_spaces_before_them_are_read(lie: Any) -> None:
+    body = b"\n   <CopyObjectResult><ETag>&quot;abc&quot;</ETag></CopyObjectResult>"
+    chunks = (
+        b"2\r\n"
+        + body[:2]
+        + b"\r\n"
+        + b"%x;ext=1\r\n" % len(body[2:])
+        + body[2:]
+        + b"\r\n0\r\ntrailer: x\r\n\r\n"
+    )
+    bulk, _ = lie(
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks
+    )
+    assert bulk.copy("s3://bucket/a", "s3://bucket/b", if_match="abc") == "abc"
+
+
+def test_a_wrong_clock_is_set_right(lie: Any) -> None:
+    skewed = answer(status=403, body=ERROR % b"RequestTimeTooSkewed", date="Fri, 01 Jan 2038 00:00:00 GMT")
+    bulk, liar = lie(skewed, GOOD)
+    bulk.get("s3://bucket/key")
+    assert b"x-amz-date: 20380101T" in liar.requests[1]
+
+
+def test_an_etag_that_is_no_md5_is_not_taken_for_one(lie: Any) -> None:
+    kms = {"etag": '"' + "0" * 32 + '"', "x_amz_server_side_encryption": "aws:kms"}
+    bulk, _ = lie(answer(**kms), answer(etag='"' + "0" * 32 + '-2"'))
+    assert bulk.get("s3://bucket/key").md5 == ""
+    assert bulk.get("s3://bucket/key").body == b"hello"
+    assert bulk.retries == 0
+
+
+def test_a_bucket_in_another_region_is_found(lie: Any) -> None:
+    moved = answer(status=400, body=ERROR % b"AuthorizationHeaderMalformed", x_amz_bucket_region="eu-west-1")
+    head = answer(b"", status=400, x_amz_bucket_region="eu-west-1")
+    bulk, liar = lie(moved, head, answer(b""), GOOD)
+    assert bulk.get("s3://bucket/key").body == b"hello"
+    assert b"/eu-west-1/s3/" in liar.requests[-1]
+
+
+def test_a_bucket_that_denies_these_keys_is_read_as_anybody(lie: Any) -> None:
+    denied = answer(status=403, body=ERROR % b"AccessDenied")
+    bulk, liar = lie(denied, GOOD, GOOD)
+    assert bulk.get("s3://bucket/key").body == b"hello"
+    assert b"authorization" in liar.requests[0].lower()
+    assert b"authorization" not in liar.requests[1].lower()
+    bulk.get("s3://bucket/other")
+    assert b"authorization" not in liar.requests[2].lower()
+
+
+def test_a_session_token_is_sent(lie: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "the-token")
+    bulk, liar = lie(GOOD)
+    bulk.get("s3://bucket/key")
+    assert b"x-amz-security-token: the-token\r\n" in liar.requests[0]
+
+
+def test_a_proxy_is_asked_to_connect(lie: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    bulk, liar = lie(b"HTTP/1.1 200 Connected\r\n\r\n", GOOD)
+    monkeypatch.setenv("HTTP_PROXY", liar.url.replace("http://", "http://me:p%40ss@"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://s3.example.test:1234")
+    bulk = Bulk(Clients(region="us-east-1"))
+    assert bulk.get("s3://bucket/key").body == b"hello"
+    assert liar.requests[0].startswith(b"CONNECT ")
+    assert b"Proxy-Authorization: Basic bWU6cEBzcw==" in liar.requests[0]
+    assert b"GET /" in liar.requests[1]
+
+
+def test_damaged_listings_are_read_again(lie: Any) -> None:
+    page = (
+        b"<ListBucketResult><Contents><Key>a%20b</Key><LastModified>2026-11-20T10:00:00.000Z</LastModified>"
+        b"<ETag>&quot;e&quot;</ETag><Size>5</Size></Contents></ListBucketResult>"
+    )
+    bulk, _ = lie(
+        answer(page[:-5]),
+        answer(page.replace(b"Size>5", b"Siz\xff>5")),
+        answer(page.replace(b"5<", b"x<")),
+        answer(page),
+    )
+    assert [item.key for items in list_pages(bulk, "s3://bucket/") for item in items] == ["a b"]
+    assert bulk.retries == 3
+
+
+def test_aws_has_its_own_hosts() -> None:
+    clients = Clients(region="eu-central-1")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
+            patch.delenv(name, raising=False)
+        patch.setenv("AWS_ACCESS_KEY_ID", "a")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+        endpoint = Bulk(clients)._places.find("some-bucket").endpoint
+    assert (endpoint.scheme, endpoint.host, endpoint.port) == (
+        "https",
+        "some-bucket.s3.eu-central-1.amazonaws.com",
+        443,
+    )
+    assert (endpoint.base, endpoint.region, endpoint.host_header) == ("/", "eu-central-1", endpoint.host)
+
+
+def test_the_first_error_stops_the_rest() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number == 5:
+            raise ValueError("five")
+        time.sleep(0.001)
+        return number
+
+    with pytest.raises(ValueError, match="five"):
+        list(work_through(range(10_000), work, threads=4))
+    assert len(begun) < 200
+
+
+def test_a_body_in_a_file_is_sent_like_any_other(clients: Clients, bucket: str, tmp_path: Path) -> None:
+    body = bytes(range(256)) * 3000
+    path = tmp_path / "body"
+    path.write_bytes(body)
+    with Bulk(clients) as bulk, path.open("rb") as file:
+        etag = bulk.put(f"s3://{bucket}/from-file", FileBody(file), content_type="text/plain")
+        assert etag == hashlib.md5(body).hexdigest()
+        assert bulk.get(f"s3://{bucket}/from-file").body == body
+
+
+def test_a_body_in_a_file_is_the_same_for_every_attempt(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 3000
+    path = tmp_path / "body"
+    path.write_bytes(content)
+    with path.open("rb") as file:
+        body = FileBody(file)
+        assert b"".join(body) == b"".join(body) == content
+        assert (len(body), body.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_nothing_piles_up_where_results_are_not_fetched() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = work_through(items(), lambda number: number, threads=4)
+    next(results)
+    assert len(taken) < 100
+    assert len(list(results)) == 999
