@@ -1,0 +1,80 @@
+"""DATA/calls.jsonl: one line per call that changes something, S3 object traffic aside. It says what was created how often."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+__all__ = ["CallLog", "find_name", "find_operation"]
+
+MUTATING = ("Create", "Stop", "Delete", "Update", "Put")
+
+
+class CallLog:
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._lock = threading.Lock()
+
+    def record(self, *, service: str, operation: str, name: str, status: int, code: str) -> None:
+        """Append one line, if the operation changes something; `code` is the AWS error or ''."""
+        if not operation.startswith(MUTATING):
+            return
+        call = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "service": service,
+            "operation": operation,
+            "name": name,
+            "status": status,
+            "code": code,
+        }
+        with self._lock:
+            self._append(json.dumps(call, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+    def _append(self, line: bytes) -> None:
+        """The whole line or, on a full disk, none of it: half a line would spoil the next one too."""
+        size = os.fstat(self._descriptor).st_size
+        try:
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+        except OSError:
+            os.ftruncate(self._descriptor, size)
+            raise
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def find_operation(headers: dict[str, str], body: bytes) -> str:
+    """The operation of a JSON (X-Amz-Target) or query (Action=) request; '' if it names none."""
+    target = headers.get("x-amz-target")
+    if target is not None:
+        return target.rpartition(".")[2]
+    if "x-www-form-urlencoded" in headers.get("content-type", ""):
+        return dict(parse_qsl(body.decode("utf-8", "replace"))).get("Action", "")
+    return ""
+
+
+def find_name(operation: str, headers: dict[str, str], body: bytes) -> str:
+    """The name of what a call is about: `<Thing>Name` of the operation's own thing, else the first Name or Arn."""
+    request = _read_request(headers, body)
+    thing = operation
+    for verb in MUTATING:
+        thing = thing.removeprefix(verb)
+    keys = [f"{thing}Name", *(key for key in request if key.lower().endswith("name")), f"{thing}Arn"]
+    keys += [key for key in request if key.lower().endswith("arn")]
+    return next((str(request[key]) for key in keys if isinstance(request.get(key), str)), "")
+
+
+def _read_request(headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    try:
+        if "x-amz-target" in headers:
+            request = json.loads(body or b"{}")
+            return request if isinstance(request, dict) else {}
+        return dict(parse_qsl(body.decode()))
+    except (ValueError, RecursionError):
+        return {}

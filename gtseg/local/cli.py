@@ -1,0 +1,286 @@
+"""gtseg local: the embedded AWS on the command line. Nothing heavy is imported before the command that needs it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="The embedded AWS: the same API calls, answered on your own machine, without an account.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+worker_app = typer.Typer(help="The people who label: add, list, pause, remove.", no_args_is_help=True)
+app.add_typer(worker_app, name="worker")
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", help="Folder of everything it keeps. [$GTSEG_LOCAL_DATA or ~/.local/share/gtseg]"),
+]
+Region = Annotated[str, typer.Option(help="The region that it plays.")]
+TrainSeconds = Annotated[
+    float | None,
+    typer.Option(help="Most wall-clock seconds of a training job. Default: as many as it needs."),
+]
+Faults = Annotated[Path | None, typer.Option(help="JSON file of faults to inject (for tests).")]
+MaxJobs = Annotated[int, typer.Option(min=1, help="Training jobs that run at once.")]
+CrowdMasks = Annotated[
+    Path | None, typer.Option(help="Folder of index masks: simulated workers label every job that starts.")
+]
+CrowdWorkers = Annotated[int, typer.Option(min=1, max=100, help="How many simulated workers.")]
+CrowdError = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."),
+]
+CrowdSeed = Annotated[int, typer.Option(help="Other seeds make other mistakes.")]
+
+
+def find_folder(data: Path | None) -> Path:
+    """--data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg, absolute."""
+    return (
+        (data or Path(os.environ.get("GTSEG_LOCAL_DATA") or "~/.local/share/gtseg")).expanduser().absolute()
+    )
+
+
+def fail(message: object, code: int) -> typer.Exit:
+    typer.echo(f"gtseg: {message}", err=True)
+    return typer.Exit(code)
+
+
+@app.command()
+def up(
+    data: Data = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines need 0.0.0.0 or ::.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 4566,
+    region: Region = "us-east-1",
+    train_seconds: TrainSeconds = None,
+    faults: Faults = None,
+    max_jobs: MaxJobs = 1,
+    crowd_masks: CrowdMasks = None,
+    crowd_workers: CrowdWorkers = 3,
+    crowd_error: CrowdError = 0.05,
+    crowd_seed: CrowdSeed = 0,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM certificate: serve HTTPS (with --tls-key).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM private key of --tls-cert.")] = None,
+) -> None:
+    """Serve in the foreground and print the lines to export."""
+    from gtseg.local.execute import serve_here
+
+    if (tls_cert is None) != (tls_key is None):
+        raise fail("--tls-cert and --tls-key go together.", 2)
+    options = make_options(
+        train_seconds=train_seconds, faults=faults, max_jobs=max_jobs, crowd_masks=crowd_masks,
+        crowd_workers=crowd_workers, crowd_error=crowd_error, crowd_seed=crowd_seed,
+    )  # fmt: skip
+    tls = (tls_cert, tls_key) if tls_cert and tls_key else None
+    try:
+        serve_here(find_folder(data), host, port, options=options, region=region, tls=tls)
+    except (OSError, RuntimeError) as error:
+        raise fail(error, 1) from None
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def exec(
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.")],
+    data: Data = None,
+    region: Region = "us-east-1",
+    train_seconds: TrainSeconds = None,
+    faults: Faults = None,
+    max_jobs: MaxJobs = 1,
+    crowd_masks: CrowdMasks = None,
+    crowd_workers: CrowdWorkers = 3,
+    crowd_error: CrowdError = 0.05,
+    crowd_seed: CrowdSeed = 0,
+) -> None:
+    """Run a command against the embedded AWS: start it, run, stop it, leave with the command's exit code.
+
+    gtseg local exec -- aws s3 ls
+    """
+    from gtseg.local.execute import execute
+
+    options = make_options(
+        train_seconds=train_seconds, faults=faults, max_jobs=max_jobs, crowd_masks=crowd_masks,
+        crowd_workers=crowd_workers, crowd_error=crowd_error, crowd_seed=crowd_seed,
+    )  # fmt: skip
+    try:
+        code = execute(command, find_folder(data), options=options, region=region)
+    except (OSError, RuntimeError) as error:
+        raise fail(error, 1) from None
+    raise typer.Exit(code)
+
+
+def make_options(**chosen: Any) -> dict[str, Any]:
+    """The fields of embedded.Options that differ from their defaults, checked, paths absolute."""
+    masks, faults = chosen["crowd_masks"], chosen["faults"]
+    if masks is not None and not masks.is_dir():
+        raise fail(f"--crowd-masks {masks} is not a folder.", 2)
+    if faults is not None and not faults.is_file():
+        raise fail(f"--faults {faults} is not a file.", 2)
+    if chosen["train_seconds"] is not None and chosen["train_seconds"] <= 0:
+        raise fail(f"--train-seconds {chosen['train_seconds']} must be more than 0.", 2)
+    if masks is None and (chosen["crowd_workers"], chosen["crowd_error"], chosen["crowd_seed"]) != (
+        3,
+        0.05,
+        0,
+    ):
+        raise fail("--crowd-workers, --crowd-error and --crowd-seed need --crowd-masks.", 2)
+    return {name: value.absolute() if isinstance(value, Path) else value for name, value in chosen.items()}
+
+
+@app.command()
+def crowd(
+    masks: Annotated[
+        Path, typer.Option(help="Folder of index masks: 0 background, i the i-th label, 255 background.")
+    ],
+    workers: CrowdWorkers = 3,
+    error: CrowdError = 0.05,
+    seed: CrowdSeed = 0,
+    decline: Annotated[
+        float, typer.Option(min=0, max=1, help="Fraction of tasks that each worker declines.")
+    ] = 0.0,
+    slow: Annotated[float, typer.Option(min=0, help="Mean seconds over one task; workers differ.")] = 0.0,
+    data: Data = None,
+    url: Annotated[
+        str | None,
+        typer.Option(help="Server to work for, with $GTSEG_OWNER_TOKEN. Default: the data folder's."),
+    ] = None,
+) -> None:
+    """Label every job with simulated workers until Ctrl-C. They err as people do; --error 0 submits the masks exactly."""
+    from gtseg.local.execute import run_crowd_here
+
+    if not masks.is_dir():
+        raise fail(f"--masks {masks} is not a folder.", 2)
+    try:
+        run_crowd_here(
+            find_folder(data),
+            url,
+            masks=masks,
+            workers=workers,
+            error=error,
+            seed=seed,
+            decline=decline,
+            slow=slow,
+        )
+    except (OSError, RuntimeError) as problem:
+        raise fail(problem, 1) from None
+
+
+@worker_app.command("add")
+def add_worker(
+    name: Annotated[str, typer.Argument(help="The person's name.")],
+    team: Annotated[str, typer.Option(help="Workteam, see `aws sagemaker list-workteams`.")] = "gtseg",
+    renew: Annotated[
+        bool, typer.Option(help="A new token for a worker who is there; the old one is void.")
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Address under which people reach this server, e.g. https://label.local."),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Add a worker and print their personal link, which is shown this once."""
+    answer = ask_owner(data, "POST", "/workers", {"name": name, "team": team, "renew": renew})
+    typer.echo(make_link(data, at, answer["token"]))
+
+
+@worker_app.command("list")
+def list_workers(data: Data = None) -> None:
+    """List the workers: id, team, state, name."""
+    for worker in ask_owner(data, "GET", "/workers")["workers"]:
+        typer.echo("\t".join((worker["worker_id"], worker["team"], worker["state"], worker["name"])))
+
+
+@worker_app.command("remove")
+def remove_worker(name: str, data: Data = None) -> None:
+    """Remove a worker (name or id): the token is void at once, what they submitted stays."""
+    ask_owner(data, "DELETE", f"/workers/{find_worker_id(data, name)}")
+
+
+@worker_app.command("pause")
+def pause_worker(
+    name: str,
+    resume: Annotated[bool, typer.Option("--resume", help="Bring the worker back.")] = False,
+    data: Data = None,
+) -> None:
+    """Give a worker (name or id) no more tasks until `--resume`."""
+    state = "active" if resume else "paused"
+    ask_owner(data, "PATCH", f"/workers/{find_worker_id(data, name)}", {"state": state})
+
+
+@app.command("owner")
+def show_owner_link(
+    at: Annotated[str | None, typer.Option(help="Address under which the server is reached.")] = None,
+    data: Data = None,
+) -> None:
+    """Print the link to the owner's pages: progress, people, agreement, every answer."""
+    from gtseg.local.execute import find_serving
+
+    serving = find_serving(find_folder(data))
+    if serving is None:
+        raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
+    typer.echo(make_link(data, at, serving.owner_token))
+
+
+def make_link(data: Path | None, at: str | None, token: str) -> str:
+    """A link that signs its holder in: what follows # stays in the browser, out of every log."""
+    from gtseg.local.execute import find_serving
+
+    serving = find_serving(find_folder(data))
+    base = at or (serving.url if serving else "")
+    base = base.replace("//0.0.0.0:", f"//{find_own_address()}:").replace(
+        "//[::]:", f"//{find_own_address()}:"
+    )
+    if at is None and "//127.0.0.1:" in base:
+        typer.echo(
+            "The link works on this machine only: serve with --host 0.0.0.0, or give --at ADDRESS.", err=True
+        )
+    return f"{base.rstrip('/')}/_portal/signin#{token}"
+
+
+def find_own_address() -> str:
+    """This machine's address on its network, as the way out would use it; nothing is sent."""
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("10.255.255.255", 9))
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+def ask_owner(data: Path | None, method: str, path: str, document: Any = None) -> Any:
+    """One request of the owner to the server of this data folder."""
+    from gtseg.local.execute import ask_server
+
+    try:
+        return ask_server(find_folder(data), method, path, document)
+    except (OSError, RuntimeError) as error:
+        raise fail(error, 1) from None
+
+
+def find_worker_id(data: Path | None, name: str) -> str:
+    found = [
+        w["worker_id"]
+        for w in ask_owner(data, "GET", "/workers")["workers"]
+        if name in (w["worker_id"], w["name"])
+    ]
+    if len(found) != 1:
+        raise fail(
+            f"{'No worker is' if not found else f'{len(found)} workers are'} called {name!r}: give the id.", 3
+        )
+    return str(found[0])
+
+
+if __name__ == "__main__":
+    app(prog_name=f"{Path(sys.executable).name} -m gtseg.local.cli")

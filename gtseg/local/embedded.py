@@ -1,0 +1,45 @@
+"""What every service of the embedded AWS is given, and the options of one server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from gtseg.local.objects import Objects
+from gtseg.local.store import Store
+
+__all__ = ["Component", "Embedded", "Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one server behaves; nothing here is kept in the data folder."""
+
+    train_seconds: float | None = (
+        None  # wall-clock budget of a training job; None: as its hyperparameters say
+    )
+    crowd_masks: Path | None = None  # folder of index masks: simulated workers label every job that starts
+    crowd_workers: int = 3
+    crowd_error: float = 0.05
+    crowd_seed: int = 0
+    faults: Path | None = None  # faults.py's settings file; None: no fault ever, and the header is ignored
+    max_jobs: int = 1  # training jobs that run at once
+
+
+class Component(Protocol):
+    """A service's background work: it lives between `start` and `stop`; `stop` returns within seconds."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+@dataclass
+class Embedded:
+    """One running embedded AWS: its store, its S3, its options and the URL that clients use."""
+
+    store: Store
+    objects: Objects
+    options: Options = field(default_factory=Options)
+    url: str = ""

@@ -1,0 +1,273 @@
+"""Serving in the foreground, and running a command against a server of its own.
+
+`execute` keeps the server in a child process: its crash is not the command's, and a pipe that only the parent holds open
+ends it however the parent ends, also by kill -9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gtseg.local.serving import Serving, environment, find_certificate, find_serving, variables
+
+__all__ = ["ask_server", "execute", "run_crowd_here", "serve_here"]
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+# ---------------------------------------------------------------- up
+
+
+def serve_here(
+    folder: Path,
+    host: str,
+    port: int,
+    *,
+    options: Mapping[str, Any],
+    region: str,
+    tls: tuple[Path, Path] | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; the lines to export go to stdout once requests are answered."""
+    import logging
+
+    from gtseg.local.embedded import Embedded, Options
+    from gtseg.local.errors import ServiceError
+    from gtseg.local.server import serve
+
+    def announce(embedded: Embedded) -> None:
+        keys = embedded.store.credentials
+        serving = Serving(embedded.url, os.getpid(), keys.access_key, keys.secret_key, keys.owner_token)
+        for name, value in variables(serving, folder, region).items():
+            print(f"export {name}={shlex.quote(value)}", flush=True)
+        print("unset AWS_PROFILE AWS_SESSION_TOKEN", flush=True)
+        print(f"Serving {folder} at {embedded.url}. Ctrl-C stops it; everything is kept.", file=sys.stderr)
+        warn_of_others(host, port, tls=tls)
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    end_with_parent()
+    keep_certificate(folder, tls)
+    try:
+        serve(folder, host, port, options=Options(**options), on_ready=announce, region=region, tls=tls)
+    except ServiceError as error:
+        raise RuntimeError(error.message) from None
+
+
+def keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if tls is None:
+        (folder / "server.crt").unlink(missing_ok=True)
+    else:
+        (folder / "server.crt").write_bytes(tls[0].read_bytes())
+
+
+def warn_of_others(host: str, port: int, *, tls: tuple[Path, Path] | None) -> None:
+    if host in LOOPBACK:
+        return
+    print(
+        f"Other machines can reach this server on {host}: keys and worker tokens are all that guards it.",
+        file=sys.stderr,
+    )
+    if tls is None:
+        print(
+            "Its traffic is not encrypted. Give --tls-cert FILE --tls-key FILE, or put a TLS proxy in front, e.g.\n"
+            f"  caddy reverse-proxy --from your.host.name --to 127.0.0.1:{port}",
+            file=sys.stderr,
+        )
+
+
+PARENT_PIPE = "GTSEG_LOCAL_PARENT_PIPE"
+
+
+def end_with_parent() -> None:
+    """If `execute` started this process, its standard input is a pipe: the end of it is the end of the parent."""
+    if os.environ.pop(PARENT_PIPE, "") != "stdin":
+        return
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+# ---------------------------------------------------------------- crowd, workers
+
+
+def require_serving(folder: Path) -> Serving:
+    serving = find_serving(folder)
+    if serving is None:
+        raise RuntimeError(
+            f"Nobody serves {folder}. Start it: gtseg local up --data {shlex.quote(str(folder))}"
+        )
+    return serving
+
+
+def ask_server(folder: Path, method: str, path: str, document: Any = None) -> Any:
+    """One request to the owner's API. Raises RuntimeError with the server's reason."""
+    from gtseg.local.labeling.crowd import Refused, Server
+
+    serving = require_serving(folder)
+    try:
+        server = Server(serving.url, serving.owner_token, certificate=find_certificate(folder))
+        return server.ask(method, path, document)
+    except Refused as error:
+        raise RuntimeError(error.reason) from None
+
+
+def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
+    """Simulated workers until SIGINT or SIGTERM. Raises RuntimeError, OSError."""
+    from gtseg.local.labeling.crowd import Crowd, Refused, run_crowd
+
+    owner_token = os.environ.get("GTSEG_OWNER_TOKEN", "")
+    if url is None or not owner_token:
+        serving = require_serving(folder)
+        url, owner_token = url or serving.url, owner_token or serving.owner_token
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    end_with_parent()
+    print(f"{crowd['workers']} simulated workers at {url}. Ctrl-C stops them.", file=sys.stderr)
+    try:
+        answered = run_crowd(
+            url, owner_token, Crowd(**crowd), stop=stop, certificate=find_certificate(folder)
+        )
+    except Refused as error:
+        raise RuntimeError(f"The server refuses the crowd: {error}") from None
+    print(f"The crowd gave {answered} answers.", file=sys.stderr)
+
+
+# ---------------------------------------------------------------- exec
+
+
+def execute(command: Sequence[str], folder: Path, *, options: Mapping[str, Any], region: str) -> int:
+    """Run `command` with AWS being the server of `folder`, a new one unless one runs; the command's exit code.
+
+    127: not found, 126: not executable, 128+n: ended by signal n. Raises RuntimeError if the server does not start.
+    """
+    with hold_server(folder, options=options, region=region) as serving:
+        return run_command(command, environment(os.environ, serving, folder, region=region))
+
+
+@contextlib.contextmanager
+def hold_server(folder: Path, *, options: Mapping[str, Any], region: str) -> Iterator[Serving]:
+    serving = find_serving(folder)
+    if serving is not None:
+        if options_given(options):
+            raise RuntimeError(
+                f"{folder} is already served at {serving.url}, with options of its own: stop that server first, or leave "
+                "out --train-seconds, --faults, --max-jobs and --crowd-*."
+            )
+        yield serving
+        return
+    child, log = start_server(folder, options=options, region=region)
+    try:
+        yield await_server(child, folder, log)
+    finally:
+        stop_server(child)
+
+
+def options_given(options: Mapping[str, Any]) -> bool:
+    defaults = {"max_jobs": 1, "crowd_workers": 3, "crowd_error": 0.05, "crowd_seed": 0}
+    return any(value != defaults.get(name) for name, value in options.items())
+
+
+def start_server(
+    folder: Path, *, options: Mapping[str, Any], region: str
+) -> tuple[subprocess.Popen[bytes], Path]:
+    """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "server.log"
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
+    if options.get("crowd_masks") is None:
+        flags = [flag for flag in flags if not flag.startswith("--crowd-")]
+    arguments = ["up", f"--data={folder}", "--port=0", f"--region={region}", *flags]
+    with open(log, "ab") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "gtseg.local.cli", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            env={**os.environ, PARENT_PIPE: "stdin"},
+            start_new_session=True,
+        )
+    return child, log
+
+
+def await_server(child: subprocess.Popen[bytes], folder: Path, log: Path) -> Serving:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        serving = find_serving(folder)
+        if serving is not None and serving.pid == child.pid:
+            return serving
+        if child.poll() is not None:
+            break
+        time.sleep(0.02)
+    last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
+    raise RuntimeError(f"The server did not start: {' '.join(last) or 'it said nothing'} (see {log})")
+
+
+def stop_server(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    finally:
+        if child.stdin is not None:
+            child.stdin.close()
+
+
+def run_command(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run in the foreground; signals that reach this process alone are passed on."""
+    try:
+        child = subprocess.Popen(command, env=env)
+    except FileNotFoundError:
+        print(f"gtseg: {command[0]}: command not found", file=sys.stderr)
+        return 127
+    except PermissionError:
+        print(f"gtseg: {command[0]}: not executable", file=sys.stderr)
+        return 126
+    with forward_signals(child):
+        code = child.wait()
+    return 128 - code if code < 0 else code
+
+
+@contextlib.contextmanager
+def forward_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    def forward(number: int, frame: FrameType | None) -> None:
+        # A terminal sends Ctrl-C to the command as well: a second one would mean something else to it.
+        if not (number == signal.SIGINT and in_terminal()):
+            with contextlib.suppress(ProcessLookupError):
+                child.send_signal(number)
+
+    previous = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def in_terminal() -> bool:
+    """Whether this process is in the foreground of a terminal."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False

@@ -1,0 +1,253 @@
+"""Faults on purpose, to show that a client survives them. Off unless the server was given a settings file.
+
+The file is TOML, or JSON of the same form (by its suffix .json), and is read again whenever it changes:
+
+    seed = 7                                  # same seed, same sequence of requests: same faults
+
+    [[fault]]
+    kind = "throttle"                         # throttle | fail | delay | drop | truncate | corrupt
+    operations = ["s3:*Object", "sagemaker:Describe*"]     # service:Operation, shell-style; default ["*"]
+    rate = 0.2                                # of the operations that match; default 1
+    seconds = 0.5                             # of a delay; default 1
+    limit = 10                                # fires so often at most; default: no limit
+
+| kind | what happens |
+|---|---|
+| throttle | nothing is done; S3 answers 503 SlowDown, the others 400 ThrottlingException |
+| fail | nothing is done; 500 InternalError (S3), InternalFailure (others) |
+| delay | the operation is done `seconds` later |
+| drop | the operation is done, then the connection is closed without an answer |
+| truncate | the operation is done; the answer's body stops half-way and the connection is closed |
+| corrupt | the operation is done; one byte in the middle of the answer's body is changed |
+
+Operations are named as AWS names them; an invocation of an endpoint is `sagemaker:InvokeEndpoint`. The first fault that
+fires for a request decides. One request may ask for a fault itself, by the header `x-gtseg-fault: drop` or
+`x-gtseg-fault: delay=0.5`; it is obeyed only where there is a settings file, be it empty.
+
+`GET /_gtseg/faults` says how often each has fired: {"enabled", "fired": {kind: times}, "faults": [{..., "fired": times}]}.
+A truncation or corruption counts when a body was there to be spoilt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+import tomllib
+from collections import Counter
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3.request import Scope, Send
+
+__all__ = ["HEADER", "KINDS", "Fault", "Faults", "SpoiltSend", "read_faults"]
+
+HEADER = "x-gtseg-fault"
+KINDS = ("throttle", "fail", "delay", "drop", "truncate", "corrupt")
+SPOILING = ("drop", "truncate", "corrupt")
+
+
+@dataclass
+class Fault:
+    kind: str
+    operations: tuple[str, ...] = ("*",)
+    rate: float = 1.0
+    seconds: float = 1.0
+    limit: int | None = None
+    fired: int = 0
+    random: random.Random = field(default_factory=random.Random, repr=False)
+
+    def is_due(self, operation: str) -> bool:
+        """Draws once for every operation that matches, fired or not, so that a limit does not shift the sequence."""
+        if not any(fnmatchcase(operation, pattern) for pattern in self.operations):
+            return False
+        drawn = self.random.random() < self.rate
+        return drawn and (self.limit is None or self.fired < self.limit)
+
+    def describe(self) -> dict[str, Any]:
+        names = ("kind", "operations", "rate", "seconds", "limit", "fired")
+        return {name: getattr(self, name) for name in names}
+
+
+def read_faults(path: Path) -> list[Fault]:
+    """The file's faults. Raises ServiceError ValidationException that names the file and what is wrong in it."""
+    try:
+        text = path.read_text("utf-8")
+        settings = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (OSError, ValueError) as error:
+        raise ServiceError("ValidationException", f"faults file {path}: {error}") from None
+    unknown = set(settings) - {"seed", "fault"}
+    if unknown:
+        raise _wrong(path, f"unknown key {sorted(unknown)[0]!r}; known are seed, fault")
+    seed = settings.get("seed", 0)
+    return [_read_fault(path, number, entry, seed) for number, entry in enumerate(settings.get("fault", []))]
+
+
+def _read_fault(path: Path, number: int, entry: dict[str, Any], seed: int) -> Fault:
+    known = {"kind", "operations", "rate", "seconds", "limit"}
+    if set(entry) - known:
+        raise _wrong(
+            path, f"unknown key {sorted(set(entry) - known)[0]!r}; known are {', '.join(sorted(known))}"
+        )
+    if entry.get("kind") not in KINDS:
+        raise _wrong(path, f"kind {entry.get('kind')!r} is none of {', '.join(KINDS)}")
+    rate = entry.get("rate", 1.0)
+    if not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise _wrong(path, f"rate {rate!r} is not between 0 and 1")
+    operations = entry.get("operations", ["*"])
+    if not isinstance(operations, list) or not all(isinstance(pattern, str) for pattern in operations):
+        raise _wrong(path, f"operations {operations!r} is not a list of patterns such as 's3:*'")
+    return Fault(
+        entry["kind"],
+        tuple(operations),
+        float(rate),
+        float(entry.get("seconds", 1.0)),
+        entry.get("limit"),
+        random=random.Random(f"{seed}:{number}"),
+    )
+
+
+def _wrong(path: Path, reason: str) -> ServiceError:
+    return ServiceError("ValidationException", f"faults file {path}: {reason}")
+
+
+class Faults:
+    """The faults of one server and how often each has fired. Without a file it never does anything."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._version: tuple[int, int] | None = None
+        self._faults: list[Fault] = []
+        self._fired: Counter[str] = Counter()
+        if path is not None:
+            self._reload()
+
+    @property
+    def is_enabled(self) -> bool:
+        return self._path is not None
+
+    def choose(self, operation: str, headers: dict[str, str]) -> Fault | None:
+        """The fault that this request (`service:Operation`) is to suffer."""
+        if self._path is None:
+            return None
+        asked = headers.get(HEADER)
+        if asked is not None:
+            return _parse_header(asked)
+        with self._lock:
+            self._reload()
+            return next((fault for fault in self._faults if fault.is_due(operation)), None)
+
+    def count(self, fault: Fault) -> None:
+        """Say that a fault has really happened."""
+        with self._lock:
+            fault.fired += 1
+            self._fired[fault.kind] += 1
+
+    def describe(self) -> dict[str, Any]:
+        with self._lock:
+            return {
+                "enabled": self.is_enabled,
+                "fired": {kind: self._fired[kind] for kind in KINDS},
+                "faults": [fault.describe() for fault in self._faults],
+            }
+
+    async def strike(self, fault: Fault, *, service: str) -> None:
+        """What happens before the work: a delay, or ServiceError raised instead of it."""
+        if fault.kind in SPOILING:
+            return
+        self.count(fault)
+        if fault.kind == "delay":
+            await asyncio.sleep(fault.seconds)
+        elif fault.kind == "throttle" and service == "s3":
+            raise ServiceError("SlowDown", "Please reduce your request rate.", 503)
+        elif fault.kind == "throttle":
+            raise ServiceError("ThrottlingException", "Rate exceeded", 400)
+        elif service == "s3":
+            raise ServiceError("InternalError", "We encountered an internal error. Please try again.", 500)
+        else:
+            raise ServiceError(
+                "InternalFailure", "The request processing has failed because of a fault.", 500
+            )
+
+    def spoil(self, fault: Fault, scope: Scope, send: Send) -> Send:
+        """A `send` that spoils the answer, where the fault is of that kind."""
+        return SpoiltSend(self, fault, scope, send) if fault.kind in SPOILING else send
+
+    def _reload(self) -> None:
+        assert self._path is not None
+        try:
+            found = self._path.stat()
+        except OSError as error:
+            raise ServiceError("ValidationException", f"faults file {self._path}: {error}") from None
+        version = (found.st_mtime_ns, found.st_size)
+        if version != self._version:
+            self._faults = read_faults(self._path)
+            self._version = version
+
+
+def _parse_header(text: str) -> Fault:
+    kind, _, seconds = text.strip().partition("=")
+    if kind not in KINDS:
+        raise ServiceError("InvalidArgument", f"{HEADER} {text!r} is none of {', '.join(KINDS)}")
+    try:
+        return Fault(kind, seconds=float(seconds or 1))
+    except ValueError:
+        raise ServiceError(
+            "InvalidArgument", f"{HEADER} {text!r}: {seconds!r} is no number of seconds"
+        ) from None
+
+
+class SpoiltSend:
+    """ASGI `send` of an answer that gets lost, ends early or is not what was stored."""
+
+    def __init__(self, faults: Faults, fault: Fault, scope: Scope, send: Send) -> None:
+        self._faults, self._fault, self._send = faults, fault, send
+        self._transport = scope["gtseg.transport"]
+        self._left = 0  # bytes of the body to pass on before the fault
+        self._is_over = False
+
+    async def __call__(self, message: Any) -> None:
+        if self._is_over:
+            if self._fault.kind == "corrupt":
+                await self._send(message)
+            return
+        if message["type"] == "http.response.start":
+            await self._start(message)
+        else:
+            await self._spoil(message)
+
+    async def _start(self, message: Any) -> None:
+        if self._fault.kind == "drop":
+            await self._cut()
+            return
+        length = next((int(value) for name, value in message["headers"] if name == b"content-length"), 0)
+        self._left = length // 2
+        await self._send(message)
+
+    async def _spoil(self, message: Any) -> None:
+        body = message.get("body", b"")
+        if len(body) <= self._left or not body:
+            self._left -= len(body)
+            await self._send(message)
+            return
+        if self._fault.kind == "truncate":
+            await self._send({"type": "http.response.body", "body": body[: self._left], "more_body": True})
+            await self._cut()
+            return
+        self._is_over = True
+        self._faults.count(self._fault)
+        spoilt = bytearray(body)
+        spoilt[self._left] ^= 0x55
+        await self._send({**message, "body": bytes(spoilt)})
+
+    async def _cut(self) -> None:
+        """Close the connection (what was written is still sent) and wait until the server has noticed."""
+        self._is_over = True
+        self._faults.count(self._fault)
+        self._transport.close()
+        await asyncio.sleep(0.005)

@@ -1,0 +1,146 @@
+"""A job's own process: it outlives a killed server and is found again, and no job ever has two.
+
+The folder of a process holds `lock`, `pid`, `exit` and `output`. The lock (flock) is inherited by the process and
+its children and is let go by the kernel when the last of them is gone: whoever gets it knows that nothing runs,
+without trusting a process id that may long belong to somebody else. A POSIX shell in between writes the exit code to
+`exit`, because a server that was started later is not the parent and cannot wait for it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+__all__ = ["Process"]
+
+# $0 = the folder. SIGTERM goes to the whole group: the shell takes note of it and stays to write the exit code.
+ON_ITS_OWN = """
+trap : TERM INT HUP
+echo $$ > "$0/pid"
+"$@" < /dev/null
+code=$?
+echo $code > "$0/exit.new" && mv "$0/exit.new" "$0/exit"
+"""
+# The same, and gone with its parent: standard input is a pipe that only the server holds open.
+WITH_ITS_PARENT = """
+exec 9<&0
+echo $$ > "$0/pid"
+"$@" < /dev/null 9<&- &
+child=$!
+trap 'kill $child 2>/dev/null' TERM INT HUP
+(read -r nothing <&9; kill $child 2>/dev/null) &
+watch=$!
+wait $child
+code=$?
+while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
+echo $code > "$0/exit.new" && mv "$0/exit.new" "$0/exit"
+kill $watch 2>/dev/null
+"""
+
+
+class Process:
+    """The process of one folder, whether this server started it or an earlier one did."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder / "output"
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    def launch(
+        self, command: list[str], *, environment: dict[str, str] | None = None, dies_with_us: bool = False
+    ) -> None:
+        """Start `command`, output appended to `output`. RuntimeError where one already runs in this folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _open_lock(self.folder / "lock")
+        try:
+            _take(descriptor, self.folder)
+            for name in ("exit", "pid"):
+                (self.folder / name).unlink(missing_ok=True)
+            with self.output.open("ab") as output:
+                self._popen = subprocess.Popen(
+                    [
+                        "/bin/sh",
+                        "-c",
+                        WITH_ITS_PARENT if dies_with_us else ON_ITS_OWN,
+                        str(self.folder),
+                        *command,
+                    ],
+                    stdin=subprocess.PIPE if dies_with_us else subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    start_new_session=True,
+                    pass_fds=(descriptor,),
+                )
+        finally:
+            os.close(descriptor)
+
+    def alive(self) -> bool:
+        """Whether any process of this folder lives, by the kernel's word."""
+        if self._popen is not None:
+            self._popen.poll()  # takes its zombie away
+        try:
+            descriptor = os.open(self.folder / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
+    def exit_code(self) -> int | None:
+        """How it ended; None while it runs, and for a process that was killed together with its shell."""
+        try:
+            return int((self.folder / "exit").read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal the whole group, where it still lives."""
+        try:
+            group = int((self.folder / "pid").read_text())
+            if self.alive():
+                os.killpg(group, number)
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            pass
+
+    def wait(self, seconds: float) -> bool:
+        """True as soon as nothing of it lives any more, False after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.alive():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def end(self, grace: float) -> None:
+        """SIGTERM, `grace` seconds to finish, then SIGKILL."""
+        self.send(signal.SIGTERM)
+        if not self.wait(grace):
+            self.send(signal.SIGKILL)
+            self.wait(5)
+        if self._popen is not None and self._popen.stdin is not None:
+            self._popen.stdin.close()
+
+
+def _open_lock(path: Path) -> int:
+    """A descriptor above those that the shell scripts name."""
+    low = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 20)
+    finally:
+        os.close(low)
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError(f"a process already runs in {folder}") from None

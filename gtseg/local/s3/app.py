@@ -1,0 +1,173 @@
+"""The S3 endpoint: authenticate, find the operation, run it, answer. Raw ASGI, because every microsecond is per request."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.faults import Faults
+from gtseg.local.s3.access import check_anonymous
+from gtseg.local.s3.cors import allow_origin
+from gtseg.local.s3.intake import read_document
+from gtseg.local.s3.operations import SIGNED_ELSEWHERE, Operation, find_operation
+from gtseg.local.s3.presigned_v2 import is_presigned_v2, verify_v2
+from gtseg.local.s3.request import Answer, FileSlice, Receive, Request, Scope, Send, parse_request
+from gtseg.local.s3.service import S3
+from gtseg.local.s3.xml import render_error
+from gtseg.local.signature import UNSIGNED_PAYLOAD, parse_signed, verify
+
+__all__ = ["S3App"]
+
+BLOCK_BYTES = 1 << 18
+DRAIN_BYTES = 64 << 20  # a client that is still sending would see a reset instead of the answer
+DRAIN_SECONDS = 10
+logger = logging.getLogger(__name__)
+
+
+class S3App:
+    """`record(operation, bucket, status, code)` is told of every operation on a bucket that was run or refused."""
+
+    def __init__(self, s3: S3, faults: Faults, record: Callable[[str, str, int, str], None]) -> None:
+        self.s3, self._faults, self._record = s3, faults, record
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+        request, operation, code = None, None, ""
+        try:
+            request = parse_request(scope, receive, headers)
+            operation = find_operation(request)
+            if self._faults.is_enabled:
+                send = await self._suffer(operation, scope, headers, send)
+            await self.authorize(request, operation)
+            answer = await self.run(operation, request)
+        except Exception as error:
+            failure = error if isinstance(error, ServiceError) else translate(error)
+            code = failure.code
+            answer = render_failure(failure, scope, request)
+            if request is None or not request.is_read:
+                await self.drain(receive, scope, headers, answer)
+        if request is not None:
+            answer.headers["x-amz-request-id"] = request.id
+            if "origin" in headers and request.bucket and request.method != "OPTIONS":
+                answer.headers.update(await self.call(allow_origin, request))
+            if operation is not None and not request.key:
+                self._record(operation.name, request.bucket, answer.status, code)
+        await self.send_answer(answer, send)
+
+    async def _suffer(self, operation: Operation, scope: Scope, headers: dict[str, str], send: Send) -> Send:
+        fault = self._faults.choose(f"s3:{operation.name}", headers)
+        if fault is None:
+            return send
+        await self._faults.strike(fault, service="s3")
+        return self._faults.spoil(fault, scope, send)
+
+    async def authorize(self, request: Request, operation: Operation) -> None:
+        """Check the signature. Raises ServiceError; anonymous requests pass only where they may."""
+        if is_presigned_v2(request):
+            request.signed = verify_v2(self.s3, request)
+            return
+        request.signed = parse_signed(request.headers, request.query)
+        if request.signed is None:
+            if operation.name not in SIGNED_ELSEWHERE:
+                await self.call(check_anonymous, request, operation.name)
+            return
+        presigned = request.signed.expires is not None
+        request.signing_key = verify(
+            request.signed,
+            method=request.method,
+            raw_path=request.raw_path,
+            query=request.pairs,
+            headers=request.headers,
+            payload_hash=UNSIGNED_PAYLOAD if presigned else request.headers.get("x-amz-content-sha256", ""),
+            find_secret=self.s3.find_secret,
+            now=self.s3.read_clock(),
+        )
+
+    async def run(self, operation: Operation, request: Request) -> Answer:
+        if operation.place == "inline":
+            inline: Answer = operation.handler(self.s3, request)
+            return inline
+        if operation.takes_document:
+            request.body = await read_document(request)
+        if operation.place == "stream":
+            streamed: Answer = await operation.handler(self.s3, request)
+            return streamed
+        answer: Answer = await self.call(operation.handler, request)
+        return answer
+
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a blocking function in a worker thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.s3.pool, function, self.s3, *arguments)
+
+    async def drain(self, receive: Receive, scope: Scope, headers: dict[str, str], answer: Answer) -> None:
+        """Read a short body to its end, so that the client sees the answer and not a broken connection.
+
+        A long one is cut off; a client that waits for `100 Continue` has not sent any.
+        """
+        if scope["method"] not in ("PUT", "POST"):
+            return
+        length = headers.get("content-length", "")
+        if "expect" in headers or not length.isdecimal() or int(length) > DRAIN_BYTES:
+            answer.headers["connection"] = "close"
+            return
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+        except TimeoutError:
+            answer.headers["connection"] = "close"
+
+    async def send_answer(self, answer: Answer, send: Send) -> None:
+        headers = answer.headers
+        if "content-length" not in headers and answer.status not in (204, 304):
+            headers["content-length"] = str(len(answer.body))
+        raw = [
+            (name.encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
+            for name, value in headers.items()
+        ]
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+            if answer.file is None:
+                await send({"type": "http.response.body", "body": answer.body})
+            else:
+                await self.send_file(answer.file, send)
+        finally:
+            if answer.file is not None:
+                os.close(answer.file.descriptor)
+
+    async def send_file(self, file: FileSlice, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        position, end = file.start, file.start + file.length
+        while position < end:
+            size = min(BLOCK_BYTES, end - position)
+            block = await loop.run_in_executor(self.s3.pool, os.pread, file.descriptor, size, position)
+            if not block:
+                raise OSError(errno.EIO, "an object's file is shorter than its size")
+            position += len(block)
+            await send({"type": "http.response.body", "body": block, "more_body": position < end})
+
+
+def render_failure(failure: ServiceError, scope: Scope, request: Request | None) -> Answer:
+    if scope["method"] == "HEAD":
+        return Answer(failure.status, {"content-type": "application/xml"})
+    resource, identity = (request.resource, request.id) if request is not None else ("/", "")
+    body = render_error(failure, resource=resource, request_id=identity)
+    return Answer(failure.status, {"content-type": "application/xml"}, body)
+
+
+def translate(error: Exception) -> ServiceError:
+    """A disk that is full is said to be full; anything else is a fault of this server and is logged."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
+        return ServiceError(
+            "InsufficientStorage",
+            "The disk that holds the data folder is full, or its file system takes no file of this size.",
+            507,
+        )
+    logger.error("S3 request failed", exc_info=error)
+    return ServiceError("InternalError", "We encountered an internal error. Please try again.", 500)

@@ -1,0 +1,170 @@
+"""CopyObject: the server copies, metadata and tags go along or are replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+from urllib.parse import unquote_plus
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3 import checksums
+from gtseg.local.s3.conditions import check_copy_source, make_write_condition
+from gtseg.local.s3.index import read_clock_ms
+from gtseg.local.s3.info import ObjectInfo
+from gtseg.local.s3.metadata import (
+    STORAGE_CLASS,
+    read_acl,
+    read_content_type,
+    read_metadata,
+    read_storage_class,
+    read_system_headers,
+    refuse_unsupported,
+)
+from gtseg.local.s3.reading import open_object
+from gtseg.local.s3.request import Answer, Request
+from gtseg.local.s3.service import S3
+from gtseg.local.s3.tagging import read_tag_header
+from gtseg.local.s3.xml import element, format_time, wrap
+
+__all__ = ["append_range", "copy_object", "copy_range", "hash_file", "parse_source"]
+
+SIZE_MAXIMUM = 5 << 30
+BLOCK_BYTES = 1 << 20
+
+
+def copy_object(s3: S3, request: Request) -> Answer:
+    headers = request.headers
+    condition = make_write_condition(headers)
+    refuse_unsupported(headers)
+    bucket, key = parse_source(headers["x-amz-copy-source"])
+    replaces = read_directive(headers, "x-amz-metadata-directive") == "REPLACE"
+    source, descriptor = open_object(s3, bucket, key)
+    try:
+        check_copy_source(source, headers)
+        _check_source(source, request, replaces=replaces)
+        s3.objects.index.check_bucket(request.bucket)
+        number = copy_range(s3, descriptor, 0, source.size)
+    finally:
+        os.close(descriptor)
+    try:
+        info = _describe_copy(s3, source, request, number, replaces=replaces)
+        s3.objects.index.replace(info, condition=condition)
+    except BaseException:
+        s3.objects.files.remove(number)
+        raise
+    described = [element("LastModified", format_time(info.modified_ms)), element("ETag", f'"{info.etag}"')]
+    described += [
+        element("ChecksumType" if name == "type" else f"Checksum{name}", value)
+        for name, value in info.checksums.items()
+    ]
+    return Answer(body=wrap("CopyObjectResult", *described))
+
+
+def _check_source(source: ObjectInfo, request: Request, *, replaces: bool) -> None:
+    if source.size > SIZE_MAXIMUM:
+        raise ServiceError(
+            "InvalidRequest",
+            f"The specified copy source is larger than the maximum allowable size: {SIZE_MAXIMUM}",
+        )
+    is_same = (source.bucket, source.key) == (request.bucket, request.key)
+    if is_same and not replaces and STORAGE_CLASS not in request.headers:
+        raise ServiceError(
+            "InvalidRequest",
+            "This copy request is illegal because it is trying to copy an object to itself without changing the "
+            "object's metadata, storage class, website redirect location or encryption attributes.",
+        )
+
+
+def _describe_copy(
+    s3: S3, source: ObjectInfo, request: Request, number: int, *, replaces: bool
+) -> ObjectInfo:
+    """A copy is one whole: its ETag is an MD5 even where the source's is that of a multipart upload."""
+    headers = request.headers
+    info = replace(
+        source,
+        bucket=request.bucket,
+        key=request.key,
+        modified_ms=read_clock_ms(),
+        file=number,
+        parts=(),
+        acl=read_acl(headers),
+        headers={name: value for name, value in source.headers.items() if name != STORAGE_CLASS},
+    )
+    info = replace(info, headers=info.headers | read_storage_class(headers))
+    asked = headers.get("x-amz-checksum-algorithm", "")
+    algorithm = checksums.read_algorithm(asked) if asked else next(iter(source.checksums), "")
+    if "-" in source.etag or (asked and algorithm not in source.checksums):
+        etag, sums = hash_file(s3, number, algorithm)
+        info = replace(info, etag=etag, checksums=sums)
+    if replaces:
+        info = replace(
+            info,
+            content_type=read_content_type(headers),
+            metadata=read_metadata(headers),
+            headers=read_system_headers(headers),
+        )
+    if read_directive(headers, "x-amz-tagging-directive") == "REPLACE":
+        info = replace(info, tags=read_tag_header(headers))
+    return info
+
+
+def read_directive(headers: dict[str, str], name: str) -> str:
+    directive = headers.get(name, "COPY")
+    if directive not in ("COPY", "REPLACE"):
+        raise ServiceError(
+            "InvalidArgument",
+            f"Unknown {name.removeprefix('x-amz-').replace('-', ' ')}.",
+            fields={"ArgumentName": name, "ArgumentValue": directive},
+        )
+    return directive
+
+
+def parse_source(text: str) -> tuple[str, str]:
+    """`[/]bucket/key[?versionId=null]`, percent-encoded, `+` for a space -> (bucket, key)."""
+    path, _, version = text.partition("?versionId=")
+    if version not in ("", "null"):
+        raise ServiceError("NoSuchVersion", "The specified version does not exist.", 404)
+    bucket, _, key = unquote_plus(path).removeprefix("/").partition("/")
+    if not bucket or not key:
+        raise ServiceError(
+            "InvalidArgument",
+            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+            fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text},
+        )
+    return bucket, key
+
+
+def copy_range(s3: S3, descriptor: int, start: int, length: int) -> int:
+    """The number of a new file that holds bytes start .. start + length; the kernel copies."""
+    number = s3.objects.files.allocate()
+    target = os.open(s3.objects.files.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        append_range(descriptor, target, start=start, length=length)
+    except BaseException:
+        s3.objects.files.remove(number)
+        raise
+    finally:
+        os.close(target)
+    return number
+
+
+def append_range(source: int, target: int, *, start: int, length: int) -> None:
+    end = start + length
+    while start < end:
+        copied = os.sendfile(target, source, start, min(end - start, 1 << 30))
+        if not copied:
+            raise OSError("an object's file is shorter than its size")
+        start += copied
+
+
+def hash_file(s3: S3, number: int, algorithm: str) -> tuple[str, dict[str, str]]:
+    """(MD5 in hex, checksums) of a stored file; no checksums if `algorithm` is ''."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    checksum = checksums.make_checksum(algorithm) if algorithm else None
+    with open(s3.objects.files.locate(number), "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            md5.update(block)
+            if checksum is not None:
+                checksum.update(block)
+    return md5.hexdigest(), {algorithm: checksums.encode(checksum.digest())} if checksum is not None else {}

@@ -1,0 +1,211 @@
+"""The index of buckets and objects in SQLite: what exists is what a committed row says, never what a folder holds.
+
+Keys are kept as their UTF-8 bytes, so that SQLite's order is S3's order. Replaced and deleted objects' files are
+listed in `garbage` by the same transaction and removed a little later, so that whoever holds a path can still open it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3.info import ObjectInfo, pack_about, unpack_row
+from gtseg.local.store import Database
+
+__all__ = ["Index", "Row", "read_clock_ms", "successor"]
+
+DDL = """
+CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bucket(
+    name TEXT PRIMARY KEY, created INTEGER NOT NULL, settings TEXT NOT NULL DEFAULT '{}') WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS object(
+    bucket TEXT NOT NULL, key BLOB NOT NULL, file INTEGER NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    modified INTEGER NOT NULL, content_type TEXT NOT NULL, about TEXT, PRIMARY KEY(bucket, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS garbage(file INTEGER PRIMARY KEY, since INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS upload(
+    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, started INTEGER NOT NULL,
+    about TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS upload_key ON upload(bucket, key, started, id);
+CREATE TABLE IF NOT EXISTS part(
+    upload TEXT NOT NULL, number INTEGER NOT NULL, file INTEGER NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    modified INTEGER NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY(upload, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS completed(
+    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, etag TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+"""
+COLUMNS = "file,size,etag,modified,content_type,about"
+FIND = f"SELECT {COLUMNS} FROM object WHERE bucket=? AND key=?"
+REPLACE = f"INSERT OR REPLACE INTO object(bucket,key,{COLUMNS}) VALUES(?,?,?,?,?,?,?,?)"
+PAGE = 1000
+
+Condition = Callable[
+    [ObjectInfo | None], None
+]  # raises ServiceError when the object's present state forbids the write
+Row = tuple[bytes, int, int, str, int, str, str | None]  # key, then COLUMNS
+
+
+def read_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def successor(prefix: bytes) -> bytes | None:
+    """The least byte string greater than every one that starts with `prefix`; None if there is none."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+
+
+class Index:
+    def __init__(self, path: Path) -> None:
+        self.database = Database(path, row_factory=None)
+        self.database.create(DDL)
+        self.run = self._start_run()
+
+    def _start_run(self) -> int:
+        with self.database.write():
+            run = self.read_meta("run") + 1
+            self.write_meta("run", run)
+            return run
+
+    def read_meta(self, name: str) -> int:
+        row = self.database.read().execute("SELECT value FROM meta WHERE name=?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def write_meta(self, name: str, value: int) -> None:
+        with self.database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (name, value))
+
+    # buckets
+
+    def create_bucket(self, bucket: str) -> bool:
+        """False if it was there already."""
+        with self.database.write() as connection:
+            made = connection.execute(
+                "INSERT OR IGNORE INTO bucket(name,created) VALUES(?,?)", (bucket, read_clock_ms())
+            )
+            return made.rowcount == 1
+
+    def delete_bucket(self, bucket: str) -> None:
+        with self.database.write() as connection:
+            self.check_bucket(bucket)
+            if connection.execute("SELECT 1 FROM object WHERE bucket=? LIMIT 1", (bucket,)).fetchone():
+                raise ServiceError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409)
+            if connection.execute("SELECT 1 FROM upload WHERE bucket=? LIMIT 1", (bucket,)).fetchone():
+                raise ServiceError("BucketNotEmpty", "The bucket has unfinished multipart uploads.", 409)
+            connection.execute("DELETE FROM bucket WHERE name=?", (bucket,))
+
+    def list_buckets(self) -> list[tuple[str, int]]:
+        """(name, created ms), by name."""
+        return self.database.read().execute("SELECT name,created FROM bucket ORDER BY name").fetchall()
+
+    def bucket_exists(self, bucket: str) -> bool:
+        found = self.database.read().execute("SELECT 1 FROM bucket WHERE name=?", (bucket,)).fetchone()
+        return found is not None
+
+    def check_bucket(self, bucket: str) -> None:
+        if not self.bucket_exists(bucket):
+            raise ServiceError(
+                "NoSuchBucket", "The specified bucket does not exist", 404, fields={"BucketName": bucket}
+            )
+
+    def read_settings(self, bucket: str) -> dict[str, Any]:
+        """What was put on a bucket: cors, tags, policy, acl ..."""
+        row = self.database.read().execute("SELECT settings FROM bucket WHERE name=?", (bucket,)).fetchone()
+        if row is None:
+            self.check_bucket(bucket)
+        return dict(json.loads(row[0]))
+
+    def write_setting(self, bucket: str, name: str, value: Any) -> None:
+        """Put one of a bucket's settings; None deletes it."""
+        with self.database.write() as connection:
+            settings = self.read_settings(bucket)
+            settings[name] = value
+            kept = {key: member for key, member in settings.items() if member is not None}
+            connection.execute("UPDATE bucket SET settings=? WHERE name=?", (json.dumps(kept), bucket))
+
+    # objects
+
+    def find(self, bucket: str, key: str) -> ObjectInfo | None:
+        row = self.database.read().execute(FIND, (bucket, key.encode())).fetchone()
+        return None if row is None else unpack_row(bucket, key, row)
+
+    def replace(self, info: ObjectInfo, *, condition: Condition | None = None) -> None:
+        """Make `info` the object of its key, if its bucket exists and `condition` allows, in one transaction."""
+        key = info.key.encode()
+        with self.database.write() as connection:
+            self.check_bucket(info.bucket)
+            row = connection.execute(FIND, (info.bucket, key)).fetchone()
+            if condition is not None:
+                condition(None if row is None else unpack_row(info.bucket, info.key, row))
+            if row is not None and row[0] != info.file:
+                self.discard_files([row[0]])
+            connection.execute(
+                REPLACE,
+                (
+                    info.bucket,
+                    key,
+                    info.file,
+                    info.size,
+                    info.etag,
+                    info.modified_ms,
+                    info.content_type,
+                    pack_about(info),
+                ),
+            )
+
+    def delete(self, bucket: str, key: str, *, condition: Condition | None = None) -> bool:
+        """False if there was none."""
+        with self.database.write() as connection:
+            self.check_bucket(bucket)
+            found = self.find(bucket, key)
+            if condition is not None:
+                condition(found)
+            if found is None:
+                return False
+            connection.execute("DELETE FROM object WHERE bucket=? AND key=?", (bucket, key.encode()))
+            self.discard_files([found.file])
+            return True
+
+    def read_page(self, bucket: str, start: bytes, end: bytes | None, *, limit: int = PAGE) -> list[Row]:
+        """Rows with start <= key < end in order of key; `end` None: to the bucket's end."""
+        below, bounds = ("", ()) if end is None else (" AND key<?", (end,))
+        query = f"SELECT key,{COLUMNS} FROM object WHERE bucket=? AND key>=?{below} ORDER BY key LIMIT ?"
+        return self.database.read().execute(query, (bucket, start, *bounds, limit)).fetchall()
+
+    def iterate(self, bucket: str, prefix: bytes) -> Iterator[Row]:
+        """Every row under a prefix, a page at a time: no read transaction outlives a page."""
+        start, end = prefix, successor(prefix)
+        while rows := self.read_page(bucket, start, end):
+            yield from rows
+            if len(rows) < PAGE:
+                return
+            start = rows[-1][0] + b"\0"
+
+    # files
+
+    def discard_files(self, files: Iterable[int]) -> None:
+        """List files as garbage, within the caller's transaction or one of its own."""
+        now = read_clock_ms()
+        with self.database.write() as connection:
+            connection.executemany(
+                "INSERT OR IGNORE INTO garbage VALUES(?,?)", ((file, now) for file in files)
+            )
+
+    def list_garbage(self, *, before_ms: int) -> list[int]:
+        rows = (
+            self.database.read().execute("SELECT file FROM garbage WHERE since<=?", (before_ms,)).fetchall()
+        )
+        return [row[0] for row in rows]
+
+    def forget_garbage(self, files: Iterable[int]) -> None:
+        with self.database.write() as connection:
+            connection.executemany("DELETE FROM garbage WHERE file=?", ((file,) for file in files))
+
+    def list_files(self, *, above: int) -> set[int]:
+        """Numbers, from `above` on, of every file that a row refers to."""
+        tables = ("object", "garbage", "part")
+        query = " UNION ALL ".join(f"SELECT file FROM {table} WHERE file>=?" for table in tables)
+        rows = self.database.read().execute(query, (above,) * len(tables))
+        return {row[0] for row in rows}

@@ -1,0 +1,313 @@
+"""A request's body on its way to disk: decoded, hashed, checked against everything the client said about it.
+
+Small bodies are handled at once; larger ones are hashed and written by a worker thread, a megabyte at a time, so that
+memory does not grow with their size. Nothing becomes an object before every check has passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3.checksums import ALGORITHMS, Checksum, encode, make_checksum, read_algorithm
+from gtseg.local.s3.chunked import ChunkedDecoder, ChunkSigner
+from gtseg.local.s3.files import Files
+from gtseg.local.s3.request import Request
+from gtseg.local.signature import UNSIGNED_PAYLOAD
+
+__all__ = ["SIZE_MAXIMUM", "Digests", "Intake", "Taken", "iterate_body", "read_document"]
+
+INLINE_BYTES = 128 * 1024
+BLOCK_BYTES = 1 << 20
+SIZE_MAXIMUM = 5 << 30
+DOCUMENT_MAXIMUM = 4 << 20
+IDLE_SECONDS = 60.0
+HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A body that is on disk, whole and checked."""
+
+    file: int
+    size: int
+    md5: str
+    checksums: dict[str, str] = field(default_factory=dict)
+
+
+class Digests:
+    """Every hash that one body needs, and the values the client promised."""
+
+    def __init__(self, headers: dict[str, str], algorithm: str = "") -> None:
+        self.md5 = hashlib.md5(usedforsecurity=False)
+        self.size = 0
+        self.declared_md5 = _parse_md5(headers.get("content-md5"))
+        self.declared_sha256 = _parse_content_hash(headers)
+        self.declared = {
+            name: value for name in ALGORITHMS if (value := headers.get(f"x-amz-checksum-{name.lower()}"))
+        }
+        self.trailing = _read_trailing(headers)
+        wanted = set(self.declared) | ({self.trailing} if self.trailing else set())
+        if len(wanted) > 1:
+            raise ServiceError(
+                "InvalidRequest",
+                "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+            )
+        asked = algorithm or headers.get("x-amz-sdk-checksum-algorithm", "")
+        if asked and not wanted:
+            wanted = {read_algorithm(asked)}
+        elif algorithm and wanted != {algorithm}:
+            raise ServiceError(
+                "InvalidRequest",
+                f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, "
+                f"actual checksum Type: {next(iter(wanted)).lower()}",
+            )
+        self.checksums: dict[str, Checksum] = {name: make_checksum(name) for name in sorted(wanted)}
+        self.sha256 = hashlib.sha256() if self.declared_sha256 else None
+
+    def update(self, data: bytes) -> None:
+        self.size += len(data)
+        self.md5.update(data)
+        if self.sha256 is not None:
+            self.sha256.update(data)
+        for checksum in self.checksums.values():
+            checksum.update(data)
+
+    def check(self, trailer: dict[str, str]) -> dict[str, str]:
+        """The checksums to keep. Raises ServiceError if any promise is broken."""
+        if self.sha256 is not None and self.sha256.hexdigest() != self.declared_sha256:
+            raise ServiceError(
+                "XAmzContentSHA256Mismatch",
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            )
+        if self.declared_md5 and self.md5.digest() != self.declared_md5:
+            raise ServiceError("BadDigest", "The Content-MD5 you specified did not match what we received.")
+        if self.trailing:
+            promised = trailer.get(f"x-amz-checksum-{self.trailing.lower()}")
+            if promised is None:
+                raise ServiceError(
+                    "MalformedTrailerError",
+                    "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+                )
+            self.declared[self.trailing] = promised
+        computed = {name: encode(checksum.digest()) for name, checksum in self.checksums.items()}
+        for name, value in computed.items():
+            if self.declared.get(name, value) != value:
+                raise ServiceError(
+                    "BadDigest", f"The {name} you specified did not match the calculated checksum."
+                )
+        return computed
+
+
+class Intake:
+    def __init__(self, files: Files, pool: Executor) -> None:
+        self._files, self._pool = files, pool
+
+    async def take(self, request: Request, *, algorithm: str = "") -> Taken:
+        """Write the request's body to a new file. Raises ServiceError, and then nothing is left."""
+        length = declared_length(request)
+        digests = Digests(request.headers, algorithm)
+        decoder = make_decoder(request)
+        if length <= INLINE_BYTES:
+            content = await self._collect(request, decoder, length)
+            digests.update(content)
+            checksums = finish(digests, decoder, length)
+            return Taken(self._files.write(content), length, digests.md5.hexdigest(), checksums)
+        pieces = iterate_payload(request, decoder)
+        return await self.take_stream(pieces, digests, decoder=decoder, length=length, limit=length)
+
+    async def _collect(self, request: Request, decoder: ChunkedDecoder | None, length: int) -> bytes:
+        blocks = []
+        size = 0
+        async for block in iterate_payload(request, decoder):
+            blocks.append(block)
+            size += len(block)
+            if size > length:
+                raise too_long()
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    async def take_stream(
+        self,
+        pieces: AsyncIterator[bytes],
+        digests: Digests,
+        *,
+        decoder: ChunkedDecoder | None,
+        length: int | None,
+        limit: int,
+    ) -> Taken:
+        """Write pieces of any number; `length` None where nobody said how many bytes there will be."""
+        loop = asyncio.get_running_loop()
+        number = self._files.allocate()
+        descriptor = os.open(self._files.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            async for block in iterate_blocks(pieces):
+                if digests.size + len(block) > limit:
+                    raise too_long()
+                await loop.run_in_executor(self._pool, _write_block, descriptor, digests, block)
+            checksums = finish(digests, decoder, digests.size if length is None else length)
+        except BaseException:
+            self._files.remove(number)
+            raise
+        finally:
+            os.close(descriptor)
+        return Taken(number, digests.size, digests.md5.hexdigest(), checksums)
+
+
+def _write_block(descriptor: int, digests: Digests, block: bytes) -> None:
+    digests.update(block)
+    view = memoryview(block)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def finish(digests: Digests, decoder: ChunkedDecoder | None, length: int) -> dict[str, str]:
+    if decoder is not None:
+        decoder.finish()
+    if digests.size != length:
+        raise ServiceError(
+            "IncompleteBody",
+            "You did not provide the number of bytes specified by the Content-Length HTTP header",
+        )
+    return digests.check(decoder.trailer if decoder is not None else {})
+
+
+def too_long() -> ServiceError:
+    return ServiceError("EntityTooLarge", "The body is longer than it may be.")
+
+
+async def iterate_body(request: Request) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises ServiceError if the client goes away or falls silent."""
+    while True:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                message = await request.receive()
+        except TimeoutError:
+            raise ServiceError(
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the timeout period.",
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise ServiceError("IncompleteBody", "The client went away before the end of the body.")
+        request.is_read = not message.get("more_body", False)
+        if message["body"]:
+            yield message["body"]
+        if request.is_read:
+            return
+
+
+async def iterate_payload(request: Request, decoder: ChunkedDecoder | None) -> AsyncIterator[bytes]:
+    async for data in iterate_body(request):
+        payload = data if decoder is None else decoder.feed(data)
+        if payload:
+            yield payload
+
+
+async def iterate_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in blocks of about a megabyte."""
+    pending: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        pending.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES:
+            yield b"".join(pending)
+            pending, size = [], 0
+    if pending:
+        yield b"".join(pending)
+
+
+async def read_document(request: Request) -> bytes:
+    """A small body (XML, JSON) in memory, checked like an object's."""
+    length = declared_length(request, required=False)
+    if length > DOCUMENT_MAXIMUM:
+        raise ServiceError("MaxMessageLengthExceeded", "Your request was too large.")
+    digests, decoder = Digests(request.headers), make_decoder(request)
+    blocks = [block async for block in iterate_payload(request, decoder)]
+    content = b"".join(blocks)
+    digests.update(content)
+    finish(digests, decoder, length)
+    return content
+
+
+def declared_length(request: Request, *, required: bool = True) -> int:
+    """The payload's size in bytes. Raises ServiceError where S3 would."""
+    headers = request.headers
+    text = headers.get("x-amz-decoded-content-length") or headers.get("content-length")
+    if text is None:
+        if required or "transfer-encoding" in headers:
+            raise ServiceError(
+                "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
+            )
+        return 0
+    if not text.isdecimal():
+        raise ServiceError("InvalidArgument", f"{text!r} is not a length in bytes")
+    length = int(text)
+    if length > SIZE_MAXIMUM:
+        raise ServiceError(
+            "EntityTooLarge",
+            "Your proposed upload exceeds the maximum allowed size",
+            fields={"ProposedSize": text, "MaxSizeAllowed": str(SIZE_MAXIMUM)},
+        )
+    return length
+
+
+def make_decoder(request: Request) -> ChunkedDecoder | None:
+    """A decoder if the body is aws-chunked."""
+    kind = request.headers.get("x-amz-content-sha256", "")
+    if not kind.startswith("STREAMING-"):
+        return None
+    if "x-amz-decoded-content-length" not in request.headers:
+        raise ServiceError(
+            "MissingContentLength", "You must provide the x-amz-decoded-content-length header.", 411
+        )
+    signed_chunks = kind.startswith("STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+    if not signed_chunks and kind != "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
+        raise ServiceError("NotImplemented", f"x-amz-content-sha256 {kind} is not implemented.", 501)
+    if signed_chunks and request.signed is None:
+        raise ServiceError("AccessDenied", "Signed chunks need a signed request.", 403)
+    signer = ChunkSigner(request.signed, request.signing_key) if signed_chunks and request.signed else None
+    return ChunkedDecoder(signer=signer, has_trailer="x-amz-trailer" in request.headers)
+
+
+def _read_trailing(headers: dict[str, str]) -> str:
+    """The algorithm whose value follows the body; '' if none does."""
+    trailer = headers.get("x-amz-trailer", "").strip().lower()
+    algorithm = trailer.removeprefix("x-amz-checksum-").upper()
+    if trailer and (algorithm not in ALGORITHMS or not trailer.startswith("x-amz-checksum-")):
+        raise ServiceError(
+            "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
+        )
+    return algorithm
+
+
+def _parse_md5(text: str | None) -> bytes:
+    if text is None:
+        return b""
+    try:
+        digest = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 16:
+        raise ServiceError("InvalidDigest", "The Content-MD5 you specified was invalid.")
+    return digest
+
+
+def _parse_content_hash(headers: dict[str, str]) -> str:
+    """The hex SHA-256 that a signed request promised for its body; '' if it promised none."""
+    kind = headers.get("x-amz-content-sha256", "")
+    if not kind or kind == UNSIGNED_PAYLOAD or kind.startswith("STREAMING-"):
+        return ""
+    if len(kind) != 64 or not HEX.issuperset(kind):
+        raise ServiceError(
+            "InvalidArgument",
+            "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+        )
+    return kind

@@ -1,0 +1,308 @@
+"""Multipart uploads: create, upload or copy parts, list, complete, abort."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3 import checksums
+from gtseg.local.s3.conditions import check_copy_source, make_write_condition
+from gtseg.local.s3.copy import append_range, copy_range, hash_file, parse_source
+from gtseg.local.s3.index import read_clock_ms
+from gtseg.local.s3.info import ObjectInfo
+from gtseg.local.s3.metadata import (
+    read_acl,
+    read_content_type,
+    read_metadata,
+    read_system_headers,
+    refuse_unsupported,
+)
+from gtseg.local.s3.reading import open_object
+from gtseg.local.s3.request import Answer, Request
+from gtseg.local.s3.service import S3
+from gtseg.local.s3.tagging import read_tag_header
+from gtseg.local.s3.uploads import Part, Upload
+from gtseg.local.s3.xml import element, format_time, malformed, parse, wrap
+
+__all__ = [
+    "abort_upload",
+    "complete_upload",
+    "copy_part",
+    "create_upload",
+    "put_part",
+]
+
+PART_NUMBER_MAXIMUM = 10_000
+PART_BYTES_MINIMUM = 5 << 20
+SOURCE_RANGE = re.compile(r"bytes=(\d+)-(\d+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One part as CompleteMultipartUpload names it."""
+
+    number: int
+    etag: str
+    checksums: dict[str, str]
+
+
+def create_upload(s3: S3, request: Request) -> Answer:
+    headers = request.headers
+    refuse_unsupported(headers)
+    algorithm = headers.get("x-amz-checksum-algorithm", "")
+    algorithm = checksums.read_algorithm(algorithm) if algorithm else ""
+    kind = headers.get("x-amz-checksum-type", "").upper() or (
+        checksums.default_type(algorithm) if algorithm else ""
+    )
+    _check_type(algorithm, kind)
+    upload = Upload(
+        request.bucket,
+        request.key,
+        content_type=read_content_type(headers),
+        metadata=read_metadata(headers),
+        headers=read_system_headers(headers),
+        tags=read_tag_header(headers),
+        acl=read_acl(headers),
+        algorithm=algorithm,
+        checksum_type=kind,
+    )
+    identity = s3.uploads.begin(upload)
+    said = {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind} if algorithm else {}
+    parts = [element("Bucket", request.bucket), element("Key", request.key), element("UploadId", identity)]
+    return Answer(200, said, wrap("InitiateMultipartUploadResult", *parts))
+
+
+def _check_type(algorithm: str, kind: str) -> None:
+    wrong = (algorithm.startswith("SHA") and kind == "FULL_OBJECT") or (
+        algorithm == "CRC64NVME" and kind == "COMPOSITE"
+    )
+    if wrong or kind not in ("", "FULL_OBJECT", "COMPOSITE"):
+        raise ServiceError(
+            "InvalidRequest",
+            f"The {kind} checksum type cannot be used with the {algorithm.lower()} checksum algorithm.",
+        )
+
+
+async def put_part(s3: S3, request: Request) -> Answer:
+    upload, number = _find_upload(s3, request), _read_number(request)
+    taken = await s3.intake.take(request, algorithm=upload.algorithm)
+    part = Part(number, taken.file, taken.size, taken.md5, read_clock_ms(), taken.checksums)
+    try:
+        s3.uploads.put_part(upload, part)
+    except BaseException:
+        s3.objects.files.remove(taken.file)
+        raise
+    shown = {checksums.header_of(name): value for name, value in part.checksums.items()}
+    return Answer(200, {"etag": f'"{part.etag}"', **shown})
+
+
+def copy_part(s3: S3, request: Request) -> Answer:
+    upload, number = _find_upload(s3, request), _read_number(request)
+    bucket, key = parse_source(request.headers["x-amz-copy-source"])
+    source, descriptor = open_object(s3, bucket, key)
+    try:
+        check_copy_source(source, request.headers)
+        start, length = _read_source_range(request, source)
+        file = copy_range(s3, descriptor, start, length)
+    finally:
+        os.close(descriptor)
+    try:
+        md5, sums = hash_file(s3, file, upload.algorithm)
+        part = Part(number, file, length, md5, read_clock_ms(), sums)
+        s3.uploads.put_part(upload, part)
+    except BaseException:
+        s3.objects.files.remove(file)
+        raise
+    shown = [element(f"Checksum{name}", value) for name, value in part.checksums.items()]
+    described = [element("LastModified", format_time(part.modified_ms)), element("ETag", f'"{part.etag}"')]
+    return Answer(body=wrap("CopyPartResult", *described, *shown))
+
+
+def complete_upload(s3: S3, request: Request) -> Answer:
+    identity = request.query["uploadId"]
+    condition = make_write_condition(request.headers)
+    done = s3.uploads.find_completed(request.bucket, request.key, identity)
+    if done is not None:
+        return _render_completed(s3, request, done, {})
+    upload = _find_upload(s3, request)
+    parts = _choose_parts(s3, upload, _read_wanted(request.body))
+    if condition is not None:
+        condition(
+            s3.objects.index.find(request.bucket, request.key)
+        )  # before the work; again when it is committed
+    info = _assemble(s3, upload, parts)
+    try:
+        _check_declared(request, info)
+        s3.uploads.complete(upload, info, condition=condition)
+    except BaseException:
+        s3.objects.files.remove(info.file)
+        raise
+    return _render_completed(s3, request, info.etag, info.checksums)
+
+
+def abort_upload(s3: S3, request: Request) -> Answer:
+    s3.uploads.abort(_find_upload(s3, request))
+    return Answer(204)
+
+
+def _find_upload(s3: S3, request: Request) -> Upload:
+    return s3.uploads.find(request.bucket, request.key, request.query["uploadId"])
+
+
+def _read_number(request: Request) -> int:
+    text = request.query.get("partNumber", "")
+    if not text.isdecimal() or not 1 <= int(text) <= PART_NUMBER_MAXIMUM:
+        raise ServiceError(
+            "InvalidArgument",
+            f"Part number must be an integer between 1 and {PART_NUMBER_MAXIMUM}, inclusive",
+            fields={"ArgumentName": "partNumber", "ArgumentValue": text},
+        )
+    return int(text)
+
+
+def _read_source_range(request: Request, source: ObjectInfo) -> tuple[int, int]:
+    """(start, length) of x-amz-copy-source-range, the whole source without it."""
+    text = request.headers.get("x-amz-copy-source-range")
+    if text is None:
+        return 0, source.size
+    found = SOURCE_RANGE.match(text)
+    if found is None or int(found[2]) < int(found[1]):
+        raise ServiceError(
+            "InvalidArgument",
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the "
+            "zero-based offsets of the first and last bytes to copy",
+            fields={"ArgumentName": "x-amz-copy-source-range", "ArgumentValue": text},
+        )
+    start, last = int(found[1]), int(found[2])
+    if last >= source.size:
+        raise ServiceError(
+            "InvalidRange", f"Range specified is not valid for source object of size: {source.size}", 416
+        )
+    return start, last - start + 1
+
+
+def _read_wanted(document: bytes) -> list[Wanted]:
+    wanted = []
+    for node in parse(document, "CompleteMultipartUpload").findall("Part"):
+        number, etag = node.findtext("PartNumber") or "", (node.findtext("ETag") or "").strip().strip('"')
+        if not number.isdecimal() or not etag:
+            raise malformed()
+        given = {name: value for name in checksums.ALGORITHMS if (value := node.findtext(f"Checksum{name}"))}
+        wanted.append(Wanted(int(number), etag, given))
+    if not wanted:
+        raise malformed()
+    if any(later.number <= earlier.number for earlier, later in pairwise(wanted)):
+        raise ServiceError(
+            "InvalidPartOrder",
+            "The list of parts was not in ascending order. The parts list must be specified in order by part number.",
+        )
+    return wanted
+
+
+def _choose_parts(s3: S3, upload: Upload, wanted: list[Wanted]) -> list[Part]:
+    """The stored parts that the client names. Raises ServiceError InvalidPart or EntityTooSmall."""
+    stored = {part.number: part for part in s3.uploads.list_parts(upload.id)}
+    chosen = []
+    for want in wanted:
+        part = stored.get(want.number)
+        if part is None or part.etag != want.etag or not want.checksums.items() <= part.checksums.items():
+            raise ServiceError(
+                "InvalidPart",
+                "One or more of the specified parts could not be found. The part may not have been uploaded, or the "
+                "specified entity tag may not match the part's entity tag.",
+                fields={"UploadId": upload.id, "PartNumber": str(want.number), "ETag": want.etag},
+            )
+        chosen.append(part)
+    for part in chosen[:-1]:
+        if part.size < PART_BYTES_MINIMUM:
+            raise ServiceError(
+                "EntityTooSmall",
+                "Your proposed upload is smaller than the minimum allowed size",
+                fields={
+                    "ProposedSize": str(part.size),
+                    "MinSizeAllowed": str(PART_BYTES_MINIMUM),
+                    "PartNumber": str(part.number),
+                    "ETag": part.etag,
+                },
+            )
+    return chosen
+
+
+def _assemble(s3: S3, upload: Upload, parts: list[Part]) -> ObjectInfo:
+    """One new file of all parts, one after the other; the kernel copies."""
+    files = s3.objects.files
+    number = files.allocate()
+    target = os.open(files.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+    try:
+        for part in parts:
+            with open(files.locate(part.file), "rb") as source:
+                append_range(source.fileno(), target, start=0, length=part.size)
+    except FileNotFoundError:  # completed or aborted meanwhile
+        files.remove(number)
+        s3.uploads.find(upload.bucket, upload.key, upload.id)
+        raise
+    except BaseException:
+        files.remove(number)
+        raise
+    finally:
+        os.close(target)
+    digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
+    return ObjectInfo(
+        upload.bucket,
+        upload.key,
+        sum(part.size for part in parts),
+        f"{digest.hexdigest()}-{len(parts)}",
+        upload.content_type,
+        read_clock_ms(),
+        number,
+        upload.metadata,
+        upload.headers,
+        _combine_checksums(upload, parts),
+        upload.tags,
+        tuple(part.size for part in parts),
+        upload.acl,
+    )
+
+
+def _combine_checksums(upload: Upload, parts: list[Part]) -> dict[str, str]:
+    if not upload.algorithm:
+        return {}
+    sums = [(part.checksums[upload.algorithm], part.size) for part in parts]
+    combined = checksums.combine_parts(upload.algorithm, upload.checksum_type, sums)
+    return {upload.algorithm: combined, "type": upload.checksum_type}
+
+
+def _check_declared(request: Request, info: ObjectInfo) -> None:
+    """What the client says of the whole object must be so."""
+    for name in checksums.ALGORITHMS:
+        declared = request.headers.get(checksums.header_of(name))
+        computed = info.checksums.get(name)
+        if declared and computed and declared.partition("-")[0] != computed.partition("-")[0]:
+            raise ServiceError(
+                "BadDigest", f"The {name} you specified did not match the calculated checksum."
+            )
+    size = request.headers.get("x-amz-mp-object-size")
+    if size is not None and size != str(info.size):
+        raise ServiceError(
+            "InvalidRequest",
+            f"The provided 'x-amz-mp-object-size' header value {size} does not match {info.size}.",
+        )
+
+
+def _render_completed(s3: S3, request: Request, etag: str, sums: dict[str, str]) -> Answer:
+    location = f"http://{request.headers.get('host', '')}{request.raw_path.decode('latin-1')}"
+    parts = [
+        element("Location", location),
+        element("Bucket", request.bucket),
+        element("Key", request.key),
+        element("ETag", f'"{etag}"'),
+    ]
+    parts += [
+        element("ChecksumType" if name == "type" else f"Checksum{name}", value)
+        for name, value in sums.items()
+    ]
+    return Answer(body=wrap("CompleteMultipartUploadResult", *parts))

@@ -1,0 +1,184 @@
+"""Which request is which operation, by method, level and subresource; everything else is refused as AWS refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3 import (
+    access,
+    attributes,
+    buckets,
+    copy,
+    cors,
+    deletion,
+    listing,
+    multipart,
+    post,
+    reading,
+    settings,
+    tagging,
+    uploads_listing,
+    versions,
+    writing,
+)
+from gtseg.local.s3.request import Answer, Request
+from gtseg.local.s3.service import S3
+
+__all__ = ["SIGNED_ELSEWHERE", "Operation", "find_operation"]
+
+# inline: on the event loop (microseconds); pool: in a worker thread; stream: a coroutine that reads the body itself
+Place = Literal["inline", "pool", "stream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    name: str
+    handler: Callable[[S3, Request], Any]
+    place: Place = "pool"
+    takes_document: bool = False
+
+
+SERVICE, BUCKET, OBJECT = 0, 1, 2
+Table = dict[tuple[str, int, str], Operation]
+
+
+def _document(name: str, handler: Callable[[S3, Request], Answer]) -> Operation:
+    return Operation(name, handler, takes_document=True)
+
+
+BUCKETS: Table = {
+    ("GET", SERVICE, ""): Operation("ListBuckets", buckets.list_buckets),
+    ("PUT", BUCKET, ""): _document("CreateBucket", buckets.create_bucket),
+    ("HEAD", BUCKET, ""): Operation("HeadBucket", buckets.head_bucket, "inline"),
+    ("DELETE", BUCKET, ""): Operation("DeleteBucket", buckets.delete_bucket),
+    ("GET", BUCKET, "location"): Operation("GetBucketLocation", buckets.get_location),
+    ("GET", BUCKET, "cors"): Operation("GetBucketCors", cors.get_cors),
+    ("PUT", BUCKET, "cors"): _document("PutBucketCors", cors.put_cors),
+    ("DELETE", BUCKET, "cors"): Operation("DeleteBucketCors", cors.delete_cors),
+    ("GET", BUCKET, "tagging"): Operation("GetBucketTagging", tagging.get_bucket_tags),
+    ("PUT", BUCKET, "tagging"): _document("PutBucketTagging", tagging.put_bucket_tags),
+    ("DELETE", BUCKET, "tagging"): Operation("DeleteBucketTagging", tagging.delete_bucket_tags),
+    ("GET", BUCKET, "policy"): Operation("GetBucketPolicy", access.get_policy),
+    ("PUT", BUCKET, "policy"): _document("PutBucketPolicy", access.put_policy),
+    ("DELETE", BUCKET, "policy"): Operation("DeleteBucketPolicy", access.delete_policy),
+    ("GET", BUCKET, "policyStatus"): Operation("GetBucketPolicyStatus", access.get_policy_status),
+    ("GET", BUCKET, "acl"): Operation("GetBucketAcl", access.get_bucket_acl),
+    ("PUT", BUCKET, "acl"): _document("PutBucketAcl", access.put_bucket_acl),
+    ("PUT", BUCKET, "versioning"): _document("PutBucketVersioning", settings.put_versioning),
+    **{
+        ("GET", BUCKET, name): Operation(operation, settings.answer_absent(code, message))
+        for name, (operation, code, message) in settings.ABSENT.items()
+    },
+    **{
+        ("GET", BUCKET, name): Operation(operation, settings.answer_empty(root, content))
+        for name, (operation, root, content) in settings.EMPTY.items()
+    },
+}
+LISTINGS: Table = {
+    ("GET", BUCKET, ""): Operation("ListObjects", listing.list_objects),
+    ("GET", BUCKET, "list-type"): Operation("ListObjectsV2", listing.list_objects_v2),
+    ("GET", BUCKET, "versions"): Operation("ListObjectVersions", versions.list_versions),
+    ("GET", BUCKET, "uploads"): Operation("ListMultipartUploads", uploads_listing.list_uploads),
+    ("GET", OBJECT, "uploadId"): Operation("ListParts", uploads_listing.list_parts),
+}
+OBJECTS: Table = {
+    ("GET", OBJECT, ""): Operation("GetObject", reading.get_object, "inline"),
+    ("HEAD", OBJECT, ""): Operation("HeadObject", reading.head_object, "inline"),
+    ("PUT", OBJECT, ""): Operation("PutObject", writing.put_object, "stream"),
+    ("DELETE", OBJECT, ""): Operation("DeleteObject", deletion.delete_object, "inline"),
+    ("POST", BUCKET, "delete"): _document("DeleteObjects", deletion.delete_objects),
+    ("POST", BUCKET, ""): Operation("PostObject", post.post_object, "stream"),
+    ("GET", OBJECT, "attributes"): Operation("GetObjectAttributes", attributes.get_attributes),
+    ("GET", OBJECT, "tagging"): Operation("GetObjectTagging", tagging.get_object_tags),
+    ("PUT", OBJECT, "tagging"): _document("PutObjectTagging", tagging.put_object_tags),
+    ("DELETE", OBJECT, "tagging"): Operation("DeleteObjectTagging", tagging.delete_object_tags),
+    ("GET", OBJECT, "acl"): Operation("GetObjectAcl", access.get_object_acl),
+    ("PUT", OBJECT, "acl"): _document("PutObjectAcl", access.put_object_acl),
+    ("POST", OBJECT, "uploads"): Operation("CreateMultipartUpload", multipart.create_upload),
+    ("PUT", OBJECT, "uploadId"): Operation("UploadPart", multipart.put_part, "stream"),
+    ("POST", OBJECT, "uploadId"): _document("CompleteMultipartUpload", multipart.complete_upload),
+    ("DELETE", OBJECT, "uploadId"): Operation("AbortMultipartUpload", multipart.abort_upload),
+    ("OPTIONS", BUCKET, ""): Operation("PreflightRequest", cors.answer_preflight),
+    ("OPTIONS", OBJECT, ""): Operation("PreflightRequest", cors.answer_preflight),
+}
+OPERATIONS: Table = BUCKETS | LISTINGS | OBJECTS
+COPIES = {
+    "PutObject": Operation("CopyObject", copy.copy_object),
+    "UploadPart": Operation("UploadPartCopy", multipart.copy_part),
+}
+SIGNED_ELSEWHERE = ("PreflightRequest", "PostObject")  # by nobody, and inside the form
+
+# Query names that choose an operation. Those without an entry above are not implemented here.
+SUBRESOURCES = frozenset(
+    [
+        "accelerate",
+        "acl",
+        "analytics",
+        "attributes",
+        "cors",
+        "delete",
+        "encryption",
+        "intelligent-tiering",
+        "inventory",
+        "legal-hold",
+        "lifecycle",
+        "list-type",
+        "location",
+        "logging",
+        "metadataConfiguration",
+        "metadataTable",
+        "metrics",
+        "notification",
+        "object-lock",
+        "ownershipControls",
+        "policy",
+        "policyStatus",
+        "publicAccessBlock",
+        "renameObject",
+        "replication",
+        "requestPayment",
+        "restore",
+        "retention",
+        "select",
+        "session",
+        "tagging",
+        "torrent",
+        "uploadId",
+        "uploads",
+        "versioning",
+        "versions",
+        "website",
+    ]
+)
+
+
+def find_operation(request: Request) -> Operation:
+    """Raises ServiceError NotImplemented, MethodNotAllowed or NoSuchVersion."""
+    level = OBJECT if request.key else BUCKET if request.bucket else SERVICE
+    subresource = ""
+    if request.query and request.method != "OPTIONS":
+        subresource = next((name for name in request.query if name in SUBRESOURCES), "")
+        if request.query.get("versionId", "null") != "null":
+            raise ServiceError("NoSuchVersion", "The specified version does not exist.", 404)
+    operation = OPERATIONS.get((request.method, level, subresource))
+    if operation is None:
+        raise _refuse(request, subresource)
+    if "x-amz-copy-source" in request.headers:
+        return COPIES.get(operation.name, operation)
+    return operation
+
+
+def _refuse(request: Request, subresource: str) -> ServiceError:
+    if subresource:
+        return ServiceError(
+            "NotImplemented", f"{request.method} ?{subresource} is not implemented by this server.", 501
+        )
+    return ServiceError(
+        "MethodNotAllowed",
+        "The specified method is not allowed against this resource.",
+        405,
+        fields={"Method": request.method},
+    )

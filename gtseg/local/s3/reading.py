@@ -1,0 +1,109 @@
+"""GET and HEAD of an object: ranges and conditions."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3.conditions import check_read
+from gtseg.local.s3.info import ObjectInfo
+from gtseg.local.s3.metadata import describe
+from gtseg.local.s3.request import Answer, FileSlice, Request
+from gtseg.local.s3.service import S3
+
+__all__ = ["get_object", "head_object", "open_object"]
+
+RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
+INLINE_BYTES = 64 * 1024
+
+
+def get_object(s3: S3, request: Request) -> Answer:
+    info, descriptor = open_object(s3, request.bucket, request.key)
+    try:
+        answer, start, length = plan_read(info, request)
+        if answer.status == 304 or not length:
+            os.close(descriptor)
+        elif length <= INLINE_BYTES:
+            answer.body = os.pread(descriptor, length, start)
+            os.close(descriptor)
+        else:
+            answer.file = FileSlice(descriptor, start, length)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return answer
+
+
+def head_object(s3: S3, request: Request) -> Answer:
+    answer, _, _ = plan_read(s3.objects.find(request.bucket, request.key), request)
+    return answer
+
+
+def open_object(s3: S3, bucket: str, key: str) -> tuple[ObjectInfo, int]:
+    """The object and a descriptor of its file, however often it is replaced meanwhile."""
+    while True:
+        info = s3.objects.find(bucket, key)
+        try:
+            return info, os.open(s3.objects.files.locate(info.file), os.O_RDONLY)
+        except FileNotFoundError:
+            s3.objects.check_replaced(info)
+
+
+def plan_read(info: ObjectInfo, request: Request) -> tuple[Answer, int, int]:
+    """The answer without its body, and which bytes (start, length) belong in it."""
+    headers = describe(info, request)
+    if not check_read(info, request.headers):
+        return Answer(304, {name: headers[name] for name in ("etag", "last-modified")}), 0, 0
+    start, length, status = 0, info.size, 200
+    asked = request.headers.get("range")
+    if "partNumber" in request.query:
+        start, length = find_part(info, request.query["partNumber"])
+        status = 206
+        headers["content-range"] = f"bytes {start}-{start + length - 1}/{info.size}"
+        if info.parts:
+            headers["x-amz-mp-parts-count"] = str(len(info.parts))
+    elif asked is not None and (span := parse_range(asked, info.size)) is not None:
+        start, length = span
+        status = 206
+        headers["content-range"] = f"bytes {start}-{start + length - 1}/{info.size}"
+    headers["content-length"] = str(length)
+    if status == 206:  # a checksum of the whole would not be that of what is sent
+        headers = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
+    return Answer(status, headers), start, length
+
+
+def find_part(info: ObjectInfo, text: str) -> tuple[int, int]:
+    """(start, length) of one part; an object that was put whole has one. Raises ServiceError InvalidPartNumber."""
+    parts = info.parts or (info.size,)
+    if not text.isdecimal() or not 1 <= int(text) <= len(parts):
+        raise ServiceError(
+            "InvalidPartNumber",
+            "The requested partnumber is not satisfiable",
+            416,
+            fields={"PartNumberRequested": text, "ActualPartCount": str(len(parts))},
+        )
+    return sum(parts[: int(text) - 1]), parts[int(text) - 1]
+
+
+def parse_range(text: str, size: int) -> tuple[int, int] | None:
+    """(start, length); None where S3 ignores the header. Raises ServiceError InvalidRange."""
+    found = RANGE.match(text.strip().replace(" ", ""))
+    if found is None or found[1] == found[2] == "":
+        return None
+    if not found[1]:
+        length = min(int(found[2]), size)
+        start, stop = size - length, size
+    else:
+        start = int(found[1])
+        stop = min(int(found[2]) + 1, size) if found[2] else size
+        if found[2] and int(found[2]) < start:
+            return None
+    if start >= stop:
+        raise ServiceError(
+            "InvalidRange",
+            "The requested range is not satisfiable",
+            416,
+            fields={"RangeRequested": text, "ActualObjectSize": str(size)},
+        )
+    return start, stop - start

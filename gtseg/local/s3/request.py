@@ -1,0 +1,102 @@
+"""One S3 request as it arrives, and one answer as it leaves."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.signature import Pairs, Signed, parse_query
+
+__all__ = ["Answer", "FileSlice", "Receive", "Request", "Scope", "Send", "parse_request", "read_headers"]
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+KEY_BYTES_MAXIMUM = 1024
+
+
+@dataclass(slots=True)
+class Request:
+    """`bucket` '' is the service itself, `key` '' a bucket. `query` holds the last value of each name."""
+
+    method: str
+    bucket: str
+    key: str
+    raw_path: bytes
+    pairs: Pairs
+    query: dict[str, str]
+    headers: dict[str, str]
+    receive: Receive
+    id: str
+    signed: Signed | None = None  # a signature that was checked; None: anonymous
+    signing_key: bytes = b""
+    is_read: bool = False  # the body has arrived whole
+    body: bytes = b""  # of operations that take a small document
+
+    @property
+    def resource(self) -> str:
+        return f"/{self.bucket}/{self.key}" if self.key else f"/{self.bucket}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """Bytes start .. start + length of an open file; whoever sends it closes it."""
+
+    descriptor: int
+    start: int
+    length: int
+
+
+@dataclass(slots=True)
+class Answer:
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    file: FileSlice | None = None
+
+
+def read_headers(scope: Scope) -> dict[str, str]:
+    """Lower-case names; repeated ones joined by a comma. Bytes beyond ASCII are UTF-8 or kept as surrogates."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("utf-8", "surrogateescape")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def parse_request(scope: Scope, receive: Receive, headers: dict[str, str]) -> Request:
+    """Path style only: /bucket/key. Raises ServiceError for a key that is no UTF-8 or too long."""
+    raw_path: bytes = scope["raw_path"]
+    raw_bucket, _, raw_key = raw_path[1:].partition(b"/")
+    bucket, key = _decode(raw_bucket), _decode(raw_key)
+    pairs = parse_query(scope["query_string"])
+    request = Request(
+        scope["method"],
+        bucket,
+        key,
+        raw_path,
+        pairs,
+        dict(pairs),
+        headers,
+        receive,
+        secrets.token_hex(8).upper(),
+    )
+    if len(key) > KEY_BYTES_MAXIMUM // 4 and len(key.encode()) > KEY_BYTES_MAXIMUM:
+        raise ServiceError(
+            "KeyTooLongError",
+            "Your key is too long",
+            fields={"Size": str(len(key.encode())), "MaxSizeAllowed": str(KEY_BYTES_MAXIMUM)},
+        )
+    return request
+
+
+def _decode(raw: bytes) -> str:
+    try:
+        return (unquote_to_bytes(raw) if b"%" in raw else raw).decode()
+    except UnicodeDecodeError:
+        raise ServiceError("InvalidURI", "Couldn't parse the specified URI: it is not UTF-8.") from None

@@ -1,0 +1,57 @@
+"""PUT of an object."""
+
+from __future__ import annotations
+
+from gtseg.local.s3.checksums import render
+from gtseg.local.s3.conditions import make_write_condition
+from gtseg.local.s3.index import Condition, read_clock_ms
+from gtseg.local.s3.info import ObjectInfo
+from gtseg.local.s3.intake import Taken
+from gtseg.local.s3.metadata import (
+    read_acl,
+    read_content_type,
+    read_metadata,
+    read_system_headers,
+    refuse_unsupported,
+)
+from gtseg.local.s3.request import Answer, Request
+from gtseg.local.s3.service import S3
+from gtseg.local.s3.tagging import read_tag_header
+
+__all__ = ["put_object", "store"]
+
+
+async def put_object(s3: S3, request: Request) -> Answer:
+    headers = request.headers
+    condition = make_write_condition(headers)
+    refuse_unsupported(headers)
+    metadata, system = read_metadata(headers), read_system_headers(headers)
+    tags, acl = read_tag_header(headers), read_acl(headers)
+    s3.objects.index.check_bucket(request.bucket)
+    taken = await s3.intake.take(request)
+    info = ObjectInfo(
+        request.bucket,
+        request.key,
+        taken.size,
+        taken.md5,
+        read_content_type(headers),
+        read_clock_ms(),
+        taken.file,
+        metadata,
+        system,
+        taken.checksums,
+        tags,
+        (),
+        acl,
+    )
+    store(s3, info, taken, condition)
+    return Answer(200, {"etag": f'"{info.etag}"', **render(info.checksums)})
+
+
+def store(s3: S3, info: ObjectInfo, taken: Taken, condition: Condition | None) -> None:
+    """Commit a body that is on disk; its file is removed if the index refuses it."""
+    try:
+        s3.objects.index.replace(info, condition=condition)
+    except BaseException:
+        s3.objects.files.remove(taken.file)
+        raise

@@ -1,0 +1,92 @@
+"""S3's XML: written by hand, because a listing is mostly XML; read by the standard library with entities refused."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from functools import lru_cache
+from xml.etree import ElementTree
+
+from gtseg.local.errors import ServiceError
+
+__all__ = [
+    "NAMESPACE",
+    "element",
+    "escape",
+    "format_http_time",
+    "format_time",
+    "malformed",
+    "parse",
+    "render_error",
+    "wrap",
+]
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+PROLOG = '<?xml version="1.0" encoding="UTF-8"?>\n'
+SPECIAL = re.compile('[&<>"\x00-\x1f\x7f]')
+ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
+
+
+def escape(text: str) -> str:
+    """Text for an element. Control characters become character references, as S3 sends them."""
+    if not SPECIAL.search(text):
+        return text
+    return SPECIAL.sub(lambda found: ENTITIES.get(found[0]) or f"&#{ord(found[0])};", text)
+
+
+def element(name: str, text: object) -> str:
+    return f"<{name}>{escape(str(text))}</{name}>"
+
+
+def wrap(root: str, *parts: str) -> bytes:
+    """A whole document with S3's namespace."""
+    return f'{PROLOG}<{root} xmlns="{NAMESPACE}">{"".join(parts)}</{root}>'.encode("utf-8", "replace")
+
+
+@lru_cache(maxsize=4096)
+def _format_second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def format_time(milliseconds: int) -> str:
+    """As listings write it: whole seconds, like the Last-Modified header."""
+    return _format_second(milliseconds // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _format_http_second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%a, %d %b %Y %H:%M:%S} GMT"
+
+
+def format_http_time(milliseconds: int) -> str:
+    return _format_http_second(milliseconds // 1000)
+
+
+def render_error(error: ServiceError, *, resource: str, request_id: str) -> bytes:
+    extra = "".join(element(name, value) for name, value in error.fields.items() if name.isidentifier())
+    return (
+        f"{PROLOG}<Error>{element('Code', error.code)}{element('Message', error.message)}{extra}"
+        f"{element('Resource', resource)}{element('RequestId', request_id)}</Error>"
+    ).encode("utf-8", "replace")
+
+
+def parse(document: bytes, root: str) -> ElementTree.Element:
+    """The root element with namespaces removed. Raises ServiceError MalformedXML."""
+    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
+        raise malformed()
+    try:
+        tree = ElementTree.fromstring(document)
+    except (ElementTree.ParseError, ValueError, LookupError):
+        raise malformed() from None
+    for node in tree.iter():
+        node.tag = node.tag.rpartition("}")[2]
+    if tree.tag != root:
+        raise malformed()
+    return tree
+
+
+def malformed() -> ServiceError:
+    return ServiceError(
+        "MalformedXML",
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    )

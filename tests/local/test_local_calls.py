@@ -1,0 +1,92 @@
+"""calls.jsonl: what is written down of a call, and what is not."""
+
+from __future__ import annotations
+
+import json
+import resource
+import threading
+from pathlib import Path
+
+import pytest
+
+from gtseg.local.calls import CallLog, find_name, find_operation
+
+TARGET = {"x-amz-target": "SageMaker.CreateTrainingJob"}
+FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "operation"),
+    [
+        (TARGET, b"{}", "CreateTrainingJob"),
+        (FORM, b"Action=CreateRole&RoleName=r", "CreateRole"),
+        (FORM, b"\xff", ""),
+        ({}, b'{"Action": "x"}', ""),
+    ],
+)
+def test_the_operation_is_where_the_protocol_has_it(
+    headers: dict[str, str], body: bytes, operation: str
+) -> None:
+    assert find_operation(headers, body) == operation
+
+
+@pytest.mark.parametrize(
+    ("operation", "headers", "body", "name"),
+    [
+        ("CreateTrainingJob", TARGET, b'{"RoleName": "r", "TrainingJobName": "t"}', "t"),
+        ("CreateEndpoint", TARGET, b'{"EndpointConfigName": "c", "EndpointName": "e"}', "e"),
+        ("DeleteTags", TARGET, b'{"ResourceArn": "arn:x"}', "arn:x"),
+        ("CreateRole", FORM, b"Action=CreateRole&RoleName=labeler", "labeler"),
+        ("CreateTrainingJob", TARGET, b'{"TrainingJobName": 5}', ""),
+        ("CreateTrainingJob", TARGET, b"[1]", ""),
+        ("CreateTrainingJob", TARGET, b"{", ""),
+        ("CreateTrainingJob", TARGET, b"[" * 100_000, ""),
+        ("CreateRole", FORM, b"\xff\xfe", ""),
+    ],
+)
+def test_the_name_is_that_of_the_operations_own_thing(
+    operation: str, headers: dict[str, str], body: bytes, name: str
+) -> None:
+    assert find_name(operation, headers, body) == name
+
+
+def test_only_what_changes_something_is_a_line_and_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
+    log = CallLog(tmp_path / "calls.jsonl")
+
+    def record(number: int) -> None:
+        for operation in ("CreateModel", "DescribeModel", "ListModels"):
+            log.record(service="sagemaker", operation=operation, name=f"ü\n{number}", status=200, code="")
+
+    threads = [threading.Thread(target=record, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "calls.jsonl").read_text().splitlines()]
+    assert {line["operation"] for line in lines} == {"CreateModel"}
+    assert {line["name"] for line in lines} == {f"ü\n{number}" for number in range(20)}
+
+
+def test_an_earlier_servers_lines_stay(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        log = CallLog(tmp_path / "calls.jsonl")
+        log.record(service="s3", operation="CreateBucket", name=name, status=200, code="")
+        log.close()
+    assert len((tmp_path / "calls.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
+    log = CallLog(tmp_path / "calls.jsonl")
+    log.record(service="s3", operation="CreateBucket", name="a", status=200, code="")
+    size = (tmp_path / "calls.jsonl").stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            log.record(service="s3", operation="CreateBucket", name="b", status=200, code="")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    log.record(service="s3", operation="CreateBucket", name="c", status=200, code="")
+    lines = (tmp_path / "calls.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["a", "c"]

@@ -1,0 +1,233 @@
+"""gtseg local on the command line: exec's environment, exit codes and signals; up, crowd and worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LOCAL = [sys.executable, "-m", "gtseg.local.cli"]
+SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('AWS_')}))"
+LIST = "import boto3; boto3.client('s3').create_bucket(Bucket='kept'); print([b['Name'] for b in boto3.client('s3').list_buckets()['Buckets']])"
+
+
+def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*LOCAL, *arguments], capture_output=True, text=True, timeout=120, **more)
+
+
+def await_until(check: Callable[[], Any], seconds: float = 60) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return (
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        if Path("/proc").is_dir()
+        else True
+    )
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, dict[str, str], subprocess.Popen[str]]]]:
+    """Start `gtseg local up` on a folder: (folder, what it exports, the process)."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> tuple[Path, dict[str, str], subprocess.Popen[str]]:
+        folder = tmp_path / f"up{len(started)}"
+        command = [*LOCAL, "up", "--data", str(folder), "--port", "0", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        exported = {}
+        for line in iter(process.stdout.readline, "unset AWS_PROFILE AWS_SESSION_TOKEN\n"):
+            assert line, process.stderr and process.stderr.read()
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            exported[name] = value
+        return folder, exported, process
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def test_exec_gives_a_command_this_aws_and_nothing_of_another(tmp_path: Path) -> None:
+    other = {
+        "AWS_PROFILE": "mine", "AWS_DEFAULT_PROFILE": "mine", "AWS_SESSION_TOKEN": "t", "AWS_ENDPOINT_URL_S3": "https://x",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_ROLE_ARN": "r", "AWS_WEB_IDENTITY_TOKEN_FILE": "f",
+        "AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": "/nowhere", "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1",
+    }  # fmt: skip
+    both = f"{SHOW}\n{LIST}"
+    done = run("exec", "--data", str(tmp_path), "--", sys.executable, "-c", both, env={**os.environ, **other})
+    assert done.returncode == 0, done.stderr
+    shown, buckets = done.stdout.splitlines()
+    seen = json.loads(shown)
+    assert set(seen) == {
+        "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
+        "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED",
+    }  # fmt: skip
+    assert seen["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
+    assert seen["AWS_REGION"] == seen["AWS_DEFAULT_REGION"] == "us-east-1"
+    assert buckets == "['kept']"
+    assert not (tmp_path / "server.json").exists()
+
+
+def test_exec_leaves_with_the_commands_exit_code(up: Any) -> None:
+    folder, _, _ = up()
+    for command, code in (
+        (["sh", "-c", "exit 7"], 7), (["no-such-command-here"], 127), ([os.devnull], 126),
+        (["sh", "-c", "kill -9 $$"], 137), (["sh", "-c", "kill $$"], 143),
+    ):  # fmt: skip
+        assert run("exec", "--data", str(folder), "--", *command).returncode == code
+
+
+def test_exec_uses_the_server_that_runs_and_leaves_it_running(up: Any) -> None:
+    folder, exported, process = up()
+    done = run("exec", "--data", str(folder), "--", sys.executable, "-c", SHOW)
+    assert json.loads(done.stdout)["AWS_ENDPOINT_URL"] == exported["AWS_ENDPOINT_URL"]
+    assert process.poll() is None
+    refused = run("exec", "--data", str(folder), "--train-seconds", "5", "--", "true")
+    assert refused.returncode == 1
+    assert "already served" in refused.stderr
+
+
+def test_a_second_server_on_the_same_folder_is_refused_in_one_line(up: Any) -> None:
+    folder, _, _ = up()
+    done = run("up", "--data", str(folder), "--port", "0")
+    assert done.returncode == 1
+    assert "another server is using the data folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_exec_passes_signals_on_and_stops_its_server(tmp_path: Path, number: int) -> None:
+    script = "import signal, sys, time; signal.signal(%d, lambda *_: sys.exit(42)); open(sys.argv[1], 'w'); time.sleep(60)"
+    ready = tmp_path / "ready"
+    command = [
+        *LOCAL,
+        "exec",
+        "--data",
+        str(tmp_path / "aws"),
+        "--",
+        sys.executable,
+        "-c",
+        script % number,
+        str(ready),
+    ]
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    await_until(ready.exists)
+    server = json.loads((tmp_path / "aws" / "server.json").read_bytes())["pid"]
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == 42
+    assert not is_alive(server)
+
+
+def test_the_server_ends_with_an_exec_that_is_killed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    command = [*LOCAL, "exec", "--data", str(tmp_path), "--", "sh", "-c", f"touch '{ready}'; exec sleep 30"]
+    process = subprocess.Popen(command, start_new_session=True)
+    await_until(ready.exists)
+    server = json.loads((tmp_path / "server.json").read_bytes())["pid"]
+    process.kill()
+    process.wait()
+    await_until(lambda: not is_alive(server))
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--crowd-masks", "/no/such/folder"], "is not a folder"), (["--faults", "/no/such/file"], "is not a file"),
+        (["--train-seconds", "0"], "must be more than 0"), (["--crowd-workers", "5"], "need --crowd-masks"),
+        (["--crowd-error", "2"], "--crowd-error"),
+    ],
+)  # fmt: skip
+def test_impossible_options_are_usage_errors(tmp_path: Path, arguments: list[str], words: str) -> None:
+    done = run("exec", "--data", str(tmp_path), *arguments, "--", "true")
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_workers_are_added_listed_paused_and_removed(up: Any) -> None:
+    folder, _, _ = up()
+
+    def worker(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run("worker", *arguments, "--data", str(folder))
+
+    token = worker("add", "Ada").stdout.strip()
+    assert len(token) >= 32
+    assert "already" in worker("add", "Ada").stderr
+    assert worker("add", "Ada", "--renew").stdout.strip() not in ("", token)
+    assert worker("list").stdout.split("\t")[1:] == ["gtseg", "active", "Ada\n"]
+    assert worker("pause", "Ada").returncode == 0
+    assert "\tpaused\t" in worker("list").stdout
+    assert worker("remove", "Ada").returncode == 0
+    assert worker("list").stdout == ""
+    assert worker("remove", "Ada").returncode == 3
+
+
+def test_owner_commands_without_a_server_say_how_to_start_one(tmp_path: Path) -> None:
+    for command in (["worker", "list"], ["crowd", "--masks", str(tmp_path)]):
+        done = run(*command, "--data", str(tmp_path / "nobody"))
+        assert done.returncode == 1
+        assert "gtseg local up" in done.stderr
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "labels.example")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("labels.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    paths = folder / "cert.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return paths
+
+
+def test_https_with_a_certificate_of_ones_own(up: Any, tmp_path: Path) -> None:
+    certificate, key = make_certificate(tmp_path)
+    folder, exported, _ = up("--tls-cert", str(certificate), "--tls-key", str(key))
+    assert exported["AWS_ENDPOINT_URL"].startswith("https://127.0.0.1:")
+    assert run("worker", "add", "Ada", "--data", str(folder)).returncode == 0
+    lonely = run("up", "--data", str(folder), "--tls-cert", str(certificate))
+    assert (lonely.returncode, "go together" in lonely.stderr) == (2, True)
+
+
+def test_other_machines_are_let_in_only_when_asked_and_the_danger_is_said(up: Any) -> None:
+    _, _, process = up("--host", "0.0.0.0")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "not encrypted" in said
+    assert "--tls-cert" in said

@@ -1,0 +1,97 @@
+"""A job's process: found again by whoever holds its folder, never twice, gone when it is to be gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gtseg.local.processes import Process
+
+PATIENT = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True); time.sleep(60)"
+
+
+def launch(folder: Path, code: str, *, dies_with_us: bool = False) -> Process:
+    process = Process(folder)
+    process.launch([sys.executable, "-c", code], dies_with_us=dies_with_us)
+    return process
+
+
+def await_output(process: Process) -> None:
+    deadline = time.monotonic() + 30
+    while not (process.output.exists() and process.output.stat().st_size):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("dies_with_us", [False, True])
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_exit_code_is_kept_for_a_later_server(tmp_path: Path, code: int, dies_with_us: bool) -> None:
+    launch(tmp_path, f"raise SystemExit({code})", dies_with_us=dies_with_us).wait(30)
+    assert Process(tmp_path).exit_code() == code
+    assert not Process(tmp_path).alive()
+
+
+def test_a_second_process_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    first = launch(tmp_path, PATIENT)
+    with pytest.raises(RuntimeError, match="already runs"):
+        launch(tmp_path, PATIENT)
+    first.end(10)
+    launch(tmp_path, "pass").wait(30)
+
+
+def test_sigterm_reaches_the_process_and_its_own_exit_code_comes_back(tmp_path: Path) -> None:
+    process = launch(tmp_path, PATIENT)
+    await_output(process)
+    stranger = Process(tmp_path)
+    stranger.send(signal.SIGTERM)
+    assert stranger.wait(30)
+    assert stranger.exit_code() == 7
+
+
+def test_one_that_does_not_listen_is_killed_after_its_grace(tmp_path: Path) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    process = launch(tmp_path, deaf)
+    await_output(process)
+    process.end(0.3)
+    assert not process.alive()
+
+
+def test_a_stale_pid_file_kills_nobody(tmp_path: Path) -> None:
+    bystander = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
+    )
+    (tmp_path / "pid").write_text(str(bystander.pid))
+    (tmp_path / "lock").touch()
+    Process(tmp_path).send(signal.SIGKILL)
+    assert bystander.poll() is None
+    bystander.kill()
+    bystander.wait()
+
+
+@pytest.mark.parametrize("dies_with_us", [False, True])
+def test_only_a_process_that_is_to_die_with_its_parent_does(tmp_path: Path, dies_with_us: bool) -> None:
+    parent = f"""
+import os, sys
+from pathlib import Path
+from gtseg.local.processes import Process
+process = Process(Path({str(tmp_path)!r}))
+process.launch([sys.executable, "-c", {PATIENT!r}], dies_with_us={dies_with_us})
+while not (process.output.exists() and process.output.stat().st_size): pass
+os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", parent], check=False).returncode == -9
+    child = Process(tmp_path)
+    if dies_with_us:
+        assert child.wait(30)
+        assert child.exit_code() == 7
+    else:
+        assert child.alive()
+        os.killpg(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        assert child.wait(30)
+        assert child.exit_code() is None, "killed with its shell: nobody knows how it ended"

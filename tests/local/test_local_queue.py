@@ -1,0 +1,100 @@
+"""The job queue: bounded, oldest first, what had begun before anything else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drawn_channels import until
+
+from gtseg.local.queue import JobQueue
+from gtseg.local.records import Record, Records, now
+from gtseg.local.store import Store
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    store = Store(tmp_path / "aws")
+    yield Records(store, "some-job")
+    store.close()
+
+
+def add(records: Records, name: str, *, stage: str = "queued", status: str = "InProgress") -> None:
+    records.add(Record(name, status, {"CreationTime": now()}, {"stage": stage}))
+
+
+class Work:
+    """A runner that notes who runs, and ends a job when it is let go."""
+
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.started: list[str] = []
+        self.running: set[str] = set()
+        self.most = 0
+        self.release: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, name: str, shutdown: threading.Event) -> None:
+        with self._lock:
+            self.started.append(name)
+            self.running.add(name)
+            self.most = max(self.most, len(self.running))
+            event = self.release.setdefault(name, threading.Event())
+        while not event.wait(0.01):
+            if shutdown.is_set():
+                return
+        with self.records.change(name) as record:
+            assert record is not None
+            record.status = "Completed"
+        with self._lock:
+            self.running.discard(name)
+
+
+@pytest.fixture
+def start(records: Records) -> Iterator[Any]:
+    queues: list[JobQueue] = []
+
+    def launch(work: Any, **settings: Any) -> None:
+        queues.append(JobQueue(records, work, **settings))
+        queues[-1].start()
+
+    yield launch
+    for queue in queues:
+        queue.stop()
+
+
+def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
+    records: Records, start: Any
+) -> None:
+    for number in range(5):
+        add(records, f"job-{number}")
+    work, held = Work(records), set()
+    start(work, places=2, hold=held.add)
+    until(lambda: len(work.running) == 2 and held == {"job-2", "job-3", "job-4"})
+    for number in range(5):
+        until(lambda name=f"job-{number}": name in work.running)
+        work.release[f"job-{number}"].set()
+    until(lambda: len(records.having("Completed")) == 5)
+    assert work.started[:2] == ["job-0", "job-1"]
+    assert sorted(work.started) == [f"job-{number}" for number in range(5)]
+    assert work.most == 2
+
+
+def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(records: Records, start: Any) -> None:
+    add(records, "waits")
+    add(records, "began", stage="running")
+    work = Work(records)
+    start(work, places=1)
+    until(lambda: work.started)
+    assert work.started == ["began"]
+
+
+def test_a_queued_job_that_is_stopped_needs_no_place(records: Records, start: Any) -> None:
+    add(records, "runs", stage="running")
+    add(records, "stopped", status="Stopping")
+    work = Work(records)
+    start(work, places=1)
+    until(lambda: sorted(work.started) == ["runs", "stopped"])

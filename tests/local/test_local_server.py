@@ -1,0 +1,57 @@
+"""The server as a process: routing, restart, one server per folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+
+def test_health_answers_without_credentials(shared_aws: Any) -> None:
+    with urllib.request.urlopen(f"{shared_aws.url}/_gtseg/health") as answer:
+        assert json.load(answer)["status"] == "ok"
+
+
+def test_objects_survive_kill_9(local_aws: Any) -> None:
+    s3 = local_aws.client("s3")
+    s3.create_bucket(Bucket="photos")
+    s3.put_object(Bucket="photos", Key="a/b.jpg", Body=b"turtle")
+    local_aws.kill9()
+    local_aws.restart()
+    assert local_aws.client("s3").get_object(Bucket="photos", Key="a/b.jpg")["Body"].read() == b"turtle"
+
+
+def test_a_second_server_on_the_same_folder_is_refused(local_aws: Any) -> None:
+    command = [sys.executable, "-m", "gtseg.local.server", "--data", str(local_aws.folder)]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert "another server is using the data folder" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_sigterm_ends_the_server_cleanly(local_aws: Any) -> None:
+    announced = local_aws.folder / "server.json"
+    assert json.loads(announced.read_text()) == {"url": local_aws.url, "pid": local_aws.pid}
+    assert local_aws.stop() == 0
+    assert not announced.exists()
+
+
+def test_other_services_are_answered_by_moto(shared_aws: Any) -> None:
+    assert shared_aws.client("sts").get_caller_identity()["Account"] == "123456789012"
+    shared_aws.client("iam").create_role(RoleName="labeler", AssumeRolePolicyDocument="{}")
+    call = shared_aws.calls()[-1]
+    assert (call["service"], call["operation"], call["name"]) == ("iam", "CreateRole", "labeler")
+
+
+@pytest.mark.parametrize("service", ["s3", "sts"])
+def test_wrong_secret_is_refused(shared_aws: Any, service: str) -> None:
+    client = shared_aws.client(service, aws_secret_access_key="wrong")
+    call = client.list_buckets if service == "s3" else client.get_caller_identity
+    with pytest.raises(ClientError) as refusal:
+        call()
+    assert refusal.value.response["Error"]["Code"] in ("SignatureDoesNotMatch", "InvalidSignatureException")
