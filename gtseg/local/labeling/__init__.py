@@ -1,0 +1,24 @@
+"""Ground Truth: labeling jobs, the people who label, and what becomes of their answers."""
+
+from __future__ import annotations
+
+from gtseg.local.embedded import Component, Embedded
+from gtseg.local.protocol import JsonService
+
+__all__ = ["register"]
+
+
+def register(service: JsonService, embedded: Embedded) -> Component:
+    """Answer Ground Truth's operations; the component moves jobs on, and runs the simulated crowd if there is one."""
+    from gtseg.local.labeling.component import Labeling
+    from gtseg.local.labeling.jobs import register_jobs
+    from gtseg.local.labeling.previews import register_previews
+    from gtseg.local.labeling.records import DDL
+    from gtseg.local.labeling.teams import make_first_team, register_teams
+
+    embedded.store.create(DDL)
+    make_first_team(embedded)
+    register_jobs(service, embedded)
+    register_teams(service, embedded)
+    register_previews(service, embedded)
+    return Labeling(embedded)

@@ -1,0 +1,185 @@
+"""The square window around an object that the four extreme points span, and what can be read from it without a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float32]  # (N, 2): x, y in pixels of the stored image
+MARGIN = (
+    0.22  # of the longer side of the points' box, on each side: room for points that are a few pixels off
+)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of the stored image, left/top/side in its pixels, seen at `size` x `size`."""
+
+    left: float
+    top: float
+    side: float
+    size: int
+
+    @property
+    def scale(self) -> float:
+        """Window pixels per image pixel."""
+        return self.size / self.side
+
+    def matrix(self) -> NDArray[np.float64]:
+        """(2, 3) affine: image pixel coordinates -> window pixel coordinates (pixel centres at integers)."""
+        s = self.scale
+        return np.array([[s, 0, (0.5 - self.left) * s - 0.5], [0, s, (0.5 - self.top) * s - 0.5]])
+
+    def inward(self, points: Points) -> Points:
+        """(N, 2) image points -> (N, 2) window points."""
+        m = self.matrix()
+        return np.asarray(points, np.float32).reshape(-1, 2) * np.float32(m[0, 0]) + m[:, 2].astype(
+            np.float32
+        )
+
+
+def window_of(points: Points, size: int, *, margin: float = MARGIN) -> Window:
+    """The window for (4, 2) extreme points: centred on their box, `margin` of its longer side around it."""
+    low, high = points.min(0), points.max(0)
+    longer = float(max(high - low)) + 1
+    side = max(longer * (1 + 2 * margin), 16.0)
+    centre = (low + high) / 2 + 0.5
+    return Window(float(centre[0]) - side / 2, float(centre[1]) - side / 2, side, size)
+
+
+def cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+    """(H, W, 3) image -> (size, size, 3); beyond the border its last pixels are repeated."""
+    size = window.size
+    left, top = int(np.floor(window.left)) - 2, int(np.floor(window.top)) - 2
+    side = int(np.ceil(window.side)) + 4
+    x0, y0 = max(left, 0), max(top, 0)
+    part = image[y0 : max(top + side, y0 + 1), x0 : max(left + side, x0 + 1)]
+    factor = 1.0
+    if window.scale < 0.6:  # a plain warp would alias: average first
+        factor = max(window.scale * 1.5, 8 / min(part.shape[:2]))
+        if factor < 1:
+            small = (max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor)))
+            part = np.asarray(cv2.resize(part, small, interpolation=cv2.INTER_AREA), np.uint8)
+        else:
+            factor = 1.0
+    s = window.scale / factor
+    m = np.array(
+        [
+            [s, 0, (0.5 + (x0 - window.left) * factor) * s - 0.5],
+            [0, s, (0.5 + (y0 - window.top) * factor) * s - 0.5],
+        ]
+    )
+    warped = cv2.warpAffine(part, m, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.uint8)
+
+
+def paste(
+    window: Window, probability: NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[int, int, NDArray[np.float32]]:
+    """(size, size) window values -> (left, top, (h, w) values) on the pixels of an image of `shape` (H, W)."""
+    height, width = shape
+    x0, y0 = max(0, int(np.floor(window.left))), max(0, int(np.floor(window.top)))
+    x1 = min(width, int(np.ceil(window.left + window.side)))
+    y1 = min(height, int(np.ceil(window.top + window.side)))
+    m = window.matrix()
+    m[:, 2] += m[:, :2] @ np.array([x0, y0], float)
+    interpolation = cv2.INTER_CUBIC if window.scale < 1 else cv2.INTER_LINEAR
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    values = cv2.warpAffine(
+        probability, m, (max(x1 - x0, 1), max(y1 - y0, 1)), flags=flags, borderMode=cv2.BORDER_CONSTANT
+    )
+    return x0, y0, np.asarray(values, np.float32)
+
+
+def heat(points: Points, size: int, *, sigma: float) -> NDArray[np.float32]:
+    """(N, 2) window points -> (size, size) in 0..1: a Gaussian bump on each."""
+    if len(points) == 0:
+        return np.zeros((size, size), np.float32)
+    axis = np.arange(size, dtype=np.float32)
+    across = np.exp(-((axis[None] - points[:, :1]) ** 2) / (2 * sigma**2))
+    down = np.exp(-((axis[None] - points[:, 1:]) ** 2) / (2 * sigma**2))
+    return np.einsum("nh,nw->nhw", down, across).max(0)
+
+
+def in_order(points: Points) -> Points:
+    """(4, 2) extreme points in any order -> top, right, bottom, left: a turn around the object."""
+    centre = points.mean(0)
+    turn = np.arctan2(points[:, 1] - centre[1], points[:, 0] - centre[0])
+    around = points[np.argsort(turn)]
+    return np.roll(around, -int(np.argmin(around[:, 1])), axis=0)
+
+
+def quad(points: Points, size: int) -> NDArray[np.uint8]:
+    """(size, size) 0/1: the quadrilateral of the four window points, nearly all of it object."""
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(mask, np.round(cv2.convexHull(points.astype(np.float32))).astype(np.int32), 1)
+    return mask
+
+
+def box(points: Points, size: int, *, slack: float = 0.0) -> NDArray[np.uint8]:
+    """(size, size) 0/1: the box of the four window points, grown by `slack` pixels."""
+    mask = np.zeros((size, size), np.uint8)
+    low = np.clip(np.floor(points.min(0) - slack), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(points.max(0) + slack), 0, size - 1).astype(int)
+    mask[low[1] : high[1] + 1, low[0] : high[0] + 1] = 1
+    return mask
+
+
+BINS = 16
+
+
+def colour_bins(photo: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """(S, S, 3) -> (S, S) index of each pixel's cell in a 16 x 16 x 16 cube."""
+    cells = (photo >> 4).astype(np.int32)
+    return (cells[..., 0] * BINS + cells[..., 1]) * BINS + cells[..., 2]
+
+
+def smooth_cube(cube: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A histogram over the colour cube, blurred over neighbouring colours."""
+    kernel = np.array([0.06, 0.24, 0.4, 0.24, 0.06], np.float32)
+    out = cube.reshape(BINS, BINS, BINS)
+    for axis in range(3):
+        padded = np.pad(out, [(2, 2) if a == axis else (0, 0) for a in range(3)])
+        out = sum(w * np.take(padded, range(i, i + BINS), axis=axis) for i, w in enumerate(kernel))  # type: ignore[assignment]
+    return out.reshape(-1)
+
+
+def likelihood(
+    photo: NDArray[np.uint8], inner: NDArray[np.uint8], outer: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """(S, S) in 0..1: how much each pixel's colour belongs to `inner` (0/1) rather than `outer` (0/1).
+
+    This is what makes the network work on classes it has never seen: what separates the object is measured in the photograph itself."""
+    cells = colour_bins(photo)
+    flat = cells.reshape(-1)
+    posterior = inner.astype(np.float32).reshape(-1)
+    away = outer.astype(np.float32).reshape(-1)
+    ratio = posterior
+    for _ in range(2):
+        front = smooth_cube(np.bincount(flat, weights=posterior, minlength=BINS**3).astype(np.float32))
+        back = smooth_cube(np.bincount(flat, weights=away, minlength=BINS**3).astype(np.float32))
+        front /= max(front.sum(), 1e-6)
+        back /= max(back.sum(), 1e-6)
+        ratio = ((front + 1e-5) / (front + back + 2e-5))[flat]
+        posterior = inner.reshape(-1) * ratio
+    return ratio.reshape(photo.shape[:2]).astype(np.float32)
+
+
+def features(
+    photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
+) -> NDArray[np.float32]:
+    """What the network sees: (8, S, S) float32 = RGB in -1..1, extreme points, inside clicks, outside clicks, colour likelihood, quadrilateral + box."""
+    size = photo.shape[0]
+    sigma = size / 32
+    inner, around = quad(extreme, size), box(extreme, size, slack=size / 60)
+    planes = np.empty((8, size, size), np.float32)
+    planes[:3] = photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+    planes[3] = heat(extreme, size, sigma=sigma)
+    planes[4] = heat(inside, size, sigma=sigma)
+    planes[5] = heat(outside, size, sigma=sigma)
+    planes[6] = likelihood(photo, inner, 1 - around)
+    planes[7] = 0.5 * inner + 0.5 * around
+    return planes

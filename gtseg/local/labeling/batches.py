@@ -1,0 +1,150 @@
+"""Consolidation, some objects at a time: worker responses, request, masks, response, then the objects are labeled."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from gtseg.local.labeling import output
+from gtseg.local.labeling.answers import find_element, read_answer
+from gtseg.local.labeling.consolidation import consolidate
+from gtseg.local.labeling.masks import encode_mask
+from gtseg.local.labeling.output import Answered
+from gtseg.local.labeling.records import Job, read_clock
+from gtseg.local.labeling.verdicts import consolidate_verdicts
+from gtseg.local.labeling.workers import find_names
+from gtseg.local.objects import Objects
+from gtseg.local.store import Store
+
+__all__ = ["Batch", "consolidate_batch", "next_batch"]
+
+BATCH_OBJECTS = 50
+BATCH_BYTES = 16 << 20  # of answers: what one batch may hold in memory
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Objects that are consolidated together. `stamp` (epoch seconds) names its request and response."""
+
+    stamp: int
+    iteration: int
+    rows: tuple[sqlite3.Row, ...]
+
+
+def next_batch(job: Job, store: Store) -> Batch | None:
+    """The batch that was interrupted, or a new one of what has been answered; None if there is nothing."""
+    pending = "SELECT * FROM labeling_objects WHERE job = ? AND state = 'consolidating' ORDER BY line"
+    rows = store.read().execute(pending, (job.name,)).fetchall()
+    if not rows and form_batch(job, store):
+        rows = store.read().execute(pending, (job.name,)).fetchall()
+    return Batch(rows[0]["batch"], rows[0]["iteration"], tuple(rows)) if rows else None
+
+
+def form_batch(job: Job, store: Store) -> bool:
+    """Give some answered objects their batch and the time that names their masks, in one transaction."""
+    chosen = choose_answered(job, store)
+    if not chosen:
+        return False
+    now = read_clock()
+    with store.write() as connection:
+        row = connection.execute("SELECT stamp FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()
+        stamp = max(int(now), row["stamp"] + 1)  # one second apart: their names have whole seconds
+        connection.execute("UPDATE labeling_jobs SET stamp = ? WHERE name = ?", (stamp, job.name))
+        connection.executemany(
+            "UPDATE labeling_objects SET state = 'consolidating', batch = ?, stamp = ? WHERE job = ? AND line = ?",
+            [(stamp, round(now + place / 1000, 6), job.name, line) for place, line in enumerate(chosen)],
+        )
+    return True
+
+
+def choose_answered(job: Job, store: Store) -> list[int]:
+    """Lines of answered objects: one at least, and no more than a batch may hold."""
+    query = (
+        "SELECT o.line, sum(length(a.content)) AS size FROM (SELECT job, line FROM labeling_objects WHERE job = ? "
+        "AND state = 'answered' ORDER BY line LIMIT ?) o JOIN labeling_answers a ON a.job = o.job AND a.line = o.line "
+        "GROUP BY o.line ORDER BY o.line"
+    )
+    chosen: list[int] = []
+    total = 0
+    for row in store.read().execute(query, (job.name, BATCH_OBJECTS)):
+        total += row["size"]
+        if chosen and total > BATCH_BYTES:
+            break
+        chosen.append(row["line"])
+    return chosen
+
+
+def consolidate_batch(job: Job, store: Store, objects: Objects, *, batch: Batch) -> None:
+    """Write everything that these objects become; only then they are labeled."""
+    answers = {row["line"]: read_answers(job, store, row["line"]) for row in batch.rows}
+    for row in batch.rows:
+        key = output.worker_response_key(row["iteration"], row["line"], row["stamp"])
+        output.put_json(
+            objects, job, key, output.worker_response(job, answers[row["line"]], region=store.region)
+        )
+    requests = [
+        output.annotation_request(row["line"], row["uri"], answers[row["line"]]) for row in batch.rows
+    ]
+    output.put_json(objects, job, output.request_key(batch.iteration, batch.stamp), requests)
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = list(
+            pool.map(
+                lambda row: consolidate_object(job, objects, row, answers=answers[row["line"]]), batch.rows
+            )
+        )
+    responses = [
+        output.annotation_response(row["line"], result)
+        for row, result in zip(batch.rows, results, strict=True)
+    ]
+    output.put_json(objects, job, output.response_key(batch.iteration, batch.stamp), responses)
+    with store.write() as connection:
+        for row, result in zip(batch.rows, results, strict=True):
+            finish_object(connection, job, row["line"], result=result)
+        connection.execute("UPDATE labeling_jobs SET modified = ? WHERE name = ?", (read_clock(), job.name))
+
+
+def read_answers(job: Job, store: Store, line: int) -> list[Answered]:
+    """The answers of one object, first submitted first."""
+    rows = store.read().execute(
+        "SELECT * FROM labeling_answers WHERE job = ? AND line = ? ORDER BY submitted, worker", (job.name, line)
+    ).fetchall()  # fmt: skip
+    workers = find_names(store, job, [row["worker"] for row in rows])
+    return [
+        Answered(*workers[row["worker"]], row["accepted"], row["submitted"], row["content"]) for row in rows
+    ]
+
+
+def consolidate_object(
+    job: Job, objects: Objects, row: sqlite3.Row, *, answers: list[Answered]
+) -> dict[str, Any]:
+    """Vote, write the mask, and say what the manifest line gains: `<attribute>` and `<attribute>-metadata`."""
+    if job.is_verification:
+        return consolidate_verdicts(job, [answer.content for answer in answers], row["stamp"])
+    size = row["width"], row["height"]
+    contents = [json.loads(answer.content) for answer in answers]
+    masks = [read_answer(content, job.labels, size) for content in contents]
+    consolidated = consolidate(masks)
+    bucket, prefix = job.output
+    key = prefix + output.mask_key(row["line"], row["stamp"])
+    objects.put(bucket, key, encode_mask(consolidated.mask, len(job.labels)), content_type="image/png")
+    # An integer 0 for a single worker, as in real manifests.
+    confidence = consolidated.confidence or 0
+    metadata = output.mask_metadata(job, confidence, row["stamp"])
+    if job.is_adjustment:
+        adjusted = any(find_element(content).get("initialValueModified", True) for content in contents)
+        metadata["adjustment-status"] = "adjusted" if adjusted else "unadjusted"
+    return {job.attribute: f"s3://{bucket}/{key}", f"{job.attribute}-metadata": metadata}
+
+
+def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result: dict[str, Any]) -> None:
+    """consolidating -> labeled; the answers are in the worker response by now."""
+    text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
+    connection.execute(
+        "UPDATE labeling_objects SET state = 'labeled', result = ? WHERE job = ? AND line = ?",
+        (text, job.name, line),
+    )
+    connection.execute("DELETE FROM labeling_answers WHERE job = ? AND line = ?", (job.name, line))

@@ -1,0 +1,58 @@
+"""Labeling's background work: the engine, and the simulated crowd as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.labeling.engine import Engine
+
+__all__ = ["Labeling"]
+
+STOP_SECONDS = 5.0
+
+
+class Labeling:
+    """A Component."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self.embedded = embedded
+        self.engine = Engine(embedded)
+        self.crowd: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.engine.start()
+        if self.embedded.options.crowd_masks is not None:
+            self.crowd = start_crowd(self.embedded)
+
+    def stop(self) -> None:
+        if self.crowd is not None:
+            self.crowd.terminate()
+            try:
+                self.crowd.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.crowd.kill()
+                self.crowd.wait()
+        self.engine.stop()
+
+
+def start_crowd(embedded: Embedded) -> subprocess.Popen[bytes]:
+    """Simulated workers over the worker API. Their standard input is a pipe: they end when this process does."""
+    options = embedded.options
+    flags = {
+        "masks": options.crowd_masks, "workers": options.crowd_workers, "error": options.crowd_error,
+        "seed": options.crowd_seed, "url": embedded.url, "data": embedded.store.folder.absolute(),
+    }  # fmt: skip
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    return subprocess.Popen(
+        [sys.executable, "-m", "gtseg.local.cli", "crowd", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env={
+            **os.environ,
+            "GTSEG_LOCAL_PARENT_PIPE": "stdin",
+            "GTSEG_OWNER_TOKEN": embedded.store.credentials.owner_token,
+        },
+    )

@@ -1,0 +1,253 @@
+"""Simulated workers: over the worker HTTP API like everybody else, with masks that are known and mistakes on top.
+
+`error` is the fraction of the marked area that each worker gets wrong on average (see mistakes.py); 0 submits the masks
+exactly. What a worker submits for an object depends on (seed, worker, object) alone, never on timing.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import logging
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import numpy as np
+from PIL import Image
+
+from gtseg.local.labeling.masks import colour_of, encode_answer
+from gtseg.local.labeling.mistakes import draw_generator, err
+
+__all__ = ["Crowd", "Masks", "Server", "run_crowd"]
+
+IDLE_SECONDS = (0.05, 1.0)  # between two looks for work: doubles while there is none
+VOID = 255
+ELEMENT = "crowd-semantic-segmentation"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """`slow`: mean seconds over one task, workers differ; `decline`: fraction of tasks declined."""
+
+    masks: Path
+    workers: int = 3
+    error: float = 0.05
+    seed: int = 0
+    decline: float = 0.0
+    slow: float = 0.0
+
+
+class Refused(Exception):
+    """An answer of the server other than success."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+        try:
+            self.reason = str(json.loads(message)["message"])
+        except (ValueError, TypeError, KeyError):
+            self.reason = str(self)
+
+
+class Server:
+    """The worker API over one kept-alive connection. A request is repeated over a new one if the old broke."""
+
+    def __init__(self, url: str, token: str, *, certificate: Path | None = None) -> None:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "localhost", parts.port
+        self._connection = http.client.HTTPConnection(host, port, timeout=60)
+        if parts.scheme == "https":
+            self._connection = http.client.HTTPSConnection(host, port, timeout=60, context=trust(certificate))
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def ask(self, method: str, path: str, document: Any = None) -> Any:
+        """The JSON answer, None for 204. Raises Refused, or OSError if nobody answers."""
+        body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
+        for attempt in (1, 2):
+            try:
+                self._connection.request(method, f"/_portal/api{path}", body, self._headers)
+                response = self._connection.getresponse()
+                content = response.read()
+                break
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                if attempt == 2:
+                    raise OSError(f"no answer: {error}") from error
+        if response.status >= 400:
+            raise Refused(response.status, content.decode(errors="replace")[:300])
+        return json.loads(content) if content else None
+
+
+def trust(certificate: Path | None) -> ssl.SSLContext:
+    """Only this very certificate, whatever host it names (our own server's); without one the system's authorities."""
+    context = ssl.create_default_context(cafile=certificate)
+    if certificate is not None:
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+class Masks:
+    """A folder of index masks, found by an image's path, else by its stem."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stems: dict[str, list[Path]] = {}
+        for path in sorted(folder.rglob("*.png")):
+            self.stems.setdefault(path.stem, []).append(path)
+        if not self.stems:
+            raise OSError(f"{folder} has no PNG masks")
+
+    def find(self, uri: str) -> Path | None:
+        """The mask whose path ends as the image's does, the longest agreement first; then the only one of its stem."""
+        key = PurePosixPath(
+            unquote(urlsplit(uri).path) if "%" in uri else uri.partition("://")[2].partition("/")[2]
+        )
+        parts = key.parts
+        for start in range(len(parts)):
+            for name in (
+                PurePosixPath(*parts[start:]).with_suffix(".png"),
+                PurePosixPath(*parts[start:]).with_name(key.name + ".png"),
+            ):
+                path = self.folder / name
+                if ".." not in name.parts and path.is_file():
+                    return path
+        found = self.stems.get(key.stem, [])
+        return found[0] if len(found) == 1 else None
+
+    def read(self, path: Path, *, labels: int, size: tuple[int, int]) -> np.ndarray:
+        """(H, W) uint8 class indices, void as background. Raises ValueError for what is no mask of this image."""
+        with Image.open(path) as image:
+            if image.mode not in ("L", "P", "1"):
+                raise ValueError(f"{path.name} has mode {image.mode}, not L or P")
+            mask = np.array(image.convert("L") if image.mode == "1" else image, dtype=np.uint8)
+        if (mask.shape[1], mask.shape[0]) != size:
+            raise ValueError(f"{path.name} is {mask.shape[1]}x{mask.shape[0]}, the image {size[0]}x{size[1]}")
+        mask[mask == VOID] = 0
+        if mask.max(initial=0) > labels:
+            raise ValueError(f"{path.name} has the value {mask.max()}; the job has {labels} labels")
+        return mask
+
+
+class Worker(threading.Thread):
+    """One simulated worker: takes tasks until told to stop."""
+
+    def __init__(
+        self, server: Server, number: int, *, crowd: Crowd, masks: Masks, stop: threading.Event
+    ) -> None:
+        super().__init__(name=f"crowd-{number}", daemon=True)
+        self.server, self.number = server, number
+        self.crowd, self.masks, self.stopping = crowd, masks, stop
+        self.answered = 0
+        # Some are three times as fast as others.
+        self.pace = float(draw_generator(crowd.seed, "pace", number).uniform(0.5, 1.5))
+
+    def run(self) -> None:
+        pause = IDLE_SECONDS[0]
+        while not self.stopping.is_set():
+            try:
+                worked = self.work()
+            except Refused as error:
+                if error.status in (401, 403):
+                    logger.warning("worker %s leaves: %s", self.number, error)
+                    return
+                worked = False
+            except OSError:
+                worked = False
+            pause = IDLE_SECONDS[0] if worked else min(IDLE_SECONDS[1], pause * 2)
+            if not worked:
+                self.stopping.wait(pause)
+
+    def work(self) -> bool:
+        """One task of every job that has one; whether there was any."""
+        worked = False
+        for job in self.server.ask("GET", "/jobs")["jobs"]:
+            while (
+                not self.stopping.is_set() and job["kind"] != "verification"
+            ):  # that wants people's judgement
+                task = self.server.ask("POST", f"/jobs/{quote(job['job'], safe='')}/tasks")
+                if task is None:
+                    break
+                self.do(task)
+                worked = True
+        return worked
+
+    def do(self, task: dict[str, Any]) -> None:
+        """Answer one task, or decline it with the reason."""
+        path = f"/tasks/{task['task']}"
+        begun = time.monotonic()
+        try:
+            document = {"answer": {ELEMENT: self.draw(task)}}
+        except (ValueError, OSError) as error:
+            self.server.ask("POST", f"{path}/decline", {"reason": str(error)})
+            return
+        self.stopping.wait(max(0.0, self.take(task) - (time.monotonic() - begun)))
+        try:
+            self.server.ask("POST", f"{path}/answer", document)
+            self.answered += 1
+        except Refused as error:
+            if error.status == 400:
+                logger.warning("an answer was refused: %s", error)
+                self.server.ask("POST", f"{path}/decline", {"reason": str(error)})
+            elif error.status != 410:  # too late is nobody's fault
+                raise
+
+    def take(self, task: dict[str, Any]) -> float:
+        """Seconds that this worker needs for this task."""
+        if not self.crowd.slow:
+            return 0.0
+        random = draw_generator(self.crowd.seed, "time", self.number, task["input"]["taskObject"])
+        return self.crowd.slow * self.pace * float(random.lognormal(-0.08, 0.4))
+
+    def draw(self, task: dict[str, Any]) -> dict[str, Any]:
+        """What the element submits. Raises ValueError, with the reason, to decline."""
+        uri, labels, size = task["input"]["taskObject"], task["labels"], (task["width"], task["height"])
+        path = self.masks.find(uri)
+        if path is None:
+            raise ValueError(f"no mask for {uri}")
+        name = path.relative_to(self.masks.folder).as_posix()
+        random = draw_generator(self.crowd.seed, self.number, name)
+        if self.crowd.decline and random.random() < self.crowd.decline:
+            raise ValueError("I would rather not")
+        mask = err(
+            self.masks.read(path, labels=len(labels), size=size),
+            self.crowd.error,
+            labels=len(labels),
+            random=random,
+        )
+        colours = {index + 1: colour_of(index + 1) for index in range(len(labels))}
+        return {
+            **({"initialValueModified": True} if task["kind"] == "adjustment" else {}),
+            "inputImageProperties": {"height": size[1], "width": size[0]},
+            "labelMappings": {label: {"color": colours[index + 1]} for index, label in enumerate(labels)},
+            "labeledImage": {"pngImageData": base64.b64encode(encode_answer(mask, colours)).decode()},
+        }
+
+
+def run_crowd(
+    url: str, owner_token: str, crowd: Crowd, *, stop: threading.Event, certificate: Path | None = None
+) -> int:
+    """Register the workers and let them work until `stop`; how many answers they gave. Raises OSError, Refused."""
+    masks, owner = Masks(crowd.masks), Server(url, owner_token, certificate=certificate)
+    workers = []
+    for number in range(crowd.workers):
+        request = {"name": f"crowd-{crowd.seed}-{number}", "team": "*", "simulated": True, "renew": True}
+        token = owner.ask("POST", "/workers", request)["token"]
+        server = Server(url, token, certificate=certificate)
+        workers.append(Worker(server, number, crowd=crowd, masks=masks, stop=stop))
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        stop.wait(0.2)
+        if stop.is_set():
+            for worker in workers:
+                worker.join(2)
+            break
+    return sum(worker.answered for worker in workers)

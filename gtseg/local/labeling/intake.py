@@ -1,0 +1,160 @@
+"""The input: manifest lines into objects of the job, images into sizes. Nothing is held in memory as a whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.priors import find_priors, find_setup_fault
+from gtseg.local.labeling.records import Job
+from gtseg.local.objects import Objects, split_uri
+from gtseg.local.store import Store
+
+__all__ = ["IntakeError", "keep_manifest", "measure_image", "read_line", "read_objects"]
+
+MAX_LINE = 100_000  # characters (developer guide, "Input manifest")
+MAX_ATTRIBUTE = 20_000
+MAX_OBJECTS = 20_000  # semantic segmentation ("Input data quotas")
+MAX_IMAGE_BYTES = 40 << 20
+MAX_PIXELS = 100_000_000
+FORMATS = ("JPEG", "PNG")
+
+
+class IntakeError(Exception):
+    """The input manifest cannot be labeled: the job fails with this reason."""
+
+
+def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
+    """The manifest as it is now, whatever becomes of the object. Raises ServiceError ValidationException."""
+    bucket, key = split_uri(uri)
+    try:
+        source = objects.path(bucket, key)
+    except ServiceError as error:
+        raise ServiceError(
+            "ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}"
+        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "input.manifest"
+    kept.unlink(missing_ok=True)
+    try:
+        os.link(source, kept)
+    except OSError:
+        shutil.copyfile(source, kept)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One manifest line: `start` and `length` in bytes; `state` waiting, skipped (labeled already) or failed for `reason`."""
+
+    number: int
+    start: int
+    length: int
+    uri: str
+    state: str
+    reason: str | None
+
+
+def read_objects(job: Job, store: Store) -> Iterator[Line]:
+    """Every line of the kept manifest. Raises IntakeError."""
+    start = blank = 0
+    with open(job.folder(store) / "input.manifest", "rb") as file:
+        for line, raw in enumerate(iter(lambda: file.readline(4 * MAX_LINE + 3), b"")):
+            if not raw.strip():
+                blank = blank or line + 1
+            elif blank:
+                raise IntakeError(f"ClientError: line {blank} of the manifest is empty.")
+            elif line >= MAX_OBJECTS:
+                raise IntakeError(f"ClientError: the manifest has more than {MAX_OBJECTS} data objects.")
+            else:
+                uri, state, reason = check_line(raw, line + 1, job=job)
+                yield Line(line, start, len(raw), uri, state, reason)
+            start += len(raw)
+    if start == 0 or blank == 1:
+        raise IntakeError("ClientError: the manifest has no data objects.")
+
+
+def check_line(raw: bytes, number: int, *, job: Job) -> tuple[str, str, str | None]:
+    """(source-ref, state, reason) of one line; `number` counts from 1."""
+
+    def fault(text: str) -> IntakeError:
+        return IntakeError(f"ClientError: line {number} of the manifest {text}.")
+
+    try:
+        text = raw.decode()
+        entry = json.loads(text)
+        json.dumps(entry, ensure_ascii=False).encode()  # no half surrogate pairs
+    except (ValueError, RecursionError):
+        raise fault("is not JSON in UTF-8") from None
+    if len(text.rstrip("\r\n")) > MAX_LINE:
+        raise fault(f"has more than {MAX_LINE} characters")
+    if not isinstance(entry, dict) or not isinstance(entry.get("source-ref"), str):
+        raise fault("has no source-ref")
+    for key, value in entry.items():
+        if key.startswith("$"):
+            raise fault(f"has the key {key!r}, which begins with $")
+        if len(value if isinstance(value, str) else json.dumps(value)) > MAX_ATTRIBUTE:
+            raise fault(f"has more than {MAX_ATTRIBUTE} characters in {key!r}")
+    reviews = job.is_adjustment or job.is_verification
+    wanted = job.labels if job.is_adjustment else None
+    if reviews and (problem := find_setup_fault(entry, job.attribute, wanted)):
+        raise fault(problem)
+    if job.attribute in entry:
+        return entry["source-ref"], "skipped", None
+    if reviews and not find_priors(entry, job.attribute):
+        verb = "adjust" if job.is_adjustment else "verify"
+        return entry["source-ref"], "failed", f"ClientError: The data object has no annotation to {verb}."
+    return entry["source-ref"], "waiting", None
+
+
+def read_line(job: Job, store: Store, start: int, length: int) -> bytes:
+    """One line of the kept manifest, without its end."""
+    with open(job.folder(store) / "input.manifest", "rb") as file:
+        file.seek(start)
+        return file.read(length).rstrip(b"\r\n")
+
+
+def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
+    """(width, height) as stored. Raises IntakeError if no worker could be shown this image."""
+    try:
+        bucket, key = split_uri(uri)
+        path = objects.path(bucket, key)
+    except ServiceError as error:
+        raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
+    size = path.stat().st_size
+    if size > MAX_IMAGE_BYTES:
+        raise IntakeError(f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return open_image(path)
+    except IntakeError as error:
+        raise IntakeError(f"ClientError: {uri} {error}") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        reason = (
+            "is not a JPEG or PNG image"
+            if isinstance(error, Image.UnidentifiedImageError)
+            else f"is damaged: {error}"
+        )
+        raise IntakeError(f"ClientError: {uri} {reason}.") from None
+
+
+def open_image(path: Path) -> tuple[int, int]:
+    """The size, once the image has shown that it can be decoded: a JPEG at an eighth, a PNG by its checksums."""
+    with Image.open(path, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise IntakeError(f"has {width}x{height} pixels; {MAX_PIXELS} are allowed.")
+        if image.format == "JPEG":
+            image.draft("L", (max(1, width // 8), max(1, height // 8)))
+            image.load()
+        else:
+            image.verify()
+    return width, height

@@ -1,0 +1,257 @@
+"""CreateLabelingJob, DescribeLabelingJob, ListLabelingJobs, ListLabelingJobsForWorkteam, StopLabelingJob."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import sqlite3
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.bell import ring
+from gtseg.local.labeling.engine import count_states
+from gtseg.local.labeling.intake import keep_manifest
+from gtseg.local.labeling.pages import cut_page
+from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, read_clock, set_status, to_datetime
+from gtseg.local.labeling.rules import check_request, read_labels, read_template, refuse
+from gtseg.local.objects import split_uri
+from gtseg.local.protocol import JsonService
+from gtseg.local.store import Store
+from gtseg.local.tags import put_tags, tags_of
+
+__all__ = ["register_jobs"]
+
+ECHOED = (
+    "LabelAttributeName", "InputConfig", "OutputConfig", "RoleArn", "LabelCategoryConfigS3Uri", "StoppingConditions",
+    "HumanTaskConfig",
+)  # fmt: skip
+MAX_ACTIVE = 100
+
+
+def register_jobs(service: JsonService, embedded: Embedded) -> None:
+    store = embedded.store
+
+    @service.operation("CreateLabelingJob")
+    def create(request: dict[str, Any]) -> dict[str, Any]:
+        return {"LabelingJobArn": create_job(embedded, request)}
+
+    @service.operation("DescribeLabelingJob")
+    def describe(request: dict[str, Any]) -> dict[str, Any]:
+        return describe_job(store, find_job(store, request["LabelingJobName"]))
+
+    @service.operation("ListLabelingJobs")
+    def list_jobs(request: dict[str, Any]) -> dict[str, Any]:
+        page, token = cut_page(select_jobs(store, request), request)
+        return {"LabelingJobSummaryList": [summarize_job(store, job) for job in page], "NextToken": token}
+
+    @service.operation("ListLabelingJobsForWorkteam")
+    def list_for_team(request: dict[str, Any]) -> dict[str, Any]:
+        page, token = cut_page(select_team_jobs(store, request), request)
+        return {
+            "LabelingJobSummaryList": [summarize_for_team(store, job) for job in page],
+            "NextToken": token,
+        }
+
+    @service.operation("StopLabelingJob")
+    def stop(request: dict[str, Any]) -> None:
+        stop_job(store, request["LabelingJobName"])
+
+
+def create_job(embedded: Embedded, request: dict[str, Any]) -> str:
+    """Check everything, keep the manifest as it is now, record the job; its ARN."""
+    store, objects = embedded.store, embedded.objects
+    check_request(request, store)
+    labels = read_labels(objects, request["LabelCategoryConfigS3Uri"])
+    template = read_template(objects, request["HumanTaskConfig"]["UiConfig"]["UiTemplateS3Uri"])
+    bucket, _ = split_uri(request["OutputConfig"]["S3OutputPath"])
+    if not objects.bucket_exists(bucket):
+        raise refuse(f"OutputConfig.S3OutputPath: the bucket {bucket} does not exist.")
+    title, now = request["LabelingJobName"], read_clock()
+    check_unused(store, title)
+    reference = secrets.token_hex(12)
+    folder = store.folder / "labeling" / reference
+    keep_manifest(objects, request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"], folder)
+    arn = f"arn:aws:sagemaker:{store.region}:{store.account}:labeling-job/{title.lower()}"
+    row = (
+        title.lower(),
+        title,
+        arn,
+        request["HumanTaskConfig"]["WorkteamArn"],
+        "Initializing",
+        "",
+        now,
+        now,
+        reference,
+    )
+    try:
+        with store.write() as connection:
+            insert_job(connection, (*row, json.dumps(request), json.dumps(labels), template))
+            put_tags(store, arn, request.get("Tags"))
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, sqlite3.IntegrityError):
+            raise in_use(title) from None
+        raise
+    ring(store)
+    return arn
+
+
+def insert_job(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
+    active = connection.execute(f"SELECT count(*) FROM labeling_jobs WHERE status IN {ACTIVE}").fetchone()[0]
+    if active >= MAX_ACTIVE:
+        raise ServiceError(
+            "ResourceLimitExceeded", f"{active} labeling jobs are in progress; {MAX_ACTIVE} is the limit."
+        )
+    connection.execute(
+        "INSERT INTO labeling_jobs (name, title, arn, team_arn, status, failure, created, modified, reference, request, "
+        "labels, template) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        row,
+    )
+
+
+def check_unused(store: Store, title: str) -> None:
+    if store.read().execute("SELECT 1 FROM labeling_jobs WHERE name = ?", (title.lower(),)).fetchone():
+        raise in_use(title)
+
+
+def in_use(title: str) -> ServiceError:
+    return ServiceError(
+        "ResourceInUse",
+        f"A labeling job with the name {title!r} already exists in this account and region; names are not case sensitive.",
+    )
+
+
+def stop_job(store: Store, title: str) -> None:
+    """The engine does the rest. A job that has ended cannot be stopped; one that is stopping is."""
+    job = find_job(store, title)
+    with store.write() as connection:
+        status = connection.execute(
+            "SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)
+        ).fetchone()["status"]
+        if status == "Stopping":
+            return
+        if status not in ACTIVE:
+            raise refuse(f"The request was rejected because the labeling job is in status {status}.")
+        set_status(connection, job.name, "Stopping")
+    ring(store)
+
+
+# ---------------------------------------------------------------- answers
+
+
+def counters(store: Store, job: Job) -> dict[str, int]:
+    states = count_states(store, job.name)
+    left = sum(states.values()) - states["labeled"] - states["failed"] - states["skipped"]
+    return {
+        "TotalLabeled": states["labeled"],
+        "HumanLabeled": states["labeled"],
+        "MachineLabeled": 0,
+        "FailedNonRetryableError": states["failed"],
+        "Unlabeled": left,
+    }
+
+
+def job_output(job: Job) -> dict[str, str]:
+    bucket, _ = job.output
+    return {"OutputDatasetS3Uri": f"s3://{bucket}/{job.manifest_key}"}
+
+
+def describe_job(store: Store, job: Job) -> dict[str, Any]:
+    return {
+        **{name: job.request.get(name) for name in ECHOED},
+        "LabelingJobStatus": job.status,
+        "LabelCounters": counters(store, job),
+        "FailureReason": job.failure or None,
+        "CreationTime": to_datetime(job.created),
+        "LastModifiedTime": to_datetime(job.modified),
+        "JobReferenceCode": job.reference,
+        "LabelingJobName": job.title,
+        "LabelingJobArn": job.arn,
+        "Tags": tags_of(store, job.arn),
+        "LabelingJobOutput": job_output(job),
+    }
+
+
+def summarize_job(store: Store, job: Job) -> dict[str, Any]:
+    return {
+        "LabelingJobName": job.title,
+        "LabelingJobArn": job.arn,
+        "CreationTime": to_datetime(job.created),
+        "LastModifiedTime": to_datetime(job.modified),
+        "LabelingJobStatus": job.status,
+        "LabelCounters": counters(store, job),
+        "WorkteamArn": job.team_arn,
+        "PreHumanTaskLambdaArn": job.human["PreHumanTaskLambdaArn"],
+        "AnnotationConsolidationLambdaArn": job.human["AnnotationConsolidationConfig"][
+            "AnnotationConsolidationLambdaArn"
+        ],
+        "FailureReason": job.failure or None,
+        "LabelingJobOutput": job_output(job),
+        "InputConfig": job.request["InputConfig"],
+    }
+
+
+def summarize_for_team(store: Store, job: Job) -> dict[str, Any]:
+    states = count_states(store, job.name)
+    pending = sum(states.values()) - states["labeled"] - states["failed"] - states["skipped"]
+    return {
+        "LabelingJobName": job.title,
+        "JobReferenceCode": job.reference,
+        "WorkRequesterAccountId": store.account,
+        "CreationTime": to_datetime(job.created),
+        "LabelCounters": {
+            "HumanLabeled": states["labeled"],
+            "PendingHuman": pending,
+            "Total": sum(states.values()) - states["skipped"],
+        },
+        "NumberOfHumanWorkersPerDataObject": job.workers,
+    }
+
+
+# ---------------------------------------------------------------- lists
+
+SORT_KEYS = {
+    "Name": lambda job: job.name,
+    "CreationTime": lambda job: job.created,
+    "Status": lambda job: job.status,
+}
+
+
+def select_jobs(store: Store, request: dict[str, Any]) -> list[tuple[Any, str, Job]]:
+    """(sort key, name, job) of the jobs that a ListLabelingJobs request asks for."""
+    key = SORT_KEYS[request.get("SortBy", "CreationTime")]
+    return [(key(job), job.name, job) for job in read_jobs(store) if matches(job, request)]
+
+
+def select_team_jobs(store: Store, request: dict[str, Any]) -> list[tuple[Any, str, Job]]:
+    arn, part = request["WorkteamArn"], request.get("JobReferenceCodeContains", "")
+    if (
+        ":workteam/public-crowd/" not in arn
+        and not store.read().execute("SELECT 1 FROM labeling_teams WHERE arn = ?", (arn,)).fetchone()
+    ):
+        raise ServiceError("ResourceNotFound", f"The workteam {arn} does not exist.")
+    return [
+        (job.created, job.name, job)
+        for job in read_jobs(store)
+        if job.team_arn == arn and part in job.reference and matches(job, request)
+    ]
+
+
+def read_jobs(store: Store) -> list[Job]:
+    return [make_job(row) for row in store.read().execute("SELECT * FROM labeling_jobs")]
+
+
+def matches(job: Job, request: dict[str, Any]) -> bool:
+    created, modified = to_datetime(job.created), to_datetime(job.modified)
+    return all(
+        (
+            "CreationTimeAfter" not in request or created > request["CreationTimeAfter"],
+            "CreationTimeBefore" not in request or created < request["CreationTimeBefore"],
+            "LastModifiedTimeAfter" not in request or modified > request["LastModifiedTimeAfter"],
+            "LastModifiedTimeBefore" not in request or modified < request["LastModifiedTimeBefore"],
+            request.get("NameContains", "").lower() in job.name,
+            request.get("StatusEquals", job.status) == job.status,
+        )
+    )

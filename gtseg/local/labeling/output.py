@@ -1,0 +1,185 @@
+"""What a labeling job writes: keys, documents, and the output manifest. Names are Ground Truth's, measured on real jobs.
+
+Every name and time in here comes from the data folder, so that a step that a kill interrupted writes the same objects
+again, and none twice.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.labeling.masks import internal_color_map
+from gtseg.local.labeling.records import Job
+from gtseg.local.objects import Objects
+from gtseg.local.store import Store
+
+__all__ = [
+    "Answered", "annotation_request", "annotation_response", "failure_metadata", "mask_key", "mask_metadata",
+    "put_json", "request_key", "response_key", "worker_response", "worker_response_key", "write_intermediate",
+    "write_manifest",
+]  # fmt: skip
+
+CREATION_LAG = 0.1  # seconds from a mask's name to its creation-date; 0.05 to 0.16 in real jobs
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One worker's submission of one object: times in epoch seconds, `content` the JSON that was submitted."""
+
+    worker_id: str
+    subject: str
+    accepted: float
+    submitted: float
+    content: str
+
+
+def put_json(objects: Objects, job: Job, key: str, document: Any) -> None:
+    bucket, prefix = job.output
+    body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    objects.put(bucket, prefix + key, body, content_type="application/json")
+
+
+def stamp_file(seconds: float) -> str:
+    """`YYYY-MM-DD_HH:MM:SS` in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d_%H:%M:%S")
+
+
+def stamp_exact(seconds: float) -> str:
+    """ISO 8601 with microseconds (dropped when they are 0), no time zone; UTC."""
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
+
+
+def stamp_utc(seconds: float) -> str:
+    """`2020-12-28T18:59:15.191Z`"""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def worker_response_key(iteration: int, line: int, stamp: float) -> str:
+    return f"annotations/worker-response/iteration-{iteration}/{line}/{stamp_file(stamp)}.json"
+
+
+def request_key(iteration: int, stamp: float) -> str:
+    return f"annotations/consolidated-annotation/consolidation-request/iteration-{iteration}/{stamp_file(stamp)}.json"
+
+
+def response_key(iteration: int, stamp: float) -> str:
+    return f"annotations/consolidated-annotation/consolidation-response/iteration-{iteration}/{stamp_file(stamp)}.json"
+
+
+def mask_key(line: int, stamp: float) -> str:
+    return f"annotations/consolidated-annotation/output/{line}_{stamp_exact(stamp)}.png"
+
+
+def worker_response(job: Job, answers: Sequence[Answered], *, region: str) -> dict[str, Any]:
+    """All workers of one object. workerMetadata belongs to private teams only."""
+    return {"answers": [describe_answer(job, answer, region=region) for answer in answers]}
+
+
+def describe_answer(job: Job, answer: Answered, *, region: str) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "acceptanceTime": stamp_utc(answer.accepted),
+        "answerContent": json.loads(answer.content),
+        "submissionTime": stamp_utc(answer.submitted),
+        "timeSpentInSeconds": round(answer.submitted - answer.accepted, 3),
+        "workerId": answer.worker_id,
+    }
+    if job.crowd == "private-crowd":
+        issuer = f"https://cognito-idp.{region}.amazonaws.com/{region}_gtseglocal"
+        identity = {"identityProviderType": "Cognito", "issuer": issuer, "sub": answer.subject}
+        described["workerMetadata"] = {"identityData": identity}
+    return described
+
+
+def annotation_request(line: int, uri: str, answers: Iterable[Answered]) -> dict[str, Any]:
+    """One object of a consolidation request."""
+    annotations = [
+        {"workerId": item.worker_id, "annotationData": {"content": item.content}} for item in answers
+    ]
+    return {"datasetObjectId": str(line), "dataObject": {"s3Uri": uri}, "annotations": annotations}
+
+
+def annotation_response(line: int, result: dict[str, Any]) -> dict[str, Any]:
+    """One object of a consolidation response."""
+    return {"datasetObjectId": str(line), "consolidatedAnnotation": {"content": result}}
+
+
+def mask_metadata(job: Job, confidence: float, stamp: float) -> dict[str, Any]:
+    """`<attribute>-metadata` of a labeled object."""
+    return {
+        "internal-color-map": internal_color_map(job.labels, confidence),
+        "type": "groundtruth/semantic-segmentation",
+        "human-annotated": "yes",
+        "creation-date": stamp_exact(stamp + CREATION_LAG),
+        "job-name": f"labeling-job/{job.name}",
+    }
+
+
+def failure_metadata(job: Job, reason: str, stamp: float) -> dict[str, Any]:
+    """`<attribute>-metadata` of a failed object."""
+    return {
+        "failure-reason": reason,
+        "type": f"groundtruth/{'label-verification' if job.is_verification else 'semantic-segmentation'}",
+        "creation-date": stamp_exact(stamp),
+        "job-name": f"labeling-job/{job.name}",
+    }
+
+
+def write_manifest(job: Job, store: Store, objects: Objects) -> None:
+    """output.manifest as of now, one line per input line in the input's order; replaced in one step."""
+    folder = job.folder(store)
+    draft = folder / "output.manifest"
+    with open(draft, "wb") as file:
+        for raw in output_lines(job, store):
+            file.write(raw + b"\n")
+    put_file(objects, job.output[0], job.manifest_key, draft)
+
+
+def output_lines(job: Job, store: Store) -> Iterator[bytes]:
+    """A labeled or failed object's line with what this job adds, any other as it came in."""
+    query = "SELECT line, length, state, result, stamp FROM labeling_objects WHERE job = ? ORDER BY line"
+    with open(job.folder(store) / "input.manifest", "rb") as file:
+        for row in store.read().execute(query, (job.name,)):
+            raw = file.read(row["length"]).rstrip(b"\r\n")
+            yield complete_line(job, raw, row) if row["state"] in ("labeled", "failed") else raw
+
+
+def complete_line(job: Job, raw: bytes, row: sqlite3.Row) -> bytes:
+    entry = json.loads(raw)
+    if row["state"] == "labeled":
+        entry.update(json.loads(row["result"]))
+    else:
+        entry[f"{job.attribute}-metadata"] = failure_metadata(job, row["result"], row["stamp"])
+    return encode_line(entry)
+
+
+def encode_line(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def write_intermediate(job: Job, store: Store, objects: Objects, *, iteration: int) -> None:
+    """annotations/intermediate/<N>/annotations.json: the lines that one iteration finished, as JSON lines."""
+    query = (
+        "SELECT line, start, length, state, result, stamp FROM labeling_objects "
+        "WHERE job = ? AND state IN ('labeled', 'failed') AND iteration = ? ORDER BY line"
+    )
+    draft = job.folder(store) / "annotations.json"
+    with open(job.folder(store) / "input.manifest", "rb") as source, open(draft, "wb") as file:
+        for row in store.read().execute(query, (job.name, iteration)):
+            source.seek(row["start"])
+            line = complete_line(job, source.read(row["length"]).rstrip(b"\r\n"), row)
+            file.write(
+                encode_line({"datasetObjectId": str(row["line"]), "manifestLine": line.decode()}) + b"\n"
+            )
+    bucket, prefix = job.output
+    put_file(objects, bucket, f"{prefix}annotations/intermediate/{iteration}/annotations.json", draft)
+
+
+def put_file(objects: Objects, bucket: str, key: str, draft: Path) -> None:
+    objects.put(bucket, key, draft, content_type="application/octet-stream")
+    draft.unlink()

@@ -1,0 +1,331 @@
+// <crowd-semantic-segmentation>: Ground Truth's element, our own. Attributes name, src, labels, header, initial-value; children <full-instructions>,
+// <short-instructions>. `begin(services)` starts it; `answer()` gives the element's JSON of the stored image's size.
+
+import { coloursFor } from "./colours.js";
+import { h, openDialog } from "./dom.js";
+import { History } from "./history.js";
+import { actionOf, KEYS } from "./keys.js";
+import { parseLoose } from "./loose.js";
+import { buildPanel } from "./panel.js";
+import { Photo } from "./photo.js";
+import { base64, decode, encode, rgb } from "./png.js";
+import { Pointer } from "./pointer.js";
+import { LabelMap } from "./raster.js";
+import { AutoSegment, BoxErase, Brush, Eraser, Fill, Pan, Polygon } from "./tools.js";
+import { View } from "./view.js";
+
+const TOOLS = { auto: AutoSegment, brush: Brush, eraser: Eraser, polygon: Polygon, fill: Fill, box: BoxErase, pan: Pan };
+
+export class CrowdSemanticSegmentation extends HTMLElement {
+  get name() {
+    return this.getAttribute("name") || "crowd-semantic-segmentation";
+  }
+
+  /** services: {autosegment(request), journal | null, canAutosegment, fetcher, onstate}. Resolves when the first stroke can be drawn. */
+  async begin(services) {
+    this.services = services;
+    this.labels = readLabels(this.getAttribute("labels"));
+    this.initial = this.getAttribute("initial-value") ? parseLoose(this.getAttribute("initial-value")) : null;
+    const given = Object.fromEntries(Object.entries(this.initial?.labelMappings ?? {}).map(([label, { color }]) => [label, color]));
+    this.colours = coloursFor(this.labels, given);
+    Object.assign(this, { label: 1, size: 24, protect: false, ready: false });
+    this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, Kind]) => [name, new Kind(this)]));
+    this.tool = services.canAutosegment ? "auto" : "brush";
+    this.panel = buildPanel(this);
+    this.view = new View(this.panel.stage, this.panel.photoCanvas, this.panel.labelCanvas);
+    this.view.onchange = () => this.overlay();
+    this.pointer = new Pointer(this.panel.stage, this);
+    this.listenToKeys();
+    await this.load();
+  }
+
+  async load() {
+    this.say("Loading the image…");
+    this.photo = await Photo.load(this.getAttribute("src"), this.services.fetcher);
+    const { width, height } = this.photo;
+    this.map = new LabelMap(width, height);
+    if (this.initial) await this.loadInitial();
+    const { journal } = this.services;
+    this.history = new History(this.map, journal);
+    const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels) }).catch(() => null);
+    if (earlier) this.history.restore(earlier.ops, earlier.cursor);
+    this.size = Math.max(3, Math.round(Math.max(width, height) / 40));
+    this.view.show(this.photo, this.map, this.colours);
+    this.ready = true;
+    this.dataset.ready = "true";
+    this.refresh();
+    this.say(earlier?.cursor ? "Your earlier work on this image is back." : "");
+  }
+
+  /** An earlier mask: its colours, by label name, become the starting labels. Colours outside the mapping are background. */
+  async loadInitial() {
+    const answer = await this.services.fetcher(this.initial.src);
+    if (!answer.ok) throw new Error(`the earlier mask could not be read (${answer.status})`);
+    const mask = await decode(new Uint8Array(await answer.arrayBuffer()));
+    if (mask.width !== this.map.width || mask.height !== this.map.height) {
+      throw new Error(`the earlier mask is ${mask.width} x ${mask.height}, the image ${this.map.width} x ${this.map.height}`);
+    }
+    const values = new Map(this.colours.map((hex, i) => [rgb(hex).reduce((a, b) => a * 256 + b), i + 1]));
+    for (let i = 0; i < this.map.data.length; i += 1) this.map.data[i] = mask.opaque(i) ? (values.get(mask.colour(i)) ?? 0) : 0;
+    this.map.recount();
+    this.untouched = this.map.data.slice();
+  }
+
+  // ---- what tools ask for ----
+
+  over() {
+    return this.protect ? (old) => old === 0 : null;
+  }
+  get active() {
+    return this.tools[this.tool];
+  }
+  autosegment(request) {
+    return this.services.autosegment(request);
+  }
+  done(op, { keep = false } = {}) {
+    this.history.push(op);
+    if (!keep) this.pointed = null;
+    this.refresh();
+  }
+  takeBack(op) {
+    if (this.history.ops[this.history.cursor - 1] === op) this.view.touch(this.history.undo());
+  }
+  say(text, { alarm = false } = {}) {
+    this.panel.say(text, alarm);
+  }
+
+  // ---- the pointer, in image coordinates ----
+
+  press(p, how) {
+    this.crosshair = null;
+    this.active.down(p, how);
+  }
+  drag(p) {
+    this.active.move(p);
+  }
+  lift() {
+    this.active.up();
+  }
+  /** Stage coordinates, or null where the pointer left. */
+  pointerAt(at) {
+    this.pointed = at;
+    if (at && !this.crosshair) this.active.hover?.(this.view.toImage(...at));
+    this.overlay();
+  }
+
+  // ---- actions: each is a key, most are a button ----
+
+  do(action) {
+    const { view } = this;
+    if (action in TOOLS) return this.choose(action);
+    const middle = () => this.pointed ?? [view.stage.clientWidth / 2, view.stage.clientHeight / 2];
+    const actions = {
+      undo: () => this.step("undo"),
+      redo: () => this.step("redo"),
+      cancel: () => this.active.cancel(),
+      back: () => this.active.back(),
+      commit: () => this.active.commit(),
+      enter: () => (this.crosshair ? this.pressAtCrosshair() : this.active.commit()),
+      smaller: () => this.resizeBrush(1 / 1.25),
+      larger: () => this.resizeBrush(1.25),
+      protect: () => (this.protect = !this.protect),
+      previousLabel: () => this.pick(((this.label - 2 + this.labels.length) % this.labels.length) + 1),
+      nextLabel: () => this.pick((this.label % this.labels.length) + 1),
+      zoomIn: () => view.zoomAt(...middle(), 1.4),
+      zoomOut: () => view.zoomAt(...middle(), 1 / 1.4),
+      fit: () => view.fit(),
+      visible: () => this.look({ shown: !view.shown }),
+      blanks: () => this.look({ blanks: !view.blanks }),
+      fainter: () => this.look({ opacity: Math.max(0, view.opacity - 0.1) }),
+      stronger: () => this.look({ opacity: Math.min(1, view.opacity + 0.1) }),
+      lessContrast: () => this.look({ contrast: Math.max(0.4, view.contrast - 0.15) }),
+      moreContrast: () => this.look({ contrast: Math.min(3, view.contrast + 0.15) }),
+      instructions: () => this.showInstructions(),
+      sheet: () => this.showSheet(),
+      submit: () => this.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })),
+    };
+    actions[action]?.();
+    this.refresh();
+  }
+
+  step(way) {
+    if (this.pointer.mode === "draw") this.lift();
+    const op = this.history.ops[this.history.cursor - 1];
+    if (way === "undo" && this.active.points?.length && this.active.state !== "refine") return this.active.back();
+    this.view.touch(this.history[way]());
+    if (way === "undo") this.tools.auto.undone(op);
+    else this.tools.auto.commit();
+    return undefined;
+  }
+
+  choose(tool) {
+    if (tool === "auto" && !this.services.canAutosegment) return this.say("Auto-segment is not offered in this job.");
+    this.active.commit();
+    if (this.active !== this.tools[tool]) this.active.cancel();
+    this.tool = tool;
+    this.say("");
+    return this.refresh();
+  }
+
+  pick(label) {
+    if (label < 1 || label > this.labels.length) return;
+    this.tools.auto.commit();
+    this.label = label;
+    this.refresh();
+  }
+
+  resizeBrush(factor) {
+    const next = Math.round(this.size * factor);
+    this.size = Math.min(1000, Math.max(1, next === this.size ? this.size + Math.sign(factor - 1) : next));
+    this.refresh();
+  }
+
+  look(settings) {
+    Object.assign(this.view, settings);
+    this.panel.photoCanvas.style.filter = this.view.contrast === 1 ? "" : `contrast(${this.view.contrast})`;
+    this.view.paint();
+    this.refresh();
+  }
+
+  showInstructions() {
+    if (!this.instructions) return;
+    openDialog(this.instructionsTitle, this.instructions.cloneNode(true));
+  }
+
+  showSheet() {
+    if (document.querySelector("dialog[data-sheet]")) return;
+    const block = ([title, rows]) => h("section", {}, h("h3", {}, title), h("dl", {}, ...rows.flatMap(([key, , what]) => [
+      h("dt", {}, ...key.split(" ").map((k) => (k === "…" ? "…" : h("kbd", {}, k.length === 1 ? k.toUpperCase() : k)))), h("dd", {}, what)])));
+    openDialog("Keys", h("div", { class: "keys" }, ...KEYS.map(block))).dataset.sheet = "";
+  }
+
+  // ---- keyboard ----
+
+  listenToKeys() {
+    this.onkeydown = undefined;
+    const quit = (this.quit = new AbortController());
+    const options = { signal: quit.signal };
+    document.addEventListener("keydown", (event) => this.key(event), options);
+    document.addEventListener("keyup", (event) => event.key === " " && this.spaceUp(), options);
+    window.addEventListener("blur", () => this.spaceUp(), options);
+  }
+  disconnectedCallback() {
+    this.quit?.abort();
+  }
+
+  key(event) {
+    if (!this.ready || document.querySelector("dialog[open]")) return;
+    const writes = event.target.matches?.("textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])");
+    if (writes) return;
+    const onStage = event.target === this.panel.stage || event.target === document.body;
+    if (event.key === " " && onStage) {
+      this.pointer.space = true;
+      this.panel.stage.classList.add("movable");
+      return event.preventDefault();
+    }
+    if (event.key.startsWith("Arrow") && event.target === this.panel.stage) {
+      this.moveCrosshair(event);
+      return event.preventDefault();
+    }
+    const found = actionOf(event);
+    if (!found) return undefined;
+    if (found.action === "enter" && !onStage) return undefined; // it presses the focused button
+    event.preventDefault();
+    return found.label ? this.pick(found.label) : this.do(found.action);
+  }
+  spaceUp() {
+    if (!this.pointer) return;
+    this.pointer.space = false;
+    this.panel.stage.classList.remove("movable");
+  }
+
+  moveCrosshair(event) {
+    const stage = this.panel.stage;
+    const step = (event.shiftKey ? 20 : 2) / this.view.zoom;
+    const reach = Math.max(step, event.shiftKey ? 1 : Math.min(1, step));
+    this.crosshair ??= this.view.toImage(...(this.pointed ?? [stage.clientWidth / 2, stage.clientHeight / 2])).map((v) => Math.floor(v) + 0.5);
+    const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const whole = Math.max(1, Math.round(reach));
+    this.crosshair = [clamp(this.crosshair[0] + dx * whole, 0.5, this.photo.width - 0.5), clamp(this.crosshair[1] + dy * whole, 0.5, this.photo.height - 0.5)];
+    const at = this.view.toScreen(...this.crosshair);
+    this.view.pan(keepIn(at[0], stage.clientWidth), keepIn(at[1], stage.clientHeight));
+    this.active.hover?.(this.crosshair);
+    if (this.held) this.active.move(this.crosshair);
+    this.pointed = this.view.toScreen(...this.crosshair);
+    this.overlay();
+    this.panel.tellPlace(this.crosshair);
+  }
+
+  pressAtCrosshair() {
+    if (this.active.click) return this.active.down(this.crosshair, {});
+    this.held = !this.held;
+    if (this.held) return this.active.down(this.crosshair, {});
+    return this.active.up();
+  }
+
+  // ---- showing ----
+
+  refresh() {
+    if (!this.panel) return;
+    this.panel.refresh();
+    this.overlay();
+    this.services.onstate?.(this);
+  }
+  overlay() {
+    this.panel?.overlay();
+  }
+
+  // ---- the answer ----
+
+  async answer() {
+    this.active.commit();
+    const { width, height } = this.map;
+    const png = await base64(await encode(this.map, this.colours));
+    const value = {
+      inputImageProperties: { height, width },
+      labelMappings: Object.fromEntries(this.labels.map((label, i) => [label, { color: this.colours[i] }])),
+      labeledImage: { pngImageData: png },
+    };
+    if (this.untouched) value.initialValueModified = this.untouched.some((v, i) => v !== this.map.data[i]);
+    return value;
+  }
+}
+
+function readLabels(text) {
+  let labels = null;
+  try {
+    labels = JSON.parse(text ?? "");
+  } catch {
+    throw new Error(`the template's labels="${String(text).slice(0, 60)}" is not a JSON list`);
+  }
+  if (!Array.isArray(labels) || !labels.length) throw new Error("the template gives no labels");
+  return labels.map(String).slice(0, 255);
+}
+
+function clamp(value, low, high) {
+  return Math.min(high, Math.max(low, value));
+}
+
+/** How far to pan so that a place stays 40 px inside the stage. */
+function keepIn(value, length) {
+  if (value < 40) return 40 - value;
+  return value > length - 40 ? length - 40 - value : 0;
+}
+
+export class CrowdForm extends HTMLElement {
+  /** Every named element's value: {"crowd-semantic-segmentation": {...}, "comment": "..."} */
+  async answer() {
+    const values = {};
+    for (const field of this.querySelectorAll("input[name], textarea[name], select[name]")) {
+      if (["checkbox", "radio"].includes(field.type)) {
+        if (field.type === "checkbox") values[field.name] = field.checked;
+        else if (field.checked) values[field.name] = field.value;
+      } else values[field.name] = field.value;
+    }
+    for (const element of this.querySelectorAll("crowd-semantic-segmentation, crowd-image-classifier")) values[element.name] = await element.answer();
+    return values;
+  }
+}
+
+customElements.define("crowd-form", CrowdForm);
+customElements.define("crowd-semantic-segmentation", CrowdSemanticSegmentation);

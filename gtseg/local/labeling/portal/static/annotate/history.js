@@ -1,0 +1,37 @@
+// Undo and redo without end: every operation is kept as the runs it changed. `journal` is told of every step, so that a reload can walk them again.
+
+export class History {
+  constructor(map, journal) {
+    Object.assign(this, { map, journal, ops: [], cursor: 0 });
+  }
+
+  push(op) {
+    if (!op) return;
+    this.ops.length = this.cursor;
+    this.ops.push(op);
+    this.cursor += 1;
+    this.journal?.record(this.cursor - 1, op);
+  }
+
+  /** -> Area that changed, or null. */
+  undo() {
+    if (!this.cursor) return null;
+    this.cursor -= 1;
+    this.journal?.move(this.cursor);
+    return this.map.replay(this.ops[this.cursor], { undo: true });
+  }
+
+  redo() {
+    if (this.cursor >= this.ops.length) return null;
+    const area = this.map.replay(this.ops[this.cursor]);
+    this.cursor += 1;
+    this.journal?.move(this.cursor);
+    return area;
+  }
+
+  restore(ops, cursor) {
+    this.ops = ops;
+    this.cursor = Math.min(cursor, ops.length);
+    for (const op of ops.slice(0, this.cursor)) this.map.replay(op);
+  }
+}

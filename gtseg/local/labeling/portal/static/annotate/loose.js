@@ -1,0 +1,57 @@
+// The value of `initial-value`: Ground Truth's own templates write it with single quotes and trailing commas, so JSON.parse does not read it.
+
+const TOKEN = /\s*(?:([{}[\]:,])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([\w.+-]+))/gy;
+
+function unescaped(text) {
+  return JSON.parse(`"${text.replace(/\\'/g, "'").replace(/(^|[^\\])"/g, '$1\\"')}"`);
+}
+
+function tokens(text) {
+  const found = [];
+  TOKEN.lastIndex = 0;
+  while (TOKEN.lastIndex < text.trimEnd().length) {
+    const at = TOKEN.lastIndex;
+    const match = TOKEN.exec(text);
+    if (!match) throw new Error(`initial-value cannot be read at character ${at}: ${text.slice(at, at + 30)}`);
+    if (match[1]) found.push({ mark: match[1] });
+    else found.push({ value: unescapedOrWord(match) });
+  }
+  return found;
+}
+
+function unescapedOrWord([, , double, single, word]) {
+  if (double !== undefined) return JSON.parse(`"${double}"`);
+  if (single !== undefined) return unescaped(single);
+  return { true: true, false: false, null: null }[word] ?? (Number.isNaN(Number(word)) ? word : Number(word));
+}
+
+/** Text -> value. Throws Error with the place where it cannot be read. */
+export function parseLoose(text) {
+  const list = tokens(text);
+  let at = 0;
+  const mark = (m) => list[at]?.mark === m && (at += 1);
+  const value = () => {
+    if (mark("{")) {
+      const made = {};
+      while (!mark("}")) {
+        const key = list[at++]?.value;
+        if (key === undefined || !mark(":")) throw new Error("initial-value is not a JSON object");
+        made[key] = value();
+        mark(",");
+      }
+      return made;
+    }
+    if (mark("[")) {
+      const made = [];
+      while (!mark("]")) {
+        made.push(value());
+        mark(",");
+      }
+      return made;
+    }
+    const token = list[at++];
+    if (!token || token.mark) throw new Error("initial-value is not a JSON value");
+    return token.value;
+  };
+  return value();
+}

@@ -1,0 +1,146 @@
+// The element's furniture: tools at the left, the stage in the middle, labels and settings at the right, what to do next at the bottom.
+
+import { h, icon } from "./dom.js";
+import { keyOf } from "./keys.js";
+
+const TOOL_NAMES = { auto: "Auto-segment", brush: "Brush", eraser: "Eraser", polygon: "Polygon", fill: "Fill", box: "Box erase", pan: "Move" };
+const STEP_NAMES = { undo: ["Undo", "Ctrl Z"], redo: ["Redo", "Ctrl Shift Z"], zoomOut: ["Zoom out", "−"], zoomIn: ["Zoom in", "+"], fit: ["Whole image", "R"] };
+
+export function buildPanel(desk) {
+  const parts = {};
+  takeInstructions(desk);
+  const button = (name, label, key) => h("button", { class: "tool", type: "button", "data-action": name, title: `${label} (${key})`, "aria-label": label, "aria-keyshortcuts": key, onclick: () => desk.do(name) }, icon(name), h("span", {}, label));
+  parts.tools = Object.entries(TOOL_NAMES).map(([name, label]) => button(name, label, keyOf(name).toUpperCase()));
+  parts.steps = Object.entries(STEP_NAMES).map(([name, [label, key]]) => button(name, label, key));
+  const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" }, ...parts.tools, h("hr"), ...parts.steps);
+
+  parts.photoCanvas = h("canvas", { class: "layer" });
+  parts.labelCanvas = h("canvas", { class: "layer" });
+  parts.marks = h("svg", { class: "layer marks", "aria-hidden": "true" });
+  parts.stage = h("div", { class: "stage", tabindex: "0", role: "application", "aria-roledescription": "drawing area", "aria-label": "Image. Arrow keys move the crosshair, Enter presses, question mark lists the keys." },
+    parts.photoCanvas, parts.labelCanvas, parts.marks);
+  parts.hint = h("p", { class: "hint" });
+  parts.message = h("p", { class: "message", role: "status", "aria-live": "polite" });
+  parts.place = h("p", { class: "place" });
+  const foot = h("footer", { class: "foot" }, parts.hint, parts.message, parts.place);
+
+  parts.labels = desk.labels.map((label, i) => labelButton(desk, label, i));
+  parts.unlabeled = h("button", { type: "button", class: "label blank", "aria-pressed": "false", title: "Show what is unlabeled (U)", onclick: () => desk.do("blanks") },
+    h("i", { class: "swatch hatch" }), h("span", { class: "name" }, "Unlabeled"), h("span", { class: "share" }));
+  const side = h("aside", { class: "side", "aria-label": "Labels and settings" },
+    desk.shortInstructions ? h("section", { class: "short" }, desk.shortInstructions) : null,
+    h("section", { class: "labels", role: "group", "aria-label": "Labels" }, h("h2", {}, "Labels"), ...parts.labels, parts.unlabeled),
+    settings(desk, parts));
+  desk.replaceChildren(rail, parts.stage, side, foot);
+  return { ...parts, refresh: () => refresh(desk, parts), overlay: () => overlay(desk, parts), say: (text, alarm) => say(parts, text, alarm), tellPlace: (p) => (parts.message.textContent = place(desk, p)) };
+}
+
+function takeInstructions(desk) {
+  const full = desk.querySelector("full-instructions");
+  const short = desk.querySelector("short-instructions");
+  desk.instructionsTitle = full?.getAttribute("header") || "Instructions";
+  desk.instructions = full?.textContent.trim() || full?.querySelector("img") ? h("div", { class: "prose" }, ...full.childNodes) : null;
+  desk.shortInstructions = short?.textContent.trim() || short?.querySelector("img") ? h("div", { class: "prose" }, ...short.childNodes) : null;
+}
+
+function labelButton(desk, label, i) {
+  const key = i < 9 ? String(i + 1) : i === 9 ? "0" : "";
+  const swatch = h("i", { class: "swatch", style: { background: desk.colours[i] } });
+  return h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": key || null, title: label, onclick: () => desk.pick(i + 1) },
+    swatch, h("span", { class: "name" }, label), h("span", { class: "share" }), key ? h("kbd", {}, key) : null);
+}
+
+function settings(desk, parts) {
+  const slider = (name, label, attributes, oninput) => {
+    parts[name] = h("input", { type: "range", id: `set-${name}`, ...attributes, oninput: () => oninput(Number(parts[name].value)) });
+    parts[`${name}Value`] = h("output", { for: `set-${name}` });
+    return h("div", { class: "slider" }, h("label", { for: `set-${name}` }, label), parts[`${name}Value`], parts[name]);
+  };
+  const toggle = (name, label, key) => {
+    parts[name] = h("input", { type: "checkbox", onchange: () => desk.do(name) });
+    return h("label", { class: "toggle" }, parts[name], h("span", {}, label), h("kbd", {}, key));
+  };
+  return h("section", { class: "settings", "aria-label": "Settings" },
+    slider("size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => { desk.size = Math.round(1000 ** (v / 100)); desk.refresh(); }),
+    slider("opacity", "Label strength", { min: 0, max: 100, step: 5 }, (v) => desk.look({ opacity: v / 100 })),
+    slider("contrast", "Contrast", { min: 40, max: 300, step: 5 }, (v) => desk.look({ contrast: v / 100 })),
+    toggle("visible", "Show labels", "V"), toggle("blanks", "Show unlabeled", "U"), toggle("protect", "Paint only unlabeled", "O"));
+}
+
+function refresh(desk, parts) {
+  for (const tool of parts.tools) {
+    const name = tool.dataset.action;
+    tool.setAttribute("aria-pressed", String(name === desk.tool));
+    if (name === "auto") tool.hidden = !desk.services.canAutosegment;
+  }
+  parts.stage.dataset.tool = desk.tool;
+  const { map, history, view } = desk;
+  parts.labels.forEach((label, i) => label.setAttribute("aria-pressed", String(i + 1 === desk.label)));
+  parts.hint.textContent = desk.active.hint;
+  if (!map || !history) return;
+  const [undo, redo] = parts.steps;
+  undo.toggleAttribute("disabled", !history.cursor && !desk.active.points?.length);
+  redo.toggleAttribute("disabled", history.cursor >= history.ops.length);
+  parts.labels.forEach((label, i) => (label.querySelector(".share").textContent = percent(map.counts[i + 1] / map.data.length)));
+  parts.unlabeled.querySelector(".share").textContent = percent(map.counts[0] / map.data.length);
+  parts.unlabeled.setAttribute("aria-pressed", String(view.blanks));
+  parts.size.value = Math.round((100 * Math.log(desk.size)) / Math.log(1000));
+  parts.sizeValue.textContent = `${desk.size} px`;
+  parts.opacity.value = Math.round(view.opacity * 100);
+  parts.opacityValue.textContent = `${Math.round(view.opacity * 100)}%`;
+  parts.contrast.value = Math.round(view.contrast * 100);
+  parts.contrastValue.textContent = `${Math.round(view.contrast * 100)}%`;
+  parts.visible.checked = view.shown;
+  parts.blanks.checked = view.blanks;
+  parts.protect.checked = desk.protect;
+}
+
+function percent(share) {
+  if (share > 0 && share < 0.001) return "<0.1%";
+  return `${(share * 100).toFixed(share > 0.1 && share < 1 ? 0 : share === 0 || share === 1 ? 0 : 1)}%`;
+}
+
+function place(desk, [x, y]) {
+  const label = desk.map.at(Math.floor(x), Math.floor(y));
+  return `${Math.floor(x)}, ${Math.floor(y)}: ${label ? desk.labels[label - 1] : "unlabeled"}`;
+}
+
+function say(parts, text, alarm = false) {
+  parts.message.textContent = text;
+  parts.message.classList.toggle("alarm", alarm);
+}
+
+/** Points, open lines, the brush's ring, the crosshair; and what is under the pointer. */
+function overlay(desk, parts) {
+  const { view, active } = desk;
+  if (!desk.ready) return;
+  const marks = [];
+  const screen = (p) => view.toScreen(p[0], p[1]);
+  const path = (points) => points.map((p) => screen(p).map((v) => v.toFixed(1)).join(",")).join(" ");
+  const shape = active.shape;
+  if (shape?.line) for (const kind of ["under", "over"]) marks.push(h("polyline", { points: path(shape.line), class: kind }));
+  if (shape?.box) {
+    const [[ax, ay], [bx, by]] = [screen(shape.box), screen(shape.box.slice(2))];
+    for (const kind of ["under", "over"]) marks.push(h("rect", { x: ax, y: ay, width: bx - ax, height: by - ay, class: kind }));
+  }
+  for (const [x, y, kind] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, desk.colours[desk.label - 1]));
+  const at = desk.crosshair ? screen(desk.crosshair) : desk.pointed;
+  if (at && ["brush", "eraser"].includes(desk.tool)) {
+    const r = Math.max(1.5, (desk.size / 2) * view.zoom);
+    for (const kind of ["under", "over"]) marks.push(h("circle", { cx: at[0], cy: at[1], r, class: `${kind} ring` }));
+  }
+  if (desk.crosshair) for (const kind of ["under", "over"]) marks.push(h("path", { d: `M${at[0] - 14} ${at[1]}h28M${at[0]} ${at[1] - 14}v28`, class: kind }));
+  parts.marks.replaceChildren(...marks);
+  const inside = at && view.toImage(...at);
+  const { width, height } = desk.photo;
+  parts.place.textContent = inside && inside[0] >= 0 && inside[1] >= 0 && inside[0] < width && inside[1] < height
+    ? `${place(desk, inside)} · ${Math.round(view.zoom * 100)}%` : `${width} × ${height} · ${Math.round(view.zoom * 100)}%`;
+}
+
+function point([x, y], kind, colour) {
+  if (kind === "inside" || kind === "outside") {
+    const sign = kind === "inside" ? "M-4 0h8M0 -4v8" : "M-4 0h8";
+    return h("g", { transform: `translate(${x} ${y})` }, h("circle", { r: 7, class: `click ${kind}` }), h("path", { d: sign, class: "sign" }));
+  }
+  return h("circle", { cx: x, cy: y, r: kind === "first" ? 7 : 5, class: "corner", style: { fill: colour } });
+}

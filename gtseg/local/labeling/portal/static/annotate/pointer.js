@@ -1,0 +1,111 @@
+// Mouse, pen and fingers on the stage: one finger or the pen draws, two fingers move and zoom, the wheel zooms at the pointer, the middle button or
+// Space moves. Where a pen has been seen, a finger no longer draws (a resting hand would).
+
+const FACTOR = 1.0018;
+
+export class Pointer {
+  constructor(stage, desk) {
+    Object.assign(this, { stage, desk, touches: new Map(), mode: null, space: false, penSeen: false });
+    stage.addEventListener("pointerdown", (event) => this.down(event));
+    stage.addEventListener("pointermove", (event) => this.move(event));
+    for (const type of ["pointerup", "pointercancel"]) stage.addEventListener(type, (event) => this.up(event));
+    stage.addEventListener("pointerleave", () => !this.mode && desk.pointerAt(null));
+    stage.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    stage.addEventListener("contextmenu", (event) => event.preventDefault());
+  }
+
+  place(event) {
+    const box = this.stage.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  down(event) {
+    if (!this.desk.ready) return;
+    this.stage.focus({ preventScroll: true });
+    event.preventDefault();
+    this.stage.setPointerCapture(event.pointerId);
+    const at = this.place(event);
+    if (event.pointerType === "pen") this.penSeen = true;
+    if (event.pointerType === "touch") {
+      this.touches.set(event.pointerId, at);
+      if (this.touches.size === 2) return this.startPinch();
+      if (this.touches.size > 2) return;
+    }
+    const pans = event.button === 1 || this.space || this.desk.tool === "pan" || (event.pointerType === "touch" && this.penSeen);
+    if (pans) return this.enter("pan", at);
+    if (event.button !== 0 && event.button !== 2) return;
+    if (this.mode) return;
+    this.mode = "draw";
+    // A finger may be the first of two: a click tool waits until it is lifted.
+    this.held = event.pointerType === "touch" && this.desk.active.click ? { at } : null;
+    if (this.held) return;
+    const double = performance.now() - (this.lastDown ?? 0) < 350 && Math.hypot(at[0] - this.lastAt[0], at[1] - this.lastAt[1]) < 6;
+    this.lastDown = performance.now();
+    this.lastAt = at;
+    this.desk.press(this.desk.view.toImage(...at), { erase: event.button === 2, only: event.altKey, double });
+  }
+
+  enter(mode, at) {
+    this.mode = mode;
+    this.last = at;
+    this.stage.classList.add("moving");
+  }
+
+  move(event) {
+    if (!this.desk.ready) return;
+    const at = this.place(event);
+    if (this.touches.has(event.pointerId)) this.touches.set(event.pointerId, at);
+    if (this.mode === "pinch") return this.pinch();
+    if (this.mode === "pan") {
+      this.desk.view.pan(at[0] - this.last[0], at[1] - this.last[1]);
+      this.last = at;
+    } else if (this.mode === "draw" && !this.held) {
+      const events = event.getCoalescedEvents?.() ?? [];
+      for (const each of events.length ? events : [event]) this.desk.drag(this.desk.view.toImage(...this.place(each)));
+    }
+    if (event.pointerType !== "touch") this.desk.pointerAt(at);
+  }
+
+  up(event) {
+    if (!this.desk.ready) return;
+    this.touches.delete(event.pointerId);
+    if (this.mode === "draw") {
+      if (this.held && event.type === "pointerup") this.desk.press(this.desk.view.toImage(...this.held.at), {});
+      if (event.type === "pointercancel") this.desk.active.cancel();
+      else this.desk.lift();
+    }
+    if (this.mode === "pinch" && this.touches.size) return;
+    this.mode = null;
+    this.held = null;
+    this.stage.classList.remove("moving");
+  }
+
+  startPinch() {
+    if (this.mode === "draw" && !this.held && !this.desk.active.click) this.desk.active.cancel();
+    this.held = null;
+    this.mode = "pinch";
+    [this.spread, this.middle] = this.span();
+  }
+  span() {
+    const [a, b] = [...this.touches.values()];
+    return [Math.hypot(a[0] - b[0], a[1] - b[1]), [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2]];
+  }
+  pinch() {
+    if (this.touches.size < 2) return;
+    const [spread, middle] = this.span();
+    const { view } = this.desk;
+    view.pan(middle[0] - this.middle[0], middle[1] - this.middle[1]);
+    view.zoomAt(...middle, spread / Math.max(1, this.spread));
+    [this.spread, this.middle] = [spread, middle];
+  }
+
+  wheel(event) {
+    if (!this.desk.ready) return;
+    event.preventDefault();
+    const unit = event.deltaMode === 1 ? 30 : 1;
+    if (event.shiftKey) return this.desk.view.pan(-(event.deltaX || event.deltaY) * unit, 0);
+    const speed = event.ctrlKey ? 4 : 1;
+    this.desk.view.zoomAt(...this.place(event), FACTOR ** (-event.deltaY * unit * speed));
+    this.desk.pointerAt(this.place(event));
+  }
+}

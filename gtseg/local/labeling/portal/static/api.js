@@ -1,0 +1,57 @@
+// The server, by fetch. Every changing call carries a header that no foreign page can send: with the same-site cookie that is the guard against CSRF.
+
+const ROOT = "/_portal/api/";
+
+export class Refused extends Error {
+  constructor(status, body) {
+    super(body?.message ?? `the server answered ${status}`);
+    Object.assign(this, { status, body, code: body?.error });
+  }
+}
+
+/** The server could not be reached, or is restarting: trying again may help. */
+export class Unreachable extends Error {}
+
+export async function call(method, path, body, { signal } = {}) {
+  let answer;
+  try {
+    answer = await fetch(path.startsWith("/") ? path : ROOT + path, {
+      method,
+      credentials: "same-origin",
+      headers: { "X-Gtseg-Portal": "1", ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Unreachable("the server cannot be reached");
+  }
+  if (answer.status === 401) location.assign("/_portal/signin");
+  if (answer.status >= 500 || answer.status === 429) throw new Unreachable(`the server answered ${answer.status}`);
+  if (answer.status === 204) return null;
+  const json = answer.headers.get("content-type")?.includes("json");
+  const value = json ? await answer.json().catch(() => null) : await answer.text();
+  if (!answer.ok) throw new Refused(answer.status, json ? value : { message: value?.slice(0, 200) });
+  return value;
+}
+
+export const get = (path, options) => call("GET", path, undefined, options);
+export const post = (path, body = {}, options) => call("POST", path, body, options);
+
+export function wait(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Try until the server answers. `ontry`(n, seconds until the next try) is told. A refusal (4xx) ends it. */
+export async function insist(action, ontry = () => {}) {
+  for (let n = 1; ; n += 1) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      const seconds = Math.min(15, 2 ** Math.min(n - 1, 4));
+      ontry(n, seconds);
+      await Promise.race([wait(seconds * 1000), new Promise((resolve) => window.addEventListener("online", resolve, { once: true }))]);
+    }
+  }
+}

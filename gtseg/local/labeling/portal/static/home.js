@@ -1,0 +1,42 @@
+// A worker's jobs: what is left, what is done, at which pace.
+
+import { get, call, insist } from "./api.js";
+import { h } from "./annotate/dom.js";
+import { duration } from "./words.js";
+
+const status = document.getElementById("status");
+const list = document.getElementById("jobs");
+
+function jobCard(job) {
+  const left = job.available;
+  const pace = job.median_seconds ? `your pace: ${duration(job.median_seconds)} an image` : null;
+  const facts = [`${job.answered} done by you`, left ? `${left} left for you` : "nothing left for you", pace].filter(Boolean).join(" · ");
+  return h("article", { class: "card job" },
+    h("h2", {}, job.title),
+    h("div", { class: "go" }, left ? h("a", { class: "button primary", href: `/_portal/work/${encodeURIComponent(job.job)}` }, job.answered ? "Go on" : "Start") : h("span", { class: "faint" }, "Done")),
+    h("p", { class: "about" }, job.description),
+    h("p", { class: "number" }, facts),
+    meter(job));
+}
+
+function meter({ answered, available }) {
+  const whole = answered + available || 1;
+  return h("div", { class: "meter", role: "meter", "aria-label": "Done", "aria-valuemin": "0", "aria-valuemax": String(whole), "aria-valuenow": String(answered) },
+    h("i", { style: { width: `${(100 * answered) / whole}%` } }));
+}
+
+async function show() {
+  const [{ jobs }, paces] = await Promise.all([
+    insist(() => get("jobs"), (n, seconds) => (status.textContent = `The server does not answer. Next try in ${seconds} s.`)),
+    get("pace").catch(() => ({ pace: {} })),
+  ]);
+  status.textContent = jobs.length ? "" : "No job is open to your team now. This page looks again by itself.";
+  list.replaceChildren(...jobs.map((job) => jobCard({ ...job, median_seconds: paces.pace[job.job.toLowerCase()] })));
+}
+
+document.getElementById("leave").addEventListener("click", async () => {
+  const { to } = await call("DELETE", "session");
+  location.assign(to);
+});
+show();
+setInterval(() => document.visibilityState === "visible" && show(), 20_000);

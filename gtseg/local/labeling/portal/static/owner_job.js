@@ -1,0 +1,84 @@
+// One job, for its owner: progress, people, agreement, and every object with image, answers and consolidated mask.
+
+import { get, insist } from "./api.js";
+import { h } from "./annotate/dom.js";
+import { jobMeter, jobState } from "./progress.js";
+import { ago, duration, percent } from "./words.js";
+
+const at = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
+const name = decodeURIComponent(location.pathname.split("/").pop());
+const path = `owner/jobs/${encodeURIComponent(name)}`;
+let page = 0;
+
+function figure(value, words) {
+  return h("div", {}, h("dt", {}, words), h("dd", {}, value));
+}
+
+function showHead(job) {
+  at.name.textContent = job.name;
+  document.title = `${job.name} · gtseg`;
+  at.state.replaceChildren(jobState(job));
+  const { counts } = job;
+  at.head.replaceChildren(
+    jobMeter(counts),
+    h("dl", { class: "figures" },
+      figure(`${counts.answers} / ${counts.wanted}`, "answers"), figure(String(counts.failed), "failed"), figure(String(job.workers_per_object), "workers per object"),
+      figure(percent(job.agreement), job.comparable ? `mean IoU between workers (${job.compared} of ${job.comparable} objects)` : "mean IoU between workers: nothing to compare")),
+    h("p", { class: "faint" }, `${job.title} · ${job.labels.join(", ")} · ${job.output}`),
+    job.failure ? h("p", { class: "alarm" }, job.failure) : "");
+}
+
+function showWorkers(workers) {
+  if (!workers.length) return at.workers.replaceChildren(h("p", { class: "faint" }, "Nobody has begun."));
+  const number = (text) => h("td", { class: "number" }, text);
+  const heads = ["Name", "Answers", "Median time", "IoU with others", "Declined", "Ran out of time", "Last seen"];
+  return at.workers.replaceChildren(h("table", {},
+    h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)))),
+    h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name), number(String(w.answers)), number(duration(w.median_seconds)), number(percent(w.iou)), number(String(w.declined)), number(String(w.expired)), number(ago(w.last)))))));
+}
+
+function layered(line, mask, words) {
+  const source = `/_portal/api/${path}/objects/${line}`;
+  const pictures = [h("img", { src: `${source}/image`, alt: "", loading: "lazy", class: "stored" })];
+  if (mask) pictures.push(h("img", { src: `${source}/${encodeURIComponent(mask)}`, alt: "", loading: "lazy", class: mask === "mask" ? "index" : "" }));
+  return h("figure", {}, h("div", { class: "layered", role: "img", "aria-label": words }, ...pictures), h("figcaption", {}, words));
+}
+
+function showObject(object) {
+  const file = object.uri.split("/").pop();
+  return h("article", { class: "card object" },
+    h("header", {}, h("h3", {}, `${object.line} · ${file}`), h("span", { class: "faint number" }, object.width ? `${object.width} × ${object.height}` : ""),
+      object.agreement === null ? "" : h("span", { class: "number" }, `agreement ${percent(object.agreement)}`),
+      object.state === "failed" ? h("strong", { class: "alarm" }, "failed") : ""),
+    object.reason ? h("p", { class: "alarm" }, object.reason) : "",
+    ...object.declines.map((d) => h("p", { class: "faint" }, `${d.name ?? "Somebody"} declined: ${d.reason || "no reason"}`)),
+    h("div", { class: "strip" }, layered(object.line, null, "Image"),
+      ...object.answers.map((a) => layered(object.line, a.worker, `${a.name}, ${duration(a.seconds)}`)),
+      object.state === "labeled" ? layered(object.line, "mask", "Consolidated") : ""));
+}
+
+async function showObjects() {
+  const found = await insist(() => get(`${path}/objects?page=${page}&show=${at.show.value}`));
+  page = Math.min(found.page, found.pages - 1);
+  at.page.textContent = `${page + 1} of ${found.pages}`;
+  at.before.disabled = page === 0;
+  at.after.disabled = page + 1 >= found.pages;
+  at.gallery.replaceChildren(...(found.objects.length ? found.objects.map(showObject) : [h("p", { class: "faint" }, "None yet.")]));
+}
+
+async function showAll() {
+  const job = await insist(() => get(path), (n, seconds) => (at.status.textContent = `The server does not answer. Next try in ${seconds} s.`));
+  at.status.textContent = "";
+  showHead(job);
+  showWorkers(job.workers);
+}
+
+function turn(by) {
+  page = Math.max(0, page + by);
+  showObjects();
+}
+at.before.addEventListener("click", () => turn(-1));
+at.after.addEventListener("click", () => turn(1));
+at.show.addEventListener("change", () => turn(-page));
+showAll().then(showObjects).catch((error) => (at.status.textContent = error.message));
+setInterval(() => document.visibilityState === "visible" && showAll(), 10_000);

@@ -1,0 +1,196 @@
+// One worker at work: take a task, show its page, keep what is drawn, submit, take the next.
+
+import { get, insist, post, Refused, Unreachable } from "./api.js";
+import "./annotate/classifier.js";
+import "./annotate/element.js";
+import { h, openDialog } from "./annotate/dom.js";
+import { Journal } from "./annotate/journal.js";
+import { readTemplate } from "./template.js";
+
+const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
+const job = decodeURIComponent(location.pathname.split("/").pop());
+const DESK = "crowd-semantic-segmentation, crowd-image-classifier";
+let task = null;
+let form = null;
+let desk = null;
+let journal = null;
+let ticking = null;
+let submitting = false;
+
+function notice(text, { alarm = false, actions = [] } = {}) {
+  page.notice.hidden = !text;
+  page.notice.classList.toggle("alarm", alarm);
+  page.notice.replaceChildren(h("span", {}, text ?? ""), ...actions);
+}
+
+function rest(title, text, ...actions) {
+  page.work.replaceChildren(h("div", { class: "rest" }, h("h1", {}, title), h("p", {}, text), h("p", { class: "actions" }, ...actions)));
+  page.submit.disabled = page.decline.disabled = true;
+  page.timer.textContent = "";
+}
+
+const home = () => h("a", { class: "button", href: "/_portal/" }, "Back to my jobs");
+
+// ---- a task begins ----
+
+async function next() {
+  notice("");
+  clearInterval(ticking);
+  task = null;
+  page.saved.textContent = "";
+  const found = await insist(() => post(`jobs/${encodeURIComponent(job)}/tasks`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
+  notice("");
+  if (!found) return rest("Nothing left to do here", "Every image of this job is labeled or in somebody's hands. One may come back if its time runs out.", home(), h("button", { onclick: () => start() }, "Look again"));
+  return show(found);
+}
+
+async function show(found) {
+  task = found;
+  const html = await insist(() => get(`tasks/${encodeURIComponent(task.task)}/page`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
+  notice("");
+  const fragment = readTemplate(html);
+  form = fragment.querySelector("crowd-form");
+  desk = form.querySelector(DESK);
+  page.header.textContent = desk.getAttribute("header") || task.title || job;
+  document.title = `${page.header.textContent} · gtseg`;
+  page.work.replaceChildren(fragment);
+  form = page.work.querySelector("crowd-form");
+  desk = form.querySelector(DESK);
+  const key = [page.who.dataset.worker, job, task.object].join("\n");
+  journal = new Journal(key, showSaved);
+  if (desk.localName === "crowd-semantic-segmentation") get(`tasks/${encodeURIComponent(task.task)}/autosegment`).catch(() => {}); // loads the network and the image before the fourth point
+  await desk.begin({
+    journal,
+    canAutosegment: task.autosegment !== false,
+    fetcher: (url) => insist(() => read(url), (n, seconds) => desk.say(`The image does not arrive. Next try in ${seconds} s.`, { alarm: true })),
+    autosegment: (request) => post(`/_portal/api/tasks/${encodeURIComponent(task.task)}/autosegment`, request),
+  });
+  page.instructions.hidden = !desk.instructions;
+  page.submit.disabled = page.decline.disabled = false;
+  if (desk.instructions && !localStorage.getItem(`read ${job}`)) {
+    localStorage.setItem(`read ${job}`, "1");
+    desk.showInstructions();
+  }
+  startTimer();
+}
+
+async function read(url) {
+  const answer = await fetch(url, { credentials: "same-origin" }).catch(() => null);
+  if (!answer || answer.status >= 500) throw new Unreachable("no answer");
+  return answer;
+}
+
+function showSaved(state) {
+  page.saved.textContent = { saved: "Saved", saving: "Saving…", failed: "Not saved on this computer" }[state];
+  page.saved.classList.toggle("alarm", state === "failed");
+}
+
+// ---- the clock ----
+
+function startTimer() {
+  const skew = task.now ? Date.parse(task.now) - Date.now() : 0;
+  const end = Date.parse(task.expires_at);
+  const told = new Set();
+  const tick = () => {
+    const left = Math.round((end - Date.now() - skew) / 1000);
+    page.timer.textContent = left > 0 ? clock(left) : "0:00";
+    page.timer.classList.toggle("alarm", left < 300);
+    for (const [limit, words] of [[300, "5 minutes"], [60, "1 minute"]]) {
+      if (left > limit || left <= 0 || told.has(limit) || task.time_limit_seconds <= limit) continue;
+      told.add(limit);
+      if (!submitting) notice(`${words} left for this image. Submit what you have, or it goes back to the others; your drawing stays on this computer.`, { alarm: true, actions: [h("button", { onclick: () => submit() }, "Submit now"), h("button", { class: "quiet", onclick: () => notice("") }, "Hide")] });
+    }
+    if (left <= 0 && !submitting) timeOut();
+  };
+  clearInterval(ticking);
+  ticking = setInterval(tick, 500);
+  tick();
+}
+
+function clock(seconds) {
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const two = (n) => String(n).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+}
+
+function timeOut() {
+  clearInterval(ticking);
+  page.submit.disabled = page.decline.disabled = true;
+  notice("The time for this image is over and it went back to the others. Your drawing is kept on this computer: it is there again if you get the image again.", { alarm: true, actions: [h("button", { onclick: () => start() }, "Go on")] });
+}
+
+// ---- a task ends ----
+
+async function submit() {
+  if (submitting || !task) return;
+  const lacking = desk.lacks?.();
+  if (lacking) return notice(lacking, { alarm: true });
+  const empty = desk.map && desk.map.counts[0] === desk.map.data.length;
+  if (empty && !(await sure("Nothing is labeled", "Submit this image as it is, without any label?", "Submit without labels"))) return;
+  submitting = true;
+  page.submit.disabled = page.decline.disabled = true;
+  page.submit.textContent = "Sending…";
+  try {
+    const answer = await form.answer();
+    await insist(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, { answer }), (n, seconds) => {
+      notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
+    });
+    await journal.forget();
+    await next();
+  } catch (error) {
+    page.submit.disabled = page.decline.disabled = false;
+    notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof Refused ? [h("button", { onclick: () => start() }, "Next image")] : [] });
+  } finally {
+    submitting = false;
+    page.submit.textContent = "Submit";
+  }
+}
+
+function sure(title, text, yes) {
+  return new Promise((resolve) => {
+    const dialog = openDialog(title, h("p", {}, text), h("p", { class: "actions" },
+      h("button", { class: "primary", onclick: () => { resolve(true); dialog.close(); } }, yes), h("button", { onclick: () => dialog.close() }, "Go back")));
+    dialog.addEventListener("close", () => resolve(false));
+  });
+}
+
+function decline() {
+  if (!task) return;
+  const reason = h("textarea", { id: "reason", rows: "3", maxlength: "500", required: true, placeholder: "The image does not load, shows nothing of this kind, …" });
+  const problem = h("p", { class: "alarm", role: "alert" });
+  const send = async (event) => {
+    event.preventDefault();
+    if (!reason.value.trim()) return (problem.textContent = "Please say why: whoever owns the job reads it.");
+    try {
+      await post(`tasks/${encodeURIComponent(task.task)}/decline`, { reason: reason.value.trim() });
+      await journal?.forget();
+      dialog.close();
+      return start();
+    } catch (error) {
+      return (problem.textContent = `It was not declined: ${error.message}`);
+    }
+  };
+  const dialog = openDialog("Decline this image", h("form", { onsubmit: send }, h("label", { for: "reason" }, "Why can it not be labeled?"), reason, problem,
+    h("p", { class: "actions" }, h("button", { class: "primary" }, "Decline"), h("button", { type: "button", onclick: () => dialog.close() }, "Go back"))));
+  reason.focus();
+}
+
+// ---- the page ----
+
+async function start() {
+  try {
+    await next();
+  } catch (error) {
+    rest("This task cannot be shown", error.message, home(), h("button", { onclick: () => start() }, "Try again"), task ? h("button", { onclick: decline }, "Decline it") : null);
+  }
+}
+
+page.submit.addEventListener("click", submit);
+page.decline.addEventListener("click", decline);
+page.instructions.addEventListener("click", () => desk?.showInstructions());
+page.keys.addEventListener("click", () => desk?.showSheet());
+document.addEventListener("submit-wanted", submit);
+document.addEventListener("submit", (event) => event.preventDefault());
+window.addEventListener("offline", () => notice("The network is gone. Go on drawing: it is kept on this computer.", { alarm: true }));
+window.addEventListener("online", () => notice(""));
+start();

@@ -1,0 +1,16 @@
+// Numbers as people say them.
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return "–";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+export function ago(epoch) {
+  return epoch ? `${duration(Math.max(0, Date.now() / 1000 - epoch))} ago` : "–";
+}
+
+export function percent(share) {
+  return share === null || share === undefined ? "–" : `${(100 * share).toFixed(1)}%`;
+}

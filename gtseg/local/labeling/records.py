@@ -1,0 +1,179 @@
+"""What labeling keeps in the data folder: its tables, and a job as a frozen value."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.objects import split_uri
+from gtseg.local.store import Store
+
+__all__ = ["ACTIVE", "DDL", "Job", "find_job", "list_active_jobs", "read_clock", "set_status", "to_datetime"]
+
+# labeling_objects.state: waiting -> queued (in an iteration) -> open (workers have it) -> answered (no more answers)
+# -> consolidating (its output has its names) -> labeled | failed. `skipped`: the input line is labeled already.
+# labeling_tasks.state: leased -> answered | declined | released | expired | cancelled (the job ended)
+DDL = """
+CREATE TABLE IF NOT EXISTS labeling_jobs (
+    name TEXT PRIMARY KEY, title TEXT NOT NULL, arn TEXT NOT NULL, team_arn TEXT NOT NULL, status TEXT NOT NULL,
+    failure TEXT NOT NULL DEFAULT '', created REAL NOT NULL, modified REAL NOT NULL, reference TEXT NOT NULL UNIQUE,
+    request TEXT NOT NULL, labels TEXT NOT NULL, template TEXT NOT NULL,
+    iteration INTEGER NOT NULL DEFAULT 0, stamp INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labeling_jobs_by_status ON labeling_jobs (status);
+CREATE TABLE IF NOT EXISTS labeling_objects (
+    job TEXT NOT NULL, line INTEGER NOT NULL, start INTEGER NOT NULL, length INTEGER NOT NULL, uri TEXT NOT NULL,
+    state TEXT NOT NULL, iteration INTEGER, width INTEGER, height INTEGER, slots INTEGER NOT NULL DEFAULT 0,
+    answers INTEGER NOT NULL DEFAULT 0, declines INTEGER NOT NULL DEFAULT 0, deadline REAL,
+    stamp REAL, batch INTEGER, result TEXT, PRIMARY KEY (job, line)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labeling_objects_by_state ON labeling_objects (job, state, line);
+CREATE INDEX IF NOT EXISTS labeling_objects_open ON labeling_objects (job, line) WHERE state = 'open' AND slots > 0;
+CREATE INDEX IF NOT EXISTS labeling_objects_due ON labeling_objects (deadline) WHERE state = 'open';
+CREATE TABLE IF NOT EXISTS labeling_tasks (
+    id TEXT PRIMARY KEY, job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, state TEXT NOT NULL,
+    accepted REAL NOT NULL, expires REAL NOT NULL, ended REAL, reason TEXT, digest TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labeling_tasks_by_object ON labeling_tasks (job, line, worker);
+CREATE INDEX IF NOT EXISTS labeling_tasks_by_worker ON labeling_tasks (worker, job, state);
+CREATE INDEX IF NOT EXISTS labeling_tasks_due ON labeling_tasks (expires) WHERE state = 'leased';
+CREATE TABLE IF NOT EXISTS labeling_answers (
+    job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, accepted REAL NOT NULL, submitted REAL NOT NULL,
+    content TEXT NOT NULL, PRIMARY KEY (job, line, worker));
+CREATE TABLE IF NOT EXISTS labeling_workers (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, team TEXT NOT NULL, simulated INTEGER NOT NULL, token TEXT NOT NULL,
+    state TEXT NOT NULL, created REAL NOT NULL, subject TEXT NOT NULL, UNIQUE (team, name)) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS labeling_workers_by_token ON labeling_workers (token);
+CREATE TABLE IF NOT EXISTS labeling_teams (
+    name TEXT PRIMARY KEY, title TEXT NOT NULL, arn TEXT NOT NULL, answer TEXT NOT NULL,
+    created REAL NOT NULL, modified REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labeling_workforces (
+    name TEXT PRIMARY KEY, answer TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL) WITHOUT ROWID;
+"""
+ACTIVE = ("Initializing", "InProgress", "Stopping")
+DEFAULT_LIFETIMES = {"public-crowd": 21_600, "private-crowd": 2_592_000, "vendor-crowd": 2_592_000}
+DEFAULT_CONCURRENT = 1000
+
+
+@dataclass(frozen=True)
+class Job:
+    """One labeling job. `name` is lower case (names are not case sensitive), `title` as the caller typed it."""
+
+    name: str
+    title: str
+    arn: str
+    team_arn: str
+    status: str
+    failure: str
+    created: float
+    modified: float
+    reference: str
+    labels: tuple[str, ...]
+    template: str
+    iteration: int
+    request_text: str
+
+    @cached_property
+    def request(self) -> dict[str, Any]:
+        """The CreateLabelingJob request."""
+        request: dict[str, Any] = json.loads(self.request_text)
+        return request
+
+    @property
+    def human(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.request["HumanTaskConfig"]
+        return config
+
+    @property
+    def attribute(self) -> str:
+        return str(self.request["LabelAttributeName"])
+
+    @property
+    def is_adjustment(self) -> bool:
+        """Whether workers correct the masks of an earlier job."""
+        return str(self.human["PreHumanTaskLambdaArn"]).endswith(":PRE-AdjustmentSemanticSegmentation")
+
+    @property
+    def is_verification(self) -> bool:
+        """Whether workers judge the masks of an earlier job."""
+        return str(self.human["PreHumanTaskLambdaArn"]).endswith(":PRE-VerificationSemanticSegmentation")
+
+    @property
+    def workers(self) -> int:
+        """Workers per data object."""
+        return int(self.human["NumberOfHumanWorkersPerDataObject"])
+
+    @property
+    def time_limit(self) -> int:
+        return int(self.human["TaskTimeLimitInSeconds"])
+
+    @property
+    def crowd(self) -> str:
+        """public-crowd | private-crowd | vendor-crowd"""
+        return self.team_arn.split(":workteam/")[1].split("/")[0]
+
+    @property
+    def lifetime(self) -> int:
+        """Seconds for which a task is offered."""
+        return int(self.human.get("TaskAvailabilityLifetimeInSeconds", DEFAULT_LIFETIMES[self.crowd]))
+
+    @property
+    def concurrent(self) -> int:
+        return int(self.human.get("MaxConcurrentTaskCount", DEFAULT_CONCURRENT))
+
+    @property
+    def output(self) -> tuple[str, str]:
+        """(bucket, key prefix ending in /) of everything that this job writes."""
+        bucket, prefix = split_uri(self.request["OutputConfig"]["S3OutputPath"])
+        return bucket, f"{prefix.rstrip('/')}/{self.title}/".lstrip("/")
+
+    @property
+    def manifest_key(self) -> str:
+        return f"{self.output[1]}manifests/output/output.manifest"
+
+    def folder(self, store: Store) -> Path:
+        """Where this server keeps the job's own copy of its input."""
+        return store.folder / "labeling" / self.reference
+
+
+def read_clock() -> float:
+    """Now, as epoch seconds."""
+    return time.time()
+
+
+def to_datetime(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def find_job(store: Store, name: str) -> Job:
+    """The job of that name in any case. Raises ServiceError ResourceNotFound."""
+    row = store.read().execute("SELECT * FROM labeling_jobs WHERE name = ?", (name.lower(),)).fetchone()
+    if row is None:
+        raise ServiceError(
+            "ResourceNotFound", f"The labeling job {name!r} does not exist in this account and region."
+        )
+    return make_job(row)
+
+
+def list_active_jobs(store: Store) -> list[Job]:
+    """Jobs that have not ended, oldest first."""
+    rows = store.read().execute(
+        f"SELECT * FROM labeling_jobs WHERE status IN {ACTIVE} ORDER BY created, name"  # constants of ours
+    )
+    return [make_job(row) for row in rows]
+
+
+def make_job(row: sqlite3.Row) -> Job:
+    columns = {name: row[name] for name in row.keys() if name not in ("request", "labels", "stamp")}  # noqa: SIM118
+    return Job(**columns, request_text=row["request"], labels=tuple(json.loads(row["labels"])))
+
+
+def set_status(connection: sqlite3.Connection, name: str, status: str, *, failure: str = "") -> None:
+    connection.execute(
+        "UPDATE labeling_jobs SET status = ?, failure = ?, modified = ? WHERE name = ?",
+        (status, failure[:1024], read_clock(), name),
+    )

@@ -1,0 +1,317 @@
+"""Handing out work: leases, answers, declines, expiry. Every step is one transaction; each costs the same at 20,000 objects.
+
+A worker holds one lease per job at a time and never gets an object again that they answered or declined. An object is
+offered to as many workers as the job wants answers; a lease that ends without one frees its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.answers import read_answer
+from gtseg.local.labeling.bell import ring
+from gtseg.local.labeling.records import Job, find_job, list_active_jobs, read_clock
+from gtseg.local.labeling.verdicts import read_verdict
+from gtseg.local.labeling.workers import Worker, may_label
+from gtseg.local.store import Store
+
+__all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "find_task", "lease_task", "list_jobs_for", "release_all", "release_task", "settle"]  # fmt: skip
+
+GONE = "The labeling job no longer takes answers."
+EXPIRE_AT_ONCE = 500
+OPEN_OBJECT = """
+SELECT o.line FROM labeling_objects o INDEXED BY labeling_objects_open
+WHERE o.job = :job AND o.state = 'open' AND o.slots > 0 AND o.deadline > :now AND NOT EXISTS (
+    SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line AND t.worker = :worker
+    AND (:fresh OR t.state IN ('leased', 'answered', 'declined')))
+ORDER BY o.line LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One worker's lease of one object. Times are epoch seconds; width and height pixels as stored."""
+
+    id: str
+    job: Job
+    line: int
+    worker: str
+    state: str
+    accepted: float
+    expires: float
+    uri: str
+    width: int
+    height: int
+    start: int
+    length: int
+    digest: str | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+
+def list_jobs_for(store: Store, worker: Worker) -> list[Job]:
+    """Jobs in progress whose tasks this worker may do, oldest first."""
+    return [job for job in list_active_jobs(store) if job.status == "InProgress" and may_label(worker, job)]
+
+
+def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
+    """How many objects this worker could still take now, and has answered."""
+    connection = store.read()
+    total = connection.execute(
+        "SELECT count(*) FROM labeling_objects o INDEXED BY labeling_objects_open WHERE o.job = ? AND o.state = 'open' AND o.slots > 0 AND NOT EXISTS ("
+        "SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line AND t.worker = ? "
+        "AND t.state IN ('answered', 'declined'))",
+        (job.name, worker.id),
+    ).fetchone()[0]
+    done = connection.execute(
+        "SELECT count(*) FROM labeling_tasks WHERE job = ? AND worker = ? AND state = 'answered'",
+        (job.name, worker.id),
+    ).fetchone()[0]
+    return {"available": total, "answered": done}
+
+
+def lease_task(store: Store, name: str, worker: Worker) -> Task | None:
+    """The worker's current lease in this job, or the next object; None if there is nothing for this worker now."""
+    job = find_job(store, name)
+    if not may_label(worker, job):
+        raise ServiceError("Forbidden", f"The labeling job {job.title} is not for this worker's team.", 403)
+    if worker.state != "active":
+        raise ServiceError("Forbidden", f"The worker {worker.name} is {worker.state}.", 403)
+    with store.write() as connection:
+        held = connection.execute(
+            "SELECT id FROM labeling_tasks WHERE worker = ? AND job = ? AND state = 'leased' AND expires > ?",
+            (worker.id, job.name, read_clock()),
+        ).fetchone()
+        task_id = held["id"] if held is not None else take_object(connection, job, worker)
+    return find_task(store, task_id, worker) if task_id else None
+
+
+def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str | None:
+    """A new lease's id: first of objects that this worker never held, then of those whose lease they let go."""
+    now = read_clock()
+    status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()[
+        "status"
+    ]
+    if status != "InProgress":
+        return None
+    for fresh in (True, False):
+        row = connection.execute(
+            OPEN_OBJECT, {"job": job.name, "now": now, "worker": worker.id, "fresh": fresh}
+        ).fetchone()
+        if row is not None:
+            return add_lease(connection, job, row["line"], worker=worker, now=now)
+    return None
+
+
+def add_lease(connection: sqlite3.Connection, job: Job, line: int, *, worker: Worker, now: float) -> str:
+    task_id = secrets.token_hex(12)
+    connection.execute(
+        "UPDATE labeling_objects SET slots = slots - 1 WHERE job = ? AND line = ?", (job.name, line)
+    )
+    connection.execute(
+        "INSERT INTO labeling_tasks (id, job, line, worker, state, accepted, expires) SELECT ?, ?, ?, ?, 'leased', ?, "
+        "min(?, deadline) FROM labeling_objects WHERE job = ? AND line = ?",
+        (task_id, job.name, line, worker.id, now, now + job.time_limit, job.name, line),
+    )
+    return task_id
+
+
+def find_task(store: Store, task_id: str, worker: Worker) -> Task:
+    """This worker's task. Raises ServiceError NotFound, also for somebody else's."""
+    row = store.read().execute(
+        "SELECT t.*, o.uri, o.width, o.height, o.start, o.length FROM labeling_tasks t JOIN labeling_objects o "
+        "ON o.job = t.job AND o.line = t.line WHERE t.id = ?",
+        (task_id,),
+    ).fetchone()  # fmt: skip
+    if row is None or row["worker"] != worker.id:
+        raise ServiceError("NotFound", f"There is no task {task_id} of this worker.", 404)
+    fields = (
+        "line",
+        "worker",
+        "state",
+        "accepted",
+        "expires",
+        "uri",
+        "width",
+        "height",
+        "start",
+        "length",
+        "digest",
+    )
+    return Task(id=task_id, job=find_job(store, row["job"]), **{name: row[name] for name in fields})
+
+
+def answer_task(store: Store, task_id: str, worker: Worker, *, answer: Any) -> None:
+    """Take a worker's answer. Submitting the same answer again changes nothing.
+
+    Raises ServiceError InvalidAnswer (400) with the reason, Gone (410) for a lease that has ended.
+    """
+    task = find_task(store, task_id, worker)
+    content = json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
+    fingerprint = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    if task.state == "answered" and task.digest == fingerprint:
+        return
+    check_leased(task.state, task.expires)
+    if task.job.is_verification:
+        read_verdict(answer, task.job.labels)
+    else:
+        read_answer(answer, task.job.labels, task.size)
+    with store.write() as connection:
+        end_lease(connection, task, state="answered", digest=fingerprint)
+        connection.execute(
+            "INSERT INTO labeling_answers VALUES (?, ?, ?, ?, ?, ?)",
+            (task.job.name, task.line, worker.id, task.accepted, read_clock(), content),
+        )
+        change_object(connection, task, "answers = answers + 1")
+        settle(connection, task.job, task.line)
+    ring(store)
+
+
+def decline_task(store: Store, task_id: str, worker: Worker, *, reason: str) -> None:
+    """The worker will not label this object; somebody else may."""
+    task = find_task(store, task_id, worker)
+    if task.state == "declined":
+        return
+    with store.write() as connection:
+        end_lease(connection, task, state="declined", reason=reason[:200])
+        change_object(connection, task, "declines = declines + 1, slots = slots + 1")
+        settle(connection, task.job, task.line)
+    ring(store)
+
+
+def release_task(store: Store, task_id: str, worker: Worker) -> None:
+    """Give the lease back: anybody, this worker too, may have the object later."""
+    task = find_task(store, task_id, worker)
+    if task.state == "released":
+        return
+    with store.write() as connection:
+        end_lease(connection, task, state="released")
+        change_object(connection, task, "slots = slots + 1")
+        settle(connection, task.job, task.line)
+    ring(store)
+
+
+def check_leased(state: str, expires: float) -> None:
+    if state == "leased" and expires > read_clock():
+        return
+    reasons = {"leased": "Its time is over.", "expired": "Its time is over.", "cancelled": GONE}
+    raise ServiceError("Gone", f"The task is {state}. {reasons.get(state, '')}".strip(), 410)
+
+
+def end_lease(
+    connection: sqlite3.Connection,
+    task: Task,
+    *,
+    state: str,
+    reason: str | None = None,
+    digest: str | None = None,
+) -> None:
+    """leased -> `state`, inside the caller's transaction. Raises ServiceError Gone if it is not leased any more."""
+    row = connection.execute("SELECT state, expires FROM labeling_tasks WHERE id = ?", (task.id,)).fetchone()
+    check_leased(row["state"], row["expires"])
+    connection.execute(
+        "UPDATE labeling_tasks SET state = ?, ended = ?, reason = ?, digest = ? WHERE id = ?",
+        (state, read_clock(), reason, digest, task.id),
+    )
+
+
+def change_object(connection: sqlite3.Connection, task: Task, change: str) -> None:
+    connection.execute(
+        f"UPDATE labeling_objects SET {change} WHERE job = ? AND line = ?", (task.job.name, task.line)
+    )
+
+
+def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
+    """Close an open object if it has all its answers, if as many workers declined it, or if its lifetime is over."""
+    row = connection.execute(
+        "SELECT * FROM labeling_objects WHERE job = ? AND line = ?", (job.name, line)
+    ).fetchone()
+    if row["state"] != "open":
+        return
+    if row["answers"] >= job.workers:
+        close_object(connection, job, line, reason="")
+    elif row["deadline"] <= read_clock():
+        close_object(connection, job, line, reason=f"No worker labeled it within {job.lifetime} seconds.")
+    elif row["declines"] >= job.workers:
+        connection.execute(
+            "UPDATE labeling_objects SET slots = 0 WHERE job = ? AND line = ?", (job.name, line)
+        )
+        if not has_lease(connection, job, line):
+            close_object(connection, job, line, reason=describe_declines(connection, job, line))
+
+
+def has_lease(connection: sqlite3.Connection, job: Job, line: int) -> bool:
+    query = "SELECT 1 FROM labeling_tasks WHERE job = ? AND line = ? AND state = 'leased'"
+    return connection.execute(query, (job.name, line)).fetchone() is not None
+
+
+def describe_declines(connection: sqlite3.Connection, job: Job, line: int) -> str:
+    rows = connection.execute(
+        "SELECT reason FROM labeling_tasks WHERE job = ? AND line = ? AND state = 'declined' ORDER BY ended",
+        (job.name, line),
+    ).fetchall()
+    reasons = sorted({row["reason"] for row in rows if row["reason"]})
+    return f"{len(rows)} workers declined the task" + (f": {'; '.join(reasons)}" if reasons else ".")
+
+
+def close_object(connection: sqlite3.Connection, job: Job, line: int, *, reason: str) -> None:
+    """One answer is enough to succeed; with none the object fails for `reason`. Leases of it end."""
+    connection.execute(
+        "UPDATE labeling_objects SET slots = 0, state = CASE WHEN answers > 0 THEN 'answered' ELSE 'failed' END, "
+        "result = CASE WHEN answers > 0 THEN NULL ELSE ? END, stamp = ? WHERE job = ? AND line = ?",
+        (reason, read_clock(), job.name, line),
+    )
+    connection.execute(
+        "UPDATE labeling_tasks SET state = 'cancelled', ended = ? WHERE job = ? AND line = ? AND state = 'leased'",
+        (read_clock(), job.name, line),
+    )
+
+
+def expire(store: Store) -> bool:
+    """End leases and objects whose time is over; whether there were any."""
+    now, jobs = read_clock(), {job.name: job for job in list_active_jobs(store)}
+    due = "SELECT job, line FROM labeling_objects WHERE state = 'open' AND deadline <= ? LIMIT ?"
+    late = "SELECT id, job, line FROM labeling_tasks WHERE state = 'leased' AND expires <= ? LIMIT ?"
+    if not any(store.read().execute(query, (now, 1)).fetchone() for query in (due, late)):
+        return False
+    with store.write() as connection:
+        for row in connection.execute(due, (now, EXPIRE_AT_ONCE)).fetchall():
+            settle(connection, jobs[row["job"]], row["line"])
+        for row in connection.execute(late, (now, EXPIRE_AT_ONCE)).fetchall():
+            connection.execute(
+                "UPDATE labeling_tasks SET state = 'expired', ended = ? WHERE id = ?", (now, row["id"])
+            )
+            connection.execute(
+                "UPDATE labeling_objects SET slots = slots + 1 WHERE job = ? AND line = ? AND state = 'open'",
+                (row["job"], row["line"]),
+            )
+            if row["job"] in jobs:
+                settle(connection, jobs[row["job"]], row["line"])
+    return True
+
+
+def release_all(store: Store, worker_id: str) -> None:
+    """Give back whatever a worker holds, e.g. because they leave."""
+    with store.write() as connection:
+        rows = connection.execute(
+            "SELECT id, job, line FROM labeling_tasks WHERE worker = ? AND state = 'leased'", (worker_id,)
+        ).fetchall()
+        for row in rows:
+            connection.execute(
+                "UPDATE labeling_tasks SET state = 'released', ended = ? WHERE id = ?",
+                (read_clock(), row["id"]),
+            )
+            connection.execute(
+                "UPDATE labeling_objects SET slots = slots + 1 WHERE job = ? AND line = ? AND state = 'open'",
+                (row["job"], row["line"]),
+            )
+            settle(connection, find_job(store, row["job"]), row["line"])
+    ring(store)

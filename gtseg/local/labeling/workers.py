@@ -1,0 +1,165 @@
+"""The people (and simulated people) who label: who they are, which team they are in, the token that proves it.
+
+Tokens are kept as SHA-256 digests: the data folder gives none away. A browser may hold a signed cookie instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+import time
+import uuid
+from dataclasses import dataclass
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.records import Job, read_clock
+from gtseg.local.store import Store
+
+__all__ = ["EVERY_TEAM", "Worker", "add_worker", "find_by_cookie", "find_by_token", "find_names", "list_workers", "make_cookie", "may_label", "remove_worker", "set_worker_state"]  # fmt: skip
+
+EVERY_TEAM = "*"  # of simulated workers: any team, and the public crowd
+COOKIE_SECONDS = 12 * 3600
+
+
+@dataclass(frozen=True)
+class Worker:
+    """`team` is a workteam's name in lower case; `state` active | paused | removed."""
+
+    id: str
+    name: str
+    team: str
+    simulated: bool
+    state: str
+    created: float
+    subject: str
+
+    def shown_id(self, job: Job, region: str) -> str:
+        """The worker's id in a job's output: `private.<region>.<code>` or `public.<region>.<CODE>`."""
+        kind = job.crowd.removesuffix("-crowd")
+        code = self.id.upper() if kind == "public" else self.id
+        return f"{kind}.{region}.{code}"
+
+
+def add_worker(
+    store: Store, name: str, team: str, *, simulated: bool = False, renew: bool = False
+) -> tuple[Worker, str]:
+    """(the worker, the token). A name that the team has already: a new token with `renew`, else ServiceError Conflict."""
+    check_team(store, team, simulated=simulated)
+    if not name.strip() or len(name) > 100 or not name.isprintable():
+        raise ServiceError("InvalidRequest", f"{name!r} is not a name: 1 to 100 printable characters.")
+    token = secrets.token_urlsafe(24)
+    with store.write() as connection:
+        present = connection.execute(
+            "SELECT id, state FROM labeling_workers WHERE team = ? AND name = ?", (team.lower(), name)
+        ).fetchone()
+        if present is not None and present["state"] != "removed" and not renew:
+            raise ServiceError("Conflict", f"The team {team} has a worker {name!r} already.", 409)
+        worker_id = present["id"] if present is not None else secrets.token_hex(8)
+        connection.execute(
+            "INSERT INTO labeling_workers VALUES (?, ?, ?, ?, ?, 'active', ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET token = excluded.token, state = 'active'",
+            (worker_id, name, team.lower(), simulated, digest(token), read_clock(), str(uuid.uuid4())),
+        )
+        row = connection.execute("SELECT * FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
+    return make_worker(row), token
+
+
+def check_team(store: Store, team: str, *, simulated: bool) -> None:
+    if team == EVERY_TEAM and simulated:
+        return
+    known = [row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")]
+    if team.lower() not in map(str.lower, known):
+        raise ServiceError(
+            "NotFound", f"There is no workteam {team!r}; there is {', '.join(known) or 'none'}.", 404
+        )
+
+
+def list_workers(store: Store) -> list[Worker]:
+    rows = store.read().execute("SELECT * FROM labeling_workers WHERE state != 'removed' ORDER BY team, name")
+    return [make_worker(row) for row in rows]
+
+
+def find_worker(store: Store, worker_id: str) -> Worker:
+    row = store.read().execute("SELECT * FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
+    if row is None or row["state"] == "removed":
+        raise ServiceError("NotFound", f"There is no worker {worker_id!r}.", 404)
+    return make_worker(row)
+
+
+def set_worker_state(store: Store, worker_id: str, state: str) -> Worker:
+    """Pause (`paused`) or bring back (`active`) a worker."""
+    find_worker(store, worker_id)
+    if state not in ("active", "paused"):
+        raise ServiceError("InvalidRequest", f"A worker's state is active or paused, not {state!r}.")
+    with store.write() as connection:
+        connection.execute("UPDATE labeling_workers SET state = ? WHERE id = ?", (state, worker_id))
+    return find_worker(store, worker_id)
+
+
+def remove_worker(store: Store, worker_id: str) -> None:
+    """The token is void from now on; what the worker has submitted stays."""
+    find_worker(store, worker_id)
+    with store.write() as connection:
+        connection.execute(
+            "UPDATE labeling_workers SET state = 'removed', token = id WHERE id = ?", (worker_id,)
+        )
+
+
+def find_by_token(store: Store, token: str) -> Worker | None:
+    row = store.read().execute("SELECT * FROM labeling_workers WHERE token = ?", (digest(token),)).fetchone()
+    return make_worker(row) if row is not None and row["state"] != "removed" else None
+
+
+def make_cookie(store: Store, worker: Worker) -> str:
+    """`<worker>.<expiry>.<signature>`: a session of half a day, void once the worker is removed or has a new token."""
+    text = f"{worker.id}.{int(time.time()) + COOKIE_SECONDS}"
+    return f"{text}.{sign(store, worker.id, text)}"
+
+
+def find_by_cookie(store: Store, cookie: str) -> Worker | None:
+    worker_id, _, rest = cookie.partition(".")
+    expiry, _, signature = rest.partition(".")
+    if not expiry.isdecimal() or int(expiry) < time.time():
+        return None
+    if not hmac.compare_digest(sign(store, worker_id, f"{worker_id}.{expiry}").encode(), signature.encode()):
+        return None
+    row = store.read().execute("SELECT * FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
+    return make_worker(row) if row is not None and row["state"] != "removed" else None
+
+
+def sign(store: Store, worker_id: str, text: str) -> str:
+    row = store.read().execute("SELECT token FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
+    key = store.credentials.owner_token + (row["token"] if row is not None else "")
+    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def may_label(worker: Worker, job: Job) -> bool:
+    """Team membership; the public crowd's tasks go to simulated workers only."""
+    if worker.team == EVERY_TEAM:
+        return True
+    return job.crowd == "private-crowd" and job.team_arn.rpartition("/")[2].lower() == worker.team
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def make_worker(row: sqlite3.Row) -> Worker:
+    return Worker(
+        row["id"],
+        row["name"],
+        row["team"],
+        bool(row["simulated"]),
+        row["state"],
+        row["created"],
+        row["subject"],
+    )
+
+
+def find_names(store: Store, job: Job, worker_ids: list[str]) -> dict[str, tuple[str, str]]:
+    """worker -> (id as this job's output shows it, subject), removed workers too."""
+    marks = ",".join("?" * len(worker_ids))
+    rows = store.read().execute(f"SELECT * FROM labeling_workers WHERE id IN ({marks})", worker_ids)
+    return {row["id"]: (make_worker(row).shown_id(job, store.region), row["subject"]) for row in rows}

@@ -1,0 +1,245 @@
+"""The portal over HTTP: who gets in, who sees what, what nobody can do."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.portal.agreement import measure_iou
+from gtseg.local.labeling.portal.sessions import OWNER_COOKIE, TRIES, WINDOW, WORKER_COOKIE, Doorkeeper
+from gtseg.local.store import Store
+
+GUARD = {"X-Gtseg-Portal": "1"}
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def ask(
+    aws: Any, method: str, path: str, *, body: Any = None, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """-> status, headers (lower case), body."""
+    data = json.dumps(body).encode() if body is not None else None
+    request = urllib.request.Request(aws.url + path, method=method, data=data, headers=headers or {})
+    try:
+        with urllib.request.build_opener(NoRedirect).open(request, timeout=30) as answer:
+            return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+
+def add_worker(aws: Any) -> tuple[str, str]:
+    """-> worker id, token."""
+    owner = {"Authorization": f"Bearer {aws.owner_token}", "Content-Type": "application/json"}
+    body = {"name": uuid.uuid4().hex, "team": "gtseg"}
+    _, _, answer = ask(aws, "POST", "/_portal/api/workers", body=body, headers=owner)
+    made = json.loads(answer)
+    return made["worker_id"], made["token"]
+
+
+def sign_in(aws: Any, token: str) -> dict[str, str]:
+    """The Cookie header that a browser would send from now on."""
+    status, headers, body = ask(aws, "POST", "/_portal/api/session", body={"token": token}, headers=GUARD)
+    assert status == 200, body
+    cookie = SimpleCookie(headers["set-cookie"])
+    return {"Cookie": "; ".join(f"{name}={morsel.value}" for name, morsel in cookie.items())}
+
+
+def test_a_personal_token_becomes_a_cookie_that_scripts_and_other_sites_cannot_use(shared_aws: Any) -> None:
+    _, token = add_worker(shared_aws)
+    _, headers, body = ask(shared_aws, "POST", "/_portal/api/session", body={"token": token}, headers=GUARD)
+    assert json.loads(body) == {"to": "/_portal/"}
+    cookie = headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert token not in headers["set-cookie"]
+
+
+def test_without_the_portals_header_nobody_signs_in(shared_aws: Any) -> None:
+    _, token = add_worker(shared_aws)
+    status, headers, _ = ask(shared_aws, "POST", "/_portal/api/session", body={"token": token})
+    assert status == 403
+    assert "set-cookie" not in headers
+
+
+def test_a_removed_worker_is_out_at_once(shared_aws: Any) -> None:
+    worker, token = add_worker(shared_aws)
+    cookie = sign_in(shared_aws, token)
+    assert ask(shared_aws, "GET", "/_portal/", headers=cookie)[0] == 200
+    owner = {"Authorization": f"Bearer {shared_aws.owner_token}"}
+    ask(shared_aws, "DELETE", f"/_portal/api/workers/{worker}", headers=owner)
+    assert ask(shared_aws, "GET", "/_portal/", headers=cookie)[0] == 303
+
+
+@pytest.mark.parametrize("path", ["/_portal/", "/_portal/work/x", "/_portal/owner", "/_portal/owner/jobs/x"])
+def test_a_stranger_is_sent_to_the_sign_in_page(shared_aws: Any, path: str) -> None:
+    status, headers, _ = ask(shared_aws, "GET", path)
+    assert (status, headers["location"]) == (303, "/_portal/signin")
+
+
+OWNER_PATHS = [
+    "/_portal/api/owner/jobs",
+    "/_portal/api/owner/jobs/x",
+    "/_portal/api/owner/jobs/x/objects",
+    "/_portal/api/owner/jobs/x/objects/0/image",
+    "/_portal/api/owner/jobs/x/objects/0/mask",
+    "/_portal/api/owner/jobs/x/objects/0/someone",
+]
+
+
+@pytest.mark.parametrize("path", OWNER_PATHS)
+def test_a_workers_cookie_or_token_opens_nothing_of_the_owners(shared_aws: Any, path: str) -> None:
+    _, token = add_worker(shared_aws)
+    assert ask(shared_aws, "GET", path, headers=sign_in(shared_aws, token))[0] == 401
+    assert ask(shared_aws, "GET", path, headers={"Authorization": f"Bearer {token}"})[0] == 401
+    assert ask(shared_aws, "GET", path)[0] == 401
+
+
+def test_the_owners_cookie_opens_the_owners_pages(shared_aws: Any) -> None:
+    cookie = sign_in(shared_aws, shared_aws.owner_token)
+    assert ask(shared_aws, "GET", "/_portal/owner", headers=cookie)[0] == 200
+    assert "jobs" in json.loads(ask(shared_aws, "GET", "/_portal/api/owner/jobs", headers=cookie)[2])
+    assert ask(shared_aws, "GET", "/_portal/api/owner/jobs/no-such-job", headers=cookie)[0] == 400
+
+
+@pytest.mark.parametrize("path", ["/_portal/signin", "/_portal/static/task.js"])
+def test_pages_forbid_everything_foreign(shared_aws: Any, path: str) -> None:
+    status, headers, _ = ask(shared_aws, "GET", path)
+    assert status == 200
+    assert headers["x-content-type-options"] == "nosniff"
+    if path.endswith("signin"):
+        policy = headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+
+
+def test_static_files_end_at_their_folder(shared_aws: Any) -> None:
+    for path in (
+        "/_portal/static/../__init__.py",
+        "/_portal/static/%2e%2e/__init__.py",
+        "/_portal/static/..%2f__init__.py",
+    ):
+        assert ask(shared_aws, "GET", path)[0] == 404
+
+
+def test_a_workers_name_cannot_bring_html_into_the_page(shared_aws: Any) -> None:
+    owner = {"Authorization": f"Bearer {shared_aws.owner_token}"}
+    body = {"name": "<img src=x onerror=alert(1)>", "team": "gtseg", "renew": True}
+    token = json.loads(ask(shared_aws, "POST", "/_portal/api/workers", body=body, headers=owner)[2])["token"]
+    _, _, page = ask(shared_aws, "GET", "/_portal/", headers=sign_in(shared_aws, token))
+    assert b"<img" not in page
+    assert b"&lt;img src=x" in page
+
+
+def test_signing_out_deletes_the_cookie(shared_aws: Any) -> None:
+    _, token = add_worker(shared_aws)
+    cookie = sign_in(shared_aws, token)
+    status, headers, _ = ask(shared_aws, "DELETE", "/_portal/api/session", headers=cookie | GUARD)
+    assert status == 200
+    assert "max-age=0" in headers["set-cookie"].lower()
+
+
+def test_tokens_are_in_no_log(local_aws: Any) -> None:
+    _, token = add_worker(local_aws)
+    sign_in(local_aws, token)
+    kept = [p for p in Path(local_aws.folder).rglob("*") if p.is_file()] + [Path(local_aws.log)]
+    assert not [p for p in kept if token.encode() in p.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{", 400), (b"[]", 400), (b'{"token": 3}', 400), (b'{"token": "wrong"}', 403), (b"x" * 70_000, 413)],
+)
+def test_a_wrong_sign_in_has_a_clear_answer(shared_aws: Any, body: bytes, status: int) -> None:
+    request = urllib.request.Request(shared_aws.url + "/_portal/api/session", data=body, headers=GUARD)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == status
+    assert json.loads(caught.value.read())["message"]
+
+
+# ---- the doorkeeper by itself: time is an argument
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [2_000_000_000.0]
+
+
+@pytest.fixture
+def door(tmp_path: Path, clock: list[float]) -> Doorkeeper:
+    from gtseg.local.labeling.records import DDL
+
+    store = Store(tmp_path / "aws")
+    store.create(DDL)
+    return Doorkeeper(store, read_clock=lambda: clock[0])
+
+
+def refused(action: Callable[[], Any]) -> int:
+    with pytest.raises(ServiceError) as caught:
+        action()
+    return caught.value.status
+
+
+def test_wrong_links_are_counted_per_address_and_forgiven_after_a_while(
+    door: Doorkeeper, clock: list[float]
+) -> None:
+    assert {refused(lambda: door.sign_in("wrong", "10.0.0.1")) for _ in range(TRIES)} == {403}
+    assert refused(lambda: door.sign_in("wrong", "10.0.0.1")) == 429
+    assert refused(lambda: door.sign_in(door.store.credentials.owner_token, "10.0.0.1")) == 429
+    assert refused(lambda: door.sign_in("wrong", "10.0.0.2")) == 403
+    clock[0] += WINDOW + 1
+    assert door.sign_in(door.store.credentials.owner_token, "10.0.0.1")[0] == OWNER_COOKIE
+
+
+def owner_request(cookie: str) -> Any:
+    from starlette.requests import Request
+
+    headers = [(b"cookie", f"{OWNER_COOKIE}={cookie}; {WORKER_COOKIE}=x".encode())]
+    return Request({"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b""})
+
+
+def test_the_owners_cookie_ends_after_half_a_day_and_cannot_be_prolonged(
+    door: Doorkeeper, clock: list[float]
+) -> None:
+    _, cookie = door.sign_in(door.store.credentials.owner_token, "")
+    assert door.is_owner(owner_request(cookie))
+    expiry, _, signature = cookie.partition(".")
+    assert not door.is_owner(owner_request(f"{int(expiry) + 1}.{signature}"))
+    assert not door.is_owner(owner_request("9999999999."))
+    clock[0] += 13 * 3600
+    assert not door.is_owner(owner_request(cookie))
+
+
+def test_agreement_is_the_mean_iou_of_the_classes_that_either_used() -> None:
+    first = np.array([[0, 0, 1, 1]], np.uint8)
+    assert measure_iou(first, first, 3) == 1
+    assert measure_iou(first, np.array([[0, 0, 0, 1]], np.uint8), 3) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert measure_iou(first, np.array([[0, 0, 2, 2]], np.uint8), 3) == pytest.approx((1 + 0 + 0) / 3)
+
+
+def test_a_mask_is_made_transparent_where_nothing_is_labeled() -> None:
+    from gtseg.local.labeling.portal.overview import see_through
+
+    mask = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
+    mask.putpalette([255, 255, 255, 44, 160, 44])
+    body = io.BytesIO()
+    mask.save(body, "PNG")
+    shown = Image.open(io.BytesIO(see_through(body.getvalue()))).convert("RGBA")
+    assert shown.getpixel((0, 0))[3] == 0
+    assert shown.getpixel((1, 0)) == (44, 160, 44, 255)

@@ -1,0 +1,194 @@
+"""Auto-segment finds objects from four points, obeys clicks, and says what is wrong with a question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_path
+from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
+from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
+
+DATA = Path(__file__).resolve().parents[2] / "data" / "cats"
+NONE = np.zeros((0, 2), np.float32)
+
+
+def scene(height: int = 200, width: int = 260) -> tuple[np.ndarray, np.ndarray]:
+    """A textured ellipse on another texture, and its mask."""
+    rng = np.random.default_rng(3)
+    image = np.full((height, width, 3), (60, 90, 70), np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.ellipse(mask, (120, 100), (70, 45), 20, 0, 360, 1, -1)
+    image[mask > 0] = (190, 120, 60)
+    return np.clip(image + rng.normal(0, 9, image.shape), 0, 255).astype(np.uint8), mask > 0
+
+
+def extremes(mask: np.ndarray) -> list[list[int]]:
+    ys, xs = np.nonzero(mask)
+    return [[int(xs[i]), int(ys[i])] for i in (ys.argmin(), xs.argmax(), ys.argmax(), xs.argmin())]
+
+
+def iou(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first & second).sum() / (first | second).sum())
+
+
+def test_four_points_give_the_object() -> None:
+    image, mask = scene()
+    assert iou(segment(image, extremes(mask)).whole(mask.shape), mask) > 0.93
+
+
+def test_the_order_of_the_points_does_not_matter() -> None:
+    image, mask = scene()
+    points = extremes(mask)
+    first = segment(image, points).whole(mask.shape)
+    assert np.array_equal(first, segment(image, [points[i] for i in (2, 0, 3, 1)]).whole(mask.shape))
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    image, mask = scene()
+    assert np.array_equal(segment(image, extremes(mask)).mask, segment(image, extremes(mask)).mask)
+
+
+def test_without_weights_grabcut_still_finds_the_object(tmp_path: Path) -> None:
+    image, mask = scene()
+    finder = Finder(tmp_path / "none.npz")
+    assert finder.net is None
+    assert iou(finder.find(image, np.array(extremes(mask), np.float32)).whole(mask.shape), mask) > 0.9
+
+
+def test_the_weights_say_what_they_have_seen() -> None:
+    assert "scenes drawn by program" in Finder(weights_path()).seen
+
+
+def test_real_cats_are_found_better_than_by_grabcut_alone() -> None:
+    """Single cats of the test photographs; the figures of record are scripts/benchmark autosegment's."""
+    ours, plain = [], []
+    for path in sorted((DATA / "masks").glob("*.png")):
+        mask = cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 1
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+        mask = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+        image = cv2.imread(str(DATA / "images" / f"{path.stem}.jpg"))[..., ::-1]
+        points = np.array(extremes(mask), np.float32)
+        ours.append(iou(segment(image, points).whole(mask.shape), mask))
+        window = window_of(points, 256)
+        found = segment_without_weights(cut(image, window), window.inward(points), inside=NONE, outside=NONE)
+        left, top, values = paste(window, found.astype(np.float32), mask.shape)
+        plain.append(iou(Found(left, top, values > 0.5).whole(mask.shape), mask))
+    assert np.mean(ours) > 0.75
+    assert np.mean(ours) > np.mean(plain)
+
+
+def test_a_click_inside_adds_and_a_click_outside_removes() -> None:
+    image, mask = scene()
+    image[60:80, 150:175] = (60, 90, 70)  # a hole in the colour of the ground
+    points = extremes(mask)
+    there, elsewhere = [162, 70], [110, 100]
+    assert segment(image, points, inside=[there]).whole(mask.shape)[there[1], there[0]]
+    assert not segment(image, points, outside=[elsewhere]).whole(mask.shape)[elsewhere[1], elsewhere[0]]
+
+
+@pytest.mark.parametrize(
+    ("points", "word"),
+    [
+        ([[1, 1], [2, 2], [3, 3]], "there are 3"),
+        ([[1, 1], [2, 2], [3, 3], [9000, 4]], "260 x 200"),
+        ([[1, 1], [2, 2], [3, 3], [float("nan"), 4]], "260 x 200"),
+        ([["a", 1], [2, 2], [3, 3], [4, 4]], "pairs"),
+    ],
+)
+def test_a_wrong_question_is_refused_with_its_reason(points: list[list[float]], word: str) -> None:
+    with pytest.raises(ServiceError, match=word):
+        segment(scene()[0], points)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[[5, 5]] * 4, [[0, 0], [259, 0], [259, 199], [0, 199]], [[10, 10], [10, 60], [10, 30], [10, 40]]],
+)
+def test_odd_points_give_some_mask_and_never_an_error(points: list[list[float]]) -> None:
+    found = segment(scene()[0], points)
+    assert found.whole((200, 260)).shape == (200, 260)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_rows_hold_exactly_the_mask(height: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < 0.4
+    again = np.zeros((height + 7, width + 5), bool)
+    for y, *ends in Found(5, 7, mask).rows():
+        for start, end in zip(ends[::2], ends[1::2], strict=True):
+            again[y, start:end] = True
+    assert np.array_equal(again[7:, 5:], mask)
+    assert not again[:7].any()
+    assert not again[:, :5].any()
+
+
+@given(st.floats(-30, 200), st.floats(-30, 200), st.floats(20, 150))
+@settings(max_examples=40, deadline=None)
+def test_what_is_cut_out_of_an_image_goes_back_to_its_place(left: float, top: float, side: float) -> None:
+    window = Window(left, top, side, 160)
+    ys, xs = np.mgrid[:200, :260].astype(np.float32)
+    point = np.array([[130.0, 100.0]], np.float32)
+    bump = np.exp(-((xs - 130) ** 2 + (ys - 100) ** 2) / (2 * 6.0**2)).astype(np.float32)
+    image = np.repeat((bump * 255).astype(np.uint8)[..., None], 3, 2)
+    x, y = window.inward(point)[0]
+    if not (8 <= x < 152 and 8 <= y < 152):
+        return
+    x0, y0, values = paste(window, cut(image, window)[..., 0].astype(np.float32), (200, 260))
+    peak = np.unravel_index(int(values.argmax()), values.shape)
+    assert abs(peak[1] + x0 - 130) <= 2
+    assert abs(peak[0] + y0 - 100) <= 2
+
+
+def test_points_are_put_in_turn_from_the_top() -> None:
+    turned = in_order(np.array([[0, 50], [50, 100], [100, 50], [50, 0]], np.float32))
+    assert turned.tolist() == [[50, 0], [100, 50], [50, 100], [0, 50]]
+
+
+def test_colours_of_the_object_are_told_from_those_around_it() -> None:
+    image, mask = scene()
+    ratio = likelihood(
+        image[:200, :200], mask[:200, :200].astype(np.uint8), 1 - mask[:200, :200].astype(np.uint8)
+    )
+    assert ratio[mask[:200, :200]].mean() > 0.9
+    assert ratio[~mask[:200, :200]].mean() < 0.1
+
+
+def make_model(path: Path) -> None:
+    """An ONNX model that calls an object whatever is redder than 128."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    pick = numpy_helper.from_array(np.array([1, 0, 0, 0], np.float32).reshape(1, 4, 1, 1), "pick")
+    threshold = numpy_helper.from_array(np.array([-128.0], np.float32), "threshold")
+    nodes = [helper.make_node("Conv", ["input", "pick", "threshold"], ["output"])]
+    graph = helper.make_graph(
+        nodes,
+        "red",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 4, 512, 512])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 512, 512])],
+        [pick, threshold],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+
+
+def test_a_users_onnx_model_is_used_instead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_model(tmp_path / "red.onnx")
+    monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "red.onnx"))
+    image, mask = scene()
+    assert iou(segment(image, extremes(mask)).whole(mask.shape), mask) > 0.95
+
+
+def test_an_unreadable_onnx_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "bad.onnx"))
+    with pytest.raises(ServiceError, match=r"bad\.onnx"):
+        segment(scene()[0], extremes(scene()[1]))

@@ -1,0 +1,179 @@
+"""Votes, masks and mistakes: arithmetic on small arrays, one real mask of AWS, and how good three workers are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gtseg.local.labeling.answers import decode_png, index_pixels
+from gtseg.local.labeling.consolidation import BAND_PIXELS, consolidate
+from gtseg.local.labeling.masks import colour_of, encode_answer, encode_mask, internal_color_map, read_colour
+from gtseg.local.labeling.mistakes import draw_generator, err
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def array(text: str) -> np.ndarray:
+    return np.array([[int(c) for c in row] for row in text.split()], dtype=np.uint8)
+
+
+masks = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1)).map(
+    lambda drawn: np.random.default_rng(drawn[2]).integers(0, 4, drawn[:2], dtype=np.uint8)
+)
+
+
+@st.composite
+def votes(draw: st.DrawFn) -> list[np.ndarray]:
+    first = draw(masks)
+    rest = [
+        np.random.default_rng(draw(st.integers(0, 99))).integers(0, 4, first.shape, dtype=np.uint8)
+        for _ in range(draw(st.integers(1, 8)))
+    ]
+    return [first, *rest]
+
+
+def test_our_encoder_reproduces_a_mask_of_aws_byte_for_byte() -> None:
+    path = DATA / "pcb-3-classes" / "mask.png"
+    assert encode_mask(np.array(Image.open(path)), 3) == path.read_bytes()
+
+
+def test_the_256_colours_differ_and_the_background_is_white() -> None:
+    assert len({read_colour(colour_of(index)) for index in range(256)}) == 256
+    assert [colour_of(index) for index in range(6)] == [
+        "#ffffff",
+        "#2ca02c",
+        "#1f77b4",
+        "#ff7f0e",
+        "#d62728",
+        "#9467bd",
+    ]
+    assert list(internal_color_map(["a"] * 255, 0)) == [str(index) for index in range(256)]
+
+
+@pytest.mark.parametrize("text", ["", "#fff", "ffffff", "#gggggg", "#ff ff f"])
+def test_what_is_no_colour_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        read_colour(text)
+
+
+@given(masks)
+@settings(deadline=None)
+def test_a_workers_png_comes_back_as_the_indices_that_went_in(mask: np.ndarray) -> None:
+    colours = {index: colour_of(index) for index in (1, 2, 3)}
+    packed = {
+        int.from_bytes(bytes(read_colour(colour)), "little"): index for index, colour in colours.items()
+    }
+    assert np.array_equal(index_pixels(encode_answer(mask, colours), packed), mask)
+    assert set(np.unique(decode_png(encode_answer(mask, colours)) >> 24)) <= {0, 255}
+
+
+@given(masks)
+def test_a_single_worker_passes_through_with_confidence_0(mask: np.ndarray) -> None:
+    result = consolidate([mask])
+    assert np.array_equal(result.mask, mask)
+    assert result.confidence == 0
+
+
+@given(masks, st.integers(2, 9))
+def test_unanimous_answers_come_out_exactly_with_confidence_1(mask: np.ndarray, workers: int) -> None:
+    result = consolidate([mask] * workers)
+    assert np.array_equal(result.mask, mask)
+    assert result.confidence == 1
+
+
+@given(votes())
+@settings(deadline=None)
+def test_a_pixel_gets_a_class_that_somebody_gave_it_and_the_order_of_workers_is_irrelevant(
+    given: list[np.ndarray],
+) -> None:
+    result = consolidate(given)
+    stack = np.stack(given)
+    assert (stack == result.mask).any(axis=0).all()
+    agreed = (stack == stack[0]).all(axis=0)
+    assert np.array_equal(result.mask[agreed], stack[0][agreed])
+    turned = consolidate(given[::-1])
+    assert np.array_equal(turned.mask, result.mask)
+    assert turned.confidence == result.confidence
+    assert 0 < result.confidence <= 1
+
+
+def test_the_neighbourhood_decides_where_votes_are_even() -> None:
+    left, right = array("1111000 1111000 1111000"), array("1110000 1111000 1110000")
+    assert np.array_equal(consolidate([left, right]).mask, left)
+    assert consolidate([left, right]).confidence == pytest.approx((12 + 10) / (12 * 2))
+
+
+def test_an_image_is_settled_the_same_in_bands_as_in_one() -> None:
+    random = np.random.default_rng(0)
+    tall = [random.integers(0, 3, (BAND_PIXELS // 512 * 2 + 50, 512), dtype=np.uint8) for _ in range(3)]
+    whole = consolidate(tall).mask
+    row = BAND_PIXELS // 512
+    across = consolidate([mask[row - 40 : row + 40] for mask in tall]).mask
+    assert np.array_equal(whole[row - 30 : row + 30], across[10:70])
+
+
+def test_masks_of_different_sizes_or_none_are_refused() -> None:
+    for given_ in ([], [array("1"), array("11")]):
+        with pytest.raises(ValueError, match="one size"):
+            consolidate(given_)
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+@pytest.fixture(scope="module")
+def cats() -> list[np.ndarray]:
+    return [
+        np.array(Image.open(path), dtype=np.uint8) for path in sorted((DATA / "cats" / "masks").glob("*.png"))
+    ]
+
+
+def iou(left: np.ndarray, right: np.ndarray) -> float:
+    return float(((left > 0) & (right > 0)).sum() / max(1, ((left > 0) | (right > 0)).sum()))
+
+
+def test_three_workers_at_5_percent_beat_the_best_of_them_on_average(cats: list[np.ndarray]) -> None:
+    alone, together = [], []
+    for place, truth in enumerate(cats):
+        answers = [err(truth, 0.05, labels=1, random=draw_generator(0, worker, place)) for worker in range(3)]
+        alone.append([iou(answer, truth) for answer in answers])
+        together.append(iou(consolidate(answers).mask, truth))
+    assert np.mean(together) > max(np.mean(alone, axis=0))  # the best worker
+    assert np.mean(together) > np.mean(np.max(alone, axis=1))  # even the best answer of each image
+
+
+@pytest.mark.parametrize("error", [0.02, 0.05, 0.2])
+def test_error_is_the_fraction_of_the_marked_area_that_is_wrong(cats: list[np.ndarray], error: float) -> None:
+    wrong = [
+        (err(truth, error, labels=1, random=draw_generator(seed, place)) != truth).sum() / (truth > 0).sum()
+        for place, truth in enumerate(cats) for seed in range(8)
+    ]  # fmt: skip
+    assert np.mean(wrong) == pytest.approx(error, rel=0.35)
+
+
+@given(masks, st.floats(0, 1), st.integers(0, 99))
+@settings(deadline=None)
+def test_mistakes_stay_within_the_labels_and_depend_on_the_seed_alone(
+    mask: np.ndarray, error: float, seed: int
+) -> None:
+    answer = err(mask, error, labels=3, random=draw_generator(seed))
+    assert answer.shape == mask.shape
+    assert answer.max(initial=0) <= 3
+    assert np.array_equal(answer, err(mask, error, labels=3, random=draw_generator(seed)))
+
+
+@given(masks)
+def test_error_0_changes_nothing(mask: np.ndarray) -> None:
+    assert np.array_equal(err(mask, 0, labels=3, random=draw_generator(0)), mask)
+
+
+def test_whole_objects_are_overlooked_or_given_another_class_at_times() -> None:
+    truth = array("1100220011 1100220011")
+    kinds = {tuple(err(truth, 0.9, labels=3, random=draw_generator(seed))[:, 4]) for seed in range(200)}
+    assert {(0, 0), (2, 2)} < kinds
+    assert any(3 in kind or 1 in kind for kind in kinds)

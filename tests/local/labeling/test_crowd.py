@@ -1,0 +1,215 @@
+"""The simulated crowd, as users run it: masks found, exact at error 0, reproducible; and unmodified clients around it."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from labeling_desk import SIZE, Desk, await_until, square
+from PIL import Image
+
+from gtseg.local.labeling.crowd import Masks
+
+CATS = Path(__file__).parents[2] / "data" / "cats"
+AWS = str(Path(sys.executable).with_name("aws"))
+
+
+def put_mask(folder: Path, name: str, mask: np.ndarray | None = None, mode: str = "L") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(square() if mask is None else mask).convert(mode).save(path)
+    return path
+
+
+def run_crowd_until(desk: Desk, job: str, *arguments: str) -> dict[str, Any]:
+    """`gtseg local crowd` until the job has ended; its description."""
+    command = [sys.executable, "-m", "gtseg.local.cli", "crowd", "--data", str(desk.aws.folder), *arguments]
+    crowd = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        return desk.await_end(job)
+    finally:
+        crowd.terminate()
+        assert crowd.wait(20) == 0, crowd.stderr and crowd.stderr.read()
+
+
+def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Path) -> None:
+    for name in ("b/x.png", "x.png", "deep/only.png", "one/twice.png", "two/twice.png", "c/y.jpg.png"):
+        put_mask(tmp_path, name)
+    masks = Masks(tmp_path)
+
+    def find(uri: str) -> str | None:
+        found = masks.find(uri)
+        return found and found.relative_to(tmp_path).as_posix()
+
+    assert find("s3://bucket/a/b/x.jpg") == "b/x.png"
+    assert find("s3://bucket/a/x.jpeg") == "x.png"
+    assert find("s3://bucket/elsewhere/only.JPG") == "deep/only.png"
+    assert find("s3://bucket/c/y.jpg") == "c/y.jpg.png"
+    assert find("s3://bucket/elsewhere/twice.jpg") is None
+    assert find("s3://bucket/../../../etc/passwd.jpg") is None
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [(square(3), "value 3; the job has 2 labels"), (np.zeros((5, 5), np.uint8), "5x5, the image 32x24"), (np.zeros((24, 32, 3), np.uint8), "mode RGB")],
+)  # fmt: skip
+def test_what_is_no_mask_of_the_image_is_a_reason_to_decline(
+    tmp_path: Path, mask: np.ndarray, words: str
+) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(mask).save(path)
+    with pytest.raises(ValueError, match=words):
+        Masks(tmp_path).read(path, labels=2, size=SIZE)
+
+
+def test_void_is_background_and_palette_masks_are_indices(tmp_path: Path) -> None:
+    drawn = square(2)
+    drawn[0] = 255
+    image = Image.fromarray(drawn, mode="L")
+    image.putpalette(bytes(range(256)) * 3)
+    image.save(tmp_path / "a.png")
+    assert np.array_equal(Masks(tmp_path).read(tmp_path / "a.png", labels=2, size=SIZE), square(2))
+
+
+def test_at_error_0_the_masks_of_real_photographs_come_out_exactly(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    lines = [
+        {"source-ref": desk.put(f"photos/{path.name}", path.read_bytes())}
+        for path in sorted((CATS / "images").glob("*.jpg"))
+    ]
+    lines.append(
+        {"source-ref": desk.put("photos/unknown.jpg", (CATS / "images" / "group0277.jpg").read_bytes())}
+    )
+    job = desk.create(lines, workers=3)
+    described = run_crowd_until(desk, job, "--masks", str(CATS / "masks"), "--workers", "5", "--error", "0")
+    assert described["LabelCounters"]["TotalLabeled"] == 10
+    *labeled, unknown = desk.manifest(job)
+    for line in labeled:
+        truth = np.array(Image.open(CATS / "masks" / f"{Path(line['source-ref']).stem}.png"))
+        assert np.array_equal(np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"])))), truth)
+        assert line[f"{job}-ref-metadata"]["internal-color-map"]["1"]["confidence"] == 1
+    assert "no mask for" in unknown[f"{job}-ref-metadata"]["failure-reason"]
+
+
+def test_answers_depend_on_seed_worker_and_object_alone(shared_aws: Any, tmp_path: Path) -> None:
+    desk = Desk(shared_aws)
+    big = np.zeros((24, 32), np.uint8)
+    big[4:20, 4:28] = 1
+    for number in range(6):
+        put_mask(tmp_path, f"{number:03}.png", big)
+    outcomes = []
+    for seed in ("1", "1", "2"):
+        job = desk.create(6, workers=3)
+        run_crowd_until(
+            desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3", "--seed", seed
+        )
+        outcomes.append([desk.read(line[f"{job}-ref"]) for line in desk.manifest(job)])
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] != outcomes[2]
+
+
+def test_a_crowd_that_declines_everything_fails_the_objects(shared_aws: Any, tmp_path: Path) -> None:
+    desk = Desk(shared_aws)
+    put_mask(tmp_path, "000.png")
+    job = desk.create(1, workers=2)
+    described = run_crowd_until(desk, job, "--masks", str(tmp_path), "--decline", "1")
+    assert described["LabelCounters"]["FailedNonRetryableError"] == 1
+    assert "I would rather not" in desk.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
+
+
+def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(
+    start_local_aws: Any, tmp_path: Path
+) -> None:
+    for number in range(40):
+        put_mask(tmp_path / "masks", f"{number:03}.png")
+    aws = start_local_aws(options={"crowd_masks": str(tmp_path / "masks"), "crowd_error": 0.0})
+    desk = Desk(aws)
+    job = desk.create(40, workers=3)
+    await_until(lambda: desk.describe(job)["LabelCounters"]["TotalLabeled"] >= 1)
+    aws.kill9()
+    aws.start()
+    desk.connect()
+    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 40
+    assert len([key for key in desk.keys(f"out/{job}/") if key.endswith(".png")]) == 40
+
+
+# ---------------------------------------------------------------- unmodified clients
+
+
+def test_the_aws_command_line_creates_describes_lists_and_stops(shared_aws: Any) -> None:
+    desk = Desk(shared_aws)
+    request = desk.request(2)
+
+    def aws(*arguments: str) -> Any:
+        done = subprocess.run(
+            [AWS, "sagemaker", *arguments, "--output", "json"],
+            env=shared_aws.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout or "null")
+
+    assert aws("create-labeling-job", "--cli-input-json", json.dumps(request))["LabelingJobArn"].endswith(
+        request["LabelingJobName"].lower()
+    )
+    assert (
+        aws("describe-labeling-job", "--labeling-job-name", request["LabelingJobName"])["LabelAttributeName"]
+        == request["LabelAttributeName"]
+    )
+    listed = aws("list-labeling-jobs", "--name-contains", request["LabelingJobName"])[
+        "LabelingJobSummaryList"
+    ]
+    assert [job["LabelingJobName"] for job in listed] == [request["LabelingJobName"]]
+    aws("stop-labeling-job", "--labeling-job-name", request["LabelingJobName"])
+    assert desk.await_end(request["LabelingJobName"])["LabelingJobStatus"] == "Stopped"
+
+
+SDK = """
+import json, sys
+from sagemaker.core.resources import LabelingJob
+from sagemaker.core.utils.utils import SageMakerClient
+request = json.loads(sys.stdin.read())
+import re
+snake = lambda name: re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().replace("s3_uri", "s3_uri")
+from sagemaker.core import shapes
+job = LabelingJob.create(
+    labeling_job_name=request["LabelingJobName"], label_attribute_name=request["LabelAttributeName"],
+    role_arn=request["RoleArn"], label_category_config_s3_uri=request["LabelCategoryConfigS3Uri"],
+    input_config=shapes.LabelingJobInputConfig(data_source=shapes.LabelingJobDataSource(
+        s3_data_source=shapes.LabelingJobS3DataSource(manifest_s3_uri=request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"]))),
+    output_config=shapes.LabelingJobOutputConfig(s3_output_path=request["OutputConfig"]["S3OutputPath"]),
+    human_task_config=shapes.HumanTaskConfig(
+        workteam_arn=request["HumanTaskConfig"]["WorkteamArn"],
+        ui_config=shapes.UiConfig(ui_template_s3_uri=request["HumanTaskConfig"]["UiConfig"]["UiTemplateS3Uri"]),
+        pre_human_task_lambda_arn=request["HumanTaskConfig"]["PreHumanTaskLambdaArn"],
+        annotation_consolidation_config=shapes.AnnotationConsolidationConfig(
+            annotation_consolidation_lambda_arn=request["HumanTaskConfig"]["AnnotationConsolidationConfig"]["AnnotationConsolidationLambdaArn"]),
+        task_title="t", task_description="d", number_of_human_workers_per_data_object=1, task_time_limit_in_seconds=60))
+got = LabelingJob.get(labeling_job_name=request["LabelingJobName"])
+got.refresh()
+assert got.labeling_job_arn == job.labeling_job_arn
+assert request["LabelingJobName"] in [one.labeling_job_name for one in LabelingJob.get_all()]
+got.stop()
+got.wait(poll=1, timeout=60)
+print(got.labeling_job_status)
+"""
+
+
+def test_sagemakers_sdk_creates_gets_lists_waits_and_stops(shared_aws: Any) -> None:
+    desk = Desk(shared_aws)
+    done = subprocess.run(
+        [sys.executable, "-c", SDK],
+        input=json.dumps(desk.request(2)),
+        env=shared_aws.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip().splitlines()[-1] == "Stopped"

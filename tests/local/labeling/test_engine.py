@@ -1,0 +1,171 @@
+"""The engine, stepped by hand and killed around every single write: nothing is lost, nothing is doubled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labeling_desk import ACS, PRE, TEAM, TEMPLATE, draw_answer, draw_picture, square
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.labeling import register
+from gtseg.local.labeling.component import Labeling
+from gtseg.local.labeling.tasks import answer_task, lease_task
+from gtseg.local.labeling.workers import add_worker
+from gtseg.local.objects import Objects
+from gtseg.local.protocol import JsonService
+from gtseg.local.store import Store
+
+OBJECTS = 3
+
+
+class Killed(BaseException):
+    """What kill -9 is to the code: nothing after it runs."""
+
+
+class FragileObjects(Objects):
+    """S3 that kills its caller at the n-th write, before or after it is done."""
+
+    countdown = 0
+    before = True
+
+    def put(self, *arguments: Any, **more: Any) -> Any:
+        self.countdown -= 1
+        if self.countdown == 0 and self.before:
+            raise Killed
+        info = super().put(*arguments, **more)
+        if self.countdown == 0:
+            raise Killed
+        return info
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[Embedded]:
+    made = Embedded(store=Store(tmp_path), objects=FragileObjects(tmp_path), url="http://localhost")
+    yield made
+    made.objects.index.database.close()
+    made.store.close()
+
+
+def call(embedded: Embedded, operation: str, request: dict[str, Any]) -> tuple[dict[str, Any], Labeling]:
+    service = JsonService("sagemaker")
+    component = register(service, embedded)
+    status, _, body = service.answer(f"SageMaker.{operation}", json.dumps(request).encode())
+    assert status == 200, body
+    assert isinstance(component, Labeling)
+    return json.loads(body), component
+
+
+def start_job(embedded: Embedded) -> Labeling:
+    objects = embedded.objects
+    objects.create_bucket("bucket")
+    for number in range(OBJECTS):
+        objects.put("bucket", f"{number}.jpg", draw_picture(number))
+    lines = "".join(
+        json.dumps({"source-ref": f"s3://bucket/{number}.jpg"}) + "\n" for number in range(OBJECTS)
+    )
+    for key, body in (
+        ("manifest", lines),
+        ("labels", '{"labels": [{"label": "cat"}]}'),
+        ("template", TEMPLATE),
+    ):
+        objects.put("bucket", key, body.encode())
+    request = {
+        "LabelingJobName": "Job", "LabelAttributeName": "job-ref", "RoleArn": "arn:aws:iam::111122223333:role/GroundTruth",
+        "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://bucket/manifest"}}},
+        "OutputConfig": {"S3OutputPath": "s3://bucket/out"}, "LabelCategoryConfigS3Uri": "s3://bucket/labels",
+        "HumanTaskConfig": {
+            "WorkteamArn": TEAM, "UiConfig": {"UiTemplateS3Uri": "s3://bucket/template"}, "PreHumanTaskLambdaArn": PRE,
+            "AnnotationConsolidationConfig": {"AnnotationConsolidationLambdaArn": ACS}, "TaskTitle": "t",
+            "TaskDescription": "d", "NumberOfHumanWorkersPerDataObject": 2, "TaskTimeLimitInSeconds": 60,
+        },
+    }  # fmt: skip
+    return call(embedded, "CreateLabelingJob", request)[1]
+
+
+def step_until_idle(labeling: Labeling) -> None:
+    for _ in range(50):
+        if not labeling.engine.step():
+            return
+    raise AssertionError("the engine does not come to rest")
+
+
+def answer_everything(embedded: Embedded) -> None:
+    for name in ("a", "b"):
+        worker, _ = add_worker(embedded.store, name, "gtseg")
+        while (task := lease_task(embedded.store, "job", worker)) is not None:
+            answer_task(embedded.store, task.id, worker, answer=draw_answer(square(), ["cat"]))
+
+
+def read_output(embedded: Embedded) -> tuple[list[str], list[dict[str, Any]]]:
+    keys = [info.key for info in embedded.objects.list("bucket", "out/")]
+    return keys, [
+        json.loads(line)
+        for line in embedded.objects.get("bucket", "out/Job/manifests/output/output.manifest").splitlines()
+    ]
+
+
+def finish(embedded: Embedded) -> dict[str, Any]:
+    """A new server process, as it were, on the same data folder: go on until the job ends."""
+    described, labeling = call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})
+    step_until_idle(labeling)
+    described, _ = call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})
+    return described
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+@pytest.mark.parametrize("write", range(1, 14))
+def test_a_kill_around_any_write_changes_nothing_in_the_end(
+    embedded: Embedded, write: int, before: bool
+) -> None:
+    labeling = start_job(embedded)
+    step_until_idle(labeling)
+    answer_everything(embedded)
+    objects = embedded.objects
+    assert isinstance(objects, FragileObjects)
+    objects.countdown, objects.before = write, before
+    try:
+        step_until_idle(labeling)
+    except Killed:
+        objects.countdown = 0
+    described = finish(embedded)
+    assert (described["LabelingJobStatus"], described["LabelCounters"]["TotalLabeled"]) == (
+        "Completed",
+        OBJECTS,
+    )
+    keys, lines = read_output(embedded)
+    masks = sorted(f"s3://bucket/{key}" for key in keys if key.endswith(".png"))
+    assert masks == sorted(line["job-ref"] for line in lines)
+    assert len(masks) == OBJECTS
+    assert sum("worker-response" in key for key in keys) == OBJECTS
+    assert (
+        sum("consolidation-request" in key for key in keys)
+        == sum("consolidation-response" in key for key in keys)
+        == 1
+    )
+
+
+def test_every_write_of_a_job_is_among_those_that_were_killed(embedded: Embedded) -> None:
+    labeling = start_job(embedded)
+    step_until_idle(labeling)
+    answer_everything(embedded)
+    objects = embedded.objects
+    assert isinstance(objects, FragileObjects)
+    objects.countdown = 1_000
+    step_until_idle(labeling)
+    assert 8 <= 1_000 - objects.countdown <= 13
+
+
+def test_a_job_whose_output_bucket_vanishes_fails_with_the_reason(embedded: Embedded) -> None:
+    labeling = start_job(embedded)
+    step_until_idle(labeling)
+    answer_everything(embedded)
+    for info in list(embedded.objects.list("bucket")):
+        embedded.objects.delete("bucket", info.key)
+    embedded.objects.index.delete_bucket("bucket")
+    described = finish(embedded)
+    assert described["LabelingJobStatus"] == "Failed"
+    assert "NoSuchBucket" in described["FailureReason"]

@@ -1,0 +1,518 @@
+"""A labeling job from its creation to its output, over boto3 and the worker API, against a server process."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sqlite3
+import time
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from botocore.exceptions import ClientError
+from labeling_desk import ACS, PRE, PUBLIC, TEAM, Desk, await_until, draw_answer, square
+from PIL import Image
+
+
+@pytest.fixture
+def desk(shared_aws: Any) -> Desk:
+    return Desk(shared_aws)
+
+
+def read_mask(content: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(content)))
+
+
+STAMP = r"\d{4}-\d\d-\d\d_\d\d:\d\d:\d\d"
+KEYS = (
+    rf"annotations/worker-response/iteration-\d+/\d+/{STAMP}\.json",
+    rf"annotations/consolidated-annotation/consolidation-request/iteration-\d+/{STAMP}\.json",
+    rf"annotations/consolidated-annotation/consolidation-response/iteration-\d+/{STAMP}\.json",
+    r"annotations/consolidated-annotation/output/\d+_\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?\.png",
+    r"annotations/intermediate/\d+/annotations\.json",
+    r"manifests/output/output\.manifest",
+)
+
+
+def test_a_job_of_one_worker_writes_ground_truths_tree_and_manifest(desk: Desk) -> None:
+    job = desk.create(12, labels=("cat", "dog"))
+    worker = desk.hire()
+    assert sorted(desk.label_all(worker, job, lambda task: square(1 + int(task["object"]) % 2)), key=int) == [
+        str(n) for n in range(12)
+    ]
+    described = desk.await_end(job)
+    assert described["LabelingJobStatus"] == "Completed"
+    assert described["LabelCounters"] == {
+        "TotalLabeled": 12,
+        "HumanLabeled": 12,
+        "MachineLabeled": 0,
+        "FailedNonRetryableError": 0,
+        "Unlabeled": 0,
+    }
+    keys = [key.removeprefix(f"out/{job}/") for key in desk.keys(f"out/{job}/")]
+    assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in KEYS)] == []
+    assert {key.split("/")[2] for key in keys if key.startswith("annotations/worker-response/")} == {
+        "iteration-1",
+        "iteration-2",
+    }
+    assert sum("/output/" in key and key.endswith(".png") for key in keys) == 12
+    lines = desk.manifest(job)
+    assert [line["source-ref"] for line in lines] == [
+        f"s3://{desk.bucket}/images/{n:03}.jpg" for n in range(12)
+    ]
+    for number, line in enumerate(lines):
+        assert list(line) == ["source-ref", f"{job}-ref", f"{job}-ref-metadata"]
+        assert re.fullmatch(
+            rf"s3://{desk.bucket}/out/{job}/annotations/consolidated-annotation/output/{number}_.*\.png",
+            line[f"{job}-ref"],
+        )
+        assert np.array_equal(read_mask(desk.read(line[f"{job}-ref"])), square(1 + number % 2))
+        metadata = line[f"{job}-ref-metadata"]
+        assert metadata["job-name"] == f"labeling-job/{job.lower()}"
+        assert (metadata["type"], metadata["human-annotated"]) == ("groundtruth/semantic-segmentation", "yes")
+        assert metadata["internal-color-map"] == {
+            "0": {"class-name": "BACKGROUND", "hex-color": "#ffffff", "confidence": 0},
+            "1": {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0},
+            "2": {"class-name": "dog", "hex-color": "#1f77b4", "confidence": 0},
+        }
+
+
+def test_worker_response_request_and_response_hold_what_was_submitted(desk: Desk) -> None:
+    job = desk.create(1)
+    desk.label_all(desk.hire(), job)
+    desk.await_end(job)
+    response, request, consolidated = (
+        json.loads(desk.read(f"s3://{desk.bucket}/{key}"))
+        for part in ("worker-response", "consolidation-request", "consolidation-response")
+        for key in desk.keys(f"out/{job}/annotations/") if part in key
+    )  # fmt: skip
+    sent = draw_answer(square(), ["cat"])
+    (answer,) = response["answers"]
+    assert answer["answerContent"] == sent
+    assert re.fullmatch(r"private\.us-east-1\.[0-9a-f]{16}", answer["workerId"])
+    assert set(answer) == {
+        "acceptanceTime",
+        "answerContent",
+        "submissionTime",
+        "timeSpentInSeconds",
+        "workerId",
+        "workerMetadata",
+    }
+    (asked,) = request
+    assert (asked["datasetObjectId"], asked["dataObject"]) == (
+        "0",
+        {"s3Uri": f"s3://{desk.bucket}/images/000.jpg"},
+    )
+    assert json.loads(asked["annotations"][0]["annotationData"]["content"]) == sent
+    (line,) = desk.manifest(job)
+    assert consolidated == [
+        {
+            "datasetObjectId": "0",
+            "consolidatedAnnotation": {"content": {k: v for k, v in line.items() if k != "source-ref"}},
+        }
+    ]
+    intermediate = json.loads(
+        desk.read(f"s3://{desk.bucket}/out/{job}/annotations/intermediate/1/annotations.json")
+    )
+    assert intermediate["datasetObjectId"] == "0"
+    assert json.loads(intermediate["manifestLine"]) == line
+
+
+def test_the_first_batch_is_ten_at_random_and_later_ones_as_many_as_may_be_open(desk: Desk) -> None:
+    job = desk.create(25, MaxConcurrentTaskCount=9)
+    order = desk.label_all(desk.hire(), job)
+    desk.await_end(job)
+    first = sorted(map(int, order[:10]))
+    assert first != list(range(10))  # one chance in three million
+    assert [int(n) for n in order[10:]] == [n for n in range(25) if n not in first]
+    keys = desk.keys(f"out/{job}/annotations/worker-response/")
+    assert Counter(key.split("/")[4] for key in keys) == {
+        "iteration-1": 10,
+        "iteration-2": 9,
+        "iteration-3": 6,
+    }
+
+
+def test_three_workers_vote_and_nobody_gets_an_object_twice(desk: Desk) -> None:
+    job = desk.create(4, workers=3)
+    team = [desk.hire() for _ in range(4)]
+    seen = [
+        desk.label_all(worker, job, lambda task, n=number: square(shift=n))
+        for number, worker in enumerate(team[:3])
+    ]
+    assert all(sorted(objects) == ["0", "1", "2", "3"] for objects in seen)
+    desk.await_end(job)
+    for line in desk.manifest(job):
+        assert np.array_equal(
+            read_mask(desk.read(line[f"{job}-ref"])), square(shift=1)
+        )  # two of three everywhere
+        confidences = {
+            entry["confidence"] for entry in line[f"{job}-ref-metadata"]["internal-color-map"].values()
+        }
+        assert len(confidences) == 1
+        assert 0.5 < confidences.pop() < 1
+
+
+def test_an_image_that_nobody_could_see_fails_with_a_reason_and_the_job_completes(desk: Desk) -> None:
+    lines = [
+        {"source-ref": desk.put_pictures(1)[0], "kept": {"a": 1.50}},
+        {"source-ref": f"s3://{desk.bucket}/images/missing.jpg"},
+        {"source-ref": desk.put("images/garbage.jpg", b"no image")},
+        {"source-ref": desk.put("images/cut.jpg", (desk.read(desk.put_pictures(1)[0]))[:300])},
+        {"source-ref": "https://example.com/a.jpg"},
+        {"source-ref": "s3://no-such-bucket-anywhere/a.jpg"},
+    ]  # fmt: skip
+    job = desk.create(lines)
+    desk.label_all(desk.hire(), job)
+    described = desk.await_end(job)
+    assert described["LabelingJobStatus"] == "Completed"
+    assert (
+        described["LabelCounters"]["TotalLabeled"],
+        described["LabelCounters"]["FailedNonRetryableError"],
+    ) == (1, 5)
+    written = desk.manifest(job)
+    assert written[0]["kept"] == {"a": 1.5}
+    for line, given in zip(written[1:], lines[1:], strict=True):
+        assert f"{job}-ref" not in line
+        assert given["source-ref"] in line[f"{job}-ref-metadata"]["failure-reason"]
+
+
+def test_as_many_declines_as_answers_wanted_fail_an_object_with_the_reasons(desk: Desk) -> None:
+    job = desk.create(1, workers=2)
+    for number in range(2):
+        worker = desk.hire()
+        task = desk.lease(worker, job)
+        assert worker("POST", f"/tasks/{task['task']}/decline", {"reason": f"blurred {number}"})[0] == 200
+        assert worker("POST", f"/jobs/{job}/tasks")[0] == 204
+    assert desk.await_end(job)["LabelCounters"]["FailedNonRetryableError"] == 1
+    assert (
+        desk.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
+        == "2 workers declined the task: blurred 0; blurred 1"
+    )
+
+
+def test_one_answer_among_declines_is_enough(desk: Desk) -> None:
+    job = desk.create(1, workers=2)
+    workers = [desk.hire() for _ in range(3)]
+    desk.label_all(workers[0], job)
+    for worker in workers[1:]:
+        task = desk.lease(worker, job)
+        worker("POST", f"/tasks/{task['task']}/decline", {})
+    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 1
+
+
+def test_stop_keeps_what_has_answers_and_leaves_the_rest_as_it_came(desk: Desk) -> None:
+    job = desk.create(5, workers=2)
+    worker = desk.hire()
+    task = desk.lease(worker, job)
+    worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), ["cat"])})
+    held = desk.lease(worker, job)
+    desk.sagemaker.stop_labeling_job(LabelingJobName=job)
+    described = desk.await_end(job)
+    assert described["LabelingJobStatus"] == "Stopped"
+    assert described["LabelCounters"]["TotalLabeled"] == 1
+    assert described["LabelCounters"]["Unlabeled"] == 4
+    assert [len(line) for line in desk.manifest(job)] == [
+        3 if str(n) == task["object"] else 1 for n in range(5)
+    ]
+    assert (
+        worker("POST", f"/tasks/{held['task']}/answer", {"answer": draw_answer(square(), ["cat"])})[0] == 410
+    )
+    with pytest.raises(ClientError, match=r"ValidationException.*in status Stopped"):
+        desk.sagemaker.stop_labeling_job(LabelingJobName=job)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "labeled"),
+    [({"MaxHumanLabeledObjectCount": 3}, 3), ({"MaxPercentageOfInputDatasetLabeled": 50}, 6)],
+)
+def test_a_stopping_condition_stops_the_job(desk: Desk, conditions: dict, labeled: int) -> None:
+    request = desk.request(12)
+    desk.sagemaker.create_labeling_job(**request, StoppingConditions=conditions)
+    job = request["LabelingJobName"]
+    assert len(desk.label_all(desk.hire(), job)) == labeled
+    described = desk.await_end(job)
+    assert (described["LabelingJobStatus"], described["LabelCounters"]["TotalLabeled"]) == (
+        "Stopped",
+        labeled,
+    )
+
+
+def test_chaining_with_the_same_attribute_labels_only_what_lacks_it(desk: Desk) -> None:
+    first = desk.create(3)
+    desk.label_all(desk.hire(), first)
+    desk.await_end(first)
+    lines = desk.manifest(first)
+    lines[1] = {"source-ref": lines[1]["source-ref"]}
+    request = desk.request(lines)
+    desk.sagemaker.create_labeling_job(**{**request, "LabelAttributeName": f"{first}-ref"})
+    second = request["LabelingJobName"]
+    assert desk.label_all(desk.hire(), second) == ["1"]
+    desk.await_end(second)
+    written = desk.manifest(second)
+    assert [written[0], written[2]] == [lines[0], lines[2]]
+    assert f"/{second}/" in written[1][f"{first}-ref"]
+
+
+ADJUST = """<crowd-form><crowd-semantic-segmentation name="crowd-semantic-segmentation" src="{{ task.input.taskObject | grant_read_access }}"
+initial-value="{ 'src':'{{ task.input.manifestLine.OLD | grant_read_access }}', 'labelMappings': { {% for box in task.input.manifestLine.OLD-metadata.internal-color-map %}{% if box[1]['class-name'] != 'BACKGROUND' %}{{ box[1]['class-name'] | to_json }}: {'color': {{ box[1]['hex-color'] | to_json }} },{% endif %}{% endfor %} } }"
+></crowd-semantic-segmentation></crowd-form>"""
+
+
+def ask_for_adjustment(
+    desk: Desk, lines: list[dict], old: str, labels: tuple[str, ...] = ("cat", "dog")
+) -> dict[str, Any]:
+    template = desk.put("adjust.liquid", ADJUST.replace("OLD", old))
+    consolidation = {"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Adjustment")}
+    return desk.request(
+        lines, labels=labels, UiConfig={"UiTemplateS3Uri": template},
+        PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Adjustment"), AnnotationConsolidationConfig=consolidation,
+    )  # fmt: skip
+
+
+def test_an_adjustment_keeps_the_old_annotation_and_says_who_was_adjusted(desk: Desk) -> None:
+    first = desk.create(3)
+    desk.label_all(desk.hire(), first)
+    desk.await_end(first)
+    lines = desk.manifest(first)
+    old = f"{first}-ref"
+    bare = {"source-ref": lines[2]["source-ref"]}
+    request = ask_for_adjustment(desk, [*lines[:2], bare], old)
+    desk.sagemaker.create_labeling_job(**request)
+    job, worker = request["LabelingJobName"], desk.hire()
+    for _ in range(2):
+        task = desk.lease(worker, job)
+        assert task["kind"] == "adjustment"
+        page = worker("GET", f"/tasks/{task['task']}/page")[1].decode()
+        assert f"{desk.aws.url}/{desk.bucket}/out/{first}/annotations/" in page
+        assert "&#34;cat&#34;: {'color': &#34;#2ca02c&#34; }," in page
+        answer = draw_answer(square(2), ["cat", "dog"])
+        answer["crowd-semantic-segmentation"]["initialValueModified"] = task["object"] == "1"
+        assert worker("POST", f"/tasks/{task['task']}/answer", {"answer": answer})[0] == 200
+    counters = desk.await_end(job)["LabelCounters"]
+    assert (counters["TotalLabeled"], counters["FailedNonRetryableError"]) == (2, 1)
+    *adjusted, failed = desk.manifest(job)
+    for line, given, status in zip(adjusted, lines, ("unadjusted", "adjusted"), strict=False):
+        assert {name: line[name] for name in given} == given
+        assert line[f"{job}-ref-metadata"]["adjustment-status"] == status
+        assert np.array_equal(read_mask(desk.read(line[f"{job}-ref"])), square(2))
+    assert "no annotation to adjust" in failed[f"{job}-ref-metadata"]["failure-reason"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(lambda item: item.pop("hex-color"), "without hex-color"), (lambda item: item.update({"class-name": "bird"}), "class 'bird'")],
+)  # fmt: skip
+def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(
+    desk: Desk, change: Any, reason: str
+) -> None:
+    entry = {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0}
+    change(entry)
+    line = {
+        "source-ref": desk.put_pictures(1)[0],
+        "old-ref": "s3://b/m.png",
+        "old-ref-metadata": {"internal-color-map": {"1": entry}},
+    }
+    request = ask_for_adjustment(desk, [line], "old-ref")
+    desk.sagemaker.create_labeling_job(**request)
+    described = desk.await_end(request["LabelingJobName"])
+    assert described["LabelingJobStatus"] == "Failed"
+    assert reason in described["FailureReason"]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        (b"", "no data objects"), (b"\n\n", "no data objects"), (b"{\n", "line 1 of the manifest is not JSON"),
+        (b'{"source-ref":"s3://b/a.jpg"}\n[]\n', "line 2 of the manifest has no source-ref"),
+        (b'{"source":"text"}', "line 1 of the manifest has no source-ref"),
+        (b'{"source-ref":"s3://b/a.jpg"}\n\n{"source-ref":"s3://b/a.jpg"}\n', "line 2 of the manifest is empty"),
+        (b'{"source-ref":"s3://b/a.jpg","$x":1}', "begins with $"),
+        (b'{"source-ref":"s3://b/a.jpg","x":"' + b"a" * 20_001 + b'"}', "more than 20000 characters in 'x'"),
+        (b'{"source-ref":"s3://b/\xff.jpg"}', "not JSON in UTF-8"),
+        (b'{"source-ref":"s3://b/a.jpg"}\n' * 20_001, "more than 20000 data objects"),
+    ],
+)  # fmt: skip
+def test_a_manifest_that_cannot_be_labeled_fails_the_job_with_the_line(
+    desk: Desk, manifest: bytes, reason: str
+) -> None:
+    request = desk.request(0)
+    desk.put(f"{request['LabelingJobName']}.manifest", manifest)
+    desk.sagemaker.create_labeling_job(**request)
+    described = desk.await_end(request["LabelingJobName"])
+    assert described["LabelingJobStatus"] == "Failed"
+    assert reason in described["FailureReason"]
+
+
+def test_names_are_unique_in_any_case_and_unknown_ones_are_not_found(desk: Desk) -> None:
+    request = desk.request(1)
+    desk.sagemaker.create_labeling_job(**request)
+    with pytest.raises(desk.sagemaker.exceptions.ResourceInUse):
+        desk.sagemaker.create_labeling_job(
+            **{**request, "LabelingJobName": request["LabelingJobName"].upper()}
+        )
+    assert desk.describe(request["LabelingJobName"].lower())["LabelingJobName"] == request["LabelingJobName"]
+    for call in (desk.sagemaker.describe_labeling_job, desk.sagemaker.stop_labeling_job):
+        with pytest.raises(desk.sagemaker.exceptions.ResourceNotFound):
+            call(LabelingJobName="nobody")
+    desk.sagemaker.stop_labeling_job(LabelingJobName=request["LabelingJobName"])
+
+
+def test_jobs_are_listed_filtered_sorted_and_in_pages(desk: Desk) -> None:
+    names = sorted((desk.create(1) for _ in range(3)), key=str.lower)
+    listed = desk.sagemaker.list_labeling_jobs(NameContains=names[1].upper())["LabelingJobSummaryList"]
+    assert [job["LabelingJobName"] for job in listed] == [names[1]]
+    pages = desk.sagemaker.get_paginator("list_labeling_jobs").paginate(
+        SortBy="Name", PaginationConfig={"PageSize": 2}
+    )
+    everything = [job["LabelingJobName"] for page in pages for job in page["LabelingJobSummaryList"]]
+    assert [name for name in everything if name in names] == names
+    assert len(everything) == len(set(everything))
+    by_time = desk.sagemaker.list_labeling_jobs()["LabelingJobSummaryList"]
+    assert by_time == sorted(by_time, key=lambda job: job["CreationTime"])
+    assert (
+        desk.sagemaker.list_labeling_jobs(CreationTimeAfter=time.time() + 60)["LabelingJobSummaryList"] == []
+    )
+    team = desk.sagemaker.list_labeling_jobs_for_workteam(
+        WorkteamArn=TEAM, SortOrder="Descending", MaxResults=1
+    )
+    assert set(team["LabelingJobSummaryList"][0]["LabelCounters"]) == {
+        "HumanLabeled",
+        "PendingHuman",
+        "Total",
+    }
+    for name in names:
+        desk.sagemaker.stop_labeling_job(LabelingJobName=name)
+
+
+def test_tags_of_a_job_are_described_listed_and_deleted(desk: Desk) -> None:
+    request = desk.request(1)
+    arn = desk.sagemaker.create_labeling_job(**request, Tags=[{"Key": "gtseg:fingerprint", "Value": "abc"}])[
+        "LabelingJobArn"
+    ]
+    assert (
+        arn == f"arn:aws:sagemaker:us-east-1:123456789012:labeling-job/{request['LabelingJobName'].lower()}"
+    )
+    desk.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "b", "Value": ""}])
+    desk.sagemaker.delete_tags(ResourceArn=arn, TagKeys=["b"])
+    assert desk.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "gtseg:fingerprint", "Value": "abc"}]
+    assert desk.describe(request["LabelingJobName"])["Tags"] == [{"Key": "gtseg:fingerprint", "Value": "abc"}]
+    desk.sagemaker.stop_labeling_job(LabelingJobName=request["LabelingJobName"])
+
+
+def test_the_public_crowds_tasks_go_to_simulated_workers_only(desk: Desk) -> None:
+    request = desk.request(1, WorkteamArn=PUBLIC, PublicWorkforceTaskPrice={"AmountInUsd": {"Cents": 84}})
+    request["InputConfig"]["DataAttributes"] = {
+        "ContentClassifiers": ["FreeOfPersonallyIdentifiableInformation"]
+    }
+    desk.sagemaker.create_labeling_job(**request)
+    job, person, simulated = request["LabelingJobName"], desk.hire(), desk.hire(team="*", simulated=True)
+    assert desk.label_all(simulated, job) == ["0"]
+    assert person("POST", f"/jobs/{job}/tasks")[0] == 403
+    desk.await_end(job)
+    (key,) = desk.keys(f"out/{job}/annotations/worker-response/")
+    (answer,) = json.loads(desk.read(f"s3://{desk.bucket}/{key}"))["answers"]
+    assert answer["workerId"].startswith("public.us-east-1.")
+    assert "workerMetadata" not in answer
+
+
+# ---------------------------------------------------------------- interruption, and time that passes
+
+
+def change_state(desk: Desk, sql: str, *values: Any) -> None:
+    """Stop the server as a crash does, change its data folder, start it again: time travel."""
+    desk.aws.kill9()
+    with sqlite3.connect(desk.aws.folder / "state.sqlite3") as connection:
+        connection.execute(sql, values)
+    connection.close()
+    desk.aws.start()
+    desk.connect()
+
+
+def test_a_task_that_nobody_took_in_its_lifetime_fails_and_one_answer_is_enough(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    job = desk.create(2, workers=2, TaskAvailabilityLifetimeInSeconds=60)
+    worker = desk.hire()
+    task = desk.lease(worker, job)
+    worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), ["cat"])})
+    change_state(desk, "UPDATE labeling_objects SET deadline = ? WHERE state = 'open'", time.time() - 1)
+    counters = desk.await_end(job)["LabelCounters"]
+    assert (counters["TotalLabeled"], counters["FailedNonRetryableError"]) == (1, 1)
+    (failed,) = [line for line in desk.manifest(job) if f"{job}-ref" not in line]
+    assert failed[f"{job}-ref-metadata"]["failure-reason"] == "No worker labeled it within 60 seconds."
+
+
+def test_a_lease_that_runs_out_goes_to_somebody_else(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    job = desk.create(1)
+    slow = desk.hire()
+    task = desk.lease(slow, job)
+    assert desk.hire()("POST", f"/jobs/{job}/tasks")[0] == 204
+    change_state(desk, "UPDATE labeling_tasks SET expires = ?", time.time() - 1)
+    slow.url = desk.aws.url
+    quick = desk.hire()
+    assert desk.lease(quick, job)["object"] == task["object"]
+    status, answer = slow("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), ["cat"])})
+    assert (status, answer["error"]) == (410, "Gone")
+    desk.sagemaker.stop_labeling_job(LabelingJobName=job)
+
+
+def test_a_server_killed_again_and_again_loses_no_object_and_doubles_none(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    job = desk.create(60, workers=2)
+    tokens = [desk.hire().token for _ in range(2)]
+    for kill_after in (8, 35, 60):
+        label_until(desk, job, tokens, answers=kill_after)
+        desk.aws.kill9()
+        desk.aws.start()
+        desk.connect()
+    label_until(desk, job, tokens, answers=10_000)
+    described = desk.await_end(job)
+    assert described["LabelCounters"]["TotalLabeled"] == 60
+    lines = desk.manifest(job)
+    masks = [line[f"{job}-ref"] for line in lines]
+    assert sorted(masks) == sorted(
+        f"s3://{desk.bucket}/{key}" for key in desk.keys(f"out/{job}/") if key.endswith(".png")
+    )
+    responses = Counter(key.split("/")[5] for key in desk.keys(f"out/{job}/annotations/worker-response/"))
+    assert responses == {str(number): 1 for number in range(60)}
+    for line in lines:
+        assert np.array_equal(read_mask(desk.read(line[f"{job}-ref"])), square())
+
+
+def label_until(desk: Desk, job: str, tokens: list[str], *, answers: int) -> None:
+    from labeling_desk import Api
+
+    given = 0
+    for token in tokens * 100:
+        worker = Api(desk.aws.url, token)
+        while True:
+            status, task = worker("POST", f"/jobs/{job}/tasks")
+            if status != 200:
+                break
+            worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), ["cat"])})
+            given += 1
+            if given >= answers:
+                return
+        if desk.describe(job)["LabelingJobStatus"] in ("Completed", "Failed", "Stopped"):
+            return
+        time.sleep(0.02)
+    raise AssertionError("the job did not end")
+
+
+def test_a_job_survives_a_restart_before_it_has_begun_and_while_it_waits(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    job = desk.create(3)
+    before = desk.describe(job)
+    desk.aws.kill9()
+    desk.aws.start()
+    desk.connect()
+    await_until(lambda: desk.describe(job)["LabelingJobStatus"] == "InProgress")
+    after = desk.describe(job)
+    for name in ("CreationTime", "JobReferenceCode", "HumanTaskConfig", "LabelingJobArn"):
+        assert after[name] == before[name]
+    desk.label_all(desk.hire(), job)
+    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 3

@@ -1,0 +1,99 @@
+"""Label verification: people judge masks of an earlier job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from labeling_desk import ACS, PRE, Desk
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.verdicts import Verdict, read_verdict
+
+OLD = {
+    "old-ref": "s3://b/m.png",
+    "old-ref-metadata": {
+        "internal-color-map": {"1": {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0}},
+        "type": "groundtruth/semantic-segmentation",
+    },
+}
+
+
+@pytest.fixture
+def desk(shared_aws: Any) -> Desk:
+    return Desk(shared_aws)
+
+
+def ask_for_verdicts(desk: Desk, lines: list[dict], **settings: Any) -> str:
+    request = desk.request(
+        lines, labels=("good", "bad"), PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Verification"),
+        AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Verification")}, **settings,
+    )  # fmt: skip
+    desk.sagemaker.create_labeling_job(**{**request, "LabelAttributeName": "checked"})
+    return str(request["LabelingJobName"])
+
+
+def say(desk: Desk, worker: Any, job: str, label: str, **more: Any) -> int:
+    task = desk.lease(worker, job)
+    answer = {"crowd-image-classifier": {"label": label, **more}}
+    status, _ = worker("POST", f"/tasks/{task['task']}/answer", {"answer": answer})
+    assert task["kind"] == "verification"
+    return int(status)
+
+
+def test_the_verdict_of_most_workers_is_written_with_their_comments(desk: Desk) -> None:
+    job = ask_for_verdicts(desk, [{"source-ref": desk.put_pictures(1)[0], **OLD}], workers=3)
+    said = [("bad", {"workerComment": "no ears"}), ("good", {}), ("bad", {})]
+    for label, more in said:
+        assert say(desk, desk.hire(), job, label, **more) == 200
+    desk.await_end(job)
+    (line,) = desk.manifest(job)
+    metadata = line["checked-metadata"]
+    assert line["checked"] == "1"
+    assert line["old-ref"] == OLD["old-ref"]
+    assert metadata.pop("creation-date")
+    assert metadata == {
+        "class-name": "bad", "confidence": 0.6667, "type": "groundtruth/label-verification", "human-annotated": "yes",
+        "job-name": f"labeling-job/{job.lower()}", "worker-feedback": [{"comment": "no ears"}],
+    }  # fmt: skip
+
+
+def test_an_object_without_a_mask_fails_and_a_wrong_word_is_refused(desk: Desk) -> None:
+    good, bare = desk.put_pictures(2)
+    job, worker = ask_for_verdicts(desk, [{"source-ref": good, **OLD}, {"source-ref": bare}]), desk.hire()
+    assert say(desk, worker, job, "fine") == 400
+    assert say(desk, worker, job, "good") == 200
+    counters = desk.await_end(job)["LabelCounters"]
+    assert (counters["TotalLabeled"], counters["FailedNonRetryableError"]) == (1, 1)
+    judged, failed = desk.manifest(job)
+    assert "worker-feedback" not in judged["checked-metadata"]
+    assert "no annotation to verify" in failed["checked-metadata"]["failure-reason"]
+
+
+def test_a_verdict_is_no_reference_and_a_mask_is_no_verdict(desk: Desk) -> None:
+    line = {"source-ref": desk.put_pictures(1)[0], **OLD}
+    request = desk.request([line], PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Verification"),
+        AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Verification")})  # fmt: skip
+    with pytest.raises(desk.sagemaker.exceptions.ClientError, match="must not end with '-ref'"):
+        desk.sagemaker.create_labeling_job(**request)
+
+
+def test_the_owner_s_pages_of_a_verification_show_no_masks(desk: Desk) -> None:
+    job = ask_for_verdicts(desk, [{"source-ref": desk.put_pictures(1)[0], **OLD}], workers=2)
+    for _ in range(2):
+        say(desk, desk.hire(), job, "good")
+    desk.await_end(job)
+    assert desk.owner("GET", f"/owner/jobs/{job}")[0] == 200
+    assert desk.owner("GET", f"/owner/jobs/{job}/objects/0/mask")[0] == 404
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"a": {"label": "x"}}, {"a": {"label": []}}, {"a": {"label": "good"}, "b": {"label": "bad"}}, {"a": {"label": "good", "workerComment": 3}}])  # fmt: skip
+def test_what_is_no_verdict_is_refused(answer: Any) -> None:
+    with pytest.raises(ServiceError):
+        read_verdict(answer, ["good", "bad"])
+
+
+def test_a_verdict_is_read() -> None:
+    assert read_verdict({"x": {"label": "bad", "workerComment": " why "}}, ["good", "bad"]) == Verdict(
+        1, "why"
+    )
