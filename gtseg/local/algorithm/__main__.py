@@ -1,0 +1,88 @@
+"""`python -m gtseg.local.algorithm train --root DIR [--seconds S]` and `serve --root DIR --port P`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from gtseg.local.algorithm import log
+from gtseg.local.algorithm.errors import AlgorithmError, ClientError, Stopped
+from gtseg.local.algorithm.folders import Folders
+from gtseg.local.algorithm.interrupt import catch_sigterm
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "passive"
+    )  # threads that wait sleep, not spin; read when torch is imported
+    folders = Folders(options.root.resolve())
+    return run_train(folders, options) if options.command == "train" else run_serve(folders, options)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m gtseg.local.algorithm", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    train = commands.add_parser(
+        "train", help="train on the channels below ROOT/input, leave a model in ROOT/model"
+    )
+    train.add_argument("--root", type=Path, required=True, help="SageMaker's folders (see folders.py)")
+    limit = train.add_mutually_exclusive_group()
+    limit.add_argument("--seconds", type=float, help="wall seconds for the job, over all its resumes")
+    limit.add_argument(
+        "--cpu-seconds", type=float, help="the same in CPU seconds of the process: for benchmarks"
+    )
+    serve = commands.add_parser("serve", help="answer inference requests on 127.0.0.1")
+    serve.add_argument("--root", type=Path, required=True, help="the folder that holds model/")
+    serve.add_argument("--port", type=int, required=True)
+    return top
+
+
+def run_train(folders: Folders, options: argparse.Namespace) -> int:
+    print("Docker entrypoint called with argument(s): train", flush=True)
+    print("Running default environment configuration script", flush=True)
+    try:
+        with catch_sigterm() as interrupt:
+            from gtseg.local.algorithm import train
+            from gtseg.local.algorithm.schedule import Budget
+
+            if options.cpu_seconds is not None:
+                budget = Budget(options.cpu_seconds, clock=time.process_time)
+            else:
+                budget = Budget(options.seconds)
+            train.train(folders, budget, interrupt)
+    except Stopped:
+        log.info("SIGTERM: what was trained is saved")
+    except Exception as error:
+        return fail(folders, error)
+    return 0
+
+
+def run_serve(folders: Folders, options: argparse.Namespace) -> int:
+    try:
+        from gtseg.local.algorithm import serve
+
+        serve.serve(folders, port=options.port)
+    except Exception as error:
+        return fail(folders, error)
+    return 0
+
+
+def fail(folders: Folders, error: Exception) -> int:
+    """One line for the user in output/failure and in the log; the traceback of a bug goes to stderr."""
+    if isinstance(error, ClientError | AlgorithmError):
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        reason = f"AlgorithmError: {type(error).__name__}: {error}"
+        traceback.print_exc(file=sys.stderr)
+    folders.write_failure(reason)
+    log.error(reason)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

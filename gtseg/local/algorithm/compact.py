@@ -1,0 +1,114 @@
+"""Networks that learn from nothing on two cores: a thin dense ResNet under three really different heads.
+
+Wide convolutions at low resolution: on a CPU they run nearer to its peak than depthwise ones. The heads meet the
+contract's names in meaning: fcn adds up skips from every stride, psp pools a pyramid, deeplab looks through holes.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gtseg.local.algorithm.layers import AtrousPyramid, ConvNorm, PyramidPool, enlarge
+
+STEM, WIDTHS, DEPTHS, HIDDEN = 32, (48, 96, 160, 192), (1, 2, 2, 1), 96
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; starts as the shortcut alone."""
+
+    def __init__(self, i: int, o: int, *, stride: int) -> None:
+        super().__init__()
+        self.first, self.second = ConvNorm(i, o, stride=stride), ConvNorm(o, o, relu=False)
+        same = i == o and stride == 1
+        halve = nn.AvgPool2d(2, ceil_mode=True) if stride == 2 else nn.Identity()
+        self.shortcut = nn.Identity() if same else nn.Sequential(halve, ConvNorm(i, o, 1, relu=False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.shortcut(x) + self.second(self.first(x)), inplace=True)
+
+
+class FcnHead(nn.Module):
+    """Skips from every stride added up, coarse to fine; the whole picture gates the coarsest."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(ConvNorm(w, HIDDEN, 1, relu=False) for w in widths)
+        self.gate = nn.Linear(widths[-1], HIDDEN)
+        self.mix = ConvNorm(HIDDEN, HIDDEN)
+
+    def forward(self, stages: list[torch.Tensor]) -> torch.Tensor:
+        gate = torch.sigmoid(self.gate(stages[-1].mean((2, 3))))  # (B, HIDDEN)
+        y = self.lateral[-1](stages[-1]) * gate[:, :, None, None]  # (B, HIDDEN, H/32, W/32)
+        for x, lateral in zip(stages[-2::-1], list(self.lateral)[-2::-1], strict=True):
+            y = enlarge(y, x) + lateral(x)
+        return self.mix(F.relu(y))  # (B, HIDDEN, H/4, W/4)
+
+
+class PspHead(nn.Module):
+    """A pyramid of means over the picture beside stage 3, one skip from stage 1."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.reduce = ConvNorm(widths[2] + widths[3], HIDDEN, 1)
+        self.pyramid = PyramidPool(HIDDEN, bins=(1, 2, 3, 6))
+        self.squeeze = ConvNorm(self.pyramid.out_channels, HIDDEN, 3, relu=False)
+        self.skip = ConvNorm(widths[0], HIDDEN, 1, relu=False)
+        self.mix = ConvNorm(HIDDEN, HIDDEN)
+
+    def forward(self, stages: list[torch.Tensor]) -> torch.Tensor:
+        y = self.reduce(torch.cat([stages[2], enlarge(stages[3], stages[2])], 1))  # (B, HIDDEN, H/16, W/16)
+        y = self.squeeze(self.pyramid(y))
+        return self.mix(F.relu(enlarge(y, stages[0]) + self.skip(stages[0])))  # (B, HIDDEN, H/4, W/4)
+
+
+class DeepLabHead(nn.Module):
+    """Atrous convolutions at three rates on stage 3, then DeepLab v3+'s decoder with a skip from stage 1."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.reduce = ConvNorm(widths[2] + widths[3], HIDDEN, 1)
+        self.atrous = AtrousPyramid(HIDDEN, HIDDEN // 2, dilations=(2, 4, 6))
+        self.project = ConvNorm(self.atrous.out_channels, HIDDEN, 1)
+        self.skip = ConvNorm(widths[0], HIDDEN // 4, 1)
+        self.decode = ConvNorm(HIDDEN + HIDDEN // 4, HIDDEN)
+
+    def forward(self, stages: list[torch.Tensor]) -> torch.Tensor:
+        y = self.reduce(torch.cat([stages[2], enlarge(stages[3], stages[2])], 1))  # (B, HIDDEN, H/16, W/16)
+        y = self.project(self.atrous(y))
+        return self.decode(
+            torch.cat([enlarge(y, stages[0]), self.skip(stages[0])], 1)
+        )  # (B, HIDDEN, H/4, W/4)
+
+
+HEADS: dict[str, type[nn.Module]] = {"fcn": FcnHead, "psp": PspHead, "deeplab": DeepLabHead}
+
+
+class CompactNetwork(nn.Module):
+    """(B, 3, H, W) -> logits (B, num_classes, H/4, W/4): the loss is taken there, a mask is enlarged from there."""
+
+    def __init__(self, algorithm: str, num_classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(ConvNorm(3, STEM, stride=2), ConvNorm(STEM, WIDTHS[0], stride=2))
+        inputs = (WIDTHS[0], *WIDTHS[:-1])
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *(Block(i if d == 0 else o, o, stride=2 if d == 0 and k else 1) for d in range(depth))
+            )
+            for k, (i, o, depth) in enumerate(zip(inputs, WIDTHS, DEPTHS, strict=True))
+        )
+        setattr(self, algorithm, HEADS[algorithm](WIDTHS))
+        self.algorithm = algorithm
+        self.classify = nn.Conv2d(HIDDEN, num_classes, 1)
+        for module in self.modules():
+            if isinstance(module, Block):
+                nn.init.zeros_(module.second[1].weight)  # type: ignore[arg-type]
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = self.stem(x)  # (B, 48, H/4, W/4)
+        stages = []
+        for stage in self.stages:
+            x = stage(x)
+            stages.append(x)  # H/4, H/8, H/16, H/32
+        return (self.classify(getattr(self, self.algorithm)(stages)),)

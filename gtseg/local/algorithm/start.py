@@ -1,0 +1,152 @@
+"""Where a network's weights come from before the first step: an earlier model, ImageNet, or nowhere."""
+
+from __future__ import annotations
+
+import os
+import queue
+import tarfile
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gtseg.local.algorithm import log
+from gtseg.local.algorithm.errors import ClientError
+from gtseg.local.algorithm.folders import Folders
+from gtseg.local.algorithm.hyperparameters import Hyperparameters
+from gtseg.local.algorithm.model import HYPERPARAMETERS, Artifact, read_artifact
+from gtseg.local.algorithm.recipe import Recipe
+
+# torchvision's ImageNet weights; their parameter names are those of `dilated.DilatedResNet`
+IMAGENET = {"resnet-50": "resnet50-0676ba61.pth", "resnet-101": "resnet101-63fe2227.pth"}
+DOWNLOAD = "https://download.pytorch.org/models/"
+WEIGHTS_ENV = "GTSEG_IMAGENET_WEIGHTS"  # a .pth file, or a folder that holds the files of IMAGENET
+PATIENCE = 5.0  # seconds without a byte, and seconds after which a download too slow to end soon is given up
+
+
+def start_weights(model: nn.Module, folders: Folders, h: Hyperparameters, r: Recipe) -> None:
+    """Fills `model` in place. Raises ClientError: the `model` channel holds something else."""
+    if folders.has_channel("model"):
+        continue_from(model, folders, h, r)
+    elif wants_imagenet(h, r):
+        load_imagenet(model.backbone, h.backbone)  # type: ignore[arg-type]
+
+
+def wants_imagenet(h: Hyperparameters, r: Recipe) -> bool:
+    return r.network == "dilated" and h.use_pretrained_model
+
+
+# ------------------------------------------------------------------------------------- incremental training
+
+
+def continue_from(model: nn.Module, folders: Folders, h: Hyperparameters, r: Recipe) -> None:
+    artifact = open_model_channel(folders.channel("model"))
+    ours = {
+        "backbone": h.backbone,
+        "algorithm": h.algorithm,
+        "crop_size": str(r.crop_size),
+        "num_classes": str(h.num_classes),
+        "_network": r.network,
+    }
+    for name, value in ours.items():
+        theirs = artifact.settings.get("_crop_size" if name == "crop_size" else name)
+        if theirs != value:
+            raise ClientError(
+                f"incremental training: the model in channel 'model' was trained with {name.lstrip('_')} {theirs}, "
+                f"this job asks for {value}; backbone, algorithm, crop_size and num_classes must agree"
+            )
+    model.load_state_dict(artifact.weights)
+    log.info("Continuing from the model in channel 'model'.")
+
+
+def open_model_channel(folder: Path) -> Artifact:
+    """The channel holds model.tar.gz, or its three files."""
+    if (folder / HYPERPARAMETERS).is_file():
+        return read_artifact(folder)
+    archives = sorted(folder.glob("*.tar.gz"))
+    if len(archives) != 1:
+        raise ClientError(
+            f"channel 'model' must hold one model.tar.gz, or its files; it holds {len(archives)} archives"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            with tarfile.open(archives[0]) as archive:
+                archive.extractall(scratch, filter="data")
+        except (tarfile.TarError, OSError, EOFError) as error:
+            raise ClientError(f"{archives[0]} cannot be unpacked: {error}") from None
+        artifact = read_artifact(Path(scratch))
+        return Artifact(artifact.settings, {k: v.clone() for k, v in artifact.weights.items()})
+
+
+# -------------------------------------------------------------------------------------------------- ImageNet
+
+
+def load_imagenet(backbone: nn.Module, name: str) -> None:
+    """Never fails the job: a log line says where the weights came from, or that there are none."""
+    try:
+        path = find_imagenet(IMAGENET[name])
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        weights = {k: v for k, v in weights.items() if not k.startswith("fc.")}
+        weights["conv1.weight"] = weights["conv1.weight"].flip(1)  # theirs read RGB, OpenCV gives BGR
+        backbone.load_state_dict(weights)
+        log.info(f"Loaded ImageNet weights for {name} from {path}")
+    except Exception as error:
+        log.warn(
+            f"No ImageNet weights for {name} ({type(error).__name__}: {error}): the backbone starts from random weights. "
+            f"Set {WEIGHTS_ENV} to a folder that holds {IMAGENET[name]}"
+        )
+
+
+def find_imagenet(file_name: str) -> Path:
+    """The environment's file or folder, else the standard cache, else the standard download."""
+    if WEIGHTS_ENV in os.environ:
+        given = Path(os.environ[WEIGHTS_ENV])
+        return given / file_name if given.is_dir() else given
+    cache = Path(torch.hub.get_dir()) / "checkpoints" / file_name
+    return cache if cache.exists() else download(DOWNLOAD + file_name, cache)
+
+
+def open_url(url: str) -> Any:
+    """Name resolution has no time limit of its own, so that all of it happens beside a clock."""
+    opened: queue.Queue[Any] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            opened.put(urllib.request.urlopen(url, timeout=PATIENCE))
+        except Exception as error:
+            opened.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = opened.get(timeout=PATIENCE)
+    except queue.Empty:
+        raise TimeoutError(f"{url}: no answer within {PATIENCE:g} s") from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def download(url: str, target: Path) -> Path:
+    """Gives up after 5 s without an answer, or when after 5 s it would clearly take more than two minutes."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    started = time.monotonic()
+    try:
+        with open_url(url) as answer, part.open("wb") as out:
+            size, done = int(answer.headers.get("Content-Length") or 0), 0
+            while chunk := answer.read(1 << 18):
+                done += out.write(chunk)
+                elapsed = time.monotonic() - started
+                if elapsed > PATIENCE and elapsed * size > 120 * done:
+                    raise TimeoutError(f"{done} of {size} bytes of {url} in {elapsed:.0f} s")
+        if size and done != size:
+            raise OSError(f"{url} ended after {done} of {size} bytes")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target

@@ -1,0 +1,320 @@
+"""One training job, from its folders to model/: read it from top to bottom.
+
+configuration -> data -> network -> (checkpoint) -> epochs of [batches, validation, best, checkpoint] -> model/
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import cv2
+import torch
+from torch import nn
+
+from gtseg.local.algorithm import hyperparameters, log, optimizers, recipe, state
+from gtseg.local.algorithm.data import (
+    Channel,
+    batches_through,
+    class_weights,
+    open_channel,
+    training_batch,
+)
+from gtseg.local.algorithm.errors import AlgorithmError, Stopped
+from gtseg.local.algorithm.folders import Folders
+from gtseg.local.algorithm.hyperparameters import Hyperparameters
+from gtseg.local.algorithm.interrupt import Interrupt
+from gtseg.local.algorithm.loss import loss_of
+from gtseg.local.algorithm.model import (
+    BEST,
+    LAST,
+    build,
+    half_dtype,
+    has_fast_half,
+    write_atomically,
+    write_settings,
+)
+from gtseg.local.algorithm.recipe import Recipe
+from gtseg.local.algorithm.schedule import Budget, crop_at, planned_updates, rate_factor
+from gtseg.local.algorithm.start import start_weights
+from gtseg.local.algorithm.state import Progress, Trained
+from gtseg.local.algorithm.threads import Threads, cores
+from gtseg.local.algorithm.validation import LOG_EVERY, score_channel
+
+CHECKPOINT_EVERY = 20.0  # seconds, at the end of an epoch
+
+
+@dataclass
+class Job:
+    """Everything that one job's functions share."""
+
+    folders: Folders
+    h: Hyperparameters
+    r: Recipe
+    configuration: dict[str, str]
+    train: Channel
+    validation: Channel
+    device: torch.device
+    trained: Trained
+    budget: Budget
+    weights: torch.Tensor | None
+    interrupt: Interrupt
+    threads: Threads = field(default_factory=lambda: Threads(cores()))
+    progress: Progress = field(default_factory=Progress)
+    saved_at: float = 0.0
+
+
+def train(folders: Folders, budget: Budget, interrupt: Interrupt) -> None:
+    """Runs the job to its end. Raises ClientError; AlgorithmError; Stopped after SIGTERM, everything saved."""
+    started = time.time()
+    job = prepare(folders, budget, interrupt)
+    setup_seconds = time.time() - started
+    try:
+        log_plan(job)
+        for epoch in range(job.progress.epoch, job.h.epochs):
+            if job.progress.finished:
+                break
+            run_epoch(job, epoch)
+    except Stopped:
+        save_all(job)
+        raise
+    finish(job)
+    totals = {
+        "epochs": job.progress.epoch,
+        "totaltime": 1e3 * (time.time() - started),
+        "setuptime": 1e3 * setup_seconds,
+    }
+    log.metrics(totals, started=started)
+
+
+# -------------------------------------------------------------------------------------------- configuration
+
+
+def prepare(folders: Folders, budget: Budget, interrupt: Interrupt) -> Job:
+    h, configuration = configure(folders)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    channels = [open_channel(folders, name, num_classes=h.num_classes) for name in ("train", "validation")]
+    r = recipe.choose(
+        h, has_gpu=device.type == "cuda", fast_half=has_fast_half(device), sight=channels[0].sight
+    )
+    if r.network == "compact":
+        log.warn(recipe.describe(r, h))
+    for channel in channels:
+        channel.long_side = r.base_size * 2 if r.augmentation == "builtin" else max(r.crops)
+    log.info(f"Number of GPUs being used: {int(device.type == 'cuda')}")
+    cv2.setNumThreads(1)
+    trained = make_trained(folders, h, r, device)
+    weights = torch.from_numpy(class_weights(channels[0].counts)).to(device) if r.balanced else None
+    private = {
+        "_network": r.network,
+        "_inference_size": str(r.inference_size),
+        "_crop_size": str(r.crop_size),
+    }
+    job = Job(
+        folders,
+        h,
+        r,
+        {**configuration, **private},
+        channels[0],
+        channels[1],
+        device,
+        trained,
+        budget,
+        weights,
+        interrupt,
+    )
+    resume(job)
+    write_settings(folders.model, job.configuration)
+    return job
+
+
+def log_plan(job: Job) -> None:
+    per_epoch, _ = planned_updates(job.h, job.r.batch)
+    log.info(f"LRScheduler setup: iters per epoch: {per_epoch}, num_epochs {job.h.epochs}")
+    zeros = dict.fromkeys(ITERATOR_METRICS, 0)
+    log.metrics(zeros, started=time.time(), dimensions={"Meta": "init_train_data_iter"})
+
+
+def configure(folders: Folders) -> tuple[Hyperparameters, dict[str, str]]:
+    provided = folders.read_config("hyperparameters.json")
+    log.info(f"Reading default configuration from default-input.json: {hyperparameters.DEFAULTS}")
+    log.info(
+        f"Merging with provided configuration from {folders.config / 'hyperparameters.json'}: {provided}"
+    )
+    h = hyperparameters.parse(provided)
+    configuration = hyperparameters.merge(provided)
+    log.info(f"Final configuration: {configuration}")
+    return h, configuration
+
+
+def make_trained(folders: Folders, h: Hyperparameters, r: Recipe, device: torch.device) -> Trained:
+    torch.manual_seed(r.seed)
+    model = build(
+        r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn
+    )
+    start_weights(model, folders, h, r)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = state.average_of(model) if r.average else None
+    return Trained(model, average, optimizers.build(model, r, h))
+
+
+def resume(job: Job) -> None:
+    progress = state.restore(job.folders.checkpoints, job.trained, job.configuration)
+    if progress is None:
+        return
+    log.info(
+        f"Resuming from {job.folders.checkpoints / state.CHECKPOINT}: epoch {progress.epoch}, update {progress.t}"
+    )
+    job.progress = progress
+    job.budget.spent = progress.spent
+
+
+# --------------------------------------------------------------------------------------------------- epochs
+
+
+def run_epoch(job: Job, epoch: int) -> None:
+    """Batches up to the end of the epoch (or of the budget), then validation, best, checkpoint."""
+    started = time.time()
+    job.progress.epoch = epoch
+    end = batches_through(epoch, samples=len(job.train), batch=job.r.batch)
+    samples = train_batches(job, epoch, end)
+    log.quality(epoch, "train loss", job.progress.loss_sum / max(job.progress.loss_count, 1))
+    log.throughput(epoch, "train", samples / (time.time() - started + 1e-9))
+    miou = validate(job, epoch)
+    keep_best(job, miou)
+    end_epoch(job, epoch, miou)
+    log.completed(round(100 * (epoch + 1) / job.h.epochs))
+    metrics = iterator_metrics(job, epoch, samples)
+    log.metrics(metrics, started=started, dimensions={"Meta": "training_data_iter", "epoch": epoch})
+
+
+def train_batches(job: Job, epoch: int, end: int) -> int:
+    """Updates `progress.t`..`end`; fewer where the budget ends. Returns how many samples that were."""
+    p, first = job.progress, job.progress.t
+    noticed, since = p.t, time.time()
+    while p.t < end and not (p.t and job.budget.share() >= 1):
+        with job.threads.step():
+            rate = step(job)
+        if p.loss_count % LOG_EVERY == 0:
+            speed = (p.t - noticed) * job.r.batch / (time.time() - since + 1e-9)
+            log.progress(epoch, p.loss_count, speed=speed, learning_rate=rate)
+            noticed, since = p.t, time.time()
+    return (p.t - first) * job.r.batch
+
+
+def step(job: Job) -> float:
+    """One batch, one update. Returns the learning rate it was made with."""
+    p, r, model = job.progress, job.r, job.trained.model
+    done = max(p.t / planned_updates(job.h, r.batch)[1], job.budget.share())
+    factor = rate_factor(r.scheduler, done, job.h)
+    x, y = training_batch(
+        job.train, p.t, r, crop=crop_at(r.crops, done)
+    )  # (B, 3, S, S) float32, (B, S, S) uint8
+    x, y = x.to(job.device, memory_format=torch.channels_last), y.to(job.device)
+    model.train()
+    with torch.autocast(job.device.type, enabled=r.half, dtype=half_dtype(job.device)):
+        outputs = model(x)  # ((B, C, s, s) logits, auxiliary ones)
+    loss = loss_of(outputs, y, aux_weight=r.aux_weight, weights=job.weights)
+    for optimizer in job.trained.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    value = loss.item()
+    if not math.isfinite(value):
+        raise AlgorithmError(f"the training loss became {value} at update {p.t}: try a smaller learning_rate")
+    with job.interrupt.held():  # an update is made whole or not at all
+        update(job, factor)
+        p.t, p.loss_sum, p.loss_count = p.t + 1, p.loss_sum + value, p.loss_count + 1
+    return r.learning_rate * factor
+
+
+def update(job: Job, factor: float) -> None:
+    if job.r.optimizer == "muon":
+        nn.utils.clip_grad_norm_(job.trained.model.parameters(), 10.0)
+    optimizers.set_rate(job.trained.optimizers, factor)
+    for optimizer in job.trained.optimizers:
+        optimizer.step()
+    if job.trained.average is not None:
+        state.blend(job.trained.average, job.trained.model, job.progress.t, decay=job.r.average)
+
+
+# ----------------------------------------------------------------------------------------------- validation
+
+
+def validate(job: Job, epoch: int) -> float:
+    """Logs pixel accuracy, mIOU and throughput. Returns mIOU."""
+    started, used = time.time(), job.budget.used()
+    score = score_channel(job.trained.judged, job.validation, job.r, epoch=epoch, device=job.device)
+    log.quality(epoch, "validation pixel_accuracy", score.pixel_accuracy)
+    log.quality(epoch, "validation mIOU", score.miou)
+    log.throughput(epoch, "validation", len(job.validation) / (time.time() - started + 1e-9))
+    job.budget.reserve = max(job.budget.reserve, 1.2 * (job.budget.used() - used) + 0.5)
+    return score.miou
+
+
+def keep_best(job: Job, miou: float) -> None:
+    if miou > job.progress.best_miou:
+        job.progress.best_miou = miou
+        serialize(job, BEST)
+
+
+def serialize(job: Job, name: str) -> None:
+    log.info(f"Serializing model to {job.folders.model / name}")
+    write_atomically(job.folders.model / name, job.trained.judged.state_dict())
+
+
+def end_epoch(job: Job, epoch: int, miou: float) -> None:
+    p = job.progress
+    if state.early_stop(p, miou, job.h):
+        log.info(
+            f"Early stopping: no gain in validation mIOU for {p.patience_used} epochs, after epoch {epoch}"
+        )
+        p.finished = True
+    if job.budget.share() >= 1:
+        log.info(f"The time budget of {job.budget.seconds:g} s is used: ending after epoch {epoch}")
+        p.finished = True
+    p.epoch, p.loss_sum, p.loss_count = epoch + 1, 0.0, 0
+    if time.monotonic() - job.saved_at > CHECKPOINT_EVERY or p.finished or p.epoch == job.h.epochs:
+        with job.interrupt.held():
+            save_checkpoint(job)
+
+
+ITERATOR_METRICS = (
+    "Max Batches Seen Between Resets",
+    "Number of Batches Since Last Reset",
+    "Number of Records Since Last Reset",
+    "Total Batches Seen",
+    "Total Records Seen",
+    "Max Records Seen Between Resets",
+    "Reset Count",
+)
+
+
+def iterator_metrics(job: Job, epoch: int, samples: int) -> dict[str, float]:
+    batches, total = samples // job.r.batch, job.progress.t
+    values = (batches, batches, samples, total, total * job.r.batch, samples, epoch + 1)
+    return dict(zip(ITERATOR_METRICS, values, strict=True))
+
+
+# ---------------------------------------------------------------------------------------------------- the end
+
+
+def finish(job: Job) -> None:
+    with job.interrupt.held():
+        serialize(job, LAST)
+    log.info("Test data is not provided.")
+
+
+def save_all(job: Job) -> None:
+    """After SIGTERM: a checkpoint to go on from, and a model that can be served."""
+    with job.interrupt.deaf():
+        save_checkpoint(job)
+        if not (job.folders.model / BEST).exists():
+            serialize(job, BEST)
+        serialize(job, LAST)
+
+
+def save_checkpoint(job: Job) -> None:
+    job.progress.spent = job.budget.used()
+    state.save(job.folders.checkpoints, job.trained, job.progress, job.configuration)
+    job.saved_at = time.monotonic()

@@ -1,0 +1,148 @@
+"""A model artifact on its way into a container: unpacked, and what the container could not load named beforehand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from gtseg.local.channels import DownloadError, place_object
+from gtseg.local.errors import ServiceError
+from gtseg.local.objects import Objects, split_uri
+
+__all__ = ["ArtifactError", "find_artifact", "read_mxnet_names", "unpack_artifact"]
+
+NEEDED = ("hyperparams.json", "model_best.params")
+SHOWN = 12  # names in a message
+MXNET_LIST = 0x112  # ndarray.cc: kMXAPINDArrayListMagic
+MXNET_ARRAY = (0xF993FAC9, 0xF993FACA)  # NDARRAY_V2_MAGIC, NDARRAY_V3_MAGIC
+MXNET_BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8}  # mshadow type flag -> bytes of an element
+
+
+class ArtifactError(Exception):
+    """The text is the FailureReason of the endpoint or transform job."""
+
+
+def find_artifact(objects: Objects, uri: str) -> bool:
+    """Whether the model data is there: an object, or for an address that ends with / any object below it."""
+    try:
+        bucket, key = split_uri(uri)
+        if key.endswith("/"):
+            return next(iter(objects.list(bucket, key)), None) is not None
+        return objects.head(bucket, key) is not None
+    except ServiceError:
+        return False
+
+
+def unpack_artifact(objects: Objects, uri: str, folder: Path, *, image: str, runnable: bool) -> None:
+    """Model data -> files in `folder`, whole or not at all. Raises ArtifactError naming what cannot be loaded.
+
+    `runnable` says whether `image` is the one that this server runs.
+    """
+    if folder.exists():
+        return
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    bucket, key = split_uri(uri)
+    if key.endswith("/"):
+        _place_files(objects, bucket, key, partial)
+    else:
+        _extract(objects, bucket, key, partial)
+    _check_content(partial, uri, image=image, runnable=runnable)
+    os.replace(partial, folder)
+
+
+def _place_files(objects: Objects, bucket: str, prefix: str, folder: Path) -> None:
+    try:
+        for info in objects.list(bucket, prefix):
+            if not info.key.endswith("/"):
+                place_object(objects, bucket, info.key, target=folder / info.key.removeprefix(prefix))
+    except DownloadError as error:
+        raise ArtifactError(str(error)) from None
+
+
+def _extract(objects: Objects, bucket: str, key: str, folder: Path) -> None:
+    uri = f"s3://{bucket}/{key}"
+    try:
+        with tarfile.open(objects.path(bucket, key)) as archive:
+            archive.extractall(folder, filter="data")
+    except ServiceError:
+        raise ArtifactError(f"Could not find model data at {uri}.") from None
+    except (tarfile.TarError, OSError, EOFError):
+        raise ArtifactError(
+            f'Failed to extract model data archive for container "container_1" from URL "{uri}". Please ensure that'
+            " the object located at the URL is a valid tar.gz archive."
+        ) from None
+
+
+def _check_content(folder: Path, uri: str, *, image: str, runnable: bool) -> None:
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    parameters = _find_foreign_parameters(folder, names)
+    missing = [name for name in NEEDED if name not in names]
+    if runnable and not missing and not parameters:
+        return
+    found = f"it holds {_list(names)}{_name_framework(names, parameters)}"
+    cause = (
+        f"the embedded AWS cannot run the image {image}" if not runnable else "the container cannot load it"
+    )
+    listed = f" Parameters that it cannot load: {_list(parameters)}." if parameters else ""
+    raise ArtifactError(
+        f'Model data "{uri}": {cause}; {found}.{listed} It serves what its own semantic segmentation training jobs'
+        " write: hyperparams.json, model_best.params, model_algo-1."
+    )
+
+
+def _name_framework(names: Sequence[str], parameters: Sequence[str]) -> str:
+    """What somebody else's model probably is, for the message."""
+    endings = {
+        ("saved_model.pb", ".pbtxt", ".h5", ".keras"): "a TensorFlow model",
+        (".pth", ".pt"): "a PyTorch model",
+        ("-symbol.json",): "an MXNet model",
+    }
+    for suffixes, kind in endings.items():
+        if any(name.endswith(suffixes) for name in names):
+            return f", {kind}"
+    return ", an MXNet model" if parameters else ""
+
+
+def _find_foreign_parameters(folder: Path, names: Sequence[str]) -> list[str]:
+    """The parameter names of the first file in MXNet's format, e.g. from a job that ran on AWS itself."""
+    for name in names:
+        if name.endswith(".params"):
+            found = read_mxnet_names(folder / name)
+            if found:
+                return [f"{name}: {found[0]}", *found[1:]]
+    return []
+
+
+def read_mxnet_names(path: Path) -> list[str]:
+    """The names in an MXNet NDArray list file, [] for anything else (mxnet src/ndarray/ndarray.cc, Save and Load)."""
+    try:
+        with path.open("rb") as file:
+            if struct.unpack("<QQ", file.read(16)) != (MXNET_LIST, 0):
+                return []
+            (count,) = struct.unpack("<Q", file.read(8))
+            for _ in range(count):
+                magic, kind, dimensions = struct.unpack("<IiI", file.read(12))
+                if magic not in MXNET_ARRAY or kind not in (0, -1) or dimensions > 32:
+                    return ["(names that could not be read)"]
+                size = 1
+                for length in struct.unpack(f"<{dimensions}q", file.read(8 * dimensions)):
+                    size *= length
+                _, _, flag = struct.unpack("<iii", file.read(12))
+                file.seek(size * MXNET_BYTES[flag], os.SEEK_CUR)
+            (count,) = struct.unpack("<Q", file.read(8))
+            return [
+                file.read(struct.unpack("<Q", file.read(8))[0]).decode(errors="replace") for _ in range(count)
+            ]
+    except (struct.error, KeyError, OverflowError, MemoryError, OSError):
+        return []
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN]) or "no files"
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -1,0 +1,135 @@
+"""InvokeEndpoint: from the server's door to the container and back, with AWS's errors."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.hosting.container import Container, ContainerTimeout, ContainerUnreachable, Response
+from gtseg.local.hosting.endpoints import LOG_GROUP, SERVING, Endpoints
+from gtseg.local.records import Record
+
+__all__ = ["invoke"]
+
+BODY_BYTES = 6_291_456
+TIMEOUT_SECONDS = 60.0
+ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
+REFUSED = (
+    "x-amzn-sagemaker-target-model",
+    "x-amzn-sagemaker-target-container-hostname",
+    "x-amzn-sagemaker-inference-component",
+    "x-amzn-sagemaker-session-id",
+    "x-amzn-sagemaker-enable-explanations",
+)
+Reply = tuple[int, dict[str, str], bytes]
+TIMED_OUT = (
+    "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for"
+    " each container in Amazon CloudWatch, resolve the issue, and try again."
+)
+
+
+def invoke(embedded: Embedded, name: str, headers: dict[str, str], body: bytes) -> Reply:
+    """Answer POST /endpoints/NAME/invocations; header names of the request are lower case.
+
+    Raises ServiceError ValidationError; the container's own errors come back as ModelError (424).
+    """
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    endpoints = Endpoints.of(embedded)
+    record = _find_serving(endpoints, name)
+    _check_request(headers, body)
+    variant = _choose_variant(record, headers.get("x-amzn-sagemaker-target-variant"))
+    container = _await_container(endpoints, record, variant, deadline)
+    forwarded = {key: headers[key] for key in ("content-type", "accept", ATTRIBUTES) if headers.get(key)}
+    try:
+        response = container.request(
+            "POST", "/invocations", forwarded, body=body, timeout=max(0.1, deadline - time.monotonic())
+        )
+    except ContainerTimeout:
+        return _model_error(endpoints, name, 0, TIMED_OUT)
+    except ContainerUnreachable:
+        message = "Unable to get response from algorithm: the container closed the connection."
+        return _model_error(endpoints, name, 500, message)
+    if response.status >= 400:
+        return _model_error(endpoints, name, response.status, response.body.decode(errors="replace"))
+    return 200, _render_headers(response, variant), response.body
+
+
+def _find_serving(endpoints: Endpoints, name: str) -> Record:
+    record = endpoints.records.find(name)
+    if record is None or record.status not in SERVING:
+        account = endpoints.embedded.store.account
+        state = "not found" if record is None else f"is not in service: its status is {record.status}"
+        raise ServiceError("ValidationError", f"Endpoint {name} of account {account} {state}.")
+    return record
+
+
+def _check_request(headers: dict[str, str], body: bytes) -> None:
+    if len(body) > BODY_BYTES:
+        raise ServiceError(
+            "ValidationError",
+            f"1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less"
+            f" than or equal to {BODY_BYTES}; it has {len(body)} bytes.",
+        )
+    for header in REFUSED:
+        if headers.get(header):
+            raise ServiceError("ValidationError", f"{header} is not supported by the embedded AWS.")
+
+
+def _choose_variant(record: Record, target: str | None) -> str:
+    """The variant that the request names, or one by weight."""
+    weights = {item["VariantName"]: item["CurrentWeight"] for item in record.answer["ProductionVariants"]}
+    if target is not None:
+        if target not in weights:
+            raise ServiceError("ValidationError", f"Variant {target} not found for endpoint {record.name}.")
+        return target
+    if len(weights) == 1:
+        return next(iter(weights))
+    total = sum(weights.values())
+    return random.choices(list(weights), [weight if total else 1.0 for weight in weights.values()])[0]
+
+
+def _await_container(endpoints: Endpoints, record: Record, variant: str, deadline: float) -> Container:
+    """The variant's container. Right after a restart of the server, or of a crashed container, it is waited for."""
+    while True:
+        container = endpoints.containers.get((record.name, variant))
+        if container is not None:
+            return container
+        if time.monotonic() > deadline - 1.0 or endpoints.records.find(record.name) is None:
+            raise ServiceError(
+                "ServiceUnavailable", f"Endpoint {record.name} has no container that is ready.", 503
+            )
+        time.sleep(0.05)
+
+
+def _render_headers(response: Response, variant: str) -> dict[str, str]:
+    headers = {
+        "content-type": response.headers.get("content-type", "application/octet-stream"),
+        "x-amzn-invoked-production-variant": variant,
+    }
+    if ATTRIBUTES in response.headers:
+        headers[ATTRIBUTES] = response.headers[ATTRIBUTES]
+    return headers
+
+
+def _model_error(endpoints: Endpoints, name: str, status: int, message: str) -> Reply:
+    """AWS's ModelError: what the container said, and where its log is."""
+    store = endpoints.embedded.store
+    group = f"{LOG_GROUP}/{name}"
+    side = "client" if 400 <= status < 500 else "server"
+    text = (
+        f'Received {side} error ({status}) from primary with message "{message[:1024]}". See'
+        f" https://{store.region}.console.aws.amazon.com/cloudwatch/home?region={store.region}"
+        f"#logEventViewer:group={group} in account {store.account} for more information."
+    )
+    document: dict[str, Any] = {
+        "Message": text,
+        "OriginalStatusCode": status,
+        "OriginalMessage": message[:1024],
+        "LogStreamArn": f"arn:aws:logs:{store.region}:{store.account}:log-group:{group}",
+    }
+    headers = {"content-type": "application/json", "x-amzn-errortype": "ModelError"}
+    return 424, headers, json.dumps(document).encode()

@@ -1,0 +1,170 @@
+"""Models and endpoint configs: what an endpoint is to serve, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.hosting.artifact import find_artifact
+from gtseg.local.records import Record, Records, now
+from gtseg.local.requests import invalid, pick, read_uri, refuse
+from gtseg.local.tags import delete_tags, put_tags
+
+__all__ = ["Hosted", "check_config", "check_model", "model_source"]
+
+CONTAINER_REFUSED = (
+    "ImageConfig",
+    "ModelPackageName",
+    "InferenceSpecificationName",
+    "MultiModelConfig",
+    "AdditionalModelDataSources",
+    "ContainerMetricsConfig",
+)
+VARIANT_REFUSED = (
+    "ServerlessConfig",
+    "AcceleratorType",
+    "CoreDumpConfig",
+    "InstancePools",
+    "ManagedInstanceScaling",
+    "RoutingConfig",
+    "CapacityReservationConfig",
+    "AcceleratorPartitionLayouts",
+)
+CONFIG_REFUSED = (
+    "DataCaptureConfig",
+    "AsyncInferenceConfig",
+    "ExplainerConfig",
+    "ShadowProductionVariants",
+    "CrossRegionTrafficConfig",
+    "MetricsConfig",
+)
+
+
+class Hosted:
+    """One kind of hosting resource and the words that AWS has for it being there or not."""
+
+    def __init__(self, embedded: Embedded, kind: str, noun: str) -> None:
+        self.embedded, self.noun = embedded, noun
+        self.records = Records(embedded.store, kind)
+
+    def add(self, record: Record, request: Mapping[str, Any]) -> str:
+        """Keep a new resource with its tags; its ARN. ValidationException for a name that is taken, as AWS has it."""
+        arn = self.records.arn(record.name)
+        with self.embedded.store.write():
+            if not self.records.add(record):
+                raise invalid(f'Cannot create already existing {self.noun} "{arn}".')
+            put_tags(self.embedded.store, arn, request.get("Tags"))
+        return arn
+
+    def find(self, name: str) -> Record:
+        record = self.records.find(name)
+        if record is None:
+            raise self.missing(name)
+        return record
+
+    def remove(self, name: str) -> None:
+        with self.embedded.store.write():
+            if not self.records.remove(name):
+                raise self.missing(name)
+            delete_tags(self.embedded.store, self.records.arn(name))
+
+    def missing(self, name: str) -> ServiceError:
+        return invalid(f'Could not find {self.noun} "{self.records.arn(name)}".')
+
+
+def check_model(embedded: Embedded, request: Mapping[str, Any], arn: str) -> Record:
+    """CreateModel's request as a record. Any image is taken, as on AWS; an endpoint of a foreign one fails."""
+    if not request.get("ExecutionRoleArn"):
+        raise invalid("ExecutionRoleArn is required: the role that the container runs with.")
+    container = _choose_container(request)
+    refuse(container, CONTAINER_REFUSED)
+    if container.get("Mode", "SingleModel") != "SingleModel":
+        raise invalid(f"Container mode {container['Mode']} is not supported by the embedded AWS.")
+    if not container.get("Image"):
+        raise invalid("PrimaryContainer.Image is required.")
+    uri = model_source(container)
+    if uri is None:
+        raise invalid(
+            "PrimaryContainer.ModelDataUrl is required: the embedded AWS serves model artifacts from S3."
+        )
+    read_uri(uri, "ModelDataUrl")
+    if not find_artifact(embedded.objects, uri):
+        raise invalid(f"Could not find model data at {uri}.")
+    moment = now()
+    answer = {
+        "ModelName": request["ModelName"],
+        "PrimaryContainer": {"Mode": "SingleModel", **container},
+        **pick(request, ("ExecutionRoleArn", "VpcConfig")),
+        "CreationTime": moment,
+        "ModelArn": arn,
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
+    }
+    return Record(request["ModelName"], "", answer)
+
+
+def _choose_container(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The primary container, or the only one of `Containers`."""
+    refuse(request, ("InferenceExecutionConfig",))
+    containers: Sequence[dict[str, Any]] = request.get("Containers", [])
+    if request.get("PrimaryContainer") and not containers:
+        primary: dict[str, Any] = request["PrimaryContainer"]
+        return primary
+    if len(containers) == 1 and not request.get("PrimaryContainer"):
+        return containers[0]
+    raise invalid("Give exactly one container: inference pipelines are not supported by the embedded AWS.")
+
+
+def model_source(container: Mapping[str, Any]) -> str | None:
+    """The S3 address of a container's model data: an archive, or a prefix that ends with / for loose files."""
+    if container.get("ModelDataUrl"):
+        return str(container["ModelDataUrl"])
+    source = container.get("ModelDataSource", {}).get("S3DataSource")
+    if not source:
+        return None
+    refuse(source, ("ModelAccessConfig", "HubAccessConfig", "ManifestS3Uri"))
+    loose = source["S3DataType"] == "S3Prefix"
+    if loose != (source["CompressionType"] == "None"):
+        raise invalid("ModelDataSource takes S3Prefix with CompressionType None, or S3Object with Gzip.")
+    return source["S3Uri"].rstrip("/") + "/" if loose else str(source["S3Uri"])
+
+
+def check_config(models: Hosted, request: Mapping[str, Any], arn: str) -> Record:
+    """CreateEndpointConfig's request as a record: its models exist, each variant is one instance."""
+    refuse(request, CONFIG_REFUSED)
+    names = [variant["VariantName"] for variant in request["ProductionVariants"]]
+    if len(set(names)) < len(names):
+        raise invalid("The names of production variants must be unique.")
+    variants = [_check_variant(models, variant) for variant in request["ProductionVariants"]]
+    answer = {
+        "EndpointConfigName": request["EndpointConfigName"],
+        "EndpointConfigArn": arn,
+        "ProductionVariants": variants,
+        **pick(request, ("KmsKeyId", "ExecutionRoleArn", "VpcConfig")),
+        "CreationTime": now(),
+        "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
+    }
+    return Record(request["EndpointConfigName"], "", answer)
+
+
+def _check_variant(models: Hosted, variant: Mapping[str, Any]) -> dict[str, Any]:
+    refuse(variant, VARIANT_REFUSED)
+    for member in ("ModelName", "InstanceType"):
+        if not variant.get(member):
+            raise invalid(f"ProductionVariants: variant {variant['VariantName']!r} needs {member}.")
+    models.find(variant["ModelName"])
+    count = variant.get("InitialInstanceCount", 1)
+    if count != 1:
+        raise limit_exceeded(variant["InstanceType"], count)
+    return {"InitialInstanceCount": 1, "InitialVariantWeight": 1.0, **variant}
+
+
+def limit_exceeded(instance_type: str, count: int) -> ServiceError:
+    """AWS's answer to more instances than an account may have; this machine is one."""
+    return ServiceError(
+        "ResourceLimitExceeded",
+        f"The account-level service limit '{instance_type} for endpoint usage' is 1 Instances, with current"
+        f" utilization of 0 Instances and a request delta of {count} Instances. The embedded AWS runs one process for"
+        " each variant.",
+    )

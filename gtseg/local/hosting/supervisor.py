@@ -1,0 +1,303 @@
+"""Keeps every endpoint's containers as its record wants them: one thread per endpoint, one that starts those threads."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
+from gtseg.local.hosting.container import Container
+from gtseg.local.hosting.endpoints import LOG_GROUP, Endpoints, move
+from gtseg.local.images import is_segmentation_image
+from gtseg.local.logs import LogEvents
+from gtseg.local.records import Record, now
+
+__all__ = ["DeploymentError", "Supervisor", "await_ready"]
+
+POLL_SECONDS = 0.1
+BRING_BACK_TRIES = 3
+LONGEST_PAUSE = 30.0  # between two starts of a container that keeps crashing
+logger = logging.getLogger(__name__)
+
+
+class DeploymentError(Exception):
+    """The text is the endpoint's FailureReason."""
+
+
+class Abandoned(Exception):
+    """The endpoint was deleted, or the server stops, while containers were coming up."""
+
+
+class Supervisor:
+    """The component of the hosting service."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self.endpoints = endpoints
+        self._stopping = threading.Event()
+        self._threads: dict[str, threading.Thread] = {}
+        self._thread = threading.Thread(target=self._watch, name="hosting", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in [self._thread, *self._threads.values()]:
+            if thread.is_alive():
+                thread.join()
+
+    def _watch(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._start_threads()
+            except Exception:
+                logger.exception("the hosting supervisor failed; it goes on")
+            self._stopping.wait(POLL_SECONDS)
+
+    def _start_threads(self) -> None:
+        self._threads = {name: thread for name, thread in self._threads.items() if thread.is_alive()}
+        for record in self.endpoints.records.having("Creating", "Updating", "InService", "Deleting"):
+            if record.name not in self._threads:
+                keeper = Keeper(self.endpoints, record.name, self._stopping)
+                thread = threading.Thread(target=keeper.run, name=f"endpoint-{record.name}", daemon=True)
+                self._threads[record.name] = thread
+                thread.start()
+
+
+class Keeper:
+    """One endpoint from Creating to its deletion."""
+
+    def __init__(self, endpoints: Endpoints, name: str, stopping: threading.Event) -> None:
+        self.endpoints, self.name, self.stopping = endpoints, name, stopping
+        self.folder = endpoints.embedded.store.folder.resolve() / "endpoints" / name
+        self.logs = LogEvents(endpoints.embedded.store)
+        self.containers: dict[str, Container] = {}
+        self._offsets: dict[str, int] = {}
+        self._pauses: dict[str, float] = {}
+        self._restart_at: dict[str, float] = {}
+        self._crashes = 0  # of containers that were to come back after a restart of the server
+
+    def run(self) -> None:
+        try:
+            while not self.stopping.is_set() and self._advance():
+                self.stopping.wait(POLL_SECONDS)
+        except Exception:
+            logger.exception("endpoint %s: keeping it failed; it is begun again", self.name)
+            self.stopping.wait(LONGEST_PAUSE / 10)
+        finally:
+            self._withdraw()
+            self._stop_all(self.containers)
+
+    def _advance(self) -> bool:
+        """One look at the record. False when there is nothing left to keep."""
+        record = self.endpoints.records.find(self.name)
+        if record is None or record.status == "Failed":
+            return False
+        if record.status == "Deleting":
+            self._delete()
+            return False
+        if record.status == "Creating":
+            self._create(record)
+        elif not self.containers:
+            self._bring_back(record)
+        elif record.status == "Updating":
+            self._update(record)
+        self._watch_containers(record)
+        return True
+
+    # ---------------------------------------------------------------- deployments
+
+    def _create(self, record: Record) -> None:
+        try:
+            self.containers = self._deploy(record.work["target"], record.work["generation"])
+        except DeploymentError as error:
+            self._settle("Failed", str(error))
+            return
+        except Abandoned:
+            return
+        self._offer()
+        self._settle("InService")
+
+    def _bring_back(self, record: Record) -> None:
+        """After a restart of the server: what was deployed is deployed again from the unpacked artifacts."""
+        deployed = record.work.get("deployed", record.work["target"])
+        try:
+            self.containers = self._deploy(
+                deployed, record.work.get("deployed_generation", record.work["generation"])
+            )
+        except DeploymentError as error:
+            self._crashes += 1
+            logger.warning("endpoint %s did not come back: %s", self.name, error)
+            if self._crashes >= BRING_BACK_TRIES:
+                self._settle("Failed", str(error))
+            return
+        except Abandoned:
+            return
+        self._crashes = 0
+        self._offer()
+
+    def _update(self, record: Record) -> None:
+        """New containers beside the old ones; these go when those are ready, or stay when those fail."""
+        before = record.work["deployed_generation"]
+        try:
+            containers = self._deploy(record.work["target"], record.work["generation"])
+        except DeploymentError as error:
+            self._remove(record.work["generation"])
+            self._settle("InService", str(error))
+            return
+        except Abandoned:
+            return
+        old, self.containers = self.containers, containers
+        self._withdraw(keeping=set(containers))
+        self._offer()
+        self._settle("InService")
+        self._stop_all(old)
+        self._remove(before)
+
+    def _deploy(self, target: dict[str, Any], generation: int) -> dict[str, Container]:
+        """Containers of every variant, ready to answer. Raises DeploymentError, Abandoned; leaves none behind then."""
+        containers: dict[str, Container] = {}
+        try:
+            for variant in target["variants"]:
+                containers[variant["name"]] = self._start_variant(variant, generation)
+            for variant in target["variants"]:
+                self._await(containers[variant["name"]], variant)
+        except BaseException as error:
+            self._read_logs(containers, final=True)
+            self._stop_all(containers)
+            if isinstance(error, OSError):  # no space left, no such file
+                raise DeploymentError(f"The container could not be set up: {error}") from error
+            raise
+        return containers
+
+    def _start_variant(self, variant: dict[str, Any], generation: int) -> Container:
+        folder = self.folder / str(generation) / variant["name"]
+        embedded = self.endpoints.embedded
+        try:
+            unpack_artifact(
+                embedded.objects,
+                variant["data"],
+                folder / "ml" / "model",
+                image=variant["image"],
+                runnable=is_segmentation_image(variant["image"], embedded.store.region),
+            )
+        except ArtifactError as error:
+            raise DeploymentError(str(error)) from None
+        container = Container(folder, variant["environment"])
+        self._offsets[variant["name"]] = 0
+        container.start()
+        return container
+
+    def _await(self, container: Container, variant: dict[str, Any]) -> None:
+        if not await_ready(container, variant["patience"], self._check_wanted):
+            raise DeploymentError(
+                f"The primary container for production variant {variant['name']} did not pass the ping health check."
+                f" Please check CloudWatch logs for this endpoint. {container.last_lines()}".strip()
+            )
+
+    def _check_wanted(self) -> None:
+        record = self.endpoints.records.find(self.name)
+        if self.stopping.is_set() or record is None or record.status == "Deleting":
+            raise Abandoned
+
+    def _settle(self, status: str, reason: str | None = None) -> None:
+        """Record how a deployment came out, unless the endpoint was deleted meanwhile."""
+        with self.endpoints.records.change(self.name) as record:
+            if record is None or record.status == "Deleting":
+                return
+            move(record, status)
+            if reason is not None:
+                record.answer["FailureReason"] = reason[:1024]
+            if status == "InService" and reason is None:
+                target = record.work["target"]
+                record.work |= {"deployed": target, "deployed_generation": record.work["generation"]}
+                record.answer["EndpointConfigName"] = target["config"]
+                record.answer["ProductionVariants"] = [_describe_variant(item) for item in target["variants"]]
+
+    # ---------------------------------------------------------------- while it serves
+
+    def _watch_containers(self, record: Record) -> None:
+        """Logs out; a container that has crashed is started again, after longer and longer pauses."""
+        self._read_logs(self.containers)
+        for name, container in self.containers.items():
+            key = (self.name, name)
+            if not container.alive():
+                self._withdraw(only=name)
+                self._restart(name, container)
+            elif key not in self.endpoints.containers and container.ready():
+                self.endpoints.containers[key] = container
+
+    def _restart(self, name: str, container: Container) -> None:
+        moment = time.monotonic()
+        if name not in self._restart_at:
+            pause = self._pauses.get(name, 0.0)
+            self._restart_at[name] = moment + pause
+            self._pauses[name] = min(LONGEST_PAUSE, max(1.0, pause * 2))
+        if moment >= self._restart_at[name]:
+            del self._restart_at[name]
+            self._read_logs({name: container}, final=True)
+            logger.warning("endpoint %s: the container of %s ended; it is started again", self.name, name)
+            self._offsets[name] = 0
+            container.start()
+
+    def _offer(self) -> None:
+        for name, container in self.containers.items():
+            self.endpoints.containers[self.name, name] = container
+
+    def _withdraw(self, *, only: str | None = None, keeping: set[str] | None = None) -> None:
+        for endpoint, variant in list(self.endpoints.containers):
+            if endpoint == self.name and only in (None, variant) and variant not in (keeping or ()):
+                self.endpoints.containers.pop((endpoint, variant), None)
+
+    def _read_logs(self, containers: dict[str, Container], *, final: bool = False) -> None:
+        for name, container in containers.items():
+            lines, self._offsets[name] = container.read_output(self._offsets.get(name, 0), final=final)
+            if lines:
+                self.logs.write(f"{LOG_GROUP}/{self.name}", f"{name}/i-{container.port:017x}", lines)
+
+    # ---------------------------------------------------------------- the end
+
+    def _delete(self) -> None:
+        self._withdraw()
+        self._read_logs(self.containers, final=True)
+        self._stop_all(self.containers)
+        self.containers = {}
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.endpoints.hosted.remove(self.name)
+
+    def _remove(self, generation: int) -> None:
+        shutil.rmtree(Path(self.folder) / str(generation), ignore_errors=True)
+
+    def _stop_all(self, containers: dict[str, Container]) -> None:
+        for container in containers.values():
+            container.stop()
+
+
+def await_ready(container: Container, patience: float, check: Callable[[], None]) -> bool:
+    """Wait for a container's health check; False when it ended or `patience` seconds passed. `check` may raise."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        check()
+        if not container.alive():
+            return False
+        if container.ready():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _describe_variant(variant: dict[str, Any]) -> dict[str, Any]:
+    image = {"SpecifiedImage": variant["image"], "ResolvedImage": variant["image"], "ResolutionTime": now()}
+    return {
+        "VariantName": variant["name"],
+        "DeployedImages": [image],
+        "CurrentWeight": variant["weight"],
+        "DesiredWeight": variant["weight"],
+        "CurrentInstanceCount": 1,
+        "DesiredInstanceCount": 1,
+    }

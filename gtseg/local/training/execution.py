@@ -1,0 +1,312 @@
+"""One training job from the queue to its end. Every step can be cut off by a kill and taken up again.
+
+`work["stage"]` says how far the job is: queued -> downloading -> running -> uploading. A step is repeated whole after a
+kill, except `running`: the process is still there and is followed on, or it is gone and the algorithm starts again from
+`checkpoints/`. Statuses and their messages are those that SageMaker's own jobs show.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.channels import DownloadError, materialize_channel
+from gtseg.local.errors import ServiceError
+from gtseg.local.logs import LogEvents
+from gtseg.local.objects import split_uri
+from gtseg.local.processes import Process
+from gtseg.local.records import Record, now
+from gtseg.local.training.artifacts import Checkpoints, upload_model
+from gtseg.local.training.configuration import write_configuration
+from gtseg.local.training.jobs import TrainingJobs
+from gtseg.local.training.metrics import read_metrics, record_metrics
+from gtseg.local.training.requests import enter
+
+__all__ = ["LOG_GROUP", "Execution"]
+
+LOG_GROUP = "/aws/sagemaker/TrainingJobs"
+POLL_SECONDS = 0.25
+SYNC_SECONDS = 10.0
+GRACE_SECONDS = 120.0  # AWS kills a container two minutes after SIGTERM
+SHUTDOWN_SECONDS = 15.0
+LINE_BYTES = 262_144  # CloudWatch's largest event
+logger = logging.getLogger(__name__)
+
+
+class Shutdown(Exception):
+    """The server stops; the job stays where it is."""
+
+
+class JobFailure(Exception):
+    """The job ends as Failed, with this reason."""
+
+
+class Execution:
+    """Runs in its own thread. `shutdown` is set when the server stops."""
+
+    def __init__(self, jobs: TrainingJobs, name: str, *, shutdown: threading.Event) -> None:
+        self.jobs, self.name, self.shutdown = jobs, name, shutdown
+        self.embedded = jobs.embedded
+        self.folder = jobs.embedded.store.folder.resolve() / "training" / name
+        self.root = self.folder / "ml"
+        self.process = Process(self.folder / "process")
+        self.logs = LogEvents(jobs.embedded.store)
+        self._stopped_at: float | None = None  # when SIGTERM was sent, monotonic
+
+    def run(self) -> None:
+        try:
+            self._go_on()
+        except Shutdown:
+            self._pause()
+        except (DownloadError, JobFailure) as error:
+            self._fail(str(error))
+        except Exception:
+            logger.exception("training job %s failed", self.name)
+            self.process.end(1)
+            self._fail("InternalServerError: We encountered an internal error. Please try again.")
+
+    def _go_on(self) -> None:
+        record = self._read()
+        stage = record.work["stage"]
+        if stage in ("queued", "downloading") and not self._must_stop(record):
+            self._download(record)
+            stage = "running"
+        if stage == "running":
+            self._train()
+        self._upload()
+
+    # ---------------------------------------------------------------- downloading
+
+    def _download(self, record: Record) -> None:
+        """Lay the channels and the configuration down."""
+        self._check_output(record)
+        self._enter("Starting", "Preparing the instances for training")
+        self._enter("Downloading", "Downloading input data", stage="downloading")
+        shutil.rmtree(self.folder, ignore_errors=True)  # with what a deleted job of this name may have left
+        for channel in record.answer.get("InputDataConfig", []):
+            self._check_input_mode(channel, record)
+            materialize_channel(
+                self.embedded.objects,
+                channel,
+                self.root / "input" / "data",
+                region=self.embedded.store.region,
+                role=record.answer["RoleArn"],
+            )
+            if self.shutdown.is_set():
+                raise Shutdown
+            if self._must_stop(self._read()):
+                return
+        write_configuration(self.root, record.answer)
+        Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").download()
+        self._enter("Training", "Training image download completed. Training in progress.", stage="running")
+
+    def _check_output(self, record: Record) -> None:
+        uris = [record.answer["OutputDataConfig"]["S3OutputPath"]]
+        uris += [record.answer["CheckpointConfig"]["S3Uri"]] if "CheckpointConfig" in record.answer else []
+        for uri in uris:
+            bucket, _ = split_uri(uri)
+            if not self.embedded.objects.bucket_exists(bucket):
+                raise JobFailure(f"ClientError: The S3 bucket {bucket} of {uri} does not exist.")
+
+    def _check_input_mode(self, channel: dict[str, Any], record: Record) -> None:
+        mode = channel.get("InputMode", record.answer["AlgorithmSpecification"]["TrainingInputMode"])
+        kind = channel["DataSource"]["S3DataSource"]["S3DataType"]
+        if mode == "Pipe" and kind != "AugmentedManifestFile":
+            raise JobFailure(
+                f"ClientError: Channel {channel['ChannelName']} has the input mode Pipe with S3DataType {kind}:"
+                " semantic segmentation reads images in File mode, and in Pipe mode only an AugmentedManifestFile."
+            )
+
+    # ---------------------------------------------------------------- training
+
+    def _train(self) -> None:
+        """Follow the process until it is gone, having started it unless it runs or has ended already."""
+        record = self._read()
+        interrupted = record.work.get("interrupted", False)
+        if interrupted:  # an earlier server asked it to end, and may have gone before it had
+            self.process.wait(GRACE_SECONDS)
+        over = self.process.exit_code() is not None and not interrupted
+        if not self.process.alive() and not over and not self._must_stop(record):
+            self._launch(record)
+        checkpoints = Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints")
+        synced = time.monotonic()
+        while self._follow():
+            if self.shutdown.wait(POLL_SECONDS):
+                raise Shutdown
+            if time.monotonic() - synced > SYNC_SECONDS:
+                checkpoints.upload()
+                synced = time.monotonic()
+
+    def _launch(self, record: Record) -> None:
+        """Start the algorithm. What an earlier process had used of the time limit counts on."""
+        command = [sys.executable, "-m", "gtseg.local.algorithm", "train", "--root", str(self.root)]
+        seconds = self.embedded.options.train_seconds
+        if seconds is not None:
+            command += ["--seconds", f"{seconds:g}"]
+        with self.jobs.records.change(self.name) as changed:
+            assert changed is not None
+            changed.work["ran"] = self._seconds(changed)
+            changed.work["launched"] = time.time()
+            changed.work.pop("interrupted", None)
+            changed.answer.setdefault("TrainingStartTime", now())
+            changed.work.setdefault("stream", f"{self.name}/algo-1-{int(time.time())}")
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **record.answer.get("Environment", {})}
+        self.process.launch(command, environment=environment)
+
+    def _follow(self) -> bool:
+        """One look: new lines, stop requests, the time limit. False when the process is gone."""
+        alive = self.process.alive()
+        self._read_output(final=not alive)
+        if not alive:
+            return False
+        record = self._read()
+        limit = record.answer["StoppingCondition"]["MaxRuntimeInSeconds"]
+        if record.status == "InProgress" and self._seconds(record) > limit:
+            self._stop_at_limit()
+        elif record.status == "Stopping":
+            self._end_process()
+        return True
+
+    def _stop_at_limit(self) -> None:
+        with self.jobs.records.change(self.name) as record:
+            if record is not None and record.status == "InProgress":
+                record.work["stop"] = "runtime"
+                enter(record, "Stopping", "Stopping the training job", status="Stopping")
+
+    def _end_process(self) -> None:
+        if self._stopped_at is None:
+            self._stopped_at = time.monotonic()
+            self.process.send(signal.SIGTERM)
+        elif time.monotonic() - self._stopped_at > GRACE_SECONDS:
+            self.process.send(signal.SIGKILL)
+
+    def _seconds(self, record: Record) -> float:
+        """Seconds that the job has trained. A process that was killed left its last sign in its output."""
+        launched = record.work.get("launched")
+        if launched is None:
+            return 0.0
+        ends = [_last_change(self.process.output), _last_change(self.process.folder / "exit")]
+        end = time.time() if self.process.alive() else max(ends)
+        return float(record.work.get("ran", 0.0)) + max(0.0, end - launched)
+
+    def _read_output(self, *, final: bool) -> None:
+        """Move new whole lines to CloudWatch and the metrics; place in the file and lines in one transaction."""
+        if not self.process.output.exists():
+            return
+        offset = self._read().work.get("offset", 0)
+        with self.process.output.open("rb") as file:
+            file.seek(offset)
+            chunk = file.read()
+        size = len(chunk) if final else chunk.rfind(b"\n") + 1
+        if not size:
+            return
+        text = chunk[:size].replace(os.fsencode(self.root), b"/opt/ml")  # where a container believes to be
+        lines = [line[:LINE_BYTES].decode(errors="replace") for line in text.splitlines() if line.strip()]
+        with self.jobs.records.change(self.name) as record:
+            assert record is not None
+            record.work["offset"] = offset + size
+            record_metrics(record, read_metrics(lines), now())
+            if lines:
+                self.logs.write(LOG_GROUP, record.work["stream"], lines)
+
+    # ---------------------------------------------------------------- the end
+
+    def _upload(self) -> None:
+        record = self._read()
+        if not self._must_stop(record):
+            self._raise_failure()
+        if "launched" in record.work:
+            self._send_results(record)
+        endings = {
+            None: ("Completed", "Completed", "Training job completed"),
+            "requested": ("Stopped", "Stopped", "Training job stopped"),
+            "runtime": (
+                "Stopped",
+                "MaxRuntimeExceeded",
+                "Training job runtime exceeded MaxRuntimeInSeconds provided",
+            ),
+        }
+        status, secondary, message = endings[record.work.get("stop")]
+        self._finish(status, secondary, message)
+
+    def _send_results(self, record: Record) -> None:
+        self._enter("Uploading", "Uploading generated training model", stage="uploading")
+        try:
+            Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").upload()
+            upload_model(self.embedded.objects, record.answer, self.root / "model")
+        except ServiceError as error:
+            raise JobFailure(f"ClientError: Data upload failed: {error.message}") from None
+
+    def _raise_failure(self) -> None:
+        """JobFailure with the container's own reason, where it ended with another code than 0."""
+        code = self.process.exit_code()
+        if code == 0:
+            return
+        failure = self.root / "output" / "failure"
+        text = failure.read_text(errors="replace").strip() if failure.exists() else ""
+        if not text.startswith(("ClientError:", "AlgorithmError:", "InternalServerError:")):
+            text = f"AlgorithmError: {text or 'Please see job logs for more information'}"
+        raise JobFailure(f"{text[:1000]}, exit code: {code}")
+
+    def _fail(self, reason: str) -> None:
+        record = self._read()
+        Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").upload(missing_ok=True)
+        self._finish("Failed", "Failed", "Training job failed", reason=reason)
+
+    def _finish(self, status: str, secondary: str, message: str, *, reason: str | None = None) -> None:
+        with self.jobs.records.change(self.name) as record:
+            assert record is not None
+            record.work["stage"] = "ended"
+            record.answer["TrainingEndTime"] = now()
+            if "launched" in record.work:
+                seconds = max(1, round(self._seconds(record)))
+                record.answer |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+            if reason is not None:
+                record.answer["FailureReason"] = reason[:1024]
+            enter(record, secondary, message, status=status)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _pause(self) -> None:
+        """The server stops: the process saves and ends; the next server starts it again from its checkpoint."""
+        if not self.process.alive():
+            return
+        with self.jobs.records.change(self.name) as record:
+            if record is not None:
+                record.work["interrupted"] = True
+        self.process.send(signal.SIGTERM)
+        self.process.wait(SHUTDOWN_SECONDS)
+        self._read_output(final=False)
+
+    # ---------------------------------------------------------------- the record
+
+    def _read(self) -> Record:
+        record = self.jobs.records.find(self.name)
+        if record is None:
+            raise RuntimeError(f"the record of training job {self.name} is gone")
+        return record
+
+    def _must_stop(self, record: Record) -> bool:
+        return record.status == "Stopping"
+
+    def _enter(self, secondary: str, message: str, *, stage: str | None = None) -> None:
+        """Change the secondary status, unless the job is being stopped meanwhile: that shows until its end."""
+        with self.jobs.records.change(self.name) as record:
+            assert record is not None
+            if stage is not None:
+                record.work["stage"] = stage
+            if record.status == "InProgress" or secondary == "Uploading":
+                enter(record, secondary, message)
+
+
+def _last_change(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

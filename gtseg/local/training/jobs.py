@@ -1,0 +1,71 @@
+"""The training jobs that there are: created once, found, listed, stopped, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.records import Record, Records
+from gtseg.local.requests import invalid
+from gtseg.local.tags import delete_tags, put_tags
+from gtseg.local.training.requests import begin_answer, check_request, enter
+
+__all__ = ["ENDED", "TrainingJobs"]
+
+ENDED = ("Completed", "Failed", "Stopped")
+
+
+class TrainingJobs:
+    """What the API, the scheduler and the tuning jobs share; all state is in the store."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self.embedded = embedded
+        self.records = Records(embedded.store, "training-job")
+
+    def create(self, request: Mapping[str, Any], *, parent: str = "", parent_arn: str = "") -> str:
+        """Check and queue a job; its ARN. Raises ValidationException, ResourceInUse."""
+        check_request(self.embedded, request)
+        name = request["TrainingJobName"]
+        arn = self.records.arn(name)
+        answer = begin_answer(request, arn)
+        if parent_arn:
+            answer["TuningJobArn"] = parent_arn
+        record = Record(name, "InProgress", answer, {"stage": "queued"}, parent)
+        enter(record, "Starting", "Starting the training job")
+        with self.embedded.store.write():
+            if not self.records.add(record):
+                raise ServiceError(
+                    "ResourceInUse",
+                    "Job name must be unique within an AWS account and region, and a job with this name already"
+                    f" exists ({arn})",
+                )
+            put_tags(self.embedded.store, arn, request.get("Tags"))
+        return arn
+
+    def find(self, name: str) -> Record:
+        record = self.records.find(name)
+        if record is None:
+            raise invalid("Requested resource not found.")
+        return record
+
+    def stop(self, name: str) -> None:
+        """Ask a running job to end; the scheduler does the rest."""
+        with self.records.change(name) as record:
+            if record is None:
+                raise invalid("Requested resource not found.")
+            if record.status != "InProgress":
+                raise invalid(
+                    f"The request was rejected because the training job is in status {record.status}."
+                )
+            record.work["stop"] = "requested"
+            enter(record, "Stopping", "Stopping the training job", status="Stopping")
+
+    def delete(self, name: str) -> None:
+        record = self.find(name)
+        if record.status not in ENDED:
+            raise ServiceError("ResourceInUse", f"The training job {name} is in status {record.status}.")
+        with self.embedded.store.write():
+            self.records.remove(name)
+            delete_tags(self.embedded.store, record.answer["TrainingJobArn"])

@@ -1,0 +1,47 @@
+"""The metrics that the built-in semantic segmentation algorithm publishes, read from its log lines."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from gtseg.local.records import Record
+
+__all__ = ["DEFINITIONS", "OBJECTIVES", "read_metrics", "record_metrics"]
+
+# SageMaker supplies these itself for a built-in image; names from its documentation, expressions tried on a real log.
+DEFINITIONS = {
+    "train:loss": r"#quality_metric\. host: \S+, epoch: \d+, train loss: (\S+)",
+    "train:throughput": r"#throughput_metric\. host: \S+, epoch: \d+, train throughput: (\S+) samples/sec",
+    "validation:mIOU": r"#quality_metric\. host: \S+, epoch: \d+, validation mIOU: (\S+)",
+    "validation:pixel_accuracy": r"#quality_metric\. host: \S+, epoch: \d+, validation pixel_accuracy: (\S+)",
+    "validation:throughput": r"#throughput_metric\. host: \S+, epoch: \d+, validation throughput: (\S+) samples/sec",
+    "train:progress": r"#progress_metric: host=\S+, completed (\S+) %",
+}
+OBJECTIVES = ("validation:mIOU", "validation:pixel_accuracy")
+PATTERNS = {name: re.compile(expression) for name, expression in DEFINITIONS.items()}
+
+
+def read_metrics(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """(metric name, value) of everything that `lines` publish, in order. A loss that is NaN is no data point."""
+    for line in lines:
+        if "_metric" not in line:
+            continue
+        for name, pattern in PATTERNS.items():
+            found = pattern.search(line)
+            if found and math.isfinite(float(found[1])):
+                yield name, float(found[1])
+
+
+def record_metrics(record: Record, metrics: Iterable[tuple[str, float]], moment: datetime) -> None:
+    """Keep the last value of each as FinalMetricDataList, and a trial's objective after every epoch for its tuner."""
+    final = {item["MetricName"]: item for item in record.answer.get("FinalMetricDataList", [])}
+    objective = record.answer.get("HyperParameters", {}).get("_tuning_objective_metric")
+    for name, value in metrics:
+        final[name] = {"MetricName": name, "Value": value, "Timestamp": moment}
+        if name == objective:
+            record.work.setdefault("history", []).append(value)
+    if final:
+        record.answer["FinalMetricDataList"] = [final[name] for name in sorted(final)]

@@ -1,0 +1,215 @@
+"""One transform job: a container of its own, every input object through it, `<path>.out` for each.
+
+A kill in the middle loses nothing: outputs appear whole, and those that this job has written are not made again.
+An input that fails does not end the job; it goes on with the others and is Failed at its end, as on AWS.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from gtseg.local.channels import DownloadError, Source, list_places
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
+from gtseg.local.hosting.container import Container, ContainerTimeout, ContainerUnreachable, Response
+from gtseg.local.hosting.models import model_source
+from gtseg.local.hosting.supervisor import await_ready
+from gtseg.local.images import is_segmentation_image
+from gtseg.local.logs import LogEvents
+from gtseg.local.objects import split_uri
+from gtseg.local.records import Record, Records, now
+
+__all__ = ["LOG_GROUP", "Execution"]
+
+LOG_GROUP = "/aws/sagemaker/TransformJobs"
+PATIENCE_SECONDS = 600.0
+PAYLOAD_MB = 6
+logger = logging.getLogger(__name__)
+Place = tuple[str, str, str]  # (bucket, key, path relative to the input prefix)
+
+
+class Shutdown(Exception):
+    """The server stops; the job stays where it is."""
+
+
+class Stopped(Exception):
+    """StopTransformJob was called."""
+
+
+class JobFailure(Exception):
+    """The text is the FailureReason."""
+
+
+class Execution:
+    """Runs in its own thread. `shutdown` is set when the server stops."""
+
+    def __init__(self, embedded: Embedded, records: Records, name: str, *, shutdown: threading.Event) -> None:
+        self.embedded, self.records, self.name, self.shutdown = embedded, records, name, shutdown
+        self.folder = embedded.store.folder.resolve() / "transform" / name
+        self.logs = LogEvents(embedded.store)
+        self.container = Container(self.folder)
+        self._failed = threading.Event()
+        self._offset = 0
+
+    def run(self) -> None:
+        try:
+            self._transform()
+            if self._failed.is_set():
+                raise JobFailure("ClientError: See job logs for more information")
+            self._finish("Completed")
+        except Shutdown:
+            pass
+        except Stopped:
+            self._finish("Stopped")
+        except (JobFailure, DownloadError, ArtifactError) as error:
+            self._finish("Failed", str(error))
+        except Exception:
+            logger.exception("transform job %s failed", self.name)
+            self._finish("Failed", "InternalServerError: We encountered an internal error. Please try again.")
+        finally:
+            self.container.stop()
+
+    def _transform(self) -> None:
+        record = self._begin()
+        self._check()
+        source = record.answer["TransformInput"]["DataSource"]["S3DataSource"]
+        bucket, key = split_uri(source["S3Uri"])
+        origin = Source(source["S3Uri"], bucket, key, self.embedded.store.region, record.work["role"])
+        places = list(list_places(self.embedded.objects, origin, source["S3DataType"]))
+        self._start_container(record)
+        task = self._make_task(record)
+        with ThreadPoolExecutor(self._count_workers(record), thread_name_prefix=self.name) as pool:
+            for future in [pool.submit(self._do, task, place) for place in places]:
+                future.result()  # the first Shutdown or Stopped; the others see it too and end at once
+        self._read_logs(final=True)
+
+    def _begin(self) -> Record:
+        with self.records.change(self.name) as record:
+            assert record is not None
+            record.work["stage"] = "running"
+            record.answer.setdefault("TransformStartTime", now())
+        return record
+
+    def _check(self) -> None:
+        if self.shutdown.is_set():
+            raise Shutdown
+        record = self.records.find(self.name)
+        if record is not None and record.status == "Stopping":
+            raise Stopped
+
+    def _start_container(self, record: Record) -> None:
+        given = record.work["container"]
+        environment = {**given.get("Environment", {}), **record.answer.get("Environment", {})}
+        self.container = Container(self.folder, environment)
+        unpack_artifact(
+            self.embedded.objects,
+            model_source(given) or "",
+            self.folder / "ml" / "model",
+            image=given["Image"],
+            runnable=is_segmentation_image(given["Image"], self.embedded.store.region),
+        )
+        self.container.start()
+        if not await_ready(self.container, PATIENCE_SECONDS, self._check):
+            self._read_logs(final=True)
+            raise JobFailure(
+                "AlgorithmError: The container did not pass the ping health check. "
+                + self.container.last_lines()
+            )
+
+    def _count_workers(self, record: Record) -> int:
+        """MaxConcurrentTransforms; where it is 0 or absent, what the container answers."""
+        wished = record.answer.get("MaxConcurrentTransforms", 0)
+        if wished:
+            return int(wished)
+        answer = self.container.request("GET", "/execution-parameters", timeout=10)
+        return int(json.loads(answer.body).get("MaxConcurrentTransforms", 1)) if answer.status == 200 else 1
+
+    def _do(self, task: Callable[[Place], None], place: Place) -> None:
+        self._check()
+        task(place)
+        self._read_logs()
+
+    def _make_task(self, record: Record) -> Callable[[Place], None]:
+        """One input object -> one output object; whatever is wrong with an input goes into the data log."""
+        answer, objects = record.answer, self.embedded.objects
+        started: datetime = answer["TransformStartTime"]
+        bucket, prefix = split_uri(answer["TransformOutput"]["S3OutputPath"])
+        prefix = prefix.rstrip("/") + "/" if prefix else ""
+        limit = answer.get("MaxPayloadInMB", PAYLOAD_MB) * 2**20
+
+        def transform(place: Place) -> None:
+            target = f"{prefix}{place[2]}.out"
+            try:
+                done = objects.head(bucket, target)
+                if done is not None and done.modified >= started:
+                    return
+                body = objects.get(place[0], place[1])
+                if limit and len(body) > limit:
+                    raise JobFailure(
+                        f"Payload of {len(body)} bytes is over MaxPayloadInMB ({limit // 2**20} MB)"
+                    )
+                response = self._ask(answer, body)
+                objects.put(bucket, target, response.body, content_type=response.headers.get("content-type"))
+            except (JobFailure, ServiceError) as error:
+                self._failed.set()
+                text = error.message if isinstance(error, ServiceError) else str(error)
+                self.logs.write(
+                    LOG_GROUP, f"{self._stream()}/data-log", [f"{place[0]}/{place[1]}: ClientError: {text}"]
+                )
+
+        return transform
+
+    def _ask(self, answer: dict[str, Any], body: bytes) -> Response:
+        """The container's answer, after as many repeats of a server error as ModelClientConfig allows."""
+        client = answer.get("ModelClientConfig", {})
+        headers = {
+            "Content-Type": answer["TransformInput"].get("ContentType"),
+            "Accept": answer["TransformOutput"].get("Accept"),
+        }
+        given = {name: value for name, value in headers.items() if value}
+        timeout = client.get("InvocationsTimeoutInSeconds", 600)
+        fault = ""
+        for _ in range(1 + client.get("InvocationsMaxRetries", 3)):
+            self._check()
+            try:
+                response = self.container.request("POST", "/invocations", given, body=body, timeout=timeout)
+            except ContainerTimeout:
+                fault = "Unable to get response from algorithm: it took too long"
+                continue
+            except ContainerUnreachable:
+                fault = "Unable to get response from algorithm"
+                continue
+            if response.status < 400:
+                return response
+            fault = f"{response.status}: {response.body[:1000].decode(errors='replace')}"
+            if response.status < 500:
+                break
+        raise JobFailure(fault)
+
+    def _stream(self) -> str:
+        return f"{self.name}/i-{self.container.port:017x}"
+
+    def _read_logs(self, *, final: bool = False) -> None:
+        with self.embedded.store.write():
+            lines, self._offset = self.container.read_output(self._offset, final=final)
+            if lines:
+                self.logs.write(LOG_GROUP, self._stream(), lines)
+
+    def _finish(self, status: str, reason: str | None = None) -> None:
+        with self.records.change(self.name) as record:
+            assert record is not None
+            record.status = record.answer["TransformJobStatus"] = status
+            record.work["stage"] = "ended"
+            record.answer["TransformEndTime"] = now()
+            if reason is not None:
+                record.answer["FailureReason"] = reason[:1024]
+        self.container.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,93 @@
+"""The operations of transform jobs, and the queue behind them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from gtseg.local.embedded import Component, Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.hosting.endpoints import Endpoints
+from gtseg.local.protocol import JsonService
+from gtseg.local.queue import JobQueue
+from gtseg.local.records import Record, Records
+from gtseg.local.requests import invalid
+from gtseg.local.tags import put_tags
+from gtseg.local.transform.execution import Execution
+from gtseg.local.transform.requests import begin_answer, check_request
+
+__all__ = ["register"]
+
+
+def register(service: JsonService, embedded: Embedded) -> Component:
+    """Answer the transform job operations; the component runs the jobs, one at a time."""
+    records = Records(embedded.store, "transform-job")
+
+    @service.operation("CreateTransformJob")
+    def create(request: dict[str, Any]) -> dict[str, Any]:
+        return {"TransformJobArn": create_job(embedded, records, request)}
+
+    @service.operation("DescribeTransformJob")
+    def describe(request: dict[str, Any]) -> dict[str, Any]:
+        return find(records, request["TransformJobName"]).answer
+
+    @service.operation("StopTransformJob")
+    def stop(request: dict[str, Any]) -> None:
+        stop_job(records, request["TransformJobName"])
+
+    @service.operation("ListTransformJobs")
+    def list_jobs(request: dict[str, Any]) -> dict[str, Any]:
+        page, token = records.page(request, descending=True)
+        members = (
+            "TransformJobName",
+            "TransformJobArn",
+            "CreationTime",
+            "TransformEndTime",
+            "TransformJobStatus",
+            "FailureReason",
+        )
+        summaries = [{member: record.answer.get(member) for member in members} for record in page]
+        return {"TransformJobSummaries": summaries, "NextToken": token}
+
+    def run(name: str, shutdown: threading.Event) -> None:
+        Execution(embedded, records, name, shutdown=shutdown).run()
+
+    return JobQueue(records, run, places=1)
+
+
+def create_job(embedded: Embedded, records: Records, request: dict[str, Any]) -> str:
+    """Check and queue a job, with all that it needs of its model; its ARN."""
+    check_request(request)
+    model = Endpoints.of(embedded).models.find(request["ModelName"])
+    name = request["TransformJobName"]
+    arn = records.arn(name)
+    work = {
+        "stage": "queued",
+        "container": model.answer["PrimaryContainer"],
+        "role": model.answer["ExecutionRoleArn"],
+    }
+    with embedded.store.write():
+        if not records.add(Record(name, "InProgress", begin_answer(request, arn), work)):
+            raise ServiceError(
+                "ResourceInUse",
+                "Job name must be unique within an AWS account and region, and a job with this name already exists"
+                f" ({arn})",
+            )
+        put_tags(embedded.store, arn, request.get("Tags"))
+    return arn
+
+
+def find(records: Records, name: str) -> Record:
+    record = records.find(name)
+    if record is None:
+        raise invalid(f"Could not find requested job with name: {name}")
+    return record
+
+
+def stop_job(records: Records, name: str) -> None:
+    with records.change(name) as record:
+        if record is None:
+            raise invalid(f"Could not find requested job with name: {name}")
+        if record.status != "InProgress":
+            raise invalid(f"The request was rejected because the transform job is in status {record.status}.")
+        record.status = record.answer["TransformJobStatus"] = "Stopping"

@@ -1,0 +1,73 @@
+"""CreateTransformJob: what is refused, and the Describe answer that the job begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gtseg.local.records import now
+from gtseg.local.requests import invalid, pick, read_uri, refuse
+
+__all__ = ["begin_answer", "check_request"]
+
+KEPT = (
+    "ModelName",
+    "MaxConcurrentTransforms",
+    "ModelClientConfig",
+    "MaxPayloadInMB",
+    "BatchStrategy",
+    "Environment",
+    "TransformInput",
+    "TransformOutput",
+    "TransformResources",
+    "DataProcessing",
+)
+LARGEST_MB = 100
+
+
+def check_request(request: Mapping[str, Any]) -> None:
+    """Raise ValidationException. An image is one record: nothing is split, joined or filtered."""
+    refuse(request, ("DataCaptureConfig", "ExperimentConfig"))
+    given, output = request["TransformInput"], request["TransformOutput"]
+    source = given["DataSource"]["S3DataSource"]
+    read_uri(source["S3Uri"], "TransformInput.DataSource.S3DataSource.S3Uri")
+    read_uri(output["S3OutputPath"], "TransformOutput.S3OutputPath")
+    choices = (
+        ("S3DataType", source["S3DataType"], ("S3Prefix", "ManifestFile")),
+        ("TransformInput.SplitType", given.get("SplitType", "None"), ("None",)),
+        ("TransformInput.CompressionType", given.get("CompressionType", "None"), ("None",)),
+        ("TransformOutput.AssembleWith", output.get("AssembleWith", "None"), ("None",)),
+        ("DataProcessing.JoinSource", request.get("DataProcessing", {}).get("JoinSource", "None"), ("None",)),
+    )
+    for member, value, allowed in choices:
+        if value not in allowed:
+            raise invalid(
+                f"{member} {value} is not supported for images by the embedded AWS: {' or '.join(allowed)}."
+            )
+    for member in ("InputFilter", "OutputFilter"):
+        if request.get("DataProcessing", {}).get(member, "$") != "$":
+            raise invalid(f"DataProcessing.{member} filters JSON and CSV records; images have none.")
+    _check_sizes(request)
+
+
+def _check_sizes(request: Mapping[str, Any]) -> None:
+    payload, concurrent = request.get("MaxPayloadInMB", 6), request.get("MaxConcurrentTransforms", 1)
+    if payload > LARGEST_MB or payload * max(1, concurrent) > LARGEST_MB:
+        raise invalid(
+            f"MaxConcurrentTransforms * MaxPayloadInMB must not be over {LARGEST_MB}: {concurrent} * {payload} is."
+        )
+    count = request["TransformResources"]["InstanceCount"]
+    if count != 1:
+        raise invalid(
+            f"TransformResources.InstanceCount must be 1, not {count}: the embedded AWS is one machine."
+        )
+
+
+def begin_answer(request: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    return {
+        "TransformJobName": request["TransformJobName"],
+        "TransformJobArn": arn,
+        "TransformJobStatus": "InProgress",
+        **pick(request, KEPT),
+        "CreationTime": now(),
+    }

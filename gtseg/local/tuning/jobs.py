@@ -1,0 +1,200 @@
+"""The tuning jobs that there are, what their trials add up to, and the step that takes each of them further."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.records import Record, Records, now
+from gtseg.local.requests import invalid
+from gtseg.local.tags import delete_tags, put_tags
+from gtseg.local.training import TrainingJobs
+from gtseg.local.tuning.early import is_worse
+from gtseg.local.tuning.requests import begin_answer, check_tuning_request, make_training_request
+from gtseg.local.tuning.search import Trial, count_grid, read_ranges, suggest
+from gtseg.local.tuning.trials import count_objectives, count_statuses, describe_trial, find_best, read_score
+
+__all__ = ["TuningJobs"]
+
+RUNNING = ("InProgress", "Stopping")
+HOPELESS = 5  # so many failed trials and no other one: the job fails at once
+
+
+class TuningJobs:
+    """All state is in the store: the tuning job's record, and its trials, which are training jobs."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self.embedded = embedded
+        self.records = Records(embedded.store, "hyper-parameter-tuning-job")
+        self.training = TrainingJobs(embedded)
+
+    def create(self, request: Mapping[str, Any]) -> str:
+        check_tuning_request(self.embedded, request)
+        name = request["HyperParameterTuningJobName"]
+        arn = self.records.arn(name)
+        work = {"request": dict(request)}
+        with self.embedded.store.write():
+            if not self.records.add(Record(name, "InProgress", begin_answer(request, arn), work)):
+                raise ServiceError(
+                    "ResourceInUse",
+                    f"Hyperparameter tuning job names must be unique within an AWS account and region: {arn} exists",
+                )
+            put_tags(self.embedded.store, arn, request.get("Tags"))
+        return arn
+
+    def find(self, name: str) -> Record:
+        record = self.records.find(name)
+        if record is None:
+            raise ServiceError(
+                "ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}."
+            )
+        return record
+
+    def describe(self, name: str) -> dict[str, Any]:
+        record = self.find(name)
+        trials = self.training.records.children(name)
+        best = find_best(record, trials)
+        answer = {**record.answer, **self.count(record, trials)}
+        if best is not None:
+            answer["BestTrainingJob"] = describe_trial(record, best)
+        end = record.answer.get("HyperParameterTuningEndTime") or now()
+        seconds = round((end - record.answer["CreationTime"]).total_seconds())
+        answer["ConsumedResources"] = {"RuntimeInSeconds": seconds}
+        return answer
+
+    def count(self, record: Record, trials: Sequence[Record]) -> dict[str, Any]:
+        return {
+            "TrainingJobStatusCounters": count_statuses(trials),
+            "ObjectiveStatusCounters": count_objectives(record, trials),
+        }
+
+    def stop(self, name: str) -> None:
+        self.find(name)
+        with self.records.change(name) as record:
+            if record is None or record.status != "InProgress":
+                state = record.status if record else "Deleting"
+                raise invalid(f"The request was rejected because the tuning job is in status {state}.")
+            _settle(record, "Stopping")
+
+    def delete(self, name: str) -> None:
+        record = self.find(name)
+        if record.status in RUNNING:
+            raise invalid(f"The request was rejected because the tuning job is in status {record.status}.")
+        with self.embedded.store.write():
+            self.records.remove(name)
+            delete_tags(self.embedded.store, record.answer["HyperParameterTuningJobArn"])
+
+    # ---------------------------------------------------------------- one step further
+
+    def advance(self, record: Record) -> None:
+        """Stop, start or end what there is to stop, start or end; called again and again."""
+        trials = self.training.records.children(record.name)
+        running = [trial for trial in trials if trial.status in RUNNING]
+        if record.status == "Stopping" or self._is_over(record, trials):
+            self._wind_up(record, trials, running)
+            return
+        self._stop_bad_trials(record, trials, running)
+        limits = record.answer["HyperParameterTuningJobConfig"]["ResourceLimits"]
+        free = limits["MaxParallelTrainingJobs"] - len(running)
+        for _ in range(min(free, self._count_wished(record) - len(trials))):
+            self._launch(record)
+
+    def _wind_up(self, record: Record, trials: Sequence[Record], running: Sequence[Record]) -> None:
+        for trial in running:
+            self._stop_trial(trial)
+        if running:
+            return
+        failed = bool(trials) and all(trial.status == "Failed" for trial in trials)
+        with self.records.change(record.name) as changed:
+            if changed is None:
+                return
+            changed.answer["HyperParameterTuningEndTime"] = now()
+            if changed.status == "Stopping" or self._is_late(record):
+                _settle(changed, "Stopped")
+            elif failed:
+                changed.answer["FailureReason"] = (
+                    "All training jobs failed. Please take a look at the training jobs failures to get more details."
+                )
+                _settle(changed, "Failed")
+            else:
+                _settle(changed, "Completed")
+
+    def _is_over(self, record: Record, trials: Sequence[Record]) -> bool:
+        """Every trial done, a completion criterion met, no hope left, or no time."""
+        ended = [trial for trial in trials if trial.status not in RUNNING]
+        if len(ended) >= self._count_wished(record) or self._is_late(record):
+            return True
+        if len(ended) >= HOPELESS and all(trial.status == "Failed" for trial in ended):
+            return True
+        criteria = record.answer["HyperParameterTuningJobConfig"].get("TuningJobCompletionCriteria", {})
+        scores = [score for trial in ended if (score := read_score(record, trial)) is not None]
+        if "TargetObjectiveMetricValue" in criteria and scores:
+            return bool(max(scores) >= criteria["TargetObjectiveMetricValue"])
+        patience = criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving")
+        return bool(patience and scores and len(scores) - 1 - scores.index(max(scores)) >= patience)
+
+    def _is_late(self, record: Record) -> bool:
+        limit = record.answer["HyperParameterTuningJobConfig"]["ResourceLimits"].get("MaxRuntimeInSeconds")
+        return limit is not None and time.time() - record.answer["CreationTime"].timestamp() > limit
+
+    def _count_wished(self, record: Record) -> int:
+        config = record.answer["HyperParameterTuningJobConfig"]
+        if config["Strategy"] == "Grid":
+            return count_grid(read_ranges(config["ParameterRanges"]))
+        return int(config["ResourceLimits"]["MaxNumberOfTrainingJobs"])
+
+    def _launch(self, record: Record) -> None:
+        """The next trial. Its name follows from its number: a step that is repeated after a kill makes no second one."""
+        trials = self.training.records.children(record.name)
+        config = record.answer["HyperParameterTuningJobConfig"]
+        parameters = read_ranges(config["ParameterRanges"])
+        names = [parameter.name for parameter in parameters]
+        seen = [
+            Trial({name: trial.answer["HyperParameters"][name] for name in names}, read_score(record, trial))
+            for trial in trials
+            if trial.status != "Failed"
+        ]
+        failed = [Trial({}, None) for trial in trials if trial.status == "Failed"]
+        history = seen if config["Strategy"] == "Bayesian" else [*seen, *failed]
+        seed = config.get("RandomSeed", int.from_bytes(hashlib.sha256(record.name.encode()).digest()[:4]))
+        if config["Strategy"] == "Bayesian":
+            seed += len(failed)
+        values = suggest(config["Strategy"], parameters, history, seed=seed)
+        number = len(trials) + 1
+        digest = hashlib.sha256(
+            f"{record.name}/{record.answer['CreationTime']}/{number}".encode()
+        ).hexdigest()[:8]
+        name = f"{record.name}-{number:03d}-{digest}"
+        request = make_training_request(record.work["request"], name, values)
+        self.training.create(
+            request, parent=record.name, parent_arn=record.answer["HyperParameterTuningJobArn"]
+        )
+
+    def _stop_bad_trials(self, record: Record, trials: Sequence[Record], running: Sequence[Record]) -> None:
+        config = record.answer["HyperParameterTuningJobConfig"]
+        if config.get("TrainingJobEarlyStoppingType", "Off") == "Off":
+            return
+        before = [trial.work.get("history", []) for trial in trials if trial.status == "Completed"]
+        for trial in running:
+            if trial.status == "InProgress" and is_worse(trial.work.get("history", []), before):
+                self._stop_trial(trial, early=True)
+
+    def _stop_trial(self, trial: Record, *, early: bool = False) -> None:
+        if trial.status != "InProgress":
+            return
+        try:
+            self.training.stop(trial.name)
+        except ServiceError:
+            return  # it ended meanwhile
+        if early:
+            with self.training.records.change(trial.name) as changed:
+                if changed is not None:
+                    changed.work["early"] = True
+
+
+def _settle(record: Record, status: str) -> None:
+    record.status = record.answer["HyperParameterTuningJobStatus"] = status

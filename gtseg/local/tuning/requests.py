@@ -1,0 +1,168 @@
+"""CreateHyperParameterTuningJob: what is refused, and the training job requests that it stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.records import now
+from gtseg.local.requests import invalid, pick, refuse
+from gtseg.local.training.metrics import OBJECTIVES
+from gtseg.local.training.requests import check_request
+from gtseg.local.tuning.search import Parameter, count_grid, read_ranges
+
+__all__ = ["begin_answer", "check_tuning_request", "make_training_request"]
+
+# DG semantic-segmentation-tuning.md; its `adadelta` is no value of the algorithm's own optimizer hyperparameter.
+TUNABLE = {
+    "learning_rate": "continuous",
+    "mini_batch_size": "integer",
+    "momentum": "continuous",
+    "optimizer": "categorical",
+    "weight_decay": "continuous",
+}
+STRATEGIES = ("Bayesian", "Random", "Grid")
+COPIED = (
+    "RoleArn",
+    "InputDataConfig",
+    "VpcConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "StoppingCondition",
+    "EnableNetworkIsolation",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+    "Environment",
+    "RetryStrategy",
+)
+CHOSEN_LATER = "tuned"
+
+
+def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None:
+    """Raise ValidationException for what AWS refuses, and for what this server cannot do."""
+    refuse(request, ("WarmStartConfig", "TrainingJobDefinitions", "Autotune"))
+    config, definition = request["HyperParameterTuningJobConfig"], request.get("TrainingJobDefinition")
+    if not definition:
+        raise invalid("TrainingJobDefinition is required.")
+    refuse(definition, ("HyperParameterTuningResourceConfig", "TuningObjective", "HyperParameterRanges"))
+    if config["Strategy"] not in STRATEGIES:
+        raise invalid(
+            f"Strategy {config['Strategy']} is not supported by the embedded AWS: {', '.join(STRATEGIES)}."
+        )
+    refuse(config, ("StrategyConfig",))
+    _check_objective(config)
+    parameters = _check_ranges(config.get("ParameterRanges", {}))
+    _check_overlap(parameters, definition.get("StaticHyperParameters", {}))
+    _check_limits(config, parameters)
+    _check_criteria(config.get("TuningJobCompletionCriteria", {}))
+    values = {parameter.name: CHOSEN_LATER for parameter in parameters}
+    check_request(
+        embedded, make_training_request(request, f"{request['HyperParameterTuningJobName']}-001", values)
+    )
+
+
+def _check_objective(config: Mapping[str, Any]) -> None:
+    objective = config.get("HyperParameterTuningJobObjective")
+    if not objective:
+        raise invalid("HyperParameterTuningJobConfig.HyperParameterTuningJobObjective is required.")
+    if objective["MetricName"] not in OBJECTIVES:
+        raise invalid(
+            f"The objective metric [{objective['MetricName']}] is not one of the algorithm's: [{', '.join(OBJECTIVES)}]."
+        )
+    if objective["Type"] != "Maximize":
+        raise invalid(f"The objective type for the metric [{objective['MetricName']}] must be Maximize.")
+
+
+def _check_ranges(ranges: Mapping[str, Any]) -> list[Parameter]:
+    refuse(ranges, ("AutoParameters",))
+    try:
+        parameters = read_ranges(ranges)
+    except ValueError as error:
+        raise invalid(f"ParameterRanges: {error}") from None
+    if not parameters:
+        raise invalid("ParameterRanges must name at least one hyperparameter.")
+    names = [parameter.name for parameter in parameters]
+    for parameter in parameters:
+        if names.count(parameter.name) > 1:
+            raise invalid(f"ParameterRanges: {parameter.name} has more than one range.")
+        kind = TUNABLE.get(parameter.name)
+        if kind is None:
+            raise invalid(
+                f"ParameterRanges: the hyperparameter {parameter.name!r} is not tunable; tunable: {', '.join(TUNABLE)}."
+            )
+        if parameter.kind not in (kind, "categorical"):
+            raise invalid(
+                f"ParameterRanges: {parameter.name} takes a {kind} range, not an {parameter.kind} one."
+            )
+    return parameters
+
+
+def _check_overlap(parameters: Sequence[Parameter], static: Mapping[str, str]) -> None:
+    both = sorted({parameter.name for parameter in parameters} & static.keys())
+    if both:
+        raise invalid(f"Hyperparameters cannot be both static and tuned: {', '.join(both)}.")
+
+
+def _check_limits(config: Mapping[str, Any], parameters: Sequence[Parameter]) -> None:
+    limits = config["ResourceLimits"]
+    most = limits.get("MaxNumberOfTrainingJobs")
+    if config["Strategy"] == "Grid":
+        if any(parameter.kind != "categorical" for parameter in parameters):
+            raise invalid("The Grid strategy takes CategoricalParameterRanges only.")
+        count = count_grid(parameters)
+        if most not in (None, count):
+            raise invalid(
+                f"MaxNumberOfTrainingJobs must be left out or be {count}, the number of combinations, not {most}."
+            )
+    elif most is None:
+        raise invalid("ResourceLimits.MaxNumberOfTrainingJobs is required.")
+
+
+def _check_criteria(criteria: Mapping[str, Any]) -> None:
+    refuse(criteria, ("ConvergenceDetected",))
+
+
+def make_training_request(request: Mapping[str, Any], name: str, values: Mapping[str, str]) -> dict[str, Any]:
+    """CreateTrainingJob's request for one trial.
+
+    Its checkpoints lie in a folder of its own below the definition's CheckpointConfig.S3Uri, so that no trial goes on
+    from another one's weights.
+    """
+    definition = request["TrainingJobDefinition"]
+    objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
+    given = {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": definition["AlgorithmSpecification"],
+        "HyperParameters": {
+            **definition.get("StaticHyperParameters", {}),
+            **values,
+            "_tuning_objective_metric": objective,
+        },
+        **pick(definition, COPIED),
+        **pick(request, ("Tags",)),
+    }
+    if definition.get("CheckpointConfig"):
+        checkpoint = definition["CheckpointConfig"]
+        given["CheckpointConfig"] = {**checkpoint, "S3Uri": f"{checkpoint['S3Uri'].rstrip('/')}/{name}"}
+    return given
+
+
+def begin_answer(request: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    """What DescribeHyperParameterTuningJob says of the job itself; what its trials add is counted at each call."""
+    definition = dict(request["TrainingJobDefinition"])
+    objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
+    definition["StaticHyperParameters"] = {
+        **definition.get("StaticHyperParameters", {}),
+        "_tuning_objective_metric": objective,
+    }
+    moment = now()
+    return {
+        "HyperParameterTuningJobName": request["HyperParameterTuningJobName"],
+        "HyperParameterTuningJobArn": arn,
+        "HyperParameterTuningJobConfig": request["HyperParameterTuningJobConfig"],
+        "TrainingJobDefinition": definition,
+        "HyperParameterTuningJobStatus": "InProgress",
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+    }

@@ -1,0 +1,123 @@
+"""Every algorithm and backbone is a network of its own, and trains."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from gtseg.local.algorithm.hyperparameters import ALGORITHMS, BACKBONES
+from gtseg.local.algorithm.layers import start_convolutions
+from gtseg.local.algorithm.loss import loss_of
+from gtseg.local.algorithm.model import build, probabilities
+
+KINDS = [("compact", a, "resnet-50") for a in ALGORITHMS] + [
+    ("dilated", a, b) for a in ALGORITHMS for b in BACKBONES
+]
+
+
+def made(kind: tuple[str, str, str], *, num_classes: int = 3) -> nn.Module:
+    network, algorithm, backbone = kind
+    torch.manual_seed(0)
+    return build(network, algorithm=algorithm, backbone=backbone, num_classes=num_classes)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids="-".join)
+def test_every_network_trains_a_step(kind: tuple[str, str, str]) -> None:
+    """One update on a tiny crop changes every parameter of the network."""
+    model = made(kind).train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    x, y = torch.randn(2, 3, 64, 64), torch.randint(0, 3, (2, 64, 64), dtype=torch.uint8)
+    y[:, :8] = 255
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(
+        3 if kind[0] == "compact" else 1
+    ):  # compact blocks and classifiers open one after the other
+        optimizer.zero_grad()
+        outputs = model(x)
+        loss_of(outputs, y, aux_weight=0.5, weights=None).backward()
+        optimizer.step()
+    still = [n for n, p in model.named_parameters() if torch.equal(p, before[n])]
+    assert still == []
+    assert len(outputs) == (2 if kind[0] == "dilated" else 1)
+    assert outputs[0].shape[:2] == (2, 3)
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations(KINDS, 2)), ids=str)
+def test_no_two_networks_share_their_parameter_names(
+    one: tuple[str, str, str], other: tuple[str, str, str]
+) -> None:
+    with torch.device("meta"):
+        names = [frozenset(name for name, _ in made(kind).named_parameters()) for kind in (one, other)]
+    assert names[0] != names[1]
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_dilated_backbone_sees_an_eighth_of_the_picture(backbone: str) -> None:
+    with torch.device("meta"):
+        model = made(("dilated", "fcn", backbone)).eval()
+        middle, last = model.backbone(torch.zeros(1, 3, 64, 96))  # type: ignore[operator]
+    assert middle.shape == (1, 1024, 8, 12)
+    assert last.shape == (1, 2048, 8, 12)
+
+
+@pytest.mark.parametrize(("backbone", "blocks"), [("resnet-50", 16), ("resnet-101", 33)])
+def test_a_backbone_has_as_many_parameters_as_its_name_says(backbone: str, blocks: int) -> None:
+    with torch.device("meta"):
+        model = made(("dilated", "fcn", backbone))
+    count = sum(p.numel() for p in model.backbone.parameters())  # type: ignore[union-attr]
+    assert (
+        count + 2048 * 1000 + 1000 == {16: 25_557_032, 33: 44_549_160}[blocks]
+    )  # torchvision's, with its classifier
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_compact_networks_take_any_multiple_of_32(algorithm: str) -> None:
+    model = made(("compact", algorithm, "resnet-50")).eval()
+    planes = probabilities(model, torch.randn(2, 3, 32, 96))
+    assert planes.shape == (2, 3, 8, 24)
+    assert torch.allclose(planes.sum(1), torch.ones(2, 8, 24), atol=1e-5)
+
+
+def test_mirrored_answers_are_the_same_for_the_mirrored_picture() -> None:
+    model, x = made(("compact", "fcn", "resnet-50")).eval(), torch.randn(2, 3, 64, 64)
+    one, other = (probabilities(model, picture, mirror=True) for picture in (x, x.flip(3)))
+    assert torch.allclose(one, other.flip(3), atol=1e-5)
+    assert not torch.allclose(one, probabilities(model, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_batch_of_one_small_sample_trains(algorithm: str) -> None:
+    model = made(("compact", algorithm, "resnet-50")).train()
+    outputs = model(torch.randn(1, 3, 24, 24))
+    loss_of(outputs, torch.zeros(1, 24, 24, dtype=torch.uint8), aux_weight=0, weights=None).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("weights", [None, torch.ones(3)])
+def test_void_pixels_are_in_no_term_of_the_loss(weights: torch.Tensor | None) -> None:
+    logits = torch.randn(1, 3, 8, 8)
+    mask = torch.randint(0, 3, (1, 32, 32), dtype=torch.uint8)
+    mask[:, :, 16:] = 255
+    changed = logits.clone()
+    changed[:, :, :, 4:] += torch.randn(1, 3, 8, 4)
+    losses = [float(loss_of((z,), mask, aux_weight=0, weights=weights)) for z in (logits, changed)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_batch_of_nothing_but_void_has_a_finite_loss() -> None:
+    logits = torch.randn(1, 2, 4, 4, requires_grad=True)
+    loss = loss_of(
+        (logits,), torch.full((1, 16, 16), 255, dtype=torch.uint8), aux_weight=0, weights=torch.ones(2)
+    )
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()  # type: ignore[arg-type]
+
+
+def test_convolutions_start_with_the_variance_of_he() -> None:
+    layer = nn.Conv2d(64, 64, 3)
+    start_convolutions(layer)
+    assert float(layer.weight.detach().std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)

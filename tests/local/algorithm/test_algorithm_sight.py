@@ -1,0 +1,47 @@
+"""How large pictures must be seen, read off the annotations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gtseg.local.algorithm.sight import ENOUGH, SIZES, Detail, best_drawn
+
+
+def detail_of(mask: np.ndarray, *, classes: int = 2) -> Detail:
+    detail = Detail(classes)
+    detail.add(mask)
+    return detail
+
+
+def stripes(width: int) -> np.ndarray:
+    """(640, 640) with stripes of `width` pixels."""
+    return np.tile((np.arange(640) // width % 2).astype(np.uint8), (640, 1))
+
+
+def test_one_large_object_is_seen_at_the_smallest_size() -> None:
+    mask = np.zeros((640, 640), np.uint8)
+    mask[100:500, 150:550] = 1
+    assert detail_of(mask).sight() == SIZES[0]
+
+
+def test_finer_detail_asks_for_larger_pictures() -> None:
+    sights = [detail_of(stripes(width)).sight() for width in (300, 40, 24, 6)]
+    assert sights == sorted(sights)
+    assert sights[0] < sights[-1] == SIZES[-1]
+
+
+def test_the_ceiling_rises_with_the_size() -> None:
+    ceilings = detail_of(stripes(30)).ceilings()
+    assert 0 < ceilings[0] < ceilings[-1] <= 1
+
+
+def test_void_counts_nowhere_and_nothing_at_all_is_enough() -> None:
+    assert detail_of(np.full((50, 60), 255, np.uint8)).sight() == SIZES[0]
+    mask = stripes(6)
+    mask[:, 4:] = 255
+    assert detail_of(mask).ceilings()[0] >= ENOUGH
+
+
+def test_an_even_mask_is_drawn_as_it_is() -> None:
+    mask = np.full((37, 91), 4, np.uint8)
+    np.testing.assert_array_equal(best_drawn(mask, 128), mask)

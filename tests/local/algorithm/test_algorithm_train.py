@@ -1,0 +1,193 @@
+"""Training jobs as their host starts them: own processes, the contract's log, three files, stopped and resumed."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from drawn_scenes import container, lay_out, run, write_hyperparameters
+from PIL import Image
+
+# The contract's expressions: each finds its ten values in the real log of April 2020
+EXPRESSIONS = {
+    "train:loss": r"#quality_metric\. host: \S+, epoch: \d+, train loss: (\S+)",
+    "train:throughput": r"#throughput_metric\. host: \S+, epoch: \d+, train throughput: (\S+) samples/sec",
+    "validation:mIOU": r"#quality_metric\. host: \S+, epoch: \d+, validation mIOU: (\S+)",
+    "validation:pixel_accuracy": r"#quality_metric\. host: \S+, epoch: \d+, validation pixel_accuracy: (\S+)",
+    "validation:throughput": r"#throughput_metric\. host: \S+, epoch: \d+, validation throughput: (\S+) samples/sec",
+    "train:progress": r"#progress_metric: host=\S+, completed (\S+) %",
+}
+REAL_LOG = Path(__file__).resolve().parents[2] / "data/training-log/ss_training_log_2020-04.txt"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    root = lay_out(tmp_path_factory.mktemp("job"), epochs="25", learning_rate="0.01")
+    return root, run("train", "--root", str(root))
+
+
+def weights(root: Path, name: str = "model_algo-1") -> dict[str, torch.Tensor]:
+    return torch.load(root / "model" / name, weights_only=True)
+
+
+def test_the_log_passes_the_expressions_that_the_real_log_passes(finished: tuple[Path, str]) -> None:
+    for name, expression in EXPRESSIONS.items():
+        assert len(re.findall(expression, REAL_LOG.read_text())) == 10, name
+        values = [float(v) for v in re.findall(expression, finished[1])]
+        assert len(values) == 25, name
+    assert values[-1] == 100
+
+
+def test_every_kind_of_line_has_the_real_logs_shape(finished: tuple[Path, str]) -> None:
+    """With the numbers taken out, each of our line kinds that the real log has reads byte for byte as there."""
+
+    def shapes(text: str) -> set[str]:
+        kept = [
+            line
+            for line in text.splitlines()
+            if re.search(r"#quality|#throughput|#progress_metric|LRScheduler|Test data", line)
+        ]
+        return {re.sub(r"\d+(\.\d+)?(e-\d+)?", "N", line[line.index("[") :]) for line in kept}
+
+    assert shapes(finished[1]) == shapes(REAL_LOG.read_text())
+
+
+def test_it_learns_what_is_drawn(finished: tuple[Path, str]) -> None:
+    scores = [float(v) for v in re.findall(EXPRESSIONS["validation:mIOU"], finished[1])]
+    assert scores[-1] > 0.6 > scores[0]
+
+
+def test_the_model_is_three_files(finished: tuple[Path, str]) -> None:
+    root, _ = finished
+    assert sorted(p.name for p in (root / "model").iterdir()) == [
+        "hyperparams.json",
+        "model_algo-1",
+        "model_best.params",
+    ]
+    settings = json.loads((root / "model/hyperparams.json").read_text())
+    assert all(isinstance(v, str) for v in settings.values())
+    assert (settings["epochs"], settings["num_classes"], settings["optimizer"]) == ("25", "3", "adam")
+
+
+def test_a_finished_job_that_is_started_again_trains_nothing_more(finished: tuple[Path, str]) -> None:
+    before = weights(finished[0])
+    again = run("train", "--root", str(finished[0]))
+    assert "train loss" not in again
+    assert all(torch.equal(v, before[k]) for k, v in weights(finished[0]).items())
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    pytest.fail(f"{text!r} never came: {process.stderr.read() if process.stderr else ''}")
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_job_that_was_cut_short_ends_as_if_it_never_was(tmp_path: Path, how: signal.Signals) -> None:
+    """SIGTERM and kill -9 alike: the same weights, to the bit, as the job that ran through."""
+    through, cut = (
+        lay_out(tmp_path / "through", epochs="24", optimizer="adam"),
+        lay_out(tmp_path / "cut", epochs="24", optimizer="adam"),
+    )
+    process = container("train", "--root", str(cut))
+    wait_for_line(process, "epoch: 4, validation mIOU")
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode == (0 if how == signal.SIGTERM else -signal.SIGKILL)
+    resumed = run("train", "--root", str(cut))
+    assert ("Resuming from" in resumed) == (how == signal.SIGTERM or (cut / "checkpoints").exists())
+    run("train", "--root", str(through))
+    ours, theirs = weights(cut), weights(through)
+    assert all(torch.equal(v, theirs[k]) for k, v in ours.items())
+
+
+def test_sigterm_leaves_a_model_that_can_be_served(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, epochs="10000")
+    process = container("train", "--root", str(root))
+    wait_for_line(process, "LRScheduler setup")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert {p.name for p in (root / "model").iterdir()} == {
+        "hyperparams.json",
+        "model_algo-1",
+        "model_best.params",
+    }
+    assert not list(root.rglob("*.part"))
+
+
+def test_the_time_budget_ends_a_job_in_good_order(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, epochs="1000000")
+    out = run("train", "--root", str(root), "--cpu-seconds", "2")
+    assert "The time budget of 2 s is used" in out
+    assert len(re.findall(EXPRESSIONS["validation:mIOU"], out)) >= 1
+    rates = [float(v) for v in re.findall(r"learning_rate: (\S+)", out)]
+    assert rates == sorted(rates, reverse=True) or max(rates) > 10 * rates[-1]
+    assert (root / "model/model_best.params").exists()
+
+
+def test_a_checkpoint_of_another_job_is_left_alone_and_said(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, epochs="1")
+    run("train", "--root", str(root))
+    write_hyperparameters(
+        root, num_classes="3", num_training_samples="6", epochs="1", algorithm="psp", crop_size="32"
+    )
+    out = run("train", "--root", str(root))
+    assert "other hyperparameters (" in out
+    assert "starting over" in out
+    assert "epoch: 0, train loss" in out
+
+
+def test_a_broken_checkpoint_is_said_and_the_job_starts_over(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, epochs="1")
+    (root / "checkpoints").mkdir()
+    (root / "checkpoints/checkpoint.pt").write_bytes(b"half a checkpo")
+    assert "cannot be read" in run("train", "--root", str(root))
+
+
+# ----------------------------------------------------------------------------------------------- what goes wrong
+
+
+def failure(root: Path) -> str:
+    out = run("train", "--root", str(root), expected=1)
+    reason = (root / "output/failure").read_text()
+    assert reason in out
+    assert "Traceback" not in out
+    return reason
+
+
+def test_a_wrong_hyperparameter_fails_as_the_clients_error(tmp_path: Path) -> None:
+    reason = failure(lay_out(tmp_path, learnin_rate="0.1"))
+    assert reason.startswith("ClientError: ")
+    assert "Additional properties are not allowed ('learnin_rate' was unexpected)" in reason
+
+
+def test_a_wrong_annotation_fails_with_its_name(tmp_path: Path) -> None:
+    root = lay_out(tmp_path)
+    Image.new("L", (64, 64), 9).save(root / "input/data/train_annotation/3.png")
+    assert re.match(r"ClientError: .*train_annotation/3\.png holds the value 9", failure(root))
+
+
+def test_no_channels_at_all_fail_with_the_channels_name(tmp_path: Path) -> None:
+    write_hyperparameters(tmp_path, num_classes="2", num_training_samples="1")
+    assert "channel 'train' is required" in failure(tmp_path)
+
+
+def test_a_loss_that_is_no_number_fails_as_the_algorithms_error(
+    tmp_path: Path, finished: tuple[Path, str]
+) -> None:
+    root = lay_out(tmp_path)
+    shutil.copytree(finished[0] / "model", root / "input/data/model")
+    torch.save(
+        {k: v * float("nan") for k, v in weights(finished[0]).items()},
+        root / "input/data/model/model_best.params",
+    )
+    assert failure(root).startswith("AlgorithmError: the training loss became nan at update 0")
