@@ -1,0 +1,188 @@
+"""diff: what changed between two runs in data, settings and results. Reads both, writes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.errors import GtsegError, StageError
+from gtseg.pipeline.run import EvaluationSection, Run
+
+__all__ = ["Change", "DataChanges", "Difference", "compare_records", "diff"]
+
+SECTIONS = ("labeling_job", "dataset", "tuning_job", "training_job", "endpoint", "evaluation")
+SCORES = ("miou", "miou_foreground", "miou_builtin", "miou_per_image", "pixel_accuracy")
+RUNS_OWN = frozenset({"project.name"})
+"""Settings that differ between any two runs."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One named value: in the first run, in the second; None where it has none."""
+
+    what: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class DataChanges:
+    """Images by their names: relative to the run where they lie below it, else s3:// addresses."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    image_changed: tuple[str, ...] = ()
+    label_changed: tuple[str, ...] = ()
+    moved: tuple[Change, ...] = ()
+    """Images whose part (train, validation, test) is another."""
+    judged: tuple[Change, ...] = ()
+    """Images whose status (accepted, rejected, ...) is another."""
+    classes: tuple[Change, ...] = ()
+    same_test: bool = False
+    """Both test splits hold the same images with the same labels: scores may be held against each other."""
+
+    @property
+    def is_empty(self) -> bool:
+        lists = (
+            self.added,
+            self.removed,
+            self.image_changed,
+            self.label_changed,
+            self.moved,
+            self.judged,
+            self.classes,
+        )
+        return not any(lists)
+
+
+@dataclass(frozen=True)
+class Difference:
+    one: str
+    other: str
+    data: DataChanges
+    settings: tuple[Change, ...]
+    results: tuple[Change, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def diff(one: Run, other: Run, clients: Clients) -> Difference:
+    """Raises StageError for a run that has nothing yet, GtsegError for an objects.jsonl that cannot be read."""
+    for run in (one, other):
+        if run.etag is None:
+            raise StageError(
+                f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`."
+            )
+    names = [run.dataset.classes if run.dataset else () for run in (one, other)]
+    data = compare_records(_objects(one, clients), _objects(other, clients))
+    classes = tuple(_changes(dict(enumerate(names[0])), dict(enumerate(names[1])), prefix="class "))
+    data = DataChanges(
+        **{**_fields(data), "classes": classes, "same_test": data.same_test and names[0] == names[1]}
+    )
+    settings = tuple(c for c in _changes(_settings(one), _settings(other)) if c.what not in RUNS_OWN)
+    return Difference(one.name, other.name, data, settings, tuple(_changes(_results(one), _results(other))))
+
+
+def _fields(data: DataChanges) -> dict[str, Any]:
+    return {name: getattr(data, name) for name in data.__dataclass_fields__}
+
+
+def _objects(run: Run, clients: Clients) -> dict[str, dict[str, Any]]:
+    """The records of objects.jsonl by the image's name."""
+    uri = f"{run.root}objects.jsonl"
+    found = S3(clients).read_if_exists(uri)
+    try:
+        records = [json.loads(line) for line in found[0].splitlines() if line.strip()] if found else []
+        return {record["image"].removeprefix(run.root): record for record in records}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise GtsegError(f"{uri} is no objects.jsonl of gtseg: run `gtseg dataset` again.") from None
+
+
+def compare_records(
+    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
+) -> DataChanges:
+    """Two sets of records, each by the image's name."""
+    both = [name for name in one if name in other]
+
+    def changed(key: str) -> list[str]:
+        """A value that only one of the two knows is no change that anybody saw."""
+        return [n for n in both if one[n].get(key) and other[n].get(key) and one[n][key] != other[n][key]]
+
+    def told(key: str) -> tuple[Change, ...]:
+        pairs = ((name, one[name].get(key) or None, other[name].get(key) or None) for name in both)
+        return tuple(Change(name, before, after) for name, before, after in pairs if before != after)
+
+    test = [{_identity(n, r) for n, r in records.items() if _is_test(r)} for records in (one, other)]
+    return DataChanges(
+        added=tuple(sorted(other.keys() - one.keys())),
+        removed=tuple(sorted(one.keys() - other.keys())),
+        image_changed=tuple(changed("image_etag")),
+        label_changed=tuple(changed("annotation_etag")),
+        moved=told("split"),
+        judged=told("status"),
+        same_test=bool(test[0]) and test[0] == test[1],
+    )
+
+
+def _is_test(record: Mapping[str, Any]) -> bool:
+    return record.get("status") == "accepted" and record.get("split") == "test"
+
+
+def _identity(name: str, record: Mapping[str, Any]) -> tuple[str, Any, Any]:
+    return name, record.get("image_etag"), record.get("annotation_etag")
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """table.key -> value as each stage had it, and the version of gtseg that did the stage."""
+    values: dict[str, Any] = {}
+    for name in SECTIONS:
+        origin = getattr(getattr(run, name), "made_from", None)
+        if origin:
+            values[f"gtseg version of {name}"] = origin.gtseg
+            values |= dict(_flat(origin.settings))
+    if run.training_job:
+        values |= {f"sent {key}": value for key, value in run.training_job.hyperparameters.items()}
+    return values
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _results(run: Run) -> dict[str, Any]:
+    job, scored = run.training_job, run.evaluation
+    values: dict[str, Any] = {}
+    if run.dataset:
+        values |= {f"objects {name}": count for name, count in run.dataset.counts.items()}
+    if job:
+        best = job.best
+        values |= {
+            "training status": job.status,
+            "epochs": len(job.epochs),
+            "billable seconds": job.billable_seconds,
+        }
+        values |= {
+            "best validation mIoU": best.miou if best else None,
+            "best epoch": best.number if best else None,
+        }
+    return values | (_scores(scored) if scored else {})
+
+
+def _scores(scored: EvaluationSection) -> dict[str, Any]:
+    whole = {f"{scored.split} {name}": getattr(scored, name) for name in SCORES}
+    return whole | {f"{scored.split} IoU of {one.name}": one.iou for one in scored.classes}
+
+
+def _changes(one: Mapping[Any, Any], other: Mapping[Any, Any], *, prefix: str = "") -> Iterator[Change]:
+    for key in dict.fromkeys([*one, *other]):
+        if one.get(key) != other.get(key):
+            yield Change(f"{prefix}{key}", one.get(key), other.get(key))

@@ -1,0 +1,111 @@
+"""A folder here or a prefix in S3, read and written the same way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3, is_s3_uri, split_uri
+from gtseg.errors import GtsegError, StageError
+
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: `name` relative to its place with forward slashes, `address` a path or an s3:// address."""
+
+    name: str
+    address: str
+    modified: datetime
+
+    @property
+    def stem(self) -> str:
+        return self.name.rsplit(".", 1)[0] if "." in self.name.rsplit("/", 1)[-1] else self.name
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where files are: `root` is a folder or an s3:// prefix."""
+
+    root: str
+    clients: Clients | None = None
+
+    @property
+    def is_remote(self) -> bool:
+        return is_s3_uri(self.root)
+
+    def entries(self, endings: Iterable[str] = ()) -> list[Entry]:
+        """Every file below, by name; hidden ones are left alone. StageError where there is no such folder."""
+        wanted = tuple(endings)
+        found = self._listed() if self.is_remote else self._walked()
+        return sorted(
+            (e for e in found if not wanted or e.name.lower().endswith(wanted)), key=lambda entry: entry.name
+        )
+
+    def entry(self, name: str) -> Entry | None:
+        if self.is_remote:
+            head = self._door.head(self._join(name))
+            return Entry(name, self._join(name), head.modified) if head else None
+        path = Path(self.root) / name
+        return _local(path, name) if path.is_file() else None
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file. GtsegError (AWSError) where it cannot be read."""
+        if self.is_remote:
+            return self._door.read(self._join(name))[0]
+        try:
+            return (Path(self.root) / name).read_bytes()
+        except OSError as error:
+            raise GtsegError(f"{Path(self.root) / name} cannot be read: {error.strerror}") from None
+
+    def write(self, name: str, body: bytes) -> None:
+        """The file appears under its name when it is complete."""
+        if self.is_remote:
+            self._door.write(self._join(name), body)
+            return
+        path = Path(self.root) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            part.write_bytes(body)
+            part.replace(path)
+        except OSError as error:
+            raise GtsegError(f"{path} cannot be written: {error.strerror}") from None
+
+    @property
+    def _door(self) -> S3:
+        assert self.clients is not None
+        return S3(self.clients)
+
+    def _join(self, name: str) -> str:
+        return (self.root if self.root.endswith("/") else self.root + "/") + name
+
+    def _listed(self) -> list[Entry]:
+        bucket, prefix = split_uri(self._join(""))
+        return [
+            Entry(item.key[len(prefix) :], f"s3://{bucket}/{item.key}", item.modified)
+            for item in self._door.list_objects(f"s3://{bucket}/{prefix}")
+            if not item.key.endswith("/")
+        ]
+
+    def _walked(self) -> list[Entry]:
+        folder = Path(self.root)
+        if not folder.is_dir():
+            raise StageError(f"There is no folder {folder}")
+        found = []
+        for place, folders, files in os.walk(folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in files:
+                if not name.startswith("."):
+                    path = Path(place) / name
+                    found.append(_local(path, path.relative_to(folder).as_posix()))
+        return found
+
+
+def _local(path: Path, name: str) -> Entry:
+    return Entry(name, str(path), datetime.fromtimestamp(path.stat().st_mtime, UTC))

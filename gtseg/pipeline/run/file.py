@@ -1,0 +1,91 @@
+"""run.json: read, and written only if nobody else wrote it since."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import CONDITION_CODES, S3
+from gtseg.errors import AWSError, GtsegError
+from gtseg.pipeline.run.sections import VERSION, Run
+from gtseg.settings import Settings
+
+
+def locate(settings: Settings, clients: Clients, *, name: str | None = None) -> str:
+    """s3://<bucket>/<prefix><run>/ of a run."""
+    project = settings.project
+    bucket = project.bucket or f"gtseg-{clients.account}-{clients.region}"
+    return f"s3://{bucket}/{project.prefix}{name or project.name}/"
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+class RunFile:
+    """The one door to run.json of the run below `root`."""
+
+    def __init__(self, clients: Clients, root: str, *, clock: Callable[[], datetime] = now) -> None:
+        self.clients, self.root, self.clock = clients, root, clock
+
+    @property
+    def uri(self) -> str:
+        return self.root + "run.json"
+
+    def load(self) -> Run:
+        """The run as it is stored, or a new one (etag None) where there is none.
+
+        Raises GtsegError when the file is not one of ours or of a newer gtseg.
+        """
+        try:
+            body, etag = S3(self.clients).read(self.uri)
+        except AWSError as error:
+            if error.exit_code != 3:
+                raise
+            return self._new()
+        try:
+            run = Run.model_validate_json(body)
+        except ValidationError as error:
+            raise GtsegError(
+                f"{self.uri} is not a run of this gtseg (version {VERSION}): {_first(error)}"
+            ) from None
+        if run.version != VERSION:
+            raise GtsegError(
+                f"{self.uri} has version {run.version}; this gtseg reads {VERSION}. Update gtseg."
+            )
+        return run.update(etag=etag, root=self.root)
+
+    def save(self, run: Run) -> Run:
+        """The run with its new etag. Raises GtsegError, and writes nothing, when another process wrote in between."""
+        body = run.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
+        try:
+            etag = S3(self.clients).write(self.uri, body, if_match=run.etag, if_none_match=run.etag is None)
+        except AWSError as error:
+            if error.code not in CONDITION_CODES:
+                raise
+            raise self._lost_race(run) from None
+        return run.update(etag=etag)
+
+    def _lost_race(self, run: Run) -> GtsegError:
+        return GtsegError(
+            f"Another gtseg process has advanced run {run.name!r} since this one read it: {self.uri} was changed. "
+            "This one stops here so that nothing is done twice. Run the same command again to go on from there."
+        )
+
+    def _new(self) -> Run:
+        name = self.root.rstrip("/").rsplit("/", 1)[-1]
+        return Run(
+            name=name,
+            root=self.root,
+            account=self.clients.account,
+            region=self.clients.region,
+            created=self.clock(),
+        )
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"

@@ -1,0 +1,72 @@
+"""/healthz: whether the service still looks, and how each run stands."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from gtseg.errors import GtsegError
+
+
+class Health:
+    """Written by the service, read by the page; `stale` seconds without a good look make it unhealthy."""
+
+    def __init__(self, *, stale: float) -> None:
+        self._lock, self._stale = threading.Lock(), stale
+        self._looked, self._trouble = time.monotonic(), ""
+        self._runs: dict[str, dict[str, Any]] = {}
+
+    def looked(self, runs: dict[str, dict[str, Any]]) -> None:
+        with self._lock:
+            self._looked, self._trouble, self._runs = time.monotonic(), "", runs
+
+    def failed(self, why: str) -> None:
+        with self._lock:
+            self._trouble = why
+
+    def describe(self) -> tuple[int, dict[str, Any]]:
+        """(HTTP status, document)."""
+        with self._lock:
+            age = time.monotonic() - self._looked
+            healthy = age < self._stale
+            document = {
+                "status": "ok" if healthy else "stale",
+                "seconds_since_last_look": round(age, 1),
+                "trouble": self._trouble,
+                "runs": self._runs,
+            }
+        return (200 if healthy else 503), document
+
+
+def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
+    """A server on a thread of its own. Raises GtsegError where the port is taken."""
+
+    class Page(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def do_GET(self) -> None:
+            status, document = (
+                health.describe() if self.path == "/healthz" else (404, {"error": "only /healthz is here"})
+            )
+            body = json.dumps(document).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The service's log has nothing of who asks how it is."""
+
+    try:
+        server = ThreadingHTTPServer((host, port), Page)
+    except OSError as error:
+        raise GtsegError(
+            f"[serve] {host}:{port} cannot be listened on: {error.strerror}. Set another [serve] port."
+        ) from None
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True, name="healthz").start()
+    return server

@@ -1,0 +1,31 @@
+"""Clients of an embedded AWS that runs as a process of its own."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labeling_project import Project, point_at
+
+from gtseg.aws.clients import Clients
+
+
+@pytest.fixture
+def clients(shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    point_at(shared_aws, monkeypatch)
+    return Clients()
+
+
+@pytest.fixture
+def bucket(clients: Clients) -> str:
+    """A bucket of this test's own."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    clients.s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def project(clients: Clients, tmp_path: Path) -> Project:
+    return Project(tmp_path, clients)

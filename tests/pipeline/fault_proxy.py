@@ -1,0 +1,98 @@
+"""A proxy in front of an embedded AWS that can fail, cut or kill at a chosen request; nothing inside gtseg knows of it."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+THROTTLED = (400, b'{"__type":"ThrottlingException","message":"Rate exceeded"}')
+READS = ("Describe", "List", "Get")
+
+
+@dataclass
+class Request:
+    """One request as it came: `name` is the SageMaker operation, else 'PUT /bucket/key?query'."""
+
+    name: str
+    is_signed: bool = True
+
+    @property
+    def changes_something(self) -> bool:
+        if " " in self.name:  # S3, or a query service: POST / is GetCallerIdentity
+            return not self.name.startswith(("GET ", "HEAD ")) and self.name != "POST /"
+        return not self.name.startswith(READS)
+
+
+@dataclass
+class FaultProxy:
+    """`before(request)` may return (status, body) to answer instead of the server; `after(request)` runs before the answer is sent."""
+
+    target: str
+    before: Callable[[Request], tuple[int, bytes] | None] = lambda request: None
+    after: Callable[[Request], None] = lambda request: None
+    seen: list[Request] = field(default_factory=list)
+
+    def __enter__(self) -> FaultProxy:
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                proxy.forward(self)
+
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def forward(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
+        target = handler.headers.get("x-amz-target", "").rpartition(".")[2]
+        request = Request(target or f"{handler.command} {handler.path}", "authorization" in handler.headers)
+        self.seen.append(request)
+        status, content, headers = *(self.before(request) or (0, b"")), []
+        if not status:
+            status, content, headers = self._ask(handler, body)
+            self.after(request)
+        handler.send_response_only(status)
+        for name, value in headers:
+            if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
+                handler.send_header(name, value)
+        length = (
+            {k.lower(): v for k, v in headers}.get("content-length") if handler.command == "HEAD" else None
+        )
+        handler.send_header("content-length", length or str(len(content)))
+        handler.end_headers()
+        if handler.command != "HEAD":
+            handler.wfile.write(content)
+
+    def _ask(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, list[tuple[str, str]]]:
+        """The server's own answer; the Host header stays, for the signature covers it."""
+        connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=60)
+        connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in handler.headers.items():
+            if name.lower() not in {"connection", "expect", "content-length", "transfer-encoding"}:
+                connection.putheader(name, value)
+        connection.putheader("content-length", str(len(body)))
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        try:
+            return answer.status, answer.read(), answer.getheaders()
+        finally:
+            connection.close()

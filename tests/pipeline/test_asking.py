@@ -1,0 +1,55 @@
+"""Many images asked for at once: in order, bounded, one bad image kept apart from a broken endpoint."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from gtseg.errors import AWSError, ImageError
+from gtseg.pipeline.asking import in_order
+
+
+def test_results_come_in_the_items_order_whatever_ends_first() -> None:
+    gate = threading.Event()
+
+    def work(item: int) -> int:
+        gate.wait(10) if item == 0 else gate.set()
+        return item * 10
+
+    assert list(in_order(range(6), work, concurrency=3)) == [(n, n * 10) for n in range(6)]
+
+
+def test_no_more_than_twice_the_concurrency_are_begun_before_they_are_taken() -> None:
+    begun: list[int] = []
+    results = in_order(range(100), lambda item: begun.append(item), concurrency=2)
+    next(results)
+    assert len(begun) <= 5
+    results.close()  # type: ignore[attr-defined]
+    assert len(begun) <= 8
+
+
+def test_an_image_that_fails_is_told_and_the_others_go_on() -> None:
+    def work(item: int) -> int:
+        if item == 1:
+            raise ImageError("cannot be decoded")
+        if item == 2:
+            raise AWSError("InvokeEndpoint e", "ModelError", "the model stumbled")
+        return item
+
+    results = [result for _, result in in_order(range(4), work, concurrency=2)]
+    assert [type(result).__name__ for result in results] == ["int", "ImageError", "AWSError", "int"]
+
+
+@pytest.mark.parametrize("code", ["ValidationError", "AccessDenied", "ConnectionError"])
+def test_what_would_fail_for_every_image_ends_it(code: str) -> None:
+    def work(item: int) -> Any:
+        raise AWSError("InvokeEndpoint e", code, "no such endpoint")
+
+    with pytest.raises(AWSError, match=code):
+        list(in_order(range(50), work, concurrency=2))
+
+
+def test_no_items_are_no_results() -> None:
+    assert list(in_order([], lambda item: item, concurrency=2)) == []

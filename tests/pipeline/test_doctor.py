@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from gtseg.pipeline.doctor import Finding, examine
+
+
+def findings(project: Any) -> list[Finding]:
+    return list(examine(project.settings, project.clients, project.run_file.root))
+
+
+def found(project: Any, subject: str) -> Finding:
+    return next(f for f in findings(project) if f.subject == subject)
+
+
+def as_aws(project: Any) -> Any:
+    """The same server, taken for AWS itself: what is checked there only is checked."""
+    project.clients.__dict__["is_local"] = False
+    return project
+
+
+def test_a_good_project_has_nothing_bad(project: Any) -> None:
+    project.image("a.jpg")
+    assert not [f for f in findings(project) if f.level == "bad"]
+
+
+def test_each_finding_that_is_not_good_says_how_to_mend_it(project: Any) -> None:
+    project.set("images", source="nowhere")
+    project.set("labeling", labels=["cat"])
+    for finding in findings(project):
+        assert finding.level == "good" or finding.mend or finding.subject in {"workteam"}, finding
+
+
+def test_a_region_without_ground_truth_is_named(project: Any) -> None:
+    project.set("project", region="eu-north-1")
+    project.clients._region = "eu-north-1"
+    project.clients.__dict__.pop("region", None)
+    assert any(
+        "eu-north-1" in f.found and f.level == "bad" for f in findings(project) if f.subject == "region"
+    )
+
+
+def test_a_missing_bucket_is_said_before_it_is_needed(project: Any) -> None:
+    assert found(project, "bucket").level == "warning"
+
+
+def test_a_bucket_without_cors_is_said(project: Any) -> None:
+    project.clients.s3.create_bucket(Bucket=f"test-{project.name}")
+    assert "no rule" in found(project, "CORS").found
+
+
+def test_bad_images_are_named_one_by_one(project: Any) -> None:
+    project.image("good.jpg")
+    (project.folder / "images" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+    Image.new("CMYK", (8, 8)).save(project.folder / "images" / "print.jpg")
+    texts = " ".join(f.found for f in findings(project) if f.level == "bad")
+    assert "cut.jpg" in texts
+    assert "print.jpg is CMYK" in texts
+    assert "good.jpg" not in texts
+
+
+def test_no_images_at_all_is_bad(project: Any) -> None:
+    (project.folder / "images").mkdir()
+    assert "no .jpg" in found(project, "images").found
+
+
+def test_a_template_without_its_form_is_bad(project: Any) -> None:
+    (project.folder / "mine.liquid").write_text("<p>hello</p>")
+    project.set("labeling", template="mine.liquid")
+    assert "crowd-form" in found(project, "template").found
+
+
+def test_many_labels_are_more_than_the_console_shows(project: Any) -> None:
+    project.set("labeling", labels=[f"c{i}" for i in range(12)])
+    assert "at most 10" in found(project, "labels").found
+
+
+def test_an_unknown_workteam_is_bad(project: Any) -> None:
+    project.set(
+        "labeling", workteam_arn="arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/nobody"
+    )
+    assert found(project, "workteam").level == "bad"
+
+
+@pytest.mark.parametrize(
+    ("service", "level"), [("sagemaker.amazonaws.com", "good"), ("ec2.amazonaws.com", "bad")]
+)
+def test_a_role_must_trust_sagemaker(project: Any, service: str, level: str) -> None:
+    statement = {"Effect": "Allow", "Principal": {"Service": [service]}, "Action": "sts:AssumeRole"}
+    name = f"role-{project.name}"
+    arn = project.clients.iam.create_role(
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [statement]})
+    )["Role"]["Arn"]
+    project.set("project", role_arn=arn)
+    assert found(as_aws(project), "role").level == level
+
+
+def test_a_role_that_is_not_there_is_bad_and_simulation_that_is_refused_is_no_verdict(project: Any) -> None:
+    project.set("project", role_arn="arn:aws:iam::123456789012:role/nobody-there")
+    assert "there is no role" in found(as_aws(project), "role").found
+
+
+def test_the_end_of_the_crowd_is_said_with_its_date(project: Any) -> None:
+    closed = found(as_aws(project), "Ground Truth")
+    assert "30 July 2026" in closed.found
+    assert "30 September 2026" in closed.found
+
+
+def test_without_credentials_the_rest_is_still_looked_at(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.image("a.jpg")
+    root = project.run_file.root
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    from gtseg.aws.clients import Clients
+
+    report = list(examine(project.settings, Clients(), root))
+    assert report[-1].subject in {"template", "Ground Truth"}
+    assert any(f.level == "bad" for f in report)

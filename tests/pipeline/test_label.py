@@ -1,0 +1,320 @@
+"""label on a real embedded AWS: what is written where, what is refused and why, and that one job is made."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fault_proxy import FaultProxy, Request
+from labeling_project import point_at
+from PIL import Image
+
+import gtseg
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.aws.s3 import S3
+from gtseg.core.cors import LABELING_RULE
+from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
+from gtseg.pipeline.events import Consent
+
+
+@pytest.fixture
+def two(project: Any) -> Any:
+    project.image("b/2.PNG", colour=2)
+    project.image("a 1.jpg", colour=1)
+    return project
+
+
+def lines(project: Any, key: str) -> list[dict[str, Any]]:
+    body = S3(project.clients).read(f"{project.run.root}{key}")[0]
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def test_a_folder_becomes_a_bucket_a_manifest_and_one_job(two: Any) -> None:
+    run = two.label()
+    name = f"{two.name}-label-1"
+    assert run.labeling_job.name == name
+    assert two.written() == [
+        "images/a 1.jpg", "images/b/2.PNG", f"labeling/{name}/annotation-tool/data.json",
+        f"labeling/{name}/annotation-tool/template.liquid", f"labeling/{name}/images.jsonl", f"labeling/{name}/input.manifest", "run.json",
+    ]  # fmt: skip
+    root = run.root
+    assert lines(two, f"labeling/{name}/input.manifest") == [
+        {"source-ref": f"{root}images/{n}"} for n in ("a 1.jpg", "b/2.PNG")
+    ]
+    first = lines(two, f"labeling/{name}/images.jsonl")[0]
+    etag = S3(two.clients).head(f"{root}images/a 1.jpg").etag  # type: ignore[union-attr]
+    assert (first["width"], first["height"], first["format"], first["etag"]) == (32, 24, "JPEG", etag)
+
+
+def test_the_job_is_what_the_settings_say_and_carries_the_runs_tags(two: Any) -> None:
+    two.set(
+        "labeling",
+        labels=["cat", "dog"],
+        workers_per_object=3,
+        task_time_limit="10m",
+        tags={"team": "vision"},
+    )
+    run = two.label()
+    answer = two.clients.sagemaker.describe_labeling_job(LabelingJobName=run.labeling_job.name)
+    assert answer["LabelAttributeName"] == run.labeling_job.label_attribute == f"{run.labeling_job.name}-ref"
+    assert answer["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"] == 3
+    assert answer["HumanTaskConfig"]["TaskTimeLimitInSeconds"] == 600
+    tags = GroundTruth(two.clients).find_job(run.labeling_job.name).tags  # type: ignore[union-attr]
+    etag = S3(two.clients).read(run.labeling_job.input_manifest)[1]  # type: ignore[union-attr]
+    assert tags == {
+        "team": "vision", "gtseg:run": two.name, "gtseg:fingerprint": run.attempts[0].fingerprint,
+        "gtseg:root": run.root, "gtseg:version": gtseg.__version__, "gtseg:manifest": etag,
+    }  # fmt: skip
+
+
+def test_again_it_finds_its_job_and_does_nothing(two: Any) -> None:
+    first, keys = two.label(), two.written()
+    assert two.label().labeling_job == first.labeling_job
+    assert two.written() == keys
+    assert "nothing to do" in two.told()
+
+
+def test_a_stopped_job_is_followed_by_a_second_attempt_with_nothing_uploaded_twice(two: Any) -> None:
+    run = two.label()
+    GroundTruth(two.clients).stop_job(run.labeling_job.name)
+    two.events.clear()
+    again = two.label()
+    assert again.labeling_job.name == f"{two.name}-label-2"
+    assert [a.outcome for a in again.attempts] == ["failed", "created"]
+    assert "0 images uploaded" in two.told()
+
+
+def test_a_changed_setting_is_no_second_job(two: Any) -> None:
+    two.label()
+    two.set("labeling", workers_per_object=2)
+    with pytest.raises(StageError, match="made from other settings or other images"):
+        two.label()
+    assert len(two.run.attempts) == 1
+
+
+def test_a_dry_run_prints_the_request_that_is_then_sent_and_touches_nothing(two: Any) -> None:
+    run = two.label(dry_run=True)
+    plan = next(e for e in two.events if e.kind == "plan").fields
+    assert run.etag is None
+    assert not S3(two.clients).bucket_exists(f"test-{two.name}")
+    assert plan["creates_bucket"] == f"test-{two.name}"
+    assert plan["adds_cors_to"] == [f"test-{two.name}"]
+    assert plan["uploads"] == {"files": 2, "to": f"{run.root}images/"}
+    two.label()
+    sent = two.clients.sagemaker.describe_labeling_job(LabelingJobName=plan["request"]["LabelingJobName"])
+    for key in (
+        "LabelAttributeName",
+        "InputConfig",
+        "OutputConfig",
+        "RoleArn",
+        "LabelCategoryConfigS3Uri",
+        "HumanTaskConfig",
+    ):
+        assert sent[key] == plan["request"][key]
+    assert set(plan["writes"]) == {
+        f"{run.root}{key}" for key in two.written() if not key.startswith("images/")
+    }
+
+
+def test_a_prefix_in_a_bucket_is_labeled_where_it_lies(two: Any, bucket: str, clients: Clients) -> None:
+    S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/photos/")
+    S3(clients).write(f"s3://{bucket}/photos/notes.txt", b"x")
+    S3(clients).write(f"s3://{bucket}/photos2/c.jpg", b"x")
+    two.set("images", source=f"s3://{bucket}/photos")
+    name = two.label().labeling_job.name
+    assert [o["source-ref"] for o in lines(two, f"labeling/{name}/input.manifest")] == [
+        f"s3://{bucket}/photos/a 1.jpg",
+        f"s3://{bucket}/photos/b/2.PNG",
+    ]
+    assert S3(clients).cors_rules(bucket)[0]["ExposeHeaders"] == ["Access-Control-Allow-Origin"]
+    assert "1 other files are left alone" in two.told()
+
+
+def test_a_whole_bucket_as_source_does_not_label_its_own_masks(two: Any) -> None:
+    run = two.label()
+    S3(two.clients).write(f"{run.root}labeling/x/annotations/consolidated-annotation/output/0_x.png", b"x")
+    two.set("images", source=f"s3://test-{two.name}/")
+    two.label(dry_run=True)
+    assert "2 images (1 JPEG, 1 PNG)" in two.told()
+
+
+def test_a_buckets_own_cors_rules_stay(two: Any, bucket: str, clients: Clients) -> None:
+    own = {"AllowedMethods": ["PUT"], "AllowedOrigins": ["https://app.example"]}
+    S3(clients).put_cors(bucket, [own])
+    S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
+    two.set("images", source=f"s3://{bucket}/")
+    two.label()
+    kept, added = S3(clients).cors_rules(bucket)
+    assert own.items() <= kept.items()
+    assert {k: v for k, v in LABELING_RULE.items() if v}.items() <= added.items()
+    assert "its 1 own rules stay" in two.told()
+
+
+def test_an_existing_manifest_keeps_its_lines(two: Any, bucket: str, clients: Clients) -> None:
+    S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
+    body = f'{{"source-ref": "s3://{bucket}/b/2.PNG", "scene": 7}}\n'.encode()
+    S3(clients).write(f"s3://{bucket}/mine.manifest", body)
+    two.set("images", source=f"s3://{bucket}/mine.manifest")
+    name = two.label().labeling_job.name
+    assert S3(clients).read(f"{two.run.root}labeling/{name}/input.manifest")[0] == body
+
+
+def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> None:
+    (two.folder / "images/empty.jpg").write_bytes(b"")
+    (two.folder / "images/page.png").write_bytes(b"<html>")
+    (two.folder / "images/cut.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes()[:100])
+    (two.folder / "images/readme.txt").write_text("x")
+    (two.folder / "images/.DS_Store").write_bytes(b"x")
+    two.image("webp.jpg", kind="WEBP")
+    two.image("really-a-png.jpg", kind="PNG", colour=9)
+    two.image("cmyk.jpg", mode="CMYK", colour=3)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    two.image("turned.jpg", colour=5, exif=exif)
+    (two.folder / "images/copy.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes())
+    run = two.label()
+    told = two.told("warning")
+    for words in ("empty.jpg is empty", "page.png is no image", "cut.jpg has a damaged or truncated header", "webp.jpg is WEBP inside",
+                  "really-a-png.jpg is named .jpg but is PNG inside", "cmyk.jpg is CMYK", "turned.jpg is turned by its EXIF orientation (6)",
+                  "copy.jpg has the same bytes as"):  # fmt: skip
+        assert words in told
+    assert (run.labeling_job.objects, run.labeling_job.rejected) == (6, 4)
+    side = lines(two, f"labeling/{run.labeling_job.name}/images.jsonl")
+    assert [line["source-ref"].rpartition("/")[2] for line in side if "rejected" in line] == [
+        "cut.jpg",
+        "empty.jpg",
+        "page.png",
+        "webp.jpg",
+    ]
+
+
+def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, clients: Clients) -> None:
+    S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
+    (two.folder / "my.jsonl").write_text(
+        "".join(f'{{"source-ref":"s3://{bucket}/{name}"}}\n' for name in ("a 1.jpg", "gone.jpg", "a 1.jpg"))
+    )
+    two.set("images", source="my.jsonl")
+    run = two.label()
+    assert (run.labeling_job.objects, run.labeling_job.rejected) == (1, 1)
+    assert "gone.jpg cannot be read: NoSuchKey" in two.told()
+    assert "listed twice" in two.told()
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "kind", "words"),
+    [
+        ("images", {"source": "nowhere"}, StageError, "there is no folder"),
+        ("images", {"source": "nowhere.manifest"}, StageError, "cannot be read"),
+        ("images", {"source": "empty"}, ManifestError, "No image to label"),
+        ("labeling", {"labels": []}, SettingsError, "labels is empty"),
+        ("labeling", {"template": "none.liquid"}, SettingsError, "none.liquid"),
+        ("labeling", {"automated": True}, SettingsError, "1,250 objects"),
+        ("project", {"create_bucket": False}, StageError, "--create-bucket"),
+        ("project", {"role_arn": "arn:aws:iam::12:role/x"}, SettingsError, "role_arn"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    two: Any, table: str, values: dict[str, Any], kind: type[GtsegError], words: str
+) -> None:
+    (two.folder / "empty").mkdir()
+    two.set(table, **values)
+    with pytest.raises(kind, match=words):
+        two.label()
+    assert not S3(two.clients).bucket_exists(f"test-{two.name}")
+
+
+def test_the_public_crowd_needs_insistence_and_is_warned_of(two: Any) -> None:
+    two.set(
+        "labeling",
+        workforce="public",
+        price_per_task="0.84",
+        content_classifiers=["FreeOfPersonallyIdentifiableInformation"],
+    )
+    with pytest.raises(SettingsError, match=r"closed on 30 September 2026.*--allow-public-crowd"):
+        two.label()
+    two.label(dry_run=True, consent=Consent(public_crowd=True))
+    plan = next(e for e in two.events if e.kind == "plan").fields
+    assert plan["request"]["HumanTaskConfig"]["WorkteamArn"].endswith(
+        ":394669845002:workteam/public-crowd/default"
+    )
+    assert "AWS will most likely refuse" in two.told("warning")
+    assert plan["cost"] == "2 objects x (1 workers x 0.84 + 0.08) USD = 1.84 USD"
+
+
+def test_a_refused_price_starts_nothing(two: Any) -> None:
+    asked: list[str] = []
+    with pytest.raises(GtsegError, match="Nothing was started"):
+        two.label(consent=Consent(spend=lambda words: bool(asked.append(words))))
+    assert "0.16 USD" in asked[0]
+    assert not S3(two.clients).bucket_exists(f"test-{two.name}")
+
+
+def test_of_several_private_teams_one_must_be_named(
+    two: Any, start_local_aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point_at(start_local_aws(), monkeypatch)
+    two.clients = Clients()
+    teams = GroundTruth(two.clients).list_workteams()
+    two.label()
+    own = two.clients.sagemaker.describe_workteam(WorkteamName=teams[0].name)["Workteam"]["MemberDefinitions"]
+    two.clients.sagemaker.create_workteam(WorkteamName="second", Description="x", MemberDefinitions=own)
+    with pytest.raises(SettingsError, match=r"2 private workteams(.|\n)*/second"):
+        two.label(dry_run=True)
+    two.set("labeling", workteam_arn=teams[0].arn)
+    two.label(dry_run=True)
+
+
+def through(project: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    project.clients = Clients()
+
+
+def test_a_public_bucket_that_is_closed_to_our_credentials_is_read_without_them(
+    two: Any, bucket: str, clients: Clients, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
+    public = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"]}
+    public["Resource"] = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    clients.s3.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]})
+    )
+    denial = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+    def deny(request: Request) -> tuple[int, bytes] | None:
+        return (403, denial) if request.is_signed and f"/{bucket}" in request.name else None
+
+    with FaultProxy(shared_aws.url, before=deny) as proxy:
+        through(two, proxy, monkeypatch)
+        two.set("images", source=f"s3://{bucket}/")
+        run = two.label()
+    assert run.labeling_job.objects == 2
+    assert "is read without credentials" in two.told("note")
+    assert f"the CORS rules of bucket {bucket} are not yours to see or set" in two.told("warning")
+
+
+def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
+    two: Any, clients: Clients, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients.s3.create_bucket(Bucket=f"test-{two.name}")
+    elsewhere = (
+        b'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>'
+    )
+
+    def move(request: Request) -> tuple[int, bytes] | None:
+        return (200, elsewhere) if "?location" in request.name else None
+
+    with FaultProxy(shared_aws.url, before=move) as proxy:
+        through(two, proxy, monkeypatch)
+        with pytest.raises(StageError, match="is in eu-west-1, the labeling job would be in us-east-1"):
+            two.label()
+    assert list(S3(clients).list_objects(f"s3://test-{two.name}/")) == []
+
+
+def test_a_changed_setting_is_refused_before_money_is_asked_for_or_anything_uploaded(two: Any) -> None:
+    two.label()
+    two.image("new.jpg", colour=8)
+    with pytest.raises(StageError, match="other images"):
+        two.label(consent=Consent(spend=lambda words: pytest.fail("asked")))
+    assert "images/new.jpg" not in two.written()

@@ -1,0 +1,81 @@
+"""Agreement of real workers' answers, read from where Ground Truth keeps them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from labeling_project import Project
+from PIL import Image
+from reviewing_worker import SIZE, Worker, paint, square
+
+from gtseg.core.agreement_tally import Agreement
+from gtseg.errors import MaskError, StageError
+from gtseg.pipeline.agreement import agreement
+from gtseg.pipeline.report.labeling import labeling_facts
+from gtseg.pipeline.run import DatasetSection
+
+
+def measure(project: Project, **options: Any) -> Agreement:
+    return agreement(project.run, project.clients, notify=project.events.append, **options)
+
+
+def label_together(project: Project, aws: Any, shifts: tuple[int, ...], images: int = 3) -> None:
+    """Every worker labels every image; one worker per shift of the square that all see."""
+    for number in range(images):
+        project.image(f"{number}.jpg", colour=number)
+    project.set("labeling", labels=["cat"], workers_per_object=len(shifts))
+    job = project.label().labeling_job
+    assert job
+    workers = [Worker(aws) for _ in shifts]
+    with ThreadPoolExecutor(len(shifts)) as pool:
+        done = [
+            pool.submit(worker.work, job.name, lambda task, shift=shift: paint(square(shift=shift), ["cat"]))
+            for worker, shift in zip(workers, shifts, strict=True)
+        ]
+        assert all(len(given.result()) == images for given in done)
+
+
+def write_gold(folder: Path, name: str, mask: np.ndarray) -> None:
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(mask).save(folder / name)
+
+
+def test_the_worker_who_is_off_is_found_with_and_without_gold(
+    project: Project, shared_aws: Any, tmp_path: Path
+) -> None:
+    label_together(project, shared_aws, (0, 0, 6))
+    found = measure(project)
+    assert [image.answers for image in found.images] == [3, 3, 3]
+    off = [worker for worker in found.workers if worker.is_off]
+    assert len(off) == 1
+    assert off[0].others == pytest.approx(1 / 3), "squares of 12 pixels, 6 apart"
+    assert off[0].consolidated is not None
+    assert found.miou == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
+    data = DatasetSection(channels="", classes=("BACKGROUND", "cat"), counts={}, fingerprint="")
+    facts = labeling_facts(project.run.update(dataset=data), [], project.clients)
+    assert facts
+    assert facts["agreement"]["miou"] == pytest.approx(found.miou), "the report says the same"
+    assert facts["agreement"]["off"] == 1
+    write_gold(tmp_path / "gold", "1.png", square())
+    with_gold = measure(project, gold=str(tmp_path / "gold"))
+    assert {w.gold_images for w in with_gold.workers} == {1}
+    assert sorted(w.gold or 0.0 for w in with_gold.workers) == pytest.approx([1 / 3, 1, 1])
+    assert [w.worker for w in with_gold.workers if w.is_off] == [off[0].worker]
+
+
+def test_a_gold_mask_of_other_classes_is_named(project: Project, shared_aws: Any, tmp_path: Path) -> None:
+    label_together(project, shared_aws, (0,), images=1)
+    write_gold(tmp_path / "gold", "0.png", np.full(SIZE[::-1], 7, np.uint8))
+    with pytest.raises(MaskError, match=r"gold mask 0\.png holds class 7"):
+        measure(project, gold=str(tmp_path / "gold"))
+
+
+def test_without_a_job_or_an_answer_it_says_what_is_missing(project: Project) -> None:
+    with pytest.raises(StageError, match="has no labeling job"):
+        measure(project)
+    with pytest.raises(StageError, match="no labeling job 'nobody'"):
+        measure(project, job="nobody")

@@ -1,0 +1,299 @@
+"""The dataset stage against the embedded AWS: what comes out, what is refused, and what stays the same."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dataset_bench import (
+    BLUE,
+    CAT_DOG,
+    GREEN,
+    LABEL,
+    ORANGE,
+    WHITE,
+    Bench,
+    drawing,
+    ground_truth_png,
+    jpeg,
+    save,
+)
+from PIL import Image
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.errors import GtsegError, ManifestError, MaskError, SettingsError, StageError
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture
+def bench(clients: Clients, bucket: str) -> Bench:
+    return Bench(clients, bucket)
+
+
+def annotation(objects: dict[str, bytes], record: dict[str, Any]) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(objects[f"channels/{record['annotation']}"])))
+
+
+def test_images_and_right_masks_keep_their_bytes(bench: Bench) -> None:
+    bench.fill(10)
+    run = bench.make()
+    objects = bench.objects()
+    for number, record in enumerate(bench.records()):
+        assert objects[f"channels/{record['object']}"] == jpeg(number)
+        expected = ground_truth_png(drawing(number), list(CAT_DOG.values()))
+        assert objects[f"channels/{record['annotation']}"] == expected
+        assert Path(record["object"]).stem == Path(record["annotation"]).stem == f"p{number:03}"
+    assert run.dataset is not None
+    assert run.dataset.classes == ("BACKGROUND", "cat", "dog")
+    assert run.dataset.counts == {
+        "train": 7,
+        "validation": 2,
+        "test": 1,
+        "rejected": 0,
+        "failed": 0,
+        "unlabeled": 0,
+    }
+    assert run.dataset.channels == f"{bench.root}channels/"
+
+
+def test_dataset_json_counts_every_pixel(bench: Bench) -> None:
+    run = bench.fill(5).make()
+    described = json.loads(bench.objects()["dataset.json"])
+    pixels = np.bincount(np.concatenate([drawing(number).ravel() for number in range(5)]))
+    totals = [
+        sum(part[name] for part in described["pixels"].values()) for name in ("BACKGROUND", "cat", "dog")
+    ]
+    assert totals == pixels.tolist()
+    assert run.dataset
+    assert described["fingerprint"] == run.dataset.fingerprint
+
+
+def test_both_label_maps_are_written(bench: Bench) -> None:
+    bench.fill(3).make()
+    objects = bench.objects()
+    assert {
+        json.loads(objects[f"channels/label_map/{p}_label_map.json"])["scale"]
+        for p in ("train", "validation")
+    } == {1}
+
+
+def test_the_same_input_again_changes_nothing(bench: Bench) -> None:
+    bench.fill(8).make()
+    before = {item.key: item for item in S3(bench.clients).list_objects(bench.root)}
+    bench.make()
+    assert {item.key: item for item in S3(bench.clients).list_objects(bench.root)} == before
+
+
+def test_the_real_job_comes_out_right(bench: Bench) -> None:
+    folder = DATA / "pcb-3-classes"
+    line = json.loads((folder / "output.manifest").read_text())
+    line["source-ref"] = bench.put("label/s10.png", save(Image.new("RGB", (1696, 959), "green")))
+    line["S10-label3-ref"] = bench.put(
+        "masks/0_2022-09-09T17:25:31.918770.png", (folder / "mask.png").read_bytes()
+    )
+    run = bench.make(manifest=bench.put("real.manifest", json.dumps(line).encode()))
+    assert run.dataset
+    assert run.dataset.classes == ("BACKGROUND", "IC", "resistor1", "resistor2")
+    objects = bench.objects()
+    assert objects["channels/train_annotation/s10.png"] == (folder / "mask.png").read_bytes()
+    assert Image.open(io.BytesIO(objects["channels/train/s10.jpg"])).size == (1696, 959)
+    assert bench.records()[0]["pixels"] == {
+        "BACKGROUND": 1593284,
+        "IC": 27558,
+        "resistor1": 2677,
+        "resistor2": 2945,
+    }
+
+
+def test_what_cannot_be_used_is_told_with_its_reason(bench: Bench) -> None:
+    bench.fill(6)
+    bench.add("foreign.jpg", mask=ground_truth_png(drawing(1), [WHITE, GREEN, ORANGE]))
+    bench.add("small.jpg", mask=ground_truth_png(drawing(1, size=(8, 8)), list(CAT_DOG.values())))
+    bench.add("gone.jpg")
+    bench.clients.s3.delete_object(Bucket=bench.bucket, Key="images/gone.jpg")
+    bench.add("text.jpg", image=b"this is no image")
+    bench.add("unsure.jpg", confidence=0.3)
+    bench.lines.append(
+        {"source-ref": "s3://b/failed.jpg", f"{LABEL}-metadata": {"failure-reason": "nobody came"}}
+    )
+    bench.lines.append({"source-ref": "s3://b/later.jpg"})
+    run = bench.make(min_confidence=0.5)
+    reasons = {
+        Path(r["image"]).stem: (r["status"], r.get("reason", ""))
+        for r in bench.records()
+        if r["status"] != "accepted"
+    }
+    assert reasons["foreign"][0] == "rejected"
+    assert "#ff7f0e" in reasons["foreign"][1]
+    assert reasons["small"] == ("rejected", "mask: it is 8x8 pixels, its image 32x24")
+    assert reasons["gone"][0] == "failed"
+    assert reasons["text"][0] == "rejected"
+    assert reasons["unsure"] == ("rejected", "confidence 0.3 is below min_confidence 0.5")
+    assert reasons["failed"] == ("failed", "nobody came")
+    assert reasons["later"] == ("unlabeled", "")
+    assert run.dataset
+    assert run.dataset.counts == {
+        "train": 4,
+        "validation": 1,
+        "test": 1,
+        "rejected": 4,
+        "failed": 2,
+        "unlabeled": 1,
+    }
+
+
+def test_manifests_with_other_label_orders_combine_by_name(bench: Bench) -> None:
+    bench.fill(3)
+    bench.add("turned.jpg", classes={"BACKGROUND": WHITE, "dog": GREEN, "cow": ORANGE, "cat": BLUE})
+    run = bench.make()
+    assert run.dataset
+    assert run.dataset.classes == ("BACKGROUND", "cat", "dog", "cow")
+    record = bench.records()[3]
+    made, drawn = annotation(bench.objects(), record), drawing(3, 4)
+    assert (made == np.array([0, 2, 3, 1], dtype=np.uint8)[drawn]).all()
+    assert record["recoded"]
+
+
+def test_png_photographs_become_jpeg_and_are_counted(bench: Bench) -> None:
+    bench.fill(3)
+    bench.add("p000.png", image=save(Image.new("RGBA", (32, 24), (9, 9, 9, 0))))
+    bench.make()
+    record = bench.records()[3]
+    image = Image.open(io.BytesIO(bench.objects()[f"channels/{record['object']}"]))
+    assert (image.format, image.size, record["converted"]) == ("JPEG", (32, 24), True)
+    assert record["name"] != bench.records()[0]["name"]
+    assert "1 PNG images become JPEG" in bench.told("note")
+
+
+def test_a_grown_dataset_moves_nobody_and_removes_what_is_stale(bench: Bench) -> None:
+    bench.fill(10).make()
+    before = {record["image"]: record["split"] for record in bench.records()}
+    bench.lines.pop(0)
+    bench.fill(10).make()
+    after = {record["image"]: record["split"] for record in bench.records()}
+    assert {image: after[image] for image in before if image in after} == {
+        i: s for i, s in before.items() if i in after
+    }
+    expected = {f"channels/{r[kind]}" for r in bench.records() for kind in ("object", "annotation")}
+    found = {key for key in bench.objects() if key.startswith("channels/") and "label_map" not in key}
+    assert found == expected
+
+
+def test_equal_bytes_and_groups_stay_together(bench: Bench) -> None:
+    for number in range(12):
+        bench.add(f"scene{number // 3}_{number}.jpg", image=jpeg(number % 3 if number in (0, 11) else number))
+    bench.make(group_by=r"scene(\d+)")
+    sides = {}
+    for record in bench.records():
+        sides.setdefault(record["group"], set()).add(record["split"])
+    assert all(len(parts) == 1 for parts in sides.values())
+
+
+def test_a_class_missing_from_train_is_a_warning(bench: Bench) -> None:
+    bench.fill(4)
+    bench.add(
+        "rare.jpg",
+        classes={**CAT_DOG, "yak": ORANGE},
+        mask=ground_truth_png(drawing(1), list(CAT_DOG.values())),
+    )
+    bench.make()
+    assert "class 'yak' is missing from train: no mask has a pixel of it" in bench.told()
+
+
+def test_a_dry_run_checks_everything_and_writes_nothing(bench: Bench) -> None:
+    bench.fill(4)
+    run = bench.make(dry_run=True)
+    assert run.dataset is None
+    assert bench.objects() == {}
+    assert "would hold 2 train, 1 validation, 1 test" in bench.told("finished")
+
+
+def test_local_manifests_and_files_are_taken(bench: Bench, tmp_path: Path) -> None:
+    line = bench.fill(1).lines[0]
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(jpeg(5))
+    (tmp_path / "m.png").write_bytes(ground_truth_png(drawing(5), list(CAT_DOG.values())))
+    (tmp_path / "output.manifest").write_text(
+        json.dumps({**line, "source-ref": "images/a.jpg", LABEL: "masks/m.png"})
+    )
+    bench.make(manifest=str(tmp_path / "output.manifest"))
+    assert bench.objects()["channels/train/a.jpg"] == jpeg(5)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "error", "why"),
+    [
+        (b"", ManifestError, "is empty|no semantic segmentation label"),
+        (b"{", ManifestError, "line 1 is not"),
+        (b'{"source-ref": "s3://b/k.jpg"}', ManifestError, "no semantic segmentation label"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(
+    bench: Bench, manifest: bytes, error: type[GtsegError], why: str
+) -> None:
+    with pytest.raises(error, match=why):
+        bench.make(manifest=bench.put("x.manifest", manifest))
+
+
+def test_several_labels_need_a_choice(bench: Bench) -> None:
+    line = bench.fill(3).lines[0]
+    bench.lines[0] = {**line, "old-ref": line[LABEL], "old-ref-metadata": line[f"{LABEL}-metadata"]}
+    with pytest.raises(SettingsError, match="--label-attribute"):
+        bench.make()
+    run = bench.make(label_attribute=LABEL)
+    assert run.dataset
+    assert run.dataset.counts["train"] == 1
+
+
+def test_a_run_without_a_job_says_what_to_do(bench: Bench) -> None:
+    with pytest.raises(StageError, match="gtseg label"):
+        bench.make(manifest=None)
+
+
+def test_the_lookalike_is_refused_with_the_reason(bench: Bench) -> None:
+    folder = DATA / "lookalike-cookie"
+    lines = [json.loads(text) for text in (folder / "template.first4.manifest").read_text().splitlines()][:2]
+    for number, line in enumerate(lines, start=1):
+        mask = (folder / f"anomaly-{number}.png").read_bytes()
+        line["source-ref"] = bench.put(f"i/{number}.jpg", jpeg(number, Image.open(io.BytesIO(mask)).size))
+        line["anomaly-mask-ref"] = bench.put(f"m/{number}.png", mask)
+    manifest = bench.put("c.manifest", "\n".join(map(json.dumps, lines)).encode())
+    with pytest.raises(MaskError, match="names no BACKGROUND"):
+        bench.make(manifest=manifest)
+
+
+@pytest.mark.parametrize("kind", ["throttle", "fail", "drop", "truncate", "corrupt"])
+def test_a_fifth_of_faults_changes_no_byte(
+    start_local_aws: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    faults = tmp_path / "faults.json"
+    faults.write_text("{}")
+    server = start_local_aws(options={"faults": str(faults)})
+    for name, value in server.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    clients = Clients()
+    S3(clients).ensure_bucket("faulty")
+    bench = Bench(clients, "faulty").fill(12)
+    bench.add("photo.png", image=save(Image.new("RGB", (32, 24), "red")))
+    manifest = bench.manifest()
+    bench.make(manifest=manifest)
+    calm = bench.objects()
+    S3(clients).delete(f"{bench.root}{key}" for key in calm)
+    operations = ["s3:GetObject", "s3:PutObject", "s3:CopyObject", "s3:ListObjectsV2", "s3:HeadObject"]
+    faults.write_text(
+        json.dumps({"seed": 5, "fault": [{"kind": kind, "operations": operations, "rate": 0.2}]})
+    )
+    bench.make(manifest=manifest)
+    fired = json.loads(urllib.request.urlopen(f"{server.url}/_gtseg/faults").read())["fired"]
+    faults.write_text("{}")
+    assert fired[kind] >= 3
+    assert bench.objects() == calm

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gtseg.cli.demo import Narrator
+from gtseg.errors import GtsegError, MaskError, SettingsError, StageError
+from gtseg.pipeline.demo import Project, prepare
+from gtseg.settings import load
+
+
+def mask_file(path: Path, values: list[list[int]], *, mode: str = "L") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, np.uint8)).convert(mode).save(path)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Two images with masks of values 0, 1, 2 and void, and one image without."""
+    for name in ("a.jpg", "deep/b.png", "lonely.jpg"):
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 3)).save(tmp_path / "images" / name)
+    mask_file(tmp_path / "masks/a.png", [[0, 1, 2, 255]] * 3)
+    mask_file(tmp_path / "masks/deep/b.png", [[0, 1, 1, 0]] * 3)
+    return tmp_path
+
+
+def ready(own: Path, folder: str = "demo", **options: Any) -> Project:
+    values = {"images": own / "images", "masks": own / "masks", "labels": [], **options}
+    return prepare(own / folder, progress=lambda done, total: None, **values)
+
+
+def test_only_images_with_a_mask_are_taken_and_names_come_from_the_values(own: Path) -> None:
+    project = ready(own)
+    assert (project.images, project.skipped, project.labels) == (2, ("lonely.jpg",), ("class-1", "class-2"))
+    assert sorted(p.name for p in (own / "demo/images").rglob("*.*")) == ["a.jpg", "b.png"]
+    settings = load(project.settings, environ={})
+    assert settings.labeling.labels == ("class-1", "class-2")
+    assert settings.images.source == "images"
+
+
+@pytest.mark.parametrize("place", ["dataset.json", "masks/dataset.json"])
+@pytest.mark.parametrize("classes", [["background", "cat", "dog"], ["cat", "dog", "bird"][:2]])
+def test_names_come_from_dataset_json_with_or_without_background(
+    own: Path, place: str, classes: list[str]
+) -> None:
+    (own / place).write_text(json.dumps({"classes": classes}))
+    assert ready(own).labels == ("cat", "dog")
+
+
+def test_where_value_zero_has_a_name_it_becomes_the_background_and_that_is_said(own: Path) -> None:
+    (own / "dataset.json").write_text(json.dumps({"classes": ["land", "road", "water"]}))
+    project = ready(own)
+    assert project.labels == ("road", "water")
+    assert "land" in project.remarks[0]
+
+
+def test_labels_given_by_hand_win_and_must_be_enough(own: Path) -> None:
+    (own / "dataset.json").write_text(json.dumps({"classes": ["background", "x", "y"]}))
+    assert ready(own, labels=["cat", "dog"]).labels == ("cat", "dog")
+    with pytest.raises(SettingsError, match="--labels names 1 classes, but the masks hold the value 2"):
+        ready(own, "other", labels=["cat"])
+
+
+def test_wrong_input_is_named(own: Path) -> None:
+    with pytest.raises(SettingsError, match="come together"):
+        ready(own, masks=None)
+    with pytest.raises(StageError, match="no folder"):
+        ready(own, "x", images=own / "nowhere")
+    (own / "empty").mkdir()
+    with pytest.raises(StageError, match="No image has a mask"):
+        ready(own, "y", masks=own / "empty")
+    mask_file(own / "masks/a.png", [[0, 1, 2, 3]], mode="RGB")
+    with pytest.raises(MaskError, match=r"a\.png.*one channel.*gtseg import"):
+        ready(own, "z")
+
+
+def test_masks_of_background_alone_teach_nothing(own: Path) -> None:
+    for name in ("a", "deep/b"):
+        mask_file(own / f"masks/{name}.png", [[0, 255]])
+    with pytest.raises(StageError, match="nothing to learn"):
+        ready(own)
+
+
+def test_a_folder_of_another_demo_or_project_is_left_alone(own: Path) -> None:
+    ready(own)
+    with pytest.raises(SettingsError, match="holds a demo of other images"):
+        ready(own, labels=["cat", "dog"])
+    (own / "mine").mkdir()
+    (own / "mine/gtseg.toml").write_text("[project]\n")
+    with pytest.raises(SettingsError, match="project of its own"):
+        ready(own, "mine")
+    (own / "file").write_text("")
+    with pytest.raises(GtsegError, match="cannot be used"):
+        ready(own, "file")
+
+
+def test_again_on_the_same_folder_nothing_changes(own: Path) -> None:
+    ready(own)
+    settings = own / "demo/gtseg.toml"
+    settings.write_text(settings.read_text() + "\n# mine\n")
+    before = settings.read_text()
+    assert ready(own).labels == ("class-1", "class-2")
+    assert settings.read_text() == before
+
+
+def test_the_drawn_scenes_come_once_and_a_missing_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gtseg.pipeline.demo.project.SCENES", 3)
+    options: dict[str, Any] = {
+        "images": None,
+        "masks": None,
+        "labels": [],
+        "progress": lambda done, total: None,
+    }
+    assert prepare(tmp_path / "d", **options).drawn == 3
+    (tmp_path / "d/masks/scene-01.png").unlink()
+    project = prepare(tmp_path / "d", **options)
+    assert (project.drawn, project.labels) == (1, ("turtle", "boat"))
+
+
+def test_a_stage_is_one_line_that_says_what_it_is_for_and_what_came_of_it() -> None:
+    stream = io.StringIO()
+    narrator = Narrator(stream)
+    narrator.hear({"event": "note", "stage": "train", "message": "x"})
+    narrator.hear({"event": "epoch", "stage": "train", "message": "epoch 0"})
+    narrator.hear({"event": "finished", "stage": "train", "message": "best mIoU 0.9"})
+    narrator.hear({"event": "note", "stage": "deploy", "message": "done already: e"})
+    narrator.hear({})
+    narrator.end()
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("train     a network learns")
+    assert lines[0].endswith(": best mIoU 0.9 (0 s)")
+    assert lines[1].endswith(": done already: e (0 s)")

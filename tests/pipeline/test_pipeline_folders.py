@@ -1,0 +1,102 @@
+"""gtseg evaluate --predictions DIR --masks DIR: no run, no endpoint, no AWS."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gtseg.errors import MaskError, StageError
+from gtseg.pipeline.evaluate import evaluate_folders
+from gtseg.pipeline.events import Event
+from gtseg.settings.hosting import Evaluate
+
+
+def save(path: Path, values: object, mode: str = "L") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(values, np.uint8)).convert(mode).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    save(tmp_path / "masks/a.png", [[0, 1], [1, 255]])
+    save(tmp_path / "masks/sub/b.png", [[0, 0], [1, 1]])
+    save(tmp_path / "predictions/a.png", [[0, 1], [0, 1]])
+    save(tmp_path / "predictions/b.png", [[0, 0], [1, 1]], mode="P")
+    return tmp_path
+
+
+def scored(folders: Path, *labels: str, events: list[Event] | None = None):
+    notify = events.append if events is not None else (lambda event: None)
+    return evaluate_folders(
+        str(folders / "predictions"), str(folders / "masks"), labels=labels, options=Evaluate(), notify=notify
+    )
+
+
+def test_masks_pair_by_path_else_by_name(folders: Path) -> None:
+    section = scored(folders, "cat").section
+    assert section.images == 2
+    assert section.confusion == ((3, 0), (1, 3))
+    assert section.miou == pytest.approx((3 / 4 + 3 / 4) / 2)
+    assert [one.name for one in section.classes] == ["BACKGROUND", "cat"]
+
+
+def test_without_labels_classes_are_numbered(folders: Path) -> None:
+    save(folders / "predictions/b.png", [[0, 0], [1, 3]])
+    assert [one.name for one in scored(folders).section.classes] == [
+        "BACKGROUND",
+        "class-1",
+        "class-2",
+        "class-3",
+    ]
+
+
+def test_a_mask_without_prediction_is_told_and_not_scored(folders: Path) -> None:
+    (folders / "predictions/b.png").unlink()
+    events: list[Event] = []
+    result = scored(folders, "cat", events=events)
+    assert result.missing == ("sub/b.png",)
+    assert any("sub/b.png has no prediction" in event.message for event in events)
+
+
+def test_wrong_input_names_the_file(folders: Path) -> None:
+    save(folders / "predictions/a.png", [[0, 1, 1], [0, 1, 1]])
+    with pytest.raises(MaskError, match=r"a\.png: the prediction is 3 x 2"):
+        scored(folders, "cat")
+    (folders / "predictions/a.png").write_bytes(b"nothing")
+    with pytest.raises(MaskError, match=r"predictions/a\.png: not a PNG"):
+        scored(folders, "cat")
+    with pytest.raises(StageError, match="There is no folder"):
+        evaluate_folders(
+            str(folders / "none"), str(folders / "masks"), labels=(), options=Evaluate(), notify=print
+        )
+    (folders / "empty").mkdir()
+    with pytest.raises(StageError, match="No mask of"):
+        evaluate_folders(
+            str(folders / "empty"), str(folders / "masks"), labels=(), options=Evaluate(), notify=print
+        )
+
+
+def test_the_command_needs_no_settings_and_answers_in_json(folders: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "gtseg",
+        "evaluate",
+        "--predictions",
+        "predictions",
+        "--masks",
+        "masks",
+        "--labels",
+        "cat",
+        "--json",
+    ]
+    done = subprocess.run(command, cwd=folders, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["split"], answer["images"], answer["miou"]) == ("given", 2, 0.75)

@@ -1,0 +1,305 @@
+"""Jobs that go on from labels, on a real server with people at its worker API."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from labeling_project import Project
+from PIL import Image
+from reviewing_worker import Worker, paint, square
+
+from gtseg.aws.hosting import Hosting, Resource
+from gtseg.aws.s3 import S3
+from gtseg.cli import main
+from gtseg.errors import StageError
+from gtseg.pipeline.dataset import dataset
+from gtseg.pipeline.review import adjust, continue_labeling, prelabel, verify
+from gtseg.pipeline.run import LabelingJobSection, Run
+from gtseg.pipeline.watch import watch
+
+
+@pytest.fixture
+def worker(shared_aws: Any) -> Worker:
+    return Worker(shared_aws)
+
+
+def walk(project: Project, stage: Any, **options: Any) -> Run:
+    run = stage(project.run, project.settings, project.clients, notify=project.events.append, **options)
+    return project.run_file.save(run)
+
+
+def lines_of(project: Project, uri: str) -> dict[str, Any]:
+    body, _ = S3(project.clients).read(uri)
+    return {json.loads(line)["source-ref"].rsplit("/", 1)[1]: json.loads(line) for line in body.splitlines()}
+
+
+def mask_at(project: Project, uri: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(S3(project.clients).read(uri)[0])))
+
+
+def name_of(task: dict[str, Any]) -> str:
+    return str(task["input"]["taskObject"].rsplit("/", 1)[1])
+
+
+def label_but(project: Project, worker: Worker, *declined: str, images: str = "abc") -> Run:
+    """A finished labeling job over these images; the declined ones fail."""
+    for number, name in enumerate(images):
+        project.image(f"{name}.jpg", colour=number)
+    project.label()
+    assert project.run.labeling_job
+    worker.work(
+        project.run.labeling_job.name,
+        lambda task: "too dark" if name_of(task) in declined else paint(square(), ["cat"]),
+    )
+    return walk(project, watch)
+
+
+def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(
+    project: Project, worker: Worker
+) -> None:
+    first = label_but(project, worker, "b.jpg")
+    before = lines_of(project, first.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
+    job = walk(project, continue_labeling).labeling_job
+    assert job
+    assert job.follows == first.labeling_job.name
+    again = walk(project, continue_labeling).labeling_job
+    assert again == job, "the second call finds it under way"
+    given = worker.work(job.name, lambda task: paint(square(shift=3), ["cat"]))
+    assert [name_of(task) for task in given] == ["b.jpg"]
+    run = walk(project, watch)
+    after = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
+    attribute = job.label_attribute
+    assert after["a.jpg"] == before["a.jpg"]
+    assert attribute not in before["b.jpg"]
+    assert np.array_equal(mask_at(project, after["b.jpg"][attribute]), square(shift=3))
+    assert walk(project, dataset).dataset.counts["failed"] == 0  # type: ignore[union-attr]
+    assert walk(project, continue_labeling).labeling_job == run.labeling_job, "nothing is left to label"
+    assert project.label().labeling_job == run.labeling_job, "label does not start over"
+
+
+def test_continue_is_created_once_when_its_result_was_not_recorded(project: Project, worker: Worker) -> None:
+    label_but(project, worker, "b.jpg", images="ab")
+    before = project.run
+    made = continue_labeling(before, project.settings, project.clients, notify=project.events.append)
+    assert project.run.labeling_job == before.labeling_job, "killed before the section was saved"
+    again = walk(project, continue_labeling)
+    assert again.labeling_job == made.labeling_job
+    assert [a.outcome for a in again.attempts if a.stage.startswith("continue")] == ["created"]
+
+
+def test_continue_waits_for_a_job_that_runs(project: Project) -> None:
+    project.image("a.jpg")
+    project.label()
+    with pytest.raises(StageError, match=r"still In"):
+        walk(project, continue_labeling)
+
+
+def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(
+    project: Project, worker: Worker
+) -> None:
+    first = label_but(project, worker, "c.jpg")
+    assert first.labeling_job
+    run = walk(project, adjust)
+    job = run.labeling_job
+    assert job
+    assert job.label_attribute == f"{job.name}-ref"
+    assert job.objects == 2
+    assert "1 objects without a mask stay out" in project.told("warning")
+    pages: list[str] = []
+
+    def correct(task: dict[str, Any]) -> dict[str, Any]:
+        pages.append(worker.page(task))
+        is_wrong = name_of(task) == "a.jpg"
+        return paint(square(shift=4 if is_wrong else 0), ["cat"], initialValueModified=is_wrong)
+
+    assert sorted(map(name_of, worker.work(job.name, correct))) == ["a.jpg", "b.jpg"]
+    assert "initial-value=" in pages[0]
+    assert "#2ca02c" in pages[0]
+    assert "X-Amz-Signature" in pages[0]
+    run = walk(project, watch)
+    done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
+    status = {
+        name: line[f"{job.label_attribute}-metadata"]["adjustment-status"] for name, line in done.items()
+    }
+    assert status == {"a.jpg": "adjusted", "b.jpg": "unadjusted"}
+    assert first.labeling_job.label_attribute in done["a.jpg"]
+    run = walk(project, dataset)
+    records = [
+        json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()
+    ]
+    assert all(job.name in record["mask"] for record in records)
+    with pytest.raises(StageError, match="is the adjustment of this run already"):
+        walk(project, adjust)
+
+
+def test_verify_names_the_bad_masks_and_only_these_are_adjusted(project: Project, worker: Worker) -> None:
+    first = label_but(project, worker).labeling_job
+    assert first
+    word = walk(project, verify).verification
+    assert word
+    assert not word.label_attribute.endswith("-ref")
+    assert walk(project, verify).verification.name == word.name  # type: ignore[union-attr]
+
+    def judge(task: dict[str, Any]) -> dict[str, Any]:
+        assert "labelMappings" in worker.page(task)
+        if name_of(task) != "b.jpg":
+            return {"crowd-image-classifier": {"label": "good"}}
+        return {"crowd-image-classifier": {"label": "bad", "workerComment": "no tail"}}
+
+    assert len(worker.work(word.name, judge)) == 3
+    run = walk(project, verify)
+    assert run.verification
+    assert (run.verification.good, run.verification.bad) == (2, 1)
+    (redo,) = [json.loads(line) for line in S3(project.clients).read(run.verification.redo)[0].splitlines()]
+    assert redo["source-ref"].endswith("/b.jpg")
+    assert redo["comments"] == ["no tail"]
+    assert run.labeling_job == first, "the run's own labels stay what they are"
+    job = walk(project, adjust, bad=True).labeling_job
+    assert job
+    given = worker.work(job.name, lambda task: paint(square(shift=2), ["cat"], initialValueModified=True))
+    assert [name_of(task) for task in given] == ["b.jpg"]
+    run = walk(project, watch)
+    done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
+    assert np.array_equal(mask_at(project, done["b.jpg"][job.label_attribute]), square(shift=2))
+    assert done["a.jpg"][job.label_attribute] == done["a.jpg"][first.label_attribute]
+
+
+def test_what_people_called_bad_is_made_anew_by_continue(project: Project, worker: Worker) -> None:
+    label_but(project, worker, images="ab")
+    word = walk(project, verify).verification
+    assert word
+    worker.work(word.name, lambda task: {"c": {"label": "bad" if name_of(task) == "a.jpg" else "good"}})
+    walk(project, verify)
+    job = walk(project, continue_labeling).labeling_job
+    assert job
+    given = worker.work(job.name, lambda task: paint(square(shift=1), ["cat"]))
+    assert [name_of(task) for task in given] == ["a.jpg"]
+
+
+IN_SERVICE = Resource("endpoint", "cats", "arn:aws:sagemaker:us-east-1:1:endpoint/cats", status="InService")
+
+
+class OneEndpoint(Hosting):
+    """An account with the endpoint `cats` in service; its masks come from the test."""
+
+    def find(self, kind: Any, name: str) -> Resource | None:
+        return IN_SERVICE if name == "cats" else None
+
+
+def test_a_model_s_masks_go_to_the_workers_and_none_is_asked_twice(project: Project, worker: Worker) -> None:
+    hosting = OneEndpoint(project.clients)
+    for number, name in enumerate("abc"):
+        project.image(f"{name}.jpg", colour=number)
+    asked: list[bytes] = []
+
+    def ask(body: bytes) -> np.ndarray:
+        asked.append(body)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return square(shift=5)
+
+    with pytest.raises(KeyboardInterrupt):
+        walk(project, prelabel, endpoint="cats", ask=ask, hosting=hosting)
+    job = walk(project, prelabel, endpoint="cats", ask=ask, hosting=hosting).labeling_job
+    assert job
+    assert len(asked) == 4, "three calls, and the one that was cut off"
+    assert walk(project, prelabel, endpoint="cats", ask=ask, hosting=hosting).labeling_job == job
+
+    def submit(task: dict[str, Any]) -> dict[str, Any]:
+        line = task["input"]["manifestLine"]
+        assert line["prelabel-ref-metadata"]["human-annotated"] == "no"
+        return paint(mask_at(project, line["prelabel-ref"]), ["cat"], initialValueModified=False)
+
+    assert len(worker.work(job.name, submit)) == 3
+    walk(project, watch)
+    run = walk(project, dataset)
+    assert run.dataset
+    assert run.dataset.counts["rejected"] == 0
+    assert run.dataset.classes == ("BACKGROUND", "cat")
+
+
+def test_an_endpoint_that_is_not_there_is_named(project: Project) -> None:
+    project.image("a.jpg")
+    with pytest.raises(StageError, match="'dogs' does not exist"):
+        walk(project, prelabel, endpoint="dogs", hosting=OneEndpoint(project.clients))
+
+
+def test_imported_masks_are_adjusted(project: Project, worker: Worker) -> None:
+    first = label_but(project, worker, images="a").labeling_job
+    assert first
+    imported = LabelingJobSection(
+        name="bought", arn=first.arn.replace(first.name, "bought"), label_attribute=first.label_attribute,
+        workforce="import", objects=1, status="Completed", output_manifest=first.output_manifest,
+    )  # fmt: skip
+    project.run_file.save(project.run.update(labeling_job=imported))
+    job = walk(project, adjust).labeling_job
+    assert job
+    assert job.follows == "bought"
+    assert len(worker.work(job.name, lambda task: paint(square(), ["cat"], initialValueModified=False))) == 1
+    project.run_file.save(project.run.update(labeling_job=imported))
+    with pytest.raises(StageError, match="nothing left to label"):
+        walk(project, continue_labeling)
+
+
+def command(project: Project, *words: str) -> int:
+    """The exit code of one command in the project's folder."""
+    assert project.settings
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--settings", str(project.folder / "gtseg.toml")])
+    return int(end.value.code or 0)
+
+
+def test_the_commands_say_what_came_out(
+    project: Project, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    label_but(project, worker, "b.jpg", images="ab")
+    before = project.run
+    assert command(project, "label", "--continue", "--dry-run") == 0
+    assert '"LabelAttributeName"' in capsys.readouterr().out
+    assert command(project, "adjust", "--dry-run") == 0
+    assert project.run == before, "a dry run touches nothing"
+    assert command(project, "adjust", "--bad") == 3
+    assert "gtseg verify" in capsys.readouterr().err
+    assert command(project, "agreement") == 0
+    assert "HARDEST IMAGES" in capsys.readouterr().out
+    assert command(project, "agreement", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["images"][0]["answers"] == 1
+    assert command(project, "verify") == 0
+    word = project.run.verification
+    assert word
+    worker.work(word.name, lambda task: {"c": {"label": "bad"}})
+    capsys.readouterr()
+    assert command(project, "verify", "--wait", "--json") == 5
+    assert json.loads(capsys.readouterr().out)["bad"] == 1
+    assert command(project, "label", "--continue") == 0
+    assert project.run.labeling_job.objects == 2  # type: ignore[union-attr]
+
+
+def test_an_adjustment_that_left_an_image_is_continued_as_an_adjustment(
+    project: Project, worker: Worker
+) -> None:
+    label_but(project, worker, images="ab")
+    first = walk(project, adjust).labeling_job
+    assert first
+    same = paint(square(), ["cat"], initialValueModified=False)
+    worker.work(first.name, lambda task: same if name_of(task) == "a.jpg" else "not now")
+    walk(project, watch)
+    job = walk(project, continue_labeling).labeling_job
+    assert job
+    pages: list[str] = []
+
+    def correct(task: dict[str, Any]) -> dict[str, Any]:
+        pages.append(worker.page(task))
+        return paint(square(shift=1), ["cat"], initialValueModified=True)
+
+    assert [name_of(task) for task in worker.work(job.name, correct)] == ["b.jpg"]
+    assert "initial-value=" in pages[0]
+    run = walk(project, watch)
+    done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
+    assert {name: line[f"{first.label_attribute}-metadata"]["adjustment-status"] for name, line in done.items()} == {
+        "a.jpg": "unadjusted", "b.jpg": "adjusted",
+    }  # fmt: skip

@@ -1,0 +1,486 @@
+"""train -> deploy -> predict -> evaluate -> report -> cleanup on a real server, one after the other on one run."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from trained import CLASSES, COUNTS, Killer, Trained, created, small_scene
+
+import gtseg
+from gtseg.aws.clients import Clients
+from gtseg.aws.hosting import Hosting
+from gtseg.aws.s3 import S3
+from gtseg.core.endpoint_images import read_mask
+from gtseg.core.metrics import Counts, confusion_matrix, miou
+from gtseg.errors import GtsegError, SettingsError, StageError
+from gtseg.pipeline.cleanup import cleanup
+from gtseg.pipeline.deploy import deploy
+from gtseg.pipeline.evaluate import evaluate
+from gtseg.pipeline.predict import predict
+from gtseg.pipeline.report import report
+from gtseg.pipeline.stages import STAGES
+from gtseg.pipeline.train import train
+
+
+@pytest.fixture(scope="module")
+def clients(training_aws: Any) -> Iterator[Clients]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        for name, value in training_aws.environment.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        yield Clients()
+
+
+@pytest.fixture(scope="module")
+def trained(clients: Clients, training_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run with a finished training job: its command was killed at every step on the way."""
+    project = Trained(tmp_path_factory.mktemp("project"), clients, f"r{uuid.uuid4().hex[:8]}")
+    _ = project.settings
+    project.give_dataset()
+    killer = Killer(training_aws)
+    for step in (
+        ("CreateTrainingJob", "before"),
+        ("CreateTrainingJob", "after"),
+        ("DescribeLogStreams", "after"),
+        ("GetLogEvents", "after"),
+    ):
+        code = killer.command(project.folder, "train", at=step)
+        assert code == -9, f"not killed {step}: {killer.said[-2000:]}"
+    assert killer.command(project.folder, "train", "--json") == 0, killer.said[-2000:]
+    project.killer = killer  # type: ignore[attr-defined]
+    return project
+
+
+@pytest.fixture(scope="module")
+def deployed(trained: Trained) -> Trained:
+    """The same run with its endpoint: its command was killed after each of the three creating calls."""
+    killer = trained.killer  # type: ignore[attr-defined]
+    for name in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
+        assert killer.command(trained.folder, "deploy", at=(name, "after")) == -9, killer.said[-2000:]
+    assert killer.command(trained.folder, "deploy") == 0, killer.said[-2000:]
+    return trained
+
+
+@pytest.fixture(scope="module")
+def evaluated(deployed: Trained) -> Trained:
+    deployed.walk(evaluate)
+    return deployed
+
+
+# ---- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_train_before_dataset_names_the_command_to_run(clients: Clients, tmp_path: Path) -> None:
+    project = Trained(tmp_path, clients, "nothing-yet")
+    with pytest.raises(StageError, match="gtseg dataset"):
+        train(project.run, project.settings, clients, notify=project.events.append)
+
+
+def test_killed_at_every_step_there_is_one_training_job(trained: Trained, training_aws: Any) -> None:
+    assert created(training_aws, "CreateTrainingJob", trained.name) == [f"{trained.name}-train-1"]
+    assert [a.outcome for a in trained.run.attempts_of("train")] == ["adopted"]
+
+
+def test_the_run_keeps_every_epoch_and_the_best(trained: Trained) -> None:
+    job = trained.run.training_job
+    assert job is not None
+    assert job.status == "Completed"
+    assert [epoch.number for epoch in job.epochs] == list(range(len(job.epochs)))
+    assert len(job.epochs) >= 1
+    assert job.best is not None
+    assert job.best.miou == max(e.miou for e in job.epochs if e.miou is not None)
+    assert job.model_artifact == f"{trained.run.root}training/{job.name}/output/model.tar.gz"
+
+
+def test_counts_come_from_the_dataset_and_unset_hyperparameters_are_not_sent(trained: Trained) -> None:
+    answer = trained.clients.sagemaker.describe_training_job(TrainingJobName=f"{trained.name}-train-1")
+    assert answer["HyperParameters"] == {
+        "epochs": "2",
+        "mini_batch_size": "2",
+        "num_classes": "3",
+        "num_training_samples": "6",
+    }
+
+
+def test_train_streams_log_lines_and_a_row_per_epoch(trained: Trained) -> None:
+    said = trained.killer.said  # type: ignore[attr-defined]
+    assert trained.killer.command(trained.folder, "train") == 0  # type: ignore[attr-defined]
+    said = trained.killer.said  # type: ignore[attr-defined]
+    assert "#quality_metric. host: algo-1, epoch: 0, validation mIOU:" in said
+    assert re.search(r"epoch +train loss +mIoU +pixel acc\. +images/s", said)
+    assert re.search(r"^ +0 +\d+\.\d{4} +\d\.\d{4} +\d\.\d{4}", said, re.MULTILINE)
+
+
+def test_other_settings_on_a_finished_job_are_an_error_not_a_second_job(trained: Trained) -> None:
+    changed = trained.settings.train.model_copy(update={"volume_gb": 77})
+    settings = trained.settings.model_copy(update={"train": changed})
+    with pytest.raises(StageError, match="other settings"):
+        train(trained.run, settings, trained.clients, notify=trained.events.append)
+
+
+def test_a_dry_run_shows_the_request_and_makes_nothing(
+    trained: Trained, training_aws: Any, tmp_path: Path
+) -> None:
+    project = Trained(tmp_path, trained.clients, f"dry{uuid.uuid4().hex[:6]}")
+    S3(trained.clients).ensure_bucket(f"bucket-{project.name}")
+    project.give_dataset()
+    before = len(training_aws.calls())
+    train(project.run, project.settings, project.clients, notify=project.events.append, dry_run=True)
+    plan = next(event for event in project.events if event.kind == "plan")
+    assert plan.fields["TrainingJobName"] == f"{project.name}-train-1"
+    assert {c["ChannelName"] for c in plan.fields["InputDataConfig"]} == {
+        "train", "train_annotation", "validation", "validation_annotation",
+    }  # fmt: skip
+    assert len(training_aws.calls()) == before
+
+
+def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained: Trained) -> None:
+    settings = trained.settings
+    hyperparameters = settings.train.hyperparameters.model_copy(update={"crop_size": 480})
+    wanted = settings.train.model_copy(
+        update={"initial_model": f"{trained.name}-train-1", "hyperparameters": hyperparameters}
+    )
+    with pytest.raises(SettingsError, match="crop_size is 480, the earlier model has 240"):
+        train(
+            trained.run,
+            settings.model_copy(update={"train": wanted}),
+            trained.clients,
+            notify=trained.events.append,
+            dry_run=True,
+        )
+
+
+# ---- deploy ----------------------------------------------------------------------------------------------------------
+
+
+def test_killed_after_each_creating_call_there_is_one_endpoint(deployed: Trained, training_aws: Any) -> None:
+    for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
+        assert len(created(training_aws, operation, deployed.name)) == 1
+    section = deployed.run.endpoint
+    assert section is not None
+    assert (section.status, section.instance_type) == ("InService", "ml.c5.xlarge")
+    assert section.training_job == f"{deployed.name}-train-1"
+
+
+def test_deploying_a_model_that_is_not_there_says_so(deployed: Trained) -> None:
+    with pytest.raises(StageError, match=r"no model at s3://nowhere-at-all/model.tar.gz"):
+        deploy(
+            deployed.run,
+            deployed.settings,
+            deployed.clients,
+            notify=deployed.events.append,
+            model="s3://nowhere-at-all/model.tar.gz",
+        )
+    with pytest.raises(StageError, match="no training job 'ghost'"):
+        deploy(deployed.run, deployed.settings, deployed.clients, notify=deployed.events.append, job="ghost")
+
+
+def test_any_training_job_and_any_model_can_be_deployed_under_another_run(
+    deployed: Trained, tmp_path: Path
+) -> None:
+    other = Trained(tmp_path, deployed.clients, f"o{uuid.uuid4().hex[:8]}")
+    S3(deployed.clients).ensure_bucket(f"bucket-{other.name}")
+    other.tables["deploy"] = 'time_to_live = "60s"\nenvironment = { MXNET_X = "1" }'
+    artifact = deployed.run.training_job.model_artifact  # type: ignore[union-attr]
+    run = other.walk(deploy, model=artifact)
+    assert run.endpoint is not None
+    assert run.endpoint.expires is not None
+    model = deployed.clients.sagemaker.describe_model(ModelName=run.endpoint.model)
+    assert model["PrimaryContainer"]["Environment"] == {"MXNET_X": "1"}
+
+    hosting = Hosting(deployed.clients)
+    _, swept = cleanup(run, other.settings, deployed.clients, notify=other.events.append, expired=True)
+    assert swept.deleted == []
+    past = run.model_copy(update={"endpoint": run.endpoint.model_copy(update={"expires": None})})
+    arn = hosting.describe("endpoint", run.endpoint.name).arn
+    deployed.clients.sagemaker.add_tags(
+        ResourceArn=arn, Tags=[{"Key": "gtseg:expires", "Value": "2020-01-01T00:00:00+00:00"}]
+    )
+    _, swept = cleanup(past, other.settings, deployed.clients, notify=other.events.append, expired=True)
+    assert swept.deleted == [
+        f"endpoint {run.endpoint.name}",
+        f"endpoint config {run.endpoint.config}",
+        f"model {run.endpoint.model}",
+    ]
+    assert hosting.find("endpoint", deployed.run.endpoint.name) is not None  # type: ignore[union-attr]
+
+
+# ---- predict ---------------------------------------------------------------------------------------------------------
+
+
+def test_predict_writes_masks_of_the_images_own_size_and_asks_only_for_what_is_missing(
+    deployed: Trained, tmp_path: Path
+) -> None:
+    photos = tmp_path / "photos"
+    (photos / "a").mkdir(parents=True)
+    for number, name in enumerate(("one.jpg", "a/two.jpg")):
+        (photos / name).write_bytes(small_scene(number)[0])
+    Image.open(photos / "one.jpg").convert("RGBA").resize((91, 47)).save(photos / "three.png")
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xffnothing")
+    options = {"notify": deployed.events.append, "sources": [str(photos)], "output": str(tmp_path / "out")}
+    result = predict(deployed.run, deployed.settings, deployed.clients, **options)
+    assert [Path(name).name for name, _ in result.failed] == ["broken.jpg"]
+    assert read_mask((tmp_path / "out/three.png").read_bytes()).shape == (47, 91)
+    assert read_mask((tmp_path / "out/a/two.png").read_bytes()).max() < len(CLASSES)
+    (tmp_path / "out/one.png").unlink()
+    again = predict(deployed.run, deployed.settings, deployed.clients, **options)
+    assert (again.there, again.asked) == (2, 2)
+
+
+def test_predictions_of_other_options_are_not_mixed(deployed: Trained, tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes(small_scene(0)[0])
+    options = {
+        "notify": deployed.events.append,
+        "sources": [str(tmp_path / "one.jpg")],
+        "output": str(tmp_path / "out"),
+    }
+    predict(deployed.run, deployed.settings, deployed.clients, **options)
+    tiled = deployed.settings.model_copy(
+        update={"predict": deployed.settings.predict.model_copy(update={"large_images": "tile"})}
+    )
+    with pytest.raises(SettingsError, match="another --output"):
+        predict(deployed.run, tiled, deployed.clients, **options)
+
+
+def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
+    deployed: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / "one.jpg").write_bytes(small_scene(3)[0])
+    wanted = {"overlays": True, "probabilities": True}
+    settings = deployed.settings.model_copy(
+        update={"predict": deployed.settings.predict.model_copy(update=wanted)}
+    )
+    options = {"notify": deployed.events.append, "sources": [str(tmp_path / "one.jpg")]}
+    predict(deployed.run, settings, deployed.clients, **options, output=str(tmp_path / "p"))
+    predict(deployed.run, deployed.settings, deployed.clients, **options, output=str(tmp_path / "m"))
+    values = np.load(tmp_path / "p/one.npz")["probabilities"].astype(np.float32)
+    plain = read_mask((tmp_path / "m/one.png").read_bytes())
+    assert values.shape == (len(CLASSES), *plain.shape)
+    assert np.allclose(values.sum(0), 1, atol=0.02)
+    assert (values.argmax(0) == plain).mean() > 0.99
+    assert Image.open(tmp_path / "p/one_overlay.jpg").size == plain.shape[::-1]
+    tiled = {"large_images": "tile", "max_side": 64, "tile_size": 64, "tile_overlap": 16}
+    small = deployed.settings.model_copy(
+        update={"predict": deployed.settings.predict.model_copy(update=tiled)}
+    )
+    predict(deployed.run, small, deployed.clients, **options, output=str(tmp_path / "t"))
+    assert read_mask((tmp_path / "t/one.png").read_bytes()).shape == plain.shape
+
+
+def test_s3_prefixes_are_read_and_written(deployed: Trained) -> None:
+    root = deployed.run.root
+    result = predict(
+        deployed.run, deployed.settings, deployed.clients, notify=deployed.events.append,
+        sources=[f"{root}channels/test/"], output=f"{root}predicted/",
+    )  # fmt: skip
+    assert (result.asked, result.failed) == (COUNTS["test"], ())
+    names = {item.key.rsplit("/", 1)[1] for item in S3(deployed.clients).list_objects(f"{root}predicted/")}
+    assert names == {"predictions.json", "scene-8.png", "scene-9.png", "scene-10.png"}
+
+
+def test_no_images_is_an_error_that_says_what_is_read(deployed: Trained, tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"No image to predict.*\.jpg"):
+        predict(
+            deployed.run,
+            deployed.settings,
+            deployed.clients,
+            notify=deployed.events.append,
+            sources=[str(tmp_path)],
+            output=str(tmp_path / "o"),
+        )
+
+
+# ---- evaluate --------------------------------------------------------------------------------------------------------
+
+
+def test_the_score_is_that_of_the_kept_predictions_over_the_whole_test_split(evaluated: Trained) -> None:
+    section = evaluated.run.evaluation
+    assert section is not None
+    assert (section.split, section.images, len(section.classes)) == ("test", COUNTS["test"], 3)
+    door, matrix = S3(evaluated.clients), np.zeros((3, 3), np.int64)
+    for number in (8, 9, 10):
+        prediction = read_mask(door.read(f"{section.predictions}scene-{number}.png")[0])
+        matrix += confusion_matrix(small_scene(number)[2], prediction, 3)
+    assert section.confusion == tuple(map(tuple, matrix.tolist()))
+    assert section.miou == pytest.approx(float(miou(Counts.of(matrix))))
+    assert section.void_pixels == sum(int((small_scene(n)[2] == 255).sum()) for n in (8, 9, 10))
+    details = json.loads(door.read(section.details)[0])
+    assert len(details["images"]) == COUNTS["test"]
+
+
+def test_evaluating_again_asks_the_endpoint_for_nothing(evaluated: Trained) -> None:
+    first = evaluated.run.evaluation
+    again = evaluate(
+        evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append
+    ).evaluation
+    assert first is not None
+    assert again is not None
+    ignored = {"made", "seconds"}
+    assert again.model_dump(exclude=ignored) == first.model_dump(exclude=ignored)
+
+
+def test_without_a_test_split_there_is_no_score(evaluated: Trained) -> None:
+    data = evaluated.run.dataset
+    assert data is not None
+    none = data.model_copy(update={"counts": data.counts | {"test": 0}})
+    with pytest.raises(StageError, match="no test images"):
+        evaluate(
+            evaluated.run.update(dataset=none),
+            evaluated.settings,
+            evaluated.clients,
+            notify=evaluated.events.append,
+        )
+
+
+def test_a_test_image_without_its_mask_is_an_error_not_a_smaller_split(evaluated: Trained) -> None:
+    door, root = S3(evaluated.clients), evaluated.run.root
+    body, _ = door.read(f"{root}channels/test_annotation/scene-9.png")
+    door.delete([f"{root}channels/test_annotation/scene-9.png"])
+    try:
+        with pytest.raises(GtsegError, match="not both, like scene-9"):
+            evaluate(evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
+    finally:
+        door.write(f"{root}channels/test_annotation/scene-9.png", body)
+
+
+# ---- report, cleanup -------------------------------------------------------------------------------------------------
+
+
+def test_the_page_asks_the_network_for_nothing_and_holds_the_headline(evaluated: Trained) -> None:
+    run = evaluated.walk(report)
+    page = (evaluated.folder / "report.html").read_text()
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)", page)
+    assert "url(" not in page
+    assert "<script" not in page
+    assert f"{run.evaluation.miou:.3f}" in page  # type: ignore[union-attr]
+    assert page.count("data:image/jpeg;base64,") == 4 * COUNTS["test"]
+    assert "its mask has 1 colour of no label" in page
+    assert len(page) < 2_000_000
+    facts = json.loads((evaluated.folder / "report.json").read_text())
+    assert (facts["evaluation"]["split"], facts["evaluation"]["images"]) == ("test", COUNTS["test"])
+    assert facts["evaluation"]["miou"] == run.evaluation.miou  # type: ignore[union-attr]
+    assert S3(evaluated.clients).read(f"{run.root}report.html")[0].decode() == page
+
+
+def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
+    from gtseg.pipeline.report.facts import gather_facts, read_files
+    from gtseg.pipeline.report.stage import render
+
+    run, evil = evaluated.run, "<img src=x onerror=alert(1)>"
+    assert run.evaluation is not None
+    assert run.dataset is not None
+    classes = (
+        run.evaluation.classes[0],
+        run.evaluation.classes[1].model_copy(update={"name": evil}),
+        run.evaluation.classes[2],
+    )
+    run = run.update(
+        evaluation=run.evaluation.model_copy(update={"classes": classes}),
+        dataset=run.dataset.model_copy(update={"classes": ("BACKGROUND", evil, "boat")}),
+    )
+    files = read_files(run, evaluated.clients)
+    page = render(
+        gather_facts(run, files, evaluated.clients, made=run.created), files, panels=[], colors=["#000"] * 3
+    )
+    assert evil not in page
+    assert "&lt;img src=x" in page
+
+
+def test_every_result_and_every_resource_names_what_it_came_from(evaluated: Trained) -> None:
+    run, client = evaluated.run, evaluated.clients.sagemaker
+    job, endpoint, scored = run.training_job, run.endpoint, run.evaluation
+    assert job
+    assert job.made_from
+    assert endpoint
+    assert endpoint.made_from
+    assert scored
+    assert scored.made_from
+    data = {
+        "gtseg:dataset": "f" * 32,
+        "gtseg:run": run.name,
+        "gtseg:root": run.root,
+        "gtseg:version": gtseg.__version__,
+    }
+    arns = {job.arn: data, endpoint.arn: data | {"gtseg:training-job": job.name}}
+    arns[client.describe_model(ModelName=endpoint.model)["ModelArn"]] = arns[endpoint.arn]
+    for arn, expected in arns.items():
+        tags = {tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"]}
+        assert expected.items() <= tags.items()
+        assert tags["gtseg:fingerprint"]
+    assert job.made_from.sources["dataset"] == "f" * 32
+    assert job.made_from.settings["train"]["hyperparameters"]["epochs"] == 2
+    assert endpoint.made_from.sources == {
+        "model_data": job.model_artifact, "training_job": job.name, "dataset": "f" * 32,
+    }  # fmt: skip
+    assert scored.made_from.sources["split"] == "test"
+    evaluated.walk(report)
+    facts = json.loads((evaluated.folder / "report.json").read_text())
+    assert {"training_job", "endpoint", "evaluation"} <= facts["lineage"].keys()
+    assert facts["lineage"]["evaluation"]["sources"]["model_data"] == job.model_artifact
+
+
+def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
+    evaluated: Trained, training_aws: Any
+) -> None:
+    objects = {item.key for item in S3(evaluated.clients).list_objects(evaluated.run.root)}
+    run, swept = cleanup(evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
+    deletes = [
+        c["operation"]
+        for c in training_aws.calls()
+        if c["operation"].startswith("Delete") and c["name"].startswith(evaluated.name)
+    ]
+    assert deletes == ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]
+    assert len(swept.deleted) == 3
+    assert run.endpoint is not None
+    assert run.endpoint.deleted is not None
+    assert objects <= {item.key for item in S3(evaluated.clients).list_objects(evaluated.run.root)}
+    assert any("S3 below" in words for words in swept.costs)
+    assert all(
+        stage.is_done(run) for stage in STAGES if stage.name in ("train", "deploy", "evaluate", "report")
+    )
+    _, again = cleanup(run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
+    assert again.deleted == []
+
+
+def test_an_orphan_is_what_no_run_calls_its_own(evaluated: Trained) -> None:
+    tags = [{"Key": "gtseg:root", "Value": evaluated.run.root}, {"Key": "gtseg:run", "Value": evaluated.name}]
+    strange = [{"Key": "gtseg:root", "Value": "s3://somebody-else/x/"}]
+    image = "811284229777.dkr.ecr.us-east-1.amazonaws.com/semantic-segmentation:1"
+    artifact = evaluated.run.training_job.model_artifact  # type: ignore[union-attr]
+    for name, its in ((f"{evaluated.name}-lost", tags), (f"{evaluated.name}-strange", strange)):
+        evaluated.clients.sagemaker.create_model(
+            ModelName=name, ExecutionRoleArn="arn:aws:iam::123456789012:role/gtseg", Tags=its,
+            PrimaryContainer={"Image": image, "ModelDataUrl": artifact},
+        )  # fmt: skip
+    _, dry = cleanup(
+        evaluated.run,
+        evaluated.settings,
+        evaluated.clients,
+        notify=evaluated.events.append,
+        orphans=True,
+        dry_run=True,
+    )
+    _, swept = cleanup(
+        evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append, orphans=True
+    )
+    assert dry.deleted == swept.deleted == [f"model {evaluated.name}-lost"]
+    assert Hosting(evaluated.clients).find("model", f"{evaluated.name}-strange") is not None
+
+
+def test_data_goes_only_when_told_and_then_all_of_it(evaluated: Trained) -> None:
+    run = evaluated.run
+    assert run.endpoint is not None
+    root = run.root
+    _, swept = cleanup(run, evaluated.settings, evaluated.clients, notify=evaluated.events.append, data=True)
+    assert swept.data > 10
+    assert list(S3(evaluated.clients).list_objects(root)) == []

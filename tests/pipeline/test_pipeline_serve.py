@@ -1,0 +1,139 @@
+"""serve: what each run needs next, who is waited for, and a real service on a real server."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trained import Trained
+
+from gtseg.aws.clients import Clients
+from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run, TrainingJobSection
+from gtseg.pipeline.serve import Service
+from gtseg.pipeline.serve.deciding import decide
+
+EMPTY = Run(
+    name="r", root="s3://b/r/", account="1", region="us-east-1", created=datetime(2026, 1, 1, tzinfo=UTC)
+)
+JOB = LabelingJobSection(name="r-label-1", arn="a", label_attribute="x-ref", workforce="private", objects=3)
+LABELING = EMPTY.update(labeling_job=JOB)
+LABELED = EMPTY.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))
+DATASET = LABELED.update(
+    dataset=DatasetSection(channels="c", classes=("BACKGROUND", "x"), counts={}, fingerprint="f")
+)
+TRAINING = DATASET.update(
+    training_job=TrainingJobSection(
+        name="r-train-1", arn="a", image_uri="i", instance_type="t", hyperparameters={}
+    )
+)
+
+CASES = [
+    (EMPTY, {}, "report", "label", False), (LABELING, {"r-label-1": "InProgress"}, "report", "watch", False), (LABELING, {}, "report", "watch", False),
+    (LABELING, {"r-label-1": "Completed"}, "report", "watch", True), (LABELING, {"r-label-1": "Failed"}, "report", "watch", True),
+    (LABELED, {}, "report", "dataset", True), (LABELED, {}, "watch", "dataset", False), (DATASET, {}, "report", "train", True), (DATASET, {}, "dataset", "train", False),
+    (TRAINING, {"r-train-1": "InProgress"}, "report", "train", False), (TRAINING, {"r-train-1": "Completed"}, "report", "train", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("run", "jobs", "until", "stage", "go"), CASES)
+def test_what_a_run_needs_next(run: Run, jobs: dict[str, str], until: str, stage: str, go: bool) -> None:
+    decision = decide(run, jobs, until=until)
+    assert (decision.stage, decision.go) == (stage, go)
+    assert go or decision.waits_for
+
+
+def test_where_a_person_must_decide_the_command_is_named() -> None:
+    assert "gtseg train" in decide(DATASET, {}, until="dataset").waits_for
+    assert "gtseg label" in decide(EMPTY, {}, until="report").waits_for
+
+
+@pytest.fixture
+def project(training_aws: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    for name, value in training_aws.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    made = Trained(tmp_path, Clients(), f"s{uuid.uuid4().hex[:8]}")
+    made.tables["serve"] = 'until = "train"\ninterval = "1s"\nport = 0'
+    _ = made.settings
+    made.give_dataset()
+    return made
+
+
+def lines(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def test_a_started_service_trains_what_is_ready_and_stops_where_the_settings_say(
+    project: Trained, training_aws: Any
+) -> None:
+    """A real process: it labels nothing, trains once, then waits; /healthz says so; SIGTERM ends it with 0."""
+    run = project.run.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))
+    project.run_file.save(run)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gtseg", "serve"],
+        cwd=project.folder,
+        env=training_aws.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    said = []
+    try:
+        for line in process.stderr:
+            said.append(json.loads(line))
+            if said[-1]["event"] == "waiting" and "gtseg deploy" in said[-1]["message"]:
+                break
+        with urllib.request.urlopen(said[0]["health"], timeout=10) as answer:
+            health = json.load(answer)
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+    assert health["status"] == "ok"
+    assert health["runs"][project.name]["stage"] == "deploy"
+    assert project.run.training_job is not None
+    assert project.run.training_job.status == "Completed"
+    made = [
+        c
+        for c in training_aws.calls()
+        if c["operation"] == "CreateTrainingJob" and c["name"].startswith(project.name)
+    ]
+    assert len(made) == 1
+    assert {"started", "begin", "end", "waiting"} <= {line["event"] for line in said}
+
+
+def test_trouble_is_logged_and_outlived(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = io.StringIO()
+    service = Service(project.settings, log=log)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    service.clients = Clients()
+    assert service.look(pool=None) is False  # type: ignore[arg-type]
+    assert lines(log)[-1]["event"] == "trouble"
+    assert service.health.describe()[1]["trouble"]
+
+
+def test_a_run_that_fails_is_left_alone_until_it_changes(project: Trained) -> None:
+    log = io.StringIO()
+    service = Service(project.settings, log=log)
+    data = project.run.dataset
+    assert data is not None
+    broken = project.run.update(
+        dataset=data.model_copy(update={"counts": {**data.counts, "train": 0}}),
+        labeling_job=JOB.model_copy(update={"status": "Completed"}),
+    )
+    broken = project.run_file.save(broken)
+    decision = decide(broken, {}, until="train")
+    service.walk(broken, decision)
+    assert lines(log)[-1]["event"] == "failed"
+    assert service.advance(broken, {}, pool=None)["state"] == "blocked"  # type: ignore[arg-type]
+    assert service.blocked[broken.root][0] == broken.etag

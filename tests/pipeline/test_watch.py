@@ -1,0 +1,158 @@
+"""watch: each end of a job told apart, trouble on the way survived, Ctrl-C harmless."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from fault_proxy import THROTTLED, FaultProxy, Request
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.errors import AWSError, Interrupted, JobFailed, StageError, WaitTimeout
+from gtseg.pipeline.run import LabelingJobSection, Run
+from gtseg.pipeline.stages import exit_code
+from gtseg.pipeline.watch import watch
+
+JOB = LabelingJobSection(
+    name="cats-label-1", arn="arn", label_attribute="cats-label-1-ref", workforce="private", objects=10
+)
+
+
+def description(status: str, labeled: int = 0, failed: int = 0, reason: str = "") -> tuple[int, bytes]:
+    """DescribeLabelingJob's answer for a job of ten objects."""
+    now = time.time()
+    answer = {
+        "LabelingJobStatus": status, "LabelingJobName": JOB.name, "LabelingJobArn": "arn", "LabelAttributeName": "other-ref",
+        "LabelCounters": {"TotalLabeled": labeled, "HumanLabeled": labeled, "MachineLabeled": 0, "FailedNonRetryableError": failed,
+                          "Unlabeled": 10 - labeled - failed},
+        "CreationTime": now, "LastModifiedTime": now, "JobReferenceCode": "x", "FailureReason": reason, "RoleArn": "r",
+        "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://b/m"}}}, "OutputConfig": {"S3OutputPath": "s3://b/o/"},
+        "LabelingJobOutput": {"OutputDatasetS3Uri": "s3://b/o/output.manifest"}, "HumanTaskConfig": {},
+    }  # fmt: skip
+    return 200, json.dumps(answer).encode()
+
+
+class Watched:
+    """A run whose job answers by script (the last answer repeats); time passes without waiting."""
+
+    def __init__(self, project: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.script: list[tuple[int, bytes]] = []
+        self.slept: list[float] = []
+        self.proxy = FaultProxy(server.url, before=self.answer)
+        self.project, self.monkeypatch = project, monkeypatch
+        project.clients.s3.create_bucket(Bucket=f"test-{project.name}")
+
+    def answer(self, request: Request) -> tuple[int, bytes] | None:
+        if request.name != "DescribeLabelingJob":
+            return None
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+    def watch(self, *script: tuple[int, bytes], **options: Any) -> Run:
+        self.script = list(script)
+        project = self.project
+        run = project.run_file.save(project.run.update(labeling_job=JOB))
+        self.monkeypatch.setenv("AWS_ENDPOINT_URL", self.proxy.url)
+        self.monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        sleep = options.pop("sleep", self.slept.append)
+        return watch(run, project.settings, Clients(), notify=project.events.append, sleep=sleep, **options)
+
+
+@pytest.fixture
+def watched(project: Any, shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    scene = Watched(project, shared_aws, monkeypatch)
+    with scene.proxy:
+        yield scene
+
+
+def test_a_job_is_followed_to_its_end_and_read_from_awss_own_words(watched: Watched) -> None:
+    run = watched.watch(
+        description("Initializing"), description("InProgress", 4), description("Completed", 10)
+    )
+    job = run.labeling_job
+    assert job is not None
+    assert (job.status, job.counters["TotalLabeled"], job.output_manifest) == (
+        "Completed",
+        10,
+        "s3://b/o/output.manifest",
+    )
+    assert job.label_attribute == "other-ref"
+    assert exit_code(run, "watch") == 0
+    progress = [event for event in watched.project.events if event.kind == "progress"]
+    assert [(e.done, e.total) for e in progress] == [(0, 10), (4, 10), (10, 10)]
+    assert progress[1].fields == {
+        "job": JOB.name,
+        "status": "InProgress",
+        "labeled": 4,
+        "failed": 0,
+        "remaining": 6,
+    }
+
+
+def test_completed_with_failed_objects_is_exit_code_5_and_says_so(watched: Watched) -> None:
+    run = watched.watch(description("Completed", 7, 3))
+    assert exit_code(run, "watch") == 5
+    assert "complete with labeling errors: 7 images labeled, 3 failed" in watched.project.told("finished")
+
+
+def test_a_failed_job_gives_awss_reason_and_the_run_knows_it(watched: Watched) -> None:
+    with pytest.raises(JobFailed, match=r"failed: ClientError: no such role.*gtseg label"):
+        watched.watch(description("Failed", 1, reason="ClientError: no such role"))
+    assert watched.project.run.labeling_job.status == "Failed"
+
+
+def test_a_stopped_job_says_how_to_use_what_is_labeled(watched: Watched) -> None:
+    with pytest.raises(JobFailed, match=r"was stopped: 4 of 10 .*gtseg dataset --job cats-label-1"):
+        watched.watch(description("Stopping", 4), description("Stopped", 4))
+
+
+def test_throttling_and_awss_own_faults_are_waited_out(watched: Watched) -> None:
+    fault = (500, b'{"__type":"InternalFailure","message":"oops"}')
+    run = watched.watch(description("InProgress", 1), *[THROTTLED] * 4, fault, description("Completed", 10))
+    assert run.labeling_job is not None
+    assert run.labeling_job.status == "Completed"
+    assert len(watched.slept) >= 6
+
+
+def test_a_refusal_that_does_not_pass_ends_the_watch(watched: Watched) -> None:
+    denied = (400, b'{"__type":"AccessDeniedException","message":"not you"}')
+    with pytest.raises(AWSError, match="not you") as caught:
+        watched.watch(denied)
+    assert caught.value.exit_code == 4
+
+
+def test_a_wait_has_an_end_and_says_how_to_come_back(watched: Watched) -> None:
+    with pytest.raises(WaitTimeout, match="gtseg watch"):
+        watched.watch(description("InProgress", 1), patience=600)
+    assert 500 < sum(watched.slept) <= 600
+
+
+def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(watched: Watched) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="come back with `gtseg watch`") as caught:
+        watched.watch(description("InProgress", 1), sleep=interrupt)
+    assert caught.value.exit_code == 130
+    assert not any(r.name == "StopLabelingJob" for r in watched.proxy.seen)
+
+
+def test_before_label_there_is_nothing_to_watch(project: Any) -> None:
+    with pytest.raises(StageError, match="gtseg label"):
+        watch(project.run, project.settings, project.clients, notify=project.events.append)
+
+
+def test_a_real_job_that_is_stopped_is_told_apart(project: Any) -> None:
+    project.image("a.jpg")
+    run = project.label()
+    GroundTruth(project.clients).stop_job(run.labeling_job.name)
+    with pytest.raises(JobFailed, match="was stopped: 0 of 1"):
+        watch(
+            run,
+            project.settings,
+            project.clients,
+            notify=project.events.append,
+            sleep=lambda s: time.sleep(0.05),
+        )

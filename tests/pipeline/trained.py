@@ -1,0 +1,166 @@
+"""A small run of drawn scenes whose dataset is there already, on a server that trains for a few seconds."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fault_proxy import FaultProxy, Request
+from PIL import Image
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.core.masks import encode_palette_png
+from gtseg.core.scenes import draw_scene
+from gtseg.pipeline.events import Event
+from gtseg.pipeline.run import DatasetSection, Run, RunFile, locate
+from gtseg.settings import Settings, load
+
+CLASSES = ("BACKGROUND", "turtle", "boat")
+COLORS = ("#ffffff", "#2ca02c", "#1f77b4")
+COUNTS = {"train": 6, "validation": 2, "test": 3}
+PALETTE = b"".join(bytes.fromhex(c[1:]) for c in COLORS).ljust(768, b"\xff")
+
+
+def small_scene(number: int) -> tuple[bytes, bytes, np.ndarray]:
+    """(JPEG, PNG, mask) of a scene at a quarter of its size."""
+    scene = draw_scene(number)
+    size = (scene.mask.shape[1] // 4, scene.mask.shape[0] // 4)
+    photo = io.BytesIO()
+    Image.fromarray(scene.pixels).resize(size).save(photo, "JPEG", quality=90)
+    mask = np.asarray(Image.fromarray(scene.mask).resize(size, Image.Resampling.NEAREST)).copy()
+    mask[:2] = 255
+    return photo.getvalue(), encode_palette_png(mask, *size, palette=PALETTE), mask
+
+
+class Trained:
+    """A project folder, its settings and its run. `walk(stage)` does one stage as the command does it."""
+
+    def __init__(self, folder: Path, clients: Clients, name: str) -> None:
+        self.folder, self.clients, self.name = folder, clients, name
+        self.events: list[Event] = []
+        self.tables: dict[str, str] = {"train.hyperparameters": "epochs = 2\nmini_batch_size = 2"}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def settings(self) -> Settings:
+        text = f'[project]\nname = "{self.name}"\nbucket = "bucket-{self.name}"\n'
+        text += "".join(f"[{table}]\n{body}\n" for table, body in self.tables.items())
+        (self.folder / "gtseg.toml").write_text(text)
+        return load(self.folder / "gtseg.toml", environ={})
+
+    @property
+    def run_file(self) -> RunFile:
+        return RunFile(self.clients, locate(self.settings, self.clients))
+
+    @property
+    def run(self) -> Run:
+        return self.run_file.load()
+
+    def told(self, kind: str = "") -> str:
+        return "\n".join(event.message for event in self.events if not kind or event.kind == kind)
+
+    def walk(self, stage: Any, **options: Any) -> Run:
+        return self.run_file.save(
+            stage(self.run, self.settings, self.clients, notify=self.events.append, **options)
+        )
+
+    def give_dataset(self) -> None:
+        """Channels, dataset.json, objects.jsonl and the run's section, as `gtseg dataset` leaves them."""
+        door, run = S3(self.clients), self.run
+        door.ensure_bucket(f"bucket-{self.name}")
+        channels, number, records = f"{run.root}channels/", 0, []
+        pixels = {part: dict.fromkeys(CLASSES, 0) for part in COUNTS}
+        for part, count in COUNTS.items():
+            for _ in range(count):
+                jpeg, png, mask = small_scene(number)
+                door.write(f"{channels}{part}/scene-{number}.jpg", jpeg)
+                door.write(f"{channels}{part}_annotation/scene-{number}.png", png)
+                records.append(
+                    {
+                        "line": number,
+                        "image": f"s3://x/scene-{number}.jpg",
+                        "status": "accepted",
+                        "split": part,
+                        "confidence": 0.9,
+                    }
+                )
+                for index, name in enumerate(CLASSES):
+                    pixels[part][name] += int((mask == index).sum())
+                number += 1
+        records.append(
+            {
+                "line": number,
+                "image": "s3://x/bad.jpg",
+                "status": "rejected",
+                "reason": "its mask has 1 colour of no label",
+            }
+        )
+        rows = [
+            {"index": i, "name": n, "color": c} for i, (n, c) in enumerate(zip(CLASSES, COLORS, strict=True))
+        ]
+        door.write(f"{run.root}dataset.json", json.dumps({"classes": rows, "pixels": pixels}).encode())
+        door.write(f"{run.root}objects.jsonl", b"".join(json.dumps(r).encode() + b"\n" for r in records))
+        section = DatasetSection(
+            channels=channels, classes=CLASSES, counts=COUNTS | {"rejected": 1, "failed": 0, "unlabeled": 0},
+            fingerprint="f" * 32, source="s3://x/output.manifest",
+        )  # fmt: skip
+        self.run_file.save(run.update(dataset=section))
+
+
+class Killer:
+    """A proxy before the server that kills the watched process at the first request of a name: before the server sees it, or
+    after its answer."""
+
+    def __init__(self, server: Any) -> None:
+        self.name, self.when, self.output, self.said = "", "", "", ""
+        self.process: subprocess.Popen[str] | None = None
+        self.lock = threading.Lock()
+        self.server = server
+
+    def _before(self, request: Request) -> tuple[int, bytes] | None:
+        return (500, b"") if self.when == "before" and self._kill(request) else None
+
+    def _after(self, request: Request) -> None:
+        if self.when == "after":
+            self._kill(request)
+
+    def _kill(self, request: Request) -> bool:
+        with self.lock:
+            if request.name != self.name or self.process is None or self.process.poll() is not None:
+                return False
+            os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+            return True
+
+    def command(self, folder: Path, *words: str, at: tuple[str, str] = ("", "")) -> int:
+        """`gtseg` in `folder`, killed at (request, before|after); its exit code."""
+        self.name, self.when = at
+        command = [sys.executable, "-m", "gtseg", *words]
+        with FaultProxy(self.server.url, before=self._before, after=self._after) as proxy:
+            environment = self.server.environment | {"AWS_ENDPOINT_URL": proxy.url, "OMP_NUM_THREADS": "1"}
+            with self.lock:
+                self.process = subprocess.Popen(
+                    command,
+                    cwd=folder,
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            self.output, self.said = self.process.communicate(timeout=150)
+        return self.process.returncode
+
+
+def created(server: Any, operation: str, start: str) -> list[str]:
+    """Names that creating calls made, by the server's own log."""
+    calls = [c for c in server.calls() if c["operation"] == operation and c["status"] == 200]
+    return [c["name"] for c in calls if c["name"].startswith(start)]
