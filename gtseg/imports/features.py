@@ -1,0 +1,161 @@
+"""Polygons, lines and points with their properties, from GeoJSON (plain, collection or line by line) or a shapefile.
+
+Sources: RFC 7946 (coordinates in EPSG:4326) and the older `crs` member that SpaceNet's files carry; ESRI's
+shapefile with its `.prj`, read by pyshp.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gtseg.errors import ManifestError
+
+if TYPE_CHECKING:
+    from shapely.geometry.base import BaseGeometry
+
+__all__ = ["Feature", "Features", "read_features", "reproject"]
+
+CLASS_KEYS = ("class", "label", "Class", "LABEL")
+
+
+@dataclass(frozen=True)
+class Feature:
+    geometry: BaseGeometry
+    properties: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features in one coordinate reference system (`crs`: what pyproj understands, None where unknown)."""
+
+    items: tuple[Feature, ...]
+    crs: str | None
+    repaired: int = 0
+    skipped: int = 0
+
+
+def read_features(path: Path, *, crs: str | None = None) -> Features:
+    """The features of a .geojson, .json, .geojsonl, .shp or zipped shapefile; `crs` overrides the file's own."""
+    if not path.exists():
+        raise ManifestError(f"{path}: no such file of features")
+    if path.suffix.lower() in {".shp", ".zip"}:
+        raw, own = _read_shapefile(path)
+    else:
+        raw, own = _read_geojson(path)
+    return _clean(raw, crs or own)
+
+
+def _read_geojson(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
+    text = path.read_text(encoding="utf-8-sig")
+    if not text.strip():
+        return [], "OGC:CRS84"  # SpaceNet leaves an empty file where a tile holds no building
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        lines = [line.strip("\x1e \r\t") for line in text.splitlines()]
+        if len([line for line in lines if line]) < 2 or not lines[0].endswith("}"):
+            raise ManifestError(f"{path}: not GeoJSON: {error}") from error
+        return _parse_lines(path, lines), "OGC:CRS84"
+    if not isinstance(document, dict) or "type" not in document:
+        raise ManifestError(f"{path}: not GeoJSON: no `type` at its top")
+    return _members(document), _crs_of(document)
+
+
+def _parse_lines(path: Path, lines: list[str]) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines, 1):
+        if line:
+            try:
+                yield from _members(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise ManifestError(f"{path}: line {number} is not GeoJSON: {error}") from error
+
+
+def _members(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    if document.get("type") == "FeatureCollection":
+        return list(document.get("features") or [])
+    if document.get("type") == "Feature":
+        return [document]
+    return [{"type": "Feature", "geometry": document, "properties": {}}]
+
+
+def _crs_of(document: dict[str, Any]) -> str | None:
+    """RFC 7946 is EPSG:4326 always; a `crs` member (GeoJSON 2008) still wins where a file has one."""
+    crs = document.get("crs")
+    if not isinstance(crs, dict):
+        return "OGC:CRS84"
+    name = str((crs.get("properties") or {}).get("name") or "")
+    return name.replace("urn:ogc:def:crs:", "").replace("::", ":").replace("OGC:1.3:", "OGC:") or None
+
+
+def _read_shapefile(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
+    import shapefile
+
+    try:
+        with shapefile.Reader(str(path)) as reader:
+            raw = [
+                {
+                    "geometry": item.shape.__geo_interface__ if item.shape.shapeType else None,
+                    "properties": item.record.as_dict(),
+                }
+                for item in reader.iterShapeRecords()
+            ]
+    except shapefile.ShapefileException as error:
+        raise ManifestError(f"{path}: not a readable shapefile: {error}") from error
+    projection = path.with_suffix(".prj")
+    return raw, projection.read_text() if projection.exists() else None
+
+
+def _clean(raw: Iterable[dict[str, Any]], crs: str | None) -> Features:
+    from shapely import make_valid
+    from shapely.errors import ShapelyError
+    from shapely.geometry import shape
+
+    items, repaired, skipped = [], 0, 0
+    for feature in raw:
+        try:
+            geometry = shape(feature.get("geometry") or {"type": "GeometryCollection", "geometries": []})
+        except (ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError):
+            skipped += 1
+            continue
+        if geometry.is_empty:
+            skipped += 1
+            continue
+        if not geometry.is_valid:
+            geometry, repaired = make_valid(geometry), repaired + 1
+        items.append(Feature(geometry, dict(feature.get("properties") or {})))
+    return Features(tuple(items), crs, repaired, skipped)
+
+
+def reproject(features: Features, crs: Any) -> Features:
+    """The same features in another coordinate reference system, x before y in both."""
+    from pyproj import CRS, Transformer
+    from pyproj.exceptions import CRSError
+    from shapely import transform
+
+    if features.crs is None:
+        raise ManifestError(
+            "the features name no coordinate reference system: give it (--features-crs EPSG:4326)"
+        )
+    try:
+        source, target = CRS.from_user_input(features.crs), CRS.from_user_input(crs)
+    except CRSError as error:
+        raise ManifestError(f"coordinate reference system not understood: {error}") from error
+    if source.equals(target, ignore_axis_order=True):
+        return features
+    transformer = Transformer.from_crs(source, target, always_xy=True)
+    moved = [
+        Feature(transform(f.geometry, lambda xy: _project(transformer, xy)), f.properties)
+        for f in features.items
+    ]
+    return Features(tuple(moved), str(crs), features.repaired, features.skipped)
+
+
+def _project(transformer: Any, xy: Any) -> Any:
+    import numpy as np
+
+    x, y = transformer.transform(xy[:, 0], xy[:, 1])
+    return np.column_stack([x, y])

@@ -1,0 +1,241 @@
+"""Tiles of a bounding box from any slippy-map URL, with the features that lie on them: Label Maker's beginning.
+
+Politely (bounded connections, a User-Agent, waits as told by Retry-After), resumable (a tile that is on disk is
+not fetched again) and cached (`DIR/cache/z/x/y.ext`). Tokens stay out of file names, reports and errors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtseg.errors import GtsegError, ImageError, SettingsError
+
+from .burning import burn, classify, read_rules
+from .features import Features, read_features, reproject
+from .journal import Outcome, Report, Skipped, run_tasks, write_atomically
+from .mask_folder import read_image_as_jpeg
+from .slippy import Tile, tiles_within
+from .writing import write_pair
+
+__all__ = ["TileRequest", "burn_tile", "fetch_tile", "import_bbox", "tile_url"]
+
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class TileRequest:
+    """What to fetch: `imagery` with {z} {x} {y} (and {token}), box in degrees, classes as Label Maker writes them."""
+
+    bbox: tuple[float, float, float, float]
+    zoom: int
+    imagery: str
+    classes: tuple[dict[str, Any], ...]
+    token: str = ""
+    background_ratio: float = 1.0
+    block: int = 1
+    seed: int = 0
+    connections: int = 4
+
+
+def tile_url(template: str, tile: Tile, token: str = "") -> str:
+    """The address of a tile; `{-y}` counts rows from the south, as TMS does."""
+    if not all(f"{{{part}}}" in template for part in ("z", "x")) or not re.search(r"\{-?y\}", template):
+        raise SettingsError(f"imagery {template!r}: want {{z}}, {{x}} and {{y}} in it")
+    south = 2**tile.z - 1 - tile.y
+    parts = {
+        "{z}": tile.z,
+        "{x}": tile.x,
+        "{y}": tile.y,
+        "{-y}": south,
+        "{token}": token,
+        "ACCESS_TOKEN": token,
+    }
+    for mark, value in parts.items():
+        template = template.replace(mark, str(value))
+    return template
+
+
+def fetch_tile(
+    request: TileRequest, tile: Tile, folder: Path, *, sleep: Callable[[float], None] = time.sleep
+) -> Path | None:
+    """The tile's file, from the cache or the server; None where the server has none (404, 204).
+
+    Raises ImageError after five attempts, or at once where the server refuses the token.
+    """
+    cached = next(iter((folder / "cache" / str(tile.z) / str(tile.x)).glob(f"{tile.y}.*")), None)
+    if cached:
+        return None if cached.suffix == ".none" else cached
+    for attempt in range(ATTEMPTS):
+        body, wait = _ask(request, tile)
+        if body is not None:
+            path = folder / "cache" / str(tile.z) / str(tile.x) / f"{tile.y}{_suffix(body)}"
+            write_atomically(path, body)
+            return path if body else None
+        sleep(wait if wait is not None else 0.5 * 2**attempt)
+    raise ImageError(f"tile {tile.name}: no answer from the imagery server after {ATTEMPTS} attempts")
+
+
+def _suffix(body: bytes) -> str:
+    if not body:
+        return ".none"
+    if body[:3] == b"\xff\xd8\xff":
+        return ".jpg"
+    return ".webp" if body[8:12] == b"WEBP" else ".png"
+
+
+def _ask(request: TileRequest, tile: Tile) -> tuple[bytes | None, float | None]:
+    """(body, None), (empty, None) where there is no such tile, (None, seconds to wait or None) to try again."""
+    url = tile_url(request.imagery, tile, request.token)
+    asked = urllib.request.Request(url, headers={"User-Agent": "gtseg (+tile import)"})
+    try:
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            body = answer.read()
+            expected = answer.headers.get("Content-Length")
+            whole = expected is None or len(body) == int(expected)
+            return (body, None) if whole else (None, None)
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return b"", None
+        if error.code in {401, 403}:
+            raise ImageError(
+                f"tile {tile.name}: the imagery server answers {error.code}: is the token right?"
+            ) from None
+        if error.code < 500 and error.code != 429:
+            raise ImageError(f"tile {tile.name}: the imagery server answers {error.code}") from None
+        return None, _retry_after(error.headers.get("Retry-After"))
+    except (OSError, ValueError, http.client.HTTPException):
+        return None, None
+
+
+def _retry_after(value: str | None) -> float | None:
+    return min(float(value), 60.0) if value and value.isdecimal() else None
+
+
+def choose_tiles(request: TileRequest, shapes: Sequence[tuple[Any, int]]) -> list[Tile]:
+    """The tiles on which a feature lies, and `background_ratio` empty ones for each, chosen by the seed."""
+    from shapely import STRtree
+    from shapely.geometry import box
+
+    tiles = list(tiles_within(request.bbox, request.zoom))
+    tree = STRtree([geometry for geometry, _ in shapes]) if shapes else None
+    labeled = [
+        t for t in tiles if tree is not None and len(tree.query(box(*t.mercator()), predicate="intersects"))
+    ]
+    empty = sorted(
+        set(tiles) - set(labeled), key=lambda t: hashlib.sha256(f"{request.seed} {t.name}".encode()).digest()
+    )
+    return sorted([*labeled, *empty[: round(request.background_ratio * len(labeled))]])
+
+
+def burn_tile(tile: Tile, shapes: Sequence[tuple[Any, int]], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """(H, W) uint8 class indices of the shapes (EPSG:3857) on a tile of that many pixels."""
+    from rasterio.transform import from_bounds
+
+    return burn(shapes, size, transform=from_bounds(*tile.mercator(), size[1], size[0]))
+
+
+@dataclass(frozen=True)
+class BoxTask:
+    folder: Path
+    request: TileRequest
+    tile: Tile
+    shapes: tuple[tuple[Any, int], ...]
+    classes: int
+
+
+def mercator_shapes(request: TileRequest, features: Features) -> list[tuple[Any, int]]:
+    """(geometry in EPSG:3857, class index); a rule's buffer is in pixels of a 256-pixel tile, as in Label Maker."""
+    from .burning import ClassRule
+    from .slippy import EARTH
+
+    pixel = EARTH / 2**request.zoom / 256
+    rules = [ClassRule(rule.name, rule.accepts, rule.buffer * pixel) for rule in read_rules(request.classes)]
+    return classify(reproject(features, "EPSG:3857").items, rules)
+
+
+def import_bbox(
+    request: TileRequest,
+    features: Path,
+    folder: Path,
+    *,
+    name: str,
+    notify: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Fetch the tiles of a box, burn the features into masks. Tiles the server lacks are skipped and reported."""
+    from shapely import STRtree
+    from shapely.geometry import box
+
+    shapes = mercator_shapes(request, read_features(features))
+    tree = STRtree([geometry for geometry, _ in shapes]) if shapes else None
+    classes = [rule.name for rule in read_rules(request.classes)]
+    tasks = []
+    for tile in choose_tiles(request, shapes):
+        hits = (
+            sorted(int(i) for i in tree.query(box(*tile.mercator()), predicate="intersects")) if tree else []
+        )
+        tasks.append(
+            (tile.name, BoxTask(folder, request, tile, tuple(shapes[i] for i in hits), len(classes)))
+        )
+    _prefetch([task for _, task in tasks], request.connections)
+    return run_tasks(
+        folder,
+        tasks,
+        convert_box_tile,
+        classes=classes,
+        settings={
+            "kind": "bbox",
+            **{k: v for k, v in request.__dict__.items() if k not in {"token", "connections"}},
+        },
+        name=name,
+        notify=notify,
+        workers=1,
+    )
+
+
+def _prefetch(tasks: Sequence[BoxTask], connections: int) -> None:
+    """Fill the cache with a few connections at once; what fails is met again, and reported, tile by tile."""
+
+    def quietly(task: BoxTask) -> None:
+        try:
+            fetch_tile(task.request, task.tile, task.folder)
+        except GtsegError:
+            return
+
+    with ThreadPoolExecutor(max(1, connections)) as pool:
+        list(pool.map(quietly, tasks))
+
+
+def convert_box_tile(task: BoxTask) -> list[Outcome]:
+    tile = task.tile
+    try:
+        path = fetch_tile(task.request, tile, task.folder)
+        if path is None:
+            return [Skipped(tile.name, "the imagery server has no such tile")]
+        body, size = read_image_as_jpeg(path)
+        mask = burn_tile(tile, task.shapes, size)
+        item = write_pair(
+            task.folder,
+            tile.name,
+            body,
+            mask,
+            classes=task.classes,
+            source=f"{tile.z}/{tile.x}/{tile.y}",
+            group=tile.block(task.request.block),
+            extra={"tile": {"z": tile.z, "x": tile.x, "y": tile.y}},
+        )
+    except (GtsegError, OSError) as error:
+        return [Skipped(tile.name, str(error))]
+    return [item]

@@ -1,0 +1,97 @@
+"""Predicted masks back to where they lie on earth: a tree of tiles, or GeoJSON footprints.
+
+A mask is placed by its own name where that is a tile's (`z/x/y.png`, `x-y-z.png`), else by the `places.jsonl` that
+its import left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gtseg.errors import ManifestError, StageError
+
+from .footprints import Placed, place_of_tile, to_feature_collection
+from .journal import write_atomically
+from .slippy import Tile, parse_tile
+
+__all__ = ["read_places", "write_features", "write_tile_tree"]
+
+
+def read_places(folder: Path | None) -> dict[str, dict[str, Any]]:
+    """name -> place of an import's folder; {} for none."""
+    if folder is None:
+        return {}
+    path = folder / "places.jsonl" if folder.is_dir() else folder
+    try:
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return {entry["name"]: entry for entry in entries}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{path}: not the places.jsonl of an import: {error}") from error
+
+
+def _masks(folder: Path) -> list[Path]:
+    found = sorted(p for p in folder.rglob("*.png") if not p.name.startswith("."))
+    if not found:
+        raise StageError(f"{folder}: no predicted masks (.png) in it")
+    return found
+
+
+def _tile_of(path: Path, folder: Path, places: dict[str, dict[str, Any]]) -> Tile | None:
+    tile = parse_tile(path.relative_to(folder))
+    if tile is None and "tile" in places.get(path.stem, {}):
+        tile = Tile(**places[path.stem]["tile"])
+    return tile
+
+
+def write_tile_tree(folder: Path, target: Path, *, places: dict[str, dict[str, Any]]) -> int:
+    """Every mask of `folder` that is a tile as target/z/x/y.png, byte for byte; how many. StageError where none is."""
+    count = 0
+    for path in _masks(folder):
+        tile = _tile_of(path, folder, places)
+        if tile is not None:
+            write_atomically(target / str(tile.z) / str(tile.x) / f"{tile.y}.png", path.read_bytes())
+            count += 1
+    if not count:
+        raise StageError(f"{folder}: no mask there is named as a tile (z/x/y.png or x-y-z.png)")
+    return count
+
+
+def write_features(
+    folder: Path,
+    target: Path,
+    classes: Sequence[str],
+    *,
+    places: dict[str, dict[str, Any]],
+    tolerance: float = 0.5,
+) -> int:
+    """The masks' regions as GeoJSON footprints in degrees; how many. StageError where no mask has a place."""
+    placed = list(_placed(folder, places))
+    if not placed:
+        raise StageError(
+            f"{folder}: nothing says where these masks lie: they are no tiles, and --places DIR names no import that has them"
+        )
+    collection = to_feature_collection(placed, classes, tolerance=tolerance)
+    write_atomically(target, json.dumps(collection).encode())
+    return len(collection["features"])
+
+
+def _placed(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Placed]:
+    from affine import Affine
+
+    for path in _masks(folder):
+        tile = _tile_of(path, folder, places)
+        place = places.get(path.stem, {}).get("georeference")
+        if tile is None and not (place and place.get("crs")):
+            continue
+        with Image.open(path) as image:
+            mask = np.asarray(image).astype(np.uint8)
+        if tile is not None:
+            yield place_of_tile(mask, tile)
+        elif place:
+            yield Placed(mask, Affine(*place["transform"]), place["crs"])

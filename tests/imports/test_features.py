@@ -1,0 +1,68 @@
+import json
+from pathlib import Path
+
+import pytest
+import shapefile
+
+from gtseg.errors import ManifestError
+from gtseg.imports.features import read_features, reproject
+
+SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [2, 0], [2, 2], [0, 2], [0, 0]]]}
+BOWTIE = {"type": "Polygon", "coordinates": [[[0, 0], [2, 2], [2, 0], [0, 2], [0, 0]]]}
+
+
+def write(path: Path, *geometries: dict | None, **more: object) -> Path:
+    features = [{"type": "Feature", "geometry": g, "properties": {"n": i}} for i, g in enumerate(geometries)]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features, **more}))
+    return path
+
+
+def test_the_crs_member_of_old_geojson_wins(tmp_path: Path) -> None:
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32616"}}
+    assert read_features(write(tmp_path / "a.geojson", SQUARE, crs=crs)).crs == "EPSG:32616"
+    assert read_features(write(tmp_path / "b.geojson", SQUARE)).crs == "OGC:CRS84"
+
+
+def test_empty_files_hold_no_features(tmp_path: Path) -> None:
+    (tmp_path / "a.geojson").write_text("")
+    assert read_features(tmp_path / "a.geojson").items == ()
+
+
+def test_broken_geometry_is_repaired_or_skipped_and_counted(tmp_path: Path) -> None:
+    broken = {"type": "Polygon", "coordinates": "nowhere"}
+    found = read_features(write(tmp_path / "a.geojson", SQUARE, BOWTIE, None, broken))
+    assert (len(found.items), found.repaired, found.skipped) == (2, 1, 2)
+
+
+def test_one_feature_a_line_is_read(tmp_path: Path) -> None:
+    line = json.dumps({"type": "Feature", "geometry": SQUARE, "properties": {}})
+    (tmp_path / "a.geojsonl").write_text(f"{line}\n{line}\n")
+    assert len(read_features(tmp_path / "a.geojsonl").items) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", '{"a": 1}', "hello"])
+def test_what_is_no_geojson_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.geojson").write_text(text)
+    with pytest.raises(ManifestError, match=r"bad\.geojson"):
+        list(read_features(tmp_path / "bad.geojson").items)
+
+
+def test_a_shapefile_with_its_projection_is_read_and_moved(tmp_path: Path) -> None:
+    with shapefile.Writer(str(tmp_path / "event")) as writer:
+        writer.field("kind", "C")
+        writer.poly([[[500000, 0], [500000, 1000], [501000, 1000], [501000, 0], [500000, 0]]])
+        writer.record("flood")
+    (tmp_path / "event.prj").write_text(__import__("pyproj").CRS.from_epsg(32631).to_wkt())
+    found = read_features(tmp_path / "event.shp")
+    assert found.items[0].properties == {"kind": "flood"}
+    west, south, _, _ = reproject(found, "EPSG:4326").items[0].geometry.bounds
+    assert (round(west, 6), round(south, 6)) == (3.0, 0.0)
+
+
+def test_features_without_a_crs_are_not_guessed(tmp_path: Path) -> None:
+    with shapefile.Writer(str(tmp_path / "event")) as writer:
+        writer.field("kind", "C")
+        writer.point(1, 2)
+        writer.record("x")
+    with pytest.raises(ManifestError, match="--features-crs"):
+        reproject(read_features(tmp_path / "event.shp"), "EPSG:3857")

@@ -1,0 +1,154 @@
+import io
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gtseg.errors import ImageError, ManifestError, SettingsError
+from gtseg.imports.imagery import TileRequest, fetch_tile, import_bbox, tile_url
+from gtseg.imports.slippy import Tile
+
+TOKEN = "pk.secret"
+
+
+class TileServer(ThreadingHTTPServer):
+    """Real tiles on loopback, with throttling, holes and short bodies on request."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: Counter[str] = Counter()
+        self.throttled, self.missing, self.short = set(), set(), set()
+        buffer = io.BytesIO()
+        Image.new("RGB", (256, 256), "olive").save(buffer, "WEBP")
+        self.body = buffer.getvalue()
+
+    @property
+    def template(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{{z}}/{{x}}/{{y}}.webp?access_token={{token}}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: TileServer
+
+    def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        name = path.strip("/").removesuffix(".webp")
+        self.server.asked[name] += 1
+        first = self.server.asked[name] == 1
+        if query != f"access_token={TOKEN}":
+            self.send_error(401)
+        elif name in self.server.missing:
+            self.send_error(404)
+        elif name in self.server.throttled and first:
+            self.send_response(429)
+            self.send_header("Retry-After", "0")
+            self.end_headers()
+        else:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.server.body)))
+            self.end_headers()
+            self.wfile.write(self.server.body[: 20 if name in self.server.short and first else None])
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[TileServer]:
+    with TileServer() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def houses(tmp_path: Path) -> Path:
+    west, south, east, north = Tile(10, 512, 511).bounds()
+    x, y, dx, dy = west, south, (east - west) / 4, (north - south) / 4
+    ring = [
+        [x + dx, y + dy],
+        [x + 2 * dx, y + dy],
+        [x + 2 * dx, y + 2 * dy],
+        [x + dx, y + 2 * dy],
+        [x + dx, y + dy],
+    ]
+    feature = {
+        "type": "Feature",
+        "properties": {"building": "yes"},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+    (tmp_path / "houses.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    return tmp_path / "houses.geojson"
+
+
+def request(server: TileServer, **more: object) -> TileRequest:
+    west, south, east, north = Tile(10, 512, 511).bounds()
+    box = (west - 0.4, south - 0.4, east + 0.4, north + 0.4)
+    rules = ({"name": "Building", "filter": ["has", "building"]},)
+    return replace(TileRequest(box, 10, server.template, rules, TOKEN), **more)
+
+
+def test_tiles_and_masks_of_a_box_come_in(server: TileServer, houses: Path, tmp_path: Path) -> None:
+    report = import_bbox(request(server, background_ratio=2), houses, tmp_path / "out", name="box")
+    assert report.images == 3
+    mask = np.asarray(Image.open(tmp_path / "out/masks/512-511-10.png"))
+    assert mask[128:192, 64:128].all()
+    assert mask.sum() == 64 * 64
+
+
+def test_a_tile_is_fetched_once_even_over_two_runs(server: TileServer, houses: Path, tmp_path: Path) -> None:
+    import_bbox(request(server), houses, tmp_path / "out", name="box")
+    import_bbox(request(server), houses, tmp_path / "out", name="box")
+    assert set(server.asked.values()) == {1}
+
+
+def test_throttling_and_short_bodies_are_asked_again(server: TileServer, tmp_path: Path) -> None:
+    server.throttled, server.short = {"3/1/1"}, {"3/1/2"}
+    waits: list[float] = []
+    for tile in (Tile(3, 1, 1), Tile(3, 1, 2)):
+        path = fetch_tile(request(server), tile, tmp_path, sleep=waits.append)
+        assert path is not None
+        assert path.read_bytes() == server.body
+    assert server.asked == {"3/1/1": 2, "3/1/2": 2}
+    assert waits[0] == 0.0
+
+
+def test_a_missing_tile_is_skipped_and_remembered(server: TileServer, houses: Path, tmp_path: Path) -> None:
+    server.missing = {"10/512/511"}
+    report = import_bbox(request(server, background_ratio=0), houses, tmp_path, name="box")
+    assert [s.reason for s in report.skipped] == ["the imagery server has no such tile"]
+    assert server.asked["10/512/511"] == 1
+
+
+def test_a_wrong_token_says_so_and_is_never_written(server: TileServer, houses: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="is the token right"):
+        fetch_tile(request(server, token="pk.wrong"), Tile(3, 1, 1), tmp_path / "a")
+    import_bbox(request(server), houses, tmp_path / "out", name="box")
+    texts = [p.read_text() for p in (tmp_path / "out").glob("*.json*")] + [
+        (tmp_path / "out/output.manifest").read_text()
+    ]
+    assert not any(TOKEN in text for text in texts)
+
+
+def test_rows_may_count_from_the_south() -> None:
+    assert tile_url("x/{z}/{x}/{-y}", Tile(2, 1, 0)) == "x/2/1/3"
+
+
+def test_imagery_without_its_marks_is_refused() -> None:
+    with pytest.raises(SettingsError, match="imagery"):
+        tile_url("http://example.com/{z}/{x}.png", Tile(1, 0, 0))
+
+
+def test_too_many_tiles_are_counted_before_any_is_fetched(
+    server: TileServer, houses: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ManifestError, match="smaller box"):
+        import_bbox(request(server, bbox=(-100, -60, 100, 60), zoom=18), houses, tmp_path, name="box")
+    assert not server.asked

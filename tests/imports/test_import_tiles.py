@@ -1,0 +1,91 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gtseg.errors import SettingsError, StageError
+from gtseg.imports.features import read_features
+from gtseg.imports.imagery import TileRequest, burn_tile, mercator_shapes
+from gtseg.imports.slippy import Tile
+from gtseg.imports.tiles import import_tiles, open_label_maker, open_robosat, tile_files
+
+DATA = Path(__file__).parent.parent / "data" / "tiles"
+ROBOSAT = DATA / "robosat"
+LABEL_MAKER = DATA / "label-maker"
+
+
+def test_robosats_tiles_come_in_with_their_own_masks(tmp_path: Path) -> None:
+    source = open_robosat(ROBOSAT / "images", ROBOSAT / "labels", ROBOSAT / "dataset-parking.toml")
+    report = import_tiles(source, tmp_path, name="parking", block=4, workers=2)
+    assert (report.classes, report.images) == (("parking",), 4)
+    truth = np.asarray(Image.open(ROBOSAT / "labels/18/70762/104119.png"))
+    assert (np.asarray(Image.open(tmp_path / "masks/70762-104119-18.png")) == truth).all()
+    assert Image.open(tmp_path / "images/70762-104119-18.jpg").size == (512, 512)
+
+
+def test_neighbouring_tiles_are_one_group(tmp_path: Path) -> None:
+    source = open_robosat(ROBOSAT / "images", ROBOSAT / "labels", None)
+    import_tiles(source, tmp_path, name="parking", block=4, workers=1)
+    lines = [json.loads(line) for line in (tmp_path / "output.manifest").read_text().splitlines()]
+    groups = {line["source-ref"]: line["gtseg-group"] for line in lines}
+    assert groups["images/70761-104120-18.jpg"] != groups["images/69623-104946-18.jpg"]
+    assert groups["images/70762-104119-18.jpg"] == groups["images/70763-104119-18.jpg"]
+
+
+@pytest.fixture
+def label_maker(tmp_path: Path) -> Path:
+    """A Label Maker folder of ml_type segmentation: its own labels.geojson burned by its own rules into labels.npz."""
+    folder = tmp_path / "lm"
+    shutil.copytree(LABEL_MAKER / "tiles", folder / "tiles")
+    shutil.copy(LABEL_MAKER / "config.json", folder)
+    config = json.loads((folder / "config.json").read_text())
+    request = TileRequest((-9.4575, 38.8467, -9.451, 38.8513), 17, "", tuple(config["classes"]))
+    shapes = mercator_shapes(request, read_features(LABEL_MAKER / "labels.geojson"))
+    labels = {
+        f"{t.x}-{t.y}-{t.z}": burn_tile(t, shapes, (256, 256)) for t in tile_files(folder / "tiles", {".jpg"})
+    }
+    np.savez(folder / "labels.npz", **labels)
+    return folder
+
+
+def test_label_makers_folder_comes_in(label_maker: Path, tmp_path: Path) -> None:
+    source = open_label_maker(label_maker)
+    report = import_tiles(source, tmp_path / "out", name="portugal", workers=1)
+    assert report.classes == ("Water Tower", "Building", "Farmland", "Ruins", "Parking", "Roads")
+    assert report.images == len(list((label_maker / "tiles").glob("*.jpg")))
+    assert report.pixels["Roads"] > 0
+
+
+def test_masks_of_label_maker_agree_with_its_tile_labels() -> None:
+    """labels-cl.npz says per tile which classes occur: a class burned into a mask must be one of them."""
+    config = json.loads((LABEL_MAKER / "config.json").read_text())
+    request = TileRequest(
+        (-9.4575, 38.8467, -9.451, 38.8513), 17, "", tuple({**c, "buffer": 0} for c in config["classes"])
+    )
+    shapes = mercator_shapes(request, read_features(LABEL_MAKER / "labels.geojson"))
+    with np.load(LABEL_MAKER / "labels-cl.npz") as archive:
+        for key in archive:
+            x, y, z = map(int, key.split("-"))
+            burned = set(np.unique(burn_tile(Tile(z, x, y), shapes, (256, 256)))) - {0}
+            assert burned <= {i for i, present in enumerate(archive[key]) if present}, key
+
+
+def test_classification_labels_are_no_masks(label_maker: Path, tmp_path: Path) -> None:
+    config = json.loads((label_maker / "config.json").read_text())
+    (label_maker / "config.json").write_text(json.dumps({**config, "ml_type": "classification"}))
+    with pytest.raises(SettingsError, match="ml_type"):
+        open_label_maker(label_maker)
+    shutil.copy(LABEL_MAKER / "labels-cl.npz", label_maker / "labels.npz")
+    report = import_tiles(open_label_maker(label_maker, names=["a"]), tmp_path / "out", name="x", workers=1)
+    assert report.images == 0
+    assert any("a mask is (H, W)" in s.reason for s in report.skipped)
+
+
+def test_a_folder_without_tiles_says_what_it_wants(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"labels\.npz"):
+        open_label_maker(tmp_path)
+    with pytest.raises(StageError, match="no tile images"):
+        open_robosat(tmp_path, tmp_path, None)
