@@ -1,0 +1,80 @@
+"""A live progress bar on a terminal: labeled, failed, remaining, rate, time left."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
+from rich.text import Text
+
+from gtseg.cli.console import Listener, print_json, words_of
+from gtseg.pipeline.events import Event
+
+
+class Rate(ProgressColumn):
+    """Objects per minute of the whole wait, and the time left at that rate: people label in bursts, so the mean is steadier."""
+
+    def render(self, task: Any) -> Text:
+        if not task.elapsed or task.completed <= (start := task.fields.get("start_at", 0)):
+            return Text("")
+        rate = (task.completed - start) / task.elapsed
+        left = (task.total - task.completed) / rate if task.total else 0
+        return Text(f"{rate * 60:,.1f}/min, {duration(left)} left" if left else f"{rate * 60:,.1f}/min")
+
+
+def duration(seconds: float) -> str:
+    """1 h 05 min, 3 min 20 s, 12 s."""
+    whole = int(seconds + 0.5)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+class LiveBar(Listener):
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.console = Console(file=stream, highlight=False, soft_wrap=True)
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            Rate(),
+            console=self.console,
+            transient=True,
+        )
+        self.tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "log":
+            return
+        if event.kind == "progress":
+            self._advance(event)
+            return
+        style = {"warning": "yellow", "finished": "green"}.get(event.kind, "")
+        self.console.print(Text(words_of(event), style=style))
+        if event.kind == "plan":
+            print_json(dict(event.fields))
+
+    def _advance(self, event: Event) -> None:
+        """One bar per stage; its words may change, a smaller `done` starts it anew."""
+        if event.stage not in self.tasks:
+            for task in self.tasks.values():
+                self.progress.remove_task(task)
+            start = event.done or 0
+            task = self.progress.add_task(event.message, total=event.total, completed=start, start_at=start)
+            self.tasks = {event.stage: task}
+        self.progress.update(
+            self.tasks[event.stage], description=event.message, total=event.total, completed=event.done or 0
+        )

@@ -1,0 +1,54 @@
+"""gtseg compare: runs and folders of predictions on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.options import Json, Set, SettingsFile, open_session
+from gtseg.errors import SettingsError
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def compare(
+    contenders: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Names of runs, or folders of predicted masks (index PNGs)."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The page.")] = Path("compare.html"),
+    settings_file: SettingsFile = None,
+    overrides: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Several runs, models or folders side by side: scores, and image, label and predictions where they part most.
+
+    gtseg compare fcn deeplab predictions/
+    """
+    from gtseg.pipeline.compare import compare as walk
+    from gtseg.pipeline.compare import contender_of_folder, contender_of_run
+
+    runs = {}
+    columns = []
+    for name in contenders:
+        if Path(name).is_dir():
+            columns.append(contender_of_folder(Path(name)))
+            continue
+        session = open_session(settings_file, name, overrides)
+        runs[name] = session
+        columns.append(contender_of_run(session.run, session.clients))
+    if not runs:
+        raise SettingsError("compare needs at least one run: its test split is what folders are held against")
+    session = next(iter(runs.values()))
+    with listener() as notify:
+        page, facts = walk(session.run, columns, session.settings, session.clients, notify=notify)
+    out.write_text(page, encoding="utf-8")
+    for column in facts["columns"]:
+        say(f"compare: {column['name']}: mIoU {column['miou']:.4f} on {facts['images']} test images")
+    say(f"compare: {out}")
+    if as_json:
+        print_json(facts)

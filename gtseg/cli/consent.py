@@ -1,0 +1,48 @@
+"""Asking before money is spent: on a terminal a question, elsewhere --yes; never for the embedded AWS, which costs nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gtseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from gtseg.aws.clients import Clients
+    from gtseg.pipeline.events import Consent
+    from gtseg.pipeline.run import Run
+    from gtseg.settings import Settings
+
+
+def ask(
+    clients: Clients,
+    settings: Settings,
+    *,
+    yes: bool,
+    create_bucket: bool = False,
+    public_crowd: bool = False,
+) -> Consent:
+    """What this invocation agrees to; what a stage may cost is shown first, and held against [budget]."""
+    from gtseg.pipeline.events import Consent
+
+    def weigh(stage: str, run: Run, objects: int | None) -> None:
+        if clients.is_local:
+            return
+        from gtseg.cli.cost import print_rows
+        from gtseg.pipeline.cost import check_budget
+
+        rows, warning = check_budget(stage, run, settings, clients, objects=objects)
+        print_rows(f"{stage} may cost at most", rows, file=sys.stderr)
+        if warning:
+            print(f"warning: {warning}", file=sys.stderr)
+
+    def spend(words: str) -> bool:
+        if yes or clients.is_local:
+            return True
+        if not sys.stdin.isatty():
+            raise SettingsError(f"{words} This spends money and there is no terminal to ask on: say --yes.")
+        print(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+    asked = create_bucket or yes or clients.is_local
+    return Consent(spend=spend, weigh=weigh, create_bucket=asked, public_crowd=public_crowd)

@@ -1,0 +1,96 @@
+"""The only place that prints: data to stdout, progress and words to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from gtseg.pipeline.events import Event
+
+QUIET_SECONDS = 5.0
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def listener(*, as_lines: bool = False) -> Listener:
+    """Where a command's events go: JSON lines on stdout, else words on stderr, with a live bar on a terminal."""
+    if as_lines:
+        return JsonLines(sys.stdout)
+    if sys.stderr.isatty():
+        from gtseg.cli.bar import LiveBar
+
+        return LiveBar(sys.stderr)
+    return Words(sys.stderr)
+
+
+class Listener:
+    """Hears events between `with` and its end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        raise NotImplementedError
+
+
+class JsonLines(Listener):
+    """One JSON object per event: event, stage, message, done and total where they are known, and the event's own fields."""
+
+    def __call__(self, event: Event) -> None:
+        line: dict[str, Any] = {"event": event.kind, "stage": event.stage, "message": event.message}
+        if event.done is not None:
+            line |= {"done": event.done, "total": event.total}
+        print(
+            json.dumps(line | dict(event.fields), default=str, ensure_ascii=False),
+            file=self.stream,
+            flush=True,
+        )
+
+
+class Words(Listener):
+    """Plain lines. Progress is a line when its words changed, else at most one in QUIET_SECONDS, and the last."""
+
+    last, told = "", float("-inf")
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "log" or (event.kind == "progress" and not self._is_news(event)):
+            return
+        print(words_of(event), file=self.stream, flush=True)
+        if event.kind == "plan":
+            print_json(dict(event.fields))
+
+    def _is_news(self, event: Event) -> bool:
+        now = time.monotonic()
+        changed = event.message != self.last
+        if not changed and event.done != event.total and now - self.told < QUIET_SECONDS:
+            return False
+        self.last, self.told = event.message, now
+        return True
+
+
+def words_of(event: Event) -> str:
+    mark = "warning: " if event.kind == "warning" else ""
+    count = (
+        f" {event.done:,}/{event.total:,}"
+        if event.kind == "progress" and event.total and event.done is not None
+        else ""
+    )
+    return f"{event.stage}: {mark}{event.message}{count if event.stage != 'watch' else ''}"

@@ -1,0 +1,254 @@
+"""gtseg demo."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from gtseg.errors import Interrupted
+
+if TYPE_CHECKING:
+    from gtseg.pipeline.demo import Project
+
+app = typer.Typer(rich_markup_mode=None)
+
+STORY = {
+    "label": "simulated workers draw masks over the images, three each, with the slips of people",
+    "watch": "their answers come in and are voted into one mask per image",
+    "dataset": "masks are checked pixel by pixel and split into train, validation and test",
+    "train": "a network learns from the train images, and is watched on the validation images",
+    "deploy": "the best network goes behind an endpoint that answers images with masks",
+    "evaluate": "the endpoint is tested on the images that training never saw",
+    "report": "all of it on one page",
+    "cleanup": "the endpoint is deleted, as you would on AWS to stop its cost; the data stays",
+}
+WIDTH = 10
+SIGNALED = 128
+ALREADY_SERVED = ("is already served at", "another server is using the data folder")
+"""What `gtseg local exec` says while the server of a demo that was killed still ends: its command notices at its next word."""
+GHOST_SECONDS, PAUSE_SECONDS = 120.0, 3.0
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything goes.")] = Path(
+        "gtseg-demo"
+    ),
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your own images instead of drawn scenes.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Their index PNGs: the simulated workers copy them.")
+    ] = None,
+    labels: Annotated[str, typer.Option(metavar="A,B", help="Names of the values from 1 of --masks.")] = "",
+    train_seconds: Annotated[float, typer.Option(min=1, help="Time for training.")] = 120.0,
+) -> None:
+    """From images to a report in a few minutes, on this machine, without an AWS account.
+
+    \b
+    gtseg demo                                       turtles and boats, drawn here
+    gtseg demo DIR --images photos --masks masks     your own images, with masks that simulated workers copy
+
+    DIR/report.html is the result. The same command again goes on where it stopped.
+    """
+    from gtseg.pipeline.demo import prepare
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    begun = time.monotonic()
+    names = [name.strip() for name in labels.split(",") if name.strip()]
+    with _told(
+        "images",
+        "sea turtles and boats, drawn with exact masks" if images is None else "your images and their masks",
+    ) as tell:
+        project = prepare(folder, images=images, masks=masks, labels=names, progress=lambda done, total: None)
+        tell(f"{project.images} images of {', '.join(project.labels)}")
+    for remark in project.remarks:
+        print(f"{'':<{WIDTH}}{remark}")
+    if project.skipped:
+        print(
+            f"{'':<{WIDTH}}{len(project.skipped)} images have no mask and are left out, like {project.skipped[0]}"
+        )
+    code = _run(project, train_seconds)
+    code = max(code, _cleanup(project)) if code in (0, 5) else code
+    if code not in (0, 5):
+        raise SystemExit(code)
+    _conclude(project, time.monotonic() - begun)
+    raise typer.Exit(code)
+
+
+def _conclude(project: Project, seconds: float) -> None:
+    found = json.loads((project.folder / "report.json").read_text())["evaluation"]
+    span = found["intervals"].get("miou")
+    interval = f" (95 % interval {span[0]:.3f} to {span[1]:.3f})" if span else ""
+    score = "unknown" if found["miou"] is None else f"{found['miou']:.3f}"
+    print(
+        f"\nmIoU {score}{interval} on {found['images']} {found['split']} images, after {_duration(seconds)}."
+    )
+    print(f"Open {project.folder / 'report.html'}")
+
+
+def _run(project: Project, train_seconds: float) -> int:
+    """`gtseg run` on an embedded AWS of the demo's own; one line per stage."""
+    with (project.folder / "demo.log").open("a", encoding="utf-8") as log:
+        command = [
+            *_gtseg("local", "exec", "--data", str(project.data)),
+            "--crowd-masks",
+            str(project.masks.resolve()),
+        ]
+        command += ["--train-seconds", f"{train_seconds:g}", "--crowd-workers", "5", "--"]
+        command += _gtseg("run", "--settings", str(project.settings), "--yes", "--json")
+        waited = 0.0
+        while True:
+            code, said = _follow(command, Narrator(), log, project)
+            if not any(words in said for words in ALREADY_SERVED) or waited >= GHOST_SECONDS:
+                break
+            if not waited:
+                print(
+                    f"{'':<{WIDTH}}an earlier demo of this folder was cut off and is still ending: waiting for it",
+                    flush=True,
+                )
+            time.sleep(PAUSE_SECONDS)
+            waited += PAUSE_SECONDS
+        _explain(code, said, log)
+        return SIGNALED + abs(code) if code < 0 else code
+
+
+def _explain(code: int, said: str, log: TextIO) -> None:
+    """When it failed, its own last words and where all of them are."""
+    if code in (0, 5):
+        return
+    print("\n".join([line for line in said.splitlines() if line.strip()][-8:]), file=sys.stderr)
+    print(
+        f"gtseg: the demo stopped. Everything it said is in {log.name}; the same command goes on.",
+        file=sys.stderr,
+    )
+
+
+def _cleanup(project: Project) -> int:
+    with (project.folder / "demo.log").open("a", encoding="utf-8") as log:
+        command = [*_gtseg("local", "exec", "--data", str(project.data)), "--"]
+        command += _gtseg("cleanup", "--settings", str(project.settings))
+        with _told("cleanup", STORY["cleanup"]) as tell:
+            done = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True, check=False)
+            log.write(done.stderr)
+            gone = [line for line in done.stderr.splitlines() if line.startswith("cleanup: deleted")]
+            tell(f"{len(gone)} resources deleted" if done.returncode == 0 else f"failed, see {log.name}")
+        return done.returncode
+
+
+def _gtseg(*words: str) -> list[str]:
+    return [sys.executable, "-m", "gtseg", *words]
+
+
+def _follow(command: list[str], narrator: Narrator, log: TextIO, project: Project) -> tuple[int, str]:
+    """The command's exit code and what it said on stderr. Its events are narrated, and all is kept in the log."""
+    errors = project.folder / "demo.err"
+    with errors.open("w+", encoding="utf-8") as stderr:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                log.write(line)
+                narrator.hear(_event(line))
+        except KeyboardInterrupt:
+            narrator.end()
+            _let_end(process)
+            raise Interrupted(
+                f"What was done is kept in {project.folder}; the same command goes on."
+            ) from None
+        code = process.wait()
+        narrator.end()
+        stderr.seek(0)
+        said = stderr.read()
+        log.write(said)
+    errors.unlink()
+    return code, said
+
+
+def _let_end(process: subprocess.Popen[str]) -> None:
+    """A terminal's Ctrl-C has reached the command too; a signal to this process alone has not."""
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _event(line: str) -> dict[str, Any]:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+class Narrator:
+    """One line per stage: what it is for when it starts, what came of it when the next one does."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stdout
+        self.stage, self.begun, self.result, self.live = "", 0.0, "", self.stream.isatty()
+
+    def hear(self, event: dict[str, Any]) -> None:
+        stage = event.get("stage")
+        if stage not in STORY:
+            return
+        if stage != self.stage:
+            self.end()
+            self.stage, self.begun = stage, time.monotonic()
+            print(f"{stage:<{WIDTH}}{STORY[stage]}", end="", flush=True, file=self.stream)
+        if event["event"] == "finished" or event["message"].startswith("done already"):
+            self.result = event["message"]
+        elif self.live and event["event"] in ("progress", "epoch"):
+            self._show(event)
+
+    def _show(self, event: dict[str, Any]) -> None:
+        """On a terminal the line shows how it goes until the stage has ended."""
+        count = (
+            f" {event['done']}/{event['total']}"
+            if event.get("total") and event["event"] == "progress"
+            else ""
+        )
+        words = f"{self.stage:<{WIDTH}}{event['message']}{count}"[:110]
+        print(f"\r\033[K{words}", end="", flush=True, file=self.stream)
+
+    def end(self) -> None:
+        """Close the line of the stage that has ended."""
+        if not self.stage:
+            return
+        took = _duration(time.monotonic() - self.begun)
+        start = f"\r\033[K{self.stage:<{WIDTH}}{STORY[self.stage]}" if self.live else ""
+        end = f": {self.result}" if self.result else ""
+        print(f"{start}{end} ({took})", flush=True, file=self.stream)
+        self.stage, self.result = "", ""
+
+
+@contextmanager
+def _told(stage: str, story: str) -> Iterator[Any]:
+    """One line for what happens inside; the result is told through the function that is given."""
+    begun = time.monotonic()
+    result: list[str] = []
+    print(f"{stage:<{WIDTH}}{story}", end="", flush=True)
+    try:
+        yield result.append
+    finally:
+        end = f": {result[-1]}" if result else ""
+        print(f"{end} ({_duration(time.monotonic() - begun)})", flush=True)
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"

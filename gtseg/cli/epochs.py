@@ -1,0 +1,109 @@
+"""A training job as it goes: its log lines above, the table of its epochs below."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from gtseg.cli.console import Listener, print_json, words_of
+from gtseg.pipeline.events import Event
+
+COLUMNS = (
+    ("epoch", "number", "d"),
+    ("train loss", "train_loss", ".4f"),
+    ("mIoU", "miou", ".4f"),
+    ("pixel acc.", "pixel_accuracy", ".4f"),
+    ("images/s", "train_throughput", ".1f"),
+)
+WIDTH = 11
+
+
+def training_listener(*, logs: bool) -> Listener:
+    """A live table on a terminal, aligned lines elsewhere."""
+    return LiveEpochs(sys.stderr, logs=logs) if sys.stderr.isatty() else EpochLines(sys.stderr, logs=logs)
+
+
+def cells(fields: Mapping[str, Any]) -> list[str]:
+    """One epoch's numbers as text; '-' where the log has not said."""
+    return [f"{fields[key]:{form}}" if fields.get(key) is not None else "-" for _, key, form in COLUMNS]
+
+
+class EpochLines(Listener):
+    """Plain lines; the heads of the table before its first row."""
+
+    def __init__(self, stream: TextIO, *, logs: bool) -> None:
+        super().__init__(stream)
+        self.logs, self.begun, self.last = logs, False, ""
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "log":
+            if self.logs:
+                print(event.message, file=self.stream, flush=True)
+        elif event.kind == "epoch":
+            self._row(event.fields)
+        elif event.message != self.last or event.kind != "progress":
+            self.last = event.message
+            print(words_of(event), file=self.stream, flush=True)
+        if event.kind == "plan":
+            print_json(dict(event.fields))
+
+    def _row(self, fields: Mapping[str, Any]) -> None:
+        if not self.begun:
+            self.begun = True
+            print("".join(head.rjust(WIDTH) for head, _, _ in COLUMNS), file=self.stream)
+        best = "  best so far" if fields.get("best") else ""
+        print("".join(cell.rjust(WIDTH) for cell in cells(fields)) + best, file=self.stream, flush=True)
+
+
+class LiveEpochs(EpochLines):
+    """The table stays at the bottom of the terminal and grows; everything else scrolls above it."""
+
+    def __init__(self, stream: TextIO, *, logs: bool) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        super().__init__(stream, logs=logs)
+        self.rows: list[Mapping[str, Any]] = []
+        self.status = ""
+        self.console = Console(file=stream, highlight=False, soft_wrap=True)
+        self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self._table)
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def __call__(self, event: Event) -> None:
+        from rich.text import Text
+
+        if event.kind == "epoch":
+            self.rows.append(event.fields)
+        elif event.kind == "progress":
+            self.status = event.message
+        elif event.kind != "log" or self.logs:
+            text = event.message if event.kind == "log" else words_of(event)
+            style = {"log": "dim", "warning": "yellow", "finished": "green"}.get(event.kind, "")
+            self.console.print(Text(text, style=style))
+        if event.kind == "plan":
+            print_json(dict(event.fields))
+
+    def _table(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        if not self.rows:
+            return Text(self.status, style="cyan")
+        table = Table(title=self.status, title_justify="left", title_style="cyan")
+        for head, _, _ in COLUMNS:
+            table.add_column(head, justify="right")
+        best = max(range(len(self.rows)), key=lambda n: self.rows[n].get("miou") or -1.0)
+        shown = max(5, self.console.height - 8)
+        for number, row in list(enumerate(self.rows))[-shown:]:
+            table.add_row(*cells(row), style="bold green" if number == best else "")
+        return table

@@ -1,0 +1,108 @@
+"""gtseg evaluate, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gtseg.cli.console import listener, print_json
+from gtseg.cli.options import Json, RunName, Set, SettingsFile, open_session
+
+if TYPE_CHECKING:
+    from gtseg.pipeline.run import EvaluationSection
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+def evaluate(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    overrides: Set = None,
+    predictions: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Index PNGs to score; no run and no endpoint are needed."),
+    ] = None,
+    masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their true masks.")] = None,
+    labels: Annotated[str, typer.Option(metavar="A,B", help="Class names from 1, for --masks.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Score the model on the test split, which training never saw.
+
+    \b
+    gtseg evaluate --predictions DIR --masks DIR --labels cat,dog     any masks against any masks
+    """
+    if bool(predictions) != bool(masks):
+        raise typer.BadParameter("--predictions and --masks come together")
+    if predictions and masks:
+        _evaluate_folders(predictions, masks, labels, as_json=as_json)
+        return
+    from gtseg.pipeline.evaluate import evaluate as walk
+
+    session = open_session(settings_file, run_name, overrides)
+    with listener() as notify:
+        run = session.run_file.save(walk(session.run, session.settings, session.clients, notify=notify))
+    assert run.evaluation is not None
+    _show(run.evaluation, as_json=as_json)
+
+
+def _evaluate_folders(predictions: str, masks: str, labels: str, *, as_json: bool) -> None:
+    from gtseg.aws.clients import Clients
+    from gtseg.pipeline.evaluate import evaluate_folders
+    from gtseg.settings.hosting import Evaluate
+
+    names = [name.strip() for name in labels.split(",") if name.strip()]
+    with listener() as notify:
+        found = evaluate_folders(
+            predictions, masks, labels=names, options=Evaluate(), notify=notify, clients=Clients()
+        )
+    _show(found.section, as_json=as_json)
+    raise typer.Exit(5 if found.missing else 0)
+
+
+def _show(section: EvaluationSection, *, as_json: bool) -> None:
+    if as_json:
+        print_json(section.model_dump(mode="json"))
+        return
+    rows: list[tuple[str, ...]] = [("CLASS", "IOU", "PRECISION", "RECALL", "F1", "BOUNDARY F1", "PIXELS")]
+    for one in section.classes:
+        scores = (one.iou, one.precision, one.recall, one.f1, one.boundary_f1)
+        rows.append((one.name, *("-" if s is None else f"{s:.4f}" for s in scores), f"{one.truth_pixels:,}"))
+    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    for row in rows:
+        print(
+            "  ".join(
+                c.ljust(w) if n == 0 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))
+            )
+        )
+    for name in ("miou", "miou_builtin", "miou_per_image", "miou_foreground", "pixel_accuracy"):
+        value, span = getattr(section, name), section.intervals.get(name)
+        interval = f"  [{span[0]:.4f}, {span[1]:.4f}]" if span else ""
+        print(f"{name:<16} {'-' if value is None else f'{value:.4f}'}{interval}")
+    print(f"{section.images} {section.split} images, {section.pixels:,} pixels, {section.void_pixels:,} void")
+
+
+@app.command()
+def report(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    overrides: Set = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder of the local copies [default: beside gtseg.toml]."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """One page, report.html, and its numbers, report.json: beside gtseg.toml and in the run's bucket."""
+    from gtseg.pipeline.report import report as walk
+
+    session = open_session(settings_file, run_name, overrides)
+    with listener() as notify:
+        run = walk(session.run, session.settings, session.clients, notify=notify, output=output)
+    run = session.run_file.save(run)
+    if as_json and run.report:
+        print_json(run.report.model_dump(mode="json"))

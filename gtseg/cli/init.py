@@ -1,0 +1,92 @@
+"""gtseg init: a commented gtseg.toml and the worker template, here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gtseg.cli.console import print_json, say
+from gtseg.cli.options import Json
+
+app = typer.Typer(rich_markup_mode=None)
+FILES = {"gtseg.toml": "gtseg.toml", "template.liquid": "template.liquid"}
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to write (default: here).")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Project name (default: the folder's name).")] = None,
+    policies: Annotated[
+        bool, typer.Option("--policies", help="Also write the least-privilege IAM policies of this project.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a commented gtseg.toml and the worker template; what exists is never overwritten."""
+    from gtseg.settings.table import check_run_name
+    from gtseg.settings.templates import read_template
+
+    project = name or _as_name(folder.resolve().name)
+    check_run_name(project)
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome = {}
+    for file, template in FILES.items():
+        text = read_template(template)
+        if file == "gtseg.toml":
+            text = text.replace('name = "my-project"', f'name = "{project}"')
+        outcome[file] = "written" if _write_new(folder / file, text) else "exists already, left as it is"
+        say(f"{folder / file}: {outcome[file]}")
+    if policies:
+        outcome |= _write_policies(folder)
+    say(
+        "Next: name your images and labels in gtseg.toml, then `gtseg local exec -- gtseg run --until dataset`."
+    )
+    if as_json:
+        print_json(outcome)
+
+
+def _write_policies(folder: Path) -> dict[str, str]:
+    """policies/: for the caller, for SageMaker's role, and who may assume it; made anew from gtseg.toml each time."""
+    import json
+
+    from gtseg.aws.clients import Clients
+    from gtseg.cli.options import open_settings
+    from gtseg.core.policies import caller_policy, execution_policy, trust_policy
+    from gtseg.pipeline.run import locate
+
+    settings = open_settings(folder / "gtseg.toml")
+    clients = Clients(region=settings.project.region)
+    bucket = locate(settings, clients).removeprefix("s3://").split("/", 1)[0]
+    source = settings.images.source or ""
+    images = [source.removeprefix("s3://").split("/", 1)[0]] if source.startswith("s3://") else []
+    role = settings.project.role_arn or f"arn:aws:iam::{clients.account}:role/gtseg"
+    documents = {
+        "caller.json": caller_policy(
+            region=clients.region, account=clients.account, bucket=bucket, image_buckets=images,
+            role_arn=role, project=settings.project.name,
+        ),
+        "execution-role.json": execution_policy(region=clients.region, buckets=[bucket, *images]),
+        "trust.json": trust_policy(),
+    }  # fmt: skip
+    (folder / "policies").mkdir(exist_ok=True)
+    for name, document in documents.items():
+        (folder / "policies" / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        say(f"{folder / 'policies' / name}: written")
+    return {f"policies/{name}": "written" for name in documents}
+
+
+def _write_new(path: Path, text: str) -> bool:
+    """Write the file unless there is one; 'x' leaves no moment between looking and writing."""
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _as_name(text: str) -> str:
+    """Letters, digits and hyphens of a folder's name."""
+    return re.sub(r"[^a-zA-Z0-9]+", "-", text).strip("-")[:40].rstrip("-") or "my-project"

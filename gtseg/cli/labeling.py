@@ -1,0 +1,156 @@
+"""gtseg label, watch, jobs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from gtseg.cli.consent import ask
+from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session, open_settings
+
+app = typer.Typer(rich_markup_mode=None)
+
+CreateBucket = Annotated[
+    bool, typer.Option("--create-bucket", help="Create the bucket of [project] if it is missing.")
+]
+PublicCrowd = Annotated[
+    bool,
+    typer.Option(
+        "--allow-public-crowd", help="Insist on Mechanical Turk, which closed on 30 September 2026."
+    ),
+]
+
+
+@app.command()
+def label(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    overrides: Set = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    create_bucket: CreateBucket = False,
+    allow_public_crowd: PublicCrowd = False,
+    go_on: Annotated[
+        bool,
+        typer.Option(
+            "--continue", help="Send what failed, was rejected or was never labeled to the workers again."
+        ),
+    ] = False,
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--prelabel", metavar="ENDPOINT", help="A model's masks first; people correct them."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start the labeling job over your images: once, however often this is run.
+
+    \b
+    gtseg label --dry-run     prints the exact CreateLabelingJob request and touches nothing
+    gtseg label --continue    a follow-up job over the images that the finished one left without a good mask
+    gtseg label --prelabel NAME   the endpoint's masks go to the workers, who correct them (an adjustment job)
+    """
+    from functools import partial
+
+    from gtseg.pipeline.label import label
+    from gtseg.pipeline.review import continue_labeling, prelabel
+    from gtseg.pipeline.stages import exit_code
+
+    if go_on and endpoint:
+        raise typer.BadParameter("--continue and --prelabel exclude each other")
+    walk = continue_labeling if go_on else partial(prelabel, endpoint=endpoint) if endpoint else label
+
+    session = open_session(settings_file, run_name, overrides)
+    consent = ask(
+        session.clients,
+        session.settings,
+        yes=yes,
+        create_bucket=create_bucket,
+        public_crowd=allow_public_crowd,
+    )
+    with listener() as notify:
+        run = walk(
+            session.run, session.settings, session.clients, notify=notify, consent=consent, dry_run=dry_run
+        )
+    if dry_run:
+        return
+    run = session.run_file.save(run)
+    if as_json and run.labeling_job:
+        print_json(run.labeling_job.model_dump(mode="json"))
+    raise typer.Exit(exit_code(run, "label"))
+
+
+@app.command()
+def watch(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    overrides: Set = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
+) -> None:
+    """Follow the labeling job until it ends. Ctrl-C leaves it running.
+
+    Exit codes: 0 complete; 1 failed or stopped; 5 complete, but some images failed; 130 interrupted.
+    """
+    from gtseg.pipeline.stages import exit_code
+    from gtseg.pipeline.watch import watch as walk
+
+    session = open_session(settings_file, run_name, overrides)
+    with listener(as_lines=as_json) as notify:
+        run = walk(session.run, session.settings, session.clients, notify=notify)
+    run = session.run_file.save(run)
+    raise typer.Exit(exit_code(run, "watch"))
+
+
+@app.command()
+def jobs(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    contains: Annotated[str | None, typer.Option(help="Only names that contain this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
+    every: Annotated[bool, typer.Option("--all", help="Of the whole account, not only of this run.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List labeling jobs, newest first: this run's, or the whole account's with --all (needs no gtseg.toml)."""
+    from gtseg.aws.clients import Clients
+    from gtseg.aws.groundtruth import GroundTruth
+
+    region, name = None, None
+    if settings_file or not every:
+        settings = open_settings(settings_file, name=run_name)
+        region, name = settings.project.region, run_name or settings.project.name
+    found = list(
+        GroundTruth(Clients(region=region)).list_jobs(
+            contains=contains or (None if every else name), limit=limit
+        )
+    )
+    if as_json:
+        print_json([asdict(job) for job in found])
+    elif not found:
+        say(
+            "No labeling jobs."
+            if every
+            else f"No labeling jobs of run {name}; --all lists the whole account."
+        )
+    else:
+        _print_table([_row(job) for job in found])
+
+
+def _row(job: Any) -> tuple[str, ...]:
+    return (
+        job.name,
+        job.status,
+        f"{job.labeled:,}",
+        f"{job.failed:,}",
+        f"{job.unlabeled:,}",
+        f"{job.created:%Y-%m-%d %H:%M}",
+    )
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    """Columns on stdout, as wide as they need to be."""
+    rows = [("NAME", "STATUS", "LABELED", "FAILED", "REMAINING", "CREATED"), *rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,76 @@
+"""Options that commands share, and what they open: settings, clients, the run."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gtseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from gtseg.aws.clients import Clients
+    from gtseg.pipeline.run import Run, RunFile
+    from gtseg.settings import Settings
+
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--settings", metavar="FILE", help="Settings file (default: gtseg.toml here, or $GTSEG_SETTINGS)."
+    ),
+]
+RunName = Annotated[
+    str | None, typer.Option("--run", metavar="NAME", help="Name of the run (default: the project's name).")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override one setting; may be repeated."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one command works with."""
+
+    settings: Settings
+    clients: Clients
+    run_file: RunFile
+    run: Run
+
+
+def open_session(file: Path | None, name: str | None, overrides: list[str] | None = None) -> Session:
+    """Settings, clients and the run as it is stored (a new one if there is none); reads, never writes."""
+    from gtseg.aws.clients import Clients
+    from gtseg.pipeline.run import RunFile, locate
+
+    settings = open_settings(file, overrides, name=name)
+    clients = Clients(region=settings.project.region)
+    run_file = RunFile(clients, locate(settings, clients, name=name))
+    run = run_file.load()
+    return Session(
+        settings, clients, run_file, run if run.etag else run.update(project=settings.project.name)
+    )
+
+
+def open_settings(
+    file: Path | None, overrides: list[str] | None = None, *, name: str | None = None
+) -> Settings:
+    from gtseg.settings import load
+    from gtseg.settings.table import check_run_name
+
+    if name is not None:
+        check_run_name(name)
+    return load(file, environ=os.environ, flags=[_split(text) for text in overrides or []])
+
+
+def _split(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or "." not in key:
+        raise SettingsError(f"--set {text}: write TABLE.KEY=VALUE, like --set labeling.workers_per_object=3")
+    return key.strip(), value

@@ -1,0 +1,179 @@
+"""gtseg adjust, verify, agreement."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gtseg.cli.consent import ask
+from gtseg.cli.console import listener, print_json
+from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+
+app = typer.Typer(rich_markup_mode=None)
+
+Job = Annotated[
+    str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
+]
+Manifest = Annotated[
+    str | None, typer.Option(metavar="URI", help="Any output.manifest in S3 instead of a job.")
+]
+LabelAttribute = Annotated[
+    str | None, typer.Option(help="Which label, where the manifest's lines hold several.")
+]
+
+
+@app.command()
+def adjust(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    overrides: Set = None,
+    job: Job = None,
+    manifest: Manifest = None,
+    label_attribute: LabelAttribute = None,
+    bad: Annotated[
+        bool, typer.Option("--bad", help="Only the masks that `gtseg verify` spoke against.")
+    ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Let people correct masks: the run's, another job's, an import's. `watch` and `dataset` go on with the result.
+
+    \b
+    gtseg adjust --bad     only those that the last `gtseg verify` spoke against
+    """
+    from gtseg.pipeline.review import adjust as walk
+
+    session = open_session(settings_file, run_name, overrides)
+    with listener() as notify:
+        run = walk(
+            session.run,
+            session.settings,
+            session.clients,
+            notify=notify,
+            consent=ask(session.clients, session.settings, yes=yes),
+            job=job,
+            manifest=manifest,
+            label_attribute=label_attribute,
+            bad=bad,
+            dry_run=dry_run,
+        )
+    if dry_run:
+        return
+    run = session.run_file.save(run)
+    if as_json and run.labeling_job:
+        print_json(run.labeling_job.model_dump(mode="json"))
+
+
+@app.command()
+def verify(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    overrides: Set = None,
+    job: Job = None,
+    manifest: Manifest = None,
+    label_attribute: LabelAttribute = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the verification is over.")] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Let people say which masks are good and which are bad. Run again, it says what came out.
+
+    Exit codes: 0 started, under way or all good; 1 failed or stopped; 5 some masks are bad: redo.jsonl names them.
+    """
+    from gtseg.pipeline.review import verify as walk
+    from gtseg.pipeline.stages import PROBLEMS
+
+    session = open_session(settings_file, run_name, overrides)
+    with listener() as notify:
+        run = walk(
+            session.run,
+            session.settings,
+            session.clients,
+            notify=notify,
+            consent=ask(session.clients, session.settings, yes=yes),
+            job=job,
+            manifest=manifest,
+            label_attribute=label_attribute,
+            wait=wait,
+            dry_run=dry_run,
+        )
+    if dry_run:
+        return
+    run = session.run_file.save(run)
+    if as_json and run.verification:
+        print_json(run.verification.model_dump(mode="json"))
+    raise typer.Exit(PROBLEMS if run.verification and run.verification.bad else 0)
+
+
+@app.command()
+def agreement(
+    settings_file: SettingsFile = None,
+    run_name: RunName = None,
+    overrides: Set = None,
+    job: Job = None,
+    gold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Known masks, <image>.png with class indices: workers are scored by them."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="So many of the hardest images are listed.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Say how well the workers agree: per worker, per class, per image. Who is slow, who is off, what is hard.
+
+    Overlap is the mean IoU without background.
+    """
+    from dataclasses import asdict
+
+    from gtseg.pipeline.agreement import agreement as walk
+
+    session = open_session(settings_file, run_name, overrides)
+    with listener() as notify:
+        found = walk(session.run, session.clients, notify=notify, job=job, gold=gold)
+    if as_json:
+        print_json({"miou": found.miou, "pixels": found.pixels, **asdict(found)})
+        return
+    print(
+        f"{len(found.images):,} images, {len(found.workers)} workers; overlap between workers {_score(found.miou)}"
+    )
+    print_columns(
+        ("WORKER", "ANSWERS", "MEDIAN S", "OTHERS", "CONSOLIDATED", "GOLD", ""),
+        [
+            (w.worker, str(w.answers), _seconds(w.seconds), _score(w.others), _score(w.consolidated), _score(w.gold),
+             " ".join([*(["slow"] if w.is_slow else []), *(["off"] if w.is_off else [])]))
+            for w in found.workers
+        ],
+    )  # fmt: skip
+    print_columns(
+        ("CLASS", "OTHERS", "CONSOLIDATED", "GOLD"),
+        [(c.name, _score(c.others), _score(c.consolidated), _score(c.gold)) for c in found.classes],
+    )
+    print_columns(
+        ("HARDEST IMAGES", "ANSWERS", "OTHERS", "GOLD", "MEDIAN S"),
+        [
+            (i.image, str(i.answers), _score(i.others), _score(i.gold), _seconds(i.seconds))
+            for i in found.images[:limit]
+        ],
+    )
+
+
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def print_columns(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A table on stdout, as wide as it needs to be; nothing where it has no rows."""
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    print()
+    for row in [head, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

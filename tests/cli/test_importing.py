@@ -1,0 +1,199 @@
+"""gtseg import and gtseg export as a person runs them: real commands against a real server."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    name = f"import-{uuid.uuid4().hex[:8]}"
+    (tmp_path / "gtseg.toml").write_text(f'[project]\nname = "{name}"\nbucket = "test-{name}"\n')
+    return tmp_path
+
+
+@pytest.fixture
+def gtseg(project: Path, shared_aws: Any):
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "gtseg", *map(str, arguments)],
+            cwd=project, env=shared_aws.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def write_pair(project: Path, name: str, mask: list[list[int]]) -> None:
+    values = np.array(mask, np.uint8)
+    for folder, image in (
+        ("images", Image.new("RGB", values.shape[::-1], "teal")),
+        ("masks", Image.fromarray(values)),
+    ):
+        (project / folder).mkdir(exist_ok=True)
+        image.save(project / folder / f"{name}.png")
+
+
+def test_tiles_come_into_the_run_and_go_out_as_coco_and_back_exactly(project: Path, gtseg: Any) -> None:
+    tiles = DATA / "tiles" / "robosat"
+    done = gtseg(
+        "import",
+        "tiles",
+        tiles / "images",
+        tiles / "labels",
+        "--config",
+        tiles / "dataset-parking.toml",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == 4
+    assert gtseg("export", "coco", "coco").returncode == 0
+    back = gtseg("import", "coco", "coco/images", "coco/annotations.json", "--no-upload", "--out", "back")
+    assert back.returncode == 0, back.stderr
+    masks = sorted((project / "back" / "masks").glob("*.png"))
+    assert len(masks) == 4
+    for path in masks:
+        came_in = Image.open(project / "imports" / "tiles" / "masks" / path.name)
+        assert (np.asarray(Image.open(path)) == np.asarray(came_in)).all()
+
+
+def test_masks_without_a_table_are_shown_and_nothing_is_done_until_confirmed(
+    project: Path, gtseg: Any
+) -> None:
+    write_pair(project, "a", [[0, 1], [2, 2]])
+    asked = gtseg("import", "masks", "images", "masks", "--no-upload")
+    assert asked.returncode == 2
+    assert "class-2" in asked.stderr
+    assert not (project / "imports" / "masks" / "import.json").exists()
+    done = gtseg(
+        "import", "masks", "images", "masks", "--no-upload", "--labels", "cat,dog", "--yes", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["pixels"] == {"BACKGROUND": 1, "cat": 1, "dog": 2}
+
+
+@pytest.mark.parametrize("document", [{"map": {"0": 5, "1": 9}}, {"map": {"5": 0, "9": 1}}])
+def test_a_label_map_is_understood_in_both_directions(project: Path, gtseg: Any, document: dict) -> None:
+    """SageMaker's own is class -> stored value; people write it the other way round."""
+    write_pair(project, "a", [[5, 9], [9, 9]])
+    (project / "map.json").write_text(json.dumps(document))
+    done = gtseg(
+        "import", "masks", "images", "masks", "--colors", "map.json", "--labels", "cat", "--no-upload"
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("wrong way round" in done.stderr) == ("5" in document["map"])
+    mask = Image.open(project / "imports" / "masks" / "masks" / "a.png")
+    assert np.asarray(mask).tolist() == [[0, 1], [1, 1]]
+
+
+def test_what_was_skipped_is_counted_and_ends_in_code_5(project: Path, gtseg: Any) -> None:
+    write_pair(project, "a", [[0, 1], [1, 1]])
+    write_pair(project, "b", [[0, 1], [1, 1]])
+    Image.new("L", (9, 9)).save(project / "masks" / "b.png")
+    done = gtseg("import", "masks", "images", "masks", "--yes", "--no-upload")
+    assert done.returncode == 5
+    assert "9x9 pixels, its image has 2x2" in done.stderr
+
+
+def test_spacenet_chips_come_from_the_bucket_window_by_window(
+    project: Path, gtseg: Any, shared_aws: Any
+) -> None:
+    bucket = f"scenes-{uuid.uuid4().hex[:8]}"
+    s3 = shared_aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    for path in sorted((DATA / "geo" / "images").glob("*.tif")):
+        s3.upload_file(str(path), bucket, f"scenes/{path.name}")
+    done = gtseg(
+        "import",
+        "geo",
+        f"s3://{bucket}/scenes/",
+        DATA / "geo" / "features",
+        "--chip",
+        90,
+        "--limit",
+        2,
+        "--no-upload",
+        "--json",
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["images"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("import", "masks", "nowhere", "masks"), "nowhere: no such folder"),
+        (("import", "geo", DATA / "geo" / "images", "--bands", "1,x"), "--bands 1,x"),
+        (("import", "geo", DATA / "geo" / "images", "--bbox", "3,2,1,0"), "west < east"),
+        (("import", "tiles", "--bbox", "0,0,1,1"), "--zoom"),
+        (("import", "tiles"), "which tiles?"),
+        (("export", "pascal", "out"), "want one of coco, yolo, masks"),
+        (("export", "coco", "out"), "no labels to export yet"),
+        (("import", "masks", DATA, DATA, "--name", "no good"), "--name"),
+    ],
+)  # fmt: skip
+def test_wrong_input_is_one_clear_message(gtseg: Any, arguments: tuple[object, ...], words: str) -> None:
+    done = gtseg(*arguments)
+    assert done.returncode in {2, 3}, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_box_of_any_slippy_map_comes_in_with_its_config(project: Path, gtseg: Any) -> None:
+    """Label Maker's whole beginning in one command: its config's box, zoom, classes and ratio, a local extract."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (256, 256), "olive").save(buffer, "JPEG")
+
+    class Tiles(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path.endswith("?t=secret") else 401)
+            self.end_headers()
+            self.wfile.write(buffer.getvalue())
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    box = [0.01, 0.01, 0.69, 0.34]
+    ring = [[0.1, 0.1], [0.2, 0.1], [0.2, 0.2], [0.1, 0.2], [0.1, 0.1]]
+    feature = {
+        "type": "Feature",
+        "properties": {"building": "yes"},
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+    }
+    (project / "osm.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tiles) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        config = {"bounding_box": box, "zoom": 10, "background_ratio": 0, "classes": [{"name": "Building", "filter": ["has", "building"]}],
+                  "imagery": f"http://127.0.0.1:{server.server_address[1]}/{{z}}/{{x}}/{{y}}.jpg?t={{token}}"}  # fmt: skip
+        (project / "config.json").write_text(json.dumps(config))
+        arguments = (
+            "import",
+            "tiles",
+            "--config",
+            "config.json",
+            "--features",
+            "osm.geojson",
+            "--no-upload",
+            "--json",
+        )
+        sparse = gtseg(*arguments, "--token", "secret")
+        more = gtseg(*arguments, "--token", "secret", "--background-ratio", 1, "--out", "more")
+        refused = gtseg(*arguments, "--token", "wrong", "--out", "refused")
+        server.shutdown()
+    assert json.loads(sparse.stdout)["images"] == 1, sparse.stderr
+    assert json.loads(more.stdout)["images"] == 2, more.stderr
+    assert "is the token right" in refused.stderr
+    assert "secret" not in sparse.stderr + (project / "imports" / "tiles" / "import.json").read_text()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gtseg.cli import main
+from gtseg.settings import load
+
+
+def init(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["init", *arguments])
+    return int(end.value.code or 0)
+
+
+def test_init_writes_settings_that_load_and_a_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "My cats (2026)"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert init() == 0
+    assert load(environ={}).project.name == "My-cats-2026"
+    assert "<crowd-semantic-segmentation" in (folder / "template.liquid").read_text()
+
+
+def test_what_exists_is_never_overwritten_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gtseg.toml").write_text("mine")
+    assert init(str(tmp_path), "--json") == 0
+    assert (tmp_path / "gtseg.toml").read_text() == "mine"
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"gtseg.toml": "exists already, left as it is", "template.liquid": "written"}
+    assert "exists already" in err
+
+
+def test_a_name_can_be_given_and_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert init(str(tmp_path / "new"), "--name", "turtles") == 0
+    assert tomllib.loads((tmp_path / "new" / "gtseg.toml").read_text())["project"]["name"] == "turtles"
+    assert init(str(tmp_path / "other"), "--name", "a b") == 2
+    assert "a b" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
