@@ -1,0 +1,85 @@
+"""scripts/benchmark portal [--megapixels 12]: time from a pointer event to its ink on the canvas, and from the fourth extreme point to the outline.
+
+A real server, a real Chromium, a drawn photograph. Pointer to ink: from the event's own time stamp to the end of the frame that painted it."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+for folder in ("tests/browser", "tests", "."):
+    sys.path.insert(0, str(ROOT / folder))
+
+from PIL import Image  # noqa: E402
+from playwright.sync_api import expect, sync_playwright  # noqa: E402
+from portal_person import Hand, begin, encode, enter, make_job  # noqa: E402
+
+WATCH = """() => {
+  const desk = document.querySelector("crowd-semantic-segmentation");
+  window.times = [];
+  let waiting = [];
+  desk.view.stage.addEventListener("pointermove", (event) => waiting.push(event.timeStamp));
+  const draw = desk.view.draw.bind(desk.view);
+  desk.view.draw = () => { draw(); const now = performance.now(); for (const t of waiting) window.times.push(now - t); waiting = []; };
+}"""
+
+
+def draw(width: int, height: int) -> bytes:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 255, (height // 64 + 1, width // 64 + 1, 3), dtype=np.uint8)
+    return encode(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC), quality=88)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    args = parser.parse_args()
+    from conftest import LocalAWS
+
+    width = round((args.megapixels * 1e6 * 4 / 3) ** 0.5)
+    height = round(width * 3 / 4)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        aws = LocalAWS(Path(folder) / "aws")
+        desk = make_job(aws, {"a.jpg": draw(width, height)}, job="speed")
+        browser = driver.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        enter(page, desk.links["Ada"])
+        begin(page)
+        hand = Hand(page, width, height)
+        page.evaluate(WATCH)
+        page.keyboard.press("b")
+        for i in range(6):
+            y = height * (0.1 + 0.13 * i)
+            hand.drag(*[(width * (0.1 + 0.08 * k), y + (k % 2) * height * 0.05) for k in range(10)])
+        times = sorted(page.evaluate("window.times"))
+        print(
+            f"pointer to ink, {width} x {height}: median {statistics.median(times):.0f} ms, 95th percentile {times[int(len(times) * 0.95)]:.0f} ms ({len(times)} events)"
+        )
+        outlines = []
+        for i in range(5):
+            page.keyboard.press("a")
+            x, y, r = width * (0.2 + 0.12 * i), height * 0.5, width * 0.05
+            for dx, dy in ((0, -r), (0, r), (-r, 0)):
+                hand.click(x + dx, y + dy)
+            begun = time.perf_counter()
+            hand.click(x + r, y)
+            expect(page.locator(".hint")).to_contain_text("missing", timeout=30_000)
+            outlines.append(time.perf_counter() - begun)
+            page.keyboard.press("Enter")
+        print(
+            f"fourth point to outline: median {statistics.median(outlines):.2f} s, slowest {max(outlines):.2f} s"
+        )
+        browser.close()
+        aws.stop()
+
+
+if __name__ == "__main__":
+    main()
