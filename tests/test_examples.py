@@ -1,0 +1,160 @@
+"""docs/examples.md, executed: every block of it, as it stands, against a real embedded AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "tests" / "data"
+PAGE = (ROOT / "docs" / "examples.md").read_text(encoding="utf-8")
+SECTIONS = {part.split(".", 1)[0]: part for part in re.split(r"^## ", PAGE, flags=re.M)[1:]}
+
+
+BLOCKER = """
+import os, socket
+
+def refuse(self, address, connect=socket.socket.connect):
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        with open(os.environ["GTSEG_TEST_OUTBOUND"], "a") as log:
+            print(address, file=log)
+        raise OSError("this machine is offline")
+    return connect(self, address)
+
+socket.socket.connect = refuse
+"""
+
+
+@pytest.fixture
+def outbound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every Python process of the test refuses to connect to any other machine; the file lists who tried."""
+    (tmp_path / "offline").mkdir()
+    (tmp_path / "offline" / "sitecustomize.py").write_text(BLOCKER)
+    log = tmp_path / "outbound.log"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "offline"))
+    monkeypatch.setenv("GTSEG_TEST_OUTBOUND", str(log))
+    return log
+
+
+def block(number: int) -> str:
+    found = re.search(r"```sh\n(.*?)```", SECTIONS[str(number)], re.S)
+    assert found
+    return found[1]
+
+
+def run(number: int, folder: Path, server: Any) -> str:
+    """The section's block under bash, stopping at the first command that fails; what it printed."""
+    scripts = folder / "bin"
+    scripts.mkdir()
+    (scripts / "gtseg").write_text(f'#!/bin/sh\nexec {sys.executable} -W ignore -m gtseg "$@"\n')
+    (scripts / "gtseg").chmod(0o755)
+    environment = {
+        **server.environment,
+        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        ["bash", "-ec", block(number)], cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+def test_a_finished_ground_truth_job(tmp_path: Path, start_local_aws: Any) -> None:
+    server = start_local_aws()
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket="pcbtest22")
+    line = json.loads((DATA / "pcb-3-classes" / "output.manifest").read_text())
+    mask = DATA / "pcb-3-classes" / "mask.png"
+    Image.new("RGB", Image.open(mask).size, "green").save(tmp_path / "board.png")
+    for uri, path in ((line["source-ref"], tmp_path / "board.png"), (line["S10-label3-ref"], mask)):
+        s3.upload_file(str(path), "pcbtest22", uri.removeprefix("s3://pcbtest22/"))
+    key = "label/S10-label3/manifests/output/output.manifest"
+    s3.upload_file(str(DATA / "pcb-3-classes" / "output.manifest"), "pcbtest22", key)
+    run(1, tmp_path, server)
+    names = [
+        c["name"]
+        for c in json.loads((tmp_path / "boards-coco" / "annotations.json").read_text())["categories"]
+    ]
+    assert names == ["IC", "resistor1", "resistor2"]
+
+
+def test_photographs_and_a_team(tmp_path: Path, start_local_aws: Any) -> None:
+    shutil.copytree(DATA / "cats" / "images", tmp_path / "photos")
+    count = len(list((tmp_path / "photos").iterdir()))
+    server = start_local_aws(
+        options={"crowd_masks": DATA / "cats" / "masks", "crowd_workers": 4, "crowd_error": 0.05}
+    )
+    assert f"{count} labeled, 0 failed" in run(2, tmp_path, server)
+    assert json.loads((tmp_path / "request.json").read_text())
+
+
+def test_label_makers_tiles(tmp_path: Path, start_local_aws: Any) -> None:
+    from gtseg.imports.features import read_features
+    from gtseg.imports.imagery import TileRequest, burn_tile, mercator_shapes
+    from gtseg.imports.tiles import tile_files
+
+    folder = tmp_path / "label-maker"
+    shutil.copytree(DATA / "tiles" / "label-maker" / "tiles", folder / "tiles")
+    shutil.copy(DATA / "tiles" / "label-maker" / "config.json", folder)
+    classes = tuple(json.loads((folder / "config.json").read_text())["classes"])
+    shapes = mercator_shapes(
+        TileRequest((0, 0, 1, 1), 17, "", classes),
+        read_features(DATA / "tiles" / "label-maker" / "labels.geojson"),
+    )
+    tiles = tile_files(folder / "tiles", {".jpg"})
+    labels: dict[str, Any] = {f"{t.x}-{t.y}-{t.z}": burn_tile(t, shapes, (256, 256)) for t in tiles}
+    np.savez(folder / "labels.npz", **labels)
+    assert "Roads" in run(3, tmp_path, start_local_aws())
+
+
+def test_spacenet_with_deeplab_and_tuning_on_a_machine_that_is_offline(
+    tmp_path: Path, outbound: Path, start_local_aws: Any
+) -> None:
+    shutil.copytree(DATA / "geo" / "images", tmp_path / "PS-RGB")
+    shutil.copytree(DATA / "geo" / "features", tmp_path / "geojson_buildings")
+    run(4, tmp_path, start_local_aws(options={"train_seconds": 20}))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["evaluation"]["split"] == "test"
+    assert json.loads((tmp_path / "buildings.geojson").read_text())["type"] == "FeatureCollection"
+    assert not outbound.exists(), outbound.read_text()
+
+
+def test_shapefiles_of_events(tmp_path: Path, start_local_aws: Any) -> None:
+    import rasterio
+    import shapefile
+    from rasterio.transform import from_origin
+
+    bands = np.random.default_rng(0).integers(200, 3000, (4, 512, 512), dtype=np.uint16)
+    with rasterio.open(
+        tmp_path / "event.tif", "w", driver="GTiff", height=512, width=512, count=4, dtype="uint16",
+        crs="EPSG:32631", transform=from_origin(500_000, 5_000_000, 10, 10),
+    ) as out:  # fmt: skip
+        out.write(bands)
+    with shapefile.Writer(str(tmp_path / "event")) as writer:
+        writer.field("kind", "C")
+        for n, kind in enumerate(["flood", "fire", "flood"]):
+            x, y = 500_200 + 1700 * n, 4_999_000 - 1500 * n
+            writer.poly([[[x, y], [x, y + 600], [x + 700, y + 600], [x + 700, y], [x, y]]])
+            writer.record(kind)
+    (tmp_path / "event.prj").write_text(rasterio.crs.CRS.from_epsg(32631).to_wkt())
+    shutil.copy(DATA / "geo" / "sar_hh.tif", tmp_path / "sar.tif")
+    printed = run(5, tmp_path, start_local_aws())
+    assert "flood" in printed
+    assert "fire" in printed
+
+
+@pytest.mark.parametrize("number", range(1, 6))
+def test_each_starting_point_is_short(number: int) -> None:
+    assert len(block(number).splitlines()) <= 12
