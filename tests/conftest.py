@@ -41,16 +41,35 @@ def local_aws(start_local_aws: StartLocalAWS) -> LocalAWS:
 
 
 @pytest.fixture(scope="session")
-def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """One server for every test that neither restarts it nor minds others' buckets."""
+def session_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
     server = LocalAWS(tmp_path_factory.mktemp("shared") / "aws")
     yield server
     server.stop()
 
 
+@pytest.fixture
+def shared_aws(
+    request: pytest.FixtureRequest, session_aws: LocalAWS, start_local_aws: StartLocalAWS
+) -> LocalAWS:
+    """One server for every test that neither restarts it nor minds others' buckets."""
+    return start_local_aws() if is_retried(request) else session_aws
+
+
 @pytest.fixture(scope="session")
-def training_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """One server for every test whose training jobs may end after three seconds."""
+def session_training_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
     server = LocalAWS(tmp_path_factory.mktemp("training") / "aws", options={"train_seconds": 3})
     yield server
     server.stop()
+
+
+@pytest.fixture
+def training_aws(
+    request: pytest.FixtureRequest, session_training_aws: LocalAWS, start_local_aws: StartLocalAWS
+) -> LocalAWS:
+    """One server for every test whose training jobs may end after three seconds."""
+    return start_local_aws(options={"train_seconds": 3}) if is_retried(request) else session_training_aws
+
+
+def is_retried(request: pytest.FixtureRequest) -> bool:
+    """Whether the test failed once (pytest-rerunfailures): what it left on a shared server would fail it again."""
+    return getattr(request.node, "execution_count", 1) > 1

@@ -14,8 +14,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture(scope="module")
-def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """A server of this file's own: a worker's home page lists every job there is."""
+def session_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    """`shared_aws` is of each file's own here: a worker's home page lists every job there is."""
     server = LocalAWS(tmp_path_factory.mktemp("portal") / "aws")
     yield server
     server.stop()

@@ -41,7 +41,7 @@ def submit(page: Any) -> None:
 def submit_and_await_next(page: Any) -> None:
     with page.expect_response(lambda answer: answer.url.endswith("/page")):  # the next task's template
         submit(page)
-    page.locator("[data-ready]").wait_for()
+    page.locator("#work:not([inert]) [data-ready]").wait_for()
 
 
 def leave_empty_handed(page: Any) -> None:

@@ -131,6 +131,7 @@ async function submit() {
   page.submit.disabled = page.decline.disabled = true;
   page.submit.textContent = "Sending…";
   try {
+    page.work.inert = true; // what is drawn from here on would be in no answer
     const answer = await form.answer();
     await insist(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, { answer }), (n, seconds) => {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
@@ -142,6 +143,7 @@ async function submit() {
     notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof Refused ? [h("button", { onclick: () => start() }, "Next image")] : [] });
   } finally {
     submitting = false;
+    page.work.inert = false;
     page.submit.textContent = "Submit";
   }
 }

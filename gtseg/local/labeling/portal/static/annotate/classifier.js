@@ -81,7 +81,7 @@ export class CrowdImageClassifier extends HTMLElement {
 
   key(event) {
     if (event.target === this.comment && !(event.ctrlKey && event.key === "Enter")) return;
-    if (document.querySelector("dialog[open]")) return;
+    if (document.querySelector("dialog[open]") || this.closest("[inert]")) return;
     const number = Number(event.key);
     if (event.ctrlKey && event.key === "Enter") this.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true }));
     else if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -214,7 +214,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
   }
 
   key(event) {
-    if (!this.ready || document.querySelector("dialog[open]")) return;
+    if (!this.ready || document.querySelector("dialog[open]") || this.closest("[inert]")) return;
     const writes = event.target.matches?.("textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])");
     if (writes) return;
     const onStage = event.target === this.panel.stage || event.target === document.body;
