@@ -10,6 +10,7 @@ The file is TOML, or JSON of the same form (by its suffix .json), and is read ag
     rate = 0.2                                # of the operations that match; default 1
     seconds = 0.5                             # of a delay; default 1
     limit = 10                                # fires so often at most; default: no limit
+    seed = 3                                  # of this fault alone; default: made from the file's
 
 | kind | what happens |
 |---|---|
@@ -19,13 +20,15 @@ The file is TOML, or JSON of the same form (by its suffix .json), and is read ag
 | drop | the operation is done, then the connection is closed without an answer |
 | truncate | the operation is done; the answer's body stops half-way and the connection is closed |
 | corrupt | the operation is done; one byte in the middle of the answer's body is changed |
+| truncate-request | half of the request's body arrives, then nothing more |
+| corrupt-request | one byte in the middle of the request's body is changed before it is read |
 
 Operations are named as AWS names them; an invocation of an endpoint is `sagemaker:InvokeEndpoint`. The first fault that
 fires for a request decides. One request may ask for a fault itself, by the header `x-gtseg-fault: drop` or
 `x-gtseg-fault: delay=0.5`; it is obeyed only where there is a settings file, be it empty.
 
-`GET /_gtseg/faults` says how often each has fired: {"enabled", "fired": {kind: times}, "faults": [{..., "fired": times}]}.
-A truncation or corruption counts when a body was there to be spoilt.
+`GET /_gtseg/faults` says how often each has fired, and of how many operations: {"enabled", "fired": {kind: times},
+"faults": [{..., "matched": operations, "fired": times}]}. A truncation or corruption counts when a body was there to be spoilt.
 """
 
 from __future__ import annotations
@@ -42,13 +45,23 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.request import Scope, Send
+from gtseg.local.s3.request import Receive, Scope, Send
 
-__all__ = ["HEADER", "KINDS", "Fault", "Faults", "SpoiltSend", "read_faults"]
+__all__ = ["HEADER", "KINDS", "Fault", "Faults", "SpoiltReceive", "SpoiltSend", "read_faults"]
 
 HEADER = "x-gtseg-fault"
-KINDS = ("throttle", "fail", "delay", "drop", "truncate", "corrupt")
+KINDS = (
+    "throttle",
+    "fail",
+    "delay",
+    "drop",
+    "truncate",
+    "corrupt",
+    "truncate-request",
+    "corrupt-request",
+)
 SPOILING = ("drop", "truncate", "corrupt")
+SPOILING_REQUESTS = ("truncate-request", "corrupt-request")
 
 
 @dataclass
@@ -58,6 +71,7 @@ class Fault:
     rate: float = 1.0
     seconds: float = 1.0
     limit: int | None = None
+    matched: int = 0
     fired: int = 0
     random: random.Random = field(default_factory=random.Random, repr=False)
 
@@ -65,11 +79,12 @@ class Fault:
         """Draws once for every operation that matches, fired or not, so that a limit does not shift the sequence."""
         if not any(fnmatchcase(operation, pattern) for pattern in self.operations):
             return False
+        self.matched += 1
         drawn = self.random.random() < self.rate
         return drawn and (self.limit is None or self.fired < self.limit)
 
     def describe(self) -> dict[str, Any]:
-        names = ("kind", "operations", "rate", "seconds", "limit", "fired")
+        names = ("kind", "operations", "rate", "seconds", "limit", "matched", "fired")
         return {name: getattr(self, name) for name in names}
 
 
@@ -88,7 +103,7 @@ def read_faults(path: Path) -> list[Fault]:
 
 
 def _read_fault(path: Path, number: int, entry: dict[str, Any], seed: int) -> Fault:
-    known = {"kind", "operations", "rate", "seconds", "limit"}
+    known = {"kind", "operations", "rate", "seconds", "limit", "seed"}
     if set(entry) - known:
         raise _wrong(
             path, f"unknown key {sorted(set(entry) - known)[0]!r}; known are {', '.join(sorted(known))}"
@@ -107,7 +122,7 @@ def _read_fault(path: Path, number: int, entry: dict[str, Any], seed: int) -> Fa
         float(rate),
         float(entry.get("seconds", 1.0)),
         entry.get("limit"),
-        random=random.Random(f"{seed}:{number}"),
+        random=random.Random(entry.get("seed", f"{seed}:{number}")),
     )
 
 
@@ -158,7 +173,7 @@ class Faults:
 
     async def strike(self, fault: Fault, *, service: str) -> None:
         """What happens before the work: a delay, or ServiceError raised instead of it."""
-        if fault.kind in SPOILING:
+        if fault.kind in SPOILING + SPOILING_REQUESTS:
             return
         self.count(fault)
         if fault.kind == "delay":
@@ -177,6 +192,20 @@ class Faults:
     def spoil(self, fault: Fault, scope: Scope, send: Send) -> Send:
         """A `send` that spoils the answer, where the fault is of that kind."""
         return SpoiltSend(self, fault, scope, send) if fault.kind in SPOILING else send
+
+    def spoil_request(self, fault: Fault, headers: dict[str, str], receive: Receive) -> Receive:
+        """A `receive` that spoils the request's body, where the fault is of that kind and there is a body."""
+        length = int(headers.get("content-length", "0"))
+        if fault.kind not in SPOILING_REQUESTS or not length:
+            return receive
+        return SpoiltReceive(self, fault, length, receive)
+
+    def spoil_body(self, fault: Fault, body: bytes) -> bytes:
+        """A request's body that was read already, spoilt where the fault is of that kind."""
+        if fault.kind not in SPOILING_REQUESTS or not body:
+            return body
+        self.count(fault)
+        return _spoil_bytes(fault, body, len(body) // 2)
 
     def _reload(self) -> None:
         assert self._path is not None
@@ -241,9 +270,7 @@ class SpoiltSend:
             return
         self._is_over = True
         self._faults.count(self._fault)
-        spoilt = bytearray(body)
-        spoilt[self._left] ^= 0x55
-        await self._send({**message, "body": bytes(spoilt)})
+        await self._send({**message, "body": _spoil_bytes(self._fault, body, self._left)})
 
     async def _cut(self) -> None:
         """Close the connection (what was written is still sent) and wait until the server has noticed."""
@@ -251,3 +278,30 @@ class SpoiltSend:
         self._faults.count(self._fault)
         self._transport.close()
         await asyncio.sleep(0.005)
+
+
+class SpoiltReceive:
+    """ASGI `receive` of a body that ends half-way or is not what was sent. All of it is read, so that the connection can go on."""
+
+    def __init__(self, faults: Faults, fault: Fault, length: int, receive: Receive) -> None:
+        self._faults, self._fault, self._receive = faults, fault, receive
+        self._left = length // 2  # bytes of the body to pass on before the fault
+        self._is_cut = False
+
+    async def __call__(self) -> Any:
+        message = await self._receive()
+        body = message.get("body", b"")
+        if self._is_cut:
+            return {**message, "body": b""}
+        if len(body) > self._left >= 0:
+            message = {**message, "body": _spoil_bytes(self._fault, body, self._left)}
+            self._is_cut = self._fault.kind == "truncate-request"
+            self._faults.count(self._fault)
+        self._left -= len(body)
+        return message
+
+
+def _spoil_bytes(fault: Fault, body: bytes, position: int) -> bytes:
+    if fault.kind.startswith("truncate"):
+        return body[:position]
+    return body[:position] + bytes([body[position] ^ 0x55]) + body[position + 1 :]

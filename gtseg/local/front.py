@@ -108,7 +108,7 @@ class Front:
     ) -> None:
         try:
             body = await _read_body(receive, headers)
-            send = await self._suffer(service, scope, headers, body, send=send)
+            body, send = await self._suffer(service, scope, headers, body, send=send)
             reply = await asyncio.get_running_loop().run_in_executor(
                 self.pool, self._call, service, scope, headers, body
             )
@@ -118,14 +118,14 @@ class Front:
 
     async def _suffer(
         self, service: str, scope: Scope, headers: dict[str, str], body: bytes, *, send: Send
-    ) -> Send:
+    ) -> tuple[bytes, Send]:
         invokes = service == "sagemaker" and scope["path"].startswith("/endpoints/")
         operation = "InvokeEndpoint" if invokes else find_operation(headers, body)
         fault = self.faults.choose(f"{service}:{operation}", headers)
         if fault is None:
-            return send
+            return body, send
         await self.faults.strike(fault, service=service)
-        return self.faults.spoil(fault, scope, send)
+        return self.faults.spoil_body(fault, body), self.faults.spoil(fault, scope, send)
 
     def _call(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
         """Authenticate one request to a service that is not S3, dispatch it, record it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import urllib.request
 from pathlib import Path
@@ -78,6 +80,75 @@ def test_a_dropped_answer_is_of_work_that_was_done(faulty: tuple[Any, Path]) -> 
     assert s3.get_object(Bucket="photos", Key="new")["Body"].read() == b"done"
 
 
+UPLOADS = {
+    "signed body": {"sha256": True},
+    "Content-MD5": {"ContentMD5": base64.b64encode(hashlib.md5(BODY).digest()).decode()},
+    "trailing checksum": {"ChecksumAlgorithm": "CRC32"},
+    "announced checksum": {"ChecksumSHA256": base64.b64encode(hashlib.sha256(BODY).digest()).decode()},
+}
+REFUSALS = {
+    "truncate-request": {"IncompleteBody"},
+    "corrupt-request": {"BadDigest", "XAmzContentSHA256Mismatch"},
+}
+
+
+@pytest.mark.parametrize("vouched", UPLOADS)
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_an_upload_damaged_on_its_way_in_is_refused_and_nothing_of_it_stays(
+    faulty: tuple[Any, Path], kind: str, vouched: str
+) -> None:
+    aws, path = faulty
+    parameters = dict(UPLOADS[vouched])
+    signs = {"payload_signing_enabled": bool(parameters.pop("sha256", False))}
+    sums = "when_supported" if "ChecksumAlgorithm" in parameters else "when_required"
+    config = Config(
+        retries={"total_max_attempts": 1, "mode": "standard"}, s3=signs, request_checksum_calculation=sums
+    )
+    s3 = aws.client("s3", config=config)
+    files = count_files(aws)
+    write_fault(path, kind=kind, operations=["s3:PutObject"])
+    for key in ("k", "new"):
+        said = outcome(lambda key=key: s3.put_object(Bucket="photos", Key=key, Body=BODY[::-1], **parameters))
+        assert said in REFUSALS[kind]
+    assert fired(aws) == {kind: 2}
+    assert s3.get_object(Bucket="photos", Key="k")["Body"].read() == BODY
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="photos")["Contents"]] == ["k"]
+    assert count_files(aws) == files
+    assert "Traceback" not in aws.log.read_text()
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_part_and_a_small_body_damaged_on_their_way_in_are_refused(
+    faulty: tuple[Any, Path], kind: str
+) -> None:
+    aws, path = faulty
+    s3 = aws.client("s3", config=ONCE)
+    upload = s3.create_multipart_upload(Bucket="photos", Key="big")["UploadId"]
+    rules = {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]}
+    write_fault(path, kind=kind)
+    part = {"Bucket": "photos", "Key": "big", "UploadId": upload, "PartNumber": 1, "Body": BODY}
+    assert outcome(lambda: s3.upload_part(**part)) in REFUSALS[kind]
+    assert outcome(lambda: s3.put_bucket_cors(Bucket="photos", CORSConfiguration=rules)) in REFUSALS[kind]
+    assert fired(aws) == {kind: 2}
+    assert outcome(lambda: s3.get_bucket_cors(Bucket="photos")) == "NoSuchCORSConfiguration"
+    assert "Parts" not in s3.list_parts(Bucket="photos", Key="big", UploadId=upload)
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+def test_a_json_request_damaged_on_its_way_in_fails_its_signature(
+    faulty: tuple[Any, Path], kind: str
+) -> None:
+    aws, path = faulty
+    write_fault(path, kind=kind, operations=["sagemaker:*"])
+    sagemaker = aws.client("sagemaker", config=ONCE)
+    assert outcome(lambda: sagemaker.list_labeling_jobs(NameContains="x")) == "InvalidSignatureException"
+    assert fired(aws) == {kind: 1}
+
+
+def count_files(aws: Any) -> int:
+    return sum(1 for path in (aws.folder / "objects").rglob("*") if path.is_file())
+
+
 def test_a_client_with_retries_comes_through_a_fifth_of_each(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     kinds = ("throttle", "fail", "drop")
@@ -115,6 +186,10 @@ def test_the_same_seed_fires_on_the_same_requests(tmp_path: Path) -> None:
     first = draw(path)
     assert first == draw(path)
     assert 5 <= sum(first) <= 25
+    path.write_text('seed = 2\n[[fault]]\nkind = "fail"\nrate = 0.3\nseed = 9\n')
+    of_its_own = draw(path)
+    path.write_text('[[fault]]\nkind = "fail"\nrate = 0.3\nseed = 9\n')
+    assert draw(path) == of_its_own
     path.write_text('seed = 2\n[[fault]]\nkind = "fail"\nrate = 0.3\n')
     assert draw(path) != first
 

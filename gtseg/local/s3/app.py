@@ -42,7 +42,7 @@ class S3App:
             request = parse_request(scope, receive, headers)
             operation = find_operation(request)
             if self._faults.is_enabled:
-                send = await self._suffer(operation, scope, headers, send)
+                send = await self._suffer(operation, request, scope, send)
             await self.authorize(request, operation)
             answer = await self.run(operation, request)
         except Exception as error:
@@ -59,11 +59,12 @@ class S3App:
                 self._record(operation.name, request.bucket, answer.status, code)
         await self.send_answer(answer, send)
 
-    async def _suffer(self, operation: Operation, scope: Scope, headers: dict[str, str], send: Send) -> Send:
-        fault = self._faults.choose(f"s3:{operation.name}", headers)
+    async def _suffer(self, operation: Operation, request: Request, scope: Scope, send: Send) -> Send:
+        fault = self._faults.choose(f"s3:{operation.name}", request.headers)
         if fault is None:
             return send
         await self._faults.strike(fault, service="s3")
+        request.receive = self._faults.spoil_request(fault, request.headers, request.receive)
         return self._faults.spoil(fault, scope, send)
 
     async def authorize(self, request: Request, operation: Operation) -> None:
