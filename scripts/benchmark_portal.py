@@ -1,6 +1,9 @@
-"""scripts/benchmark portal [--megapixels 12]: time from a pointer event to its ink on the canvas, and from the fourth extreme point to the outline.
+"""scripts/benchmark portal [--only ink|load] [--megapixels 12] [--people 20] [--kills 5]: how quick the page is, and how many people the server bears.
 
-A real server, a real Chromium, a drawn photograph. Pointer to ink: from the event's own time stamp to the end of the frame that painted it."""
+Ink: a real server, a real Chromium, a drawn photograph; from a pointer event's own time stamp to the end of the frame that painted it, and from
+the fourth extreme point to the outline. Load: people (HTTP clients that do what the page does) label a job with three answers per object while the
+server is killed with SIGKILL and started again; then every answer is looked for in S3. First without a pause, then as people work:
+some seconds of thought, and auto-segment."""
 
 from __future__ import annotations
 
@@ -14,11 +17,14 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-for folder in ("tests/browser", "tests", "."):
+for folder in ("tests/local/labeling", "tests/browser", "tests", "."):
     sys.path.insert(0, str(ROOT / folder))
 
+from labeling_desk import Desk  # noqa: E402
+from local_aws import LocalAWS  # noqa: E402
 from PIL import Image  # noqa: E402
 from playwright.sync_api import expect, sync_playwright  # noqa: E402
+from portal_load import check_load, run_load  # noqa: E402
 from portal_person import Hand, begin, encode, enter, make_job  # noqa: E402
 
 WATCH = """() => {
@@ -37,13 +43,7 @@ def draw(width: int, height: int) -> bytes:
     return encode(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC), quality=88)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megapixels", type=float, default=12)
-    parser.add_argument("--chromium", default="/usr/bin/chromium")
-    args = parser.parse_args()
-    from conftest import LocalAWS
-
+def measure_ink(args: argparse.Namespace) -> None:
     width = round((args.megapixels * 1e6 * 4 / 3) ** 0.5)
     height = round(width * 3 / 4)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
@@ -79,6 +79,52 @@ def main() -> None:
         )
         browser.close()
         aws.stop()
+
+
+def measure_load(args: argparse.Namespace) -> None:
+    """Flat out with kills, then at people's pace."""
+    per_object = 3
+    for words, objects, kills, think in (
+        ("without a pause", args.objects, args.kills, 0.0),
+        (f"{args.think:g} s of thought, auto-segment", args.people * 2, 0, args.think),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            aws = LocalAWS(Path(folder) / "aws")
+            desk = Desk(aws)
+            for number in range(objects):
+                desk.put(f"images/{number:03}.jpg", draw(640, 480))
+            lines = [
+                {"source-ref": f"s3://{desk.bucket}/images/{number:03}.jpg"} for number in range(objects)
+            ]
+            job = desk.create(lines, workers=per_object)
+            load = run_load(
+                desk, job, people=args.people, answers=objects * per_object, kills=kills, think=think,
+                outlines=think > 0, seconds=900,
+            )  # fmt: skip
+            check_load(desk, job, load, objects=objects, per_object=per_object)
+            print(f"{args.people} people, {objects} objects, 640 x 480, {words}: {load.sentence()}")
+            print(
+                f"  checked in S3: {objects} objects with {per_object} answers of {per_object} people each, none lost, none twice"
+            )
+            aws.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", choices=("ink", "load"))
+    parser.add_argument("--megapixels", type=float, default=12)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    parser.add_argument("--people", type=int, default=20)
+    parser.add_argument("--objects", type=int, default=400)
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--think", type=float, default=5.0, help="mean seconds per task at people's pace")
+    args = parser.parse_args()
+    if args.only != "load":
+        measure_ink(args)
+    if args.only != "ink":
+        measure_load(args)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,17 @@ class LocalAWS:
         self.url = ""
         self.start()
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "gtseg.local.server", "--data", str(self.folder), "--port", "0"]
+    def start(self, *, port: int = 0) -> None:
+        """`port`: the one of an earlier start (`aws.port`), so that whoever was connected finds the server again."""
+        command = [
+            sys.executable,
+            "-m",
+            "gtseg.local.server",
+            "--data",
+            str(self.folder),
+            "--port",
+            str(port),
+        ]
         command += ["--region", self.region, "--options", json.dumps(self.options, default=str)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -51,6 +60,10 @@ class LocalAWS:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     @property
     def environment(self) -> dict[str, str]:

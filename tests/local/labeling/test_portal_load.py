@@ -1,0 +1,17 @@
+"""People label while the server dies under them: no answer is lost, none counts twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from labeling_desk import Desk
+from portal_load import check_load, run_load
+
+
+def test_people_label_on_while_the_server_is_killed_and_no_answer_is_lost_or_doubled(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    job = desk.create(24, workers=3)
+    load = run_load(desk, job, people=7, answers=72, kills=2)
+    check_load(desk, job, load, objects=24, per_object=3)
+    assert load.kills == 2
+    assert load.repeated > 0
