@@ -42,6 +42,7 @@ def local_aws(start_local_aws: StartLocalAWS) -> LocalAWS:
 
 @pytest.fixture(scope="session")
 def session_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    """What `shared_aws` is at a test's first try; for fixtures of a whole module."""
     server = LocalAWS(tmp_path_factory.mktemp("shared") / "aws")
     yield server
     server.stop()
@@ -57,6 +58,7 @@ def shared_aws(
 
 @pytest.fixture(scope="session")
 def session_training_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    """What `training_aws` is at a test's first try."""
     server = LocalAWS(tmp_path_factory.mktemp("training") / "aws", options={"train_seconds": 3})
     yield server
     server.stop()

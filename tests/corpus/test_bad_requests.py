@@ -141,11 +141,11 @@ def s3(
 
 
 @pytest.fixture(scope="module")
-def aws(shared_aws: Any) -> Any:
-    client = shared_aws.client("s3")
+def aws(session_aws: Any) -> Any:
+    client = session_aws.client("s3")
     client.create_bucket(Bucket="corpus-requests")
     client.put_object(Bucket="corpus-requests", Key="there", Body=b"here")
-    return shared_aws
+    return session_aws
 
 
 @pytest.mark.parametrize("name", [*CALLS, *(f"s3: {name}" for name in STORAGE)])

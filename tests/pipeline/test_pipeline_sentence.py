@@ -31,23 +31,23 @@ from gtseg.pipeline.train import train
 
 
 @pytest.fixture(scope="module")
-def clients(training_aws: Any) -> Iterator[Clients]:
+def clients(session_training_aws: Any) -> Iterator[Clients]:
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
             patch.delenv(name, raising=False)
-        for name, value in training_aws.environment.items():
+        for name, value in session_training_aws.environment.items():
             if name.startswith("AWS_"):
                 patch.setenv(name, value)
         yield Clients()
 
 
 @pytest.fixture(scope="module")
-def trained(clients: Clients, training_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(clients: Clients, session_training_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A run with a finished training job: its command was killed at every step on the way."""
     project = Trained(tmp_path_factory.mktemp("project"), clients, f"r{uuid.uuid4().hex[:8]}")
     _ = project.settings
     project.give_dataset()
-    killer = Killer(training_aws)
+    killer = Killer(session_training_aws)
     for step in (
         ("CreateTrainingJob", "before"),
         ("CreateTrainingJob", "after"),
@@ -86,8 +86,8 @@ def test_train_before_dataset_names_the_command_to_run(clients: Clients, tmp_pat
         train(project.run, project.settings, clients, notify=project.events.append)
 
 
-def test_killed_at_every_step_there_is_one_training_job(trained: Trained, training_aws: Any) -> None:
-    assert created(training_aws, "CreateTrainingJob", trained.name) == [f"{trained.name}-train-1"]
+def test_killed_at_every_step_there_is_one_training_job(trained: Trained, session_training_aws: Any) -> None:
+    assert created(session_training_aws, "CreateTrainingJob", trained.name) == [f"{trained.name}-train-1"]
     assert [a.outcome for a in trained.run.attempts_of("train")] == ["adopted"]
 
 
@@ -129,19 +129,19 @@ def test_other_settings_on_a_finished_job_are_an_error_not_a_second_job(trained:
 
 
 def test_a_dry_run_shows_the_request_and_makes_nothing(
-    trained: Trained, training_aws: Any, tmp_path: Path
+    trained: Trained, session_training_aws: Any, tmp_path: Path
 ) -> None:
     project = Trained(tmp_path, trained.clients, f"dry{uuid.uuid4().hex[:6]}")
     S3(trained.clients).ensure_bucket(f"bucket-{project.name}")
     project.give_dataset()
-    before = len(training_aws.calls())
+    before = len(session_training_aws.calls())
     train(project.run, project.settings, project.clients, notify=project.events.append, dry_run=True)
     plan = next(event for event in project.events if event.kind == "plan")
     assert plan.fields["TrainingJobName"] == f"{project.name}-train-1"
     assert {c["ChannelName"] for c in plan.fields["InputDataConfig"]} == {
         "train", "train_annotation", "validation", "validation_annotation",
     }  # fmt: skip
-    assert len(training_aws.calls()) == before
+    assert len(session_training_aws.calls()) == before
 
 
 def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained: Trained) -> None:
@@ -163,9 +163,11 @@ def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained
 # ---- deploy ----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_after_each_creating_call_there_is_one_endpoint(deployed: Trained, training_aws: Any) -> None:
+def test_killed_after_each_creating_call_there_is_one_endpoint(
+    deployed: Trained, session_training_aws: Any
+) -> None:
     for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
-        assert len(created(training_aws, operation, deployed.name)) == 1
+        assert len(created(session_training_aws, operation, deployed.name)) == 1
     section = deployed.run.endpoint
     assert section is not None
     assert (section.status, section.instance_type) == ("InService", "ml.c5.xlarge")
@@ -430,13 +432,13 @@ def test_every_result_and_every_resource_names_what_it_came_from(evaluated: Trai
 
 
 def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
-    evaluated: Trained, training_aws: Any
+    evaluated: Trained, session_training_aws: Any
 ) -> None:
     objects = {item.key for item in S3(evaluated.clients).list_objects(evaluated.run.root)}
     run, swept = cleanup(evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
     deletes = [
         c["operation"]
-        for c in training_aws.calls()
+        for c in session_training_aws.calls()
         if c["operation"].startswith("Delete") and c["name"].startswith(evaluated.name)
     ]
     assert deletes == ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]

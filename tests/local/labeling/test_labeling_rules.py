@@ -18,8 +18,8 @@ PUBLIC_PRICE = {
 
 
 @pytest.fixture(scope="module")
-def desk(shared_aws: Any) -> Desk:
-    return Desk(shared_aws)
+def desk(session_aws: Any) -> Desk:
+    return Desk(session_aws)
 
 
 @pytest.fixture(scope="module")
