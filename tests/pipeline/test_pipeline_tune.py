@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trained import Trained, created
+from trained import Trained, created, small_scene
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.errors import StageError
-from gtseg.pipeline.run import LabelingJobSection
+from gtseg.pipeline.run import provenance
 from gtseg.pipeline.train import train, tune
 from gtseg.pipeline.train.manifests import write_manifests
-
-LABEL = "m-label-1-ref"
 
 
 @pytest.fixture
@@ -49,70 +47,98 @@ def test_the_best_job_of_the_search_becomes_the_runs(project: Trained, training_
     assert created(training_aws, "CreateHyperParameterTuningJob", project.name) == [f"{project.name}-tune-1"]
 
 
-def give_manifest(project: Trained) -> None:
-    """An output manifest over the channels' own objects, as if Ground Truth had left them there."""
+def give_objects(project: Trained) -> None:
+    """objects.jsonl as `gtseg dataset` leaves it, over objects that lie elsewhere than in the channels."""
     run, door = project.run, S3(project.clients)
     assert run.dataset is not None
-    lines, records = [], []
+    records, elsewhere = [], f"{run.root}elsewhere/"
     for part, numbers in {"train": range(6), "validation": range(6, 8), "test": range(8, 11)}.items():
         for number in numbers:
-            image, mask = (
-                f"{run.dataset.channels}{folder}/scene-{number}.{kind}"
-                for folder, kind in ((part, "jpg"), (f"{part}_annotation", "png"))
-            )
-            lines.append(
-                {
-                    "source-ref": image,
-                    LABEL: mask,
-                    f"{LABEL}-metadata": {"type": "groundtruth/semantic-segmentation"},
-                }
-            )
-            records.append({"line": number, "image": image, "status": "accepted", "split": part})
-    lines.append({"source-ref": "s3://x/rejected.jpg", LABEL: "s3://x/rejected.png"})
-    records.append({"line": 11, "image": "s3://x/rejected.jpg", "status": "rejected", "split": "train"})
-    for name, rows in (("output.manifest", lines), ("objects.jsonl", records)):
-        door.write(f"{run.root}{name}", b"".join(json.dumps(row).encode() + b"\n" for row in rows))
-    job = LabelingJobSection(
-        name="m-label-1", arn="a", label_attribute=LABEL, workforce="private", objects=11
-    )
-    data = run.dataset.model_copy(update={"source": f"{run.root}output.manifest"})
-    project.run_file.save(run.update(dataset=data, labeling_job=job))
+            jpeg, png, _ = small_scene(number)
+            place = {"image": f"{elsewhere}{number}.jpg", "mask": f"{elsewhere}{number}.png"}
+            door.write(place["image"], jpeg)
+            door.write(place["mask"], png)
+            kept = {
+                "object": f"{part}/scene-{number}.jpg",
+                "annotation": f"{part}_annotation/scene-{number}.png",
+            }
+            records.append({"line": number, "status": "accepted", "split": part} | place | kept)
+    rejected = {"image": "s3://x/rejected.jpg", "mask": "s3://x/rejected.png", "split": "train"}
+    records.append({"line": 11, "status": "rejected"} | rejected)
+    write_objects(project, records)
+
+
+def write_objects(project: Trained, records: list[dict[str, Any]]) -> None:
+    body = b"".join(json.dumps(row).encode() + b"\n" for row in records)
+    S3(project.clients).write(f"{project.run.root}objects.jsonl", body)
+
+
+def manifest_rows(project: Trained) -> tuple[list[list[dict[str, str]]], str]:
+    """The lines of the train and of the validation manifest, and the label attribute."""
+    *uris, label = write_manifests(project.run, project.clients, notify=project.events.append, dry_run=False)
+    door = S3(project.clients)
+    return [[json.loads(line) for line in door.read(uri)[0].splitlines()] for uri in uris], label
 
 
 def test_manifests_hold_what_the_dataset_accepted_and_nothing_of_the_test_split(project: Trained) -> None:
-    give_manifest(project)
-    train_uri, validation_uri, label = write_manifests(
-        project.run, project.clients, notify=project.events.append, dry_run=False
-    )
-    door = S3(project.clients)
-    rows = {
-        uri: [json.loads(line) for line in door.read(uri)[0].splitlines()]
-        for uri in (train_uri, validation_uri)
+    give_objects(project)
+    (train_rows, validation_rows), label = manifest_rows(project)
+    root = project.run.root
+    assert train_rows == [
+        {"source-ref": f"{root}elsewhere/{n}.jpg", label: f"{root}elsewhere/{n}.png"} for n in range(6)
+    ]
+    assert [row["source-ref"] for row in validation_rows] == [f"{root}elsewhere/{n}.jpg" for n in (6, 7)]
+
+
+def test_what_the_algorithm_cannot_read_as_it_lies_is_taken_from_the_channels(project: Trained) -> None:
+    """A PNG photograph, a mask in other colours or indices, a file of this machine: the dataset has made them fit."""
+    ours = {
+        "status": "accepted",
+        "split": "train",
+        "object": "train/a.jpg",
+        "annotation": "train_annotation/a.png",
     }
-    assert [len(found) for found in rows.values()] == [6, 2]
-    assert all(set(row) == {"source-ref", label} for found in rows.values() for row in found)
-    assert not any(
-        "/test/" in row["source-ref"] or "rejected" in row["source-ref"]
-        for found in rows.values()
-        for row in found
+    write_objects(
+        project,
+        [
+            ours | {"image": "s3://photos/a.png", "mask": "s3://photos/a-mask.png", "converted": True},
+            ours | {"image": "s3://photos/a.jpg", "mask": "s3://photos/rgba.png", "recoded": True},
+            ours | {"image": "/photos/a.jpg", "mask": "/masks/a.png"},
+        ],
     )
+    (rows, _), label = manifest_rows(project)
+    channels = f"{project.run.root}channels/"
+    assert [(row["source-ref"], row[label]) for row in rows] == [
+        (f"{channels}train/a.jpg", "s3://photos/a-mask.png"),
+        ("s3://photos/a.jpg", f"{channels}train_annotation/a.png"),
+        (f"{channels}train/a.jpg", f"{channels}train_annotation/a.png"),
+    ]
+
+
+def test_the_label_attribute_is_the_datasets_own_where_the_algorithm_takes_it(project: Trained) -> None:
+    give_objects(project)
+    data = project.run.dataset
+    assert data is not None
+    for name, expected in (("turtles-ref", "turtles-ref"), ("turtles", "mask-ref")):
+        origin = provenance(project.settings, "dataset", label_attribute=name)
+        project.run_file.save(project.run.update(dataset=data.model_copy(update={"made_from": origin})))
+        (rows, _), label = manifest_rows(project)
+        assert (label, set(rows[0])) == (expected, {"source-ref", expected})
 
 
 def test_a_job_is_trained_from_manifests_without_channel_copies(project: Trained) -> None:
-    give_manifest(project)
+    give_objects(project)
     project.tables["train"] = 'input = "augmented-manifest"'
     run = project.walk(train)
     answer = project.clients.sagemaker.describe_training_job(TrainingJobName=f"{project.name}-train-1")
     assert answer["AlgorithmSpecification"]["TrainingInputMode"] == "Pipe"
     assert [c["ChannelName"] for c in answer["InputDataConfig"]] == ["train", "validation"]
+    assert {c["RecordWrapperType"] for c in answer["InputDataConfig"]} == {"RecordIO"}
     assert run.training_job is not None
     assert run.training_job.status == "Completed"
 
 
-def test_without_an_output_manifest_the_mode_says_what_it_needs(project: Trained) -> None:
+def test_objects_that_cannot_be_found_are_an_error_not_a_smaller_set(project: Trained) -> None:
     project.tables["train"] = 'input = "augmented-manifest"'
-    data = project.run.dataset
-    assert data is not None
-    run = project.run.update(dataset=data.model_copy(update={"source": ""}))
-    with pytest.raises(StageError, match="needs a dataset made from an output manifest"):
-        train(run, project.settings, project.clients, notify=project.events.append)
+    with pytest.raises(StageError, match=r"does not say where the image of s3://x/scene-0.jpg is"):
+        train(project.run, project.settings, project.clients, notify=project.events.append)

@@ -1,65 +1,69 @@
-"""The augmented manifest mode: the labeling job's own lines, sorted into train and validation. No image or mask is copied."""
+"""The augmented manifest mode: a line per accepted object, with the addresses of its image and its mask where they lie.
+
+Nothing is copied for it. Only what the algorithm could not read as it lies is taken from the dataset's channels instead: a
+PNG photograph, a mask whose values are not the dataset's class indices, a file that is not in S3.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import S3
+from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.errors import StageError
 from gtseg.pipeline.events import Event, Notify
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import DatasetSection, Run
+
+PARTS = ("train", "validation")
+LABEL = "mask-ref"
+"""The masks' attribute where the dataset's own does not end in -ref, as semantic segmentation wants it."""
 
 
 def write_manifests(run: Run, clients: Clients, *, notify: Notify, dry_run: bool) -> tuple[str, str, str]:
-    """(train manifest, validation manifest, label attribute). Rejected and failed objects and the test split are in neither.
+    """(train manifest, validation manifest, label attribute). The test split and what was not accepted are in neither.
 
-    Raises StageError where the dataset does not come from an output manifest.
+    Raises StageError before `dataset`, or where its objects.jsonl does not say where an object's mask is.
     """
-    source, label = _source(run)
-    uris = {part: f"{run.root}manifests/{part}.manifest" for part in ("train", "validation")}
+    if run.dataset is None:
+        raise StageError(f"Run {run.name!r} has no dataset to train on. Make one: `gtseg dataset`.")
+    label = _label_attribute(run.dataset)
+    uris = {part: f"{run.root}manifests/{part}.manifest" for part in PARTS}
     if not dry_run:
         door = S3(clients)
-        lines = _sort_lines(door.read(source)[0], _splits(door.read(f"{run.root}objects.jsonl")[0]), label)
+        lines = _lines(door.read(f"{run.root}objects.jsonl")[0], run.dataset, label)
         for part, uri in uris.items():
             door.write(uri, b"".join(line + b"\n" for line in lines[part]))
             notify(Event("train", "note", f"{uri}: {len(lines[part]):,} lines"))
     return uris["train"], uris["validation"], label
 
 
-def _source(run: Run) -> tuple[str, str]:
-    data, job = run.dataset, run.labeling_job
-    if data is None or not data.source:
-        raise StageError(
-            '[train] input = "augmented-manifest" needs a dataset made from an output manifest: `gtseg dataset`.'
-        )
-    label = getattr(data, "label_attribute", None) or (job.label_attribute if job else "")
-    if not label.endswith("-ref"):
-        raise StageError(
-            f'[train] input = "augmented-manifest" needs a label attribute that ends in -ref, it is {label!r}. Use input = "channels".'
-        )
-    return data.source, label
+def _label_attribute(data: DatasetSection) -> str:
+    label = data.made_from.sources.get("label_attribute", "") if data.made_from else ""
+    return label if label.endswith("-ref") else LABEL
 
 
-def _splits(body: bytes) -> dict[str, str]:
-    """Image address -> train, validation or test, of the objects that the dataset took."""
-    found = {}
-    for line in body.splitlines():
-        item = json.loads(line)
-        if item.get("status") == "accepted":
-            found[item["image"]] = item["split"]
-    return found
-
-
-def _sort_lines(body: bytes, splits: dict[str, str], label: str) -> dict[str, list[bytes]]:
+def _lines(objects: bytes, data: DatasetSection, label: str) -> dict[str, list[bytes]]:
     """Each part's lines, only with what the algorithm reads: the image and its mask."""
-    lines: dict[str, list[bytes]] = {"train": [], "validation": []}
-    for line in body.splitlines():
-        if not line.strip():
-            continue
-        item = json.loads(line)
-        part = splits.get(item.get("source-ref", ""), "")
-        if part in lines and label in item:
-            kept = {"source-ref": item["source-ref"], label: item[label]}
-            lines[part].append(json.dumps(kept, ensure_ascii=False).encode())
+    lines: dict[str, list[bytes]] = {part: [] for part in PARTS}
+    for row in objects.splitlines():
+        record = json.loads(row)
+        if record.get("status") == "accepted" and record.get("split") in lines:
+            image = _address(record, "image", data, changed="converted", copy="object")
+            mask = _address(record, "mask", data, changed="recoded", copy="annotation")
+            line = json.dumps({"source-ref": image, label: mask}, ensure_ascii=False)
+            lines[record["split"]].append(line.encode())
     return lines
+
+
+def _address(record: Mapping[str, Any], key: str, data: DatasetSection, *, changed: str, copy: str) -> str:
+    """Where one file of an object lies as the algorithm reads it: its own place, or below the channels."""
+    own = record.get(key, "")
+    if is_s3_uri(own) and not record.get(changed):
+        return str(own)
+    if not record.get(copy):
+        raise StageError(
+            f"objects.jsonl does not say where the {key} of {record['image']} is: `gtseg dataset`."
+        )
+    return f"{data.channels}{record[copy]}"
