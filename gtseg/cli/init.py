@@ -74,6 +74,9 @@ def _write_policies(folder: Path) -> dict[str, str]:
     for name, document in documents.items():
         (folder / "policies" / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         say(f"{folder / 'policies' / name}: written")
+    say(
+        f"They cover runs whose names begin with {settings.project.name!r}: name others so too, or widen them."
+    )
     return {f"policies/{name}": "written" for name in documents}
 
 

@@ -12,6 +12,7 @@ __all__ = ["EXECUTION_ACTIONS", "caller_policy", "execution_policy", "trust_poli
 
 VERSION = "2012-10-17"
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
+"""Of the role: SageMaker uploads models in parts, gtseg itself never does."""
 LOG_ACTIONS = ["cloudwatch:PutMetricData", "logs:CreateLogGroup", "logs:CreateLogStream",
                "logs:DescribeLogStreams", "logs:PutLogEvents"]  # fmt: skip
 IMAGE_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken",
@@ -27,9 +28,8 @@ JOB_ACTIONS = {
     "endpoint-config": ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig", "CreateEndpoint"],
     "endpoint": ["CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "InvokeEndpoint"],
 }  # fmt: skip
-LIST_ACTIONS = ["sagemaker:ListLabelingJobs", "sagemaker:ListWorkteams", "sagemaker:ListSubscribedWorkteams",
-                "sagemaker:ListTrainingJobs", "sagemaker:ListHyperParameterTuningJobs", "sagemaker:ListEndpoints",
-                "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"]  # fmt: skip
+LIST_ACTIONS = ["sagemaker:ListLabelingJobs", "sagemaker:ListWorkteams", "sagemaker:ListTrainingJobs",
+                "sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"]  # fmt: skip
 
 
 def _allow(actions: list[str], *resources: str, condition: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def caller_policy(
         _allow(["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketCORS", "s3:PutBucketCORS"], *buckets),
         _allow(["s3:CreateBucket"], f"{arn}:s3:::{bucket}"),
         _allow(["s3:GetObject"], *(f"{name}/*" for name in buckets)),
-        _allow(["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"], f"{arn}:s3:::{bucket}/*"),
+        _allow(["s3:PutObject", "s3:DeleteObject"], f"{arn}:s3:::{bucket}/*"),
         *own,
         _allow(["sagemaker:CreateLabelingJob"], f"{sagemaker}:workteam/*"),
         _allow(["sagemaker:AddTags", "sagemaker:ListTags"], f"{sagemaker}:*/{project.lower()}*"),

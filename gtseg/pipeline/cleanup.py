@@ -20,6 +20,8 @@ from gtseg.settings import Settings
 
 ORDER: tuple[Kind, ...] = ("endpoint", "endpoint-config", "model")
 STAGE_OF: dict[Kind, str] = {"endpoint": "endpoint", "endpoint-config": "config", "model": "model"}
+OTHER_STAGES = frozenset({"train", "tune", *STAGE_OF.values()})
+"""What attempts are of that is no labeling job; labeling, adjusting, verifying and going on all are."""
 ROOT_TAG, RUN_TAG, EXPIRES_TAG = "gtseg:root", "gtseg:run", "gtseg:expires"
 SETTLE_SECONDS = 30 * 60.0
 RUNNING = frozenset({"InProgress", "Stopping", "Initializing"})
@@ -101,7 +103,7 @@ class Sweeper:
 
     def stop_jobs(self, run: Run) -> None:
         truth, training = GroundTruth(self.clients), Training(self.clients)
-        for attempt in run.attempts_of("label"):
+        for attempt in (a for a in run.attempts if a.stage not in OTHER_STAGES):
             job = truth.find_job(attempt.name)
             if job and job.status in RUNNING:
                 self._stop("labeling job", attempt.name, partial(truth.stop_job, attempt.name))

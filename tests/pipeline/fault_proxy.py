@@ -20,6 +20,9 @@ class Request:
 
     name: str
     is_signed: bool = True
+    path: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
     @property
     def changes_something(self) -> bool:
@@ -64,18 +67,20 @@ class FaultProxy:
     def forward(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
         target = handler.headers.get("x-amz-target", "").rpartition(".")[2]
-        request = Request(target or f"{handler.command} {handler.path}", "authorization" in handler.headers)
+        headers = {name.lower(): value for name, value in handler.headers.items()}
+        name = target or f"{handler.command} {handler.path}"
+        request = Request(name, "authorization" in headers, handler.path, headers, body)
         self.seen.append(request)
-        status, content, headers = *(self.before(request) or (0, b"")), []
+        status, content, answered = *(self.before(request) or (0, b"")), []
         if not status:
-            status, content, headers = self._ask(handler, body)
+            status, content, answered = self._ask(handler, body)
             self.after(request)
         handler.send_response_only(status)
-        for name, value in headers:
+        for name, value in answered:
             if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
                 handler.send_header(name, value)
         length = (
-            {k.lower(): v for k, v in headers}.get("content-length") if handler.command == "HEAD" else None
+            {k.lower(): v for k, v in answered}.get("content-length") if handler.command == "HEAD" else None
         )
         handler.send_header("content-length", length or str(len(content)))
         handler.end_headers()
