@@ -139,17 +139,6 @@ class Training:
             HyperParameterTuningJobName=name,
         )
 
-    def list_tunings(self, *, contains: str) -> Iterator[tuple[str, str, str]]:
-        found = self._pages(
-            "list_hyper_parameter_tuning_jobs", "HyperParameterTuningJobSummaries", NameContains=contains
-        )
-        for item in found:
-            yield (
-                item["HyperParameterTuningJobName"],
-                item["HyperParameterTuningJobArn"],
-                item["HyperParameterTuningJobStatus"],
-            )
-
     def tags(self, arn: str) -> dict[str, str]:
         tags: dict[str, str] = {}
         for tag in self._pages("list_tags", "Tags", ResourceArn=arn):
