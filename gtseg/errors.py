@@ -25,6 +25,7 @@ __all__ = [
     "SettingsError",
     "StageError",
     "WaitTimeout",
+    "reason_given",
 ]
 
 CREDENTIAL_CODES = frozenset(
@@ -103,3 +104,8 @@ class AWSError(GtsegError):
         if self.code in CREDENTIAL_CODES:
             return 4
         return 3 if self.code in NOT_FOUND_CODES else 1
+
+
+def reason_given(reason: str) -> str:
+    """AWS's reason for a failure as a part of a sentence: its own full stop goes; words where it gave none."""
+    return reason.strip().removesuffix(".") or "AWS gave no reason"

@@ -15,8 +15,9 @@ from gtseg.aws.training import Training, image_uri_of_sdk
 from gtseg.aws.waiting import poll
 from gtseg.core import hosting as requests
 from gtseg.core.image_uris import image_uri
-from gtseg.errors import GtsegError, Interrupted, JobFailed, StageError
+from gtseg.errors import GtsegError, Interrupted, JobFailed, StageError, reason_given
 from gtseg.pipeline.events import Consent, Event, Notify
+from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.run import (
     FINGERPRINT_TAG,
     Creation,
@@ -36,6 +37,7 @@ from gtseg.settings import Settings
 STAND_IN = "stand-in"
 PATIENCE = 45 * 60.0
 """Seconds; AWS gives up on an endpoint's machines well before."""
+WAY_OUT = "Put the settings back, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
 ROOT_TAG, RUN_TAG, EXPIRES_TAG = "gtseg:root", "gtseg:run", "gtseg:expires"
 
 
@@ -157,7 +159,7 @@ class _Maker:
                 kind, self._request(kind, name, {FINGERPRINT_TAG: mark} | self._passing_tags())
             )
 
-        return Creation(stage, mark, create, find)
+        return Creation(stage, mark, create, find, way_out=WAY_OUT)
 
     def make(self, *, notify: Notify) -> Run:
         run = self.run
@@ -165,7 +167,7 @@ class _Maker:
         for kind in ("model", "endpoint-config", "endpoint"):
             creation = self.creation(kind)
             already = kind == "endpoint" and standing(run, creation) is not None
-            run, attempt, arn = self._once(run, creation)
+            run, attempt, arn = create_once(self.run_file, run, creation)
             self.names[kind] = attempt.name
         found = self.hosting.find("endpoint", self.names["endpoint"])
         section = self._section(arn, found)
@@ -186,14 +188,6 @@ class _Maker:
         for kind in kinds:
             self.names[kind] = next_name(self.run, self.creation(kind))
         return {kind: self._request(kind, self.names[kind], self._passing_tags()) for kind in kinds}
-
-    def _once(self, run: Run, creation: Creation) -> tuple[Run, Any, str]:
-        try:
-            return create_once(self.run_file, run, creation)
-        except StageError as error:
-            raise StageError(
-                f"{error} Or delete what is deployed: `gtseg cleanup`, then `gtseg deploy`."
-            ) from None
 
     def _request(self, kind: Kind, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
         plan = replace(self.plan_, tags=dict(self.plan_.tags) | dict(tags))
@@ -254,7 +248,8 @@ class _Maker:
 def _wait(run: Run, clients: Clients, *, notify: Notify, sleep: Callable[[float], None]) -> Run:
     assert run.endpoint is not None
     name, hosting = run.endpoint.name, Hosting(clients, sleep=sleep)
-    resume = f"{name} comes up by itself; come back with `gtseg deploy`, or delete it: `gtseg cleanup`."
+    delete = ", or delete it: `gtseg cleanup`"
+    resume = how_to_resume(name, clients, command="gtseg deploy", verb="comes up", otherwise=delete)
 
     def look() -> Resource:
         found = hosting.describe("endpoint", name)
@@ -273,7 +268,7 @@ def _wait(run: Run, clients: Clients, *, notify: Notify, sleep: Callable[[float]
     if found.status != "InService":
         RunFile(clients, run.root).save(run)
         raise JobFailed(
-            f"{name} is {found.status}: {found.reason or 'AWS gave no reason'}. Cure that, then `gtseg deploy` starts a new attempt."
+            f"{name} is {found.status}: {reason_given(found.reason)}. Cure that, then `gtseg deploy` starts a new attempt."
         )
     notify(Event("deploy", "finished", f"{name} is in service", fields=section.model_dump(mode="json")))
     return run

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from gtseg.pipeline.run import EndpointSection, Run
 from gtseg.settings import Settings
 
 HEADER = "predictions.json"
+MASK, OVERLAY, PROBABILITIES = ".png", "_overlay.jpg", ".npz"
 
 
 @dataclass(frozen=True)
@@ -58,25 +60,19 @@ def predict(
 ) -> Predicted:
     """Masks `<name>.png` of every image of `sources` (files, folders, s3:// prefixes) in `output` (a folder or s3:// prefix).
 
-    An image whose mask is there and newer is not asked again; masks of another endpoint are never mixed in. Raises StageError
-    without an endpoint or images, SettingsError when `output` holds predictions of something else.
+    An image whose results are all there and newer is not asked again; masks of another endpoint are never mixed in. Raises
+    StageError without an endpoint or images, SettingsError when `output` holds predictions of something else.
     """
     section = _endpoint(run, settings, clients, endpoint)
     target = Place(output, clients)
     work = _gather(sources, clients)
     _claim(target, section, settings)
-    done = (
-        {entry.name: entry.modified for entry in target.entries((".png",))}
-        if target.is_remote or Path(output).is_dir()
-        else {}
-    )
-    missing = [
-        item for item in work if done.get(f"{item.name}.png", item.entry.modified) <= item.entry.modified
-    ]
+    done = _done(target)
+    writer = _Writer(target, classes_of(run, clients), settings)
+    missing = [item for item in work if writer.is_due(item, done)]
     there = len(work) - len(missing)
     if there:
         notify(Event("predict", "note", f"{there:,} masks are there already"))
-    writer = _Writer(target, classes_of(run, clients), settings)
     failed, seconds = _ask_all(
         missing,
         Asker(clients, section, settings.predict, probabilities=settings.predict.probabilities),
@@ -151,6 +147,13 @@ def _gather(sources: Sequence[str], clients: Clients) -> list[Work]:
     return [Work(place, entry, name) for (place, entry), name in zip(pairs, names, strict=True)]
 
 
+def _done(target: Place) -> dict[str, datetime]:
+    """When each result was written that is there already."""
+    if not target.is_remote and not Path(target.root).is_dir():
+        return {}
+    return {entry.name: entry.modified for entry in target.entries((MASK, OVERLAY, PROBABILITIES))}
+
+
 def _claim(target: Place, section: EndpointSection, settings: Settings) -> None:
     """Say whose predictions these are; refuse to mix them with others."""
     mine = {
@@ -193,16 +196,22 @@ class _Writer:
     classes: Classes
     settings: Settings
 
+    def is_due(self, item: Work, done: Mapping[str, datetime]) -> bool:
+        """Whether one of its results is not there, or older than the image."""
+        options, changed = self.settings.predict, item.entry.modified
+        endings = [MASK] + [OVERLAY] * options.overlays + [PROBABILITIES] * options.probabilities
+        return any(done.get(f"{item.name}{ending}", changed) <= changed for ending in endings)
+
     def write(self, item: Work, body: bytes, answer: Answer) -> None:
         if self.settings.predict.overlays:
-            self.target.write(f"{item.name}_overlay.jpg", self._overlay(body, answer))
+            self.target.write(f"{item.name}{OVERLAY}", self._overlay(body, answer))
         if answer.probabilities is not None:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, probabilities=answer.probabilities.astype(np.float16))
-            self.target.write(f"{item.name}.npz", buffer.getvalue())
+            self.target.write(f"{item.name}{PROBABILITIES}", buffer.getvalue())
         height, width = answer.mask.shape
         self.target.write(
-            f"{item.name}.png", encode_palette_png(answer.mask, width, height, palette=self.classes.palette)
+            f"{item.name}{MASK}", encode_palette_png(answer.mask, width, height, palette=self.classes.palette)
         )
 
     def _overlay(self, body: bytes, answer: Answer) -> bytes:

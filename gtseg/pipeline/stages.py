@@ -39,13 +39,25 @@ class Stage:
         return cast(Callable[..., Run], getattr(import_module(f"gtseg.pipeline.{self.name}"), self.name))
 
 
+def _is_labeled_elsewhere(run: Run) -> bool:
+    """The dataset came from another's job or manifest (`gtseg dataset --job`, `--manifest`): nobody labels for this run."""
+    return run.labeling_job is None and run.dataset is not None
+
+
 def _has_job(run: Run) -> bool:
     """A failed or stopped job is no job: label starts the next attempt."""
-    return run.labeling_job is not None and run.labeling_job.status not in {"Failed", "Stopped"}
+    job = run.labeling_job
+    return job.status not in {"Failed", "Stopped"} if job else _is_labeled_elsewhere(run)
+
+
+def _has_labels(run: Run) -> bool:
+    return run.labeling_job.status == "Completed" if run.labeling_job else _is_labeled_elsewhere(run)
 
 
 def _label_summary(run: Run) -> str:
     job = run.labeling_job
+    if run.dataset and _is_labeled_elsewhere(run):
+        return f"elsewhere: {run.dataset.source}"
     return f"{job.name}: {job.objects:,} images, {job.workforce} workforce" if job else ""
 
 
@@ -124,7 +136,7 @@ def _is_reported(run: Run) -> bool:
 
 STAGES: tuple[Stage, ...] = (
     Stage("label", _has_job, _label_summary, lambda run: run.labeling_job.rejected if run.labeling_job else 0, spends=True),
-    Stage("watch", lambda run: bool(run.labeling_job and run.labeling_job.status == "Completed"), _watch_summary, _failed),
+    Stage("watch", _has_labels, _watch_summary, _failed),
     Stage("dataset", lambda run: run.dataset is not None, _dataset_summary, _left_out),
     Stage("train", _is_trained, _train_summary, spends=True),
     Stage("deploy", _is_deployed, _deploy_summary, spends=True),

@@ -89,7 +89,7 @@ def test_a_stopped_job_is_followed_by_a_second_attempt_with_nothing_uploaded_twi
 def test_a_changed_setting_is_no_second_job(two: Any) -> None:
     two.label()
     two.set("labeling", workers_per_object=2)
-    with pytest.raises(StageError, match="made from other settings or other images"):
+    with pytest.raises(StageError, match="made from other settings or other data"):
         two.label()
     assert len(two.run.attempts) == 1
 
@@ -315,6 +315,6 @@ def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
 def test_a_changed_setting_is_refused_before_money_is_asked_for_or_anything_uploaded(two: Any) -> None:
     two.label()
     two.image("new.jpg", colour=8)
-    with pytest.raises(StageError, match="other images"):
+    with pytest.raises(StageError, match="other data"):
         two.label(consent=Consent(spend=lambda words: pytest.fail("asked")))
     assert "images/new.jpg" not in two.written()

@@ -124,7 +124,7 @@ def test_train_streams_log_lines_and_a_row_per_epoch(trained: Trained) -> None:
 def test_other_settings_on_a_finished_job_are_an_error_not_a_second_job(trained: Trained) -> None:
     changed = trained.settings.train.model_copy(update={"volume_gb": 77})
     settings = trained.settings.model_copy(update={"train": changed})
-    with pytest.raises(StageError, match="other settings"):
+    with pytest.raises(StageError, match=rf"other settings.*gtseg train --run {trained.name}-2"):
         train(trained.run, settings, trained.clients, notify=trained.events.append)
 
 
@@ -172,6 +172,14 @@ def test_killed_after_each_creating_call_there_is_one_endpoint(
     assert section is not None
     assert (section.status, section.instance_type) == ("InService", "ml.c5.xlarge")
     assert section.training_job == f"{deployed.name}-train-1"
+
+
+def test_another_model_or_machine_asks_to_take_down_what_is_deployed(deployed: Trained) -> None:
+    changed = deployed.settings.deploy.model_copy(update={"instance_type": "ml.m5.large"})
+    settings = deployed.settings.model_copy(update={"deploy": changed})
+    with pytest.raises(StageError, match="`gtseg cleanup`, then `gtseg deploy`") as caught:
+        deploy(deployed.run, settings, deployed.clients, notify=deployed.events.append)
+    assert "--run" not in str(caught.value)
 
 
 def test_deploying_a_model_that_is_not_there_says_so(deployed: Trained) -> None:
@@ -277,6 +285,33 @@ def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
     )
     predict(deployed.run, small, deployed.clients, **options, output=str(tmp_path / "t"))
     assert read_mask((tmp_path / "t/one.png").read_bytes()).shape == plain.shape
+
+
+def test_what_is_asked_for_later_is_made_for_masks_that_are_there(deployed: Trained, tmp_path: Path) -> None:
+    (tmp_path / "one.jpg").write_bytes(small_scene(4)[0])
+    out = tmp_path / "out"
+    for flags, asked in (
+        ({}, 1),
+        ({"overlays": True}, 1),
+        ({"overlays": True}, 0),
+        ({"probabilities": True}, 1),
+    ):
+        wanted = deployed.settings.predict.model_copy(update=flags)
+        result = predict(
+            deployed.run,
+            deployed.settings.model_copy(update={"predict": wanted}),
+            deployed.clients,
+            notify=deployed.events.append,
+            sources=[str(tmp_path / "one.jpg")],
+            output=str(out),
+        )
+        assert result.asked == asked, flags
+    assert {path.name for path in out.iterdir()} == {
+        "predictions.json",
+        "one.png",
+        "one_overlay.jpg",
+        "one.npz",
+    }
 
 
 def test_s3_prefixes_are_read_and_written(deployed: Trained) -> None:

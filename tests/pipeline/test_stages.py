@@ -41,6 +41,17 @@ def test_a_failed_or_stopped_job_counts_as_none(project: Any) -> None:
     assert done(run.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))) == ["label", "watch"]
 
 
+def test_a_dataset_of_labels_from_elsewhere_needs_no_labeling(project: Any) -> None:
+    """`gtseg dataset --manifest` of a finished job: `run` and `serve` go on with train, they label nothing."""
+    section = DatasetSection(
+        channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts={}, fingerprint="f", source="s3://old/m"
+    )
+    run = project.run.update(dataset=section)
+    assert done(run) == ["label", "watch", "dataset"]
+    assert STAGES[0].summary(run) == "elsewhere: s3://old/m"
+    assert done(run.update(labeling_job=JOB)) == ["label", "dataset"]
+
+
 def test_what_was_left_out_is_exit_code_5(project: Any) -> None:
     counts = {"train": 1, "rejected": 1, "failed": 0}
     section = DatasetSection(

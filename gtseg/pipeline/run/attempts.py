@@ -42,6 +42,8 @@ class Creation:
     create: Callable[[str], str]
     find: Callable[[str], Found | None]
     max_name: int = 63
+    way_out: str = "Put the settings back, stop that job, or start a new run with --run."
+    """What to do where the run has a live one made from something else."""
 
     def name(self, run: Run, number: int) -> str:
         """<run>-<stage>-<number>, the run's name shortened where AWS's limit asks for it."""
@@ -78,7 +80,7 @@ def standing(run: Run, creation: Creation) -> Found | None:
     if found is None or found.fingerprint != last.fingerprint or found.is_dead:
         return None
     if last.fingerprint != creation.fingerprint:
-        raise _other_settings(run, last, found)
+        raise _made_otherwise(run, creation, last, found)
     return found
 
 
@@ -104,7 +106,7 @@ def _next_attempt(run_file: RunFile, run: Run, creation: Creation) -> tuple[Run,
                 )
             )
         elif found and mine and last.fingerprint != creation.fingerprint:
-            raise _other_settings(run, last, found)
+            raise _made_otherwise(run, creation, last, found)
         elif (last.fingerprint == creation.fingerprint and last.outcome == "recorded") or (found and mine):
             return run, last
     number = (last.number if last else 0) + 1
@@ -118,10 +120,10 @@ def _next_attempt(run_file: RunFile, run: Run, creation: Creation) -> tuple[Run,
     return run_file.save(run.with_attempt(attempt)), attempt
 
 
-def _other_settings(run: Run, last: Attempt, found: Found) -> StageError:
+def _made_otherwise(run: Run, creation: Creation, last: Attempt, found: Found) -> StageError:
     return StageError(
-        f"Run {run.name!r} already has {last.name} ({found.status}), made from other settings or other images. "
-        f"Put the settings back, stop that job, or start a new run: --run {run.name}-2."
+        f"Run {run.name!r} already has {last.name} ({found.status}), made from other settings or other data. "
+        f"{creation.way_out}"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from gtseg.aws.clients import Clients
 from gtseg.aws.training import Training, TrainingState
 from gtseg.core.training_job import TrainingJob, training_request
-from gtseg.errors import GtsegError, JobFailed
+from gtseg.errors import GtsegError, JobFailed, reason_given
 from gtseg.pipeline.events import Consent, Event, Notify
 from gtseg.pipeline.run import (
     FINGERPRINT_TAG,
@@ -103,7 +103,14 @@ def training_creation(run: Run, job: TrainingJob, clients: Clients) -> Creation:
     def create(name: str) -> str:
         return training.create_job(request_of(name, run, job, mark=mark))
 
-    return Creation("train", mark, create, find)
+    return Creation("train", mark, create, find, way_out=_way_out(run))
+
+
+def _way_out(run: Run) -> str:
+    """The same data trained once more takes a run of its own: both results stay."""
+    source, other = run.dataset.source if run.dataset else "", f"{run.name}-2"
+    take = f"`gtseg dataset --run {other} --manifest {source}`, then " if source else ""
+    return f"Put the settings back, or train in a run of its own: {take}`gtseg train --run {other}`."
 
 
 def request_of(name: str, run: Run, job: TrainingJob, *, mark: str) -> dict[str, Any]:
@@ -165,4 +172,4 @@ def _words(section: TrainingJobSection) -> str:
 def _why(state: TrainingState) -> str:
     if state.status == "Stopped":
         return f"{state.name} was stopped before it ended. `gtseg train` starts a new attempt."
-    return f"{state.name} failed: {state.reason or 'AWS gave no reason'}. Cure that, then `gtseg train` starts a new attempt."
+    return f"{state.name} failed: {reason_given(state.reason)}. Cure that, then `gtseg train` starts a new attempt."
