@@ -10,6 +10,8 @@ import pytest
 from local_aws import LocalAWS
 
 playwright = pytest.importorskip("playwright.sync_api")
+PATIENCE = 60_000  # milliseconds: the machine's load is no property of the page
+playwright.expect.set_options(timeout=PATIENCE)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
@@ -41,7 +43,7 @@ def open_page(chromium: Any) -> Iterator[OpenPage]:
 
     def start(*, expect_errors: bool = False, **settings: Any) -> Any:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 720}, **settings})
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         if not expect_errors:

@@ -49,7 +49,7 @@ class Desk:
     def describe(self) -> dict[str, Any]:
         return self.aws.client("sagemaker").describe_labeling_job(LabelingJobName=self.job)  # type: ignore[no-any-return]
 
-    def await_status(self, status: str = "Completed", *, seconds: float = 30) -> dict[str, Any]:
+    def await_status(self, status: str = "Completed", *, seconds: float = 120) -> dict[str, Any]:
         until = time.monotonic() + seconds
         while (answer := self.describe())["LabelingJobStatus"] != status:
             assert time.monotonic() < until, answer

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from playwright.sync_api import expect
-from portal_person import ask, draw_photo, encode
+from portal_person import Desk, Hand, ask, draw_photo, encode
+from test_portal_pages import violations
 
 from gtseg.settings.templates import read_template
 
 FUNCTION = "arn:aws:lambda:us-east-1:432418664414:function:{}-VerificationSemanticSegmentation"
 
 
-def make_verification(aws: Any) -> str:
-    """A verification job over one image and its mask; Ada's link."""
+def make_verification(aws: Any, job: str) -> Desk:
+    """A verification job over one image and its mask, and a judge."""
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
-    s3.create_bucket(Bucket="judged")
+    s3.create_bucket(Bucket="labels")
     mask = np.zeros((240, 320), np.uint8)
     mask[60:140, 60:140] = 1
     prior = Image.fromarray(mask, "P")
     prior.putpalette([255, 255, 255, 0x2C, 0xA0, 0x2C])
     entry = {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0}
     line = {
-        "source-ref": "s3://judged/a.png",
-        "old-ref": "s3://judged/m.png",
+        "source-ref": "s3://labels/judged/a.png",
+        "old-ref": "s3://labels/judged/m.png",
         "old-ref-metadata": {"internal-color-map": {"1": entry}},
     }
     template = (
-        read_template("verify.liquid").replace("[[attribute]]", "old-ref").replace("[[header]]", "Right?")
+        read_template("verify.liquid")
+        .replace("[[attribute]]", "old-ref")
+        .replace("[[header]]", "Right?")
+        .replace("[[instructions]]", "Outline every cat.")
     )
     labels = {"document-version": "2018-11-28", "labels": [{"label": "good"}, {"label": "bad"}]}
     files = {
@@ -38,48 +44,111 @@ def make_verification(aws: Any) -> str:
         "labels.json": json.dumps(labels), "t.liquid": template,
     }  # fmt: skip
     for key, body in files.items():
-        s3.put_object(Bucket="judged", Key=key, Body=body)
+        s3.put_object(Bucket="labels", Key=f"judged/{key}", Body=body)
     sagemaker.create_labeling_job(
-        LabelingJobName="judging", LabelAttributeName="judged",
-        InputConfig={"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://judged/in.manifest"}}},
-        OutputConfig={"S3OutputPath": "s3://judged/out/"}, RoleArn="arn:aws:iam::123456789012:role/GroundTruth",
-        LabelCategoryConfigS3Uri="s3://judged/labels.json",
+        LabelingJobName=job, LabelAttributeName="judged",
+        InputConfig={"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://labels/judged/in.manifest"}}},
+        OutputConfig={"S3OutputPath": "s3://labels/out/"}, RoleArn="arn:aws:iam::123456789012:role/GroundTruth",
+        LabelCategoryConfigS3Uri="s3://labels/judged/labels.json",
         HumanTaskConfig={
             "WorkteamArn": sagemaker.list_workteams()["Workteams"][0]["WorkteamArn"],
-            "UiConfig": {"UiTemplateS3Uri": "s3://judged/t.liquid"},
+            "UiConfig": {"UiTemplateS3Uri": "s3://labels/judged/t.liquid"},
             "PreHumanTaskLambdaArn": FUNCTION.format("PRE"),
             "AnnotationConsolidationConfig": {"AnnotationConsolidationLambdaArn": FUNCTION.format("ACS")},
             "TaskTitle": "Right?", "TaskDescription": "Is the mask right?",
             "NumberOfHumanWorkersPerDataObject": 1, "TaskTimeLimitInSeconds": 3600,
         },
     )  # fmt: skip
-    made = ask(aws, "POST", "/_portal/api/workers", {"name": "Judge", "team": "gtseg"})
-    return f"{aws.url}/_portal/signin#{made['token']}"
+    made = ask(aws, "POST", "/_portal/api/workers", {"name": f"Judge {job}", "team": "gtseg"})
+    desk = Desk(aws, job, {"Judge": f"{aws.url}/_portal/signin#{made['token']}"})
+    desk.await_status("InProgress")
+    return desk
 
 
-def test_a_person_sees_image_and_mask_and_says_what_is_wrong(shared_aws: Any, open_page: Any) -> None:
-    link = make_verification(shared_aws)
-    page = open_page()
+def open_verdict(page: Any, link: str) -> None:
     page.goto(link)
     page.get_by_role("link", name="Start").click()
     expect(page.locator("crowd-image-classifier")).to_have_attribute("data-ready", "true")
     page.keyboard.press("Escape")  # the instructions, which open by themselves
+
+
+def colour_at(page: Any, x: float, y: float) -> tuple[int, ...]:
+    """RGB of the screen where Hand sees image point (x, y)."""
+    left, top = Hand(page, 320, 240).at(x, y)
+    clip = {"x": round(left), "y": round(top), "width": 1, "height": 1}
+    return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB").getpixel((0, 0))  # type: ignore[no-any-return]
+
+
+def test_a_person_sees_image_and_mask_and_says_what_is_wrong(shared_aws: Any, open_page: Any) -> None:
+    desk = make_verification(shared_aws, "judging")
+    page = open_page()
+    open_verdict(page, desk.links["Judge"])
     page.get_by_role("button", name="Submit", exact=True).click()
     expect(page.get_by_role("alert")).to_contain_text("Choose good or bad first")
-    pixel = "(c) => [...c.getContext('2d').getImageData(100, 100, 1, 1).data, ...c.getContext('2d').getImageData(5, 5, 1, 1).data]"
-    shown = page.locator(".judged canvas").nth(1).evaluate(pixel)
-    assert shown == [0x2C, 0xA0, 0x2C, 255, 0, 0, 0, 0]
+    for _ in range(6):
+        page.keyboard.press("w")  # the mask hides what is under it
+    expect(page.get_by_label("Mask strength")).to_have_value("100")
+    assert colour_at(page, 100, 100) == (0x2C, 0xA0, 0x2C)
+    page.keyboard.press("v")
+    expect(page.get_by_role("checkbox", name="Show mask")).not_to_be_checked()
+    assert colour_at(page, 100, 100) != (0x2C, 0xA0, 0x2C)
+    expect(page.locator(".legend")).to_contain_text("8.3%")
     page.keyboard.press("2")
-    expect(page.get_by_role("radio", name="bad")).to_have_attribute("aria-checked", "true")
-    page.get_by_label("What is wrong?").fill("the ears")
-    page.get_by_role("button", name="Submit", exact=True).click()
-    expect(page.get_by_text("Nothing left to do here")).to_be_visible()
-    sagemaker = shared_aws.client("sagemaker")
-    for _ in range(200):
-        if sagemaker.describe_labeling_job(LabelingJobName="judging")["LabelingJobStatus"] == "Completed":
-            break
-        page.wait_for_timeout(50)
-    key = "out/judging/manifests/output/output.manifest"
-    line = json.loads(shared_aws.client("s3").get_object(Bucket="judged", Key=key)["Body"].read())
+    expect(page.get_by_role("radio", name="bad")).to_be_checked()
+    page.keyboard.press("n")
+    page.keyboard.type("the ears")
+    page.reload()
+    expect(page.get_by_role("radio", name="bad")).to_be_checked()
+    expect(page.get_by_label("What is wrong?")).to_have_value("the ears")
+    expect(page.locator("crowd-image-classifier")).to_have_attribute("data-ready", "true")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="Nothing left to do here")).to_be_visible()
+    desk.await_status()
+    line = json.loads(desk.read("output.manifest")[0])
     assert line["judged"] == "1"
     assert line["judged-metadata"]["worker-feedback"] == [{"comment": "the ears"}]
+
+
+def test_a_mask_is_looked_at_closely_before_it_is_judged(shared_aws: Any, open_page: Any) -> None:
+    desk = make_verification(shared_aws, "looking")
+    page = open_page()
+    open_verdict(page, desk.links["Judge"])
+    place = page.locator(".place")
+    at = Hand(page, 320, 240).at(100.5, 60.5)
+    page.mouse.move(*at)
+    expect(place).to_contain_text("100, 60: cat")
+    whole = place.text_content()
+    page.mouse.wheel(0, -600)
+    expect(place).not_to_have_text(whole)
+    expect(place).to_contain_text("100, 60: cat")  # the point under the pointer stays where it is
+    page.mouse.down()
+    page.mouse.move(at[0] + 80, at[1] + 50, steps=4)
+    page.mouse.up()
+    expect(place).to_contain_text("100, 60: cat")  # it went along with the hand
+    page.mouse.move(*at)
+    expect(place).not_to_contain_text("100, 60: cat")
+    page.keyboard.press("r")
+    expect(place).to_have_text(whole)
+    page.locator(".stage").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(place).not_to_contain_text("100, 60")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("Write the comment")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_accessibility_checker_finds_nothing_on_the_verdicts_page(
+    shared_aws: Any, open_page: Any, scheme: str, width: int
+) -> None:
+    desk = make_verification(shared_aws, f"axe-verdict-{scheme}-{width}")
+    page = open_page(bypass_csp=True, color_scheme=scheme, viewport={"width": width, "height": 800})
+    open_verdict(page, desk.links["Judge"])
+    assert violations(page) == []
+    page.keyboard.press("?")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="Nothing left to do here")).to_be_visible()
+    assert violations(page) == []

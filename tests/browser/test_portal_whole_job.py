@@ -45,7 +45,7 @@ def submit_and_await_next(page: Any) -> None:
 
 
 def leave_empty_handed(page: Any) -> None:
-    expect(page.get_by_role("heading", name="Nothing left to do here")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="Nothing left to do here")).to_be_visible()
 
 
 def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_drawn(
@@ -64,7 +64,7 @@ def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_dra
 
     for point in ((160.5, 61), (160.5, 179), (101, 120.5), (219, 120.5)):  # auto-segment, label 1
         hand.click(*point)
-    expect(page.locator(".hint")).to_contain_text("missing", timeout=30_000)
+    expect(page.locator(".hint")).to_contain_text("missing")
     share = page.get_by_role("button", name="cat").locator(".share")
     expect(share).not_to_have_text("0%")
     page.keyboard.press("Enter")

@@ -28,7 +28,7 @@ SIZE = (32, 24)
 END = ("Completed", "Failed", "Stopped")
 
 
-def await_until(check: Callable[[], Any], *, seconds: float = 30) -> Any:
+def await_until(check: Callable[[], Any], *, seconds: float = 120) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := check()):
         if time.monotonic() > deadline:
@@ -85,7 +85,7 @@ class Api:
             if value:
                 request.add_header(name, value)
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:
+            with urllib.request.urlopen(request, timeout=120) as response:
                 status, kind, content = (
                     response.status,
                     response.headers["Content-Type"] or "",
@@ -166,7 +166,7 @@ class Desk:
     def describe(self, name: str) -> dict[str, Any]:
         return self.sagemaker.describe_labeling_job(LabelingJobName=name)
 
-    def await_end(self, name: str, *, seconds: float = 40) -> dict[str, Any]:
+    def await_end(self, name: str, *, seconds: float = 120) -> dict[str, Any]:
         await_until(lambda: self.describe(name)["LabelingJobStatus"] in END, seconds=seconds)
         return self.describe(name)
 
@@ -181,7 +181,7 @@ class Desk:
         assert status == 201, answer
         return Api(self.aws.url, answer["token"])
 
-    def lease(self, worker: Api, job: str, *, seconds: float = 20) -> dict[str, Any]:
+    def lease(self, worker: Api, job: str, *, seconds: float = 120) -> dict[str, Any]:
         return await_until(lambda: worker("POST", f"/jobs/{job}/tasks")[1], seconds=seconds)
 
     def label_all(

@@ -125,7 +125,7 @@ async function submit() {
   if (submitting || !task) return;
   const lacking = desk.lacks?.();
   if (lacking) return notice(lacking, { alarm: true });
-  const empty = desk.map && desk.map.counts[0] === desk.map.data.length;
+  const empty = desk.localName === "crowd-semantic-segmentation" && desk.map.counts[0] === desk.map.data.length;
   if (empty && !(await sure("Nothing is labeled", "Submit this image as it is, without any label?", "Submit without labels"))) return;
   submitting = true;
   page.submit.disabled = page.decline.disabled = true;
@@ -137,6 +137,7 @@ async function submit() {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
     });
     await journal.forget();
+    desk.forget?.();
     await next();
   } catch (error) {
     page.submit.disabled = page.decline.disabled = false;
@@ -166,6 +167,7 @@ function decline() {
     try {
       await post(`tasks/${encodeURIComponent(task.task)}/decline`, { reason: reason.value.trim() });
       await journal?.forget();
+      desk?.forget?.();
       dialog.close();
       return start();
     } catch (error) {

@@ -2,110 +2,211 @@
 // comment. Attributes name, src, categories, header, overlay; children <full-instructions>, <short-instructions>, <worker-comment>.
 
 import { h, openDialog } from "./dom.js";
+import { readEarlier } from "./earlier.js";
+import { actionOf } from "./keys.js";
 import { parseLoose } from "./loose.js";
+import { lookSliders, percent, placeWords, railButton, showLook, takeInstructions, toggle } from "./panel.js";
 import { Photo } from "./photo.js";
-import { decode, rgb } from "./png.js";
+import { Pointer } from "./pointer.js";
+import { LabelMap } from "./raster.js";
+import { View } from "./view.js";
+
+const KEYS = [
+  ["1 … 9", "Choose the verdict"],
+  ["N", "Write the comment (Esc: back)"],
+  ["V", "Hide or show the mask"],
+  ["Q", "Mask fainter: only its outline at last"],
+  ["W", "Mask stronger"],
+  ["K", "Less contrast"],
+  ["L", "More contrast"],
+  ["+", "Closer (also the wheel, two fingers)"],
+  ["−", "Farther"],
+  ["R", "Whole image"],
+  ["Arrows", "Move the image (also drag it)"],
+  ["I", "Full instructions"],
+  ["Ctrl Enter", "Submit"],
+];
+const STEPS = { visible: ["Hide mask", "V"], zoomOut: ["Zoom out", "−"], zoomIn: ["Zoom in", "+"], fit: ["Whole image", "R"] };
+const FINGERS = window.matchMedia("(pointer: coarse)");
+const ARROWS = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 
 export class CrowdImageClassifier extends HTMLElement {
+  // What a Pointer asks of a desk: here it only moves and zooms.
+  tool = "pan";
+  active = { click: false, cancel: () => false };
+
   get name() {
     return this.getAttribute("name") || "crowd-image-classifier";
   }
 
-  /** services: {fetcher}. Resolves when image and mask are shown. */
+  /** services: {fetcher, journal}. Resolves when image and mask are shown. */
   async begin(services) {
     this.services = services;
+    this.ready = false;
     this.categories = parseLoose(this.getAttribute("categories") ?? "");
     if (!Array.isArray(this.categories) || !this.categories.length) throw new Error("the template gives no categories");
+    this.categories = this.categories.map(String);
     this.earlier = this.getAttribute("overlay") ? parseLoose(this.getAttribute("overlay")).semanticSegmentation : null;
-    this.chosen = null;
+    const mappings = Object.entries(this.earlier?.labelMappings ?? {});
+    this.labels = mappings.map(([label]) => label);
+    this.colours = mappings.map(([, { color }]) => color.toLowerCase());
     this.build();
+    this.recall();
+    this.view = new View(this.parts.stage, this.parts.photoCanvas, this.parts.maskCanvas);
+    this.view.onchange = () => this.tellPlace();
+    new Pointer(this.parts.stage, this);
     document.addEventListener("keydown", (event) => this.key(event), { signal: (this.quit = new AbortController()).signal });
-    const photo = await Photo.load(this.getAttribute("src"), services.fetcher);
-    for (const canvas of [this.picture, this.mask]) Object.assign(canvas, { width: photo.width, height: photo.height });
-    this.picture.getContext("2d").drawImage(photo.levels[0], 0, 0);
-    if (this.earlier) await this.drawMask();
+    this.photo = await Photo.load(this.getAttribute("src"), services.fetcher);
+    this.map = new LabelMap(this.photo.width, this.photo.height);
+    if (this.earlier) await readEarlier(this.map, this.earlier.src, this.colours, services.fetcher);
+    this.view.show(this.photo, this.map, this.colours);
+    this.ready = true;
     this.dataset.ready = "true";
+    this.refresh();
   }
   disconnectedCallback() {
     this.quit?.abort();
   }
 
   build() {
-    const full = this.querySelector("full-instructions");
-    const short = this.querySelector("short-instructions");
     const comment = this.querySelector("worker-comment");
-    this.instructionsTitle = full?.getAttribute("header") || "Instructions";
-    this.instructions = full?.textContent.trim() ? h("div", { class: "prose" }, ...full.childNodes) : null;
-    this.picture = h("canvas", { role: "img", "aria-label": "The image" });
-    this.mask = h("canvas", { role: "img", "aria-label": "The mask that is to be judged" });
-    this.buttons = this.categories.map((category, i) =>
-      h("button", { type: "button", class: "label", role: "radio", "aria-checked": "false", "aria-pressed": "false", "aria-keyshortcuts": String(i + 1), onclick: () => this.choose(category) },
-        h("span", { class: "name" }, String(category)), h("kbd", {}, String(i + 1))));
-    this.comment = h("textarea", { id: "worker-comment", rows: "4", maxlength: "1000", placeholder: comment?.getAttribute("placeholder") ?? "" });
-    const strength = h("input", { type: "range", min: "0", max: "1", step: "0.05", value: "0.6", "aria-label": "Opacity of the mask", oninput: () => (this.mask.style.opacity = strength.value) });
-    this.strength = strength;
-    this.mask.style.opacity = strength.value;
-    const legend = Object.entries(this.earlier?.labelMappings ?? {}).map(([label, { color }]) => h("li", {}, h("i", { class: "swatch", style: { background: color } }), label));
+    takeInstructions(this);
+    const parts = (this.parts = {});
+    parts.photoCanvas = h("canvas", { class: "layer" });
+    parts.maskCanvas = h("canvas", { class: "layer" });
+    parts.stage = h("div", { class: "stage", tabindex: "0", role: "application", "data-tool": "pan", "aria-roledescription": "image", "aria-label": "The image and the mask that is to be judged. Arrow keys move it, plus and minus zoom, question mark lists the keys." },
+      parts.photoCanvas, parts.maskCanvas);
+    parts.steps = Object.entries(STEPS).map(([name, [label, key]]) => railButton(this, name, label, key));
+    const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "View", "aria-orientation": "vertical" }, ...parts.steps);
+    parts.choices = this.categories.map((category, i) => h("input", { type: "radio", name: "verdict", value: category, "aria-keyshortcuts": i < 9 ? String(i + 1) : null, onchange: () => this.choose(category) }));
+    const verdicts = this.categories.map((category, i) => h("label", { class: "label" }, parts.choices[i], h("span", { class: "name" }, category), i < 9 ? h("kbd", {}, String(i + 1)) : null));
+    parts.comment = h("textarea", { id: "worker-comment", rows: "3", maxlength: "1000", placeholder: comment?.getAttribute("placeholder") ?? "", oninput: () => this.keep() });
+    parts.legend = this.labels.map((label, i) => h("li", {}, h("i", { class: "swatch", style: { background: this.colours[i] } }), h("span", { class: "name" }, label), h("span", { class: "share" })));
+    parts.place = h("p", { class: "place" });
+    parts.message = h("p", { class: "message", role: "status", "aria-live": "polite" });
+    const foot = h("footer", { class: "foot" }, h("p", { class: "hint" }, FINGERS.matches ? "Drag to move, two fingers zoom." : "Drag to move, the wheel zooms. V hides the mask."), parts.message, parts.place);
     const side = h("aside", { class: "side", "aria-label": "Your verdict" },
-      short?.textContent.trim() ? h("section", {}, h("div", { class: "prose" }, ...short.childNodes)) : null,
-      h("section", { role: "radiogroup", "aria-label": "Verdict" }, h("h2", {}, "Verdict"), ...this.buttons),
-      h("section", {}, h("h2", {}, h("label", { for: "worker-comment" }, comment?.getAttribute("header") || "Comment")), comment ? h("div", { class: "prose" }, ...comment.childNodes) : null, this.comment),
-      h("section", {}, h("h2", {}, "Mask (V hides it)"), strength, h("ul", { class: "legend" }, ...legend)));
-    this.replaceChildren(h("div", { class: "judged" }, this.picture, this.mask), side);
+      this.shortInstructions ? h("section", { class: "short" }, this.shortInstructions) : null,
+      h("section", { class: "verdict" }, h("h2", {}, "Verdict"), h("div", { class: "choices", role: "radiogroup", "aria-label": "Verdict" }, ...verdicts)),
+      h("section", { class: "remark" }, h("h2", {}, h("label", { for: "worker-comment" }, comment?.getAttribute("header") || "Comment")), comment?.textContent.trim() ? h("div", { class: "prose" }, ...comment.childNodes) : null, parts.comment),
+      h("section", { class: "settings", "aria-label": "Mask" }, this.labels.length ? h("ul", { class: "legend" }, ...parts.legend) : null, lookSliders(this, parts, "Mask strength"), toggle(this, parts, "visible", "Show mask", "V")));
+    this.replaceChildren(rail, parts.stage, side, foot);
   }
 
-  /** The earlier mask in its own colours; what no label has stays transparent. */
-  async drawMask() {
-    const answer = await this.services.fetcher(this.earlier.src);
-    if (!answer.ok) throw new Error(`the earlier mask could not be read (${answer.status})`);
-    const mask = await decode(new Uint8Array(await answer.arrayBuffer()));
-    const { width, height } = this.mask;
-    if (mask.width !== width || mask.height !== height) throw new Error(`the earlier mask is ${mask.width} x ${mask.height}, the image ${width} x ${height}`);
-    const colours = new Map(Object.values(this.earlier.labelMappings).map(({ color }) => [rgb(color).reduce((a, b) => a * 256 + b), rgb(color)]));
-    const shown = new ImageData(width, height);
-    for (let i = 0; i < width * height; i += 1) {
-      const colour = mask.opaque(i) ? colours.get(mask.colour(i)) : null;
-      if (colour) shown.data.set([...colour, 255], i * 4);
-    }
-    this.mask.getContext("2d").putImageData(shown, 0, 0);
+  // ---- what a pointer tells ----
+
+  pointerAt(at) {
+    this.pointed = at;
+    this.tellPlace();
+  }
+  tellPlace() {
+    if (this.ready) this.parts.place.textContent = placeWords(this, this.pointed);
+  }
+  say(text, { alarm = false } = {}) {
+    this.parts.message.textContent = text;
+    this.parts.message.classList.toggle("alarm", alarm);
+  }
+
+  // ---- actions ----
+
+  do(action) {
+    const { view } = this;
+    const middle = () => this.pointed ?? [view.stage.clientWidth / 2, view.stage.clientHeight / 2];
+    const actions = {
+      zoomIn: () => view.zoomAt(...middle(), 1.4),
+      zoomOut: () => view.zoomAt(...middle(), 1 / 1.4),
+      fit: () => view.fit(),
+      visible: () => this.look({ shown: !view.shown }),
+      fainter: () => this.look({ opacity: Math.max(0, view.opacity - 0.1) }),
+      stronger: () => this.look({ opacity: Math.min(1, view.opacity + 0.1) }),
+      lessContrast: () => this.look({ contrast: Math.max(0.4, view.contrast - 0.15) }),
+      moreContrast: () => this.look({ contrast: Math.min(3, view.contrast + 0.15) }),
+      instructions: () => this.showInstructions(),
+      sheet: () => this.showSheet(),
+      submit: () => this.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })),
+    };
+    if (!(action in actions)) return false;
+    actions[action]();
+    return true;
+  }
+
+  look(settings) {
+    Object.assign(this.view, settings);
+    this.parts.photoCanvas.style.filter = this.view.contrast === 1 ? "" : `contrast(${this.view.contrast})`;
+    this.view.paint();
+    this.refresh();
+  }
+
+  refresh() {
+    const { parts, view, map } = this;
+    showLook(parts, view);
+    const [visible] = parts.steps;
+    visible.setAttribute("aria-pressed", String(!view.shown));
+    parts.legend.forEach((row, i) => (row.querySelector(".share").textContent = percent(map.counts[i + 1] / map.data.length)));
+    this.tellPlace();
   }
 
   choose(category) {
-    this.chosen = category;
-    this.buttons.forEach((button, i) => {
-      const is = String(this.categories[i] === category);
-      button.setAttribute("aria-checked", is);
-      button.setAttribute("aria-pressed", is);
-    });
+    this.parts.choices[this.categories.indexOf(category)].checked = true;
+    this.keep();
+  }
+  get chosen() {
+    return this.parts.choices.find((choice) => choice.checked)?.value ?? null;
   }
 
   key(event) {
-    if (event.target === this.comment && !(event.ctrlKey && event.key === "Enter")) return;
-    if (document.querySelector("dialog[open]") || this.closest("[inert]")) return;
-    const number = Number(event.key);
-    if (event.ctrlKey && event.key === "Enter") this.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true }));
-    else if (event.ctrlKey || event.metaKey || event.altKey) return;
-    else if (number >= 1 && number <= this.categories.length) this.choose(this.categories[number - 1]);
-    else if (event.key.toLowerCase() === "v") this.mask.hidden = !this.mask.hidden;
-    else if (event.key === "?") this.showSheet();
-    else return;
-    event.preventDefault();
+    if (!this.ready || document.querySelector("dialog[open]") || this.closest("[inert]")) return undefined;
+    if (event.target === this.parts.comment) {
+      if (event.key === "Escape") this.parts.stage.focus({ preventScroll: true });
+      if (!((event.ctrlKey || event.metaKey) && event.key === "Enter")) return undefined;
+    } else if (event.target.matches?.("textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])")) return undefined;
+    if (event.target === this.parts.stage && event.key in ARROWS) {
+      this.view.pan(...ARROWS[event.key]);
+      return event.preventDefault();
+    }
+    const found = actionOf(event);
+    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
+    if (found?.label && found.label <= this.categories.length) this.choose(this.categories[found.label - 1]);
+    else if (plain && event.key.toLowerCase() === "n") this.parts.comment.focus();
+    else if (!found?.action || !this.do(found.action)) return undefined;
+    return event.preventDefault();
   }
 
   showInstructions() {
     if (this.instructions) openDialog(this.instructionsTitle, this.instructions.cloneNode(true));
   }
   showSheet() {
-    const keys = [["1 – 9", "Choose the verdict"], ["V", "Hide or show the mask"], ["Ctrl Enter", "Submit"]];
-    openDialog("Keys", h("div", { class: "keys" }, h("dl", {}, ...keys.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)]))));
+    openDialog("Keys", h("div", { class: "keys" }, h("dl", {}, ...KEYS.flatMap(([key, what]) => [h("dt", {}, ...key.split(" ").map((k) => (k === "…" ? "…" : h("kbd", {}, k)))), h("dd", {}, what)]))));
   }
+
+  // ---- kept over a reload ----
+
+  get place() {
+    return `verdict ${this.services.journal?.key}`;
+  }
+  keep() {
+    localStorage.setItem(this.place, JSON.stringify({ chosen: this.chosen, comment: this.parts.comment.value }));
+  }
+  recall() {
+    const kept = JSON.parse(localStorage.getItem(this.place) ?? "null");
+    if (!kept) return;
+    const choice = this.parts.choices[this.categories.indexOf(kept.chosen)];
+    if (choice) choice.checked = true;
+    this.parts.comment.value = kept.comment ?? "";
+  }
+  /** The answer is the server's now. */
+  forget() {
+    localStorage.removeItem(this.place);
+  }
+
+  // ---- the answer ----
 
   /** What is missing before it can be submitted, in words; "" for nothing. */
   lacks() {
     return this.chosen === null ? `Choose ${this.categories.join(" or ")} first.` : "";
   }
   async answer() {
-    const comment = this.comment.value.trim();
+    const comment = this.parts.comment.value.trim();
     return comment ? { label: this.chosen, workerComment: comment } : { label: this.chosen };
   }
 }

@@ -3,12 +3,13 @@
 
 import { coloursFor } from "./colours.js";
 import { h, openDialog } from "./dom.js";
+import { readEarlier } from "./earlier.js";
 import { History } from "./history.js";
 import { actionOf, KEYS } from "./keys.js";
 import { parseLoose } from "./loose.js";
 import { buildPanel } from "./panel.js";
 import { Photo } from "./photo.js";
-import { base64, decode, encode, rgb } from "./png.js";
+import { base64, encode } from "./png.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
 import { AutoSegment, BoxErase, Brush, Eraser, Fill, Pan, Polygon } from "./tools.js";
@@ -59,15 +60,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
 
   /** An earlier mask: its colours, by label name, become the starting labels. Colours outside the mapping are background. */
   async loadInitial() {
-    const answer = await this.services.fetcher(this.initial.src);
-    if (!answer.ok) throw new Error(`the earlier mask could not be read (${answer.status})`);
-    const mask = await decode(new Uint8Array(await answer.arrayBuffer()));
-    if (mask.width !== this.map.width || mask.height !== this.map.height) {
-      throw new Error(`the earlier mask is ${mask.width} x ${mask.height}, the image ${this.map.width} x ${this.map.height}`);
-    }
-    const values = new Map(this.colours.map((hex, i) => [rgb(hex).reduce((a, b) => a * 256 + b), i + 1]));
-    for (let i = 0; i < this.map.data.length; i += 1) this.map.data[i] = mask.opaque(i) ? (values.get(mask.colour(i)) ?? 0) : 0;
-    this.map.recount();
+    await readEarlier(this.map, this.initial.src, this.colours, this.services.fetcher);
     this.untouched = this.map.data.slice();
   }
 
@@ -317,6 +310,7 @@ export class CrowdForm extends HTMLElement {
   async answer() {
     const values = {};
     for (const field of this.querySelectorAll("input[name], textarea[name], select[name]")) {
+      if (field.closest("crowd-image-classifier")) continue; // its own buttons
       if (["checkbox", "radio"].includes(field.type)) {
         if (field.type === "checkbox") values[field.name] = field.checked;
         else if (field.checked) values[field.name] = field.value;

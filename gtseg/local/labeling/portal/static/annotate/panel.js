@@ -9,9 +9,8 @@ const STEP_NAMES = { undo: ["Undo", "Ctrl Z"], redo: ["Redo", "Ctrl Shift Z"], z
 export function buildPanel(desk) {
   const parts = {};
   takeInstructions(desk);
-  const button = (name, label, key) => h("button", { class: "tool", type: "button", "data-action": name, title: `${label} (${key})`, "aria-label": label, "aria-keyshortcuts": key, onclick: () => desk.do(name) }, icon(name), h("span", {}, label));
-  parts.tools = Object.entries(TOOL_NAMES).map(([name, label]) => button(name, label, keyOf(name).toUpperCase()));
-  parts.steps = Object.entries(STEP_NAMES).map(([name, [label, key]]) => button(name, label, key));
+  parts.tools = Object.entries(TOOL_NAMES).map(([name, label]) => railButton(desk, name, label, keyOf(name).toUpperCase()));
+  parts.steps = Object.entries(STEP_NAMES).map(([name, [label, key]]) => railButton(desk, name, label, key));
   const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" }, ...parts.tools, h("hr"), ...parts.steps);
 
   parts.photoCanvas = h("canvas", { class: "layer" });
@@ -35,7 +34,11 @@ export function buildPanel(desk) {
   return { ...parts, refresh: () => refresh(desk, parts), overlay: () => overlay(desk, parts), say: (text, alarm) => say(parts, text, alarm), tellPlace: (p) => (parts.message.textContent = place(desk, p)) };
 }
 
-function takeInstructions(desk) {
+export function railButton(desk, name, label, key) {
+  return h("button", { class: "tool", type: "button", "data-action": name, title: `${label} (${key})`, "aria-label": label, "aria-keyshortcuts": key, onclick: () => desk.do(name) }, icon(name), h("span", {}, label));
+}
+
+export function takeInstructions(desk) {
   const full = desk.querySelector("full-instructions");
   const short = desk.querySelector("short-instructions");
   desk.instructionsTitle = full?.getAttribute("header") || "Instructions";
@@ -50,21 +53,39 @@ function labelButton(desk, label, i) {
     swatch, h("span", { class: "name" }, label), h("span", { class: "share" }), key ? h("kbd", {}, key) : null);
 }
 
+/** A labelled range; parts[name] and parts[nameValue] are its input and its value in words. */
+export function slider(parts, name, label, attributes, oninput) {
+  parts[name] = h("input", { type: "range", id: `set-${name}`, ...attributes, oninput: () => oninput(Number(parts[name].value)) });
+  parts[`${name}Value`] = h("output", { for: `set-${name}` });
+  return h("div", { class: "slider" }, h("label", { for: `set-${name}` }, label), parts[`${name}Value`], parts[name]);
+}
+
+export function toggle(desk, parts, name, label, key) {
+  parts[name] = h("input", { type: "checkbox", onchange: () => desk.do(name) });
+  return h("label", { class: "toggle" }, parts[name], h("span", {}, label), h("kbd", {}, key));
+}
+
 function settings(desk, parts) {
-  const slider = (name, label, attributes, oninput) => {
-    parts[name] = h("input", { type: "range", id: `set-${name}`, ...attributes, oninput: () => oninput(Number(parts[name].value)) });
-    parts[`${name}Value`] = h("output", { for: `set-${name}` });
-    return h("div", { class: "slider" }, h("label", { for: `set-${name}` }, label), parts[`${name}Value`], parts[name]);
-  };
-  const toggle = (name, label, key) => {
-    parts[name] = h("input", { type: "checkbox", onchange: () => desk.do(name) });
-    return h("label", { class: "toggle" }, parts[name], h("span", {}, label), h("kbd", {}, key));
-  };
   return h("section", { class: "settings", "aria-label": "Settings" },
-    slider("size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => { desk.size = Math.round(1000 ** (v / 100)); desk.refresh(); }),
-    slider("opacity", "Label strength", { min: 0, max: 100, step: 5 }, (v) => desk.look({ opacity: v / 100 })),
-    slider("contrast", "Contrast", { min: 40, max: 300, step: 5 }, (v) => desk.look({ contrast: v / 100 })),
-    toggle("visible", "Show labels", "V"), toggle("blanks", "Show unlabeled", "U"), toggle("protect", "Paint only unlabeled", "O"));
+    slider(parts, "size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => { desk.size = Math.round(1000 ** (v / 100)); desk.refresh(); }),
+    lookSliders(desk, parts, "Label strength"),
+    toggle(desk, parts, "visible", "Show labels", "V"), toggle(desk, parts, "blanks", "Show unlabeled", "U"), toggle(desk, parts, "protect", "Paint only unlabeled", "O"));
+}
+
+/** How strong the labels and the image's contrast are. */
+export function lookSliders(desk, parts, label) {
+  return [
+    slider(parts, "opacity", label, { min: 0, max: 100, step: 5 }, (v) => desk.look({ opacity: v / 100 })),
+    slider(parts, "contrast", "Contrast", { min: 40, max: 300, step: 5 }, (v) => desk.look({ contrast: v / 100 })),
+  ];
+}
+
+export function showLook(parts, view) {
+  parts.opacity.value = Math.round(view.opacity * 100);
+  parts.opacityValue.textContent = `${Math.round(view.opacity * 100)}%`;
+  parts.contrast.value = Math.round(view.contrast * 100);
+  parts.contrastValue.textContent = `${Math.round(view.contrast * 100)}%`;
+  parts.visible.checked = view.shown;
 }
 
 function refresh(desk, parts) {
@@ -86,16 +107,12 @@ function refresh(desk, parts) {
   parts.unlabeled.setAttribute("aria-pressed", String(view.blanks));
   parts.size.value = Math.round((100 * Math.log(desk.size)) / Math.log(1000));
   parts.sizeValue.textContent = `${desk.size} px`;
-  parts.opacity.value = Math.round(view.opacity * 100);
-  parts.opacityValue.textContent = `${Math.round(view.opacity * 100)}%`;
-  parts.contrast.value = Math.round(view.contrast * 100);
-  parts.contrastValue.textContent = `${Math.round(view.contrast * 100)}%`;
-  parts.visible.checked = view.shown;
+  showLook(parts, view);
   parts.blanks.checked = view.blanks;
   parts.protect.checked = desk.protect;
 }
 
-function percent(share) {
+export function percent(share) {
   if (share > 0 && share < 0.001) return "<0.1%";
   return `${(share * 100).toFixed(share > 0.1 && share < 1 ? 0 : share === 0 || share === 1 ? 0 : 1)}%`;
 }
@@ -103,6 +120,14 @@ function percent(share) {
 function place(desk, [x, y]) {
   const label = desk.map.at(Math.floor(x), Math.floor(y));
   return `${Math.floor(x)}, ${Math.floor(y)}: ${label ? desk.labels[label - 1] : "unlabeled"}`;
+}
+
+/** Where on the image stage coordinates `at` are, what is labeled there, and how close one is. */
+export function placeWords(desk, at) {
+  const { view, photo: { width, height } } = desk;
+  const inside = at && view.toImage(...at);
+  const seen = inside && inside[0] >= 0 && inside[1] >= 0 && inside[0] < width && inside[1] < height;
+  return `${seen ? place(desk, inside) : `${width} × ${height}`} · ${Math.round(view.zoom * 100)}%`;
 }
 
 function say(parts, text, alarm = false) {
@@ -131,10 +156,7 @@ function overlay(desk, parts) {
   }
   if (desk.crosshair) for (const kind of ["under", "over"]) marks.push(h("path", { d: `M${at[0] - 14} ${at[1]}h28M${at[0]} ${at[1] - 14}v28`, class: kind }));
   parts.marks.replaceChildren(...marks);
-  const inside = at && view.toImage(...at);
-  const { width, height } = desk.photo;
-  parts.place.textContent = inside && inside[0] >= 0 && inside[1] >= 0 && inside[0] < width && inside[1] < height
-    ? `${place(desk, inside)} · ${Math.round(view.zoom * 100)}%` : `${width} × ${height} · ${Math.round(view.zoom * 100)}%`;
+  parts.place.textContent = placeWords(desk, at);
 }
 
 function point([x, y], kind, colour) {
