@@ -219,6 +219,21 @@ def test_what_may_pass_is_tried_again(lie: Any, bad: bytes | None) -> None:
     assert (bulk.retries, len(liar.requests)) == (1, 2)
 
 
+def test_a_connection_is_used_again_by_whoever_comes_next(lie: Any) -> None:
+    bulk, liar = lie(GOOD, GOOD, GOOD)
+    for _ in range(3):
+        thread = threading.Thread(target=bulk.get, args=("s3://bucket/key",))
+        thread.start()
+        thread.join()
+    assert (len(liar.requests), len(bulk._connections)) == (3, 1)
+
+
+def test_a_head_that_comes_in_pieces_is_read_like_one_that_does_not(lie: Any) -> None:
+    padded = answer(**{f"x_{n}": "x" * 20_000 for n in range(4)}, etag='"abc-1"')  # more than is buffered
+    bulk, _ = lie(padded, answer(etag='"abc-1"'))
+    assert bulk.get("s3://bucket/key") == bulk.get("s3://bucket/key")
+
+
 def test_patience_has_an_end(lie: Any) -> None:
     bulk, liar = lie(*[answer(status=503, body=ERROR % b"SlowDown")] * 30)
     with pytest.raises(AWSError, match="SlowDown"):

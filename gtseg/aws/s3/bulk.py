@@ -6,11 +6,12 @@ botocore costs 0.9 ms of CPU a request under the interpreter's lock, this a frac
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import ssl
-import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -75,12 +76,12 @@ class Again(Exception):
 
 
 class Bulk:
-    """Every method may be called from any thread; each thread keeps its own connections. Raises AWSError."""
+    """Every method may be called from any thread; idle connections go to whoever asks next. Raises AWSError."""
 
     def __init__(self, clients: Clients) -> None:
         self._places = Places(clients)
         self._public: set[str] = set()
-        self._own = threading.local()
+        self._idle: defaultdict[Endpoint, list[Connection]] = defaultdict(list)
         self._connections: list[Connection] = []
         self.retries = 0
 
@@ -185,7 +186,7 @@ class Bulk:
         """One attempt: an answer, Again, or AWSError."""
         bucket, key = split_uri(request.uri)
         place = self._places.find(bucket, is_anonymous=request.is_anonymous)
-        connection = self._connection(place.endpoint)
+        connection = self._take(place.endpoint)
         was_open = connection.is_open
         try:
             answer = connection.exchange(
@@ -195,11 +196,13 @@ class Bulk:
             raise AWSError(request.name, "ConnectionError", str(error)) from None
         except (OSError, ValueError) as error:
             connection.close()
+            self._idle[place.endpoint].append(connection)
             host = place.endpoint.host_header
             # a kept-alive connection that the other side has closed meanwhile costs no patience
             raise Again(
                 AWSError(request.name, "ConnectionError", f"{host}: {error}"), pause=not was_open
             ) from None
+        self._idle[place.endpoint].append(connection)
         if answer.status >= 300:
             raise self._judge(request, place, answer)
         if wrong := request.check(answer):
@@ -220,9 +223,10 @@ class Bulk:
             return Again(error)
         return error
 
-    def _connection(self, endpoint: Endpoint) -> Connection:
-        connections = self._own.__dict__.setdefault("connections", {})
-        if (connection := connections.get(endpoint)) is None:
-            connection = connections[endpoint] = Connection(endpoint)
-            self._connections.append(connection)
+    def _take(self, endpoint: Endpoint) -> Connection:
+        """The connection that was used last, or a new one."""
+        with contextlib.suppress(IndexError):
+            return self._idle[endpoint].pop()
+        connection = Connection(endpoint)
+        self._connections.append(connection)
         return connection

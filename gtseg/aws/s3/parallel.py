@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -14,14 +15,16 @@ R = TypeVar("R")
 _END = object()
 
 
-def work_through(items: Iterable[T], work: Callable[[T], R], *, threads: int) -> Iterator[tuple[T, R]]:
+def work_through(
+    items: Iterable[T], work: Callable[[T], R], *, threads: int, most: int | None = None
+) -> Generator[tuple[T, R]]:
     """(item, result) as results come, in no order. The first exception stops everything and is raised here.
 
-    Threads take items one by one, and wait where results are not fetched, so nothing piles up. Leaving the loop early, or
-    Ctrl-C, lets requests under way end.
+    Threads take items one by one, and wait where results are not fetched, so nothing piles up: `most` items (twice the
+    threads) are under way or waiting at once. Leaving the loop early, or Ctrl-C, lets requests under way end.
     """
     source, lock, stop = iter(items), threading.Lock(), threading.Event()
-    room = threading.Semaphore(2 * threads)
+    room = threading.Semaphore(most or 2 * threads)
     results: SimpleQueue[Any] = SimpleQueue()
 
     def run() -> None:
@@ -68,22 +71,32 @@ class Budget:
 
     def __init__(self, limit: int) -> None:
         self._limit, self._free = limit, limit
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[int, threading.Lock]] = deque()
 
     def hold(self, units: int) -> _Held:
         """A context in which `units` are taken; more than there are count as all of them."""
         return _Held(self, min(max(units, 1), self._limit))
 
     def take(self, units: int) -> None:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._free >= units, timeout=3600):
-                raise GtsegError("an hour has passed waiting for other work of this process to end")
-            self._free -= units
+        """First come, first served: who gives wakes the one whose turn it is, and nobody else."""
+        with self._lock:
+            if not self._waiting and units <= self._free:
+                self._free -= units
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append((units, turn))
+        if not turn.acquire(timeout=3600):
+            raise GtsegError("an hour has passed waiting for other work of this process to end")
 
     def give(self, units: int) -> None:
-        with self._changed:
+        with self._lock:
             self._free += units
-            self._changed.notify_all()
+            while self._waiting and self._waiting[0][0] <= self._free:
+                wanted, turn = self._waiting.popleft()
+                self._free -= wanted
+                turn.release()
 
 
 class _Held:

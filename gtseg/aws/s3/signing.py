@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from gtseg.aws.s3.bodies import FileBody
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-_SAFE = "-._~/"
+_UNSAFE = re.compile(rb"[^A-Za-z0-9._~/-]")
 
 
 class Signer:
@@ -76,7 +77,7 @@ def _digest(body: bytes | FileBody) -> str:
 
 def quote_path(key: str) -> str:
     """A key as S3 signs it: every byte but letters, digits, `-._~/` percent-encoded, once."""
-    return quote(key, safe=_SAFE)
+    return _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), key.encode()).decode()
 
 
 def quote_query(parameters: Mapping[str, str]) -> str:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import IO
 
-from gtseg.aws.s3 import Budget, Fetched
+from gtseg.aws.s3 import Budget
 from gtseg.core.manifest import Labeled
 from gtseg.core.masks import CheckedMask, Classes, ColorMap, check_mask
 from gtseg.core.masks.checking import check_size
-from gtseg.core.masks.png import PALETTE, read_png_header
+from gtseg.core.masks.png import PALETTE, PngHeader, read_png_header
 from gtseg.errors import AWSError, ImageError, MaskError
 from gtseg.pipeline.dataset.knowledge import Earlier
 from gtseg.pipeline.dataset.origins import Fact, Origin
@@ -25,7 +25,8 @@ OWN_CODES = frozenset(
 """Refusals that concern one object, not the whole work."""
 CODEC_BYTES = 36 * 1024 * 1024
 """Pixels in the codec at once: memory is set by this and not by the number of threads or objects."""
-CODEC_SLOTS = 4
+CODEC_SLOTS = min(4, os.cpu_count() or 1)
+"""Few threads that decode for the many that wait for S3: each thread's heap keeps what it once needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,15 @@ class Finding:
     earlier: Record | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A mask's bytes as they came, and what is known so far. No bytes: the finding is complete."""
+
+    finding: Finding
+    mask: bytes | None = None
+    colors: ColorMap | None = None
+
+
 @dataclass
 class Spool:
     """Recoded annotations on disk between the phases, so that memory does not grow with them."""
@@ -100,8 +110,6 @@ class Checker:
     earlier: Earlier = field(default_factory=Earlier)
     min_confidence: float = 0.0
     codec: Budget = field(default_factory=lambda: Budget(CODEC_BYTES))
-    decoders: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CODEC_SLOTS))
-    """Few threads that decode for the many that wait for S3: each thread's heap keeps what it once needed."""
 
     def recall(self, candidate: Candidate) -> Finding | None:
         """The earlier dataset's finding, where image, mask, classes and what was written are all as they were."""
@@ -113,22 +121,30 @@ class Checker:
         finding = self._begin(candidate)
         return self._recall(finding, record) if record.recipe == finding.recipe else None
 
-    def check(self, candidate: Candidate) -> Finding:
-        """What is wrong with an object is in its Finding; AWSError only for what would hit all objects alike."""
+    def fetch(self, candidate: Candidate) -> Fetch:
+        """All that has to wait for S3. What is wrong with an object is in its Finding; AWSError for what would hit all alike."""
         finding = self._begin(candidate)
         if reason := self._judge_confidence(finding.confidence):
-            return replace(finding, reason=reason)
+            return Fetch(replace(finding, reason=reason))
         try:
-            finding = replace(finding, fact=self._look(finding.image))
+            fact = self._look(finding.image)
         except ImageError as error:
-            return replace(finding, reason=f"image: {error}")
+            return Fetch(replace(finding, reason=f"image: {error}"))
         except AWSError as error:
-            return replace(finding, reason=_own_reason("image", error), is_failure=True)
+            return Fetch(replace(finding, reason=_own_reason("image", error), is_failure=True))
         try:
             fetched = self.origin.read(finding.mask)
         except AWSError as error:
-            return replace(finding, reason=_own_reason("mask", error), is_failure=True)
-        return self._check_mask(replace(finding, mask_etag=fetched.etag), fetched, candidate.labeled.colors)
+            reason = _own_reason("mask", error)
+            return Fetch(replace(finding, fact=fact, reason=reason, is_failure=True))
+        finding = replace(finding, fact=fact, mask_etag=fetched.etag)
+        return Fetch(finding, fetched.body, candidate.labeled.colors)
+
+    def judge(self, fetch: Fetch) -> Finding:
+        """Every pixel of the mask. Raises as `fetch` does."""
+        if fetch.mask is None or fetch.colors is None:
+            return fetch.finding
+        return self._check_mask(fetch.finding, fetch.mask, fetch.colors)
 
     def _begin(self, candidate: Candidate) -> Finding:
         labeled = candidate.labeled
@@ -171,12 +187,13 @@ class Checker:
             raise ImageError(replaced(fact.etag))
         return fact
 
-    def _check_mask(self, finding: Finding, fetched: Fetched, colors: ColorMap) -> Finding:
+    def _check_mask(self, finding: Finding, mask: bytes, colors: ColorMap) -> Finding:
         try:
-            finding = self._confirm_size(finding, fetched)
+            header = read_png_header(mask)
+            finding = self._confirm_size(finding, header)
             assert finding.fact is not None
             size = finding.fact.width, finding.fact.height
-            checked = self._decode(fetched.body, colors, size)
+            checked = self._decode(mask, header, colors, size)
         except ImageError as error:
             return replace(finding, reason=f"image: {error}")
         except AWSError as error:
@@ -193,21 +210,19 @@ class Checker:
         spooled = self.spool.keep(checked.annotation) if checked.annotation else None
         return replace(finding, pixels=checked.pixels, spooled=spooled, repaired=checked.repaired)
 
-    def _confirm_size(self, finding: Finding, fetched: Fetched) -> Finding:
+    def _confirm_size(self, finding: Finding, header: PngHeader) -> Finding:
         """A size that came from a part of the image, and does not fit the mask, is read again from the whole image."""
         fact, image = finding.fact, finding.image
-        header = read_png_header(fetched.body)
-        if fact is None or image in self.facts or (header.width, header.height) == (fact.width, fact.height):
+        if fact is None or (header.width, header.height) == (fact.width, fact.height) or image in self.facts:
             return finding
         return replace(finding, fact=self.origin.look_at_all(image))
 
-    def _decode(self, body: bytes, colors: ColorMap, size: tuple[int, int]) -> CheckedMask:
-        header = read_png_header(body)
+    def _decode(self, body: bytes, header: PngHeader, colors: ColorMap, size: tuple[int, int]) -> CheckedMask:
         check_size(header, size)  # before memory is set aside for it
         bytes_per_pixel = 2 if header.color_type == PALETTE else 20
         cost = header.width * header.height * bytes_per_pixel
         with self.codec.hold(max(cost, CODEC_BYTES // CODEC_SLOTS)):
-            return self.decoders.submit(check_mask, body, colors, self.classes, size=size).result()
+            return check_mask(body, colors, self.classes, size=size)
 
 
 def replaced(etag: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import IO, TypeVar
 
@@ -17,7 +17,7 @@ from gtseg.core.masks import Classes, merge_classes
 from gtseg.core.splits import Item, assign, group_of
 from gtseg.errors import StageError
 from gtseg.pipeline.dataset.assembling import assemble
-from gtseg.pipeline.dataset.checking import Candidate, Checker, Finding, Spool
+from gtseg.pipeline.dataset.checking import CODEC_SLOTS, Candidate, Checker, Finding, Spool
 from gtseg.pipeline.dataset.knowledge import Earlier, list_etags, read_earlier, read_facts
 from gtseg.pipeline.dataset.ledger import Ledger, Table
 from gtseg.pipeline.dataset.origins import Origin
@@ -36,8 +36,9 @@ from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.run import DatasetSection, Run, provenance
 from gtseg.settings import Settings
 
-THREADS = 48
-"""Requests under way at once: at 25 ms a request more of them gain nothing before the processor is full."""
+READERS, WRITERS = 48, 128
+"""Requests under way at once. Of masks that are read more would gain nothing: the processor is full of pixels before. A copy
+inside S3 costs a client next to nothing, so it is S3's answering time that counts."""
 T = TypeVar("T")
 
 
@@ -149,9 +150,12 @@ class _Work:
         )
         findings = self.ledger.table(int, Finding)
         unknown = self._recall(lines, checker, findings)
-        results = work_through(unknown, lambda item: checker.check(item[1]), threads=_threads(total))
-        for (position, _), finding in self._follow(results, "checked", total):
-            findings[position] = finding
+        readers = min(READERS, total)
+        fetched = work_through(unknown, lambda item: checker.fetch(item[1]), threads=readers, most=readers)
+        results = work_through(fetched, lambda item: checker.judge(item[1]), threads=CODEC_SLOTS)
+        with closing(fetched), closing(results):
+            for ((position, _), _), finding in self._follow(results, "checked", total):
+                findings[position] = finding
         return findings
 
     def _recall(
@@ -234,7 +238,7 @@ class _Work:
     def _write(self, plan: _Plan) -> None:
         writer = self._writer(plan.earlier)
         missing = ((p, place) for p, place in plan.placements.rows() if not place.is_written)
-        results = work_through(missing, lambda item: writer.write(item[1]), threads=_threads(plan.missing))
+        results = work_through(missing, lambda item: writer.write(item[1]), threads=_writers(plan.missing))
         for (position, _), done in self._follow(results, "written", plan.missing):
             plan.placements[position] = done
 
@@ -250,7 +254,7 @@ class _Work:
     def _remove(self, stale: Table[str, str]) -> None:
         number = len(stale)
         uris = (self.channels + key for key in stale)
-        for _ in work_through(uris, self.bulk.delete, threads=_threads(number)):
+        for _ in work_through(uris, self.bulk.delete, threads=_writers(number)):
             pass
         if number:
             told = f"{number} objects that no longer belong to the dataset were removed from its channels"
@@ -333,8 +337,8 @@ def _create_bucket(run: Run, settings: Settings, clients: Clients) -> None:
     S3(clients).ensure_bucket(bucket)
 
 
-def _threads(items: int) -> int:
-    return max(1, min(THREADS, items))
+def _writers(items: int) -> int:
+    return max(1, min(WRITERS, items))
 
 
 def _key(image: str) -> str:

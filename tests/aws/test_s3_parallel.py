@@ -1,0 +1,91 @@
+"""Work in many threads: bounded, in fair order, and over when its reader is gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from gtseg.aws.s3 import Budget, work_through
+
+
+def test_what_is_out_at_once_stays_within_the_budget() -> None:
+    budget, lock, out, most = Budget(10), threading.Lock(), 0, 0
+
+    def work(units: int) -> None:
+        nonlocal out, most
+        with budget.hold(units):
+            with lock:
+                out += min(units, 10)
+                most = max(most, out)
+            time.sleep(0.0002)
+            with lock:
+                out -= min(units, 10)
+
+    for _ in work_through([1, 3, 7, 10, 25, 4] * 30, work, threads=16):
+        pass
+    assert 0 < most <= 10
+    with budget.hold(10):  # all of it has come back
+        pass
+
+
+def test_a_large_piece_of_work_is_not_overtaken_for_ever() -> None:
+    """First come, first served: a small one that comes later waits behind the large one, though it would fit."""
+    budget, order = Budget(10), []
+    budget.take(6)
+
+    def work(units: int) -> None:
+        with budget.hold(units):
+            order.append(units)
+
+    threads = []
+    for units in (10, 1):
+        threads.append(threading.Thread(target=work, args=(units,)))
+        threads[-1].start()
+        while len(budget._waiting) < len(threads):
+            time.sleep(0.001)
+    budget.give(6)
+    for thread in threads:
+        thread.join(10)
+    assert order == [10, 1]
+
+
+def test_no_more_than_asked_for_is_under_way_or_waiting() -> None:
+    taken: list[int] = []
+    results = work_through((taken.append(n) or n for n in range(500)), lambda n: n, threads=4, most=6)
+    next(results)
+    time.sleep(0.05)
+    assert len(taken) <= 6 + 4 + 1
+    assert len(list(results)) == 499
+
+
+def test_one_work_feeds_another() -> None:
+    """Results of the first are the second's items: every one arrives once, whichever thread had it."""
+    first = work_through(range(300), lambda n: n + 1, threads=7, most=7)
+    second = work_through(first, lambda pair: pair[1] * 2, threads=3)
+    assert sorted((item, result) for (item, _), result in second) == [(n, 2 * n + 2) for n in range(300)]
+
+
+def test_an_error_at_the_source_of_two_works_ends_both() -> None:
+    def work(number: int) -> int:
+        if number == 40:
+            raise ValueError("forty")
+        return number
+
+    before = threading.active_count()
+    first = work_through(range(100_000), work, threads=5, most=5)
+    second = work_through(first, lambda pair: pair[1], threads=2)
+    with closing(first), closing(second), pytest.raises(ValueError, match="forty"):
+        list(second)
+    assert threading.active_count() == before
+
+
+def test_who_leaves_early_leaves_no_thread_behind() -> None:
+    before = threading.active_count()
+    first = work_through(range(100_000), lambda n: n, threads=5, most=5)
+    second = work_through(first, lambda pair: pair[1], threads=2)
+    with closing(first), closing(second):
+        next(second)
+    assert threading.active_count() == before
