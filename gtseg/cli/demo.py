@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 STORY = {
+    "images": "images, with masks that the simulated workers will copy",
     "label": "simulated workers draw masks over the images, three each, with the slips of people",
     "watch": "their answers come in and are voted into one mask per image",
     "dataset": "masks are checked pixel by pixel and split into train, validation and test",
@@ -32,6 +32,8 @@ STORY = {
     "cleanup": "the endpoint is deleted, as you would on AWS to stop its cost; the data stays",
 }
 WIDTH = 10
+REWRITE = "\r\033[K"
+"""Back to the line's start, and the line cleared."""
 SIGNALED = 128
 ALREADY_SERVED = ("is already served at", "another server is using the data folder")
 """What `gtseg local exec` says while the server of a demo that was killed still ends: its command notices at its next word."""
@@ -65,12 +67,10 @@ def demo(
     signal.signal(signal.SIGTERM, _interrupt)
     begun = time.monotonic()
     names = [name.strip() for name in labels.split(",") if name.strip()]
-    with _told(
-        "images",
-        "sea turtles and boats, drawn with exact masks" if images is None else "your images and their masks",
-    ) as tell:
-        project = prepare(folder, images=images, masks=masks, labels=names, progress=lambda done, total: None)
-        tell(f"{project.images} images of {', '.join(project.labels)}")
+    with Narrator() as narrator:
+        narrator.hear({"stage": "images", "event": "note", "message": ""})
+        project = prepare(folder, images=images, masks=masks, labels=names, progress=narrator.count_images)
+        narrator.result = f"{project.images} images of {', '.join(project.labels)}"
     for remark in project.remarks:
         print(f"{'':<{WIDTH}}{remark}")
     if project.skipped:
@@ -137,11 +137,14 @@ def _cleanup(project: Project) -> int:
     with (project.folder / "demo.log").open("a", encoding="utf-8") as log:
         command = [*_gtseg("local", "exec", "--data", str(project.data)), "--"]
         command += _gtseg("cleanup", "--settings", str(project.settings))
-        with _told("cleanup", STORY["cleanup"]) as tell:
+        with Narrator() as narrator:
+            narrator.hear({"stage": "cleanup", "event": "note", "message": ""})
             done = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True, check=False)
             log.write(done.stderr)
             gone = [line for line in done.stderr.splitlines() if line.startswith("cleanup: deleted")]
-            tell(f"{len(gone)} resources deleted" if done.returncode == 0 else f"failed, see {log.name}")
+            narrator.result = (
+                f"{len(gone)} resources deleted" if done.returncode == 0 else f"failed, see {log.name}"
+            )
         return done.returncode
 
 
@@ -202,6 +205,12 @@ class Narrator:
         self.stream = stream or sys.stdout
         self.stage, self.begun, self.result, self.live = "", 0.0, "", self.stream.isatty()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
     def hear(self, event: dict[str, Any]) -> None:
         stage = event.get("stage")
         if stage not in STORY:
@@ -209,44 +218,36 @@ class Narrator:
         if stage != self.stage:
             self.end()
             self.stage, self.begun = stage, time.monotonic()
-            print(f"{stage:<{WIDTH}}{STORY[stage]}", end="", flush=True, file=self.stream)
+            self._put(STORY[stage])
         if event["event"] == "finished" or event["message"].startswith("done already"):
             self.result = event["message"]
         elif self.live and event["event"] in ("progress", "epoch"):
             self._show(event)
 
+    def count_images(self, done: int, total: int) -> None:
+        self.hear({"stage": "images", "event": "progress", "message": "drawn", "done": done, "total": total})
+
     def _show(self, event: dict[str, Any]) -> None:
         """On a terminal the line shows how it goes until the stage has ended."""
-        count = (
-            f" {event['done']}/{event['total']}"
-            if event.get("total") and event["event"] == "progress"
-            else ""
-        )
-        words = f"{self.stage:<{WIDTH}}{event['message']}{count}"[:110]
-        print(f"\r\033[K{words}", end="", flush=True, file=self.stream)
+        is_counted = event.get("total") and event["event"] == "progress"
+        self._put(event["message"] + (f" {event['done']}/{event['total']}" if is_counted else ""))
+
+    def _put(self, words: str) -> None:
+        """Begin the stage's line, or on a terminal write over it: a line that wraps could not be taken back."""
+        line = f"{self.stage:<{WIDTH}}{words}"
+        if self.live:
+            line = f"{REWRITE}{line[: shutil.get_terminal_size().columns - 1]}"
+        print(line, end="", flush=True, file=self.stream)
 
     def end(self) -> None:
         """Close the line of the stage that has ended."""
         if not self.stage:
             return
         took = _duration(time.monotonic() - self.begun)
-        start = f"\r\033[K{self.stage:<{WIDTH}}{STORY[self.stage]}" if self.live else ""
+        start = f"{REWRITE}{self.stage:<{WIDTH}}{STORY[self.stage]}" if self.live else ""
         end = f": {self.result}" if self.result else ""
         print(f"{start}{end} ({took})", flush=True, file=self.stream)
         self.stage, self.result = "", ""
-
-
-@contextmanager
-def _told(stage: str, story: str) -> Iterator[Any]:
-    """One line for what happens inside; the result is told through the function that is given."""
-    begun = time.monotonic()
-    result: list[str] = []
-    print(f"{stage:<{WIDTH}}{story}", end="", flush=True)
-    try:
-        yield result.append
-    finally:
-        end = f": {result[-1]}" if result else ""
-        print(f"{end} ({_duration(time.monotonic() - begun)})", flush=True)
 
 
 def _duration(seconds: float) -> str:

@@ -140,3 +140,20 @@ def test_a_stage_is_one_line_that_says_what_it_is_for_and_what_came_of_it() -> N
     assert lines[0].startswith("train     a network learns")
     assert lines[0].endswith(": best mIoU 0.9 (0 s)")
     assert lines[1].endswith(": done already: e (0 s)")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_no_line_that_is_written_over_is_wider_than_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has wrapped into two rows cannot be taken back: its first row would stay as litter."""
+    monkeypatch.setenv("COLUMNS", "60")
+    with Narrator(stream := Terminal()) as narrator:
+        narrator.hear({"event": "note", "stage": "label", "message": ""})
+        narrator.hear({"event": "progress", "stage": "label", "message": "u" * 80, "done": 1, "total": 2})
+        narrator.hear({"event": "finished", "stage": "label", "message": "72 images"})
+    *passing, last = stream.getvalue().split("\r\033[K")
+    assert [len(line) for line in passing] == [0, 59, 59]
+    assert last.endswith("with the slips of people: 72 images (0 s)\n")
