@@ -1,0 +1,153 @@
+"""Fingers and a pen on the page, as the browser gets them from a touch screen and a tablet (CDP input); judged by the PNG that lies in S3."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from test_portal_whole_job import disc, hull, leave_empty_handed, submit
+
+Point = tuple[float, float]
+TABLET = {"viewport": {"width": 1024, "height": 768}, "has_touch": True}
+
+
+class Fingers:
+    """Real touch events: each call says where the fingers are that lie on the screen."""
+
+    def __init__(self, page: Any) -> None:
+        self.cdp = page.context.new_cdp_session(page)
+
+    def touch(self, kind: str, *points: Point) -> None:
+        where = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(points)]
+        self.cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+
+    def drag(self, *points: Point) -> None:
+        self.touch("touchStart", points[0])
+        for point in points[1:]:
+            self.touch("touchMove", point)
+        self.touch("touchEnd")
+
+    def spread(
+        self, middle: Point, start: float, end: float, *, to: Point | None = None, steps: int = 8
+    ) -> None:
+        """Two fingers, `start` pixels apart around `middle`, to `end` pixels apart around `to`; the second comes later."""
+        to = to or middle
+        self.touch("touchStart", (middle[0] - start / 2, middle[1]))
+        for step in range(steps + 1):
+            share = step / steps
+            x, y = (middle[i] + (to[i] - middle[i]) * share for i in (0, 1))
+            half = (start + (end - start) * share) / 2
+            self.touch("touchMove" if step else "touchStart", (x - half, y), (x + half, y))
+        self.touch("touchEnd")
+
+
+class Pen:
+    """Real pen events: pointerType pen, with pressure."""
+
+    def __init__(self, page: Any) -> None:
+        self.cdp = page.context.new_cdp_session(page)
+
+    def send(self, kind: str, at: Point, *, down: bool, force: float = 0.0) -> None:
+        button = (
+            {"button": "left", "buttons": 1, "clickCount": 1} if down else {"button": "none", "buttons": 0}
+        )
+        if kind == "mouseReleased":
+            button = {"button": "left", "buttons": 0, "clickCount": 1}
+        event = {"type": kind, "x": at[0], "y": at[1], "pointerType": "pen", "force": force, **button}
+        self.cdp.send("Input.dispatchMouseEvent", event)
+
+    def drag(self, *points: Point) -> None:
+        self.send("mouseMoved", points[0], down=False)
+        self.send("mousePressed", points[0], down=True, force=0.1)
+        for n, point in enumerate(points[1:], start=1):
+            self.send("mouseMoved", point, down=True, force=min(1.0, 0.1 + 0.3 * n))
+        self.send("mouseReleased", points[-1], down=False)
+
+
+@pytest.fixture
+def tablet(shared_aws: Any, open_page: Any, request: pytest.FixtureRequest) -> Any:
+    """(desk, page, hand): a task on a tablet, the brush in hand."""
+    job = request.node.name[:50].replace("_", "-").rstrip("-")
+    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
+    page = open_page(**TABLET)
+    enter(page, desk.links["Ada"])
+    begin(page)
+    take(page, "Brush")
+    return desk, page, Hand(page, 320, 240)
+
+
+def take(page: Any, tool: str) -> None:
+    """Tap a tool; a tap is a click only a moment later."""
+    button = page.get_by_role("button", name=tool, exact=True)
+    button.tap()
+    expect(button).to_have_attribute("aria-pressed", "true")
+
+
+def finish(desk: Any, page: Any) -> np.ndarray:
+    submit(page)
+    leave_empty_handed(page)
+    desk.await_status()
+    (mask,) = desk.masks()
+    return mask  # type: ignore[no-any-return]
+
+
+def test_two_fingers_zoom_where_they_are_and_what_is_drawn_then_lies_there(tablet: Any) -> None:
+    desk, page, hand = tablet
+    fingers = Fingers(page)
+    whole = page.locator(".place").text_content()
+    middle, to = hand.at(160, 120), hand.at(150, 130)
+    fingers.spread(middle, 120, 300, to=to)  # 2.5 times closer, and a little to the left and down
+    expect(page.locator(".place")).not_to_have_text(whole)
+
+    def at(x: float, y: float) -> Point:
+        (px, py), (mx, my) = hand.at(x, y), middle
+        return to[0] + 2.5 * (px - mx), to[1] + 2.5 * (py - my)
+
+    fingers.drag(at(140.3, 110.4), at(150.3, 110.4), at(180.3, 110.4))
+    expected = np.zeros((240, 320), np.uint8)
+    hull(expected, (140.3, 110.4), (180.3, 110.4), 4, value=1)
+    assert np.array_equal(finish(desk, page), expected)
+
+
+def test_the_first_of_two_fingers_leaves_no_ink_and_sets_no_point(tablet: Any) -> None:
+    desk, page, hand = tablet
+    fingers = Fingers(page)
+    fingers.spread(hand.at(160, 120), 150, 150, to=hand.at(170, 120))
+    take(page, "Polygon")
+    fingers.spread(hand.at(160, 120), 150, 150, to=hand.at(150, 120))
+    expect(page.locator(".hint")).to_contain_text("corner after corner")
+    page.keyboard.press("r")
+    take(page, "Brush")
+    at = hand.at(60.3, 60.4)
+    fingers.drag(at, at)
+    expect(page.get_by_role("button", name="Undo")).to_be_enabled()
+    expected = np.zeros((240, 320), np.uint8)
+    disc(expected, 60.3, 60.4, 4, value=1)
+    assert np.array_equal(finish(desk, page), expected)
+
+
+def test_a_pen_draws_and_a_resting_hand_does_not(tablet: Any) -> None:
+    desk, page, hand = tablet
+    Pen(page).drag(hand.at(50.3, 50.4), hand.at(60.3, 50.4), hand.at(90.3, 50.4))
+    Fingers(page).drag(hand.at(200, 200), hand.at(215, 190))  # moves the image, as the pen has been seen
+    page.keyboard.press("r")
+    Pen(page).drag(hand.at(120.3, 150.4), hand.at(150.3, 150.4))
+    expected = np.zeros((240, 320), np.uint8)
+    hull(expected, (50.3, 50.4), (90.3, 50.4), 4, value=1)  # as wide under any pressure
+    hull(expected, (120.3, 150.4), (150.3, 150.4), 4, value=1)
+    assert np.array_equal(finish(desk, page), expected)
+
+
+def test_auto_segment_takes_its_points_from_taps(tablet: Any) -> None:
+    desk, page, hand = tablet
+    take(page, "Auto-segment")
+    for point in ((160.5, 61), (160.5, 179), (101, 120.5), (219, 120.5)):
+        page.touchscreen.tap(*hand.at(*point))
+    expect(page.locator(".hint")).to_contain_text("missing")
+    true = np.zeros((240, 320), np.uint8)
+    disc(true, 160.5, 120.5, 60, value=1)
+    mask = finish(desk, page)
+    assert (mask & true).sum() / (mask | true).sum() > 0.9

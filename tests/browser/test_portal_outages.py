@@ -1,0 +1,105 @@
+"""The server dies in the middle of a task, or the lease runs out: what was drawn is kept, and counts once."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import expect
+from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from test_portal_whole_job import disc, leave_empty_handed, submit
+
+BACK = "Your earlier work on this image is back."
+
+
+def dab(page: Any, x: float, y: float) -> None:
+    """A dot of eight pixels, and the page's word that it is kept."""
+    page.keyboard.press("b")
+    Hand(page, 320, 240).drag((x, y), (x, y))
+    expect(page.locator("#saved")).to_have_text("Saved")
+
+
+def dots(*places: tuple[float, float]) -> np.ndarray:
+    mask = np.zeros((240, 320), np.uint8)
+    for x, y in places:
+        disc(mask, x, y, 4, value=1)
+    return mask
+
+
+def restart_later(aws: Any, sql: str = "") -> None:
+    """The server again, on its port and its data folder; with `sql`, after time has passed there."""
+    if sql:
+        with sqlite3.connect(aws.folder / "state.sqlite3") as connection:
+            connection.execute(sql, (time.time() - 1,))
+        connection.close()
+    aws.start(port=aws.port)
+
+
+def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_drawn(
+    local_aws: Any, open_page: Any
+) -> None:
+    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="killed")
+    page = open_page(expect_errors=True)
+    enter(page, desk.links["Ada"])
+    begin(page)
+    dab(page, 50.3, 50.4)
+    local_aws.kill9()
+    dab(page, 100.3, 50.4)  # nobody is there, and drawing goes on
+    restart_later(local_aws)
+    page.reload()
+    expect(page.locator(".message")).to_have_text(BACK)
+    dab(page, 150.3, 50.4)
+    local_aws.kill9()
+    submit(page)
+    expect(page.get_by_role("alert")).to_contain_text("Not sent yet")
+    restart_later(local_aws)
+    leave_empty_handed(page)
+    desk.await_status()
+    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4), (100.3, 50.4), (150.3, 50.4)))
+    assert len(desk.answers()) == 1
+
+
+def test_a_lease_that_ran_out_is_told_at_submit_and_the_drawing_is_there_when_the_image_comes_again(
+    local_aws: Any, open_page: Any
+) -> None:
+    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="late")
+    page = open_page(expect_errors=True)
+    enter(page, desk.links["Ada"])
+    begin(page)
+    dab(page, 50.3, 50.4)
+    local_aws.kill9()
+    restart_later(local_aws, "UPDATE labeling_tasks SET expires = ?")
+    submit(page)
+    expect(page.get_by_role("alert")).to_contain_text("Its time is over")
+    page.get_by_role("button", name="Next image").click()
+    expect(page.locator(".message")).to_have_text(BACK)
+    submit(page)
+    leave_empty_handed(page)
+    desk.await_status()
+    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4)))
+
+
+def test_what_somebody_else_labeled_meanwhile_is_not_labeled_twice(local_aws: Any, open_page: Any) -> None:
+    desk = make_job(
+        local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="overtaken", workers=("Ada", "Bob")
+    )
+    slow, quick = open_page(expect_errors=True), open_page(expect_errors=True)
+    enter(slow, desk.links["Ada"])
+    begin(slow)
+    dab(slow, 50.3, 50.4)
+    local_aws.kill9()
+    restart_later(local_aws, "UPDATE labeling_tasks SET expires = ?")
+    enter(quick, desk.links["Bob"])
+    begin(quick)
+    dab(quick, 200.3, 50.4)
+    submit(quick)
+    leave_empty_handed(quick)
+    desk.await_status()
+    submit(slow)
+    expect(slow.get_by_role("alert")).to_contain_text("The answer was not taken")
+    slow.get_by_role("button", name="Next image").click()
+    leave_empty_handed(slow)
+    assert np.array_equal(desk.masks()[0], dots((200.3, 50.4)))
+    assert len(desk.answers()) == 1
