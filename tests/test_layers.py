@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.pipeline": (
         (
             "gtseg.errors", "gtseg.settings", "gtseg.core", "gtseg.aws", "gtseg.pipeline.run", "gtseg.pipeline.events",
-            "gtseg.pipeline.places", "gtseg.pipeline.asking", "gtseg.templates",
+            "gtseg.pipeline.places", "gtseg.pipeline.asking", "gtseg.pipeline.resuming", "gtseg.templates",
         ),
         ("numpy", "PIL", "jinja2", "pydantic", "msgspec"),
     ),

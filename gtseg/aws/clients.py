@@ -72,6 +72,15 @@ class Clients:
         except ValueError:
             return False
 
+    @cached_property
+    def ends_with_command(self) -> bool:
+        """Whether SageMaker's endpoint is a server that runs for one command only and stops with it.
+
+        Whoever starts such a server names it in GTSEG_LOCAL_EXEC, as `gtseg local exec` does.
+        """
+        passing = os.environ.get("GTSEG_LOCAL_EXEC", "").rstrip("/")
+        return bool(passing) and str(self.sagemaker.meta.endpoint_url).rstrip("/") == passing
+
     def client(self, service: str, **config: Any) -> Any:
         """A new client; `config` goes to botocore's Config (standard retries, unless the user configured others)."""
         from botocore.config import Config

@@ -160,12 +160,16 @@ def execute(command: Sequence[str], folder: Path, *, options: Mapping[str, Any],
 
     127: not found, 126: not executable, 128+n: ended by signal n. Raises RuntimeError if the server does not start.
     """
-    with hold_server(folder, options=options, region=region) as serving:
-        return run_command(command, environment(os.environ, serving, folder, region=region))
+    with hold_server(folder, options=options, region=region) as (serving, ends_with_command):
+        env = environment(os.environ, serving, folder, region=region)
+        if ends_with_command:  # clients that tell people what goes on without them must know
+            env["GTSEG_LOCAL_EXEC"] = serving.url
+        return run_command(command, env)
 
 
 @contextlib.contextmanager
-def hold_server(folder: Path, *, options: Mapping[str, Any], region: str) -> Iterator[Serving]:
+def hold_server(folder: Path, *, options: Mapping[str, Any], region: str) -> Iterator[tuple[Serving, bool]]:
+    """The folder's server, and whether it is this process's own and stops with it."""
     serving = find_serving(folder)
     if serving is not None:
         if options_given(options):
@@ -173,11 +177,11 @@ def hold_server(folder: Path, *, options: Mapping[str, Any], region: str) -> Ite
                 f"{folder} is already served at {serving.url}, with options of its own: stop that server first, or leave "
                 "out --train-seconds, --faults, --max-jobs and --crowd-*."
             )
-        yield serving
+        yield serving, False
         return
     child, log = start_server(folder, options=options, region=region)
     try:
-        yield await_server(child, folder, log)
+        yield await_server(child, folder, log), True
     finally:
         stop_server(child)
 

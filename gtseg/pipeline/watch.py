@@ -10,6 +10,7 @@ from gtseg.aws.groundtruth import GroundTruth, JobState
 from gtseg.aws.waiting import poll
 from gtseg.errors import Interrupted, JobFailed, StageError
 from gtseg.pipeline.events import Event, Notify
+from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.run import LabelingJobSection, Run, RunFile
 from gtseg.settings import Settings
 
@@ -29,12 +30,13 @@ def watch(
     """The run with its job's last status, counters and output manifest, whether or not objects failed.
 
     Raises StageError before `label`, JobFailed for a job that Failed or was Stopped (the run is saved first), WaitTimeout after
-    `patience` seconds of waiting, Interrupted on Ctrl-C: the job goes on by itself.
+    `patience` seconds of waiting, Interrupted on Ctrl-C: the job is left as it is.
     """
     if run.labeling_job is None:
         raise StageError(f"Run {run.name!r} has no labeling job to watch. Start one: `gtseg label`.")
     job, truth = run.labeling_job, GroundTruth(clients, sleep=sleep)
-    resume = f"{job.name} goes on by itself; come back with `gtseg watch` (stop it: `aws sagemaker stop-labeling-job --labeling-job-name {job.name}`)."
+    stop = f" (stop it: `aws sagemaker stop-labeling-job --labeling-job-name {job.name}`)"
+    resume = how_to_resume(job.name, clients, command="gtseg watch", otherwise=stop)
 
     told = False
 

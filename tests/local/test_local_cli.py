@@ -98,11 +98,18 @@ def test_exec_leaves_with_the_commands_exit_code(up: Any) -> None:
         assert run("exec", "--data", str(folder), "--", *command).returncode == code
 
 
+def test_exec_names_the_server_that_ends_with_the_command(tmp_path: Path) -> None:
+    show = "import os; print(os.environ['GTSEG_LOCAL_EXEC'] == os.environ['AWS_ENDPOINT_URL'])"
+    assert run("exec", "--data", str(tmp_path), "--", sys.executable, "-c", show).stdout == "True\n"
+
+
 def test_exec_uses_the_server_that_runs_and_leaves_it_running(up: Any) -> None:
     folder, exported, process = up()
     done = run("exec", "--data", str(folder), "--", sys.executable, "-c", SHOW)
     assert json.loads(done.stdout)["AWS_ENDPOINT_URL"] == exported["AWS_ENDPOINT_URL"]
     assert process.poll() is None
+    marked = run("exec", "--data", str(folder), "--", "printenv", "GTSEG_LOCAL_EXEC")
+    assert (marked.returncode, marked.stdout) == (1, "")  # it does not end with this command
     refused = run("exec", "--data", str(folder), "--train-seconds", "5", "--", "true")
     assert refused.returncode == 1
     assert "already served" in refused.stderr

@@ -139,6 +139,21 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(watched: Watched)
     assert not any(r.name == "StopLabelingJob" for r in watched.proxy.seen)
 
 
+def test_a_job_on_an_aws_that_ends_with_the_command_is_not_said_to_go_on(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("GTSEG_LOCAL_EXEC", watched.proxy.url)
+    with pytest.raises(Interrupted, match="goes on with `gtseg local exec -- gtseg watch`") as caught:
+        watched.watch(description("InProgress", 1), sleep=interrupt)
+    assert "by itself" not in str(caught.value)
+    monkeypatch.setenv("GTSEG_LOCAL_EXEC", "http://127.0.0.1:9")  # another server's end is not this one's
+    with pytest.raises(Interrupted, match="goes on by itself"):
+        watched.watch(description("InProgress", 1), sleep=interrupt)
+
+
 def test_before_label_there_is_nothing_to_watch(project: Any) -> None:
     with pytest.raises(StageError, match="gtseg label"):
         watch(project.run, project.settings, project.clients, notify=project.events.append)

@@ -15,6 +15,7 @@ from gtseg.core.task_template import review_template
 from gtseg.errors import Interrupted, JobFailed, ManifestError, StageError
 from gtseg.pipeline.events import Consent, Event, Notify
 from gtseg.pipeline.label.workteams import choose_workteam
+from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.review.chained import ChainedJob, start
 from gtseg.pipeline.review.earlier import Earlier, find_earlier
 from gtseg.pipeline.run import Run, VerificationSection
@@ -138,7 +139,7 @@ def _look(
 
     if not wait:
         return look()
-    resume = f"{name} goes on by itself; come back with `gtseg verify`."
+    resume = how_to_resume(name, clients, command="gtseg verify")
     try:
         return poll(look, until=lambda s: s.is_over, patience=PATIENCE, resume=resume, sleep=sleep)
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from gtseg.aws.waiting import poll
 from gtseg.core.training_log import Epoch, Reading
 from gtseg.errors import Interrupted
 from gtseg.pipeline.events import Event, Notify
+from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.run import EpochRecord, TrainingJobSection
 
 LAST_LINES_SECONDS = 20.0
@@ -71,17 +72,15 @@ def follow_training(
 ) -> tuple[TrainingState, TrainingJobSection]:
     """The job's last state and the section with all that is known of it, whether it completed or not.
 
-    Raises WaitTimeout after `patience` seconds of waiting, Interrupted on Ctrl-C: the job goes on by itself.
+    Raises WaitTimeout after `patience` seconds of waiting, Interrupted on Ctrl-C: the job is left as it is.
     """
     training = Training(clients, sleep=sleep)
     planned = section.hyperparameters.get("epochs", "10")
     follower = Follower(
         clients, section.name, notify=notify, epochs=int(planned) if planned.isdigit() else None
     )
-    resume = (
-        f"{section.name} goes on by itself; come back with `gtseg train` "
-        f"(stop it: `aws sagemaker stop-training-job --training-job-name {section.name}`)."
-    )
+    stop = f" (stop it: `aws sagemaker stop-training-job --training-job-name {section.name}`)"
+    resume = how_to_resume(section.name, clients, command="gtseg train", otherwise=stop)
     seen: list[str] = []
 
     def look() -> TrainingState:

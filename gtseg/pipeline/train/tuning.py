@@ -13,6 +13,7 @@ from gtseg.aws.waiting import poll
 from gtseg.core.training_job import TrainingJob, Tuning, tuning_request
 from gtseg.errors import GtsegError, Interrupted, JobFailed
 from gtseg.pipeline.events import Consent, Event, Notify, ignore
+from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.run import (
     FINGERPRINT_TAG,
     Creation,
@@ -126,7 +127,7 @@ def _follow(
     name: str, clients: Clients, *, notify: Notify, sleep: Callable[[float], None], patience: float
 ) -> TuningState:
     training = Training(clients, sleep=sleep)
-    resume = f"{name} goes on by itself; come back with `gtseg tune`."
+    resume = how_to_resume(name, clients, command="gtseg tune")
 
     def look() -> TuningState:
         state = training.describe_tuning(name)
