@@ -95,6 +95,31 @@ def test_a_stopped_job_ends_watch_with_exit_code_1_and_run_starts_the_next_attem
     assert json.loads(folder.gtseg("jobs", "--json").stdout)[0]["name"] == f"{folder.name}-label-2"
 
 
+def test_a_run_that_is_not_there_is_an_error_that_lists_those_that_are(folder: Folder) -> None:
+    done = folder.gtseg("status", "--run", "typo", "--json")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "There is no run 'typo'" in done.stderr
+    folder.gtseg("label", "--run", f"{folder.name}-b")
+    done = folder.gtseg("status", "--run", f"{folder.name}-c")
+    assert done.returncode == 3
+    assert f"Did you mean {folder.name}-b?" in done.stderr
+    assert f"{folder.name}-b" in done.stderr.partition("There are: ")[2]
+
+
+def test_status_of_all_runs_has_a_line_for_each(folder: Folder) -> None:
+    apart = ("--set", f"project.prefix={folder.name}/")
+    assert "There is no run below s3://" in folder.gtseg("status", "--all", *apart).stderr
+    folder.gtseg("label", *apart)
+    folder.gtseg("label", "--run", "second", *apart)
+    lines = folder.gtseg("status", "--all", *apart).stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        [folder.name, "next:", "watch"],
+        ["second", "next:", "watch"],
+    ]
+    listed = json.loads(folder.gtseg("status", "--all", "--json", *apart).stdout)
+    assert [run["name"] for run in listed] == [folder.name, "second"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

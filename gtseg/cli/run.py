@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,12 +10,16 @@ import typer
 from gtseg.cli.consent import ask
 from gtseg.cli.console import listener, print_json, say
 from gtseg.cli.labeling import CreateBucket, PublicCrowd
-from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+from gtseg.cli.options import DryRun, Json, RunName, Session, Set, SettingsFile, Yes, open_session
+from gtseg.errors import StageError
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run import Run
 
 app = typer.Typer(rich_markup_mode=None)
+
+SHOWN = 20
+"""Names of runs that are shown."""
 
 
 @app.command()
@@ -64,10 +69,18 @@ def status(
     settings_file: SettingsFile = None,
     run_name: RunName = None,
     overrides: Set = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="One line for every run below the project's bucket and prefix.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what this run has and what comes next. Reads run.json only; changes nothing."""
+    """Say what this run has and what comes next. Changes nothing."""
     session = open_session(settings_file, run_name, overrides)
+    if every:
+        _show_all(session, as_json=as_json)
+        return
+    if run_name and session.run.etag is None:
+        raise _no_such_run(session)
     facts = _facts(session.run)
     if as_json:
         print_json(facts)
@@ -77,6 +90,53 @@ def status(
         print(f"  {'done' if stage['done'] else '-':<5} {name:<9} {stage['summary']}".rstrip())
     print(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
     say_what_costs(session.run)
+    say_budget(session)
+
+
+def say_budget(session: Session) -> None:
+    """What the run has cost, where [budget] limits that; AWS is asked for what runs just now."""
+    limit = session.settings.budget.max_usd
+    if limit is None or session.clients.is_local:
+        return
+    from gtseg.core.cost import total
+    from gtseg.pipeline.cost import spent_rows
+
+    spent = total(spent_rows(session.run, session.settings, session.clients))[0]
+    say(f"Budget: about {spent:.2f} of {limit} USD ({spent / limit:.0%}) spent by this run's work so far.")
+
+
+def _show_all(session: Session, *, as_json: bool) -> None:
+    from gtseg.pipeline.run import RunFile, list_runs, locate
+
+    settings, clients = session.settings, session.clients
+    roots = {name: locate(settings, clients, name=name) for name in list_runs(settings, clients)}
+    facts = {name: _facts(RunFile(clients, root).load()) for name, root in roots.items()}
+    if as_json:
+        print_json(
+            [{"name": name, "root": roots[name], "next": found["next"]} for name, found in facts.items()]
+        )
+        return
+    for name, found in facts.items():
+        print(f"{name:<40} {'next: ' + found['next'] if found['next'] else 'done'}")
+    if not facts:
+        say(
+            f"There is no run below {locate(settings, clients, name='x').removesuffix('x/')} yet: `gtseg label` starts one."
+        )
+
+
+def _no_such_run(session: Session) -> StageError:
+    from gtseg.pipeline.run import list_runs
+
+    run, runs = session.run, list_runs(session.settings, session.clients)
+    close = get_close_matches(run.name, runs, n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    there = f"There are: {_some(runs)}." if runs else "There is none yet: `gtseg label` starts one."
+    return StageError(f"There is no run {run.name!r}: nothing is at {run.root}run.json.{meant} {there}")
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def say_what_costs(run: Run) -> None:

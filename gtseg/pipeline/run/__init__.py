@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gtseg.pipeline.run.attempts import Creation, Found, create_once, next_name, standing
-from gtseg.pipeline.run.file import RunFile, locate
+from gtseg.pipeline.run.file import RunFile, list_runs, locate
 from gtseg.pipeline.run.fingerprint import FINGERPRINT_TAG, fingerprint
 from gtseg.pipeline.run.outcomes import (
     ClassScores,
@@ -48,6 +48,7 @@ __all__ = [
     "create_once",
     "fingerprint",
     "lineage_tags",
+    "list_runs",
     "locate",
     "next_name",
     "provenance",

@@ -21,6 +21,18 @@ def locate(settings: Settings, clients: Clients, *, name: str | None = None) -> 
     return f"s3://{bucket}/{project.prefix}{name or project.name}/"
 
 
+def list_runs(settings: Settings, clients: Clients) -> list[str]:
+    """Names of the runs below the project's bucket and prefix, sorted; none where there is no such bucket."""
+    door = S3(clients)
+    try:
+        roots = list(door.list_folders(locate(settings, clients, name="x").removesuffix("x/")))
+    except AWSError as error:
+        if error.exit_code != 3:
+            raise
+        return []
+    return sorted(root.rstrip("/").rsplit("/", 1)[-1] for root in roots if door.exists(f"{root}run.json"))
+
+
 def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
