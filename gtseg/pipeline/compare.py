@@ -172,22 +172,22 @@ def _panel(
     classes: Classes,
     clients: Clients,
 ) -> dict[str, Any]:
+    """Pictures in pairs, one above the other on a wide page: image and label, then each prediction and its errors."""
     photo = to_rgb(open_image(S3(clients).read(photos[stem])[0]))
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     truth = scale_mask(_read(truths[stem], clients), photo.size)
     scores = compared.per_image[compared.stems.index(stem)]
     pictures = [
-        ("image", "", data_address(photo)),
-        ("label", "", data_address(draw_overlay(photo, truth, classes))),
+        ("image", data_address(photo)),
+        ("label", data_address(draw_overlay(photo, truth, classes))),
     ]
-    errors = []
     for contender, score in zip(contenders, scores, strict=True):
         prediction = scale_mask(_read(contender.masks[stem], clients), photo.size)
-        pictures.append(
-            (contender.name, score_text(score), data_address(draw_overlay(photo, prediction, classes)))
-        )
-        errors.append((contender.name, data_address(draw_errors(photo, truth, np.asarray(prediction)))))
-    return {"name": stem, "pictures": pictures, "errors": errors}
+        drawn = draw_overlay(photo, prediction, classes)
+        pictures.append((f"{contender.name} {score_text(score)}", data_address(drawn)))
+        wrong = draw_errors(photo, truth, np.asarray(prediction))
+        pictures.append((f"errors of {contender.name}", data_address(wrong)))
+    return {"name": stem, "pictures": pictures}
 
 
 def _facts(run: Run, contenders: Sequence[Contender], compared: Comparison) -> dict[str, Any]:

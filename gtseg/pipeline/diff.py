@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from gtseg.aws.s3 import S3
 from gtseg.errors import GtsegError, StageError
 from gtseg.pipeline.run import EvaluationSection, Run
 
-__all__ = ["Change", "DataChanges", "Difference", "compare_records", "diff"]
+__all__ = ["Change", "DataChanges", "Difference", "by_name", "compare_records", "diff"]
 
 SECTIONS = ("labeling_job", "dataset", "tuning_job", "training_job", "endpoint", "evaluation")
 SCORES = ("miou", "miou_foreground", "miou_builtin", "miou_per_image", "pixel_accuracy")
@@ -31,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True)
 class DataChanges:
-    """Images by their names: relative to the run where they lie below it, else s3:// addresses."""
+    """Images by their names: relative to the run that they lie below, else s3:// addresses."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def diff(one: Run, other: Run, clients: Clients) -> Difference:
                 f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`."
             )
     names = [run.dataset.classes if run.dataset else () for run in (one, other)]
-    data = compare_records(_objects(one, clients), _objects(other, clients))
+    data = compare_records(_objects(one, other, clients), _objects(other, one, clients))
     classes = tuple(_changes(dict(enumerate(names[0])), dict(enumerate(names[1])), prefix="class "))
     data = DataChanges(
         **{**_fields(data), "classes": classes, "same_test": data.same_test and names[0] == names[1]}
@@ -92,15 +92,29 @@ def _fields(data: DataChanges) -> dict[str, Any]:
     return {name: getattr(data, name) for name in data.__dataclass_fields__}
 
 
-def _objects(run: Run, clients: Clients) -> dict[str, dict[str, Any]]:
+def _objects(run: Run, other: Run, clients: Clients) -> dict[str, dict[str, Any]]:
     """The records of objects.jsonl by the image's name."""
     uri = f"{run.root}objects.jsonl"
     found = S3(clients).read_if_exists(uri)
     try:
         records = [json.loads(line) for line in found[0].splitlines() if line.strip()] if found else []
-        return {record["image"].removeprefix(run.root): record for record in records}
+        return by_name(records, (run.root, other.root))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise GtsegError(f"{uri} is no objects.jsonl of gtseg: run `gtseg dataset` again.") from None
+
+
+def by_name(records: Iterable[dict[str, Any]], roots: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Records by the image's name: what it is called below the first of `roots` that it lies in, else its whole address.
+
+    Two runs may hold copies of one image, or one of them may read the other's.
+    """
+    named: dict[str, dict[str, Any]] = {}
+    for record in records:
+        image = record["image"]
+        root = next((root for root in roots if image.startswith(root)), "")
+        name = image.removeprefix(root)
+        named[image if name in named else name] = record
+    return named
 
 
 def compare_records(

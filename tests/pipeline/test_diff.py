@@ -17,7 +17,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.cli.diff import lines_of
 from gtseg.errors import StageError
-from gtseg.pipeline.diff import compare_records, diff
+from gtseg.pipeline.diff import by_name, compare_records, diff
 from gtseg.pipeline.run import EvaluationSection, TrainingJobSection, provenance
 
 
@@ -49,6 +49,16 @@ def test_every_kind_of_change_of_the_data_is_told_apart() -> None:
 )
 def test_scores_are_comparable_only_on_the_same_images_with_the_same_labels(other: dict[str, Any]) -> None:
     assert not compare_records({"a": record("test")}, other).same_test
+
+
+def test_a_run_that_reads_the_others_images_has_the_same_images() -> None:
+    """`gtseg dataset --run other --job ...`: its objects.jsonl has addresses below the first run."""
+    own, copied = {"image": "s3://b/one/images/a.jpg"}, {"image": "s3://b/other/images/a.jpg"}
+    one = by_name([own], ("s3://b/one/", "s3://b/other/"))
+    assert one.keys() == by_name([own], ("s3://b/other/", "s3://b/one/")).keys() == {"images/a.jpg"}
+    assert by_name([copied], ("s3://b/other/", "s3://b/one/")).keys() == one.keys()
+    both = by_name([own, copied], ("s3://b/one/", "s3://b/other/"))
+    assert both == {"images/a.jpg": own, "s3://b/other/images/a.jpg": copied}
 
 
 @pytest.fixture
