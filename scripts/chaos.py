@@ -38,10 +38,17 @@ from PIL import Image, ImageDraw
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("label", "watch", "dataset", "train", "deploy", "evaluate", "report", "cleanup")
 SPENDING = ("label", "train", "deploy")
-ANSWERS = ("throttle", "fail", "delay", "drop", "truncate", "corrupt")
-"""Faults of the server's answers: one for certain, then 20 % of all."""
+ANSWERS = ("throttle", "fail", "delay", "drop", "truncate", "corrupt", "truncate-request", "corrupt-request")
+"""Faults of the server's answers and of what reaches it: one for certain, then 20 % of all."""
+LATE = 66
+"""Seconds: longer than gtseg waits for an answer (60). What was asked is done all the same, after it was asked again."""
+TIMED_OUT = {
+    "label": "sagemaker:CreateLabelingJob", "watch": "sagemaker:DescribeLabelingJob", "dataset": "s3:CopyObject",
+    "train": "sagemaker:CreateTrainingJob", "deploy": "sagemaker:CreateEndpoint", "evaluate": "sagemaker:InvokeEndpoint",
+    "report": "s3:PutObject", "cleanup": "sagemaker:DeleteEndpoint",
+}  # fmt: skip
 IMAGES, SIDE = 12, (96, 72)
-PATIENCE = 150
+PATIENCE = 300
 FULL_AT = 4096
 JUMP = 7200
 WITHOUT_POWERS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
@@ -118,7 +125,7 @@ class Proxy:
 
     def _ask(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes, list[tuple[str, str]]]:
         """The server's answer, damage included: a body that ends early ends early here too."""
-        connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=60)
+        connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=2 * LATE)
         connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
         for name, value in handler.headers.items():
             if name.lower() not in {"connection", "expect", "content-length", "transfer-encoding"}:
@@ -141,6 +148,7 @@ class Bench:
 
     def __init__(self, home: Path) -> None:
         self.home, self.data, self.project = home, home / "aws", home / "project"
+        self.elsewhere = home / "elsewhere"
         self.faults = home / "faults.json"
         self.server: subprocess.Popen[str] | None = None
         self.proxy = Proxy("http://127.0.0.1:1")
@@ -163,6 +171,7 @@ class Bench:
         (self.project / "gtseg.toml").write_text(
             '[project]\nname = "c"\nbucket = "chaos-bucket"\ncreate_bucket = true\n[images]\nsource = "photos"\n'
             '[labeling]\nlabels = ["box"]\n[train.hyperparameters]\nepochs = 2\nmini_batch_size = 2\n'
+            "crop_size = 48\nbase_size = 48\n"
         )
         self.home.chmod(0o755)
 
@@ -245,10 +254,17 @@ class Bench:
             "AWS_EC2_METADATA_DISABLED": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HOME": str(self.home),
         } | more  # fmt: skip
 
-    def begin(self, stage: str, *, before: tuple[str, ...] = (), **more: str) -> subprocess.Popen[str]:
+    def move(self) -> Path:
+        """Another machine's home with a copy of the project, as fresh as a checkout."""
+        shutil.rmtree(self.elsewhere, ignore_errors=True)
+        return Path(shutil.copytree(self.project, self.elsewhere / "project"))
+
+    def begin(
+        self, stage: str, *, before: tuple[str, ...] = (), folder: Path | None = None, **more: str
+    ) -> subprocess.Popen[str]:
         words = [stage, *(["--yes"] if stage in SPENDING else [])]
         return subprocess.Popen(
-            [*before, sys.executable, "-m", "gtseg", *words], cwd=self.project, env=self.environment(**more),
+            [*before, sys.executable, "-m", "gtseg", *words], cwd=folder or self.project, env=self.environment(**more),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
@@ -259,7 +275,7 @@ class Bench:
             process.kill()
             self.said, _ = process.communicate()
             raise AssertionError(f"still running after {PATIENCE} s: {self.said[-300:]}") from None
-        assert "Traceback" not in self.said, f"a traceback: {self.said[-900:]}"
+        assert "Traceback" not in self.said, f"a traceback: {self.said[-3000:]}"
         return process.returncode
 
     def command(self, stage: str, **more: Any) -> int:
@@ -419,8 +435,18 @@ def jump_clock(bench: Bench, stage: str) -> int:
 
 
 def run_two(bench: Bench, stage: str) -> int:
+    return see_through(bench, [bench.begin(stage) for _ in range(2)])
+
+
+def run_on_two_machines(bench: Bench, stage: str) -> int:
+    """Two folders, two homes: they know of each other by the run in S3 alone."""
+    away = bench.move()
+    own, other = bench.begin(stage), bench.begin(stage, folder=away, HOME=str(away.parent))
+    return see_through(bench, [own, other])
+
+
+def see_through(bench: Bench, processes: list[subprocess.Popen[str]]) -> int:
     """Two at once on one run: each is done, or says that the other one was faster."""
-    processes = [bench.begin(stage) for _ in range(2)]
     codes = []
     for process in processes:
         codes.append(bench.finish(process))
@@ -430,10 +456,21 @@ def run_two(bench: Bench, stage: str) -> int:
     return len(processes) - 1
 
 
+def time_out(bench: Bench, stage: str) -> int:
+    """The answer to the stage's own call comes after gtseg has given it up and asked again."""
+    bench.set_faults([{"kind": "delay", "operations": [TIMED_OUT[stage]], "limit": 1, "seconds": LATE}])
+    bench.command(stage)
+    fired = bench.fired("delay")
+    time.sleep(max(0.0, LATE - 60))  # what was asked first is done by now, or never
+    bench.set_faults([])
+    return fired
+
+
 def spoil(kind: str) -> Callable[[Bench, str], int]:
     def disturb(bench: Bench, stage: str) -> int:
+        bodied = "s3:PutObject" if kind.endswith("-request") else "s3:GetObject"
         bench.set_faults([
-            {"kind": kind, "operations": ["s3:GetObject", "sagemaker:*"], "limit": 1, "seconds": 1},
+            {"kind": kind, "operations": [bodied, "sagemaker:*"], "limit": 1, "seconds": 1},
             {"kind": kind, "operations": ["*"], "rate": 0.2, "seconds": 0.3},
         ])  # fmt: skip
         bench.command(stage)
@@ -452,6 +489,8 @@ FAULTS: dict[str, Callable[[Bench, str], int]] = {
     "folder-read-only": lock_folder,
     "clock-jumped": jump_clock,
     "two-at-once": run_two,
+    "two-machines": run_on_two_machines,
+    "timed-out": time_out,
     **{kind: spoil(kind) for kind in ANSWERS},
 }
 IMPOSSIBLE = {
@@ -505,7 +544,7 @@ def try_cell(bench: Bench, cell: Cell) -> None:
         judge(bench, cell)
         cell.outcome = "ok"
     except (AssertionError, OSError, KeyError, ValueError, RuntimeError) as error:
-        cell.outcome = f"FAILED: {type(error).__name__} {error}"[:900]
+        cell.outcome = f"FAILED: {type(error).__name__} {error}"[:4000]
     cell.seconds = round(time.monotonic() - begun, 1)
 
 
@@ -560,7 +599,7 @@ def table(matrix: Matrix, requests: dict[str, int]) -> str:
         f"| {fault} | " + " | ".join(text(found[fault, stage]) for stage in stages) + " |" for fault in faults
     ]
     failed = [
-        f"- {c.fault}, {c.stage}: {' '.join(c.outcome.split())[:300]}" for c in ran if c.outcome != "ok"
+        f"- {c.fault}, {c.stage}: {' '.join(c.outcome.split())[-300:]}" for c in ran if c.outcome != "ok"
     ]
     asked = ", ".join(f"{stage} {count}" for stage, count in requests.items())
     return "\n".join([

@@ -25,7 +25,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.pipeline": (
         (
             "gtseg.errors", "gtseg.settings", "gtseg.core", "gtseg.aws", "gtseg.pipeline.run", "gtseg.pipeline.events",
-            "gtseg.pipeline.places", "gtseg.pipeline.asking", "gtseg.pipeline.resuming", "gtseg.templates",
+            "gtseg.pipeline.places", "gtseg.pipeline.asking", "gtseg.pipeline.resuming", "gtseg.pipeline.cost",
+            "gtseg.pipeline.budget", "gtseg.templates",
         ),
         ("numpy", "PIL", "jinja2", "pydantic", "msgspec"),
     ),

@@ -41,12 +41,14 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class TunedJob:
-    """One training job of a tuning job. `value` is the objective's last value, None before there is one."""
+    """One training job of a tuning job. `value` is the objective's last value, None before there is one. Times in UTC."""
 
     name: str
     status: str
     value: float | None
     hyperparameters: Mapping[str, str]
+    started: datetime | None = None
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -220,4 +222,6 @@ def _tuned_job(item: Mapping[str, Any]) -> TunedJob:
         item["TrainingJobStatus"],
         objective.get("Value"),
         dict(item.get("TunedHyperParameters", {})),
+        item.get("TrainingStartTime"),
+        item.get("TrainingEndTime"),
     )

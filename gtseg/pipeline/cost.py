@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import TERMINAL, GroundTruth
 from gtseg.aws.pricing import instance_hours
 from gtseg.aws.s3 import S3
+from gtseg.aws.training import Training, TrainingState, TunedJob
 from gtseg.core.cost import (
     Price,
     Row,
@@ -24,7 +26,11 @@ from gtseg.errors import AWSError, GtsegError
 from gtseg.pipeline.run import Run
 from gtseg.settings import Settings
 
-__all__ = ["Bill", "check_budget", "past_rows", "planned_rows"]
+__all__ = [
+    "Bill", "check_budget", "labeled_rows", "past_rows", "planned_rows", "spent_rows", "trained_rows", "tuned_rows",
+]  # fmt: skip
+OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint"})
+"""What attempts are of that is no labeling job."""
 
 
 @dataclass(frozen=True)
@@ -99,33 +105,93 @@ def _price(instance_type: str, clients: Clients, use: str) -> Price:
 
 
 def past_rows(run: Run, settings: Settings, clients: Clients, *, clock: Callable[[], datetime] = now) -> Bill:
-    """What the run's sections say was used, at today's prices."""
-    spent: list[Row] = []
-    running: list[Row] = []
-    job = run.labeling_job
-    if job and job.workforce != "import":
-        price = settings.labeling.price_per_task if job.workforce == "public" else None
-        labeled = job.counters.get("TotalLabeled", 0)
-        spent += labeling_rows(
-            labeled,
-            settings.labeling.workers_per_object,
-            price=None if price is None else Decimal(str(price)),
-        )
-    spent += _training(run, clients)
-    ended, standing = _hosting(run, clients, clock())
-    spent += ended
-    running += standing
-    running += _storage(run, clients)
-    return Bill(tuple(spent), (), tuple(running), settings.budget.max_usd)
+    """What was used so far, failed attempts and what runs just now included, at today's prices."""
+    _, standing = _hosting(run, clients, clock())
+    spent = spent_rows(run, settings, clients, clock=clock)
+    running = (*standing, *_storage(run, clients))
+    return Bill(tuple(spent), (), running, settings.budget.max_usd)
 
 
-def _training(run: Run, clients: Clients) -> list[Row]:
-    job = run.training_job
-    if job is None or job.billable_seconds is None:
+def spent_rows(
+    run: Run, settings: Settings, clients: Clients, *, clock: Callable[[], datetime] = now, but: str = ""
+) -> list[Row]:
+    """A row for each kind of work; the job `but` is left out. What AWS has forgotten is taken from run.json."""
+    at = clock()
+    labeled = sum(_labeled(run, name, clients) for name in _labeling_jobs(run) if name != but)
+    rows = labeled_rows(labeled, run, settings)
+    rows += _training(run, clients, at, but=but)
+    for name in dict.fromkeys(attempt.name for attempt in run.attempts_of("tune")):
+        if name != but and (jobs := _tuned(name, clients)):
+            rows += tuned_rows(jobs, settings.train.instance_type, clients, at)
+    return rows + _hosting(run, clients, at)[0]
+
+
+def labeled_rows(labeled: int, run: Run, settings: Settings) -> list[Row]:
+    """Ground Truth bills what was labeled, not what was asked for."""
+    if not labeled:
         return []
-    return [
-        training_row(job.instance_type, job.billable_seconds, _price(job.instance_type, clients, "train"))
-    ]
+    job = run.labeling_job
+    price = settings.labeling.price_per_task if job and job.workforce == "public" else None
+    workers = settings.labeling.workers_per_object
+    return labeling_rows(labeled, workers, price=None if price is None else Decimal(str(price)))
+
+
+def _labeling_jobs(run: Run) -> list[str]:
+    """Every labeling, adjustment and verification job that the run ever attempted."""
+    own = [a.name for a in run.attempts if a.stage not in OTHER_STAGES]
+    if run.labeling_job and run.labeling_job.workforce != "import":
+        own.append(run.labeling_job.name)
+    return list(dict.fromkeys(own))
+
+
+def _labeled(run: Run, name: str, clients: Clients) -> int:
+    section = run.labeling_job
+    known: Mapping[str, int] = section.counters if section and section.name == name else {}
+    if not (section and section.name == name and section.status in TERMINAL):
+        state = GroundTruth(clients).find_job(name)
+        known = state.counters if state else known
+    return int(known.get("TotalLabeled", 0))
+
+
+def _training(run: Run, clients: Clients, at: datetime, *, but: str) -> list[Row]:
+    rows, section = [], run.training_job
+    names = [attempt.name for attempt in run.attempts_of("train")]
+    if section and not section.tuning_job:
+        names.append(section.name)
+    for name in dict.fromkeys(names):
+        if name == but:
+            continue
+        if section and section.name == name and section.billable_seconds is not None:
+            rows.append(_trained(section.instance_type, section.billable_seconds, clients))
+        elif state := Training(clients).find_job(name):
+            rows += trained_rows(state, clients, at)
+    return rows
+
+
+def trained_rows(state: TrainingState, clients: Clients, at: datetime) -> list[Row]:
+    """The seconds that a training job was billed, or that it has trained up to now."""
+    seconds: float | None = state.billable
+    if seconds is None and state.started:
+        seconds = ((state.ended or at) - state.started).total_seconds()
+    return [_trained(state.instance_type, seconds, clients)] if seconds else []
+
+
+def tuned_rows(jobs: Sequence[TunedJob], instance_type: str, clients: Clients, at: datetime) -> list[Row]:
+    """All training jobs of a tuning job together."""
+    seconds = sum(((job.ended or at) - job.started).total_seconds() for job in jobs if job.started)
+    what = f"{len(jobs)} training jobs on {instance_type}"
+    price = _price(instance_type, clients, "train")
+    return [training_row(instance_type, seconds, price, stage="tune", what=what)] if seconds else []
+
+
+def _tuned(name: str, clients: Clients) -> list[TunedJob]:
+    """The training jobs of a tuning job; none where AWS never heard of it."""
+    training = Training(clients)
+    return training.list_tuned_jobs(name) if training.find_tuning(name) else []
+
+
+def _trained(instance_type: str, seconds: float, clients: Clients) -> Row:
+    return training_row(instance_type, seconds, _price(instance_type, clients, "train"))
 
 
 def _hosting(run: Run, clients: Clients, at: datetime) -> tuple[list[Row], list[Row]]:
@@ -156,12 +222,12 @@ def check_budget(
     limit = settings.budget.max_usd
     if limit is None or clients.is_local:
         return rows, None
-    spent = total(past_rows(run, settings, clients).spent)[0]
+    spent = total(spent_rows(run, settings, clients))[0]
     planned, unknown = total(rows)
     words = _over(stage, spent, planned, limit)
     if words is None and (unknown or any(row.recurring for row in rows)):
         words = f"{stage} has no known limit to its cost (no price, or no end): set its limits or [deploy] time_to_live"
-    if words and settings.budget.on_exceed == "refuse":
+    if words and settings.budget.on_exceed != "warn":
         raise GtsegError(
             f'{words}. [budget] max_usd = {limit} refuses it; raise it, or set on_exceed = "warn".'
         )

@@ -9,6 +9,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth, JobState
 from gtseg.aws.waiting import poll
 from gtseg.errors import Interrupted, JobFailed, StageError
+from gtseg.pipeline.budget import Meter
 from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.run import LabelingJobSection, Run, RunFile
@@ -39,11 +40,13 @@ def watch(
     resume = how_to_resume(job.name, clients, command="gtseg watch", otherwise=stop)
 
     told = False
+    meter = Meter("watch", run, settings, clients, notify=notify, but=job.name)
 
     def look() -> JobState:
         nonlocal told
         state = truth.describe_job(job.name)
         notify(_progress(state))
+        meter.watch(state)
         if clients.is_local and not (told or state.is_over or state.counters.get("TotalLabeled")):
             notify(Event("watch", "note", "a link for each person who labels: `gtseg local worker add NAME`"))
         told = True
@@ -56,7 +59,7 @@ def watch(
     run = run.update(labeling_job=_seen(job, state))
     if state.status != "Completed":
         RunFile(clients, run.root).save(run)
-        raise JobFailed(_why(state, follows=bool(job.follows)))
+        raise JobFailed(meter.because(_why(state, follows=bool(job.follows))))
     notify(_finished(state))
     return run
 

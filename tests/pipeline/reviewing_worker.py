@@ -63,10 +63,12 @@ class Worker:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def work(self, job: str, answering: Answering, *, seconds: float = 40) -> list[dict[str, Any]]:
-        """The tasks that this worker was given."""
+    def work(
+        self, job: str, answering: Answering, *, count: int = 10_000, seconds: float = 40
+    ) -> list[dict[str, Any]]:
+        """The tasks that this worker was given: all of the job's, or the first `count`."""
         given, end = [], time.monotonic() + seconds
-        while self._status(job) not in ("Completed", "Failed", "Stopped"):
+        while len(given) < count and self._status(job) not in ("Completed", "Failed", "Stopped"):
             assert time.monotonic() < end, f"{job} did not end"
             status, body = self.ask("POST", f"jobs/{job}/tasks")
             if status != 200:

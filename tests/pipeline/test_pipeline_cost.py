@@ -28,6 +28,7 @@ ENDPOINT = EndpointSection(
 
 def remote(project: Any) -> Any:
     project.clients.__dict__["is_local"] = False
+    _ = project.clients.sagemaker  # made by the real session
     project.clients.__dict__["session"] = NoPriceList(project.clients.session)
     return project.clients
 

@@ -49,6 +49,8 @@ class TunedJobRecord(Frozen):
     status: str
     value: float | None = None
     hyperparameters: dict[str, str] = {}
+    started: datetime | None = None
+    ended: datetime | None = None
 
 
 class TuningJobSection(Frozen):

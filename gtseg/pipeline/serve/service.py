@@ -10,6 +10,8 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
 from typing import Any, TextIO
 
 from gtseg.aws.clients import Clients, is_transient
@@ -17,8 +19,10 @@ from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
 from gtseg.aws.training import Training
 from gtseg.errors import CREDENTIAL_CODES, AWSError, GtsegError, Interrupted
+from gtseg.pipeline.budget import Meter
 from gtseg.pipeline.cleanup import cleanup
-from gtseg.pipeline.events import Event, ignore
+from gtseg.pipeline.cost import check_budget
+from gtseg.pipeline.events import Consent, Event, ignore
 from gtseg.pipeline.run import Run, RunFile, locate
 from gtseg.pipeline.serve.deciding import Decision, decide, waits_for
 from gtseg.pipeline.serve.health import Health, serve_health
@@ -46,6 +50,9 @@ class Service:
         self.blocked: dict[str, tuple[str | None, str]] = {}
         """root -> (etag of run.json, why): not tried again until the run has changed."""
         self.waiting: dict[str, str] = {}
+        self.warned: dict[str, Decimal | None] = {}
+        self.swept: dict[str, str | None] = {}
+        """root -> etag of run.json when [budget] had been reached and everything was stopped."""
 
     def run(self, *, once: bool = False) -> int:
         """Until SIGTERM or Ctrl-C (or for one look); the exit code."""
@@ -81,6 +88,7 @@ class Service:
             runs = self.load_runs()
             jobs = self.job_states(runs)
             self.delete_expired(runs)
+            runs = [self.keep_budget(run) for run in runs]
         except GtsegError as error:
             self._trouble(error)
             return False
@@ -134,6 +142,20 @@ class Service:
             if endpoint and endpoint.deleted is None and endpoint.expires and endpoint.expires <= now:
                 cleanup(run, self.settings, self.clients, notify=self._teller(run), expired=True)
 
+    def keep_budget(self, run: Run) -> Run:
+        """What of a run is over [budget] is stopped and its endpoint deleted, once for each state of the run."""
+        live = run.endpoint is not None and run.endpoint.deleted is None
+        if not (live or waits_for(run)) or self.swept.get(run.root, "") == run.etag:
+            return run
+        meter = Meter("serve", run, self.settings, self.clients, notify=self._teller(run))
+        meter.told = self.warned.get(run.root)
+        is_reached = meter.is_reached()
+        self.warned[run.root] = meter.told
+        if is_reached:
+            run, _ = cleanup(run, self.settings, self.clients, notify=self._teller(run), everything=True)
+            self.swept[run.root] = run.etag
+        return run
+
     def advance(self, run: Run, jobs: dict[str, str], pool: ThreadPoolExecutor) -> dict[str, Any]:
         """Start what the run needs next, unless it is being done; how it stands, for /healthz."""
         if run.root in self.busy and not self.busy[run.root].done():
@@ -171,11 +193,19 @@ class Service:
             return cleanup(run, self.settings, self.clients, notify=notify)[0]
         stage = next(stage for stage in STAGES if stage.name == name)
         options: dict[str, Any] = {}
+        if stage.spends:
+            options["consent"] = Consent(weigh=partial(self._weigh, notify=notify))
         if name == "train":
-            options = {"follow": "train" in waits_for(run), "sleep": self.sleep}
+            options |= {"follow": "train" in waits_for(run), "sleep": self.sleep}
         elif name in ("watch", "deploy"):
-            options = {"sleep": self.sleep}
+            options |= {"sleep": self.sleep}
         return stage.walk(run, self.settings, self.clients, notify=notify, **options)
+
+    def _weigh(self, stage: str, run: Run, objects: int | None, *, notify: Callable[[Event], None]) -> None:
+        """[budget] holds for what nobody is asked about, too."""
+        _, words = check_budget(stage, run, self.settings, self.clients, objects=objects)
+        if words:
+            notify(Event(stage, "warning", words))
 
     def sleep(self, seconds: float) -> None:
         """A wait that a stop cuts short."""

@@ -12,6 +12,7 @@ from gtseg.aws.training import Training, TrainingState
 from gtseg.aws.waiting import poll
 from gtseg.core.training_log import Epoch, Reading
 from gtseg.errors import Interrupted
+from gtseg.pipeline.budget import Meter
 from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.run import EpochRecord, TrainingJobSection
@@ -68,6 +69,7 @@ def follow_training(
     *,
     notify: Notify,
     patience: float,
+    meter: Meter | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[TrainingState, TrainingJobSection]:
     """The job's last state and the section with all that is known of it, whether it completed or not.
@@ -89,6 +91,8 @@ def follow_training(
             seen.append(state.secondary)
             notify(Event("train", "progress", f"{section.name} {state.status}: {state.secondary}"))
         follower.read()
+        if meter:
+            meter.train(state)
         return state
 
     try:

@@ -10,6 +10,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.training import Training, TrainingState
 from gtseg.core.training_job import TrainingJob, training_request
 from gtseg.errors import GtsegError, JobFailed, reason_given
+from gtseg.pipeline.budget import Meter
 from gtseg.pipeline.events import Consent, Event, Notify
 from gtseg.pipeline.run import (
     FINGERPRINT_TAG,
@@ -77,11 +78,14 @@ def follow_run(
     """The run when its training job is over. Raises JobFailed, the run saved, when it has no model to show."""
     assert run.training_job is not None
     patience = (settings.train.max_wait or 2 * settings.train.max_runtime) + SLACK
-    state, section = follow_training(run.training_job, clients, notify=notify, patience=patience, sleep=sleep)
+    meter = Meter("train", run, settings, clients, notify=notify, but=run.training_job.name)
+    state, section = follow_training(
+        run.training_job, clients, notify=notify, patience=patience, meter=meter, sleep=sleep
+    )
     run = run.update(training_job=section)
     if state.status != "Completed":
         RunFile(clients, run.root).save(run)
-        raise JobFailed(_why(state))
+        raise JobFailed(meter.because(_why(state)))
     notify(
         Event(
             "train", "finished", _words(section), fields=section.model_dump(mode="json", exclude={"epochs"})

@@ -12,6 +12,7 @@ from gtseg.aws.training import Training, TuningState
 from gtseg.aws.waiting import poll
 from gtseg.core.training_job import TrainingJob, Tuning, tuning_request
 from gtseg.errors import GtsegError, Interrupted, JobFailed
+from gtseg.pipeline.budget import Meter
 from gtseg.pipeline.events import Consent, Event, Notify, ignore
 from gtseg.pipeline.resuming import how_to_resume
 from gtseg.pipeline.run import (
@@ -83,8 +84,11 @@ def tune(
             )
         )
     )
-    state = _follow(attempt.name, clients, notify=notify, sleep=sleep, patience=_patience(settings))
-    return _finish(run, job, state, clients, notify=notify, sleep=sleep)
+    meter = Meter("tune", run, settings, clients, notify=notify, but=attempt.name)
+    state = _follow(
+        attempt.name, clients, notify=notify, sleep=sleep, patience=_patience(settings), meter=meter
+    )
+    return _finish(run, job, state, clients, notify=notify, sleep=sleep, meter=meter)
 
 
 def _plan(settings: Settings) -> Tuning:
@@ -124,7 +128,13 @@ def _creation(run: Run, job: TrainingJob, tuning: Tuning, clients: Clients) -> C
 
 
 def _follow(
-    name: str, clients: Clients, *, notify: Notify, sleep: Callable[[float], None], patience: float
+    name: str,
+    clients: Clients,
+    *,
+    notify: Notify,
+    sleep: Callable[[float], None],
+    patience: float,
+    meter: Meter,
 ) -> TuningState:
     training = Training(clients, sleep=sleep)
     resume = how_to_resume(name, clients, command="gtseg tune")
@@ -138,6 +148,7 @@ def _follow(
             else ""
         )
         notify(Event("tune", "progress", f"{name} {state.status}: {done} training jobs done{best}"))
+        meter.tune(state)
         return state
 
     try:
@@ -154,6 +165,7 @@ def _finish(
     *,
     notify: Notify,
     sleep: Callable[[float], None],
+    meter: Meter,
 ) -> Run:
     assert run.tuning_job is not None
     jobs = Training(clients).list_tuned_jobs(state.name)
@@ -163,10 +175,11 @@ def _finish(
     run = run.update(tuning_job=run.tuning_job.model_copy(update={"status": state.status, "jobs": records}))
     if state.status != "Completed" or state.best is None:
         RunFile(clients, run.root).save(run)
-        raise JobFailed(
+        why = (
             f"{state.name} {state.status.lower()} with no best training job: {state.reason or 'AWS gave no reason'}. "
             "Cure that, then `gtseg tune` starts a new attempt."
         )
+        raise JobFailed(meter.because(why))
     best = _best_job(state, job, clients, sleep=sleep)
     origin = run.tuning_job.made_from if run.tuning_job else None
     run = run.update(training_job=best.model_copy(update={"made_from": origin}))

@@ -1,0 +1,242 @@
+"""[budget] while work goes on, by the commands themselves: what runs is stopped, and said to be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from labeling_project import Project
+from reviewing_worker import Worker, paint, square
+from trained import Trained
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth, JobState
+from gtseg.aws.s3 import S3
+from gtseg.aws.waiting import poll
+from gtseg.core.cost import total
+from gtseg.errors import GtsegError
+from gtseg.pipeline.budget import Meter
+from gtseg.pipeline.cost import spent_rows
+from gtseg.pipeline.run import Attempt, EndpointSection
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def billed(server: Any) -> dict[str, str]:
+    """The server at an address of this machine that is not loopback's: gtseg takes it for AWS, where work costs."""
+    return server.environment | {
+        "AWS_ENDPOINT_URL": server.url.replace("127.0.0.1", "0.0.0.0"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def gtseg(project: Any, server: Any, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    more = [word for key, value in settings.items() for word in ("--set", f"budget.{key}={value}")]
+    command = [sys.executable, "-m", "gtseg", *words, *more]
+    return subprocess.run(
+        command, cwd=project.folder, env=billed(server), capture_output=True, text=True, timeout=200
+    )
+
+
+def stops(server: Any, project: Any) -> list[str]:
+    calls = [c for c in server.calls() if c["operation"].startswith("Stop") and c["status"] == 200]
+    return [c["operation"] for c in calls if c["name"].startswith(project.name)]
+
+
+# ---- labeling
+
+
+@pytest.fixture
+def labeled(project: Project, shared_aws: Any) -> Project:
+    """A labeling job of four images, two of which are labeled: 0.16 USD."""
+    for number in range(4):
+        project.image(f"{number}.jpg", colour=number)
+    project.label()
+    assert project.run.labeling_job
+    name = project.run.labeling_job.name
+    Worker(shared_aws).work(name, lambda task: paint(square(), ["cat"]), count=2)
+    truth = GroundTruth(project.clients)
+    poll(
+        lambda: truth.describe_job(name),
+        until=lambda s: s.counters["TotalLabeled"] == 2,
+        patience=60,
+        resume="",
+    )
+    return project
+
+
+def test_watch_stops_a_labeling_job_that_has_cost_all_that_it_may(labeled: Project, shared_aws: Any) -> None:
+    done = gtseg(labeled, shared_aws, "watch", max_usd="0.1")
+    assert done.returncode == 1
+    assert "the run has cost about 0.1600 USD of [budget] max_usd = 0.1" in done.stderr
+    assert "[budget] max_usd is 0.1. " in done.stderr.splitlines()[-1]
+    assert "2 of 4 images are labeled" in done.stderr.splitlines()[-1]
+    assert stops(shared_aws, labeled) == ["StopLabelingJob"]
+    assert labeled.run.labeling_job.status == "Stopped"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("on_exceed", ["warn", "refuse"])
+def test_a_budget_that_does_not_stop_says_so_and_the_job_ends(
+    labeled: Project, shared_aws: Any, on_exceed: str
+) -> None:
+    command = [sys.executable, "-m", "gtseg", "watch", "--set", "budget.max_usd=0.1"]
+    command += ["--set", f"budget.on_exceed={on_exceed}"]
+    process = subprocess.Popen(
+        command, cwd=labeled.folder, env=billed(shared_aws), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if "warning" in line:
+            Worker(shared_aws).work(labeled.run.labeling_job.name, lambda task: paint(square(), ["cat"]))  # type: ignore[union-attr]
+            break
+    said += process.stderr.readlines()
+    assert process.wait(60) == 0, said
+    assert sum("it goes on" in line for line in said) == 1
+    assert stops(shared_aws, labeled) == []
+
+
+def test_on_the_embedded_aws_nothing_costs_and_nothing_is_stopped(labeled: Project, shared_aws: Any) -> None:
+    labeled.set("budget", max_usd=0.1)
+    meter = Meter("watch", labeled.run, labeled.settings, labeled.clients, notify=labeled.events.append)
+    assert meter.limit is None
+    assert not meter.is_reached()
+
+
+def state_of(labeled: int) -> JobState:
+    counters = {"TotalLabeled": labeled}
+    return JobState("j", "a", "InProgress", "j-ref", counters, "s3://b/", "", NOON, NOON)
+
+
+def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
+    project.set("budget", max_usd=1)
+    project.clients.__dict__["is_local"] = False
+    project.events.clear()
+    meter = Meter("watch", project.run, project.settings, project.clients, notify=project.events.append)
+    meter.watch(state_of(9))
+    assert project.events == []
+    meter.watch(state_of(10))
+    meter.watch(state_of(11))
+    assert project.told("warning") == "the run has cost about 0.8000 USD of [budget] max_usd = 1"
+    assert not meter.stopped
+
+
+def test_a_job_that_ended_by_itself_before_it_could_be_stopped_is_no_error(project: Project) -> None:
+    project.set("budget", max_usd=1)
+    project.clients.__dict__["is_local"] = False
+    meter = Meter("watch", project.run, project.settings, project.clients, notify=project.events.append)
+    meter.watch(state_of(13))
+    assert "j could not be stopped" in project.told("warning")
+    assert meter.because("why") == "why"
+
+
+def test_an_earlier_job_of_the_run_counts_too(labeled: Project) -> None:
+    first = labeled.run.labeling_job
+    assert first
+    run = labeled.run.update(labeling_job=first.model_copy(update={"name": "second", "status": None}))
+    assert total(spent_rows(run, labeled.settings, labeled.clients))[0] == Decimal("0.16")
+    assert total(spent_rows(run, labeled.settings, labeled.clients, but=first.name))[0] == 0
+
+
+# ---- training, tuning, endpoints
+
+
+@pytest.fixture
+def trainable(training_aws: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    for name, value in training_aws.environment.items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    made = Trained(tmp_path, Clients(), f"b{os.urandom(4).hex()}")
+    made.tables = {"train.hyperparameters": "epochs = 500\nmini_batch_size = 2\ncrop_size = 48\nbase_size = 48",
+                   "tune": "max_jobs = 3\nlearning_rate = [0.001, 0.01]", "serve": "port = 0"}  # fmt: skip
+    _ = made.settings
+    made.give_dataset()
+    return made
+
+
+def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(
+    trainable: Trained, training_aws: Any
+) -> None:
+    assert gtseg(trainable, training_aws, "train", "--no-follow", "--yes").returncode == 0
+    done = gtseg(trainable, training_aws, "train", max_usd="0.00001")
+    assert done.returncode == 1
+    assert f"{trainable.name}-train-1 is being stopped: the run has cost about" in done.stderr
+    assert "was stopped before it ended" in done.stderr.splitlines()[-1]
+    done = gtseg(trainable, training_aws, "tune", "--yes", max_usd="1")
+    assert done.returncode == 1, "three jobs of a day each are not begun"
+    assert "more than 1 USD" in done.stderr
+    assert stops(training_aws, trainable) == ["StopTrainingJob"]
+
+
+def test_tune_stops_its_search(trainable: Trained, training_aws: Any) -> None:
+    env = billed(training_aws)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gtseg", "tune", "--yes"], cwd=trainable.folder, env=env, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+    assert process.stderr is not None
+    next(line for line in process.stderr if "InProgress" in line)
+    process.kill()
+    process.wait()
+    done = gtseg(trainable, training_aws, "tune", max_usd="0.00001")
+    assert done.returncode == 1
+    assert f"{trainable.name}-tune-1 is being stopped" in done.stderr
+    assert stops(training_aws, trainable) == ["StopHyperParameterTuningJob"]
+
+
+def test_serve_deletes_the_endpoint_of_a_run_that_has_cost_all_that_it_may(
+    trainable: Trained, training_aws: Any
+) -> None:
+    run, sagemaker = trainable.run, trainable.clients.sagemaker
+    role = "arn:aws:iam::123456789012:role/gtseg"
+    S3(trainable.clients).write(f"{run.root}model.tar.gz", b"no model")
+    tags = [{"Key": "gtseg:run", "Value": run.name}, {"Key": "gtseg:root", "Value": run.root}]
+    name = {stage: f"{run.name}-{stage}-1" for stage in ("model", "config", "endpoint")}
+    image = "685385470294.dkr.ecr.eu-west-1.amazonaws.com/semantic-segmentation:1"
+    sagemaker.create_model(
+        ModelName=name["model"], ExecutionRoleArn=role, Tags=tags,
+        PrimaryContainer={"Image": image, "ModelDataUrl": f"{run.root}model.tar.gz"},
+    )  # fmt: skip
+    variant = {
+        "VariantName": "all",
+        "ModelName": name["model"],
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.c5.xlarge",
+    }
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=name["config"], ProductionVariants=[variant], Tags=tags
+    )
+    sagemaker.create_endpoint(EndpointName=name["endpoint"], EndpointConfigName=name["config"], Tags=tags)
+    for stage in name:
+        run = run.with_attempt(
+            Attempt(stage=stage, number=1, name=name[stage], fingerprint="f", recorded=NOON)
+        )
+    section = EndpointSection(
+        name=name["endpoint"], arn="a", config=name["config"], model=name["model"], model_data="m", image_uri=image,
+        instance_type="ml.c5.xlarge", since=datetime.now(UTC) - timedelta(hours=10), status="InService",
+    )  # fmt: skip
+    trainable.run_file.save(run.update(endpoint=section, project=run.name))
+    status = gtseg(trainable, training_aws, "status", max_usd="4")
+    assert "Budget: about 2.04 of 4 USD (51%)" in status.stderr
+    gtseg(trainable, training_aws, "serve", "--once", max_usd="4")
+    assert trainable.run.endpoint.deleted is None, "half of the budget"  # type: ignore[union-attr]
+    done = gtseg(trainable, training_aws, "serve", "--once", max_usd="2")
+    assert "the run has cost about 2.04 USD of [budget] max_usd = 2" in done.stderr
+    assert trainable.run.endpoint.deleted is not None  # type: ignore[union-attr]
+    with pytest.raises(sagemaker.exceptions.ClientError, match="Could not find"):
+        sagemaker.describe_endpoint_config(EndpointConfigName=name["config"])
+
+
+def test_serve_starts_nothing_that_could_exceed_the_budget(trainable: Trained, training_aws: Any) -> None:
+    from gtseg.pipeline.serve import Service
+
+    trainable.tables["budget"] = "max_usd = 1"
+    trainable.clients.__dict__["is_local"] = False
+    service = Service(trainable.settings, clients=lambda: trainable.clients)
+    with pytest.raises(GtsegError, match="more than 1 USD"):
+        service._stage(trainable.run, "train")
