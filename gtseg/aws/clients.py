@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from gtseg.aws.models import Models
 from gtseg.errors import AWSError, SettingsError
 
 TRANSIENT_CODES = frozenset(
@@ -48,7 +49,9 @@ class Clients:
         import boto3
 
         with translate("configuration"):
-            return boto3.Session(region_name=self._region, profile_name=self._profile)
+            session = boto3.Session(region_name=self._region, profile_name=self._profile)
+            session._session.get_component("data_loader").file_loader = Models()
+        return session
 
     @cached_property
     def region(self) -> str:

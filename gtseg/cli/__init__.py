@@ -6,6 +6,7 @@ A command is one line of COMMANDS: its module is imported when it is called, its
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -66,6 +67,8 @@ EXTRAS = {
     "sagemaker": {"sagemaker"},
 }
 """Packages of each optional extra, by the names they are imported under."""
+GARBAGE = 50_000
+"""Objects between two looks for garbage, for Python's 700: a tenth of a short command's time went into looking at imports."""
 HELP = """From unlabeled images to a measured, deployed semantic segmentation model.
 
 label -> watch -> dataset -> train -> deploy -> evaluate -> report, on Amazon SageMaker or on your own machine:
@@ -79,6 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code. A traceback is a bug of ours."""
     from gtseg.cli.lazy import group
 
+    gc.set_threshold(GARBAGE, 20, 20)
     try:
         group(COMMANDS, HELP).main(args=list(arguments) if arguments is not None else None, prog_name="gtseg")
     except GtsegError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 
-import numpy as np
 from PIL import Image
 
 from gtseg.core.masks.png import read_png
@@ -34,6 +33,8 @@ def convert_to_jpeg(body: bytes) -> bytes:
 
 def _flatten(image: Image.Image) -> Image.Image:
     """RGB of any PNG mode."""
+    import numpy as np
+
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
         return Image.fromarray(grey).convert("RGB")

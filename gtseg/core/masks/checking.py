@@ -9,8 +9,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from gtseg.core.masks.colors import BACKGROUND, Classes, ColorMap, MapEntry
@@ -27,6 +27,9 @@ from gtseg.core.masks.png import (
 )
 from gtseg.core.masks.strangers import Stranger, refuse, refuse_grey
 from gtseg.errors import MaskError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_PIXELS = 100_000_000
 """Ground Truth's limit for an image (developer guide, input-data-limits)."""
@@ -85,6 +88,8 @@ def check_mask(body: bytes, colors: ColorMap, classes: Classes, *, size: tuple[i
 
 def _read_indexed(png: Png, body: bytes) -> _Indexed:
     """The fast way where lines are stored plainly, Pillow's where not."""
+    import numpy as np
+
     width, height = png.header.width, png.header.height
     lines = png.unfiltered_lines()
     if lines is None:
@@ -117,6 +122,8 @@ def _decode(body: bytes) -> Image.Image:
 
 def _check_grey(image: Image.Image, header: PngHeader, colors: ColorMap, classes: Classes) -> CheckedMask:
     """A mask of bare class indices under a map without colours."""
+    import numpy as np
+
     if header.color_type in (RGB, RGBA, GREY_ALPHA):
         raise MaskError(
             "it is coloured, but its internal-color-map gives no hex-color: its classes cannot be known"
@@ -136,6 +143,8 @@ def _check_grey(image: Image.Image, header: PngHeader, colors: ColorMap, classes
 
 def _unscale(image: Image.Image, depth: int) -> Image.Image:
     """Pillow widens 1-bit grey to 0 and 255; the stored values are the indices."""
+    import numpy as np
+
     return Image.fromarray((np.asarray(image.convert("L")) >> (8 - depth)).astype(np.uint8))
 
 
@@ -204,6 +213,8 @@ def _apply(
 
 def _check_rgb(image: Image.Image, colors: ColorMap, classes: Classes) -> CheckedMask:
     """RGBA seen as one uint32 per pixel, one comparison per colour: (H * W,) uint32 -> (H * W,) uint8 class indices."""
+    import numpy as np
+
     rgba = image if image.mode == "RGBA" else image.convert("RGBA")  # converting to the same mode is a copy
     pixels = np.frombuffer(rgba.tobytes(), dtype="<u4")
     known, indices = 0, np.zeros(pixels.size, dtype=np.uint8)
@@ -224,6 +235,8 @@ def _check_rgb(image: Image.Image, colors: ColorMap, classes: Classes) -> Checke
 
 def _packed_colors(pixels: np.ndarray, colors: ColorMap) -> dict[int, MapEntry]:
     """Colours as little-endian RGBA -> class: the map's opaque ones, then what transparent pixels hold, if there are any."""
+    import numpy as np
+
     table = colors.by_color()
     packed = {
         _pack(color): entries[0] for color, entries in table.items() if len({e.name for e in entries}) == 1
@@ -237,6 +250,8 @@ def _packed_colors(pixels: np.ndarray, colors: ColorMap) -> dict[int, MapEntry]:
 
 
 def _strangers(pixels: np.ndarray, colors: ColorMap) -> list[Stranger]:
+    import numpy as np
+
     values, counts = np.unique(pixels, return_counts=True)
     table = colors.by_color()
     found = zip(values.tolist(), counts.tolist(), strict=True)

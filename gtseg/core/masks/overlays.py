@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 from PIL import Image
 
 from gtseg.core.masks.colors import Classes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def draw_overlay(
@@ -15,6 +19,8 @@ def draw_overlay(
 
     `indices` is (H, W) uint8; it is scaled to the image by nearest neighbour where sizes differ. Returns an RGB image.
     """
+    import numpy as np
+
     photo = image.convert("RGB")
     if (indices.shape[1], indices.shape[0]) != photo.size:
         indices = np.asarray(Image.fromarray(indices).resize(photo.size, Image.Resampling.NEAREST))
@@ -30,6 +36,8 @@ def draw_overlay(
 
 def _edges(indices: np.ndarray, classes: int) -> np.ndarray:
     """(H, W) uint8: 255 on the pixels of a class whose right or lower neighbour is another, else 0."""
+    import numpy as np
+
     edge = np.zeros(indices.shape, dtype=bool)
     edge[:, :-1] |= indices[:, :-1] != indices[:, 1:]
     edge[:-1] |= indices[:-1] != indices[1:]
