@@ -59,6 +59,30 @@ def read_header(head: bytes, *, is_all: bool) -> ImageHeader | str | None:
         return "has a damaged or truncated header" if is_all else None
 
 
+def read_whole(body: bytes) -> ImageHeader | str:
+    """The header of a whole file; or why it is no image that can be shown, in words: one that was cut off, too.
+
+    Looks for the mark that ends a JPEG (EOI) or a PNG (IEND), before whatever phones append; decodes nothing.
+    """
+    header = read_header(body, is_all=True) or "has a damaged or truncated header"
+    return header if isinstance(header, str) or _has_end(body) else "is cut off: its end is missing"
+
+
+def _has_end(body: bytes) -> bool:
+    """Whether what only a complete JPEG or PNG has is there; True for other formats.
+
+    In a JPEG's scan a byte FF is followed by 00 or a restart marker (ITU-T T.81, B.1.1.5), so that FF D9 there is its end.
+    """
+    if body.startswith(b"\x89PNG"):
+        return b"IEND\xaeB\x60\x82" in body
+    if not body.startswith(b"\xff\xd8"):
+        return True
+    at = 2
+    while body[at : at + 1] == b"\xff" and body[at + 1 : at + 2] != b"\xda":
+        at += 1 if body[at + 1 : at + 2] == b"\xff" else 2 + int.from_bytes(body[at + 2 : at + 4], "big")
+    return body.find(b"\xff\xd9", at) >= 0
+
+
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1) or 1)

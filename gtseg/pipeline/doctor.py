@@ -16,7 +16,7 @@ from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
 from gtseg.core.cors import has_labeling_rule
 from gtseg.core.examination import examine_image
 from gtseg.core.image_uris import image_uri
-from gtseg.core.input_manifest import is_image_name, parse_input_manifest
+from gtseg.core.input_manifest import MANIFEST_ENDINGS, is_image_name, parse_input_manifest
 from gtseg.core.policies import EXECUTION_ACTIONS
 from gtseg.core.regions import lambda_arn
 from gtseg.core.task_template import task_template
@@ -288,10 +288,9 @@ def _look(name: str, read: Callable[[], bytes]) -> list[str]:
 
 def _sample(source: str, settings: Settings, clients: Clients) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """(name, reader) of the source's first images."""
-    if source.lower().endswith((".manifest", ".jsonl")):
-        for uri, problem in parse_input_manifest(_reader(source, settings, clients)()):
-            if not problem:
-                yield uri, _reader(uri, settings, clients)
+    if source.lower().endswith(MANIFEST_ENDINGS):
+        for uri, _ in parse_input_manifest(_reader(source, settings, clients)()):
+            yield uri, _reader(uri, settings, clients)
     elif is_s3_uri(source):
         bucket = split_uri(source)[0]
         for item in S3(clients).list_objects(source):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.core.image_header import ImageHeader, read_header
+from gtseg.core.image_header import ImageHeader, read_header, read_whole
 
 
 def encoded(kind: str = "JPEG", size: tuple[int, int] = (40, 30), mode: str = "RGB", **options: Any) -> bytes:
@@ -73,3 +73,28 @@ def test_an_image_that_claims_billions_of_pixels_is_measured_not_opened() -> Non
 )
 def test_no_bytes_whatever_raise(tail: bytes, start: bytes) -> None:
     assert isinstance(read_header(start + tail, is_all=True), ImageHeader | str)
+
+
+def noisy(kind: str, **options: Any) -> bytes:
+    """A file whose pixels fill more than its header."""
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 48), 90).convert("RGB").save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("JPEG", {}), ("JPEG", {"progressive": True}), ("PNG", {}), ("JPEG", {"exif": b""})]
+)
+def test_a_file_that_was_cut_off_is_known_wherever_the_cut_is(kind: str, options: dict[str, Any]) -> None:
+    whole = noisy(kind, **options)
+    assert isinstance(read_whole(whole), ImageHeader)
+    assert isinstance(read_whole(whole + b"\0" * 5000), ImageHeader)  # what phones append
+    for cut in range(1, len(whole) - 40, 97):
+        assert isinstance(read_whole(whole[:cut]), str), cut
+
+
+def test_the_end_of_a_thumbnail_is_not_the_images_end() -> None:
+    exif = b"Exif\0\0" + noisy("JPEG", quality=5)
+    whole = noisy("JPEG", exif=exif)
+    assert isinstance(read_whole(whole), ImageHeader)
+    assert "cut off" in str(read_whole(whole[:-300]))

@@ -63,6 +63,20 @@ def test_bad_images_are_named_one_by_one(project: Any) -> None:
     assert "good.jpg" not in texts
 
 
+def test_the_images_of_a_manifest_are_looked_at(project: Any) -> None:
+    bucket = f"test-{project.name}"
+    project.clients.s3.create_bucket(Bucket=bucket)
+    body = project.image("a.jpg").read_bytes()
+    for name, content in (("a.jpg", body), ("b.jpg", body[:-100])):
+        project.clients.s3.put_object(Bucket=bucket, Key=name, Body=content)
+    (project.folder / "in.manifest").write_text(
+        "".join(f'{{"source-ref":"s3://{bucket}/{name}"}}\n' for name in ("a.jpg", "b.jpg"))
+    )
+    project.set("images", source="in.manifest")
+    assert "1 of 2 looked at are fine" in found(project, "images").found
+    assert "b.jpg cannot be decoded" in found(project, "image").found
+
+
 def test_no_images_at_all_is_bad(project: Any) -> None:
     (project.folder / "images").mkdir()
     assert "no .jpg" in found(project, "images").found

@@ -15,8 +15,15 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
 from gtseg.core.cors import LABELING_RULE
+from gtseg.core.labeling_job import labeling_job_request
 from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.events import Consent
+from gtseg.pipeline.label.buckets import ensure_run_bucket
+from gtseg.pipeline.label.images import gather_images
+from gtseg.pipeline.label.job import STAND_IN, Job, make_job
+from gtseg.pipeline.label.stage import _creation, upload_images
+from gtseg.pipeline.label.workteams import choose_workteam
+from gtseg.pipeline.run import create_once, fingerprint
 
 
 @pytest.fixture
@@ -84,6 +91,35 @@ def test_a_stopped_job_is_followed_by_a_second_attempt_with_nothing_uploaded_twi
     assert again.labeling_job.name == f"{two.name}-label-2"
     assert [a.outcome for a in again.attempts] == ["failed", "created"]
     assert "0 images uploaded" in two.told()
+
+
+def test_an_image_replaced_by_one_of_equal_length_is_no_second_job(two: Any) -> None:
+    two.label()
+    path = two.folder / "images/a 1.jpg"
+    body = path.read_bytes()
+    path.write_bytes(body[:-3] + bytes([body[-3] ^ 1]) + body[-2:])
+    with pytest.raises(StageError, match="made from other settings"):
+        two.label()
+    path.write_bytes(body)
+    assert two.label().labeling_job.name == f"{two.name}-label-1"
+
+
+def test_a_run_that_was_fingerprinted_without_etags_still_finds_its_job(two: Any) -> None:
+    def earlier_gtseg(job: Job) -> str:
+        rows = (f"{item.line}\t{item.size}\n" for item in job.gathered.manifest.objects)
+        return fingerprint(labeling_job_request(job.plan(STAND_IN)), "".join(rows).encode(), job.labels, job.template)  # fmt: skip
+
+    gathered = gather_images(two.run, two.settings, two.clients, notify=two.events.append)
+    team = choose_workteam(two.settings, two.clients)
+    job = make_job(two.run, two.settings, gathered, account=two.clients.account, team=team)
+    object.__setattr__(job, "fingerprint", earlier_gtseg(job))
+    ensure_run_bucket(two.run, two.settings, two.clients, consent=Consent(), notify=two.events.append)
+    upload_images(gathered, two.clients, notify=two.events.append)
+    _, attempt, _ = create_once(two.run_file, two.run, _creation(job, two.clients))
+    assert attempt.fingerprint == earlier_gtseg(job)
+    two.label()
+    assert "nothing to do" in two.told()
+    assert len(two.run.attempts) == 1
 
 
 def test_a_changed_setting_is_no_second_job(two: Any) -> None:
@@ -165,6 +201,9 @@ def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> 
     (two.folder / "images/empty.jpg").write_bytes(b"")
     (two.folder / "images/page.png").write_bytes(b"<html>")
     (two.folder / "images/cut.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes()[:100])
+    noise = Image.effect_noise((64, 48), 90)
+    noise.save(two.folder / "images/torn.jpg")
+    (two.folder / "images/torn.jpg").write_bytes((two.folder / "images/torn.jpg").read_bytes()[:-300])
     (two.folder / "images/readme.txt").write_text("x")
     (two.folder / "images/.DS_Store").write_bytes(b"x")
     two.image("webp.jpg", kind="WEBP")
@@ -176,16 +215,17 @@ def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> 
     (two.folder / "images/copy.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes())
     run = two.label()
     told = two.told("warning")
-    for words in ("empty.jpg is empty", "page.png is no image", "cut.jpg has a damaged or truncated header", "webp.jpg is WEBP inside",
+    for words in ("empty.jpg is empty", "page.png is no image", "cut.jpg has a damaged or truncated header", "torn.jpg is cut off", "webp.jpg is WEBP inside",
                   "really-a-png.jpg is named .jpg but is PNG inside", "cmyk.jpg is CMYK", "turned.jpg is turned by its EXIF orientation (6)",
                   "copy.jpg has the same bytes as"):  # fmt: skip
         assert words in told
-    assert (run.labeling_job.objects, run.labeling_job.rejected) == (6, 4)
+    assert (run.labeling_job.objects, run.labeling_job.rejected) == (6, 5)
     side = lines(two, f"labeling/{run.labeling_job.name}/images.jsonl")
     assert [line["source-ref"].rpartition("/")[2] for line in side if "rejected" in line] == [
         "cut.jpg",
         "empty.jpg",
         "page.png",
+        "torn.jpg",
         "webp.jpg",
     ]
 

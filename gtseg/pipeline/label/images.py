@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import MISSING_CODES, S3, Bulk, Listed, is_s3_uri, split_uri
-from gtseg.core.image_header import ENOUGH_BYTES, ImageHeader, read_header
+from gtseg.core.image_header import ENOUGH_BYTES, ImageHeader, read_header, read_whole
 from gtseg.core.input_manifest import (
     MANIFEST_ENDINGS,
     MAX_BYTES,
@@ -123,12 +123,7 @@ def _examine_file(path: Path, uri: str, *, automated: bool) -> DataObject:
     except OSError as error:
         return examine(listed_object(uri, 0, ""), f"cannot be read: {error.strerror}")
     item = listed_object(uri, size, hashlib.md5(body, usedforsecurity=False).hexdigest())
-    header = read_header(body[:ENOUGH_BYTES], is_all=size <= ENOUGH_BYTES) or read_header(body, is_all=True)
-    return (
-        item
-        if item.problem
-        else examine(item, header or "has a damaged or truncated header", automated=automated)
-    )
+    return item if item.problem else examine(item, read_whole(body), automated=automated)
 
 
 # a bucket
@@ -218,7 +213,10 @@ def _examine_objects(
 
 
 def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject:
-    """The object by its first bytes; more of them only where the header is longer."""
+    """The object by its first bytes; more of them only where the header is longer.
+
+    An object that these bytes hold whole is looked at to its end; of longer ones `gtseg doctor` decodes a sample.
+    """
     if item.size == 0 or item.size > MAX_BYTES:
         words = "is empty" if item.size == 0 else f"has {item.size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
         return examine(item, words)
@@ -231,7 +229,8 @@ def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject
                 raise
             return examine(item, UNREADABLE[error.code])
         item = DataObject(item.uri, start.size, item.etag or start.etag, item.line)
-        if header := read_header(start.body, is_all=len(start.body) >= start.size):
+        is_all = len(start.body) >= start.size
+        if header := read_whole(start.body) if is_all else read_header(start.body, is_all=False):
             break
     return examine(item, header or "has a damaged or truncated header", automated=automated)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +66,23 @@ class Job:
     def cost(self) -> LabelingCost:
         return labeling_cost(self.objects, self.settings.labeling.workers_per_object, price=self.price)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        objects = "".join(f"{item.line}\t{item.size}\n" for item in self.gathered.manifest.objects)
+        """Of the request, the images' names, sizes and ETags, the labels and the template.
+
+        The fingerprint without ETags, as gtseg 0.1.0 made it, stays that of a run which has it.
+        """
+        objects = self.gathered.manifest.objects
+        mark = self._fingerprint(f"{item.line}\t{item.size}\t{item.etag}\n" for item in objects)
+        earlier = self.run.attempts_of("label")
+        if earlier and earlier[-1].fingerprint != mark:
+            without = self._fingerprint(f"{item.line}\t{item.size}\n" for item in objects)
+            return without if earlier[-1].fingerprint == without else mark
+        return mark
+
+    def _fingerprint(self, objects: Iterable[str]) -> str:
         request = labeling_job_request(self.plan(STAND_IN))
-        return fingerprint(request, objects.encode(), self.labels, self.template)
+        return fingerprint(request, "".join(objects).encode(), self.labels, self.template)
 
     def folder(self, name: str) -> str:
         return f"{self.run.root}labeling/{name}/"
