@@ -112,6 +112,17 @@ def test_a_started_service_trains_what_is_ready_and_stops_where_the_settings_say
     assert {"started", "begin", "end", "waiting"} <= {line["event"] for line in said}
 
 
+def test_without_a_run_of_its_project_it_says_what_it_waits_for_once(project: Trained) -> None:
+    """The run below the same bucket belongs to another project: it is left alone."""
+    project.run_file.save(project.run.update(project="another"))
+    log = io.StringIO()
+    service = Service(project.settings, log=log)
+    assert service.look(pool=None) is service.look(pool=None) is True  # type: ignore[arg-type]
+    (said,) = lines(log)
+    assert project.name in said["message"]
+    assert "`gtseg label` begins one" in said["message"]
+
+
 def test_trouble_is_logged_and_outlived(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     log = io.StringIO()
     service = Service(project.settings, log=log)

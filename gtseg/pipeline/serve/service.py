@@ -96,16 +96,25 @@ class Service:
             self.say("error", "bug", message=traceback.format_exc())
             self.health.failed("an internal error, see the log")
             return False
+        if not runs:
+            self._say_once("", "info", "waiting", message=self._no_runs())
         states = {run.name: self.advance(run, jobs, pool) for run in runs}
         self.health.looked(states)
         return True
 
+    def _no_runs(self) -> str:
+        name = self.settings.project.name
+        return f"a first run of project {name!r} below {self.place()}: `gtseg label` begins one"
+
+    def place(self) -> str:
+        """s3://bucket/prefix/ : what all runs of the project start with."""
+        return locate(self.settings, self.clients, name="x").removesuffix("x/")
+
     def load_runs(self) -> list[Run]:
         """Every run of this project below its bucket and prefix; another project's in the same bucket are its own affair."""
-        project = locate(self.settings, self.clients, name="x").removesuffix("x/")
         door = S3(self.clients)
         runs = []
-        for root in door.list_folders(project):
+        for root in door.list_folders(self.place()):
             if door.exists(root + "run.json"):
                 try:
                     run = RunFile(self.clients, root).load()
