@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "gtseg.errors", "gtseg.settings", "gtseg.core", "gtseg.aws", "gtseg.pipeline.run", "gtseg.pipeline.events",
             "gtseg.pipeline.places", "gtseg.pipeline.asking", "gtseg.pipeline.resuming", "gtseg.pipeline.cost",
-            "gtseg.pipeline.budget", "gtseg.templates",
+            "gtseg.pipeline.budget", "gtseg.pipeline.responses", "gtseg.templates",
         ),
         ("numpy", "PIL", "jinja2", "pydantic", "msgspec"),
     ),

@@ -1,4 +1,7 @@
-"""agreement: how well the workers of a labeling job agree, from their own answers as Ground Truth keeps them in S3."""
+"""agreement: how well the workers of a labeling job agree, from their own answers as Ground Truth keeps them in S3.
+
+A follow-up's objects are all of its output manifest: what it took over counts by the answers given in the job before it.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from gtseg.core.metrics import Mask
 from gtseg.errors import ManifestError, MaskError, StageError
 from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.places import Place
+from gtseg.pipeline.responses import find_responses, output_manifest
 from gtseg.pipeline.run import Run
 
 THREADS = 8
@@ -44,11 +48,10 @@ def agreement(
     state = GroundTruth(clients).find_job(name)
     if state is None:
         raise StageError(f"There is no labeling job {name!r} in {clients.region}: an import has no workers.")
-    folder = f"{state.output.rstrip('/')}/{state.name}/"
-    manifest = S3(clients).read(state.output_manifest or f"{folder}manifests/output/output.manifest")[0]
+    manifest = S3(clients).read(output_manifest(state))[0]
     lines = read_chain(manifest, state.label_attribute)
     classes = (BACKGROUND, *label_names(lines, state.label_attribute))
-    responses = _list_responses(f"{folder}annotations/worker-response/", clients)
+    responses = find_responses(state, lines, state.label_attribute, clients)
     if not responses:
         raise StageError(f"{state.name} ({state.status}) has no answer yet.")
     with Bulk(clients) as bulk:
@@ -63,18 +66,6 @@ def agreement(
                 )
             notify(Event("agreement", "progress", "comparing answers", done=done, total=len(responses)))
     return tally.result()
-
-
-def _list_responses(uri: str, clients: Clients) -> dict[int, str]:
-    """Line of the manifest -> address of its last worker-response file (iteration-<n>/<line>/<time>.json)."""
-    bucket = uri.split("/")[2]
-    found: dict[int, tuple[int, str]] = {}
-    for item in S3(clients).list_objects(uri):
-        iteration, line, file = item.key.split("/")[-3:]
-        if file.endswith(".json") and line.isdecimal():
-            candidate = (int(iteration.rpartition("-")[2]), item.key)
-            found[int(line)] = max(found.get(int(line), candidate), candidate)
-    return {line: f"s3://{bucket}/{key}" for line, (_, key) in sorted(found.items())}
 
 
 @dataclass(frozen=True)

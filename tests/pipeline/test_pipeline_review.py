@@ -12,11 +12,14 @@ from labeling_project import Project
 from PIL import Image
 from reviewing_worker import Worker, paint, square
 
+from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting, Resource
 from gtseg.aws.s3 import S3
 from gtseg.cli import main
 from gtseg.errors import StageError
+from gtseg.pipeline.agreement import agreement
 from gtseg.pipeline.dataset import dataset
+from gtseg.pipeline.report.labeling import labeling_facts
 from gtseg.pipeline.review import adjust, continue_labeling, prelabel, verify
 from gtseg.pipeline.run import LabelingJobSection, Run
 from gtseg.pipeline.watch import watch
@@ -43,6 +46,13 @@ def mask_at(project: Project, uri: str) -> np.ndarray:
 
 def name_of(task: dict[str, Any]) -> str:
     return str(task["input"]["taskObject"].rsplit("/", 1)[1])
+
+
+def write_gold(project: Project, mask: np.ndarray) -> None:
+    """Known masks for a.jpg and b.jpg."""
+    (project.folder / "gold").mkdir()
+    Image.fromarray(mask).save(project.folder / "gold" / "a.png")
+    Image.fromarray(square()).save(project.folder / "gold" / "b.png")
 
 
 def label_but(project: Project, worker: Worker, *declined: str, images: str = "abc") -> Run:
@@ -76,7 +86,20 @@ def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(
     assert after["a.jpg"] == before["a.jpg"]
     assert attribute not in before["b.jpg"]
     assert np.array_equal(mask_at(project, after["b.jpg"][attribute]), square(shift=3))
-    assert walk(project, dataset).dataset.counts["failed"] == 0  # type: ignore[union-attr]
+    whole = walk(project, dataset).dataset
+    assert whole
+    assert (whole.counts["failed"], sum(whole.counts[part] for part in ("train", "validation", "test"))) == (
+        0,
+        3,
+    )
+    found = agreement(project.run, project.clients, notify=project.events.append)
+    assert {image.image.rsplit("/", 1)[1]: image.answers for image in found.images} == {
+        "a.jpg": 1, "b.jpg": 1, "c.jpg": 1,
+    }  # fmt: skip
+    assert [w.answers for w in found.workers] == [3], "the same person in both jobs"
+    facts = labeling_facts(project.run, [], project.clients)
+    assert facts
+    assert (facts["responses"], facts["answers"]) == (3, 3), "the report counts both jobs"
     assert walk(project, continue_labeling).labeling_job == run.labeling_job, "nothing is left to label"
     assert project.label().labeling_job == run.labeling_job, "label does not start over"
 
@@ -178,6 +201,43 @@ def test_what_people_called_bad_is_made_anew_by_continue(project: Project, worke
     assert job
     given = worker.work(job.name, lambda task: paint(square(shift=1), ["cat"]))
     assert [name_of(task) for task in given] == ["a.jpg"]
+    walk(project, watch)
+    write_gold(project, square(shift=1))
+    gold = str(project.folder / "gold")
+    found = agreement(project.run, project.clients, notify=project.events.append, gold=gold)
+    assert [(image.answers, image.gold) for image in found.images] == [(1, 1.0)] * 2, "the new answer counts"
+
+
+def test_a_follow_up_of_a_follow_up_covers_all_three_jobs(project: Project, worker: Worker) -> None:
+    label_but(project, worker, "b.jpg", "c.jpg")
+    names = [project.run.labeling_job.name]  # type: ignore[union-attr]
+    for declined in ("c.jpg", ""):
+        job = walk(project, continue_labeling).labeling_job
+        assert job
+        worker.work(
+            job.name,
+            lambda task, declined=declined: (
+                "blurred" if name_of(task) == declined else paint(square(), ["cat"])
+            ),
+        )
+        walk(project, watch)
+        names.append(job.name)
+    found = agreement(project.run, project.clients, notify=project.events.append)
+    assert sorted(image.image.rsplit("/", 1)[1] for image in found.images) == ["a.jpg", "b.jpg", "c.jpg"]
+    labeled = [GroundTruth(project.clients).describe_job(name).counters["TotalLabeled"] for name in names]
+    assert labeled == [1, 1, 1], "each image is billed once"
+    run = walk(project, dataset)
+    assert run.dataset
+    assert run.dataset.counts["failed"] == 0
+    alone = dataset(
+        project.run, project.settings, project.clients, notify=project.events.append, job=names[1]
+    )
+    assert alone.dataset
+    assert alone.dataset.counts["failed"] == 1
+    assert (
+        f"{names[2]} goes on from {names[1]}: without --job the dataset has the labels of both"
+        in project.told()
+    )
 
 
 IN_SERVICE = Resource("endpoint", "cats", "arn:aws:sagemaker:us-east-1:1:endpoint/cats", status="InService")

@@ -63,7 +63,8 @@ def find_source(
     if job is None and section and section.workforce == "import" and section.output_manifest:
         return Source(section.output_manifest, section.label_attribute)
     state = _describe(clients, job or (section.name if section else ""))
-    source = _from_job(state, label_attribute)
+    follows = section.follows if section and section.name == state.name else None
+    source = _from_job(state, label_attribute, follows=follows)
     if section and section.name == state.name and section.images:
         return Source(source.manifest, source.label_attribute, source.job, section.images)
     return source
@@ -90,11 +91,14 @@ def _describe(clients: Clients, name: str) -> JobState:
         ) from None
 
 
-def _from_job(state: JobState, label_attribute: str | None) -> Source:
+def _from_job(state: JobState, label_attribute: str | None, *, follows: str | None) -> Source:
     if not state.is_over:
         raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it")
     if state.status == "Failed" and not state.output_manifest:
-        raise JobFailed(f"Labeling job {state.name} has failed and left no output manifest: {state.reason}")
+        way = f". `gtseg dataset --job {follows}` takes the labels that it goes on from" if follows else ""
+        raise JobFailed(
+            f"Labeling job {state.name} has failed and left no output manifest: {state.reason}{way}"
+        )
     manifest = state.output_manifest or f"{state.output.rstrip('/')}/{state.name}/{OUTPUT}"
     return Source(manifest, label_attribute or state.label_attribute, state.name, _images_beside(manifest))
 

@@ -60,6 +60,10 @@ def dataset(
     the section and told in objects.jsonl, each with its reason.
     """
     source = find_source(run, clients, job=job, manifest=manifest, label_attribute=label_attribute)
+    section = run.labeling_job
+    if section and section.follows and section.follows == source.job:
+        words = f"{section.name} goes on from {source.job}: without --job the dataset has the labels of both"
+        notify(Event("dataset", "note", words))
     with Bulk(clients) as bulk, Ledger() as ledger, ExitStack() as files:
         manifest_file, spool, objects = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
         work = _Work(run, settings, source, bulk, notify, ledger, Spool(spool))

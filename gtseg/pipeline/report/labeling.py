@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
 from gtseg.core.agreement import read_answers
 from gtseg.core.agreement_tally import Agreement, Tally
-from gtseg.errors import AWSError, MaskError
+from gtseg.core.chaining import read_chain
+from gtseg.errors import AWSError, ManifestError, MaskError
+from gtseg.pipeline.responses import find_responses, output_manifest
 from gtseg.pipeline.run import Run
 
 SAMPLE = 24
@@ -60,33 +63,40 @@ def _short(reason: str) -> str:
 
 def _answers(run: Run, clients: Clients) -> dict[str, Any]:
     """From a sample of worker-response files, evenly spread over the job."""
-    assert run.labeling_job is not None
-    uri = f"{run.root}labeling/{run.labeling_job.name}/annotations/worker-response/"
-    door = S3(clients)
-    bucket = uri.split("/")[2]
     try:
-        keys = [item.key for item in door.list_objects(uri) if item.key.endswith(".json")]
-    except AWSError:
+        uris = list(_responses(run, clients).values())
+    except (AWSError, ManifestError):
         return {}
-    chosen = [keys[n * len(keys) // min(SAMPLE, len(keys))] for n in range(min(SAMPLE, len(keys)))]
+    door = S3(clients)
+    chosen = [uris[n * len(uris) // min(SAMPLE, len(uris))] for n in range(min(SAMPLE, len(uris)))]
     seconds: list[float] = []
     tally = Tally(run.dataset.classes if run.dataset else ())
-    for key in chosen:
+    for uri in chosen:
         try:
-            answers = read_answers(json.loads(door.read(f"s3://{bucket}/{key}")[0]), tally.classes)
+            answers = read_answers(json.loads(door.read(uri)[0]), tally.classes)
         except (MaskError, AWSError, ValueError):
             continue
         seconds += [answer.seconds for answer in answers if answer.seconds is not None]
-        tally.add(key, answers)
+        tally.add(uri, answers)
     found = tally.result()
     return {
-        "responses": len(keys),
+        "responses": len(uris),
         "sample": len(chosen),
         "workers": len(found.workers),
         "answers": sum(worker.answers for worker in found.workers),
         "seconds": _spread(seconds),
         "agreement": _agreement(found),
     }
+
+
+def _responses(run: Run, clients: Clients) -> dict[int, str]:
+    """Of the run's job and of those that it goes on from."""
+    assert run.labeling_job is not None
+    state = GroundTruth(clients).find_job(run.labeling_job.name)
+    if state is None:
+        return {}
+    lines = read_chain(S3(clients).read(output_manifest(state))[0], state.label_attribute)
+    return find_responses(state, lines, state.label_attribute, clients)
 
 
 def _agreement(found: Agreement) -> dict[str, Any] | None:
