@@ -159,6 +159,8 @@ def _settings(run: Run) -> dict[str, Any]:
         if origin:
             values[f"gtseg version of {name}"] = origin.gtseg
             values |= dict(_flat(origin.settings))
+            if inputs := origin.sources.get("inputs"):
+                values["import.inputs"] = inputs
     if run.training_job:
         values |= {f"sent {key}": value for key, value in run.training_job.hyperparameters.items()}
     return values

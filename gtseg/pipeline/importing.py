@@ -7,15 +7,16 @@ An import is a labeling job that somebody else did: its section says workforce `
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gtseg import __version__
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.events import Event, Notify
-from gtseg.pipeline.run import LabelingJobSection, Run
+from gtseg.pipeline.run import LabelingJobSection, Provenance, Run, fingerprint
 
 __all__ = ["fetch_folder", "list_keys", "upload_import"]
 
@@ -79,9 +80,13 @@ def _fetch(door: S3, uri: str, folder: Path, relative: str) -> None:
     partial.replace(target)
 
 
-def upload_import(run: Run, clients: Clients, folder: Path, *, notify: Notify) -> Run:
+def upload_import(
+    run: Run, clients: Clients, folder: Path, *, sources: Mapping[str, str], notify: Notify
+) -> Run:
     """The run with an import as its finished labeling job. Files that are there already are not sent again.
 
+    `sources` are the folders and addresses that it came from: they are kept with the job, beside the import's own settings
+    and a fingerprint of what came in.
     Raises StageError where `folder` holds no finished import, or the run has a labeling job under way.
     """
     summary = _read_summary(folder)
@@ -92,22 +97,38 @@ def upload_import(run: Run, clients: Clients, folder: Path, *, notify: Notify) -
         notify(Event("import", "note", f"created bucket {bucket}"))
     base = f"{run.root}labeling/{name}/"
     files = [*sorted((folder / "images").glob("*")), *sorted((folder / "masks").glob("*"))]
-    sent = 0
-    for done, _ in enumerate(door.upload_folder(folder, base, files=files), 1):
-        sent = done
+    uploaded = door.upload_folder(folder, base, files=files)
     manifest = f"{base}manifests/output/output.manifest"
     lines = [
         _with_uris(line, name, base) for line in (folder / "output.manifest").read_text("utf-8").splitlines()
     ]
-    door.write(manifest, "".join(f"{line}\n" for line in lines).encode())
+    etag = door.write(manifest, "".join(f"{line}\n" for line in lines).encode())
     notify(
         Event(
             "import",
             "finished",
-            f"{len(lines):,} images with masks are in the run ({sent:,} files below {base})",
+            f"{len(lines):,} images with masks are in the run ({len(uploaded):,} files below {base})",
         )
     )
-    return run.update(labeling_job=_section(run, name, manifest, len(lines)), dataset=None)
+    inputs = fingerprint({file.uri.removeprefix(base): file.etag for file in uploaded})
+    origin = Provenance(
+        gtseg=__version__,
+        settings={
+            "import": {"name": name, "classes": summary["classes"], **sources, **_plain(summary["settings"])}
+        },
+        sources={"inputs": inputs, "manifest": manifest, "manifest_etag": etag},
+    )
+    section = _section(run, name, manifest, len(lines)).model_copy(update={"made_from": origin})
+    return run.update(labeling_job=section, dataset=None)
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """An import's settings without the query of a web address, which may hold a key."""
+    is_web = ("http://", "https://")
+    return {
+        key: value.partition("?")[0] if isinstance(value, str) and value.startswith(is_web) else value
+        for key, value in settings.items()
+    }
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:

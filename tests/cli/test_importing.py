@@ -197,3 +197,36 @@ def test_a_box_of_any_slippy_map_comes_in_with_its_config(project: Path, gtseg: 
     assert json.loads(more.stdout)["images"] == 2, more.stderr
     assert "is the token right" in refused.stderr
     assert "secret" not in sparse.stderr + (project / "imports" / "tiles" / "import.json").read_text()
+
+
+def test_an_import_names_what_it_came_from_and_diff_tells_two_apart(
+    project: Path, gtseg: Any, shared_aws: Any
+) -> None:
+    runs = {}
+    for name, mask in (("one", [[0, 1], [1, 1]]), ("two", [[0, 1], [1, 0]])):
+        write_pair(project, "a", mask)
+        words = ("import", "masks", "images", "masks", "--labels", "cat", "--yes", "--out", f"in-{name}")
+        done = gtseg(*words, "--run", name, *(["--repair"] if name == "two" else []))
+        assert done.returncode == 0, done.stderr
+        body = shared_aws.client("s3").get_object(
+            Bucket=f"test-{project_name(project)}", Key=f"{name}/run.json"
+        )
+        runs[name] = json.loads(body["Body"].read())["labeling_job"]["made_from"]
+    assert runs["one"]["gtseg"]
+    told = runs["one"]["settings"]["import"]
+    assert told.items() >= {"kind": "masks", "images": "images", "masks": "masks", "repair": False}.items()
+    assert told["classes"] == ["cat"]
+    assert set(runs["one"]["sources"]) == {"inputs", "manifest", "manifest_etag"}
+    assert runs["one"]["sources"]["inputs"] != runs["two"]["sources"]["inputs"]
+    said = gtseg("diff", "one", "two").stdout
+    assert "import.repair" in said
+    assert "import.inputs" in said
+    again = gtseg(
+        "import", "masks", "images", "masks", "--labels", "cat", "--yes", "--out", "in-again", "--run", "same"
+    )
+    assert again.returncode == 0
+    assert "import.inputs" not in gtseg("diff", "two", "same").stdout
+
+
+def project_name(project: Path) -> str:
+    return (project / "gtseg.toml").read_text().split('"')[1]

@@ -46,4 +46,5 @@ def coco(
             limit=limit,
             notify=bar(notify),
         )
-    finish(report, settings_file, run_name, overrides, upload=upload, as_json=as_json)
+    sources = {"images": images, "annotations": annotations}
+    finish(report, settings_file, run_name, overrides, sources=sources, upload=upload, as_json=as_json)

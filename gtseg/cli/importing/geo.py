@@ -110,7 +110,8 @@ def geo(
             early=skipped,
             notify=bar(notify),
         )
-    finish(report, settings_file, run_name, overrides, upload=upload, as_json=as_json)
+    sources = {"images": images, "features": features, "config": config, "like": like}
+    finish(report, settings_file, run_name, overrides, sources=sources, upload=upload, as_json=as_json)
 
 
 def _geo_classes(scenes: Any, label: str, attribute: str | None, config: Path | None, crs: str | None) -> Any:

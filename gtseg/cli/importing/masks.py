@@ -80,7 +80,8 @@ def masks(
             early=skipped,
             notify=bar(notify),
         )
-    finish(report, settings_file, run_name, overrides, upload=upload, as_json=as_json)
+    sources = {"images": images, "masks": masks, "colors": colors}
+    finish(report, settings_file, run_name, overrides, sources=sources, upload=upload, as_json=as_json)
 
 
 def _colour_table(

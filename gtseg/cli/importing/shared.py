@@ -43,10 +43,14 @@ def finish(
     run_name: str | None,
     overrides: list[str] | None,
     *,
+    sources: dict[str, Any],
     upload: bool,
     as_json: bool,
 ) -> None:
-    """Say what came in and what did not, put it into the run, leave with 5 where something was skipped."""
+    """Say what came in and what did not, put it into the run, leave with 5 where something was skipped.
+
+    `sources`: the folders, files and addresses that the import read, as they were given; the run keeps them.
+    """
     say(f"import: {report.images:,} images with masks in {report.folder}")
     total = max(sum(report.pixels.values()), 1)
     for label, count in report.pixels.items():
@@ -58,21 +62,33 @@ def finish(
     if report.images == 0:
         raise StageError(f"nothing was imported; {report.folder / 'skipped.jsonl'} says why")
     if upload:
-        _upload(report.folder, settings_file, run_name, overrides)
+        given = {kind: _address(value) for kind, value in sources.items() if value is not None}
+        _upload(report.folder, settings_file, run_name, overrides, sources=given)
     if as_json:
         print_json({"folder": str(report.folder), "images": report.images, "classes": list(report.classes),
                     "pixels": report.pixels, "skipped": len(report.skipped)})  # fmt: skip
     raise typer.Exit(5 if report.skipped else 0)
 
 
+def _address(value: Any) -> str:
+    """As it was given; the query of a web address may hold a key and stays out."""
+    text = str(value)
+    return text.partition("?")[0] if text.startswith(("http://", "https://")) else text
+
+
 def _upload(
-    folder: Path, settings_file: Path | None, run_name: str | None, overrides: list[str] | None
+    folder: Path,
+    settings_file: Path | None,
+    run_name: str | None,
+    overrides: list[str] | None,
+    *,
+    sources: dict[str, str],
 ) -> None:
     from gtseg.pipeline.importing import upload_import
 
     session = open_session(settings_file, run_name, overrides)
     with listener() as notify:
-        run = upload_import(session.run, session.clients, folder, notify=notify)
+        run = upload_import(session.run, session.clients, folder, sources=sources, notify=notify)
     session.run_file.save(run)
 
 

@@ -85,7 +85,8 @@ def tiles(
 
             source = _tile_source(images, label_tiles, config, split_names(labels), folder, settings_file)
             report = import_tiles(source, folder, name=title, block=group, notify=bar(notify))
-    finish(report, settings_file, run_name, overrides, upload=upload, as_json=as_json)
+    sources = {"images": images or imagery, "labels": label_tiles or features, "config": config}
+    finish(report, settings_file, run_name, overrides, sources=sources, upload=upload, as_json=as_json)
 
 
 def _tile_source(
