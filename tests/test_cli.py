@@ -215,6 +215,11 @@ def test_on_a_terminal_only_a_typed_yes_is_one(
     assert consent(None, yes=False).spend("Start?") is agreed
 
 
+def test_yes_agrees_to_the_price_and_not_to_a_bucket_that_nobody_named() -> None:
+    assert not consent(None, yes=True).create_bucket
+    assert consent(None, yes=False, create_bucket=True).create_bucket
+
+
 def test_a_missing_extra_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
     code = "import sys; sys.modules['moto'] = None; sys.modules['starlette'] = None\nfrom gtseg.cli import main\nmain(['local', 'up'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

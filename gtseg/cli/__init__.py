@@ -17,7 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("gtseg.cli.init", "Write a commented gtseg.toml and the worker template here."),
     "label": ("gtseg.cli.labeling", "Start the labeling job over your images."),
     "watch": ("gtseg.cli.labeling", "Follow the labeling job until it ends."),
-    "jobs": ("gtseg.cli.labeling", "List labeling jobs of this account and region."),
+    "jobs": ("gtseg.cli.labeling", "List labeling jobs: this run's, or the account's with --all."),
     "agreement": (
         "gtseg.cli.review",
         "Say how well the workers agree: who is slow, who is off, what is hard.",

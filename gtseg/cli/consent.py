@@ -44,5 +44,5 @@ def ask(
         print(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
-    asked = create_bucket or yes or clients.is_local
+    asked = create_bucket or clients.is_local  # --yes agrees to the price; a misspelt bucket is not asked for
     return Consent(spend=spend, weigh=weigh, create_bucket=asked, public_crowd=public_crowd)

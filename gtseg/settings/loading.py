@@ -18,6 +18,8 @@ from gtseg.settings.table import duration_text
 FILE_NAME = "gtseg.toml"
 PREFIX = "GTSEG_"
 Path_ = tuple[str, ...]
+AS_WRITTEN = ("Ground Truth", "Mechanical Turk", "AWS", "S3")
+"""Names keep their capital at the start of a reason."""
 
 
 def load(
@@ -83,13 +85,24 @@ def _from_flags(flags: Sequence[tuple[str, Any]]) -> list[tuple[Path_, Any, str]
 
 
 def _parse(keys: Path_, text: str) -> Any:
-    """Text as the key's own type: JSON where the key is no text, commas where it is a list."""
+    """Text as the key's own type: JSON or TOML where the key is no text, commas where it is a list."""
     if (kind := _annotation(keys)) is None or kind == "str":
         return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return [part.strip() for part in text.split(",")] if kind == "list" and text.strip() else text
+    for read in (json.loads, _inline_toml):
+        try:
+            return read(text)
+        except (ValueError, TypeError):
+            continue
+    return [part.strip() for part in text.split(",")] if kind == "list" and text.strip() else text
+
+
+def _inline_toml(text: str) -> Any:
+    """A table or an array as the settings file has it. Raises ValueError, or TypeError for a date, which no key takes."""
+    if not text.lstrip().startswith(("{", "[")):
+        raise ValueError("no table, no array")
+    value = tomllib.loads(f"value = {text}")["value"]
+    json.dumps(value)
+    return value
 
 
 def _annotation(keys: Path_) -> str | None:
@@ -129,7 +142,11 @@ def _put(values: dict[str, Any], keys: Path_, *, value: Any, source: str) -> Non
 
 def _explain(error: ValidationError, path: Path, origin: Mapping[Path_, str]) -> str:
     lines = []
-    for problem in error.errors(include_url=False):
+    problems = error.errors(include_url=False)
+    inside = {tuple(p["loc"][:-1]) for p in problems}
+    for problem in problems:
+        if problem["type"] == "too_short" and tuple(problem["loc"]) in inside:
+            continue  # it counts the members that are wrong already
         keys = tuple(str(part) for part in problem["loc"])
         source = next((origin[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in origin), str(path))
         lines.append(f"{source}: {_sentence(keys, problem)}")
@@ -150,7 +167,7 @@ def _sentence(keys: Path_, problem: Any) -> str:
         message = f"at {'most' if 'less' in problem['type'] else 'least'} {duration_text(limit)}"
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{name}: {message}"
-    return f"{name} = {value}: {message[:1].lower() + message[1:]}"
+    return f"{name} = {value}: {message if message.startswith(AS_WRITTEN) else message[:1].lower() + message[1:]}"
 
 
 def _dotted(keys: Path_, *, is_table: bool = False) -> str:

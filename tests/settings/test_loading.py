@@ -57,6 +57,23 @@ def test_the_environments_text_becomes_the_keys_own_type(
     assert getattr(read(folder, environ={name: text}).labeling, key) == value
 
 
+def test_a_table_may_be_written_as_in_the_file_or_as_json(folder: Path) -> None:
+    for text in (
+        "{ train = 0.5, validation = 0.3, test = 0.2 }",
+        '{"train": 0.5, "validation": 0.3, "test": 0.2}',
+    ):
+        split = read(folder, environ={"GTSEG_DATASET__SPLIT": text}).dataset.split
+        assert (split.train, split.validation, split.test) == (0.5, 0.3, 0.2)
+    with pytest.raises(SettingsError, match="keywords"):
+        read(folder, environ={"GTSEG_LABELING__KEYWORDS": "[2026-01-01]"})
+
+
+def test_a_wrong_member_of_a_list_is_the_only_thing_said_of_it(folder: Path) -> None:
+    with pytest.raises(SettingsError, match=r"keywords\[0\]") as caught:
+        read(folder, '[labeling]\nkeywords = ["a!"]\n')
+    assert "at least 1 item" not in str(caught.value)
+
+
 def test_a_nested_key_of_the_environment_is_reached(folder: Path) -> None:
     environ = {"GTSEG_DATASET__SPLIT__TRAIN": "0.8", "GTSEG_DATASET__SPLIT__VALIDATION": "0.1"}
     assert read(folder, environ=environ).dataset.split.train == 0.8
@@ -78,7 +95,7 @@ def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
         ('[labeling]\ntask_time_limit = "1 year"\n', "a duration is a number with a unit"),
         ('[labeling]\ntask_time_limit = "9h"\n', 'task_time_limit = "9h": at most 8h'),
         ('[labeling]\nlabels = ["a", "a"]\n', "each label once; twice: a"),
-        ('[labeling]\nlabels = ["Background"]\n', "BACKGROUND itself"),
+        ('[labeling]\nlabels = ["Background"]\n', ": Ground Truth adds BACKGROUND itself"),
         ('[labeling]\nlabels = ["a", ""]\n', r"labels\[1\] = \"\""),
         ("[labeling]\nprice_per_task = 0.5\n", "0.84, 0.96, 1.08, 1.20"),
         ("[labeling]\nprice_per_task = 0.84\n", 'for workforce = "public" only'),

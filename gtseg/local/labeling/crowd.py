@@ -106,10 +106,16 @@ class Masks:
             raise OSError(f"{folder} has no PNG masks")
 
     def find(self, uri: str) -> Path | None:
-        """The mask whose path ends as the image's does, the longest agreement first; then the only one of its stem."""
-        key = PurePosixPath(
-            unquote(urlsplit(uri).path) if "%" in uri else uri.partition("://")[2].partition("/")[2]
+        """The mask whose path ends as the image's does, the longest agreement first; then the only one of its stem.
+
+        A manifest's URIs are raw; one that somebody has percent-encoded all the same is understood where no mask has its raw name.
+        """
+        key = uri.partition("://")[2].partition("/")[2]
+        return (
+            self._find(PurePosixPath(key)) or ("%" in key and self._find(PurePosixPath(unquote(key)))) or None
         )
+
+    def _find(self, key: PurePosixPath) -> Path | None:
         parts = key.parts
         for start in range(len(parts)):
             for name in (

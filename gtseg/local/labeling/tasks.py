@@ -259,7 +259,8 @@ def describe_declines(connection: sqlite3.Connection, job: Job, line: int) -> st
         (job.name, line),
     ).fetchall()
     reasons = sorted({row["reason"] for row in rows if row["reason"]})
-    return f"{len(rows)} workers declined the task" + (f": {'; '.join(reasons)}" if reasons else ".")
+    who = "1 worker" if len(rows) == 1 else f"{len(rows)} workers"
+    return f"{who} declined the task" + (f": {'; '.join(reasons)}" if reasons else ".")
 
 
 def close_object(connection: sqlite3.Connection, job: Job, line: int, *, reason: str) -> None:

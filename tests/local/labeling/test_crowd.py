@@ -39,7 +39,16 @@ def run_crowd_until(desk: Desk, job: str, *arguments: str) -> dict[str, Any]:
 
 
 def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Path) -> None:
-    for name in ("b/x.png", "x.png", "deep/only.png", "one/twice.png", "two/twice.png", "c/y.jpg.png"):
+    for name in (
+        "b/x.png",
+        "x.png",
+        "deep/only.png",
+        "one/twice.png",
+        "two/twice.png",
+        "c/y.jpg.png",
+        "a b.png",
+        "100%20#?.png",
+    ):
         put_mask(tmp_path, name)
     masks = Masks(tmp_path)
 
@@ -52,6 +61,8 @@ def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Pat
     assert find("s3://bucket/elsewhere/only.JPG") == "deep/only.png"
     assert find("s3://bucket/c/y.jpg") == "c/y.jpg.png"
     assert find("s3://bucket/elsewhere/twice.jpg") is None
+    assert find("s3://bucket/100%20#?.jpg") == "100%20#?.png"
+    assert find("s3://bucket/a%20b.jpg") == "a b.png"
     assert find("s3://bucket/../../../etc/passwd.jpg") is None
 
 
