@@ -92,7 +92,12 @@ class Interrupted(GtsegError):
 
 
 class AWSError(GtsegError):
-    """An AWS call that failed for good: `operation`, AWS's own `code` and `message`."""
+    """An AWS call that failed for good: `operation`, AWS's own `code` and `message`.
+
+    `was_retried`: this is the answer to a later attempt; an earlier one may have done the work, and its answer got lost.
+    """
+
+    was_retried = False
 
     def __init__(self, operation: str, code: str, message: str, *, hint: str = "") -> None:
         self.operation, self.code, self.message, self.hint = operation, code, message, hint

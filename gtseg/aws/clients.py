@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from gtseg.aws.damage import watch_answers
 from gtseg.aws.models import Models
 from gtseg.errors import AWSError, SettingsError
 
@@ -25,6 +27,8 @@ TRANSIENT_CODES = frozenset(
     }
 )  # fmt: skip
 """What may pass by itself: throttling, AWS's own faults, a broken connection."""
+
+ACCOUNT_ATTEMPTS = 5
 
 HINTS = {
     "NoCredentials": "Configure AWS credentials (`aws configure`, AWS_PROFILE), or try without an account: `gtseg local exec -- ...`.",
@@ -51,6 +55,7 @@ class Clients:
         with translate("configuration"):
             session = boto3.Session(region_name=self._region, profile_name=self._profile)
             session._session.get_component("data_loader").file_loader = Models()
+        watch_answers(session.events)
         return session
 
     @cached_property
@@ -62,9 +67,13 @@ class Clients:
 
     @cached_property
     def account(self) -> str:
-        """The twelve digits of the caller's account."""
-        with translate("GetCallerIdentity"):
-            return str(self.sts.get_caller_identity()["Account"])
+        """The twelve digits of the caller's account. Everything is named after them: an answer without them is asked for again."""
+        for _ in range(ACCOUNT_ATTEMPTS):
+            with translate("GetCallerIdentity"):
+                account = str(self.sts.get_caller_identity().get("Account"))
+            if re.fullmatch(r"[0-9]{12}", account):
+                return account
+        raise AWSError("GetCallerIdentity", "InternalError", f"{account!r} is no account: not AWS's answer")
 
     @cached_property
     def is_local(self) -> bool:
@@ -165,10 +174,11 @@ def translate(operation: str) -> Iterator[None]:
 
 def from_response(operation: str, response: Mapping[str, Any]) -> AWSError:
     """AWSError of an error answer; a HEAD has no body, its status is its code."""
-    error = response.get("Error", {})
-    status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    code = str(error.get("Code") or status or "Unknown")
-    return AWSError(operation, code, str(error.get("Message") or "no message"), hint=HINTS.get(code, ""))
+    error, about = response.get("Error", {}), response.get("ResponseMetadata", {})
+    code = str(error.get("Code") or about.get("HTTPStatusCode") or "Unknown")
+    failure = AWSError(operation, code, str(error.get("Message") or "no message"), hint=HINTS.get(code, ""))
+    failure.was_retried = bool(about.get("RetryAttempts"))
+    return failure
 
 
 def is_transient(error: BaseException) -> bool:

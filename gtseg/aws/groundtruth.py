@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from gtseg.aws.clients import Clients, translate
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
+T = TypeVar("T")
+
+LOOKS = 10
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
 
 
@@ -70,13 +74,29 @@ class GroundTruth:
 
     def create_job(self, request: Mapping[str, Any]) -> str:
         """The new job's ARN. AWSError ResourceInUse if the name is taken: also when a repeated call finds its own first."""
-        return str(self._call("CreateLabelingJob", "create_labeling_job", **request)["LabelingJobArn"])
+        name = request["LabelingJobName"]
+
+        def read(answer: Any) -> str:
+            return _check_arn(answer["LabelingJobArn"], f"labeling-job/{name}")
+
+        return self._call("CreateLabelingJob", "create_labeling_job", read, **request)
 
     def describe_job(self, name: str) -> JobState:
-        """AWSError ResourceNotFound if there is none."""
-        return _state(
-            self._call(f"DescribeLabelingJob {name}", "describe_labeling_job", LabelingJobName=name)
-        )
+        """AWSError ResourceNotFound if there is none.
+
+        The API's answers have no checksum, and whatever comes later is built on a job's end: it is believed when two
+        answers say the same.
+        """
+        state = self._describe(name)
+        for _ in range(LOOKS):
+            if not state.is_over or (again := self._describe(name)) == state:
+                break
+            state = again
+        return state
+
+    def _describe(self, name: str) -> JobState:
+        operation = f"DescribeLabelingJob {name}"
+        return self._call(operation, "describe_labeling_job", _state, LabelingJobName=name)
 
     def find_job(self, name: str) -> JobState | None:
         """The job with its tags, None if there is none."""
@@ -89,57 +109,91 @@ class GroundTruth:
         return state if state.tags else replace(state, tags=self._tags(state.arn))
 
     def stop_job(self, name: str) -> None:
-        self._call(f"StopLabelingJob {name}", "stop_labeling_job", LabelingJobName=name)
+        self._call(f"StopLabelingJob {name}", "stop_labeling_job", dict, LabelingJobName=name)
 
     def list_jobs(self, *, contains: str | None = None, limit: int = 100) -> Iterator[JobSummary]:
         """Newest first, at most `limit`."""
         filters: dict[str, Any] = {"SortBy": "CreationTime", "SortOrder": "Descending"}
         if contains:
             filters["NameContains"] = contains
-        for item in self._pages("list_labeling_jobs", "LabelingJobSummaryList", limit, filters):
-            counters = item.get("LabelCounters", {})
-            yield JobSummary(
-                item["LabelingJobName"],
-                item["LabelingJobArn"],
-                item["LabelingJobStatus"],
-                item["CreationTime"],
-                counters.get("TotalLabeled", 0),
-                counters.get("FailedNonRetryableError", 0),
-                counters.get("Unlabeled", 0),
-            )
+        yield from self._pages("list_labeling_jobs", "LabelingJobSummaryList", limit, filters, read=_summary)
 
     def list_workteams(self) -> list[Workteam]:
         """Private teams of this account and region, by name (an account has at most 25)."""
-        teams = self._pages("list_workteams", "Workteams", 1000, {"SortBy": "Name", "SortOrder": "Ascending"})
-        return [Workteam(t["WorkteamName"], t["WorkteamArn"], t.get("SubDomain", "")) for t in teams]
+        order = {"SortBy": "Name", "SortOrder": "Ascending"}
+        return list(self._pages("list_workteams", "Workteams", 1000, order, read=_workteam))
 
     def _tags(self, arn: str) -> dict[str, str]:
-        answer = self._call("ListTags", "list_tags", ResourceArn=arn)
-        return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+        return self._call("ListTags", "list_tags", _tags, ResourceArn=arn)
 
-    def _pages(self, operation: str, items: str, limit: int, filters: Mapping[str, Any]) -> Iterator[Any]:
+    def _pages(
+        self, operation: str, items: str, limit: int, filters: Mapping[str, Any], *, read: Callable[[Any], T]
+    ) -> Iterator[T]:
+        def read_page(answer: Any) -> tuple[list[T], str | None]:
+            if set(answer) - {items, "NextToken", "ResponseMetadata"}:
+                raise ValueError(f"it has {', '.join(answer)} instead of {items}")
+            return [read(item) for item in answer.get(items, [])], answer.get("NextToken")
+
         token: str | None = None
         while limit > 0:
             page = {"MaxResults": min(limit, 100)} | ({"NextToken": token} if token else {})
-            answer = self._call(operation, operation, **filters, **page)
-            found = answer.get(items, [])[:limit]
-            yield from found
+            found, token = self._call(operation, operation, read_page, **filters, **page)
+            yield from found[:limit]
             limit -= len(found)
-            if not (token := answer.get("NextToken")):
+            if not token:
                 return
 
-    def _call(self, operation: str, method: str, **request: Any) -> Any:
-        def call() -> Any:
+    def _call(self, operation: str, method: str, read: Callable[[Any], T], **request: Any) -> T:
+        """What `read` makes of the answer. One that it cannot read is not AWS's, and is asked for again."""
+
+        def call() -> T:
             with translate(operation):
-                return getattr(self._clients.sagemaker, method)(**request)
+                answer = getattr(self._clients.sagemaker, method)(**request)
+            try:
+                return read(answer)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                words = f"the answer is not AWS's: {type(error).__name__} {error}"
+                raise AWSError(operation, "InternalError", words) from error
 
         return persist(call, **self._options)
+
+
+def _tags(answer: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+
+
+def _summary(item: Mapping[str, Any]) -> JobSummary:
+    counters = item.get("LabelCounters", {})
+    return JobSummary(
+        item["LabelingJobName"],
+        item["LabelingJobArn"],
+        item["LabelingJobStatus"],
+        item["CreationTime"],
+        counters.get("TotalLabeled", 0),
+        counters.get("FailedNonRetryableError", 0),
+        counters.get("Unlabeled", 0),
+    )
+
+
+def _workteam(item: Mapping[str, Any]) -> Workteam:
+    name = item["WorkteamName"]
+    arn = _check_arn(item["WorkteamArn"], f"workteam/private-crowd/{name}")
+    return Workteam(name, arn, item.get("SubDomain", ""))
+
+
+def _check_arn(arn: str, resource: str) -> str:
+    """The ARN. Raises ValueError if it is not that of a SageMaker resource of this name, in whatever case AWS writes it."""
+    if not re.fullmatch(
+        rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{{12}}:{re.escape(resource)}", arn, re.IGNORECASE
+    ):
+        raise ValueError(f"{arn!r} is no ARN of {resource}")
+    return arn
 
 
 def _state(answer: Mapping[str, Any]) -> JobState:
     return JobState(
         name=answer["LabelingJobName"],
-        arn=answer["LabelingJobArn"],
+        arn=_check_arn(answer["LabelingJobArn"], f"labeling-job/{answer['LabelingJobName']}"),
         status=answer["LabelingJobStatus"],
         label_attribute=answer.get("LabelAttributeName", ""),
         counters=dict(answer.get("LabelCounters", {})),
@@ -152,5 +206,5 @@ def _state(answer: Mapping[str, Any]) -> JobState:
         modified=answer["LastModifiedTime"],
         reason=answer.get("FailureReason", ""),
         output_manifest=answer.get("LabelingJobOutput", {}).get("OutputDatasetS3Uri") or None,
-        tags={tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])},
+        tags=_tags(answer),
     )

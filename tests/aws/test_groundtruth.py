@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import uuid
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
@@ -31,7 +33,10 @@ def request(truth: GroundTruth, name: str, **changes: Any) -> dict[str, Any]:
     from gtseg.settings.templates import read_template
 
     page = task_template(read_template("template.liquid"), header="h", instructions="i")
-    files = {"m": b'{"source-ref":"s3://x/y.jpg"}\n', "data.json": label_file(["cat"]), "t": page}
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "JPEG")  # a job over an image that is not there ends by itself
+    manifest = f'{{"source-ref":"s3://{bucket}/y.jpg"}}\n'.encode()
+    files = {"y.jpg": image.getvalue(), "m": manifest, "data.json": label_file(["cat"]), "t": page}
     for key, body in files.items():
         s3.put_object(Bucket=bucket, Key=key, Body=body)
     values: dict[str, Any] = {
@@ -89,3 +94,71 @@ def test_the_accounts_private_team_is_known_by_name_and_portal(truth: GroundTrut
     team = truth.list_workteams()[0]
     assert team.arn.endswith(f"/private-crowd/{team.name}")
     assert team.portal
+
+
+class Told:
+    """A SageMaker client that answers by script; the last answer is repeated."""
+
+    def __init__(self, *script: dict[str, Any]) -> None:
+        self.script, self.asked = list(script), 0
+
+    def answer(self, **_: Any) -> dict[str, Any]:
+        self.asked += 1
+        return self.script.pop(0) if len(self.script) > 1 else self.script[0]
+
+    describe_labeling_job = create_labeling_job = list_workteams = answer
+
+    @property
+    def sagemaker(self) -> Told:
+        return self
+
+
+def ask(told: Told) -> GroundTruth:
+    return GroundTruth(told, sleep=lambda seconds: None)  # type: ignore[arg-type]
+
+
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:labeling-job/pets"
+JOB = {
+    "LabelingJobName": "Pets", "LabelingJobArn": ARN, "LabelingJobStatus": "Completed", "LabelCounters": {"TotalLabeled": 3},
+    "OutputConfig": {"S3OutputPath": "s3://b/o/"}, "InputConfig": {}, "CreationTime": 1, "LastModifiedTime": 2,
+}  # fmt: skip
+
+
+def test_the_end_of_a_job_is_believed_when_it_is_told_twice() -> None:
+    told = Told(JOB | {"LabelCounters": {"TotalLabeled": 8}}, JOB)
+    assert ask(told).describe_job("Pets").counters == {"TotalLabeled": 3}
+    assert told.asked == 3
+    running = Told(JOB | {"LabelingJobStatus": "InProgress"})
+    assert not ask(running).describe_job("Pets").is_over
+    assert running.asked == 1
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {name: value for name, value in JOB.items() if name != "OutputConfig"},
+        JOB | {"LabelingJobArn": ARN.replace("east", "&ast")},
+        JOB | {"LabelingJobName": "P0ts"},
+        JOB | {"OutputConfig": None},
+    ],
+)
+def test_an_answer_that_cannot_be_awss_is_asked_for_again(damaged: dict[str, Any]) -> None:
+    told = Told(damaged, damaged, JOB)
+    assert ask(told).describe_job("Pets").arn == ARN
+    assert told.asked == 4
+
+
+def test_an_arn_that_is_not_the_new_jobs_is_not_kept() -> None:
+    told = Told({"LabelingJobArn": ARN.replace("12345", "1g345")}, {"LabelingJobArn": ARN})
+    assert ask(told).create_job({"LabelingJobName": "Pets"}) == ARN
+
+
+def test_a_team_that_cannot_be_is_asked_for_again() -> None:
+    team = {
+        "WorkteamName": "t",
+        "WorkteamArn": "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/t",
+    }
+    damaged = [{"Workteams": [team | {"WorkteamName": "u"}]}, {"W0rkteams": [team]}]
+    told = Told(*damaged, {"Workteams": [team]})
+    assert [team.name for team in ask(told).list_workteams()] == ["t"]
+    assert ask(Told({})).list_workteams() == []

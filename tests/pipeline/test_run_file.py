@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fault_proxy import FaultProxy, Request
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
@@ -47,6 +49,31 @@ def test_of_two_that_read_the_same_state_one_writes_and_the_other_says_so(run_fi
     saved = run_file.save(first.update(labeling_job=JOB))
     with pytest.raises(GtsegError, match=r"Another gtseg process has advanced run 'cats'"):
         run_file.save(second)
+    assert run_file.load() == saved
+
+
+def test_a_write_whose_answer_got_lost_is_this_ones_own(
+    run_file: RunFile, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The retry of a conditional write meets what its first try wrote; somebody else's write is still a lost race."""
+    first = run_file.save(run_file.load())
+    lost: list[str] = []
+
+    def lose(request: Request) -> None:
+        if request.name.startswith("PUT") and len(lost) < left:
+            lost.append(request.name)
+            raise ConnectionResetError
+
+    with FaultProxy(shared_aws.url, after=lose) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        faulty = RunFile(Clients(), run_file.root)
+        left = 1
+        saved = faulty.save(first.update(project="p"))
+        assert saved == run_file.load()
+        left = 2
+        with pytest.raises(GtsegError, match="Another gtseg process"):
+            faulty.save(first.update(project="q"))
+    assert len(lost) == 2
     assert run_file.load() == saved
 
 

@@ -16,8 +16,9 @@ from gtseg.pipeline.run import LabelingJobSection, Run
 from gtseg.pipeline.stages import exit_code
 from gtseg.pipeline.watch import watch
 
+ARN = "arn:aws:sagemaker:us-east-1:123456789012:labeling-job/cats-label-1"
 JOB = LabelingJobSection(
-    name="cats-label-1", arn="arn", label_attribute="cats-label-1-ref", workforce="private", objects=10
+    name="cats-label-1", arn=ARN, label_attribute="cats-label-1-ref", workforce="private", objects=10
 )
 
 
@@ -25,7 +26,7 @@ def description(status: str, labeled: int = 0, failed: int = 0, reason: str = ""
     """DescribeLabelingJob's answer for a job of ten objects."""
     now = time.time()
     answer = {
-        "LabelingJobStatus": status, "LabelingJobName": JOB.name, "LabelingJobArn": "arn", "LabelAttributeName": "other-ref",
+        "LabelingJobStatus": status, "LabelingJobName": JOB.name, "LabelingJobArn": ARN, "LabelAttributeName": "other-ref",
         "LabelCounters": {"TotalLabeled": labeled, "HumanLabeled": labeled, "MachineLabeled": 0, "FailedNonRetryableError": failed,
                           "Unlabeled": 10 - labeled - failed},
         "CreationTime": now, "LastModifiedTime": now, "JobReferenceCode": "x", "FailureReason": reason, "RoleArn": "r",

@@ -1,0 +1,147 @@
+"""An answer that is cut or no longer well-formed is asked for again; what an object's own bytes are is none of its business."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.damage import is_damaged
+from gtseg.errors import AWSError
+
+XML, JSON = {"content-type": "application/xml"}, {"content-type": "application/x-amz-json-1.1"}
+
+
+NAMED = JSON | {"x-amzn-errortype": "ResourceNotFound"}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "expected"),
+    [
+        (200, b"<a><b>1</b></a>", XML, False),
+        (200, b"<a><b>1</b>", XML, True),
+        (200, b"<a><b>1</c></a>", XML, True),
+        (204, b"", XML, False),
+        (404, b"<Error><Code>NoSuchKey</Code></Error>", XML, False),
+        (400, b'<E xmlns="https://sts"><Error><Code>InvalidAction</Code></Error></E>', XML, False),
+        (404, b"<Error><C0de>NoSuchKey</C0de></Error>", XML, True),
+        (404, b"<Error><Code>NoSuch^Key</Code></Error>", XML, True),
+        (200, b'{"a": 1}', JSON, False),
+        (200, b'{"a": 1', JSON, True),
+        (400, b'{"__type": "x#ResourceNotFound"}', JSON, False),
+        (400, b'{"__type": "ResourceNotFound"}', NAMED, False),
+        (400, b'{"__type": "Res/urceNotFound"}', NAMED, True),
+        (400, b'{"__t+pe": "ResourceNotFound"}', JSON, True),
+        (400, b'{"message": "of a REST service"}', {"content-type": "application/json"}, False),
+        (200, b"abc", {"content-length": "3"}, False),
+        (200, b"ab", {"content-length": "3"}, True),
+        (200, b"unpacked", {"content-length": "3", "content-encoding": "gzip"}, False),
+        (502, b"<html>Bad Gateway", {"content-type": "text/html"}, False),
+    ],
+)
+def test_what_is_short_malformed_or_an_error_without_its_code_is_damaged(
+    status: int, body: bytes, headers: dict[str, str], expected: bool
+) -> None:
+    assert is_damaged(status, body, headers) == expected
+
+
+class Liar:
+    """Answers by script, the last answer again and again: (status, content type, body, length that it claims)."""
+
+    def __init__(self) -> None:
+        self.script: list[tuple[int, str, bytes, int]] = []
+        self.asked = 0
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        handler.rfile.read(int(handler.headers.get("content-length") or 0))
+        self.asked += 1
+        status, kind, body, length = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        handler.send_response(status)
+        handler.send_header("content-type", kind)
+        handler.send_header("content-length", str(length))
+        handler.end_headers()
+        handler.wfile.write(body)
+        handler.close_connection = len(body) != length
+
+
+@pytest.fixture
+def liar(monkeypatch: pytest.MonkeyPatch) -> Iterator[Liar]:
+    liar = Liar()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            liar.answer(self)
+
+        do_GET = do_POST
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    yield liar
+    server.shutdown()
+    server.server_close()
+
+
+IDENTITY = (
+    b'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    b"<Arn>arn:aws:iam::123456789012:user/a</Arn><UserId>a</UserId><Account>123456789012</Account>"
+    b"</GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
+
+
+def whole(body: bytes, kind: str = "text/xml", status: int = 200) -> tuple[int, str, bytes, int]:
+    return status, kind, body, len(body)
+
+
+def test_a_query_answer_that_is_cut_or_altered_is_asked_for_again(liar: Liar) -> None:
+    cut = (200, "text/xml", IDENTITY[:150], len(IDENTITY))
+    altered = whole(IDENTITY.replace(b"<Account>123", b"<Account>1g3"))
+    liar.script = [cut, whole(IDENTITY.replace(b"</Arn>", b"<zArn>")), altered, whole(IDENTITY)]
+    assert Clients().account == "123456789012"
+    assert liar.asked == 4
+
+
+def test_an_account_that_never_comes_is_an_error(liar: Liar) -> None:
+    liar.script = [whole(IDENTITY.replace(b"123456789012", b"1g3456789012"))]
+    with pytest.raises(AWSError, match=r"1g3456789012.* is no account"):
+        _ = Clients().account
+
+
+def test_an_error_answer_that_is_altered_is_not_taken_for_its_status(liar: Liar) -> None:
+    """S3's 404 with a broken body would be "404" and not NoSuchCORSConfiguration."""
+    missing = b"<Error><Code>NoSuchCORSConfiguration</Code><Message>m</Message></Error>"
+    broken = whole(missing.replace(b"</Code>", b"z/Code>"), "application/xml", 404)
+    liar.script = [broken, whole(missing, "application/xml", 404)]
+    with pytest.raises(Exception, match="NoSuchCORSConfiguration"):
+        Clients().s3.get_bucket_cors(Bucket="b")
+    assert liar.asked == 2
+
+
+def test_a_json_answer_that_is_altered_is_asked_for_again(liar: Liar) -> None:
+    good = b'{"LabelingJobSummaryList": []}'
+    kind = "application/x-amz-json-1.1"
+    liar.script = [whole(good[:-1] + b"(", kind), (200, kind, good[:9], len(good)), whole(good, kind)]
+    assert Clients().sagemaker.list_labeling_jobs()["LabelingJobSummaryList"] == []
+    assert liar.asked == 3
+
+
+def test_an_objects_own_bytes_are_left_alone(liar: Liar) -> None:
+    liar.script = [whole(b"{ no json", "application/json")]
+    assert Clients().s3.get_object(Bucket="b", Key="k")["Body"].read() == b"{ no json"
+    assert liar.asked == 1
