@@ -51,9 +51,11 @@ class TileTask:
     block: int
 
 
-def tile_files(root: Path, suffixes: set[str]) -> dict[Tile, Path]:
-    """Tile -> file below a folder, for `z/x/y.ext` and `x-y-z.ext`; other names are not tiles."""
-    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in suffixes)
+def tile_files(root: Path, suffixes: set[str] | None) -> dict[Tile, Path]:
+    """Tile -> file below a folder, for `z/x/y.ext` and `x-y-z.ext`; other names are not tiles. None: any ending, or none."""
+    files = sorted(
+        p for p in root.rglob("*") if p.is_file() and (suffixes is None or p.suffix.lower() in suffixes)
+    )
     pairs = ((parse_tile(p.relative_to(root)), p) for p in files)
     return {tile: path for tile, path in pairs if tile is not None}
 
@@ -88,7 +90,9 @@ def open_label_maker(folder: Path, *, config: Path | None = None, names: Sequenc
     archive = folder / "labels.npz"
     if not archive.exists():
         raise StageError(f"{folder}: no labels.npz in it, which Label Maker's `labels` writes")
-    images = tile_files(folder / "tiles" if (folder / "tiles").is_dir() else folder, IMAGE_SUFFIXES)
+    # Label Maker ends an image's name as the imagery's URL ends: `.jpg90` and nothing at all are usual with Mapbox
+    tiles = folder / "tiles"
+    images = tile_files(tiles, None) if tiles.is_dir() else tile_files(folder, IMAGE_SUFFIXES)
     labels = {tile: Path(key) for key in _archive_keys(archive) if (tile := parse_tile(Path(key)))}
     source = TileSource(images, labels, archive, ())
     _require(source, folder, archive)
@@ -201,9 +205,10 @@ def _read_label(task: TileTask) -> NDArray[np.uint8]:
         key = f"{task.tile.x}-{task.tile.y}-{task.tile.z}"
         with np.load(task.label, allow_pickle=False) as archive:
             values = np.asarray(archive[key])
-        if values.ndim != 2:
+        # (0, 5) and (n, 5) are what ml_type object-detection writes: boxes, and one class each
+        if values.ndim != 2 or values.shape[1] == 5 or not values.size or values.dtype.kind not in "biu":
             raise MaskError(
-                f"{task.label}[{key}]: an array of shape {values.shape}, a mask is (H, W): no segmentation"
+                f"{task.label}[{key}]: {values.dtype} of shape {values.shape}, a mask is (H, W) class indices: no segmentation"
             )
     else:
         values, _ = read_codes(task.label.read_bytes(), str(task.label))

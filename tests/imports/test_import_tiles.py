@@ -59,6 +59,44 @@ def test_label_makers_folder_comes_in(label_maker: Path, tmp_path: Path) -> None
     assert report.pixels["Roads"] > 0
 
 
+def test_label_makers_own_labels_come_in_pixel_for_pixel(tmp_path: Path) -> None:
+    """labels-sg.npz is what Label Maker's algorithm makes of its fixture; the sums are those of its own test."""
+    folder = tmp_path / "lm"
+    shutil.copytree(LABEL_MAKER / "tiles", folder / "tiles")
+    shutil.copy(LABEL_MAKER / "labels-sg.npz", folder / "labels.npz")
+    source = open_label_maker(folder, config=LABEL_MAKER / "config.json")
+    report = import_tiles(source, tmp_path / "out", name="portugal", workers=1)
+    sums = {}
+    with np.load(LABEL_MAKER / "labels-sg.npz") as archive:
+        for path in (tmp_path / "out/masks").glob("*.png"):
+            mask = np.asarray(Image.open(path))
+            assert (mask == archive[path.stem]).all()
+            sums[path.stem] = int(mask.sum())
+    assert report.images == 8
+    expected = {"62092-50164-17": 13500, "62093-50162-17": 36822, "62093-50163-17": 31568, "62093-50164-17": 2400,
+                "62094-50162-17": 21234, "62094-50164-17": 19146}  # fmt: skip
+    assert expected.items() <= sums.items()
+
+
+@pytest.mark.parametrize("ending", ["", ".jpg90", ".pngraw", ".jpeg"])
+def test_label_makers_images_end_as_their_url_did(label_maker: Path, tmp_path: Path, ending: str) -> None:
+    for path in sorted((label_maker / "tiles").glob("*.jpg")):
+        path.rename(path.with_name(path.stem + ending))
+    report = import_tiles(open_label_maker(label_maker), tmp_path / "out", name="x", workers=1)
+    assert (report.images, report.skipped) == (8, ())
+
+
+def test_boxes_are_no_masks(label_maker: Path, tmp_path: Path) -> None:
+    boxes = {
+        f"{t.x}-{t.y}-{t.z}": np.zeros((n % 2, 5), np.int64)
+        for n, t in enumerate(tile_files(label_maker / "tiles", None))
+    }
+    np.savez(label_maker / "labels.npz", **boxes)
+    report = import_tiles(open_label_maker(label_maker), tmp_path / "out", name="x", workers=1)
+    assert report.images == 0
+    assert all("no segmentation" in skipped.reason for skipped in report.skipped)
+
+
 def test_masks_of_label_maker_agree_with_its_tile_labels() -> None:
     """labels-cl.npz says per tile which classes occur: a class burned into a mask must be one of them."""
     config = json.loads((LABEL_MAKER / "config.json").read_text())
