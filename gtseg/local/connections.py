@@ -1,17 +1,20 @@
-"""One HTTP connection with bounds: the size of a request's head, and the time a client may take to send it."""
+"""One HTTP connection with bounds: the size of a request's head, the time a client may take to send it, and its silence after that."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-__all__ = ["BoundedProtocol"]
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3.request import Receive
+
+__all__ = ["BoundedProtocol", "bound_heads", "bound_receive"]
 
 HEAD_BYTES_MAXIMUM = (
     64 * 1024
 )  # S3's own limit is 8 KB; presigned URLs and session tokens of the services behind are longer
-HEAD_SECONDS = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -20,12 +23,13 @@ class BoundedProtocol(HttpToolsProtocol):
     The scope carries the transport, for answers that are to get lost (faults.py).
     """
 
+    head_seconds = 30.0
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, transport.close)
+        self._head_timer = self.loop.call_later(self.head_seconds, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -34,7 +38,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._head_bytes = 0
         if self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+            self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
         super().on_message_begin()
         self.scope["gtseg.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
 
@@ -65,3 +69,24 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+
+def bound_heads(seconds: float) -> type[BoundedProtocol]:
+    """The protocol with another bound on the time that a request's head may take."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"head_seconds": seconds})
+
+
+def bound_receive(receive: Receive, seconds: float) -> Receive:
+    """A `receive` that raises ServiceError RequestTimeout when nothing of a body comes for so long; slow is not silent."""
+
+    async def receive_in_time() -> Any:
+        try:
+            async with asyncio.timeout(seconds):
+                return await receive()
+        except TimeoutError:
+            raise ServiceError(
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the timeout period.",
+            ) from None
+
+    return receive_in_time

@@ -24,6 +24,10 @@ class Options:
     crowd_error: float = 0.05
     crowd_seed: int = 0
     faults: Path | None = None  # faults.py's settings file; None: no fault ever, and the header is ignored
+    head_seconds: float = 30.0  # a client may take to send a request's head, before it is hung up on
+    idle_seconds: float = (
+        60.0  # a client may be silent in the middle of a body, before it is told RequestTimeout
+    )
     max_jobs: int = 1  # training jobs that run at once
 
 

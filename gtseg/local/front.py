@@ -23,6 +23,7 @@ from urllib.parse import unquote
 
 from gtseg.local import moto_behind
 from gtseg.local.calls import CallLog, find_name, find_operation
+from gtseg.local.connections import bound_receive
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.faults import Faults
@@ -87,7 +88,7 @@ class Front:
         if path.startswith("/_"):
             await self._answer_own(scope, receive, send)
             return
-        headers = read_headers(scope)
+        headers, receive = read_headers(scope), bound_receive(receive, self.embedded.options.idle_seconds)
         service = _find_service(headers, scope["query_string"])
         if service in ("", "s3"):
             await self.s3(scope, receive, send, headers)

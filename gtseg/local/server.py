@@ -20,7 +20,7 @@ from pathlib import Path
 
 import uvicorn
 
-from gtseg.local.connections import BoundedProtocol
+from gtseg.local.connections import bound_heads
 from gtseg.local.embedded import Component, Embedded, Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.front import Front, build
@@ -86,7 +86,11 @@ def serve(
         try:
             with _run_components(components), _announce(folder, url):
                 _run_server(
-                    front, listener, lambda: on_ready(embedded) if on_ready is not None else None, tls=tls
+                    front,
+                    listener,
+                    lambda: on_ready(embedded) if on_ready is not None else None,
+                    head_seconds=embedded.options.head_seconds,
+                    tls=tls,
                 )
         finally:
             front.close()
@@ -98,11 +102,12 @@ def _run_server(
     listener: socket.socket,
     on_started: Callable[[], None],
     *,
+    head_seconds: float,
     tls: tuple[Path, Path] | None = None,
 ) -> None:
     config = uvicorn.Config(
         front,
-        http=BoundedProtocol,
+        http=bound_heads(head_seconds),
         ws="none",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="off",

@@ -1,19 +1,18 @@
-"""Bounds of one connection: the size of a head, and the time that it may take."""
+"""Bounds of one connection: the size of a head, the time that it may take, and how long a body may be silent."""
 
 from __future__ import annotations
 
-import asyncio  # its loop gets a thread of its own: a browser's may be running in this one
 import socket
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from uvicorn.config import Config
-from uvicorn.server import ServerState
+from botocore.config import Config
+from local_aws import LocalAWS
 
-from gtseg.local import connections
-from gtseg.local.connections import HEAD_BYTES_MAXIMUM, BoundedProtocol
+from gtseg.local.connections import HEAD_BYTES_MAXIMUM
 
 
 def converse(aws: Any, head: bytes) -> bytes:
@@ -46,26 +45,84 @@ def test_a_head_just_within_the_limit_is_served(shared_aws: Any) -> None:
     assert converse(shared_aws, head).startswith(b"HTTP/1.1 200")
 
 
-def test_a_head_that_never_ends_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+HEAD_SECONDS, IDLE_SECONDS = 1.0, 1.0
 
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        raise AssertionError("half a request was served")
 
-    async def serve() -> bytes:
-        loop = asyncio.get_running_loop()
-        config = Config(application, lifespan="off", log_level="critical")
-        config.load()
+@pytest.fixture(scope="module")
+def impatient_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    """A server that waits a second where others wait a minute."""
+    options = {"head_seconds": HEAD_SECONDS, "idle_seconds": IDLE_SECONDS}
+    server = LocalAWS(tmp_path_factory.mktemp("impatient") / "aws", options=options)
+    server.client("s3").create_bucket(Bucket="slow")
+    yield server
+    server.stop()
 
-        def make() -> BoundedProtocol:
-            return BoundedProtocol(config=config, server_state=ServerState(), app_state={}, _loop=loop)
 
-        server = await loop.create_server(make, "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
-        answer = await asyncio.wait_for(reader.read(), 20)
-        writer.close()
-        server.close()
+def send_slowly(aws: LocalAWS, *pieces: bytes, pause: float) -> bytes:
+    """The pieces with a pause after each; whatever the server says until it hangs up."""
+    parts = urlsplit(aws.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        answer = b""
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+                time.sleep(pause)
+            while data := connection.recv(65536):
+                answer += data
+        except ConnectionError:
+            pass
         return answer
 
-    assert ThreadPoolExecutor(1).submit(asyncio.run, serve()).result() == b""
+
+def head_of_put(aws: LocalAWS, key: str, length: int) -> bytes:
+    s3 = aws.client("s3", config=Config(signature_version="s3v4"))
+    url = s3.generate_presigned_url("put_object", Params={"Bucket": "slow", "Key": key})
+    parts = urlsplit(url)
+    return (
+        f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: {length}\r\n"
+        "Connection: close\r\n\r\n"
+    ).encode()
+
+
+def keys_of(aws: LocalAWS) -> list[str]:
+    return [entry["Key"] for entry in aws.client("s3").list_objects_v2(Bucket="slow").get("Contents", [])]
+
+
+def test_a_head_that_never_ends_is_hung_up_on(impatient_aws: LocalAWS) -> None:
+    half = head_of_put(impatient_aws, "head", 3)[:60]
+    assert send_slowly(impatient_aws, half, pause=0) == b""
+    pieces = [bytes([letter]) for letter in half]
+    assert send_slowly(impatient_aws, *pieces, pause=0.05) == b"", "a byte now and then is no head either"
+
+
+@pytest.mark.parametrize("length", [10, 1 << 20], ids=["small", "large"])
+def test_a_body_that_falls_silent_is_told_so_and_nothing_of_it_stays(
+    impatient_aws: LocalAWS, length: int
+) -> None:
+    files = sum(path.is_file() for path in (impatient_aws.folder / "objects").rglob("*"))
+    head = head_of_put(impatient_aws, "silent", length)
+    answer = send_slowly(impatient_aws, head, b"x" * (length // 2), pause=0)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"<Code>RequestTimeout</Code>" in answer
+    assert b"connection: close" in answer.lower()
+    assert "silent" not in keys_of(impatient_aws)
+    assert sum(path.is_file() for path in (impatient_aws.folder / "objects").rglob("*")) == files
+
+
+def test_a_json_request_that_falls_silent_is_told_so(impatient_aws: LocalAWS) -> None:
+    head = (
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\nX-Amz-Target: SageMaker.ListTags\r\n"
+        b"Content-Type: application/x-amz-json-1.1\r\nConnection: close\r\n"
+        b"Authorization: AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/sagemaker/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
+    )
+    answer = send_slowly(impatient_aws, head, b'{"Res', pause=0)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"RequestTimeout" in answer
+
+
+def test_a_slow_sender_that_is_alive_succeeds(impatient_aws: LocalAWS) -> None:
+    """It takes longer than either limit as a whole, and is never silent for as long."""
+    head = head_of_put(impatient_aws, "slow", 8)
+    answer = send_slowly(impatient_aws, head[:50], head[50:], *[b"x"] * 8, pause=0.25)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert keys_of(impatient_aws) == ["slow"]

@@ -49,7 +49,9 @@ class S3App:
             failure = error if isinstance(error, ServiceError) else translate(error)
             code = failure.code
             answer = render_failure(failure, scope, request)
-            if request is None or not request.is_read:
+            if code == "RequestTimeout":
+                answer.headers["connection"] = "close"
+            elif request is None or not request.is_read:
                 await self.drain(receive, scope, headers, answer)
         if request is not None:
             answer.headers["x-amz-request-id"] = request.id

@@ -28,7 +28,6 @@ INLINE_BYTES = 128 * 1024
 BLOCK_BYTES = 1 << 20
 SIZE_MAXIMUM = 5 << 30
 DOCUMENT_MAXIMUM = 4 << 20
-IDLE_SECONDS = 60.0
 HEX = frozenset("0123456789abcdef")
 
 
@@ -183,16 +182,9 @@ def too_long() -> ServiceError:
 
 
 async def iterate_body(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises ServiceError if the client goes away or falls silent."""
+    """The body as it arrives. Raises ServiceError if the client goes away or falls silent (connections.py)."""
     while True:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                message = await request.receive()
-        except TimeoutError:
-            raise ServiceError(
-                "RequestTimeout",
-                "Your socket connection to the server was not read from or written to within the timeout period.",
-            ) from None
+        message = await request.receive()
         if message["type"] == "http.disconnect":
             raise ServiceError("IncompleteBody", "The client went away before the end of the body.")
         request.is_read = not message.get("more_body", False)
