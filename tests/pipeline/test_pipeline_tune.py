@@ -1,8 +1,11 @@
-"""tune, and the augmented manifest mode of train, on a real server."""
+"""tune, and train's other ways: augmented manifests, spot capacity with checkpoints. On a real server."""
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import tarfile
 import uuid
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from trained import Trained, created, small_scene
 
 from gtseg.aws.clients import Clients
+from gtseg.aws.logs import LogTail
 from gtseg.aws.s3 import S3
 from gtseg.errors import StageError
 from gtseg.pipeline.run import provenance
@@ -142,3 +146,33 @@ def test_objects_that_cannot_be_found_are_an_error_not_a_smaller_set(project: Tr
     project.tables["train"] = 'input = "augmented-manifest"'
     with pytest.raises(StageError, match=r"does not say where the image of s3://x/scene-0.jpg is"):
         train(project.run, project.settings, project.clients, notify=project.events.append)
+
+
+def test_spot_training_keeps_checkpoints_that_an_interrupted_job_goes_on_from(project: Trained) -> None:
+    project.tables["train"] = 'spot = true\nmax_runtime = "10m"\nmax_wait = "15m"'
+    run = project.walk(train)
+    sagemaker, name = project.clients.sagemaker, f"{project.name}-train-1"
+    answer = sagemaker.describe_training_job(TrainingJobName=name)
+    kept = f"{run.root}checkpoints/{'f' * 12}/"
+    assert answer["EnableManagedSpotTraining"]
+    assert answer["StoppingCondition"] == {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900}
+    assert answer["CheckpointConfig"]["S3Uri"] == kept
+    assert list(S3(project.clients).list_objects(kept))
+    assert run.training_job is not None
+    assert run.training_job.billable_seconds == answer["BillableTimeInSeconds"] > 0
+
+    same = (
+        "HyperParameters", "RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig",
+        "StoppingCondition", "CheckpointConfig", "EnableManagedSpotTraining",
+    )  # fmt: skip
+    image = {key: answer["AlgorithmSpecification"][key] for key in ("TrainingImage", "TrainingInputMode")}
+    again = {key: answer[key] for key in same} | {"AlgorithmSpecification": image}
+    sagemaker.create_training_job(TrainingJobName=f"{name}-again", **again)
+    waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
+    waiter.wait(TrainingJobName=f"{name}-again", WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+    said = "\n".join(LogTail(project.clients, f"{name}-again").read())
+    assert re.search(r"Resuming from /opt/ml/checkpoints/\S+: epoch \d", said)
+    artifact = sagemaker.describe_training_job(TrainingJobName=f"{name}-again")["ModelArtifacts"]
+    body = S3(project.clients).read(artifact["S3ModelArtifacts"])[0]
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        assert sorted(tar.getnames()) == ["hyperparams.json", "model_algo-1", "model_best.params"]

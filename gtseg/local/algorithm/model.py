@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,17 +71,27 @@ class Artifact:
 
 def write_atomically(path: Path, content: Any) -> None:
     """torch.save under the final name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save(content, part)
-    os.replace(part, path)
+    with _part_of(path) as part:
+        torch.save(content, part)
+
+
+def copy_atomically(source: Path, target: Path) -> None:
+    with _part_of(target) as part:
+        shutil.copyfile(source, part)
 
 
 def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / (HYPERPARAMETERS + ".part")
-    part.write_text(json.dumps(settings, indent=1, sort_keys=True), encoding="utf-8")
-    os.replace(part, folder / HYPERPARAMETERS)
+    with _part_of(folder / HYPERPARAMETERS) as part:
+        part.write_text(json.dumps(settings, indent=1, sort_keys=True), encoding="utf-8")
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """A file to write, which gets its name when it is complete. The dot tells the host to leave it alone until then."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    yield part
+    os.replace(part, path)
 
 
 def read_artifact(folder: Path) -> Artifact:

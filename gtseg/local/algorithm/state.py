@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from gtseg.local.algorithm import log
+from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
-from gtseg.local.algorithm.model import write_atomically
+from gtseg.local.algorithm.model import copy_atomically, write_atomically
 
 CHECKPOINT = "checkpoint.pt"
 # What may differ between the run that saved a checkpoint and the one that goes on from it
@@ -91,6 +92,17 @@ def save(folder: Path, trained: Trained, progress: Progress, configuration: Mapp
         "optimizers": [optimizer.state_dict() for optimizer in trained.optimizers],
     }
     write_atomically(folder / CHECKPOINT, content)
+
+
+def keep_beside(folders: Folders, name: str) -> None:
+    """The best weights so far go with the checkpoint: whoever goes on from it elsewhere starts with an empty model/."""
+    if (folders.model / name).exists():
+        copy_atomically(folders.model / name, folders.checkpoints / name)
+
+
+def bring_back(folders: Folders, name: str) -> None:
+    if (folders.checkpoints / name).exists() and not (folders.model / name).exists():
+        copy_atomically(folders.checkpoints / name, folders.model / name)
 
 
 def restore(folder: Path, trained: Trained, configuration: Mapping[str, str]) -> Progress | None:

@@ -168,6 +168,7 @@ def resume(job: Job) -> None:
     )
     job.progress = progress
     job.budget.spent = progress.spent
+    state.bring_back(job.folders, BEST)
 
 
 # --------------------------------------------------------------------------------------------------- epochs
@@ -316,5 +317,6 @@ def save_all(job: Job) -> None:
 
 def save_checkpoint(job: Job) -> None:
     job.progress.spent = job.budget.used()
+    state.keep_beside(job.folders, BEST)
     state.save(job.folders.checkpoints, job.trained, job.progress, job.configuration)
     job.saved_at = time.monotonic()

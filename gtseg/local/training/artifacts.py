@@ -17,9 +17,10 @@ __all__ = ["Checkpoints", "upload_model"]
 def upload_model(objects: Objects, answer: Mapping[str, Any], model: Path) -> None:
     """`model/` -> model.tar.gz at ModelArtifacts.S3ModelArtifacts, or its files one by one there (CompressionType NONE).
 
-    Nothing is written for an empty folder. Raises ServiceError where the bucket is gone.
+    Nothing is written for an empty folder; names that begin with a dot are half-written. Raises ServiceError where the bucket
+    is gone.
     """
-    files = sorted(path for path in model.rglob("*") if path.is_file()) if model.is_dir() else []
+    files = sorted(path for path in model.rglob("[!.]*") if path.is_file()) if model.is_dir() else []
     bucket, key = split_uri(answer["ModelArtifacts"]["S3ModelArtifacts"])
     if not files:
         return

@@ -109,6 +109,19 @@ def test_a_job_that_was_cut_short_ends_as_if_it_never_was(tmp_path: Path, how: s
     assert all(torch.equal(v, theirs[k]) for k, v in ours.items())
 
 
+def test_a_checkpoint_taken_elsewhere_brings_the_best_weights_along(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    """A spot job goes on in a fresh container: model/ is empty, and no later epoch need beat the best so far."""
+    earlier, _ = finished
+    root = lay_out(tmp_path, epochs="25", learning_rate="0.01")
+    shutil.copytree(earlier / "checkpoints", root / "checkpoints")
+    assert "Resuming from" in run("train", "--root", str(root))
+    assert len(list((root / "model").iterdir())) == 3
+    ours, theirs = (weights(place, "model_best.params") for place in (root, earlier))
+    assert all(torch.equal(v, theirs[k]) for k, v in ours.items())
+
+
 def test_sigterm_leaves_a_model_that_can_be_served(tmp_path: Path) -> None:
     root = lay_out(tmp_path, epochs="10000")
     process = container("train", "--root", str(root))
