@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import queue
-import tarfile
 import tempfile
 import threading
 import time
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
 from gtseg.local.algorithm.model import HYPERPARAMETERS, Artifact, read_artifact
 from gtseg.local.algorithm.recipe import Recipe
+from gtseg.local.algorithm.unpacking import BadArchive, unpack
 
 # torchvision's ImageNet weights; their parameter names are those of `dilated.DilatedResNet`
 IMAGENET = {"resnet-50": "resnet50-0676ba61.pth", "resnet-101": "resnet101-63fe2227.pth"}
@@ -75,9 +76,8 @@ def open_model_channel(folder: Path) -> Artifact:
         )
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            with tarfile.open(archives[0]) as archive:
-                archive.extractall(scratch, filter="data")
-        except (tarfile.TarError, OSError, EOFError) as error:
+            unpack(archives[0], Path(scratch))
+        except (BadArchive, OSError, EOFError, zlib.error) as error:
             raise ClientError(f"{archives[0]} cannot be unpacked: {error}") from None
         artifact = read_artifact(Path(scratch))
         return Artifact(artifact.settings, {k: v.clone() for k, v in artifact.weights.items()})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-import tarfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from gtseg.local.algorithm.unpacking import BadArchive, unpack
 from gtseg.local.channels import DownloadError, place_object
 from gtseg.local.errors import ServiceError
 from gtseg.local.objects import Objects, split_uri
@@ -68,14 +69,14 @@ def _place_files(objects: Objects, bucket: str, prefix: str, folder: Path) -> No
 def _extract(objects: Objects, bucket: str, key: str, folder: Path) -> None:
     uri = f"s3://{bucket}/{key}"
     try:
-        with tarfile.open(objects.path(bucket, key)) as archive:
-            archive.extractall(folder, filter="data")
+        unpack(objects.path(bucket, key), folder)
     except ServiceError:
         raise ArtifactError(f"Could not find model data at {uri}.") from None
-    except (tarfile.TarError, OSError, EOFError):
+    except (BadArchive, OSError, EOFError, zlib.error) as error:
+        why = f" ({error})" if isinstance(error, BadArchive) else ""
         raise ArtifactError(
             f'Failed to extract model data archive for container "container_1" from URL "{uri}". Please ensure that'
-            " the object located at the URL is a valid tar.gz archive."
+            f" the object located at the URL is a valid tar.gz archive.{why}"
         ) from None
 
 
