@@ -1,5 +1,6 @@
 import io
 import json
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,9 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shapely.geometry import LineString, box
 
 from gtseg.errors import ImageError, ManifestError, SettingsError
-from gtseg.imports.imagery import TileRequest, fetch_tile, import_bbox, tile_url
+from gtseg.imports.imagery import (
+    BoxTask,
+    TileRequest,
+    burning_processes,
+    fetch_tile,
+    import_bbox,
+    tile_url,
+)
 from gtseg.imports.slippy import Tile
 
 TOKEN = "pk.secret"
@@ -135,6 +144,27 @@ def test_a_wrong_token_says_so_and_is_never_written(server: TileServer, houses: 
         (tmp_path / "out/output.manifest").read_text()
     ]
     assert not any(TOKEN in text for text in texts)
+
+
+def test_many_tiles_are_burned_by_several_processes_few_or_heavy_ones_by_one(tmp_path: Path) -> None:
+    few = TileRequest((0, 0, 1, 1), 10, "", ())
+    coast = LineString(np.random.default_rng(0).random((20_000, 2)))
+
+    def tasks(count: int, *shapes: tuple[object, int]) -> list[BoxTask]:
+        return [BoxTask(tmp_path, few, Tile(10, n % 1024, n // 1024), shapes, 1) for n in range(count)]
+
+    assert [burning_processes(tasks(n), 8) for n in (0, 40, 499, 500, 1500, 90_000)] == [1, 1, 1, 2, 6, 8]
+    assert burning_processes(tasks(1500, (box(0, 0, 1, 1), 1)), 8) == 6
+    assert burning_processes(tasks(1500, (coast, 1)), 8) == 1
+
+
+def test_processes_burn_what_one_burns(server: TileServer, houses: Path, tmp_path: Path) -> None:
+    one = import_bbox(request(server, background_ratio=8), houses, tmp_path / "one", name="box")
+    shutil.copytree(tmp_path / "one/cache", tmp_path / "two/cache")
+    two = import_bbox(request(server, background_ratio=8), houses, tmp_path / "two", name="box", workers=2)
+    assert (one.images, one.pixels) == (two.images, two.pixels)
+    for path in (tmp_path / "one/masks").glob("*.png"):
+        assert (tmp_path / "two/masks" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_rows_may_count_from_the_south() -> None:
