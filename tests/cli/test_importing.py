@@ -28,10 +28,11 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gtseg(project: Path, shared_aws: Any):
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, **environ: str | None) -> subprocess.CompletedProcess[str]:
+        env = {k: v for k, v in {**shared_aws.environment, **environ}.items() if v is not None}
         return subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "gtseg", *map(str, arguments)],
-            cwd=project, env=shared_aws.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
+            cwd=project, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
         )  # fmt: skip
 
     return run
@@ -130,6 +131,37 @@ def test_spacenet_chips_come_from_the_bucket_window_by_window(
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["images"] == 2
+
+
+NOBODY = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_EC2_METADATA_DISABLED": "true"}
+STRANGER = {"AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SECRET_ACCESS_KEY": "x" * 40}
+
+
+@pytest.mark.parametrize("who", [NOBODY, STRANGER], ids=["nobody", "stranger"])
+def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do_not(
+    project: Path, gtseg: Any, shared_aws: Any, who: dict[str, str | None]
+) -> None:
+    bucket = f"public-{uuid.uuid4().hex[:8]}"
+    s3 = shared_aws.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    for folder in ("images", "features"):
+        for path in sorted((DATA / "geo" / folder).iterdir()):
+            s3.upload_file(str(path), bucket, f"{folder}/{path.name}")
+    ask = ("import", "geo", f"s3://{bucket}/images/", f"s3://{bucket}/features/", "--chip", 90, "--no-upload")
+    refused = gtseg(*ask, "--out", "closed", **who)
+    assert refused.returncode == 4, refused.stderr
+    assert "Traceback" not in refused.stderr
+    public = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"],
+              "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}  # fmt: skip
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]}))
+    done = gtseg(*ask, "--out", "unsigned", "--limit", 2, **who)
+    assert done.returncode == 0, done.stderr
+    signed = gtseg(*ask, "--out", "signed", "--limit", 2)
+    assert signed.returncode == 0, signed.stderr
+    masks = sorted((project / "unsigned/masks").glob("*.png"))
+    assert masks
+    for path in masks:
+        assert path.read_bytes() == (project / "signed/masks" / path.name).read_bytes()
 
 
 @pytest.mark.parametrize(
