@@ -54,7 +54,8 @@ def dataset(
         )
     if dry_run:
         return
-    run = session.run_file.save(run)
+    if run != session.run:  # a dataset that was there already is not written down again
+        run = session.run_file.save(run)
     if as_json and run.dataset:
         print_json(run.dataset.model_dump(mode="json"))
     raise typer.Exit(exit_code(run, "dataset"))

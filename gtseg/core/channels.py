@@ -43,12 +43,12 @@ def name_stems(images: Sequence[str]) -> list[str]:
     A plain name that nobody shares stays as it is: `a/IMG_7.JPG` -> `IMG_7`. Every other one is made plain and gets eight
     digits of its own address: `a/x.jpg`, `b/x.png` -> `x-1f0c...`, `x-77ab...`. An address that comes twice is two objects.
     """
-    stems = [_stem(image) for image in images]
-    seen = Counter(stem.casefold() for stem in stems)
-    taken = {stem.casefold() for stem in stems if seen[stem.casefold()] == 1 and _is_plain(stem)}
+    seen = Counter(_stem(image).casefold() for image in images)
+    taken = {stem.casefold() for stem in map(_stem, images) if seen[stem.casefold()] == 1 and _is_plain(stem)}
     turns: Counter[str] = Counter()
     names = []
-    for image, stem in zip(images, stems, strict=True):
+    for image in images:
+        stem = _stem(image)
         if stem.casefold() in taken and _is_plain(stem):
             names.append(stem)
             continue

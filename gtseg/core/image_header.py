@@ -16,7 +16,7 @@ ENOUGH_BYTES = 65_536
 """Holds the header of nearly every photograph; one with a long EXIF or colour profile needs more."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageHeader:
     """`width`, `height` in stored pixels (before any EXIF rotation)."""
 

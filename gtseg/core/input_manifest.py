@@ -7,10 +7,13 @@ an image has at most 1920 x 1080 pixels.
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from itertools import chain
+from posixpath import splitext
 from typing import Any
 
 import msgspec
@@ -28,23 +31,28 @@ MAX_ATTRIBUTE = 20_000
 MANIFEST_ENDINGS = (".manifest", ".jsonl", ".json")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class DataObject:
-    """One image. `uri` is raw, never percent-encoded; `line` is its manifest line; `etag` of its bytes as stored ('' unknown)."""
+    """One image. `uri` is raw, never percent-encoded; `own_line` its line in an existing manifest; `etag` of its bytes as stored ('' unknown)."""
 
     uri: str
     size: int
     etag: str
-    line: str
+    own_line: str = ""
     header: ImageHeader | None = None
     problem: str = ""
     """Why it is left out; '' for a good one."""
     remark: str = ""
     """What people should know about one that is kept."""
 
+    @property
+    def line(self) -> str:
+        """Its line of the input manifest."""
+        return self.own_line or source_line(self.uri)
+
 
 def is_image_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS
+    return splitext(name)[1].lower() in EXTENSIONS
 
 
 def source_line(uri: str) -> str:
@@ -53,7 +61,7 @@ def source_line(uri: str) -> str:
 
 
 def listed_object(uri: str, size: int, etag: str) -> DataObject:
-    return DataObject(uri, size, etag, source_line(uri), problem=_line_problem(source_line(uri), uri))
+    return DataObject(uri, size, etag, problem=_line_problem(source_line(uri), uri))
 
 
 def parse_input_manifest(text: bytes) -> Iterator[tuple[str, str]]:
@@ -131,7 +139,7 @@ def _remark(item: DataObject, header: ImageHeader) -> str:
         remarks.append(
             "is CMYK: browsers show its colours differently, and some not at all. Better save it as RGB"
         )
-    suffix = PurePosixPath(item.uri).suffix.lower()
+    suffix = splitext(item.uri)[1].lower()
     if header.format in FORMATS and suffix in EXTENSIONS and suffix not in FORMATS[header.format]:
         remarks.append(f"is named {suffix} but is {header.format} inside")
     return "; ".join(remarks)
@@ -148,12 +156,15 @@ class InputManifest:
 
     @property
     def body(self) -> bytes:
-        return "".join(item.line + "\n" for item in self.objects).encode()
+        body = io.BytesIO()
+        body.writelines(f"{item.line}\n".encode() for item in self.objects)
+        return body.getvalue()
 
     def side_body(self) -> bytes:
         """images.jsonl: one JSON line per manifest line, in its order; then the rejected with their reasons."""
-        lines = [_side_line(item) for item in self.objects] + [_side_line(item) for item in self.rejected]
-        return "".join(line + "\n" for line in lines).encode()
+        body = io.BytesIO()
+        body.writelines(f"{_side_line(item)}\n".encode() for item in chain(self.objects, self.rejected))
+        return body.getvalue()
 
 
 def build_input_manifest(items: Iterable[DataObject]) -> InputManifest:
@@ -200,15 +211,31 @@ def _side_line(item: DataObject) -> str:
 
 
 def read_side_file(body: bytes) -> dict[tuple[str, str], ImageHeader]:
-    """Headers of an earlier images.jsonl by (URI, etag), so that nothing is read twice. Lines without a header are skipped."""
+    """Headers of an earlier images.jsonl by (URI, etag), so that nothing is read twice.
+
+    Lines without a header are skipped, and damaged ones: those images are looked at again.
+    """
     headers = {}
     for line in body.splitlines():
-        fields = msgspec.json.decode(line)
-        if "width" in fields and fields["etag"]:
-            headers[fields["source-ref"], fields["etag"]] = ImageHeader(
-                fields["format"], fields["width"], fields["height"], fields["mode"], fields["orientation"]
-            )
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+            seen = msgspec.json.decode(line, type=_Seen)
+            if seen.etag:
+                headers[seen.source_ref, seen.etag] = ImageHeader(
+                    sys.intern(seen.format), seen.width, seen.height, sys.intern(seen.mode), seen.orientation
+                )
     return headers
+
+
+class _Seen(msgspec.Struct, rename={"source_ref": "source-ref"}):
+    """What a line of images.jsonl says of an image that could be read."""
+
+    source_ref: str
+    etag: str
+    width: int
+    height: int
+    format: str
+    mode: str
+    orientation: int
 
 
 def count_formats(items: Sequence[DataObject]) -> dict[str, int]:

@@ -10,6 +10,8 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 PARTS = ("train", "validation", "test")
 
@@ -57,18 +59,17 @@ def assign(
     """
     earlier = earlier or {}
     numbers = _join(items)
-    members: dict[int, list[int]] = {}
-    for position, number in enumerate(numbers):
-        members.setdefault(number, []).append(position)
+    ordered = sorted(range(len(items)), key=numbers.__getitem__)
+    groups = [tuple(positions) for _, positions in groupby(ordered, key=numbers.__getitem__)]
     parts: list[str | None] = [earlier.get(item.content) or earlier.get(item.key) for item in items]
     spread = [
         items[positions[0]].group
-        for positions in members.values()
+        for positions in groups
         if len({parts[p] for p in positions if parts[p]}) > 1
     ]
     counts = {part: parts.count(part) for part in PARTS}
     fresh = []
-    for positions in members.values():
+    for positions in groups:
         if had := min((part for p in positions if (part := parts[p])), key=PARTS.index, default=None):
             counts[had] += _fill(parts, positions, had)
         else:
@@ -88,10 +89,10 @@ def _join(items: Sequence[Item]) -> list[int]:
             position = parent[position]
         return position
 
-    first: dict[tuple[str, str], int] = {}
-    for position, item in enumerate(items):
-        for name in (("group", item.group), ("content", item.content)):
-            a, b = root(first.setdefault(name, position)), root(position)
+    for name in (attrgetter("group"), attrgetter("content")):
+        first: dict[str, int] = {}
+        for position, item in enumerate(items):
+            a, b = root(first.setdefault(name(item), position)), root(position)
             parent[max(a, b)] = min(a, b)
     return [root(position) for position in range(len(items))]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -147,3 +148,15 @@ def test_the_side_file_gives_back_headers_only_for_the_same_bytes() -> None:
         None,
         "is empty",
     ]
+
+
+def test_twenty_thousand_images_are_a_few_megabytes() -> None:
+    tracemalloc.start()
+    try:
+        header = ImageHeader("JPEG", 10, 10, "RGB", 1)
+        items = [listed_object(f"s3://b/images/{n:06}.jpg", 5, f"{n:032x}") for n in range(2_000)]
+        manifest = build_input_manifest(examine(item, header) for item in items)
+        assert len(manifest.objects) == 2_000
+        assert tracemalloc.get_traced_memory()[0] < 2_000 * 600
+    finally:
+        tracemalloc.stop()

@@ -144,3 +144,20 @@ def test_a_first_dataset_that_was_killed_half_way_leaves_nothing_stale(command: 
     after_kill = command.finish(after)
     S3(command.bench.clients).delete([f"{command.bench.root}{key}" for key in [*after_kill, "run.json"]])
     assert command.finish(after) == after_kill
+
+
+def test_a_second_run_lists_and_reads_what_it_knows_and_writes_nothing(command: Command) -> None:
+    """No image, no mask and nothing below channels/ is read again; run.json is not written over itself."""
+    manifest = command.bench.put("output.manifest", _join(command.bench.lines))
+    left = command.finish(manifest)
+    seen: list[str] = []
+    with FaultProxy(command.server.url, before=lambda request: seen.append(request.name)) as proxy:
+        process = command.start(proxy.url, manifest)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert command.left_behind() == left
+    bucket = command.bench.bucket
+    read = {name for name in seen if "list-type" not in name}
+    known = ("run/run.json", "output.manifest", "run/dataset.json", "run/objects.jsonl")
+    assert read == {f"GET /{bucket}/{key}" for key in known}
+    assert len(seen) <= 10

@@ -21,6 +21,8 @@ CONNECT_SECONDS, READ_SECONDS = 10, 60
 """botocore: 60 and 60; a connection that takes more than ten seconds is better tried again."""
 _MAX_HEAD_LINES = 200
 _SMALL = 65536
+_BUFFER = 16 * 1024
+"""Bytes read ahead; the rest of a long body goes right to where it is wanted."""
 
 
 class BrokenAnswer(OSError):
@@ -97,12 +99,12 @@ class Connection:
         self._socket.settimeout(READ_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if proxy:
-            self._reader = self._socket.makefile("rb", 65536)
+            self._reader = self._socket.makefile("rb", _BUFFER)
             self._tunnel(proxy)
             self._reader.close()
         if self.endpoint.scheme == "https":
             self._socket = trust().wrap_socket(self._socket, server_hostname=self.endpoint.host)
-        self._reader = self._socket.makefile("rb", 65536)
+        self._reader = self._socket.makefile("rb", _BUFFER)
 
     def _tunnel(self, proxy: Any) -> None:
         """CONNECT through the proxy, for http too: S3 sees the request that was signed."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import MISSING_CODES, S3, Bulk, Listed, is_s3_uri, split_uri
+from gtseg.aws.s3 import MISSING_CODES, S3, Bulk, Listed, is_s3_uri, split_uri, work_through
 from gtseg.core.image_header import ENOUGH_BYTES, ImageHeader, read_header, read_whole
 from gtseg.core.input_manifest import (
     MANIFEST_ENDINGS,
@@ -133,30 +133,44 @@ def _from_prefix(source: str, run: Run, clients: Clients, *, automated: bool, no
     bucket, key = split_uri(source)
     folder = f"s3://{bucket}/{key if not key or key.endswith('/') else key + '/'}"
     reader, listed = _list(folder, clients, notify=notify)
-    names = [(f"s3://{bucket}/{item.key}", item) for item in listed if not item.key.endswith("/")]
-    names = [(uri, item) for uri, item in names if not _is_output(uri, run)]
-    images = [listed_object(uri, item.size, item.etag) for uri, item in names if is_image_name(uri)]
+    images: list[DataObject] = []
+    skipped: list[str] = []
+    for item in listed:
+        uri = f"s3://{bucket}/{item.key}"
+        if uri.endswith("/") or _is_output(uri, run):
+            continue
+        if is_image_name(uri):
+            images.append(listed_object(uri, item.size, item.etag))
+        else:
+            skipped.append(uri)
     if not images:
         raise ManifestError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
     check_count(len(images))
     items = _examine_objects(images, run, reader, automated=automated, notify=notify)
-    return Gathered(build_input_manifest(items), tuple(uri for uri, _ in names if not is_image_name(uri)))
+    return Gathered(build_input_manifest(items), tuple(skipped))
 
 
-def _list(folder: str, clients: Clients, *, notify: Notify) -> tuple[Clients, list[Listed]]:
+def _list(folder: str, clients: Clients, *, notify: Notify) -> tuple[Clients, Iterator[Listed]]:
+    """Who may read the folder, and what is in it."""
     try:
-        return clients, list(S3(clients).list_objects(folder))
+        return clients, _begin(S3(clients).list_objects(folder))
     except AWSError as error:
         if error.code not in CREDENTIAL_CODES:
             raise
         refusal = error
     try:
         reader = clients.unsigned()
-        listed = list(S3(reader).list_objects(folder))
+        listed = _begin(S3(reader).list_objects(folder))
     except AWSError:
         raise refusal from None
     notify(Event("label", "note", f"{folder} is read without credentials: it is public, but closed to yours"))
     return reader, listed
+
+
+def _begin(listed: Iterator[Listed]) -> Iterator[Listed]:
+    """The same objects with the first page asked for now, so that a refusal comes now."""
+    first = list(islice(listed, 1))
+    return chain(first, listed)
 
 
 def _is_output(uri: str, run: Run) -> bool:
@@ -228,7 +242,7 @@ def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject
             if error.code not in UNREADABLE:
                 raise
             return examine(item, UNREADABLE[error.code])
-        item = DataObject(item.uri, start.size, item.etag or start.etag, item.line)
+        item = DataObject(item.uri, start.size, item.etag or start.etag, item.own_line)
         is_all = len(start.body) >= start.size
         if header := read_whole(start.body) if is_all else read_header(start.body, is_all=False):
             break
@@ -245,12 +259,11 @@ def _headers_of_earlier_attempt(run: Run, clients: Clients) -> dict[tuple[str, s
 
 def _in_parallel(look: Callable[[T], U], items: Sequence[T], *, notify: Notify) -> list[U]:
     """Results in the items' order; progress as they come."""
-    results: list[U] = []
-    with ThreadPoolExecutor(THREADS) as pool:
-        for result in pool.map(look, items):
-            results.append(result)
-            if len(results) % 50 == 0 or len(results) == len(items):
-                notify(
-                    Event("label", "progress", "reading image headers", done=len(results), total=len(items))
-                )
-    return results
+    total = len(items)
+    results: list[U | None] = [None] * total
+    looked = work_through(enumerate(items), lambda item: look(item[1]), threads=min(THREADS, total))
+    for done, ((position, _), result) in enumerate(looked, start=1):
+        results[position] = result
+        if done % 50 == 0 or done == total:
+            notify(Event("label", "progress", "reading image headers", done=done, total=total))
+    return cast(list[U], results)
