@@ -7,6 +7,7 @@ an image has at most 1920 x 1080 pixels.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -80,7 +81,7 @@ def _source_of(line: str, number: int) -> str:
     where = f"Input manifest line {number}"
     try:
         fields = msgspec.json.decode(line)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ManifestError(f"{where} is not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise ManifestError(f"{where} is no JSON object")
@@ -217,7 +218,7 @@ def read_side_file(body: bytes) -> dict[tuple[str, str], ImageHeader]:
     """
     headers = {}
     for line in body.splitlines():
-        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError):
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             seen = msgspec.json.decode(line, type=_Seen)
             if seen.etag:
                 headers[seen.source_ref, seen.etag] = ImageHeader(

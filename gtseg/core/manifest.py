@@ -146,7 +146,7 @@ class _LineReader:
             )
         try:
             colors, confidence = self._color_map(metadata.internal_color_map)
-        except (MaskError, msgspec.DecodeError) as error:
+        except (MaskError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Unusable(number, line.image, f"its internal-color-map cannot be read: {error}")
         return Labeled(number, line.image, line.mask, colors, confidence, line.group)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -120,14 +121,21 @@ def read_facts(bulk: Bulk, uri: str | None, ledger: Ledger) -> Mapping[str, Fact
             if error.code in MISSING_CODES or error.code in ("AccessDenied", "403"):
                 return {}
             raise
-        decode = msgspec.json.Decoder(_ImageLine).decode
-        for batch in batched(decode(text) for _, text in split_lines(read_pieces(file))):
+        for batch in batched(_readable_lines(read_pieces(file))):
             facts.add_all(
                 (line.image, Fact(line.etag, line.width, line.height, line.format.upper(), line.orientation))
                 for line in batch
                 if line.etag and line.width and line.height and line.format.upper() in ("JPEG", "PNG")
             )
     return facts
+
+
+def _readable_lines(pieces: Iterable[bytes]) -> Iterator[_ImageLine]:
+    """A damaged line is one that was never seen: its image is looked at."""
+    decode = msgspec.json.Decoder(_ImageLine).decode
+    for _, text in split_lines(pieces):
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            yield decode(text)
 
 
 @dataclass

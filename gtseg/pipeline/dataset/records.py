@@ -89,7 +89,7 @@ def read_records(pieces: Iterable[bytes], uri: str) -> Iterator[Record]:
     try:
         for _, line in split_lines(pieces):
             yield decode(line)
-    except (msgspec.DecodeError, ManifestError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ManifestError) as error:
         raise GtsegError(
             f"{uri} is no objects.jsonl of this gtseg: {error}. Delete it to start afresh"
         ) from None
