@@ -1,6 +1,9 @@
-"""Scenes drawn by program: textures, shapes with limbs, shading, things in front. For weights that have seen no photograph of the class."""
+"""Scenes drawn by program: textures, shapes with limbs, cut-outs, shading, things in front. For weights that have seen no photograph of the class."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -8,7 +11,9 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]  # (S, S, 3)
 Mask = NDArray[np.uint8]  # (S, S) 0/1
+Cutout = NDArray[np.uint8]  # (h, w, 4) colours and alpha, longer side at most CUTOUT
 SIZE = 256
+CUTOUT = 160
 
 
 def draw_noise(rng: np.random.Generator, size: int, *, slope: float) -> NDArray[np.float32]:
@@ -172,3 +177,158 @@ def draw_scene(rng: np.random.Generator, textures: list[Image]) -> tuple[Image, 
         mask = mask & (1 - twin)
     canvas += rng.normal(0, rng.uniform(0, 6), canvas.shape)
     return np.clip(canvas, 0, 255).astype(np.uint8), largest_part(mask)
+
+
+# ---- cut-outs: clip art and icons with an alpha plane, whose silhouettes have the legs, ears and tails that blobs have not ------------
+
+
+def read_cutouts(folders: list[Path], *, leave_out: str, most: int, rng: np.random.Generator) -> list[Cutout]:
+    """Pictures with an alpha plane anywhere below the folders, but those whose path matches `leave_out`; sorted, then drawn by lot."""
+    unwanted = re.compile(leave_out, re.IGNORECASE)
+    paths = [
+        p
+        for folder in folders
+        for p in sorted(folder.rglob("*"))
+        if p.suffix in (".png", ".webp") and not unwanted.search(str(p.relative_to(folder)))
+    ]
+    found: list[Cutout] = []
+    for at in rng.permutation(len(paths)):
+        picture = cv2.imread(str(paths[at]), cv2.IMREAD_UNCHANGED)
+        if picture is not None and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 4:
+            cutout = trim(picture)
+            if cutout is not None:
+                found.append(cutout)
+        if len(found) == most:
+            break
+    return found
+
+
+def trim(picture: NDArray[np.uint8]) -> Cutout | None:
+    """BGRA as read -> RGBA of its largest solid part, holes filled; None for lines, full rectangles and specks."""
+    factor = min(1.0, CUTOUT / max(picture.shape[:2]))
+    if factor < 1:
+        picture = np.asarray(
+            cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    outlines, _ = cv2.findContours(
+        (picture[..., 3] > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    if not outlines:
+        return None
+    largest = max(outlines, key=cv2.contourArea)
+    x, y, w, h = cv2.boundingRect(largest)
+    solid = cv2.contourArea(largest) / (w * h)
+    if min(w, h) < 24 or not 0.25 < solid < 0.93:
+        return None
+    filled = np.zeros(picture.shape[:2], np.uint8)
+    cv2.drawContours(filled, [largest], 0, 255, -1)
+    cutout = np.dstack([picture[..., 2::-1], filled])[y : y + h, x : x + w]
+    return np.ascontiguousarray(cutout)
+
+
+def place_cutout(rng: np.random.Generator, cutout: Cutout, size: int) -> tuple[Mask, Image]:
+    """The cut-out turned, stretched, bent and put somewhere -> its 0/1 silhouette and its colours."""
+    height, width = cutout.shape[:2]
+    scale = rng.uniform(0.22, 0.75) * size / max(height, width)
+    turn = rng.normal(0, 0.35)
+    m = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * scale
+    m = (
+        m
+        @ np.diag(np.exp(rng.normal(0, 0.16, 2)) * (rng.choice([-1, 1]), 1))
+        @ np.array([[1, rng.normal(0, 0.15)], [0, 1]])
+    )
+    centre = rng.uniform(0.15, 0.85, 2) * size
+    back = np.linalg.inv(m)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    bend = rng.uniform(0, 9)
+    x = x - centre[0] + bend * draw_noise(rng, size, slope=2.6)
+    y = y - centre[1] + bend * draw_noise(rng, size, slope=2.6)
+    from_x = (back[0, 0] * x + back[0, 1] * y + width / 2).astype(np.float32)
+    from_y = (back[1, 0] * x + back[1, 1] * y + height / 2).astype(np.float32)
+    moved = cv2.remap(cutout, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return (moved[..., 3] > 127).astype(np.uint8), np.asarray(moved[..., :3], np.uint8)
+
+
+def dress(rng: np.random.Generator, own: Image | None, textures: list[Image]) -> Image:
+    """An object's surface: its own colours made duller and rougher, or textures."""
+    surface = many_coloured(rng, textures)
+    if own is None or rng.random() < 0.55:
+        return surface
+    grey = own.mean(-1, keepdims=True)
+    colours = grey + (own - grey) * rng.uniform(0.1, 0.9)
+    rough = (surface.astype(np.float32) - surface.mean((0, 1))) * rng.uniform(0.2, 1.0)
+    return np.clip(colours * rng.uniform(0.5, 1.1) + rough + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
+
+
+def draw_strands(rng: np.random.Generator, canvas: NDArray[np.float32]) -> None:
+    """Grass, wires, twigs before the lens: nobody cuts them out of an outline."""
+    size = canvas.shape[0]
+    colour = rng.uniform(20, 220, 3)
+    heading = rng.uniform(0, np.pi)
+    for _ in range(int(rng.integers(3, 25))):
+        start = rng.uniform(0, size, 2)
+        angle = heading + rng.normal(0, 0.3)
+        end = start + np.array([np.cos(angle), np.sin(angle)]) * rng.uniform(20, 140)
+        shade = np.clip(colour + rng.normal(0, 18, 3), 0, 255)
+        cv2.line(
+            canvas,
+            tuple(int(v) for v in start),
+            tuple(int(v) for v in end),
+            tuple(float(v) for v in shade),
+            int(rng.integers(1, 3)),
+            cv2.LINE_AA,
+        )
+
+
+def cast_shadow(rng: np.random.Generator, canvas: NDArray[np.float32], mask: Mask) -> None:
+    """Darkness under and beside an object, on what is behind it."""
+    shift = np.array([[1, 0, rng.normal(0, 8)], [0, 1, rng.uniform(0, 10)]])
+    moved = cv2.warpAffine(mask.astype(np.float32), shift, mask.shape[::-1])
+    soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(2, 10))
+    canvas *= 1 - rng.uniform(0.2, 0.6) * soft[..., None]
+
+
+def draw_crowd(
+    rng: np.random.Generator, textures: list[Image], cutouts: list[Cutout]
+) -> tuple[Image, list[Mask]]:
+    """-> (256, 256, 3) scene with one to five objects, often alike, and the 0/1 mask of each one's visible part."""
+    canvas = pick(rng, textures).astype(np.float32)
+    if rng.random() < 0.5:  # a wall behind a floor, a hedge behind a path
+        y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) / SIZE - 0.5
+        angle, edge = rng.uniform(-0.5, 0.5), rng.uniform(-0.3, 0.3)
+        lay(
+            canvas,
+            (np.cos(angle) * y + np.sin(angle) * x > edge).astype(np.uint8),
+            pick(rng, textures),
+            softness=1.0,
+        )
+    for _ in range(int(rng.integers(0, 4))):
+        behind = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(15, 90))
+        lay(canvas, behind, pick(rng, textures), softness=rng.uniform(0.4, 1.5))
+    alike = rng.random() < 0.5
+    cutout, common = cutouts[rng.integers(len(cutouts))], many_coloured(rng, textures)
+    masks: list[Mask] = []
+    for _ in range(int(rng.choice([1, 1, 2, 3, 4, 5]))):
+        if rng.random() < 0.25:
+            mask, own = draw_shape(rng), None
+        else:
+            kin = alike and rng.random() < 0.7
+            mask, own = place_cutout(rng, cutout if kin else cutouts[rng.integers(len(cutouts))], SIZE)
+        if mask.sum() < 300:
+            continue
+        if rng.random() < 0.5:
+            cast_shadow(rng, canvas, mask)
+        surface = common if alike and rng.random() < 0.5 else dress(rng, own, textures)
+        lay(canvas, mask, shade(rng, mask, surface), softness=rng.uniform(0.4, 1.4))
+        masks = [earlier & (1 - mask) for earlier in masks] + [mask]
+    if rng.random() < 0.4:  # something in front
+        front = draw_blob(rng, SIZE, centre=rng.uniform(0, SIZE, 2), radius=rng.uniform(12, 60))
+        lay(canvas, front, pick(rng, textures), softness=rng.uniform(0.4, 1.2))
+        masks = [earlier & (1 - front) for earlier in masks]
+    if rng.random() < 0.2:
+        draw_strands(rng, canvas)
+    if rng.random() < 0.3:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.3, 1.2))
+    canvas += rng.normal(0, rng.uniform(0, 8), canvas.shape)
+    masks = [largest_part(m) for m in masks]
+    return np.clip(canvas, 0, 255).astype(np.uint8), [m for m in masks if m.sum() >= 300]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from labeling_desk import Desk
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_path
+from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_paths
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
+from gtseg.local.labeling.autosegment.network import PLANES, SIZE, fold_norms, load_weights
+from gtseg.local.labeling.autosegment.onnx_hook import open_with_onnxruntime, open_with_opencv
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "cats"
 NONE = np.zeros((0, 2), np.float32)
+PORTAL = {"X-Gtseg-Portal": "1"}
 
 
 def scene(height: int = 200, width: int = 260) -> tuple[np.ndarray, np.ndarray]:
@@ -55,15 +61,33 @@ def test_the_same_question_has_the_same_answer() -> None:
     assert np.array_equal(segment(image, extremes(mask)).mask, segment(image, extremes(mask)).mask)
 
 
-def test_without_weights_grabcut_still_finds_the_object(tmp_path: Path) -> None:
+def test_without_weights_grabcut_still_finds_the_object() -> None:
     image, mask = scene()
-    finder = Finder(tmp_path / "none.npz")
-    assert finder.net is None
+    finder = Finder()
     assert iou(finder.find(image, np.array(extremes(mask), np.float32)).whole(mask.shape), mask) > 0.9
 
 
+def test_grabcut_finds_a_thin_slanting_object() -> None:
+    """Its extreme points' quadrilateral is a sliver: eroded, nothing of it is left to take the object's colours from."""
+    image, mask = np.full((200, 200, 3), (70, 110, 60), np.uint8), np.zeros((200, 200), np.uint8)
+    cv2.line(mask, (30, 170), (170, 30), 1, 14)
+    image[mask > 0] = (190, 90, 50)
+    image = np.clip(image + np.random.default_rng(1).normal(0, 9, image.shape), 0, 255).astype(np.uint8)
+    found = Finder().find(image, np.array(extremes(mask > 0), np.float32)).whole(mask.shape)
+    assert iou(found, mask > 0) > 0.85
+
+
+def test_folded_norms_change_nothing_but_the_rounding() -> None:
+    net, _ = load_weights(weights_paths()[0])
+    views = torch.from_numpy(np.random.default_rng(0).random((1, PLANES, SIZE, SIZE)).astype(np.float32))
+    with torch.inference_mode():
+        before = torch.sigmoid(net(views))
+        after = torch.sigmoid(fold_norms(net)(views.to(torch.bfloat16)).float())
+    assert float((before - after).abs().mean()) < 0.02
+
+
 def test_the_weights_say_what_they_have_seen() -> None:
-    assert "scenes drawn by program" in Finder(weights_path()).seen
+    assert "scenes drawn by program" in Finder(*weights_paths()).seen
 
 
 def test_real_cats_are_found_better_than_by_grabcut_alone() -> None:
@@ -160,18 +184,18 @@ def test_colours_of_the_object_are_told_from_those_around_it() -> None:
     assert ratio[~mask[:200, :200]].mean() < 0.1
 
 
-def make_model(path: Path) -> None:
+def make_model(path: Path, *, planes: int = 4) -> None:
     """An ONNX model that calls an object whatever is redder than 128."""
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper
 
-    pick = numpy_helper.from_array(np.array([1, 0, 0, 0], np.float32).reshape(1, 4, 1, 1), "pick")
+    pick = numpy_helper.from_array(np.eye(1, planes, dtype=np.float32).reshape(1, planes, 1, 1), "pick")
     threshold = numpy_helper.from_array(np.array([-128.0], np.float32), "threshold")
     nodes = [helper.make_node("Conv", ["input", "pick", "threshold"], ["output"])]
     graph = helper.make_graph(
         nodes,
         "red",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 4, 512, 512])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, planes, 512, 512])],
         [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 512, 512])],
         [pick, threshold],
     )
@@ -185,6 +209,45 @@ def test_a_users_onnx_model_is_used_instead(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "red.onnx"))
     image, mask = scene()
     assert iou(segment(image, extremes(mask)).whole(mask.shape), mask) > 0.95
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
+def test_every_engine_gives_the_models_own_answer(tmp_path: Path, engine: str) -> None:
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime")
+    make_model(tmp_path / "red.onnx")
+    model = {"onnxruntime": open_with_onnxruntime, "opencv": open_with_opencv}[engine](tmp_path / "red.onnx")
+    planes = np.random.default_rng(0).uniform(0, 255, (1, 4, 512, 512)).astype(np.float32)
+    np.testing.assert_allclose(model(planes)[0, 0], planes[0, 0] - 128, atol=1e-3)
+
+
+def test_a_model_of_another_input_is_refused_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")  # OpenCV's reader takes it as it is
+    make_model(tmp_path / "three.onnx", planes=3)
+    monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "three.onnx"))
+    with pytest.raises(ServiceError, match="does not take"):
+        segment(scene()[0], extremes(scene()[1]))
+
+
+def test_a_server_started_with_a_users_model_outlines_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_local_aws: Any
+) -> None:
+    make_model(tmp_path / "red.onnx")
+    monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "red.onnx"))
+    desk = Desk(start_local_aws())
+    image, mask = scene()
+    job = desk.create(
+        [{"source-ref": desk.put("scene.png", cv2.imencode(".png", image[..., ::-1])[1].tobytes())}]
+    )
+    worker = desk.hire()
+    task = desk.lease(worker, job)
+    status, answer = worker("POST", f"/tasks/{task['task']}/autosegment", {"points": extremes(mask)}, PORTAL)
+    assert status == 200, answer
+    assert answer["rows"] == segment(image, extremes(mask)).rows()
+    monkeypatch.delenv("GTSEG_AUTOSEGMENT_ONNX")
+    assert answer["rows"] != segment(image, extremes(mask)).rows()
 
 
 def test_an_unreadable_onnx_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

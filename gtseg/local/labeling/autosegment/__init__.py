@@ -24,7 +24,7 @@ from gtseg.local.labeling.autosegment.crop import Points, Window
 if TYPE_CHECKING:
     from gtseg.local.labeling.autosegment.network import PointNet
 
-__all__ = ["Finder", "Found", "segment", "weights_path"]
+__all__ = ["Finder", "Found", "segment", "weights_paths"]
 
 NONE: Points = np.zeros((0, 2), np.float32)
 SPECK = 0.02  # of the largest part: smaller parts are noise
@@ -55,8 +55,9 @@ class Found:
         return list(rows.values())
 
 
-def weights_path() -> Path:
-    return Path(__file__).with_name("weights.npz")
+def weights_paths() -> list[Path]:
+    """The weights that ship with the package."""
+    return sorted(Path(__file__).parent.glob("weights*.npz"))
 
 
 def read_points(points: Sequence[Sequence[float]], shape: tuple[int, int], *, name: str) -> Points:
@@ -76,27 +77,30 @@ def read_points(points: Sequence[Sequence[float]], shape: tuple[int, int], *, na
 
 
 class Finder:
-    """The network's weights, loaded once. Safe to use from several threads."""
+    """The networks' weights, loaded once. Safe to use from several threads."""
 
-    def __init__(self, weights: Path | None = None) -> None:
-        self.net: PointNet | None = None
+    def __init__(self, *weights: Path) -> None:
+        self.nets: list[PointNet] = []
         self.seen = "nothing: GrabCut alone"
-        if weights is not None and weights.is_file():
-            try:
-                from gtseg.local.labeling.autosegment.network import load_weights
-            except ImportError:  # torch is not installed: GrabCut alone
-                return
-            self.net, self.seen = load_weights(weights)
+        self.size = grabcut.SIZE
+        if not weights:
+            return
+        try:
+            from gtseg.local.labeling.autosegment.network import SIZE, fold_norms, load_weights
+        except ImportError:  # torch is not installed: GrabCut alone
+            return
+        loaded = [load_weights(path) for path in weights]
+        self.nets = [fold_norms(net) for net, _ in loaded]
+        self.seen, self.size = "; ".join(seen for _, seen in loaded), SIZE
 
     def find(
         self, image: NDArray[np.uint8], points: Points, *, inside: Points = NONE, outside: Points = NONE
     ) -> Found:
         """(H, W, 3) RGB as stored, (4, 2) extreme points in any order, (N, 2) corrective clicks, all x, y in pixels -> the object."""
-        size = grabcut.SIZE if self.net is None else crop_size()
-        window = crop.window_of(points, size)
+        window = crop.window_of(points, self.size)
         photo = crop.cut(image, window)
         extreme, yes, no = window.inward(points), window.inward(inside), window.inward(outside)
-        if self.net is None:
+        if not self.nets:
             probability = grabcut.segment_without_weights(photo, extreme, inside=yes, outside=no).astype(
                 np.float32
             )
@@ -107,26 +111,25 @@ class Finder:
     def propose(
         self, photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
     ) -> NDArray[np.float32]:
-        """(S, S) in 0..1: half the network's word, half GrabCut's between what the network is sure of; clicks are obeyed.
-
-        The network looks at the window and at its mirror image: 0.002 of mean IoU for a third more time."""
-        import torch
-
-        assert self.net is not None
-        planes = crop.features(photo, extreme, inside=inside, outside=outside)
-        batch = torch.from_numpy(np.stack([planes, planes[:, :, ::-1]])).to(memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            logits = self.net(batch).float().numpy()[:, 0]
-        probability = 1 / (1 + np.exp(-(logits[0] + logits[1, :, ::-1]) / 2))
-        probability = obey(photo, probability.astype(np.float32), inside=inside, outside=outside)
+        """(S, S) in 0..1: half the networks' word, half GrabCut's between what they are sure of; clicks are obeyed."""
+        hint = grabcut.hint(photo, extreme, inside=inside, outside=outside)
+        planes = crop.features(photo, extreme, hint, inside=inside, outside=outside)
+        probability = obey(photo, self.look(planes), inside=inside, outside=outside)
         edges = grabcut.refine(photo, probability, inside=inside, outside=outside)
         return 0.5 * probability + 0.5 * edges
 
+    def look(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(9, S, S) features -> (S, S) in 0..1. Two looks, by two networks or twice by one: at the window, and at its mirror image."""
+        import torch
 
-def crop_size() -> int:
-    from gtseg.local.labeling.autosegment.network import SIZE
-
-    return SIZE
+        # One window is too little work for two threads: on a busy machine they wait for each other ten times as long as they work.
+        torch.set_num_threads(1)
+        views = torch.from_numpy(np.stack([planes, planes[:, :, ::-1]]))
+        with torch.inference_mode():
+            views = views.to(torch.bfloat16, memory_format=torch.channels_last)
+            first, second = (net(view[None]) for net, view in zip(self.nets * 2, views, strict=False))
+            logits = (first + second.flip(-1)).float().numpy()[0, 0] / 2
+        return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
 def obey(
@@ -179,7 +182,7 @@ def shared_finder() -> Finder:
     global _finder
     with _lock:
         if _finder is None:
-            _finder = Finder(weights_path())
+            _finder = Finder(*weights_paths())
         return _finder
 
 

@@ -169,17 +169,19 @@ def likelihood(
 
 
 def features(
-    photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
+    photo: NDArray[np.uint8], extreme: Points, hint: NDArray[np.float32], *, inside: Points, outside: Points
 ) -> NDArray[np.float32]:
-    """What the network sees: (8, S, S) float32 = RGB in -1..1, extreme points, inside clicks, outside clicks, colour likelihood, quadrilateral + box."""
+    """What the network sees: (9, S, S) float32 = RGB in -1..1, extreme points, inside clicks, outside clicks, colour likelihood,
+    quadrilateral + box, GrabCut's hint (S, S)."""
     size = photo.shape[0]
     sigma = size / 32
     inner, around = quad(extreme, size), box(extreme, size, slack=size / 60)
-    planes = np.empty((8, size, size), np.float32)
+    planes = np.empty((9, size, size), np.float32)
     planes[:3] = photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
     planes[3] = heat(extreme, size, sigma=sigma)
     planes[4] = heat(inside, size, sigma=sigma)
     planes[5] = heat(outside, size, sigma=sigma)
     planes[6] = likelihood(photo, inner, 1 - around)
     planes[7] = 0.5 * inner + 0.5 * around
+    planes[8] = hint
     return planes

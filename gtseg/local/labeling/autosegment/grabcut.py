@@ -12,6 +12,9 @@ from gtseg.local.labeling.autosegment.crop import Points, box, quad
 
 SIZE = 256  # pixels of the window that GrabCut alone works on
 ROUNDS = 3
+REACH = 0.85  # of the way from the middle of the extreme points to each of them
+HINT = 96  # pixels of the window for the hint that the network gets: 12 ms, and nearly as good as 256
+REFINED = 128
 
 
 def cut_out(photo: NDArray[np.uint8], marks: NDArray[np.uint8], *, rounds: int) -> NDArray[np.uint8]:
@@ -34,15 +37,21 @@ def mark_clicks(marks: NDArray[np.uint8], points: Points, kind: int) -> None:
 
 
 def seed(extreme: Points, size: int) -> NDArray[np.uint8]:
-    """Marks from four window points: outside their box is background; the heart of their quadrilateral is object."""
+    """Marks from four window points: outside their box is background, the lines from their middle to each of them are object.
+
+    The lines matter: an eroded quadrilateral is empty for a thin or slanting object, and GrabCut then starts with no object colours at all
+    (mean IoU of 120 training cats, points 3 pixels off: 0.63 with an eroded quadrilateral, 0.82 with the lines)."""
     marks = np.full((size, size), cv2.GC_BGD, np.uint8)
-    inner = quad(extreme, size)
     marks[box(extreme, size, slack=size / 80) > 0] = cv2.GC_PR_BGD
-    marks[inner > 0] = cv2.GC_PR_FGD
-    heart = cv2.erode(inner, np.ones((3, 3), np.uint8), iterations=size // 10)
-    marks[heart > 0] = cv2.GC_FGD
-    mark_clicks(marks, extreme + (extreme.mean(0) - extreme) * 0.03, cv2.GC_FGD)
+    marks[quad(extreme, size) > 0] = cv2.GC_PR_FGD
+    middle = extreme.mean(0)
+    for end in middle + (extreme - middle) * REACH:
+        cv2.line(marks, pixel(middle), pixel(end), cv2.GC_FGD, max(1, size // 40))
     return marks
+
+
+def pixel(point: NDArray[np.float32]) -> tuple[int, int]:
+    return int(point[0]), int(point[1])
 
 
 def segment_without_weights(
@@ -63,11 +72,35 @@ def refine(
     outside: Points,
     band: float = 0.15,
     rounds: int = 2,
-) -> NDArray[np.uint8]:
-    """Let the photograph's own edges settle what the network leaves open: only pixels between `band` and 1 - `band` may change sides."""
-    marks = np.where(probability > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    marks[probability > 1 - band] = cv2.GC_FGD
-    marks[probability < band] = cv2.GC_BGD
-    mark_clicks(marks, inside, cv2.GC_FGD)
-    mark_clicks(marks, outside, cv2.GC_BGD)
-    return cut_out(photo, marks, rounds=rounds)
+) -> NDArray[np.float32]:
+    """Let the photograph's own edges settle what the networks leave open: only pixels between `band` and 1 - `band` may change sides.
+
+    (S, S) in 0..1, found on a copy of REFINED pixels: as good as at the networks' size, in half the time."""
+    size = photo.shape[0]
+    scale = np.float32(REFINED / size)
+    small, likely = shrink(photo, REFINED), cv2.resize(probability, (REFINED, REFINED))
+    marks = np.where(likely > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    marks[likely > 1 - band] = cv2.GC_FGD
+    marks[likely < band] = cv2.GC_BGD
+    mark_clicks(marks, inside * scale, cv2.GC_FGD)
+    mark_clicks(marks, outside * scale, cv2.GC_BGD)
+    return enlarge(cut_out(small, marks, rounds=rounds), size)
+
+
+def shrink(photo: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(photo, (size, size), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def enlarge(mask: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(mask.astype(np.float32), (size, size)), np.float32)
+
+
+def hint(
+    photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
+) -> NDArray[np.float32]:
+    """(S, S) in 0..1: GrabCut's mask of a small copy of the window, one of the planes that the network sees."""
+    scale = np.float32(HINT / photo.shape[0])
+    marks = seed(extreme * scale, HINT)
+    mark_clicks(marks, inside * scale, cv2.GC_FGD)
+    mark_clicks(marks, outside * scale, cv2.GC_BGD)
+    return enlarge(cut_out(shrink(photo, HINT), marks, rounds=2), photo.shape[0])

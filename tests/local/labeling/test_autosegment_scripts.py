@@ -1,0 +1,112 @@
+"""What the scripts that train and measure auto-segment rest on: scenes whose masks are what is seen, clicks where a person would click."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from scripts import autosegment_scenes as scenes
+from scripts.benchmark_autosegment import NONE, Object, Question, click_on, measure_clicks, worst_place
+from scripts.train_autosegment import extreme_points, rate_at, sample_of
+
+
+def square(left: int, right: int) -> np.ndarray:
+    mask = np.zeros((60, 60), bool)
+    mask[20:40, left:right] = True
+    return mask
+
+
+def clip_art() -> np.ndarray:
+    """(90, 120, 4) BGRA: a ring with a tail on nothing."""
+    picture = np.zeros((90, 120, 4), np.uint8)
+    cv2.circle(picture, (45, 45), 35, (40, 90, 200, 255), 12)
+    cv2.line(picture, (75, 45), (115, 80), (40, 90, 200, 255), 8)
+    return picture
+
+
+def test_a_missing_part_is_clicked_as_inside_and_a_surplus_part_as_outside() -> None:
+    x, y, missing = worst_place(square(10, 20), square(10, 50))
+    assert missing
+    assert square(20, 50)[int(y), int(x)]
+    x, y, missing = worst_place(square(10, 50), square(10, 20))
+    assert not missing
+    assert square(20, 50)[int(y), int(x)]
+
+
+def test_clicks_are_added_to_those_before() -> None:
+    question = Question(np.zeros((60, 60, 3), np.uint8), NONE)
+    question = click_on(question, square(10, 20), square(10, 50))
+    question = click_on(question, square(10, 50), square(10, 20))
+    assert len(question.inside) == len(question.outside) == 1
+
+
+def test_a_method_that_obeys_clicks_gets_better_with_each() -> None:
+    """A method that finds the left half, and around each click inside the columns next to it."""
+
+    def obedient(question: Question) -> np.ndarray:
+        found = square(10, 20)
+        for x, _ in question.inside:
+            found[20:40, max(0, int(x) - 6) : int(x) + 6] = True
+        return found
+
+    rows = measure_clicks([Object(np.zeros((60, 60, 3), np.uint8), square(10, 50))], obedient)
+    assert (np.diff(rows[0]) > 0).all()
+
+
+def test_a_cut_out_is_its_largest_part_with_its_holes_filled() -> None:
+    cutout = scenes.trim(clip_art())
+    assert cutout is not None
+    assert cutout.shape[2] == 4
+    assert cutout[45 - 10, 45 - 10, 3] == 255  # the ring's inside
+    assert cutout[40, 6, 0] > cutout[40, 6, 2]  # BGR as read has become RGB
+
+
+def test_a_full_rectangle_is_no_silhouette() -> None:
+    assert scenes.trim(np.full((80, 80, 4), 255, np.uint8)) is None
+
+
+def test_pictures_can_be_left_out_by_name(tmp_path: Path) -> None:
+    for name in ("dog.png", "housecats/tom.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), clip_art())
+    read = [
+        len(scenes.read_cutouts([tmp_path], leave_out=unwanted, most=9, rng=np.random.default_rng(0)))
+        for unwanted in ("^$", "cat")
+    ]
+    assert read == [2, 1]
+
+
+def test_the_masks_of_a_drawn_crowd_never_overlap_and_the_same_seed_draws_the_same() -> None:
+    cutout = scenes.trim(clip_art())
+    assert cutout is not None
+    crowds = []
+    for _ in range(2):
+        rng = np.random.default_rng(4)
+        textures = [scenes.draw_texture(rng) for _ in range(3)]
+        crowds.append([scenes.draw_crowd(rng, textures, [cutout]) for _ in range(4)])
+    assert all(np.array_equal(a[0], b[0]) for a, b in zip(*crowds, strict=True))
+    assert any(len(masks) > 1 for _, masks in crowds[0])
+    for _, masks in crowds[0]:
+        assert np.sum(masks, axis=0).max(initial=0) <= 1
+
+
+def test_a_sample_carries_grabcuts_mask_of_its_object() -> None:
+    image = np.full((120, 120, 3), 60, np.uint8)
+    mask = np.zeros((120, 120), np.uint8)
+    cv2.circle(mask, (60, 60), 30, 1, -1)
+    image[mask > 0] = (200, 120, 40)
+    sample = sample_of(image, mask, np.random.default_rng(0))
+    assert (sample.hint == mask).mean() > 0.95
+    assert extreme_points(mask).tolist() == [[60, 30], [90, 60], [60, 90], [30, 60]]
+
+
+def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
+    rates = [rate_at(step, steps=1000, rate=1.0, fall=0.3) for step in (0, 59, 400, 700, 850, 999)]
+    assert rates[0] < 0.02
+    assert rates[1] == rates[2] == rates[3]
+    assert rates[3] > rates[4] > rates[5]
+    assert rates[5] < 0.001
