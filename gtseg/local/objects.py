@@ -1,7 +1,8 @@
 """S3 from inside the process: the same objects that clients see over HTTP.
 
-An object is a plain, immutable file under `DATA/objects/` and one row of `DATA/objects.sqlite3`. The row is written
-last and in one transaction: a kill at any instant leaves the old object or the new one.
+An object is a plain, immutable file under `DATA/objects/` and one row of `DATA/objects.sqlite3`; the bytes of a small one
+are in the database too. The row is written last and in one transaction: a kill at any instant leaves the old object or
+the new one.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.files import RUN_BITS, Files
+from gtseg.local.s3.files import RUN_BITS, SMALL_BYTES, Files
 from gtseg.local.s3.index import Index, read_clock_ms
 from gtseg.local.s3.info import DEFAULT_TYPE, ObjectInfo, unpack_row
 from gtseg.local.s3.uploads import Uploads
@@ -54,15 +56,39 @@ class Objects:
     def get(self, bucket: str, key: str) -> bytes:
         """The whole object. Raises ServiceError NoSuchKey or NoSuchBucket."""
         while True:
-            info = self.find(bucket, key)
+            info, content = self.find_small(bucket, key)
+            if content is not None:
+                return content
             try:
                 return Path(self.files.locate(info.file)).read_bytes()
             except FileNotFoundError:
                 self.check_replaced(info)
 
     def path(self, bucket: str, key: str) -> Path:
-        """The file behind an object: read it or link it, never write it. Lasts a minute after a replacement."""
-        return Path(self.files.locate(self.find(bucket, key).file))
+        """The file behind an object: read it or link it, never write it. Lasts a minute after a replacement.
+
+        A small object gets its file when it is asked for.
+        """
+        while True:
+            info, content = self.find_small(bucket, key)
+            if content is None:
+                return Path(self.files.locate(info.file))
+            self._give_file(info, content)
+
+    def _give_file(self, info: ObjectInfo, content: bytes) -> None:
+        """Move a small object's bytes to a file, unless it has been replaced meanwhile."""
+        number = self.files.write(content)
+        try:
+            with self.index.database.write():
+                present = self.index.find(info.bucket, info.key)
+                is_present = present is not None and present.file == info.file
+                if is_present:
+                    self.index.replace(replace(info, file=number))
+        except BaseException:
+            self.files.remove(number)
+            raise
+        if not is_present:
+            self.files.remove(number)
 
     def put(
         self,
@@ -74,12 +100,12 @@ class Objects:
         metadata: dict[str, str] | None = None,
     ) -> ObjectInfo:
         """Store an object atomically. A path is copied. Raises ServiceError NoSuchBucket."""
-        file, size, etag = self._write_body(body)
+        file, size, etag, content = self._write_body(body)
         info = ObjectInfo(
             bucket, key, size, etag, content_type or DEFAULT_TYPE, read_clock_ms(), file, metadata or {}
         )
         try:
-            self.index.replace(info)
+            self.index.replace(info, content=content)
         except BaseException:
             self.files.remove(file)
             raise
@@ -104,6 +130,17 @@ class Objects:
             self.index.check_bucket(bucket)
             raise ServiceError("NoSuchKey", "The specified key does not exist.", 404, fields={"Key": key})
         return info
+
+    def find_small(self, bucket: str, key: str) -> tuple[ObjectInfo, bytes | None]:
+        """The object, and its bytes where they are in no file. Raises ServiceError NoSuchKey or NoSuchBucket."""
+        while True:
+            info = self.find(bucket, key)
+            if not info.is_small:
+                return info, None
+            content = self.index.read_small(info)
+            if content is not None:
+                return info, content
+            self.check_replaced(info)
 
     def reap(self, *, older_than_seconds: float = GRACE_SECONDS) -> int:
         """Remove the files of objects that were replaced or deleted so long ago; how many."""
@@ -159,21 +196,20 @@ class Objects:
         if present is not None and present.file == info.file:
             raise ServiceError("InternalError", f"the file behind {info.bucket}/{info.key} is missing", 500)
 
-    def _write_body(self, body: bytes | BinaryIO | Path) -> tuple[int, int, str]:
-        """(file number, size, MD5 in hex) of the body in a new file."""
+    def _write_body(self, body: bytes | BinaryIO | Path) -> tuple[int, int, str, bytes | None]:
+        """(number, size, MD5 in hex, content) of the body in a new file, or of a small one with its content."""
         if isinstance(body, bytes | bytearray | memoryview):
             content = bytes(body)
-            return (
-                self.files.write(content),
-                len(content),
-                hashlib.md5(content, usedforsecurity=False).hexdigest(),
-            )
+            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if len(content) <= SMALL_BYTES:
+                return -self.files.allocate(), len(content), md5, content
+            return self.files.write(content), len(content), md5, None
         if isinstance(body, Path):
             with body.open("rb") as source:
                 return self._write_stream(source)
         return self._write_stream(body)
 
-    def _write_stream(self, source: BinaryIO) -> tuple[int, int, str]:
+    def _write_stream(self, source: BinaryIO) -> tuple[int, int, str, None]:
         number, size, md5 = self.files.allocate(), 0, hashlib.md5(usedforsecurity=False)
         try:
             with open(self.files.locate(number), "xb") as file:
@@ -184,7 +220,7 @@ class Objects:
         except BaseException:
             self.files.remove(number)
             raise
-        return number, size, md5.hexdigest()
+        return number, size, md5.hexdigest(), None
 
 
 def split_uri(uri: str) -> tuple[str, str]:

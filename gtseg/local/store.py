@@ -25,6 +25,7 @@ __all__ = ["ACCOUNT", "Credentials", "Database", "Store", "write_atomically"]
 
 ACCOUNT = "123456789012"
 BUSY_SECONDS = 60.0
+CHECKPOINT_PAGES = 1000  # SQLite's own default
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ class Credentials:
 class Database:
     """One SQLite file: a connection per thread to read, one writer at a time."""
 
-    def __init__(self, path: Path, *, row_factory: Any = sqlite3.Row) -> None:
+    def __init__(
+        self, path: Path, *, row_factory: Any = sqlite3.Row, checkpoint_pages: int = CHECKPOINT_PAGES
+    ) -> None:
         self.path = path
+        self._checkpoint_pages = checkpoint_pages
         self._row_factory = row_factory
         self._local = threading.local()
         self._writer = threading.RLock()
@@ -102,6 +106,7 @@ class Database:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint={self._checkpoint_pages}")
         with self._connections_lock:
             self._connections.add(connection)
         return connection

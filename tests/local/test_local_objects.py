@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.objects import Objects, split_uri
+from gtseg.local.s3.files import SMALL_BYTES
 
 
 @pytest.fixture
@@ -62,7 +64,7 @@ def test_what_is_missing_is_named(objects: Objects) -> None:
 
 
 def test_listing_is_sorted_by_bytes_and_survives_deletion_meanwhile(objects: Objects) -> None:
-    keys = ["b", "a/é", "a/z", "a", "\U0001f422", "\uffff"]
+    keys = ["photos", "a/é", "a/z", "a", "\U0001f422", "\uffff"]
     for key in keys:
         objects.put("photos", key, b"")
     listed = []
@@ -103,3 +105,49 @@ def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
 def test_uris_are_split_at_the_first_slash() -> None:
     assert split_uri("s3://photos/a/b c.jpg") == ("photos", "a/b c.jpg")
     assert split_uri("s3://photos") == ("photos", "")
+
+
+def count_small(objects: Objects) -> int:
+    return int(objects.index.database.read().execute("SELECT COUNT(*) FROM small").fetchone()[0])
+
+
+def test_small_objects_have_no_file_until_one_is_asked_for(objects: Objects) -> None:
+    small, large = b"s" * SMALL_BYTES, b"l" * (SMALL_BYTES + 1)
+    objects.put("photos", "small", small)
+    objects.put("photos", "large", large)
+    assert (count_small(objects), objects.get("photos", "small"), objects.get("photos", "large")) == (
+        1,
+        small,
+        large,
+    )
+    before = objects.head("photos", "small")
+    path = objects.path("photos", "small")
+    assert (path.read_bytes(), count_small(objects)) == (small, 0)
+    assert objects.path("photos", "small") == path
+    after = objects.head("photos", "small")
+    assert before is not None
+    assert after is not None
+    assert (after.etag, after.modified_ms, after.is_small) == (before.etag, before.modified_ms, False)
+    objects.put("photos", "small", b"new")
+    assert (path.read_bytes(), objects.get("photos", "small")) == (small, b"new")
+
+
+def test_the_bytes_of_small_objects_go_when_they_are_replaced_or_deleted(objects: Objects) -> None:
+    for body in (b"1", b"2", b"3"):
+        objects.put("photos", "k", body)
+    assert count_small(objects) == 1
+    objects.put("photos", "k", b"x" * (SMALL_BYTES + 1))
+    assert count_small(objects) == 0
+    objects.put("photos", "k", b"4")
+    objects.delete("photos", "k")
+    assert count_small(objects) == 0
+
+
+def test_a_path_asked_for_by_many_at_once_is_one_file(objects: Objects) -> None:
+    objects.put("photos", "k", b"body")
+    with ThreadPoolExecutor(8) as pool:
+        paths = set(pool.map(lambda _: objects.path("photos", "k"), range(16)))
+    assert len(paths) == 1
+    assert [path.read_bytes() for path in paths] == [b"body"]
+    stored = [path for path in paths.pop().parents[1].rglob("*") if path.is_file()]
+    assert len(stored) == 1

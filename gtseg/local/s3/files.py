@@ -12,10 +12,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["RUN_BITS", "Files"]
+__all__ = ["RUN_BITS", "SMALL_BYTES", "Files"]
 
 FOLDERS = 256
 RUN_BITS = 40
+SMALL_BYTES = 32 * 1024  # objects up to this size are kept in the index (index.py)
 
 
 class Files:
@@ -51,6 +52,9 @@ class Files:
         return number
 
     def remove(self, number: int) -> None:
+        """Remove a file; nothing happens if there is none, or if the number is that of a small object."""
+        if number < 0:
+            return
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.locate(number))
 

@@ -2,6 +2,9 @@
 
 Keys are kept as their UTF-8 bytes, so that SQLite's order is S3's order. Replaced and deleted objects' files are
 listed in `garbage` by the same transaction and removed a little later, so that whoever holds a path can still open it.
+
+Small objects have no file: their bytes are in `small`, under the negative of the number in `object.file`, and come and go
+in the transaction of their row. Making a file costs more than all the rest of a small PUT.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ CREATE TABLE IF NOT EXISTS bucket(
 CREATE TABLE IF NOT EXISTS object(
     bucket TEXT NOT NULL, key BLOB NOT NULL, file INTEGER NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
     modified INTEGER NOT NULL, content_type TEXT NOT NULL, about TEXT, PRIMARY KEY(bucket, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS small(number INTEGER PRIMARY KEY, content BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS garbage(file INTEGER PRIMARY KEY, since INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS upload(
     id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, started INTEGER NOT NULL,
@@ -40,6 +44,8 @@ COLUMNS = "file,size,etag,modified,content_type,about"
 FIND = f"SELECT {COLUMNS} FROM object WHERE bucket=? AND key=?"
 REPLACE = f"INSERT OR REPLACE INTO object(bucket,key,{COLUMNS}) VALUES(?,?,?,?,?,?,?,?)"
 PAGE = 1000
+CHECKPOINT_PAGES = 10_000
+"""Housekeeping moves the write-ahead log into the file every second, in its own thread; a commit does it only beyond this."""
 
 Condition = Callable[
     [ObjectInfo | None], None
@@ -59,7 +65,7 @@ def successor(prefix: bytes) -> bytes | None:
 
 class Index:
     def __init__(self, path: Path) -> None:
-        self.database = Database(path, row_factory=None)
+        self.database = Database(path, row_factory=None, checkpoint_pages=CHECKPOINT_PAGES)
         self.database.create(DDL)
         self.run = self._start_run()
 
@@ -131,8 +137,19 @@ class Index:
         row = self.database.read().execute(FIND, (bucket, key.encode())).fetchone()
         return None if row is None else unpack_row(bucket, key, row)
 
-    def replace(self, info: ObjectInfo, *, condition: Condition | None = None) -> None:
-        """Make `info` the object of its key, if its bucket exists and `condition` allows, in one transaction."""
+    def read_small(self, info: ObjectInfo) -> bytes | None:
+        """The bytes of an object without a file; None if it has been replaced meanwhile."""
+        query = "SELECT content FROM small WHERE number=?"
+        row = self.database.read().execute(query, (-info.file,)).fetchone()
+        return None if row is None else row[0]
+
+    def replace(
+        self, info: ObjectInfo, *, condition: Condition | None = None, content: bytes | None = None
+    ) -> None:
+        """Make `info` the object of its key, if its bucket exists and `condition` allows, in one transaction.
+
+        `content`: the bytes of a new small object, whose `file` is negative.
+        """
         key = info.key.encode()
         with self.database.write() as connection:
             self.check_bucket(info.bucket)
@@ -141,6 +158,8 @@ class Index:
                 condition(None if row is None else unpack_row(info.bucket, info.key, row))
             if row is not None and row[0] != info.file:
                 self.discard_files([row[0]])
+            if content is not None:
+                connection.execute("INSERT INTO small VALUES(?,?)", (-info.file, content))
             connection.execute(
                 REPLACE,
                 (
@@ -186,12 +205,14 @@ class Index:
     # files
 
     def discard_files(self, files: Iterable[int]) -> None:
-        """List files as garbage, within the caller's transaction or one of its own."""
+        """List files as garbage, within the caller's transaction or one of its own; small objects' bytes go at once."""
         now = read_clock_ms()
         with self.database.write() as connection:
-            connection.executemany(
-                "INSERT OR IGNORE INTO garbage VALUES(?,?)", ((file, now) for file in files)
-            )
+            for file in files:
+                if file < 0:
+                    connection.execute("DELETE FROM small WHERE number=?", (-file,))
+                else:
+                    connection.execute("INSERT OR IGNORE INTO garbage VALUES(?,?)", (file, now))
 
     def list_garbage(self, *, before_ms: int) -> list[int]:
         rows = (

@@ -14,7 +14,7 @@ DEFAULT_TYPE = "binary/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as it is stored: `file` is the number of the plain file behind it."""
+    """An object as it is stored: `file` is the number of the plain file behind it, negative where there is none (index.py)."""
 
     bucket: str
     key: str
@@ -33,6 +33,11 @@ class ObjectInfo:
     tags: dict[str, str] = field(default_factory=dict)
     parts: tuple[int, ...] = ()  # sizes of a multipart object's parts, bytes
     acl: str = ""  # canned ACL; "" is private
+
+    @property
+    def is_small(self) -> bool:
+        """Whether its bytes are in the index, and not in a file."""
+        return self.file < 0
 
     @property
     def modified(self) -> datetime:

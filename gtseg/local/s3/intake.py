@@ -33,12 +33,13 @@ HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A body that is on disk, whole and checked."""
+    """A body that is whole and checked: on disk, or small and in `content`; its `file` is negative then."""
 
     file: int
     size: int
     md5: str
     checksums: dict[str, str] = field(default_factory=dict)
+    content: bytes | None = None
 
 
 class Digests:
@@ -109,8 +110,8 @@ class Intake:
     def __init__(self, files: Files, pool: Executor) -> None:
         self._files, self._pool = files, pool
 
-    async def take(self, request: Request, *, algorithm: str = "") -> Taken:
-        """Write the request's body to a new file. Raises ServiceError, and then nothing is left."""
+    async def take(self, request: Request, *, algorithm: str = "", small_bytes: int = 0) -> Taken:
+        """Write the request's body to a new file, one of `small_bytes` at most to none. Raises ServiceError, and then nothing is left."""
         length = declared_length(request)
         digests = Digests(request.headers, algorithm)
         decoder = make_decoder(request)
@@ -118,7 +119,10 @@ class Intake:
             content = await self._collect(request, decoder, length)
             digests.update(content)
             checksums = finish(digests, decoder, length)
-            return Taken(self._files.write(content), length, digests.md5.hexdigest(), checksums)
+            md5 = digests.md5.hexdigest()
+            if length <= small_bytes:
+                return Taken(-self._files.allocate(), length, md5, checksums, content)
+            return Taken(self._files.write(content), length, md5, checksums)
         pieces = iterate_payload(request, decoder)
         return await self.take_stream(pieces, digests, decoder=decoder, length=length, limit=length)
 

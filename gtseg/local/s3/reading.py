@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.conditions import check_read
@@ -19,6 +20,12 @@ INLINE_BYTES = 64 * 1024
 
 
 def get_object(s3: S3, request: Request) -> Answer:
+    info, content = s3.objects.find_small(request.bucket, request.key)
+    if content is not None:
+        answer, start, length = plan_read(info, request)
+        if answer.status != 304:
+            answer.body = content[start : start + length]
+        return answer
     info, descriptor = open_object(s3, request.bucket, request.key)
     try:
         answer, start, length = plan_read(info, request)
@@ -41,13 +48,23 @@ def head_object(s3: S3, request: Request) -> Answer:
 
 
 def open_object(s3: S3, bucket: str, key: str) -> tuple[ObjectInfo, int]:
-    """The object and a descriptor of its file, however often it is replaced meanwhile."""
+    """The object and a descriptor of its bytes, however often it is replaced meanwhile."""
     while True:
-        info = s3.objects.find(bucket, key)
+        info, content = s3.objects.find_small(bucket, key)
+        if content is not None:
+            return info, open_bytes(content)
         try:
             return info, os.open(s3.objects.files.locate(info.file), os.O_RDONLY)
         except FileNotFoundError:
             s3.objects.check_replaced(info)
+
+
+def open_bytes(content: bytes) -> int:
+    """A descriptor of a file without a name that holds these bytes."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        return os.dup(file.fileno())
 
 
 def plan_read(info: ObjectInfo, request: Request) -> tuple[Answer, int, int]:

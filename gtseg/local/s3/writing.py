@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gtseg.local.s3.checksums import render
 from gtseg.local.s3.conditions import make_write_condition
+from gtseg.local.s3.files import SMALL_BYTES
 from gtseg.local.s3.index import Condition, read_clock_ms
 from gtseg.local.s3.info import ObjectInfo
 from gtseg.local.s3.intake import Taken
@@ -28,7 +29,7 @@ async def put_object(s3: S3, request: Request) -> Answer:
     metadata, system = read_metadata(headers), read_system_headers(headers)
     tags, acl = read_tag_header(headers), read_acl(headers)
     s3.objects.index.check_bucket(request.bucket)
-    taken = await s3.intake.take(request)
+    taken = await s3.intake.take(request, small_bytes=SMALL_BYTES)
     info = ObjectInfo(
         request.bucket,
         request.key,
@@ -49,9 +50,9 @@ async def put_object(s3: S3, request: Request) -> Answer:
 
 
 def store(s3: S3, info: ObjectInfo, taken: Taken, condition: Condition | None) -> None:
-    """Commit a body that is on disk; its file is removed if the index refuses it."""
+    """Commit a body; its file is removed if the index refuses it."""
     try:
-        s3.objects.index.replace(info, condition=condition)
+        s3.objects.index.replace(info, condition=condition, content=taken.content)
     except BaseException:
         s3.objects.files.remove(taken.file)
         raise
