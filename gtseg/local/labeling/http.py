@@ -21,7 +21,6 @@ import ipaddress
 import json
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,7 +35,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.intake import read_line
-from gtseg.local.labeling.records import Job
+from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.labeling.teams import allowed_sources
 from gtseg.local.labeling.templates import presign, render
@@ -223,6 +222,7 @@ class Api:
             "accepted_at": iso(task.accepted),
             "expires_at": iso(task.expires),
             "time_limit_seconds": task.job.time_limit,
+            "now": iso(read_clock()),  # a browser's clock may be hours off
         }
 
     # ---------------------------------------------------------------- the owner
@@ -239,10 +239,12 @@ class Api:
         return JSONResponse({"worker_id": worker.id, "token": token}, 201)
 
     def list_workers(self, call: Call) -> dict[str, Any]:
-        return {"workers": [describe_worker(worker) for worker in workers.list_workers(self.store)]}
+        return {"workers": [workers.describe_worker(worker) for worker in workers.list_workers(self.store)]}
 
     def change_worker(self, call: Call) -> dict[str, Any]:
-        return describe_worker(workers.set_worker_state(self.store, call.path("worker"), call.text("state")))
+        return workers.describe_worker(
+            workers.set_worker_state(self.store, call.path("worker"), call.text("state"))
+        )
 
     def remove_worker(self, call: Call) -> Response:
         tasks.release_all(self.store, call.path("worker"))
@@ -252,21 +254,6 @@ class Api:
 
 def describe_kind(job: Job) -> str:
     return "adjustment" if job.is_adjustment else "verification" if job.is_verification else "labeling"
-
-
-def describe_worker(worker: Worker) -> dict[str, Any]:
-    return {
-        "worker_id": worker.id,
-        "name": worker.name,
-        "team": worker.team,
-        "simulated": worker.simulated,
-        "state": worker.state,
-        "created": iso(worker.created),
-    }
-
-
-def iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 # ---------------------------------------------------------------- who may

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.labeling.masks import internal_color_map
-from gtseg.local.labeling.records import Job
+from gtseg.local.labeling.records import Job, iso
 from gtseg.local.objects import Objects
 from gtseg.local.store import Store
 
@@ -55,11 +55,6 @@ def stamp_exact(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
-def stamp_utc(seconds: float) -> str:
-    """`2020-12-28T18:59:15.191Z`"""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def worker_response_key(iteration: int, line: int, stamp: float) -> str:
     return f"annotations/worker-response/iteration-{iteration}/{line}/{stamp_file(stamp)}.json"
 
@@ -83,9 +78,9 @@ def worker_response(job: Job, answers: Sequence[Answered], *, region: str) -> di
 
 def describe_answer(job: Job, answer: Answered, *, region: str) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "acceptanceTime": stamp_utc(answer.accepted),
+        "acceptanceTime": iso(answer.accepted),
         "answerContent": json.loads(answer.content),
-        "submissionTime": stamp_utc(answer.submitted),
+        "submissionTime": iso(answer.submitted),
         "timeSpentInSeconds": round(answer.submitted - answer.accepted, 3),
         "workerId": answer.worker_id,
     }

@@ -15,7 +15,17 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.objects import split_uri
 from gtseg.local.store import Store
 
-__all__ = ["ACTIVE", "DDL", "Job", "find_job", "list_active_jobs", "read_clock", "set_status", "to_datetime"]
+__all__ = [
+    "ACTIVE",
+    "DDL",
+    "Job",
+    "find_job",
+    "iso",
+    "list_active_jobs",
+    "read_clock",
+    "set_status",
+    "to_datetime",
+]
 
 # labeling_objects.state: waiting -> queued (in an iteration) -> open (workers have it) -> answered (no more answers)
 # -> consolidating (its output has its names) -> labeled | failed. `skipped`: the input line is labeled already.
@@ -147,6 +157,11 @@ def read_clock() -> float:
 
 def to_datetime(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
+
+
+def iso(seconds: float) -> str:
+    """`2020-12-28T18:59:15.191Z`"""
+    return to_datetime(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def find_job(store: Store, name: str) -> Job:

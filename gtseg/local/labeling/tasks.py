@@ -63,19 +63,21 @@ def list_jobs_for(store: Store, worker: Worker) -> list[Job]:
 
 
 def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
-    """How many objects this worker could still take now, and has answered."""
+    """How many objects this worker could take now or has in hand, and how many they have answered."""
     connection = store.read()
     total = connection.execute(
         "SELECT count(*) FROM labeling_objects o INDEXED BY labeling_objects_open WHERE o.job = ? AND o.state = 'open' AND o.slots > 0 AND NOT EXISTS ("
         "SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line AND t.worker = ? "
-        "AND t.state IN ('answered', 'declined'))",
+        "AND t.state IN ('leased', 'answered', 'declined'))",
         (job.name, worker.id),
     ).fetchone()[0]
-    done = connection.execute(
-        "SELECT count(*) FROM labeling_tasks WHERE job = ? AND worker = ? AND state = 'answered'",
-        (job.name, worker.id),
-    ).fetchone()[0]
-    return {"available": total, "answered": done}
+    own = dict(
+        connection.execute(
+            "SELECT state, count(*) FROM labeling_tasks WHERE job = ? AND worker = ? AND state IN ('leased', 'answered') GROUP BY state",
+            (job.name, worker.id),
+        ).fetchall()
+    )
+    return {"available": total + own.get("leased", 0), "answered": own.get("answered", 0)}
 
 
 def lease_task(store: Store, name: str, worker: Worker) -> Task | None:

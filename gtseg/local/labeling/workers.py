@@ -12,12 +12,13 @@ import sqlite3
 import time
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.records import Job, read_clock
+from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.store import Store
 
-__all__ = ["EVERY_TEAM", "Worker", "add_worker", "find_by_cookie", "find_by_token", "find_names", "list_workers", "make_cookie", "may_label", "remove_worker", "set_worker_state"]  # fmt: skip
+__all__ = ["EVERY_TEAM", "Worker", "add_worker", "describe_worker", "find_by_cookie", "find_by_token", "find_names", "list_workers", "make_cookie", "may_label", "remove_worker", "set_worker_state"]  # fmt: skip
 
 EVERY_TEAM = "*"  # of simulated workers: any team, and the public crowd
 COOKIE_SECONDS = 12 * 3600
@@ -74,6 +75,18 @@ def check_team(store: Store, team: str, *, simulated: bool) -> None:
         raise ServiceError(
             "NotFound", f"There is no workteam {team!r}; there is {', '.join(known) or 'none'}.", 404
         )
+
+
+def describe_worker(worker: Worker) -> dict[str, Any]:
+    """What an owner is told of a worker."""
+    return {
+        "worker_id": worker.id,
+        "name": worker.name,
+        "team": worker.team,
+        "simulated": worker.simulated,
+        "state": worker.state,
+        "created": iso(worker.created),
+    }
 
 
 def list_workers(store: Store) -> list[Worker]:

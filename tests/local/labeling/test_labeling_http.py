@@ -44,11 +44,17 @@ def test_a_task_holds_what_a_worker_needs(desk: Desk, leased: tuple[Api, dict]) 
     assert task["input"] == {"taskObject": uri, "labels": ["cat", "dog"], "manifestLine": {"source-ref": uri}}
     assert (task["object"], task["labels"], task["time_limit_seconds"]) == ("0", ["cat", "dog"], 3600)
     assert (task["width"], task["height"]) == SIZE
-    assert worker("GET", f"/tasks/{task['task']}")[1] == task
-    assert worker("POST", f"/jobs/{task['job']}/tasks")[1] == task  # a reload gets the same lease
+    for method, path in (
+        ("GET", f"/tasks/{task['task']}"),
+        ("POST", f"/jobs/{task['job']}/tasks"),
+    ):  # a reload gets the same lease
+        again = worker(method, path)[1]
+        assert task["now"] <= again["now"] < again["expires_at"]
+        assert again | {"now": ""} == task | {"now": ""}
     assert worker("GET", f"/tasks/{task['task']}/image") == (200, draw_picture(0))
     (job,) = [job for job in worker("GET", "/jobs")[1]["jobs"] if job["job"] == task["job"]]
     assert (job["title"], job["answered"]) == ("Mark cats", 0)
+    assert job["available"] == 1, "what is in hand is left to do"
 
 
 def test_the_page_is_the_template_with_links_that_work_without_keys(

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling import workers
 from gtseg.local.labeling.portal import agreement, overview
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
@@ -27,6 +28,7 @@ from gtseg.local.labeling.portal.sessions import (
 )
 from gtseg.local.labeling.records import find_job
 from gtseg.local.labeling.tasks import find_task
+from gtseg.local.labeling.workers import describe_worker
 
 __all__ = ["routes"]
 
@@ -47,6 +49,7 @@ def routes(embedded: Embedded) -> list[BaseRoute]:
         *session_routes(door),
         *outline_routes(embedded, door),
         *owner_routes(embedded, door),
+        *people_routes(embedded, door),
         *page_routes(door),
     ]
 
@@ -166,6 +169,12 @@ def owner_routes(embedded: Embedded, door: Doorkeeper) -> list[BaseRoute]:
             body, kind = answer_png(name, line, what), "image/png"
         return Response(body, media_type=kind, headers=IMAGE_HEADERS)
 
+    def people(request: Request) -> Response:
+        door.require_owner(request)
+        name = request.path_params["job"]
+        headers = {"Content-Disposition": f'attachment; filename="{find_job(store, name).title}-people.csv"'}
+        return Response(overview.write_people(store, objects, name), media_type="text/csv", headers=headers)
+
     def answer_png(name: str, line: int, worker: str) -> bytes:
         content = agreement.read_content(store, objects, find_job(store, name), line, worker=worker)
         found = [item for item in content.values() if isinstance(item, dict) and "labeledImage" in item]
@@ -176,6 +185,42 @@ def owner_routes(embedded: Embedded, door: Doorkeeper) -> list[BaseRoute]:
     return [
         Route(f"{API}/owner/jobs", guarded(jobs)),
         Route(f"{API}/owner/jobs/{{job}}", guarded(job)),
+        Route(f"{API}/owner/jobs/{{job}}/people.csv", guarded(people)),
         Route(f"{API}/owner/jobs/{{job}}/objects", guarded(gallery)),
         Route(f"{API}/owner/jobs/{{job}}/objects/{{line:int}}/{{what}}", guarded(picture)),
+    ]
+
+
+def people_routes(embedded: Embedded, door: Doorkeeper) -> list[BaseRoute]:
+    """Who may label, for the owner's browser: the same as `gtseg local worker` does."""
+    store = embedded.store
+
+    def listed(request: Request) -> Response:
+        door.require_owner(request)
+        teams = [
+            row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")
+        ]
+        people = [describe_worker(worker) for worker in workers.list_workers(store)]
+        return JSONResponse({"workers": people, "teams": teams})
+
+    def add(request: Request, body: Any) -> Response:
+        door.require_owner(request)
+        name, team = (body.get(key) if isinstance(body, dict) else None for key in ("name", "team"))
+        if not isinstance(name, str) or not isinstance(team, str):
+            raise ServiceError("InvalidRequest", 'Send {"name": "...", "team": "..."}.')
+        worker, token = workers.add_worker(store, name, team)
+        return JSONResponse({"worker_id": worker.id, "token": token}, 201)
+
+    def change(request: Request, body: Any) -> Response:
+        door.require_owner(request)
+        state = body.get("state") if isinstance(body, dict) else None
+        if not isinstance(state, str):
+            raise ServiceError("InvalidRequest", 'Send {"state": "active"} or {"state": "paused"}.')
+        worker = workers.set_worker_state(store, request.path_params["worker"], state)
+        return JSONResponse(describe_worker(worker))
+
+    return [
+        Route(f"{API}/owner/workers", guarded(listed)),
+        Route(f"{API}/owner/workers", reading(add), methods=["POST"]),
+        Route(f"{API}/owner/workers/{{worker}}", reading(change), methods=["POST"]),
     ]

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import statistics
-from io import BytesIO
+from io import BytesIO, StringIO
 from typing import Any
 
 from PIL import Image
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.portal.agreement import mean_by_line, mean_by_worker, read_pairs, update_agreement
-from gtseg.local.labeling.records import Job, find_job
+from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
 from gtseg.local.objects import Objects, split_uri
 from gtseg.local.store import Store
 
-__all__ = ["describe_job", "describe_objects", "list_jobs", "own_pace", "worker_figures"]
+__all__ = ["describe_job", "describe_objects", "list_jobs", "own_pace", "worker_figures", "write_people"]
 
 PAGE = 12
+PACE_ANSWERS = 100
 
 
 def list_jobs(store: Store) -> list[dict[str, Any]]:
@@ -58,7 +60,10 @@ def count_objects(store: Store, job: Job) -> dict[str, int]:
 def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
     """Per worker: answers, declines, leases lost, median seconds, last seen, mean IoU with colleagues (None: nothing to compare)."""
     connection = store.read()
-    names = {row["id"]: row["name"] for row in connection.execute("SELECT id, name FROM labeling_workers")}
+    people = {
+        row["id"]: row for row in connection.execute("SELECT id, name, team, state FROM labeling_workers")
+    }
+    names = {key: row["name"] for key, row in people.items()}
     spent: dict[str, list[float]] = {}
     for row in connection.execute(
         "SELECT worker, ended - accepted AS spent FROM labeling_tasks WHERE job = ? AND state = 'answered'",
@@ -75,6 +80,7 @@ def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
         states = {row["state"]: row for row in ended if row["worker"] == worker}
         figures.append(
             {
+                "worker": worker, "state": people[worker]["state"] if worker in people else "removed",
                 "name": names.get(worker, worker), "answers": len(spent.get(worker, [])),
                 "declined": states["declined"]["n"] if "declined" in states else 0,
                 "expired": states["expired"]["n"] if "expired" in states else 0,
@@ -95,6 +101,38 @@ def own_pace(store: Store, worker: str) -> dict[str, float]:
     return {job: statistics.median(spent) for job, spent in times.items()}
 
 
+def write_people(store: Store, objects: Objects, name: str) -> str:
+    """The figures of a job's people as CSV, for a spreadsheet."""
+    job = find_job(store, name)
+    update_agreement(store, objects, job)
+    columns = ("name", "state", "answers", "median_seconds", "iou", "declined", "expired", "last")
+    out = StringIO()
+    table = csv.writer(out)
+    table.writerow(columns)
+    for row in worker_figures(store, job):
+        last = row["last"] and to_datetime(row["last"]).isoformat(timespec="seconds")
+        figures = row | {"name": defuse(row["name"]), "last": last}
+        table.writerow(["" if figures[key] is None else figures[key] for key in columns])
+    return out.getvalue()
+
+
+def defuse(text: str) -> str:
+    """A name that a spreadsheet does not take for a formula (OWASP, "CSV Injection")."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def seconds_left(store: Store, job: Job, counts: dict[str, int]) -> float | None:
+    """How long the rest takes at the pace of the last answers, breaks included; None where there is no pace to tell."""
+    rows = store.read().execute(
+        "SELECT ended FROM labeling_tasks WHERE job = ? AND state = 'answered' ORDER BY ended DESC LIMIT ?",
+        (job.name, PACE_ANSWERS),
+    ).fetchall()  # fmt: skip
+    if job.status != "InProgress" or len(rows) < 5 or rows[0]["ended"] <= rows[-1]["ended"]:
+        return None
+    rate = (len(rows) - 1) / (read_clock() - rows[-1]["ended"])
+    return max(0, counts["wanted"] - counts["answers"]) / rate
+
+
 # ---- one job -------------------------------------------------------------------------------------------------------
 
 
@@ -105,8 +143,10 @@ def describe_job(store: Store, objects: Objects, name: str) -> dict[str, Any]:
     several = store.read().execute(
         "SELECT count(*) FROM (SELECT 1 FROM labeling_tasks WHERE job = ? AND state = 'answered' GROUP BY line HAVING count(*) > 1)", (job.name,)
     ).fetchone()[0]  # fmt: skip
+    head = brief(store, job)
     return {
-        **brief(store, job),
+        **head,
+        "seconds_left": seconds_left(store, job, head["counts"]),
         "labels": list(job.labels),
         "output": f"s3://{job.output[0]}/{job.output[1]}",
         "workers": worker_figures(store, job),

@@ -9,7 +9,8 @@ const list = document.getElementById("jobs");
 
 function jobCard(job) {
   const left = job.available;
-  const pace = job.median_seconds ? `your pace: ${duration(job.median_seconds)} an image` : null;
+  const rest = left ? `, about ${duration(left * job.median_seconds)} for what is left` : "";
+  const pace = job.median_seconds ? `your pace: ${duration(job.median_seconds)} an image${rest}` : null;
   const facts = [`${job.answered} done by you`, left ? `${left} left for you` : "nothing left for you", pace].filter(Boolean).join(" · ");
   return h("article", { class: "card job" },
     h("h2", {}, job.title),

@@ -1,6 +1,6 @@
 // All labeling jobs, for their owner.
 
-import { call, get, insist } from "./api.js";
+import { call, get, insist, post } from "./api.js";
 import { h } from "./annotate/dom.js";
 import { jobMeter, jobState } from "./progress.js";
 import { ago } from "./words.js";
@@ -21,6 +21,45 @@ async function show() {
   document.getElementById("jobs").replaceChildren(...jobs.map(card));
 }
 
+// ---- people ----
+
+const at = Object.fromEntries(["workers", "add", "person", "team", "problem", "given"].map((id) => [id, document.getElementById(id)]));
+
+async function showPeople() {
+  const { workers, teams } = await insist(() => get("owner/workers"));
+  if (at.team.options.length !== teams.length) at.team.replaceChildren(...teams.map((team) => h("option", {}, team)));
+  at.team.closest("label").hidden = teams.length < 2;
+  const row = (w) => h("tr", {}, h("th", { scope: "row" }, w.name), h("td", {}, w.team), h("td", {}, w.simulated ? "simulated" : w.state),
+    h("td", { class: "acts" }, h("button", { type: "button", "aria-label": `${w.state === "paused" ? "Resume" : "Pause"} ${w.name}`, onclick: () => setState(w) }, w.state === "paused" ? "Resume" : "Pause")));
+  at.workers.replaceChildren(workers.length
+    ? h("table", {}, h("thead", {}, h("tr", {}, ...["Name", "Team", "State"].map((head) => h("th", { scope: "col" }, head)), h("td", {}))), h("tbody", {}, ...workers.map(row)))
+    : h("p", { class: "faint" }, "Nobody yet: add a person, and send them their link."));
+}
+
+/** A paused person gets no more tasks; what they hold they may still submit. */
+async function setState(worker) {
+  await post(`owner/workers/${worker.worker_id}`, { state: worker.state === "paused" ? "active" : "paused" });
+  await showPeople();
+}
+
+/** The link is shown this once: only its digest is kept. */
+at.add.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  at.problem.textContent = "";
+  const name = at.person.value.trim();
+  try {
+    const { token } = await post("owner/workers", { name, team: at.team.value });
+    const link = `${location.origin}/_portal/signin#${token}`;
+    const copy = h("button", { type: "button", onclick: async () => { await navigator.clipboard?.writeText(link); copy.textContent = navigator.clipboard ? "Copied" : "Select it to copy"; } }, "Copy");
+    at.given.replaceChildren(h("div", { class: "given" }, h("p", {}, `${name}'s personal link. It is shown only now; whoever has it works as ${name}.`), h("code", {}, link), h("p", {}, copy)));
+    at.person.value = "";
+    await showPeople();
+  } catch (error) {
+    at.problem.textContent = error.message;
+  }
+});
+
 document.getElementById("leave").addEventListener("click", async () => location.assign((await call("DELETE", "session")).to));
 show();
+showPeople();
 setInterval(() => document.visibilityState === "visible" && show(), 10_000);

@@ -1,7 +1,7 @@
 // One job, for its owner: progress, people, agreement, and every object with image, answers and consolidated mask.
 
-import { get, insist } from "./api.js";
-import { h } from "./annotate/dom.js";
+import { get, insist, post } from "./api.js";
+import { h, openDialog } from "./annotate/dom.js";
 import { jobMeter, jobState } from "./progress.js";
 import { ago, duration, percent } from "./words.js";
 
@@ -23,6 +23,7 @@ function showHead(job) {
     jobMeter(counts),
     h("dl", { class: "figures" },
       figure(`${counts.answers} / ${counts.wanted}`, "answers"), figure(String(counts.failed), "failed"), figure(String(job.workers_per_object), "workers per object"),
+      job.seconds_left === null ? "" : figure(`about ${duration(job.seconds_left)}`, "left at the present pace"),
       figure(percent(job.agreement), job.comparable ? `mean IoU between workers (${job.compared} of ${job.comparable} objects)` : "mean IoU between workers: nothing to compare")),
     h("p", { class: "faint" }, `${job.title} · ${job.labels.join(", ")} · ${job.output}`),
     job.failure ? h("p", { class: "alarm" }, job.failure) : "");
@@ -32,16 +33,51 @@ function showWorkers(workers) {
   if (!workers.length) return at.workers.replaceChildren(h("p", { class: "faint" }, "Nobody has begun."));
   const number = (text) => h("td", { class: "number" }, text);
   const heads = ["Name", "Answers", "Median time", "IoU with others", "Declined", "Ran out of time", "Last seen"];
+  const pause = (w) => h("button", { type: "button", onclick: () => setState(w, w.state === "paused" ? "active" : "paused"), "aria-label": `${w.state === "paused" ? "Resume" : "Pause"} ${w.name}` }, w.state === "paused" ? "Resume" : "Pause");
   return at.workers.replaceChildren(h("table", {},
-    h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)))),
-    h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name), number(String(w.answers)), number(duration(w.median_seconds)), number(percent(w.iou)), number(String(w.declined)), number(String(w.expired)), number(ago(w.last)))))));
+    h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)), h("td", {}))),
+    h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name, w.state === "active" ? "" : ` (${w.state})`), number(String(w.answers)), number(duration(w.median_seconds)), number(percent(w.iou)), number(String(w.declined)), number(String(w.expired)), number(ago(w.last)), h("td", { class: "acts" }, w.state === "removed" ? "" : pause(w)))))));
 }
 
-function layered(line, mask, words) {
+/** A paused person gets no more tasks; what they hold they may still submit. */
+async function setState(worker, state) {
+  await post(`owner/workers/${worker.worker}`, { state });
+  await showAll();
+}
+
+function layered(object, mask, words) {
+  const { line } = object;
   const source = `/_portal/api/${path}/objects/${line}`;
   const pictures = [h("img", { src: `${source}/image`, alt: "", loading: "lazy", class: "stored" })];
   if (mask) pictures.push(h("img", { src: `${source}/${encodeURIComponent(mask)}`, alt: "", loading: "lazy", class: mask === "mask" ? "index" : "" }));
-  return h("figure", {}, h("div", { class: "layered", role: "img", "aria-label": words }, ...pictures), h("figcaption", {}, words));
+  return h("figure", {}, h("button", { type: "button", class: "layered", "aria-label": `${words}: look closely`, onclick: () => enlarge(object, mask) }, ...pictures), h("figcaption", {}, words));
+}
+
+function masksOf(object) {
+  const answers = object.answers.map((a) => [a.worker, `${a.name}, ${duration(a.seconds)}`]);
+  return [[null, "Image"], ...answers, ...(object.state === "labeled" ? [["mask", "Consolidated"]] : [])];
+}
+
+/** The image large, and whichever mask is chosen over it: by button or number key, so that two masks can be flicked between. */
+function enlarge(object, chosen) {
+  const source = `/_portal/api/${path}/objects/${object.line}`;
+  const over = h("img", { alt: "" });
+  const strength = h("input", { type: "range", min: "0", max: "100", value: "60", "aria-label": "Mask strength", oninput: () => (over.style.opacity = strength.value / 100) });
+  over.style.opacity = 0.6;
+  const buttons = masksOf(object).map(([mask, words], i) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(i) }, words, h("kbd", {}, String(i + 1))));
+  const choose = (i) => {
+    const entry = masksOf(object)[i];
+    if (!entry) return;
+    over.hidden = entry[0] === null;
+    if (entry[0] !== null) over.src = `${source}/${encodeURIComponent(entry[0])}`;
+    buttons.forEach((button, n) => {
+      button.setAttribute("aria-pressed", String(n === i));
+      button.classList.toggle("primary", n === i);
+    });
+  };
+  const dialog = openDialog(`${object.line} · ${object.uri.split("/").pop()}`, h("div", { class: "large" }, h("div", { class: "frame" }, h("img", { src: `${source}/image`, alt: "The image" }), over), h("div", { class: "bottom" }, ...buttons, strength)));
+  dialog.addEventListener("keydown", (event) => /^[1-9]$/.test(event.key) && choose(Number(event.key) - 1));
+  choose(masksOf(object).findIndex(([mask]) => mask === chosen));
 }
 
 function showObject(object) {
@@ -52,9 +88,7 @@ function showObject(object) {
       object.state === "failed" ? h("strong", { class: "alarm" }, "failed") : ""),
     object.reason ? h("p", { class: "alarm" }, object.reason) : "",
     ...object.declines.map((d) => h("p", { class: "faint" }, `${d.name ?? "Somebody"} declined: ${d.reason || "no reason"}`)),
-    h("div", { class: "strip" }, layered(object.line, null, "Image"),
-      ...object.answers.map((a) => layered(object.line, a.worker, `${a.name}, ${duration(a.seconds)}`)),
-      object.state === "labeled" ? layered(object.line, "mask", "Consolidated") : ""));
+    h("div", { class: "strip" }, ...masksOf(object).map(([mask, words]) => layered(object, mask, words))));
 }
 
 async function showObjects() {
@@ -77,6 +111,7 @@ function turn(by) {
   page = Math.max(0, page + by);
   showObjects();
 }
+at.csv.href = `/_portal/api/${path}/people.csv`;
 at.before.addEventListener("click", () => turn(-1));
 at.after.addEventListener("click", () => turn(1));
 at.show.addEventListener("change", () => turn(-page));

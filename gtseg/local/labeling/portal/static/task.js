@@ -26,7 +26,7 @@ function notice(text, { alarm = false, actions = [] } = {}) {
 function rest(title, text, ...actions) {
   page.work.replaceChildren(h("div", { class: "rest" }, h("h1", {}, title), h("p", {}, text), h("p", { class: "actions" }, ...actions)));
   page.submit.disabled = page.decline.disabled = true;
-  page.timer.textContent = "";
+  page.timer.textContent = page.progress.textContent = "";
 }
 
 const home = () => h("a", { class: "button", href: "/_portal/" }, "Back to my jobs");
@@ -72,6 +72,13 @@ async function show(found) {
     desk.showInstructions();
   }
   startTimer();
+  showProgress(found);
+}
+
+/** How many of this job are done and left; told beside the title, never waited for. */
+async function showProgress(found) {
+  const mine = (await get("jobs").catch(() => null))?.jobs.find((one) => one.job === found.job);
+  if (mine && task === found) page.progress.textContent = `${mine.answered} done · ${mine.available} left`;
 }
 
 async function read(url) {
@@ -138,7 +145,7 @@ async function submit() {
     });
     await journal.forget();
     desk.forget?.();
-    await next();
+    await start(); // what goes wrong from here on is no longer about the answer
   } catch (error) {
     page.submit.disabled = page.decline.disabled = false;
     notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof Refused ? [h("button", { onclick: () => start() }, "Next image")] : [] });
@@ -185,7 +192,7 @@ async function start() {
   try {
     await next();
   } catch (error) {
-    rest("This task cannot be shown", error.message, home(), h("button", { onclick: () => start() }, "Try again"), task ? h("button", { onclick: decline }, "Decline it") : null);
+    rest(task ? "This task cannot be shown" : "No image for now", error.message, home(), h("button", { onclick: () => start() }, "Try again"), task ? h("button", { onclick: decline }, "Decline it") : null);
   }
 }
 

@@ -17,6 +17,8 @@ import { View } from "./view.js";
 
 const TOOLS = { auto: AutoSegment, brush: Brush, eraser: Eraser, polygon: Polygon, fill: Fill, box: BoxErase, pan: Pan };
 
+const OPERATIONS = { auto: "an object", brush: "a brush stroke", erase: "erasing", polygon: "a polygon", fill: "filling an area", box: "erasing in a box" };
+
 export class CrowdSemanticSegmentation extends HTMLElement {
   get name() {
     return this.getAttribute("name") || "crowd-semantic-segmentation";
@@ -77,6 +79,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
   }
   done(op, { keep = false } = {}) {
     this.history.push(op);
+    this.say("");
     if (!keep) this.pointed = null;
     this.refresh();
   }
@@ -145,10 +148,11 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     if (this.pointer.mode === "draw") this.lift();
     const op = this.history.ops[this.history.cursor - 1];
     if (way === "undo" && this.active.points?.length && this.active.state !== "refine") return this.active.back();
+    const taken = way === "undo" ? op : this.history.ops[this.history.cursor];
     this.view.touch(this.history[way]());
     if (way === "undo") this.tools.auto.undone(op);
     else this.tools.auto.commit();
-    return undefined;
+    return taken && this.say(`${way === "undo" ? "Undone" : "Redone"}: ${OPERATIONS[taken.kind] ?? taken.kind}. ${this.history.cursor} of ${this.history.ops.length} steps.`);
   }
 
   choose(tool) {

@@ -9,7 +9,7 @@ export const KEYS = [
     ["f", "fill", "Fill an area"],
     ["x", "box", "Erase in a box (Alt: only the chosen label)"],
     ["h", "pan", "Move the image (or hold Space and drag)"],
-    ["[", "smaller", "Smaller brush"],
+    ["[", "smaller", "Smaller brush (also Alt and the wheel)"],
     ["]", "larger", "Larger brush"],
     ["o", "protect", "Paint only where nothing is labeled"],
   ]],

@@ -144,6 +144,7 @@ function overlay(desk, parts) {
   const path = (points) => points.map((p) => screen(p).map((v) => v.toFixed(1)).join(",")).join(" ");
   const shape = active.shape;
   if (shape?.line) for (const kind of ["under", "over"]) marks.push(h("polyline", { points: path(shape.line), class: kind }));
+  if (shape?.closing) marks.push(h("polyline", { points: path(shape.closing), class: "under closing" }), h("polyline", { points: path(shape.closing), class: "over closing" }));
   if (shape?.box) {
     const [[ax, ay], [bx, by]] = [screen(shape.box), screen(shape.box.slice(2))];
     for (const kind of ["under", "over"]) marks.push(h("rect", { x: ax, y: ay, width: bx - ax, height: by - ay, class: kind }));

@@ -103,6 +103,7 @@ export class Pointer {
     if (!this.desk.ready) return;
     event.preventDefault();
     const unit = event.deltaMode === 1 ? 30 : 1;
+    if (event.altKey && this.desk.resizeBrush) return this.desk.resizeBrush(1.0015 ** (-event.deltaY * unit));
     if (event.shiftKey) return this.desk.view.pan(-(event.deltaX || event.deltaY) * unit, 0);
     const speed = event.ctrlKey ? 4 : 1;
     this.desk.view.zoomAt(...this.place(event), FACTOR ** (-event.deltaY * unit * speed));

@@ -81,7 +81,7 @@ export class Polygon extends Tool {
   points = [];
   get hint() {
     if (!this.points.length) return "Click corner after corner around the object.";
-    return `${this.points.length} corners. Close with Enter, a double click or the first corner.`;
+    return `${this.points.length} corners. ${FINGERS.matches ? "Tap the first one to close." : "Close with Enter, a double click or the first corner."}`;
   }
   down(p, { double = false } = {}) {
     const near = 9 / this.desk.view.zoom;
@@ -119,7 +119,7 @@ export class Polygon extends Tool {
   get shape() {
     if (!this.points.length) return null;
     const line = this.pointer ? [...this.points, this.pointer] : this.points;
-    return { line, points: this.points.map(([x, y], i) => [x, y, i ? "corner" : "first"]) };
+    return { line, closing: line.length > 2 ? [line.at(-1), line[0]] : null, points: this.points.map(([x, y], i) => [x, y, i ? "corner" : "first"]) };
   }
 }
 

@@ -4,6 +4,8 @@
 import { Area } from "./raster.js";
 import { rgb } from "./png.js";
 
+const BLANK = [0xd0e020ff, 0x38e020ff]; // ABGR: a stripe, and the tint between stripes that lets the photograph through
+
 export class View {
   constructor(stage, photoCanvas, labelCanvas) {
     Object.assign(this, { stage, photoCanvas, labelCanvas });
@@ -193,7 +195,7 @@ export class View {
         const down = below[i];
         if (v === right && v === down) {
           if (v > 0) pixels[out + i] = fills[v];
-          else pixels[out + i] = v === 0 && blanks && Math.floor((x0 + i + y) / stripe) % 2 ? 0x98e020ff : 0;
+          else pixels[out + i] = v === 0 && blanks ? BLANK[Math.floor((x0 + i + y) / stripe) % 4 ? 1 : 0] : 0;
         } else {
           pixels[out + i] = edges[v > 0 ? v : right > 0 ? right : down > 0 ? down : 0];
         }
