@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
 
+from gtseg.core.counting import counted
 from gtseg.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def demo(
         print(f"{'':<{WIDTH}}{remark}")
     if project.skipped:
         print(
-            f"{'':<{WIDTH}}{len(project.skipped)} images have no mask and are left out, like {project.skipped[0]}"
+            f"{'':<{WIDTH}}{counted(len(project.skipped), 'image has no mask and is', 'images have no mask and are')} left out, like {project.skipped[0]}"
         )
     code = _run(project, train_seconds)
     code = max(code, _cleanup(project)) if code in (0, 5) else code

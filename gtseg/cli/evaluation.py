@@ -9,6 +9,7 @@ import typer
 
 from gtseg.cli.console import listener, print_json
 from gtseg.cli.options import Json, RunName, Set, SettingsFile, open_session
+from gtseg.cli.walking import answer, walk_stage
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run import EvaluationSection
@@ -42,8 +43,7 @@ def evaluate(
     from gtseg.pipeline.evaluate import evaluate as walk
 
     session = open_session(settings_file, run_name, overrides)
-    with listener() as notify:
-        run = session.run_file.save(walk(session.run, session.settings, session.clients, notify=notify))
+    run = walk_stage(session, walk)
     assert run.evaluation is not None
     _show(run.evaluation, as_json=as_json)
 
@@ -101,8 +101,5 @@ def report(
     from gtseg.pipeline.report import report as walk
 
     session = open_session(settings_file, run_name, overrides)
-    with listener() as notify:
-        run = walk(session.run, session.settings, session.clients, notify=notify, output=output)
-    run = session.run_file.save(run)
-    if as_json and run.report:
-        print_json(run.report.model_dump(mode="json"))
+    run = walk_stage(session, walk, output=output)
+    answer(run.report, as_json=as_json)

@@ -10,6 +10,7 @@ import typer
 
 from gtseg.cli.console import print_json, say
 from gtseg.cli.options import Json, RunName, Set, SettingsFile, open_session
+from gtseg.core.counting import counted
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def export(
     facts = _write(source, form, out, images=images, polygons=polygons)
     for line in facts["refused"][:5]:
         say(f"export: refused {line['image']}: {line['reason']}")
-    say(f"export: {facts['objects']:,} objects, {len(source.classes)} classes in {out}{facts['note']}")
+    say(
+        f"export: {counted(facts['objects'], 'object')}, {counted(len(source.classes), 'class', 'classes')} in {out}{facts['note']}"
+    )
     if as_json:
         print_json({"folder": str(out), **facts, "classes": list(source.classes)})
     raise typer.Exit(5 if facts["refused"] else 0)
@@ -91,7 +94,11 @@ class Coco:
         document = self.document or new_coco(self.classes)
         _put(self.out / "annotations.json", json.dumps(document).encode())
         holes = document["info"]["with_holes"]
-        return f"; {holes:,} regions with holes stay run lengths, polygons know none" if holes else ""
+        return (
+            f"; {counted(holes, 'region with holes stays', 'regions with holes stay')} run lengths, polygons know none"
+            if holes
+            else ""
+        )
 
 
 class Yolo:
@@ -110,7 +117,9 @@ class Yolo:
     def finish(self) -> str:
         names = "".join(f"  {i}: {json.dumps(name)}\n" for i, name in enumerate(self.classes))
         _put(self.out / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}".encode())
-        return f"; {self.holes:,} holes were filled, YOLO knows none" if self.holes else ""
+        return (
+            f"; {counted(self.holes, 'hole was', 'holes were')} filled, YOLO knows none" if self.holes else ""
+        )
 
 
 class Masks:

@@ -11,6 +11,7 @@ import typer
 from gtseg.cli.consent import ask
 from gtseg.cli.console import listener, print_json, say
 from gtseg.cli.options import DryRun, Json, RunName, Session, Set, SettingsFile, Yes, open_session
+from gtseg.cli.walking import answer, walk_stage
 from gtseg.errors import SettingsError
 
 app = typer.Typer(rich_markup_mode=None)
@@ -40,22 +41,8 @@ def deploy(
         raise typer.BadParameter("--job and --model exclude each other")
     session = open_session(settings_file, run_name, overrides)
     consent = ask(session.clients, session.settings, yes=yes)
-    with listener() as notify:
-        run = walk(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            consent=consent,
-            job=job,
-            model=model,
-            dry_run=dry_run,
-        )
-    if dry_run:
-        return
-    run = session.run_file.save(run)
-    if as_json and run.endpoint:
-        print_json(run.endpoint.model_dump(mode="json"))
+    run = walk_stage(session, walk, consent=consent, job=job, model=model, dry_run=dry_run)
+    answer(run.endpoint, as_json=as_json and not dry_run)
 
 
 @app.command()

@@ -10,6 +10,7 @@ import typer
 from gtseg.cli.consent import ask
 from gtseg.cli.console import listener, print_json, say
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session, open_settings
+from gtseg.cli.walking import answer, walk_stage
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -70,15 +71,10 @@ def label(
         create_bucket=create_bucket,
         public_crowd=allow_public_crowd,
     )
-    with listener() as notify:
-        run = walk(
-            session.run, session.settings, session.clients, notify=notify, consent=consent, dry_run=dry_run
-        )
+    run = walk_stage(session, walk, consent=consent, dry_run=dry_run)
     if dry_run:
         return
-    run = session.run_file.save(run)
-    if as_json and run.labeling_job:
-        print_json(run.labeling_job.model_dump(mode="json"))
+    answer(run.labeling_job, as_json=as_json)
     raise typer.Exit(exit_code(run, "label"))
 
 
@@ -97,9 +93,7 @@ def watch(
     from gtseg.pipeline.watch import watch as walk
 
     session = open_session(settings_file, run_name, overrides)
-    with listener(as_lines=as_json) as notify:
-        run = walk(session.run, session.settings, session.clients, notify=notify)
-    run = session.run_file.save(run)
+    run = walk_stage(session, walk, hear=listener(as_lines=as_json))
     raise typer.Exit(exit_code(run, "watch"))
 
 

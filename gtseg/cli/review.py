@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from gtseg.cli.consent import ask
 from gtseg.cli.console import listener, print_json
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+from gtseg.cli.walking import answer, walk_stage
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -46,24 +48,10 @@ def adjust(
     from gtseg.pipeline.review import adjust as walk
 
     session = open_session(settings_file, run_name, overrides)
-    with listener() as notify:
-        run = walk(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            consent=ask(session.clients, session.settings, yes=yes),
-            job=job,
-            manifest=manifest,
-            label_attribute=label_attribute,
-            bad=bad,
-            dry_run=dry_run,
-        )
-    if dry_run:
-        return
-    run = session.run_file.save(run)
-    if as_json and run.labeling_job:
-        print_json(run.labeling_job.model_dump(mode="json"))
+    consent = ask(session.clients, session.settings, yes=yes)
+    stage = partial(walk, job=job, manifest=manifest, label_attribute=label_attribute)
+    run = walk_stage(session, stage, consent=consent, dry_run=dry_run, bad=bad)
+    answer(run.labeling_job, as_json=as_json and not dry_run)
 
 
 @app.command()
@@ -87,24 +75,12 @@ def verify(
     from gtseg.pipeline.stages import PROBLEMS
 
     session = open_session(settings_file, run_name, overrides)
-    with listener() as notify:
-        run = walk(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            consent=ask(session.clients, session.settings, yes=yes),
-            job=job,
-            manifest=manifest,
-            label_attribute=label_attribute,
-            wait=wait,
-            dry_run=dry_run,
-        )
+    consent = ask(session.clients, session.settings, yes=yes)
+    stage = partial(walk, job=job, manifest=manifest, label_attribute=label_attribute)
+    run = walk_stage(session, stage, consent=consent, dry_run=dry_run, wait=wait)
     if dry_run:
         return
-    run = session.run_file.save(run)
-    if as_json and run.verification:
-        print_json(run.verification.model_dump(mode="json"))
+    answer(run.verification, as_json=as_json)
     raise typer.Exit(PROBLEMS if run.verification and run.verification.bad else 0)
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from gtseg.cli.consent import ask
-from gtseg.cli.console import print_json
 from gtseg.cli.epochs import training_listener
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+from gtseg.cli.walking import answer, walk_stage
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -37,21 +37,9 @@ def train(
 
     session = open_session(settings_file, run_name, overrides)
     consent = ask(session.clients, session.settings, yes=yes)
-    with training_listener(logs=logs) as notify:
-        run = walk(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            consent=consent,
-            dry_run=dry_run,
-            follow=follow,
-        )
-    if dry_run:
-        return
-    run = session.run_file.save(run)
-    if as_json and run.training_job:
-        print_json(run.training_job.model_dump(mode="json"))
+    hear = training_listener(logs=logs)
+    run = walk_stage(session, walk, hear=hear, consent=consent, dry_run=dry_run, follow=follow)
+    answer(run.training_job, as_json=as_json and not dry_run)
 
 
 @app.command()
@@ -72,12 +60,6 @@ def tune(
 
     session = open_session(settings_file, run_name, overrides)
     consent = ask(session.clients, session.settings, yes=yes)
-    with training_listener(logs=False) as notify:
-        run = walk(
-            session.run, session.settings, session.clients, notify=notify, consent=consent, dry_run=dry_run
-        )
-    if dry_run:
-        return
-    run = session.run_file.save(run)
-    if as_json and run.tuning_job:
-        print_json(run.tuning_job.model_dump(mode="json"))
+    hear = training_listener(logs=False)
+    run = walk_stage(session, walk, hear=hear, consent=consent, dry_run=dry_run)
+    answer(run.tuning_job, as_json=as_json and not dry_run)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from gtseg.core.counting import counted
+
 FEE_PER_OBJECT = Decimal("0.08")
 """USD per labeled object, whoever labels (first volume step; AWS's object detection example notebook uses it)."""
 
@@ -23,11 +25,11 @@ class LabelingCost:
         return self.fee + (self.workers or Decimal(0))
 
     def sentence(self) -> str:
-        fee = f"{self.objects:,} objects x {FEE_PER_OBJECT} USD service fee"
+        fee = f"{counted(self.objects, 'object')} x {FEE_PER_OBJECT} USD service fee"
         if self.workers is None:
-            return f"{fee} = {self.total:,.2f} USD, and what your team costs for {self.objects * self.workers_per_object:,} tasks"
+            return f"{fee} = {self.total:,.2f} USD, and what your team costs for {counted(self.objects * self.workers_per_object, 'task')}"
         price = self.workers / (self.objects * self.workers_per_object)
-        return f"{self.objects:,} objects x ({self.workers_per_object} workers x {price:.2f} + {FEE_PER_OBJECT}) USD = {self.total:,.2f} USD"
+        return f"{counted(self.objects, 'object')} x ({counted(self.workers_per_object, 'worker')} x {price:.2f} + {FEE_PER_OBJECT}) USD = {self.total:,.2f} USD"
 
 
 def labeling_cost(objects: int, workers_per_object: int, *, price: Decimal | None) -> LabelingCost:

@@ -13,6 +13,7 @@ from gtseg.aws.hosting import SETTLED, Hosting, Kind, Resource
 from gtseg.aws.s3 import S3, split_uri
 from gtseg.aws.training import Training
 from gtseg.aws.waiting import poll
+from gtseg.core.counting import counted
 from gtseg.errors import AWSError, GtsegError
 from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.run import Run, RunFile
@@ -223,7 +224,9 @@ class Sweeper:
         costs += self._running_jobs(run)
         size, number = self._data_size(run)
         if number and not data_deleted:
-            costs.append(f"{number:,} objects, {size / 1e6:,.1f} MB in S3 below {run.root}, by the month")
+            costs.append(
+                f"{counted(number, 'object')}, {size / 1e6:,.1f} MB in S3 below {run.root}, by the month"
+            )
         words = "; ".join(costs) if costs else "nothing of this project"
         self.notify(
             Event("cleanup", "finished", f"still there and billed on AWS: {words}", fields=_facts(self.swept))

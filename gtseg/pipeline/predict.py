@@ -14,6 +14,7 @@ import numpy as np
 from gtseg.aws.clients import Clients
 from gtseg.aws.hosting import Hosting
 from gtseg.aws.s3 import S3, is_s3_uri
+from gtseg.core.counting import counted
 from gtseg.core.endpoint_images import open_image
 from gtseg.core.masks import Classes, draw_overlay, encode_palette_png
 from gtseg.core.masks.colors import BACKGROUND, SPARE_COLORS, WHITE
@@ -72,7 +73,7 @@ def predict(
     missing = [item for item in work if writer.is_due(item, done)]
     there = len(work) - len(missing)
     if there:
-        notify(Event("predict", "note", f"{there:,} masks are there already"))
+        notify(Event("predict", "note", f"{counted(there, 'mask is', 'masks are')} there already"))
     failed, seconds = _ask_all(
         missing,
         Asker(clients, section, settings.predict, probabilities=settings.predict.probabilities),
@@ -94,7 +95,7 @@ def predict(
 def _words(result: Predicted) -> str:
     speed = f", {np.median(result.seconds) * 1000:.0f} ms each (median)" if result.seconds else ""
     failed = f"; {len(result.failed)} failed" if result.failed else ""
-    return f"{len(result.seconds):,} masks written to {result.output}{speed}{failed}"
+    return f"{counted(len(result.seconds), 'mask')} written to {result.output}{speed}{failed}"
 
 
 def _endpoint(run: Run, settings: Settings, clients: Clients, name: str | None) -> EndpointSection:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import cast
 
 from gtseg.aws.clients import Clients
+from gtseg.core.counting import counted
 from gtseg.errors import SettingsError
 from gtseg.pipeline.events import Consent, Event, Notify
 from gtseg.pipeline.run import Run, RunFile
@@ -58,7 +59,7 @@ def _label_summary(run: Run) -> str:
     job = run.labeling_job
     if run.dataset and _is_labeled_elsewhere(run):
         return f"elsewhere: {run.dataset.source}"
-    return f"{job.name}: {job.objects:,} images, {job.workforce} workforce" if job else ""
+    return f"{job.name}: {counted(job.objects, 'image')}, {job.workforce} workforce" if job else ""
 
 
 def _watch_summary(run: Run) -> str:

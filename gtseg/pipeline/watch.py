@@ -8,7 +8,8 @@ from collections.abc import Callable
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth, JobState
 from gtseg.aws.waiting import poll
-from gtseg.errors import Interrupted, JobFailed, StageError
+from gtseg.core.counting import counted
+from gtseg.errors import Interrupted, JobFailed, StageError, reason_given
 from gtseg.pipeline.budget import Meter
 from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.resuming import how_to_resume
@@ -99,11 +100,11 @@ def _finished(state: JobState) -> Event:
         return Event(
             "watch",
             "finished",
-            f"{state.name} is complete: {facts['labeled']:,} images labeled",
+            f"{state.name} is complete: {counted(state.counters.get('TotalLabeled', 0), 'image')} labeled",
             fields=facts,
         )
     words = (
-        f"{state.name} is complete with labeling errors: {facts['labeled']:,} images labeled, {facts['failed']:,} failed. "
+        f"{state.name} is complete with labeling errors: {counted(state.counters.get('TotalLabeled', 0), 'image')} labeled, {facts['failed']:,} failed. "
         "`gtseg dataset` lists each with its reason, `gtseg label --continue` sends them to the workers again"
     )
     return Event("watch", "finished", words, fields=facts)
@@ -118,4 +119,6 @@ def _why(state: JobState, *, follows: bool) -> str:
             + ("." if follows else ", or all anew with `gtseg label`.")
         )
     again = "gtseg label --continue" if follows else "gtseg label"
-    return f"{state.name} failed: {state.reason or 'AWS gave no reason'}. Cure that, then `{again}` starts a new attempt."
+    return (
+        f"{state.name} failed: {reason_given(state.reason)}. Cure that, then `{again}` starts a new attempt."
+    )

@@ -165,7 +165,7 @@ def test_a_prefix_in_a_bucket_is_labeled_where_it_lies(two: Any, bucket: str, cl
         f"s3://{bucket}/photos/b/2.PNG",
     ]
     assert S3(clients).cors_rules(bucket)[0]["ExposeHeaders"] == ["Access-Control-Allow-Origin"]
-    assert "1 other files are left alone" in two.told()
+    assert "1 other file is left alone" in two.told()
 
 
 def test_a_whole_bucket_as_source_does_not_label_its_own_masks(two: Any) -> None:
@@ -280,7 +280,7 @@ def test_the_public_crowd_needs_insistence_and_is_warned_of(two: Any) -> None:
         ":394669845002:workteam/public-crowd/default"
     )
     assert "AWS will most likely refuse" in two.told("warning")
-    assert plan["cost"] == "2 objects x (1 workers x 0.84 + 0.08) USD = 1.84 USD"
+    assert plan["cost"] == "2 objects x (1 worker x 0.84 + 0.08) USD = 1.84 USD"
 
 
 def test_a_refused_price_starts_nothing(two: Any) -> None:

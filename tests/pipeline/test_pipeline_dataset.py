@@ -301,7 +301,20 @@ def test_a_fifth_of_faults_changes_no_byte(
     assert bench.objects() == calm
 
 
-def test_the_stage_is_imported_without_numpy() -> None:
-    """Masks with a palette, nearly all, are checked without it: a short run is a tenth of a second shorter."""
-    code = "import sys, gtseg.cli.dataset, gtseg.pipeline.dataset; sys.exit('numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_masks_with_a_palette_are_checked_without_numpy() -> None:
+    """Nearly all masks are such: a short run is a tenth of a second shorter, and 15 MB lighter."""
+    code = """
+import io, sys
+import gtseg.cli.dataset, gtseg.pipeline.dataset
+from PIL import Image
+from gtseg.core.masks import check_mask, merge_classes, parse_color_map
+image = Image.new("P", (8, 4))
+image.putpalette([255, 255, 255, 44, 160, 44])
+body = io.BytesIO()
+image.save(body, "PNG")
+colors = parse_color_map({"0": {"class-name": "BACKGROUND", "hex-color": "#ffffff"}})
+assert check_mask(body.getvalue(), colors, merge_classes([colors]), size=(8, 4)).pixels == ((0, 32),)
+sys.exit("numpy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

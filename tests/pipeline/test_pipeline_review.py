@@ -131,7 +131,7 @@ def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(
     assert job
     assert job.label_attribute == f"{job.name}-ref"
     assert job.objects == 2
-    assert "1 objects without a mask stay out" in project.told("warning")
+    assert "1 object without a mask stays out" in project.told("warning")
     pages: list[str] = []
 
     def correct(task: dict[str, Any]) -> dict[str, Any]:

@@ -164,13 +164,13 @@ class Bulk:
     def _get(self, request: Request) -> Answer:
         """Signed, then anonymous; the other way round where the anonymous have been let in before."""
         bucket, _ = split_uri(request.uri)
-        anonymous = replace(request, is_anonymous=True)
-        first, second = (anonymous, request) if bucket in self._public else (request, anonymous)
+        is_public = bucket in self._public
         try:
-            return self.send(first)
+            return self.send(replace(request, is_anonymous=True) if is_public else request)
         except AWSError as error:
             if error.code != "AccessDenied":
                 raise
+            second = replace(request, is_anonymous=not is_public)
             try:
                 answer = self.send(second)
             except AWSError:

@@ -25,6 +25,7 @@ from gtseg.cli.importing.shared import (
     split_names,
 )
 from gtseg.cli.options import Json, RunName, Set, SettingsFile, Yes
+from gtseg.core.counting import counted
 from gtseg.errors import SettingsError
 
 app = typer.Typer(rich_markup_mode=None)
@@ -138,7 +139,7 @@ def _rename(entries: dict[str, Any], names: list[str]) -> dict[str, Any]:
     guessed = [key for key in entries if key.startswith("class-")]
     if len(guessed) != len(names):
         raise SettingsError(
-            f"--labels names {len(names)} classes, the masks hold {len(guessed)} beside background"
+            f"--labels names {counted(len(names), 'class', 'classes')}, the masks hold {len(guessed)} beside background"
         )
     renamed = dict(zip(guessed, names, strict=True))
     return {renamed.get(key, key): value for key, value in entries.items()}

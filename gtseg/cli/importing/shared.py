@@ -12,6 +12,7 @@ import typer
 
 from gtseg.cli.console import listener, print_json, say
 from gtseg.cli.options import open_session
+from gtseg.core.counting import counted
 from gtseg.errors import SettingsError, StageError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def finish(
 
     `sources`: the folders, files and addresses that the import read, as they were given; the run keeps them.
     """
-    say(f"import: {report.images:,} images with masks in {report.folder}")
+    say(f"import: {counted(report.images, 'image with its mask', 'images with masks')} in {report.folder}")
     total = max(sum(report.pixels.values()), 1)
     for label, count in report.pixels.items():
         say(f"  {label:<16} {count / total:7.2%} of the pixels")

@@ -88,8 +88,6 @@ def check_mask(body: bytes, colors: ColorMap, classes: Classes, *, size: tuple[i
 
 def _read_indexed(png: Png, body: bytes) -> _Indexed:
     """The fast way where lines are stored plainly, Pillow's where not."""
-    import numpy as np
-
     width, height = png.header.width, png.header.height
     lines = png.unfiltered_lines()
     if lines is None:
@@ -97,8 +95,14 @@ def _read_indexed(png: Png, body: bytes) -> _Indexed:
         return _Indexed(width, height, image.histogram(), image.tobytes)
     counts = Image.frombuffer("L", (width + 1, height), lines, "raw", "L", 0, 1).histogram()
     counts[0] -= height  # the filter byte of each line
-    table = np.frombuffer(lines, dtype=np.uint8).reshape(height, width + 1)
-    return _Indexed(width, height, counts, lambda: table[:, 1:].tobytes())
+    return _Indexed(width, height, counts, lambda: _pixels(lines, width))
+
+
+def _pixels(lines: bytes, width: int) -> bytes:
+    """The lines without the filter byte before each."""
+    import numpy as np
+
+    return np.frombuffer(lines, dtype=np.uint8).reshape(-1, width + 1)[:, 1:].tobytes()
 
 
 def check_size(header: PngHeader, size: tuple[int, int]) -> None:
@@ -162,9 +166,7 @@ def _by_index(counts: list[int], colors: ColorMap) -> dict[int, MapEntry]:
 
 def _by_palette(png: Png, counts: list[int], colors: ColorMap) -> dict[int, MapEntry]:
     table, meaning, strangers = colors.by_color(), {}, []
-    for value, n in enumerate(counts):
-        if not n:
-            continue
+    for value, n in [(value, n) for value, n in enumerate(counts) if n]:
         rgb = png.palette[3 * value : 3 * value + 3]
         color = int.from_bytes(rgb, "big") if len(rgb) == 3 else -1
         alpha = png.alphas[value] if value < len(png.alphas) else 255

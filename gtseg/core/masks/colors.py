@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gtseg.core.counting import counted
 from gtseg.errors import MaskError
 
 BACKGROUND = "BACKGROUND"
@@ -133,7 +134,9 @@ def merge_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = ()) -> Clas
             elif found.get(entry.name) is None:
                 found[entry.name] = entry.color
     if len(found) > MAX_CLASSES:
-        raise MaskError(f"{len(found)} classes with the background; the algorithm takes {MAX_CLASSES}")
+        raise MaskError(
+            f"{counted(len(found), 'class', 'classes')} with the background; the algorithm takes {MAX_CLASSES}"
+        )
     return Classes(tuple(found), tuple(_choose_colors(found)), tuple(nothing))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gtseg.core.counting import counted
 from gtseg.core.input_manifest import count_formats
 from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.label.images import Gathered
@@ -18,19 +19,40 @@ def report_images(gathered: Gathered, settings: Settings, *, notify: Notify) -> 
     manifest = gathered.manifest
     formats = ", ".join(f"{count:,} {name}" for name, count in count_formats(manifest.objects).items())
     notify(
-        Event("label", "note", f"{len(manifest.objects):,} images ({formats}) from {settings.images.source}")
+        Event(
+            "label",
+            "note",
+            f"{counted(len(manifest.objects), 'image')} ({formats}) from {settings.images.source}",
+        )
     )
     remarks = [f"{item.uri} {item.remark}" for item in manifest.objects if item.remark]
     refused = [f"{item.uri} {item.problem}" for item in manifest.rejected]
     twice = [f"{uri} is listed twice: once is kept" for uri, same in manifest.duplicates if uri == same]
     equal = [f"{uri} has the same bytes as {same}" for uri, same in manifest.duplicates if uri != same]
-    _tell(f"{len(gathered.skipped):,} other files are left alone", gathered.skipped, "note", notify)
-    _tell(f"{len(refused):,} images cannot be labeled and are left out", refused, "warning", notify)
-    _tell(f"{len(twice):,} repeated lines are dropped", twice, "warning", notify)
     _tell(
-        f"{len(equal):,} images are copies of others: each is labeled and paid for", equal, "warning", notify
+        counted(len(gathered.skipped), "other file is", "other files are") + " left alone",
+        gathered.skipped,
+        "note",
+        notify,
     )
-    _tell(f"{len(remarks):,} images need a look", remarks, "warning", notify)
+    _tell(
+        counted(len(refused), "image cannot be labeled and is", "images cannot be labeled and are")
+        + " left out",
+        refused,
+        "warning",
+        notify,
+    )
+    _tell(
+        counted(len(twice), "repeated line is", "repeated lines are") + " dropped", twice, "warning", notify
+    )
+    _tell(
+        counted(len(equal), "image is a copy of another", "images are copies of others")
+        + ": each is labeled and paid for",
+        equal,
+        "warning",
+        notify,
+    )
+    _tell(counted(len(remarks), "image needs", "images need") + " a look", remarks, "warning", notify)
 
 
 def _tell(words: str, items: Sequence[str], kind: str, notify: Notify) -> None:

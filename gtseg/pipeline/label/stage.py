@@ -7,6 +7,7 @@ from typing import Any
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3, split_uri
+from gtseg.core.counting import counted
 from gtseg.core.regions import lambda_arn
 from gtseg.errors import GtsegError, SettingsError
 from gtseg.pipeline.events import Consent, Event, Notify
@@ -75,7 +76,7 @@ def label(
         Event(
             "label",
             "finished",
-            f"{attempt.name} labels {job.objects:,} images",
+            f"{attempt.name} labels {counted(job.objects, 'image')}",
             fields={"arn": arn},
         )
     )
@@ -124,7 +125,7 @@ def _prepare(run: Run, job: Job, clients: Clients, *, consent: Consent, notify: 
     words = job.cost.sentence()
     notify(Event("label", "note", f"cost: {words}" + (" on AWS; nothing here" if clients.is_local else "")))
     consent.weigh("label", run, job.objects)
-    if not consent.spend(f"Start labeling {job.objects:,} images for {words}?"):
+    if not consent.spend(f"Start labeling {counted(job.objects, 'image')} for {words}?"):
         raise GtsegError("Nothing was started.")
     ensure_run_bucket(run, job.settings, clients, consent=consent, notify=notify)
     upload_images(job.gathered, clients, notify=notify)
@@ -145,7 +146,7 @@ def upload_images(gathered: Gathered, clients: Clients, *, notify: Notify) -> No
         Event(
             "label",
             "note",
-            f"{sum(sent):,} images uploaded to {gathered.target}, {total - sum(sent):,} were there",
+            f"{counted(sum(sent), 'image')} uploaded to {gathered.target}, {total - sum(sent):,} were there",
         )
     )
 

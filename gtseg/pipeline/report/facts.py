@@ -12,6 +12,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
 from gtseg.core.cost import DATED, HOME, INSTANCE_HOURS
+from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
 from gtseg.errors import GtsegError
 from gtseg.pipeline.report.labeling import labeling_facts, left_out
@@ -141,7 +142,7 @@ def _label(run: Run, clients: Clients) -> dict[str, Any] | None:
         seconds = None
     return _row(
         "label",
-        f"{done:,} of {job.objects:,} images labeled by a {job.workforce} workforce",
+        f"{done:,} of {counted(job.objects, 'image')} labeled by a {job.workforce} workforce",
         seconds=seconds,
         cost=job.estimated_cost,
         note="AWS's service fee; what the team is paid is its own" if job.workforce != "public" else "",
@@ -162,7 +163,7 @@ def _train(run: Run) -> dict[str, Any] | None:
     if job is None:
         return None
     seconds = job.billable_seconds if job.billable_seconds is not None else _between(job.started, job.ended)
-    did = f"{len(job.epochs):,} epochs on {job.instance_type}"
+    did = f"{counted(len(job.epochs), 'epoch')} on {job.instance_type}"
     if job.tuning_job:
         did += f", the best job of {job.tuning_job}"
     return _row(
@@ -193,7 +194,7 @@ def _evaluate(run: Run) -> dict[str, Any] | None:
     speed = f"{scored.median_latency * 1000:.0f} ms an image (median)" if scored.median_latency else ""
     return _row(
         "evaluate",
-        f"{scored.images:,} {scored.split} images, {scored.pixels:,} pixels",
+        f"{counted(scored.images, scored.split + ' image')}, {scored.pixels:,} pixels",
         seconds=scored.seconds,
         note=speed,
     )

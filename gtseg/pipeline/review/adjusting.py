@@ -7,6 +7,7 @@ from typing import Final
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.core.chaining import adjust_lines
+from gtseg.core.counting import counted
 from gtseg.core.task_template import review_template
 from gtseg.errors import ManifestError, StageError
 from gtseg.pipeline.events import Consent, Event, Notify
@@ -72,7 +73,7 @@ def start_adjustment(
     if not earlier.labeled:
         raise ManifestError(f"{earlier.manifest} holds no mask under {earlier.label!r}: nothing to adjust")
     if left := len(earlier.lines) - earlier.labeled:
-        words = f"{left:,} objects without a mask stay out: each would fail, and might be billed. `gtseg label --continue` labels them"
+        words = f"{counted(left, 'object without a mask stays', 'objects without a mask stay')} out: each would fail, and might be billed. `gtseg label --continue` labels them"
         notify(Event("adjust", "warning", words))
     wanted = settings.labeling
     job = ChainedJob(

@@ -11,6 +11,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
 from gtseg.core.chaining import ChainedInput
+from gtseg.core.counting import counted
 from gtseg.core.label_file import label_file
 from gtseg.core.labeling_cost import LabelingCost, labeling_cost
 from gtseg.core.labeling_job import LabelingJob, Task, labeling_job_request, plan_labeling_job
@@ -161,7 +162,7 @@ def start(
     else:
         _prepare(job, clients, notify=notify, consent=consent)
     run, attempt, arn = create_once(RunFile(clients, job.run.root), job.run, creation)
-    words = f"{attempt.name} sends {job.objects:,} images of {job.earlier.name} to the workers"
+    words = f"{attempt.name} sends {counted(job.objects, 'image')} of {job.earlier.name} to the workers"
     notify(Event(job.word, "finished", words, fields={"arn": arn, "objects": job.objects}))
     return run, attempt.name, arn
 
@@ -187,7 +188,7 @@ def _prepare(job: ChainedJob, clients: Clients, *, notify: Notify, consent: Cons
     words = job.cost.sentence()
     notify(Event(job.word, "note", f"cost: {words}" + (" on AWS; nothing here" if clients.is_local else "")))
     consent.weigh("label", job.run, job.objects)
-    if not consent.spend(f"Send {job.objects:,} images to the workers for {words}?"):
+    if not consent.spend(f"Send {counted(job.objects, 'image')} to the workers for {words}?"):
         raise GtsegError("Nothing was started.")
     ensure_run_bucket(job.run, job.settings, clients, consent=consent, notify=notify)
     open_to_workers(job.earlier.buckets, clients, notify=notify)

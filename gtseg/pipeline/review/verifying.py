@@ -12,7 +12,7 @@ from gtseg.aws.s3 import S3
 from gtseg.aws.waiting import poll
 from gtseg.core.chaining import Verdict, read_verdicts, verify_lines, write_lines
 from gtseg.core.task_template import review_template
-from gtseg.errors import Interrupted, JobFailed, ManifestError, StageError
+from gtseg.errors import Interrupted, JobFailed, ManifestError, StageError, reason_given
 from gtseg.pipeline.events import Consent, Event, Notify
 from gtseg.pipeline.label.workteams import choose_workteam
 from gtseg.pipeline.resuming import how_to_resume
@@ -122,7 +122,7 @@ def _follow(run: Run, clients: Clients, *, notify: Notify, wait: bool, sleep: Ca
         notify(Event("verify", "note", words))
         return run
     if state.status != "Completed":
-        raise JobFailed(f"{word.name} {state.status.lower()}: {state.reason or 'AWS gave no reason'}")
+        raise JobFailed(f"{word.name} {state.status.lower()}: {reason_given(state.reason)}")
     return _conclude(run, state, clients, notify=notify)
 
 

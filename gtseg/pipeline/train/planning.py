@@ -8,6 +8,7 @@ from dataclasses import replace
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.aws.training import Training, image_uri_of_sdk
+from gtseg.core.counting import counted
 from gtseg.core.image_uris import image_uri
 from gtseg.core.training_job import Manifests, TrainingJob, disagreements, hyperparameter_strings
 from gtseg.errors import SettingsError, StageError
@@ -99,7 +100,7 @@ def _dataset(run: Run) -> DatasetSection:
             )
     if not 2 <= len(run.dataset.classes) <= 254:
         raise StageError(
-            f"The dataset has {len(run.dataset.classes)} classes; the algorithm takes 2 to 254, background included."
+            f"The dataset has {counted(len(run.dataset.classes), 'class', 'classes')}; the algorithm takes 2 to 254, background included."
         )
     return run.dataset
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.training import Training, TrainingState
+from gtseg.core.counting import counted
 from gtseg.core.training_job import TrainingJob, training_request
 from gtseg.errors import GtsegError, JobFailed, reason_given
 from gtseg.pipeline.budget import Meter
@@ -168,7 +169,7 @@ def _words(section: TrainingJobSection) -> str:
     if section.best is None or section.best.miou is None:
         return f"{section.name} is complete; its log named no validation mIoU"
     return (
-        f"{section.name} is complete after {len(section.epochs)} epochs: "
+        f"{section.name} is complete after {counted(len(section.epochs), 'epoch')}: "
         f"best validation mIoU {section.best.miou:.4f} in epoch {section.best.number}"
     )
 

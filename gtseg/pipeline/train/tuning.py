@@ -11,7 +11,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.training import Training, TuningState
 from gtseg.aws.waiting import poll
 from gtseg.core.training_job import TrainingJob, Tuning, tuning_request
-from gtseg.errors import GtsegError, Interrupted, JobFailed
+from gtseg.errors import GtsegError, Interrupted, JobFailed, reason_given
 from gtseg.pipeline.budget import Meter
 from gtseg.pipeline.events import Consent, Event, Notify, ignore
 from gtseg.pipeline.resuming import how_to_resume
@@ -176,7 +176,7 @@ def _finish(
     if state.status != "Completed" or state.best is None:
         RunFile(clients, run.root).save(run)
         why = (
-            f"{state.name} {state.status.lower()} with no best training job: {state.reason or 'AWS gave no reason'}. "
+            f"{state.name} {state.status.lower()} with no best training job: {reason_given(state.reason)}. "
             "Cure that, then `gtseg tune` starts a new attempt."
         )
         raise JobFailed(meter.because(why))

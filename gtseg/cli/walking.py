@@ -1,0 +1,28 @@
+"""One stage, walked by its command: its events heard, its run saved, its section answered as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from gtseg.cli.console import Listener, listener, print_json
+
+if TYPE_CHECKING:
+    from gtseg.cli.options import Session
+    from gtseg.pipeline.run import Run
+    from gtseg.pipeline.run.frozen import Frozen
+
+
+def walk_stage(
+    session: Session, stage: Callable[..., Run], *, hear: Listener | None = None, **options: Any
+) -> Run:
+    """The run as the stage leaves it, saved. With `dry_run` nothing is: the stage has only shown its plan."""
+    with hear or listener() as notify:
+        run = stage(session.run, session.settings, session.clients, notify=notify, **options)
+    return run if options.get("dry_run") else session.run_file.save(run)
+
+
+def answer(section: Frozen | None, *, as_json: bool) -> None:
+    """What the stage has left in the run, on stdout where it was asked for."""
+    if as_json and section is not None:
+        print_json(section.model_dump(mode="json"))
