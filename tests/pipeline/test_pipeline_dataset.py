@@ -312,7 +312,7 @@ image = Image.new("P", (8, 4))
 image.putpalette([255, 255, 255, 44, 160, 44])
 body = io.BytesIO()
 image.save(body, "PNG")
-colors = parse_color_map({"0": {"class-name": "BACKGROUND", "hex-color": "#ffffff"}})
+colors = parse_color_map({"0": ("BACKGROUND", "#ffffff")})
 assert check_mask(body.getvalue(), colors, merge_classes([colors]), size=(8, 4)).pixels == ((0, 32),)
 sys.exit("numpy" in sys.modules)
 """

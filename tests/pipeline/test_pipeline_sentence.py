@@ -277,10 +277,8 @@ def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
     plain = read_mask((tmp_path / "m/one.png").read_bytes())
     assert values.shape == (len(CLASSES), *plain.shape)
     assert np.allclose(values.sum(0), 1, atol=0.02)
-    second, first = np.sort(values, axis=0)[-2:]
-    is_clear = first - second > 0.02  # half precision ties what is closer: that says nothing of the mask
-    assert is_clear.mean() > 0.1
-    assert np.array_equal(values.argmax(0)[is_clear], plain[is_clear])
+    said = np.take_along_axis(values, plain[None].astype(np.intp), 0)[0]
+    assert (said >= values.max(0) - 0.002).all()  # half precision ties what is closer
     assert Image.open(tmp_path / "p/one_overlay.jpg").size == plain.shape[::-1]
     tiled = {"large_images": "tile", "max_side": 64, "tile_size": 64, "tile_overlap": 16}
     small = deployed.settings.model_copy(
