@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 import uuid
 from datetime import UTC, datetime
@@ -93,8 +94,12 @@ def test_a_started_service_trains_what_is_ready_and_stops_where_the_settings_say
             said.append(json.loads(line))
             if said[-1]["event"] == "waiting" and "gtseg deploy" in said[-1]["message"]:
                 break
-        with urllib.request.urlopen(said[0]["health"], timeout=10) as answer:
-            health = json.load(answer)
+        for _ in range(100):  # the log's line comes a moment before
+            with urllib.request.urlopen(said[0]["health"], timeout=10) as answer:
+                health = json.load(answer)
+            if health["runs"].get(project.name, {}).get("stage") == "deploy":
+                break
+            time.sleep(0.1)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

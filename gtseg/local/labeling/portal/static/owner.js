@@ -48,6 +48,7 @@ at.add.addEventListener("submit", async (event) => {
   at.problem.textContent = "";
   const name = at.person.value.trim();
   try {
+    await known;
     const { token } = await post("owner/workers", { name, team: at.team.value });
     const link = `${location.origin}/_portal/signin#${token}`;
     const copy = h("button", { type: "button", onclick: async () => { await navigator.clipboard?.writeText(link); copy.textContent = navigator.clipboard ? "Copied" : "Select it to copy"; } }, "Copy");
@@ -61,5 +62,5 @@ at.add.addEventListener("submit", async (event) => {
 
 document.getElementById("leave").addEventListener("click", async () => location.assign((await call("DELETE", "session")).to));
 show();
-showPeople();
+const known = showPeople();
 setInterval(() => document.visibilityState === "visible" && show(), 10_000);
