@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import S3, Bulk, FileBody, list_folder, list_pages, work_through
+from gtseg.aws.s3 import S3, Bulk, FileBody, connections, list_folder, list_pages, work_through
 from gtseg.aws.s3 import bulk as bulk_module
 from gtseg.errors import AWSError
 
@@ -239,6 +239,24 @@ def test_patience_has_an_end(lie: Any) -> None:
     with pytest.raises(AWSError, match="SlowDown"):
         bulk.get("s3://bucket/key")
     assert len(liar.requests) == bulk_module.ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\ncontent-le",
+        answer(length=5, body=b"").replace(b"connection: close", b"x: y"),
+        answer(length=5, body=b"hel").replace(b"connection: close", b"x: y"),
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhe",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
+)
+def test_who_falls_silent_is_asked_again(lie: Any, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
+    monkeypatch.setattr(connections, "READ_SECONDS", 1)
+    bulk, liar = lie(part, GOOD)
+    assert bulk.get("s3://bucket/key").body == b"hello"
+    assert (bulk.retries, len(liar.requests)) == (1, 2)
 
 
 def test_an_error_inside_a_copys_200_is_an_error(lie: Any) -> None:

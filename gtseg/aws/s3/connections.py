@@ -9,6 +9,7 @@ import base64
 import os
 import socket
 import ssl
+import struct
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -104,6 +105,8 @@ class Connection:
             self._reader.close()
         if self.endpoint.scheme == "https":
             self._socket = trust().wrap_socket(self._socket, server_hostname=self.endpoint.host)
+        else:
+            _let_kernel_wait(self._socket)
         self._reader = self._socket.makefile("rb", _BUFFER)
 
     def _tunnel(self, proxy: Any) -> None:
@@ -151,6 +154,7 @@ class Connection:
             return b"".join(self._read_chunks())
         if (length := headers.get("content-length")) is None:
             headers["connection"] = "close"
+            self._socket.settimeout(READ_SECONDS)  # silence is an error here, and no end
             return bytes(self._reader.read())
         return self._read_exactly(int(length))
 
@@ -167,10 +171,17 @@ class Connection:
         return chunks
 
     def _read_exactly(self, size: int) -> bytes:
-        content: bytes = self._reader.read(size) if size else b""
+        content: bytes = (self._reader.read(size) if size else b"") or b""  # None: nothing came in time
         if len(content) != size:
             raise BrokenAnswer(f"the answer has {len(content):,} of its {size:,} bytes")
         return content
+
+
+def _let_kernel_wait(connection: socket.socket) -> None:
+    """Timeouts in the kernel (socket(7), SO_RCVTIMEO): Python's own cost a poll, and the interpreter's lock, before each call."""
+    connection.settimeout(None)
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", READ_SECONDS, 0))
 
 
 @lru_cache(1)

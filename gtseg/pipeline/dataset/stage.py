@@ -36,7 +36,7 @@ from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.run import DatasetSection, Run, provenance
 from gtseg.settings import Settings
 
-READERS, WRITERS = 48, 128
+READERS, WRITERS = 48, 160
 """Requests under way at once. Of masks that are read more would gain nothing: the processor is full of pixels before. A copy
 inside S3 costs a client next to nothing, so it is S3's answering time that counts."""
 T = TypeVar("T")
