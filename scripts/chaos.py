@@ -25,7 +25,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,7 +49,7 @@ TIMED_OUT = {
 }  # fmt: skip
 IMAGES, SIDE = 12, (96, 72)
 PATIENCE = 300
-FULL_AT = 4096
+FULL_AT, FULL_SECONDS = 4096, 45
 JUMP = 7200
 WITHOUT_POWERS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
 """Before a command: file permissions hold for root too."""
@@ -319,16 +319,28 @@ class Bench:
             return [facts["evaluation"]["miou"], facts["dataset"], sorted(facts["lineage"])]
         return [run["endpoint"]["name"], bool(run["endpoint"]["deleted"])]
 
-    def read(self, name: str) -> bytes:
-        """An object of the run, by a presigned request that needs no client library."""
+    def s3(self) -> Any:
         import boto3
 
         keys = json.loads((self.data / "credentials.json").read_bytes())
-        client = boto3.client(
+        return boto3.client(
             "s3", endpoint_url=self.proxy.target, region_name="us-east-1", aws_access_key_id=keys["access_key"],
             aws_secret_access_key=keys["secret_key"],
         )  # fmt: skip
-        return bytes(client.get_object(Bucket="chaos-bucket", Key=f"c/{name}")["Body"].read())
+
+    def read(self, name: str) -> bytes:
+        """An object of the run."""
+        return bytes(self.s3().get_object(Bucket="chaos-bucket", Key=f"c/{name}")["Body"].read())
+
+    def write(self, name: str, body: bytes) -> bool:
+        """Whether the server takes an object."""
+        from botocore.exceptions import ClientError
+
+        try:
+            self.s3().put_object(Bucket="chaos-bucket", Key=name, Body=body)
+        except ClientError:
+            return False
+        return True
 
     def walk_undisturbed(
         self, stages: tuple[str, ...] = STAGES, *, tell: Callable[[str], None] = print
@@ -401,14 +413,22 @@ def kill_container(bench: Bench, stage: str) -> int:
 
 
 def fill_disk(bench: Bench, stage: str) -> int:
-    """No file of the server may grow beyond a few KB: writes fail as they do on a full disk."""
+    """No file of the server may grow beyond a few KB: writes fail as they do on a full disk. Later there is room again.
+
+    What only waits for others, as `watch` does for the crowd, may wait that long.
+    """
     assert bench.server is not None
     before = resource.prlimit(bench.server.pid, resource.RLIMIT_FSIZE, (FULL_AT, resource.RLIM_INFINITY))
+    process = bench.begin(stage)
     try:
-        code = bench.command(stage)
+        refused = not bench.write("probe", bytes(25 * FULL_AT))
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(FULL_SECONDS)
     finally:
         resource.prlimit(bench.server.pid, resource.RLIMIT_FSIZE, before)
-    return int(code != 0)
+    was_waiting = process.poll() is None
+    code = bench.finish(process)
+    return int(refused and (was_waiting or code != 0))
 
 
 def lock_folder(bench: Bench, stage: str) -> int:

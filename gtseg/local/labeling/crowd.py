@@ -237,6 +237,18 @@ class Worker(threading.Thread):
         }
 
 
+def register(owner: Server, request: dict[str, Any], *, stop: threading.Event) -> str:
+    """The worker's token. A server in trouble (its disk is full, say) is asked until it is well again. Raises OSError, Refused."""
+    pause = IDLE_SECONDS[0]
+    while True:
+        try:
+            return str(owner.ask("POST", "/workers", request)["token"])
+        except Refused as error:
+            if error.status < 500 or stop.wait(pause):
+                raise
+            pause = min(IDLE_SECONDS[1], pause * 2)
+
+
 def run_crowd(
     url: str, owner_token: str, crowd: Crowd, *, stop: threading.Event, certificate: Path | None = None
 ) -> int:
@@ -245,7 +257,7 @@ def run_crowd(
     workers = []
     for number in range(crowd.workers):
         request = {"name": f"crowd-{crowd.seed}-{number}", "team": "*", "simulated": True, "renew": True}
-        token = owner.ask("POST", "/workers", request)["token"]
+        token = register(owner, request, stop=stop)
         server = Server(url, token, certificate=certificate)
         workers.append(Worker(server, number, crowd=crowd, masks=masks, stop=stop))
     for worker in workers:

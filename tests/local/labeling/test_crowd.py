@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,19 @@ def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(
     desk.connect()
     assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 40
     assert len([key for key in desk.keys(f"out/{job}/") if key.endswith(".png")]) == 40
+
+
+def test_a_crowd_that_comes_while_the_disk_is_full_works_when_there_is_room(
+    local_aws: Any, tmp_path: Path
+) -> None:
+    desk = Desk(local_aws)
+    put_mask(tmp_path, "000.png")
+    job = desk.create(1, workers=1)
+    _, hard = resource.prlimit(local_aws.pid, resource.RLIMIT_FSIZE)
+    before = resource.prlimit(local_aws.pid, resource.RLIMIT_FSIZE, (4096, hard))
+    threading.Timer(3, resource.prlimit, (local_aws.pid, resource.RLIMIT_FSIZE, before)).start()
+    described = run_crowd_until(desk, job, "--masks", str(tmp_path), "--error", "0")
+    assert described["LabelCounters"]["TotalLabeled"] == 1
 
 
 # ---------------------------------------------------------------- unmodified clients
