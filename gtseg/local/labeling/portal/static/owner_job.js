@@ -62,6 +62,8 @@ function masksOf(object) {
 function enlarge(object, chosen) {
   const source = `/_portal/api/${path}/objects/${object.line}`;
   const over = h("img", { alt: "" });
+  const frame = h("div", { class: "frame" }, h("img", { src: `${source}/image`, alt: "The image" }), over);
+  frame.style.setProperty("--ratio", object.width / object.height || 1);
   const strength = h("input", { type: "range", min: "0", max: "100", value: "60", "aria-label": "Mask strength", oninput: () => (over.style.opacity = strength.value / 100) });
   over.style.opacity = 0.6;
   const buttons = masksOf(object).map(([mask, words], i) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(i) }, words, h("kbd", {}, String(i + 1))));
@@ -75,7 +77,7 @@ function enlarge(object, chosen) {
       button.classList.toggle("primary", n === i);
     });
   };
-  const dialog = openDialog(`${object.line} · ${object.uri.split("/").pop()}`, h("div", { class: "large" }, h("div", { class: "frame" }, h("img", { src: `${source}/image`, alt: "The image" }), over), h("div", { class: "bottom" }, ...buttons, strength)));
+  const dialog = openDialog(`${object.line} · ${object.uri.split("/").pop()}`, h("div", { class: "large" }, frame, h("div", { class: "bottom" }, ...buttons, strength)));
   dialog.addEventListener("keydown", (event) => /^[1-9]$/.test(event.key) && choose(Number(event.key) - 1));
   choose(masksOf(object).findIndex(([mask]) => mask === chosen));
 }
