@@ -28,6 +28,7 @@ __all__ = ["Finder", "Found", "segment", "weights_paths"]
 
 NONE: Points = np.zeros((0, 2), np.float32)
 SPECK = 0.02  # of the largest part: smaller parts are noise
+FIRST_SHARE = 0.7  # of two networks' word; cats 0.842 and other objects as good as at 0.5 (cats 0.839), at 1 a class is worse than GrabCut
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ class Finder:
         with torch.inference_mode():
             views = views.to(torch.bfloat16, memory_format=torch.channels_last)
             first, second = (net(view[None]) for net, view in zip(self.nets * 2, views, strict=False))
-            logits = (first + second.flip(-1)).float().numpy()[0, 0] / 2
+            share = FIRST_SHARE if len(self.nets) > 1 else 0.5
+            logits = (share * first + (1 - share) * second.flip(-1)).float().numpy()[0, 0]
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
 
