@@ -44,7 +44,7 @@ def draw(folder: Path, number: int, side: int) -> None:
         (folder / name).mkdir(parents=True)
     random = np.random.default_rng(0)
     for n in range(number):
-        cx, cy, r = random.integers(side // 4, side * 3 // 4, 2).tolist() + [side // 5]
+        (cx, cy), r = random.integers(side // 4, side * 3 // 4, 2), side // 5
         mask = (((x - cx) ** 2 + (y - cy) ** 2) < r * r).astype(np.uint8)
         photo = random.integers(0, 60, (side, side, 3), np.uint8) + 150 * mask[..., None]
         body = io.BytesIO()
