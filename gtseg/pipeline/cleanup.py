@@ -173,12 +173,21 @@ class Sweeper:
         words = f"{found.kind.replace('-', ' ')} {found.name}"
         if found.status == "Deleting":
             return
-        if not self.dry_run:
-            self._let_settle(found)
-            if not self.hosting.delete(found.kind, found.name):
-                return
+        if not self.dry_run and not self._remove(found):
+            return
         self.swept.deleted.append(words)
         self.notify(Event("cleanup", "note", f"{'would delete' if self.dry_run else 'deleted'} {words}"))
+
+    def _remove(self, found: Resource) -> bool:
+        """False where somebody else was faster, also a moment ago: what is being deleted can be deleted by nobody else."""
+        self._let_settle(found)
+        try:
+            return self.hosting.delete(found.kind, found.name)
+        except AWSError:
+            now = self.hosting.find(found.kind, found.name)
+            if now is not None and now.status != "Deleting":
+                raise
+            return False
 
     def _let_settle(self, found: Resource) -> None:
         """AWS deletes no endpoint that is coming up or being changed: 'Cannot update in-progress endpoint'."""

@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,17 @@ from trained import CLASSES, COUNTS, Killer, Trained, created, small_scene
 
 import gtseg
 from gtseg.aws.clients import Clients
-from gtseg.aws.hosting import Hosting
+from gtseg.aws.hosting import Hosting, Resource
 from gtseg.aws.s3 import S3
 from gtseg.core.endpoint_images import read_mask
 from gtseg.core.metrics import Counts, confusion_matrix, miou
-from gtseg.errors import GtsegError, SettingsError, StageError
-from gtseg.pipeline.cleanup import cleanup
+from gtseg.errors import AWSError, GtsegError, SettingsError, StageError
+from gtseg.pipeline.cleanup import Sweeper, cleanup
 from gtseg.pipeline.deploy import deploy
 from gtseg.pipeline.evaluate import evaluate
 from gtseg.pipeline.predict import predict
 from gtseg.pipeline.report import report
+from gtseg.pipeline.run import LabelingJobSection
 from gtseg.pipeline.stages import STAGES
 from gtseg.pipeline.train import train
 
@@ -434,6 +436,25 @@ def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
     assert "&lt;img src=x" in page
 
 
+def test_a_report_without_the_workers_answers_says_so(
+    evaluated: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gtseg.pipeline.report import labeling
+    from gtseg.pipeline.report.facts import gather_facts, read_files
+    from gtseg.pipeline.report.stage import render
+
+    def refuse(*_: Any) -> None:
+        raise AWSError("ListObjectsV2", "AccessDenied", "not for you")
+
+    monkeypatch.setattr(labeling, "_responses", refuse)
+    job = LabelingJobSection(name="j", arn="a", label_attribute="j-ref", workforce="private", objects=3)
+    run = evaluated.run.update(labeling_job=job)
+    files = read_files(run, evaluated.clients)
+    facts = gather_facts(run, files, evaluated.clients, made=run.created)
+    page = render(facts, files, panels=[], colors=["#000"] * len(CLASSES))
+    assert "could not be read: ListObjectsV2" in page
+
+
 def test_every_result_and_every_resource_names_what_it_came_from(evaluated: Trained) -> None:
     run, client = evaluated.run, evaluated.clients.sagemaker
     job, endpoint, scored = run.training_job, run.endpoint, run.evaluation
@@ -488,6 +509,26 @@ def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
     )
     _, again = cleanup(run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
     assert again.deleted == []
+
+
+@pytest.mark.parametrize("status", ["Deleting", None, "InService"])
+def test_who_comes_second_to_a_cleanup_has_nothing_to_do(
+    evaluated: Trained, monkeypatch: pytest.MonkeyPatch, status: str | None
+) -> None:
+    endpoint = Resource("endpoint", "e", "arn", "InService")
+    sweeper = Sweeper(evaluated.run, evaluated.clients, notify=evaluated.events.append, dry_run=False)
+
+    def refuse(kind: str, name: str) -> bool:
+        raise AWSError("DeleteEndpoint e", "ValidationException", "Cannot update in-progress endpoint")
+
+    monkeypatch.setattr(sweeper.hosting, "delete", refuse)
+    monkeypatch.setattr(sweeper.hosting, "find", lambda *_: status and replace(endpoint, status=status))
+    if status == "InService":
+        with pytest.raises(AWSError, match="in-progress"):
+            sweeper._delete(endpoint)
+    else:
+        sweeper._delete(endpoint)
+        assert sweeper.swept.deleted == []
 
 
 def test_an_orphan_is_what_no_run_calls_its_own(evaluated: Trained) -> None:

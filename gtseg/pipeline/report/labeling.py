@@ -23,6 +23,11 @@ SAMPLE = 24
 """Images whose workers' own answers are compared; all of a large job would take long to read."""
 
 
+NO_ANSWERS: dict[str, Any] = {
+    "responses": 0, "sample": 0, "workers": 0, "answers": 0, "seconds": None, "agreement": None, "trouble": "",
+}  # fmt: skip
+
+
 def labeling_facts(run: Run, records: Sequence[dict[str, Any]], clients: Clients) -> dict[str, Any] | None:
     """Workers, agreement, confidence, rejected objects; None where the labels are not of a job of this run."""
     if run.labeling_job is None:
@@ -65,8 +70,8 @@ def _answers(run: Run, clients: Clients) -> dict[str, Any]:
     """From a sample of worker-response files, evenly spread over the job."""
     try:
         uris = list(_responses(run, clients).values())
-    except (AWSError, ManifestError):
-        return {}
+    except (AWSError, ManifestError) as error:
+        return NO_ANSWERS | {"trouble": str(error)}
     door = S3(clients)
     chosen = [uris[n * len(uris) // min(SAMPLE, len(uris))] for n in range(min(SAMPLE, len(uris)))]
     seconds: list[float] = []
@@ -79,7 +84,7 @@ def _answers(run: Run, clients: Clients) -> dict[str, Any]:
         seconds += [answer.seconds for answer in answers if answer.seconds is not None]
         tally.add(uri, answers)
     found = tally.result()
-    return {
+    return NO_ANSWERS | {
         "responses": len(uris),
         "sample": len(chosen),
         "workers": len(found.workers),
