@@ -148,6 +148,12 @@ def test_an_earlier_job_of_the_run_counts_too(labeled: Project) -> None:
 
 
 @pytest.fixture
+def training_aws(start_local_aws: Any) -> Any:
+    """A server whose training jobs last until they are stopped, however long a command takes to begin."""
+    return start_local_aws(options={"train_seconds": 600})
+
+
+@pytest.fixture
 def trainable(training_aws: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Trained:
     for name, value in training_aws.environment.items():
         if name.startswith("AWS_"):

@@ -142,8 +142,11 @@ def walk(shell: Shell) -> None:
     shell.gtseg("train", *imported, "--no-follow", "--yes", "--set", "train.hyperparameters.epochs=50")
     shell.gtseg("cleanup", "--all", *imported)
     tuning = shell.begin("tune", "--yes", until="DescribeHyperParameterTuningJob")
-    shell.gtseg("cleanup", "--all")
-    tuning.wait(60)
+    try:
+        shell.gtseg("cleanup", "--all")
+        tuning.wait(240)
+    finally:
+        tuning.kill()
     shell.gtseg("adjust", "--yes")
     shell.gtseg("cleanup", "--all", "--data", "--yes")
     shell.gtseg("cleanup", "--orphans")
