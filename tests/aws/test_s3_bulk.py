@@ -379,6 +379,23 @@ def test_the_first_error_stops_the_rest() -> None:
     assert len(begun) < 200
 
 
+def test_a_folder_comes_out_in_order_and_is_sent_once(clients: Clients, bucket: str, tmp_path: Path) -> None:
+    names = [f"{n % 3}/{n:02}.txt" for n in range(40)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name * 50)
+    (tmp_path / names[7]).write_text("x" * 100_000)
+    files, told = [tmp_path / name for name in names], []
+    first = S3(clients).upload_folder(tmp_path, f"s3://{bucket}/up/", files=files, progress=told.append)
+    assert [item.uri for item in first] == [f"s3://{bucket}/up/{name}" for name in names]
+    assert [item.path for item in first] == files
+    assert sorted(told, key=lambda item: files.index(item.path)) == first
+    (tmp_path / names[3]).write_text("changed")
+    again = S3(clients).upload_folder(tmp_path, f"s3://{bucket}/up/", files=files)
+    assert [item.sent for item in again] == [name == names[3] for name in names]
+    assert S3(clients).read(again[3].uri)[0] == b"changed"
+
+
 def test_a_body_in_a_file_is_sent_like_any_other(clients: Clients, bucket: str, tmp_path: Path) -> None:
     body = bytes(range(256)) * 3000
     path = tmp_path / "body"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gtseg.aws.clients import translate
 from gtseg.aws.s3.bulk import Bulk
 from gtseg.aws.s3.listing import Listed, list_pages
+from gtseg.aws.s3.parallel import work_through
 from gtseg.aws.s3.uris import guess_content_type, join_uri, split_uri
 from gtseg.errors import AWSError
 
@@ -200,17 +200,17 @@ class S3:
         bucket, prefix = split_uri(uri)
         there = {item.key: item for item in self.list_objects(uri)} if paths else {}
 
-        def send(path: Path) -> Uploaded:
-            key = prefix + path.relative_to(folder).as_posix()
-            return _upload(bulk, path, join_uri(bucket, key), there=there.get(key))
+        def send(item: tuple[int, Path]) -> Uploaded:
+            key = prefix + item[1].relative_to(folder).as_posix()
+            return _upload(bulk, item[1], join_uri(bucket, key), there=there.get(key))
 
-        uploaded = []
-        with Bulk(self._clients) as bulk, ThreadPoolExecutor(UPLOAD_THREADS) as pool:
-            for result in pool.map(send, paths):
-                uploaded.append(result)
+        uploaded: dict[int, Uploaded] = {}
+        with Bulk(self._clients) as bulk:
+            for (place, _), result in work_through(enumerate(paths), send, threads=UPLOAD_THREADS):
+                uploaded[place] = result
                 if progress:
                     progress(result)
-        return uploaded
+        return [uploaded[place] for place in range(len(paths))]
 
 
 def _upload(bulk: Bulk, path: Path, uri: str, *, there: Listed | None) -> Uploaded:
