@@ -75,3 +75,12 @@ def training_aws(
 def is_retried(request: pytest.FixtureRequest) -> bool:
     """Whether the test failed once (pytest-rerunfailures): what it left on a shared server would fail it again."""
     return getattr(request.node, "execution_count", 1) > 1
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Why a test was tried again, though it passed in the end."""
+    for report in terminalreporter.stats.get("rerun", []):
+        reasons = [line for line in report.longreprtext.splitlines() if line.startswith("E  ")]
+        terminalreporter.write_line(f"tried again: {report.nodeid}")
+        for line in reasons[:3]:
+            terminalreporter.write_line(line[:300])

@@ -106,7 +106,7 @@ class Shell:
         """A command in a process of its own, once it has made the call."""
         start = len(self.proxy.seen)
         process = subprocess.Popen([sys.executable, "-m", "gtseg", *words], stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while not any(request.name == until for request in self.proxy.seen[start:]):
             assert process.poll() is None, process.communicate()[1].decode()
             assert time.monotonic() < deadline, f"{words} did not call {until}"
