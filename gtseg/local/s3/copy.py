@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import unquote_plus
 
@@ -39,17 +40,24 @@ def copy_object(s3: S3, request: Request) -> Answer:
     refuse_unsupported(headers)
     bucket, key = parse_source(headers["x-amz-copy-source"])
     replaces = read_directive(headers, "x-amz-metadata-directive") == "REPLACE"
-    source, descriptor = open_object(s3, bucket, key)
+    source, content = s3.objects.find_small(bucket, key)
+    descriptor = None
+    if content is None:
+        source, descriptor = open_object(s3, bucket, key)
     try:
         check_copy_source(source, headers)
         _check_source(source, request, replaces=replaces)
         s3.objects.index.check_bucket(request.bucket)
-        number = copy_range(s3, descriptor, 0, source.size)
+        if descriptor is None:
+            number = -s3.objects.files.allocate()
+        else:
+            number = copy_range(s3, descriptor, 0, source.size)
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
     try:
-        info = _describe_copy(s3, source, request, number, replaces=replaces)
-        s3.objects.index.replace(info, condition=condition)
+        info = _describe_copy(s3, source, request, number, content, replaces=replaces)
+        s3.objects.index.replace(info, condition=condition, content=content)
     except BaseException:
         s3.objects.files.remove(number)
         raise
@@ -77,7 +85,7 @@ def _check_source(source: ObjectInfo, request: Request, *, replaces: bool) -> No
 
 
 def _describe_copy(
-    s3: S3, source: ObjectInfo, request: Request, number: int, *, replaces: bool
+    s3: S3, source: ObjectInfo, request: Request, number: int, content: bytes | None, *, replaces: bool
 ) -> ObjectInfo:
     """A copy is one whole: its ETag is an MD5 even where the source's is that of a multipart upload."""
     headers = request.headers
@@ -95,7 +103,9 @@ def _describe_copy(
     asked = headers.get("x-amz-checksum-algorithm", "")
     algorithm = checksums.read_algorithm(asked) if asked else next(iter(source.checksums), "")
     if "-" in source.etag or (asked and algorithm not in source.checksums):
-        etag, sums = hash_file(s3, number, algorithm)
+        etag, sums = (
+            hash_file(s3, number, algorithm) if content is None else hash_blocks([content], algorithm)
+        )
         info = replace(info, etag=etag, checksums=sums)
     if replaces:
         info = replace(
@@ -160,11 +170,15 @@ def append_range(source: int, target: int, *, start: int, length: int) -> None:
 
 def hash_file(s3: S3, number: int, algorithm: str) -> tuple[str, dict[str, str]]:
     """(MD5 in hex, checksums) of a stored file; no checksums if `algorithm` is ''."""
+    with open(s3.objects.files.locate(number), "rb") as file:
+        return hash_blocks(iter(lambda: file.read(BLOCK_BYTES), b""), algorithm)
+
+
+def hash_blocks(blocks: Iterable[bytes], algorithm: str) -> tuple[str, dict[str, str]]:
     md5 = hashlib.md5(usedforsecurity=False)
     checksum = checksums.make_checksum(algorithm) if algorithm else None
-    with open(s3.objects.files.locate(number), "rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            md5.update(block)
-            if checksum is not None:
-                checksum.update(block)
+    for block in blocks:
+        md5.update(block)
+        if checksum is not None:
+            checksum.update(block)
     return md5.hexdigest(), {algorithm: checksums.encode(checksum.digest())} if checksum is not None else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import resource
@@ -156,3 +157,22 @@ def test_memory_does_not_grow_with_the_size_of_an_object(local_aws: Any, size: i
         peak = max(peak, psutil.Process(local_aws.pid).memory_info().rss)
     assert received == size
     assert peak - before < 48 << 20
+
+
+def test_a_copy_of_a_small_object_needs_no_file_and_has_its_checksum(local_aws: Any) -> None:
+    client = local_aws.client("s3")
+    client.create_bucket(Bucket="copies")
+    small, large = b"s" * 3000, b"l" * 100_000
+    client.put_object(Bucket="copies", Key="small", Body=small, Metadata={"a": "b"})
+    client.put_object(Bucket="copies", Key="large", Body=large)
+    for name in ("small", "large"):
+        client.copy_object(
+            Bucket="copies", Key=f"{name}-2", CopySource=f"copies/{name}", ChecksumAlgorithm="SHA256"
+        )
+    assert (count_files(local_aws.folder), count_small(local_aws.folder)) == (2, 2)
+    client.delete_object(Bucket="copies", Key="small")
+    answer = client.get_object(Bucket="copies", Key="small-2", ChecksumMode="ENABLED")
+    assert (answer["Body"].read(), answer["Metadata"]) == (small, {"a": "b"})
+    assert answer["ETag"] == f'"{hashlib.md5(small).hexdigest()}"'
+    assert answer["ChecksumSHA256"] == base64.b64encode(hashlib.sha256(small).digest()).decode()
+    assert client.get_object(Bucket="copies", Key="large-2")["Body"].read() == large
