@@ -246,6 +246,7 @@ def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, client
     ("table", "values", "kind", "words"),
     [
         ("images", {"source": "nowhere"}, StageError, "there is no folder"),
+        ("images", {"source": "gtseg.toml"}, StageError, r"gtseg\.toml is a file\. Name a folder"),
         ("images", {"source": "nowhere.manifest"}, StageError, "cannot be read"),
         ("images", {"source": "empty"}, ManifestError, "No image to label"),
         ("labeling", {"labels": []}, SettingsError, "labels is empty"),

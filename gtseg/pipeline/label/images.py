@@ -82,6 +82,11 @@ def _local(source: str, settings: Settings) -> Path:
 
 
 def _from_folder(folder: Path, run: Run, *, automated: bool, notify: Notify) -> Gathered:
+    if folder.is_file():
+        raise StageError(
+            f"[images] source: {folder} is a file. Name a folder of images (an archive is unpacked first), an s3:// prefix or "
+            f"an input manifest ({', '.join(MANIFEST_ENDINGS)})"
+        )
     if not folder.is_dir():
         raise StageError(f"[images] source: there is no folder {folder}")
     names = sorted(_walk(folder), key=lambda name: name.encode("utf-8", "surrogateescape"))
