@@ -3,7 +3,7 @@
 
 import { h, openDialog } from "./dom.js";
 import { readEarlier } from "./earlier.js";
-import { actionOf } from "./keys.js";
+import { actionOf, sharedActions } from "./keys.js";
 import { parseLoose } from "./loose.js";
 import { lookSliders, percent, placeWords, railButton, showLook, takeInstructions, toggle } from "./panel.js";
 import { Photo } from "./photo.js";
@@ -110,21 +110,7 @@ export class CrowdImageClassifier extends HTMLElement {
   // ---- actions ----
 
   do(action) {
-    const { view } = this;
-    const middle = () => this.pointed ?? [view.stage.clientWidth / 2, view.stage.clientHeight / 2];
-    const actions = {
-      zoomIn: () => view.zoomAt(...middle(), 1.4),
-      zoomOut: () => view.zoomAt(...middle(), 1 / 1.4),
-      fit: () => view.fit(),
-      visible: () => this.look({ shown: !view.shown }),
-      fainter: () => this.look({ opacity: Math.max(0, view.opacity - 0.1) }),
-      stronger: () => this.look({ opacity: Math.min(1, view.opacity + 0.1) }),
-      lessContrast: () => this.look({ contrast: Math.max(0.4, view.contrast - 0.15) }),
-      moreContrast: () => this.look({ contrast: Math.min(3, view.contrast + 0.15) }),
-      instructions: () => this.showInstructions(),
-      sheet: () => this.showSheet(),
-      submit: () => this.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })),
-    };
+    const actions = sharedActions(this);
     if (!(action in actions)) return false;
     actions[action]();
     return true;

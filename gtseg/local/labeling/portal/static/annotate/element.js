@@ -5,7 +5,7 @@ import { coloursFor } from "./colours.js";
 import { h, openDialog } from "./dom.js";
 import { readEarlier } from "./earlier.js";
 import { History } from "./history.js";
-import { actionOf, KEYS } from "./keys.js";
+import { actionOf, KEYS, sharedActions } from "./keys.js";
 import { parseLoose } from "./loose.js";
 import { buildPanel } from "./panel.js";
 import { Photo } from "./photo.js";
@@ -112,9 +112,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
   // ---- actions: each is a key, most are a button ----
 
   do(action) {
-    const { view } = this;
     if (action in TOOLS) return this.choose(action);
-    const middle = () => this.pointed ?? [view.stage.clientWidth / 2, view.stage.clientHeight / 2];
     const actions = {
       undo: () => this.step("undo"),
       redo: () => this.step("redo"),
@@ -127,18 +125,8 @@ export class CrowdSemanticSegmentation extends HTMLElement {
       protect: () => (this.protect = !this.protect),
       previousLabel: () => this.pick(((this.label - 2 + this.labels.length) % this.labels.length) + 1),
       nextLabel: () => this.pick((this.label % this.labels.length) + 1),
-      zoomIn: () => view.zoomAt(...middle(), 1.4),
-      zoomOut: () => view.zoomAt(...middle(), 1 / 1.4),
-      fit: () => view.fit(),
-      visible: () => this.look({ shown: !view.shown }),
-      blanks: () => this.look({ blanks: !view.blanks }),
-      fainter: () => this.look({ opacity: Math.max(0, view.opacity - 0.1) }),
-      stronger: () => this.look({ opacity: Math.min(1, view.opacity + 0.1) }),
-      lessContrast: () => this.look({ contrast: Math.max(0.4, view.contrast - 0.15) }),
-      moreContrast: () => this.look({ contrast: Math.min(3, view.contrast + 0.15) }),
-      instructions: () => this.showInstructions(),
-      sheet: () => this.showSheet(),
-      submit: () => this.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })),
+      ...sharedActions(this),
+      blanks: () => this.look({ blanks: !this.view.blanks }),
     };
     actions[action]?.();
     this.refresh();

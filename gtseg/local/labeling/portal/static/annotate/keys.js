@@ -74,3 +74,22 @@ export function actionOf(event) {
   if (key === "Enter") return { action: "enter" };
   return BY_KEY.has(key) ? { action: BY_KEY.get(key) } : null;
 }
+
+/** What every desk does alike: how the image is looked at, the instructions, the sheet of keys, the end. */
+export function sharedActions(desk) {
+  const { view } = desk;
+  const middle = () => desk.pointed ?? [view.stage.clientWidth / 2, view.stage.clientHeight / 2];
+  return {
+    zoomIn: () => view.zoomAt(...middle(), 1.4),
+    zoomOut: () => view.zoomAt(...middle(), 1 / 1.4),
+    fit: () => view.fit(),
+    visible: () => desk.look({ shown: !view.shown }),
+    fainter: () => desk.look({ opacity: Math.max(0, view.opacity - 0.1) }),
+    stronger: () => desk.look({ opacity: Math.min(1, view.opacity + 0.1) }),
+    lessContrast: () => desk.look({ contrast: Math.max(0.4, view.contrast - 0.15) }),
+    moreContrast: () => desk.look({ contrast: Math.min(3, view.contrast + 0.15) }),
+    instructions: () => desk.showInstructions(),
+    sheet: () => desk.showSheet(),
+    submit: () => desk.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })),
+  };
+}
