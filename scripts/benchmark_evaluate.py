@@ -12,7 +12,7 @@ from collections.abc import Callable
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
-from gtseg.core.metrics import confusion_matrix
+from gtseg.core.scores.metrics import confusion_matrix
 
 
 def blobs(rng: np.random.Generator, size: int, classes: int, *, shift: int = 0) -> np.ndarray:

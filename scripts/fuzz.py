@@ -34,7 +34,7 @@ SCRATCH = Path(tempfile.gettempdir()) / "gtseg-fuzz"
 
 
 def fuzz_manifest(data: bytes) -> None:
-    from gtseg.core.manifest import find_label_attributes, read_manifest
+    from gtseg.core.labeling.output_manifest import find_label_attributes, read_manifest
     from gtseg.errors import GtsegError
 
     half = len(data) // 2
@@ -45,7 +45,7 @@ def fuzz_manifest(data: bytes) -> None:
 
 
 def fuzz_input_manifest(data: bytes) -> None:
-    from gtseg.core.input_manifest import parse_input_manifest, read_side_file
+    from gtseg.core.labeling.input_manifest import parse_input_manifest, read_side_file
     from gtseg.errors import GtsegError
 
     with contextlib.suppress(GtsegError):
@@ -61,7 +61,8 @@ def fuzz_mask(data: bytes) -> None:
 
 
 def _check_mask(body: bytes) -> None:
-    from gtseg.core.endpoint_images import read_mask
+    from gtseg.core.hosting.requests.endpoint_images import read_mask
+
     from gtseg.core.masks import check_mask
     from gtseg.core.masks.colors import merge_classes, parse_color_map
     from gtseg.errors import GtsegError
@@ -86,9 +87,10 @@ def build_png(data: bytes) -> bytes:
 
 
 def fuzz_image(data: bytes) -> None:
-    from gtseg.core.endpoint_images import open_image
-    from gtseg.core.examination import examine_image
-    from gtseg.core.image_header import read_header, read_whole
+    from gtseg.core.hosting.requests.endpoint_images import open_image
+
+    from gtseg.core.images.examination import examine_image
+    from gtseg.core.images.header import read_header, read_whole
     from gtseg.errors import GtsegError
 
     read_header(data, is_all=False)
@@ -112,7 +114,7 @@ def fuzz_settings(data: bytes) -> None:
 
 
 def fuzz_template(data: bytes) -> None:
-    from gtseg.core.task_template import task_template
+    from gtseg.core.labeling.task_template import task_template
     from gtseg.errors import GtsegError
     from gtseg.local.errors import ServiceError
     from gtseg.local.labeling.templates import check_template, render
@@ -126,8 +128,9 @@ def fuzz_template(data: bytes) -> None:
 
 
 def fuzz_signature(data: bytes) -> None:
+    from gtseg.local.front.app.signature import parse_query, parse_signed, verify
+
     from gtseg.local.errors import ServiceError
-    from gtseg.local.signature import parse_query, parse_signed, verify
 
     path, _, rest = data.partition(b"\n")
     query, _, lines = rest.partition(b"\n")
@@ -160,8 +163,9 @@ def fuzz_chunked(data: bytes) -> None:
 
 
 def fuzz_json(data: bytes) -> None:
+    from gtseg.local.front.app.protocol import load_model, read_request
+
     from gtseg.local.errors import ServiceError
-    from gtseg.local.protocol import load_model, read_request
 
     model = load_model("sagemaker")
     for name in ("CreateLabelingJob", "CreateTrainingJob", "ListLabelingJobs"):
@@ -205,7 +209,7 @@ def fuzz_answer(data: bytes) -> None:
 
 
 def fuzz_recordio(data: bytes) -> None:
-    from gtseg.core.recordio import RecordError, decode_probabilities
+    from gtseg.core.hosting.requests.recordio import RecordError, decode_probabilities
 
     with contextlib.suppress(RecordError):
         decode_probabilities(data)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from gtseg.cli.console import Listener, print_json, words_of
-from gtseg.pipeline.events import Event
+from gtseg.pipeline.run.events import Event
 
 
 class Rate(ProgressColumn):

@@ -29,8 +29,8 @@ def compare(
 
     gtseg compare fcn deeplab predictions/
     """
-    from gtseg.pipeline.compare import compare as walk
-    from gtseg.pipeline.compare import contender_of_folder, contender_of_run
+    from gtseg.pipeline.commands.compare import compare as walk
+    from gtseg.pipeline.commands.compare import contender_of_folder, contender_of_run
 
     runs = {}
     columns = []

@@ -9,8 +9,8 @@ from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
-    from gtseg.pipeline.events import Consent
     from gtseg.pipeline.run import Run
+    from gtseg.pipeline.run.events import Consent
     from gtseg.settings import Settings
 
 
@@ -23,13 +23,13 @@ def ask(
     public_crowd: bool = False,
 ) -> Consent:
     """What this invocation agrees to; what a stage may cost is shown first, and held against [budget]."""
-    from gtseg.pipeline.events import Consent
+    from gtseg.pipeline.run.events import Consent
 
     def weigh(stage: str, run: Run, objects: int | None) -> None:
         if clients.is_local:
             return
         from gtseg.cli.cost import print_rows
-        from gtseg.pipeline.cost import check_budget
+        from gtseg.pipeline.run.cost import check_budget
 
         rows, warning = check_budget(stage, run, settings, clients, objects=objects)
         print_rows(f"{stage} may cost at most", rows, file=sys.stderr)

@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from gtseg.pipeline.events import Event
+from gtseg.pipeline.run.events import Event
 
 QUIET_SECONDS = 5.0
 

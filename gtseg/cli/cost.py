@@ -26,7 +26,7 @@ def cost(
 ) -> None:
     """What each stage that is still to come may cost at most, what the run has cost so far, what costs by the hour."""
     from gtseg.core.cost import total
-    from gtseg.pipeline.cost import past_rows, planned_rows
+    from gtseg.pipeline.run.cost import past_rows, planned_rows
 
     session = open_session(settings_file, run_name, overrides)
     run = session.run
@@ -59,7 +59,7 @@ def _missing(session: Session) -> list[str]:
 
 
 def _count_images(session: Session) -> int | None:
-    from gtseg.pipeline.doctor import count_images
+    from gtseg.pipeline.commands.doctor import count_images
 
     return count_images(session.settings, session.clients)
 

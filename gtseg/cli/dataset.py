@@ -35,8 +35,8 @@ def dataset(
     \b
     gtseg dataset --manifest s3://bucket/old-job/manifests/output/output.manifest
     """
-    from gtseg.pipeline.dataset import dataset as walk
-    from gtseg.pipeline.stages import exit_code
+    from gtseg.pipeline.stages.dataset import dataset as walk
+    from gtseg.pipeline.stages.order import exit_code
 
     if job and manifest:
         raise typer.BadParameter("--job and --manifest exclude each other")

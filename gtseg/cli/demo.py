@@ -17,7 +17,7 @@ from gtseg.core.counting import counted
 from gtseg.errors import Interrupted
 
 if TYPE_CHECKING:
-    from gtseg.pipeline.demo import Project
+    from gtseg.pipeline.commands.demo import Project
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -63,7 +63,7 @@ def demo(
 
     DIR/report.html is the result. The same command again goes on where it stopped.
     """
-    from gtseg.pipeline.demo import prepare
+    from gtseg.pipeline.commands.demo import prepare
 
     signal.signal(signal.SIGTERM, _interrupt)
     begun = time.monotonic()

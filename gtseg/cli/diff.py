@@ -11,7 +11,7 @@ from gtseg.cli.console import print_json
 from gtseg.cli.options import Json, Set, SettingsFile, open_session
 
 if TYPE_CHECKING:
-    from gtseg.pipeline.diff import Change, DataChanges, Difference
+    from gtseg.pipeline.commands.diff import Change, DataChanges, Difference
 
 app = typer.Typer()
 SHOWN = 5
@@ -27,7 +27,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """What changed between two runs: images and labels, the split, classes, settings of every stage, results."""
-    from gtseg.pipeline.diff import diff as compare
+    from gtseg.pipeline.commands.diff import diff as compare
 
     first = open_session(settings_file, one, overrides)
     second = open_session(settings_file, other, overrides)

@@ -25,7 +25,7 @@ def doctor(
     Exit code 1: something will fail as it is.
     """
     from gtseg.aws.clients import Clients
-    from gtseg.pipeline.doctor import examine
+    from gtseg.pipeline.commands.doctor import examine
     from gtseg.pipeline.run import locate
 
     settings = open_settings(settings_file, overrides, name=run_name)

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from gtseg.cli.console import Listener, print_json, words_of
-from gtseg.pipeline.events import Event
+from gtseg.pipeline.run.events import Event
 
 COLUMNS = (
     ("epoch", "number", "d"),

@@ -40,7 +40,7 @@ def evaluate(
     if predictions and masks:
         _evaluate_folders(predictions, masks, labels, as_json=as_json)
         return
-    from gtseg.pipeline.evaluate import evaluate as walk
+    from gtseg.pipeline.stages.evaluate import evaluate as walk
 
     session = open_session(settings_file, run_name, overrides)
     run = walk_stage(session, walk)
@@ -50,7 +50,7 @@ def evaluate(
 
 def _evaluate_folders(predictions: str, masks: str, labels: str, *, as_json: bool) -> None:
     from gtseg.aws.clients import Clients
-    from gtseg.pipeline.evaluate import evaluate_folders
+    from gtseg.pipeline.stages.evaluate import evaluate_folders
     from gtseg.settings.hosting import Evaluate
 
     names = [name.strip() for name in labels.split(",") if name.strip()]
@@ -98,7 +98,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """One page, report.html, and its numbers, report.json: beside gtseg.toml and in the run's bucket."""
-    from gtseg.pipeline.report import report as walk
+    from gtseg.pipeline.stages.report import report as walk
 
     session = open_session(settings_file, run_name, overrides)
     run = walk_stage(session, walk, output=output)

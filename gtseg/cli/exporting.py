@@ -14,7 +14,7 @@ from gtseg.core.counting import counted
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gtseg.pipeline.exporting import Export, Exported
+    from gtseg.pipeline.commands.exports import Export, Exported
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -40,7 +40,7 @@ def export(
 
     gtseg export coco coco/
     """
-    from gtseg.pipeline.exporting import open_export
+    from gtseg.pipeline.commands.exports import open_export
 
     if form not in WRITERS:
         raise SettingsError(f"export {form}: want one of {', '.join(WRITERS)}")
@@ -60,7 +60,7 @@ def export(
 
 
 def _write(source: Export, form: str, out: Path, *, images: bool, polygons: bool) -> dict[str, Any]:
-    from gtseg.pipeline.exporting import Refused
+    from gtseg.pipeline.commands.exports import Refused
 
     writer = WRITERS[form](out, source.classes, polygons)
     refused, count = [], 0

@@ -35,7 +35,7 @@ def deploy(
     \b
     gtseg deploy --model s3://bucket/model.tar.gz --set deploy.image_uri=... --set deploy.content_type=image/png
     """
-    from gtseg.pipeline.deploy import deploy as walk
+    from gtseg.pipeline.stages.deploy import deploy as walk
 
     if job and model:
         raise typer.BadParameter("--job and --model exclude each other")
@@ -80,7 +80,7 @@ def predict(
 
     Exit code 5: some images failed. The same command again asks for what is missing only.
     """
-    from gtseg.pipeline.predict import predict as ask_all
+    from gtseg.pipeline.commands.predict import predict as ask_all
 
     flags = {"overlays": overlays, "probabilities": probabilities}
     extra = [f"predict.{name}=true" for name, wanted in flags.items() if wanted]
@@ -143,7 +143,7 @@ def cleanup(
 ) -> None:
     """Delete endpoint, endpoint config and model; say what was deleted and what still costs money. Never data unless told."""
     from gtseg.errors import GtsegError
-    from gtseg.pipeline.cleanup import cleanup as sweep
+    from gtseg.pipeline.stages.cleanup import cleanup as sweep
 
     if orphans and expired:
         raise typer.BadParameter("--orphans and --expired exclude each other")
@@ -181,6 +181,6 @@ def serve(
     Runs until SIGTERM or Ctrl-C. Its log is one JSON object per line on stderr.
     """
     from gtseg.cli.options import open_settings
-    from gtseg.pipeline.serve import Service
+    from gtseg.pipeline.commands.serve import Service
 
     raise typer.Exit(Service(open_settings(settings_file, overrides)).run(once=once))

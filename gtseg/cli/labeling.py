@@ -55,9 +55,9 @@ def label(
     """
     from functools import partial
 
-    from gtseg.pipeline.label import label
-    from gtseg.pipeline.review import continue_labeling, prelabel
-    from gtseg.pipeline.stages import exit_code
+    from gtseg.pipeline.commands.review import continue_labeling, prelabel
+    from gtseg.pipeline.stages.label import label
+    from gtseg.pipeline.stages.order import exit_code
 
     if go_on and endpoint:
         raise typer.BadParameter("--continue and --prelabel exclude each other")
@@ -89,8 +89,8 @@ def watch(
 
     Exit codes: 0 complete; 1 failed or stopped; 5 complete, but some images failed; 130 interrupted.
     """
-    from gtseg.pipeline.stages import exit_code
-    from gtseg.pipeline.watch import watch as walk
+    from gtseg.pipeline.stages.order import exit_code
+    from gtseg.pipeline.stages.watch import watch as walk
 
     session = open_session(settings_file, run_name, overrides)
     run = walk_stage(session, walk, hear=listener(as_lines=as_json))

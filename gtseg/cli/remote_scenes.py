@@ -34,7 +34,7 @@ def list_scenes(
 
     Source: GDAL documentation, /vsis3/ (AWS_NO_SIGN_REQUEST, AWS_S3_ENDPOINT, AWS_HTTPS, AWS_VIRTUAL_HOSTING).
     """
-    from gtseg.pipeline.importing import list_keys
+    from gtseg.pipeline.commands.imports import list_keys
 
     clients = open_clients(settings_file)
     bucket, prefix = split_uri(uri)

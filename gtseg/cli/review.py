@@ -45,7 +45,7 @@ def adjust(
     \b
     gtseg adjust --bad     only those that the last `gtseg verify` spoke against
     """
-    from gtseg.pipeline.review import adjust as walk
+    from gtseg.pipeline.commands.review import adjust as walk
 
     session = open_session(settings_file, run_name, overrides)
     consent = ask(session.clients, session.settings, yes=yes)
@@ -71,8 +71,8 @@ def verify(
 
     Exit codes: 0 started, under way or all good; 1 failed or stopped; 5 some masks are bad: redo.jsonl names them.
     """
-    from gtseg.pipeline.review import verify as walk
-    from gtseg.pipeline.stages import PROBLEMS
+    from gtseg.pipeline.commands.review import verify as walk
+    from gtseg.pipeline.stages.order import PROBLEMS
 
     session = open_session(settings_file, run_name, overrides)
     consent = ask(session.clients, session.settings, yes=yes)
@@ -105,7 +105,7 @@ def agreement(
     """
     from dataclasses import asdict
 
-    from gtseg.pipeline.agreement import agreement as walk
+    from gtseg.pipeline.commands.agreement import agreement as walk
 
     session = open_session(settings_file, run_name, overrides)
     with listener() as notify:

@@ -38,7 +38,7 @@ def run(
 
     Exit code 5 (some images or objects were left out) does not stop it; it is returned at the end.
     """
-    from gtseg.pipeline.stages import exit_code, until_stage, walk
+    from gtseg.pipeline.stages.order import exit_code, until_stage, walk
 
     stages = until_stage(until)
     session = open_session(settings_file, run_name, overrides)
@@ -99,7 +99,7 @@ def say_budget(session: Session) -> None:
     if limit is None or session.clients.is_local:
         return
     from gtseg.core.cost import total
-    from gtseg.pipeline.cost import spent_rows
+    from gtseg.pipeline.run.cost import spent_rows
 
     spent = total(spent_rows(session.run, session.settings, session.clients))[0]
     say(f"Budget: about {spent:.2f} of {limit} USD ({spent / limit:.0%}) spent by this run's work so far.")
@@ -146,7 +146,7 @@ def say_what_costs(run: Run) -> None:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    from gtseg.pipeline.stages import STAGES
+    from gtseg.pipeline.stages.order import STAGES
 
     stages = {s.name: {"done": s.is_done(run), "summary": s.summary(run)} for s in STAGES}
     upcoming = next((s.name for s in STAGES if not s.is_done(run)), None)

@@ -33,7 +33,7 @@ def train(
     gtseg train --dry-run     prints the exact CreateTrainingJob request and touches nothing
     gtseg train --set train.hyperparameters.epochs=30
     """
-    from gtseg.pipeline.train import train as walk
+    from gtseg.pipeline.stages.train import train as walk
 
     session = open_session(settings_file, run_name, overrides)
     consent = ask(session.clients, session.settings, yes=yes)
@@ -56,7 +56,7 @@ def tune(
     \b
     gtseg tune --set tune.max_jobs=6
     """
-    from gtseg.pipeline.train import tune as walk
+    from gtseg.pipeline.stages.train import tune as walk
 
     session = open_session(settings_file, run_name, overrides)
     consent = ask(session.clients, session.settings, yes=yes)

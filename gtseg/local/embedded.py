@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from gtseg.local.objects import Objects
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.store import Store
 
 __all__ = ["Component", "Embedded", "Options"]
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import uvicorn
 
-from gtseg.local.connections import bound_heads
 from gtseg.local.embedded import Component, Embedded, Options
 from gtseg.local.errors import ServiceError
-from gtseg.local.front import Front, build
-from gtseg.local.objects import Objects
-from gtseg.local.store import Store, write_atomically
+from gtseg.local.front.app import Front, build
+from gtseg.local.front.connections import bound_heads
+from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.store import Store, write_atomically
 
 __all__ = ["Front", "build", "serve"]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
-from gtseg.core.labeling_job import labeling_job_request, plan_labeling_job
+from gtseg.core.labeling.job import labeling_job_request, plan_labeling_job
 from gtseg.errors import AWSError
 
 
@@ -28,8 +28,8 @@ def request(truth: GroundTruth, name: str, **changes: Any) -> dict[str, Any]:
     """A job over one image in a bucket of its own."""
     s3, bucket = truth._clients.s3, f"b-{name}"
     s3.create_bucket(Bucket=bucket)
-    from gtseg.core.label_file import label_file
-    from gtseg.core.task_template import task_template
+    from gtseg.core.labeling.label_file import label_file
+    from gtseg.core.labeling.task_template import task_template
     from gtseg.settings.templates import read_template
 
     page = task_template(read_template("template.liquid"), header="h", instructions="i")

@@ -11,8 +11,8 @@ import pytest
 
 from gtseg.cli.options import Session
 from gtseg.cli.walking import answer, walk_stage
-from gtseg.pipeline.events import Event, Notify
 from gtseg.pipeline.run import LabelingJobSection, Run
+from gtseg.pipeline.run.events import Event, Notify
 
 RUN = Run(name="r", root="s3://bucket/r/", account="1" * 12, region="us-east-1", created=datetime.now(UTC))
 JOB = LabelingJobSection(name="j", arn="a", label_attribute="j-ref", workforce="private", objects=3)

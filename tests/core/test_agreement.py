@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gtseg.core.agreement import pairwise_agreement, read_answers
+from gtseg.core.labeling.agreement import pairwise_agreement, read_answers
 from gtseg.errors import MaskError
 
 CLASSES = ("BACKGROUND", "cat")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gtseg.core.agreement import WorkerAnswer
-from gtseg.core.agreement_tally import Tally
+from gtseg.core.labeling.agreement import WorkerAnswer
+from gtseg.core.labeling.agreement_tally import Tally
 
 CLASSES = ("BACKGROUND", "cat", "dog")
 

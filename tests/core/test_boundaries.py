@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gtseg.core.boundaries import boundary_f1, grow
+from gtseg.core.scores.boundaries import boundary_f1, grow
 
 
 def square(shift: int = 0, *, side: int = 100) -> np.ndarray:

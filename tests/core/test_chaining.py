@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.chaining import (
+from gtseg.core.labeling.chaining import (
     adjust_lines,
     continue_lines,
     label_names,

@@ -7,7 +7,14 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtseg.core.channels import CHANNELS, annotation_key, channel_uri, image_key, label_maps, name_stems
+from gtseg.core.training.channels import (
+    CHANNELS,
+    annotation_key,
+    channel_uri,
+    image_key,
+    label_maps,
+    name_stems,
+)
 
 
 def test_a_plain_name_stays() -> None:

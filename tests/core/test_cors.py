@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from gtseg.core.cors import LABELING_RULE, has_labeling_rule, with_labeling_rule
+from gtseg.core.labeling.cors import LABELING_RULE, has_labeling_rule, with_labeling_rule
 from gtseg.settings.templates import read_template
 
 PUT_RULE = {"AllowedMethods": ["PUT"], "AllowedOrigins": ["https://app.example"]}

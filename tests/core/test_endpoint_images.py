@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.core.endpoint_images import crop_request, fit_request, open_image, read_answer, read_mask, to_rgb
-from gtseg.core.hosting import MAX_BODY
-from gtseg.core.recordio import encode_record
+from gtseg.core.hosting.endpoint_images import (
+    crop_request,
+    fit_request,
+    open_image,
+    read_answer,
+    read_mask,
+    to_rgb,
+)
+from gtseg.core.hosting.recordio import encode_record
+from gtseg.core.hosting.requests import MAX_BODY
 from gtseg.errors import ImageError, MaskError
 
 

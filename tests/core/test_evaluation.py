@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gtseg.core.evaluation import Tally, conclude
+from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.errors import MaskError
 
 

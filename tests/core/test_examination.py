@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gtseg.core.examination import examine_image
+from gtseg.core.images.examination import examine_image
 
 
 def encode(image: Image.Image, kind: str, **options: Any) -> bytes:

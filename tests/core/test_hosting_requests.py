@@ -4,7 +4,13 @@ import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from gtseg.core.hosting import MAX_BODY, Hosting, endpoint_config_request, endpoint_request, model_request
+from gtseg.core.hosting.requests import (
+    MAX_BODY,
+    Hosting,
+    endpoint_config_request,
+    endpoint_request,
+    model_request,
+)
 
 SESSION = get_session()
 PLAIN = Hosting(

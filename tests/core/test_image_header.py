@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.core.image_header import ImageHeader, read_header, read_whole
+from gtseg.core.images.header import ImageHeader, read_header, read_whole
 
 
 def encoded(kind: str = "JPEG", size: tuple[int, int] = (40, 30), mode: str = "RGB", **options: Any) -> bytes:

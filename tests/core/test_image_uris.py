@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gtseg.core.image_uris import ACCOUNTS, image_uri
+from gtseg.core.training.image_uris import ACCOUNTS, image_uri
 from gtseg.errors import SettingsError
 
 

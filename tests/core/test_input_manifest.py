@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.image_header import ImageHeader
-from gtseg.core.input_manifest import (
+from gtseg.core.images.header import ImageHeader
+from gtseg.core.labeling.input_manifest import (
     DataObject,
     build_input_manifest,
     examine,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gtseg.core.intervals import bootstrap, bootstrap_mean
-from gtseg.core.metrics import Counts, iou, miou
+from gtseg.core.scores.intervals import bootstrap, bootstrap_mean
+from gtseg.core.scores.metrics import Counts, iou, miou
 
 
 def images(number: int, seed: int = 0) -> Counts:

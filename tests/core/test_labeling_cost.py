@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from gtseg.core.labeling_cost import labeling_cost
+from gtseg.core.labeling.labeling_cost import labeling_cost
 
 
 def test_three_hundred_turtles_at_the_lowest_tier_cost_780_dollars() -> None:

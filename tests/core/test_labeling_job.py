@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtseg.core.labeling_job import (
+from gtseg.core.labeling.job import (
     FREE_OF_PII,
     PRICE_TIERS,
     labeling_job_request,
     plan_labeling_job,
     price_in_parts,
 )
-from gtseg.core.regions import LAMBDA_ACCOUNTS, public_crowd_arn
+from gtseg.core.labeling.regions import LAMBDA_ACCOUNTS, public_crowd_arn
 from gtseg.errors import SettingsError
 
 TEAM = "arn:aws:sagemaker:us-east-1:111122223333:workteam/private-crowd/team"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gtseg.core.metrics import (
+from gtseg.core.scores.metrics import (
     BAND,
     Counts,
     confusion_matrix,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtseg.core.manifest import (
+from gtseg.core.labeling.output_manifest import (
     Failed,
     Labeled,
     Line,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.core.photographs import convert_to_jpeg
+from gtseg.core.images.photographs import convert_to_jpeg
 from gtseg.errors import ImageError
 
 

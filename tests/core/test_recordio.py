@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gtseg.core.recordio import RecordError, decode_probabilities, decode_records, encode_record
+from gtseg.core.hosting.recordio import RecordError, decode_probabilities, decode_records, encode_record
 
 ARRAYS = st.sampled_from(["<f4", "<f8", "<i4"]).flatmap(
     lambda kind: hnp.arrays(np.dtype(kind), hnp.array_shapes(max_side=5))

@@ -7,7 +7,7 @@ import re
 import botocore.session
 import pytest
 
-from gtseg.core.regions import LAMBDA_ACCOUNTS, automated_labeling_arn, lambda_arn
+from gtseg.core.labeling.regions import LAMBDA_ACCOUNTS, automated_labeling_arn, lambda_arn
 from gtseg.errors import SettingsError
 
 

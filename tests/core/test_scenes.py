@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from gtseg.core.scenes import LABELS, draw_scene
-from gtseg.core.scenes.drawing import SIZES
+from gtseg.core.images.scenes import LABELS, draw_scene
+from gtseg.core.images.scenes.drawing import SIZES
 
 
 def test_the_same_number_is_the_same_scene_and_another_another() -> None:

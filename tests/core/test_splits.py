@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtseg.core.splits import PARTS, Item, assign, group_of
+from gtseg.core.training.splits import PARTS, Item, assign, group_of
 
 SHARES = {"train": 0.7, "validation": 0.2, "test": 0.1}
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gtseg.core.task_template import task_template
+from gtseg.core.labeling.task_template import task_template
 from gtseg.errors import SettingsError
 from gtseg.settings.templates import read_template
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.tiles import join_masks, join_probabilities, plan_tiles
+from gtseg.core.hosting.tiles import join_masks, join_probabilities, plan_tiles
 from gtseg.errors import SettingsError
 
 PLANS = st.tuples(st.integers(1, 90), st.integers(1, 90), st.integers(2, 40)).flatmap(

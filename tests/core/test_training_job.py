@@ -6,7 +6,7 @@ import pytest
 from botocore.session import get_session
 from botocore.validate import ParamValidator
 
-from gtseg.core.training_job import (
+from gtseg.core.training.job import (
     Manifests,
     TrainingJob,
     Tuning,

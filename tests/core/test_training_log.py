@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.training_log import METRICS, Epoch, Reading, best_epoch, parse_log
+from gtseg.core.training.log import METRICS, Epoch, Reading, best_epoch, parse_log
 
 LOG = (
     (Path(__file__).parent.parent / "data/training-log/ss_training_log_2020-04.txt").read_text().splitlines()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gtseg.local.calls import CallLog, find_name, find_operation
+from gtseg.local.front.calls import CallLog, find_name, find_operation
 
 TARGET = {"x-amz-target": "SageMaker.CreateTrainingJob"}
 FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}

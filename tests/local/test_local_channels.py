@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtseg.local.channels import DownloadError, describe_channel, materialize_channel
-from gtseg.local.objects import Objects
+from gtseg.local.jobs.channels import DownloadError, describe_channel, materialize_channel
+from gtseg.local.storage.objects import Objects
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from local_aws import LocalAWS
 
-from gtseg.local.connections import HEAD_BYTES_MAXIMUM
+from gtseg.local.front.connections import HEAD_BYTES_MAXIMUM
 
 
 def converse(aws: Any, head: bytes) -> bytes:

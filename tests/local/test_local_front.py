@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.front import BODY_MAXIMUM, _find_service, _read_body, _rename, render_error
+from gtseg.local.front.app import BODY_MAXIMUM, _find_service, _read_body, _rename, render_error
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20261120/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"

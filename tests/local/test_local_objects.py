@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.objects import Objects, split_uri
 from gtseg.local.s3.files import SMALL_BYTES
+from gtseg.local.storage.objects import Objects, split_uri
 
 
 @pytest.fixture

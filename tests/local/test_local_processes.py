@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gtseg.local.processes import Process
+from gtseg.local.jobs.processes import Process
 
 PATIENT = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True); time.sleep(60)"
 
@@ -79,7 +79,7 @@ def test_only_a_process_that_is_to_die_with_its_parent_does(tmp_path: Path, dies
     parent = f"""
 import os, sys
 from pathlib import Path
-from gtseg.local.processes import Process
+from gtseg.local.jobs.processes import Process
 process = Process(Path({str(tmp_path)!r}))
 process.launch([sys.executable, "-c", {PATIENT!r}], dies_with_us={dies_with_us})
 while not (process.output.exists() and process.output.stat().st_size): pass

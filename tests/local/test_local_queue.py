@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from drawn_channels import until
 
-from gtseg.local.queue import JobQueue
-from gtseg.local.records import Record, Records, now
-from gtseg.local.store import Store
+from gtseg.local.jobs.queue import JobQueue
+from gtseg.local.jobs.records import Record, Records, now
+from gtseg.local.storage.store import Store
 
 
 @pytest.fixture

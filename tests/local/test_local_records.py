@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.records import Record, Records, now
-from gtseg.local.store import Store
+from gtseg.local.jobs.records import Record, Records, now
+from gtseg.local.storage.store import Store
 
 
 @pytest.fixture

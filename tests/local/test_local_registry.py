@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gtseg.local.embedded import Embedded
-from gtseg.local.objects import Objects
-from gtseg.local.registry import MODULES, load_module, register_services
-from gtseg.local.store import Store
+from gtseg.local.front.registry import MODULES, load_module, register_services
+from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.store import Store
 
 
 @pytest.mark.parametrize("name", [name for modules in MODULES.values() for name in modules])

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.signature import parse_query, parse_signed, verify
+from gtseg.local.front.signature import parse_query, parse_signed, verify
 
 KEYS = Credentials("AKIAEXAMPLE", "secret")
 TEXTS = st.text(alphabet="ab é/+%&=?~*'()\t:", max_size=8)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 DDL = "CREATE TABLE IF NOT EXISTS job(name TEXT PRIMARY KEY, status TEXT);"
 OTHER = "CREATE TABLE IF NOT EXISTS other(a); CREATE TABLE IF NOT EXISTS another(b TEXT DEFAULT ';');"

@@ -268,7 +268,7 @@ def test_the_aws_cli_and_the_listing_see_the_jobs(aws: Any) -> None:
 def test_the_table_of_images_is_the_sdks_own() -> None:
     from importlib.metadata import distribution
 
-    from gtseg.local.images import REGISTRIES, image_uri, is_segmentation_image
+    from gtseg.local.jobs.container_images import REGISTRIES, image_uri, is_segmentation_image
 
     table = distribution("sagemaker-core").locate_file(
         "sagemaker/core/image_uri_config/semantic-segmentation.json"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.protocol import JsonService, compile_pattern, load_model
+from gtseg.local.front.protocol import JsonService, compile_pattern, load_model
 
 
 def echo_service(operation: str = "ListLabelingJobs", answer: Any = None) -> tuple[JsonService, list[dict]]:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
-from gtseg.pipeline.dataset import dataset
-from gtseg.pipeline.events import Event
 from gtseg.pipeline.run import Run
+from gtseg.pipeline.run.events import Event
+from gtseg.pipeline.stages.dataset import dataset
 from gtseg.settings import Settings
 
 WHITE, GREEN, BLUE, ORANGE = (255, 255, 255), (0x2C, 0xA0, 0x2C), (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
-from gtseg.pipeline.events import Event
-from gtseg.pipeline.label import label
 from gtseg.pipeline.run import Run, RunFile, locate
+from gtseg.pipeline.run.events import Event
+from gtseg.pipeline.stages.label import label
 from gtseg.settings import Settings, load
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gtseg.errors import AWSError, ImageError
-from gtseg.pipeline.asking import in_order
+from gtseg.pipeline.run.inference import in_order
 
 
 def test_results_come_in_the_items_order_whatever_ends_first() -> None:

@@ -20,9 +20,9 @@ from gtseg.aws.s3 import S3
 from gtseg.aws.waiting import poll
 from gtseg.core.cost import total
 from gtseg.errors import GtsegError
-from gtseg.pipeline.budget import Meter
-from gtseg.pipeline.cost import spent_rows
 from gtseg.pipeline.run import Attempt, EndpointSection
+from gtseg.pipeline.run.budget import Meter
+from gtseg.pipeline.run.cost import spent_rows
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -239,7 +239,7 @@ def test_serve_deletes_the_endpoint_of_a_run_that_has_cost_all_that_it_may(
 
 
 def test_serve_starts_nothing_that_could_exceed_the_budget(trainable: Trained, training_aws: Any) -> None:
-    from gtseg.pipeline.serve import Service
+    from gtseg.pipeline.commands.serve import Service
 
     trainable.tables["budget"] = "max_usd = 1"
     trainable.clients.__dict__["is_local"] = False

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from gtseg.errors import StageError
-from gtseg.pipeline.compare import Contender, compare, contender_of_folder, contender_of_run
+from gtseg.pipeline.commands.compare import Contender, compare, contender_of_folder, contender_of_run
 from gtseg.pipeline.run import DatasetSection, Run
 
 TRUTH = np.zeros((24, 32), np.uint8)

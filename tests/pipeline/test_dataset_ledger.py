@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.pipeline.dataset.checking import Finding, Spooled
-from gtseg.pipeline.dataset.ledger import PAGE, Ledger
-from gtseg.pipeline.dataset.origins import Fact
+from gtseg.pipeline.stages.dataset.checking import Finding, Spooled
+from gtseg.pipeline.stages.dataset.ledger import PAGE, Ledger
+from gtseg.pipeline.stages.dataset.origins import Fact
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 

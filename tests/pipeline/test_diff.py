@@ -17,7 +17,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.cli.diff import lines_of
 from gtseg.errors import StageError
-from gtseg.pipeline.diff import by_name, compare_records, diff
+from gtseg.pipeline.commands.diff import by_name, compare_records, diff
 from gtseg.pipeline.run import EvaluationSection, TrainingJobSection, provenance
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gtseg.pipeline.doctor import Finding, examine
+from gtseg.pipeline.commands.doctor import Finding, examine
 
 
 def findings(project: Any) -> list[Finding]:

@@ -14,16 +14,16 @@ import gtseg
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
-from gtseg.core.cors import LABELING_RULE
-from gtseg.core.labeling_job import labeling_job_request
+from gtseg.core.labeling.cors import LABELING_RULE
+from gtseg.core.labeling.job import labeling_job_request
 from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
-from gtseg.pipeline.events import Consent
-from gtseg.pipeline.label.buckets import ensure_run_bucket
-from gtseg.pipeline.label.images import gather_images
-from gtseg.pipeline.label.job import STAND_IN, Job, make_job
-from gtseg.pipeline.label.stage import _creation, upload_images
-from gtseg.pipeline.label.workteams import choose_workteam
 from gtseg.pipeline.run import create_once, fingerprint
+from gtseg.pipeline.run.events import Consent
+from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
+from gtseg.pipeline.stages.label.images import gather_images
+from gtseg.pipeline.stages.label.job import STAND_IN, Job, make_job
+from gtseg.pipeline.stages.label.stage import _creation, upload_images
+from gtseg.pipeline.stages.label.workteams import choose_workteam
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from labeling_project import Project
 from PIL import Image
 from reviewing_worker import SIZE, Worker, paint, square
 
-from gtseg.core.agreement_tally import Agreement
+from gtseg.core.labeling.agreement_tally import Agreement
 from gtseg.errors import MaskError, StageError
-from gtseg.pipeline.agreement import agreement
-from gtseg.pipeline.report.labeling import labeling_facts
+from gtseg.pipeline.commands.agreement import agreement
 from gtseg.pipeline.run import DatasetSection
+from gtseg.pipeline.stages.report.labeling import labeling_facts
 
 
 def measure(project: Project, **options: Any) -> Agreement:

@@ -8,8 +8,8 @@ import pytest
 
 from gtseg.core.cost import total
 from gtseg.errors import GtsegError
-from gtseg.pipeline.cost import check_budget, past_rows, planned_rows
 from gtseg.pipeline.run import EndpointSection, LabelingJobSection
+from gtseg.pipeline.run.cost import check_budget, past_rows, planned_rows
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 JOB = LabelingJobSection(

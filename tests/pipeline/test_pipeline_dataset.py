@@ -305,7 +305,7 @@ def test_masks_with_a_palette_are_checked_without_numpy() -> None:
     """Nearly all masks are such: a short run is a tenth of a second shorter, and 15 MB lighter."""
     code = """
 import io, sys
-import gtseg.cli.dataset, gtseg.pipeline.dataset
+import gtseg.cli.dataset, gtseg.pipeline.stages.dataset
 from PIL import Image
 from gtseg.core.masks import check_mask, merge_classes, parse_color_map
 image = Image.new("P", (8, 4))

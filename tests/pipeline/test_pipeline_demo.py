@@ -11,7 +11,7 @@ from PIL import Image
 
 from gtseg.cli.demo import Narrator
 from gtseg.errors import GtsegError, MaskError, SettingsError, StageError
-from gtseg.pipeline.demo import Project, prepare
+from gtseg.pipeline.commands.demo import Project, prepare
 from gtseg.settings import load
 
 
@@ -113,7 +113,7 @@ def test_again_on_the_same_folder_nothing_changes(own: Path) -> None:
 def test_the_drawn_scenes_come_once_and_a_missing_one_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gtseg.pipeline.demo.project.SCENES", 3)
+    monkeypatch.setattr("gtseg.pipeline.commands.demo.project.SCENES", 3)
     options: dict[str, Any] = {
         "images": None,
         "masks": None,

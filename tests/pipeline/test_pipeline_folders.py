@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from gtseg.errors import MaskError, StageError
-from gtseg.pipeline.evaluate import evaluate_folders
-from gtseg.pipeline.events import Event
+from gtseg.pipeline.run.events import Event
+from gtseg.pipeline.stages.evaluate import evaluate_folders
 from gtseg.settings.hosting import Evaluate
 
 

@@ -9,8 +9,8 @@ from reviewing_worker import Worker, paint, square
 
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
-from gtseg.core.chaining import ChainLine, read_chain
-from gtseg.pipeline.responses import find_responses, output_manifest
+from gtseg.core.labeling.chaining import ChainLine, read_chain
+from gtseg.pipeline.run.worker_responses import find_responses, output_manifest
 
 
 def test_a_manifest_in_another_order_finds_the_answers_of_the_job_that_made_its_labels(

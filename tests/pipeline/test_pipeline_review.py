@@ -17,12 +17,12 @@ from gtseg.aws.hosting import Hosting, Resource
 from gtseg.aws.s3 import S3
 from gtseg.cli import main
 from gtseg.errors import StageError
-from gtseg.pipeline.agreement import agreement
-from gtseg.pipeline.dataset import dataset
-from gtseg.pipeline.report.labeling import labeling_facts
-from gtseg.pipeline.review import adjust, continue_labeling, prelabel, verify
+from gtseg.pipeline.commands.agreement import agreement
+from gtseg.pipeline.commands.review import adjust, continue_labeling, prelabel, verify
 from gtseg.pipeline.run import LabelingJobSection, Run
-from gtseg.pipeline.watch import watch
+from gtseg.pipeline.stages.dataset import dataset
+from gtseg.pipeline.stages.report.labeling import labeling_facts
+from gtseg.pipeline.stages.watch import watch
 
 
 @pytest.fixture

@@ -19,17 +19,17 @@ import gtseg
 from gtseg.aws.clients import Clients
 from gtseg.aws.hosting import Hosting, Resource
 from gtseg.aws.s3 import S3
-from gtseg.core.endpoint_images import read_mask
-from gtseg.core.metrics import Counts, confusion_matrix, miou
+from gtseg.core.hosting.endpoint_images import read_mask
+from gtseg.core.scores.metrics import Counts, confusion_matrix, miou
 from gtseg.errors import AWSError, GtsegError, SettingsError, StageError
-from gtseg.pipeline.cleanup import Sweeper, cleanup
-from gtseg.pipeline.deploy import deploy
-from gtseg.pipeline.evaluate import evaluate
-from gtseg.pipeline.predict import predict
-from gtseg.pipeline.report import report
+from gtseg.pipeline.commands.predict import predict
 from gtseg.pipeline.run import LabelingJobSection
-from gtseg.pipeline.stages import STAGES
-from gtseg.pipeline.train import train
+from gtseg.pipeline.stages.cleanup import Sweeper, cleanup
+from gtseg.pipeline.stages.deploy import deploy
+from gtseg.pipeline.stages.evaluate import evaluate
+from gtseg.pipeline.stages.order import STAGES
+from gtseg.pipeline.stages.report import report
+from gtseg.pipeline.stages.train import train
 
 
 @pytest.fixture(scope="module")
@@ -413,8 +413,8 @@ def test_the_page_asks_the_network_for_nothing_and_holds_the_headline(evaluated:
 
 
 def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
-    from gtseg.pipeline.report.facts import gather_facts, read_files
-    from gtseg.pipeline.report.stage import render
+    from gtseg.pipeline.stages.report.facts import gather_facts, read_files
+    from gtseg.pipeline.stages.report.stage import render
 
     run, evil = evaluated.run, "<img src=x onerror=alert(1)>"
     assert run.evaluation is not None
@@ -439,9 +439,9 @@ def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
 def test_a_report_without_the_workers_answers_says_so(
     evaluated: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gtseg.pipeline.report import labeling
-    from gtseg.pipeline.report.facts import gather_facts, read_files
-    from gtseg.pipeline.report.stage import render
+    from gtseg.pipeline.stages.report import labeling
+    from gtseg.pipeline.stages.report.facts import gather_facts, read_files
+    from gtseg.pipeline.stages.report.stage import render
 
     def refuse(*_: Any) -> None:
         raise AWSError("ListObjectsV2", "AccessDenied", "not for you")

@@ -19,9 +19,9 @@ import pytest
 from trained import Trained
 
 from gtseg.aws.clients import Clients
+from gtseg.pipeline.commands.serve import Service
+from gtseg.pipeline.commands.serve.deciding import decide
 from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run, TrainingJobSection
-from gtseg.pipeline.serve import Service
-from gtseg.pipeline.serve.deciding import decide
 
 EMPTY = Run(
     name="r", root="s3://b/r/", account="1", region="us-east-1", created=datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,8 +18,8 @@ from gtseg.aws.logs import LogTail
 from gtseg.aws.s3 import S3
 from gtseg.errors import StageError
 from gtseg.pipeline.run import provenance
-from gtseg.pipeline.train import train, tune
-from gtseg.pipeline.train.manifests import write_manifests
+from gtseg.pipeline.stages.train import train, tune
+from gtseg.pipeline.stages.train.manifests import write_manifests
 
 
 @pytest.fixture

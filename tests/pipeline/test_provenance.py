@@ -12,9 +12,9 @@ from trained import Trained
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
-from gtseg.pipeline.events import Event
 from gtseg.pipeline.run import lineage_tags, provenance, with_tags
-from gtseg.pipeline.train import train
+from gtseg.pipeline.run.events import Event
+from gtseg.pipeline.stages.train import train
 
 MANY = {f"key-{number}": "v" for number in range(40)}
 AWS_LIMIT = 50

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.pipeline.report.charts import Series, line_chart
-from gtseg.pipeline.report.panels import CONFUSED, INVENTED, MISSED, choose, draw_errors
-from gtseg.pipeline.report.stage import percent_text, score_text, seconds_text
+from gtseg.pipeline.stages.report.charts import Series, line_chart
+from gtseg.pipeline.stages.report.panels import CONFUSED, INVENTED, MISSED, choose, draw_errors
+from gtseg.pipeline.stages.report.stage import percent_text, score_text, seconds_text
 
 VALUES = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False)
 

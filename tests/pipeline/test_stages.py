@@ -8,7 +8,7 @@ import pytest
 
 from gtseg.errors import SettingsError
 from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run
-from gtseg.pipeline.stages import STAGES, exit_code, until_stage, walk
+from gtseg.pipeline.stages.order import STAGES, exit_code, until_stage, walk
 
 JOB = LabelingJobSection(name="j", arn="a", label_attribute="j-ref", workforce="private", objects=3)
 

@@ -13,8 +13,8 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.errors import AWSError, Interrupted, JobFailed, StageError, WaitTimeout
 from gtseg.pipeline.run import LabelingJobSection, Run
-from gtseg.pipeline.stages import exit_code
-from gtseg.pipeline.watch import watch
+from gtseg.pipeline.stages.order import exit_code
+from gtseg.pipeline.stages.watch import watch
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:labeling-job/cats-label-1"
 JOB = LabelingJobSection(

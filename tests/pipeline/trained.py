@@ -18,10 +18,10 @@ from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
+from gtseg.core.images.scenes import draw_scene
 from gtseg.core.masks import encode_palette_png
-from gtseg.core.scenes import draw_scene
-from gtseg.pipeline.events import Event
 from gtseg.pipeline.run import DatasetSection, Run, RunFile, locate
+from gtseg.pipeline.run.events import Event
 from gtseg.settings import Settings, load
 
 CLASSES = ("BACKGROUND", "turtle", "boat")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 
-from gtseg.core.training_job import hyperparameter_strings
+from gtseg.core.training.job import hyperparameter_strings
 from gtseg.errors import SettingsError
 from gtseg.settings import Settings, load
 from gtseg.settings.training import INSTANCE_TYPES, Hyperparameters

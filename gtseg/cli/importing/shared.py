@@ -85,7 +85,7 @@ def _upload(
     *,
     sources: dict[str, str],
 ) -> None:
-    from gtseg.pipeline.importing import upload_import
+    from gtseg.pipeline.commands.imports import upload_import
 
     session = open_session(settings_file, run_name, overrides)
     with listener() as notify:
@@ -94,7 +94,7 @@ def _upload(
 
 
 def bar(notify: Listener) -> Callable[[int, int], None]:
-    from gtseg.pipeline.events import Event
+    from gtseg.pipeline.run.events import Event
 
     return lambda done, total: notify(Event("import", "progress", "imported", done, total))
 
@@ -118,7 +118,7 @@ def fetch(source: str, folder: Path, suffixes: Any, settings_file: Path | None, 
             raise StageError(f"{source}: no such folder")
         return path
     from gtseg.cli.remote_scenes import open_clients
-    from gtseg.pipeline.importing import fetch_folder
+    from gtseg.pipeline.commands.imports import fetch_folder
 
     return fetch_folder(open_clients(settings_file), source, folder, suffixes=sorted(suffixes), limit=limit)
 

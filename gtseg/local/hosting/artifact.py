@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gtseg.local.algorithm.unpacking import BadArchive, unpack
-from gtseg.local.channels import DownloadError, place_object
 from gtseg.local.errors import ServiceError
-from gtseg.local.objects import Objects, split_uri
+from gtseg.local.jobs.channels import DownloadError, place_object
+from gtseg.local.storage.objects import Objects, split_uri
 
 __all__ = ["ArtifactError", "find_artifact", "read_mxnet_names", "unpack_artifact"]
 

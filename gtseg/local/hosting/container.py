@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gtseg.local.processes import Process
+from gtseg.local.jobs.processes import Process
 
 __all__ = ["Container", "ContainerTimeout", "ContainerUnreachable", "Response"]
 

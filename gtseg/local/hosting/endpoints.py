@@ -9,9 +9,9 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.hosting.container import Container
 from gtseg.local.hosting.models import Hosted, limit_exceeded, model_source
-from gtseg.local.records import Record, now
-from gtseg.local.requests import invalid, refuse
-from gtseg.local.store import Store
+from gtseg.local.jobs.records import Record, now
+from gtseg.local.jobs.requests import invalid, refuse
+from gtseg.local.storage.store import Store
 
 __all__ = ["LOG_GROUP", "SERVING", "Endpoints"]
 

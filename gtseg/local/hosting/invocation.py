@@ -11,7 +11,7 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.container import Container, ContainerTimeout, ContainerUnreachable, Response
 from gtseg.local.hosting.endpoints import LOG_GROUP, SERVING, Endpoints
-from gtseg.local.records import Record
+from gtseg.local.jobs.records import Record
 
 __all__ = ["invoke"]
 

@@ -8,9 +8,9 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.artifact import find_artifact
-from gtseg.local.records import Record, Records, now
-from gtseg.local.requests import invalid, pick, read_uri, refuse
-from gtseg.local.tags import delete_tags, put_tags
+from gtseg.local.jobs.records import Record, Records, now
+from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
+from gtseg.local.jobs.tags import delete_tags, put_tags
 
 __all__ = ["Hosted", "check_config", "check_model", "model_source"]
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gtseg.local.embedded import Component, Embedded
+from gtseg.local.front.protocol import JsonService
 from gtseg.local.hosting.endpoints import Endpoints
 from gtseg.local.hosting.models import Hosted, check_config, check_model
 from gtseg.local.hosting.supervisor import Supervisor
-from gtseg.local.protocol import JsonService
 
 __all__ = ["register"]
 

@@ -13,9 +13,9 @@ from typing import Any
 from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
 from gtseg.local.hosting.container import Container
 from gtseg.local.hosting.endpoints import LOG_GROUP, Endpoints, move
-from gtseg.local.images import is_segmentation_image
+from gtseg.local.jobs.container_images import is_segmentation_image
+from gtseg.local.jobs.records import Record, now
 from gtseg.local.logs import LogEvents
-from gtseg.local.records import Record, now
 
 __all__ = ["DeploymentError", "Supervisor", "await_ready"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gtseg.local.embedded import Component, Embedded
-from gtseg.local.protocol import JsonService
+from gtseg.local.front.protocol import JsonService
 
 __all__ = ["register"]
 

@@ -16,8 +16,8 @@ from gtseg.local.labeling.output import Answered
 from gtseg.local.labeling.records import Job, read_clock
 from gtseg.local.labeling.verdicts import consolidate_verdicts
 from gtseg.local.labeling.workers import find_names
-from gtseg.local.objects import Objects
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.store import Store
 
 __all__ = ["Batch", "consolidate_batch", "next_batch"]
 

@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from pathlib import Path
 
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 __all__ = ["listen", "ring"]
 

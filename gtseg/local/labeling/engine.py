@@ -22,7 +22,7 @@ from gtseg.local.labeling.bell import listen, ring
 from gtseg.local.labeling.intake import IntakeError, measure_image, read_objects
 from gtseg.local.labeling.records import Job, find_job, list_active_jobs, read_clock, set_status
 from gtseg.local.labeling.tasks import expire
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 __all__ = ["Engine", "count_states", "stopping_count"]
 

@@ -40,7 +40,7 @@ from gtseg.local.labeling.tasks import Task
 from gtseg.local.labeling.teams import allowed_sources
 from gtseg.local.labeling.templates import presign, render
 from gtseg.local.labeling.workers import Worker
-from gtseg.local.objects import split_uri
+from gtseg.local.storage.objects import split_uri
 
 __all__ = ["COOKIE", "Api", "authenticate", "routes"]
 

@@ -15,8 +15,8 @@ from PIL import Image
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.priors import find_priors, find_setup_fault
 from gtseg.local.labeling.records import Job
-from gtseg.local.objects import Objects, split_uri
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.store import Store
 
 __all__ = ["IntakeError", "keep_manifest", "measure_image", "read_line", "read_objects"]
 

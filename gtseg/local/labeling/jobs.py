@@ -10,16 +10,16 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.tags import put_tags, tags_of
 from gtseg.local.labeling.bell import ring
 from gtseg.local.labeling.engine import count_states
 from gtseg.local.labeling.intake import keep_manifest
 from gtseg.local.labeling.pages import cut_page
 from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, read_clock, set_status, to_datetime
 from gtseg.local.labeling.rules import check_request, read_labels, read_template, refuse
-from gtseg.local.objects import split_uri
-from gtseg.local.protocol import JsonService
-from gtseg.local.store import Store
-from gtseg.local.tags import put_tags, tags_of
+from gtseg.local.storage.objects import split_uri
+from gtseg.local.storage.store import Store
 
 __all__ = ["register_jobs"]
 

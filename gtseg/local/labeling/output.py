@@ -16,8 +16,8 @@ from typing import Any
 
 from gtseg.local.labeling.masks import internal_color_map
 from gtseg.local.labeling.records import Job, iso
-from gtseg.local.objects import Objects
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.store import Store
 
 __all__ = [
     "Answered", "annotation_request", "annotation_response", "failure_metadata", "mask_key", "mask_metadata",

@@ -7,8 +7,8 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling.templates import presign, render
-from gtseg.local.protocol import JsonService
 
 __all__ = ["register_previews"]
 

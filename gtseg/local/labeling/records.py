@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.objects import split_uri
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import split_uri
+from gtseg.local.storage.store import Store
 
 __all__ = [
     "ACTIVE",

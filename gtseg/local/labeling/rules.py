@@ -12,8 +12,8 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.masks import BACKGROUND, MAX_LABELS
 from gtseg.local.labeling.templates import check_template
-from gtseg.local.objects import Objects, split_uri
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.store import Store
 
 __all__ = ["LAMBDA_ACCOUNTS", "PUBLIC_ACCOUNT", "check_request", "read_labels", "read_template", "refuse"]
 

@@ -19,7 +19,7 @@ from gtseg.local.labeling.bell import ring
 from gtseg.local.labeling.records import Job, find_job, list_active_jobs, read_clock
 from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.labeling.workers import Worker, may_label
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 __all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "find_task", "lease_task", "list_jobs_for", "release_all", "release_task", "settle"]  # fmt: skip
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.tags import delete_tags, put_tags
 from gtseg.local.labeling.pages import cut_page
 from gtseg.local.labeling.records import ACTIVE, read_clock, to_datetime
-from gtseg.local.protocol import JsonService
-from gtseg.local.store import Store
-from gtseg.local.tags import delete_tags, put_tags
+from gtseg.local.storage.store import Store
 
 __all__ = ["FIRST_TEAM", "make_first_team", "register_teams"]
 

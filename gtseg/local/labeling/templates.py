@@ -20,8 +20,8 @@ from liquid.exceptions import LiquidError
 from markupsafe import Markup
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.objects import split_uri
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import split_uri
+from gtseg.local.storage.store import Store
 
 __all__ = ["check_template", "presign", "render"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.records import Job, iso, read_clock
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 __all__ = ["EVERY_TEAM", "Worker", "add_worker", "describe_worker", "find_by_cookie", "find_by_token", "find_names", "list_workers", "make_cookie", "may_label", "remove_worker", "set_worker_state"]  # fmt: skip
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 __all__ = ["Event", "LogEvents", "Place"]
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.faults import Faults
+from gtseg.local.front.faults import Faults
+from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.access import check_anonymous
 from gtseg.local.s3.cors import allow_origin
 from gtseg.local.s3.intake import read_document
@@ -20,7 +21,6 @@ from gtseg.local.s3.presigned_v2 import is_presigned_v2, verify_v2
 from gtseg.local.s3.request import Answer, FileSlice, Receive, Request, Scope, Send, parse_request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import render_error
-from gtseg.local.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 
 __all__ = ["S3App"]
 

@@ -12,7 +12,7 @@ import hashlib
 import hmac
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.signature import Signed
+from gtseg.local.front.signature import Signed
 
 __all__ = ["ChunkSigner", "ChunkedDecoder"]
 

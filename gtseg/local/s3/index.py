@@ -17,7 +17,7 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.info import ObjectInfo, pack_about, unpack_row
-from gtseg.local.store import Database
+from gtseg.local.storage.store import Database
 
 __all__ = ["Index", "Row", "read_clock_ms", "successor"]
 

@@ -16,11 +16,11 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.signature import UNSIGNED_PAYLOAD
 from gtseg.local.s3.checksums import ALGORITHMS, Checksum, encode, make_checksum, read_algorithm
 from gtseg.local.s3.chunked import ChunkedDecoder, ChunkSigner
 from gtseg.local.s3.files import Files
 from gtseg.local.s3.request import Request
-from gtseg.local.signature import UNSIGNED_PAYLOAD
 
 __all__ = ["SIZE_MAXIMUM", "Digests", "Intake", "Taken", "iterate_body", "read_document"]
 

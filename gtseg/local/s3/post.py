@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.signature import ALGORITHM, derive_key
 from gtseg.local.s3.access import denied
 from gtseg.local.s3.form import Form
 from gtseg.local.s3.index import read_clock_ms
@@ -28,7 +29,6 @@ from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_document
 from gtseg.local.s3.writing import store
 from gtseg.local.s3.xml import element, wrap
-from gtseg.local.signature import ALGORITHM, derive_key
 
 __all__ = ["check_policy", "post_object"]
 

@@ -10,9 +10,9 @@ import base64
 import hmac
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.signature import Signed
 from gtseg.local.s3.request import Request
 from gtseg.local.s3.service import S3
-from gtseg.local.signature import Signed
 
 __all__ = ["is_presigned_v2", "sign_text", "verify_v2"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.signature import Pairs, Signed, parse_query
+from gtseg.local.front.signature import Pairs, Signed, parse_query
 
 __all__ = ["Answer", "FileSlice", "Receive", "Request", "Scope", "Send", "parse_request", "read_headers"]
 

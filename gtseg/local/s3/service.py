@@ -7,10 +7,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
 
-from gtseg.local.objects import Objects
+from gtseg.local.front.signature import FindSecret
 from gtseg.local.s3.intake import Intake
 from gtseg.local.s3.uploads import Uploads
-from gtseg.local.signature import FindSecret
+from gtseg.local.storage.objects import Objects
 
 __all__ = ["S3"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.objects import Objects, split_uri
+from gtseg.local.storage.objects import Objects, split_uri
 
 __all__ = ["Checkpoints", "upload_model"]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gtseg.local.channels import describe_channel
+from gtseg.local.jobs.channels import describe_channel
 
 __all__ = ["write_configuration"]
 

@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gtseg.local.channels import DownloadError, materialize_channel
 from gtseg.local.errors import ServiceError
+from gtseg.local.jobs.channels import DownloadError, materialize_channel
+from gtseg.local.jobs.processes import Process
+from gtseg.local.jobs.records import Record, now
 from gtseg.local.logs import LogEvents
-from gtseg.local.objects import split_uri
-from gtseg.local.processes import Process
-from gtseg.local.records import Record, now
+from gtseg.local.storage.objects import split_uri
 from gtseg.local.training.artifacts import Checkpoints, upload_model
 from gtseg.local.training.configuration import write_configuration
 from gtseg.local.training.jobs import TrainingJobs

@@ -7,9 +7,9 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.records import Record, Records
-from gtseg.local.requests import invalid
-from gtseg.local.tags import delete_tags, put_tags
+from gtseg.local.jobs.records import Record, Records
+from gtseg.local.jobs.requests import invalid
+from gtseg.local.jobs.tags import delete_tags, put_tags
 from gtseg.local.training.requests import begin_answer, check_request, enter
 
 __all__ = ["ENDED", "TrainingJobs"]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from gtseg.local.records import Record
+from gtseg.local.jobs.records import Record
 
 __all__ = ["DEFINITIONS", "OBJECTIVES", "read_metrics", "record_metrics"]
 

@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 from gtseg.local.embedded import Component, Embedded
-from gtseg.local.protocol import JsonService
-from gtseg.local.queue import JobQueue
+from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.queue import JobQueue
 from gtseg.local.training.execution import Execution
 from gtseg.local.training.jobs import TrainingJobs
 from gtseg.local.training.requests import enter

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gtseg.local.embedded import Embedded
-from gtseg.local.images import REGISTRIES, image_uri, is_segmentation_image
-from gtseg.local.records import Record, now
-from gtseg.local.requests import invalid, pick, read_uri, refuse
+from gtseg.local.jobs.container_images import REGISTRIES, image_uri, is_segmentation_image
+from gtseg.local.jobs.records import Record, now
+from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
 from gtseg.local.training.metrics import DEFINITIONS
 
 __all__ = ["begin_answer", "check_image", "check_request", "enter"]

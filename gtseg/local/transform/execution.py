@@ -15,17 +15,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
-from gtseg.local.channels import DownloadError, Source, list_places
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
 from gtseg.local.hosting.container import Container, ContainerTimeout, ContainerUnreachable, Response
 from gtseg.local.hosting.models import model_source
 from gtseg.local.hosting.supervisor import await_ready
-from gtseg.local.images import is_segmentation_image
+from gtseg.local.jobs.channels import DownloadError, Source, list_places
+from gtseg.local.jobs.container_images import is_segmentation_image
+from gtseg.local.jobs.records import Record, Records, now
 from gtseg.local.logs import LogEvents
-from gtseg.local.objects import split_uri
-from gtseg.local.records import Record, Records, now
+from gtseg.local.storage.objects import split_uri
 
 __all__ = ["LOG_GROUP", "Execution"]
 

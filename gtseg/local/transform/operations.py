@@ -7,12 +7,12 @@ from typing import Any
 
 from gtseg.local.embedded import Component, Embedded
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.protocol import JsonService
 from gtseg.local.hosting.endpoints import Endpoints
-from gtseg.local.protocol import JsonService
-from gtseg.local.queue import JobQueue
-from gtseg.local.records import Record, Records
-from gtseg.local.requests import invalid
-from gtseg.local.tags import put_tags
+from gtseg.local.jobs.queue import JobQueue
+from gtseg.local.jobs.records import Record, Records
+from gtseg.local.jobs.requests import invalid
+from gtseg.local.jobs.tags import put_tags
 from gtseg.local.transform.execution import Execution
 from gtseg.local.transform.requests import begin_answer, check_request
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gtseg.local.records import now
-from gtseg.local.requests import invalid, pick, read_uri, refuse
+from gtseg.local.jobs.records import now
+from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
 
 __all__ = ["begin_answer", "check_request"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.records import Record, Records, now
-from gtseg.local.requests import invalid
-from gtseg.local.tags import delete_tags, put_tags
+from gtseg.local.jobs.records import Record, Records, now
+from gtseg.local.jobs.requests import invalid
+from gtseg.local.jobs.tags import delete_tags, put_tags
 from gtseg.local.training import TrainingJobs
 from gtseg.local.tuning.early import is_worse
 from gtseg.local.tuning.requests import begin_answer, check_tuning_request, make_training_request

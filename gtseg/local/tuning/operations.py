@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gtseg.local.embedded import Component, Embedded
-from gtseg.local.protocol import JsonService
-from gtseg.local.records import Record
-from gtseg.local.requests import invalid
+from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.records import Record
+from gtseg.local.jobs.requests import invalid
 from gtseg.local.tuning.jobs import RUNNING, TuningJobs
 from gtseg.local.tuning.trials import describe_trial, read_score
 

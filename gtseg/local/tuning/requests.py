@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gtseg.local.embedded import Embedded
-from gtseg.local.records import now
-from gtseg.local.requests import invalid, pick, refuse
+from gtseg.local.jobs.records import now
+from gtseg.local.jobs.requests import invalid, pick, refuse
 from gtseg.local.training.metrics import OBJECTIVES
 from gtseg.local.training.requests import check_request
 from gtseg.local.tuning.search import Parameter, count_grid, read_ranges

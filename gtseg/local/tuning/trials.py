@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gtseg.local.records import Record
+from gtseg.local.jobs.records import Record
 
 __all__ = [
     "count_objectives",

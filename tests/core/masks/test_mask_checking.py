@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from gtseg.core.manifest import Labeled, read_manifest
+from gtseg.core.labeling.output_manifest import Labeled, read_manifest
 from gtseg.core.masks import ColorMap, MapEntry, check_mask, encode_palette_png, merge_classes
 from gtseg.errors import MaskError
 

@@ -11,13 +11,13 @@ import pytest
 from labeling_desk import ACS, PRE, TEAM, TEMPLATE, draw_answer, draw_picture, square
 
 from gtseg.local.embedded import Embedded
+from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling import register
 from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.tasks import answer_task, lease_task
 from gtseg.local.labeling.workers import add_worker
-from gtseg.local.objects import Objects
-from gtseg.local.protocol import JsonService
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.store import Store
 
 OBJECTS = 3
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.signature import Signed
 from gtseg.local.s3.chunked import ChunkedDecoder, ChunkSigner
-from gtseg.local.signature import Signed
 
 KEY = b"k" * 32
 SIGNED = Signed("AKIA", "20261120", "us-east-1", "s3", ("host",), "a" * 64, "20261120T120000Z")

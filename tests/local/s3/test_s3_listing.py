@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gtseg.local.objects import Objects
 from gtseg.local.s3.listing import list_page
+from gtseg.local.storage.objects import Objects
 
 KEYS = st.lists(st.text(alphabet="ab/é\U0001f422\x7f.", min_size=1, max_size=6), max_size=25, unique=True)
 PREFIXES = st.text(alphabet="ab/é", max_size=2)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.records import Job
-from gtseg.local.objects import Objects
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.store import Store
 
 __all__ = [
     "DDL",

@@ -14,7 +14,7 @@ from PIL import Image
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment import segment
 from gtseg.local.labeling.tasks import Task
-from gtseg.local.objects import Objects, split_uri
+from gtseg.local.storage.objects import Objects, split_uri
 
 __all__ = ["Outliner", "decode_stored"]
 

@@ -13,8 +13,8 @@ from PIL import Image
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.portal.agreement import mean_by_line, mean_by_worker, read_pairs, update_agreement
 from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
-from gtseg.local.objects import Objects, split_uri
-from gtseg.local.store import Store
+from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.store import Store
 
 __all__ = ["describe_job", "describe_objects", "list_jobs", "own_pace", "worker_figures", "write_people"]
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.workers import COOKIE_SECONDS, Worker, find_by_cookie, find_by_token, make_cookie
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 __all__ = ["GUARD_HEADER", "OWNER_COOKIE", "WORKER_COOKIE", "Doorkeeper"]
 

@@ -19,7 +19,7 @@ from PIL import Image
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.portal.agreement import measure_iou
 from gtseg.local.labeling.portal.sessions import OWNER_COOKIE, TRIES, WINDOW, WORKER_COOKIE, Doorkeeper
-from gtseg.local.store import Store
+from gtseg.local.storage.store import Store
 
 GUARD = {"X-Gtseg-Portal": "1"}
 

@@ -1,0 +1,1 @@
+"""Endpoints: requests, image tiles and answers."""

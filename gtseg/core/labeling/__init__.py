@@ -1,0 +1,1 @@
+"""Labeling jobs: requests, input and output manifests, agreement, prices."""

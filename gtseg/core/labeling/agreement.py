@@ -1,0 +1,93 @@
+"""How well the workers of one image agree: their own answers, as Ground Truth keeps them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gtseg.core.scores.metrics import Counts, Mask, Matrix, confusion_matrix, miou, miou_foreground
+from gtseg.errors import MaskError
+
+
+@dataclass(frozen=True)
+class WorkerAnswer:
+    """One worker's (H, W) class indices; seconds spent, None where Ground Truth did not say."""
+
+    worker: str
+    mask: Mask
+    seconds: float | None
+
+
+def read_answers(response: Mapping[str, Any], classes: Sequence[str]) -> list[WorkerAnswer]:
+    """The answers of one worker-response file. Raises MaskError for what is no semantic segmentation answer.
+
+    A pixel whose colour is no label's is background, as the crowd element leaves it.
+    """
+    try:
+        return [
+            WorkerAnswer(
+                str(answer.get("workerId", "?")),
+                _read_mask(_element(answer["answerContent"]), classes),
+                answer.get("timeSpentInSeconds"),
+            )
+            for answer in response["answers"]
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError, OSError, SyntaxError) as error:
+        raise MaskError(f"not a semantic segmentation answer: {error!r}") from None
+
+
+def _element(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The crowd element's own value, whatever name the template gave it."""
+    for value in content.values():
+        if isinstance(value, dict) and "labeledImage" in value:
+            return value
+    raise KeyError("labeledImage")
+
+
+def _read_mask(value: Mapping[str, Any], classes: Sequence[str]) -> Mask:
+    image = Image.open(io.BytesIO(base64.b64decode(value["labeledImage"]["pngImageData"])), formats=("PNG",))
+    pixels = np.asarray(image.convert("RGBA")).astype(np.uint32)  # (H, W, 4)
+    packed = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
+    mask = np.zeros(packed.shape, np.uint8)
+    for name, entry in value["labelMappings"].items():
+        if name in classes:
+            mask[(packed == int(entry["color"].lstrip("#"), 16)) & (pixels[..., 3] > 0)] = classes.index(name)
+    return mask
+
+
+def pairwise_agreement(masks: Sequence[Mask], classes: int) -> tuple[float, float] | None:
+    """Mean over pairs of workers of (mIoU without background, share of equal pixels); None for fewer than two masks of a size.
+
+    Two workers who both found nothing agree fully.
+    """
+    scores = [
+        (overlap_of(matrix), float(np.trace(matrix) / matrix.sum()))
+        for one, other in itertools.combinations(masks, 2)
+        if (matrix := compare(one, other, classes)) is not None
+    ]
+    if not scores:
+        return None
+    overlaps, equal = zip(*scores, strict=True)
+    return float(np.mean(overlaps)), float(np.mean(equal))
+
+
+def compare(truth: Mask, mask: Mask, classes: int) -> Matrix | None:
+    """The confusion of two masks of one image, pixels 255 of `truth` left out; None where they cannot be compared."""
+    if truth.shape != mask.shape or not truth.size:
+        return None
+    matrix = confusion_matrix(truth, mask, classes)
+    return matrix if matrix.sum() else None
+
+
+def overlap_of(matrix: Matrix) -> float:
+    """mIoU without background; with it where both are background all over, which is full agreement."""
+    counts = Counts.of(matrix)
+    objects = miou_foreground(counts)
+    return float(miou(counts)) if np.isnan(objects) else float(objects)

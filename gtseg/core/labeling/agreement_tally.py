@@ -1,0 +1,231 @@
+"""Who labels how: workers against each other, against the consolidated mask, against gold masks; one image at a time.
+
+Overlap is the mean IoU over classes without background. Scores of workers and classes come from pixels summed over all
+images; an image's own score is the mean over its pairs of workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gtseg.core.labeling.agreement import WorkerAnswer, compare, overlap_of, pairwise_agreement
+from gtseg.core.scores.metrics import Counts, Mask, Matrix, iou
+
+SLOW = 2.0
+"""A worker is slow whose median time is so many times the median of all workers' medians."""
+OFF = 0.1
+"""A worker is off whose overlap is lower by so much than the median of all workers'."""
+ENOUGH = 3
+"""Answers before a worker is called anything."""
+
+
+@dataclass(frozen=True)
+class WorkerScore:
+    """One worker. Overlaps are None where there was nothing to compare with."""
+
+    worker: str
+    answers: int
+    seconds: float | None
+    """Median of timeSpentInSeconds."""
+    others: float | None
+    consolidated: float | None
+    gold: float | None
+    gold_images: int
+    is_slow: bool = False
+    is_off: bool = False
+
+    @property
+    def score(self) -> float | None:
+        """The overlap that says most: with gold, with the other workers, with the consolidated mask."""
+        return next((v for v in (self.gold, self.others, self.consolidated) if v is not None), None)
+
+
+@dataclass(frozen=True)
+class ClassAgreement:
+    """IoU of one class, pixels summed over all pairs; None where nobody used it."""
+
+    name: str
+    others: float | None
+    consolidated: float | None
+    gold: float | None
+
+
+@dataclass(frozen=True)
+class ImageAgreement:
+    """One image: overlap of its workers, None for one answer; `seconds` the median time."""
+
+    image: str
+    answers: int
+    others: float | None
+    pixels: float | None
+    consolidated: float | None
+    gold: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Everything; images with the lowest agreement first, workers by name."""
+
+    images: tuple[ImageAgreement, ...]
+    workers: tuple[WorkerScore, ...]
+    classes: tuple[ClassAgreement, ...]
+
+    @property
+    def miou(self) -> float | None:
+        """Mean over the images that several workers labeled."""
+        return mean_of(image.others for image in self.images)
+
+    @property
+    def pixels(self) -> float | None:
+        return mean_of(image.pixels for image in self.images)
+
+
+@dataclass
+class _Sums:
+    """Confusions summed over images, by what was compared with."""
+
+    others: Matrix
+    consolidated: Matrix
+    gold: Matrix
+    gold_images: int = 0
+    answers: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, classes: int) -> _Sums:
+        none = np.zeros((classes, classes), np.int64)
+        return cls(none, none.copy(), none.copy())
+
+
+class Tally:
+    """Takes images one by one and keeps no mask. `classes` names them by index, BACKGROUND first."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = tuple(classes)
+        self._workers: dict[str, _Sums] = {}
+        self._all = _Sums.empty(len(self.classes))
+        self._images: list[ImageAgreement] = []
+
+    def add(
+        self,
+        image: str,
+        answers: Sequence[WorkerAnswer],
+        *,
+        consolidated: Mask | None = None,
+        gold: Mask | None = None,
+    ) -> None:
+        """One image's answers, all masks (H, W) class indices; 255 in `gold` is left out of every score.
+
+        The consolidated mask of a single answer is that answer: it is compared with nothing.
+        """
+        for answer in answers:
+            sums = self._of(answer.worker)
+            sums.answers += 1
+            if answer.seconds is not None:
+                sums.seconds.append(float(answer.seconds))
+        self._compare_pairs(answers)
+        known = consolidated if len(answers) > 1 else None
+        with_consolidated = self._compare_with(known, answers, "consolidated")
+        with_gold = self._compare_with(gold, answers, "gold")
+        pair = pairwise_agreement([answer.mask for answer in answers], len(self.classes))
+        seconds = [float(answer.seconds) for answer in answers if answer.seconds is not None]
+        self._images.append(
+            ImageAgreement(
+                image,
+                len(answers),
+                pair[0] if pair else None,
+                pair[1] if pair else None,
+                with_consolidated,
+                with_gold,
+                statistics.median(seconds) if seconds else None,
+            )
+        )
+
+    def _of(self, worker: str) -> _Sums:
+        return self._workers.setdefault(worker, _Sums.empty(len(self.classes)))
+
+    def _compare_pairs(self, answers: Sequence[WorkerAnswer]) -> None:
+        for one, other in itertools.combinations(answers, 2):
+            matrix = compare(one.mask, other.mask, len(self.classes))
+            if matrix is not None:
+                for sums in (self._of(one.worker), self._of(other.worker), self._all):
+                    sums.others += matrix
+
+    def _compare_with(self, truth: Mask | None, answers: Sequence[WorkerAnswer], what: str) -> float | None:
+        if truth is None:
+            return None
+        scores = []
+        for answer in answers:
+            matrix = compare(truth, answer.mask, len(self.classes))
+            if matrix is None:
+                continue
+            scores.append(overlap_of(matrix))
+            for sums in (self._of(answer.worker), self._all):
+                getattr(sums, what).__iadd__(matrix)
+                sums.gold_images += what == "gold"
+        return mean_of(scores)
+
+    def result(self) -> Agreement:
+        workers = [_score_worker(name, sums) for name, sums in sorted(self._workers.items())]
+        columns = [_class_scores(m) for m in (self._all.others, self._all.consolidated, self._all.gold)]
+        classes = [
+            ClassAgreement(name, *scores) for name, *scores in zip(self.classes, *columns, strict=True)
+        ]
+        images = sorted(self._images, key=lambda image: (_hardness(image), image.image))
+        return Agreement(tuple(images), tuple(_judge(workers)), tuple(classes))
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Mean of those that are known."""
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def _hardness(image: ImageAgreement) -> float:
+    known = [value for value in (image.others, image.gold, image.consolidated) if value is not None]
+    return known[0] if known else 2.0
+
+
+def _score_worker(name: str, sums: _Sums) -> WorkerScore:
+    return WorkerScore(
+        worker=name,
+        answers=sums.answers,
+        seconds=statistics.median(sums.seconds) if sums.seconds else None,
+        others=_overlap(sums.others),
+        consolidated=_overlap(sums.consolidated),
+        gold=_overlap(sums.gold),
+        gold_images=sums.gold_images,
+    )
+
+
+def _overlap(matrix: Matrix) -> float | None:
+    return overlap_of(matrix) if matrix.sum() else None
+
+
+def _class_scores(matrix: Matrix) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in iou(Counts.of(matrix))]
+
+
+def _judge(workers: Sequence[WorkerScore]) -> list[WorkerScore]:
+    """Who stands out from the median worker; nobody does where there are fewer than two."""
+    times = [worker.seconds for worker in workers if worker.seconds is not None]
+    scores = [worker.score for worker in workers if worker.score is not None]
+    if len(workers) < 2:
+        return list(workers)
+    pace = statistics.median(times) if times else 0.0
+    usual = statistics.median(scores) if scores else 0.0
+    return [_mark(worker, pace=pace, usual=usual) for worker in workers]
+
+
+def _mark(worker: WorkerScore, *, pace: float, usual: float) -> WorkerScore:
+    if worker.answers < ENOUGH:
+        return worker
+    is_slow = worker.seconds is not None and pace > 0 and worker.seconds > SLOW * pace
+    is_off = worker.score is not None and worker.score < usual - OFF
+    return WorkerScore(**{**vars(worker), "is_slow": is_slow, "is_off": is_off})

@@ -1,0 +1,244 @@
+"""The input manifest: which files become data objects, which do not and why, and the lines themselves.
+
+Limits (developer guide, input-data-limits and sms-input-data-input-manifest): .jpg .jpeg .png, 40 MB and 100 million pixels an
+image, 20,000 objects, 100,000 characters a line, 20,000 an attribute, no key that starts with '$'. With automated labeling
+an image has at most 1920 x 1080 pixels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from posixpath import splitext
+from typing import Any
+
+import msgspec
+
+from gtseg.core.images.header import FORMATS, ImageHeader
+from gtseg.core.labeling.job import MAX_OBJECTS
+from gtseg.errors import ManifestError
+
+EXTENSIONS = frozenset(extension for extensions in FORMATS.values() for extension in extensions)
+MAX_BYTES = 40_000_000
+MAX_PIXELS = 100_000_000
+MAX_AUTOMATED = (1920, 1080)
+MAX_LINE = 100_000
+MAX_ATTRIBUTE = 20_000
+MANIFEST_ENDINGS = (".manifest", ".jsonl", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class DataObject:
+    """One image. `uri` is raw, never percent-encoded; `own_line` its line in an existing manifest; `etag` of its bytes as stored ('' unknown)."""
+
+    uri: str
+    size: int
+    etag: str
+    own_line: str = ""
+    header: ImageHeader | None = None
+    problem: str = ""
+    """Why it is left out; '' for a good one."""
+    remark: str = ""
+    """What people should know about one that is kept."""
+
+    @property
+    def line(self) -> str:
+        """Its line of the input manifest."""
+        return self.own_line or source_line(self.uri)
+
+
+def is_image_name(name: str) -> bool:
+    return splitext(name)[1].lower() in EXTENSIONS
+
+
+def source_line(uri: str) -> str:
+    """{"source-ref": uri}, compact, non-ASCII raw as Ground Truth's own."""
+    return json.dumps({"source-ref": uri}, ensure_ascii=False, separators=(",", ":"))
+
+
+def listed_object(uri: str, size: int, etag: str) -> DataObject:
+    return DataObject(uri, size, etag, problem=_line_problem(source_line(uri), uri))
+
+
+def parse_input_manifest(text: bytes) -> Iterator[tuple[str, str]]:
+    """(source-ref, line) of every line of an existing manifest. Raises ManifestError naming the line and what is wrong."""
+    try:
+        lines = text.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"The input manifest is not UTF-8 (byte {error.start})") from None
+    for number, raw in enumerate(lines, start=1):
+        line = raw.rstrip("\r")
+        if line.strip():
+            yield _source_of(line, number), line
+
+
+def _source_of(line: str, number: int) -> str:
+    where = f"Input manifest line {number}"
+    try:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ManifestError(f"{where} is not JSON: {error}") from None
+    if not isinstance(fields, dict):
+        raise ManifestError(f"{where} is no JSON object")
+    if dollar := [key for key in fields if key.startswith("$")]:
+        raise ManifestError(f"{where}: keys must not start with '$': {dollar[0]}")
+    source = fields.get("source-ref")
+    if not isinstance(source, str) or not source.startswith("s3://") or source.count("/") < 3:
+        raise ManifestError(f"{where}: source-ref must be the s3:// address of an image, it is {source!r}")
+    if problem := _line_problem(line, *(_text_of(value) for value in fields.values())):
+        raise ManifestError(f"{where} {problem}")
+    return source
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _line_problem(line: str, *attributes: str) -> str:
+    if len(line) > MAX_LINE:
+        return f"has {len(line):,} characters; a manifest line has at most {MAX_LINE:,}"
+    longest = max((len(text) for text in attributes), default=0)
+    if longest > MAX_ATTRIBUTE:
+        return f"has an attribute of {longest:,} characters; at most {MAX_ATTRIBUTE:,} are taken"
+    return ""
+
+
+def examine(item: DataObject, header: ImageHeader | str, *, automated: bool = False) -> DataObject:
+    """The object with its header, and with its problem or remark in words."""
+    if isinstance(header, str):
+        return replace(item, problem=header)
+    return replace(
+        item, header=header, problem=_problem(item, header, automated), remark=_remark(item, header)
+    )
+
+
+def _problem(item: DataObject, header: ImageHeader, automated: bool) -> str:
+    if header.format not in FORMATS:
+        return f"is {header.format} inside; Ground Truth shows JPEG and PNG"
+    if item.size > MAX_BYTES:
+        return f"has {item.size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
+    if header.pixels > MAX_PIXELS:
+        return f"has {header.width} x {header.height} = {header.pixels:,} pixels; Ground Truth takes {MAX_PIXELS:,}"
+    if automated and (header.width > MAX_AUTOMATED[0] or header.height > MAX_AUTOMATED[1]):
+        return f"has {header.width} x {header.height} pixels; automated labeling takes 1920 x 1080"
+    return ""
+
+
+def _remark(item: DataObject, header: ImageHeader) -> str:
+    remarks = []
+    if header.orientation != 1:
+        remarks.append(
+            f"is turned by its EXIF orientation ({header.orientation}): workers see it turned, its mask may not fit the stored "
+            "pixels. Better rotate the pixels and drop the tag"
+        )
+    if header.mode == "CMYK":
+        remarks.append(
+            "is CMYK: browsers show its colours differently, and some not at all. Better save it as RGB"
+        )
+    suffix = splitext(item.uri)[1].lower()
+    if header.format in FORMATS and suffix in EXTENSIONS and suffix not in FORMATS[header.format]:
+        remarks.append(f"is named {suffix} but is {header.format} inside")
+    return "; ".join(remarks)
+
+
+@dataclass(frozen=True)
+class InputManifest:
+    """The objects to label in the order of their lines, and those left out."""
+
+    objects: tuple[DataObject, ...]
+    rejected: tuple[DataObject, ...] = ()
+    duplicates: tuple[tuple[str, str], ...] = ()
+    """(URI, URI of the first with the same bytes, or itself where the line is repeated)."""
+
+    @property
+    def body(self) -> bytes:
+        body = io.BytesIO()
+        body.writelines(f"{item.line}\n".encode() for item in self.objects)
+        return body.getvalue()
+
+    def side_body(self) -> bytes:
+        """images.jsonl: one JSON line per manifest line, in its order; then the rejected with their reasons."""
+        body = io.BytesIO()
+        body.writelines(f"{_side_line(item)}\n".encode() for item in chain(self.objects, self.rejected))
+        return body.getvalue()
+
+
+def build_input_manifest(items: Iterable[DataObject]) -> InputManifest:
+    """Examined objects, in their order, as a manifest. Raises ManifestError for none or more than 20,000 good ones.
+
+    A repeated address is dropped (Ground Truth would label and bill it again); equal bytes under two names are kept and told.
+    """
+    good: dict[str, DataObject] = {}
+    rejected: list[DataObject] = []
+    duplicates: list[tuple[str, str]] = []
+    first_with: dict[tuple[str, int], str] = {}
+    for item in items:
+        if item.problem:
+            rejected.append(item)
+        elif item.uri in good:
+            duplicates.append((item.uri, item.uri))
+        else:
+            good[item.uri] = item
+            same = first_with.setdefault((item.etag or item.uri, item.size), item.uri)
+            if same != item.uri:
+                duplicates.append((item.uri, same))
+    check_count(len(good), len(rejected))
+    return InputManifest(tuple(good.values()), tuple(rejected), tuple(duplicates))
+
+
+def check_count(good: int, rejected: int = 0) -> None:
+    if not good:
+        why = f"all {rejected:,} are refused" if rejected else "there is none (.jpg, .jpeg or .png)"
+        raise ManifestError(f"No image to label: {why}")
+    if good > MAX_OBJECTS:
+        raise ManifestError(
+            f"{good:,} images; a labeling job takes {MAX_OBJECTS:,}. Split them over several runs"
+        )
+
+
+def _side_line(item: DataObject) -> str:
+    fields: dict[str, Any] = {"source-ref": item.uri, "size": item.size, "etag": item.etag}
+    if item.header:
+        fields |= {"width": item.header.width, "height": item.header.height, "format": item.header.format}
+        fields |= {"mode": item.header.mode, "orientation": item.header.orientation}
+    if item.problem:
+        fields["rejected"] = item.problem
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_side_file(body: bytes) -> dict[tuple[str, str], ImageHeader]:
+    """Headers of an earlier images.jsonl by (URI, etag), so that nothing is read twice.
+
+    Lines without a header are skipped, and damaged ones: those images are looked at again.
+    """
+    headers = {}
+    for line in body.splitlines():
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            seen = msgspec.json.decode(line, type=_Seen)
+            if seen.etag:
+                headers[seen.source_ref, seen.etag] = ImageHeader(
+                    sys.intern(seen.format), seen.width, seen.height, sys.intern(seen.mode), seen.orientation
+                )
+    return headers
+
+
+class _Seen(msgspec.Struct, rename={"source_ref": "source-ref"}):
+    """What a line of images.jsonl says of an image that could be read."""
+
+    source_ref: str
+    etag: str
+    width: int
+    height: int
+    format: str
+    mode: str
+    orientation: int
+
+
+def count_formats(items: Sequence[DataObject]) -> dict[str, int]:
+    formats = [item.header.format for item in items if item.header]
+    return {name: formats.count(name) for name in sorted(set(formats))}

@@ -1,0 +1,1 @@
+"""Scores: confusion matrix, intervals, boundary F1."""

@@ -1,0 +1,63 @@
+"""95 % intervals by bootstrap over images: which images the test split happened to get is what the score is uncertain about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtseg.core.scores.metrics import Counts
+
+Interval = tuple[float, float]
+RESAMPLES = 2000
+SHARE = 0.95
+
+
+def bootstrap(
+    images: Counts,
+    scores: Mapping[str, Callable[[Counts], NDArray[np.float64]]],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, NDArray[np.float64]]:
+    """Percentile intervals of scores of the pooled data set, each (2,) or (2, K): lower, upper.
+
+    `images` holds (I, K) counts. Whole images are drawn with replacement. NaN where no resample knows the score; with fewer than
+    two images an interval says nothing and is NaN.
+    """
+    draws = _draws(len(images.right), seed=seed, resamples=resamples)
+    pooled = Counts(draws @ images.right, draws @ images.truth, draws @ images.predicted)
+    return {name: _percentiles(score(pooled), known=len(images.right) > 1) for name, score in scores.items()}
+
+
+def bootstrap_mean(
+    values: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES
+) -> NDArray[np.float64]:
+    """(2,) or (2, K) interval of the mean over images of (I,) or (I, K) values, those that are NaN left out."""
+    draws = _draws(len(values), seed=seed, resamples=resamples)
+    known = ~np.isnan(values)
+    weights = draws @ known.astype(float)
+    sums = draws @ np.where(known, values, 0)
+    means = np.divide(sums, weights, out=np.full(sums.shape, np.nan), where=weights > 0)
+    return _percentiles(means, known=len(values) > 1)
+
+
+def _draws(images: int, *, seed: int, resamples: int) -> NDArray[np.float64]:
+    """(B, I) how often each image is in each resample."""
+    if not images:
+        return np.zeros((resamples, 0))
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(images, np.full(images, 1 / images), size=resamples).astype(float)
+
+
+def _percentiles(values: NDArray[np.float64], *, known: bool) -> NDArray[np.float64]:
+    """(B, ...) -> (2, ...)."""
+    result = np.full((2, *values.shape[1:]), np.nan)
+    seen = ~np.isnan(values).all(0)
+    if known and np.any(seen):
+        tail = 100 * (1 - SHARE) / 2
+        columns = values[:, seen] if values.ndim > 1 else values
+        edges = np.nanpercentile(columns, [tail, 100 - tail], axis=0)
+        result[..., seen] = edges if values.ndim > 1 else edges.reshape(2, -1)
+    return result

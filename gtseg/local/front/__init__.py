@@ -1,0 +1,1 @@
+"""The front door of the embedded AWS: routing, signatures, errors, limits."""

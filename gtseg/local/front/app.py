@@ -1,0 +1,275 @@
+"""The front door: whom a request is for, who is asking, and what is written down about it.
+
+    /_gtseg/health, /_gtseg/faults     this module
+    /_...                              the labeling portal and the worker API
+    sagemaker + X-Amz-Target           the JSON services (also logs)
+    /endpoints/NAME/invocations        hosting.invoke(embedded, name, headers, body) -> (status, headers, body)
+    s3, presigned, anonymous           S3
+    anything else                      moto
+
+The service is that of the credential scope; every service but S3 is authenticated here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.front import moto_behind
+from gtseg.local.front.calls import CallLog, find_name, find_operation
+from gtseg.local.front.connections import bound_receive
+from gtseg.local.front.faults import Faults
+from gtseg.local.front.registry import load_module, register_services
+from gtseg.local.front.signature import parse_query, parse_signed, verify
+from gtseg.local.s3.app import S3App
+from gtseg.local.s3.intake import Intake
+from gtseg.local.s3.request import Receive, Scope, Send, read_headers
+from gtseg.local.s3.service import S3
+from gtseg.local.s3.xml import escape
+
+__all__ = ["Front", "build"]
+
+THREADS = 32
+BODY_MAXIMUM = 32 << 20
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class Front:
+    """The ASGI application: finds out whom a request is for."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self.embedded = embedded
+        self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
+        self.services, self.components = register_services(embedded)
+        self.faults = Faults(embedded.options.faults)
+        self.calls = CallLog(embedded.store.folder / "calls.jsonl")
+        self.s3 = S3App(self._make_s3(), self.faults, self._record_bucket_call)
+        self.portal = self._make_portal()
+        self._signed_by: dict[str, str] = {
+            embedded.store.credentials.access_key: embedded.store.credentials.secret_key
+        }
+
+    def _make_s3(self) -> S3:
+        objects = self.embedded.objects
+        return S3(
+            objects=objects,
+            account=self.embedded.store.account,
+            region=self.embedded.store.region,
+            pool=self.pool,
+            intake=Intake(objects.files, self.pool),
+            find_secret=self.find_secret,
+            read_clock=lambda: datetime.now(UTC),
+        )
+
+    def _record_bucket_call(self, operation: str, bucket: str, status: int, code: str) -> None:
+        if operation not in ("DeleteObjects", "PostObject"):
+            self.calls.record(service="s3", operation=operation, name=bucket, status=status, code=code)
+
+    def _make_portal(self) -> Any:
+        from starlette.applications import Starlette
+
+        return Starlette(routes=load_module("gtseg.local.labeling.http").routes(self.embedded))
+
+    def find_secret(self, access_key: str) -> str | None:
+        return self._signed_by.get(access_key)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"{scope['type']} is not served")
+        path: str = scope["path"]
+        if path.startswith("/_"):
+            await self._answer_own(scope, receive, send)
+            return
+        headers, receive = read_headers(scope), bound_receive(receive, self.embedded.options.idle_seconds)
+        service = _find_service(headers, scope["query_string"])
+        if service in ("", "s3"):
+            await self.s3(scope, receive, send, headers)
+        else:
+            await self._answer_service(service, scope, receive, send, headers=headers)
+
+    async def _answer_own(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/_gtseg/health":
+            await _send(send, (200, {"content-type": "application/json"}, b'{"status":"ok"}'))
+        elif scope["path"] == "/_gtseg/faults":
+            described = json.dumps(self.faults.describe()).encode()
+            await _send(send, (200, {"content-type": "application/json"}, described))
+        else:
+            await self.portal(scope, receive, send)
+
+    async def _answer_service(
+        self, service: str, scope: Scope, receive: Receive, send: Send, *, headers: dict[str, str]
+    ) -> None:
+        try:
+            body = await _read_body(receive, headers)
+            body, send = await self._suffer(service, scope, headers, body, send=send)
+            reply = await asyncio.get_running_loop().run_in_executor(
+                self.pool, self._call, service, scope, headers, body
+            )
+        except ServiceError as error:
+            reply = render_error(error, headers)
+        await _send(send, reply)
+
+    async def _suffer(
+        self, service: str, scope: Scope, headers: dict[str, str], body: bytes, *, send: Send
+    ) -> tuple[bytes, Send]:
+        invokes = service == "sagemaker" and scope["path"].startswith("/endpoints/")
+        operation = "InvokeEndpoint" if invokes else find_operation(headers, body)
+        fault = self.faults.choose(f"{service}:{operation}", headers)
+        if fault is None:
+            return body, send
+        await self.faults.strike(fault, service=service)
+        return self.faults.spoil_body(fault, body), self.faults.spoil(fault, scope, send)
+
+    def _call(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
+        """Authenticate one request to a service that is not S3, dispatch it, record it."""
+        self._authenticate(scope, headers, body)
+        if service == "sagemaker" and scope["path"].startswith("/endpoints/"):
+            return self._invoke(scope["path"], headers, body)
+        reply = self._dispatch(service, scope, headers, body)
+        operation = find_operation(headers, body)
+        code = "" if reply[0] < 400 else _read_code(reply)
+        name = find_name(operation, headers, body)
+        self.calls.record(service=service, operation=operation, name=name, status=reply[0], code=code)
+        return reply
+
+    def _dispatch(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
+        json_service: Any = self.services.get(service)
+        if json_service is not None:
+            return json_service.answer(headers.get("x-amz-target", ""), body)
+        query = scope["query_string"].decode("latin-1")
+        return moto_behind.answer(scope["method"], scope["path"], query, headers, body=body)
+
+    def _authenticate(self, scope: Scope, headers: dict[str, str], body: bytes) -> None:
+        pairs = parse_query(scope["query_string"])
+        signed = parse_signed(headers, dict(pairs))
+        if signed is None:
+            raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
+        try:
+            verify(
+                signed,
+                method=scope["method"],
+                raw_path=scope["raw_path"],
+                query=pairs,
+                headers=headers,
+                payload_hash=hashlib.sha256(body).hexdigest(),
+                find_secret=self.find_secret,
+                now=datetime.now(UTC),
+            )
+        except ServiceError as error:
+            raise _rename(error, headers) from None
+
+    def _invoke(self, path: str, headers: dict[str, str], body: bytes) -> Reply:
+        name, _, action = path.removeprefix("/endpoints/").partition("/")
+        if action != "invocations":
+            raise ServiceError("UnknownOperationException", f"The embedded AWS does not implement {path}.")
+        reply: Reply = load_module("gtseg.local.hosting").invoke(self.embedded, unquote(name), headers, body)
+        return reply
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.calls.close()
+
+
+def build(embedded: Embedded) -> Front:
+    """The ASGI application of one embedded AWS."""
+    return Front(embedded)
+
+
+# ---------------------------------------------------------------- replies
+
+
+def render_error(error: ServiceError, headers: dict[str, str]) -> Reply:
+    """As the request's protocol has it: XML for the query protocol (STS, IAM), else JSON."""
+    if "x-www-form-urlencoded" in headers.get("content-type", ""):
+        body = f"<ErrorResponse><Error><Type>Sender</Type><Code>{error.code}</Code>" + (
+            f"<Message>{escape(error.message)}</Message></Error><RequestId>-</RequestId></ErrorResponse>"
+        )
+        return error.status, {"content-type": "text/xml"}, body.encode()
+    kind = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code}
+    return error.status, kind, json.dumps({"__type": error.code, "message": error.message}).encode()
+
+
+# S3, the JSON services and the query services name the same authentication errors differently.
+JSON_NAMES = {
+    "InvalidAccessKeyId": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+    "RequestTimeTooSkewed": "InvalidSignatureException",
+    "AuthorizationHeaderMalformed": "IncompleteSignatureException",
+}
+QUERY_NAMES = {
+    "InvalidAccessKeyId": "InvalidClientTokenId",
+    "RequestTimeTooSkewed": "SignatureDoesNotMatch",
+    "AuthorizationHeaderMalformed": "IncompleteSignature",
+}
+
+
+def _rename(error: ServiceError, headers: dict[str, str]) -> ServiceError:
+    is_query = "x-www-form-urlencoded" in headers.get("content-type", "")
+    names = QUERY_NAMES if is_query else JSON_NAMES
+    return ServiceError(names.get(error.code, error.code), error.message, 403)
+
+
+def _read_code(reply: Reply) -> str:
+    status, headers, body = reply
+    lowered = {name.lower(): value for name, value in headers.items()}
+    if "x-amzn-errortype" in lowered:
+        return lowered["x-amzn-errortype"]
+    if b"<Code>" in body:
+        return body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode("utf-8", "replace")
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(json.loads(body).get("__type", status))
+    return str(status)
+
+
+def _find_service(headers: dict[str, str], query_string: bytes) -> str:
+    """The credential scope's service; '' for an anonymous request."""
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        scope = authorization.partition("Credential=")[2].partition(",")[0].split("/")
+        return scope[-2] if len(scope) >= 5 else ""
+    if b"X-Amz-Credential=" in query_string:
+        scope = dict(parse_query(query_string)).get("X-Amz-Credential", "").split("/")
+        return scope[-2] if len(scope) >= 5 else ""
+    return ""
+
+
+async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length) > BODY_MAXIMUM:
+        raise ServiceError(
+            "RequestEntityTooLargeException", f"The request is longer than {BODY_MAXIMUM} bytes.", 413
+        )
+    blocks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ServiceError("RequestTimeoutException", "The client went away.")
+        blocks.append(message["body"])
+        size += len(message["body"])
+        if size > BODY_MAXIMUM:
+            raise ServiceError(
+                "RequestEntityTooLargeException", f"The request is longer than {BODY_MAXIMUM} bytes.", 413
+            )
+        if not message.get("more_body", False):
+            return b"".join(blocks)
+
+
+async def _send(send: Send, reply: Reply) -> None:
+    status, headers, body = reply
+    raw = [
+        (name.lower().encode("latin-1"), value.encode("utf-8"))
+        for name, value in headers.items()
+        if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server")
+    ]
+    raw.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

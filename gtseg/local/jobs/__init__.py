@@ -1,0 +1,1 @@
+"""What training, tuning, hosting and transform jobs share: records, queue, processes, channels, tags."""

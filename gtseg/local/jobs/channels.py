@@ -1,0 +1,218 @@
+"""A training job's channels: S3 objects laid down as files below `input/data/<channel>/`.
+
+S3Prefix has SageMaker's semantics, with their trap: the prefix is a string, not a folder. `s3://b/p/train` also matches
+`p/train_annotation/...`, which then lies in `train/train_annotation/`, as the warning in the built-in algorithm's real log
+shows. Objects are hard-linked, not copied: a stored object's file is never written again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.storage.objects import Objects, split_uri
+
+__all__ = [
+    "DownloadError",
+    "Source",
+    "describe_channel",
+    "input_mode",
+    "list_places",
+    "materialize_channel",
+    "place_object",
+]
+
+Place = tuple[str, str]  # (key in the bucket, path below the channel)
+
+
+class DownloadError(Exception):
+    """The job fails with this reason; the text begins with `ClientError:`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"ClientError: Data download failed: {reason}")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One channel's S3DataSource with the role that the messages name."""
+
+    uri: str
+    bucket: str
+    key: str
+    region: str
+    role: str
+
+    def missing(self) -> DownloadError:
+        """SageMaker's own words for a prefix without objects."""
+        return DownloadError(
+            f'No S3 objects found under S3 URL "{self.uri}" given in input data source. Please ensure that the bucket'
+            f" exists in the selected region ({self.region}), that objects exist under that S3 prefix, and that the role"
+            f' "{self.role}" has "s3:ListBucket" permissions on bucket "{self.bucket}".'
+        )
+
+
+def input_mode(channel: Mapping[str, Any], default: str) -> str:
+    """File, Pipe or FastFile: the channel's own, else the job's."""
+    return str(channel.get("InputMode", default))
+
+
+def describe_channel(channel: Mapping[str, Any], default: str) -> dict[str, str]:
+    """A channel's entry in inputdataconfig.json, as SageMaker writes it for the container."""
+    source = channel["DataSource"]["S3DataSource"]
+    entry = {
+        "TrainingInputMode": input_mode(channel, default),
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+    }
+    if "ContentType" in channel:
+        entry["ContentType"] = channel["ContentType"]
+    return entry
+
+
+def materialize_channel(
+    objects: Objects, channel: Mapping[str, Any], data: Path, *, region: str, role: str
+) -> int:
+    """Lay one channel down below `data`; how many files. Raises DownloadError."""
+    given = channel["DataSource"]["S3DataSource"]
+    bucket, key = split_uri(given["S3Uri"])
+    source = Source(given["S3Uri"], bucket, key, region, role)
+    name = channel["ChannelName"]
+    if given["S3DataType"] == "AugmentedManifestFile":
+        return _lay_pairs(objects, source, given.get("AttributeNames", []), data=data, channel=name)
+    return _lay(objects, list_places(objects, source, given["S3DataType"]), data / name)
+
+
+def list_places(objects: Objects, source: Source, kind: str) -> Iterator[tuple[str, str, str]]:
+    """(bucket, key, relative path) of what an S3Prefix or a ManifestFile names. Raises DownloadError."""
+    return _read_manifest(objects, source) if kind == "ManifestFile" else _list(objects, source)
+
+
+def _lay(objects: Objects, places: Iterable[tuple[str, str, str]], folder: Path) -> int:
+    count = 0
+    folder.mkdir(parents=True, exist_ok=True)
+    for bucket, key, path in places:
+        place_object(objects, bucket, key, target=folder / _checked(path, key))
+        count += 1
+    return count
+
+
+def _list(objects: Objects, source: Source) -> Iterator[tuple[str, str, str]]:
+    """(bucket, key, path below the channel) of every object under the prefix; folder markers are none."""
+    if not objects.bucket_exists(source.bucket):
+        raise source.missing()
+    folder = source.key if source.key.endswith("/") or not source.key else source.key + "/"
+    parent = source.key.rpartition("/")[0]
+    empty = True
+    for info in objects.list(source.bucket, source.key):
+        empty = False
+        if not info.key.endswith("/"):
+            inside = info.key.startswith(folder)
+            path = info.key.removeprefix(folder) if inside else info.key[len(parent) :].lstrip("/")
+            yield source.bucket, info.key, path
+    if empty:
+        raise source.missing()
+
+
+def _read_manifest(objects: Objects, source: Source) -> Iterator[tuple[str, str, str]]:
+    """A ManifestFile: `[{"prefix": "s3://bucket/prefix/"}, "relative/path", ...]`."""
+    try:
+        entries = json.loads(_read(objects, source))
+        prefix = entries[0]["prefix"]
+        names = entries[1:]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError
+    except (ValueError, LookupError, TypeError):
+        raise DownloadError(
+            f'the manifest {source.uri} must be a JSON array [{{"prefix": "s3://..."}}, "relative path", ...].'
+        ) from None
+    for name in names:
+        bucket, key = _split(prefix + name, source.uri)
+        yield bucket, key, name
+
+
+def _lay_pairs(
+    objects: Objects, source: Source, attributes: Sequence[str], *, data: Path, channel: str
+) -> int:
+    """Every record of an augmented manifest as `<channel>/00000012.jpg` and `<channel>_annotation/00000012.png`."""
+    if len(attributes) != 2:
+        raise DownloadError(
+            f"channel {channel} must name two attributes, the image's and the annotation's, in AttributeNames;"
+            f" it names {list(attributes)}."
+        )
+    folders = [data / channel, data / f"{channel}_annotation"]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for number, line in enumerate(_read(objects, source).splitlines(), 1):
+        if not line.strip():
+            continue
+        uris = _read_record(line, attributes, where=f"line {number} of {source.uri}")
+        for uri, folder in zip(uris, folders, strict=True):
+            bucket, key = _split(uri, f"line {number} of {source.uri}")
+            suffix = PurePosixPath(key).suffix
+            place_object(objects, bucket, key, target=folder / f"{count:08d}{suffix}")
+        count += 1
+    if not count:
+        raise DownloadError(f"the augmented manifest {source.uri} has no records.")
+    return count
+
+
+def _read_record(line: bytes, attributes: Sequence[str], *, where: str) -> list[str]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        raise DownloadError(f"{where} is not JSON.") from None
+    if not isinstance(record, dict):
+        raise DownloadError(f"{where} is not a JSON object.")
+    for attribute in attributes:
+        if not isinstance(record.get(attribute), str):
+            raise DownloadError(f"{where} has no attribute {attribute!r} that names an S3 object.")
+    return [record[attribute] for attribute in attributes]
+
+
+def _read(objects: Objects, source: Source) -> bytes:
+    try:
+        return objects.get(source.bucket, source.key)
+    except ServiceError:
+        raise source.missing() from None
+
+
+def _split(uri: str, where: str) -> Place:
+    try:
+        return split_uri(uri)
+    except ServiceError:
+        raise DownloadError(f"{where} names {uri!r}, which is not an S3 URI.") from None
+
+
+def _checked(path: str, key: str) -> str:
+    """`path` as a path below a folder: never out of it."""
+    if path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path:
+        raise DownloadError(f"the key {key!r} cannot be a file name below the channel.")
+    return path
+
+
+def place_object(objects: Objects, bucket: str, key: str, *, target: Path) -> None:
+    """Hard-link an object's file to `target`, or copy it where the file system cannot. Raises DownloadError."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = objects.path(bucket, key)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            shutil.copyfile(source, target)
+    except ServiceError as error:
+        raise DownloadError(f"s3://{bucket}/{key}: {error.message}") from None
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise DownloadError(
+            f"two objects would lie at the same path, or one is a folder of the other: s3://{bucket}/{key}."
+        ) from None
+    except OSError as error:
+        raise DownloadError(f"s3://{bucket}/{key}: {error.strerror or error}.") from None

@@ -1,0 +1,89 @@
+"""Tags of SageMaker resources, whatever made them: AddTags, ListTags, DeleteTags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.front.protocol import JsonService
+from gtseg.local.storage.store import Store
+
+__all__ = ["delete_tags", "put_tags", "register", "tags_of"]
+
+MAX_TAGS = 50
+MIN_PAGE = 50  # ListTags answers at least this many in a page (service model)
+DDL = """
+CREATE TABLE IF NOT EXISTS tags (
+    arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)
+) WITHOUT ROWID;
+"""
+
+
+def register(service: JsonService, embedded: Embedded) -> None:
+    """Make the table and answer the three operations."""
+    store = embedded.store
+    store.create(DDL)
+
+    @service.operation("AddTags")
+    def add_tags(request: dict[str, Any]) -> dict[str, Any]:
+        put_tags(store, request["ResourceArn"], request["Tags"])
+        return {"Tags": tags_of(store, request["ResourceArn"])}
+
+    @service.operation("ListTags")
+    def list_tags(request: dict[str, Any]) -> dict[str, Any]:
+        limit = request.get("MaxResults", MIN_PAGE)
+        after = request.get("NextToken", "")
+        tags = [tag for tag in tags_of(store, request["ResourceArn"]) if tag["Key"] > after]
+        more = len(tags) > limit
+        return {"Tags": tags[:limit], "NextToken": tags[limit - 1]["Key"] if more else None}
+
+    @service.operation("DeleteTags")
+    def delete(request: dict[str, Any]) -> dict[str, Any]:
+        delete_tags(store, request["ResourceArn"], request["TagKeys"])
+        return {}
+
+
+def put_tags(store: Store, arn: str, tags: Sequence[dict[str, str]] | None) -> None:
+    """Add or overwrite tags `[{"Key":, "Value":}, ...]` of one resource; 50 at most, none `aws:`."""
+    if not tags:
+        return
+    _prepare(store)
+    for tag in tags:
+        if tag["Key"].lower().startswith("aws:"):
+            raise ServiceError(
+                "ValidationException", "System tags with the prefix 'aws:' cannot be added by a user."
+            )
+    with store.write() as connection:
+        connection.executemany(
+            "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(arn, tag["Key"], tag["Value"]) for tag in tags]
+        )
+        count = connection.execute("SELECT count(*) FROM tags WHERE arn = ?", (arn,)).fetchone()[0]
+        if count > MAX_TAGS:
+            raise ServiceError(
+                "ValidationException", f"The resource would have {count} tags; {MAX_TAGS} is the most."
+            )
+
+
+def tags_of(store: Store, arn: str) -> list[dict[str, str]]:
+    """The resource's tags, sorted by key."""
+    _prepare(store)
+    rows = store.read().execute("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,))
+    return [{"Key": row["key"], "Value": row["value"]} for row in rows]
+
+
+def delete_tags(store: Store, arn: str, keys: Sequence[str] | None = None) -> None:
+    """Remove some of a resource's tags, or all of them."""
+    _prepare(store)
+    with store.write() as connection:
+        if keys is None:
+            connection.execute("DELETE FROM tags WHERE arn = ?", (arn,))
+        else:
+            connection.executemany("DELETE FROM tags WHERE arn = ? AND key = ?", [(arn, key) for key in keys])
+
+
+def _prepare(store: Store) -> None:
+    """Make the table where it is missing; SQLite's script runner would commit a caller's open transaction."""
+    if not store.read().execute("SELECT 1 FROM sqlite_master WHERE name = 'tags'").fetchone():
+        store.create(DDL)

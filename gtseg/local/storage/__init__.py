@@ -1,0 +1,1 @@
+"""Where the embedded AWS keeps objects and state."""

@@ -1,0 +1,159 @@
+"""agreement: how well the workers of a labeling job agree, from their own answers as Ground Truth keeps them in S3.
+
+A follow-up's objects are all of its output manifest: what it took over counts by the answers given in the job before it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.aws.s3 import S3, Bulk
+from gtseg.core.labeling.agreement import WorkerAnswer, read_answers
+from gtseg.core.labeling.agreement_tally import Agreement, Tally
+from gtseg.core.labeling.chaining import BACKGROUND, ChainLine, label_names, read_chain
+from gtseg.core.scores.metrics import Mask
+from gtseg.errors import ManifestError, MaskError, StageError
+from gtseg.pipeline.run import Run
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.run.worker_responses import find_responses, output_manifest
+
+THREADS = 8
+VOID = 255
+
+
+def agreement(
+    run: Run, clients: Clients, *, notify: Notify, job: str | None = None, gold: str | None = None
+) -> Agreement:
+    """Scores of a job's workers, classes and images: the run's job, or any `job` of the account.
+
+    `gold` is a folder or s3:// prefix of known masks, `<image's stem>.png` with class indices in the order of the job's labels
+    (255: not judged). Raises StageError where there is no job or no answer yet, MaskError for a gold mask of other classes.
+    """
+    name = job or (run.labeling_job.name if run.labeling_job else None)
+    if name is None:
+        raise StageError(
+            f"Run {run.name!r} has no labeling job. Run `gtseg label`, or name a job: --job NAME."
+        )
+    state = GroundTruth(clients).find_job(name)
+    if state is None:
+        raise StageError(f"There is no labeling job {name!r} in {clients.region}: an import has no workers.")
+    manifest = S3(clients).read(output_manifest(state))[0]
+    lines = read_chain(manifest, state.label_attribute)
+    classes = (BACKGROUND, *label_names(lines, state.label_attribute))
+    responses = find_responses(state, lines, state.label_attribute, clients)
+    if not responses:
+        raise StageError(f"{state.name} ({state.status}) has no answer yet.")
+    with Bulk(clients) as bulk:
+        reader = _Reader(bulk, lines, state.label_attribute, classes, _Gold.find(gold, clients))
+        tally = Tally(classes)
+        for done, answered in enumerate(_read_all(reader, responses), start=1):
+            if answered.problem:
+                notify(Event("agreement", "warning", answered.problem))
+            else:
+                tally.add(
+                    answered.image, answered.answers, consolidated=answered.consolidated, gold=answered.gold
+                )
+            notify(Event("agreement", "progress", "comparing answers", done=done, total=len(responses)))
+    return tally.result()
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """One image with its answers, or why it cannot be used."""
+
+    image: str
+    answers: Sequence[WorkerAnswer] = ()
+    consolidated: Mask | None = None
+    gold: Mask | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class _Gold:
+    """Known masks by the stem of their file name."""
+
+    place: Place
+    names: Mapping[str, str]
+
+    @classmethod
+    def find(cls, source: str | None, clients: Clients) -> _Gold | None:
+        if source is None:
+            return None
+        place = Place(source, clients)
+        names = {PurePosixPath(entry.name).stem: entry.name for entry in place.entries((".png",))}
+        if not names:
+            raise StageError(f"--gold {source}: no .png there")
+        return cls(place, names)
+
+    def read(self, image: str, classes: int) -> Mask | None:
+        name = self.names.get(PurePosixPath(image).stem)
+        if name is None:
+            return None
+        mask = _read_indices(self.place.read(name), f"gold mask {name}")
+        wrong = sorted({int(value) for value in np.unique(mask)} - {VOID} - set(range(classes)))
+        if wrong:
+            raise MaskError(
+                f"gold mask {name} holds class {wrong[0]}; the job has the classes 0 to {classes - 1}"
+            )
+        return mask
+
+
+@dataclass(frozen=True)
+class _Reader:
+    bulk: Bulk
+    lines: Sequence[ChainLine]
+    label: str
+    classes: tuple[str, ...]
+    gold: _Gold | None
+
+    def read(self, line: int, uri: str) -> _Answered:
+        if line >= len(self.lines):
+            raise ManifestError(f"{uri} answers line {line}, and the manifest has {len(self.lines)} lines")
+        image = self.lines[line].image
+        try:
+            answers = read_answers(json.loads(self.bulk.get(uri).body), self.classes)
+        except (MaskError, ValueError) as error:
+            return _Answered(image, problem=f"{uri}: {error}")
+        gold = self.gold.read(image, len(self.classes)) if self.gold else None
+        return _Answered(image, answers, self._consolidated(self.lines[line]), gold)
+
+    def _consolidated(self, line: ChainLine) -> Mask | None:
+        if line.state != "labeled":
+            return None
+        mask = _read_indices(self.bulk.get(line.entry[self.label]).body, line.entry[self.label])
+        table = np.zeros(256, np.uint8)
+        for key, row in line.entry[f"{self.label}-metadata"]["internal-color-map"].items():
+            table[int(key)] = self.classes.index(row["class-name"])
+        return table[mask]
+
+
+def _read_indices(body: bytes, name: str) -> Mask:
+    """(H, W) uint8 of a PNG whose values are classes. Raises MaskError for one in colours."""
+    try:
+        with Image.open(io.BytesIO(body), formats=("PNG",)) as image:
+            if image.mode not in ("P", "L"):
+                raise MaskError(
+                    f"{name} has mode {image.mode}: class indices (palette or grey, 8 bits) are read"
+                )
+            return np.asarray(image).astype(np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MaskError(f"{name} cannot be read: {error}") from None
+
+
+def _read_all(reader: _Reader, responses: Mapping[int, str]) -> Iterator[_Answered]:
+    """In the manifest's order, a few images ahead: memory does not grow with the job."""
+    items = list(responses.items())
+    with ThreadPoolExecutor(THREADS) as pool:
+        for start in range(0, len(items), THREADS):
+            yield from pool.map(lambda item: reader.read(*item), items[start : start + THREADS])

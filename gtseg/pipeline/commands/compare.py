@@ -1,0 +1,225 @@
+"""compare: runs, or folders of predicted masks, side by side on the same test images, scored anew on what they share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.core.hosting.endpoint_images import open_image, read_mask, scale_mask, to_rgb
+from gtseg.core.masks import Classes, draw_overlay
+from gtseg.core.masks.colors import SPARE_COLORS, WHITE
+from gtseg.core.scores.evaluation import Result, Tally, conclude
+from gtseg.core.scores.metrics import Mask
+from gtseg.errors import StageError
+from gtseg.pipeline.run import DatasetSection, Run
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.stages.report.panels import SIDE, data_address, draw_errors
+from gtseg.pipeline.stages.report.stage import percent_text, score_text
+from gtseg.settings import Settings
+from gtseg.settings.templates import read_template
+
+__all__ = ["Contender", "compare", "contender_of_folder", "contender_of_run"]
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One column: its name, and where the mask of each test image lies."""
+
+    name: str
+    masks: Mapping[str, str]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every contender's scores on the images that all of them predicted; per image the mIoU of each."""
+
+    stems: tuple[str, ...]
+    results: tuple[Result, ...]
+    per_image: tuple[tuple[float | None, ...], ...]
+
+
+def contender_of_run(run: Run, clients: Clients) -> Contender:
+    """The predictions that `gtseg evaluate` kept. StageError where the run has none."""
+    if run.evaluation is None:
+        raise StageError(f"Run {run.name!r} has not been evaluated: `gtseg evaluate --run {run.name}`")
+    note = ""
+    if run.training_job:
+        shown = ("algorithm", "backbone", "learning_rate", "epochs")
+        note = ", ".join(f"{k} {v}" for k in shown if (v := run.training_job.hyperparameters.get(k)))
+    return Contender(run.name, _by_stem(run.evaluation.predictions, clients), note)
+
+
+def contender_of_folder(folder: Path) -> Contender:
+    """Index PNGs of a folder, by stem. StageError where it holds none."""
+    masks = {path.stem: str(path) for path in sorted(folder.glob("*.png"))}
+    if not masks:
+        raise StageError(f"{folder}: no predicted masks (.png) in it")
+    return Contender(folder.name, masks, str(folder))
+
+
+def _by_stem(uri: str, clients: Clients) -> dict[str, str]:
+    bucket = uri.split("/")[2]
+    keys = (item.key for item in S3(clients).list_objects(uri))
+    return {Path(key).stem: f"s3://{bucket}/{key}" for key in keys if key.endswith(".png")}
+
+
+def compare(
+    run: Run, contenders: Sequence[Contender], settings: Settings, clients: Clients, *, notify: Notify
+) -> tuple[str, dict[str, Any]]:
+    """(the page, its facts). The first run's test split is what all are held against.
+
+    Raises StageError where they share no test image.
+    """
+    if run.dataset is None:
+        raise StageError(f"Run {run.name!r} has no dataset to compare on")
+    photos = _channel(run.dataset, "test", clients)
+    truths = _channel(run.dataset, "test_annotation", clients)
+    shared = sorted(stem for stem in photos if stem in truths and all(stem in c.masks for c in contenders))
+    if not shared:
+        raise StageError(
+            f"{', '.join(c.name for c in contenders)} have predicted no test image of {run.name!r} in common"
+        )
+    if len(shared) < len(photos):
+        notify(
+            Event(
+                "compare",
+                "warning",
+                f"only {len(shared)} of the {len(photos)} test images were predicted by all",
+            )
+        )
+    compared = _score(shared, truths, contenders, run.dataset, settings, clients, notify=notify)
+    classes = _classes(run.dataset)
+    panels = [
+        _panel(stem, photos, truths, contenders, compared, classes, clients)
+        for stem in _most_different(compared)
+    ]
+    facts = _facts(run, contenders, compared)
+    return _render(facts, panels), facts
+
+
+def _channel(data: DatasetSection, name: str, clients: Clients) -> dict[str, str]:
+    uri = f"{data.channels}{name}/"
+    bucket = uri.split("/")[2]
+    return {Path(item.key).stem: f"s3://{bucket}/{item.key}" for item in S3(clients).list_objects(uri)}
+
+
+def _classes(data: DatasetSection) -> Classes:
+    colours = [WHITE, *(SPARE_COLORS[n % len(SPARE_COLORS)] for n in range(len(data.classes) - 1))]
+    return Classes(tuple(data.classes), tuple(colours))
+
+
+def _read(reference: str, clients: Clients) -> Mask:
+    if reference.startswith("s3://"):
+        return read_mask(S3(clients).read(reference)[0])
+    return read_mask(Path(reference).read_bytes())
+
+
+def _score(
+    stems: Sequence[str],
+    truths: Mapping[str, str],
+    contenders: Sequence[Contender],
+    data: DatasetSection,
+    settings: Settings,
+    clients: Clients,
+    *,
+    notify: Notify,
+) -> Comparison:
+    tallies = [Tally(len(data.classes), settings.evaluate.boundary_tolerance) for _ in contenders]
+    per_image = []
+    for number, stem in enumerate(stems, 1):
+        truth = _read(truths[stem], clients)
+        scores = []
+        for tally, contender in zip(tallies, contenders, strict=True):
+            prediction = _read(contender.masks[stem], clients)
+            if prediction.shape != truth.shape:
+                raise StageError(
+                    f"{contender.masks[stem]}: {prediction.shape[1]}x{prediction.shape[0]} pixels, the label has {truth.shape[1]}x{truth.shape[0]}"
+                )
+            scores.append(tally.add(stem, truth, prediction).miou)
+        per_image.append(tuple(scores))
+        notify(Event("compare", "progress", "scoring", done=number, total=len(stems)))
+    options = settings.evaluate
+    results = tuple(conclude(tally, seed=options.seed, resamples=options.resamples) for tally in tallies)
+    return Comparison(tuple(stems), results, tuple(per_image))
+
+
+def _most_different(compared: Comparison) -> list[str]:
+    """The images on which the contenders part most; where they agree, in order of name."""
+    spread = [
+        (-(max(known) - min(known)) if (known := [s for s in scores if s is not None]) else 0.0, stem)
+        for stem, scores in zip(compared.stems, compared.per_image, strict=True)
+    ]
+    return [stem for _, stem in sorted(spread)[:SHOWN]]
+
+
+def _panel(
+    stem: str,
+    photos: Mapping[str, str],
+    truths: Mapping[str, str],
+    contenders: Sequence[Contender],
+    compared: Comparison,
+    classes: Classes,
+    clients: Clients,
+) -> dict[str, Any]:
+    """Pictures in pairs, one above the other on a wide page: image and label, then each prediction and its errors."""
+    photo = to_rgb(open_image(S3(clients).read(photos[stem])[0]))
+    photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    truth = scale_mask(_read(truths[stem], clients), photo.size)
+    scores = compared.per_image[compared.stems.index(stem)]
+    pictures = [
+        ("image", data_address(photo)),
+        ("label", data_address(draw_overlay(photo, truth, classes))),
+    ]
+    for contender, score in zip(contenders, scores, strict=True):
+        prediction = scale_mask(_read(contender.masks[stem], clients), photo.size)
+        drawn = draw_overlay(photo, prediction, classes)
+        pictures.append((f"{contender.name} {score_text(score)}", data_address(drawn)))
+        wrong = draw_errors(photo, truth, np.asarray(prediction))
+        pictures.append((f"errors of {contender.name}", data_address(wrong)))
+    return {"name": stem, "pictures": pictures}
+
+
+def _facts(run: Run, contenders: Sequence[Contender], compared: Comparison) -> dict[str, Any]:
+    assert run.dataset is not None
+    columns = [
+        {
+            "name": contender.name,
+            "note": contender.note,
+            "miou": result.miou,
+            "interval": result.intervals.get("miou"),
+            "pixel_accuracy": result.pixel_accuracy,
+            "miou_foreground": result.miou_foreground,
+            "classes": {name: c.iou for name, c in zip(run.dataset.classes, result.classes, strict=True)},
+        }
+        for contender, result in zip(contenders, compared.results, strict=True)
+    ]
+    return {
+        "run": run.name,
+        "images": len(compared.stems),
+        "classes": list(run.dataset.classes),
+        "columns": columns,
+    }
+
+
+def _render(facts: Mapping[str, Any], panels: Sequence[Mapping[str, Any]]) -> str:
+    """One file that asks the network for nothing, in the report's own dress."""
+    from jinja2 import Environment, StrictUndefined
+
+    style = re.search(r"<style>(.*?)</style>", read_template("report.html.j2"), re.S)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"score": score_text, "percent": percent_text}
+    template = environment.from_string(read_template("compare.html.j2"))
+    return template.render(**facts, panels=panels, style=style[1] if style else "")

@@ -1,0 +1,374 @@
+"""doctor: what would go wrong, found before it costs anything. Each finding says what was seen and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from gtseg.aws.account import find_quota, find_role, simulate, who_am_i
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
+from gtseg.core.images.examination import examine_image
+from gtseg.core.labeling.cors import has_labeling_rule
+from gtseg.core.labeling.input_manifest import MANIFEST_ENDINGS, is_image_name, parse_input_manifest
+from gtseg.core.labeling.regions import lambda_arn
+from gtseg.core.labeling.task_template import task_template
+from gtseg.core.policies import EXECUTION_ACTIONS
+from gtseg.core.training.image_uris import image_uri
+from gtseg.errors import AWSError, GtsegError, SettingsError
+from gtseg.settings import Settings
+from gtseg.settings.templates import read_template
+
+__all__ = ["Finding", "count_images", "examine"]
+
+SAMPLE = 50
+CONSOLE_LABELS = 10
+CLOSED = "Ground Truth has taken no new customers since 30 July 2026, and Mechanical Turk closed on 30 September 2026"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: `good`, `warning` (works, or cannot be told) or `bad` (will fail), what was found, how to mend it."""
+
+    level: Literal["good", "warning", "bad"]
+    subject: str
+    found: str
+    mend: str = ""
+
+
+Check = Callable[[Settings, Clients, str], Iterator[Finding]]
+
+
+def examine(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    """Every check in turn; one that AWS refuses is itself a finding, never the end."""
+    for subject, check in CHECKS:
+        try:
+            yield from check(settings, clients, root)
+        except GtsegError as error:
+            yield Finding("bad", subject, str(error))
+
+
+def _credentials(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    try:
+        account, arn = who_am_i(clients)
+    except AWSError as error:
+        yield Finding(
+            "bad",
+            "credentials",
+            f"{error.code}: {error.message}",
+            "configure AWS credentials, or try `gtseg local exec -- ...`",
+        )
+        return
+    where = " (the embedded AWS on this machine)" if clients.is_local else ""
+    yield Finding("good", "credentials", f"{arn} of account {account}{where}")
+
+
+def _region(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    for name, ask in (
+        ("Ground Truth", lambda r: lambda_arn(r, "PRE-SemanticSegmentation")),
+        ("the algorithm", image_uri),
+    ):
+        try:
+            ask(clients.region)
+            yield Finding("good", "region", f"{clients.region} has {name}")
+        except SettingsError as error:
+            yield Finding("bad", "region", str(error), "[project] region")
+
+
+def _bucket(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    bucket, door = split_uri(root)[0], S3(clients)
+    if not door.bucket_exists(bucket):
+        mend = (
+            "`gtseg label` creates it"
+            if settings.project.bucket is None
+            else "`gtseg label --create-bucket` creates it"
+        )
+        yield Finding("warning", "bucket", f"{bucket} does not exist yet", mend)
+        return
+    region = door.bucket_region(bucket)
+    if region != clients.region:
+        yield Finding(
+            "bad",
+            "bucket",
+            f"{bucket} is in {region}, the jobs would be in {clients.region}",
+            f'[project] region = "{region}"',
+        )
+    else:
+        yield Finding("good", "bucket", f"{bucket} in {region}")
+
+
+def _cors(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    source = settings.images.source or ""
+    bucket = split_uri(source)[0] if is_s3_uri(source) else split_uri(root)[0]
+    if not S3(clients).bucket_exists(bucket):
+        return
+    if has_labeling_rule(S3(clients).cors_rules(bucket)):
+        yield Finding("good", "CORS", f"workers' browsers may load images of {bucket}")
+    else:
+        yield Finding(
+            "warning",
+            "CORS",
+            f"{bucket} has no rule that lets browsers load its images",
+            "`gtseg label` puts it there",
+        )
+
+
+def _role(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    arn = settings.project.role_arn or f"arn:aws:iam::{clients.account}:role/gtseg"
+    if clients.is_local:
+        yield Finding("good", "role", f"{arn}: the embedded AWS takes any well-formed role")
+        return
+    try:
+        role = find_role(clients, arn)
+    except AWSError as error:
+        yield Finding(
+            "warning", "role", f"{arn} may not be looked at ({error.code})", "allow iam:GetRole to be sure"
+        )
+        return
+    if role is None:
+        yield Finding(
+            "bad",
+            "role",
+            f"there is no role {arn}",
+            "`gtseg init --policies` writes its policies; create it and set [project] role_arn",
+        )
+        return
+    if "sagemaker.amazonaws.com" not in role.trusted:
+        yield Finding(
+            "bad",
+            "role",
+            f"{arn} does not trust sagemaker.amazonaws.com",
+            "replace its trust policy by policies/trust.json",
+        )
+        return
+    yield Finding("good", "role", f"{arn} trusts SageMaker")
+    yield from _simulated(arn, clients, root)
+
+
+def _simulated(arn: str, clients: Clients, root: str) -> Iterator[Finding]:
+    bucket = split_uri(root)[0]
+    try:
+        denied = [
+            action
+            for action in EXECUTION_ACTIONS
+            if simulate(clients, arn, [action], _resource(action, bucket))
+        ]
+    except AWSError as error:
+        yield Finding(
+            "warning",
+            "role's policy",
+            f"cannot be simulated ({error.code})",
+            "allow iam:SimulatePrincipalPolicy to be sure",
+        )
+        return
+    if denied:
+        yield Finding(
+            "bad",
+            "role's policy",
+            f"denies {', '.join(denied)} on {bucket}",
+            "attach policies/execution-role.json",
+        )
+    else:
+        yield Finding("good", "role's policy", f"allows what labeling and training need on {bucket}")
+
+
+def _resource(action: str, bucket: str) -> str:
+    if not action.startswith("s3:"):
+        return "*"
+    return f"arn:aws:s3:::{bucket}" + ("" if action == "s3:ListBucket" else "/*")
+
+
+def _workteam(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    if settings.labeling.workforce != "private":
+        yield Finding(
+            "warning", "workteam", f"workforce is {settings.labeling.workforce}: AWS alone knows its team"
+        )
+        return
+    teams = GroundTruth(clients).list_workteams()
+    wanted = settings.labeling.workteam_arn
+    if wanted and wanted not in {team.arn for team in teams}:
+        yield Finding(
+            "bad",
+            "workteam",
+            f"there is no {wanted}",
+            f"choose one of {', '.join(t.arn for t in teams) or 'none: create one in the console'}",
+        )
+    elif not teams:
+        yield Finding(
+            "bad",
+            "workteam",
+            f"no private workteam in {clients.region}",
+            "create one: SageMaker console, Labeling workforces",
+        )
+    elif not wanted and len(teams) > 1:
+        yield Finding(
+            "bad",
+            "workteam",
+            f"{len(teams)} workteams, none chosen",
+            f"set workteam_arn to one of {', '.join(t.arn for t in teams)}",
+        )
+    else:
+        yield Finding("good", "workteam", wanted or teams[0].arn)
+
+
+def _quotas(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    if clients.is_local:
+        return
+    uses = ((settings.train.instance_type, "spot training job usage" if settings.train.spot else "training job usage"),
+            (settings.deploy.instance_type, "endpoint usage"))  # fmt: skip
+    for instance, use in uses:
+        try:
+            quota = find_quota(clients, f"{instance} for {use}")
+        except AWSError as error:
+            yield Finding("warning", "quota", f"{instance} for {use}: may not be asked ({error.code})")
+            continue
+        if quota == 0:
+            yield Finding(
+                "bad",
+                "quota",
+                f"{instance} for {use}: 0",
+                "ask AWS for 1 in the Service Quotas console, or take another type",
+            )
+        else:
+            yield Finding(
+                "good", "quota", f"{instance} for {use}: {'not listed' if quota is None else f'{quota:g}'}"
+            )
+
+
+def _images(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    source = settings.images.source
+    if source is None:
+        yield Finding(
+            "warning",
+            "images",
+            "no [images] source yet",
+            "name a folder, an s3:// prefix or an input manifest",
+        )
+        return
+    sample = list(islice(_sample(source, settings, clients), SAMPLE))
+    folder = None if is_s3_uri(source) else settings.folder / Path(source).expanduser()
+    if folder and not folder.exists():
+        yield Finding("bad", "images", f"there is no folder {folder}", "check [images] source")
+        return
+    if not sample:
+        yield Finding("bad", "images", f"no .jpg, .jpeg or .png in {source}", "check [images] source")
+        return
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda item: (item[0], _look(*item)), sample))
+    troubled = [(name, problems) for name, problems in results if problems]
+    for name, problems in troubled[:10]:
+        yield Finding("bad", "image", f"{name} {problems[0].split(': ')[0]}", problems[0].partition(": ")[2])
+    if len(troubled) < len(sample):
+        yield Finding("good", "images", f"{len(sample) - len(troubled)} of {len(sample)} looked at are fine")
+
+
+def count_images(settings: Settings, clients: Clients) -> int | None:
+    """How many images the source has; None where there is no source or it cannot be read."""
+    try:
+        return (
+            sum(1 for _ in _sample(settings.images.source, settings, clients))
+            if settings.images.source
+            else None
+        )
+    except (GtsegError, OSError):
+        return None
+
+
+def _look(name: str, read: Callable[[], bytes]) -> list[str]:
+    try:
+        return examine_image(name, read())
+    except (OSError, GtsegError) as error:
+        return [f"cannot be read ({error}): check the file and its permissions"]
+
+
+def _sample(source: str, settings: Settings, clients: Clients) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """(name, reader) of the source's first images."""
+    if source.lower().endswith(MANIFEST_ENDINGS):
+        for uri, _ in parse_input_manifest(_reader(source, settings, clients)()):
+            yield uri, _reader(uri, settings, clients)
+    elif is_s3_uri(source):
+        bucket = split_uri(source)[0]
+        for item in S3(clients).list_objects(source):
+            if is_image_name(item.key):
+                uri = join_uri(bucket, item.key)
+                yield uri, _reader(uri, settings, clients)
+    else:
+        folder = settings.folder / Path(source).expanduser()
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and is_image_name(p.name)):
+            yield str(path.relative_to(folder)), path.read_bytes
+
+
+def _reader(uri: str, settings: Settings, clients: Clients) -> Callable[[], bytes]:
+    if is_s3_uri(uri):
+        return lambda: S3(clients).read(uri)[0]
+    return (settings.folder / Path(uri).expanduser()).read_bytes
+
+
+def _labels(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    count = len(settings.labeling.labels)
+    if count == 0:
+        yield Finding("bad", "labels", "none", "[labeling] labels = [...]")
+    elif count > CONSOLE_LABELS:
+        yield Finding(
+            "warning",
+            "labels",
+            f"{count}: AWS's console shows at most {CONSOLE_LABELS}; the API takes them",
+            "workers choose among many: fewer is faster",
+        )
+    else:
+        yield Finding("good", "labels", f"{count}: {', '.join(settings.labeling.labels)}")
+
+
+def _template(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    name = settings.labeling.template
+    path = settings.folder / name if name else None
+    text = path.read_text(encoding="utf-8") if path and path.exists() else read_template("template.liquid")
+    try:
+        task_template(text, header="x", instructions="x")
+    except SettingsError as error:
+        yield Finding("bad", "template", str(error), f"mend {path}, or start from `gtseg init`'s")
+        return
+    yield Finding(
+        "good",
+        "template",
+        f"{path if path and path.exists() else 'the built-in one'} has all that Ground Truth needs",
+    )
+
+
+def _closure(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+    if clients.is_local:
+        return
+    if settings.labeling.workforce == "public":
+        yield Finding(
+            "bad",
+            "the crowd",
+            f"{CLOSED}: AWS will most likely refuse",
+            'workforce = "private", or label on the embedded AWS',
+        )
+    else:
+        yield Finding(
+            "warning",
+            "Ground Truth",
+            f"{CLOSED}; an account that used it before may go on",
+            "otherwise label on the embedded AWS: `gtseg local up`",
+        )
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("credentials", _credentials),
+    ("region", _region),
+    ("bucket", _bucket),
+    ("CORS", _cors),
+    ("role", _role),
+    ("workteam", _workteam),
+    ("quota", _quotas),
+    ("images", _images),
+    ("labels", _labels),
+    ("template", _template),
+    ("Ground Truth", _closure),
+)

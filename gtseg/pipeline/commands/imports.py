@@ -1,0 +1,174 @@
+"""Imported labels -> the run: sources fetched from S3, an import's folder uploaded, the run's labeling job replaced by it.
+
+An import is a labeling job that somebody else did: its section says workforce `import` and status Completed, so that
+`dataset` and everything after it take it like any other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gtseg import __version__
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
+from gtseg.errors import AWSError, StageError
+from gtseg.pipeline.run import LabelingJobSection, Provenance, Run, fingerprint
+from gtseg.pipeline.run.events import Event, Notify
+
+__all__ = ["fetch_folder", "list_keys", "upload_import"]
+
+
+def readable(clients: Clients, uri: str) -> S3:
+    """A door that may list below `uri`: signed, or unsigned where the bucket is public and the caller a stranger."""
+    for candidate in (clients, clients.unsigned()):
+        door = S3(candidate)
+        try:
+            next(iter(door.list_objects(uri)), None)
+        except AWSError as error:
+            if error.exit_code != 4 or candidate is not clients:
+                raise
+            continue
+        return door
+    raise AssertionError("unreachable")
+
+
+def list_keys(clients: Clients, uri: str, suffixes: Iterable[str]) -> tuple[S3, list[str]]:
+    """The keys below a prefix that end in one of `suffixes`, in order, and the door that reads them."""
+    door = readable(clients, uri)
+    endings = tuple(suffixes)
+    return door, [item.key for item in door.list_objects(uri) if item.key.lower().endswith(endings)]
+
+
+def fetch_folder(
+    clients: Clients,
+    uri: str,
+    folder: Path,
+    *,
+    suffixes: Iterable[str],
+    wanted: Callable[[str], bool] = lambda relative: True,
+    limit: int | None = None,
+) -> Path:
+    """Objects below an s3:// prefix as files of `folder`, each once; `limit` takes the first ones only.
+
+    A local path is returned as it is. Raises StageError where the prefix holds nothing of that kind.
+    """
+    if not is_s3_uri(uri):
+        return Path(uri)
+    bucket, prefix = split_uri(uri if uri.endswith("/") else uri + "/")
+    door, keys = list_keys(clients, join_uri(bucket, prefix), suffixes)
+    chosen = [key for key in keys if wanted(key[len(prefix) :])][:limit]
+    if not chosen:
+        raise StageError(f"{uri}: nothing there ends in {', '.join(suffixes)}")
+    for key in chosen:
+        _fetch(door, join_uri(bucket, key), folder, key[len(prefix) :])
+    return folder
+
+
+def _fetch(door: S3, uri: str, folder: Path, relative: str) -> None:
+    target = (folder / relative).resolve()
+    if not target.is_relative_to(folder.resolve()):
+        raise StageError(f"{uri}: its key leads out of the folder it is fetched to")
+    if target.exists():
+        return
+    body, _ = door.read(uri)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.part")
+    partial.write_bytes(body)
+    partial.replace(target)
+
+
+def upload_import(
+    run: Run, clients: Clients, folder: Path, *, sources: Mapping[str, str], notify: Notify
+) -> Run:
+    """The run with an import as its finished labeling job. Files that are there already are not sent again.
+
+    `sources` are the folders and addresses that it came from: they are kept with the job, beside the import's own settings
+    and a fingerprint of what came in.
+    Raises StageError where `folder` holds no finished import, or the run has a labeling job under way.
+    """
+    summary = _read_summary(folder)
+    _refuse_running(run)
+    name, bucket = str(summary["name"]), split_uri(run.root)[0]
+    door = S3(clients)
+    if door.ensure_bucket(bucket):
+        notify(Event("import", "note", f"created bucket {bucket}"))
+    base = f"{run.root}labeling/{name}/"
+    files = [*sorted((folder / "images").glob("*")), *sorted((folder / "masks").glob("*"))]
+    uploaded = door.upload_folder(folder, base, files=files)
+    manifest = f"{base}manifests/output/output.manifest"
+    lines = [
+        _with_uris(line, name, base) for line in (folder / "output.manifest").read_text("utf-8").splitlines()
+    ]
+    etag = door.write(manifest, "".join(f"{line}\n" for line in lines).encode())
+    notify(
+        Event(
+            "import",
+            "finished",
+            f"{len(lines):,} images with masks are in the run ({len(uploaded):,} files below {base})",
+        )
+    )
+    inputs = fingerprint({file.uri.removeprefix(base): file.etag for file in uploaded})
+    origin = Provenance(
+        gtseg=__version__,
+        settings={
+            "import": {"name": name, "classes": summary["classes"], **sources, **_plain(summary["settings"])}
+        },
+        sources={"inputs": inputs, "manifest": manifest, "manifest_etag": etag},
+    )
+    section = _section(run, name, manifest, len(lines)).model_copy(update={"made_from": origin})
+    return run.update(labeling_job=section, dataset=None)
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """An import's settings without the query of a web address, which may hold a key."""
+    is_web = ("http://", "https://")
+    return {
+        key: value.partition("?")[0] if isinstance(value, str) and value.startswith(is_web) else value
+        for key, value in settings.items()
+    }
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "import.json").read_text("utf-8"))  # type: ignore[no-any-return]
+    except (OSError, ValueError):
+        raise StageError(
+            f"{folder} holds no finished import (no import.json): run `gtseg import` to its end"
+        ) from None
+
+
+def _refuse_running(run: Run) -> None:
+    job = run.labeling_job
+    if job and job.workforce != "import" and job.status not in {"Completed", "Failed", "Stopped"}:
+        raise StageError(
+            f"Run {run.name!r} has the labeling job {job.name} under way: an import would take its place. "
+            "Give the import a run of its own: --run NAME."
+        )
+
+
+def _with_uris(line: str, name: str, base: str) -> str:
+    entry = json.loads(line)
+    for key in ("source-ref", f"{name}-ref"):
+        entry[key] = base + entry[key]
+    return json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
+
+
+def _section(run: Run, name: str, manifest: str, objects: int) -> LabelingJobSection:
+    return LabelingJobSection(
+        name=name,
+        arn=f"arn:aws:sagemaker:{run.region}:{run.account}:labeling-job/{name.lower()}",
+        label_attribute=f"{name}-ref",
+        workforce="import",
+        objects=objects,
+        status="Completed",
+        counters={
+            "TotalLabeled": objects,
+            "HumanLabeled": objects,
+            "FailedNonRetryableError": 0,
+            "Unlabeled": 0,
+        },
+        output_manifest=manifest,
+    )

@@ -1,0 +1,253 @@
+"""predict: images -> masks through the endpoint, and what people want to see beside them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.hosting import Hosting
+from gtseg.aws.s3 import S3, is_s3_uri
+from gtseg.core.counting import counted
+from gtseg.core.hosting.endpoint_images import open_image
+from gtseg.core.masks import Classes, draw_overlay, encode_palette_png
+from gtseg.core.masks.colors import BACKGROUND, SPARE_COLORS, WHITE
+from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
+from gtseg.pipeline.run import EndpointSection, Run
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run.inference import Answer, Asker, in_order
+from gtseg.pipeline.run.places import IMAGES, Entry, Place
+from gtseg.settings import Settings
+
+HEADER = "predictions.json"
+MASK, OVERLAY, PROBABILITIES = ".png", "_overlay.jpg", ".npz"
+
+
+@dataclass(frozen=True)
+class Work:
+    """One image and the name, without ending, that its results get."""
+
+    place: Place
+    entry: Entry
+    name: str
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What one call of `predict` did; `failed` holds (image, reason)."""
+
+    output: str
+    asked: int
+    there: int
+    failed: tuple[tuple[str, str], ...]
+    seconds: tuple[float, ...]
+
+
+def predict(
+    run: Run,
+    settings: Settings,
+    clients: Clients,
+    *,
+    notify: Notify,
+    sources: Sequence[str],
+    output: str,
+    endpoint: str | None = None,
+) -> Predicted:
+    """Masks `<name>.png` of every image of `sources` (files, folders, s3:// prefixes) in `output` (a folder or s3:// prefix).
+
+    An image whose results are all there and newer is not asked again; masks of another endpoint are never mixed in. Raises
+    StageError without an endpoint or images, SettingsError when `output` holds predictions of something else.
+    """
+    section = _endpoint(run, settings, clients, endpoint)
+    target = Place(output, clients)
+    work = _gather(sources, clients)
+    _claim(target, section, settings)
+    done = _done(target)
+    writer = _Writer(target, classes_of(run, clients), settings)
+    missing = [item for item in work if writer.is_due(item, done)]
+    there = len(work) - len(missing)
+    if there:
+        notify(Event("predict", "note", f"{counted(there, 'mask is', 'masks are')} there already"))
+    failed, seconds = _ask_all(
+        missing,
+        Asker(clients, section, settings.predict, probabilities=settings.predict.probabilities),
+        writer,
+        notify=notify,
+    )
+    result = Predicted(output, len(missing), there, tuple(failed), tuple(seconds))
+    notify(
+        Event(
+            "predict",
+            "finished",
+            _words(result),
+            fields={"output": output, "predicted": len(seconds), "there": there, "failed": dict(failed)},
+        )
+    )
+    return result
+
+
+def _words(result: Predicted) -> str:
+    speed = f", {np.median(result.seconds) * 1000:.0f} ms each (median)" if result.seconds else ""
+    failed = f"; {len(result.failed)} failed" if result.failed else ""
+    return f"{counted(len(result.seconds), 'mask')} written to {result.output}{speed}{failed}"
+
+
+def _endpoint(run: Run, settings: Settings, clients: Clients, name: str | None) -> EndpointSection:
+    """The run's endpoint, or any that is in service."""
+    section = run.endpoint
+    if name and (section is None or section.name != name):
+        found = Hosting(clients).find("endpoint", name)
+        if found is None:
+            raise StageError(f"There is no endpoint {name!r} in {clients.region}")
+        wanted = settings.deploy
+        section = EndpointSection(
+            name=name, arn=found.arn, config="", model="", model_data="", image_uri="", instance_type="",
+            content_type=wanted.content_type, accept=wanted.accept, status=found.status, since=found.created,
+        )  # fmt: skip
+    if section is None or section.deleted:
+        raise StageError(
+            f"Run {run.name!r} has no endpoint to ask. Start one: `gtseg deploy`, or name one: --endpoint."
+        )
+    if section.accept != "image/png":
+        raise SettingsError(f"[deploy] accept = {section.accept!r}: predict reads masks as image/png only")
+    return section
+
+
+def _gather(sources: Sequence[str], clients: Clients) -> list[Work]:
+    """Every image, each under a name of its own: `a/x.jpg` -> `a/x`, or `a/x.jpg` where `a/x.png` is there too."""
+    pairs: list[tuple[Place, Entry]] = []
+    for source in sources:
+        if is_s3_uri(source) and source.lower().endswith(IMAGES):
+            folder, _, name = source.rpartition("/")
+            place = Place(folder + "/", clients)
+            found = place.entry(name)
+            if found is None:
+                raise StageError(f"There is no image {source}")
+            pairs.append((place, found))
+        elif not is_s3_uri(source) and Path(source).is_file():
+            place = Place(str(Path(source).parent))
+            entry = place.entry(Path(source).name)
+            pairs += [(place, entry)] if entry else []
+        else:
+            place = Place(source, clients)
+            pairs += [(place, entry) for entry in place.entries(IMAGES)]
+    if not pairs:
+        raise StageError(f"No image to predict in {', '.join(sources)}: {', '.join(IMAGES)} are read")
+    stems = [entry.stem for _, entry in pairs]
+    names = [entry.stem if stems.count(entry.stem) == 1 else entry.name for _, entry in pairs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise SettingsError(
+            f"two images would be written to one name: {sorted(twice)[0]}. Predict their folders apart."
+        )
+    return [Work(place, entry, name) for (place, entry), name in zip(pairs, names, strict=True)]
+
+
+def _done(target: Place) -> dict[str, datetime]:
+    """When each result was written that is there already."""
+    if not target.is_remote and not Path(target.root).is_dir():
+        return {}
+    return {entry.name: entry.modified for entry in target.entries((MASK, OVERLAY, PROBABILITIES))}
+
+
+def _claim(target: Place, section: EndpointSection, settings: Settings) -> None:
+    """Say whose predictions these are; refuse to mix them with others."""
+    mine = {
+        "endpoint": section.arn,
+        "since": section.since.isoformat() if section.since else None,
+        "large_images": settings.predict.large_images,
+        "max_side": settings.predict.max_side,
+    }
+    try:
+        found = json.loads(target.read(HEADER)) if target.entry(HEADER) else None
+    except ValueError:
+        found = {}
+    if found is not None and found != mine:
+        raise SettingsError(
+            f"{target.root} holds predictions of another endpoint or made otherwise ({HEADER}). Name another --output, or delete it."
+        )
+    if found is None:
+        target.write(HEADER, json.dumps(mine, indent=2).encode() + b"\n")
+
+
+def classes_of(run: Run, clients: Clients) -> Classes:
+    """Names and colours of the run's dataset; without one, a palette of numbered classes."""
+    found = S3(clients).read_if_exists(f"{run.root}dataset.json") if run.dataset else None
+    if found:
+        rows = json.loads(found[0])["classes"]
+        return Classes(tuple(r["name"] for r in rows), tuple(int(r["color"].lstrip("#"), 16) for r in rows))
+    names = run.dataset.classes if run.dataset else (BACKGROUND, *(f"class-{n}" for n in range(1, 254)))
+    return Classes(tuple(names), tuple(spare_color(index) for index in range(len(names))))
+
+
+def spare_color(index: int) -> int:
+    return WHITE if index == 0 else SPARE_COLORS[(index - 1) % len(SPARE_COLORS)]
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Results of one image: the overlay and the probabilities first, the mask last, because it says that all is there."""
+
+    target: Place
+    classes: Classes
+    settings: Settings
+
+    def is_due(self, item: Work, done: Mapping[str, datetime]) -> bool:
+        """Whether one of its results is not there, or older than the image."""
+        options, changed = self.settings.predict, item.entry.modified
+        endings = [MASK] + [OVERLAY] * options.overlays + [PROBABILITIES] * options.probabilities
+        return any(done.get(f"{item.name}{ending}", changed) <= changed for ending in endings)
+
+    def write(self, item: Work, body: bytes, answer: Answer) -> None:
+        if self.settings.predict.overlays:
+            self.target.write(f"{item.name}{OVERLAY}", self._overlay(body, answer))
+        if answer.probabilities is not None:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, probabilities=answer.probabilities.astype(np.float16))
+            self.target.write(f"{item.name}{PROBABILITIES}", buffer.getvalue())
+        height, width = answer.mask.shape
+        self.target.write(
+            f"{item.name}{MASK}", encode_palette_png(answer.mask, width, height, palette=self.classes.palette)
+        )
+
+    def _overlay(self, body: bytes, answer: Answer) -> bytes:
+        drawn = draw_overlay(
+            open_image(body), answer.mask, self.classes, opacity=self.settings.predict.opacity
+        )
+        buffer = io.BytesIO()
+        drawn.save(buffer, "JPEG", quality=90)
+        return buffer.getvalue()
+
+
+def _ask_all(
+    work: Sequence[Work], asker: Asker, writer: _Writer, *, notify: Notify
+) -> tuple[list[tuple[str, str]], list[float]]:
+    failed: list[tuple[str, str]] = []
+    seconds: list[float] = []
+
+    def one(item: Work) -> float:
+        body = item.place.read(item.entry.name)
+        answer = asker.ask(body)
+        writer.write(item, body, answer)
+        return answer.seconds
+
+    try:
+        for item, result in in_order(work, one, concurrency=asker.options.concurrency):
+            if isinstance(result, GtsegError):
+                failed.append((item.entry.address, str(result)))
+                notify(Event("predict", "warning", f"{item.entry.address}: {result}"))
+            else:
+                seconds.append(result)
+            notify(
+                Event("predict", "progress", "predicting", done=len(failed) + len(seconds), total=len(work))
+            )
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{len(seconds):,} masks are written. The same command goes on from there."
+        ) from None
+    return failed, seconds

@@ -1,0 +1,271 @@
+"""The loop: one look at all runs and their jobs, then every run that can go on does, each in a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import partial
+from typing import Any, TextIO
+
+from gtseg.aws.clients import Clients, is_transient
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.aws.s3 import S3
+from gtseg.aws.training import Training
+from gtseg.errors import CREDENTIAL_CODES, AWSError, GtsegError, Interrupted
+from gtseg.pipeline.commands.serve.deciding import Decision, decide, waits_for
+from gtseg.pipeline.commands.serve.health import Health, serve_health
+from gtseg.pipeline.run import Run, RunFile, locate
+from gtseg.pipeline.run.budget import Meter
+from gtseg.pipeline.run.cost import check_budget
+from gtseg.pipeline.run.events import Consent, Event, ignore
+from gtseg.pipeline.stages.cleanup import cleanup
+from gtseg.pipeline.stages.order import STAGES
+from gtseg.settings import Settings
+
+WORKERS = 4
+STOP_SECONDS = 20.0
+SLOWEST = 600.0
+"""Seconds between looks while nothing works (credentials expired, AWS away)."""
+
+
+class Service:
+    """Knows nothing that is not in AWS: it may be killed at any time, and two of them do no harm."""
+
+    def __init__(
+        self, settings: Settings, *, clients: Callable[[], Clients] | None = None, log: TextIO | None = None
+    ) -> None:
+        self.settings, self.log = settings, log or sys.stderr
+        self._make_clients = clients or (lambda: Clients(region=settings.project.region))
+        self.clients = self._make_clients()
+        self.stop = threading.Event()
+        self.health = Health(stale=max(60.0, 10.0 * settings.serve.interval))
+        self.busy: dict[str, Future[None]] = {}
+        self.blocked: dict[str, tuple[str | None, str]] = {}
+        """root -> (etag of run.json, why): not tried again until the run has changed."""
+        self.waiting: dict[str, str] = {}
+        self.warned: dict[str, Decimal | None] = {}
+        self.swept: dict[str, str | None] = {}
+        """root -> etag of run.json when [budget] had been reached and everything was stopped."""
+
+    def run(self, *, once: bool = False) -> int:
+        """Until SIGTERM or Ctrl-C (or for one look); the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop.set())
+        server = serve_health(self.health, self.settings.serve.host, self.settings.serve.port)
+        host, port = self.settings.serve.host, server.server_address[1]
+        self.say("info", "started", until=self.settings.serve.until, health=f"http://{host}:{port}/healthz")
+        pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="run")
+        try:
+            trouble = self.loop(pool, once=once)
+        finally:
+            server.shutdown()
+            pool.shutdown(wait=False, cancel_futures=not once)
+            self._let_finish(None if once else STOP_SECONDS)
+        self.say("info", "stopped")
+        return 1 if once and trouble else 0
+
+    def loop(self, pool: ThreadPoolExecutor, *, once: bool) -> bool:
+        """Looks until told to stop; whether the last look failed."""
+        pause, trouble = float(self.settings.serve.interval), False
+        while not self.stop.is_set():
+            trouble = not self.look(pool)
+            if once:
+                break
+            pause = min(SLOWEST, pause * 2) if trouble else float(self.settings.serve.interval)
+            self.stop.wait(pause)
+        return trouble
+
+    def look(self, pool: ThreadPoolExecutor) -> bool:
+        """One look at everything; False where AWS could not be asked. Never raises."""
+        try:
+            runs = self.load_runs()
+            jobs = self.job_states(runs)
+            self.delete_expired(runs)
+            runs = [self.keep_budget(run) for run in runs]
+        except GtsegError as error:
+            self._trouble(error)
+            return False
+        except Exception:
+            self.say("error", "bug", message=traceback.format_exc())
+            self.health.failed("an internal error, see the log")
+            return False
+        if not runs:
+            self._say_once("", "info", "waiting", message=self._no_runs())
+        states = {run.name: self.advance(run, jobs, pool) for run in runs}
+        self.health.looked(states)
+        return True
+
+    def _no_runs(self) -> str:
+        name = self.settings.project.name
+        return f"a first run of project {name!r} below {self.place()}: `gtseg label` begins one"
+
+    def place(self) -> str:
+        """s3://bucket/prefix/ : what all runs of the project start with."""
+        return locate(self.settings, self.clients, name="x").removesuffix("x/")
+
+    def load_runs(self) -> list[Run]:
+        """Every run of this project below its bucket and prefix; another project's in the same bucket are its own affair."""
+        door = S3(self.clients)
+        runs = []
+        for root in door.list_folders(self.place()):
+            if door.exists(root + "run.json"):
+                try:
+                    run = RunFile(self.clients, root).load()
+                    if (run.project or run.name) == self.settings.project.name:
+                        runs.append(run)
+                except AWSError:
+                    raise
+                except GtsegError as error:
+                    self._say_once(root, "error", "unreadable", message=str(error))
+        return runs
+
+    def job_states(self, runs: list[Run]) -> dict[str, str]:
+        """Status by name of all jobs that any run waits for, by one listing of each kind (none where nobody waits)."""
+        labeling = {name for run in runs for stage, name in waits_for(run).items() if stage == "watch"}
+        training = {name for run in runs for stage, name in waits_for(run).items() if stage == "train"}
+        found: dict[str, str] = {}
+        if labeling:
+            for job in GroundTruth(self.clients).list_jobs(limit=10_000):
+                found |= {job.name: job.status} if job.name in labeling else {}
+                if labeling <= found.keys():
+                    break
+        if training:
+            for name, _, status in Training(self.clients).list_jobs():
+                found |= {name: status} if name in training else {}
+                if training <= found.keys():
+                    break
+        return found
+
+    def delete_expired(self, runs: list[Run]) -> None:
+        """Endpoints past their time to live: asked only where a run has one that may be."""
+        now = datetime.now(UTC)
+        for run in runs:
+            endpoint = run.endpoint
+            if endpoint and endpoint.deleted is None and endpoint.expires and endpoint.expires <= now:
+                cleanup(run, self.settings, self.clients, notify=self._teller(run), expired=True)
+
+    def keep_budget(self, run: Run) -> Run:
+        """What of a run is over [budget] is stopped and its endpoint deleted, once for each state of the run."""
+        live = run.endpoint is not None and run.endpoint.deleted is None
+        if not (live or waits_for(run)) or self.swept.get(run.root, "") == run.etag:
+            return run
+        meter = Meter("serve", run, self.settings, self.clients, notify=self._teller(run))
+        meter.told = self.warned.get(run.root)
+        is_reached = meter.is_reached()
+        self.warned[run.root] = meter.told
+        if is_reached:
+            run, _ = cleanup(run, self.settings, self.clients, notify=self._teller(run), everything=True)
+            self.swept[run.root] = run.etag
+        return run
+
+    def advance(self, run: Run, jobs: dict[str, str], pool: ThreadPoolExecutor) -> dict[str, Any]:
+        """Start what the run needs next, unless it is being done; how it stands, for /healthz."""
+        if run.root in self.busy and not self.busy[run.root].done():
+            return {"state": "working"}
+        blocked = self.blocked.get(run.root)
+        if blocked and blocked[0] == run.etag:
+            return {"state": "blocked", "reason": blocked[1]}
+        decision = decide(run, jobs, until=self.settings.serve.until)
+        if not decision.go:
+            self._say_once(
+                run.root, "info", "waiting", run=run.name, stage=decision.stage, message=decision.waits_for
+            )
+            return {"state": "waiting", "stage": decision.stage, "for": decision.waits_for}
+        self.busy[run.root] = pool.submit(self.walk, run, decision)
+        return {"state": "working", "stage": decision.stage}
+
+    def walk(self, run: Run, decision: Decision) -> None:
+        """One stage of one run, saved. What goes wrong is told and, unless it passes, keeps the run from being tried again."""
+        self.say("info", "begin", run=run.name, stage=decision.stage)
+        run_file = RunFile(self.clients, run.root)
+        try:
+            run_file.save(self._stage(run, decision.stage))
+            self.say("info", "end", run=run.name, stage=decision.stage)
+        except Interrupted:
+            self.say("info", "left", run=run.name, stage=decision.stage, message="goes on at the next start")
+        except GtsegError as error:
+            self._failed(run, decision, error, run_file)
+        except Exception:
+            self.blocked[run.root] = (run.etag, "an internal error, see the log")
+            self.say("error", "bug", run=run.name, stage=decision.stage, message=traceback.format_exc())
+
+    def _stage(self, run: Run, name: str) -> Run:
+        notify = self._teller(run)
+        if name == "cleanup":
+            return cleanup(run, self.settings, self.clients, notify=notify)[0]
+        stage = next(stage for stage in STAGES if stage.name == name)
+        options: dict[str, Any] = {}
+        if stage.spends:
+            options["consent"] = Consent(weigh=partial(self._weigh, notify=notify))
+        if name == "train":
+            options |= {"follow": "train" in waits_for(run), "sleep": self.sleep}
+        elif name in ("watch", "deploy"):
+            options |= {"sleep": self.sleep}
+        return stage.walk(run, self.settings, self.clients, notify=notify, **options)
+
+    def _weigh(self, stage: str, run: Run, objects: int | None, *, notify: Callable[[Event], None]) -> None:
+        """[budget] holds for what nobody is asked about, too."""
+        _, words = check_budget(stage, run, self.settings, self.clients, objects=objects)
+        if words:
+            notify(Event(stage, "warning", words))
+
+    def sleep(self, seconds: float) -> None:
+        """A wait that a stop cuts short."""
+        if self.stop.wait(seconds):
+            raise Interrupted("the service stops")
+
+    def _failed(self, run: Run, decision: Decision, error: GtsegError, run_file: RunFile) -> None:
+        self.say("error", "failed", run=run.name, stage=decision.stage, message=str(error))
+        if is_transient(error) or (isinstance(error, AWSError) and error.code in CREDENTIAL_CODES):
+            self.clients = self._make_clients()
+            return
+        try:
+            etag = run_file.load().etag
+        except GtsegError:
+            etag = run.etag
+        self.blocked[run.root] = (etag, str(error))
+
+    def _trouble(self, error: GtsegError) -> None:
+        self.say("error", "trouble", message=str(error))
+        self.health.failed(str(error))
+        self.clients = self._make_clients()
+
+    def _let_finish(self, seconds: float | None) -> None:
+        for future in list(self.busy.values()):
+            try:
+                future.result(seconds)
+            except (Exception, CancelledError):
+                self.say("warning", "left", message="a stage was cut short; it goes on at the next start")
+
+    def _teller(self, run: Run) -> Callable[[Event], None]:
+        def tell(event: Event) -> None:
+            if event.kind in ("note", "warning", "finished", "epoch"):
+                level = "warning" if event.kind == "warning" else "info"
+                self.say(level, event.kind, run=run.name, stage=event.stage, message=event.message)
+            else:
+                ignore(event)
+
+        return tell
+
+    def _say_once(self, key: str, level: str, event: str, **fields: Any) -> None:
+        words = json.dumps(fields, default=str)
+        if self.waiting.get(key) != words:
+            self.waiting[key] = words
+            self.say(level, event, **fields)
+
+    def say(self, level: str, event: str, **fields: Any) -> None:
+        """One JSON object per line."""
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": level,
+            "event": event,
+            **fields,
+        }
+        print(json.dumps(line, default=str, ensure_ascii=False), file=self.log, flush=True)

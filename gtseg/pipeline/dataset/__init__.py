@@ -1,7 +1,0 @@
-"""dataset: output.manifest -> training channels that the built-in algorithm takes."""
-
-from __future__ import annotations
-
-from gtseg.pipeline.dataset.stage import dataset
-
-__all__ = ["dataset"]

@@ -1,7 +1,0 @@
-"""label: images -> a running Ground Truth job."""
-
-from __future__ import annotations
-
-from gtseg.pipeline.label.stage import label
-
-__all__ = ["label"]

@@ -1,7 +1,0 @@
-"""report: the run as one page to show, and its numbers for programs."""
-
-from __future__ import annotations
-
-from gtseg.pipeline.report.stage import report
-
-__all__ = ["report"]

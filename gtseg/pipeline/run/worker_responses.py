@@ -1,0 +1,82 @@
+"""Where the workers' answers lie that made the labels of an output manifest.
+
+A job that goes on from another (`gtseg label --continue`, `gtseg adjust --bad`) has answers only for the objects that it
+labeled itself; every other line's metadata names the job that labeled it (`job-name`: labeling-job/<name in lower case>).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth, JobState
+from gtseg.aws.s3 import S3
+from gtseg.core.labeling.chaining import ChainLine, read_chain
+from gtseg.errors import AWSError
+
+__all__ = ["find_responses", "output_manifest"]
+
+
+def output_manifest(state: JobState) -> str:
+    return state.output_manifest or f"{_folder(state)}manifests/output/output.manifest"
+
+
+def find_responses(
+    state: JobState, lines: Sequence[ChainLine], label: str, clients: Clients
+) -> dict[int, str]:
+    """Line -> address of the worker-response file behind its `label`: the job's own, or that of a job which it goes on from.
+
+    An object that was labeled again has the later one. What no labeling job of this account made has none.
+    """
+    found = _list_responses(state, clients)
+    others: defaultdict[str, list[int]] = defaultdict(list)
+    for number, line in enumerate(lines):
+        if number not in found and line.state == "labeled" and (name := _maker(line, label)):
+            others[name].append(number)
+    for name, numbers in others.items():
+        found |= _of_another(name, {lines[number].image: number for number in numbers}, label, clients)
+    return dict(sorted(found.items()))
+
+
+def _maker(line: ChainLine, label: str) -> str:
+    """The labeling job that made the line's label; '' for an import's, an endpoint's."""
+    kind, _, name = str(line.entry[f"{label}-metadata"].get("job-name", "")).partition("/")
+    return name if kind == "labeling-job" else ""
+
+
+def _of_another(name: str, wanted: Mapping[str, int], label: str, clients: Clients) -> dict[int, str]:
+    """This manifest's line -> that job's response, for the images `wanted`; its lines may be in another order."""
+    state = GroundTruth(clients).find_job(name)
+    responses = _list_responses(state, clients) if state else {}
+    if state is None or not responses:
+        return {}
+    theirs = read_chain(S3(clients).read(output_manifest(state))[0], label)
+    return {
+        wanted[theirs[number].image]: uri
+        for number, uri in responses.items()
+        if number < len(theirs) and theirs[number].image in wanted
+    }
+
+
+def _folder(state: JobState) -> str:
+    return f"{state.output.rstrip('/')}/{state.name}/"
+
+
+def _list_responses(state: JobState, clients: Clients) -> dict[int, str]:
+    """Line of the manifest -> address of its last worker-response file (iteration-<n>/<line>/<time>.json)."""
+    uri = f"{_folder(state)}annotations/worker-response/"
+    bucket = uri.split("/")[2]
+    found: dict[int, tuple[int, str]] = {}
+    try:
+        listed = list(S3(clients).list_objects(uri))
+    except AWSError as error:
+        if error.exit_code != 3:
+            raise
+        return {}
+    for item in listed:
+        iteration, line, file = item.key.split("/")[-3:]
+        if file.endswith(".json") and line.isdecimal():
+            candidate = (int(iteration.rpartition("-")[2]), item.key)
+            found[int(line)] = max(found.get(int(line), candidate), candidate)
+    return {line: f"s3://{bucket}/{key}" for line, (_, key) in sorted(found.items())}

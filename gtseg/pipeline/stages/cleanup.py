@@ -1,0 +1,276 @@
+"""cleanup: delete what costs money, in the order that AWS wants; say what is left. Data only when told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.aws.hosting import SETTLED, Hosting, Kind, Resource
+from gtseg.aws.s3 import S3, split_uri
+from gtseg.aws.training import Training
+from gtseg.aws.waiting import poll
+from gtseg.core.counting import counted
+from gtseg.errors import AWSError, GtsegError
+from gtseg.pipeline.run import Run, RunFile
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.settings import Settings
+
+ORDER: tuple[Kind, ...] = ("endpoint", "endpoint-config", "model")
+STAGE_OF: dict[Kind, str] = {"endpoint": "endpoint", "endpoint-config": "config", "model": "model"}
+OTHER_STAGES = frozenset({"train", "tune", *STAGE_OF.values()})
+"""What attempts are of that is no labeling job; labeling, adjusting, verifying and going on all are."""
+ROOT_TAG, RUN_TAG, EXPIRES_TAG = "gtseg:root", "gtseg:run", "gtseg:expires"
+SETTLE_SECONDS = 30 * 60.0
+RUNNING = frozenset({"InProgress", "Stopping", "Initializing"})
+
+
+@dataclass
+class Swept:
+    """What one cleanup did: names by kind, and what is still there and costs money, in words."""
+
+    deleted: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    data: int = 0
+    """Objects deleted in S3."""
+    costs: list[str] = field(default_factory=list)
+
+
+def cleanup(
+    run: Run,
+    settings: Settings,
+    clients: Clients,
+    *,
+    notify: Notify,
+    everything: bool = False,
+    orphans: bool = False,
+    expired: bool = False,
+    data: bool = False,
+    dry_run: bool = False,
+) -> tuple[Run, Swept]:
+    """The run with its endpoint marked as deleted, and what was done.
+
+    Plain: this run's endpoint, endpoint config and model. `everything`: its running jobs are stopped too. `orphans`: what runs
+    of this project left behind and none of them knows as its own. `expired`: every endpoint of this project whose time to live
+    is over, and nothing else. `data`: all objects of this run in S3, the run itself included.
+    """
+    sweeper = Sweeper(run, clients, notify=notify, dry_run=dry_run)
+    if expired:
+        run = sweeper.sweep_expired(run)
+    elif orphans:
+        sweeper.sweep_orphans()
+    else:
+        run = sweeper.sweep_run(run)
+        if everything:
+            sweeper.stop_jobs(run)
+    if data:
+        run = sweeper.delete_data(run)
+    sweeper.tell_costs(run, data_deleted=data)
+    return run, sweeper.swept
+
+
+class Sweeper:
+    def __init__(self, run: Run, clients: Clients, *, notify: Notify, dry_run: bool) -> None:
+        self.clients, self.notify, self.dry_run = clients, notify, dry_run
+        self.hosting, self.swept = Hosting(clients), Swept()
+        self.run_file = RunFile(clients, run.root)
+        self.project = run.root.rstrip("/").rsplit("/", 1)[0] + "/"
+        """s3://bucket/prefix/ : what all runs of the project start with."""
+
+    def sweep_run(self, run: Run) -> Run:
+        """Every hosting resource that this run ever attempted, whatever became of the attempt."""
+        for kind in ORDER:
+            names = {attempt.name for attempt in run.attempts_of(STAGE_OF[kind])}
+            for name in sorted(names):
+                found = self.hosting.find(kind, name)
+                if found and found.tags.get(RUN_TAG) == run.name and found.tags.get(ROOT_TAG) == run.root:
+                    self._delete(found)
+        return self._mark_deleted(run)
+
+    def _mark_deleted(self, run: Run) -> Run:
+        if run.endpoint is None or run.endpoint.deleted or self.dry_run:
+            return run
+        if not self._is_gone(run.endpoint.name):
+            return run
+        section = run.endpoint.model_copy(update={"deleted": self.run_file.clock(), "status": "Deleted"})
+        return self.run_file.save(run.update(endpoint=section))
+
+    def _is_gone(self, name: str) -> bool:
+        found = self.hosting.find("endpoint", name)
+        return found is None or found.status == "Deleting"
+
+    def stop_jobs(self, run: Run) -> None:
+        truth, training = GroundTruth(self.clients), Training(self.clients)
+        for attempt in (a for a in run.attempts if a.stage not in OTHER_STAGES):
+            job = truth.find_job(attempt.name)
+            if job and job.status in RUNNING:
+                self._stop("labeling job", attempt.name, partial(truth.stop_job, attempt.name))
+        for attempt in run.attempts_of("train"):
+            state = training.find_job(attempt.name)
+            if state and state.status in RUNNING:
+                self._stop("training job", attempt.name, partial(training.stop_job, attempt.name))
+        for attempt in run.attempts_of("tune"):
+            tuning = training.find_tuning(attempt.name)
+            if tuning and tuning.status in RUNNING:
+                self._stop("tuning job", attempt.name, partial(training.stop_tuning, attempt.name))
+
+    def _stop(self, kind: str, name: str, stop: Callable[[], None]) -> None:
+        if not self.dry_run:
+            try:
+                stop()
+            except AWSError as error:
+                self.notify(
+                    Event("cleanup", "warning", f"{kind} {name} could not be stopped: {error.message}")
+                )
+                return
+        self.swept.stopped.append(f"{kind} {name}")
+        self.notify(Event("cleanup", "note", f"{'would stop' if self.dry_run else 'stopped'} {kind} {name}"))
+
+    def sweep_expired(self, run: Run) -> Run:
+        now = self.run_file.clock()
+        for found in list(self._of_project("endpoint")):
+            expires = found.tags.get(EXPIRES_TAG)
+            if expires and datetime.fromisoformat(expires) <= now:
+                self.notify(Event("cleanup", "note", f"{found.name} has outlived its time ({expires})"))
+                self._delete_with_parts(found)
+        return self._mark_deleted(run)
+
+    def _delete_with_parts(self, endpoint: Resource) -> None:
+        """An endpoint, its config, its models: what they are made of is asked before they are gone."""
+        config = self.hosting.find(
+            "endpoint-config", (self.hosting.describe("endpoint", endpoint.name).parts or ("",))[0]
+        )
+        models = [self.hosting.find("model", name) for name in (config.parts if config else ())]
+        for found in (endpoint, config, *models):
+            if found and found.tags.get(ROOT_TAG, "").startswith(self.project):
+                self._delete(found)
+
+    def sweep_orphans(self) -> None:
+        runs: dict[str, Run | None] = {}
+        for kind in ORDER:
+            for found in list(self._of_project(kind)):
+                root = found.tags[ROOT_TAG]
+                if root not in runs:
+                    runs[root] = self._load(root)
+                if not _owns(runs[root], kind, found.name):
+                    self._delete(found)
+
+    def _load(self, root: str) -> Run | None:
+        run = RunFile(self.clients, root).load()
+        return run if run.etag else None
+
+    def _of_project(self, kind: Kind) -> Iterator[Resource]:
+        """Hosting resources with this project's tag. Names start with a run's name, which may be any: all are looked at."""
+        for item in self.hosting.list_all(kind, contains="-"):
+            found = self.hosting.find(kind, item.name)
+            if found and found.tags.get(ROOT_TAG, "").startswith(self.project):
+                yield found
+
+    def _delete(self, found: Resource) -> None:
+        words = f"{found.kind.replace('-', ' ')} {found.name}"
+        if found.status == "Deleting":
+            return
+        if not self.dry_run and not self._remove(found):
+            return
+        self.swept.deleted.append(words)
+        self.notify(Event("cleanup", "note", f"{'would delete' if self.dry_run else 'deleted'} {words}"))
+
+    def _remove(self, found: Resource) -> bool:
+        """False where somebody else was faster, also a moment ago: what is being deleted can be deleted by nobody else."""
+        self._let_settle(found)
+        try:
+            return self.hosting.delete(found.kind, found.name)
+        except AWSError:
+            now = self.hosting.find(found.kind, found.name)
+            if now is not None and now.status != "Deleting":
+                raise
+            return False
+
+    def _let_settle(self, found: Resource) -> None:
+        """AWS deletes no endpoint that is coming up or being changed: 'Cannot update in-progress endpoint'."""
+        if found.kind != "endpoint" or found.status in SETTLED:
+            return
+        self.notify(
+            Event(
+                "cleanup",
+                "note",
+                f"endpoint {found.name} is {found.status}: deleted as soon as it has settled",
+            )
+        )
+
+        def look() -> str:
+            now = self.hosting.find("endpoint", found.name)
+            return now.status if now else "InService"
+
+        resume = "Come back with `gtseg cleanup`."
+        poll(look, until=lambda status: status in SETTLED, patience=SETTLE_SECONDS, resume=resume)
+
+    def delete_data(self, run: Run) -> Run:
+        """Everything below the run's root, run.json last: a second cleanup finds what a killed one left."""
+        bucket, _ = split_uri(run.root)
+        door = S3(self.clients)
+        keys = [f"s3://{bucket}/{item.key}" for item in door.list_objects(run.root)]
+        self.swept.data = len(keys)
+        if not self.dry_run:
+            door.delete(uri for uri in keys if uri != self.run_file.uri)
+            door.delete([self.run_file.uri] if self.run_file.uri in keys else [])
+            run = run.update(etag=None)
+        words = "would delete" if self.dry_run else "deleted"
+        self.notify(Event("cleanup", "note", f"{words} {len(keys):,} objects below {run.root}"))
+        return run
+
+    def tell_costs(self, run: Run, *, data_deleted: bool) -> None:
+        """What of this project is still there and billed."""
+        costs = self.swept.costs
+        for found in self._of_project("endpoint"):
+            gone = f"endpoint {found.name}" in self.swept.deleted
+            if not gone and found.status not in {"Deleting", "Failed"}:
+                owner = found.tags.get(RUN_TAG, "?")
+                costs.append(f"endpoint {found.name} of run {owner} ({found.status}), by the hour")
+        costs += self._running_jobs(run)
+        size, number = self._data_size(run)
+        if number and not data_deleted:
+            costs.append(
+                f"{counted(number, 'object')}, {size / 1e6:,.1f} MB in S3 below {run.root}, by the month"
+            )
+        words = "; ".join(costs) if costs else "nothing of this project"
+        self.notify(
+            Event("cleanup", "finished", f"still there and billed on AWS: {words}", fields=_facts(self.swept))
+        )
+
+    def _running_jobs(self, run: Run) -> Iterator[str]:
+        stopped = set(self.swept.stopped)
+        for name, _, status in Training(self.clients).list_jobs(contains=run.name[:63]):
+            if status in RUNNING and f"training job {name}" not in stopped:
+                yield f"training job {name} ({status}), by the second"
+
+    def _data_size(self, run: Run) -> tuple[int, int]:
+        try:
+            sizes = [item.size for item in S3(self.clients).list_objects(run.root)]
+        except GtsegError:
+            return 0, 0
+        return sum(sizes), len(sizes)
+
+
+def _owns(run: Run | None, kind: Kind, name: str) -> bool:
+    """Whether a run still needs a resource: its live endpoint's, or one that it is about to make."""
+    if run is None:
+        return False
+    live = run.endpoint
+    if live and not live.deleted and name in (live.name, live.config, live.model):
+        return True
+    last = run.attempts_of(STAGE_OF[kind])[-1:]
+    started = not live or live.deleted is not None
+    return started and any(attempt.name == name and attempt.outcome == "recorded" for attempt in last)
+
+
+def _facts(swept: Swept) -> dict[str, object]:
+    return {
+        "deleted": swept.deleted,
+        "stopped": swept.stopped,
+        "data_objects": swept.data,
+        "costs": swept.costs,
+    }

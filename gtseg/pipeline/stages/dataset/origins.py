@@ -1,0 +1,94 @@
+"""Where images and masks are read from: buckets, or this machine's files. One question, one answer, either way."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gtseg.aws.s3 import Bulk, Fetched, is_s3_uri
+from gtseg.core.images.header import read_header
+from gtseg.errors import AWSError, ImageError
+
+STARTS = (4096, 131_072, 2_097_152)
+"""Bytes asked for until an image's header is whole: nearly all fit the first, a camera's preview the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What is known of one image: `format` JPEG or PNG, stored size in pixels, EXIF orientation 1 to 8."""
+
+    etag: str
+    width: int
+    height: int
+    format: str
+    orientation: int = 1
+
+
+class Origin:
+    """Reads by reference (S3 URI or path). Raises AWSError; a file that is missing is NoSuchKey too."""
+
+    def __init__(self, bulk: Bulk) -> None:
+        self._bulk = bulk
+
+    def read(self, reference: str, *, if_match: str | None = None) -> Fetched:
+        if is_s3_uri(reference):
+            return self._bulk.get(reference, if_match=if_match)
+        body = _read_file(reference)
+        fetched = Fetched(body, hashlib.md5(body, usedforsecurity=False).hexdigest(), len(body))
+        if if_match and fetched.etag != if_match:
+            raise AWSError(f"read {reference}", "PreconditionFailed", "the file has changed")
+        return fetched
+
+    def look_at_image(self, reference: str) -> Fact:
+        """The image's header by a small ranged read. ImageError for what is neither JPEG nor PNG, or damaged.
+
+        A part of an object has no checksum: what looks wrong is looked at again, whole.
+        """
+        try:
+            return self._look(reference, STARTS)
+        except ImageError:
+            return self.look_at_all(reference)
+
+    def look_at_all(self, reference: str) -> Fact:
+        """The same from the whole object, which S3's checksum covers."""
+        return self._look(reference, (None,))
+
+    def _look(self, reference: str, sizes: Sequence[int | None]) -> Fact:
+        header = None
+        for size in sizes:
+            start = self._start(reference, size)
+            header = read_header(start.body, is_all=len(start.body) >= start.size)
+            if header is not None:
+                break
+        if header is None or isinstance(header, str):
+            raise ImageError(header or f"no size is given in its first {STARTS[-1]:,} bytes")
+        if header.format not in ("JPEG", "PNG"):
+            raise ImageError(f"is a {header.format} file; only JPEG and PNG can be used")
+        return Fact(start.etag, header.width, header.height, header.format, header.orientation)
+
+    def transfer(self, reference: str, target: str, *, if_match: str, content_type: str) -> str:
+        """The same bytes at `target`, its ETag. Inside S3 nothing comes through this machine."""
+        if is_s3_uri(reference):
+            return self._bulk.copy(reference, target, if_match=if_match)
+        return self._bulk.put(target, self.read(reference, if_match=if_match).body, content_type=content_type)
+
+    def _start(self, reference: str, size: int | None) -> Fetched:
+        if size is None or not is_s3_uri(reference):
+            return self.read(reference)
+        try:
+            return self._bulk.get(reference, span=(0, size))
+        except AWSError as error:
+            if error.code == "InvalidRange":  # what S3 answers for an empty object
+                raise ImageError("is empty") from None
+            raise
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise AWSError(f"read {path}", "NoSuchKey", "there is no such file") from None
+    except OSError as error:
+        raise AWSError(f"read {path}", "AccessDenied", str(error)) from None

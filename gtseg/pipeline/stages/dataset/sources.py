@@ -1,0 +1,179 @@
+"""What a dataset is made from: the run's job, any job, or any output.manifest, in a bucket or on this machine."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth, JobState
+from gtseg.aws.s3 import Bulk, is_s3_uri, join_uri, split_uri
+from gtseg.core.labeling.output_manifest import (
+    Failed,
+    Labeled,
+    Line,
+    Unusable,
+    find_label_attributes,
+    read_manifest,
+)
+from gtseg.core.masks import ColorMap
+from gtseg.errors import AWSError, JobFailed, ManifestError, SettingsError, StageError
+from gtseg.pipeline.run import Run
+from gtseg.pipeline.stages.dataset.downloads import download, read_pieces
+
+OUTPUT = "manifests/output/output.manifest"
+"""Where Ground Truth writes it, below its job's folder."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An output manifest. `images` is where the label stage may have left what it knows of the images."""
+
+    manifest: str
+    label_attribute: str | None
+    job: str | None = None
+    images: str | None = None
+
+    @property
+    def is_local(self) -> bool:
+        return not is_s3_uri(self.manifest)
+
+    def resolve(self, reference: str) -> str:
+        """An S3 URI or a path: references without a scheme start beside the manifest (its folder, also of the bare name)."""
+        if "://" in reference:
+            return reference
+        if not self.is_local:
+            bucket, key = split_uri(self.manifest)
+            return join_uri(bucket, str(PurePosixPath(key).parent / reference))
+        folder = Path(self.manifest).parent
+        beside = folder / Path(reference).name
+        path = folder / reference
+        return str(path if path.exists() or not beside.exists() else beside)
+
+
+def find_source(
+    run: Run, clients: Clients, *, job: str | None, manifest: str | None, label_attribute: str | None
+) -> Source:
+    """The manifest to read. StageError when its job is not over, JobFailed when it has left nothing."""
+    if job and manifest:
+        raise SettingsError("--job and --manifest exclude each other: name one source")
+    if manifest:
+        return _from_manifest(manifest, label_attribute)
+    section = run.labeling_job
+    if job is None and section is None:
+        raise StageError(
+            f"Run {run.name!r} has no labeling job yet. Run `gtseg label`, or name a source: --job NAME, --manifest URI"
+        )
+    if job is None and section and section.workforce == "import" and section.output_manifest:
+        return Source(section.output_manifest, section.label_attribute)
+    state = _describe(clients, job or (section.name if section else ""))
+    follows = section.follows if section and section.name == state.name else None
+    source = _from_job(state, label_attribute, follows=follows)
+    if section and section.name == state.name and section.images:
+        return Source(source.manifest, source.label_attribute, source.job, section.images)
+    return source
+
+
+def _from_manifest(manifest: str, label_attribute: str | None) -> Source:
+    if not is_s3_uri(manifest) and not Path(manifest).is_file():
+        raise SettingsError(f"--manifest {manifest}: no such file (an address starts with s3://)")
+    return Source(manifest, label_attribute, images=_images_beside(manifest))
+
+
+def _images_beside(manifest: str) -> str | None:
+    return manifest.removesuffix(OUTPUT) + "images.jsonl" if manifest.endswith(OUTPUT) else None
+
+
+def _describe(clients: Clients, name: str) -> JobState:
+    try:
+        return GroundTruth(clients).describe_job(name)
+    except AWSError as error:
+        if error.exit_code != 3:
+            raise
+        raise StageError(
+            f"There is no labeling job {name!r} in {clients.region}. `gtseg jobs` lists them"
+        ) from None
+
+
+def _from_job(state: JobState, label_attribute: str | None, *, follows: str | None) -> Source:
+    if not state.is_over:
+        raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it")
+    if state.status == "Failed" and not state.output_manifest:
+        way = f". `gtseg dataset --job {follows}` takes the labels that it goes on from" if follows else ""
+        raise JobFailed(
+            f"Labeling job {state.name} has failed and left no output manifest: {state.reason}{way}"
+        )
+    manifest = state.output_manifest or f"{state.output.rstrip('/')}/{state.name}/{OUTPUT}"
+    return Source(manifest, label_attribute or state.label_attribute, state.name, _images_beside(manifest))
+
+
+def copy_manifest(source: Source, bulk: Bulk, target: IO[bytes]) -> str:
+    """Copy the manifest into an open file, return its ETag ('' for a local one)."""
+    if not source.is_local:
+        return download(source.manifest, bulk, target)
+    with Path(source.manifest).open("rb") as file:
+        shutil.copyfileobj(file, target)
+    target.flush()
+    return ""
+
+
+def choose_label(source: Source, file: IO[bytes]) -> str:
+    """The label attribute to read: the one that was asked for, the job's, or the manifest's only one."""
+    if source.label_attribute:
+        return source.label_attribute.removesuffix("-metadata")
+    try:
+        found = find_label_attributes(read_pieces(file))
+    except ManifestError as error:
+        raise ManifestError(f"{source.manifest}: {error}") from None
+    if not found:
+        raise ManifestError(
+            f"{source.manifest} holds no semantic segmentation label (no '...-metadata' with an internal-color-map)"
+        )
+    if len(found) > 1:
+        listed = ", ".join(f"{name} ({count} objects)" for name, count in found.items())
+        raise SettingsError(
+            f"{source.manifest} holds several labels: {listed}. Choose one with --label-attribute"
+        )
+    return next(iter(found))
+
+
+@dataclass(frozen=True)
+class Lines:
+    """A manifest's lines, read anew by everyone who asks: nothing of them stays in memory."""
+
+    uri: str
+    file: IO[bytes]
+    label: str
+
+    def __iter__(self) -> Iterator[Line]:
+        try:
+            yield from read_manifest(read_pieces(self.file), self.label)
+        except ManifestError as error:
+            raise ManifestError(f"{self.uri}: {error}") from None
+
+    def survey(self) -> Survey:
+        """One walk over all of them."""
+        total = labeled = 0
+        maps: dict[ColorMap, None] = {}
+        reason = ""
+        for line in self:
+            total += 1
+            if isinstance(line, Labeled):
+                labeled += 1
+                maps[line.colors] = None
+            elif isinstance(line, Unusable | Failed):
+                reason = reason or line.reason
+        return Survey(total, labeled, tuple(maps), reason)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How many lines there are and how many have a mask, all different color maps, and the first reason for a missing mask."""
+
+    total: int
+    labeled: int
+    maps: tuple[ColorMap, ...]
+    reason: str

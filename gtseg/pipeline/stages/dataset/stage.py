@@ -1,0 +1,353 @@
+"""The dataset stage: read the manifest, check every mask, split, write the channels, say what was done. In that order."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from typing import IO, TypeVar
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3, Bulk, FileBody, is_s3_uri, split_uri, work_through
+from gtseg.core.labeling.output_manifest import Labeled
+from gtseg.core.masks import Classes, merge_classes
+from gtseg.core.training.channels import annotation_key, image_key, label_maps, name_stems
+from gtseg.core.training.splits import Item, assign, group_of
+from gtseg.errors import StageError
+from gtseg.pipeline.run import DatasetSection, Run, provenance
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.stages.dataset.assembling import assemble
+from gtseg.pipeline.stages.dataset.checking import CODEC_SLOTS, Candidate, Checker, Finding, Spool
+from gtseg.pipeline.stages.dataset.knowledge import Earlier, list_etags, read_earlier, read_facts
+from gtseg.pipeline.stages.dataset.ledger import Ledger, Table
+from gtseg.pipeline.stages.dataset.origins import Origin
+from gtseg.pipeline.stages.dataset.records import (
+    RecordFile,
+    Summary,
+    describe_dataset,
+    summarize,
+    write_dataset,
+    write_records,
+)
+from gtseg.pipeline.stages.dataset.sources import Lines, Source, choose_label, copy_manifest, find_source
+from gtseg.pipeline.stages.dataset.telling import nothing_labeled, nothing_usable, tell_findings, tell_result
+from gtseg.pipeline.stages.dataset.writing import Placement, Writer
+from gtseg.settings import Settings
+
+READERS, WRITERS = 48, 160
+"""Requests under way at once. Of masks that are read more would gain nothing: the processor is full of pixels before. A copy
+inside S3 costs a client next to nothing, so it is S3's answering time that counts."""
+T = TypeVar("T")
+
+
+def dataset(
+    run: Run,
+    settings: Settings,
+    clients: Clients,
+    *,
+    notify: Notify,
+    job: str | None = None,
+    manifest: str | None = None,
+    label_attribute: str | None = None,
+    dry_run: bool = False,
+) -> Run:
+    """Build the run's channels from a labeling job's output: the run's own, `job`, or any `manifest`.
+
+    The run comes back with its dataset section; with `dry_run` everything is read and checked, nothing written, and the run
+    comes back as it was. Raises StageError, ManifestError, MaskError, AWSError; objects that cannot be used are counted in
+    the section and told in objects.jsonl, each with its reason.
+    """
+    source = find_source(run, clients, job=job, manifest=manifest, label_attribute=label_attribute)
+    section = run.labeling_job
+    if section and section.follows and section.follows == source.job:
+        words = f"{section.name} goes on from {source.job}: without --job the dataset has the labels of both"
+        notify(Event("dataset", "note", words))
+    with Bulk(clients) as bulk, Ledger() as ledger, ExitStack() as files:
+        manifest_file, spool, objects = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+        work = _Work(run, settings, source, bulk, notify, ledger, Spool(spool))
+        plan = work.plan(manifest_file)
+        if dry_run:
+            work.tell(plan, work.summarize(plan, work.assemble(plan, objects)), is_dry=True)
+            return run
+        if not plan.earlier.has_bucket:
+            _create_bucket(run, settings, clients)
+        summary = work.carry_out(plan, objects)
+        return run.update(dataset=work.tell(plan, summary))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What was read and decided. `findings` of lines with a mask, `placements` of the good ones, both by line position.
+
+    `parts` tells which names are taken, and in which part; `missing` how many placements are not written yet.
+    """
+
+    lines: Lines
+    manifest_etag: str
+    classes: Classes
+    earlier: Earlier
+    findings: Table[int, Finding]
+    placements: Table[int, Placement]
+    parts: Table[str, str]
+    missing: int
+    spread: tuple[str, ...]
+
+    def holds(self, key: str) -> bool:
+        """Whether a good object's image or annotation lies there, below channels/."""
+        name = key.rpartition("/")[2].rpartition(".")[0]
+        part = self.parts.get(name)
+        return part is not None and key in (image_key(part, name), annotation_key(part, name))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One walk of the stage."""
+
+    run: Run
+    settings: Settings
+    source: Source
+    bulk: Bulk
+    notify: Notify
+    ledger: Ledger
+    spool: Spool
+
+    @property
+    def channels(self) -> str:
+        return f"{self.run.root}channels/"
+
+    # ---- deciding
+
+    def plan(self, file: IO[bytes]) -> _Plan:
+        etag = copy_manifest(self.source, self.bulk, file)
+        lines = Lines(self.source.manifest, file, choose_label(self.source, file))
+        survey = lines.survey()
+        if not survey.labeled:
+            raise nothing_labeled(self.source.manifest, survey, lines.label)
+        classes = merge_classes(survey.maps, void=self.settings.dataset.void)
+        earlier = read_earlier(self.bulk, self.run.root, self.ledger)
+        findings = self._check(lines, classes, earlier, total=survey.labeled)
+        plan = _Plan(
+            lines,
+            etag,
+            classes,
+            earlier,
+            findings,
+            placements=self.ledger.table(int, Placement),
+            parts=self.ledger.table(str, str),
+            missing=0,
+            spread=(),
+        )
+        return self._place(plan)
+
+    def _check(self, lines: Lines, classes: Classes, earlier: Earlier, *, total: int) -> Table[int, Finding]:
+        sources = (reference for _, c in self._candidates(lines) for reference in (c.image, c.mask))
+        checker = Checker(
+            Origin(self.bulk),
+            classes,
+            self.spool,
+            facts=read_facts(self.bulk, self.source.images, self.ledger),
+            etags=list_etags(self.bulk, sources, self.ledger) if earlier.records else {},
+            earlier=earlier,
+            min_confidence=self.settings.dataset.min_confidence,
+        )
+        findings = self.ledger.table(int, Finding)
+        unknown = self._recall(lines, checker, findings)
+        readers = min(READERS, total)
+        fetched = work_through(unknown, lambda item: checker.fetch(item[1]), threads=readers, most=readers)
+        results = work_through(fetched, lambda item: checker.judge(item[1]), threads=CODEC_SLOTS)
+        with closing(fetched), closing(results):
+            for ((position, _), _), finding in self._follow(results, "checked", total):
+                findings[position] = finding
+        return findings
+
+    def _recall(
+        self, lines: Lines, checker: Checker, findings: Table[int, Finding]
+    ) -> Iterator[tuple[int, Candidate]]:
+        """What an earlier dataset knows goes right into the findings; the others are to be checked."""
+        for position, candidate in self._candidates(lines):
+            if known := checker.recall(candidate):
+                findings[position] = known
+            else:
+                yield position, candidate
+
+    def _candidates(self, lines: Lines) -> Iterator[tuple[int, Candidate]]:
+        resolve = self.source.resolve
+        for position, line in enumerate(lines):
+            if isinstance(line, Labeled):
+                yield position, Candidate(line, resolve(line.image), resolve(line.mask))
+
+    def _place(self, plan: _Plan) -> _Plan:
+        """Part, group and name of every good object; and the groups that an earlier dataset has torn apart."""
+        options, earlier = self.settings.dataset, plan.earlier
+        items = [
+            Item(finding.image, finding.fact.etag, self._group(finding))
+            for _, finding in plan.findings.rows()
+            if finding.fact and not finding.reason
+        ]
+        if not items:
+            raise nothing_usable(self.source.manifest, plan.findings)
+        assignment = assign(items, options.split.model_dump(), seed=options.seed, earlier=earlier.splits)
+        names = name_stems([item.key for item in items])
+        places = zip(assignment.parts, names, items, strict=True)
+        writer, missing = self._writer(earlier), 0
+        for position, finding in plan.findings.rows():
+            if not finding.fact or finding.reason:
+                continue
+            part, name, item = next(places)
+            group = item.group if options.group_by or finding.group else ""
+            place = writer.settle(Placement(finding, part, name, group))
+            plan.placements[position], plan.parts[name] = place, part
+            missing += not place.is_written
+        return replace(plan, missing=missing, spread=assignment.spread)
+
+    def _group(self, finding: Finding) -> str:
+        """By [dataset] group_by; without it by what an import wrote into the line (tiles of one scene), else alone."""
+        pattern = self.settings.dataset.group_by
+        if pattern is None and finding.group:
+            return f"group {finding.group}"
+        return group_of(_key(finding.image), pattern)
+
+    # ---- doing
+
+    def carry_out(self, plan: _Plan, objects: IO[bytes]) -> Summary:
+        """Write what is missing, remove what is stale, then objects.jsonl (its bytes are left in `objects`), then dataset.json.
+
+        While the channels change there is no dataset.json: whoever finds one finds all that it tells of.
+        """
+        maps = {key: body for key, body in label_maps().items() if not _is_there(plan.earlier, key, body)}
+        stale = self.ledger.table(str, str)
+        stale.add_all(self._stale(plan))
+        is_unchanged = not (plan.missing or maps or stale)
+        if not is_unchanged and plan.earlier.marker is not None:
+            self.bulk.delete(f"{self.run.root}dataset.json")
+        for key, body in maps.items():
+            self.bulk.put(self.channels + key, body, content_type="application/json")
+        self._write(plan)
+        self._drop_bad(plan, stale)
+        self._remove(stale)
+        if not plan.placements:
+            raise nothing_usable(self.source.manifest, plan.findings)
+        records = self.assemble(plan, objects)
+        summary = self.summarize(plan, records)
+        self._conclude(plan, records, summary, marker=plan.earlier.marker if is_unchanged else None)
+        return summary
+
+    def _stale(self, plan: _Plan) -> list[tuple[str, str]]:
+        """(key, its ETag) of what an earlier dataset has left and this one does not hold."""
+        maps = label_maps()
+        return [(k, etag) for k, etag in plan.earlier.present.items() if k not in maps and not plan.holds(k)]
+
+    def _write(self, plan: _Plan) -> None:
+        writer = self._writer(plan.earlier)
+        missing = ((p, place) for p, place in plan.placements.rows() if not place.is_written)
+        results = work_through(missing, lambda item: writer.write(item[1]), threads=_writers(plan.missing))
+        for (position, _), done in self._follow(results, "written", plan.missing):
+            plan.placements[position] = done
+
+    def _drop_bad(self, plan: _Plan, stale: Table[str, str]) -> None:
+        """Objects that could not be written after all become findings with a reason; what there is of them is stale."""
+        for position, place in plan.placements.rows():
+            if place.reason:
+                found = replace(place.finding, reason=place.reason, is_failure=place.is_failure)
+                plan.findings[position] = found
+                del plan.placements[position]
+                stale[place.object] = stale[place.annotation] = ""
+
+    def _remove(self, stale: Table[str, str]) -> None:
+        number = len(stale)
+        uris = (self.channels + key for key in stale)
+        for _ in work_through(uris, self.bulk.delete, threads=_writers(number)):
+            pass
+        if number:
+            told = f"{number} objects that no longer belong to the dataset were removed from its channels"
+            self.notify(Event("dataset", "note", told))
+
+    def _conclude(self, plan: _Plan, records: RecordFile, summary: Summary, *, marker: bytes | None) -> None:
+        """objects.jsonl, then dataset.json; neither is written over the same bytes."""
+        root, options = self.run.root, self.settings.dataset
+        if records.digest != plan.earlier.digest:
+            self.bulk.put(f"{root}objects.jsonl", FileBody(records.file), content_type="application/x-ndjson")
+        description = describe_dataset(
+            summary,
+            plan.classes,
+            run=self.run.name,
+            channels=self.channels,
+            source={
+                "manifest": self.source.manifest,
+                "etag": plan.manifest_etag,
+                "job": self.source.job,
+                "label_attribute": plan.lines.label,
+            },
+            split={
+                "shares": options.split.model_dump(),
+                "seed": options.seed,
+                "group_by": options.group_by,
+            },
+        )
+        if (new := write_dataset(description)) != marker:
+            self.bulk.put(f"{root}dataset.json", new, content_type="application/json")
+
+    # ---- saying
+
+    def assemble(self, plan: _Plan, objects: IO[bytes]) -> RecordFile:
+        records = assemble(
+            plan.lines, plan.findings, plan.placements, classes=plan.classes, splits=plan.earlier.splits
+        )
+        return write_records(records, objects)
+
+    def summarize(self, plan: _Plan, records: RecordFile) -> Summary:
+        return summarize(records, plan.classes, self.ledger.table(str, str))
+
+    def tell(self, plan: _Plan, summary: Summary, *, is_dry: bool = False) -> DatasetSection:
+        for event in tell_findings(summary, plan.classes, plan.spread):
+            self.notify(event)
+        section = DatasetSection(
+            channels=self.channels,
+            classes=plan.classes.names,
+            counts=summary.counts,
+            fingerprint=summary.fingerprint,
+            source=self.source.manifest,
+            made_from=provenance(
+                self.settings,
+                "dataset",
+                manifest=self.source.manifest,
+                manifest_etag=plan.manifest_etag,
+                labeling_job=self.source.job,
+                label_attribute=plan.lines.label,
+            ),
+        )
+        self.notify(tell_result(section, is_dry=is_dry))
+        return section
+
+    def _writer(self, earlier: Earlier) -> Writer:
+        return Writer(self.bulk, Origin(self.bulk), self.spool, self.channels, earlier.present)
+
+    def _follow(self, results: Iterable[T], verb: str, total: int) -> Iterator[T]:
+        """The results as they come, with progress told two hundred times at most."""
+        step = max(1, total // 200)
+        for done, result in enumerate(results, start=1):
+            if done % step == 0 or done == total:
+                self.notify(Event("dataset", "progress", f"objects {verb}", done=done, total=total))
+            yield result
+
+
+def _create_bucket(run: Run, settings: Settings, clients: Clients) -> None:
+    """The run's bucket, if it is ours to create: the default one, or one that the settings allow to."""
+    bucket, _ = split_uri(run.root)
+    if settings.project.bucket is not None and not settings.project.create_bucket:
+        raise StageError(f"There is no bucket {bucket!r}. Create it, or set [project] create_bucket = true")
+    S3(clients).ensure_bucket(bucket)
+
+
+def _writers(items: int) -> int:
+    return max(1, min(WRITERS, items))
+
+
+def _key(image: str) -> str:
+    return split_uri(image)[1] if is_s3_uri(image) else image
+
+
+def _is_there(earlier: Earlier, key: str, body: bytes) -> bool:
+    return earlier.present.get(key) == hashlib.md5(body, usedforsecurity=False).hexdigest()

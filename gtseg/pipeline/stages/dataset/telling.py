@@ -1,0 +1,95 @@
+"""What the dataset stage says: its result, its warnings, and why it cannot go on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from gtseg.core.masks import Classes
+from gtseg.core.training.splits import PARTS
+from gtseg.errors import ManifestError, MaskError
+from gtseg.pipeline.run import DatasetSection
+from gtseg.pipeline.run.events import Event
+from gtseg.pipeline.stages.dataset.checking import Finding
+from gtseg.pipeline.stages.dataset.ledger import Table
+from gtseg.pipeline.stages.dataset.records import Summary
+from gtseg.pipeline.stages.dataset.sources import Survey
+
+SHOWN_REASONS = 5
+"""Reasons that are printed; objects.jsonl has them all."""
+LONGEST_REASON = 400
+
+
+def tell_result(section: DatasetSection, *, is_dry: bool) -> Event:
+    counts = section.counts
+    parts = ", ".join(f"{counts[part]} {part}" for part in PARTS)
+    others = "".join(f", {counts[s]} {s}" for s in ("rejected", "failed", "unlabeled") if counts[s])
+    told = f"the dataset {'would hold' if is_dry else 'holds'} {parts}{others}; classes: {', '.join(section.classes)}"
+    return Event("dataset", "finished", told, fields={**section.model_dump(mode="json"), "dry_run": is_dry})
+
+
+def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> Iterator[Event]:
+    """Warnings, then notes, on what was found."""
+    warnings = [
+        *_missing_classes(summary, classes),
+        *_reasons(summary),
+        *_spread(spread),
+        *_turned(summary.turned),
+    ]
+    yield from (Event("dataset", "warning", text) for text in warnings)
+    if summary.converted:
+        yield Event("dataset", "note", f"{summary.converted} PNG images become JPEG, quality 95")
+    if summary.recoded:
+        yield Event("dataset", "note", f"{summary.recoded} masks are written anew as class indices")
+    if summary.repaired:
+        told = f"{summary.repaired} masks had indices that contradict their colours; the colours hold"
+        yield Event("dataset", "warning", told)
+
+
+def _missing_classes(summary: Summary, classes: Classes) -> Iterator[str]:
+    for name in classes.names:
+        if not summary.pixels["train"][name]:
+            where = [part for part in PARTS if summary.pixels[part][name]]
+            there = f"it is only in {' and '.join(where)}" if where else "no mask has a pixel of it"
+            yield f"class {name!r} is missing from train: {there}"
+
+
+def _reasons(summary: Summary) -> Iterator[str]:
+    found = summary.reasons
+    for (status, reason), number in found.most_common(SHOWN_REASONS):
+        yield f"{number} {status}: {shorten(reason)}"
+    if len(found) > SHOWN_REASONS:
+        yield f"{len(found) - SHOWN_REASONS} more reasons are in objects.jsonl"
+
+
+def _spread(groups: Sequence[str]) -> Iterator[str]:
+    if groups:
+        yield (
+            f"{len(groups)} groups ({groups[0]!r}...) lie in several parts: an earlier dataset of this run put their images "
+            "there, and what was assigned stays. A new run deals them afresh"
+        )
+
+
+def _turned(turned: int) -> Iterator[str]:
+    if turned:
+        yield f"{turned} images carry an EXIF rotation; their masks follow the stored pixels, as training reads them"
+
+
+def shorten(reason: str) -> str:
+    return reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 3] + "..."
+
+
+def nothing_labeled(manifest: str, survey: Survey, label: str) -> ManifestError:
+    if not survey.total:
+        return ManifestError(f"{manifest} is empty")
+    why = f" The first reason: {survey.reason}." if survey.reason else ""
+    return ManifestError(
+        f"None of the {survey.total} objects of {manifest} has a mask under {label!r}.{why} "
+        "If the label has another name, choose it with --label-attribute"
+    )
+
+
+def nothing_usable(manifest: str, findings: Table[int, Finding]) -> MaskError:
+    reasons = Counter(finding.reason for _, finding in findings.rows() if finding.reason)
+    told = "; ".join(f"{number}x {shorten(reason)}" for reason, number in reasons.most_common(2))
+    return MaskError(f"None of the {sum(reasons.values())} labeled objects of {manifest} can be used: {told}")

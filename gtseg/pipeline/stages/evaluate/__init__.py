@@ -1,0 +1,8 @@
+"""evaluate: the test split, which training never saw, against the endpoint; or any predictions against any masks."""
+
+from __future__ import annotations
+
+from gtseg.pipeline.stages.evaluate.folders import evaluate_folders
+from gtseg.pipeline.stages.evaluate.stage import evaluate
+
+__all__ = ["evaluate", "evaluate_folders"]

@@ -1,0 +1,182 @@
+"""evaluate: every image of the test split through the endpoint, every pixel counted once."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.core.hosting.endpoint_images import read_mask
+from gtseg.core.masks import encode_palette_png
+from gtseg.core.masks.colors import SPARE_COLORS, WHITE
+from gtseg.core.scores.evaluation import Tally, conclude
+from gtseg.core.scores.metrics import Mask
+from gtseg.core.training.channels import channel_uri
+from gtseg.errors import GtsegError, Interrupted, StageError
+from gtseg.pipeline.run import DatasetSection, EndpointSection, EvaluationSection, Run, RunFile, provenance
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run.inference import Asker, in_order
+from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sentence
+from gtseg.settings import Settings
+
+SPLIT = "test"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image of the split, its mask, and where its prediction is kept (with the latter already there or not)."""
+
+    stem: str
+    image: str
+    mask: str
+    prediction: str
+    is_there: bool
+
+
+@dataclass(frozen=True)
+class Scored:
+    """(H, W) truth and prediction of one image; seconds of the endpoint's answer, None where it was asked earlier."""
+
+    truth: Mask
+    prediction: Mask
+    seconds: float | None
+
+
+def evaluate(run: Run, settings: Settings, clients: Clients, *, notify: Notify) -> Run:
+    """The run with its evaluation; predictions and the scores of each image are kept below `evaluation/`.
+
+    Predictions that are there already, of this model and this dataset, are not asked for again. Raises StageError before
+    `deploy`, or where the dataset has no test split; GtsegError when an image cannot be scored: a score over less than the
+    whole split would be another score.
+    """
+    data, endpoint = _needed(run)
+    begun = time.monotonic()
+    folder = f"{run.root}evaluation/{_mark(data, endpoint)}/"
+    pairs = _pairs(data, folder, clients)
+    tally = Tally(len(data.classes), settings.evaluate.boundary_tolerance)
+    latencies = _score(pairs, tally, Asker(clients, endpoint, settings.predict), clients, notify=notify)
+    result = conclude(tally, seed=settings.evaluate.seed, resamples=settings.evaluate.resamples)
+    section = section_of(
+        result,
+        data.classes,
+        split=SPLIT,
+        endpoint=endpoint.name,
+        dataset=data.fingerprint,
+        predictions=f"{folder}predictions/",
+        details=f"{folder}evaluation.json",
+        made=RunFile(clients, run.root).clock(),
+        seconds=round(time.monotonic() - begun, 3),
+        median_latency=float(np.median(latencies)) if latencies else _earlier_latency(run, folder),
+        made_from=provenance(
+            settings,
+            "evaluate",
+            "predict",
+            dataset=data.fingerprint,
+            split=SPLIT,
+            endpoint=endpoint.name,
+            model_data=endpoint.model_data,
+            training_job=endpoint.training_job,
+        ),
+    )
+    S3(clients).write(section.details, details_of(tally, section))
+    _tell(section, notify=notify)
+    return run.update(evaluation=section)
+
+
+def _needed(run: Run) -> tuple[DatasetSection, EndpointSection]:
+    if run.dataset is None:
+        raise StageError(f"Run {run.name!r} has no dataset to evaluate on. Make one: `gtseg dataset`.")
+    if not run.dataset.counts.get(SPLIT):
+        raise StageError(
+            "The dataset has no test images: set a share for them in [dataset] split, then `gtseg dataset`. "
+            "Training and validation images are no honest test."
+        )
+    if run.endpoint is None or run.endpoint.deleted:
+        raise StageError(f"Run {run.name!r} has no endpoint to evaluate. Start one: `gtseg deploy`.")
+    return run.dataset, run.endpoint
+
+
+def _mark(data: DatasetSection, endpoint: EndpointSection) -> str:
+    """Names the folder of predictions: of this model, on this dataset."""
+    text = f"{data.fingerprint}\n{endpoint.model_data}\n{endpoint.image_uri}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _earlier_latency(run: Run, folder: str) -> float | None:
+    earlier = run.evaluation
+    return earlier.median_latency if earlier and earlier.predictions == f"{folder}predictions/" else None
+
+
+def _pairs(data: DatasetSection, folder: str, clients: Clients) -> list[Pair]:
+    """Every test image with its mask, by name. GtsegError where one has none."""
+    images = _stems(channel_uri(data.channels, SPLIT), clients)
+    masks = _stems(channel_uri(data.channels, f"{SPLIT}_annotation"), clients)
+    if lone := sorted(images.keys() ^ masks.keys()):
+        raise GtsegError(
+            f"{len(lone)} objects of the test channels have an image or a mask but not both, like {lone[0]}. Run `gtseg dataset` again."
+        )
+    if not images:
+        raise StageError("The test channel is empty. Run `gtseg dataset` again.")
+    there = _stems(f"{folder}predictions/", clients)
+    return [
+        Pair(stem, images[stem], masks[stem], f"{folder}predictions/{stem}.png", stem in there)
+        for stem in sorted(images)
+    ]
+
+
+def _stems(uri: str, clients: Clients) -> dict[str, str]:
+    bucket = uri.split("/")[2]
+    found = (item.key for item in S3(clients).list_objects(uri) if not item.key.endswith("/"))
+    return {key.rsplit("/", 1)[-1].rsplit(".", 1)[0]: f"s3://{bucket}/{key}" for key in found}
+
+
+def _score(pairs: list[Pair], tally: Tally, asker: Asker, clients: Clients, *, notify: Notify) -> list[float]:
+    """Adds every pair to the tally; the seconds of the answers that were asked for now."""
+    door, palette, latencies = S3(clients), _palette(tally.classes), []
+
+    def one(pair: Pair) -> Scored:
+        truth = read_mask(door.read(pair.mask)[0])
+        if pair.is_there:
+            return Scored(truth, read_mask(door.read(pair.prediction)[0]), None)
+        answer = asker.ask(door.read(pair.image)[0])
+        height, width = answer.mask.shape
+        door.write(pair.prediction, encode_palette_png(answer.mask, width, height, palette=palette))
+        return Scored(truth, answer.mask, answer.seconds)
+
+    try:
+        for number, (pair, result) in enumerate(
+            in_order(pairs, one, concurrency=asker.options.concurrency), 1
+        ):
+            if isinstance(result, GtsegError):
+                raise GtsegError(f"Test image {pair.image} cannot be scored: {result}") from result
+            tally.add(pair.stem, result.truth, result.prediction)
+            latencies += [] if result.seconds is None else [result.seconds]
+            notify(Event("evaluate", "progress", f"scoring the {SPLIT} split", done=number, total=len(pairs)))
+    except KeyboardInterrupt:
+        raise Interrupted("Predictions so far are kept. `gtseg evaluate` goes on from there.") from None
+    return latencies
+
+
+def _palette(classes: int) -> bytes:
+    colors = [WHITE, *(SPARE_COLORS[n % len(SPARE_COLORS)] for n in range(classes - 1))]
+    return b"".join(color.to_bytes(3, "big") for color in colors).ljust(768, b"\xff")
+
+
+def _tell(section: EvaluationSection, *, notify: Notify) -> None:
+    if section.only_background:
+        notify(
+            Event(
+                "evaluate",
+                "warning",
+                "the model predicts only background: not one pixel of another class. More epochs, a higher learning rate or more "
+                "labeled images are the usual cures",
+            )
+        )
+    facts = section.model_dump(
+        mode="json", include={"split", "images", "miou", "miou_builtin", "pixel_accuracy", "intervals"}
+    )
+    notify(Event("evaluate", "finished", sentence(section), fields=facts))

@@ -1,0 +1,274 @@
+"""Where the images are: a bucket's prefix, a local folder to upload, or an existing input manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeVar, cast
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import MISSING_CODES, S3, Bulk, Listed, is_s3_uri, split_uri, work_through
+from gtseg.core.images.header import ENOUGH_BYTES, ImageHeader, read_header, read_whole
+from gtseg.core.labeling.input_manifest import (
+    MANIFEST_ENDINGS,
+    MAX_BYTES,
+    DataObject,
+    InputManifest,
+    build_input_manifest,
+    check_count,
+    examine,
+    is_image_name,
+    listed_object,
+    parse_input_manifest,
+    read_side_file,
+)
+from gtseg.errors import CREDENTIAL_CODES, AWSError, ManifestError, SettingsError, StageError
+from gtseg.pipeline.run import Run
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.settings import Settings
+
+THREADS = 16
+UNREADABLE = {
+    **{code: f"cannot be read: {code}" for code in MISSING_CODES | CREDENTIAL_CODES | {"NoSuchBucket"}},
+    "InvalidRange": "is empty",  # what S3 answers when the first byte is asked for and there is none
+}
+JOB_OUTPUT = "/annotations/consolidated-annotation/"
+"""Below an output prefix: masks of an earlier job, never images to label."""
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The manifest to be, and what else was seen. `folder` and `files` are to be uploaded to `target` first."""
+
+    manifest: InputManifest
+    skipped: tuple[str, ...] = ()
+    """Files of other kinds."""
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
+    target: str = ""
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        return tuple(sorted({split_uri(item.uri)[0] for item in self.manifest.objects}))
+
+
+def gather_images(run: Run, settings: Settings, clients: Clients, *, notify: Notify) -> Gathered:
+    """Every image of [images] source, examined. Reads only: nothing is uploaded here."""
+    source = settings.images.source
+    if not source:
+        raise SettingsError(
+            '[images] source is not set: an "s3://bucket/prefix/", a folder, or an input manifest'
+        )
+    automated = settings.labeling.automated
+    if source.lower().endswith(MANIFEST_ENDINGS):
+        return _from_manifest(source, run, settings, clients, notify=notify)
+    if is_s3_uri(source):
+        return _from_prefix(source, run, clients, automated=automated, notify=notify)
+    return _from_folder(_local(source, settings), run, automated=automated, notify=notify)
+
+
+def _local(source: str, settings: Settings) -> Path:
+    return (settings.folder / Path(source).expanduser()).resolve()
+
+
+# a folder
+
+
+def _from_folder(folder: Path, run: Run, *, automated: bool, notify: Notify) -> Gathered:
+    if folder.is_file():
+        raise StageError(
+            f"[images] source: {folder} is a file. Name a folder of images (an archive is unpacked first), an s3:// prefix or "
+            f"an input manifest ({', '.join(MANIFEST_ENDINGS)})"
+        )
+    if not folder.is_dir():
+        raise StageError(f"[images] source: there is no folder {folder}")
+    names = sorted(_walk(folder), key=lambda name: name.encode("utf-8", "surrogateescape"))
+    images = [name for name in names if is_image_name(name)]
+    if not images:
+        raise ManifestError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
+    check_count(len(images))
+    target = f"{run.root}images/"
+    items = _in_parallel(
+        lambda name: _examine_file(folder / name, target + name, automated=automated), images, notify=notify
+    )
+    manifest = build_input_manifest(items)
+    files = tuple(folder / item.uri[len(target) :] for item in manifest.objects)
+    skipped = tuple(name for name in names if not is_image_name(name))
+    return Gathered(manifest, skipped, folder, files, target)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Relative paths with forward slashes; hidden files and folders are left alone."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith("."):
+                yield (Path(place) / name).relative_to(folder).as_posix()
+
+
+def _examine_file(path: Path, uri: str, *, automated: bool) -> DataObject:
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        return DataObject(ascii(uri), 0, "", "", problem="has a name that is not UTF-8; rename it")
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            return examine(
+                listed_object(uri, size, ""), f"has {size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
+            )
+        body = path.read_bytes()
+    except OSError as error:
+        return examine(listed_object(uri, 0, ""), f"cannot be read: {error.strerror}")
+    item = listed_object(uri, size, hashlib.md5(body, usedforsecurity=False).hexdigest())
+    return item if item.problem else examine(item, read_whole(body), automated=automated)
+
+
+# a bucket
+
+
+def _from_prefix(source: str, run: Run, clients: Clients, *, automated: bool, notify: Notify) -> Gathered:
+    bucket, key = split_uri(source)
+    folder = f"s3://{bucket}/{key if not key or key.endswith('/') else key + '/'}"
+    reader, listed = _list(folder, clients, notify=notify)
+    images: list[DataObject] = []
+    skipped: list[str] = []
+    for item in listed:
+        uri = f"s3://{bucket}/{item.key}"
+        if uri.endswith("/") or _is_output(uri, run):
+            continue
+        if is_image_name(uri):
+            images.append(listed_object(uri, item.size, item.etag))
+        else:
+            skipped.append(uri)
+    if not images:
+        raise ManifestError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
+    check_count(len(images))
+    items = _examine_objects(images, run, reader, automated=automated, notify=notify)
+    return Gathered(build_input_manifest(items), tuple(skipped))
+
+
+def _list(folder: str, clients: Clients, *, notify: Notify) -> tuple[Clients, Iterator[Listed]]:
+    """Who may read the folder, and what is in it."""
+    try:
+        return clients, _begin(S3(clients).list_objects(folder))
+    except AWSError as error:
+        if error.code not in CREDENTIAL_CODES:
+            raise
+        refusal = error
+    try:
+        reader = clients.unsigned()
+        listed = _begin(S3(reader).list_objects(folder))
+    except AWSError:
+        raise refusal from None
+    notify(Event("label", "note", f"{folder} is read without credentials: it is public, but closed to yours"))
+    return reader, listed
+
+
+def _begin(listed: Iterator[Listed]) -> Iterator[Listed]:
+    """The same objects with the first page asked for now, so that a refusal comes now."""
+    first = list(islice(listed, 1))
+    return chain(first, listed)
+
+
+def _is_output(uri: str, run: Run) -> bool:
+    """What gtseg or Ground Truth wrote: a source that is the whole bucket must not label its own masks."""
+    return JOB_OUTPUT in uri or (uri.startswith(run.root) and not uri.startswith(f"{run.root}images/"))
+
+
+# an existing manifest
+
+
+def _from_manifest(
+    source: str, run: Run, settings: Settings, clients: Clients, *, notify: Notify
+) -> Gathered:
+    pairs = list(parse_input_manifest(_read_manifest(source, settings, clients)))
+    check_count(len(pairs))
+    items = [DataObject(uri, -1, "", line) for uri, line in pairs]
+    examined = _examine_objects(items, run, clients, automated=settings.labeling.automated, notify=notify)
+    return Gathered(build_input_manifest(examined))
+
+
+def _read_manifest(source: str, settings: Settings, clients: Clients) -> bytes:
+    if not is_s3_uri(source):
+        try:
+            return _local(source, settings).read_bytes()
+        except OSError as error:
+            raise StageError(f"[images] source = {source!r} cannot be read: {error.strerror}") from None
+    try:
+        return S3(clients).read(source)[0]
+    except AWSError as error:
+        if error.code not in CREDENTIAL_CODES:
+            raise
+    return S3(clients.unsigned()).read(source)[0]
+
+
+# what all share
+
+
+def _examine_objects(
+    items: Sequence[DataObject], run: Run, clients: Clients, *, automated: bool, notify: Notify
+) -> Iterable[DataObject]:
+    known = _headers_of_earlier_attempt(run, clients)
+    bulk = Bulk(clients)
+
+    def look(item: DataObject) -> DataObject:
+        if item.problem:
+            return item
+        header = known.get((item.uri, item.etag)) if item.etag else None
+        return (
+            examine(item, header, automated=automated) if header else _examine_object(item, bulk, automated)
+        )
+
+    with bulk:
+        return _in_parallel(look, items, notify=notify)
+
+
+def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject:
+    """The object by its first bytes; more of them only where the header is longer.
+
+    An object that these bytes hold whole is looked at to its end; of longer ones `gtseg doctor` decodes a sample.
+    """
+    if item.size == 0 or item.size > MAX_BYTES:
+        words = "is empty" if item.size == 0 else f"has {item.size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
+        return examine(item, words)
+    header: ImageHeader | str | None = None
+    for count in (ENOUGH_BYTES, 16 * ENOUGH_BYTES, MAX_BYTES):
+        try:
+            start = bulk.get(item.uri, span=(0, count))
+        except AWSError as error:
+            if error.code not in UNREADABLE:
+                raise
+            return examine(item, UNREADABLE[error.code])
+        item = DataObject(item.uri, start.size, item.etag or start.etag, item.own_line)
+        is_all = len(start.body) >= start.size
+        if header := read_whole(start.body) if is_all else read_header(start.body, is_all=False):
+            break
+    return examine(item, header or "has a damaged or truncated header", automated=automated)
+
+
+def _headers_of_earlier_attempt(run: Run, clients: Clients) -> dict[tuple[str, str], ImageHeader]:
+    earlier = run.attempts_of("label")
+    found = (
+        S3(clients).read_if_exists(f"{run.root}labeling/{earlier[-1].name}/images.jsonl") if earlier else None
+    )
+    return read_side_file(found[0]) if found else {}
+
+
+def _in_parallel(look: Callable[[T], U], items: Sequence[T], *, notify: Notify) -> list[U]:
+    """Results in the items' order; progress as they come."""
+    total = len(items)
+    results: list[U | None] = [None] * total
+    looked = work_through(enumerate(items), lambda item: look(item[1]), threads=min(THREADS, total))
+    for done, ((position, _), result) in enumerate(looked, start=1):
+        results[position] = result
+        if done % 50 == 0 or done == total:
+            notify(Event("label", "progress", "reading image headers", done=done, total=total))
+    return cast(list[U], results)

@@ -1,0 +1,189 @@
+"""The sentence: label -> watch -> dataset -> ... A stage is one line here; this module alone imports the stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+from gtseg.aws.clients import Clients
+from gtseg.core.counting import counted
+from gtseg.errors import SettingsError
+from gtseg.pipeline.run import Run, RunFile
+from gtseg.pipeline.run.events import Consent, Event, Notify
+from gtseg.settings import Settings
+
+PROBLEMS = 5
+"""Exit code of a stage that finished with objects rejected or failed."""
+
+
+def _nothing(run: Run) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A word of the sentence. `is_done`: the run needs it no more; `summary`: what it left, in a few words."""
+
+    name: str
+    is_done: Callable[[Run], bool]
+    summary: Callable[[Run], str]
+    problems: Callable[[Run], int] = _nothing
+    """How many images or objects were left out: exit code 5 if any."""
+    spends: bool = False
+    """It takes `consent` and `dry_run`: it creates what AWS bills."""
+
+    @property
+    def walk(self) -> Callable[..., Run]:
+        """The function of the stage's own name in the module of its name, imported when it is walked: `status` needs none."""
+        return cast(
+            Callable[..., Run], getattr(import_module(f"gtseg.pipeline.stages.{self.name}"), self.name)
+        )
+
+
+def _is_labeled_elsewhere(run: Run) -> bool:
+    """The dataset came from another's job or manifest (`gtseg dataset --job`, `--manifest`): nobody labels for this run."""
+    return run.labeling_job is None and run.dataset is not None
+
+
+def _has_job(run: Run) -> bool:
+    """A failed or stopped job is no job: label starts the next attempt."""
+    job = run.labeling_job
+    return job.status not in {"Failed", "Stopped"} if job else _is_labeled_elsewhere(run)
+
+
+def _has_labels(run: Run) -> bool:
+    return run.labeling_job.status == "Completed" if run.labeling_job else _is_labeled_elsewhere(run)
+
+
+def _label_summary(run: Run) -> str:
+    job = run.labeling_job
+    if run.dataset and _is_labeled_elsewhere(run):
+        return f"elsewhere: {run.dataset.source}"
+    return f"{job.name}: {counted(job.objects, 'image')}, {job.workforce} workforce" if job else ""
+
+
+def _watch_summary(run: Run) -> str:
+    job = run.labeling_job
+    if not job or not job.status:
+        return ""
+    return f"{job.status}: {job.counters.get('TotalLabeled', 0):,} labeled, {_failed(run):,} failed"
+
+
+def _failed(run: Run) -> int:
+    return run.labeling_job.counters.get("FailedNonRetryableError", 0) if run.labeling_job else 0
+
+
+def _dataset_summary(run: Run) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in run.dataset.counts.items()) if run.dataset else ""
+
+
+def _left_out(run: Run) -> int:
+    counts = run.dataset.counts if run.dataset else {}
+    return sum(counts.get(name, 0) for name in ("rejected", "failed"))
+
+
+def _is_trained(run: Run) -> bool:
+    return bool(run.training_job and run.training_job.status == "Completed")
+
+
+def _train_summary(run: Run) -> str:
+    job = run.training_job
+    if job is None:
+        return ""
+    best = f", best validation mIoU {job.best.miou:.4f}" if job.best and job.best.miou is not None else ""
+    return f"{job.name} {job.status or 'started'}{best}"
+
+
+def _is_deployed(run: Run) -> bool:
+    """An endpoint in service, or one that is deleted after it has been evaluated: it is not needed again."""
+    section = run.endpoint
+    if section is None or section.status is None:
+        return False
+    return _is_evaluated(run) if section.deleted else section.status == "InService"
+
+
+def _deploy_summary(run: Run) -> str:
+    if run.endpoint is None:
+        return ""
+    state = (
+        f"deleted {run.endpoint.deleted:%Y-%m-%d %H:%M}"
+        if run.endpoint.deleted
+        else run.endpoint.status or "coming up"
+    )
+    return f"{run.endpoint.name} on {run.endpoint.instance_type}: {state}"
+
+
+def _is_evaluated(run: Run) -> bool:
+    """Scored on the dataset and the endpoint that the run has now."""
+    scored, data, endpoint = run.evaluation, run.dataset, run.endpoint
+    return bool(
+        scored
+        and data
+        and endpoint
+        and scored.dataset == data.fingerprint
+        and scored.endpoint == endpoint.name
+    )
+
+
+def _evaluate_summary(run: Run) -> str:
+    if run.evaluation is None or run.evaluation.miou is None:
+        return ""
+    return f"mIoU {run.evaluation.miou:.4f} on {run.evaluation.images} {run.evaluation.split} images"
+
+
+def _is_reported(run: Run) -> bool:
+    return bool(run.report and run.evaluation and run.report.evaluation == run.evaluation.made)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("label", _has_job, _label_summary, lambda run: run.labeling_job.rejected if run.labeling_job else 0, spends=True),
+    Stage("watch", _has_labels, _watch_summary, _failed),
+    Stage("dataset", lambda run: run.dataset is not None, _dataset_summary, _left_out),
+    Stage("train", _is_trained, _train_summary, spends=True),
+    Stage("deploy", _is_deployed, _deploy_summary, spends=True),
+    Stage("evaluate", _is_evaluated, _evaluate_summary),
+    Stage("report", _is_reported, lambda run: run.report.html if run.report else ""),
+)  # fmt: skip
+
+
+def until_stage(name: str | None) -> tuple[Stage, ...]:
+    """The stages up to and including `name`; all of them for None. Raises SettingsError for a word that is none."""
+    names = [stage.name for stage in STAGES]
+    if name is None:
+        return STAGES
+    if name not in names:
+        raise SettingsError(f"--until {name}: no such stage; there are {', '.join(names)}")
+    return STAGES[: names.index(name) + 1]
+
+
+def exit_code(run: Run, name: str) -> int:
+    """0, or 5 where the stage finished with something left out."""
+    stage = next(stage for stage in STAGES if stage.name == name)
+    return PROBLEMS if stage.problems(run) else 0
+
+
+def walk(
+    run: Run,
+    settings: Settings,
+    clients: Clients,
+    *,
+    notify: Notify,
+    consent: Consent | None = None,
+    stages: tuple[Stage, ...] = STAGES,
+    dry_run: bool = False,
+) -> Run:
+    """Every stage that is not done yet, each saved before the next begins. A dry run shows the first and names the rest."""
+    run_file = RunFile(clients, run.root)
+    undone = [stage for stage in stages if not stage.is_done(run)]
+    for stage in stages:
+        if stage.is_done(run):
+            notify(Event(stage.name, "note", f"done already: {stage.summary(run)}"))
+        elif dry_run and (stage is not undone[0] or not stage.spends):
+            notify(Event(stage.name, "note", "would come next"))
+        else:
+            options = {"consent": consent, "dry_run": dry_run} if stage.spends else {}
+            run = stage.walk(run, settings, clients, notify=notify, **options)
+            run = run if dry_run else run_file.save(run)
+    return run

@@ -1,0 +1,200 @@
+"""Everything that the page says, gathered from the run and the files beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from gtseg import __version__
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth
+from gtseg.aws.s3 import S3
+from gtseg.core.cost import DATED, HOME, INSTANCE_HOURS
+from gtseg.core.counting import counted
+from gtseg.core.masks import Classes
+from gtseg.errors import GtsegError
+from gtseg.pipeline.run import Run
+from gtseg.pipeline.stages.report.labeling import labeling_facts, left_out
+
+NEUTRAL = "#9aa3ad"
+"""For the background, whose own colour is white."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """What lies beside run.json, parsed; empty where it is missing."""
+
+    dataset: dict[str, Any]
+    records: list[dict[str, Any]]
+    images: list[dict[str, Any]]
+    """Scores of each image, worst first."""
+
+
+def machine_cost(instance_type: str, seconds: float, *, count: int = 1) -> float | None:
+    """USD of `count` machines for so long; None where the price is not known."""
+    price = INSTANCE_HOURS.get(instance_type)
+    return None if price is None else float(price) * count * seconds / 3600
+
+
+def read_files(run: Run, clients: Clients) -> Files:
+    door = S3(clients)
+    dataset = door.read_if_exists(f"{run.root}dataset.json")
+    objects = door.read_if_exists(f"{run.root}objects.jsonl")
+    details = (
+        door.read_if_exists(run.evaluation.details) if run.evaluation and run.evaluation.details else None
+    )
+    return Files(
+        json.loads(dataset[0]) if dataset else {},
+        [json.loads(line) for line in objects[0].splitlines() if line.strip()] if objects else [],
+        json.loads(details[0])["images"] if details else [],
+    )
+
+
+def gather_facts(run: Run, files: Files, clients: Clients, *, made: datetime) -> dict[str, Any]:
+    """The page's values: JSON types only, so that report.json holds the same."""
+    return {
+        "run": {
+            "name": run.name,
+            "root": run.root,
+            "account": run.account,
+            "region": run.region,
+            "created": run.created.isoformat(),
+            "embedded": clients.is_local,
+        },
+        "made": made.isoformat(),
+        "gtseg": __version__,
+        "evaluation": run.evaluation.model_dump(mode="json") if run.evaluation else None,
+        "stages": stages(run, clients),
+        "labeling": labeling_facts(run, files.records, clients),
+        "left_out": left_out(files.records),
+        "dataset": _dataset(run, files),
+        "training": run.training_job.model_dump(mode="json") if run.training_job else None,
+        "tuning": run.tuning_job.model_dump(mode="json") if run.tuning_job else None,
+        "endpoint": run.endpoint.model_dump(mode="json") if run.endpoint else None,
+        "lineage": lineage(run),
+        "prices": f"{DATED}, {HOME}, on demand",
+    }
+
+
+def lineage(run: Run) -> dict[str, Any]:
+    """What each result of the run was made from: versions, settings, sources; by section of run.json."""
+    names = ("labeling_job", "dataset", "tuning_job", "training_job", "endpoint", "evaluation")
+    origins = {name: getattr(getattr(run, name), "made_from", None) for name in names}
+    return {name: origin.model_dump(mode="json") for name, origin in origins.items() if origin}
+
+
+def _dataset(run: Run, files: Files) -> dict[str, Any] | None:
+    """Counts and, for each part, every class's share of its pixels."""
+    if run.dataset is None:
+        return None
+    pixels = files.dataset.get("pixels", {})
+    shares = {}
+    for part, counts in pixels.items():
+        whole = sum(counts.values())
+        shares[part] = {name: count / whole if whole else 0.0 for name, count in counts.items()}
+    return {
+        "classes": list(run.dataset.classes),
+        "counts": dict(run.dataset.counts),
+        "fingerprint": run.dataset.fingerprint,
+        "shares": shares,
+        "pixels": pixels,
+    }
+
+
+def colors_of(run: Run, files: Files) -> Classes:
+    """Names and colours of the dataset's classes, the background white."""
+    rows = files.dataset.get("classes", [])
+    return Classes(tuple(r["name"] for r in rows), tuple(int(r["color"].lstrip("#"), 16) for r in rows))
+
+
+def page_colors(classes: Classes) -> list[str]:
+    """Colours for the page's bars and swatches."""
+    return [NEUTRAL if index == 0 else f"#{color:06x}" for index, color in enumerate(classes.colors)]
+
+
+def stages(run: Run, clients: Clients) -> list[dict[str, Any]]:
+    """One row per word of the sentence: what it did, seconds, USD (None: not known)."""
+    rows = [_label(run, clients), _dataset_row(run), _train(run), _deploy(run), _evaluate(run)]
+    return [row for row in rows if row]
+
+
+def _row(
+    stage: str, did: str, *, seconds: float | None = None, cost: float | None = None, note: str = ""
+) -> dict[str, Any]:
+    return {"stage": stage, "did": did, "seconds": seconds, "cost": cost, "note": note}
+
+
+def _between(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None
+
+
+def _label(run: Run, clients: Clients) -> dict[str, Any] | None:
+    job = run.labeling_job
+    if job is None:
+        return None
+    done = job.counters.get("TotalLabeled", 0)
+    try:
+        state = GroundTruth(clients).describe_job(job.name)
+        seconds = _between(state.created, state.modified)
+    except GtsegError:
+        seconds = None
+    return _row(
+        "label",
+        f"{done:,} of {counted(job.objects, 'image')} labeled by a {job.workforce} workforce",
+        seconds=seconds,
+        cost=job.estimated_cost,
+        note="AWS's service fee; what the team is paid is its own" if job.workforce != "public" else "",
+    )
+
+
+def _dataset_row(run: Run) -> dict[str, Any] | None:
+    if run.dataset is None:
+        return None
+    counts = run.dataset.counts
+    parts = ", ".join(f"{counts.get(part, 0):,} {part}" for part in ("train", "validation", "test"))
+    rejected = sum(counts.get(name, 0) for name in ("rejected", "failed", "unlabeled"))
+    return _row("dataset", parts + (f"; {rejected:,} left out" if rejected else ""))
+
+
+def _train(run: Run) -> dict[str, Any] | None:
+    job = run.training_job
+    if job is None:
+        return None
+    seconds = job.billable_seconds if job.billable_seconds is not None else _between(job.started, job.ended)
+    did = f"{counted(len(job.epochs), 'epoch')} on {job.instance_type}"
+    if job.tuning_job:
+        did += f", the best job of {job.tuning_job}"
+    return _row(
+        "train",
+        did,
+        seconds=seconds,
+        cost=None if seconds is None else machine_cost(job.instance_type, seconds),
+    )
+
+
+def _deploy(run: Run) -> dict[str, Any] | None:
+    section = run.endpoint
+    if section is None:
+        return None
+    hourly = machine_cost(section.instance_type, 3600, count=section.instance_count)
+    price = f"on AWS {hourly:.3f} USD an hour" if hourly is not None else "price not known"
+    state = (
+        f"deleted {section.deleted:%Y-%m-%d %H:%M}" if section.deleted else f"{price} until `gtseg cleanup`"
+    )
+    seconds = _between(section.since, section.ready)
+    return _row("deploy", f"{section.instance_count} x {section.instance_type}", seconds=seconds, note=state)
+
+
+def _evaluate(run: Run) -> dict[str, Any] | None:
+    scored = run.evaluation
+    if scored is None:
+        return None
+    speed = f"{scored.median_latency * 1000:.0f} ms an image (median)" if scored.median_latency else ""
+    return _row(
+        "evaluate",
+        f"{counted(scored.images, scored.split + ' image')}, {scored.pixels:,} pixels",
+        seconds=scored.seconds,
+        note=speed,
+    )

@@ -1,0 +1,133 @@
+"""report: gathers, draws, writes: the page in the bucket and beside gtseg.toml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.errors import GtsegError, StageError
+from gtseg.pipeline.run import ReportSection, Run, RunFile, provenance
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.stages.report.charts import Series, line_chart
+from gtseg.pipeline.stages.report.facts import Files, colors_of, gather_facts, page_colors, read_files
+from gtseg.pipeline.stages.report.panels import Panel, draw_panels
+from gtseg.settings import Settings
+from gtseg.settings.templates import read_template
+
+TEMPLATE = "report.html.j2"
+
+
+def report(
+    run: Run, settings: Settings, clients: Clients, *, notify: Notify, output: Path | None = None
+) -> Run:
+    """The run with its report: report.html and report.json below the run's root, and copies in `output` (default: where
+    gtseg.toml lies). Raises StageError before there is an evaluation.
+    """
+    if run.evaluation is None:
+        raise StageError(
+            f"Run {run.name!r} has not been evaluated: there is nothing to report. Run `gtseg evaluate`."
+        )
+    made = RunFile(clients, run.root).clock()
+    files = read_files(run, clients)
+    facts = gather_facts(run, files, clients, made=made)
+    page = render(
+        facts, files, panels=_panels(run, files, clients), colors=page_colors(colors_of(run, files))
+    )
+    section = ReportSection(
+        html=f"{run.root}report.html",
+        data=f"{run.root}report.json",
+        made=made,
+        evaluation=run.evaluation.made,
+        made_from=provenance(
+            settings, "project", dataset=run.evaluation.dataset, endpoint=run.evaluation.endpoint
+        ),
+    )
+    bodies = {
+        "report.json": json.dumps(facts, indent=2, ensure_ascii=False).encode() + b"\n",
+        "report.html": page.encode(),
+    }
+    for name, body in bodies.items():
+        S3(clients).write(run.root + name, body)
+    _write_here(bodies, output, settings, notify=notify)
+    return run.update(report=section)
+
+
+def _panels(run: Run, files: Files, clients: Clients) -> list[Panel]:
+    if run.dataset is None or run.evaluation is None or not files.images:
+        return []
+    return draw_panels(files.images, run.dataset, run.evaluation, colors_of(run, files), clients)
+
+
+def _write_here(
+    bodies: Mapping[str, bytes], output: Path | None, settings: Settings, *, notify: Notify
+) -> None:
+    folder = output or settings.folder
+    try:
+        for name, body in bodies.items():
+            Place(str(folder)).write(name, body)
+    except (GtsegError, OSError) as error:
+        if output is not None:
+            raise
+        notify(Event("report", "warning", f"the report is in the bucket only: {error}"))
+        return
+    notify(
+        Event("report", "finished", f"{folder / 'report.html'}", fields={"html": str(folder / "report.html")})
+    )
+
+
+def render(facts: Mapping[str, Any], files: Files, *, panels: list[Panel], colors: list[str]) -> str:
+    """The page: one HTML file that asks the network for nothing."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"seconds": seconds_text, "score": score_text, "percent": percent_text}
+    template = environment.from_string(read_template(TEMPLATE))
+    return template.render(**facts, panels=panels, colors=colors, curves=curves(facts), images=files.images)
+
+
+def curves(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Training loss, and what was measured on the validation images, by epoch."""
+    training = facts["training"]
+    epochs = training["epochs"] if training else []
+    best = training["best"]["number"] if training and training["best"] else None
+
+    def series(name: str, key: str, color: str) -> Series:
+        points = tuple((float(e["number"]), float(e[key])) for e in epochs if e.get(key) is not None)
+        return Series(name, color, points)
+
+    measured = [series("mIoU", "miou", "--accent"), series("pixel accuracy", "pixel_accuracy", "--second")]
+    return {
+        "loss": line_chart(
+            [series("training loss", "train_loss", "--accent")], label="training loss by epoch"
+        ),
+        "validation": line_chart(measured, label="validation mIoU and pixel accuracy by epoch", mark=best),
+    }
+
+
+def seconds_text(seconds: float | None) -> str:
+    """1 h 05 min, 3 min 20 s, 12 s, 0.4 s."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole >= 86400:
+        return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def score_text(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def percent_text(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"

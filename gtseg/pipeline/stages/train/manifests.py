@@ -1,0 +1,69 @@
+"""The augmented manifest mode: a line per accepted object, with the addresses of its image and its mask where they lie.
+
+Nothing is copied for it. Only what the algorithm could not read as it lies is taken from the dataset's channels instead: a
+PNG photograph, a mask whose values are not the dataset's class indices, a file that is not in S3.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3, is_s3_uri
+from gtseg.errors import StageError
+from gtseg.pipeline.run import DatasetSection, Run
+from gtseg.pipeline.run.events import Event, Notify
+
+PARTS = ("train", "validation")
+LABEL = "mask-ref"
+"""The masks' attribute where the dataset's own does not end in -ref, as semantic segmentation wants it."""
+
+
+def write_manifests(run: Run, clients: Clients, *, notify: Notify, dry_run: bool) -> tuple[str, str, str]:
+    """(train manifest, validation manifest, label attribute). The test split and what was not accepted are in neither.
+
+    Raises StageError before `dataset`, or where its objects.jsonl does not say where an object's mask is.
+    """
+    if run.dataset is None:
+        raise StageError(f"Run {run.name!r} has no dataset to train on. Make one: `gtseg dataset`.")
+    label = _label_attribute(run.dataset)
+    uris = {part: f"{run.root}manifests/{part}.manifest" for part in PARTS}
+    if not dry_run:
+        door = S3(clients)
+        lines = _lines(door.read(f"{run.root}objects.jsonl")[0], run.dataset, label)
+        for part, uri in uris.items():
+            door.write(uri, b"".join(line + b"\n" for line in lines[part]))
+            notify(Event("train", "note", f"{uri}: {len(lines[part]):,} lines"))
+    return uris["train"], uris["validation"], label
+
+
+def _label_attribute(data: DatasetSection) -> str:
+    label = data.made_from.sources.get("label_attribute", "") if data.made_from else ""
+    return label if label.endswith("-ref") else LABEL
+
+
+def _lines(objects: bytes, data: DatasetSection, label: str) -> dict[str, list[bytes]]:
+    """Each part's lines, only with what the algorithm reads: the image and its mask."""
+    lines: dict[str, list[bytes]] = {part: [] for part in PARTS}
+    for row in objects.splitlines():
+        record = json.loads(row)
+        if record.get("status") == "accepted" and record.get("split") in lines:
+            image = _address(record, "image", data, changed="converted", copy="object")
+            mask = _address(record, "mask", data, changed="recoded", copy="annotation")
+            line = json.dumps({"source-ref": image, label: mask}, ensure_ascii=False)
+            lines[record["split"]].append(line.encode())
+    return lines
+
+
+def _address(record: Mapping[str, Any], key: str, data: DatasetSection, *, changed: str, copy: str) -> str:
+    """Where one file of an object lies as the algorithm reads it: its own place, or below the channels."""
+    own = record.get(key, "")
+    if is_s3_uri(own) and not record.get(changed):
+        return str(own)
+    if not record.get(copy):
+        raise StageError(
+            f"objects.jsonl does not say where the {key} of {record['image']} is: `gtseg dataset`."
+        )
+    return f"{data.channels}{record[copy]}"

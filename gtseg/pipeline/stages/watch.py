@@ -1,0 +1,124 @@
+"""watch: follow the run's labeling job to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth, JobState
+from gtseg.aws.waiting import poll
+from gtseg.core.counting import counted
+from gtseg.errors import Interrupted, JobFailed, StageError, reason_given
+from gtseg.pipeline.run import LabelingJobSection, Run, RunFile
+from gtseg.pipeline.run.budget import Meter
+from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run.resuming import how_to_resume
+from gtseg.settings import Settings
+
+PATIENCE = 31 * 86400.0
+"""Seconds; AWS itself fails a labeling job after 30 days."""
+
+
+def watch(
+    run: Run,
+    settings: Settings,
+    clients: Clients,
+    *,
+    notify: Notify,
+    patience: float = PATIENCE,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Run:
+    """The run with its job's last status, counters and output manifest, whether or not objects failed.
+
+    Raises StageError before `label`, JobFailed for a job that Failed or was Stopped (the run is saved first), WaitTimeout after
+    `patience` seconds of waiting, Interrupted on Ctrl-C: the job is left as it is.
+    """
+    if run.labeling_job is None:
+        raise StageError(f"Run {run.name!r} has no labeling job to watch. Start one: `gtseg label`.")
+    job, truth = run.labeling_job, GroundTruth(clients, sleep=sleep)
+    stop = f" (stop it: `aws sagemaker stop-labeling-job --labeling-job-name {job.name}`)"
+    resume = how_to_resume(job.name, clients, command="gtseg watch", otherwise=stop)
+
+    told = False
+    meter = Meter("watch", run, settings, clients, notify=notify, but=job.name)
+
+    def look() -> JobState:
+        nonlocal told
+        state = truth.describe_job(job.name)
+        notify(_progress(state))
+        meter.watch(state)
+        if clients.is_local and not (told or state.is_over or state.counters.get("TotalLabeled")):
+            notify(Event("watch", "note", "a link for each person who labels: `gtseg local worker add NAME`"))
+        told = True
+        return state
+
+    try:
+        state = poll(look, until=lambda s: s.is_over, patience=patience, resume=resume, sleep=sleep)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Stopped watching. {resume}") from None
+    run = run.update(labeling_job=_seen(job, state))
+    if state.status != "Completed":
+        RunFile(clients, run.root).save(run)
+        raise JobFailed(meter.because(_why(state, follows=bool(job.follows))))
+    notify(_finished(state))
+    return run
+
+
+def _seen(job: LabelingJobSection, state: JobState) -> LabelingJobSection:
+    """The section with what AWS said last; the attribute is AWS's word, never derived from the name."""
+    return job.model_copy(
+        update={
+            "status": state.status,
+            "counters": dict(state.counters),
+            "output_manifest": state.output_manifest,
+            "label_attribute": state.label_attribute or job.label_attribute,
+        }
+    )
+
+
+def _facts(state: JobState) -> dict[str, object]:
+    return {
+        "job": state.name,
+        "status": state.status,
+        "labeled": state.counters.get("TotalLabeled", 0),
+        "failed": state.counters.get("FailedNonRetryableError", 0),
+        "remaining": state.counters.get("Unlabeled", 0),
+    }
+
+
+def _progress(state: JobState) -> Event:
+    facts = _facts(state)
+    words = f"{state.name} {state.status}: {facts['labeled']:,} labeled, {facts['failed']:,} failed, {facts['remaining']:,} remaining"
+    done = state.total - state.counters.get("Unlabeled", 0)
+    return Event("watch", "progress", words, done=done, total=state.total, fields=facts)
+
+
+def _finished(state: JobState) -> Event:
+    facts = _facts(state)
+    if not facts["failed"]:
+        return Event(
+            "watch",
+            "finished",
+            f"{state.name} is complete: {counted(state.counters.get('TotalLabeled', 0), 'image')} labeled",
+            fields=facts,
+        )
+    words = (
+        f"{state.name} is complete with labeling errors: {counted(state.counters.get('TotalLabeled', 0), 'image')} labeled, {facts['failed']:,} failed. "
+        "`gtseg dataset` lists each with its reason, `gtseg label --continue` sends them to the workers again"
+    )
+    return Event("watch", "finished", words, fields=facts)
+
+
+def _why(state: JobState, *, follows: bool) -> str:
+    facts = _facts(state)
+    if state.status == "Stopped":
+        return (
+            f"{state.name} was stopped: {facts['labeled']:,} of {state.total:,} images are labeled. Use them with "
+            f"`gtseg dataset --job {state.name}`, label the rest with `gtseg label --continue`"
+            + ("." if follows else ", or all anew with `gtseg label`.")
+        )
+    again = "gtseg label --continue" if follows else "gtseg label"
+    return (
+        f"{state.name} failed: {reason_given(state.reason)}. Cure that, then `{again}` starts a new attempt."
+    )
