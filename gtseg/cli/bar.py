@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
 from rich.text import Text
 
 from gtseg.cli.console import Listener, print_json, words_of
-from gtseg.pipeline.run.events import Event
+
+if TYPE_CHECKING:
+    from gtseg.pipeline.run.events import Event
 
 
 class Rate(ProgressColumn):

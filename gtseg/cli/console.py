@@ -6,9 +6,11 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from gtseg.pipeline.run.events import Event
+if TYPE_CHECKING:
+    from gtseg.pipeline.run.events import Event
+
 
 QUIET_SECONDS = 5.0
 

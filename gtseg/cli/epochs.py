@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from gtseg.cli.console import Listener, print_json, words_of
-from gtseg.pipeline.run.events import Event
+
+if TYPE_CHECKING:
+    from gtseg.pipeline.run.events import Event
 
 COLUMNS = (
     ("epoch", "number", "d"),
