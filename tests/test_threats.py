@@ -230,3 +230,29 @@ def test_a_presigned_link_opens_its_own_object_only(shared_aws: Any, version: st
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(urllib.request.Request(link, data=b"over", method="PUT"), timeout=20)
     assert caught.value.code == 403
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_a_presigned_link_does_nothing_that_its_maker_did_not_sign(shared_aws: Any, version: str) -> None:
+    s3, bucket = shared_aws.client("s3"), f"headers-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="secret", Body=b"secret")
+    signer = shared_aws.client("s3", config=Config(signature_version=version))
+    link = signer.generate_presigned_url(
+        "put_object", Params={"Bucket": bucket, "Key": "upload"}, ExpiresIn=60
+    )
+    for name, value in (
+        ("x-amz-copy-source", f"/{bucket}/secret"),
+        ("x-amz-acl", "public-read"),
+        ("x-amz-meta-a", "b"),
+        ("x-amz-security-token", "token"),
+    ):
+        headers = {name: value, "Content-Type": ""}
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(
+                urllib.request.Request(link, data=b"x", method="PUT", headers=headers), timeout=20
+            )
+        assert caught.value.code == 403
+        if version == "s3v4":
+            assert f"<HeadersNotSigned>{name}</HeadersNotSigned>" in caught.value.read().decode()
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["secret"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -88,3 +89,45 @@ def test_malformed_authorization_is_a_client_error(header: str) -> None:
     with pytest.raises(ServiceError) as refusal:
         parse_signed({"authorization": header, "x-amz-date": "20261120T000000Z"}, {})
     assert 400 <= refusal.value.status < 500
+
+
+@pytest.mark.parametrize(
+    ("service", "name"),
+    [
+        ("s3", "x-amz-copy-source"),
+        ("s3", "x-amz-acl"),
+        ("s3", "x-amz-security-token"),
+        ("sagemaker", "x-amz-target"),
+        ("sagemaker", "x-amz-security-token"),
+    ],
+)
+def test_a_header_that_was_added_after_signing_is_refused(service: str, name: str) -> None:
+    request = sign(service, "http://localhost:1/bucket/key", {"x-amz-meta-a": "b"})
+    check(request)
+    request.headers[name] = "added"
+    with pytest.raises(ServiceError) as refusal:
+        check(request)
+    assert refusal.value.status == 403
+    if service == "s3":
+        assert (refusal.value.code, refusal.value.fields) == ("AccessDenied", {"HeadersNotSigned": name})
+
+
+def test_an_unsigned_payload_hash_is_tolerated_and_an_unsigned_host_is_not() -> None:
+    request = sign("s3", "http://localhost:1/bucket/key")
+    parts = urlsplit(request.url)
+    headers = {name.lower(): value for name, value in request.headers.items()} | {"host": parts.netloc}
+    signed = parse_signed(headers, {})
+    assert signed is not None
+    for left_out, code in (("x-amz-content-sha256", "SignatureDoesNotMatch"), ("host", "AccessDenied")):
+        kept = tuple(name for name in signed.headers if name != left_out)
+        with pytest.raises(ServiceError, match=code):  # the first is judged by its signature alone
+            verify(
+                replace(signed, headers=kept),
+                method="PUT",
+                raw_path=parts.path.encode(),
+                query=[],
+                headers=headers,
+                payload_hash=headers["x-amz-content-sha256"],
+                find_secret=lambda key: "secret",
+                now=datetime.now(UTC),
+            )

@@ -155,6 +155,7 @@ def verify(
             fields={"AWSAccessKeyId": signed.access_key},
         )
     _check_time(signed, now)
+    _check_signed_headers(signed, headers)
     key = derive_key(secret, signed.date, signed.region, signed.service)
     canonical = _canonicalize(signed, method, raw_path, query, headers, payload_hash)
     expected = sign(key, signed, canonical)
@@ -209,6 +210,33 @@ def _check_time(signed: Signed, now: datetime) -> None:
                 "MaxAllowedSkewMilliseconds": str(SKEW_SECONDS * 1000),
             },
         )
+
+
+def _check_signed_headers(signed: Signed, headers: dict[str, str]) -> None:
+    """`host` and every `x-amz-*` header that is sent must be signed: an unsigned one could be anybody's.
+
+    The payload's hash is exempt: it stands in the canonical request whether or not its header is signed.
+    """
+    unsigned = [
+        name
+        for name in headers
+        if name.startswith("x-amz-") and name != "x-amz-content-sha256" and name not in signed.headers
+    ]
+    if "host" not in signed.headers:
+        unsigned.insert(0, "host")
+    if not unsigned:
+        return
+    if signed.service == "s3":
+        raise ServiceError(
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            403,
+            fields={"HeadersNotSigned": ", ".join(unsigned)},
+        )
+    named = "'Host' or ':authority'" if unsigned == ["host"] else ", ".join(f"'{name}'" for name in unsigned)
+    raise ServiceError(
+        "SignatureDoesNotMatch", f"{named} must be a 'SignedHeader' in the AWS Authorization.", 403
+    )
 
 
 @lru_cache(maxsize=256)

@@ -98,9 +98,17 @@ class Index:
             self.check_bucket(bucket)
             if connection.execute("SELECT 1 FROM object WHERE bucket=? LIMIT 1", (bucket,)).fetchone():
                 raise ServiceError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409)
-            if connection.execute("SELECT 1 FROM upload WHERE bucket=? LIMIT 1", (bucket,)).fetchone():
-                raise ServiceError("BucketNotEmpty", "The bucket has unfinished multipart uploads.", 409)
+            self._drop_uploads(bucket)
             connection.execute("DELETE FROM bucket WHERE name=?", (bucket,))
+
+    def _drop_uploads(self, bucket: str) -> None:
+        """Unfinished multipart uploads do not keep a bucket alive: they go with it."""
+        chosen = "upload IN (SELECT id FROM upload WHERE bucket=?)"
+        with self.database.write() as connection:
+            rows = connection.execute(f"SELECT file FROM part WHERE {chosen}", (bucket,)).fetchall()
+            self.discard_files([row[0] for row in rows])
+            connection.execute(f"DELETE FROM part WHERE {chosen}", (bucket,))
+            connection.execute("DELETE FROM upload WHERE bucket=?", (bucket,))
 
     def list_buckets(self) -> list[tuple[str, int]]:
         """(name, created ms), by name."""
