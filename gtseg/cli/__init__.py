@@ -10,6 +10,7 @@ import gc
 import sys
 from collections.abc import Sequence
 
+from gtseg.core.printable import printable
 from gtseg.errors import GtsegError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -86,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         group(COMMANDS, HELP).main(args=list(arguments) if arguments is not None else None, prog_name="gtseg")
     except GtsegError as error:
-        print(f"gtseg: {error}", file=sys.stderr)
+        print(f"gtseg: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
         if (extra := _extra_of(error.name or "")) is None:

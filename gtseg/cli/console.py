@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
+from gtseg.core.printable import printable
+
 if TYPE_CHECKING:
     from gtseg.pipeline.run.events import Event
 
@@ -21,7 +23,7 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def listener(*, as_lines: bool = False) -> Listener:
@@ -95,4 +97,4 @@ def words_of(event: Event) -> str:
         if event.kind == "progress" and event.total and event.done is not None
         else ""
     )
-    return f"{event.stage}: {mark}{event.message}{count if event.stage != 'watch' else ''}"
+    return printable(f"{event.stage}: {mark}{event.message}{count if event.stage != 'watch' else ''}")

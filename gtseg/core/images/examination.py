@@ -7,7 +7,8 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
-from gtseg.core.images.header import FORMATS, ORIENTATION
+from gtseg.core.images.header import ORIENTATION
+from gtseg.core.images.kinds import FORMATS, IMPORTED, kind_of, refuse_kind, stored_format
 
 __all__ = ["examine_image"]
 
@@ -19,20 +20,24 @@ def examine_image(name: str, body: bytes) -> list[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(body)) as image:
+            with Image.open(io.BytesIO(body), formats=IMPORTED) as image:
                 return [*_of_kind(name, image), *_of_pixels(image)]
+    except UnidentifiedImageError:
+        kind = kind_of(body[:64])
+        words = refuse_kind(kind) if kind else "cannot be decoded (no image): export or upload it again"
+        return [words or "cannot be decoded (its header is damaged): export or upload it again"]
     except BROKEN as error:
         return [f"cannot be decoded ({_short(error)}): export or upload it again"]
 
 
 def _of_kind(name: str, image: Image.Image) -> list[str]:
     problems = []
-    endings = FORMATS.get(image.format or "", ())
-    if not endings:
-        problems.append(f"is {image.format}, not JPEG or PNG: convert it")
-    elif not name.lower().endswith(endings):
-        problems.append(f"is {image.format} inside, its name says otherwise: rename it to {endings[0]}")
-    if getattr(image, "n_frames", 1) > 1:
+    form = stored_format(image.format)
+    if refusal := refuse_kind(form):
+        problems.append(refusal)
+    elif not name.lower().endswith(FORMATS[form]):
+        problems.append(f"is {form} inside, its name says otherwise: rename it to {FORMATS[form][0]}")
+    if getattr(image, "n_frames", 1) > 1 and form != "JPEG":
         problems.append(f"has {image.n_frames} frames, workers see the first: save that one alone")  # type: ignore[attr-defined]
     if int(image.getexif().get(ORIENTATION, 1) or 1) != 1:
         problems.append(
@@ -59,6 +64,4 @@ def _sample_bits(image: Image.Image) -> int:
 
 
 def _short(error: BaseException) -> str:
-    if isinstance(error, UnidentifiedImageError):  # its words are the address of a BytesIO
-        return "no image"
     return " ".join(str(error).split())[:80] or type(error).__name__

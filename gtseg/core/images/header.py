@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from gtseg.core.images.kinds import IMPORTED, kind_of, stored_format
+
 ORIENTATION = 0x0112
-FORMATS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
-"""Formats that Ground Truth's workers can see, with the extensions that fit."""
 ENOUGH_BYTES = 65_536
 """Holds the header of nearly every photograph; one with a long EXIF or colour profile needs more."""
 
@@ -41,16 +40,12 @@ def read_header(head: bytes, *, is_all: bool) -> ImageHeader | str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(head)) as image:
-                return ImageHeader(image.format or "", *image.size, image.mode, _orientation(image))
+            with Image.open(io.BytesIO(head), formats=IMPORTED) as image:
+                return ImageHeader(stored_format(image.format), *image.size, image.mode, _orientation(image))
     except UnidentifiedImageError:
         if not is_all and _may_continue(head):
             return None
-        return (
-            "has a damaged or truncated header"
-            if _may_continue(head)
-            else f"is no image ({_looks_like(head)})"
-        )
+        return "has a damaged or truncated header" if _may_continue(head) else _refuse(head)
     except Image.DecompressionBombError:
         return _claimed_size(head)
     except (
@@ -101,9 +96,8 @@ def _claimed_size(head: bytes) -> ImageHeader | str:
     return "claims more pixels than can be opened"
 
 
-def _looks_like(head: bytes) -> str:
-    known: list[tuple[Any, str]] = [
-        (b"RIFF", "it looks like WebP"), (b"GIF8", "it looks like GIF"), (b"II*\0", "it looks like TIFF"),
-        (b"MM\0*", "it looks like TIFF"), (b"BM", "it looks like BMP"), (b"%PDF", "it is a PDF"), (b"<", "it is a web page or SVG"),
-    ]  # fmt: skip
-    return next((words for start, words in known if head.startswith(start)), "neither JPEG nor PNG")
+def _refuse(head: bytes) -> str:
+    kind = kind_of(head)
+    if kind in {"", "JPEG", "PNG"}:
+        return "is no image (neither JPEG nor PNG)"
+    return f"is {kind} inside, not JPEG or PNG: convert it"

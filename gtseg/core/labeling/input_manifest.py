@@ -19,7 +19,8 @@ from typing import Any
 
 import msgspec
 
-from gtseg.core.images.header import FORMATS, ImageHeader
+from gtseg.core.images.header import ImageHeader
+from gtseg.core.images.kinds import FORMATS, has_suffix, refuse_kind
 from gtseg.core.labeling.job import MAX_OBJECTS
 from gtseg.errors import ManifestError
 
@@ -53,7 +54,7 @@ class DataObject:
 
 
 def is_image_name(name: str) -> bool:
-    return splitext(name)[1].lower() in EXTENSIONS
+    return has_suffix(name, EXTENSIONS)
 
 
 def source_line(uri: str) -> str:
@@ -118,8 +119,8 @@ def examine(item: DataObject, header: ImageHeader | str, *, automated: bool = Fa
 
 
 def _problem(item: DataObject, header: ImageHeader, automated: bool) -> str:
-    if header.format not in FORMATS:
-        return f"is {header.format} inside; Ground Truth shows JPEG and PNG"
+    if refusal := refuse_kind(header.format):
+        return refusal
     if item.size > MAX_BYTES:
         return f"has {item.size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
     if header.pixels > MAX_PIXELS:

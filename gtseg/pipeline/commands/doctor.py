@@ -300,7 +300,9 @@ def _sample(source: str, settings: Settings, clients: Clients) -> Iterator[tuple
     else:
         folder = settings.folder / Path(source).expanduser()
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and is_image_name(p.name)):
-            yield str(path.relative_to(folder)), path.read_bytes
+            relative = path.relative_to(folder)
+            if not any(part.startswith(".") for part in relative.parts):
+                yield str(relative), path.read_bytes
 
 
 def _reader(uri: str, settings: Settings, clients: Clients) -> Callable[[], bytes]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gtseg.aws.s3 import Bulk, Fetched, is_s3_uri
 from gtseg.core.images.header import read_header
+from gtseg.core.images.kinds import refuse_kind
 from gtseg.errors import AWSError, ImageError
 
 STARTS = (4096, 131_072, 2_097_152)
@@ -64,8 +65,8 @@ class Origin:
                 break
         if header is None or isinstance(header, str):
             raise ImageError(header or f"no size is given in its first {STARTS[-1]:,} bytes")
-        if header.format not in ("JPEG", "PNG"):
-            raise ImageError(f"is a {header.format} file; only JPEG and PNG can be used")
+        if refusal := refuse_kind(header.format):
+            raise ImageError(refusal)
         return Fact(start.etag, header.width, header.height, header.format, header.orientation)
 
     def transfer(self, reference: str, target: str, *, if_match: str, content_type: str) -> str:

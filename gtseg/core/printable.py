@@ -1,0 +1,14 @@
+"""Text that a terminal shows and does not obey: control, bidirectional and undecodable characters are escaped."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["printable"]
+
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""The text with what a terminal would obey as escapes (`\x1b`); line feeds and tabs stay."""
+    return UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text)
