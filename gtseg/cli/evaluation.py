@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtseg.cli.console import listener, print_json
-from gtseg.cli.options import Json, RunName, Set, SettingsFile, open_session
+from gtseg.cli.options import LABELS_HELP, Json, LabelValues, RunName, Set, SettingsFile, Void, open_session
 from gtseg.cli.walking import answer, walk_stage
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def evaluate(
         typer.Option(metavar="DIR", help="Index PNGs to score; no run and no endpoint are needed."),
     ] = None,
     masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their true masks.")] = None,
-    labels: Annotated[str, typer.Option(metavar="A,B", help="Class names from 1, for --masks.")] = "",
+    labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
+    label_values: LabelValues = "",
+    void: Void = None,
     as_json: Json = False,
 ) -> None:
     """Score the model on the test split, which training never saw.
@@ -38,8 +40,12 @@ def evaluate(
     if bool(predictions) != bool(masks):
         raise typer.BadParameter("--predictions and --masks come together")
     if predictions and masks:
-        _evaluate_folders(predictions, masks, labels, as_json=as_json)
+        _evaluate_folders(predictions, masks, labels, label_values=label_values, void=void, as_json=as_json)
         return
+    if labels or label_values or void is not None:
+        raise typer.BadParameter(
+            "--labels, --label-values and --void are for --predictions and --masks; a run's dataset names its classes"
+        )
     from gtseg.pipeline.stages.evaluate import evaluate as walk
 
     session = open_session(settings_file, run_name, overrides)
@@ -48,15 +54,25 @@ def evaluate(
     _show(run.evaluation, as_json=as_json)
 
 
-def _evaluate_folders(predictions: str, masks: str, labels: str, *, as_json: bool) -> None:
+def _evaluate_folders(
+    predictions: str, masks: str, labels: str, *, label_values: str, void: int | None, as_json: bool
+) -> None:
     from gtseg.aws.clients import Clients
+    from gtseg.core.masks.numbering import parse_values
     from gtseg.pipeline.stages.evaluate import evaluate_folders
     from gtseg.settings.hosting import Evaluate
 
     names = [name.strip() for name in labels.split(",") if name.strip()]
     with listener() as notify:
         found = evaluate_folders(
-            predictions, masks, labels=names, options=Evaluate(), notify=notify, clients=Clients()
+            predictions,
+            masks,
+            labels=names,
+            values=parse_values(label_values) if label_values else (),
+            void=void,
+            options=Evaluate(),
+            notify=notify,
+            clients=Clients(),
         )
     _show(found.section, as_json=as_json)
     raise typer.Exit(5 if found.missing else 0)

@@ -32,6 +32,27 @@ Set = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")]
+LABELS_HELP = (
+    "Class names: value i of the masks is the i-th label, 0 is the background (unless the first label is); 255 is void, but masks "
+    "of 0 and 255 alone hold one class."
+)
+"""The rule of gtseg.core.masks.numbering."""
+LabelValues = Annotated[
+    str,
+    typer.Option(
+        metavar="VALUES",
+        help="The mask values of --labels in their order, like 0-10 or 1,3 [default: 1, 2, ...].",
+    ),
+]
+Void = Annotated[
+    int | None,
+    typer.Option(
+        metavar="VALUE",
+        min=0,
+        max=255,
+        help="The mask value that is void, left out of every score [default: 255, but not where the masks hold 0 and 255 alone].",
+    ),
+]
 
 
 @dataclass(frozen=True)

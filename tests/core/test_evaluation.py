@@ -34,8 +34,10 @@ def test_one_matrix_over_all_images_and_everything_from_it() -> None:
 
 
 def test_intervals_hold_the_scores_and_the_order_of_images_means_nothing() -> None:
-    one, other = conclude(tally(PAIRS)), conclude(tally(dict(reversed(PAIRS.items()))))
+    many = {f"{name}{number}": pair for name, pair in PAIRS.items() for number in range(4)}
+    one, other = conclude(tally(many)), conclude(tally(dict(reversed(many.items()))))
     assert one == other
+    assert conclude(tally(PAIRS)).intervals["miou"] is None  # three images say nothing about others
     low, high = one.intervals["miou"] or (1, 0)
     assert low <= one.miou <= high
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gtseg.core.scores.intervals import bootstrap, bootstrap_mean
+from gtseg.core.scores.intervals import MIN_IMAGES, bootstrap, bootstrap_mean
 from gtseg.core.scores.metrics import Counts, iou, miou
 
 
@@ -40,17 +40,20 @@ def test_nine_of_ten_intervals_and_more_hold_the_truth() -> None:
     assert hits >= 180
 
 
-def test_an_interval_of_identical_images_is_a_point_and_of_one_image_unknown() -> None:
+@pytest.mark.parametrize(("number", "is_known"), [(1, False), (MIN_IMAGES - 1, False), (MIN_IMAGES, True)])
+def test_an_interval_of_identical_images_is_a_point_and_of_too_few_unknown(
+    number: int, is_known: bool
+) -> None:
     one = images(1)
-    same = Counts(*(np.repeat(part, 5, 0) for part in (one.right, one.truth, one.predicted)))
+    same = Counts(*(np.repeat(part, number, 0) for part in (one.right, one.truth, one.predicted)))
     low, high = bootstrap(same, {"iou": iou})["iou"]
-    assert low == pytest.approx(high)
-    assert np.isnan(bootstrap(one, {"iou": iou})["iou"]).all()
+    assert (low == pytest.approx(high)) == is_known
+    assert np.isnan(low).all() != is_known
 
 
 def test_no_image_and_unknown_classes_give_nan_not_an_error() -> None:
     empty = Counts(*(np.zeros((0, 2)) for _ in range(3)))
     assert np.isnan(bootstrap(empty, {"miou": miou})["miou"]).all()
-    low, high = bootstrap_mean(np.array([[1.0, np.nan], [0.5, np.nan], [0.7, np.nan]]))
+    low, high = bootstrap_mean(np.array([[1.0, np.nan], [0.5, np.nan], [0.7, np.nan]] * 4))
     assert np.isnan(low[1])
     assert low[0] < 0.74 < high[0]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gtseg.errors import MaskError, StageError
+from gtseg.errors import MaskError, SettingsError, StageError
 from gtseg.pipeline.run.events import Event
 from gtseg.pipeline.stages.evaluate import evaluate_folders
 from gtseg.settings.hosting import Evaluate
@@ -100,3 +100,37 @@ def test_the_command_needs_no_settings_and_answers_in_json(folders: Path) -> Non
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert (answer["split"], answer["images"], answer["miou"]) == ("given", 2, 0.75)
+
+
+def test_masks_of_0_and_255_are_the_background_and_one_class(folders: Path) -> None:
+    """Whatever numbers the predictions have; what was decided is said, and `void` decides otherwise."""
+    save(folders / "masks/a.png", [[0, 255], [255, 0]])
+    save(folders / "masks/sub/b.png", [[0, 0], [255, 255]])
+    events: list[Event] = []
+    section = scored(folders, "leaf", events=events).section
+    assert section.confusion == ((3, 1), (1, 3))
+    assert any("255 is leaf" in event.message for event in events if event.kind == "warning")
+    void = evaluate_folders(
+        str(folders / "predictions"),
+        str(folders / "masks"),
+        labels=["leaf"],
+        options=Evaluate(),
+        notify=events.append,
+        void=255,
+    ).section
+    assert void.void_pixels == 4
+    assert any("'leaf' has no true pixel" in event.message for event in events)
+
+
+def test_what_makes_a_score_say_less_is_a_warning_before_it(folders: Path) -> None:
+    events: list[Event] = []
+    scored(folders, "cat", "dog", "bird", events=events)
+    kinds = [event.kind for event in events]
+    assert kinds.index("warning") < kinds.index("finished")
+    told = "\n".join(event.message for event in events)
+    assert all(words in told for words in ("'dog' has no true pixel", "1 of 8 pixels (12%)", "no interval"))
+
+
+def test_labels_that_do_not_fit_are_refused_with_both_readings(folders: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--label-values 1-2.*--label-values 0-1"):
+        scored(folders, "soil", "leaf")

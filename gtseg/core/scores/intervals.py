@@ -12,6 +12,9 @@ from gtseg.core.scores.metrics import Counts
 Interval = tuple[float, float]
 RESAMPLES = 2000
 SHARE = 0.95
+MIN_IMAGES = 10
+"""Below this the bootstrap is no estimate: percentile intervals of so few images are far too narrow (Efron and Tibshirani, "An
+Introduction to the Bootstrap", chapter 14), and of identical ones a point."""
 
 
 def bootstrap(
@@ -24,11 +27,14 @@ def bootstrap(
     """Percentile intervals of scores of the pooled data set, each (2,) or (2, K): lower, upper.
 
     `images` holds (I, K) counts. Whole images are drawn with replacement. NaN where no resample knows the score; with fewer than
-    two images an interval says nothing and is NaN.
+    MIN_IMAGES images an interval says nothing and is NaN.
     """
     draws = _draws(len(images.right), seed=seed, resamples=resamples)
     pooled = Counts(draws @ images.right, draws @ images.truth, draws @ images.predicted)
-    return {name: _percentiles(score(pooled), known=len(images.right) > 1) for name, score in scores.items()}
+    return {
+        name: _percentiles(score(pooled), known=len(images.right) >= MIN_IMAGES)
+        for name, score in scores.items()
+    }
 
 
 def bootstrap_mean(
@@ -40,7 +46,7 @@ def bootstrap_mean(
     weights = draws @ known.astype(float)
     sums = draws @ np.where(known, values, 0)
     means = np.divide(sums, weights, out=np.full(sums.shape, np.nan), where=weights > 0)
-    return _percentiles(means, known=len(values) > 1)
+    return _percentiles(means, known=len(values) >= MIN_IMAGES)
 
 
 def _draws(images: int, *, seed: int, resamples: int) -> NDArray[np.float64]:

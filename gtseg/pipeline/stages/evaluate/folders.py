@@ -9,8 +9,9 @@ import numpy as np
 
 from gtseg.aws.clients import Clients
 from gtseg.core.hosting.endpoint_images import read_mask
+from gtseg.core.masks.numbering import Numbering, is_binary, number_masks
+from gtseg.core.scores.concerns import concerns
 from gtseg.core.scores.evaluation import Tally, conclude
-from gtseg.core.scores.metrics import VOID
 from gtseg.errors import MaskError, SettingsError, StageError
 from gtseg.pipeline.run import EvaluationSection
 from gtseg.pipeline.run.events import Event, Notify
@@ -35,11 +36,14 @@ def evaluate_folders(
     options: Evaluate,
     notify: Notify,
     clients: Clients | None = None,
+    values: Sequence[int] = (),
+    void: int | None = None,
 ) -> FolderEvaluation:
     """Index PNGs of `predictions` against those of `masks`, paired by relative path, else by stem.
 
-    `labels` names the classes from 1 (or from 0, if the first is the background); empty: as many as the values ask for.
-    Raises StageError where nothing pairs, MaskError naming the file that is no mask.
+    `labels`, their `values` and `void` say what the pixels mean, by the rule of gtseg.core.masks.numbering. What makes the score
+    say less than it seems to is a warning before it. Raises StageError where nothing pairs, SettingsError where the labels do
+    not fit the masks, MaskError naming the file that is no mask.
     """
     truths, found = Place(masks, clients), Place(predictions, clients)
     pairs, missing = _pair(truths.entries((".png",)), found.entries((".png",)))
@@ -49,33 +53,63 @@ def evaluate_folders(
         )
     for name in missing:
         notify(Event("evaluate", "warning", f"{name} has no prediction and is not scored"))
-    names = class_names(labels) or _count_classes(pairs, truths, found)
-    tally = Tally(len(names), options.boundary_tolerance)
+    sides = _values(truths, [truth for truth, _ in pairs]), _values(found, [found for _, found in pairs])
+    meaning = _agree(sides, labels, values=values, void=void)
+    for note in dict.fromkeys((*meaning.truth.notes, *meaning.prediction.notes)):
+        notify(Event("evaluate", "warning", note))
+    tally = Tally(len(meaning.names), options.boundary_tolerance)
     for number, (truth, prediction) in enumerate(pairs, 1):
-        tally.add(truth.name, _read(truths, truth), _read(found, prediction))
+        right, answer = _read(truths, truth), _read(found, prediction)
+        tally.add(truth.name, meaning.truth.apply(right), meaning.prediction.apply(answer))
         notify(Event("evaluate", "progress", "scoring", done=number, total=len(pairs)))
     result = conclude(tally, seed=options.seed, resamples=options.resamples)
-    section = section_of(result, names, split="given", predictions=predictions)
+    for concern in concerns(result, meaning.names):
+        notify(Event("evaluate", "warning", concern))
+    section = section_of(result, meaning.names, split="given", predictions=predictions)
     notify(Event("evaluate", "finished", sentence(section)))
     return FolderEvaluation(section, tuple(missing))
 
 
-def class_names(labels: Sequence[str]) -> tuple[str, ...]:
-    """Labels with the background before them; as they are where they bring it."""
-    if not labels or labels[0].upper() == "BACKGROUND":
-        return tuple(labels)
-    if len(labels) > 254:
-        raise SettingsError(f"--labels: at most 254, there are {len(labels)}")
-    return ("BACKGROUND", *labels)
+@dataclass(frozen=True)
+class _Meaning:
+    """Class names by index, and what the values of either side mean."""
+
+    names: tuple[str, ...]
+    truth: Numbering
+    prediction: Numbering
 
 
-def _count_classes(pairs: Sequence[tuple[Entry, Entry]], truths: Place, found: Place) -> tuple[str, ...]:
-    """Names by number, up to the highest value in any file that is not void."""
-    highest = 1
-    for truth, prediction in pairs:
-        for values in (_read(truths, truth), _read(found, prediction)):
-            highest = max(highest, int(values[values != VOID].max(initial=0)))
-    return ("BACKGROUND", *(f"class-{number}" for number in range(1, highest + 1)))
+def _agree(
+    sides: tuple[frozenset[int], frozenset[int]],
+    labels: Sequence[str],
+    *,
+    values: Sequence[int],
+    void: int | None,
+) -> _Meaning:
+    """One table of classes for both sides; a side of 0 and 255 alone is read as such, whatever the other holds."""
+    whats = "the masks", "the predictions"
+    binary = [not values and is_binary(side, void=void) for side in sides]
+    plain = [frozenset({0, 1}) if alone else side for side, alone in zip(sides, binary, strict=True)]
+    own = [
+        number_masks(side, labels, void=void, what=what) if alone else None
+        for side, alone, what in zip(sides, binary, whats, strict=True)
+    ]
+    whole = number_masks(plain[0] | plain[1], labels, values=values, void=void, what="masks and predictions")
+    if any(binary) and len(whole.names) > 2:
+        one, other = (0, 1) if binary[0] else (1, 0)
+        raise SettingsError(
+            f"{whats[one]} hold 0 and 255 alone, {whats[other]} hold values up to {len(whole.names) - 1}: they are not numbered "
+            "alike. If 255 is void: --void 255"
+        )
+    return _Meaning(whole.names, own[0] or whole, own[1] or whole)
+
+
+def _values(place: Place, entries: Sequence[Entry]) -> frozenset[int]:
+    """Every value of a set of masks."""
+    seen = np.zeros(256, np.bool_)
+    for entry in entries:
+        seen |= np.bincount(_read(place, entry).reshape(-1), minlength=256) > 0
+    return frozenset(np.flatnonzero(seen).tolist())
 
 
 def _pair(truths: Sequence[Entry], found: Sequence[Entry]) -> tuple[list[tuple[Entry, Entry]], list[str]]:

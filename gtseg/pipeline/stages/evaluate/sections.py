@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from gtseg.core.scores.evaluation import Result, Tally, known
+from gtseg.core.scores.intervals import MIN_IMAGES
 from gtseg.core.scores.metrics import iou
 from gtseg.pipeline.run import ClassScores, EvaluationSection
 
@@ -44,5 +45,7 @@ def sentence(section: EvaluationSection) -> str:
         return f"{section.images} {section.split} images hold no pixel that can be scored"
     span = section.intervals.get("miou")
     interval = f" (95 % interval {span[0]:.3f} to {span[1]:.3f})" if span else ""
+    if not span and section.images < MIN_IMAGES:
+        interval = f" (no interval below {MIN_IMAGES} images)"
     accuracy = f", pixel accuracy {section.pixel_accuracy:.4f}" if section.pixel_accuracy is not None else ""
     return f"mIoU {section.miou:.4f}{interval}{accuracy} on {section.images} {section.split} images"

@@ -13,6 +13,7 @@ from gtseg.aws.s3 import S3
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks import encode_palette_png
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
+from gtseg.core.scores.concerns import concerns
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.core.scores.metrics import Mask
 from gtseg.core.training.channels import channel_uri
@@ -60,6 +61,8 @@ def evaluate(run: Run, settings: Settings, clients: Clients, *, notify: Notify) 
     tally = Tally(len(data.classes), settings.evaluate.boundary_tolerance)
     latencies = _score(pairs, tally, Asker(clients, endpoint, settings.predict), clients, notify=notify)
     result = conclude(tally, seed=settings.evaluate.seed, resamples=settings.evaluate.resamples)
+    for concern in concerns(result, data.classes):
+        notify(Event("evaluate", "warning", concern))
     section = section_of(
         result,
         data.classes,
