@@ -24,7 +24,7 @@ from gtseg.local.embedded import Component, Embedded, Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.app import Front, build
 from gtseg.local.front.connections import bound_heads
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store, write_atomically
 
 __all__ = ["Front", "build", "serve"]
@@ -80,9 +80,10 @@ def serve(
     with _lock_folder(folder), contextlib.closing(_listen(host, port)) as listener:
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         store = Store(folder, region=region)
-        embedded = Embedded(store=store, objects=Objects(folder), options=options or Options(), url=url)
-        front = build(embedded)
-        components: list[Component] = [embedded.objects, *front.components]
+        objects = FolderObjects(folder)
+        embedded = Embedded(store=store, objects=objects, options=options or Options(), url=url)
+        front = build(embedded, objects)
+        components: list[Component] = [objects, *front.components]
         try:
             with _run_components(components), _announce(folder, url):
                 _run_server(

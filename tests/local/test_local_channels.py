@@ -12,20 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtseg.local.jobs.channels import DownloadError, describe_channel, materialize_channel
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.folder import FolderObjects
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Iterator[Objects]:
+def objects(tmp_path: Path) -> Iterator[FolderObjects]:
     (tmp_path / "aws").mkdir()
-    stored = Objects(tmp_path / "aws")
+    stored = FolderObjects(tmp_path / "aws")
     stored.create_bucket("b")
     stored.start()
     yield stored
     stored.stop()
 
 
-def lay(objects: Objects, folder: Path, uri: str, kind: str = "S3Prefix", **source: Any) -> list[str]:
+def lay(objects: FolderObjects, folder: Path, uri: str, kind: str = "S3Prefix", **source: Any) -> list[str]:
     """The files of a channel `train` below `folder`."""
     channel = {
         "ChannelName": "train",
@@ -36,7 +36,7 @@ def lay(objects: Objects, folder: Path, uri: str, kind: str = "S3Prefix", **sour
 
 
 def test_a_prefix_without_its_slash_takes_the_neighbouring_channel_along(
-    objects: Objects, tmp_path: Path
+    objects: FolderObjects, tmp_path: Path
 ) -> None:
     for key in ("p/train/a.jpg", "p/train/deep/b.jpg", "p/train_annotation/a.png", "p/train/"):
         objects.put("b", key, b"x")
@@ -46,27 +46,26 @@ def test_a_prefix_without_its_slash_takes_the_neighbouring_channel_along(
     assert trapped == ["train/a.jpg", "train/deep/b.jpg", "train/train_annotation/a.png"]
 
 
-def test_the_key_of_one_object_is_a_channel_of_that_file(objects: Objects, tmp_path: Path) -> None:
+def test_the_key_of_one_object_is_a_channel_of_that_file(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "jobs/one/output/model.tar.gz", b"weights")
     assert lay(objects, tmp_path / "x", "s3://b/jobs/one/output/model.tar.gz") == ["train/model.tar.gz"]
 
 
-def test_objects_are_linked_and_not_copied(objects: Objects, tmp_path: Path) -> None:
-    objects.put("b", "p/a.jpg", b"pixels")
+def test_large_objects_are_linked_and_not_copied(objects: FolderObjects, tmp_path: Path) -> None:
+    objects.put("b", "p/a.jpg", bytes(100_000))
     lay(objects, tmp_path / "x", "s3://b/p/")
-    laid = tmp_path / "x" / "train" / "a.jpg"
-    assert laid.read_bytes() == b"pixels"
-    assert laid.samefile(objects.path("b", "p/a.jpg"))
+    with objects.file("b", "p/a.jpg") as stored:
+        assert (tmp_path / "x" / "train" / "a.jpg").samefile(stored)
 
 
-def test_a_manifest_file_names_the_objects(objects: Objects, tmp_path: Path) -> None:
+def test_a_manifest_file_names_the_objects(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "p/a.jpg", b"x")
     objects.put("b", "p/b.jpg", b"x")
     objects.put("b", "m.json", json.dumps([{"prefix": "s3://b/p/"}, "b.jpg"]).encode())
     assert lay(objects, tmp_path / "x", "s3://b/m.json", "ManifestFile") == ["train/b.jpg"]
 
 
-def test_an_augmented_manifest_becomes_numbered_pairs(objects: Objects, tmp_path: Path) -> None:
+def test_an_augmented_manifest_becomes_numbered_pairs(objects: FolderObjects, tmp_path: Path) -> None:
     for key in ("x/same.jpg", "y/same.jpg", "m/1.png", "m/2.png"):
         objects.put("b", key, key.encode())
     lines = [
@@ -103,7 +102,7 @@ def test_an_augmented_manifest_becomes_numbered_pairs(objects: Objects, tmp_path
     ],
 )
 def test_a_bad_manifest_is_named_in_the_reason(
-    objects: Objects, tmp_path: Path, kind: str, body: bytes, reason: str
+    objects: FolderObjects, tmp_path: Path, kind: str, body: bytes, reason: str
 ) -> None:
     objects.put("b", "m", body)
     attributes = {"AttributeNames": ["source-ref", "l-ref"]} if kind[0] == "A" else {}
@@ -115,17 +114,27 @@ def test_a_bad_manifest_is_named_in_the_reason(
 
 @pytest.mark.parametrize("uri", ["s3://b/nothing/", "s3://nobody/p/"])
 def test_a_prefix_without_objects_fails_with_sagemakers_words(
-    objects: Objects, tmp_path: Path, uri: str
+    objects: FolderObjects, tmp_path: Path, uri: str
 ) -> None:
     with pytest.raises(DownloadError, match=f'No S3 objects found under S3 URL "{uri}"'):
         lay(objects, tmp_path / "x", uri)
 
 
-def test_two_objects_at_one_path_fail_by_name(objects: Objects, tmp_path: Path) -> None:
+def test_two_objects_at_one_path_fail_by_name(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("b", "p/a", b"file")
     objects.put("b", "p/a/b", b"below it")
     with pytest.raises(DownloadError, match="one is a folder of the other"):
         lay(objects, tmp_path / "x", "s3://b/p/")
+
+
+def test_the_name_of_a_channel_is_no_way_out_of_the_folder(objects: FolderObjects, tmp_path: Path) -> None:
+    objects.put("b", "p/a.jpg", b"x")
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://b/p/"}}
+    with pytest.raises(DownloadError, match=r"channel name '\.\.' cannot be a folder"):
+        materialize_channel(
+            objects, {"ChannelName": "..", "DataSource": source}, tmp_path / "data", region="r", role="x"
+        )
+    assert not (tmp_path / "a.jpg").exists()
 
 
 @settings(max_examples=25, deadline=None)
@@ -135,7 +144,7 @@ def test_no_key_leaves_the_channels_folder(
 ) -> None:
     folder = tmp_path_factory.mktemp("keys")
     (folder / "aws").mkdir()
-    stored = Objects(folder / "aws")
+    stored = FolderObjects(folder / "aws")
     stored.create_bucket("b")
     for name in names:
         stored.put("b", "p/" + name, b"x")

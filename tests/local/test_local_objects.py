@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import io
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.files import SMALL_BYTES
-from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.files import SMALL_BYTES
+from gtseg.local.storage.folder import FolderObjects
+from gtseg.local.storage.objects import split_uri
+
+LARGE = b"l" * (SMALL_BYTES + 1)
 
 
 @pytest.fixture
-def objects(tmp_path: Path) -> Objects:
-    objects = Objects(tmp_path)
+def objects(tmp_path: Path) -> FolderObjects:
+    objects = FolderObjects(tmp_path)
     objects.create_bucket("photos")
     return objects
 
 
-def test_bytes_streams_and_paths_are_stored_alike(objects: Objects, tmp_path: Path) -> None:
+def test_bytes_streams_and_paths_are_stored_alike(objects: FolderObjects, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"turtle")
     bodies: list[Any] = [b"turtle", io.BytesIO(b"turtle"), tmp_path / "file"]
     infos = [
@@ -41,18 +43,50 @@ def test_bytes_streams_and_paths_are_stored_alike(objects: Objects, tmp_path: Pa
     )
 
 
-def test_a_path_can_still_be_read_after_its_object_was_replaced(objects: Objects) -> None:
-    objects.put("photos", "k", b"old")
-    path = objects.path("photos", "k")
-    objects.put("photos", "k", b"new")
-    objects.reap()
-    assert path.read_bytes() == b"old"
-    assert objects.reap(older_than_seconds=0) == 1
-    assert not path.exists()
+def test_a_path_can_still_be_read_after_its_object_was_replaced(objects: FolderObjects) -> None:
+    objects.put("photos", "k", LARGE)
+    with objects.file("photos", "k") as path:
+        objects.put("photos", "k", b"new")
+        objects.reap()
+        assert path.read_bytes() == LARGE
+        assert objects.reap(older_than_seconds=0) == 1
+        assert not path.exists()
     assert objects.get("photos", "k") == b"new"
 
 
-def test_what_is_missing_is_named(objects: Objects) -> None:
+@pytest.mark.parametrize("body", [b"small", LARGE])
+def test_a_stream_goes_on_with_the_object_that_was_opened(objects: FolderObjects, body: bytes) -> None:
+    objects.put("photos", "k", body)
+    with objects.open("photos", "k") as stream:
+        objects.put("photos", "k", b"new")
+        objects.reap(older_than_seconds=0)
+        assert (stream.info.size, b"".join(stream.blocks(1000))) == (len(body), body)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("body", [b"small", LARGE])
+def test_a_download_is_a_new_file_and_never_replaces_one(
+    objects: FolderObjects, tmp_path: Path, body: bytes, shared: bool
+) -> None:
+    objects.put("photos", "k", body)
+    target = tmp_path / "a" / "b"
+    assert objects.download("photos", "k", target, shared=shared).etag == hashlib.md5(body).hexdigest()
+    assert target.read_bytes() == body
+    with pytest.raises(FileExistsError):
+        objects.download("photos", "k", target, shared=shared)
+    if not shared:
+        target.write_bytes(b"changed")
+        assert objects.get("photos", "k") == body
+
+
+def test_a_copy_keeps_type_and_metadata(objects: FolderObjects) -> None:
+    for body in (b"small", LARGE):
+        objects.put("photos", "k", body, content_type="a/b", metadata={"m": "1"})
+        made = objects.copy(("photos", "k"), ("photos", "copy"))
+        assert (made.content_type, made.metadata, objects.get("photos", "copy")) == ("a/b", {"m": "1"}, body)
+
+
+def test_what_is_missing_is_named(objects: FolderObjects) -> None:
     assert objects.head("photos", "k") is None
     for bucket, code in (("photos", "NoSuchKey"), ("nothing", "NoSuchBucket")):
         with pytest.raises(ServiceError) as refusal:
@@ -63,7 +97,7 @@ def test_what_is_missing_is_named(objects: Objects) -> None:
     assert [path for path in (objects.files.folder).rglob("*") if path.is_file()] == []
 
 
-def test_listing_is_sorted_by_bytes_and_survives_deletion_meanwhile(objects: Objects) -> None:
+def test_listing_is_sorted_by_bytes_and_survives_deletion_meanwhile(objects: FolderObjects) -> None:
     keys = ["photos", "a/é", "a/z", "a", "\U0001f422", "\uffff"]
     for key in keys:
         objects.put("photos", key, b"")
@@ -75,7 +109,7 @@ def test_listing_is_sorted_by_bytes_and_survives_deletion_meanwhile(objects: Obj
     assert list(objects.list("photos")) == []
 
 
-def test_a_stream_that_breaks_leaves_the_old_object(objects: Objects) -> None:
+def test_a_stream_that_breaks_leaves_the_old_object(objects: FolderObjects) -> None:
     class Broken(io.RawIOBase):
         def read(self, size: int = -1) -> bytes:
             raise OSError("gone")
@@ -86,11 +120,13 @@ def test_a_stream_that_breaks_leaves_the_old_object(objects: Objects) -> None:
     assert objects.get("photos", "k") == b"old"
 
 
-def test_leftovers_of_an_interrupted_run_are_swept_and_nothing_else(objects: Objects, tmp_path: Path) -> None:
+def test_leftovers_of_an_interrupted_run_are_swept_and_nothing_else(
+    objects: FolderObjects, tmp_path: Path
+) -> None:
     objects.put("photos", "k", b"kept")
     orphan = objects.files.write(b"never committed")
     objects.index.database.close()  # as after kill -9: no clean stop
-    later = Objects(tmp_path)
+    later = FolderObjects(tmp_path)
     assert later.sweep() == 1
     assert not Path(later.files.locate(orphan)).exists()
     assert later.get("photos", "k") == b"kept"
@@ -107,32 +143,27 @@ def test_uris_are_split_at_the_first_slash() -> None:
     assert split_uri("s3://photos") == ("photos", "")
 
 
-def count_small(objects: Objects) -> int:
+def count_small(objects: FolderObjects) -> int:
     return int(objects.index.database.read().execute("SELECT COUNT(*) FROM small").fetchone()[0])
 
 
-def test_small_objects_have_no_file_until_one_is_asked_for(objects: Objects) -> None:
-    small, large = b"s" * SMALL_BYTES, b"l" * (SMALL_BYTES + 1)
+def test_small_objects_are_in_the_index_and_large_ones_in_files(objects: FolderObjects) -> None:
+    small = b"s" * SMALL_BYTES
     objects.put("photos", "small", small)
-    objects.put("photos", "large", large)
-    assert (count_small(objects), objects.get("photos", "small"), objects.get("photos", "large")) == (
-        1,
-        small,
-        large,
-    )
-    before = objects.head("photos", "small")
-    path = objects.path("photos", "small")
-    assert (path.read_bytes(), count_small(objects)) == (small, 0)
-    assert objects.path("photos", "small") == path
-    after = objects.head("photos", "small")
-    assert before is not None
-    assert after is not None
-    assert (after.etag, after.modified_ms, after.is_small) == (before.etag, before.modified_ms, False)
-    objects.put("photos", "small", b"new")
-    assert (path.read_bytes(), objects.get("photos", "small")) == (small, b"new")
+    objects.put("photos", "large", LARGE)
+    assert count_small(objects) == 1
+    assert (objects.get("photos", "small"), objects.get("photos", "large")) == (small, LARGE)
 
 
-def test_the_bytes_of_small_objects_go_when_they_are_replaced_or_deleted(objects: Objects) -> None:
+def test_a_small_object_has_a_file_for_as_long_as_one_is_needed(objects: FolderObjects) -> None:
+    objects.put("photos", "small", b"body")
+    with objects.file("photos", "small") as path:
+        assert path.read_bytes() == b"body"
+    assert not path.exists()
+    assert count_small(objects) == 1
+
+
+def test_the_bytes_of_small_objects_go_when_they_are_replaced_or_deleted(objects: FolderObjects) -> None:
     for body in (b"1", b"2", b"3"):
         objects.put("photos", "k", body)
     assert count_small(objects) == 1
@@ -141,13 +172,3 @@ def test_the_bytes_of_small_objects_go_when_they_are_replaced_or_deleted(objects
     objects.put("photos", "k", b"4")
     objects.delete("photos", "k")
     assert count_small(objects) == 0
-
-
-def test_a_path_asked_for_by_many_at_once_is_one_file(objects: Objects) -> None:
-    objects.put("photos", "k", b"body")
-    with ThreadPoolExecutor(8) as pool:
-        paths = set(pool.map(lambda _: objects.path("photos", "k"), range(16)))
-    assert len(paths) == 1
-    assert [path.read_bytes() for path in paths] == [b"body"]
-    stored = [path for path in paths.pop().parents[1].rglob("*") if path.is_file()]
-    assert len(stored) == 1

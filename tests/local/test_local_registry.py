@@ -8,7 +8,7 @@ import pytest
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.front.registry import MODULES, load_module, register_services
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store
 
 
@@ -19,7 +19,7 @@ def test_every_module_of_the_table_registers(name: str) -> None:
 
 def test_services_are_made_with_their_operations_and_components_can_be_stopped(tmp_path: Path) -> None:
     store = Store(tmp_path / "aws")
-    services, components = register_services(Embedded(store, Objects(store.folder)))
+    services, components = register_services(Embedded(store, FolderObjects(store.folder)))
     assert set(services) == {"sagemaker", "logs"}
     assert components
     assert all(hasattr(one, "start") and hasattr(one, "stop") for one in components)

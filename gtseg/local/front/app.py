@@ -34,6 +34,7 @@ from gtseg.local.s3.intake import Intake
 from gtseg.local.s3.request import Receive, Scope, Send, read_headers
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import escape
+from gtseg.local.storage.folder import FolderObjects
 
 __all__ = ["Front", "build"]
 
@@ -45,8 +46,8 @@ Reply = tuple[int, dict[str, str], bytes]
 class Front:
     """The ASGI application: finds out whom a request is for."""
 
-    def __init__(self, embedded: Embedded) -> None:
-        self.embedded = embedded
+    def __init__(self, embedded: Embedded, stored: FolderObjects) -> None:
+        self.embedded, self._stored = embedded, stored
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self.services, self.components = register_services(embedded)
         self.faults = Faults(embedded.options.faults)
@@ -58,7 +59,7 @@ class Front:
         }
 
     def _make_s3(self) -> S3:
-        objects = self.embedded.objects
+        objects = self._stored
         return S3(
             objects=objects,
             account=self.embedded.store.account,
@@ -178,9 +179,9 @@ class Front:
         self.calls.close()
 
 
-def build(embedded: Embedded) -> Front:
-    """The ASGI application of one embedded AWS."""
-    return Front(embedded)
+def build(embedded: Embedded, stored: FolderObjects) -> Front:
+    """The ASGI application of one embedded AWS; its S3 protocol serves the objects of `stored`."""
+    return Front(embedded, stored)
 
 
 # ---------------------------------------------------------------- replies

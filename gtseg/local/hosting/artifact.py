@@ -61,7 +61,7 @@ def _place_files(objects: Objects, bucket: str, prefix: str, folder: Path) -> No
     try:
         for info in objects.list(bucket, prefix):
             if not info.key.endswith("/"):
-                place_object(objects, bucket, info.key, target=folder / info.key.removeprefix(prefix))
+                place_object(objects, bucket, info.key, folder=folder, name=info.key.removeprefix(prefix))
     except DownloadError as error:
         raise ArtifactError(str(error)) from None
 
@@ -69,7 +69,8 @@ def _place_files(objects: Objects, bucket: str, prefix: str, folder: Path) -> No
 def _extract(objects: Objects, bucket: str, key: str, folder: Path) -> None:
     uri = f"s3://{bucket}/{key}"
     try:
-        unpack(objects.path(bucket, key), folder)
+        with objects.file(bucket, key) as archive:
+            unpack(archive, folder)
     except ServiceError:
         raise ArtifactError(f"Could not find model data at {uri}.") from None
     except (BadArchive, OSError, EOFError, zlib.error) as error:

@@ -2,14 +2,12 @@
 
 S3Prefix has SageMaker's semantics, with their trap: the prefix is a string, not a folder. `s3://b/p/train` also matches
 `p/train_annotation/...`, which then lies in `train/train_annotation/`, as the warning in the built-in algorithm's real log
-shows. Objects are hard-linked, not copied: a stored object's file is never written again.
+shows. Large objects are hard-linked where they can be, not copied: a stored object's file is never written again.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +15,7 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.paths import UnsafeKey, path_below
 
 __all__ = [
     "DownloadError",
@@ -83,9 +82,13 @@ def materialize_channel(
     bucket, key = split_uri(given["S3Uri"])
     source = Source(given["S3Uri"], bucket, key, region, role)
     name = channel["ChannelName"]
+    try:
+        folder = path_below(data, name)
+    except UnsafeKey as error:
+        raise DownloadError(f"the channel name {name!r} cannot be a folder: {error.reason}.") from None
     if given["S3DataType"] == "AugmentedManifestFile":
         return _lay_pairs(objects, source, given.get("AttributeNames", []), data=data, channel=name)
-    return _lay(objects, list_places(objects, source, given["S3DataType"]), data / name)
+    return _lay(objects, list_places(objects, source, given["S3DataType"]), folder)
 
 
 def list_places(objects: Objects, source: Source, kind: str) -> Iterator[tuple[str, str, str]]:
@@ -97,7 +100,7 @@ def _lay(objects: Objects, places: Iterable[tuple[str, str, str]], folder: Path)
     count = 0
     folder.mkdir(parents=True, exist_ok=True)
     for bucket, key, path in places:
-        place_object(objects, bucket, key, target=folder / _checked(path, key))
+        place_object(objects, bucket, key, folder=folder, name=path)
         count += 1
     return count
 
@@ -155,8 +158,8 @@ def _lay_pairs(
         uris = _read_record(line, attributes, where=f"line {number} of {source.uri}")
         for uri, folder in zip(uris, folders, strict=True):
             bucket, key = _split(uri, f"line {number} of {source.uri}")
-            suffix = PurePosixPath(key).suffix
-            place_object(objects, bucket, key, target=folder / f"{count:08d}{suffix}")
+            name = f"{count:08d}{PurePosixPath(key).suffix}"
+            place_object(objects, bucket, key, folder=folder, name=name)
         count += 1
     if not count:
         raise DownloadError(f"the augmented manifest {source.uri} has no records.")
@@ -190,29 +193,23 @@ def _split(uri: str, where: str) -> Place:
         raise DownloadError(f"{where} names {uri!r}, which is not an S3 URI.") from None
 
 
-def _checked(path: str, key: str) -> str:
-    """`path` as a path below a folder: never out of it."""
-    if path.startswith("/") or ".." in PurePosixPath(path).parts or "\0" in path:
-        raise DownloadError(f"the key {key!r} cannot be a file name below the channel.")
-    return path
+def place_object(
+    objects: Objects, bucket: str, key: str, *, folder: Path, name: str, shared: bool = True
+) -> None:
+    """Put an object's bytes into the new file `name` below `folder`. Raises DownloadError.
 
-
-def place_object(objects: Objects, bucket: str, key: str, *, target: Path) -> None:
-    """Hard-link an object's file to `target`, or copy it where the file system cannot. Raises DownloadError."""
+    `shared`: nobody will ever write the file, so that it may be a hard link.
+    """
+    uri = f"s3://{bucket}/{key}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source = objects.path(bucket, key)
-        try:
-            os.link(source, target)
-        except FileExistsError:
-            raise
-        except OSError:
-            shutil.copyfile(source, target)
+        objects.download(bucket, key, path_below(folder, name), shared=shared)
+    except UnsafeKey as error:
+        raise DownloadError(f"{uri} cannot be a file name below {folder.name}/: {error.reason}.") from None
     except ServiceError as error:
-        raise DownloadError(f"s3://{bucket}/{key}: {error.message}") from None
+        raise DownloadError(f"{uri}: {error.message}") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise DownloadError(
-            f"two objects would lie at the same path, or one is a folder of the other: s3://{bucket}/{key}."
+            f"two objects would lie at the same path, or one is a folder of the other: {uri}."
         ) from None
     except OSError as error:
-        raise DownloadError(f"s3://{bucket}/{key}: {error.strerror or error}.") from None
+        raise DownloadError(f"{uri}: {error.strerror or error}.") from None

@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from gtseg.local.embedded import Embedded
@@ -173,7 +173,9 @@ class Api:
         suffix = key[key.rfind(".") :].lower() if "." in key else ""
         kind = PICTURES.get(suffix, "application/octet-stream")
         headers = {"Cache-Control": "private, max-age=600", "X-Content-Type-Options": "nosniff"}
-        return FileResponse(self.embedded.objects.path(bucket, key), media_type=kind, headers=headers)
+        stream = self.embedded.objects.open(bucket, key)
+        headers |= {"Content-Length": str(stream.info.size), "ETag": f'"{stream.info.etag}"'}
+        return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
 
     def show_page(self, call: Call) -> Response:
         """The template as the worker's browser gets it; links lead to the host that the browser asked."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
-import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,19 +34,14 @@ class IntakeError(Exception):
 def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
     """The manifest as it is now, whatever becomes of the object. Raises ServiceError ValidationException."""
     bucket, key = split_uri(uri)
+    kept = folder / "input.manifest"
+    kept.unlink(missing_ok=True)
     try:
-        source = objects.path(bucket, key)
+        objects.download(bucket, key, kept, shared=True)
     except ServiceError as error:
         raise ServiceError(
             "ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}"
         ) from None
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = folder / "input.manifest"
-    kept.unlink(missing_ok=True)
-    try:
-        os.link(source, kept)
-    except OSError:
-        shutil.copyfile(source, kept)
 
 
 @dataclass(frozen=True)
@@ -125,16 +119,19 @@ def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
     """(width, height) as stored. Raises IntakeError if no worker could be shown this image."""
     try:
         bucket, key = split_uri(uri)
-        path = objects.path(bucket, key)
+        with objects.open(bucket, key) as stream:
+            size = stream.info.size
+            if size > MAX_IMAGE_BYTES:
+                raise IntakeError(
+                    f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}."
+                )
+            content = stream.body.read()
     except ServiceError as error:
         raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
-    size = path.stat().st_size
-    if size > MAX_IMAGE_BYTES:
-        raise IntakeError(f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return open_image(path)
+            return open_image(content)
     except IntakeError as error:
         raise IntakeError(f"ClientError: {uri} {error}") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -146,9 +143,9 @@ def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
         raise IntakeError(f"ClientError: {uri} {reason}.") from None
 
 
-def open_image(path: Path) -> tuple[int, int]:
+def open_image(content: bytes) -> tuple[int, int]:
     """The size, once the image has shown that it can be decoded: a JPEG at an eighth, a PNG by its checksums."""
-    with Image.open(path, formats=FORMATS) as image:
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise IntakeError(f"has {width}x{height} pixels; {MAX_PIXELS} are allowed.")

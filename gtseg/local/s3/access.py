@@ -12,11 +12,11 @@ import re
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.info import ObjectInfo
 from gtseg.local.s3.metadata import read_acl
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import NAMESPACE, element
+from gtseg.local.storage.stored import StoredObject
 
 __all__ = [
     "check_anonymous",
@@ -174,7 +174,7 @@ def put_object_acl(s3: S3, request: Request) -> Answer:
 
     acl = _read_canned(request)
     with s3.objects.index.database.write():
-        info: ObjectInfo = s3.objects.find(request.bucket, request.key)
+        info: StoredObject = s3.objects.find(request.bucket, request.key)
         s3.objects.index.replace(replace(info, acl=acl))
     return Answer()
 

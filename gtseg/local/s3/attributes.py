@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.info import ObjectInfo
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, format_http_time, wrap
+from gtseg.local.storage.stored import StoredObject
 
 __all__ = ["get_attributes"]
 
@@ -28,7 +28,7 @@ def get_attributes(s3: S3, request: Request) -> Answer:
     )
 
 
-def _render(info: ObjectInfo, name: str) -> str:
+def _render(info: StoredObject, name: str) -> str:
     if name == "ETag":
         return element("ETag", info.etag)
     if name == "ObjectSize":

@@ -5,13 +5,13 @@ from __future__ import annotations
 from email.utils import parsedate_to_datetime
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.index import Condition
-from gtseg.local.s3.info import ObjectInfo
+from gtseg.local.storage.index import Condition
+from gtseg.local.storage.stored import StoredObject
 
 __all__ = ["check_copy_source", "check_read", "make_delete_condition", "make_write_condition"]
 
 
-def check_read(info: ObjectInfo, headers: dict[str, str]) -> bool:
+def check_read(info: StoredObject, headers: dict[str, str]) -> bool:
     """False: not modified (304). Raises ServiceError PreconditionFailed."""
     if "if-match" in headers or "if-unmodified-since" in headers:
         _check_unchanged(info, headers, "if-match", "if-unmodified-since")
@@ -21,7 +21,7 @@ def check_read(info: ObjectInfo, headers: dict[str, str]) -> bool:
     return since is None or info.modified_ms // 1000 > since
 
 
-def check_copy_source(info: ObjectInfo, headers: dict[str, str]) -> None:
+def check_copy_source(info: StoredObject, headers: dict[str, str]) -> None:
     """The four x-amz-copy-source-if-* headers: 412 wherever a read would have said 304."""
     prefix = "x-amz-copy-source-"
     plain = {name[len(prefix) :]: value for name, value in headers.items() if name.startswith(prefix)}
@@ -41,7 +41,7 @@ def make_write_condition(headers: dict[str, str]) -> Condition | None:
             "NotImplemented", "A header you provided implies functionality that is not implemented", 501
         )
 
-    def check(present: ObjectInfo | None) -> None:
+    def check(present: StoredObject | None) -> None:
         if none_match is not None and present is not None:
             raise failed("If-None-Match")
         if match is not None and present is None:
@@ -58,7 +58,7 @@ def make_delete_condition(headers: dict[str, str]) -> Condition | None:
     if match is None:
         return None
 
-    def check(present: ObjectInfo | None) -> None:
+    def check(present: StoredObject | None) -> None:
         if present is None or not _matches(match, present.etag):
             raise failed("If-Match")
 
@@ -74,7 +74,7 @@ def failed(condition: str) -> ServiceError:
     )
 
 
-def _check_unchanged(info: ObjectInfo, headers: dict[str, str], match: str, since: str) -> None:
+def _check_unchanged(info: StoredObject, headers: dict[str, str], match: str, since: str) -> None:
     if match in headers:  # RFC 9110 13.2.2: If-Unmodified-Since counts only without If-Match
         if not _matches(headers[match], info.etag):
             raise failed("If-Match")

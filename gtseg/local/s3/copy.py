@@ -11,8 +11,6 @@ from urllib.parse import unquote_plus
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3 import checksums
 from gtseg.local.s3.conditions import check_copy_source, make_write_condition
-from gtseg.local.s3.index import read_clock_ms
-from gtseg.local.s3.info import ObjectInfo
 from gtseg.local.s3.metadata import (
     STORAGE_CLASS,
     read_acl,
@@ -22,13 +20,14 @@ from gtseg.local.s3.metadata import (
     read_system_headers,
     refuse_unsupported,
 )
-from gtseg.local.s3.reading import open_object
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_header
 from gtseg.local.s3.xml import element, format_time, wrap
+from gtseg.local.storage.index import read_clock_ms
+from gtseg.local.storage.stored import StoredObject
 
-__all__ = ["append_range", "copy_object", "copy_range", "hash_file", "parse_source"]
+__all__ = ["copy_object", "hash_file", "parse_source"]
 
 SIZE_MAXIMUM = 5 << 30
 BLOCK_BYTES = 1 << 20
@@ -43,7 +42,7 @@ def copy_object(s3: S3, request: Request) -> Answer:
     source, content = s3.objects.find_small(bucket, key)
     descriptor = None
     if content is None:
-        source, descriptor = open_object(s3, bucket, key)
+        source, descriptor = s3.objects.open_descriptor(bucket, key)
     try:
         check_copy_source(source, headers)
         _check_source(source, request, replaces=replaces)
@@ -51,7 +50,7 @@ def copy_object(s3: S3, request: Request) -> Answer:
         if descriptor is None:
             number = -s3.objects.files.allocate()
         else:
-            number = copy_range(s3, descriptor, 0, source.size)
+            number = s3.objects.files.copy(descriptor, start=0, length=source.size)
     finally:
         if descriptor is not None:
             os.close(descriptor)
@@ -69,7 +68,7 @@ def copy_object(s3: S3, request: Request) -> Answer:
     return Answer(body=wrap("CopyObjectResult", *described))
 
 
-def _check_source(source: ObjectInfo, request: Request, *, replaces: bool) -> None:
+def _check_source(source: StoredObject, request: Request, *, replaces: bool) -> None:
     if source.size > SIZE_MAXIMUM:
         raise ServiceError(
             "InvalidRequest",
@@ -85,8 +84,8 @@ def _check_source(source: ObjectInfo, request: Request, *, replaces: bool) -> No
 
 
 def _describe_copy(
-    s3: S3, source: ObjectInfo, request: Request, number: int, content: bytes | None, *, replaces: bool
-) -> ObjectInfo:
+    s3: S3, source: StoredObject, request: Request, number: int, content: bytes | None, *, replaces: bool
+) -> StoredObject:
     """A copy is one whole: its ETag is an MD5 even where the source's is that of a multipart upload."""
     headers = request.headers
     info = replace(
@@ -143,29 +142,6 @@ def parse_source(text: str) -> tuple[str, str]:
             fields={"ArgumentName": "x-amz-copy-source", "ArgumentValue": text},
         )
     return bucket, key
-
-
-def copy_range(s3: S3, descriptor: int, start: int, length: int) -> int:
-    """The number of a new file that holds bytes start .. start + length; the kernel copies."""
-    number = s3.objects.files.allocate()
-    target = os.open(s3.objects.files.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    try:
-        append_range(descriptor, target, start=start, length=length)
-    except BaseException:
-        s3.objects.files.remove(number)
-        raise
-    finally:
-        os.close(target)
-    return number
-
-
-def append_range(source: int, target: int, *, start: int, length: int) -> None:
-    end = start + length
-    while start < end:
-        copied = os.sendfile(target, source, start, min(end - start, 1 << 30))
-        if not copied:
-            raise OSError("an object's file is shorter than its size")
-        start += copied
 
 
 def hash_file(s3: S3, number: int, algorithm: str) -> tuple[str, dict[str, str]]:

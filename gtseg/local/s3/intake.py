@@ -10,7 +10,6 @@ import asyncio
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -19,8 +18,8 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD
 from gtseg.local.s3.checksums import ALGORITHMS, Checksum, encode, make_checksum, read_algorithm
 from gtseg.local.s3.chunked import ChunkedDecoder, ChunkSigner
-from gtseg.local.s3.files import Files
 from gtseg.local.s3.request import Request
+from gtseg.local.storage.files import Draft, Files
 
 __all__ = ["SIZE_MAXIMUM", "Digests", "Intake", "Taken", "iterate_body", "read_document"]
 
@@ -147,27 +146,18 @@ class Intake:
     ) -> Taken:
         """Write pieces of any number; `length` None where nobody said how many bytes there will be."""
         loop = asyncio.get_running_loop()
-        number = self._files.allocate()
-        descriptor = os.open(self._files.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
+        with self._files.draft() as draft:
             async for block in iterate_blocks(pieces):
                 if digests.size + len(block) > limit:
                     raise too_long()
-                await loop.run_in_executor(self._pool, _write_block, descriptor, digests, block)
+                await loop.run_in_executor(self._pool, _write_block, draft, digests, block)
             checksums = finish(digests, decoder, digests.size if length is None else length)
-        except BaseException:
-            self._files.remove(number)
-            raise
-        finally:
-            os.close(descriptor)
-        return Taken(number, digests.size, digests.md5.hexdigest(), checksums)
+        return Taken(draft.number, digests.size, digests.md5.hexdigest(), checksums)
 
 
-def _write_block(descriptor: int, digests: Digests, block: bytes) -> None:
+def _write_block(draft: Draft, digests: Digests, block: bytes) -> None:
     digests.update(block)
-    view = memoryview(block)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    draft.write(block)
 
 
 def finish(digests: Digests, decoder: ChunkedDecoder | None, length: int) -> dict[str, str]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.index import Index, Row, successor
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, escape, format_time, wrap
+from gtseg.local.storage.index import Index, Row, successor
 
 __all__ = [
     "Page",

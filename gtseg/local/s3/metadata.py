@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.checksums import render
-from gtseg.local.s3.info import DEFAULT_TYPE, ObjectInfo
 from gtseg.local.s3.request import Request
 from gtseg.local.s3.xml import format_http_time
+from gtseg.local.storage.objects import DEFAULT_TYPE
+from gtseg.local.storage.stored import StoredObject
 
 __all__ = [
     "describe",
@@ -121,7 +122,7 @@ def read_storage_class(headers: dict[str, str]) -> dict[str, str]:
     return {} if chosen == "STANDARD" else {STORAGE_CLASS: chosen}
 
 
-def describe(info: ObjectInfo, request: Request) -> dict[str, str]:
+def describe(info: StoredObject, request: Request) -> dict[str, str]:
     """The headers of GET and HEAD, Content-Length and Content-Range aside."""
     headers = {
         "content-type": info.content_type,

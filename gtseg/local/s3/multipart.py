@@ -11,9 +11,7 @@ from itertools import pairwise
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3 import checksums
 from gtseg.local.s3.conditions import check_copy_source, make_write_condition
-from gtseg.local.s3.copy import append_range, copy_range, hash_file, parse_source
-from gtseg.local.s3.index import read_clock_ms
-from gtseg.local.s3.info import ObjectInfo
+from gtseg.local.s3.copy import hash_file, parse_source
 from gtseg.local.s3.metadata import (
     read_acl,
     read_content_type,
@@ -21,12 +19,13 @@ from gtseg.local.s3.metadata import (
     read_system_headers,
     refuse_unsupported,
 )
-from gtseg.local.s3.reading import open_object
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_header
-from gtseg.local.s3.uploads import Part, Upload
 from gtseg.local.s3.xml import element, format_time, malformed, parse, wrap
+from gtseg.local.storage.index import read_clock_ms
+from gtseg.local.storage.stored import StoredObject
+from gtseg.local.storage.uploads import Part, Upload
 
 __all__ = [
     "abort_upload",
@@ -103,11 +102,11 @@ async def put_part(s3: S3, request: Request) -> Answer:
 def copy_part(s3: S3, request: Request) -> Answer:
     upload, number = _find_upload(s3, request), _read_number(request)
     bucket, key = parse_source(request.headers["x-amz-copy-source"])
-    source, descriptor = open_object(s3, bucket, key)
+    source, descriptor = s3.objects.open_descriptor(bucket, key)
     try:
         check_copy_source(source, request.headers)
         start, length = _read_source_range(request, source)
-        file = copy_range(s3, descriptor, start, length)
+        file = s3.objects.files.copy(descriptor, start=start, length=length)
     finally:
         os.close(descriptor)
     try:
@@ -164,7 +163,7 @@ def _read_number(request: Request) -> int:
     return int(text)
 
 
-def _read_source_range(request: Request, source: ObjectInfo) -> tuple[int, int]:
+def _read_source_range(request: Request, source: StoredObject) -> tuple[int, int]:
     """(start, length) of x-amz-copy-source-range, the whole source without it."""
     text = request.headers.get("x-amz-copy-source-range")
     if text is None:
@@ -232,39 +231,28 @@ def _choose_parts(s3: S3, upload: Upload, wanted: list[Wanted]) -> list[Part]:
     return chosen
 
 
-def _assemble(s3: S3, upload: Upload, parts: list[Part]) -> ObjectInfo:
+def _assemble(s3: S3, upload: Upload, parts: list[Part]) -> StoredObject:
     """One new file of all parts, one after the other; the kernel copies."""
-    files = s3.objects.files
-    number = files.allocate()
-    target = os.open(files.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     try:
-        for part in parts:
-            with open(files.locate(part.file), "rb") as source:
-                append_range(source.fileno(), target, start=0, length=part.size)
+        number = s3.objects.files.join((part.file, part.size) for part in parts)
     except FileNotFoundError:  # completed or aborted meanwhile
-        files.remove(number)
         s3.uploads.find(upload.bucket, upload.key, upload.id)
         raise
-    except BaseException:
-        files.remove(number)
-        raise
-    finally:
-        os.close(target)
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
-    return ObjectInfo(
+    return StoredObject(
         upload.bucket,
         upload.key,
         sum(part.size for part in parts),
         f"{digest.hexdigest()}-{len(parts)}",
         upload.content_type,
         read_clock_ms(),
-        number,
         upload.metadata,
-        upload.headers,
         _combine_checksums(upload, parts),
-        upload.tags,
-        tuple(part.size for part in parts),
-        upload.acl,
+        file=number,
+        headers=upload.headers,
+        tags=upload.tags,
+        parts=tuple(part.size for part in parts),
+        acl=upload.acl,
     )
 
 
@@ -276,7 +264,7 @@ def _combine_checksums(upload: Upload, parts: list[Part]) -> dict[str, str]:
     return {upload.algorithm: combined, "type": upload.checksum_type}
 
 
-def _check_declared(request: Request, info: ObjectInfo) -> None:
+def _check_declared(request: Request, info: StoredObject) -> None:
     """What the client says of the whole object must be so."""
     for name in checksums.ALGORITHMS:
         declared = request.headers.get(checksums.header_of(name))

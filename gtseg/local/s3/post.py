@@ -13,8 +13,6 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import ALGORITHM, derive_key
 from gtseg.local.s3.access import denied
 from gtseg.local.s3.form import Form
-from gtseg.local.s3.index import read_clock_ms
-from gtseg.local.s3.info import ObjectInfo
 from gtseg.local.s3.intake import SIZE_MAXIMUM, Digests, iterate_body
 from gtseg.local.s3.metadata import (
     read_acl,
@@ -29,6 +27,8 @@ from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_document
 from gtseg.local.s3.writing import store
 from gtseg.local.s3.xml import element, wrap
+from gtseg.local.storage.index import read_clock_ms
+from gtseg.local.storage.stored import StoredObject
 
 __all__ = ["check_policy", "post_object"]
 
@@ -52,20 +52,19 @@ async def post_object(s3: S3, request: Request) -> Answer:
             raise ServiceError(
                 "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
             )
-        info = ObjectInfo(
+        info = StoredObject(
             request.bucket,
             key,
             taken.size,
             taken.md5,
             read_content_type(fields),
             read_clock_ms(),
-            taken.file,
             read_metadata(fields),
-            read_system_headers(fields),
             taken.checksums,
-            read_tag_document(fields["tagging"].encode(), limit=10) if "tagging" in fields else {},
-            (),
-            read_acl({"x-amz-acl": fields.get("acl", fields.get("x-amz-acl", ""))}),
+            file=taken.file,
+            headers=read_system_headers(fields),
+            tags=read_tag_document(fields["tagging"].encode(), limit=10) if "tagging" in fields else {},
+            acl=read_acl({"x-amz-acl": fields.get("acl", fields.get("x-amz-acl", ""))}),
         )
     except BaseException:
         s3.objects.files.remove(taken.file)
@@ -158,7 +157,7 @@ def _violated(reason: str) -> ServiceError:
     return ServiceError("AccessDenied", f"Invalid according to Policy: {reason}", 403)
 
 
-def _render(request: Request, info: ObjectInfo, fields: Fields) -> Answer:
+def _render(request: Request, info: StoredObject, fields: Fields) -> Answer:
     location = f"http://{request.headers.get('host', '')}/{info.bucket}/{info.key}"
     headers = {"etag": f'"{info.etag}"', "location": location.encode("ascii", "replace").decode()}
     redirect = fields.get("success_action_redirect") or fields.get("redirect")

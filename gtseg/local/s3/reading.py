@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.conditions import check_read
-from gtseg.local.s3.info import ObjectInfo
 from gtseg.local.s3.metadata import describe
 from gtseg.local.s3.request import Answer, FileSlice, Request
 from gtseg.local.s3.service import S3
+from gtseg.local.storage.stored import StoredObject
 
-__all__ = ["get_object", "head_object", "open_object"]
+__all__ = ["get_object", "head_object"]
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 INLINE_BYTES = 64 * 1024
@@ -26,7 +25,7 @@ def get_object(s3: S3, request: Request) -> Answer:
         if answer.status != 304:
             answer.body = content[start : start + length]
         return answer
-    info, descriptor = open_object(s3, request.bucket, request.key)
+    info, descriptor = s3.objects.open_descriptor(request.bucket, request.key)
     try:
         answer, start, length = plan_read(info, request)
         if answer.status == 304 or not length:
@@ -47,27 +46,7 @@ def head_object(s3: S3, request: Request) -> Answer:
     return answer
 
 
-def open_object(s3: S3, bucket: str, key: str) -> tuple[ObjectInfo, int]:
-    """The object and a descriptor of its bytes, however often it is replaced meanwhile."""
-    while True:
-        info, content = s3.objects.find_small(bucket, key)
-        if content is not None:
-            return info, open_bytes(content)
-        try:
-            return info, os.open(s3.objects.files.locate(info.file), os.O_RDONLY)
-        except FileNotFoundError:
-            s3.objects.check_replaced(info)
-
-
-def open_bytes(content: bytes) -> int:
-    """A descriptor of a file without a name that holds these bytes."""
-    with tempfile.TemporaryFile() as file:
-        file.write(content)
-        file.flush()
-        return os.dup(file.fileno())
-
-
-def plan_read(info: ObjectInfo, request: Request) -> tuple[Answer, int, int]:
+def plan_read(info: StoredObject, request: Request) -> tuple[Answer, int, int]:
     """The answer without its body, and which bytes (start, length) belong in it."""
     headers = describe(info, request)
     if not check_read(info, request.headers):
@@ -90,7 +69,7 @@ def plan_read(info: ObjectInfo, request: Request) -> tuple[Answer, int, int]:
     return Answer(status, headers), start, length
 
 
-def find_part(info: ObjectInfo, text: str) -> tuple[int, int]:
+def find_part(info: StoredObject, text: str) -> tuple[int, int]:
     """(start, length) of one part; an object that was put whole has one. Raises ServiceError InvalidPartNumber."""
     parts = info.parts or (info.size,)
     if not text.isdecimal() or not 1 <= int(text) <= len(parts):

@@ -9,15 +9,15 @@ from datetime import datetime
 
 from gtseg.local.front.signature import FindSecret
 from gtseg.local.s3.intake import Intake
-from gtseg.local.s3.uploads import Uploads
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.folder import FolderObjects
+from gtseg.local.storage.uploads import Uploads
 
 __all__ = ["S3"]
 
 
 @dataclass(frozen=True)
 class S3:
-    objects: Objects
+    objects: FolderObjects
     account: str
     region: str
     pool: Executor

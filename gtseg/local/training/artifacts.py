@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.jobs.channels import place_object
 from gtseg.local.storage.objects import Objects, split_uri
 
 __all__ = ["Checkpoints", "upload_model"]
@@ -48,17 +49,14 @@ class Checkpoints:
         self._sent: dict[str, tuple[int, int]] = {}
 
     def download(self) -> None:
-        """Earlier checkpoints of this S3Uri, copied: the algorithm writes in this folder."""
+        """Earlier checkpoints of this S3Uri, copied: the algorithm writes in this folder. Raises DownloadError."""
         if self.place is None:
             return
         bucket, prefix = self.place
         for info in self.objects.list(bucket, prefix):
             name = info.key.removeprefix(prefix)
-            if not name or name.endswith("/") or ".." in Path(name).parts:
-                continue
-            target = self.folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.objects.get(bucket, info.key))
+            if name and not name.endswith("/"):
+                place_object(self.objects, bucket, info.key, folder=self.folder, name=name, shared=False)
 
     def upload(self, *, missing_ok: bool = False) -> None:
         """Send files that are new or changed since the last time. Names that begin with a dot are half-written."""

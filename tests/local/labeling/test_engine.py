@@ -16,7 +16,7 @@ from gtseg.local.labeling import register
 from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.tasks import answer_task, lease_task
 from gtseg.local.labeling.workers import add_worker
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store
 
 OBJECTS = 3
@@ -26,7 +26,7 @@ class Killed(BaseException):
     """What kill -9 is to the code: nothing after it runs."""
 
 
-class FragileObjects(Objects):
+class FragileObjects(FolderObjects):
     """S3 that kills its caller at the n-th write, before or after it is done."""
 
     countdown = 0

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gtseg.local.s3.listing import list_page
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.folder import FolderObjects
 
 KEYS = st.lists(st.text(alphabet="ab/é\U0001f422\x7f.", min_size=1, max_size=6), max_size=25, unique=True)
 PREFIXES = st.text(alphabet="ab/é", max_size=2)
@@ -29,14 +29,14 @@ def list_naively(keys: list[str], prefix: bytes, delimiter: bytes, after: bytes)
 
 
 @pytest.fixture(scope="module")
-def objects(tmp_path_factory: pytest.TempPathFactory) -> Objects:
-    return Objects(tmp_path_factory.mktemp("objects"))
+def objects(tmp_path_factory: pytest.TempPathFactory) -> FolderObjects:
+    return FolderObjects(tmp_path_factory.mktemp("objects"))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(keys=KEYS, prefix=PREFIXES, delimiter=st.sampled_from(["", "/", "a/"]), limit=st.integers(1, 7))
 def test_pages_together_are_the_naive_listing(
-    objects: Objects, keys: list[str], prefix: str, delimiter: str, limit: int
+    objects: FolderObjects, keys: list[str], prefix: str, delimiter: str, limit: int
 ) -> None:
     bucket = f"b{objects.index.read_meta('bucket')}"
     objects.index.write_meta("bucket", objects.index.read_meta("bucket") + 1)
@@ -63,7 +63,7 @@ def test_pages_together_are_the_naive_listing(
 
 
 def test_a_common_prefix_of_many_keys_is_leapt_over(tmp_path: Path) -> None:
-    objects = Objects(tmp_path)
+    objects = FolderObjects(tmp_path)
     objects.create_bucket("photos")
     for number in range(500):
         objects.put("photos", f"{'ab'[number % 2]}/{number}", b"")

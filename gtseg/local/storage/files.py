@@ -9,14 +9,37 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["RUN_BITS", "SMALL_BYTES", "Files"]
+__all__ = ["RUN_BITS", "SMALL_BYTES", "Draft", "Files"]
 
 FOLDERS = 256
 RUN_BITS = 40
 SMALL_BYTES = 32 * 1024  # objects up to this size are kept in the index (index.py)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A new file that is being written."""
+
+    number: int
+    descriptor: int
+
+    def write(self, block: bytes) -> None:
+        view = memoryview(block)
+        while view:
+            view = view[os.write(self.descriptor, view) :]
+
+    def append(self, source: int, *, start: int, length: int) -> None:
+        """Append a range of another file (a descriptor); the kernel copies."""
+        end = start + length
+        while start < end:
+            copied = os.sendfile(self.descriptor, source, start, min(end - start, 1 << 30))
+            if not copied:
+                raise OSError("an object's file is shorter than its size")
+            start += copied
 
 
 class Files:
@@ -35,21 +58,38 @@ class Files:
     def locate(self, number: int) -> str:
         return f"{self._prefix}{number % FOLDERS:02x}{os.sep}{number:014x}"
 
-    def write(self, content: bytes) -> int:
-        """Write a whole new file; its number. On failure nothing is left."""
+    @contextlib.contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """A new file to write. On failure nothing is left."""
         number = self.allocate()
-        path = self.locate(number)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(self.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
-            written = os.write(descriptor, content)
-            while written < len(content):
-                written += os.write(descriptor, memoryview(content)[written:])
+            yield Draft(number, descriptor)
         except BaseException:
             self.remove(number)
             raise
         finally:
             os.close(descriptor)
-        return number
+
+    def write(self, content: bytes) -> int:
+        """Write a whole new file; its number. On failure nothing is left."""
+        with self.draft() as draft:
+            draft.write(content)
+        return draft.number
+
+    def copy(self, source: int, *, start: int, length: int) -> int:
+        """Copy a range of a file (a descriptor) to a new one; its number."""
+        with self.draft() as draft:
+            draft.append(source, start=start, length=length)
+        return draft.number
+
+    def join(self, parts: Iterable[tuple[int, int]]) -> int:
+        """Write a new file of (number, size) files, one after the other; its number."""
+        with self.draft() as draft:
+            for number, size in parts:
+                with open(self.locate(number), "rb") as source:
+                    draft.append(source.fileno(), start=0, length=size)
+        return draft.number
 
     def remove(self, number: int) -> None:
         """Remove a file; nothing happens if there is none, or if the number is that of a small object."""

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.info import ObjectInfo, pack_about, unpack_row
 from gtseg.local.storage.store import Database
+from gtseg.local.storage.stored import StoredObject, pack_about, unpack_row
 
 __all__ = ["Index", "Row", "read_clock_ms", "successor"]
 
@@ -48,7 +48,7 @@ CHECKPOINT_PAGES = 10_000
 """Housekeeping moves the write-ahead log into the file every second, in its own thread; a commit does it only beyond this."""
 
 Condition = Callable[
-    [ObjectInfo | None], None
+    [StoredObject | None], None
 ]  # raises ServiceError when the object's present state forbids the write
 Row = tuple[bytes, int, int, str, int, str, str | None]  # key, then COLUMNS
 
@@ -141,18 +141,18 @@ class Index:
 
     # objects
 
-    def find(self, bucket: str, key: str) -> ObjectInfo | None:
+    def find(self, bucket: str, key: str) -> StoredObject | None:
         row = self.database.read().execute(FIND, (bucket, key.encode())).fetchone()
         return None if row is None else unpack_row(bucket, key, row)
 
-    def read_small(self, info: ObjectInfo) -> bytes | None:
+    def read_small(self, info: StoredObject) -> bytes | None:
         """The bytes of an object without a file; None if it has been replaced meanwhile."""
         query = "SELECT content FROM small WHERE number=?"
         row = self.database.read().execute(query, (-info.file,)).fetchone()
         return None if row is None else row[0]
 
     def replace(
-        self, info: ObjectInfo, *, condition: Condition | None = None, content: bytes | None = None
+        self, info: StoredObject, *, condition: Condition | None = None, content: bytes | None = None
     ) -> None:
         """Make `info` the object of its key, if its bucket exists and `condition` allows, in one transaction.
 

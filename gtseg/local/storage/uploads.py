@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.s3.index import Condition, Index, read_clock_ms, successor
-from gtseg.local.s3.info import ObjectInfo
+from gtseg.local.storage.index import Condition, Index, read_clock_ms, successor
+from gtseg.local.storage.stored import StoredObject
 
 __all__ = ["Part", "Upload", "Uploads"]
 
@@ -127,7 +127,7 @@ class Uploads:
             self.find(upload.bucket, upload.key, upload.id)
             self._forget(upload.id)
 
-    def complete(self, upload: Upload, info: ObjectInfo, *, condition: Condition | None) -> None:
+    def complete(self, upload: Upload, info: StoredObject, *, condition: Condition | None) -> None:
         """The assembled object takes the upload's place, in one transaction."""
         with self._database.write() as connection:
             self.find(upload.bucket, upload.key, upload.id)

@@ -1,0 +1,278 @@
+"""Objects in the data folder of this machine.
+
+An object is a plain, immutable file under `DATA/objects/` and one row of `DATA/objects.sqlite3`; the bytes of a small one
+are in the database too. The row is written last and in one transaction: a kill at any instant leaves the old object or
+the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Files
+from gtseg.local.storage.index import Index, read_clock_ms
+from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable
+from gtseg.local.storage.stored import StoredObject, unpack_row
+from gtseg.local.storage.uploads import Uploads
+
+__all__ = ["FolderObjects"]
+
+CHUNK_BYTES = 1 << 20
+GRACE_SECONDS = 60.0  # how long the file of a replaced or deleted object can still be opened by its path
+HOUSEKEEPING_SECONDS = 1.0
+logger = logging.getLogger(__name__)
+
+
+class FolderObjects:
+    """`storage.objects.Objects` in a folder, and what the S3 protocol needs beyond it: the index, files and uploads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.index = Index(Path(folder) / "objects.sqlite3")
+        self.files = Files(Path(folder) / "objects", run=self.index.run)
+        self.uploads = Uploads(self.index)
+        # Nobody holds a path of an earlier run.
+        self._old_garbage = self.index.list_garbage(before_ms=read_clock_ms())
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    # the interface of storage.objects
+
+    def create_bucket(self, bucket: str) -> None:
+        """Create a bucket; do nothing if it exists."""
+        self.index.create_bucket(bucket)
+
+    def bucket_exists(self, bucket: str) -> bool:
+        return self.index.bucket_exists(bucket)
+
+    def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        return self.index.find(bucket, key)
+
+    def get(self, bucket: str, key: str) -> bytes:
+        """The whole object. Raises ServiceError NoSuchKey or NoSuchBucket."""
+        while True:
+            info, content = self.find_small(bucket, key)
+            if content is not None:
+                return content
+            try:
+                return Path(self.files.locate(info.file)).read_bytes()
+            except FileNotFoundError:
+                self.check_replaced(info)
+
+    def open(self, bucket: str, key: str) -> ObjectStream:
+        """Read an object as a stream; what is open can be read to its end whatever becomes of the object."""
+        while True:
+            info, content = self.find_small(bucket, key)
+            if content is not None:
+                return ObjectStream(info, io.BytesIO(content))
+            try:
+                return ObjectStream(info, open(self.files.locate(info.file), "rb"))
+            except FileNotFoundError:
+                self.check_replaced(info)
+
+    @contextlib.contextmanager
+    def file(self, bucket: str, key: str) -> Iterator[Path]:
+        """The stored file itself, which lasts a minute after a replacement; of a small object a temporary one."""
+        info, content = self.find_small(bucket, key)
+        if content is None:
+            yield Path(self.files.locate(info.file))
+            return
+        with tempfile.NamedTemporaryFile(prefix="gtseg-object-") as file:
+            file.write(content)
+            file.flush()
+            yield Path(file.name)
+
+    def download(self, bucket: str, key: str, target: Path, *, shared: bool = False) -> ObjectInfo:
+        """A copy of an object's bytes, or with `shared` another name of its file where the file system allows."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        info = self._link(bucket, key, target) if shared else None
+        if info is not None:
+            return info
+        with self.open(bucket, key) as source, target.open("xb") as file:
+            try:
+                shutil.copyfileobj(source.body, file, CHUNK_BYTES)
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
+        return source.info
+
+    def _link(self, bucket: str, key: str, target: Path) -> ObjectInfo | None:
+        """Hard-link an object's file to `target`; None where it has none or the file system cannot."""
+        while True:
+            info = self.find(bucket, key)
+            if info.is_small:
+                return None
+            try:
+                os.link(self.files.locate(info.file), target)
+            except FileExistsError:
+                raise
+            except FileNotFoundError:
+                self.check_replaced(info)
+            except OSError:
+                return None
+            else:
+                return info
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | Readable | Path,
+        *,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Store an object atomically. A path is copied. Raises ServiceError NoSuchBucket."""
+        file, size, etag, content = self._write_body(body)
+        info = StoredObject(
+            bucket, key, size, etag, content_type or DEFAULT_TYPE, read_clock_ms(), metadata or {}, file=file
+        )
+        try:
+            self.index.replace(info, content=content)
+        except BaseException:
+            self.files.remove(file)
+            raise
+        return info
+
+    def copy(self, source: tuple[str, str], target: tuple[str, str]) -> ObjectInfo:
+        """Copy one (bucket, key) to another with content type and metadata."""
+        with self.open(*source) as stream:
+            info = stream.info
+            body = stream.body.read() if info.size <= SMALL_BYTES else stream.body
+            return self.put(*target, body, content_type=info.content_type, metadata=info.metadata)
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Delete an object; do nothing if there is none."""
+        self.index.delete(bucket, key)
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Objects under a prefix, sorted by the UTF-8 bytes of their keys; memory does not grow with their number."""
+        self.index.check_bucket(bucket)
+        for key, *row in self.index.iterate(bucket, prefix.encode()):
+            yield unpack_row(bucket, key.decode(), tuple(row))
+
+    # shared with the S3 protocol
+
+    def find(self, bucket: str, key: str) -> StoredObject:
+        """The object. Raises ServiceError NoSuchKey or NoSuchBucket."""
+        info = self.index.find(bucket, key)
+        if info is None:
+            self.index.check_bucket(bucket)
+            raise ServiceError("NoSuchKey", "The specified key does not exist.", 404, fields={"Key": key})
+        return info
+
+    def find_small(self, bucket: str, key: str) -> tuple[StoredObject, bytes | None]:
+        """The object, and its bytes where they are in no file. Raises ServiceError NoSuchKey or NoSuchBucket."""
+        while True:
+            info = self.find(bucket, key)
+            if not info.is_small:
+                return info, None
+            content = self.index.read_small(info)
+            if content is not None:
+                return info, content
+            self.check_replaced(info)
+
+    def open_descriptor(self, bucket: str, key: str) -> tuple[StoredObject, int]:
+        """The object and a descriptor of its bytes, however often it is replaced meanwhile. The caller closes it."""
+        while True:
+            info, content = self.find_small(bucket, key)
+            if content is not None:
+                return info, _open_bytes(content)
+            try:
+                return info, os.open(self.files.locate(info.file), os.O_RDONLY)
+            except FileNotFoundError:
+                self.check_replaced(info)
+
+    def reap(self, *, older_than_seconds: float = GRACE_SECONDS) -> int:
+        """Remove the files of objects that were replaced or deleted so long ago; how many."""
+        garbage = self.index.list_garbage(before_ms=read_clock_ms() - int(older_than_seconds * 1000))
+        self._remove_garbage(garbage)
+        return len(garbage)
+
+    def _remove_garbage(self, files: Sequence[int]) -> None:
+        for file in files:
+            self.files.remove(file)
+        if files:
+            self.index.forget_garbage(files)
+
+    def sweep(self) -> int:
+        """Remove files that interrupted runs wrote and no row refers to; how many."""
+        first = self.index.read_meta("swept") + 1
+        used = self.index.list_files(above=first << RUN_BITS)
+        unused = [number for number in self.files.list_runs(first) if number not in used]
+        for number in unused:
+            self.files.remove(number)
+        self.index.write_meta("swept", self.index.run - 1)
+        return len(unused)
+
+    def start(self) -> None:
+        """Begin housekeeping: leftovers of an interrupted run, garbage, SQLite's write-ahead log."""
+        self._thread = threading.Thread(target=self._keep_house, name="objects-housekeeping", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.index.write_meta("swept", self.index.run)
+        self.index.database.close()
+
+    def _keep_house(self) -> None:
+        self._try(lambda: self._remove_garbage(self._old_garbage))
+        self._try(self.sweep)
+        while not self._stopping.wait(HOUSEKEEPING_SECONDS):
+            self._try(self.reap)
+            self._try(lambda: self.index.database.read().execute("PRAGMA wal_checkpoint(PASSIVE)"))
+
+    def _try(self, task: Callable[[], object]) -> None:
+        """Housekeeping goes on whatever one task meets, such as a full disk."""
+        try:
+            task()
+        except (OSError, sqlite3.Error):
+            logger.exception("housekeeping of the object store failed; it is tried again")
+
+    def check_replaced(self, info: StoredObject) -> None:
+        """A file that is gone is only in order if its object has another one by now."""
+        present = self.index.find(info.bucket, info.key)
+        if present is not None and present.file == info.file:
+            raise ServiceError("InternalError", f"the file behind {info.bucket}/{info.key} is missing", 500)
+
+    def _write_body(self, body: bytes | Readable | Path) -> tuple[int, int, str, bytes | None]:
+        """(number, size, MD5 in hex, content) of the body in a new file, or of a small one with its content."""
+        if isinstance(body, bytes | bytearray | memoryview):
+            content = bytes(body)
+            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if len(content) <= SMALL_BYTES:
+                return -self.files.allocate(), len(content), md5, content
+            return self.files.write(content), len(content), md5, None
+        if isinstance(body, Path):
+            with body.open("rb") as source:
+                return self._write_stream(source)
+        return self._write_stream(body)
+
+    def _write_stream(self, source: Readable) -> tuple[int, int, str, None]:
+        size, md5 = 0, hashlib.md5(usedforsecurity=False)
+        with self.files.draft() as draft:
+            while chunk := source.read(CHUNK_BYTES):
+                md5.update(chunk)
+                size += len(chunk)
+                draft.write(chunk)
+        return draft.number, size, md5.hexdigest(), None
+
+
+def _open_bytes(content: bytes) -> int:
+    """A descriptor of a file without a name that holds these bytes."""
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        return os.dup(file.fileno())
