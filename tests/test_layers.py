@@ -65,8 +65,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.jobs": (SERVICE, ()),
     "gtseg.local.logs": (SERVICE, ()),
     "gtseg.local.labeling": (
-        (*SERVICE, "gtseg.local.labeling"),
-        ("starlette", "anyio", "itsdangerous", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
+        (*SERVICE, "gtseg.local.front.bodies", "gtseg.local.labeling"),
+        ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
     ),
     "gtseg.local.training": (SERVICE, ()),
     "gtseg.local.tuning": ((*SERVICE, "gtseg.local.training"), ("numpy",)),

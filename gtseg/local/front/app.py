@@ -77,7 +77,11 @@ class Front:
     def _make_portal(self) -> Any:
         from starlette.applications import Starlette
 
-        return Starlette(routes=load_module("gtseg.local.labeling.http").routes(self.embedded))
+        portal = Starlette(
+            routes=load_module("gtseg.local.labeling.portal.routes").portal_routes(self.embedded)
+        )
+        portal.router.redirect_slashes = False
+        return portal
 
     def find_secret(self, access_key: str) -> str | None:
         return self._signed_by.get(access_key)

@@ -11,135 +11,60 @@
     PATCH  /_portal/api/workers/{id}            {"state": "active" | "paused"}
     DELETE /_portal/api/workers/{id}
 
-A worker proves who they are by `Authorization: Bearer TOKEN` or by a signed cookie; errors are {"error", "message"}.
+A worker proves who they are by `Authorization: Bearer TOKEN` or by a session's cookie; errors are {"error", "message"}.
+Every route is behind the portal's gate (portal/gate.py).
 """
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import json
-import logging
-from collections.abc import Callable
-from importlib import import_module
 from typing import Any
-from urllib.parse import urlsplit
 
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.intake import read_line
+from gtseg.local.labeling.portal.gate import Call, Gate
 from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.labeling.tasks import Task
-from gtseg.local.labeling.teams import allowed_sources
 from gtseg.local.labeling.templates import presign, render
 from gtseg.local.labeling.workers import Worker
 from gtseg.local.storage.objects import split_uri
 
-__all__ = ["COOKIE", "Api", "authenticate", "routes"]
+__all__ = ["worker_routes"]
 
-COOKIE = "gtseg_worker"
-SMALL_BODY = 64 << 10
-logger = logging.getLogger(__name__)
-Answer = Callable[["Call"], Any]
+ROOT = "/_portal/api"
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
-def routes(embedded: Embedded) -> list[BaseRoute]:
-    """Everything below /_portal: this API, and the portal's pages if they are there."""
-    api = Api(embedded)
-    own: list[BaseRoute] = [
-        api.route("/jobs", "GET", api.list_jobs),
-        api.route("/jobs/{job}/tasks", "POST", api.lease),
-        api.route("/tasks/{task}", "GET", api.show),
-        api.route("/tasks/{task}/image", "GET", api.show_image),
-        api.route("/tasks/{task}/page", "GET", api.show_page),
-        api.route("/tasks/{task}/answer", "POST", api.answer, limit=MAX_ANSWER_BYTES),
-        api.route("/tasks/{task}/decline", "POST", api.decline),
-        api.route("/tasks/{task}/release", "POST", api.release),
-        api.route("/workers", "POST", api.add_worker, owner=True),
-        api.route("/workers", "GET", api.list_workers, owner=True),
-        api.route("/workers/{worker}", "PATCH", api.change_worker, owner=True),
-        api.route("/workers/{worker}", "DELETE", api.remove_worker, owner=True),
+def worker_routes(gate: Gate) -> list[BaseRoute]:
+    """The worker API, and the owner's part of it."""
+    api = Api(gate.embedded)
+    return [
+        gate.route("GET", f"{ROOT}/jobs", api.list_jobs, who="worker"),
+        gate.route("POST", f"{ROOT}/jobs/{{job}}/tasks", api.lease, who="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}", api.show, who="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/image", api.show_image, who="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/page", api.show_page, who="worker"),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/answer", api.answer, who="worker", limit=MAX_ANSWER_BYTES),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/decline", api.decline, who="worker"),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/release", api.release, who="worker"),
+        gate.route("POST", f"{ROOT}/workers", api.add_worker, who="owner"),
+        gate.route("GET", f"{ROOT}/workers", api.list_workers, who="owner"),
+        gate.route("PATCH", f"{ROOT}/workers/{{worker}}", api.change_worker, who="owner"),
+        gate.route("DELETE", f"{ROOT}/workers/{{worker}}", api.remove_worker, who="owner"),
     ]
-    return [*own, *portal_routes(embedded)]
-
-
-def portal_routes(embedded: Embedded) -> list[BaseRoute]:
-    try:
-        portal = import_module("gtseg.local.labeling.portal")
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("gtseg.local.labeling.portal"):
-            raise
-        return []
-    find = getattr(portal, "routes", None)
-    return list(find(embedded)) if callable(find) else []
-
-
-class Call:
-    """One request with what its handler needs: who asks, the JSON body."""
-
-    def __init__(self, request: Request, body: bytes, worker: Worker | None) -> None:
-        self.request, self._body, self._worker = request, body, worker
-
-    @property
-    def worker(self) -> Worker:
-        if self._worker is None:
-            raise ServiceError(
-                "Unauthorized", "A worker's token is needed: Authorization: Bearer TOKEN.", 401
-            )
-        return self._worker
-
-    def path(self, name: str) -> str:
-        return str(self.request.path_params[name])
-
-    def json(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self._body or b"{}")
-        except (ValueError, RecursionError):
-            raise ServiceError("InvalidRequest", "The body is not valid JSON.") from None
-        if not isinstance(document, dict):
-            raise ServiceError("InvalidRequest", "The body must be a JSON object.")
-        return document
-
-    def text(self, name: str, default: str | None = None) -> str:
-        value = self.json().get(name, default)
-        if not isinstance(value, str):
-            raise ServiceError("InvalidRequest", f"{name} must be a string; got {value!r}."[:200])
-        return value
 
 
 class Api:
-    """The handlers: plain functions of a Call, run in threads."""
+    """The handlers."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded, self.store = embedded, embedded.store
-
-    def route(
-        self, path: str, method: str, answer: Answer, *, owner: bool = False, limit: int = SMALL_BODY
-    ) -> Route:
-        async def endpoint(request: Request) -> Response:
-            try:
-                body = await read_body(request, limit)
-                return await run_in_threadpool(self._answer, request, body, answer, owner=owner)
-            except ServiceError as error:
-                return JSONResponse({"error": error.code, "message": error.message}, error.status)
-
-        return Route(f"/_portal/api{path}", endpoint, methods=[method])
-
-    def _answer(self, request: Request, body: bytes, answer: Answer, *, owner: bool) -> Response:
-        check_source(self.embedded, request)
-        if owner:
-            check_owner(self.embedded, request)
-        call = Call(request, body, None if owner else authenticate(self.embedded, request))
-        result = answer(call)
-        return result if isinstance(result, Response) else JSONResponse(result)
 
     # ---------------------------------------------------------------- workers at work
 
@@ -172,7 +97,7 @@ class Api:
         bucket, key = split_uri(task.uri)
         suffix = key[key.rfind(".") :].lower() if "." in key else ""
         kind = PICTURES.get(suffix, "application/octet-stream")
-        headers = {"Cache-Control": "private, max-age=600", "X-Content-Type-Options": "nosniff"}
+        headers = {"Cache-Control": "private, max-age=600"}
         stream = self.embedded.objects.open(bucket, key)
         headers |= {"Content-Length": str(stream.info.size), "ETag": f'"{stream.info.etag}"'}
         return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
@@ -256,50 +181,3 @@ class Api:
 
 def describe_kind(job: Job) -> str:
     return "adjustment" if job.is_adjustment else "verification" if job.is_verification else "labeling"
-
-
-# ---------------------------------------------------------------- who may
-
-
-def authenticate(embedded: Embedded, request: Request) -> Worker | None:
-    """The worker whose token or cookie this is. A cookie counts only for requests from this server's own pages."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if token:
-        return workers.find_by_token(embedded.store, token.strip()) if scheme.lower() == "bearer" else None
-    cookie = request.cookies.get(COOKIE)
-    if cookie is None or (request.method not in ("GET", "HEAD") and not is_same_origin(request)):
-        return None
-    return workers.find_by_cookie(embedded.store, cookie)
-
-
-def is_same_origin(request: Request) -> bool:
-    """Browsers name the page that a POST comes from: no other site may use a worker's cookie."""
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
-
-
-def check_owner(embedded: Embedded, request: Request) -> None:
-    _, _, token = request.headers.get("authorization", "").partition(" ")
-    if not hmac.compare_digest(token.strip().encode(), embedded.store.credentials.owner_token.encode()):
-        raise ServiceError("Unauthorized", "The owner token is needed: Authorization: Bearer TOKEN.", 401)
-
-
-def check_source(embedded: Embedded, request: Request) -> None:
-    """The workforce's allowed source addresses (UpdateWorkforce)."""
-    ranges = allowed_sources(embedded.store)
-    if not ranges or request.client is None:
-        return
-    address = ipaddress.ip_address(request.client.host)
-    if not any(address in ipaddress.ip_network(text) for text in ranges):
-        raise ServiceError("Forbidden", f"Workers may not come from {address} (SourceIpConfig).", 403)
-
-
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, refused before it grows past `limit` bytes."""
-    parts, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise ServiceError("TooLarge", f"The request has more than {limit} bytes.", 413)
-        parts.append(chunk)
-    return b"".join(parts)

@@ -30,6 +30,7 @@ __all__ = [
 # labeling_objects.state: waiting -> queued (in an iteration) -> open (workers have it) -> answered (no more answers)
 # -> consolidating (its output has its names) -> labeled | failed. `skipped`: the input line is labeled already.
 # labeling_tasks.state: leased -> answered | declined | released | expired | cancelled (the job ended)
+# labeling_sessions: browsers signed in to the portal; `id` is a digest, `worker` '' the owner.
 DDL = """
 CREATE TABLE IF NOT EXISTS labeling_jobs (
     name TEXT PRIMARY KEY, title TEXT NOT NULL, arn TEXT NOT NULL, team_arn TEXT NOT NULL, status TEXT NOT NULL,
@@ -58,6 +59,9 @@ CREATE TABLE IF NOT EXISTS labeling_workers (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, team TEXT NOT NULL, simulated INTEGER NOT NULL, token TEXT NOT NULL,
     state TEXT NOT NULL, created REAL NOT NULL, subject TEXT NOT NULL, UNIQUE (team, name)) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS labeling_workers_by_token ON labeling_workers (token);
+CREATE TABLE IF NOT EXISTS labeling_sessions (
+    id TEXT PRIMARY KEY, worker TEXT NOT NULL, expires REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labeling_sessions_by_worker ON labeling_sessions (worker);
 CREATE TABLE IF NOT EXISTS labeling_teams (
     name TEXT PRIMARY KEY, title TEXT NOT NULL, arn TEXT NOT NULL, answer TEXT NOT NULL,
     created REAL NOT NULL, modified REAL NOT NULL) WITHOUT ROWID;

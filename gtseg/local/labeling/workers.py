@@ -1,15 +1,13 @@
 """The people (and simulated people) who label: who they are, which team they are in, the token that proves it.
 
-Tokens are kept as SHA-256 digests: the data folder gives none away. A browser may hold a signed cookie instead.
+Tokens are kept as SHA-256 digests: the data folder gives none away. A browser holds a session's cookie (portal/sessions.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import sqlite3
-import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -18,10 +16,9 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.storage.store import Store
 
-__all__ = ["EVERY_TEAM", "Worker", "add_worker", "describe_worker", "find_by_cookie", "find_by_token", "find_names", "list_workers", "make_cookie", "may_label", "remove_worker", "set_worker_state"]  # fmt: skip
+__all__ = ["EVERY_TEAM", "Worker", "add_worker", "describe_worker", "find_active", "find_by_token", "find_names", "list_workers", "may_label", "remove_worker", "set_worker_state"]  # fmt: skip
 
 EVERY_TEAM = "*"  # of simulated workers: any team, and the public crowd
-COOKIE_SECONDS = 12 * 3600
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,7 @@ def add_worker(
             "ON CONFLICT (id) DO UPDATE SET token = excluded.token, state = 'active'",
             (worker_id, name, team.lower(), simulated, digest(token), read_clock(), str(uuid.uuid4())),
         )
+        end_sessions(connection, worker_id)
         row = connection.execute("SELECT * FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
     return make_worker(row), token
 
@@ -95,10 +93,10 @@ def list_workers(store: Store) -> list[Worker]:
 
 
 def find_worker(store: Store, worker_id: str) -> Worker:
-    row = store.read().execute("SELECT * FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
-    if row is None or row["state"] == "removed":
+    worker = find_active(store, worker_id)
+    if worker is None:
         raise ServiceError("NotFound", f"There is no worker {worker_id!r}.", 404)
-    return make_worker(row)
+    return worker
 
 
 def set_worker_state(store: Store, worker_id: str, state: str) -> Worker:
@@ -112,12 +110,18 @@ def set_worker_state(store: Store, worker_id: str, state: str) -> Worker:
 
 
 def remove_worker(store: Store, worker_id: str) -> None:
-    """The token is void from now on; what the worker has submitted stays."""
+    """Token, sessions and picture links are void from now on; what the worker has submitted stays."""
     find_worker(store, worker_id)
     with store.write() as connection:
         connection.execute(
             "UPDATE labeling_workers SET state = 'removed', token = id WHERE id = ?", (worker_id,)
         )
+        end_sessions(connection, worker_id)
+
+
+def end_sessions(connection: sqlite3.Connection, worker_id: str) -> None:
+    """Sign the worker out of every browser."""
+    connection.execute("DELETE FROM labeling_sessions WHERE worker = ?", (worker_id,))
 
 
 def find_by_token(store: Store, token: str) -> Worker | None:
@@ -125,27 +129,10 @@ def find_by_token(store: Store, token: str) -> Worker | None:
     return make_worker(row) if row is not None and row["state"] != "removed" else None
 
 
-def make_cookie(store: Store, worker: Worker) -> str:
-    """`<worker>.<expiry>.<signature>`: a session of half a day, void once the worker is removed or has a new token."""
-    text = f"{worker.id}.{int(time.time()) + COOKIE_SECONDS}"
-    return f"{text}.{sign(store, worker.id, text)}"
-
-
-def find_by_cookie(store: Store, cookie: str) -> Worker | None:
-    worker_id, _, rest = cookie.partition(".")
-    expiry, _, signature = rest.partition(".")
-    if not expiry.isdecimal() or int(expiry) < time.time():
-        return None
-    if not hmac.compare_digest(sign(store, worker_id, f"{worker_id}.{expiry}").encode(), signature.encode()):
-        return None
+def find_active(store: Store, worker_id: str) -> Worker | None:
+    """The worker of that id, unless removed."""
     row = store.read().execute("SELECT * FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
     return make_worker(row) if row is not None and row["state"] != "removed" else None
-
-
-def sign(store: Store, worker_id: str, text: str) -> str:
-    row = store.read().execute("SELECT token FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
-    key = store.credentials.owner_token + (row["token"] if row is not None else "")
-    return hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()
 
 
 def may_label(worker: Worker, job: Job) -> bool:
@@ -156,7 +143,7 @@ def may_label(worker: Worker, job: Job) -> bool:
 
 
 def digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_worker(row: sqlite3.Row) -> Worker:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.bodies import drain
 from gtseg.local.front.faults import Faults
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.access import check_anonymous
@@ -25,8 +26,6 @@ from gtseg.local.s3.xml import render_error
 __all__ = ["S3App"]
 
 BLOCK_BYTES = 1 << 18
-DRAIN_BYTES = 64 << 20  # a client that is still sending would see a reset instead of the answer
-DRAIN_SECONDS = 10
 logger = logging.getLogger(__name__)
 
 
@@ -49,10 +48,9 @@ class S3App:
             failure = error if isinstance(error, ServiceError) else translate(error)
             code = failure.code
             answer = render_failure(failure, scope, request)
-            if code == "RequestTimeout":
+            is_read = request is not None and request.is_read
+            if code == "RequestTimeout" or not (is_read or await drain(receive, headers)):
                 answer.headers["connection"] = "close"
-            elif request is None or not request.is_read:
-                await self.drain(receive, scope, headers, answer)
         if request is not None:
             answer.headers["x-amz-request-id"] = request.id
             if "origin" in headers and request.bucket and request.method != "OPTIONS":
@@ -106,24 +104,6 @@ class S3App:
     async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run a blocking function in a worker thread."""
         return await asyncio.get_running_loop().run_in_executor(self.s3.pool, function, self.s3, *arguments)
-
-    async def drain(self, receive: Receive, scope: Scope, headers: dict[str, str], answer: Answer) -> None:
-        """Read a short body to its end, so that the client sees the answer and not a broken connection.
-
-        A long one is cut off; a client that waits for `100 Continue` has not sent any.
-        """
-        if scope["method"] not in ("PUT", "POST"):
-            return
-        length = headers.get("content-length", "")
-        if "expect" in headers or not length.isdecimal() or int(length) > DRAIN_BYTES:
-            answer.headers["connection"] = "close"
-            return
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while (await receive()).get("more_body", False):
-                    pass
-        except TimeoutError:
-            answer.headers["connection"] = "close"
 
     async def send_answer(self, answer: Answer, send: Send) -> None:
         headers = answer.headers

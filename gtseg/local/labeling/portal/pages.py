@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
+from mimetypes import guess_type
 from pathlib import Path
 
-from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.routing import BaseRoute
 
-from gtseg.local.labeling.portal.sessions import Doorkeeper
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate, Handler
 
 __all__ = ["HEADERS", "page_routes"]
 
@@ -24,21 +24,10 @@ POLICY = "; ".join(
 )  # fmt: skip
 HEADERS = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
-
-class Shipped(StaticFiles):
-    """Scripts and sheets; a browser asks again each time (ETag), so that an upgrade is seen at once."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = "no-cache"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 
 
 def show(page: str, /, **words: str) -> HTMLResponse:
@@ -49,37 +38,40 @@ def show(page: str, /, **words: str) -> HTMLResponse:
     return HTMLResponse(text, headers=HEADERS)
 
 
-def page_routes(door: Doorkeeper) -> list[BaseRoute]:
-    def worker_page(name: str) -> Route | object:
-        def answer(request: Request) -> Response:
-            worker = door.find_worker(request)
-            if worker is None:
-                return RedirectResponse(
-                    "/_portal/owner" if door.is_owner(request) else "/_portal/signin", 303, headers=HEADERS
-                )
+def page_routes(gate: Gate) -> list[BaseRoute]:
+    shipped = {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*") if path.is_file()}
+
+    def worker_page(name: str) -> Handler:
+        def answer(call: Call) -> Response:
+            worker = call.worker
             return show(name, worker=worker.id, name=worker.name, team=worker.team)
 
         return answer
 
-    def owner_page(name: str) -> object:
-        def answer(request: Request) -> Response:
-            return (
-                show(name)
-                if door.is_owner(request)
-                else RedirectResponse("/_portal/signin", 303, headers=HEADERS)
-            )
+    def owner_page(name: str) -> Handler:
+        return lambda call: show(name)
 
-        return answer
-
-    def sign_in(request: Request) -> Response:
-        return show("signin.html")
+    def static(call: Call) -> Response:
+        """Scripts and sheets; a browser asks again each time (ETag), so that an upgrade is seen at once."""
+        path = shipped.get(call.path("path"))
+        if path is None:
+            raise ServiceError("NotFound", "There is no such file.", 404)
+        content = path.read_bytes()
+        headers = {
+            "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
+            "Cache-Control": "no-cache",
+        }
+        if headers["ETag"] in call.request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        kind = KINDS.get(path.suffix) or guess_type(path.name)[0] or "application/octet-stream"
+        return Response(content, media_type=kind, headers=headers)
 
     return [
-        Route("/_portal", lambda request: RedirectResponse("/_portal/", 303)),
-        Route("/_portal/", worker_page("home.html")),  # type: ignore[arg-type]
-        Route("/_portal/signin", sign_in),
-        Route("/_portal/work/{job}", worker_page("task.html")),  # type: ignore[arg-type]
-        Route("/_portal/owner", owner_page("owner.html")),  # type: ignore[arg-type]
-        Route("/_portal/owner/jobs/{job}", owner_page("owner_job.html")),  # type: ignore[arg-type]
-        Mount("/_portal/static", Shipped(directory=FOLDER)),
+        gate.route("GET", "/_portal", lambda call: RedirectResponse("/_portal/", 303), who="anybody"),
+        gate.route("GET", "/_portal/", worker_page("home.html"), who="worker", page=True),
+        gate.route("GET", SIGN_IN, lambda call: show("signin.html"), who="anybody"),
+        gate.route("GET", "/_portal/work/{job}", worker_page("task.html"), who="worker", page=True),
+        gate.route("GET", "/_portal/owner", owner_page("owner.html"), who="owner", page=True),
+        gate.route("GET", "/_portal/owner/jobs/{job}", owner_page("owner_job.html"), who="owner", page=True),
+        gate.route("GET", "/_portal/static/{path:path}", static, who="anybody"),
     ]

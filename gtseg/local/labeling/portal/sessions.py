@@ -1,127 +1,113 @@
-"""Who is at the browser: personal links exchanged for cookies, the owner's pages, and the rate at which secrets may be guessed.
+"""Browser sessions: a signed cookie that carries a session id, and the table of sessions that makes it revocable.
 
-A personal link carries the token behind `#`: a browser never sends that part, so it is in no log and no Referer; the page hands it over once,
-in a request's body, and removes it from the address."""
+The signature (itsdangerous) lets a forged cookie be dismissed without a look at the database; the table ends a session on
+the server: at sign-out, when a worker is removed or gets a new token, and after half a day. Only a digest of the id is kept.
+Cookie names differ per data folder: browsers do not keep the cookies of two ports of one host apart.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-import threading
+import secrets
 import time
-from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from itsdangerous import BadSignature, URLSafeSerializer
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.workers import COOKIE_SECONDS, Worker, find_by_cookie, find_by_token, make_cookie
+from gtseg.local.labeling.workers import Worker, find_active
 from gtseg.local.storage.store import Store
 
-__all__ = ["GUARD_HEADER", "OWNER_COOKIE", "WORKER_COOKIE", "Doorkeeper"]
+__all__ = ["SESSION_SECONDS", "Session", "Sessions"]
 
-WORKER_COOKIE, OWNER_COOKIE = "gtseg_worker", "gtseg_owner"
-GUARD_HEADER = (
-    "x-gtseg-portal"  # no form and no foreign page can send it without a preflight, which nobody grants
-)
-TRIES, WINDOW = 10, 60.0  # wrong tokens from one address in so many seconds
+SESSION_SECONDS = 12 * 3600
+PATH = "/_portal"
 
 
-class Doorkeeper:
-    """Tokens in, cookies out; who a request is from."""
+@dataclass(frozen=True)
+class Session:
+    """Who signed in: a worker, or the owner (`worker` None)."""
+
+    worker: Worker | None
+
+    @property
+    def is_owner(self) -> bool:
+        return self.worker is None
+
+
+class Sessions:
+    """The sessions of one data folder."""
 
     def __init__(self, store: Store, *, read_clock: Callable[[], float] = time.time) -> None:
         self.store, self.read_clock = store, read_clock
-        self.failures: dict[str, deque[float]] = {}
-        self.lock = threading.Lock()
+        server = hashlib.sha256(store.credentials.access_key.encode()).hexdigest()[:8]
+        self.worker_cookie, self.owner_cookie = f"gtseg_worker_{server}", f"gtseg_owner_{server}"
+        self.signer = URLSafeSerializer(store.credentials.owner_token, salt="gtseg portal session")
 
-    # ---- signing in ----
-
-    def sign_in(self, token: str, address: str) -> tuple[str, str]:
-        """A worker's or the owner's token -> (cookie name, cookie). Raises ServiceError Forbidden 403, TooManyRequests 429."""
-        self.check_rate(address)
-        if hmac.compare_digest(token.encode(), self.store.credentials.owner_token.encode()):
-            return OWNER_COOKIE, self.make_owner_cookie()
-        worker = find_by_token(self.store, token)
-        if worker is None:
-            with self.lock:
-                self.failures.setdefault(address, deque()).append(self.read_clock())
-            raise ServiceError(
-                "Forbidden", "This link is not valid any more. Ask whoever gave it to you for a new one.", 403
+    def start(self, worker: Worker | None) -> str:
+        """A new session of a worker or of the owner (None): the cookie's value. Ended sessions are forgotten."""
+        key, now = secrets.token_urlsafe(24), self.read_clock()
+        with self.store.write() as connection:
+            connection.execute("DELETE FROM labeling_sessions WHERE expires <= ?", (now,))
+            connection.execute(
+                "INSERT INTO labeling_sessions VALUES (?, ?, ?)",
+                (digest(key), worker.id if worker else "", now + SESSION_SECONDS),
             )
-        return WORKER_COOKIE, make_cookie(self.store, worker)
+        return str(self.signer.dumps(key))
 
-    def check_rate(self, address: str) -> None:
-        with self.lock:
-            now = self.read_clock()
-            for known in [a for a, times in self.failures.items() if not times or times[-1] < now - WINDOW]:
-                del self.failures[known]
-            recent = [t for t in self.failures.get(address, ()) if t > now - WINDOW]
-        if len(recent) >= TRIES:
-            raise ServiceError(
-                "TooManyRequests", f"Too many wrong links. Try again in {WINDOW:.0f} seconds.", 429
+    def find(self, request: Request, *, owner: bool) -> Session | None:
+        """The live session of the request's owner or worker cookie."""
+        key = self._read_key(request.cookies.get(self.owner_cookie if owner else self.worker_cookie, ""))
+        if key is None:
+            return None
+        row = (
+            self.store.read()
+            .execute(
+                "SELECT worker FROM labeling_sessions WHERE id = ? AND expires > ?",
+                (digest(key), self.read_clock()),
             )
+            .fetchone()
+        )
+        if row is None or owner != (row["worker"] == ""):
+            return None
+        if owner:
+            return Session(None)
+        worker = find_active(self.store, row["worker"])
+        return Session(worker) if worker is not None else None
 
-    def make_owner_cookie(self) -> str:
-        expiry = str(int(self.read_clock()) + COOKIE_SECONDS)
-        return f"{expiry}.{self.sign_owner(expiry)}"
+    def end(self, request: Request) -> None:
+        """End every session whose cookie the request carries."""
+        keys = [self._read_key(request.cookies.get(n, "")) for n in (self.worker_cookie, self.owner_cookie)]
+        with self.store.write() as connection:
+            for key in keys:
+                if key is not None:
+                    connection.execute("DELETE FROM labeling_sessions WHERE id = ?", (digest(key),))
 
-    def sign_owner(self, expiry: str) -> str:
-        return hmac.new(
-            self.store.credentials.owner_token.encode(), f"owner.{expiry}".encode(), hashlib.sha256
-        ).hexdigest()
+    def set_cookie(self, response: Response, request: Request, worker: Worker | None) -> None:
+        """Start a session and give it to the browser that asks."""
+        response.set_cookie(
+            self.worker_cookie if worker else self.owner_cookie,
+            self.start(worker),
+            max_age=SESSION_SECONDS,
+            path=PATH,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
 
-    # ---- who it is ----
+    def delete_cookies(self, response: Response) -> None:
+        for name in (self.worker_cookie, self.owner_cookie):
+            response.delete_cookie(name, path=PATH)
 
-    def find_worker(self, request: Request) -> Worker | None:
-        bearer = read_bearer(request)
-        if bearer:
-            return find_by_token(self.store, bearer)
-        return find_by_cookie(self.store, request.cookies.get(WORKER_COOKIE, ""))
-
-    def is_owner(self, request: Request) -> bool:
-        bearer = read_bearer(request)
-        if bearer:
-            return hmac.compare_digest(bearer.encode(), self.store.credentials.owner_token.encode())
-        expiry, _, signature = request.cookies.get(OWNER_COOKIE, "").partition(".")
-        if not expiry.isdecimal() or int(expiry) < self.read_clock():
-            return False
-        return hmac.compare_digest(self.sign_owner(expiry).encode(), signature.encode())
-
-    def require_worker(self, request: Request) -> Worker:
-        """Raises ServiceError Unauthorized 401, Forbidden 403 for a changing request that a foreign page may have sent."""
-        check_guard(request)
-        worker = self.find_worker(request)
-        if worker is None:
-            raise ServiceError("Unauthorized", "Sign in with your personal link.", 401)
-        return worker
-
-    def require_owner(self, request: Request) -> None:
-        check_guard(request)
-        if not self.is_owner(request):
-            raise ServiceError("Unauthorized", "This needs the owner's token.", 401)
-
-
-def read_bearer(request: Request) -> str:
-    kind, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() if kind.lower() == "bearer" else ""
+    def _read_key(self, cookie: str) -> str | None:
+        try:
+            key = self.signer.loads(cookie)
+        except BadSignature:
+            return None
+        return key if isinstance(key, str) else None
 
 
-def check_guard(request: Request) -> None:
-    """A changing request that rests on a cookie must carry the portal's own header."""
-    if request.method in ("GET", "HEAD") or read_bearer(request) or GUARD_HEADER in request.headers:
-        return
-    raise ServiceError("Forbidden", f"The header {GUARD_HEADER} is missing.", 403)
-
-
-def set_cookie(response: Response, request: Request, name: str, value: str) -> None:
-    response.set_cookie(
-        name,
-        value,
-        max_age=COOKIE_SECONDS,
-        path="/_portal",
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

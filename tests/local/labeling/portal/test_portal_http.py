@@ -7,7 +7,6 @@ import json
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.portal.agreement import measure_iou
-from gtseg.local.labeling.portal.sessions import OWNER_COOKIE, TRIES, WINDOW, WORKER_COOKIE, Doorkeeper
-from gtseg.local.storage.store import Store
 
 GUARD = {"X-Gtseg-Portal": "1"}
 
@@ -146,12 +142,13 @@ def test_a_workers_name_cannot_bring_html_into_the_page(shared_aws: Any) -> None
     assert b"&lt;img src=x" in page
 
 
-def test_signing_out_deletes_the_cookie(shared_aws: Any) -> None:
+def test_signing_out_deletes_the_cookie_and_ends_the_session(shared_aws: Any) -> None:
     _, token = add_worker(shared_aws)
     cookie = sign_in(shared_aws, token)
     status, headers, _ = ask(shared_aws, "DELETE", "/_portal/api/session", headers=cookie | GUARD)
     assert status == 200
     assert "max-age=0" in headers["set-cookie"].lower()
+    assert ask(shared_aws, "GET", "/_portal/", headers=cookie)[0] == 303, "the session ended on the server"
 
 
 def test_tokens_are_in_no_log(local_aws: Any) -> None:
@@ -171,59 +168,6 @@ def test_a_wrong_sign_in_has_a_clear_answer(shared_aws: Any, body: bytes, status
         urllib.request.urlopen(request)
     assert caught.value.code == status
     assert json.loads(caught.value.read())["message"]
-
-
-# ---- the doorkeeper by itself: time is an argument
-
-
-@pytest.fixture
-def clock() -> list[float]:
-    return [2_000_000_000.0]
-
-
-@pytest.fixture
-def door(tmp_path: Path, clock: list[float]) -> Doorkeeper:
-    from gtseg.local.labeling.records import DDL
-
-    store = Store(tmp_path / "aws")
-    store.create(DDL)
-    return Doorkeeper(store, read_clock=lambda: clock[0])
-
-
-def refused(action: Callable[[], Any]) -> int:
-    with pytest.raises(ServiceError) as caught:
-        action()
-    return caught.value.status
-
-
-def test_wrong_links_are_counted_per_address_and_forgiven_after_a_while(
-    door: Doorkeeper, clock: list[float]
-) -> None:
-    assert {refused(lambda: door.sign_in("wrong", "10.0.0.1")) for _ in range(TRIES)} == {403}
-    assert refused(lambda: door.sign_in("wrong", "10.0.0.1")) == 429
-    assert refused(lambda: door.sign_in(door.store.credentials.owner_token, "10.0.0.1")) == 429
-    assert refused(lambda: door.sign_in("wrong", "10.0.0.2")) == 403
-    clock[0] += WINDOW + 1
-    assert door.sign_in(door.store.credentials.owner_token, "10.0.0.1")[0] == OWNER_COOKIE
-
-
-def owner_request(cookie: str) -> Any:
-    from starlette.requests import Request
-
-    headers = [(b"cookie", f"{OWNER_COOKIE}={cookie}; {WORKER_COOKIE}=x".encode())]
-    return Request({"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b""})
-
-
-def test_the_owners_cookie_ends_after_half_a_day_and_cannot_be_prolonged(
-    door: Doorkeeper, clock: list[float]
-) -> None:
-    _, cookie = door.sign_in(door.store.credentials.owner_token, "")
-    assert door.is_owner(owner_request(cookie))
-    expiry, _, signature = cookie.partition(".")
-    assert not door.is_owner(owner_request(f"{int(expiry) + 1}.{signature}"))
-    assert not door.is_owner(owner_request("9999999999."))
-    clock[0] += 13 * 3600
-    assert not door.is_owner(owner_request(cookie))
 
 
 def test_agreement_is_the_mean_iou_of_the_classes_that_either_used() -> None:

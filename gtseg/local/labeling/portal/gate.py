@@ -1,0 +1,283 @@
+"""The portal's gate: the only way to register a handler below /_portal, and the rules that every request passes, in this order.
+
+1. Source: the client's address is one that the workforce allows (UpdateWorkforce, SourceIpConfig).
+2. Identity: a bearer token or a session cookie of whom the route is for: a worker, the owner, or anybody.
+3. Guard: a changing request that rests on a cookie carries a header that no foreign page can send (CSRF), and names no foreign origin.
+4. Body: read only now, up to the route's limit and within its time.
+
+A handler is a plain function of a `Call`, run in a thread; it returns a Response or a JSON value, or raises ServiceError.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.front.bodies import drain, read_limited
+from gtseg.local.labeling.portal.attempts import Attempts
+from gtseg.local.labeling.portal.sessions import Sessions
+from gtseg.local.labeling.teams import allowed_sources
+from gtseg.local.labeling.workers import Worker, find_by_token
+
+__all__ = ["GUARD_HEADER", "SIGN_IN", "Call", "Endpoint", "Gate", "Handler", "Who"]
+
+Who = Literal["worker", "owner", "anybody"]
+Handler = Callable[["Call"], Any]
+
+GUARD_HEADER = (
+    "x-gtseg-portal"  # no form sends it, and a foreign page only after a preflight, which nobody grants
+)
+SIGN_IN = "/_portal/signin"
+SIGN_IN_TRIES, BEARER_TRIES, WINDOW = 10, 60, 60.0  # wrong tokens of one address in so many seconds
+BODY_BYTES = 64 << 10
+STRANGER_BYTES, STRANGER_SECONDS = 4 << 10, 10.0  # of a body before anybody has proved who they are
+BYTES_A_SECOND = 16 << 10  # the slowest a body may come in on average
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request that has passed the gate. `worker` is None unless a worker's token or cookie was given."""
+
+    request: Request
+    body: bytes = b""
+    found: Worker | None = None
+
+    @property
+    def worker(self) -> Worker:
+        assert self.found is not None, "the route is not for workers"
+        return self.found
+
+    @property
+    def address(self) -> str:
+        return self.request.client.host if self.request.client else ""
+
+    def path(self, name: str) -> str:
+        return str(self.request.path_params[name])
+
+    def json(self) -> dict[str, Any]:
+        """The body, a JSON object. Raises ServiceError InvalidRequest."""
+        try:
+            document = msgspec.json.decode(self.body or b"{}")
+        except (ValueError, RecursionError):
+            raise ServiceError("InvalidRequest", "The body is not valid JSON.") from None
+        if not isinstance(document, dict):
+            raise ServiceError("InvalidRequest", "The body must be a JSON object.")
+        return document
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """A string member of the body. Raises ServiceError InvalidRequest."""
+        value = self.json().get(name, default)
+        if not isinstance(value, str):
+            raise ServiceError("InvalidRequest", f"{name} must be a string; got {value!r}."[:200])
+        return value
+
+
+class Gate:
+    """The rules of one server's portal, and the endpoints that stand behind them."""
+
+    def __init__(self, embedded: Embedded, *, read_clock: Callable[[], float] = time.time) -> None:
+        self.embedded, self.store = embedded, embedded.store
+        self.sessions = Sessions(self.store, read_clock=read_clock)
+        self.sign_ins = Attempts(SIGN_IN_TRIES, WINDOW, read_clock=read_clock)
+        self.bearers = Attempts(BEARER_TRIES, WINDOW, read_clock=read_clock)
+
+    def route(
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        *,
+        who: Who,
+        limit: int = BODY_BYTES,
+        page: bool = False,
+    ) -> Route:
+        """A route whose handler is behind the gate; `page`: strangers are led to the sign-in page."""
+        return Route(path, self.endpoint(handler, who=who, limit=limit, page=page), methods=[method])
+
+    def endpoint(
+        self, handler: Handler, *, who: Who, limit: int = BODY_BYTES, page: bool = False
+    ) -> Endpoint:
+        """`handler` behind the gate: for `who`, with a body of at most `limit` bytes (of a stranger fewer)."""
+        if who == "anybody":
+            return Endpoint(self, handler, who, min(limit, STRANGER_BYTES), page, STRANGER_SECONDS)
+        return Endpoint(self, handler, who, limit, page, STRANGER_SECONDS + limit / BYTES_A_SECOND)
+
+    # ---- the rules ----
+
+    def admit(self, request: Request, who: Who) -> Worker | None:
+        """Source, identity and guard; the worker who asks, if one does. Raises ServiceError 401, 403, 429."""
+        self.check_source(request)
+        worker = self.check_identity(request, who)
+        check_guard(request)
+        return worker
+
+    def check_source(self, request: Request) -> None:
+        """The workforce's allowed source addresses. Raises ServiceError Forbidden 403."""
+        ranges = allowed_sources(self.store)
+        if not ranges or request.client is None:
+            return
+        address = ipaddress.ip_address(request.client.host)
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if not any(address in ipaddress.ip_network(text) for text in ranges):
+            raise ServiceError("Forbidden", f"Workers may not come from {address} (SourceIpConfig).", 403)
+
+    def check_identity(self, request: Request, who: Who) -> Worker | None:
+        """Raises ServiceError Unauthorized 401 unless the request is from whom the route is for."""
+        if who == "anybody":
+            return None
+        if who == "owner":
+            if not self.is_owner(request):
+                raise ServiceError(
+                    "Unauthorized",
+                    "This needs the owner's token (Authorization: Bearer TOKEN) or the owner's link.",
+                    401,
+                )
+            return None
+        worker = self.find_worker(request)
+        if worker is None:
+            raise ServiceError(
+                "Unauthorized",
+                "Sign in with your personal link, or send your token: Authorization: Bearer TOKEN.",
+                401,
+            )
+        return worker
+
+    def find_worker(self, request: Request) -> Worker | None:
+        if has_credentials(request):
+            return self._check_bearer(request)[1]
+        session = self.sessions.find(request, owner=False)
+        return session.worker if session is not None else None
+
+    def is_owner(self, request: Request) -> bool:
+        if has_credentials(request):
+            return self._check_bearer(request)[0]
+        return self.sessions.find(request, owner=True) is not None
+
+    def _check_bearer(self, request: Request) -> tuple[bool, Worker | None]:
+        """(whether it is the owner's token, the worker whose token it is). Wrong ones are counted, and answered 429 past the limit.
+
+        A right token always passes, so that nobody who shares a worker's address locks the worker out.
+        """
+        token = read_bearer(request)
+        if token and self.is_owner_token(token):
+            return True, None
+        worker = find_by_token(self.store, token) if token else None
+        if worker is None:
+            address = request.client.host if request.client else ""
+            self.bearers.check(address)
+            self.bearers.count(address)
+        return False, worker
+
+    def is_owner_token(self, token: str) -> bool:
+        return hmac.compare_digest(to_bytes(token), to_bytes(self.store.credentials.owner_token))
+
+    def sign_in(self, token: str, address: str) -> Worker | None:
+        """The worker whose token it is; None for the owner. Raises ServiceError Forbidden 403, TooManyRequests 429."""
+        self.sign_ins.check(address)
+        if self.is_owner_token(token):
+            return None
+        worker = find_by_token(self.store, token)
+        if worker is None:
+            self.sign_ins.count(address)
+            raise ServiceError(
+                "Forbidden", "This link is not valid any more. Ask whoever gave it to you for a new one.", 403
+            )
+        return worker
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A handler behind the gate, as an ASGI application."""
+
+    gate: Gate = field(repr=False)
+    handler: Handler
+    who: Who
+    limit: int
+    page: bool
+    seconds: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self.answer(request)
+        except ServiceError as error:
+            response = self.refuse(request, error)
+            if error.status == 408 or not await drain(receive, request.headers):
+                response.headers["Connection"] = "close"
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        if request.method in ("GET", "HEAD"):
+            return await run_in_threadpool(self.admit_and_run, request)
+        worker = await run_in_threadpool(self.gate.admit, request, self.who)
+        body = await read_limited(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
+        return await run_in_threadpool(self.run, Call(request, body, worker))
+
+    def admit_and_run(self, request: Request) -> Response:
+        return self.run(Call(request, b"", self.gate.admit(request, self.who)))
+
+    def run(self, call: Call) -> Response:
+        """The handler's answer; a ServiceError becomes one here, when the body has been read."""
+        try:
+            result = self.handler(call)
+        except ServiceError as error:
+            return self.refuse(call.request, error)
+        return result if isinstance(result, Response) else JSONResponse(result)
+
+    def refuse(self, request: Request, error: ServiceError) -> Response:
+        if self.page and error.status == 401:
+            owner = self.who == "worker" and self.gate.is_owner(request)
+            to = "/_portal/owner" if owner else SIGN_IN
+            return RedirectResponse(to, 303, headers={"Cache-Control": "no-store"})
+        return JSONResponse({"error": error.code, "message": error.message}, error.status)
+
+
+# ---------------------------------------------------------------- what a request says
+
+
+def has_credentials(request: Request) -> bool:
+    """Whether there is an Authorization header with a value: cookies do not count then."""
+    return bool(request.headers.get("authorization", "").partition(" ")[2].strip())
+
+
+def read_bearer(request: Request) -> str:
+    kind, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if kind.lower() == "bearer" else ""
+
+
+def check_guard(request: Request) -> None:
+    """A changing request that rests on a cookie has the portal's own header, and no foreign origin. Raises ServiceError 403."""
+    if request.method in ("GET", "HEAD") or read_bearer(request):
+        return
+    if GUARD_HEADER not in request.headers:
+        raise ServiceError("Forbidden", f"The header {GUARD_HEADER} is missing.", 403)
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise ServiceError("Forbidden", f"A page of {origin[:100]!r} may not do this.", 403)
+
+
+def to_bytes(token: str) -> bytes:
+    return token.encode("utf-8", "surrogatepass")

@@ -1,0 +1,167 @@
+"""The portal's routes: the worker API, pages for people who label, pages for the owner of a job, and the calls that only they need.
+
+What every worker needs, simulated ones too (jobs, tasks, answers), is the worker API in `labeling/http.py`. Every route is
+behind the gate (gate.py).
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling import workers
+from gtseg.local.labeling.http import worker_routes
+from gtseg.local.labeling.portal import agreement, overview
+from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
+from gtseg.local.labeling.portal.outlines import Outliner
+from gtseg.local.labeling.portal.pages import page_routes
+from gtseg.local.labeling.records import find_job
+from gtseg.local.labeling.tasks import find_task
+from gtseg.local.labeling.workers import describe_worker
+
+__all__ = ["portal_routes"]
+
+API = "/_portal/api"
+IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600"}
+
+
+def portal_routes(embedded: Embedded) -> list[BaseRoute]:
+    """Everything below /_portal."""
+    embedded.store.create(agreement.DDL)
+    gate = Gate(embedded)
+    return [
+        *worker_routes(gate),
+        *session_routes(gate),
+        *outline_routes(gate),
+        *owner_routes(gate),
+        *people_routes(gate),
+        *page_routes(gate),
+    ]
+
+
+def session_routes(gate: Gate) -> list[BaseRoute]:
+    def enter(call: Call) -> Response:
+        """A worker's or the owner's token, exchanged for a session's cookie."""
+        token = call.json().get("token")
+        if not isinstance(token, str) or not token:
+            raise ServiceError("InvalidRequest", 'Send {"token": "..."}.')
+        worker = gate.sign_in(token.strip(), call.address)
+        response = JSONResponse({"to": "/_portal/owner" if worker is None else "/_portal/"})
+        gate.sessions.set_cookie(response, call.request, worker)
+        return response
+
+    def leave(call: Call) -> Response:
+        """End the session here and in the browser."""
+        gate.sessions.end(call.request)
+        response = JSONResponse({"to": SIGN_IN})
+        gate.sessions.delete_cookies(response)
+        return response
+
+    return [
+        gate.route("POST", f"{API}/session", enter, who="anybody"),
+        gate.route("DELETE", f"{API}/session", leave, who="anybody"),
+    ]
+
+
+def outline_routes(gate: Gate) -> list[BaseRoute]:
+    store, outliner = gate.store, Outliner(gate.embedded.objects)
+
+    def outline(call: Call) -> dict[str, Any]:
+        task = find_task(store, call.path("task"), call.worker)
+        if task.state != "leased":
+            raise ServiceError("Gone", f"The task is {task.state}.", 410)
+        return outliner.outline(task, call.json())
+
+    def warm(call: Call) -> Response:
+        """Asked for when a task's page opens: weights and image are ready before the fourth point is set."""
+        outliner.prepare(find_task(store, call.path("task"), call.worker))
+        return Response(status_code=204)
+
+    def pace(call: Call) -> dict[str, Any]:
+        return {"pace": overview.own_pace(store, call.worker.id)}
+
+    return [
+        gate.route("POST", f"{API}/tasks/{{task}}/autosegment", outline, who="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/autosegment", warm, who="worker"),
+        gate.route("GET", f"{API}/pace", pace, who="worker"),
+    ]
+
+
+def owner_routes(gate: Gate) -> list[BaseRoute]:
+    store, objects = gate.store, gate.embedded.objects
+
+    def jobs(call: Call) -> dict[str, Any]:
+        return {"jobs": overview.list_jobs(store)}
+
+    def job(call: Call) -> dict[str, Any]:
+        return overview.describe_job(store, objects, call.path("job"))
+
+    def gallery(call: Call) -> dict[str, Any]:
+        page = call.request.query_params.get("page", "0")
+        if not (page.isascii() and page.isdecimal() and len(page) < 10):
+            raise ServiceError("InvalidRequest", f"page={page[:40]!r} is not a page number.")
+        state = call.request.query_params.get("show")
+        return overview.describe_objects(store, call.path("job"), page=int(page), state=state)
+
+    def picture(call: Call) -> Response:
+        name, line, what = (call.request.path_params[key] for key in ("job", "line", "what"))
+        if what == "image":
+            body, kind = overview.source_image(store, objects, name, line)
+        elif what == "mask":
+            body, kind = overview.consolidated_mask(store, objects, name, line), "image/png"
+        else:
+            body, kind = answer_png(name, line, what), "image/png"
+        return Response(body, media_type=kind, headers=IMAGE_HEADERS)
+
+    def people(call: Call) -> Response:
+        name = call.path("job")
+        headers = {"Content-Disposition": f'attachment; filename="{find_job(store, name).title}-people.csv"'}
+        return Response(overview.write_people(store, objects, name), media_type="text/csv", headers=headers)
+
+    def answer_png(name: str, line: int, worker: str) -> bytes:
+        content = agreement.read_content(store, objects, find_job(store, name), line, worker=worker)
+        found = [item for item in content.values() if isinstance(item, dict) and "labeledImage" in item]
+        if not found:
+            raise ServiceError("NotFound", f"The answer of {worker!r} for object {line} holds no mask.", 404)
+        return base64.b64decode(found[0]["labeledImage"]["pngImageData"])
+
+    root = f"{API}/owner/jobs"
+    return [
+        gate.route("GET", root, jobs, who="owner"),
+        gate.route("GET", f"{root}/{{job}}", job, who="owner"),
+        gate.route("GET", f"{root}/{{job}}/people.csv", people, who="owner"),
+        gate.route("GET", f"{root}/{{job}}/objects", gallery, who="owner"),
+        gate.route("GET", f"{root}/{{job}}/objects/{{line:int}}/{{what}}", picture, who="owner"),
+    ]
+
+
+def people_routes(gate: Gate) -> list[BaseRoute]:
+    """Who may label, for the owner's browser: the same as `gtseg local worker` does."""
+    store = gate.store
+
+    def listed(call: Call) -> dict[str, Any]:
+        teams = [
+            row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")
+        ]
+        return {
+            "workers": [describe_worker(worker) for worker in workers.list_workers(store)],
+            "teams": teams,
+        }
+
+    def add(call: Call) -> Response:
+        worker, token = workers.add_worker(store, call.text("name"), call.text("team"))
+        return JSONResponse({"worker_id": worker.id, "token": token}, 201)
+
+    def change(call: Call) -> dict[str, Any]:
+        return describe_worker(workers.set_worker_state(store, call.path("worker"), call.text("state")))
+
+    return [
+        gate.route("GET", f"{API}/owner/workers", listed, who="owner"),
+        gate.route("POST", f"{API}/owner/workers", add, who="owner"),
+        gate.route("POST", f"{API}/owner/workers/{{worker}}", change, who="owner"),
+    ]
