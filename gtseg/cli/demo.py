@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
 
+from gtseg.cli.options import LABELS_HELP, LabelValues, Void
 from gtseg.core.counting import counted
 from gtseg.errors import Interrupted
 
@@ -52,7 +53,9 @@ def demo(
     masks: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Their index PNGs: the simulated workers copy them.")
     ] = None,
-    labels: Annotated[str, typer.Option(metavar="A,B", help="Names of the values from 1 of --masks.")] = "",
+    labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
+    label_values: LabelValues = "",
+    void: Void = None,
     train_seconds: Annotated[float, typer.Option(min=1, help="Time for training.")] = 120.0,
 ) -> None:
     """From images to a report in a few minutes, on this machine, without an AWS account.
@@ -63,6 +66,7 @@ def demo(
 
     DIR/report.html is the result. The same command again goes on where it stopped.
     """
+    from gtseg.core.masks.numbering import parse_values
     from gtseg.pipeline.commands.demo import prepare
 
     signal.signal(signal.SIGTERM, _interrupt)
@@ -70,7 +74,15 @@ def demo(
     names = [name.strip() for name in labels.split(",") if name.strip()]
     with Narrator() as narrator:
         narrator.hear({"stage": "images", "event": "note", "message": ""})
-        project = prepare(folder, images=images, masks=masks, labels=names, progress=narrator.count_images)
+        project = prepare(
+            folder,
+            images=images,
+            masks=masks,
+            labels=names,
+            values=parse_values(label_values) if label_values else (),
+            void=void,
+            progress=narrator.count_images,
+        )
         narrator.result = f"{project.images} images of {', '.join(project.labels)}"
     for remark in project.remarks:
         print(f"{'':<{WIDTH}}{remark}")
@@ -105,6 +117,7 @@ def _run(project: Project, train_seconds: float) -> int:
             "--crowd-masks",
             str(project.masks.resolve()),
         ]
+        command += ["--crowd-void", "255", "--crowd-label-values", f"1-{len(project.labels)}"]
         command += ["--train-seconds", f"{train_seconds:g}", "--crowd-workers", "5", "--"]
         command += _gtseg("run", "--settings", str(project.settings), "--yes", "--json")
         waited = 0.0

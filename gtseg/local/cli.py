@@ -31,12 +31,30 @@ TrainSeconds = Annotated[
 Faults = Annotated[Path | None, typer.Option(help="JSON file of faults to inject (for tests).")]
 MaxJobs = Annotated[int, typer.Option(min=1, help="Training jobs that run at once.")]
 CrowdMasks = Annotated[
-    Path | None, typer.Option(help="Folder of index masks: simulated workers label every job that starts.")
+    Path | None,
+    typer.Option(
+        help="Folder of index masks: simulated workers label every job that starts. Value i is the job's i-th label, 0 the "
+        "background, 255 void (a job's label named void takes it); masks of 0 and 255 alone hold one class."
+    ),
 ]
 CrowdWorkers = Annotated[int, typer.Option(min=1, max=100, help="How many simulated workers.")]
 CrowdError = Annotated[
     float,
     typer.Option(min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."),
+]
+CrowdLabelValues = Annotated[
+    str,
+    typer.Option(
+        metavar="VALUES",
+        help="The mask values of the job's labels in their order, like 0-10 or 1,3. [default: 1, 2, ...]",
+    ),
+]
+CrowdVoid = Annotated[
+    int | None, typer.Option(min=0, max=255, metavar="VALUE", help="The mask value that is void.")
+]
+CrowdDropVoid = Annotated[
+    bool,
+    typer.Option("--crowd-drop-void", help="Void becomes background in jobs without a label named void."),
 ]
 CrowdSeed = Annotated[int, typer.Option(help="Other seeds make other mistakes.")]
 
@@ -68,6 +86,9 @@ def up(
     crowd_workers: CrowdWorkers = 3,
     crowd_error: CrowdError = 0.05,
     crowd_seed: CrowdSeed = 0,
+    crowd_label_values: CrowdLabelValues = "",
+    crowd_void: CrowdVoid = None,
+    crowd_drop_void: CrowdDropVoid = False,
     tls_cert: Annotated[
         Path | None, typer.Option(help="PEM certificate: serve HTTPS (with --tls-key).")
     ] = None,
@@ -81,6 +102,7 @@ def up(
     options = make_options(
         train_seconds=train_seconds, faults=faults, max_jobs=max_jobs, crowd_masks=crowd_masks,
         crowd_workers=crowd_workers, crowd_error=crowd_error, crowd_seed=crowd_seed,
+        crowd_label_values=crowd_label_values, crowd_void=crowd_void, crowd_drop_void=crowd_drop_void,
     )  # fmt: skip
     tls = (tls_cert, tls_key) if tls_cert and tls_key else None
     try:
@@ -101,6 +123,9 @@ def exec(
     crowd_workers: CrowdWorkers = 3,
     crowd_error: CrowdError = 0.05,
     crowd_seed: CrowdSeed = 0,
+    crowd_label_values: CrowdLabelValues = "",
+    crowd_void: CrowdVoid = None,
+    crowd_drop_void: CrowdDropVoid = False,
 ) -> None:
     """Run a command against the embedded AWS: start it, run, stop it, leave with the command's exit code.
 
@@ -111,6 +136,7 @@ def exec(
     options = make_options(
         train_seconds=train_seconds, faults=faults, max_jobs=max_jobs, crowd_masks=crowd_masks,
         crowd_workers=crowd_workers, crowd_error=crowd_error, crowd_seed=crowd_seed,
+        crowd_label_values=crowd_label_values, crowd_void=crowd_void, crowd_drop_void=crowd_drop_void,
     )  # fmt: skip
     try:
         code = execute(command, find_folder(data), options=options, region=region)
@@ -121,6 +147,8 @@ def exec(
 
 def make_options(**chosen: Any) -> dict[str, Any]:
     """The fields of embedded.Options that differ from their defaults, checked, paths absolute."""
+    from gtseg.local.execute import DEFAULTS
+
     masks, faults = chosen["crowd_masks"], chosen["faults"]
     if masks is not None and not masks.is_dir():
         raise fail(f"--crowd-masks {masks} is not a folder.", 2)
@@ -128,19 +156,30 @@ def make_options(**chosen: Any) -> dict[str, Any]:
         raise fail(f"--faults {faults} is not a file.", 2)
     if chosen["train_seconds"] is not None and chosen["train_seconds"] <= 0:
         raise fail(f"--train-seconds {chosen['train_seconds']} must be more than 0.", 2)
-    if masks is None and (chosen["crowd_workers"], chosen["crowd_error"], chosen["crowd_seed"]) != (
-        3,
-        0.05,
-        0,
-    ):
-        raise fail("--crowd-workers, --crowd-error and --crowd-seed need --crowd-masks.", 2)
+    crowd = {name: value for name, value in chosen.items() if name.startswith("crowd_") and value is not None}
+    if masks is None and crowd.items() - DEFAULTS.items():
+        raise fail("--crowd-workers, --crowd-error and the other --crowd-* need --crowd-masks.", 2)
+    read_values(chosen["crowd_label_values"], "--crowd-label-values")
     return {name: value.absolute() if isinstance(value, Path) else value for name, value in chosen.items()}
+
+
+def read_values(text: str, flag: str) -> tuple[int, ...]:
+    from gtseg.local.labeling.numbers import parse_values
+
+    try:
+        return parse_values(text) if text else ()
+    except ValueError:
+        raise fail(f"{flag} {text}: want different values from 0 to 255, like 0-10 or 1,3.", 2) from None
 
 
 @app.command()
 def crowd(
     masks: Annotated[
-        Path, typer.Option(help="Folder of index masks: 0 background, i the i-th label, 255 background.")
+        Path,
+        typer.Option(
+            help="Folder of index masks: value i is the i-th label, 0 the background, 255 void (a job's label named void takes "
+            "it); masks of 0 and 255 alone hold one class."
+        ),
     ],
     workers: CrowdWorkers = 3,
     error: CrowdError = 0.05,
@@ -149,6 +188,12 @@ def crowd(
         float, typer.Option(min=0, max=1, help="Fraction of tasks that each worker declines.")
     ] = 0.0,
     slow: Annotated[float, typer.Option(min=0, help="Mean seconds over one task; workers differ.")] = 0.0,
+    label_values: CrowdLabelValues = "",
+    void: CrowdVoid = None,
+    drop_void: Annotated[
+        bool,
+        typer.Option("--drop-void", help="Void becomes background in jobs without a label named void."),
+    ] = False,
     data: Data = None,
     url: Annotated[
         str | None,
@@ -157,7 +202,9 @@ def crowd(
 ) -> None:
     """Label every job with simulated workers until Ctrl-C. They err as people do; --error 0 submits the masks exactly."""
     from gtseg.local.execute import run_crowd_here
+    from gtseg.local.labeling.numbers import Choice
 
+    choice = Choice(read_values(label_values, "--label-values"), void, drop_void)
     if not masks.is_dir():
         raise fail(f"--masks {masks} is not a folder.", 2)
     try:
@@ -170,6 +217,7 @@ def crowd(
             seed=seed,
             decline=decline,
             slow=slow,
+            choice=choice,
         )
     except (OSError, RuntimeError) as problem:
         raise fail(problem, 1) from None

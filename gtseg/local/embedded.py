@@ -23,6 +23,11 @@ class Options:
     crowd_workers: int = 3
     crowd_error: float = 0.05
     crowd_seed: int = 0
+    crowd_label_values: str = ""  # the mask values of a job's labels in their order, like 0-10; "": 1, 2, ...
+    crowd_void: int | None = (
+        None  # the mask value that is void; None: 255, but not where there is only 0 beside it
+    )
+    crowd_drop_void: bool = False  # void becomes background where a job has no label for it
     faults: Path | None = None  # faults.py's settings file; None: no fault ever, and the header is ignored
     head_seconds: float = 30.0  # a client may take to send a request's head, before it is hung up on
     idle_seconds: float = (

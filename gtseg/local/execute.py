@@ -23,6 +23,11 @@ from gtseg.local.serving import Serving, environment, find_certificate, find_ser
 
 __all__ = ["ask_server", "execute", "run_crowd_here", "serve_here"]
 
+DEFAULTS = {
+    "max_jobs": 1, "crowd_workers": 3, "crowd_error": 0.05, "crowd_seed": 0, "crowd_label_values": "", "crowd_drop_void": False,
+}  # fmt: skip
+"""Of the options of a server that are not None."""
+
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -187,8 +192,7 @@ def hold_server(folder: Path, *, options: Mapping[str, Any], region: str) -> Ite
 
 
 def options_given(options: Mapping[str, Any]) -> bool:
-    defaults = {"max_jobs": 1, "crowd_workers": 3, "crowd_error": 0.05, "crowd_seed": 0}
-    return any(value != defaults.get(name) for name, value in options.items())
+    return any(value != DEFAULTS.get(name) for name, value in options.items())
 
 
 def start_server(
@@ -197,7 +201,11 @@ def start_server(
     """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "server.log"
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
+    flags = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in options.items()
+        if value not in (None, "") and value is not False
+    ]
     if options.get("crowd_masks") is None:
         flags = [flag for flag in flags if not flag.startswith("--crowd-")]
     arguments = ["up", f"--data={folder}", "--port=0", f"--region={region}", *flags]

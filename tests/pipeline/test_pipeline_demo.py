@@ -41,7 +41,7 @@ def test_only_images_with_a_mask_are_taken_and_names_come_from_the_values(own: P
     assert (project.images, project.skipped, project.labels) == (2, ("lonely.jpg",), ("class-1", "class-2"))
     assert sorted(p.name for p in (own / "demo/images").rglob("*.*")) == ["a.jpg", "b.png"]
     settings = load(project.settings, environ={})
-    assert settings.labeling.labels == ("class-1", "class-2")
+    assert settings.labeling.labels == ("class-1", "class-2", "void")
     assert settings.images.source == "images"
 
 
@@ -64,7 +64,7 @@ def test_where_value_zero_has_a_name_it_becomes_the_background_and_that_is_said(
 def test_labels_given_by_hand_win_and_must_be_enough(own: Path) -> None:
     (own / "dataset.json").write_text(json.dumps({"classes": ["background", "x", "y"]}))
     assert ready(own, labels=["cat", "dog"]).labels == ("cat", "dog")
-    with pytest.raises(SettingsError, match="--labels names 1 classes, but the masks hold the value 2"):
+    with pytest.raises(SettingsError, match=r"hold the value 2 .*--labels names 1 label, cat"):
         ready(own, "other", labels=["cat"])
 
 
@@ -81,11 +81,33 @@ def test_wrong_input_is_named(own: Path) -> None:
         ready(own, "z")
 
 
-def test_masks_of_background_alone_teach_nothing(own: Path) -> None:
+def test_masks_of_background_alone_are_data(own: Path) -> None:
+    for name in ("a", "deep/b"):
+        mask_file(own / f"masks/{name}.png", [[0, 0]])
+    project = ready(own, labels=["cat", "dog"])
+    assert (project.images, project.labels) == (2, ("cat", "dog"))
+    assert "only background" in project.remarks[0]
+
+
+def test_masks_of_0_and_255_are_one_class_and_are_written_with_its_number(own: Path) -> None:
+    """The crowd copies the demo's own masks; an earlier demo's void is a label that workers mark."""
     for name in ("a", "deep/b"):
         mask_file(own / f"masks/{name}.png", [[0, 255]])
-    with pytest.raises(StageError, match="nothing to learn"):
-        ready(own)
+    project = ready(own, labels=["leaf"])
+    assert project.masks == own / "demo/masks"
+    assert np.asarray(Image.open(own / "demo/masks/deep/b.png")).tolist() == [[0, 1]]
+    assert load(project.settings, environ={}).labeling.labels == ("leaf",)
+    assert "--void 255" in project.remarks[0]
+    void = ready(own, "other", labels=["leaf"], void=255)
+    assert load(void.settings, environ={}).labeling.labels == ("leaf", "void")
+
+
+def test_masks_that_count_from_zero_are_refused_and_taken_with_the_flag(own: Path) -> None:
+    mask_file(own / "masks/a.png", [[0, 1, 0, 1]] * 3)
+    with pytest.raises(SettingsError, match=r"--label-values 1-2.*--label-values 0-1"):
+        ready(own, labels=["soil", "leaf"])
+    project = ready(own, labels=["soil", "leaf"], values=(0, 1))
+    assert np.asarray(Image.open(project.masks / "a.png"))[0].tolist() == [1, 2, 1, 2]
 
 
 def test_a_folder_of_another_demo_or_project_is_left_alone(own: Path) -> None:

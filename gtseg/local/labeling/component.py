@@ -44,8 +44,10 @@ def start_crowd(embedded: Embedded) -> subprocess.Popen[bytes]:
     flags = {
         "masks": options.crowd_masks, "workers": options.crowd_workers, "error": options.crowd_error,
         "seed": options.crowd_seed, "url": embedded.url, "data": embedded.store.folder.absolute(),
+        "label-values": options.crowd_label_values, "void": options.crowd_void,
     }  # fmt: skip
-    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    arguments = [f"--{name}={value}" for name, value in flags.items() if value not in (None, "")]
+    arguments += ["--drop-void"] * options.crowd_drop_void
     return subprocess.Popen(
         [sys.executable, "-m", "gtseg.local.cli", "crowd", *arguments],
         stdin=subprocess.PIPE,

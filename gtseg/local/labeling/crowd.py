@@ -13,7 +13,8 @@ import logging
 import ssl
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -23,11 +24,13 @@ from PIL import Image
 
 from gtseg.local.labeling.masks import colour_of, encode_answer
 from gtseg.local.labeling.mistakes import draw_generator, err
+from gtseg.local.labeling.numbers import VOID, Choice, Meaning, find_meaning
 
 __all__ = ["Crowd", "Masks", "Server", "run_crowd"]
 
 IDLE_SECONDS = (0.05, 1.0)  # between two looks for work: doubles while there is none
-VOID = 255
+SURVEY = 5000
+"""Masks, evenly spread over the folder, whose values decide what the values mean; a mask that does not fit is declined."""
 ELEMENT = "crowd-semantic-segmentation"
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Crowd:
     seed: int = 0
     decline: float = 0.0
     slow: float = 0.0
+    choice: Choice = field(default_factory=Choice)
 
 
 class Refused(Exception):
@@ -97,8 +101,11 @@ def trust(certificate: Path | None) -> ssl.SSLContext:
 class Masks:
     """A folder of index masks, found by an image's path, else by its stem."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, choice: Choice | None = None) -> None:
+        self.folder, self.choice = folder, choice or Choice()
+        self._seen: frozenset[int] | None = None
+        self._meanings: dict[tuple[str, ...], Meaning] = {}
+        self._lock = threading.Lock()
         self.stems: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob("*.png")):
             self.stems.setdefault(path.stem, []).append(path)
@@ -128,18 +135,56 @@ class Masks:
         found = self.stems.get(key.stem, [])
         return found[0] if len(found) == 1 else None
 
-    def read(self, path: Path, *, labels: int, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) uint8 class indices, void as background. Raises ValueError for what is no mask of this image."""
-        with Image.open(path) as image:
-            if image.mode not in ("L", "P", "1"):
-                raise ValueError(f"{path.name} has mode {image.mode}, not L or P")
-            mask = np.array(image.convert("L") if image.mode == "1" else image, dtype=np.uint8)
+    def read(self, path: Path, *, labels: Sequence[str], size: tuple[int, int]) -> np.ndarray:
+        """(H, W) uint8: numbers among the job's labels, void labels not counted; 255 void. Raises ValueError for no mask of this."""
+        mask = read_values(path)
         if (mask.shape[1], mask.shape[0]) != size:
             raise ValueError(f"{path.name} is {mask.shape[1]}x{mask.shape[0]}, the image {size[0]}x{size[1]}")
-        mask[mask == VOID] = 0
-        if mask.max(initial=0) > labels:
-            raise ValueError(f"{path.name} has the value {mask.max()}; the job has {labels} labels")
-        return mask
+        meaning = self.meaning(labels)
+        table = np.zeros(256, np.uint8)
+        for value, number in meaning.codes.items():
+            table[value] = number
+        found = np.flatnonzero(np.bincount(mask.reshape(-1), minlength=256)).tolist()
+        if lost := [value for value in found if value not in meaning.codes]:
+            raise ValueError(
+                f"{path.name} has the value {lost[-1]}; the job has {len(meaning.labels)} labels: value i is the i-th label, 0 the "
+                "background. To name the value of each label: --label-values V1,V2,..."
+            )
+        numbers = table[mask]
+        if meaning.void is None and not self.choice.drop_void and (void := np.count_nonzero(numbers == VOID)):
+            raise ValueError(
+                f"{path.name} has {void:,} void pixels and the job has no label for them: give it a label named void, or "
+                "--drop-void makes them background"
+            )
+        return numbers
+
+    def meaning(self, labels: Sequence[str]) -> Meaning:
+        """What the values of the whole folder mean under a job's labels. Raises ValueError where they do not fit."""
+        with self._lock:
+            if self._seen is None:
+                self._seen = self._survey()
+            key = tuple(labels)
+            if key not in self._meanings:
+                self._meanings[key] = find_meaning(self._seen, labels, self.choice)
+            return self._meanings[key]
+
+    def _survey(self) -> frozenset[int]:
+        paths = [path for found in self.stems.values() for path in found]
+        seen = np.zeros(256, np.int64)
+        for path in paths[:: -(-len(paths) // SURVEY)]:
+            try:
+                seen += np.bincount(read_values(path).reshape(-1), minlength=256)
+            except (OSError, ValueError):
+                continue  # declined by name when its image comes
+        return frozenset(np.flatnonzero(seen).tolist())
+
+
+def read_values(path: Path) -> np.ndarray:
+    """(H, W) uint8 values of an index PNG. Raises OSError, ValueError."""
+    with Image.open(path) as image:
+        if image.mode not in ("L", "P", "1"):
+            raise ValueError(f"{path.name} has mode {image.mode}, not L or P")
+        return np.array(image, dtype=np.uint8)
 
 
 class Worker(threading.Thread):
@@ -222,12 +267,16 @@ class Worker(threading.Thread):
         random = draw_generator(self.crowd.seed, self.number, name)
         if self.crowd.decline and random.random() < self.crowd.decline:
             raise ValueError("I would rather not")
-        mask = err(
-            self.masks.read(path, labels=len(labels), size=size),
+        truth = self.masks.read(path, labels=labels, size=size)
+        void = truth == VOID
+        meaning = self.masks.meaning(labels)
+        drawn = err(
+            np.where(void, np.uint8(0), truth),
             self.crowd.error,
-            labels=len(labels),
+            labels=len(meaning.labels),
             random=random,
         )
+        mask = meaning.to_job(drawn, void)
         colours = {index + 1: colour_of(index + 1) for index in range(len(labels))}
         return {
             **({"initialValueModified": True} if task["kind"] == "adjustment" else {}),
@@ -253,7 +302,7 @@ def run_crowd(
     url: str, owner_token: str, crowd: Crowd, *, stop: threading.Event, certificate: Path | None = None
 ) -> int:
     """Register the workers and let them work until `stop`; how many answers they gave. Raises OSError, Refused."""
-    masks, owner = Masks(crowd.masks), Server(url, owner_token, certificate=certificate)
+    masks, owner = Masks(crowd.masks, crowd.choice), Server(url, owner_token, certificate=certificate)
     workers = []
     for number in range(crowd.workers):
         request = {"name": f"crowd-{crowd.seed}-{number}", "team": "*", "simulated": True, "renew": True}

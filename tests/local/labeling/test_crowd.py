@@ -17,6 +17,7 @@ from labeling_desk import SIZE, Desk, await_until, square
 from PIL import Image
 
 from gtseg.local.labeling.crowd import Masks
+from gtseg.local.labeling.numbers import Choice
 
 CATS = Path(__file__).parents[2] / "data" / "cats"
 AWS = str(Path(sys.executable).with_name("aws"))
@@ -78,16 +79,40 @@ def test_what_is_no_mask_of_the_image_is_a_reason_to_decline(
     path = tmp_path / "a.png"
     Image.fromarray(mask).save(path)
     with pytest.raises(ValueError, match=words):
-        Masks(tmp_path).read(path, labels=2, size=SIZE)
+        Masks(tmp_path).read(path, labels=("cat", "dog"), size=SIZE)
 
 
-def test_void_is_background_and_palette_masks_are_indices(tmp_path: Path) -> None:
+def test_palette_masks_are_indices_and_void_stays_void(tmp_path: Path) -> None:
     drawn = square(2)
     drawn[0] = 255
     image = Image.fromarray(drawn, mode="L")
     image.putpalette(bytes(range(256)) * 3)
     image.save(tmp_path / "a.png")
-    assert np.array_equal(Masks(tmp_path).read(tmp_path / "a.png", labels=2, size=SIZE), square(2))
+    masks = Masks(tmp_path)
+    labels = ("void", "cat", "dog")
+    numbers = masks.read(tmp_path / "a.png", labels=labels, size=SIZE)
+    assert np.array_equal(numbers, drawn)
+    answer = masks.meaning(labels).to_job(np.where(numbers == 255, 0, numbers), numbers == 255)
+    assert np.array_equal(answer, np.where(drawn == 255, 1, np.where(drawn == 2, 3, 0)))
+    with pytest.raises(ValueError, match="32 void pixels and the job has no label"):
+        masks.read(tmp_path / "a.png", labels=("cat", "dog"), size=SIZE)
+    dropped = Masks(tmp_path, Choice(drop_void=True))
+    assert dropped.meaning(("cat", "dog")).void is None
+    dropped.read(tmp_path / "a.png", labels=("cat", "dog"), size=SIZE)
+
+
+def test_void_comes_out_of_a_job_of_several_erring_workers_as_void(shared_aws: Any, tmp_path: Path) -> None:
+    desk = Desk(shared_aws)
+    truth = square()
+    truth[:6] = 255
+    put_mask(tmp_path, "000.png", truth)
+    (photo,) = desk.put_pictures(1)
+    job = desk.create([{"source-ref": photo}], workers=3, labels=("cat", "void"))
+    run_crowd_until(desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3")
+    (line,) = desk.manifest(job)
+    mask = np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"]))))
+    assert line[f"{job}-ref-metadata"]["internal-color-map"]["2"]["class-name"] == "void"
+    assert np.array_equal(mask == 2, truth == 255)
 
 
 def test_at_error_0_the_masks_of_real_photographs_come_out_exactly(local_aws: Any) -> None:

@@ -7,26 +7,40 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gtseg.core.hosting.endpoint_images import read_mask
-from gtseg.core.scores.metrics import VOID
-from gtseg.errors import MaskError, SettingsError, StageError
+from gtseg.core.masks.names import is_background
+from gtseg.core.masks.numbering import Numbering, number_masks
+from gtseg.core.scores.metrics import VOID, Mask
+from gtseg.errors import MaskError, StageError
 from gtseg.pipeline.run.places import Entry, Place
 
 
 @dataclass(frozen=True)
 class Masks:
-    """`pairs`: image name -> mask name; `labels` of the values from 1."""
+    """`pairs`: image name -> mask name; `labels` of the values from 1; `numbering` says what the masks' own values mean."""
 
     pairs: dict[str, str]
     labels: tuple[str, ...]
+    numbering: Numbering
+    has_void: bool = False
     remarks: tuple[str, ...] = ()
 
 
-def read_masks(folder: Path, images: Sequence[str], labels: Sequence[str]) -> Masks:
+def read_masks(
+    folder: Path,
+    images: Sequence[str],
+    labels: Sequence[str],
+    *,
+    values: Sequence[int] = (),
+    void: int | None = None,
+) -> Masks:
     """Pairs by relative path without ending, else by stem. Names: `labels`, else dataset.json (key `classes`) in the folder or
-    beside it, else class-1, class-2, ...
+    beside it, else class-1, class-2, ...; what values mean is the rule of gtseg.core.masks.numbering.
 
-    Raises StageError where nothing pairs, MaskError naming a file that is no index PNG, SettingsError for too few names.
+    Raises StageError where nothing pairs, MaskError naming a file that is no index PNG, SettingsError where names and values
+    do not fit.
     """
     place = Place(str(folder))
     pairs = _pair(images, place.entries((".png",)))
@@ -35,17 +49,20 @@ def read_masks(folder: Path, images: Sequence[str], labels: Sequence[str]) -> Ma
         raise StageError(
             f"No image has a mask in {folder}: a mask is a PNG with the image's name. {len(images)} images were looked for{example}."
         )
-    highest = max(_highest(place, name) for name in pairs.values())
-    if highest == 0:
-        raise StageError(
-            f"The masks of {folder} hold only background (0) and void (255): there is nothing to learn"
-        )
-    if labels:
-        return Masks(pairs, _fit(labels, highest, source="--labels"))
-    names, source = _described(folder)
+    found = frozenset().union(*(_values(place, name) for name in pairs.values()))
+    names, source = list(labels), "--labels"
+    remarks: list[str] = []
     if not names:
-        return Masks(pairs, tuple(f"class-{number}" for number in range(1, highest + 1)))
-    return Masks(pairs, *_from_description(names, highest, source=source))
+        names, source = _described(folder)
+        names, remarks = _from_description(names, found, source=source)
+    numbering = number_masks(
+        found, names, values=values, void=void, source=source, what=f"the masks of {folder}"
+    )
+    indices = set(numbering.codes.values())
+    if not indices - {0, VOID}:
+        remarks.append(f"the masks of {folder} hold only background{' and void' if VOID in indices else ''}")
+    remarks += numbering.notes
+    return Masks(pairs, numbering.names[1:], numbering, VOID in indices, tuple(remarks))
 
 
 def _pair(images: Sequence[str], masks: Sequence[Entry]) -> dict[str, str]:
@@ -62,28 +79,21 @@ def _pair(images: Sequence[str], masks: Sequence[Entry]) -> dict[str, str]:
     return pairs
 
 
-def _highest(place: Place, name: str) -> int:
-    """The highest class index of a mask. MaskError, with a hint at colours, where it is no index PNG."""
+def _values(place: Place, name: str) -> frozenset[int]:
+    """Every value of a mask."""
+    values = read_index_mask(place, name)
+    return frozenset(np.flatnonzero(np.bincount(values.reshape(-1), minlength=256)).tolist())
+
+
+def read_index_mask(place: Place, name: str) -> Mask:
+    """(H, W) uint8 values. MaskError, with a hint at colors, where it is no index PNG."""
     try:
-        values = read_mask(place.read(name))
+        return read_mask(place.read(name))
     except MaskError as error:
         raise MaskError(
             f"{place.root}/{name}: {error}. Masks are PNGs of one channel whose values are class indices (0 background, 255 void); "
-            "`gtseg import` reads coloured ones."
+            "`gtseg import` reads colored ones."
         ) from None
-    return int(values[values != VOID].max(initial=0))
-
-
-def _fit(names: Sequence[str], highest: int, *, source: str) -> tuple[str, ...]:
-    """Names from 1; a leading background is dropped."""
-    named = tuple(names[1:] if names and names[0].lower() == "background" else names)
-    if len(named) < highest:
-        raise SettingsError(
-            f"{source} names {len(named)} classes, but the masks hold the value {highest}: name all {highest}"
-        )
-    if len(set(named)) < len(named):
-        raise SettingsError(f"{source} names a class twice: {', '.join(named)}")
-    return named
 
 
 def _described(folder: Path) -> tuple[list[str], str]:
@@ -104,10 +114,11 @@ def _described(folder: Path) -> tuple[list[str], str]:
 
 
 def _from_description(
-    names: Sequence[str], highest: int, *, source: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(labels, remarks). Where the list has as many names as the masks have values and no background, value 0 is its first."""
-    if names[0].lower() != "background" and len(names) == highest + 1:
+    names: Sequence[str], found: frozenset[int], *, source: str
+) -> tuple[list[str], list[str]]:
+    """(labels, remarks). Where a data set's list has as many names as the masks have values and no background, it counts from 0."""
+    highest = max(found - {VOID}, default=0)
+    if names and not is_background(names[0]) and len(names) == highest + 1:
         remark = f"{source} names value 0 {names[0]!r}: it becomes the background here, which Ground Truth does not name"
-        return _fit(names[1:], highest, source=source), (remark,)
-    return _fit(names, highest, source=source), ()
+        return ["BACKGROUND", *names[1:]], [remark]
+    return list(names), []

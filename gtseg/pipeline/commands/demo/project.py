@@ -7,14 +7,18 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gtseg.core.images.scenes import LABELS, draw_scene
+from gtseg.core.masks import encode_palette_png
+from gtseg.core.masks.colors import VOID_NAME
 from gtseg.errors import GtsegError, SettingsError, StageError
-from gtseg.pipeline.commands.demo.masks import Masks, read_masks
+from gtseg.pipeline.commands.demo.masks import Masks, read_index_mask, read_masks
 from gtseg.pipeline.run.places import Place
 
 SCENES = 72
 HEADER = "demo.json"
+GREYS = bytes(level for level in range(256) for _ in range(3))
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 SETTINGS = """# A demonstration: simulated workers label, everything runs on this machine.
 # Look around with `gtseg local exec --data {data} -- gtseg status --settings {file}`.
@@ -47,6 +51,9 @@ class Project:
     labels: tuple[str, ...]
     images: int
     drawn: int = 0
+    taught: tuple[str, ...] = ()
+    """The labeling job's labels where they are more than `labels`: the last takes void pixels."""
+    void: bool = False
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
@@ -66,6 +73,8 @@ def prepare(
     masks: Path | None,
     labels: Sequence[str],
     progress: Callable[[int, int], None],
+    values: Sequence[int] = (),
+    void: int | None = None,
 ) -> Project:
     """The folder with images, settings and what the crowd labels from. Again on the same folder: nothing is done twice.
 
@@ -76,26 +85,37 @@ def prepare(
         raise SettingsError(
             "--images and --masks come together: a folder of images and one of index PNGs of the same names"
         )
-    if labels and images is None:
+    if (labels or values or void is not None) and images is None:
         raise SettingsError(
-            "--labels names the classes of --masks; the demo's own scenes have turtle and boat"
+            "--labels, --label-values and --void say what --masks hold; the demo's own scenes have turtle and boat"
         )
-    _claim(folder, images, masks, labels)
-    project = (
-        _draw(folder, progress) if images is None or masks is None else _link(folder, images, masks, labels)
-    )
+    chosen = {"values": list(values), "void": void}
+    if images is None or masks is None:
+        _claim(folder, images, masks, labels, chosen=chosen)
+        project = _draw(folder, progress)
+    else:
+        names, found = _read(images, masks, labels, values=values, void=void)
+        _claim(folder, images, masks, labels, chosen=chosen)
+        project = _link(folder, images, masks, names, found)
     if not project.settings.exists():
         Place(str(folder)).write("gtseg.toml", _settings(project).encode())
     return project
 
 
-def _claim(folder: Path, images: Path | None, masks: Path | None, labels: Sequence[str]) -> None:
+def _claim(
+    folder: Path,
+    images: Path | None,
+    masks: Path | None,
+    labels: Sequence[str],
+    *,
+    chosen: dict[str, Any],
+) -> None:
     """Say what this folder demonstrates; refuse to mix it with another demo or a project of its own."""
     mine = {
         "images": str(images.resolve()) if images else None,
         "masks": str(masks.resolve()) if masks else None,
         "labels": list(labels),
-    }
+    } | {name: value for name, value in chosen.items() if value not in ([], None)}
     header = folder / HEADER
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -127,17 +147,46 @@ def _draw(folder: Path, progress: Callable[[int, int], None]) -> Project:
     return Project(folder, folder / "masks", LABELS, SCENES, drawn)
 
 
-def _link(folder: Path, images: Path, masks: Path, labels: Sequence[str]) -> Project:
-    """The images that have a mask, linked (or copied) into the demo's folder under their own names."""
+def _read(
+    images: Path, masks: Path, labels: Sequence[str], *, values: Sequence[int], void: int | None
+) -> tuple[list[str], Masks]:
+    """Names of the images, and what was found of their masks: nothing is written before both are known to fit."""
     for path, option in ((images, "--images"), (masks, "--masks")):
         if not path.is_dir():
             raise StageError(f"{option}: there is no folder {path}")
     names = [entry.name for entry in Place(str(images)).entries(IMAGE_ENDINGS)]
-    found: Masks = read_masks(masks, names, labels)
+    return names, read_masks(masks, names, labels, values=values, void=void)
+
+
+def _link(folder: Path, images: Path, masks: Path, names: Sequence[str], found: Masks) -> Project:
+    """The images that have a mask, linked (or copied) into the demo's folder under their own names.
+
+    Masks whose values are label numbers are taken from where they are; others are written into the demo's folder as such.
+    """
     for name in found.pairs:
         _link_one(images / name, folder / "images" / name)
-    skipped = tuple(name for name in names if name not in found.pairs)
-    return Project(folder, masks, found.labels, len(found.pairs), skipped=skipped, remarks=found.remarks)
+    return Project(
+        folder,
+        masks if found.numbering.is_identity else _renumber(masks, folder, found),
+        found.labels,
+        len(found.pairs),
+        taught=(*found.labels, VOID_NAME) if found.has_void else found.labels,
+        skipped=tuple(name for name in names if name not in found.pairs),
+        remarks=found.remarks,
+        void=found.has_void,
+    )
+
+
+def _renumber(masks: Path, folder: Path, found: Masks) -> Path:
+    """The masks with the labels' numbers as their values, 255 for void."""
+    source, target = Place(str(masks)), Place(str(folder / "masks"))
+    for image, name in found.pairs.items():
+        own = f"{image.rsplit('.', 1)[0]}.png"
+        if target.entry(own) is None:
+            mask = found.numbering.apply(read_index_mask(source, name))
+            height, width = mask.shape
+            target.write(own, encode_palette_png(mask, width, height, palette=GREYS))
+    return folder / "masks"
 
 
 def _link_one(source: Path, target: Path) -> None:
@@ -152,10 +201,11 @@ def _link_one(source: Path, target: Path) -> None:
 
 def _settings(project: Project) -> str:
     words = " and every ".join(project.labels) if len(project.labels) < 4 else "object of the labels"
+    words += ", and what cannot be told as void," if project.void else ""
     return SETTINGS.format(
         data=project.data,
         file=project.settings,
-        labels=json.dumps(list(project.labels), ensure_ascii=False),
+        labels=json.dumps(list(project.taught or project.labels), ensure_ascii=False),
         workers=3,
         words=words.replace('"', "'").replace("\\", ""),
     )
