@@ -16,10 +16,12 @@ from gtseg.core.labeling.output_manifest import (
     Line,
     Unlabeled,
     Unusable,
+    find_bare_attributes,
     find_label_attributes,
     read_manifest,
     split_lines,
 )
+from gtseg.core.masks import parse_color_map
 from gtseg.errors import ManifestError
 
 DATA = Path(__file__).parents[1] / "data"
@@ -190,3 +192,44 @@ def test_a_line_without_an_end_is_given_up_early() -> None:
 
     with pytest.raises(ManifestError, match="longer than"):
         list(split_lines(endless()))
+
+
+def labeled(attribute: str, image: str = "s3://b/1.jpg") -> dict[str, Any]:
+    return {"source-ref": image, attribute: "s3://b/m.png", f"{attribute}-metadata": METADATA}
+
+
+def test_two_jobs_lines_are_read_by_two_attributes() -> None:
+    failed = {"source-ref": "s3://b/3.jpg", "tuesday-ref-metadata": {"failure-reason": "nobody came"}}
+    lines = read(
+        labeled("monday-ref"),
+        labeled("tuesday-ref"),
+        failed,
+        {"source-ref": "s3://b/4.jpg"},
+        labeled("monday-ref") | failed,
+        label="monday-ref, tuesday-ref-metadata",
+    )
+    assert [type(line) for line in lines] == [Labeled, Labeled, Failed, Unlabeled, Labeled]
+
+
+def test_a_line_with_both_labels_is_refused_by_its_number() -> None:
+    with pytest.raises(ManifestError, match="line 2 has monday-ref and tuesday-ref"):
+        read(
+            labeled("monday-ref"),
+            labeled("monday-ref") | labeled("tuesday-ref"),
+            label="monday-ref,tuesday-ref",
+        )
+
+
+def test_a_label_without_metadata_is_read_with_a_table_and_explained_without() -> None:
+    bare = {"source-ref": "s3://b/1.jpg", "annotation-ref": "s3://b/m.png"}
+    (line,) = read(bare, label="annotation-ref")
+    assert isinstance(line, Unusable)
+    assert "--colors FILE" in line.reason
+    assert "gtseg import masks" in line.reason
+    table = parse_color_map({"0": ("BACKGROUND", None), "1": ("road", None)})
+    body = json.dumps(bare).encode()
+    assert list(read_manifest([body], "annotation-ref", table=table)) == [
+        Labeled(1, "s3://b/1.jpg", "s3://b/m.png", table, None)
+    ]
+    assert find_bare_attributes([body]) == {"annotation-ref": 1}
+    assert find_bare_attributes([json.dumps(labeled("a-ref")).encode()]) == {}

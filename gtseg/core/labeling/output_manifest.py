@@ -6,7 +6,8 @@ A failed object has `<label>-metadata` with `failure-reason` and no `<label>`; a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,12 @@ from gtseg.errors import ManifestError, MaskError
 SEGMENTATION = "groundtruth/semantic-segmentation"
 MAX_LINE = 4_000_000
 """Bytes. Ground Truth allows 100,000 characters in; a line that never ends is not a manifest."""
+
+NO_TABLE = (
+    'Say what its values or colors mean, --colors FILE with {"road": 1, "water": 2} or {"road": "#ff0000"}, or import the two '
+    "folders: `gtseg import masks`"
+)
+"""The way out for labels without metadata, as people write them by hand for the built-in algorithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +102,45 @@ def _trim(line: bytes, number: int) -> bytes:
     return (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
 
 
-def read_manifest(chunks: Iterable[bytes], label_attribute: str) -> Iterator[Line]:
+def read_manifest(
+    chunks: Iterable[bytes], label_attribute: str, *, table: ColorMap | None = None
+) -> Iterator[Line]:
     """Every object of a manifest, in its order, in constant memory.
 
-    Raises ManifestError with the line's number for a line that is no JSON object or names no image.
+    `label_attribute` may name several, separated by commas, where no line has more than one of them: two jobs' lines in one
+    file. `table` stands in for the color map of a label that has no metadata. Raises ManifestError with the line's number for a
+    line that is no JSON object, names no image, or has two of the labels.
     """
-    read = _LineReader(label_attribute)
+    names = split_attributes(label_attribute)
+    readers = [_LineReader(name, table) for name in names]
     for number, text in split_lines(chunks):
-        yield read(number, text)
+        yield readers[0](number, text) if len(readers) == 1 else _read_first(readers, number, text)
+
+
+def split_attributes(label_attribute: str) -> tuple[str, ...]:
+    """`a,b` -> the attributes' names, without `-metadata`. AWS's names have no comma."""
+    names = (name.strip().removesuffix("-metadata") for name in label_attribute.split(","))
+    return tuple(dict.fromkeys(name for name in names if name)) or (label_attribute,)
+
+
+def _read_first(readers: Sequence[_LineReader], number: int, text: bytes) -> Line:
+    """What the one label that the line has says of its object."""
+    found = [(reader, reader(number, text)) for reader in readers]
+    told = [(reader, line) for reader, line in found if not isinstance(line, Unlabeled)]
+    labeled = [reader.label for reader, line in told if isinstance(line, Labeled | Unusable)]
+    if len(labeled) > 1:
+        raise ManifestError(
+            f"line {number} has {' and '.join(labeled)}: which of them is its label? Choose one with --label-attribute"
+        )
+    best = next((line for _, line in told if not isinstance(line, Failed)), None)
+    return best or next((line for _, line in told), found[0][1])
 
 
 class _LineReader:
     """Decodes only the three members that matter; color maps that repeat are parsed once."""
 
-    def __init__(self, label_attribute: str) -> None:
-        self._label = label_attribute
+    def __init__(self, label_attribute: str, table: ColorMap | None = None) -> None:
+        self.label, self._table = label_attribute, table
         fields = [
             ("image", str | None, msgspec.field(name="source-ref", default=None)),
             ("mask", str | None, msgspec.field(name=label_attribute, default=None)),
@@ -139,10 +170,12 @@ class _LineReader:
                 return Unlabeled(number, line.image)
             return Failed(number, line.image, metadata.failure_reason or "Ground Truth gave no reason")
         if metadata is None or not bytes(metadata.internal_color_map).startswith(b"{"):
+            if self._table is not None:
+                return Labeled(number, line.image, line.mask, self._table, None, line.group)
             return Unusable(
                 number,
                 line.image,
-                f"{self._label}-metadata holds no internal-color-map: the mask's classes are unknown",
+                f"{self.label}-metadata holds no internal-color-map: the mask's classes are unknown. {NO_TABLE}",
             )
         try:
             colors, confidence = self._color_map(metadata.internal_color_map)
@@ -174,7 +207,7 @@ class _LineReader:
         if not isinstance(image, str) or not image:
             raise ManifestError(_no_image(number, text))
         return Unusable(
-            number, image, f"its label {self._label!r} is not a semantic segmentation label: {error}"
+            number, image, f"its label {self.label!r} is not a semantic segmentation label: {error}"
         )
 
 
@@ -196,6 +229,22 @@ def find_label_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
             if name.endswith("-metadata") and _is_segmentation(bytes(raw)):
                 label = name.removesuffix("-metadata")
                 counts[label] = counts.get(label, 0) + 1
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def find_bare_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
+    """How many objects each member has that looks like a mask's address but comes without metadata, most first."""
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    counts: dict[str, int] = {}
+    for _, text in split_lines(chunks):
+        try:
+            members = decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        for name, raw in members.items():
+            is_png = re.search(rb'(?i)\.png(\?[^"]*)?"$', bytes(raw)) is not None
+            if name != "source-ref" and f"{name}-metadata" not in members and is_png:
+                counts[name] = counts.get(name, 0) + 1
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gtseg.core.counting import counted
+from gtseg.core.masks.names import fold, group_alike, is_background
 from gtseg.errors import MaskError
 
 BACKGROUND = "BACKGROUND"
@@ -45,7 +46,7 @@ class ColorMap:
 
     @property
     def has_background(self) -> bool:
-        return any(entry.name == BACKGROUND for entry in self.entries)
+        return any(is_background(entry.name) for entry in self.entries)
 
     def by_color(self) -> dict[int, list[MapEntry]]:
         table: dict[int, list[MapEntry]] = {}
@@ -66,10 +67,15 @@ class Classes:
     colors: tuple[int, ...]
     void: tuple[str, ...] = ()
     """Names whose pixels are 255: left out of training and of every score. They are no class."""
+    aliases: tuple[tuple[str, str], ...] = ()
+    """(name in a map, the class that it is): other spellings, and the background's usual names."""
 
     def index(self, name: str) -> int:
-        is_void = name in self.void or (name == VOID_NAME and name not in self.names)
-        return VOID if is_void else self.names.index(name)
+        if name in self.names and name not in self.void:
+            return self.names.index(name)
+        if name in self.void or name == VOID_NAME:
+            return VOID
+        return self.names.index(next((known for alias, known in self.aliases if alias == name), name))
 
     def name(self, index: int) -> str:
         return VOID_NAME if index == VOID else self.names[index]
@@ -117,27 +123,44 @@ def _color(key: str, color: str | None) -> int | None:
     return int(match[1], 16)
 
 
-def merge_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = ()) -> Classes:
+def merge_classes(
+    maps: Iterable[ColorMap], *, void: Sequence[str] = (), merge_alike: bool = False
+) -> Classes:
     """One table of all class names: BACKGROUND, then the others as they first appear (maps in order, entries by index).
 
-    Classes named like one of `void` (in any case) are none: their pixels become 255.
+    The background's usual names are index 0; classes named like one of `void` (in any case) are none: their pixels become 255.
+    With `merge_alike` names that differ only in case, spaces or Unicode form are one class, named as the first of them.
 
     Raises MaskError when there are more classes than the algorithm takes.
     """
     found: dict[str, int | None] = {BACKGROUND: None}
-    left_out = {name.casefold() for name in void}
+    left_out = {fold(name) for name in void}
     nothing: dict[str, None] = {}
-    for colors in maps:
-        for entry in colors.entries:
-            if entry.name.casefold() in left_out:
-                nothing[entry.name] = None
-            elif found.get(entry.name) is None:
-                found[entry.name] = entry.color
+    first: dict[str, str] = {}
+    aliases: dict[str, str] = {}
+    for entry in (entry for colors in maps for entry in colors.entries):
+        name = BACKGROUND if is_background(entry.name) else entry.name
+        if fold(name) in left_out:
+            nothing[entry.name] = None
+            continue
+        if merge_alike and name != BACKGROUND:
+            name = first.setdefault(fold(name), name)
+        if name != entry.name:
+            aliases[entry.name] = name
+        if found.get(name) is None:
+            found[name] = entry.color
     if len(found) > MAX_CLASSES:
         raise MaskError(
             f"{counted(len(found), 'class', 'classes')} with the background; the algorithm takes {MAX_CLASSES}"
         )
-    return Classes(tuple(found), tuple(_choose_colors(found)), tuple(nothing))
+    return Classes(tuple(found), tuple(_choose_colors(found)), tuple(nothing), tuple(aliases.items()))
+
+
+def alike_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = ()) -> list[tuple[str, ...]]:
+    """Names of classes that differ only in case, spaces or Unicode form; the background and void are told apart by themselves."""
+    left_out = {fold(name) for name in void}
+    names = (entry.name for colors in maps for entry in colors.entries)
+    return group_alike(name for name in names if not is_background(name) and fold(name) not in left_out)
 
 
 def _choose_colors(found: Mapping[str, int | None]) -> Iterable[int]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.masks import BACKGROUND, merge_classes, parse_color_map
+from gtseg.core.masks import BACKGROUND, alike_classes, merge_classes, parse_color_map
 from gtseg.errors import MaskError
 
 
@@ -47,6 +47,31 @@ def test_background_is_0_even_where_a_map_has_it_elsewhere_or_not_at_all() -> No
     late = parse_color_map({"1": ("cat", "#2ca02c"), "5": (BACKGROUND, "#000000")})
     assert merge_classes([late]).names[0] == BACKGROUND
     assert merge_classes([parse_color_map({"0": ("cracked", "#23A436")})]).names == (BACKGROUND, "cracked")
+
+
+def test_the_background_s_usual_names_are_index_0_and_no_class() -> None:
+    maps = [
+        parse_color_map(
+            {"0": (BACKGROUND, "#ffffff"), "1": ("cat", "#2ca02c"), "2": ("background", "#000000")}
+        ),
+        parse_color_map({"0": ("_background_", None), "1": ("cat", None)}),
+    ]
+    classes = merge_classes(maps)
+    assert classes.names == (BACKGROUND, "cat")
+    assert [classes.index(name) for name in ("background", "_background_", "cat")] == [0, 0, 1]
+    assert all(colors.has_background for colors in maps)
+
+
+def test_names_that_differ_only_in_spelling_are_found_and_merged_or_kept() -> None:
+    one = parse_color_map({"0": (BACKGROUND, None), "1": ("Traffic Light", None), "2": ("VOID", None)})
+    other = parse_color_map({"0": ("Background", None), "1": ("trafficlight", None), "2": ("void", None)})
+    assert alike_classes([one, other], void=["void"]) == [("Traffic Light", "trafficlight")]
+    kept = merge_classes([one, other], void=["void"])
+    assert kept.names == (BACKGROUND, "Traffic Light", "trafficlight")
+    merged = merge_classes([one, other], void=["void"], merge_alike=True)
+    assert merged.names == (BACKGROUND, "Traffic Light")
+    assert merged.index("trafficlight") == 1
+    assert merged.index("VOID") == 255
 
 
 def test_classes_without_colours_get_different_ones() -> None:
