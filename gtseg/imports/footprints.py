@@ -7,17 +7,21 @@ border is counted once. `area` is in the mask's own map units, `square_metres` i
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from .burning import VOID
+from .journal import write_atomically
 from .slippy import Tile
 
-__all__ = ["Placed", "place_of_tile", "to_feature_collection"]
+__all__ = ["Placed", "place_of_tile", "to_feature_collection", "write_nodata"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,14 @@ class Placed:
     mask: NDArray[np.uint8]
     transform: Any
     crs: str
+
+
+def write_nodata(folder: Path, name: str, nodata: NDArray[np.bool_]) -> str:
+    """Keep which pixels of an (H, W) chip have no data, for what is drawn from its predicted mask; the file relative to `folder`."""
+    buffer = io.BytesIO()
+    Image.fromarray(nodata).save(buffer, "PNG", optimize=True)
+    write_atomically(folder / "nodata" / f"{name}.png", buffer.getvalue())
+    return f"nodata/{name}.png"
 
 
 def place_of_tile(mask: NDArray[np.uint8], tile: Tile) -> Placed:

@@ -24,6 +24,7 @@ from gtseg.errors import ImageError, ManifestError, SettingsError
 from .burning import VOID, burn, classify, read_rules
 from .chips import Window, windows
 from .features import Features, read_features, reproject
+from .footprints import write_nodata
 from .journal import Labelled, Outcome, Report, Skipped, run_tasks
 from .radiometry import Stretch, apply_stretch, fit_stretch
 from .writing import jpeg_bytes, write_pair
@@ -354,6 +355,9 @@ def _write_chip(
     pixels = apply_stretch(scene.read(list(stretch.bands), window=raster), stretch)
     pixels[~valid] = 0
     place = {"crs": scene.crs.to_string() if scene.crs else None, "transform": list(transform)[:6]}
+    extra: dict[str, Any] = {"georeference": place, "stretch": stretch.as_json()}
+    if not valid.all():
+        extra["nodata"] = write_nodata(task.folder, label, ~valid)
     return write_pair(
         task.folder,
         label,
@@ -362,7 +366,7 @@ def _write_chip(
         classes=task.class_count,
         source=task.scene.image,
         group=task.scene.name,
-        extra={"georeference": place, "stretch": stretch.as_json()},
+        extra=extra,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from gtseg.errors import ManifestError, StageError
@@ -24,15 +25,38 @@ __all__ = ["read_places", "write_features", "write_tile_tree"]
 
 
 def read_places(folder: Path | None) -> dict[str, dict[str, Any]]:
-    """name -> place of an import's folder; {} for none."""
+    """name -> place of an import's folder, with "nodata" the path of the mask of its pixels without data; {} for none."""
     if folder is None:
         return {}
     path = folder / "places.jsonl" if folder.is_dir() else folder
     try:
         entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-        return {entry["name"]: entry for entry in entries}
+        return {entry["name"]: entry | _nodata_of(entry, path.parent) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ManifestError(f"{path}: not the places.jsonl of an import: {error}") from error
+
+
+def _nodata_of(entry: dict[str, Any], folder: Path) -> dict[str, Any]:
+    return {"nodata": folder / entry["nodata"]} if "nodata" in entry else {}
+
+
+def _without_nodata(mask: NDArray[np.uint8], place: dict[str, Any], path: Path) -> NDArray[np.uint8]:
+    """(H, W) the mask with background where its scene has no data: there is nothing to be seen. ManifestError for another size."""
+    if "nodata" not in place:
+        return mask
+    try:
+        with Image.open(place["nodata"]) as image:
+            nodata = np.asarray(image.convert("1"))
+    except OSError as error:
+        raise ManifestError(
+            f"{place['nodata']}: not readable ({error}); --places needs the import's whole folder"
+        ) from None
+    if nodata.shape != mask.shape:
+        raise ManifestError(
+            f"{path} is {mask.shape[1]}x{mask.shape[0]} pixels, its chip {nodata.shape[1]}x{nodata.shape[0]}: predict the import's "
+            "own images"
+        )
+    return np.where(nodata, np.uint8(0), mask)
 
 
 def _masks(folder: Path) -> list[Path]:
@@ -86,11 +110,12 @@ def _placed(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Placed]
 
     for path in _masks(folder):
         tile = _tile_of(path, folder, places)
-        place = places.get(path.stem, {}).get("georeference")
+        known = places.get(path.stem, {})
+        place = known.get("georeference")
         if tile is None and not (place and place.get("crs")):
             continue
         with Image.open(path) as image:
-            mask = np.asarray(image).astype(np.uint8)
+            mask = _without_nodata(np.asarray(image).astype(np.uint8), known, path)
         if tile is not None:
             yield place_of_tile(mask, tile)
         elif place:

@@ -21,6 +21,7 @@ from gtseg.imports.geo import (
     single_class,
     stretch_of,
 )
+from gtseg.imports.placing import read_places
 
 DATA = Path(__file__).parent.parent / "data" / "geo"
 BUILDING = single_class("building")
@@ -92,6 +93,8 @@ def test_nodata_becomes_void_of_its_own_colour(tmp_path: Path) -> None:
     mask = np.asarray(Image.open(tmp_path / "out" / line["geo-ref"]))
     assert (mask[:10] == 2).all()
     assert (mask[10:] == 0).all()
+    (place,) = read_places(tmp_path / "out").values()  # what is drawn from a prediction knows it too
+    assert np.array_equal(np.asarray(Image.open(place["nodata"])), mask == 2)
 
 
 def test_a_second_run_does_nothing_twice_and_an_interrupted_one_goes_on(tmp_path: Path) -> None:

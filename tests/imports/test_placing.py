@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from gtseg.errors import ManifestError, StageError
-from gtseg.imports.footprints import place_of_tile
+from gtseg.imports.footprints import place_of_tile, write_nodata
 from gtseg.imports.placing import read_places, write_features, write_tile_tree
 from gtseg.imports.slippy import Tile
 
@@ -47,6 +47,27 @@ def test_a_chip_is_placed_by_what_its_import_recorded(tmp_path: Path) -> None:
     assert write_features(tmp_path / "p", tmp_path / "f.geojson", ["roof"], places=places) == 1
     with pytest.raises(StageError, match="named as a tile"):
         write_tile_tree(tmp_path / "p", tmp_path / "t", places=places)
+
+
+def test_nothing_is_drawn_where_the_scene_has_no_data(tmp_path: Path) -> None:
+    """A model makes something of the black rim of a scene; nobody has seen anything there."""
+    mask(tmp_path / "p" / "scene_0_0.png")
+    nodata = np.zeros((64, 64), bool)
+    nodata[:, :35] = True
+    placed = place_of_tile(np.zeros((64, 64), np.uint8), TILE)
+    entry = {
+        "name": "scene_0_0",
+        "georeference": {"crs": placed.crs, "transform": list(placed.transform)[:6]},
+        "nodata": write_nodata(tmp_path, "scene_0_0", nodata),
+    }
+    (tmp_path / "places.jsonl").write_text(json.dumps(entry) + "\n")
+    target = tmp_path / "f.geojson"
+    assert write_features(tmp_path / "p", target, ["roof"], places=read_places(tmp_path)) == 1
+    (feature,) = json.loads(target.read_text())["features"]
+    assert feature["properties"]["area"] == pytest.approx(15 * 20 * placed.transform.a**2, rel=1e-4)
+    (tmp_path / "nodata/scene_0_0.png").unlink()
+    with pytest.raises(ManifestError, match="whole folder"):
+        write_features(tmp_path / "p", target, ["roof"], places=read_places(tmp_path))
 
 
 def test_masks_without_a_place_say_so(tmp_path: Path) -> None:
