@@ -201,6 +201,7 @@ def test_the_same_seed_fires_on_the_same_requests(tmp_path: Path) -> None:
         ('{"fault": [{"kind": "explode"}]}', "'explode'"),
         ('{"fault": [{"kind": "fail", "rate": 2}]}', "rate 2"),
         ('{"fault": [{"kind": "fail", "operations": "s3:*"}]}', "'s3:*'"),
+        ('{"fault": [{"kind": "answer", "status": "403"}]}', "status '403'"),
         ("{", "faults.json"),
     ],
 )
@@ -210,3 +211,69 @@ def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, s
     with pytest.raises(ServiceError, match=r"faults\.json") as refusal:
         read_faults(path)
     assert said in refusal.value.message
+
+
+def test_any_answer_can_be_played_in_the_form_of_its_protocol(faulty: tuple[Any, Path]) -> None:
+    aws, path = faulty
+    clients = {name: aws.client(name, config=ONCE) for name in ("s3", "sagemaker", "sts", "logs")}
+    write_fault(path, kind="answer", code="Odd", message="so & so", status=418, headers={"x-odd": "1"})
+    calls = (
+        lambda: clients["s3"].get_object(Bucket="photos", Key="k"),
+        lambda: clients["s3"].list_objects_v2(Bucket="photos"),
+        lambda: clients["sagemaker"].list_models(),
+        lambda: clients["sts"].get_caller_identity(),
+        lambda: clients["logs"].describe_log_groups(),
+    )
+    for call in calls:
+        with pytest.raises(ClientError) as refusal:
+            call()
+        said = refusal.value.response
+        assert (said["Error"]["Code"], said["Error"]["Message"]) == ("Odd", "so & so")
+        assert said["ResponseMetadata"]["HTTPStatusCode"] == 418
+        assert said["ResponseMetadata"]["HTTPHeaders"]["x-odd"] == "1"
+    assert fired(aws) == {"answer": len(calls)}
+
+
+def test_an_answer_may_be_a_page_that_is_none_of_awss(faulty: tuple[Any, Path]) -> None:
+    aws, path = faulty
+    write_fault(path, kind="answer", status=200, body="<html>sign in</html>")
+    request = urllib.request.Request(f"{aws.url}/photos/k")
+    with urllib.request.urlopen(request) as answer:
+        assert (answer.read(), answer.headers["content-type"]) == (b"<html>sign in</html>", "text/html")
+
+
+def test_an_answer_is_played_for_some_resources_and_spares_requests_with_a_header(
+    faulty: tuple[Any, Path],
+) -> None:
+    aws, path = faulty
+    s3 = aws.client("s3", config=ONCE)
+    unless = {"x-amz-server-side-encryption": "AES256"}
+    write_fault(
+        path, kind="answer", operations=["s3:PutObject"], resources=["photos/a*"], unless=unless, code="No"
+    )
+    put = {"Bucket": "photos", "Body": b"x"}
+    assert outcome(lambda: s3.put_object(Key="a1", **put)) == "No"
+    assert outcome(lambda: s3.put_object(Key="a1", ServerSideEncryption="AES256", **put)) == "ok"
+    assert outcome(lambda: s3.put_object(Key="b1", **put)) == "ok"
+
+
+def test_an_answer_can_let_some_pass_first(faulty: tuple[Any, Path]) -> None:
+    aws, path = faulty
+    s3 = aws.client("s3", config=ONCE)
+    write_fault(path, kind="answer", operations=["s3:GetObject"], skip=2, limit=1, code="Gone")
+    said = [outcome(lambda: s3.get_object(Bucket="photos", Key="k")) for _ in range(4)]
+    assert said == ["ok", "ok", "Gone", "ok"]
+
+
+def test_members_of_a_true_answer_are_rewritten_where_it_has_those_named(faulty: tuple[Any, Path]) -> None:
+    aws, path = faulty
+    sts, logs = aws.client("sts", config=ONCE), aws.client("logs", config=ONCE)
+    write_fault(
+        path, kind="rewrite", operations=["logs:*"], when={"logGroups": []}, members={"nextToken": "a"}
+    )
+    assert logs.describe_log_groups()["nextToken"] == "a"
+    assert sts.get_caller_identity()["Account"]
+    write_fault(
+        path, kind="rewrite", operations=["logs:*"], when={"logGroups": 1}, members={"nextToken": "a"}
+    )
+    assert "nextToken" not in logs.describe_log_groups()

@@ -26,7 +26,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front import moto_behind
 from gtseg.local.front.calls import CallLog, find_name, find_operation
 from gtseg.local.front.connections import bound_receive
-from gtseg.local.front.faults import Faults
+from gtseg.local.front.faults import Fault, Faults
 from gtseg.local.front.registry import load_module, register_services
 from gtseg.local.front.signature import parse_query, parse_signed, verify
 from gtseg.local.s3.app import S3App
@@ -114,24 +114,27 @@ class Front:
     ) -> None:
         try:
             body = await _read_body(receive, headers)
-            body, send = await self._suffer(service, scope, headers, body, send=send)
-            reply = await asyncio.get_running_loop().run_in_executor(
+            fault = self._choose_fault(service, scope, headers, body)
+            if fault is not None:
+                await self.faults.strike(fault, service=service)
+                body, send = self.faults.spoil_body(fault, body), self.faults.spoil(fault, scope, send)
+            status, fields, content = await asyncio.get_running_loop().run_in_executor(
                 self.pool, self._call, service, scope, headers, body
             )
+            reply = status, fields, self.faults.rewrite(fault, status, content)
         except ServiceError as error:
             reply = render_error(error, headers)
         await _send(send, reply)
 
-    async def _suffer(
-        self, service: str, scope: Scope, headers: dict[str, str], body: bytes, *, send: Send
-    ) -> tuple[bytes, Send]:
-        invokes = service == "sagemaker" and scope["path"].startswith("/endpoints/")
-        operation = "InvokeEndpoint" if invokes else find_operation(headers, body)
-        fault = self.faults.choose(f"{service}:{operation}", headers)
-        if fault is None:
-            return body, send
-        await self.faults.strike(fault, service=service)
-        return self.faults.spoil_body(fault, body), self.faults.spoil(fault, scope, send)
+    def _choose_fault(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Fault | None:
+        if not self.faults.is_enabled:
+            return None
+        if service == "sagemaker" and scope["path"].startswith("/endpoints/"):
+            operation, resource = "InvokeEndpoint", unquote(scope["path"].split("/")[2])
+        else:
+            operation = find_operation(headers, body)
+            resource = find_name(operation, headers, body)
+        return self.faults.choose(f"{service}:{operation}", headers, resource=resource)
 
     def _call(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
         """Authenticate one request to a service that is not S3, dispatch it, record it."""
@@ -193,13 +196,16 @@ def build(embedded: Embedded, stored: FolderObjects) -> Front:
 
 def render_error(error: ServiceError, headers: dict[str, str]) -> Reply:
     """As the request's protocol has it: XML for the query protocol (STS, IAM), else JSON."""
+    if error.body is not None:
+        return error.status, error.headers, error.body
     if "x-www-form-urlencoded" in headers.get("content-type", ""):
         body = f"<ErrorResponse><Error><Type>Sender</Type><Code>{error.code}</Code>" + (
             f"<Message>{escape(error.message)}</Message></Error><RequestId>-</RequestId></ErrorResponse>"
         )
-        return error.status, {"content-type": "text/xml"}, body.encode()
-    kind = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code}
-    return error.status, kind, json.dumps({"__type": error.code, "message": error.message}).encode()
+        return error.status, {"content-type": "text/xml", **error.headers}, body.encode()
+    kind = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code, **error.headers}
+    answer = {"__type": error.code, "message": error.message, **error.fields}
+    return error.status, kind, json.dumps(answer).encode()
 
 
 # S3, the JSON services and the query services name the same authentication errors differently.

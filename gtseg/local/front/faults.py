@@ -5,17 +5,39 @@ The file is TOML, or JSON of the same form (by its suffix .json), and is read ag
     seed = 7                                  # same seed, same sequence of requests: same faults
 
     [[fault]]
-    kind = "throttle"                         # throttle | fail | delay | drop | truncate | corrupt
+    kind = "throttle"                         # one of the table below
     operations = ["s3:*Object", "sagemaker:Describe*"]     # service:Operation, shell-style; default ["*"]
+    resources = ["photos/*"]                  # bucket/key, or the name that a call is about; default ["*"]
+    unless = {"x-amz-request-payer" = ""}     # requests with these headers are spared; "" is any value
     rate = 0.2                                # of the operations that match; default 1
+    skip = 2                                  # let so many pass first; default 0
     seconds = 0.5                             # of a delay; default 1
     limit = 10                                # fires so often at most; default: no limit
     seed = 3                                  # of this fault alone; default: made from the file's
+
+    [[fault]]
+    kind = "answer"                           # whatever AWS may say instead of doing the operation
+    operations = ["sagemaker:CreateTrainingJob"]
+    status = 400                              # the default
+    code = "ResourceLimitExceeded"
+    message = "The account-level service limit is 0 Instances."
+    fields = {OriginalStatusCode = 500}       # further members of the error
+    headers = {Retry-After = "5"}
+    body = "<html>blocked</html>"             # instead of an error document, with `type` as its content-type (text/html)
+
+    [[fault]]
+    kind = "rewrite"                          # the operation is done, but its JSON answer says something else
+    operations = ["sagemaker:DescribeTrainingJob"]
+    when = {TrainingJobStatus = "Completed"}  # members that the true answer must have; default {}
+    members = {TrainingJobStatus = "Stopped", SecondaryStatus = "MaxRuntimeExceeded"}
+    without = ["FailureReason"]               # members that are taken away
 
 | kind | what happens |
 |---|---|
 | throttle | nothing is done; S3 answers 503 SlowDown, the others 400 ThrottlingException |
 | fail | nothing is done; 500 InternalError (S3), InternalFailure (others) |
+| answer | nothing is done; the answer is the one that is written here, in the form of the service's protocol |
+| rewrite | the operation is done; members of its JSON answer are replaced |
 | delay | the operation is done `seconds` later |
 | drop | the operation is done, then the connection is closed without an answer |
 | truncate | the operation is done; the answer's body stops half-way and the connection is closed |
@@ -39,6 +61,7 @@ import random
 import threading
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -59,9 +82,59 @@ KINDS = (
     "corrupt",
     "truncate-request",
     "corrupt-request",
+    "answer",
+    "rewrite",
 )
 SPOILING = ("drop", "truncate", "corrupt")
 SPOILING_REQUESTS = ("truncate-request", "corrupt-request")
+SETTINGS = {
+    "kind": str, "operations": list, "resources": list, "unless": dict, "rate": (int, float), "skip": int,
+    "seconds": (int, float), "limit": int, "seed": (int, str), "status": int, "code": str, "message": str, "fields": dict,
+    "headers": dict, "body": str, "type": str, "when": dict, "members": dict, "without": list,
+}  # fmt: skip
+"""The keys of a fault and their types."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """What an "answer" says instead of doing anything. `body` None: an error document of the service's protocol."""
+
+    status: int = 400
+    code: str = "ValidationException"
+    message: str = "no message"
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+    def error(self) -> ServiceError:
+        return ServiceError(
+            self.code,
+            self.message,
+            self.status,
+            fields=dict(self.fields),
+            headers=self.headers,
+            body=self.body,
+        )
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """Members put over those of a JSON answer that has the members of `when`; `without` are taken away."""
+
+    when: Mapping[str, Any] = field(default_factory=dict)
+    members: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    def apply(self, body: bytes) -> bytes | None:
+        """The changed answer; None where it is not one that this is for."""
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            return None
+        if not isinstance(answer, dict) or any(answer.get(key) != value for key, value in self.when.items()):
+            return None
+        changed = {key: value for key, value in answer.items() if key not in self.without} | self.members
+        return json.dumps(changed).encode()
 
 
 @dataclass
@@ -71,17 +144,34 @@ class Fault:
     rate: float = 1.0
     seconds: float = 1.0
     limit: int | None = None
+    resources: tuple[str, ...] = ("*",)
+    unless: Mapping[str, str] = field(default_factory=dict)
+    skip: int = 0
+    played: Played = field(default_factory=Played)
+    rewriting: Rewriting = field(default_factory=Rewriting)
     matched: int = 0
     fired: int = 0
+    passed: int = 0
     random: random.Random = field(default_factory=random.Random, repr=False)
 
-    def is_due(self, operation: str) -> bool:
+    def is_due(self, operation: str, resource: str = "", headers: Mapping[str, str] | None = None) -> bool:
         """Draws once for every operation that matches, fired or not, so that a limit does not shift the sequence."""
-        if not any(fnmatchcase(operation, pattern) for pattern in self.operations):
+        if not self._concerns(operation, resource, headers or {}):
             return False
         self.matched += 1
         drawn = self.random.random() < self.rate
+        if drawn and self.passed < self.skip:
+            self.passed += 1
+            return False
         return drawn and (self.limit is None or self.fired < self.limit)
+
+    def _concerns(self, operation: str, resource: str, headers: Mapping[str, str]) -> bool:
+        if not any(fnmatchcase(operation, pattern) for pattern in self.operations):
+            return False
+        if not any(fnmatchcase(resource, pattern) for pattern in self.resources):
+            return False
+        spared = all(name in headers and value in ("", headers[name]) for name, value in self.unless.items())
+        return not (self.unless and spared)
 
     def describe(self) -> dict[str, Any]:
         names = ("kind", "operations", "rate", "seconds", "limit", "matched", "fired")
@@ -103,27 +193,42 @@ def read_faults(path: Path) -> list[Fault]:
 
 
 def _read_fault(path: Path, number: int, entry: dict[str, Any], seed: int) -> Fault:
-    known = {"kind", "operations", "rate", "seconds", "limit", "seed"}
-    if set(entry) - known:
-        raise _wrong(
-            path, f"unknown key {sorted(set(entry) - known)[0]!r}; known are {', '.join(sorted(known))}"
-        )
+    if unknown := set(entry) - set(SETTINGS):
+        raise _wrong(path, f"unknown key {sorted(unknown)[0]!r}; known are {', '.join(sorted(SETTINGS))}")
     if entry.get("kind") not in KINDS:
         raise _wrong(path, f"kind {entry.get('kind')!r} is none of {', '.join(KINDS)}")
     rate = entry.get("rate", 1.0)
     if not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise _wrong(path, f"rate {rate!r} is not between 0 and 1")
-    operations = entry.get("operations", ["*"])
-    if not isinstance(operations, list) or not all(isinstance(pattern, str) for pattern in operations):
-        raise _wrong(path, f"operations {operations!r} is not a list of patterns such as 's3:*'")
+    for key in ("operations", "resources", "without"):
+        value = entry.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(pattern, str) for pattern in value):
+            raise _wrong(path, f"{key} {value!r} is not a list of patterns such as 's3:*'")
+    for key, value in entry.items():
+        if not isinstance(value, SETTINGS[key]):  # type: ignore[arg-type]
+            raise _wrong(path, f"{key} {value!r} has the wrong type")
     return Fault(
         entry["kind"],
-        tuple(operations),
+        tuple(entry.get("operations", ["*"])),
         float(rate),
         float(entry.get("seconds", 1.0)),
         entry.get("limit"),
+        tuple(entry.get("resources", ["*"])),
+        {name.lower(): value for name, value in entry.get("unless", {}).items()},
+        entry.get("skip", 0),
+        _read_played(entry),
+        Rewriting(entry.get("when", {}), entry.get("members", {}), tuple(entry.get("without", ()))),
         random=random.Random(entry.get("seed", f"{seed}:{number}")),
     )
+
+
+def _read_played(entry: dict[str, Any]) -> Played:
+    given = {key: entry[key] for key in ("status", "code", "message", "fields") if key in entry}
+    headers = {name.lower(): str(value) for name, value in entry.get("headers", {}).items()}
+    if "body" not in entry:
+        return Played(**given, headers=headers)
+    kind = {"content-type": entry.get("type", "text/html")}
+    return Played(**given, headers=kind | headers, body=entry["body"].encode())
 
 
 def _wrong(path: Path, reason: str) -> ServiceError:
@@ -146,8 +251,8 @@ class Faults:
     def is_enabled(self) -> bool:
         return self._path is not None
 
-    def choose(self, operation: str, headers: dict[str, str]) -> Fault | None:
-        """The fault that this request (`service:Operation`) is to suffer."""
+    def choose(self, operation: str, headers: dict[str, str], *, resource: str = "") -> Fault | None:
+        """The fault that this request (`service:Operation`, about `resource`) is to suffer."""
         if self._path is None:
             return None
         asked = headers.get(HEADER)
@@ -155,7 +260,7 @@ class Faults:
             return _parse_header(asked)
         with self._lock:
             self._reload()
-            return next((fault for fault in self._faults if fault.is_due(operation)), None)
+            return next((fault for fault in self._faults if fault.is_due(operation, resource, headers)), None)
 
     def count(self, fault: Fault) -> None:
         """Say that a fault has really happened."""
@@ -173,9 +278,11 @@ class Faults:
 
     async def strike(self, fault: Fault, *, service: str) -> None:
         """What happens before the work: a delay, or ServiceError raised instead of it."""
-        if fault.kind in SPOILING + SPOILING_REQUESTS:
+        if fault.kind in (*SPOILING, *SPOILING_REQUESTS, "rewrite"):
             return
         self.count(fault)
+        if fault.kind == "answer":
+            raise fault.played.error()
         if fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
         elif fault.kind == "throttle" and service == "s3":
@@ -188,6 +295,16 @@ class Faults:
             raise ServiceError(
                 "InternalFailure", "The request processing has failed because of a fault.", 500
             )
+
+    def rewrite(self, fault: Fault | None, status: int, body: bytes) -> bytes:
+        """The body of a JSON answer, changed where the fault is of that kind."""
+        if fault is None or fault.kind != "rewrite" or status != 200:
+            return body
+        changed = fault.rewriting.apply(body)
+        if changed is None:
+            return body
+        self.count(fault)
+        return changed
 
     def spoil(self, fault: Fault, scope: Scope, send: Send) -> Send:
         """A `send` that spoils the answer, where the fault is of that kind."""
@@ -221,7 +338,7 @@ class Faults:
 
 def _parse_header(text: str) -> Fault:
     kind, _, seconds = text.strip().partition("=")
-    if kind not in KINDS:
+    if kind not in KINDS or kind in ("answer", "rewrite"):
         raise ServiceError("InvalidArgument", f"{HEADER} {text!r} is none of {', '.join(KINDS)}")
     try:
         return Fault(kind, seconds=float(seconds or 1))

@@ -60,7 +60,8 @@ class S3App:
         await self.send_answer(answer, send)
 
     async def _suffer(self, operation: Operation, request: Request, scope: Scope, send: Send) -> Send:
-        fault = self._faults.choose(f"s3:{operation.name}", request.headers)
+        resource = f"{request.bucket}/{request.key}"
+        fault = self._faults.choose(f"s3:{operation.name}", request.headers, resource=resource)
         if fault is None:
             return send
         await self._faults.strike(fault, service="s3")
@@ -136,11 +137,13 @@ class S3App:
 
 
 def render_failure(failure: ServiceError, scope: Scope, request: Request | None) -> Answer:
+    headers = {"content-type": "application/xml", **failure.headers}
     if scope["method"] == "HEAD":
-        return Answer(failure.status, {"content-type": "application/xml"})
+        return Answer(failure.status, headers)
+    if failure.body is not None:
+        return Answer(failure.status, headers, failure.body)
     resource, identity = (request.resource, request.id) if request is not None else ("/", "")
-    body = render_error(failure, resource=resource, request_id=identity)
-    return Answer(failure.status, {"content-type": "application/xml"}, body)
+    return Answer(failure.status, headers, render_error(failure, resource=resource, request_id=identity))
 
 
 def translate(error: Exception) -> ServiceError:
