@@ -30,24 +30,16 @@ __all__ = [
 
 CREDENTIAL_CODES = frozenset(
     {
-        "AccessDenied",
-        "AccessDeniedException",
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidAccessKeyId",
-        "InvalidClientTokenId",
-        "MissingAuthenticationToken",
-        "NoCredentials",
-        "NotAuthorized",
-        "OptInRequired",
-        "RequestExpired",
-        "SignatureDoesNotMatch",
-        "UnauthorizedOperation",
-        "UnrecognizedClientException",
-        "403",
-        "Forbidden",
+        "403", "401", "AccessDenied", "AccessDeniedException", "AuthFailure", "AuthorizationError", "ExpiredToken",
+        "ExpiredTokenException", "Forbidden", "ForbiddenException", "IDPCommunicationError", "IDPRejectedClaim",
+        "IncompleteSignature", "IncompleteSignatureException", "InvalidAccessKeyId", "InvalidClientTokenId",
+        "InvalidGrantException", "InvalidIdentityToken", "InvalidSecurity", "InvalidSignatureException", "InvalidToken",
+        "KMSAccessDeniedException", "MissingAuthenticationToken", "MissingAuthenticationTokenException", "NoCredentials",
+        "NotAuthorized", "NotSignedUp", "OptInRequired", "PendingVerification", "RegionDisabledException", "RequestExpired",
+        "RequestTimeTooSkewed", "SignatureDoesNotMatch", "SubscriptionRequiredException", "TokenRefreshRequired",
+        "UnauthorizedException", "UnauthorizedOperation", "UnrecognizedClientException",
     }
-)
+)  # fmt: skip
 NOT_FOUND_CODES = frozenset(
     {"404", "NoSuchBucket", "NoSuchKey", "NotFound", "ResourceNotFound", "ResourceNotFoundException"}
 )
@@ -95,17 +87,24 @@ class AWSError(GtsegError):
     """An AWS call that failed for good: `operation`, AWS's own `code` and `message`.
 
     `was_retried`: this is the answer to a later attempt; an earlier one may have done the work, and its answer got lost.
+    `is_final`: asking again is of no use although the code is one of those that may pass by themselves.
     """
 
     was_retried = False
+    is_final = False
 
-    def __init__(self, operation: str, code: str, message: str, *, hint: str = "") -> None:
+    def __init__(
+        self, operation: str, code: str, message: str, *, hint: str = "", exit_code: int | None = None
+    ) -> None:
         self.operation, self.code, self.message, self.hint = operation, code, message, hint
+        self._exit_code = exit_code
         ended = message if not hint or message.endswith((".", "!", "?")) else f"{message}."
         super().__init__(f"{operation} failed: {code}: {ended}" + (f" {hint}" if hint else ""))
 
     @property
     def exit_code(self) -> int:  # type: ignore[override]
+        if self._exit_code is not None:
+            return self._exit_code
         if self.code in CREDENTIAL_CODES:
             return 4
         return 3 if self.code in NOT_FOUND_CODES else 1

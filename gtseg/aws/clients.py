@@ -1,4 +1,4 @@
-"""boto3 is imported here only, and ClientError becomes AWSError here only.
+"""boto3 is imported here only.
 
 The standard AWS configuration (profile, region, AWS_ENDPOINT_URL*, retries) is botocore's to read; nothing of it is copied.
 """
@@ -8,45 +8,40 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlsplit
 
+from gtseg.aws.contact import Contact
+from gtseg.aws.credentials import ask_on_terminal
 from gtseg.aws.damage import watch_answers
+from gtseg.aws.encryption import Encryption, Extras
+from gtseg.aws.failures import from_response, is_transient, translate
 from gtseg.aws.models import Models
+from gtseg.aws.refusals import NO_REGION
 from gtseg.errors import AWSError, SettingsError
 
-TRANSIENT_CODES = frozenset(
-    {
-        "ConnectionError", "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError", "RequestTimeout",
-        "RequestTimeoutException", "RequestLimitExceeded", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException",
-        "ThrottledException", "TooManyRequestsException", "ProvisionedThroughputExceededException", "BandwidthLimitExceeded",
-        "TransactionInProgressException", "EC2ThrottledException", "PriorRequestNotComplete", "500", "502", "503", "504",
-    }
-)  # fmt: skip
-"""What may pass by itself: throttling, AWS's own faults, a broken connection."""
+__all__ = ["Clients", "from_response", "is_transient", "translate"]
 
 ACCOUNT_ATTEMPTS = 5
-
-HINTS = {
-    "NoCredentials": "Configure AWS credentials (`aws configure`, AWS_PROFILE), or try without an account: `gtseg local exec -- ...`.",
-    "ExpiredToken": "The session has expired: log in again.",
-    "ExpiredTokenException": "The session has expired: log in again.",
-    "NoRegion": "Name one: `[project] region`, AWS_REGION, AWS_DEFAULT_REGION, or a profile that has one. "
-    "For the embedded AWS export the lines that `gtseg local up` prints, or use `gtseg local exec -- ...`.",
-    "ConnectionError": "Is the address reachable, and AWS_ENDPOINT_URL (if set) right?",
-    "AccessDenied": "The caller's policy (or the bucket's) must allow it.",
-    "AccessDeniedException": "The caller's policy must allow it.",
-}
+CONNECT_SECONDS = 10
+"""botocore: 60; a connection that takes more than ten seconds is better tried again."""
 
 
 class Clients:
     """One lazily made boto3 client per service, all of one account and region."""
 
-    def __init__(self, *, region: str | None = None, profile: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        region: str | None = None,
+        profile: str | None = None,
+        encryption: Encryption | None = None,
+        requester_pays: bool = False,
+    ) -> None:
         self._region, self._profile = region, profile
+        self.encryption, self.requester_pays = encryption or Encryption(), requester_pays
+        self.contact = Contact()
 
     @cached_property
     def session(self) -> Any:
@@ -55,14 +50,16 @@ class Clients:
         with translate("configuration"):
             session = boto3.Session(region_name=self._region, profile_name=self._profile)
             session._session.get_component("data_loader").file_loader = Models()
-        watch_answers(session.events)
+            ask_on_terminal(session._session)
+        watch_answers(session.events, self.contact)
+        Extras(self.encryption, self.requester_pays).register(session.events)
         return session
 
     @cached_property
     def region(self) -> str:
         # boto3 reads AWS_DEFAULT_REGION only; AWS_REGION is what every newer SDK and the CLI read first.
         if not (region := self._region or os.environ.get("AWS_REGION") or self.session.region_name):
-            raise SettingsError(f"No AWS region is configured. {HINTS['NoRegion']}")
+            raise SettingsError(f"No AWS region is configured. {NO_REGION}")
         return str(region)
 
     @cached_property
@@ -98,7 +95,7 @@ class Clients:
         from botocore.config import Config
 
         with translate("configuration"):
-            settings = Config(retries=self._retries(), **config)
+            settings = Config(retries=self._retries(), connect_timeout=CONNECT_SECONDS, **config)
             return self.session.client(service, region_name=self.region, config=settings)
 
     @cached_property
@@ -109,8 +106,8 @@ class Clients:
         """Clients whose S3 asks as nobody: for public buckets that answer the anonymous only."""
         from botocore import UNSIGNED
 
-        other = Clients(region=self._region, profile=self._profile)
-        other.__dict__["session"] = self.session
+        other = Clients(region=self._region, profile=self._profile, encryption=self.encryption)
+        other.__dict__["session"], other.contact = self.session, self.contact
         other.__dict__["s3"] = self.client("s3", max_pool_connections=64, signature_version=UNSIGNED)
         return other
 
@@ -140,50 +137,3 @@ class Clients:
         mode, attempts = configured("retry_mode"), configured("max_attempts")
         standard = {"mode": "standard"} if mode in (None, "legacy") else {}
         return standard | ({"total_max_attempts": 5} if attempts is None else {})
-
-
-@contextmanager
-def translate(operation: str) -> Iterator[None]:
-    """Every botocore error inside becomes AWSError(operation, AWS's code, AWS's message)."""
-    from botocore import exceptions as aws
-    from botocore.parsers import ResponseParserError
-
-    try:
-        yield
-    except ResponseParserError as error:
-        raise AWSError(
-            operation, "InternalError", f"the answer is not AWS's: {_text(error)[:200]}"
-        ) from error
-    except aws.ClientError as error:
-        raise from_response(operation, error.response) from error
-    except (aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError) as error:
-        raise AWSError(operation, "NoCredentials", _text(error), hint=HINTS["NoCredentials"]) from error
-    except aws.ProfileNotFound as error:
-        raise AWSError(operation, "NoCredentials", _text(error)) from error
-    except aws.TokenRetrievalError as error:
-        raise AWSError(operation, "ExpiredToken", _text(error), hint=HINTS["ExpiredToken"]) from error
-    except aws.NoRegionError as error:
-        raise SettingsError(f"No AWS region is configured. {HINTS['NoRegion']}") from error
-    except aws.ParamValidationError as error:
-        raise AWSError(operation, "ParamValidation", _text(error)) from error
-    except (aws.HTTPClientError, aws.ConnectionError) as error:
-        raise AWSError(operation, "ConnectionError", _text(error), hint=HINTS["ConnectionError"]) from error
-    except aws.BotoCoreError as error:
-        raise AWSError(operation, type(error).__name__, _text(error)) from error
-
-
-def from_response(operation: str, response: Mapping[str, Any]) -> AWSError:
-    """AWSError of an error answer; a HEAD has no body, its status is its code."""
-    error, about = response.get("Error", {}), response.get("ResponseMetadata", {})
-    code = str(error.get("Code") or about.get("HTTPStatusCode") or "Unknown")
-    failure = AWSError(operation, code, str(error.get("Message") or "no message"), hint=HINTS.get(code, ""))
-    failure.was_retried = bool(about.get("RetryAttempts"))
-    return failure
-
-
-def is_transient(error: BaseException) -> bool:
-    return isinstance(error, AWSError) and error.code in TRANSIENT_CODES
-
-
-def _text(error: BaseException) -> str:
-    return " ".join(str(error).split())

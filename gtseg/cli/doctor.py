@@ -24,12 +24,12 @@ def doctor(
 
     Exit code 1: something will fail as it is.
     """
-    from gtseg.aws.clients import Clients
     from gtseg.pipeline.commands.doctor import examine
     from gtseg.pipeline.run import locate
+    from gtseg.pipeline.run.account import open_clients
 
     settings = open_settings(settings_file, overrides, name=run_name)
-    clients = Clients(region=settings.project.region)
+    clients = open_clients(settings)
     findings = []
     for finding in examine(settings, clients, locate(settings, clients, name=run_name)):
         findings.append(finding)

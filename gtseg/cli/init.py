@@ -51,13 +51,13 @@ def _write_policies(folder: Path) -> dict[str, str]:
     """policies/: for the caller, for SageMaker's role, and who may assume it; made anew from gtseg.toml each time."""
     import json
 
-    from gtseg.aws.clients import Clients
     from gtseg.cli.options import open_settings
     from gtseg.core.policies import caller_policy, execution_policy, trust_policy
     from gtseg.pipeline.run import locate
+    from gtseg.pipeline.run.account import open_clients
 
     settings = open_settings(folder / "gtseg.toml")
-    clients = Clients(region=settings.project.region)
+    clients = open_clients(settings)
     bucket = locate(settings, clients).removeprefix("s3://").split("/", 1)[0]
     source = settings.images.source or ""
     images = [source.removeprefix("s3://").split("/", 1)[0]] if source.startswith("s3://") else []

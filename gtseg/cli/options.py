@@ -67,11 +67,11 @@ class Session:
 
 def open_session(file: Path | None, name: str | None, overrides: list[str] | None = None) -> Session:
     """Settings, clients and the run as it is stored (a new one if there is none); reads, never writes."""
-    from gtseg.aws.clients import Clients
     from gtseg.pipeline.run import RunFile, locate
+    from gtseg.pipeline.run.account import open_clients
 
     settings = open_settings(file, overrides, name=name)
-    clients = Clients(region=settings.project.region)
+    clients = open_clients(settings)
     run_file = RunFile(clients, locate(settings, clients, name=name))
     run = run_file.load()
     return Session(

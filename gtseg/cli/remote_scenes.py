@@ -18,9 +18,10 @@ def open_clients(settings_file: Path | None) -> Clients:
     """Clients of the settings' region; without a settings file, of the AWS configuration's."""
     from gtseg.aws.clients import Clients
     from gtseg.cli.options import open_settings
+    from gtseg.pipeline.run.account import open_clients as clients_of
 
     try:
-        return Clients(region=open_settings(settings_file).project.region)
+        return clients_of(open_settings(settings_file))
     except SettingsError:
         if settings_file is not None:
             raise
@@ -49,6 +50,8 @@ def list_scenes(
 def _endpoint(clients: Clients) -> Iterable[tuple[str, str]]:
     yield "GDAL_DISABLE_READDIR_ON_OPEN", "EMPTY_DIR"
     yield "AWS_REGION", clients.region
+    if clients.requester_pays:
+        yield "AWS_REQUEST_PAYER", "requester"
     address = urlsplit(clients.s3.meta.endpoint_url)
     if not (address.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
         yield "AWS_S3_ENDPOINT", address.netloc

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from gtseg.local.serving import Serving, environment, find_certificate, find_serving, variables
 
@@ -59,6 +60,8 @@ def serve_here(
         for name, value in variables(serving, folder, region).items():
             print(f"export {name}={shlex.quote(value)}", flush=True)
         print("unset AWS_PROFILE AWS_SESSION_TOKEN", flush=True)
+        for name in ("NO_PROXY", "no_proxy"):
+            print(f'export {name}="${{{name}:+${name},}}{past_proxy(embedded.url)}"', flush=True)
         print(f"Serving {folder} at {embedded.url}. Ctrl-C stops it; everything is kept.", file=sys.stderr)
         warn_of_others(host, port, tls=tls)
 
@@ -69,6 +72,12 @@ def serve_here(
         serve(folder, host, port, options=Options(**options), on_ready=announce, region=region, tls=tls)
     except ServiceError as error:
         raise RuntimeError(error.message) from None
+
+
+def past_proxy(url: str) -> str:
+    """The hosts that a client must reach without a proxy, in NO_PROXY's form."""
+    host = urlsplit(url).hostname or ""
+    return ",".join(dict.fromkeys([host, "127.0.0.1", "localhost"]))
 
 
 def keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:

@@ -10,6 +10,8 @@ from gtseg.settings.table import Table
 class Images(Table):
     source: str | None = None
     """s3://bucket/prefix/ | a local folder, relative to gtseg.toml, that is uploaded | an input manifest (.manifest, .jsonl)."""
+    requester_pays: bool = False
+    """Read buckets whose requester pays: AWS bills the requests and the transfer to your account."""
 
     @field_validator("source")
     @classmethod

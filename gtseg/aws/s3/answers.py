@@ -10,10 +10,11 @@ import time
 import zlib
 from email.utils import parsedate_to_datetime
 
-from gtseg.aws.clients import HINTS
+from gtseg.aws.refusals import refusal
 from gtseg.aws.s3.connections import Answer
 from gtseg.errors import AWSError
 
+PAGES = (b"<!doctype", b"<html")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _CODE, _MESSAGE, _ETAG = (
     re.compile(rf"<{tag}>(.*?)</{tag}>".encode(), re.DOTALL) for tag in ("Code", "Message", "ETag")
@@ -25,7 +26,39 @@ def read_error(operation: str, answer: Answer) -> AWSError:
     code, message = _CODE.search(answer.body), _MESSAGE.search(answer.body)
     text = html.unescape(message[1].decode("utf-8", "replace")) if message else f"HTTP status {answer.status}"
     name = code[1].decode("utf-8", "replace") if code else str(answer.status)
-    return AWSError(operation, name, text, hint=HINTS.get(name, ""))
+    return refusal(operation, name, text, date=answer.headers.get("date", ""))
+
+
+def is_foreign(answer: Answer, *, is_head: bool) -> bool:
+    """Whether nobody of S3 wrote it: no request id, and a page for people or an error without a code.
+
+    Faults of what stands before S3 (5xx) pass by themselves and are not judged here.
+    """
+    headers = answer.headers
+    if (
+        answer.status >= 500
+        or answer.status == 429
+        or any(name.startswith("x-amz-") for name in headers)
+        or "etag" in headers
+    ):
+        return False
+    if "html" in headers.get("content-type", "") or answer.body[:100].lstrip().lower().startswith(PAGES):
+        return not (is_head and answer.status == 404)
+    return answer.status >= 300 and not is_head and _CODE.search(answer.body) is None
+
+
+def is_of_s3(answer: Answer) -> bool:
+    """Whether an answer shows that S3 wrote it: a request id, an ETag or a document of its own."""
+    if "etag" in answer.headers or any(name.startswith("x-amz-") for name in answer.headers):
+        return True
+    return b"<Code>" in answer.body or answer.body.startswith(
+        (b"<?xml", b"<ListBucketResult", b"<CopyObjectResult")
+    )
+
+
+def lacks_etag(answer: Answer) -> tuple[str, str] | None:
+    """Every object that S3 reads or writes has an ETag."""
+    return None if answer.headers.get("etag") else ("InternalError", "the answer is not S3's: it has no ETag")
 
 
 def etag_of(answer: Answer) -> str:
@@ -48,6 +81,8 @@ def server_time(answer: Answer) -> float:
 
 def check_body(answer: Answer) -> tuple[str, str] | None:
     """Why the body is not the object; a part of it cannot be told."""
+    if missing := lacks_etag(answer):
+        return missing
     if not is_whole(answer):
         return None
     headers = answer.headers

@@ -16,9 +16,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gtseg.aws.s3.answers import check_body, check_copy, copied_etag, etag_of, md5_of, read_error, server_time
+from gtseg.aws.clients import translate
+from gtseg.aws.contact import TRIES, foreign_answer, no_answer
+from gtseg.aws.s3.answers import (
+    check_body,
+    check_copy,
+    copied_etag,
+    etag_of,
+    is_foreign,
+    is_of_s3,
+    lacks_etag,
+    md5_of,
+    read_error,
+    server_time,
+)
 from gtseg.aws.s3.bodies import FileBody
-from gtseg.aws.s3.connections import Answer, Connection, Traffic
+from gtseg.aws.s3.connections import READ_SECONDS, Answer, Connection, Traffic
 from gtseg.aws.s3.endpoints import Endpoint
 from gtseg.aws.s3.places import Place, Places
 from gtseg.aws.s3.signing import quote_path
@@ -37,6 +50,8 @@ RETRIED = frozenset(
         "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequests",
     }
 )  # fmt: skip
+SAME_CLOCK = 30.0
+"""Seconds by which two looks at AWS's clock may differ."""
 SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 
 
@@ -71,16 +86,24 @@ class Request:
 class Again(Exception):
     """Worth another attempt; `pause` before it, unless the cause is gone already."""
 
-    def __init__(self, error: AWSError, *, pause: bool = True) -> None:
-        self.error, self.pause = error, pause
+    def __init__(self, error: AWSError, *, pause: bool = True, answer: Answer | None = None) -> None:
+        self.error, self.pause, self.answer = error, pause, answer
+
+
+def foreign(request: Request, url: str, answer: Answer) -> AWSError:
+    kind = answer.headers.get("content-type", "")
+    return foreign_answer(request.name, url, status=answer.status, kind=kind, body=answer.body)
 
 
 class Bulk:
     """Every method may be called from any thread; idle connections go to whoever asks next. Raises AWSError."""
 
     def __init__(self, clients: Clients) -> None:
-        self._places = Places(clients)
+        self._places, self._contact = Places(clients), clients.contact
+        self._encryption = clients.encryption.headers
+        self._payer = {"x-amz-request-payer": "requester"} if clients.requester_pays else {}
         self._public: set[str] = set()
+        self._heard: set[Endpoint] = set()
         self._idle: defaultdict[Endpoint, list[Connection]] = defaultdict(list)
         self._connections: list[Connection] = []
         self.retries = 0
@@ -117,7 +140,8 @@ class Bulk:
 
     def put(self, uri: str, body: bytes | FileBody, *, content_type: str) -> str:
         """Write an object, return its ETag. The signature covers the body: damage on the way is refused by S3."""
-        return etag_of(self.send(Request("PutObject", "PUT", uri, {"content-type": content_type}, body=body)))
+        headers = {"content-type": content_type, **self._encryption}
+        return etag_of(self.send(Request("PutObject", "PUT", uri, headers, body=body, check=lacks_etag)))
 
     def copy(self, source: str, target: str, *, if_match: str | None = None) -> str:
         """Copy inside S3, return the new ETag; `if_match` = only this version of the source (else 412 PreconditionFailed).
@@ -127,7 +151,7 @@ class Bulk:
         bucket, key = split_uri(source)
         if bucket in self._public:
             return self._carry(source, target, if_match)
-        headers = {"x-amz-copy-source": f"/{bucket}/{quote_path(key)}"}
+        headers = {"x-amz-copy-source": f"/{bucket}/{quote_path(key)}", **self._encryption}
         if if_match:
             headers["x-amz-copy-source-if-match"] = f'"{if_match}"'
         try:
@@ -142,7 +166,7 @@ class Bulk:
 
     def head(self, uri: str) -> str:
         """The object's ETag."""
-        return etag_of(self.send(Request("HeadObject", "HEAD", uri)))
+        return etag_of(self.send(Request("HeadObject", "HEAD", uri, check=lacks_etag)))
 
     def delete(self, uri: str) -> None:
         """Delete one object; one that is gone already is no error."""
@@ -151,15 +175,43 @@ class Bulk:
     def send(self, request: Request) -> Answer:
         """One request until it is answered for good, or AWSError."""
         trouble = AWSError(request.name, "Unknown", "never tried")
+        begun = time.monotonic()
         for attempt in range(ATTEMPTS):
             try:
                 return self._try(request)
             except Again as again:
                 trouble = again.error
                 self.retries += 1
+                self._give_up_early(request, again, attempt + 1, seconds=time.monotonic() - begun)
                 if again.pause and attempt < ATTEMPTS - 1:
                     time.sleep(random.uniform(0, min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2**attempt)))
         raise trouble
+
+    def _paying(self, request: Request) -> Request:
+        """Buckets whose requester pays refuse who does not agree to; the others do not mind."""
+        if (
+            not self._payer
+            or request.is_anonymous
+            or not (request.method in ("GET", "HEAD") or "x-amz-copy-source" in request.headers)
+        ):
+            return request
+        return replace(request, headers={**request.headers, **self._payer})
+
+    def _give_up_early(self, request: Request, again: Again, attempts: int, *, seconds: float) -> None:
+        """A server that has never answered as S3 does is not S3."""
+        if attempts < TRIES and seconds < READ_SECONDS:
+            return
+        url, trouble = self._url(request), again.error
+        if self._contact.has_answered(url):
+            return
+        if again.answer is not None:
+            raise foreign(request, url, again.answer)
+        if trouble.code == "ConnectionError":
+            raise no_answer(request.name, url, trouble.message)
+
+    def _url(self, request: Request) -> str:
+        place = self._places.find(split_uri(request.uri)[0], is_anonymous=request.is_anonymous)
+        return f"{place.endpoint.scheme}://{place.endpoint.host_header}"
 
     def _get(self, request: Request) -> Answer:
         """Signed, then anonymous; the other way round where the anonymous have been let in before."""
@@ -188,10 +240,11 @@ class Bulk:
         place = self._places.find(bucket, is_anonymous=request.is_anonymous)
         connection = self._take(place.endpoint)
         was_open = connection.is_open
+        is_head = request.method == "HEAD"
+        with translate(request.name):  # credentials that are asked for anew may be refused
+            head = place.head(self._paying(request), key)
         try:
-            answer = connection.exchange(
-                place.head(request, key), request.body, is_head=request.method == "HEAD"
-            )
+            answer = connection.exchange(head, request.body, is_head=is_head)
         except ssl.SSLCertVerificationError as error:
             raise AWSError(request.name, "ConnectionError", str(error)) from None
         except (OSError, ValueError) as error:
@@ -203,10 +256,16 @@ class Bulk:
                 AWSError(request.name, "ConnectionError", f"{host}: {error}"), pause=not was_open
             ) from None
         self._idle[place.endpoint].append(connection)
+        url = f"{place.endpoint.scheme}://{place.endpoint.host_header}"
+        if is_foreign(answer, is_head=is_head):
+            raise foreign(request, url, answer)
+        if place.endpoint not in self._heard and is_of_s3(answer):
+            self._heard.add(place.endpoint)
+            self._contact.answered(url)
         if answer.status >= 300:
             raise self._judge(request, place, answer)
         if wrong := request.check(answer):
-            raise Again(AWSError(request.name, *wrong))
+            raise Again(AWSError(request.name, *wrong), answer=answer)
         return answer
 
     def _judge(self, request: Request, place: Place, answer: Answer) -> Again | AWSError:
@@ -216,11 +275,14 @@ class Bulk:
             self._places.move(bucket, is_anonymous=request.is_anonymous)
             return Again(error)
         if error.code in SKEWED and place.signer:
-            place.signer.clock_offset = server_time(answer) - time.time()
+            offset = server_time(answer) - time.time()
+            if abs(offset - place.signer.clock_offset) < SAME_CLOCK:
+                return error  # AWS's own time is not right for it either
+            place.signer.clock_offset = offset
             return Again(error)
         is_damaged = not re.fullmatch(r"[A-Za-z0-9.]+", error.code)
         if answer.status >= 500 or answer.status == 429 or error.code in RETRIED or is_damaged:
-            return Again(error)
+            return Again(error, answer=answer)
         return error
 
     def _take(self, endpoint: Endpoint) -> Connection:

@@ -133,8 +133,8 @@ class Rewriting:
             return None
         if not isinstance(answer, dict) or any(answer.get(key) != value for key, value in self.when.items()):
             return None
-        changed = {key: value for key, value in answer.items() if key not in self.without} | self.members
-        return json.dumps(changed).encode()
+        kept = {key: value for key, value in answer.items() if key not in self.without}
+        return json.dumps({**kept, **self.members}).encode()
 
 
 @dataclass

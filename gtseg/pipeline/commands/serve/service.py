@@ -22,6 +22,7 @@ from gtseg.errors import CREDENTIAL_CODES, AWSError, GtsegError, Interrupted
 from gtseg.pipeline.commands.serve.deciding import Decision, decide, waits_for
 from gtseg.pipeline.commands.serve.health import Health, serve_health
 from gtseg.pipeline.run import Run, RunFile, locate
+from gtseg.pipeline.run.account import open_clients
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.cost import check_budget
 from gtseg.pipeline.run.events import Consent, Event, ignore
@@ -42,7 +43,7 @@ class Service:
         self, settings: Settings, *, clients: Callable[[], Clients] | None = None, log: TextIO | None = None
     ) -> None:
         self.settings, self.log = settings, log or sys.stderr
-        self._make_clients = clients or (lambda: Clients(region=settings.project.region))
+        self._make_clients = clients or (lambda: open_clients(settings))
         self.clients = self._make_clients()
         self.stop = threading.Event()
         self.health = Health(stale=max(60.0, 10.0 * settings.serve.interval))

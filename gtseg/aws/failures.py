@@ -1,0 +1,144 @@
+"""botocore's errors become AWSError here only: AWS's own code and message, with the cure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from gtseg.aws.contact import proxy_variable
+from gtseg.aws.refusals import NO_CREDENTIALS, NO_REGION, NOT_AWS, refusal
+from gtseg.errors import AWSError, SettingsError
+
+__all__ = ["TRANSIENT_CODES", "from_response", "is_transient", "translate"]
+
+TRANSIENT_CODES = frozenset(
+    {
+        "ConnectionError", "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError", "RequestTimeout",
+        "RequestTimeoutException", "RequestLimitExceeded", "ServiceUnavailable", "ServiceUnavailableException", "SlowDown",
+        "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
+        "ProvisionedThroughputExceededException", "BandwidthLimitExceeded", "TransactionInProgressException",
+        "EC2ThrottledException", "PriorRequestNotComplete", "500", "502", "503", "504",
+    }
+)  # fmt: skip
+"""What may pass by itself: throttling, AWS's own faults, a broken connection."""
+CREDENTIAL_MODULES = ("botocore.credentials", "botocore.tokens")
+REACHABLE = "Is the address reachable, and AWS_ENDPOINT_URL (if set) right?"
+
+
+@contextmanager
+def translate(operation: str) -> Iterator[None]:
+    """Every botocore error inside becomes AWSError(operation, AWS's code, AWS's message)."""
+    from botocore import exceptions as aws
+    from botocore.parsers import ResponseParserError
+
+    try:
+        yield
+    except ResponseParserError as error:
+        raise AWSError(
+            operation, "InternalError", f"the answer is not AWS's: {_text(error)[:200]}"
+        ) from error
+    except aws.ClientError as error:
+        raise from_response(operation, error.response) from error
+    except aws.NoRegionError as error:
+        raise SettingsError(f"No AWS region is configured. {NO_REGION}") from error
+    except (aws.ConfigNotFound, aws.ConfigParseError) as error:
+        raise SettingsError(f"{_text(error)}. Mend the file, or name another in AWS_CONFIG_FILE.") from error
+    except aws.ParamValidationError as error:
+        raise refusal(operation, "ParamValidation", _text(error)) from error
+    except (aws.HTTPClientError, aws.ConnectionError) as error:
+        raise _unreachable(operation, error) from error
+    except aws.BotoCoreError as error:
+        raise _of_botocore(operation, error) from error
+    except (EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+        if not _comes_from_credentials(error):
+            raise
+        raise _no_credentials(operation, f"{type(error).__name__}: {_text(error)}") from error
+
+
+def _of_botocore(operation: str, error: Any) -> AWSError:
+    from botocore import exceptions as aws
+
+    text = _text(error)
+    if isinstance(error, aws.LoginError):
+        return AWSError(operation, "ExpiredToken", text, hint=f"Log in: `aws login{_profile()}`.")
+    if isinstance(error, aws.SSOError | aws.TokenRetrievalError):
+        return AWSError(operation, "ExpiredToken", text, hint=f"Log in: `aws sso login{_profile()}`.")
+    if isinstance(error, aws.RefreshWithMFAUnsupportedError):
+        hint = "The session of the MFA code has ended: run the same command again and enter a new one."
+        return AWSError(operation, "ExpiredToken", text, hint=hint)
+    lacking = (
+        aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError, aws.ProfileNotFound,
+        aws.MetadataRetrievalError, aws.NoAuthTokenError, aws.UnknownCredentialError, aws.InvalidConfigError,
+    )  # fmt: skip
+    if isinstance(error, lacking) or _comes_from_credentials(error):
+        return _no_credentials(operation, text)
+    return AWSError(operation, type(error).__name__, text)
+
+
+def _no_credentials(operation: str, text: str) -> AWSError:
+    if "MFA" in text:
+        hint = (
+            f"Run `aws sts get-caller-identity{_profile()}` on a terminal once: its session is used here too."
+        )
+        return AWSError(operation, "NoCredentials", text, hint=hint)
+    if "sso" in text.lower():
+        return AWSError(operation, "NoCredentials", text, hint=f"Log in: `aws sso login{_profile()}`.")
+    return AWSError(operation, "NoCredentials", text, hint=NO_CREDENTIALS)
+
+
+def _profile() -> str:
+    name = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
+    return f" --profile {name}" if name else ""
+
+
+def _comes_from_credentials(error: BaseException) -> bool:
+    """Whether it was raised while credentials were looked for: those providers let errors of any kind out."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") in CREDENTIAL_MODULES:
+            return True
+        trace = trace.tb_next
+    return False
+
+
+def _unreachable(operation: str, error: Any) -> AWSError:
+    from botocore import exceptions as aws
+
+    text, address = _text(error), str(getattr(error, "kwargs", {}).get("endpoint_url", ""))
+    if isinstance(error, aws.SSLError) and "CERTIFICATE" in text.upper():
+        hint = "A proxy that opens TLS shows a certificate of its own: name its authority in AWS_CA_BUNDLE."
+        failure = AWSError(operation, "ConnectionError", text, hint=hint)
+        failure.is_final = True
+        return failure
+    if isinstance(error, aws.ProxyConnectionError):
+        hint = "HTTP_PROXY or HTTPS_PROXY names it; hosts in NO_PROXY go past it: export NO_PROXY=127.0.0.1,localhost"
+        return AWSError(operation, "ConnectionError", text, hint=f"{hint} for the embedded AWS.")
+    proxy = proxy_variable(address, os.environ) if address else None
+    words = f"{proxy} sends it through a proxy; NO_PROXY names hosts that go past it. " if proxy else ""
+    return AWSError(operation, "ConnectionError", text, hint=words + REACHABLE)
+
+
+def from_response(operation: str, response: Mapping[str, Any]) -> AWSError:
+    """AWSError of an error answer; a HEAD has no body, its status is its code."""
+    error, about = response.get("Error", {}), response.get("ResponseMetadata", {})
+    code = str(error.get("Code") or about.get("HTTPStatusCode") or "Unknown")
+    date = about.get("HTTPHeaders", {}).get("date", "")
+    failure = refusal(operation, code, str(error.get("Message") or "no message"), date=date)
+    failure.was_retried = bool(about.get("RetryAttempts"))
+    return failure
+
+
+def is_transient(error: BaseException) -> bool:
+    return isinstance(error, AWSError) and error.code in TRANSIENT_CODES and not error.is_final
+
+
+def unreadable(operation: str, error: Exception) -> AWSError:
+    """The error for an answer that lacks what AWS's always has."""
+    words = f"the answer is not AWS's: {type(error).__name__} {_text(error)}"
+    return AWSError(operation, NOT_AWS, words, hint="Is AWS_ENDPOINT_URL (if set) right?")
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())

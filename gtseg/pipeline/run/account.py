@@ -1,0 +1,19 @@
+"""The AWS account that a project works in."""
+
+from __future__ import annotations
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.encryption import Encryption
+from gtseg.settings import Settings
+
+__all__ = ["open_clients"]
+
+
+def open_clients(settings: Settings) -> Clients:
+    """Clients of the project's region that encrypt and pay as its settings say."""
+    project = settings.project
+    return Clients(
+        region=project.region,
+        encryption=Encryption(project.sse, project.kms_key),
+        requester_pays=settings.images.requester_pays,
+    )
