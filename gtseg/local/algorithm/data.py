@@ -7,6 +7,7 @@ with N samples and batches of B, epoch e ends after floor((e + 1) N / B) batches
 from __future__ import annotations
 
 import os
+import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -25,7 +26,7 @@ from gtseg.local.algorithm.pairs import (
     read_label_map,
     read_mask,
 )
-from gtseg.local.algorithm.recipe import Recipe
+from gtseg.local.algorithm.recipe import Pictures, Recipe
 from gtseg.local.algorithm.sight import Detail
 
 MEAN_BGR, STD_BGR = (
@@ -54,6 +55,10 @@ class Channel:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @property
+    def pictures(self) -> Pictures:
+        return Pictures(self.sight, round(statistics.median(max(size) for size in self.mask_sizes)))
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(h, w, 3) uint8 BGR and (h, w) uint8 indices, the long side at most `long_side`."""
@@ -182,19 +187,19 @@ def validation_batches(channel: Channel, recipe: Recipe) -> Iterator[tuple[torch
     """(b, 3, h, w) normalised and the indices of its pictures: b <= validation_batch, one size per batch."""
     waiting: dict[tuple[int, int], list[int]] = {}
     for index, size in enumerate(channel.mask_sizes):
-        bucket = waiting.setdefault(fitted(size, recipe.inference_size, multiple=16), [])
+        bucket = waiting.setdefault(fitted(size, recipe.inference_size, multiple=recipe.multiple), [])
         bucket.append(index)
         if len(bucket) == recipe.validation_batch:
-            yield stack(channel, bucket, recipe.inference_size), bucket.copy()
+            yield stack(channel, bucket, recipe), bucket.copy()
             bucket.clear()
     for bucket in waiting.values():
         if bucket:
-            yield stack(channel, bucket, recipe.inference_size), bucket
+            yield stack(channel, bucket, recipe), bucket
 
 
-def stack(channel: Channel, indices: Sequence[int], long_side: int) -> torch.Tensor:
+def stack(channel: Channel, indices: Sequence[int], recipe: Recipe) -> torch.Tensor:
     """The size comes from the annotation's, not from the kept picture's: that one's is rounded."""
-    sizes = [fitted(channel.mask_sizes[i], long_side, multiple=16) for i in indices]
+    sizes = [fitted(channel.mask_sizes[i], recipe.inference_size, multiple=recipe.multiple) for i in indices]
     pictures = [for_network(channel.load(i)[0], size) for i, size in zip(indices, sizes, strict=True)]
     return normalise(torch.from_numpy(np.stack(pictures)))
 

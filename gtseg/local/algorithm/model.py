@@ -17,6 +17,7 @@ from torch import nn
 
 from gtseg.local.algorithm.compact import CompactNetwork
 from gtseg.local.algorithm.dilated import DilatedNetwork
+from gtseg.local.algorithm.efficientnet import PretrainedNetwork
 from gtseg.local.algorithm.errors import ClientError
 
 HYPERPARAMETERS, BEST, LAST = "hyperparams.json", "model_best.params", "model_algo-1"
@@ -25,9 +26,11 @@ HYPERPARAMETERS, BEST, LAST = "hyperparams.json", "model_best.params", "model_al
 def build(
     network: str, *, algorithm: str, backbone: str, num_classes: int, syncbn: bool = False
 ) -> nn.Module:
-    """`network`: "compact" or "dilated". On one device `syncbn` sees the whole batch as it is: the same numbers."""
-    if network == "compact":
-        model: nn.Module = CompactNetwork(algorithm, num_classes)
+    """`network`: "efficientnet-lite0", "compact" or "dilated". On one device `syncbn` sees the whole batch as it is: the same numbers."""
+    if network == "efficientnet-lite0":
+        model: nn.Module = PretrainedNetwork(algorithm, num_classes)
+    elif network == "compact":
+        model = CompactNetwork(algorithm, num_classes)
     else:
         model = DilatedNetwork(algorithm, backbone, num_classes)
     return nn.SyncBatchNorm.convert_sync_batchnorm(model) if syncbn else model

@@ -11,12 +11,16 @@ from torch import nn
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
 from gtseg.local.algorithm.recipe import Recipe
 
+ENCODER_RATE = 0.25
+
 
 def build(model: nn.Module, recipe: Recipe, h: Hyperparameters) -> list[torch.optim.Optimizer]:
     """One optimizer over every weight; for Muon two: kernels, and everything that is no matrix."""
     if recipe.optimizer == "muon":
         return muon_and_adam(model, recipe)
-    weights, lr = list(model.parameters()), recipe.learning_rate
+    if recipe.optimizer == "adamw":
+        return [fine_tuning(model, recipe)]
+    weights, lr = [p for p in model.parameters() if p.requires_grad], recipe.learning_rate
     momentum, decay = recipe.momentum, recipe.weight_decay
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
         "sgd": lambda: torch.optim.SGD(weights, lr, momentum=momentum, weight_decay=decay),
@@ -29,6 +33,21 @@ def build(model: nn.Module, recipe: Recipe, h: Hyperparameters) -> list[torch.op
     optimizer = makers[recipe.optimizer]()
     remember_rates(optimizer)
     return [optimizer]
+
+
+def fine_tuning(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW: the pretrained encoder at a quarter of the rate, weight decay on kernels only."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            rate = recipe.learning_rate * (ENCODER_RATE if name.startswith("encoder.") else 1.0)
+            groups.setdefault((rate, recipe.weight_decay if weight.ndim >= 2 else 0.0), []).append(weight)
+    made = [
+        {"params": weights, "lr": rate, "weight_decay": decay} for (rate, decay), weights in groups.items()
+    ]
+    optimizer = torch.optim.AdamW(made, recipe.learning_rate, fused=True)
+    remember_rates(optimizer)
+    return optimizer
 
 
 def muon_and_adam(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:

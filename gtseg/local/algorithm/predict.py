@@ -30,8 +30,10 @@ class Predictor:
         self.settings = settings
         self.inference_size = int(settings["_inference_size"])
         self.num_classes = int(settings["num_classes"])
-        self.half = settings["_network"] == "compact" and has_fast_half(self.device)
-        self.mirror = settings["_network"] == "compact"
+        network = settings["_network"]
+        self.half = network != "dilated" and has_fast_half(self.device)
+        self.mirror = settings.get("_mirror", str(network == "compact")) == "True"
+        self.multiple = 32 if network == "efficientnet-lite0" else 16
         self.turn = threading.Lock()
         self.threads = Threads(cores())
         self.probabilities(
@@ -40,7 +42,7 @@ class Predictor:
 
     def prepared(self, image: np.ndarray) -> torch.Tensor:
         """(H, W, 3) uint8 BGR -> (1, 3, h, w) normalised, at the scale that the network was trained for."""
-        size = fitted((image.shape[0], image.shape[1]), self.inference_size, multiple=16)
+        size = fitted((image.shape[0], image.shape[1]), self.inference_size, multiple=self.multiple)
         return normalise(torch.from_numpy(for_network(image, size)[None])).to(self.device)
 
     def run(self, x: torch.Tensor) -> torch.Tensor:

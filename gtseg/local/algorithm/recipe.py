@@ -13,7 +13,7 @@ from gtseg.local.algorithm.hyperparameters import Hyperparameters
 
 @dataclass(frozen=True)
 class Recipe:
-    network: str  # "compact" or "dilated"
+    network: str  # "efficientnet-lite0", "compact" or "dilated"
     augmentation: str  # "whole" or "builtin"
     base_size: int  # the long side, pixels, that training varies around
     inference_size: int  # the long side, pixels, at which a picture is seen in validation and in service
@@ -31,17 +31,42 @@ class Recipe:
     average: float  # decay of the moving average of the weights; 0: none
     balanced: bool  # square-root class weights plus half a Dice loss
     aux_weight: float
+    mirror: bool  # validation and service average over the picture and its mirror image
+    frozen: int  # blocks of the pretrained encoder that do not learn
     half: bool  # bfloat16 (float16 on a GPU) where it is safe
     seed: int = 1
 
+    @property
+    def multiple(self) -> int:
+        """Sides of pictures that the network sees are multiples of this."""
+        return 32 if self.network == "efficientnet-lite0" else 16
 
-def choose(h: Hyperparameters, *, has_gpu: bool, fast_half: bool = False, sight: int = 128) -> Recipe:
-    """`sight`: the long side, pixels, that the annotations' detail asks for (see `sight`)."""
-    return (
-        compact(h, fast_half=fast_half, sight=sight)
-        if "backbone" not in h.given and not has_gpu
-        else documented(h)
-    )
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the training channel holds: `sight`, the long side in pixels that the annotations' detail asks for (see `sight`),
+    and `long_side`, the pictures' own (their median)."""
+
+    sight: int = 128
+    long_side: int = 640
+
+
+def choose(
+    h: Hyperparameters,
+    *,
+    has_gpu: bool,
+    fast_half: bool = False,
+    pictures: Pictures = Pictures(),
+    network: str | None = None,
+) -> Recipe:
+    """`network`: the one that an earlier model or checkpoint has, which this job goes on from."""
+    if "backbone" in h.given:
+        return documented(h)
+    if network is None:
+        network = "efficientnet-lite0" if h.use_pretrained_model else "dilated" if has_gpu else "compact"
+    if network == "compact":
+        return compact(h, fast_half=fast_half, sight=pictures.sight)
+    return documented(h) if network == "dilated" else pretrained(h, fast_half=fast_half, pictures=pictures)
 
 
 def documented(h: Hyperparameters) -> Recipe:
@@ -63,6 +88,8 @@ def documented(h: Hyperparameters) -> Recipe:
         average=0.0,
         balanced=False,
         aux_weight=0.5,
+        mirror=False,
+        frozen=0,
         half=h.precision_dtype == "float16",
     )
 
@@ -96,8 +123,52 @@ def compact(h: Hyperparameters, *, fast_half: bool, sight: int) -> Recipe:
         average=0.99,
         balanced=True,
         aux_weight=0.0,
+        mirror=True,
+        frozen=0,
         half=fast_half,
     )
+
+
+def pretrained(h: Hyperparameters, *, fast_half: bool, pictures: Pictures) -> Recipe:
+    """EfficientNet-Lite0 from ImageNet: AdamW, a quarter of the rate for the encoder, one warm-up, one cosine."""
+    own = "optimizer" not in h.given
+    seen = round_to(min(max(384, 2 * pictures.sight), 1.5 * pictures.long_side), 32)
+    crop = round_to(seen / 1.5, 32)
+    if {"crop_size", "base_size"} & h.given:
+        crop = h.crop_size if "crop_size" in h.given else min(round_to(h.base_size, 32), h.crop_size)
+        seen = round_to(h.base_size if "base_size" in h.given else 1.5 * crop, 32)
+    return Recipe(
+        network="efficientnet-lite0",
+        augmentation="builtin" if "base_size" in h.given else "whole",
+        base_size=h.base_size if "base_size" in h.given else crop,
+        inference_size=seen,
+        crop_size=crop,
+        crops=(crop,),
+        batch=h.mini_batch_size if "mini_batch_size" in h.given else 8,
+        validation_batch=h.validation_mini_batch_size,
+        optimizer="adamw" if own else h.optimizer,
+        learning_rate=h.learning_rate if not own or "learning_rate" in h.given else 2e-3,
+        scheduler=h.lr_scheduler if "lr_scheduler" in h.given else "warm-cosine",
+        momentum=h.momentum if not own or "momentum" in h.given else 0.9,
+        weight_decay=h.weight_decay if not own or "weight_decay" in h.given else 0.03,
+        average=0.99,
+        balanced=True,
+        aux_weight=0.0,
+        mirror=MIRROR,
+        frozen=FROZEN,
+        half=fast_half,
+    )
+
+
+import os
+
+MIRROR = bool(int(os.environ.get("X_MIRROR", "0")))
+FROZEN = int(os.environ.get("X_FROZEN", "5"))
+
+
+def round_to(value: float, multiple: int) -> int:
+    """The nearest multiple, at least one."""
+    return max(1, round(value / multiple)) * multiple
 
 
 def describe(r: Recipe, h: Hyperparameters) -> str:

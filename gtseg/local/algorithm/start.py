@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from gtseg.local.algorithm import log
+from gtseg.local.algorithm import log, state
+from gtseg.local.algorithm.efficientnet import load_weights
 from gtseg.local.algorithm.errors import ClientError
 from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
@@ -34,8 +35,21 @@ def start_weights(model: nn.Module, folders: Folders, h: Hyperparameters, r: Rec
     """Fills `model` in place. Raises ClientError: the `model` channel holds something else."""
     if folders.has_channel("model"):
         continue_from(model, folders, h, r)
+    elif r.network == "efficientnet-lite0":
+        load_weights(model.encoder)  # type: ignore[arg-type]
+        log.info("Starting from EfficientNet-Lite0 with ImageNet weights, which ship with the algorithm.")
     elif wants_imagenet(h, r):
         load_imagenet(model.backbone, h.backbone)  # type: ignore[arg-type]
+
+
+def earlier_network(folders: Folders) -> str | None:
+    """The network of the checkpoint, or of the model in channel `model`, that this job goes on from; None: a new start."""
+    checkpoint = state.read_configuration(folders.checkpoints)
+    if checkpoint is not None:
+        return checkpoint.get("_network")
+    if folders.has_channel("model"):
+        return open_model_channel(folders.channel("model")).settings.get("_network")
+    return None
 
 
 def wants_imagenet(h: Hyperparameters, r: Recipe) -> bool:

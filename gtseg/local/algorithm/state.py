@@ -105,6 +105,18 @@ def bring_back(folders: Folders, name: str) -> None:
         copy_atomically(folders.checkpoints / name, folders.model / name)
 
 
+def read_configuration(folder: Path) -> dict[str, str] | None:
+    """The configuration of the folder's checkpoint; None where there is none that can be read."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return {str(k): str(v) for k, v in content["configuration"].items()}
+    except Exception:
+        return None  # restore() says what is wrong with it
+
+
 def restore(folder: Path, trained: Trained, configuration: Mapping[str, str]) -> Progress | None:
     """Fills `trained` from the folder's checkpoint; None where there is none, or one of another job."""
     path = folder / CHECKPOINT

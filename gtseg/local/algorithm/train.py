@@ -21,6 +21,7 @@ from gtseg.local.algorithm.data import (
     open_channel,
     training_batch,
 )
+from gtseg.local.algorithm.efficientnet import PretrainedNetwork
 from gtseg.local.algorithm.errors import AlgorithmError, Stopped
 from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
@@ -37,12 +38,13 @@ from gtseg.local.algorithm.model import (
 )
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.schedule import Budget, crop_at, planned_updates, rate_factor
-from gtseg.local.algorithm.start import start_weights
+from gtseg.local.algorithm.start import earlier_network, start_weights
 from gtseg.local.algorithm.state import Progress, Trained
 from gtseg.local.algorithm.threads import Threads, cores
 from gtseg.local.algorithm.validation import LOG_EVERY, score_channel
 
 CHECKPOINT_EVERY = 20.0  # seconds, at the end of an epoch
+VALIDATION_SHARE = 9.0  # seconds of training for each second of validation, where time is limited
 
 
 @dataclass
@@ -63,6 +65,8 @@ class Job:
     threads: Threads = field(default_factory=lambda: Threads(cores()))
     progress: Progress = field(default_factory=Progress)
     saved_at: float = 0.0
+    validated_at: float = 0.0  # of the budget, seconds
+    validation_seconds: float = 0.0
 
 
 def train(folders: Folders, budget: Budget, interrupt: Interrupt) -> None:
@@ -96,12 +100,16 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt) -> Job:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     channels = [open_channel(folders, name, num_classes=h.num_classes) for name in ("train", "validation")]
     r = recipe.choose(
-        h, has_gpu=device.type == "cuda", fast_half=has_fast_half(device), sight=channels[0].sight
+        h,
+        has_gpu=device.type == "cuda",
+        fast_half=has_fast_half(device),
+        pictures=channels[0].pictures,
+        network=earlier_network(folders),
     )
-    if r.network == "compact":
+    if r.network != "dilated":
         log.warn(recipe.describe(r, h))
     for channel in channels:
-        channel.long_side = r.base_size * 2 if r.augmentation == "builtin" else max(r.crops)
+        channel.long_side = r.base_size * 2 if r.augmentation == "builtin" else max(*r.crops, r.inference_size)
     log.info(f"Number of GPUs being used: {int(device.type == 'cuda')}")
     cv2.setNumThreads(1)
     trained = make_trained(folders, h, r, device)
@@ -110,6 +118,7 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt) -> Job:
         "_network": r.network,
         "_inference_size": str(r.inference_size),
         "_crop_size": str(r.crop_size),
+        **({"_mirror": str(r.mirror)} if r.network == "efficientnet-lite0" else {}),
     }
     job = Job(
         folders,
@@ -154,6 +163,8 @@ def make_trained(folders: Folders, h: Hyperparameters, r: Recipe, device: torch.
         r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn
     )
     start_weights(model, folders, h, r)
+    if isinstance(model, PretrainedNetwork):
+        model.encoder.freeze(r.frozen)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = state.average_of(model) if r.average else None
     return Trained(model, average, optimizers.build(model, r, h))
@@ -182,9 +193,11 @@ def run_epoch(job: Job, epoch: int) -> None:
     samples = train_batches(job, epoch, end)
     log.quality(epoch, "train loss", job.progress.loss_sum / max(job.progress.loss_count, 1))
     log.throughput(epoch, "train", samples / (time.time() - started + 1e-9))
-    miou = validate(job, epoch)
-    keep_best(job, miou)
-    end_epoch(job, epoch, miou)
+    if validation_is_due(job):
+        miou = validate(job, epoch)
+        keep_best(job, miou)
+        stop_early(job, epoch, miou)
+    end_epoch(job, epoch)
     log.completed(round(100 * (epoch + 1) / job.h.epochs))
     metrics = iterator_metrics(job, epoch, samples)
     log.metrics(metrics, started=started, dimensions={"Meta": "training_data_iter", "epoch": epoch})
@@ -230,7 +243,7 @@ def step(job: Job) -> float:
 
 
 def update(job: Job, factor: float) -> None:
-    if job.r.optimizer == "muon":
+    if job.r.optimizer in ("muon", "adamw"):
         nn.utils.clip_grad_norm_(job.trained.model.parameters(), 10.0)
     optimizers.set_rate(job.trained.optimizers, factor)
     for optimizer in job.trained.optimizers:
@@ -242,6 +255,14 @@ def update(job: Job, factor: float) -> None:
 # ----------------------------------------------------------------------------------------------- validation
 
 
+def validation_is_due(job: Job) -> bool:
+    """After every epoch; with the pretrained network and a limit of time it takes at most about a tenth of that time."""
+    if job.r.network != "efficientnet-lite0" or job.budget.seconds is None or job.h.early_stopping:
+        return True
+    last = job.budget.share() >= 1 or job.progress.epoch + 1 >= job.h.epochs
+    return last or job.budget.used() - job.validated_at >= VALIDATION_SHARE * job.validation_seconds
+
+
 def validate(job: Job, epoch: int) -> float:
     """Logs pixel accuracy, mIOU and throughput. Returns mIOU."""
     started, used = time.time(), job.budget.used()
@@ -249,7 +270,8 @@ def validate(job: Job, epoch: int) -> float:
     log.quality(epoch, "validation pixel_accuracy", score.pixel_accuracy)
     log.quality(epoch, "validation mIOU", score.miou)
     log.throughput(epoch, "validation", len(job.validation) / (time.time() - started + 1e-9))
-    job.budget.reserve = max(job.budget.reserve, 1.2 * (job.budget.used() - used) + 0.5)
+    job.validated_at, job.validation_seconds = job.budget.used(), job.budget.used() - used
+    job.budget.reserve = max(job.budget.reserve, 1.2 * job.validation_seconds + 0.5)
     return score.miou
 
 
@@ -264,13 +286,17 @@ def serialize(job: Job, name: str) -> None:
     write_atomically(job.folders.model / name, job.trained.judged.state_dict())
 
 
-def end_epoch(job: Job, epoch: int, miou: float) -> None:
+def stop_early(job: Job, epoch: int, miou: float) -> None:
     p = job.progress
     if state.early_stop(p, miou, job.h):
         log.info(
             f"Early stopping: no gain in validation mIOU for {p.patience_used} epochs, after epoch {epoch}"
         )
         p.finished = True
+
+
+def end_epoch(job: Job, epoch: int) -> None:
+    p = job.progress
     if job.budget.share() >= 1:
         log.info(f"The time budget of {job.budget.seconds:g} s is used: ending after epoch {epoch}")
         p.finished = True

@@ -24,9 +24,7 @@ def score_channel(
     model.eval()
     for n, (x, indices) in enumerate(validation_batches(channel, r), 1):
         x = x.to(device, memory_format=torch.channels_last)
-        guess = (
-            probabilities(model, x, half=r.half, mirror=r.network == "compact").cpu().numpy()
-        )  # (b, C, h, w)
+        guess = probabilities(model, x, half=r.half, mirror=r.mirror).cpu().numpy()  # (b, C, h, w)
         for picture, index in zip(guess, indices, strict=True):
             score.add(to_mask(picture, channel.mask_sizes[index]), channel.truth(index))
         if n % LOG_EVERY == 0:

@@ -1,0 +1,136 @@
+"""The pretrained network: its hand-written backward pass, its weights, what learns in it and where a job starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from drawn_scenes import lay_out, run
+
+from gtseg.local.algorithm import efficientnet
+from gtseg.local.algorithm.efficientnet import (
+    BLOCKS,
+    WIDTHS,
+    Encoder,
+    FixedDepthwise,
+    PretrainedNetwork,
+    depthwise,
+    load_weights,
+)
+from gtseg.local.algorithm.errors import AlgorithmError
+from gtseg.local.algorithm.hyperparameters import parse
+from gtseg.local.algorithm.model import load_network, write_atomically
+from gtseg.local.algorithm.recipe import Pictures, choose
+
+BASE = {"num_classes": "3", "num_training_samples": "6"}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("k", [3, 5])
+@pytest.mark.parametrize("size", [(8, 8), (9, 7)])
+def test_the_written_gradient_is_autograds(stride: int, k: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
+    kernel, bias = torch.randn(4, 1, k, k, dtype=torch.float64), torch.randn(4, dtype=torch.float64, requires_grad=True)
+    ours = FixedDepthwise.apply(x, kernel, bias, stride)
+    theirs = depthwise(x, kernel, bias, stride)
+    assert torch.equal(ours, theirs)
+    weights = torch.randn_like(ours)
+    gradients = [torch.autograd.grad((y * weights).sum(), (x, bias)) for y in (ours, theirs)]
+    for mine, reference in zip(*gradients, strict=True):
+        assert torch.allclose(mine, reference, rtol=1e-5, atol=1e-5)
+
+
+def test_the_encoder_answers_at_four_strides() -> None:
+    with torch.device("meta"):
+        outputs = Encoder()(torch.zeros(1, 3, 64, 96))
+    assert [tuple(o.shape[1:]) for o in outputs] == [
+        (width, 64 // stride, 96 // stride) for width, stride in zip(WIDTHS, (4, 8, 16, 32), strict=True)
+    ]
+
+
+def test_the_weights_that_ship_are_a_trained_encoder() -> None:
+    """Its features tell a picture from its noise: random weights give nearly the same for both."""
+    encoder = Encoder()
+    load_weights(encoder)
+    x, y = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
+    disc = ((x**2 + y**2) < 0.4).float().expand(1, 3, 64, 64) * 3 - 1
+    with torch.no_grad():
+        seen, noise = (encoder(picture)[-1].flatten() for picture in (disc, torch.randn(1, 3, 64, 64)))
+    assert float(torch.cosine_similarity(seen, noise, dim=0)) < 0.5
+    assert 0.5 < float(seen.std()) < 20
+
+
+def test_weights_that_were_changed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "weights.npz"
+    path.write_bytes(efficientnet.WEIGHTS.read_bytes()[:-1] + b"x")
+    with pytest.raises(AlgorithmError, match="not the file that the package was built with"):
+        load_weights(Encoder(), path)
+
+
+def test_frozen_blocks_and_kernels_stay_and_the_rest_learns() -> None:
+    torch.manual_seed(0)
+    model = PretrainedNetwork("fcn", 3)
+    load_weights(model.encoder)
+    model.encoder.freeze(3)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2)
+    model(torch.randn(2, 3, 64, 64))[0].square().mean().backward()
+    optimizer.step()
+    same = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
+    kernels = {f"encoder.blocks.{n}.depthwise.kernel" for n in range(BLOCKS)}
+    frozen = {n for n in before if n.startswith(("encoder.stem.", *(f"encoder.blocks.{k}." for k in range(3))))}
+    assert same == kernels | frozen
+
+
+def test_where_a_job_starts() -> None:
+    def network(*, has_gpu: bool = False, earlier: str | None = None, **given: str) -> str:
+        return choose(parse({**BASE, **given}), has_gpu=has_gpu, network=earlier).network
+
+    assert network() == network(has_gpu=True) == "efficientnet-lite0"
+    assert network(use_pretrained_model="False") == "compact"
+    assert network(use_pretrained_model="False", has_gpu=True) == "dilated"
+    assert network(backbone="resnet-50") == "dilated"
+    assert network(earlier="compact") == "compact"
+
+
+@pytest.mark.parametrize(
+    ("pictures", "crop", "seen"),
+    [(Pictures(128, 640), 256, 384), (Pictures(256, 2000), 352, 512), (Pictures(128, 128), 128, 192)],
+)
+def test_pictures_are_seen_at_a_size_that_fits_them(pictures: Pictures, crop: int, seen: int) -> None:
+    r = choose(parse(BASE), has_gpu=False, pictures=pictures)
+    assert (r.crop_size, r.inference_size) == (crop, seen)
+
+
+def test_a_short_job_learns_from_six_scenes_and_says_its_start(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, epochs="12", use_pretrained_model="True")
+    out = run("train", "--root", str(root))
+    assert "Starting from EfficientNet-Lite0 with ImageNet weights" in out
+    model, settings = load_network(root / "model")
+    assert isinstance(model, PretrainedNetwork)
+    assert settings["_network"] == "efficientnet-lite0"
+
+
+def test_a_model_of_the_earlier_network_is_trained_further_as_what_it_is(tmp_path: Path) -> None:
+    earlier = lay_out(tmp_path / "earlier", epochs="1", use_pretrained_model="False")
+    run("train", "--root", str(earlier))
+    root = lay_out(tmp_path / "later", epochs="1")
+    (earlier / "model").rename(root / "input/data/model")
+    assert "Continuing from the model in channel 'model'." in run("train", "--root", str(root))
+    assert load_network(root / "model")[1]["_network"] == "compact"
+
+
+def test_a_checkpoint_of_the_earlier_network_is_resumed(tmp_path: Path) -> None:
+    root = lay_out(tmp_path, epochs="1", use_pretrained_model="False")
+    run("train", "--root", str(root))
+    path = root / "checkpoints/checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    content["configuration"]["use_pretrained_model"] = "True"  # as version 0.1.0 wrote it
+    write_atomically(path, content)
+    lay_out(tmp_path / "other", epochs="3")
+    (root / "input/config/hyperparameters.json").write_bytes(
+        (tmp_path / "other/input/config/hyperparameters.json").read_bytes()
+    )
+    assert "Resuming from" in run("train", "--root", str(root))
