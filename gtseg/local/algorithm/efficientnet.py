@@ -119,7 +119,7 @@ class Encoder(nn.Module):
             if number in TAKEN:
                 self.taken.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
-        self.frozen = 0
+        self.frozen = -1
 
     def freeze(self, blocks: int) -> None:
         """Stop the gradients at the stem and the first `blocks` of the BLOCKS blocks; a negative number: nowhere."""

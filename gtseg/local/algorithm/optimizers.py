@@ -18,11 +18,10 @@ def build(model: nn.Module, recipe: Recipe, h: Hyperparameters) -> list[torch.op
     """One optimizer over every weight; for Muon two: kernels, and everything that is no matrix."""
     if recipe.optimizer == "muon":
         return muon_and_adam(model, recipe)
-    if recipe.optimizer == "adamw":
-        return [fine_tuning(model, recipe)]
-    weights, lr = [p for p in model.parameters() if p.requires_grad], recipe.learning_rate
+    weights, lr = groups_of(model, recipe), recipe.learning_rate
     momentum, decay = recipe.momentum, recipe.weight_decay
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
+        "adamw": lambda: torch.optim.AdamW(weights, lr, fused=True),
         "sgd": lambda: torch.optim.SGD(weights, lr, momentum=momentum, weight_decay=decay),
         "nag": lambda: torch.optim.SGD(weights, lr, momentum=momentum, weight_decay=decay, nesterov=True),
         "adam": lambda: torch.optim.Adam(weights, lr),
@@ -35,19 +34,21 @@ def build(model: nn.Module, recipe: Recipe, h: Hyperparameters) -> list[torch.op
     return [optimizer]
 
 
-def fine_tuning(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW: the pretrained encoder at a quarter of the rate, weight decay on kernels only."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+def groups_of(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """What learns: a pretrained encoder at ENCODER_RATE of the rate; AdamW decays kernels only."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    adamw = recipe.optimizer == "adamw"
     for name, weight in model.named_parameters():
         if weight.requires_grad:
-            rate = recipe.learning_rate * (ENCODER_RATE if name.startswith("encoder.") else 1.0)
-            groups.setdefault((rate, recipe.weight_decay if weight.ndim >= 2 else 0.0), []).append(weight)
-    made = [
-        {"params": weights, "lr": rate, "weight_decay": decay} for (rate, decay), weights in groups.items()
+            kind = name.startswith("encoder."), adamw and weight.ndim < 2
+            groups.setdefault(kind, []).append(weight)
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    return [
+        {"params": weights}
+        | ({"lr": rate * ENCODER_RATE} if encoder else {})
+        | ({"weight_decay": 0.0 if flat else decay} if adamw else {})
+        for (encoder, flat), weights in groups.items()
     ]
-    optimizer = torch.optim.AdamW(made, recipe.learning_rate, fused=True)
-    remember_rates(optimizer)
-    return optimizer
 
 
 def muon_and_adam(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -1,7 +1,8 @@
 """How a job trains, decided once: the user's hyperparameters, and what the network needs where the user left them unset.
 
-Where `backbone` is given, or there is a GPU, everything is as the built-in algorithm documents it. Only where `backbone` is
-absent and there is no GPU the compact networks are used, and whatever the user left unset follows their own recipe.
+Where `backbone` is given, everything is as the built-in algorithm documents it. Where it is absent the network is
+EfficientNet-Lite0 with ImageNet weights or, with use_pretrained_model = false, the compact network from random weights (with
+a GPU the documented ResNet). Whatever the user left unset follows the network's own recipe.
 """
 
 from __future__ import annotations
@@ -58,12 +59,20 @@ def choose(
     fast_half: bool = False,
     pictures: Pictures = Pictures(),
     network: str | None = None,
+    imagenet: bool = True,
 ) -> Recipe:
-    """`network`: the one that an earlier model or checkpoint has, which this job goes on from."""
+    """`network`: the one that an earlier model or checkpoint has, which this job goes on from; `imagenet`: its
+    weights may be used."""
     if "backbone" in h.given:
         return documented(h)
     if network is None:
-        network = "efficientnet-lite0" if h.use_pretrained_model else "dilated" if has_gpu else "compact"
+        network = (
+            "efficientnet-lite0"
+            if h.use_pretrained_model and imagenet
+            else "dilated"
+            if has_gpu
+            else "compact"
+        )
     if network == "compact":
         return compact(h, fast_half=fast_half, sight=pictures.sight)
     return documented(h) if network == "dilated" else pretrained(h, fast_half=fast_half, pictures=pictures)
@@ -132,11 +141,11 @@ def compact(h: Hyperparameters, *, fast_half: bool, sight: int) -> Recipe:
 def pretrained(h: Hyperparameters, *, fast_half: bool, pictures: Pictures) -> Recipe:
     """EfficientNet-Lite0 from ImageNet: AdamW, a quarter of the rate for the encoder, one warm-up, one cosine."""
     own = "optimizer" not in h.given
-    seen = round_to(min(max(384, 2 * pictures.sight), 1.5 * pictures.long_side), 32)
+    seen = round_to(min(max(384, 2 * pictures.sight), max(224, 1.5 * pictures.long_side)), 32)
     crop = round_to(seen / 1.5, 32)
     if {"crop_size", "base_size"} & h.given:
         crop = h.crop_size if "crop_size" in h.given else min(round_to(h.base_size, 32), h.crop_size)
-        seen = round_to(h.base_size if "base_size" in h.given else 1.5 * crop, 32)
+        seen = round_to(h.base_size, 32) if "base_size" in h.given else max(crop * 3 // 64, 1) * 32
     return Recipe(
         network="efficientnet-lite0",
         augmentation="builtin" if "base_size" in h.given else "whole",
@@ -174,8 +183,13 @@ def round_to(value: float, multiple: int) -> int:
 def describe(r: Recipe, h: Hyperparameters) -> str:
     """What the log says where a job does not train the way its Final configuration reads."""
     crops = " -> ".join(str(c) for c in dict.fromkeys(r.crops))
+    start = (
+        f"EfficientNet-Lite0 under the head '{h.algorithm}', starting from ImageNet weights. "
+        if r.network == "efficientnet-lite0"
+        else f"compact network '{h.algorithm}', learning from scratch. "
+    )
     return (
-        f"No GPU and no 'backbone' given: compact network '{h.algorithm}', learning from scratch on the CPU. "
+        f"No 'backbone' given: {start}"
         f"Where hyperparameters are unset its own recipe applies: optimizer {r.optimizer}, learning_rate "
         f"{r.learning_rate:g}, lr_scheduler {r.scheduler}, momentum {r.momentum:g}, weight_decay {r.weight_decay:g}, "
         f"base_size {r.base_size}, crop_size {crops}, pictures seen at {r.inference_size}. Give 'backbone' for the dilated ResNet."

@@ -27,7 +27,9 @@ from gtseg.local.algorithm.unpacking import BadArchive, unpack
 # torchvision's ImageNet weights; their parameter names are those of `dilated.DilatedResNet`
 IMAGENET = {"resnet-50": "resnet50-0676ba61.pth", "resnet-101": "resnet101-63fe2227.pth"}
 DOWNLOAD = "https://download.pytorch.org/models/"
-WEIGHTS_ENV = "GTSEG_IMAGENET_WEIGHTS"  # a .pth file, or a folder that holds the files of IMAGENET
+WEIGHTS_ENV = "GTSEG_IMAGENET_WEIGHTS"
+"""For the ResNets a .pth file, a folder that holds the files of IMAGENET, or "download"; "off": no ImageNet weights at all."""
+DOWNLOAD_WORD, OFF = "download", "off"
 PATIENCE = 5.0  # seconds without a byte, and seconds after which a download too slow to end soon is given up
 
 
@@ -53,7 +55,12 @@ def earlier_network(folders: Folders) -> str | None:
 
 
 def wants_imagenet(h: Hyperparameters, r: Recipe) -> bool:
-    return r.network == "dilated" and h.use_pretrained_model
+    return r.network == "dilated" and h.use_pretrained_model and may_use_imagenet()
+
+
+def may_use_imagenet() -> bool:
+    """False where GTSEG_IMAGENET_WEIGHTS=off: jobs then start from random weights."""
+    return os.environ.get(WEIGHTS_ENV) != OFF
 
 
 # ------------------------------------------------------------------------------------- incremental training
@@ -112,17 +119,21 @@ def load_imagenet(backbone: nn.Module, name: str) -> None:
     except Exception as error:
         log.warn(
             f"No ImageNet weights for {name} ({type(error).__name__}: {error}): the backbone starts from random weights. "
-            f"Set {WEIGHTS_ENV} to a folder that holds {IMAGENET[name]}"
+            f"Set {WEIGHTS_ENV} to a folder that holds {IMAGENET[name]}, or to {DOWNLOAD_WORD!r}"
         )
 
 
 def find_imagenet(file_name: str) -> Path:
-    """The environment's file or folder, else the standard cache, else the standard download."""
-    if WEIGHTS_ENV in os.environ:
-        given = Path(os.environ[WEIGHTS_ENV])
-        return given / file_name if given.is_dir() else given
+    """The environment's file or folder, else PyTorch's cache; a download only where the user asked for one."""
+    given = os.environ.get(WEIGHTS_ENV, "")
+    if given and given != DOWNLOAD_WORD:
+        return Path(given) / file_name if Path(given).is_dir() else Path(given)
     cache = Path(torch.hub.get_dir()) / "checkpoints" / file_name
-    return cache if cache.exists() else download(DOWNLOAD + file_name, cache)
+    if cache.exists() or given == DOWNLOAD_WORD:
+        return cache if cache.exists() else download(DOWNLOAD + file_name, cache)
+    raise FileNotFoundError(
+        f"{cache} is not there, and nothing is downloaded unless {WEIGHTS_ENV}={DOWNLOAD_WORD}"
+    )
 
 
 def open_url(url: str) -> Any:

@@ -38,7 +38,7 @@ from gtseg.local.algorithm.model import (
 )
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.schedule import Budget, crop_at, planned_updates, rate_factor
-from gtseg.local.algorithm.start import earlier_network, start_weights
+from gtseg.local.algorithm.start import earlier_network, may_use_imagenet, start_weights
 from gtseg.local.algorithm.state import Progress, Trained
 from gtseg.local.algorithm.threads import Threads, cores
 from gtseg.local.algorithm.validation import LOG_EVERY, score_channel
@@ -105,11 +105,14 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt) -> Job:
         fast_half=has_fast_half(device),
         pictures=channels[0].pictures,
         network=earlier_network(folders),
+        imagenet=may_use_imagenet(),
     )
     if r.network != "dilated":
         log.warn(recipe.describe(r, h))
     for channel in channels:
-        channel.long_side = r.base_size * 2 if r.augmentation == "builtin" else max(*r.crops, r.inference_size)
+        channel.long_side = (
+            r.base_size * 2 if r.augmentation == "builtin" else max(*r.crops, r.inference_size)
+        )
     log.info(f"Number of GPUs being used: {int(device.type == 'cuda')}")
     cv2.setNumThreads(1)
     trained = make_trained(folders, h, r, device)

@@ -84,7 +84,9 @@ def test_validation_yields_every_picture_once_one_size_per_batch(channel: Channe
     assert sorted(i for _, indices in batches for i in indices) == list(range(len(SIZES)))
     for x, indices in batches:
         assert len(x) == len(indices) <= 2
-        assert all(x.shape[2:] == fitted(SIZES[i], recipe.inference_size, multiple=16) for i in indices)
+        assert all(
+            x.shape[2:] == fitted(SIZES[i], recipe.inference_size, multiple=recipe.multiple) for i in indices
+        )
 
 
 @given(

@@ -32,7 +32,10 @@ BASE = {"num_classes": "3", "num_training_samples": "6"}
 def test_the_written_gradient_is_autograds(stride: int, k: int, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 4, *size, dtype=torch.float64, requires_grad=True)
-    kernel, bias = torch.randn(4, 1, k, k, dtype=torch.float64), torch.randn(4, dtype=torch.float64, requires_grad=True)
+    kernel, bias = (
+        torch.randn(4, 1, k, k, dtype=torch.float64),
+        torch.randn(4, dtype=torch.float64, requires_grad=True),
+    )
     ours = FixedDepthwise.apply(x, kernel, bias, stride)
     theirs = depthwise(x, kernel, bias, stride)
     assert torch.equal(ours, theirs)
@@ -80,7 +83,9 @@ def test_frozen_blocks_and_kernels_stay_and_the_rest_learns() -> None:
     optimizer.step()
     same = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
     kernels = {f"encoder.blocks.{n}.depthwise.kernel" for n in range(BLOCKS)}
-    frozen = {n for n in before if n.startswith(("encoder.stem.", *(f"encoder.blocks.{k}." for k in range(3))))}
+    frozen = {
+        n for n in before if n.startswith(("encoder.stem.", *(f"encoder.blocks.{k}." for k in range(3))))
+    }
     assert same == kernels | frozen
 
 
@@ -93,11 +98,12 @@ def test_where_a_job_starts() -> None:
     assert network(use_pretrained_model="False", has_gpu=True) == "dilated"
     assert network(backbone="resnet-50") == "dilated"
     assert network(earlier="compact") == "compact"
+    assert choose(parse(BASE), has_gpu=False, imagenet=False).network == "compact"
 
 
 @pytest.mark.parametrize(
     ("pictures", "crop", "seen"),
-    [(Pictures(128, 640), 256, 384), (Pictures(256, 2000), 352, 512), (Pictures(128, 128), 128, 192)],
+    [(Pictures(128, 640), 256, 384), (Pictures(256, 2000), 352, 512), (Pictures(128, 128), 160, 224)],
 )
 def test_pictures_are_seen_at_a_size_that_fits_them(pictures: Pictures, crop: int, seen: int) -> None:
     r = choose(parse(BASE), has_gpu=False, pictures=pictures)

@@ -146,9 +146,10 @@ def test_a_backbone_that_is_given_is_always_built() -> None:
         assert choose(parse({**BASE, "backbone": backbone}), has_gpu=False).network == "dilated"
 
 
-def test_a_gpu_means_the_documented_networks() -> None:
-    assert choose(parse(BASE), has_gpu=True).network == "dilated"
-    assert choose(parse(BASE), has_gpu=False).network == "compact"
+def test_from_scratch_a_gpu_means_the_documented_networks() -> None:
+    h = parse({**BASE, "use_pretrained_model": "False"})
+    assert choose(h, has_gpu=True).network == "dilated"
+    assert choose(h, has_gpu=False).network == "compact"
 
 
 def test_the_documented_way_takes_every_default_of_the_contract() -> None:
@@ -165,13 +166,21 @@ def test_the_documented_way_takes_every_default_of_the_contract() -> None:
     assert (r.base_size, r.crop_size, r.batch, r.aux_weight, r.augmentation) == (520, 240, 16, 0.5, "builtin")
 
 
-def test_the_compact_way_honours_what_is_given_and_says_the_rest() -> None:
+@pytest.mark.parametrize(
+    ("pretrained", "says"),
+    [
+        ("False", "compact network 'fcn', learning from scratch"),
+        ("True", "EfficientNet-Lite0 under the head 'fcn'"),
+    ],
+)
+def test_a_recipe_of_our_own_honours_what_is_given_and_says_the_rest(pretrained: str, says: str) -> None:
     given = {
         "optimizer": "adam",
         "learning_rate": "0.01",
         "lr_scheduler": "cosine",
         "crop_size": "64",
         "base_size": "80",
+        "use_pretrained_model": pretrained,
     }
     h = parse({"num_classes": "2", "num_training_samples": "9", **given})
     r = choose(h, has_gpu=False)
@@ -183,5 +192,5 @@ def test_the_compact_way_honours_what_is_given_and_says_the_rest() -> None:
         (64,),
         80,
     )
-    assert "compact network 'fcn'" in describe(r, h)
+    assert says in describe(r, h)
     assert "adam" in describe(r, h)

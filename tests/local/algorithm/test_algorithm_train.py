@@ -28,7 +28,7 @@ REAL_LOG = Path(__file__).resolve().parents[2] / "data/training-log/ss_training_
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    root = lay_out(tmp_path_factory.mktemp("job"), epochs="25", learning_rate="0.01")
+    root = lay_out(tmp_path_factory.mktemp("job"), epochs="25", crop_size="64", learning_rate="0.01")
     return root, run("train", "--root", str(root))
 
 
@@ -114,7 +114,7 @@ def test_a_checkpoint_taken_elsewhere_brings_the_best_weights_along(
 ) -> None:
     """A spot job goes on in a fresh container: model/ is empty, and no later epoch need beat the best so far."""
     earlier, _ = finished
-    root = lay_out(tmp_path, epochs="25", learning_rate="0.01")
+    root = lay_out(tmp_path, epochs="25", crop_size="64", learning_rate="0.01")
     shutil.copytree(earlier / "checkpoints", root / "checkpoints")
     assert "Resuming from" in run("train", "--root", str(root))
     assert len(list((root / "model").iterdir())) == 3
@@ -197,7 +197,7 @@ def test_no_channels_at_all_fail_with_the_channels_name(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_fails_as_the_algorithms_error(
     tmp_path: Path, finished: tuple[Path, str]
 ) -> None:
-    root = lay_out(tmp_path)
+    root = lay_out(tmp_path, crop_size="64")
     shutil.copytree(finished[0] / "model", root / "input/data/model")
     torch.save(
         {k: v * float("nan") for k, v in weights(finished[0]).items()},
