@@ -1,4 +1,4 @@
-"""scripts/benchmark train DATA: mIoU against CPU seconds from scratch, and what a prediction costs.
+"""scripts/benchmark train DATA: mIoU against CPU seconds from both starts, and what a prediction costs.
 
 DATA holds images/*.jpg, masks/*.png (class indices, 255 void) and dataset.json {"classes": [...], "splits": {"train": [stem, ...],
 "validation": [...]}}. Every figure comes from the container itself: `python -m gtseg.local.algorithm train --cpu-seconds S` on
@@ -22,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+STARTS = ("imagenet", "scratch")
 MIOU = re.compile(r"#quality_metric\. host: \S+, epoch: (\d+), validation mIOU: (\S+)")
 
 
@@ -29,9 +30,19 @@ def main() -> int:
     options = read_options()
     scratch = Path(tempfile.mkdtemp(prefix="gtseg-benchmark-"))
     try:
-        rows = [train(options, scratch / f"{seconds:g}", seconds) for seconds in options.cpu_seconds]
-        print_curve(options.data, rows)
-        compare_inference(scratch / f"{options.cpu_seconds[-1]:g}", image_of(options.data), options.requests)
+        for start in options.starts:
+            folder = scratch / start
+            rows = [
+                train(options, folder / f"{seconds:g}-{seed}", seconds, seed=seed, start=start)
+                for seconds in options.cpu_seconds
+                for seed in range(1, options.seeds + 1)
+            ]
+            print_curve(options.data, start, rows)
+        for start in options.starts:
+            print(f"\n{start}:", end="")
+            compare_inference(
+                scratch / start / f"{options.cpu_seconds[-1]:g}-1", image_of(options.data), options.requests
+            )
     finally:
         shutil.rmtree(scratch)
     return 0
@@ -41,6 +52,8 @@ def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/benchmark train", description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--cpu-seconds", type=float, nargs="+", default=[60, 120, 300])
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=STARTS)
+    parser.add_argument("--seeds", type=int, default=3, help="jobs for each figure; medians are printed too")
     parser.add_argument("--requests", type=int, default=40, help="requests per inference measurement")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter")
     return parser.parse_args()
@@ -70,14 +83,15 @@ def lay_out(data: Path, root: Path, hyperparameters: dict[str, str]) -> None:
 
 
 def train(
-    options: argparse.Namespace, root: Path, seconds: float
+    options: argparse.Namespace, root: Path, seconds: float, *, seed: int, start: str
 ) -> tuple[float, float, float, int, float, float]:
-    """(budget, CPU s of the whole process, wall s, epochs, last mIOU, best mIOU)"""
-    lay_out(options.data, root, dict(text.split("=", 1) for text in options.set))
+    """(budget, CPU s of the whole process, wall s, validations, last mIOU, best mIOU)"""
+    given = dict(text.split("=", 1) for text in options.set)
+    lay_out(options.data, root, {"use_pretrained_model": str(start == "imagenet"), **given})
     command = [sys.executable, "-m", "gtseg.local.algorithm", "train", "--root", str(root)]
     before, started = cpu_of_children(), time.monotonic()
     done = subprocess.run(
-        [*command, "--cpu-seconds", str(seconds)],
+        [*command, "--cpu-seconds", str(seconds), "--seed", str(seed)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
@@ -87,7 +101,7 @@ def train(
     if done.returncode or not scores:
         raise SystemExit(f"training failed:\n{done.stdout[-2000:]}")
     wall = time.monotonic() - started
-    print(f"{seconds:g} CPU s: mIOU {scores[-1]:.4f}", file=sys.stderr)
+    print(f"{start}, seed {seed}, {seconds:g} CPU s: mIOU {scores[-1]:.4f}", file=sys.stderr)
     return seconds, cpu_of_children() - before, wall, len(scores), scores[-1], max(scores)
 
 
@@ -96,13 +110,16 @@ def cpu_of_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def print_curve(data: Path, rows: list[tuple[float, float, float, int, float, float]]) -> None:
-    print(f"\n{data.name}: validation mIOU against CPU seconds, from scratch, one thread")
+def print_curve(data: Path, start: str, rows: list[tuple[float, float, float, int, float, float]]) -> None:
+    print(f"\n{data.name}: validation mIOU against CPU seconds, start: {start}, one thread")
     print(
-        f"{'budget':>8} {'process CPU s':>14} {'wall s':>8} {'epochs':>7} {'last mIOU':>10} {'best mIOU':>10}"
+        f"{'budget':>8} {'process CPU s':>14} {'wall s':>8} {'scored':>7} {'last mIOU':>10} {'best mIOU':>10}"
     )
     for budget, cpu, wall, epochs, last, best in rows:
         print(f"{budget:8g} {cpu:14.1f} {wall:8.1f} {epochs:7d} {last:10.4f} {best:10.4f}")
+    for budget in sorted({row[0] for row in rows}):
+        median = statistics.median(row[5] for row in rows if row[0] == budget)
+        print(f"{budget:8g} median of the best {median:.4f}")
 
 
 # -------------------------------------------------------------------------------------------------- inference

@@ -56,7 +56,7 @@ def demo(
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
     label_values: LabelValues = "",
     void: Void = None,
-    train_seconds: Annotated[float, typer.Option(min=1, help="Time for training.")] = 120.0,
+    train_seconds: Annotated[float, typer.Option(min=1, help="Time for training.")] = 45.0,
 ) -> None:
     """From images to a report in a few minutes, on this machine, without an AWS account.
 

@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     limit.add_argument(
         "--cpu-seconds", type=float, help="the same in CPU seconds of the process: for benchmarks"
     )
+    train.add_argument("--seed", type=int, default=1, help="another order of pictures and start of the head")
     serve = commands.add_parser("serve", help="answer inference requests on 127.0.0.1")
     serve.add_argument("--root", type=Path, required=True, help="the folder that holds model/")
     serve.add_argument("--port", type=int, required=True)
@@ -54,7 +55,7 @@ def run_train(folders: Folders, options: argparse.Namespace) -> int:
                 budget = Budget(options.cpu_seconds, clock=time.process_time)
             else:
                 budget = Budget(options.seconds)
-            train.train(folders, budget, interrupt)
+            train.train(folders, budget, interrupt, seed=options.seed)
     except Stopped:
         log.info("SIGTERM: what was trained is saved")
     except Exception as error:

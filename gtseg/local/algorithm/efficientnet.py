@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.grad import conv2d_input
 
 from gtseg.local.algorithm.compact import HEADS, HIDDEN
 from gtseg.local.algorithm.errors import AlgorithmError
@@ -57,7 +58,7 @@ class FixedDepthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0] and ctx.stride == 1:
             wanted = F.conv2d(g, kernel.flip(2, 3).to(g.dtype), None, 1, padding, groups=len(kernel))
         elif ctx.needs_input_grad[0]:  # in float32: the bfloat16 kernel is about thirty times slower on a CPU
-            wanted = torch.nn.grad.conv2d_input(
+            wanted = conv2d_input(
                 ctx.shape, kernel.float(), g.float(), ctx.stride, padding, groups=len(kernel)
             ).to(g.dtype)
         return wanted, None, g.float().sum((0, 2, 3)), None

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
 
+FROZEN = 5
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -163,16 +165,10 @@ def pretrained(h: Hyperparameters, *, fast_half: bool, pictures: Pictures) -> Re
         average=0.99,
         balanced=True,
         aux_weight=0.0,
-        mirror=MIRROR,
+        mirror=False,
         frozen=FROZEN,
         half=fast_half,
     )
-
-
-import os
-
-MIRROR = bool(int(os.environ.get("X_MIRROR", "0")))
-FROZEN = int(os.environ.get("X_FROZEN", "5"))
 
 
 def round_to(value: float, multiple: int) -> int:

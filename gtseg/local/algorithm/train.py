@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import torch
@@ -69,10 +69,10 @@ class Job:
     validation_seconds: float = 0.0
 
 
-def train(folders: Folders, budget: Budget, interrupt: Interrupt) -> None:
+def train(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int = 1) -> None:
     """Runs the job to its end. Raises ClientError; AlgorithmError; Stopped after SIGTERM, everything saved."""
     started = time.time()
-    job = prepare(folders, budget, interrupt)
+    job = prepare(folders, budget, interrupt, seed=seed)
     setup_seconds = time.time() - started
     try:
         log_plan(job)
@@ -95,7 +95,7 @@ def train(folders: Folders, budget: Budget, interrupt: Interrupt) -> None:
 # -------------------------------------------------------------------------------------------- configuration
 
 
-def prepare(folders: Folders, budget: Budget, interrupt: Interrupt) -> Job:
+def prepare(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int) -> Job:
     h, configuration = configure(folders)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     channels = [open_channel(folders, name, num_classes=h.num_classes) for name in ("train", "validation")]
@@ -107,6 +107,7 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt) -> Job:
         network=earlier_network(folders),
         imagenet=may_use_imagenet(),
     )
+    r = replace(r, seed=seed)
     if r.network != "dilated":
         log.warn(recipe.describe(r, h))
     for channel in channels:
