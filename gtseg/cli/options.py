@@ -56,6 +56,19 @@ Void = Annotated[
 
 
 @dataclass(frozen=True)
+class ProjectOptions:
+    """Which project and run a command works on, and whether it answers in JSON."""
+
+    settings_file: SettingsFile = None
+    run_name: RunName = None
+    overrides: Set = None
+    as_json: Json = False
+
+    def open(self) -> Session:
+        return open_session(self.settings_file, self.run_name, self.overrides)
+
+
+@dataclass(frozen=True)
 class Session:
     """What one command works with."""
 

@@ -1,36 +1,35 @@
 """COCO annotations from masks and back (RLE and polygons).
 
-Source: COCO data format (cocodataset.org/#format-data) and pycocotools' mask API: run lengths go down the columns
-and start with zeros; `counts` is a list, or a string of 5-bit groups (LEB128-like, each char 48 + 6 bits).
-One annotation is one connected region of one class (4-neighbours for polygons, the class's whole region for RLE
-where asked). RLE is exact. Polygons along pixel edges are exact too, but COCO's polygons know no holes: a region
-with holes is written as RLE, and counted.
+Source: COCO data format (cocodataset.org/#format-data). One annotation is one connected region of one class (4-neighbors
+for polygons, the class's whole region for RLE). RLE is exact. Polygons along pixel edges are exact too, but COCO's polygons
+know no holes: a region with holes is written as RLE, and counted.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gtseg.core.account import Loss, merge_losses
+from gtseg.core.labeling.class_names import arrange_names
 from gtseg.errors import ManifestError, MaskError
 
-__all__ = [
-    "MaskedImage",
-    "decode_rle",
-    "encode_rle",
-    "extend_coco",
-    "from_coco",
-    "new_coco",
-    "outlines",
-    "read_coco",
-    "to_coco",
-]
+from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, ring_of
+from .burning import VOID
+from .files import read_text
+from .rle import Runs, encode_rle, runs_of
+
+__all__ = ["MaskedImage", "extend_coco", "new_coco", "outlines", "parse_coco", "read_coco", "to_coco"]
+
+Crowds = Literal["auto", "class", "void"]
 
 
 @dataclass(frozen=True)
@@ -39,46 +38,6 @@ class MaskedImage:
 
     file_name: str
     mask: NDArray[np.uint8]
-
-
-def encode_rle(region: NDArray[np.bool_]) -> dict[str, Any]:
-    """(H, W) bool -> COCO's uncompressed run lengths."""
-    flat = np.asarray(region, np.int8).ravel(order="F")
-    changes = np.flatnonzero(np.diff(flat)) + 1
-    edges = np.concatenate([[0], changes, [flat.size]])
-    counts = np.diff(edges).tolist()
-    return {"size": list(region.shape), "counts": [0, *counts] if flat.size and flat[0] else counts}
-
-
-def decode_rle(rle: dict[str, Any]) -> NDArray[np.bool_]:
-    """COCO run lengths, as a list or a compressed string, -> (H, W) bool. Raises MaskError where they do not add up."""
-    height, width = (int(v) for v in rle["size"])
-    counts = rle["counts"]
-    runs = _decompress(counts) if isinstance(counts, str | bytes) else [int(c) for c in counts]
-    if min(runs, default=0) < 0 or sum(runs) != height * width:
-        raise MaskError(
-            f"run lengths add up to {sum(runs)}, the size {height}x{width} has {height * width} pixels"
-        )
-    values = np.arange(len(runs)) % 2 == 1
-    return np.repeat(values, runs).reshape((height, width), order="F")
-
-
-def _decompress(text: str | bytes) -> list[int]:
-    data = text.encode("ascii") if isinstance(text, str) else text
-    runs: list[int] = []
-    position = 0
-    while position < len(data):
-        value, shift, more = 0, 0, True
-        while more:
-            if position >= len(data):
-                raise MaskError("compressed run lengths end in the middle of a number")
-            part = data[position] - 48
-            value |= (part & 0x1F) << (5 * shift)
-            more, shift, position = bool(part & 0x20), shift + 1, position + 1
-            if not more and part & 0x10:
-                value |= -1 << (5 * shift)
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-    return runs
 
 
 def new_coco(classes: Sequence[str]) -> dict[str, Any]:
@@ -173,50 +132,207 @@ def _append(document: dict[str, Any], image: int, category: int, region: Region)
 
 
 def read_coco(path: Path) -> dict[str, Any]:
-    """A COCO document with images, annotations and categories. Raises ManifestError naming what is missing."""
+    """A COCO document with images, annotations and categories, each a list of objects. ManifestError names what is missing."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+        document = json.loads(read_text(path, "COCO's JSON"))
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}: not a readable COCO file: {error}") from error
-    missing = [key for key in ("images", "annotations", "categories") if key not in document]
-    if missing:
+    keys = ("images", "annotations", "categories")
+    if not isinstance(document, dict) or any(key not in document for key in keys):
+        missing = [key for key in keys if not isinstance(document, dict) or key not in document]
         raise ManifestError(f"{path}: no COCO file: it lacks {', '.join(missing)}")
-    return document  # type: ignore[no-any-return]
+    for key in keys:
+        entries = document[key]
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise ManifestError(f"{path}: its {key} are no list of objects")
+    return document
 
 
-def from_coco(document: dict[str, Any]) -> tuple[list[MaskedImage], tuple[str, ...]]:
-    """Masks of every image; categories become classes in the order of their ids. Later annotations lie on top,
-    larger ones first, so that small regions stay visible; crowd regions become void (255)."""
-    categories = sorted(document["categories"], key=lambda entry: entry["id"])
-    index_of = {entry["id"]: i for i, entry in enumerate(categories, 1)}
-    by_image: dict[Any, list[dict[str, Any]]] = {}
-    for annotation in document["annotations"]:
-        by_image.setdefault(annotation["image_id"], []).append(annotation)
-    images = [_paint(image, by_image.get(image["id"], []), index_of) for image in document["images"]]
-    return images, tuple(str(entry["name"]) for entry in categories)
+def identity(value: Any) -> str:
+    """An id as text: 7, 7.0 and "7" are one."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
-def _paint(image: dict[str, Any], annotations: list[dict[str, Any]], index_of: dict[Any, int]) -> MaskedImage:
-    mask = np.zeros((int(image["height"]), int(image["width"])), np.uint8)
-    for annotation in sorted(annotations, key=lambda a: (not a.get("iscrowd"), -float(a.get("area") or 0))):
-        if annotation["category_id"] not in index_of:
-            raise ManifestError(f"annotation {annotation.get('id')}: no category {annotation['category_id']}")
-        index = 255 if annotation.get("iscrowd") else index_of[annotation["category_id"]]
-        mask[_region(annotation, mask.shape)] = index
-    return MaskedImage(str(image["file_name"]), mask)
+def parse_coco(
+    document: Mapping[str, Any], source: str, *, crowds: Crowds = "auto", merge: bool | None = None
+) -> AnnotationSet:
+    """The images, classes and shapes of a document of `read_coco`. Larger annotations come first, so that small ones stay visible.
 
-
-def _region(annotation: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    segmentation = annotation.get("segmentation") or []
-    if isinstance(segmentation, dict):
-        region = decode_rle(segmentation)
-        if region.shape != shape:
-            raise MaskError(
-                f"annotation {annotation.get('id')}: its size {region.shape} is not its image's {shape}"
+    `crowds` (iscrowd 1): "auto" makes them void where other annotations of the category are no crowds, else the class.
+    """
+    categories, losses = _categories(document, source)
+    names = arrange_names(list(categories.values()), merge=merge)
+    index_of = {key: names.index[name] for key, name in categories.items()}
+    reader = _Reader(index_of, crowds, _categories_with_things(document))
+    images: dict[str, list[Mapping[str, Any]]] = {}
+    for position, entry in enumerate(document["images"], 1):
+        if not isinstance(entry.get("file_name"), str) or not entry["file_name"].strip() or "id" not in entry:
+            losses.append(Loss("image", f"has no id or no file_name in {source}", f"entry {position}"))
+        else:
+            images.setdefault(identity(entry["id"]), []).append(entry)
+    shapes: dict[str, list[tuple[float, Shape]]] = {}
+    for position, annotation in enumerate(document["annotations"], 1):
+        key = identity(annotation.get("image_id"))
+        name = f"annotation {annotation.get('id', f'number {position}')}"
+        if len(images.get(key, ())) != 1:
+            words = (
+                "belong to no image of the file"
+                if key not in images
+                else "belong to an id that two images have"
             )
-        return region
-    from rasterio.features import rasterize
+            losses.append(Loss("annotation", words, f"{name} (image_id {annotation.get('image_id')!r})"))
+            continue
+        try:
+            shapes.setdefault(key, []).append(reader.read(annotation, name, images[key][0], losses))
+        except MaskError as error:
+            losses.append(Loss("annotation", str(error), f"{name} on {images[key][0]['file_name']}"))
+    annotated = [
+        AnnotatedImage(entry["file_name"], _ordered(shapes.get(key, ())), _size_of(entry))
+        for key, entries in images.items()
+        for entry in entries
+    ]
+    return AnnotationSet(
+        "coco", source, names.classes, tuple(annotated), len(document["annotations"]), merge_losses(losses)
+    )
 
-    rings = [list(zip(ring[0::2], ring[1::2], strict=True)) for ring in segmentation if len(ring) >= 6]
-    shapes = [{"type": "Polygon", "coordinates": [[*ring, ring[0]]]} for ring in rings]
-    return rasterize(shapes, out_shape=shape).astype(bool) if shapes else np.zeros(shape, bool)
+
+def _ordered(shapes: Iterable[tuple[float, Shape]]) -> tuple[Shape, ...]:
+    """Void first, then the largest first."""
+    return tuple(shape for _, shape in sorted(shapes, key=lambda item: (item[1].index != VOID, -item[0])))
+
+
+def _size_of(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+    try:
+        height, width = int(entry["height"]), int(entry["width"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (height, width) if height > 0 and width > 0 else None
+
+
+def _categories(document: Mapping[str, Any], source: str) -> tuple[dict[str, str], list[Loss]]:
+    """id -> name in the order of the ids; a parent category that no annotation uses is left out and told."""
+    entries = document["categories"]
+    for entry in entries:
+        if "id" not in entry or not isinstance(entry.get("name"), str):
+            raise ManifestError(f"{source}: a category has no id or no name: {entry!r}"[:200])
+    used = Counter(identity(annotation.get("category_id")) for annotation in document["annotations"])
+    parents = {str(entry.get("supercategory")) for entry in entries}
+    counted = Counter(identity(entry["id"]) for entry in entries)
+    if twice := [key for key, count in counted.items() if count > 1]:
+        raise ManifestError(f"{source}: two categories have the id {twice[0]}")
+    categories, losses = {}, []
+    for entry in sorted(entries, key=lambda entry: _order(identity(entry["id"]))):
+        key = identity(entry["id"])
+        if entry["name"] in parents and not used[key] and len(entries) > 1:
+            words = "is the parent of others and has no annotation: left out"
+            losses.append(Loss("category", words, repr(entry["name"]), kind="note"))
+        else:
+            categories[key] = entry["name"]
+    return categories, losses
+
+
+def _order(key: str) -> tuple[bool, float, str]:
+    try:
+        number = float(key)
+    except ValueError:
+        return True, 0.0, key
+    return not math.isfinite(number), number if math.isfinite(number) else 0.0, key
+
+
+def _categories_with_things(document: Mapping[str, Any]) -> set[str]:
+    """The categories of which some annotation with an outline is no crowd."""
+    return {
+        identity(annotation.get("category_id"))
+        for annotation in document["annotations"]
+        if not annotation.get("iscrowd") and annotation.get("segmentation")
+    }
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads an annotation into a shape of its class, or of void where it is a crowd."""
+
+    index_of: Mapping[str, int]
+    crowds: Crowds
+    with_things: set[str]
+
+    def read(
+        self, annotation: Mapping[str, Any], name: str, image: Mapping[str, Any], losses: list[Loss]
+    ) -> tuple[float, Shape]:
+        category = identity(annotation.get("category_id"))
+        if category not in self.index_of:
+            raise MaskError(
+                "are of a category that the file does not list"
+                if annotation.get("category_id") is not None
+                else "have no category"
+            )
+        index = self.index_of[category]
+        rings, runs = _outline_of(annotation, name, losses)
+        if annotation.get("iscrowd"):
+            index = self._crowd(category, index, f"{name} on {image['file_name']}", losses)
+        return _area(annotation, rings, runs), Shape(f"{name}", index, rings, runs)
+
+    def _crowd(self, category: str, index: int, name: str, losses: list[Loss]) -> int:
+        if self.crowds == "void" or (self.crowds == "auto" and category in self.with_things):
+            losses.append(
+                Loss(
+                    "annotation",
+                    "crowds (iscrowd 1), drawn as void; --crowds class takes them as their class",
+                    name,
+                    kind="note",
+                )
+            )
+            return VOID
+        losses.append(
+            Loss(
+                "annotation",
+                "crowds (iscrowd 1), taken as their class; --crowds void leaves them out",
+                name,
+                kind="note",
+            )
+        )
+        return index
+
+
+def _outline_of(
+    annotation: Mapping[str, Any], name: str, losses: list[Loss]
+) -> tuple[tuple[Ring, ...], Runs | None]:
+    """Rings or run lengths of `segmentation`: polygons, one flat polygon, pairs of points, RLE, or a list of one RLE."""
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], dict):
+        segmentation = segmentation[0]
+    if isinstance(segmentation, dict):
+        return (), runs_of(segmentation)
+    if not segmentation:
+        raise MaskError(
+            "have a box and no outline (segmentation): boxes are no masks"
+            if annotation.get("bbox")
+            else "have no outline (segmentation)"
+        )
+    if not isinstance(segmentation, list):
+        raise MaskError(f"have a segmentation that is no outline ({type(segmentation).__name__})")
+    if not any(isinstance(part, list | tuple | dict) for part in segmentation):
+        segmentation = [segmentation]
+    rings, wrong = [], []
+    for ring in segmentation:
+        try:
+            rings.append(ring_of(ring if isinstance(ring, list | tuple) else [ring]))
+        except MaskError as error:
+            wrong.append(str(error))
+    if not rings:
+        raise MaskError(wrong[0])
+    if wrong:
+        losses.append(Loss("outline", wrong[0], name, len(wrong)))
+    return tuple(rings), None
+
+
+def _area(annotation: Mapping[str, Any], rings: Sequence[Ring], runs: Runs | None) -> float:
+    """`area` where it is a number, else what the outline or the run lengths enclose."""
+    given = annotation.get("area")
+    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given > 0:
+        return float(given)
+    if runs is not None:
+        return float(sum(runs.counts[1::2]))
+    return float(sum(_ring_area([*ring, ring[0]]) for ring in rings))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from gtseg.errors import MaskError, SettingsError
+from gtseg.core.images.kinds import MASK_FORMATS
+from gtseg.core.labeling.class_names import arrange_names
+from gtseg.core.masks.numbering import Numbering, is_binary
+from gtseg.errors import ManifestError, MaskError, SettingsError
 
 from .burning import VOID
+from .files import read_text
 
-__all__ = ["ColourTable", "colours_of", "decode_mask", "diagnose", "parse_table", "read_codes"]
+__all__ = [
+    "ColourTable",
+    "Repaired",
+    "colours_of",
+    "decode_mask",
+    "diagnose",
+    "listed_classes",
+    "parse_labelmap",
+    "parse_table",
+    "read_codes",
+    "read_table",
+    "repair_mask",
+    "table_of_numbering",
+]
 
 MAX_DISCOVERED = 64
 MAX_PIXELS = 200_000_000
@@ -42,34 +60,30 @@ class ColourTable:
         return str(code) if self.by_index else f"#{code:06x}"
 
 
-def parse_table(entries: Mapping[str, Any], *, by_index: bool = False) -> ColourTable:
+def parse_table(
+    entries: Mapping[str, Any], *, by_index: bool = False, merge: bool | None = None
+) -> ColourTable:
     """A table from `{name: "#rrggbb" | [r, g, b] | index, or a list of those}`.
 
-    The names `background` and `void` (any case; also `ignore`, `unlabeled`) are 0 and 255; the rest are classes in order.
-    Raises SettingsError for a colour that is named twice or not understood.
+    Usual names of background and void (any case; also `ignore`, `unlabeled`) are 0 and 255; the rest are classes in order.
+    Raises SettingsError for a color that is named twice or not understood.
     """
+    names = arrange_names(list(entries), merge=merge)
     codes: dict[int, int] = {}
-    classes: list[str] = []
     for name, given in entries.items():
-        index = _class_index(name, classes)
+        index = names.index[name]
         for value in _values(given, by_index):
             code = _parse_code(name, value, by_index)
             if codes.setdefault(code, index) != index:
-                raise SettingsError(f"colour {value!r} of {name!r}: another class has it already")
-    if not classes:
-        raise SettingsError("the colour table names no class beside background and void")
-    return ColourTable(codes, tuple(classes), by_index)
+                raise SettingsError(f"color {value!r} of {name!r}: another class has it already")
+    if not names.classes:
+        raise SettingsError("the color table names no class beside background and void")
+    return ColourTable(codes, names.classes, by_index)
 
 
-def _class_index(name: str, classes: list[str]) -> int:
-    if name.lower() == "background":
-        return 0
-    if name.lower() in {"void", "ignore", "unlabeled", "unlabelled"}:
-        return VOID
-    classes.append(name)
-    if len(classes) > 253:
-        raise SettingsError("more than 253 classes: the built-in algorithm takes 254 with background")
-    return len(classes)
+def table_of_numbering(numbering: Numbering) -> ColourTable:
+    """The table of index masks whose values mean what `number_masks` says."""
+    return ColourTable(dict(numbering.codes), numbering.names[1:], True)
 
 
 def _values(given: Any, by_index: bool) -> list[Any]:
@@ -102,9 +116,11 @@ def read_codes(body: bytes, source: str, *, by_index: bool | None = None) -> tup
     Raises MaskError where the file is no image, too large, or float.
     """
     try:
-        with Image.open(io.BytesIO(body)) as image:
+        with Image.open(io.BytesIO(body), formats=MASK_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise MaskError(f"{source}: {image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise MaskError(f"{source}: {image.n_frames} frames: save the one that is the mask")  # type: ignore[attr-defined]
             image.load()
             return _codes(image, source, by_index)
     except UnidentifiedImageError as error:
@@ -132,23 +148,40 @@ def colours_of(codes: NDArray[np.uint32]) -> Counter[int]:
     return Counter({int(v): int(c) for v, c in zip(values, counts, strict=True)})
 
 
-def decode_mask(
-    codes: NDArray[np.uint32], table: ColourTable, source: str, *, repair: bool = False
-) -> NDArray[np.uint8]:
+def decode_mask(codes: NDArray[np.uint32], table: ColourTable, source: str) -> NDArray[np.uint8]:
     """(H, W) codes -> (H, W) uint8 class indices. Raises MaskError for a code that the table lacks."""
     values, inverse = np.unique(codes, return_inverse=True)
-    indices = np.zeros(len(values), np.uint8)
-    foreign = [i for i, value in enumerate(values) if int(value) not in table.codes]
-    for i, value in enumerate(values):
-        indices[i] = table.codes.get(int(value), 0)
+    foreign = [int(value) for value in values if int(value) not in table.codes]
     if foreign:
         counts = colours_of(codes)
-        missing = Counter({int(values[i]): counts[int(values[i])] for i in foreign})
-        if not repair:
-            raise MaskError(f"{source}: {diagnose(missing, counts.total(), table)}")
-        for i in foreign:
-            indices[i] = _nearest(int(values[i]), table, source)
+        missing = Counter({value: counts[value] for value in foreign})
+        raise MaskError(f"{source}: {diagnose(missing, counts.total(), table)}")
+    indices = np.array([table.codes[int(value)] for value in values], np.uint8)
     return indices[inverse].reshape(codes.shape)
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """(H, W) uint8 class indices; how many foreign pixels went to the nearest class, and how many to void."""
+
+    mask: NDArray[np.uint8]
+    nearest: int
+    void: int
+
+
+def repair_mask(codes: NDArray[np.uint32], table: ColourTable) -> Repaired:
+    """As `decode_mask`, but a foreign color goes to the class whose color is clearly nearest, any other code to void."""
+    values, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    indices = np.zeros(len(values), np.uint8)
+    nearest = void = 0
+    for i, (value, count) in enumerate(zip(map(int, values), map(int, counts), strict=True)):
+        if value in table.codes:
+            indices[i] = table.codes[value]
+            continue
+        found = _nearest(value, table)
+        indices[i] = VOID if found is None else found
+        nearest, void = nearest + count * (found is not None), void + count * (found is None)
+    return Repaired(indices[inverse].reshape(codes.shape), nearest, void)
 
 
 def diagnose(missing: Counter[int], total: int, table: ColourTable) -> str:
@@ -189,34 +222,42 @@ def _on_segment(point: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[n
     return bool(np.abs(a + t * along - point).max() <= 2.0)
 
 
-def _nearest(code: int, table: ColourTable, source: str) -> int:
-    """The class of the nearest colour; a colour almost as near to another class is not repaired."""
+def _nearest(code: int, table: ColourTable) -> int | None:
+    """The class of the nearest color; None where another class is almost as near, and for an index, which has no neighbors."""
     if table.by_index:
-        raise MaskError(f"{source}: index {code} is in no class, and an index has no nearest neighbour")
+        return None
     point = _rgb(code)
     distances = sorted((float(np.linalg.norm(point - _rgb(c))), i) for c, i in table.codes.items())
     (first, index), other = distances[0], next((d for d, i in distances[1:] if i != distances[0][1]), np.inf)
-    if first > 0.8 * other:
-        raise MaskError(
-            f"{source}: #{code:06x} lies between two classes: not repaired, its class is ambiguous"
-        )
-    return index
+    return index if first <= 0.8 * other else None
 
 
-def discover_table(counts: Counter[int], *, by_index: bool) -> dict[str, Any]:
-    """A table to confirm: the commonest colour, white or index 0 is background, 255 void, the rest class-1, class-2 ..."""
+def discover_table(counts: Mapping[int, int], *, by_index: bool, void: int | None = None) -> dict[str, Any]:
+    """A table to confirm: index 0 or white is background, 255 is void (but not beside 0 alone), the rest is named by its value.
+
+    Raises MaskError for more values than a table can name.
+    """
     if len(counts) > MAX_DISCOVERED:
         raise MaskError(
-            f"{len(counts)} different colours in the masks: no table can be guessed; these are "
-            "dithered, anti-aliased or JPEG masks. Give the classes' colours (--colours FILE), perhaps with --repair"
+            f"{len(counts)} different colors in the masks: no table can be guessed; these are "
+            "dithered, anti-aliased or JPEG masks. Give the classes' colors (--colors FILE), perhaps with --repair"
         )
-    background = _background(counts, by_index)
-    void = 255 if by_index and 255 in counts and len(counts) > 2 else None
+    background = _background(Counter(counts), by_index)
+    if by_index and void is None and not is_binary(counts) and 255 in counts:
+        void = 255
     rest = sorted(code for code in counts if code not in {background, void})
-    show = (lambda code: code) if by_index else (lambda code: f"#{code:06x}")
-    table: dict[str, Any] = {"background": show(background)}
-    table |= {f"class-{n}": show(code) for n, code in enumerate(rest, 1)}
-    return table | ({"void": 255} if void is not None else {})
+    if by_index:
+        names = (
+            {"class-1": rest[0]}
+            if is_binary(counts, void=void) and rest
+            else {f"class-{code}": code for code in rest}
+        )
+        table: dict[str, Any] = {"background": background, **(names or {"class-1": 1})}
+        return table | ({"void": void} if void is not None else {})
+    return {
+        "background": f"#{background:06x}",
+        **{f"class-{n}": f"#{code:06x}" for n, code in enumerate(rest, 1)},
+    }
 
 
 def _background(counts: Counter[int], by_index: bool) -> int:
@@ -231,8 +272,8 @@ def _background(counts: Counter[int], by_index: bool) -> int:
 def label_map_of(path: Path) -> dict[str, Any] | None:
     """The document of a SageMaker label map, None where the file is another table (or unreadable: read_table says so)."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
+        document = json.loads(read_text(path, "a label map"))
+    except (ManifestError, ValueError):
         return None
     return document if isinstance(document, dict) and ("map" in document or "scale" in document) else None
 
@@ -247,25 +288,66 @@ def label_map_for(classes: int) -> dict[str, dict[str, int]]:
     return {"map": {str(index): index for index in range(classes + 1)}}
 
 
-def read_table(path: Path, *, by_index: bool = False) -> ColourTable:
-    """A table from a JSON or TOML file; a SageMaker label map (`{"map": {"0": 5}}`) is one by index.
+def read_table(path: Path, *, by_index: bool = False, merge: bool | None = None) -> ColourTable:
+    """A table from JSON or TOML (ours, a SageMaker label map, RoboSat's, neat-EO's) or CVAT's `labelmap.txt`.
 
-    The map's direction is class index -> stored value (contract of the built-in algorithm), however odd it reads.
+    A label map's direction is class index -> stored value (contract of the built-in algorithm), however odd it reads.
+    RoboSat's and neat-EO's classes are the indices of their masks, in order.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        document = json.loads(text) if path.suffix.lower() == ".json" else _toml(text)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: not a readable colour table: {error}") from error
-    if isinstance(document, dict) and ("map" in document or "scale" in document):
+    document = _read_document(path)
+    if "map" in document or "scale" in document:
         return table_of_label_map(document)
-    return parse_table(document, by_index=by_index)
+    if names := listed_classes(document):
+        return parse_table({name: index for index, name in enumerate(names)}, by_index=True, merge=merge)
+    return parse_table(document, by_index=by_index, merge=merge)
 
 
-def _toml(text: str) -> dict[str, Any]:
-    import tomllib
+def _read_document(path: Path) -> dict[str, Any]:
+    text = read_text(path, "a color table")
+    try:
+        if path.suffix.lower() == ".txt" or text.lstrip().startswith("# label:"):
+            return parse_labelmap(text, str(path))
+        if path.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
+            document = json.loads(text)
+        else:
+            document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path}: not a readable color table: {error}") from error
+    if not isinstance(document, dict):
+        raise SettingsError(f'{path}: want names with their colors, like {{"road": "#ff0000"}}')
+    return document
 
-    return tomllib.loads(text)
+
+def parse_labelmap(text: str, source: str) -> dict[str, Any]:
+    """CVAT's and Datumaro's `labelmap.txt`: a line `name:r,g,b:parts:actions` per label. Raises SettingsError."""
+    entries: dict[str, Any] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        fields = line.rsplit(":", 3)
+        try:
+            color = [int(part) for part in fields[1].split(",")]
+            if len(fields) != 4 or len(color) != 3 or not fields[0].strip():
+                raise ValueError
+        except (IndexError, ValueError):
+            raise SettingsError(
+                f"{source}, line {number}: {line[:80]!r} is no line of a labelmap.txt: want name:r,g,b:parts:actions, or a JSON table"
+            ) from None
+        if entries.setdefault(fields[0].strip(), color) != color:
+            raise SettingsError(f"{source}, line {number}: {fields[0]!r} has two colors")
+    if not entries:
+        raise SettingsError(f"{source}: a label map without labels")
+    return entries
+
+
+def listed_classes(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The class names in index order of RoboSat's `[common] classes` or neat-EO's `[[classes]] title`; () for another document."""
+    common = document.get("common")
+    classes = common.get("classes") if isinstance(common, dict) else document.get("classes")
+    if not isinstance(classes, list) or not classes:
+        return ()
+    names = [entry.get("title", entry.get("name")) if isinstance(entry, dict) else entry for entry in classes]
+    return tuple(map(str, names)) if all(isinstance(name, str) for name in names) else ()
 
 
 def table_of_label_map(document: Mapping[str, Any], names: Sequence[str] = ()) -> ColourTable:

@@ -7,35 +7,47 @@ shapefile with its `.prj`, read by pyshp.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gtseg.core.account import Loss, merge_losses
 from gtseg.errors import ManifestError
+
+from .files import read_text
 
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
 __all__ = ["Feature", "Features", "read_features", "reproject"]
 
-CLASS_KEYS = ("class", "label", "Class", "LABEL")
+
+NO_GEOMETRY = "no geometry, or one that is empty or broken"
 
 
 @dataclass(frozen=True)
 class Feature:
+    """`number`: its place in its file, from 1."""
+
     geometry: BaseGeometry
     properties: dict[str, Any]
+    number: int = 0
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features in one coordinate reference system (`crs`: what pyproj understands, None where unknown)."""
+    """Features in one coordinate reference system (`crs`: what pyproj understands, None where unknown).
+
+    `came` counts all that the file holds, `losses` those that are not among `items`.
+    """
 
     items: tuple[Feature, ...]
     crs: str | None
     repaired: int = 0
-    skipped: int = 0
+    came: int = 0
+    losses: tuple[Loss, ...] = ()
 
 
 def read_features(path: Path, *, crs: str | None = None) -> Features:
@@ -46,15 +58,17 @@ def read_features(path: Path, *, crs: str | None = None) -> Features:
         raw, own = _read_shapefile(path)
     else:
         raw, own = _read_geojson(path)
-    return _clean(raw, crs or own)
+    return _clean(raw, crs or own, str(path))
 
 
 def _read_geojson(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path, "GeoJSON")
     if not text.strip():
         return [], "OGC:CRS84"  # SpaceNet leaves an empty file where a tile holds no building
     try:
         document = json.loads(text)
+    except RecursionError:
+        raise ManifestError(f"{path}: not GeoJSON: nested too deeply") from None
     except json.JSONDecodeError as error:
         lines = [line.strip("\x1e \r\t") for line in text.splitlines()]
         if len([line for line in lines if line]) < 2 or not lines[0].endswith("}"):
@@ -76,7 +90,8 @@ def _parse_lines(path: Path, lines: list[str]) -> Iterator[dict[str, Any]]:
 
 def _members(document: dict[str, Any]) -> Iterable[dict[str, Any]]:
     if document.get("type") == "FeatureCollection":
-        return list(document.get("features") or [])
+        features = document.get("features") or []
+        return features if isinstance(features, list) else []
     if document.get("type") == "Feature":
         return [document]
     return [{"type": "Feature", "geometry": document, "properties": {}}]
@@ -109,25 +124,34 @@ def _read_shapefile(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
     return raw, projection.read_text() if projection.exists() else None
 
 
-def _clean(raw: Iterable[dict[str, Any]], crs: str | None) -> Features:
+def _clean(raw: Iterable[Any], crs: str | None, source: str) -> Features:
     from shapely import make_valid
     from shapely.errors import ShapelyError
     from shapely.geometry import shape
 
-    items, repaired, skipped = [], 0, 0
-    for feature in raw:
+    items, losses, repaired, number = [], [], 0, 0
+    for number, feature in enumerate(raw, 1):
+        name = f"feature {number} of {source}"
         try:
-            geometry = shape(feature.get("geometry") or {"type": "GeometryCollection", "geometries": []})
+            if feature.get("geometry") is None:
+                losses.append(Loss("feature", NO_GEOMETRY, name))
+                continue
+            geometry = shape(feature["geometry"])
+            is_whole = not geometry.is_empty and _is_finite(geometry.bounds)
         except (ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError):
-            skipped += 1
+            losses.append(Loss("feature", NO_GEOMETRY, name))
             continue
-        if geometry.is_empty:
-            skipped += 1
+        if not is_whole:
+            losses.append(Loss("feature", NO_GEOMETRY, name))
             continue
         if not geometry.is_valid:
             geometry, repaired = make_valid(geometry), repaired + 1
-        items.append(Feature(geometry, dict(feature.get("properties") or {})))
-    return Features(tuple(items), crs, repaired, skipped)
+        items.append(Feature(geometry, dict(feature.get("properties") or {}), number))
+    return Features(tuple(items), crs, repaired, number, merge_losses(losses))
+
+
+def _is_finite(bounds: Iterable[float]) -> bool:
+    return all(map(math.isfinite, bounds))
 
 
 def reproject(features: Features, crs: Any) -> Features:
@@ -148,10 +172,11 @@ def reproject(features: Features, crs: Any) -> Features:
         return features
     transformer = Transformer.from_crs(source, target, always_xy=True)
     moved = [
-        Feature(transform(f.geometry, lambda xy: _project(transformer, xy)), f.properties)
+        replace(f, geometry=transform(f.geometry, lambda xy: _project(transformer, xy)))
         for f in features.items
     ]
-    return Features(tuple(moved), str(crs), features.repaired, features.skipped)
+    # what lies where the other system is not defined is nowhere in it
+    return replace(features, items=tuple(f for f in moved if _is_finite(f.geometry.bounds)), crs=str(crs))
 
 
 def _project(transformer: Any, xy: Any) -> Any:

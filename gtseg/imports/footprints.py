@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .burning import VOID
-from .journal import write_atomically
+from .files import write_atomically
 from .slippy import Tile
 
 __all__ = ["Placed", "place_of_tile", "to_feature_collection", "write_nodata"]

@@ -11,23 +11,30 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from gtseg.core.account import Loss
+from gtseg.core.labeling.class_names import arrange_names
+from gtseg.core.naming import unique_names
 from gtseg.errors import ImageError, ManifestError, SettingsError
 
-from .burning import VOID, burn, classify, read_rules
+from .burning import Burnable, ClassRule, burn_numbered, class_names, classify, read_rules, unclassified
 from .chips import Window, windows
 from .features import Features, read_features, reproject
+from .files import Listing, list_files
 from .footprints import write_nodata
-from .journal import Labelled, Outcome, Report, Skipped, run_tasks
+from .journal import run_tasks, stamp_files
+from .outcomes import Drawn, Labelled, Outcome, Report, Skipped
+from .photographs import jpeg_bytes
+from .placement import Extent, explain_miss, extent_of_features, extent_of_scene
 from .radiometry import Stretch, apply_stretch, fit_stretch
-from .writing import jpeg_bytes, write_pair
+from .scenes import color_bands, corners, open_scene, valid_pixels, wrapped
+from .writing import write_pair
 
 __all__ = ["GeoSettings", "Scene", "import_geo", "pair_scenes"]
 
@@ -47,6 +54,8 @@ class GeoSettings:
     bbox: tuple[float, float, float, float] | None = None
     features_crs: str | None = None
     seed: int = 0
+    nodata: float | None = None
+    """A value that is no data where a scene's file says none: pixels that have it in every chosen band."""
     date_attribute: str | None = None
     """The attribute that says on which day a polygon holds; a scene takes those of the day in its own name."""
     stretch: Stretch | None = None
@@ -73,46 +82,65 @@ class SceneTask:
 
 
 IMAGE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2"}
+FEATURE_SUFFIXES = {".geojson", ".json", ".geojsonl", ".shp", ".zip"}
+NOT_LABELS = re.compile(r"[_-](udm2?|cloud|clouds|mask_?area|aoi|footprint)$", re.IGNORECASE)
+"""Endings of files beside a scene that describe the scene and label nothing (SpaceNet 7's unusable data mask)."""
 
 
 def pair_scenes(
-    images: Path | Sequence[str], features: Path | None, *, options: tuple[tuple[str, str], ...] = ()
-) -> tuple[list[Scene], list[Skipped]]:
+    images: Path | Sequence[str],
+    features: Path | None,
+    *,
+    options: tuple[tuple[str, str], ...] = (),
+    follow_links: bool = False,
+) -> tuple[list[Scene], list[Skipped | Loss]]:
     """Scenes (of a file or folder, or by GDAL's own names) and the files of features that belong to them.
 
-    One file of features serves all scenes. In a folder, each scene takes the file with its own stem, or with the
-    same image id: SpaceNet names `<product>_AOI_<n>_<city>_img<id>.tif` and `buildings_AOI_..._img<id>.geojson`.
+    One file of features serves all scenes. In a folder, each scene takes the file with its own stem, or its stem and more
+    (`<stem>_Buildings.geojson`), or the same image id: SpaceNet names `<product>_AOI_<n>_<city>_img<id>.tif` and
+    `buildings_AOI_..._img<id>.geojson`. Files of equal names in several folders belong to the scenes of the same folders.
     """
-    scenes = _scene_files(images) if isinstance(images, Path) else [Path(name) for name in images]
+    losses: list[Skipped | Loss] = []
+    if isinstance(images, Path):
+        listing = _scene_files(images, follow_links)
+        scenes, root = list(listing.files), images if images.is_dir() else images.parent
+        losses += listing.losses
+    else:
+        scenes, root = (
+            [Path(name) for name in images],
+            Path(os.path.commonpath([str(Path(n).parent) for n in images] or ["."])),
+        )
     if not scenes:
         raise ManifestError(f"{images}: no GeoTIFF (.tif, .tiff, .vrt, .jp2) found")
-    names = _unique_names(scenes)
-    if features is None or features.is_file():
+    names = unique_names([path.relative_to(root).as_posix() for path in scenes])
+    if features is None or not features.is_dir():
         own = (features,) if features else ()
-        return [Scene(str(p), own, name, options) for p, name in zip(scenes, names, strict=True)], []
-    index = _index_features(features)
-    paired, missing = [], []
+        return [Scene(str(p), own, name, options) for p, name in zip(scenes, names, strict=True)], losses
+    found = list_files(features, FEATURE_SUFFIXES, unit="feature file", follow_links=follow_links)
+    losses += found.losses
+    index = _FeatureIndex(features, found.files, [path.stem.lower() for path in scenes])
+    paired: list[Scene] = []
     for path, name in zip(scenes, names, strict=True):
-        found = index.get(path.stem.lower()) or index.get(_image_id(path.stem))
-        if found:
-            paired.append(Scene(str(path), tuple(found), name, options))
+        match = index.find(path)
+        if isinstance(match, Path):
+            paired.append(Scene(str(path), (match,), name, options))
         else:
-            missing.append(Skipped(str(path), f"no features with its name or image id in {features}"))
-    return paired, missing
+            losses.append(Skipped(str(path), match, "scene"))
+    used = {path for scene in paired for path in scene.features}
+    for path in found.files:
+        if path not in used:
+            note = NOT_LABELS.search(path.stem)
+            reason = "describes a scene and labels nothing" if note else "belongs to no scene"
+            losses.append(Loss("feature file", reason, str(path), kind="note" if note else "outside"))
+    return paired, losses
 
 
-def _scene_files(images: Path) -> list[Path]:
-    if images.is_file():
-        return [images]
-    return sorted(p for p in images.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-
-
-def _unique_names(paths: Sequence[Path]) -> list[str]:
-    stems = [p.stem for p in paths]
-    if len({s.lower() for s in stems}) == len(stems):
-        return stems
-    shared = len(os.path.commonpath([str(p.parent) for p in paths])) + 1
-    return ["-".join(Path(str(p)[shared:]).with_suffix("").parts) for p in paths]
+def _scene_files(images: Path, follow_links: bool) -> Listing:
+    if images.is_dir():
+        return list_files(images, IMAGE_SUFFIXES, unit="scene", follow_links=follow_links)
+    if not images.exists():
+        raise ManifestError(f"{images}: no such file or folder of scenes")
+    return Listing((images,))
 
 
 def _image_id(stem: str) -> str:
@@ -123,13 +151,43 @@ def _image_id(stem: str) -> str:
     return "_".join(parts[-2:])
 
 
-def _index_features(folder: Path) -> dict[str, list[Path]]:
-    index: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in {".geojson", ".json", ".shp"}:
-            for key in {path.stem.lower(), _image_id(path.stem)}:
-                index.setdefault(key, []).append(path)
-    return index
+class _FeatureIndex:
+    """Files of features by stem, by the scene whose stem they begin with, and by image id."""
+
+    def __init__(self, root: Path, files: Sequence[Path], stems: Sequence[str]) -> None:
+        self._root = root
+        self._by_stem: dict[str, list[Path]] = {}
+        self._by_scene: dict[str, list[Path]] = {}
+        self._by_id: dict[str, list[Path]] = {}
+        known = sorted(set(stems), key=len, reverse=True)
+        for path in files:
+            stem = path.stem.lower()
+            self._by_stem.setdefault(stem, []).append(path)
+            if NOT_LABELS.search(stem):
+                continue
+            self._by_id.setdefault(_image_id(stem), []).append(path)
+            if owner := next((k for k in known if stem.startswith((f"{k}_", f"{k}-", f"{k}."))), None):
+                self._by_scene.setdefault(owner, []).append(path)
+
+    def find(self, scene: Path) -> Path | str:
+        """The scene's file, or why it has none."""
+        stem = scene.stem.lower()
+        for index, key in ((self._by_stem, stem), (self._by_scene, stem), (self._by_id, _image_id(stem))):
+            if files := index.get(key):
+                return self._nearest(scene, files)
+        return f"no features with its name or image id in {self._root}"
+
+    def _nearest(self, scene: Path, files: Sequence[Path]) -> Path | str:
+        """Of several, the one that shares the most folder names with the scene."""
+        folders = {part.lower() for part in scene.parent.parts}
+
+        def shared(path: Path) -> int:
+            return len({part.lower() for part in path.relative_to(self._root).parent.parts} & folders)
+
+        ranked = sorted(files, key=shared, reverse=True)
+        if len(ranked) == 1 or shared(ranked[0]) > shared(ranked[1]):
+            return ranked[0]
+        return f"{len(files)} files of features could be its own: {ranked[0]}, {ranked[1]}; keep one of them in the folder"
 
 
 def import_geo(
@@ -138,40 +196,120 @@ def import_geo(
     settings: GeoSettings,
     *,
     name: str,
-    early: Sequence[Skipped] = (),
+    early: Sequence[Skipped | Loss] = (),
+    limit: int | None = None,
     notify: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
 ) -> Report:
-    """Chips of every scene below `folder`; one task per scene, chips of one scene in one group of the split."""
+    """Chips of every scene below `folder`; one task per scene, chips of one scene in one group of the split.
+
+    Raises ManifestError where there are features and none of them touches a scene.
+    """
     rules = read_rules(settings.classes)
-    tasks = [(scene.name, SceneTask(folder, scene, settings, len(rules))) for scene in scenes]
+    classes = class_names(settings.classes)
+    chosen = scenes[:limit]
+    tasks = [(scene.name, SceneTask(folder, scene, settings, len(classes))) for scene in chosen]
+    files = sorted({path for scene in chosen for path in scene.features})
+    read = {str(path): read_features(path, crs=settings.features_crs) for path in files}
+    losses: list[Skipped | Loss] = [*early]
+    for path, features in read.items():
+        losses += [*features.losses, *unclassified(features.items, rules, path)]
+    losses += [Skipped(scene.image, "--limit", "scene", "note") for scene in scenes[len(chosen) :]]
+    missing = sum(isinstance(loss, Skipped) and loss.unit == "scene" for loss in early)
+    came = {"scene": len(scenes) + missing}
+    if files:
+        came["feature"] = sum(features.came for features in read.values())
     return run_tasks(
         folder,
         tasks,
         chip_scene,
-        classes=[rule.name for rule in rules],
+        classes=classes,
         settings={
             "kind": "geo",
             **settings.__dict__,
             "stretch": settings.stretch and settings.stretch.as_json(),
         },
         name=name,
+        came=came,
+        stamp=lambda task: stamp_files(Path(task.scene.image), *task.scene.features),
+        afterwards=lambda outcomes: _lost_features(outcomes, read, chosen, settings, rules),
         notify=notify,
         workers=workers,
-        early=early,
+        early=losses,
+        limited=limit is not None,
     )
+
+
+def _lost_features(
+    outcomes: Sequence[Outcome],
+    read: Mapping[str, Features],
+    scenes: Sequence[Scene],
+    settings: GeoSettings,
+    rules: Sequence[ClassRule],
+) -> list[Loss]:
+    """Features that no chip shows. Raises ManifestError where none of all touches a scene."""
+    drawn: dict[str, set[int]] = {}
+    inside: dict[str, set[int]] = {}
+    for item in (o for o in outcomes if isinstance(o, Drawn)):
+        drawn.setdefault(item.source, set()).update(item.numbers)
+        inside.setdefault(item.source, set()).update(item.inside)
+    are_read = any(isinstance(o, Labelled) for o in outcomes)
+    if are_read and any(features.items for features in read.values()) and not any(inside.values()):
+        raise ManifestError(_explain(read, scenes, settings))
+    is_partial = settings.bbox is not None or settings.date_attribute is not None
+    losses = []
+    for path, features in read.items():
+        is_shared = (
+            sum(Path(path) in scene.features for scene in scenes) == len(scenes) > 0 and len(read) == 1
+        )
+        for feature in features.items:
+            if feature.number in drawn.get(path, ()) or not any(
+                rule.accepts(feature.properties, feature.geometry.geom_type) for rule in rules
+            ):
+                continue
+            name = f"feature {feature.number} of {path}"
+            if feature.number not in inside.get(path, ()):
+                words, kind = "lies outside every scene", "outside" if is_shared else "lost"
+                if is_partial:
+                    words, kind = "lies outside every scene of its day or box", "note"
+            else:
+                words = "has no pixel of its own: smaller than one, without data, under another class, or in a chip left out"
+                kind = "note" if is_partial or settings.background_ratio is not None else "lost"
+            losses.append(Loss("feature", words, name, kind=kind))  # type: ignore[arg-type]
+    return losses
+
+
+def _explain(read: Mapping[str, Features], scenes: Sequence[Scene], settings: GeoSettings) -> str:
+    areas = []
+    for scene in scenes[:50]:
+        with _reading(scene), open_scene(scene.image) as source:
+            if source.crs:
+                areas.append(extent_of_scene(source, scene.image))
+    found = [extent_of_features(features, path) for path, features in read.items() if features.items]
+    return explain_miss([e for e in found if isinstance(e, Extent)], areas)
 
 
 def chip_scene(task: SceneTask) -> list[Outcome]:
     """Every chip of one scene; what cannot be read is skipped with its reason."""
-    import rasterio
     from rasterio.errors import RasterioError
 
     try:
-        with _reading(task.scene), rasterio.open(task.scene.image) as scene:
-            return _chip(scene, task)
+        with _reading(task.scene), open_scene(task.scene.image) as scene:
+            outcomes = _chip(scene, task)
     except (RasterioError, ImageError, ManifestError) as error:
-        return [Skipped(task.scene.image, str(error))]
+        return [Skipped(task.scene.image, str(error), "scene")]
+    chips = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Labelled)]
+    if not chips:
+        return [
+            *outcomes,
+            Skipped(
+                task.scene.image, "no chip of it is left", "scene", "note" if task.settings.bbox else "lost"
+            ),
+        ]
+    first = outcomes[chips[0]]
+    assert isinstance(first, Labelled)
+    outcomes[chips[0]] = replace(first, used={"scene": 1})
+    return outcomes
 
 
 def _reading(scene: Scene) -> Any:
@@ -196,13 +334,16 @@ def _reading(scene: Scene) -> Any:
 def _chip(scene: Any, task: SceneTask) -> list[Outcome]:
     settings, rules = task.settings, read_rules(task.settings.classes)
     numbers = _band_numbers(scene, settings)
-    features = _features_on(scene, task)
-    shapes = classify(features.items, rules)
+    found = [(path, _features_on(scene, path, task)) for path in task.scene.features]
+    shapes = [
+        _Shape(shape, str(path)) for path, features in found for shape in classify(features.items, rules)
+    ]
     stretch = settings.stretch or _fit(scene, numbers, settings)
     outcomes: list[Outcome] = []
     empty: list[Window] = []
     area = _area(scene, settings)
     tree = _index_shapes(shapes)
+    drawn: dict[str, set[int]] = {}
     for window in windows(scene.height, scene.width, size=settings.chip, overlap=settings.overlap):
         if area is not None and not _touches(scene, window, area):
             continue
@@ -210,33 +351,53 @@ def _chip(scene: Any, task: SceneTask) -> list[Outcome]:
         if not near:
             empty.append(window)
             continue
-        outcomes.append(_write_chip(scene, task, window, near, stretch))
+        outcome = _write_chip(scene, task, window, [shape.shape for shape in near], stretch)
+        outcomes.append(outcome)
+        if isinstance(outcome, Labelled):
+            seen = set(outcome.extra.pop("features"))
+            for shape in near:
+                if shape.shape.number in seen:
+                    drawn.setdefault(shape.source, set()).add(shape.shape.number)
     for window in _keep_background(empty, len(outcomes), settings, task.scene.name):
-        outcomes.append(_write_chip(scene, task, window, [], stretch))
+        outcome = _write_chip(scene, task, window, [], stretch)
+        if isinstance(outcome, Labelled):
+            outcome.extra.pop("features")
+        outcomes.append(outcome)
+    whole = _near(scene, Window(0, 0, scene.height, scene.width), shapes, tree)
+    for path, _ in found:
+        inside = {shape.shape.number for shape in whole if shape.source == str(path)}
+        outcomes.append(Drawn(str(path), tuple(sorted(drawn.get(str(path), ()))), tuple(sorted(inside))))
     return outcomes
+
+
+class _Shape(NamedTuple):
+    """What is burned, and the file that it came from."""
+
+    shape: Burnable
+    source: str
 
 
 def _band_numbers(scene: Any, settings: GeoSettings) -> tuple[int, ...]:
     """Band numbers (from 1): as asked, else the first three, or the first alone where there are fewer than three."""
-    numbers = settings.bands or ((1, 2, 3) if scene.count >= 3 else (1,))
+    count = color_bands(scene)
+    numbers = settings.bands or ((1, 2, 3) if count >= 3 else (1,))
     wrong = [n for n in numbers if not 1 <= n <= scene.count]
     if wrong or len(numbers) not in {1, 3}:
         raise SettingsError(f"bands {list(numbers)} of {scene.name}: want one or three of 1 to {scene.count}")
     return tuple(numbers)
 
 
-def _features_on(scene: Any, task: SceneTask) -> Features:
-    read = [read_features(path, crs=task.settings.features_crs) for path in task.scene.features]
-    if not any(features.items for features in read):
-        return Features((), None)
+def _features_on(scene: Any, path: Path, task: SceneTask) -> Features:
+    features = read_features(path, crs=task.settings.features_crs)
+    if not features.items:
+        return features
     if scene.crs is None:
         raise ManifestError(
             f"{scene.name} names no coordinate reference system, its features cannot be placed"
         )
     if task.settings.date_attribute:
-        read = [_of_the_day(features, task) for features in read]
-    moved = [reproject(_fallback_crs(features, scene), scene.crs) for features in read if features.items]
-    return Features(tuple(item for features in moved for item in features.items), str(scene.crs))
+        features = _of_the_day(features, task)
+    return wrapped(reproject(_fallback_crs(features, scene), scene.crs), scene)
 
 
 DAY = re.compile(r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})")
@@ -256,7 +417,7 @@ def _of_the_day(features: Features, task: SceneTask) -> Features:
         )
     name = task.settings.date_attribute or ""
     items = tuple(f for f in features.items if _day(str(f.properties.get(name, ""))) == day)
-    return Features(items, features.crs, features.repaired, features.skipped)
+    return replace(features, items=items)
 
 
 def _fallback_crs(features: Features, scene: Any) -> Features:
@@ -264,17 +425,7 @@ def _fallback_crs(features: Features, scene: Any) -> Features:
     if features.crs != "OGC:CRS84":
         return features
     beyond = any(max(abs(v) for v in f.geometry.bounds) > 360 for f in features.items)
-    return (
-        Features(features.items, scene.crs.to_wkt(), features.repaired, features.skipped)
-        if beyond
-        else features
-    )
-
-
-def _valid(scene: Any, window: Any, numbers: tuple[int, ...]) -> NDArray[np.bool_]:
-    """(H, W): pixels with data in every chosen band (GDAL's mask: nodata, alpha, mask bands; NaN is no data)."""
-    masks = scene.read_masks(list(numbers), window=window)
-    return (masks > 0).all(axis=0)
+    return replace(features, crs=scene.crs.to_wkt()) if beyond else features
 
 
 def _fit(scene: Any, numbers: tuple[int, ...], settings: GeoSettings) -> Stretch:
@@ -282,7 +433,9 @@ def _fit(scene: Any, numbers: tuple[int, ...], settings: GeoSettings) -> Stretch
     step = max(1, int(np.sqrt(scene.height * scene.width / 1_000_000)))
     shape = (len(numbers), max(1, scene.height // step), max(1, scene.width // step))
     bands = scene.read(list(numbers), out_shape=shape)
-    valid = (scene.read_masks(list(numbers), out_shape=shape) > 0).all(axis=0)
+    valid = valid_pixels(
+        scene, bands, numbers, decibels=settings.decibels, nodata=settings.nodata, out_shape=shape
+    )
     return fit_stretch(
         bands, valid, numbers=numbers, percentiles=settings.percentiles, decibels=settings.decibels
     )
@@ -295,19 +448,18 @@ def _raster_window(window: Window) -> Any:
 
 
 def _bounds(scene: Any, window: Window) -> Any:
-    from rasterio.windows import bounds
-    from shapely.geometry import box
+    from shapely.geometry import Polygon
 
-    return box(*bounds(_raster_window(window), scene.transform))
+    return Polygon(corners(scene, (window.row, window.column, window.height, window.width)))
 
 
-def _index_shapes(shapes: Sequence[tuple[Any, int]]) -> Any:
+def _index_shapes(shapes: Sequence[_Shape]) -> Any:
     from shapely import STRtree
 
-    return STRtree([geometry for geometry, _ in shapes]) if shapes else None
+    return STRtree([shape.shape.geometry for shape in shapes]) if shapes else None
 
 
-def _near(scene: Any, window: Window, shapes: Sequence[tuple[Any, int]], tree: Any) -> list[tuple[Any, int]]:
+def _near(scene: Any, window: Window, shapes: Sequence[_Shape], tree: Any) -> list[_Shape]:
     if tree is None:
         return []
     hits = sorted(int(i) for i in tree.query(_bounds(scene, window), predicate="intersects"))
@@ -340,29 +492,42 @@ def _keep_background(empty: list[Window], labeled: int, settings: GeoSettings, s
 
 
 def _write_chip(
-    scene: Any, task: SceneTask, window: Window, shapes: list[tuple[Any, int]], stretch: Stretch
+    scene: Any, task: SceneTask, window: Window, shapes: list[Burnable], stretch: Stretch
 ) -> Labelled | Skipped:
-    raster = _raster_window(window)
+    """A chip as files. Its record's `extra["features"]` has the numbers of the features that it shows."""
+    raster, settings = _raster_window(window), task.settings
     label = f"{task.scene.name}_{window.row}_{window.column}"
-    valid = _valid(scene, raster, stretch.bands)
-    if not valid.any():
-        return Skipped(f"{task.scene.image} {window.row},{window.column}", "no data in the whole chip")
-    transform = scene.window_transform(raster)
-    mask = burn(
-        shapes, (window.height, window.width), transform=transform, all_touched=task.settings.all_touched
+    bands = scene.read(list(stretch.bands), window=raster)
+    valid = valid_pixels(
+        scene, bands, stretch.bands, decibels=stretch.decibels, nodata=settings.nodata, window=raster
     )
-    mask[~valid] = VOID
-    pixels = apply_stretch(scene.read(list(stretch.bands), window=raster), stretch)
+    if not valid.any():
+        return Skipped(
+            f"{task.scene.image} {window.row},{window.column}", "no data in the whole chip", "image", "note"
+        )
+    transform = scene.window_transform(raster)
+    burned = burn_numbered(
+        shapes,
+        (window.height, window.width),
+        transform=transform,
+        all_touched=settings.all_touched,
+        valid=valid,
+    )
+    pixels = apply_stretch(bands, stretch)
     pixels[~valid] = 0
     place = {"crs": scene.crs.to_string() if scene.crs else None, "transform": list(transform)[:6]}
-    extra: dict[str, Any] = {"georeference": place, "stretch": stretch.as_json()}
+    extra: dict[str, Any] = {
+        "georeference": place,
+        "stretch": stretch.as_json(),
+        "features": burned.numbers,
+    }
     if not valid.all():
         extra["nodata"] = write_nodata(task.folder, label, ~valid)
     return write_pair(
         task.folder,
         label,
         jpeg_bytes(pixels),
-        mask,
+        burned.mask,
         classes=task.class_count,
         source=task.scene.image,
         group=task.scene.name,
@@ -370,17 +535,29 @@ def _write_chip(
     )
 
 
-def rules_by_attribute(features: Features, attribute: str) -> tuple[dict[str, Any], ...]:
+def rules_by_attribute(
+    features: Features, attribute: str, *, merge: bool | None = None
+) -> tuple[dict[str, Any], ...]:
     """One class per value of an attribute, in sorted order: `--class-attribute damage`."""
-    values = sorted(
-        {str(f.properties[attribute]) for f in features.items if f.properties.get(attribute) is not None}
-    )
+    values: dict[str, list[Any]] = {}
+    for feature in features.items:
+        value = feature.properties.get(attribute)
+        if value is not None and not isinstance(value, dict | list):
+            known = values.setdefault(str(value), [])
+            if value not in known:
+                known.append(value)
     if not values:
-        known = sorted({key for f in features.items[:100] for key in f.properties})
+        known_keys = sorted({key for f in features.items[:100] for key in f.properties})
         raise SettingsError(
-            f"attribute {attribute!r}: no feature has it; they have {', '.join(known) or 'none'}"
+            f"attribute {attribute!r}: no feature has it; they have {', '.join(known_keys) or 'none'}"
         )
-    return tuple({"name": value, "filter": ["==", attribute, value]} for value in values)
+    names = arrange_names(sorted(values), merge=merge)
+    groups: dict[str, list[Any]] = {}
+    for name in sorted(values):
+        index = names.index[name]
+        owner = names.classes[index - 1] if 0 < index <= len(names.classes) else name
+        groups.setdefault(owner, []).extend(values[name])
+    return tuple({"name": name, "filter": ["in", attribute, *members]} for name, members in groups.items())
 
 
 def single_class(name: str) -> tuple[dict[str, Any], ...]:

@@ -22,18 +22,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.errors import GtsegError, ImageError, SettingsError
+from gtseg.core.account import Loss
+from gtseg.core.images.kinds import kind_of
+from gtseg.errors import GtsegError, ImageError, ManifestError, SettingsError
 
-from .burning import burn, classify, read_rules
+from .burning import Burnable, burn, burn_numbered, class_names, classify, read_rules, unclassified
 from .features import Features, read_features, reproject
-from .journal import Outcome, Report, Skipped, run_tasks, write_atomically
-from .mask_folder import read_image_as_jpeg
+from .files import write_atomically
+from .journal import run_tasks
+from .outcomes import Drawn, Outcome, Report, Skipped
+from .photographs import read_photograph
 from .slippy import Tile, tiles_within
 from .writing import write_pair
 
 __all__ = ["TileRequest", "burn_tile", "fetch_tile", "import_bbox", "tile_url"]
 
 ATTEMPTS = 5
+MOST_BYTES = 32_000_000
+"""Of a tile; a server that sends more sends no tile."""
 TILES_A_PROCESS = 250
 """A process costs about a second of CPU before its first tile, as much as 75 (WebP, 512 pixels) to 300 (JPEG, 256) tiles."""
 MOST_POINTS = 5_000
@@ -59,6 +65,8 @@ def tile_url(template: str, tile: Tile, token: str = "") -> str:
     """The address of a tile; `{-y}` counts rows from the south, as TMS does."""
     if not all(f"{{{part}}}" in template for part in ("z", "x")) or not re.search(r"\{-?y\}", template):
         raise SettingsError(f"imagery {template!r}: want {{z}}, {{x}} and {{y}} in it")
+    if not re.match(r"https?://", template, re.IGNORECASE) and "://" in template:
+        raise SettingsError(f"imagery {template.partition(':')[0]}://...: want an http or https address")
     south = 2**tile.z - 1 - tile.y
     parts = {
         "{z}": tile.z,
@@ -86,6 +94,9 @@ def fetch_tile(
     for attempt in range(ATTEMPTS):
         body, wait = _ask(request, tile)
         if body is not None:
+            if body and (kind := kind_of(body)) not in {"JPEG", "PNG", "WEBP"}:
+                words = f"{kind} inside" if kind else "no image"
+                raise ImageError(f"tile {tile.name}: the imagery server's answer is {words}")
             path = folder / "cache" / str(tile.z) / str(tile.x) / f"{tile.y}{_suffix(body)}"
             write_atomically(path, body)
             return path if body else None
@@ -96,9 +107,7 @@ def fetch_tile(
 def _suffix(body: bytes) -> str:
     if not body:
         return ".none"
-    if body[:3] == b"\xff\xd8\xff":
-        return ".jpg"
-    return ".webp" if body[8:12] == b"WEBP" else ".png"
+    return {"JPEG": ".jpg", "WEBP": ".webp"}.get(kind_of(body), ".png")
 
 
 def _ask(request: TileRequest, tile: Tile) -> tuple[bytes | None, float | None]:
@@ -107,7 +116,9 @@ def _ask(request: TileRequest, tile: Tile) -> tuple[bytes | None, float | None]:
     asked = urllib.request.Request(url, headers={"User-Agent": "gtseg (+tile import)"})
     try:
         with urllib.request.urlopen(asked, timeout=30) as answer:
-            body = answer.read()
+            body = answer.read(MOST_BYTES + 1)
+            if len(body) > MOST_BYTES:
+                raise ImageError(f"tile {tile.name}: the imagery server sends more than {MOST_BYTES:,} bytes")
             expected = answer.headers.get("Content-Length")
             whole = expected is None or len(body) == int(expected)
             return (body, None) if whole else (None, None)
@@ -129,13 +140,13 @@ def _retry_after(value: str | None) -> float | None:
     return min(float(value), 60.0) if value and value.isdecimal() else None
 
 
-def choose_tiles(request: TileRequest, shapes: Sequence[tuple[Any, int]]) -> list[Tile]:
+def choose_tiles(request: TileRequest, shapes: Sequence[Burnable]) -> list[Tile]:
     """The tiles on which a feature lies, and `background_ratio` empty ones for each, chosen by the seed."""
     from shapely import STRtree
     from shapely.geometry import box
 
     tiles = list(tiles_within(request.bbox, request.zoom))
-    tree = STRtree([geometry for geometry, _ in shapes]) if shapes else None
+    tree = STRtree([shape[0] for shape in shapes]) if shapes else None
     labeled = [
         t for t in tiles if tree is not None and len(tree.query(box(*t.mercator()), predicate="intersects"))
     ]
@@ -145,11 +156,15 @@ def choose_tiles(request: TileRequest, shapes: Sequence[tuple[Any, int]]) -> lis
     return sorted([*labeled, *empty[: round(request.background_ratio * len(labeled))]])
 
 
-def burn_tile(tile: Tile, shapes: Sequence[tuple[Any, int]], size: tuple[int, int]) -> NDArray[np.uint8]:
+def burn_tile(tile: Tile, shapes: Sequence[Burnable], size: tuple[int, int]) -> NDArray[np.uint8]:
     """(H, W) uint8 class indices of the shapes (EPSG:3857) on a tile of that many pixels."""
+    return burn(shapes, size, transform=_tile_transform(tile, size))
+
+
+def _tile_transform(tile: Tile, size: tuple[int, int]) -> Any:
     from rasterio.transform import from_bounds
 
-    return burn(shapes, size, transform=from_bounds(*tile.mercator(), size[1], size[0]))
+    return from_bounds(*tile.mercator(), size[1], size[0])
 
 
 @dataclass(frozen=True)
@@ -157,17 +172,21 @@ class BoxTask:
     folder: Path
     request: TileRequest
     tile: Tile
-    shapes: tuple[tuple[Any, int], ...]
+    shapes: tuple[Burnable, ...]
     classes: int
+    features: str = ""
 
 
-def mercator_shapes(request: TileRequest, features: Features) -> list[tuple[Any, int]]:
+def mercator_shapes(request: TileRequest, features: Features) -> list[Burnable]:
     """(geometry in EPSG:3857, class index); a rule's buffer is in pixels of a 256-pixel tile, as in Label Maker."""
     from .burning import ClassRule
     from .slippy import EARTH
 
     pixel = EARTH / 2**request.zoom / 256
-    rules = [ClassRule(rule.name, rule.accepts, rule.buffer * pixel) for rule in read_rules(request.classes)]
+    rules = [
+        ClassRule(rule.name, rule.accepts, rule.buffer * pixel, rule.index)
+        for rule in read_rules(request.classes)
+    ]
     return classify(reproject(features, "EPSG:3857").items, rules)
 
 
@@ -177,6 +196,7 @@ def import_bbox(
     folder: Path,
     *,
     name: str,
+    limit: int | None = None,
     notify: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
 ) -> Report:
@@ -184,16 +204,25 @@ def import_bbox(
     from shapely import STRtree
     from shapely.geometry import box
 
-    shapes = mercator_shapes(request, read_features(features))
-    tree = STRtree([geometry for geometry, _ in shapes]) if shapes else None
-    classes = [rule.name for rule in read_rules(request.classes)]
+    found = read_features(features)
+    shapes = mercator_shapes(request, found)
+    tree = STRtree([shape[0] for shape in shapes]) if shapes else None
+    classes = class_names(request.classes)
     tasks = []
-    for tile in choose_tiles(request, shapes):
+    chosen = choose_tiles(request, shapes)
+    if shapes and not any(
+        tree and len(tree.query(box(*tile.mercator()), predicate="intersects")) for tile in chosen
+    ):
+        raise ManifestError(_explain(request, found, str(features)))
+    for tile in chosen[:limit]:
         hits = (
             sorted(int(i) for i in tree.query(box(*tile.mercator()), predicate="intersects")) if tree else []
         )
         tasks.append(
-            (tile.name, BoxTask(folder, request, tile, tuple(shapes[i] for i in hits), len(classes)))
+            (
+                tile.name,
+                BoxTask(folder, request, tile, tuple(shapes[i] for i in hits), len(classes), str(features)),
+            )
         )
     _prefetch([task for _, task in tasks], request.connections)
     return run_tasks(
@@ -206,9 +235,53 @@ def import_bbox(
             **{k: v for k, v in request.__dict__.items() if k not in {"token", "connections"}},
         },
         name=name,
+        came={"image": len(chosen), "feature": found.came},
+        early=[
+            *found.losses,
+            *unclassified(found.items, read_rules(request.classes), str(features)),
+            *(Skipped(tile.name, "--limit", kind="note") for tile in chosen[len(tasks) :]),
+        ],
+        afterwards=lambda outcomes: _lost_features(outcomes, found, request, str(features), limit),
+        limited=limit is not None,
         notify=notify,
         workers=workers or burning_processes([task for _, task in tasks], os.cpu_count() or 1),
     )
+
+
+def _explain(request: TileRequest, found: Features, source: str) -> str:
+    from .placement import Extent, explain_miss, extent_of_features
+
+    extent = extent_of_features(found, source)
+    area = Extent("the box", request.bbox, request.bbox, "EPSG:4326")
+    return explain_miss([extent] if extent else [], [area])
+
+
+def _lost_features(
+    outcomes: Sequence[Outcome], found: Features, request: TileRequest, source: str, limit: int | None
+) -> list[Loss]:
+    """Features that no tile shows: beside the box, which was asked for, or without a pixel."""
+    from shapely.geometry import box
+
+    drawn = {number for o in outcomes if isinstance(o, Drawn) for number in o.numbers}
+    rules = read_rules(request.classes)
+    left = [
+        feature
+        for feature in reproject(found, "OGC:CRS84").items
+        if feature.number not in drawn
+        and any(rule.accepts(feature.properties, feature.geometry.geom_type) for rule in rules)
+    ]
+    area = box(*request.bbox)
+    losses = []
+    for feature in left:
+        is_beside = not feature.geometry.intersects(area)
+        words = (
+            "lies outside the box"
+            if is_beside
+            else "has no pixel of its own: smaller than one, under another class, or on a tile left out"
+        )
+        kind: Any = "note" if is_beside or limit is not None else "lost"
+        losses.append(Loss("feature", words, f"feature {feature.number} of {source}", kind=kind))
+    return losses
 
 
 def burning_processes(tasks: Sequence[BoxTask], cores: int) -> int:
@@ -218,7 +291,7 @@ def burning_processes(tasks: Sequence[BoxTask], cores: int) -> int:
     wanted = min(cores, len(tasks) // TILES_A_PROCESS)
     if wanted < 2:
         return 1
-    points = sum(int(get_num_coordinates([shape for shape, _ in task.shapes]).sum()) for task in tasks)
+    points = sum(int(get_num_coordinates([shape[0] for shape in task.shapes]).sum()) for task in tasks)
     return wanted if points <= MOST_POINTS * len(tasks) else 1
 
 
@@ -241,13 +314,13 @@ def convert_box_tile(task: BoxTask) -> list[Outcome]:
         path = fetch_tile(task.request, tile, task.folder)
         if path is None:
             return [Skipped(tile.name, "the imagery server has no such tile")]
-        body, size = read_image_as_jpeg(path)
-        mask = burn_tile(tile, task.shapes, size)
+        photo = read_photograph(path)
+        burned = burn_numbered(task.shapes, photo.size, transform=_tile_transform(tile, photo.size))
         item = write_pair(
             task.folder,
             tile.name,
-            body,
-            mask,
+            photo.body,
+            burned.mask,
             classes=task.classes,
             source=f"{tile.z}/{tile.x}/{tile.y}",
             group=tile.block(task.request.block),
@@ -255,4 +328,4 @@ def convert_box_tile(task: BoxTask) -> list[Outcome]:
         )
     except (GtsegError, OSError) as error:
         return [Skipped(tile.name, str(error))]
-    return [item]
+    return [item, Drawn(task.features, burned.numbers)]

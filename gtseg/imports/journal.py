@@ -6,7 +6,7 @@ DIR/journal.jsonl            one line per finished task: an interrupted import g
 DIR/places.jsonl             where each image lies on earth, and how its bands became 8 bit (tiles, GeoTIFFs)
 DIR/skipped.jsonl            source and reason of everything that was left out
 DIR/output.manifest          one line per image, as Ground Truth writes it (references relative to DIR)
-DIR/import.json              classes, counts, settings; written last: its presence says done
+DIR/import.json              classes, counts, the account, settings; written last: its presence says done
 """
 
 from __future__ import annotations
@@ -14,60 +14,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from gtseg.core.account import Account, Flow, Loss, merge_losses
+from gtseg.core.addresses import public_address
+from gtseg.core.naming import require_unique
 from gtseg.errors import ManifestError
 
-__all__ = ["Labelled", "Report", "Skipped", "run_tasks", "write_atomically"]
+from .burning import VOID
+from .files import write_atomically
+from .outcomes import Drawn, Labelled, Outcome, Report, Skipped, as_json, from_json, losses_of
+from .writing import VOID_CLASS, manifest_line
 
+__all__ = ["run_tasks", "stamp_files"]
 
-@dataclass(frozen=True)
-class Labelled:
-    """An image with its mask, both written below the import's folder."""
-
-    name: str
-    source: str
-    width: int
-    height: int
-    pixels: dict[int, int]
-    group: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Skipped:
-    source: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an import left: counts, pixels per class name, and each thing that was skipped."""
-
-    folder: Path
-    classes: tuple[str, ...]
-    images: int
-    pixels: dict[str, int]
-    skipped: tuple[Skipped, ...]
-    repaired: int = 0
-
-
-Outcome = Labelled | Skipped
 Work = Callable[[Any], list[Outcome]]
-
-
-def write_atomically(path: Path, body: bytes) -> None:
-    """The file under its name is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(body)
-    partial.replace(path)
 
 
 def run_tasks(
@@ -78,30 +45,85 @@ def run_tasks(
     classes: Sequence[str],
     settings: dict[str, Any],
     name: str,
+    came: Mapping[str, int] | None = None,
+    stamp: Callable[[Any], str] = lambda task: "",
     notify: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
-    early: Sequence[Skipped] = (),
+    early: Sequence[Skipped | Loss] = (),
+    afterwards: Callable[[Sequence[Outcome]], Sequence[Loss]] = lambda outcomes: (),
+    limited: bool = False,
 ) -> Report:
     """Do every (key, task) that the journal does not hold yet, then write the manifest.
 
-    Raises ManifestError where the folder holds an import made with other settings.
+    `came`: how many of each unit the source holds (default: an image a task). `stamp` of a task changes with its files:
+    one whose stamp is another is done again. `early`: what was lost before any task; `afterwards`: what all outcomes together
+    tell to be lost; `limited`: --limit took a part only.
+    Raises ManifestError where the folder holds an import made with other settings, or two tasks have one name.
     """
+    require_unique([key for key, _ in tasks], [str(key) for key, _ in tasks])
+    settings = {key: _public(value) for key, value in settings.items()}
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = _fingerprint({"settings": settings, "classes": list(classes), "name": name})
     done = _read_journal(folder, fingerprint)
-    missing = [(key, task) for key, task in tasks if key not in done]
+    stamps = {key: stamp(task) for key, task in tasks}
+    kept = {key: outcomes for key, (old, outcomes) in done.items() if stamps.get(key) == old}
+    missing = [(key, task) for key, task in tasks if key not in kept]
     with (folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
         if not done:
             journal.write(json.dumps({"fingerprint": fingerprint}) + "\n")
         for count, (key, outcomes) in enumerate(
             _perform(missing, work, workers), len(tasks) - len(missing) + 1
         ):
-            done[key] = outcomes
-            journal.write(json.dumps({"key": key, "outcomes": [_as_json(o) for o in outcomes]}) + "\n")
+            kept[key] = outcomes
+            entry = {"key": key, "stamp": stamps[key], "outcomes": [as_json(o) for o in outcomes]}
+            journal.write(json.dumps(entry) + "\n")
             journal.flush()
             notify(count, len(tasks))
-    outcomes = [outcome for key, _ in tasks for outcome in done[key]]
-    return _finish(folder, [*early, *outcomes], classes=classes, settings=settings, name=name)
+    outcomes = [*early, *(outcome for key, _ in tasks for outcome in kept[key])]
+    outcomes += afterwards(outcomes)
+    account = balance(outcomes, classes, came=came or {"image": len(tasks)}, limited=limited)
+    return _finish(folder, outcomes, account, classes=classes, settings=settings, name=name)
+
+
+def stamp_files(*paths: Path) -> str:
+    """A text that changes when one of the files does: their sizes and times of change."""
+    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.exists()]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()[:16]
+
+
+def balance(
+    outcomes: Sequence[Outcome], classes: Sequence[str], *, came: Mapping[str, int], limited: bool = False
+) -> Account:
+    """The account of an import. A class without a pixel is a loss, except among images whose labels nobody gave."""
+    labelled = [o for o in outcomes if isinstance(o, Labelled)]
+    went = {"image": len(labelled)}
+    came = {
+        "image": len(labelled) + sum(isinstance(o, Skipped) and o.unit == "image" for o in outcomes),
+        **came,
+    }
+    for item in labelled:
+        for unit, count in item.used.items():
+            went[unit] = went.get(unit, 0) + count
+    features: dict[str, set[int]] = {}
+    for drawn in (o for o in outcomes if isinstance(o, Drawn)):
+        features.setdefault(drawn.source, set()).update(drawn.numbers)
+    went["feature"] = sum(map(len, features.values()))
+    flows = tuple(Flow(unit, count, went.get(unit, 0)) for unit, count in came.items())
+    pixels = {
+        n: sum(item.pixels.get(i, 0) for item in labelled) for i, n in enumerate(["BACKGROUND", *classes])
+    }
+    losses = [
+        *losses_of(o for o in outcomes if isinstance(o, Skipped)),
+        *(o for o in outcomes if isinstance(o, Loss)),
+    ]
+    if labelled and any(count for unit, count in came.items() if unit != "image"):
+        empty = [name for name in classes if not pixels[name]]
+        losses += [
+            Loss("class", "has no pixel", repr(name), kind="note" if limited else "lost") for name in empty
+        ]
+    if void := sum(item.pixels.get(VOID, 0) for item in labelled):
+        pixels[VOID_CLASS] = void
+    return Account(flows, pixels, merge_losses(losses))
 
 
 def _perform(
@@ -117,22 +139,15 @@ def _perform(
         yield from zip((key for key, _ in missing), results, strict=True)
 
 
+def _public(value: Any) -> Any:
+    return public_address(value) if isinstance(value, str) else value
+
+
 def _fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _as_json(outcome: Outcome) -> dict[str, Any]:
-    return {"labelled": asdict(outcome)} if isinstance(outcome, Labelled) else {"skipped": asdict(outcome)}
-
-
-def _from_json(entry: dict[str, Any]) -> Outcome:
-    if "skipped" in entry:
-        return Skipped(**entry["skipped"])
-    values = entry["labelled"]
-    return Labelled(**{**values, "pixels": {int(k): v for k, v in values["pixels"].items()}})
-
-
-def _read_journal(folder: Path, fingerprint: str) -> dict[str, list[Outcome]]:
+def _read_journal(folder: Path, fingerprint: str) -> dict[str, tuple[str, list[Outcome]]]:
     path = folder / "journal.jsonl"
     if not path.exists():
         return {}
@@ -142,7 +157,11 @@ def _read_journal(folder: Path, fingerprint: str) -> dict[str, list[Outcome]]:
         raise ManifestError(
             f"{folder} holds an import made with other settings: choose another --out, or remove it"
         )
-    return {entry["key"]: [_from_json(o) for o in entry["outcomes"]] for entry in entries if "key" in entry}
+    return {
+        entry["key"]: (entry.get("stamp", ""), [from_json(o) for o in entry["outcomes"]])
+        for entry in entries
+        if "key" in entry
+    }
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -153,14 +172,17 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def _finish(
-    folder: Path, outcomes: Iterable[Outcome], *, classes: Sequence[str], settings: dict[str, Any], name: str
+    folder: Path,
+    outcomes: Iterable[Outcome],
+    account: Account,
+    *,
+    classes: Sequence[str],
+    settings: dict[str, Any],
+    name: str,
 ) -> Report:
-    from .writing import manifest_line
-
     labelled = sorted((o for o in outcomes if isinstance(o, Labelled)), key=lambda o: o.name)
+    require_unique([item.name for item in labelled], [item.source for item in labelled])
     skipped = [o for o in outcomes if isinstance(o, Skipped)]
-    names = ["BACKGROUND", *classes]
-    pixels = {n: sum(item.pixels.get(i, 0) for item in labelled) for i, n in enumerate(names)}
     created = datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
     lines = [manifest_line(item, classes, name=name, created=created) for item in labelled]
     places = "".join(json.dumps({"name": item.name, **item.extra}) + "\n" for item in labelled if item.extra)
@@ -170,7 +192,7 @@ def _finish(
     write_atomically(
         folder / "skipped.jsonl", "".join(json.dumps(asdict(s)) + "\n" for s in skipped).encode()
     )
-    summary = {"name": name, "classes": list(classes), "images": len(labelled), "pixels": pixels,
-               "skipped": len(skipped), "settings": settings}  # fmt: skip
+    summary = {"name": name, "classes": list(classes), "images": len(labelled), "pixels": dict(account.pixels),
+               "skipped": len(skipped), "account": account.as_json(), "settings": settings}  # fmt: skip
     write_atomically(folder / "import.json", json.dumps(summary, indent=1, default=str).encode())
-    return Report(folder, tuple(classes), len(labelled), pixels, tuple(skipped))
+    return Report(folder, tuple(classes), account, tuple(skipped))

@@ -17,8 +17,8 @@ from PIL import Image
 
 from gtseg.errors import ManifestError, StageError
 
+from .files import write_atomically
 from .footprints import Placed, place_of_tile, to_feature_collection
-from .journal import write_atomically
 from .slippy import Tile, parse_tile
 
 __all__ = ["read_places", "write_features", "write_tile_tree"]
@@ -45,7 +45,7 @@ def _without_nodata(mask: NDArray[np.uint8], place: dict[str, Any], path: Path) 
     if "nodata" not in place:
         return mask
     try:
-        with Image.open(place["nodata"]) as image:
+        with Image.open(place["nodata"], formats=("PNG",)) as image:
             nodata = np.asarray(image.convert("1"))
     except OSError as error:
         raise ManifestError(
@@ -114,7 +114,7 @@ def _placed(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Placed]
         place = known.get("georeference")
         if tile is None and not (place and place.get("crs")):
             continue
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             mask = _without_nodata(np.asarray(image).astype(np.uint8), known, path)
         if tile is not None:
             yield place_of_tile(mask, tile)

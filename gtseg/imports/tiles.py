@@ -10,20 +10,26 @@ from __future__ import annotations
 import json
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gtseg.core.account import Loss
+from gtseg.core.images.kinds import IMAGE_SUFFIXES
+from gtseg.core.labeling.class_names import arrange_names
+from gtseg.core.masks.numbering import number_masks
 from gtseg.errors import GtsegError, MaskError, SettingsError, StageError
 
 from .burning import VOID
-from .colours import read_codes
-from .journal import Outcome, Report, Skipped, run_tasks
-from .mask_folder import IMAGE_SUFFIXES, read_image_as_jpeg
+from .colours import listed_classes, read_codes
+from .files import list_files, read_text
+from .journal import run_tasks, stamp_files
+from .outcomes import Outcome, Report, Skipped
+from .photographs import read_photograph
 from .slippy import Tile, parse_tile
 from .writing import write_pair
 
@@ -32,12 +38,18 @@ __all__ = ["TileSource", "import_tiles", "open_label_maker", "open_robosat", "ti
 
 @dataclass(frozen=True)
 class TileSource:
-    """Tiles with images and labels; a label is a PNG file or a member of an .npz archive."""
+    """Tiles with images and labels; a label is a PNG file or a member of an .npz archive.
+
+    `codes`: stored value -> class index where they differ; `notes`: what was decided about the values.
+    """
 
     images: dict[Tile, Path]
     labels: dict[Tile, Path]
     archive: Path | None
     classes: tuple[str, ...]
+    losses: tuple[Loss, ...] = ()
+    codes: tuple[tuple[int, int], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,58 +61,125 @@ class TileTask:
     in_archive: bool
     classes: int
     block: int
+    codes: tuple[tuple[int, int], ...] = ()
 
 
-def tile_files(root: Path, suffixes: set[str] | None) -> dict[Tile, Path]:
+def tile_files(root: Path, suffixes: Collection[str] | None) -> dict[Tile, Path]:
     """Tile -> file below a folder, for `z/x/y.ext` and `x-y-z.ext`; other names are not tiles. None: any ending, or none."""
-    files = sorted(
-        p for p in root.rglob("*") if p.is_file() and (suffixes is None or p.suffix.lower() in suffixes)
+    return _sort_tiles(root, list_files(root, suffixes).files)[0]
+
+
+def _sort_tiles(
+    root: Path, files: Sequence[Path], unit: str = "tile image"
+) -> tuple[dict[Tile, Path], list[Loss]]:
+    """Tile -> its first file, and what is no tile or a second file of one."""
+    tiles: dict[Tile, Path] = {}
+    losses = []
+    for path in files:
+        tile = parse_tile(path.relative_to(root))
+        if tile is None:
+            losses.append(
+                Loss(unit, "is not named as a tile (z/x/y.ext or x-y-z.ext)", str(path), kind="outside")
+            )
+        elif (other := tiles.setdefault(tile, path)) is not path:
+            losses.append(Loss(unit, "is another file of a tile that was taken", f"{path} beside {other}"))
+    return tiles, losses
+
+
+def open_robosat(
+    images: Path,
+    labels: Path,
+    config: Path | None,
+    *,
+    names: Sequence[str] = (),
+    merge: bool | None = None,
+    follow_links: bool = False,
+) -> TileSource:
+    """A RoboSat or neat-EO data set; class names from its TOML, from `names`, else class-1, class-2 ... as many as needed."""
+    left = (
+        list_files(images, IMAGE_SUFFIXES, unit="tile image", follow_links=follow_links)
+        if images.is_dir()
+        else None
     )
-    pairs = ((parse_tile(p.relative_to(root)), p) for p in files)
-    return {tile: path for tile, path in pairs if tile is not None}
-
-
-def open_robosat(images: Path, labels: Path, config: Path | None, *, names: Sequence[str] = ()) -> TileSource:
-    """A RoboSat data set; class names from its TOML, from `names`, else class-1, class-2 ... as many as needed."""
-    source = TileSource(tile_files(images, IMAGE_SUFFIXES), tile_files(labels, {".png"}), None, ())
+    right = (
+        list_files(labels, {".png"}, unit="tile label", follow_links=follow_links)
+        if labels.is_dir()
+        else None
+    )
+    if left is None or right is None:
+        raise StageError(f"{images if left is None else labels}: no such folder of tiles")
+    image_tiles, image_losses = _sort_tiles(images, left.files)
+    label_tiles, label_losses = _sort_tiles(labels, right.files, "tile label")
+    losses = (*left.losses, *right.losses, *image_losses, *label_losses)
+    source = TileSource(image_tiles, label_tiles, None, (), losses)
     _require(source, images, labels)
-    classes = tuple(names) or (_robosat_classes(config) if config else _count_classes(source.labels.values()))
-    return TileSource(source.images, source.labels, None, classes)
+    return _with_classes(source, tuple(names) or (_robosat_classes(config) if config else ()), merge=merge)
 
 
 def _robosat_classes(config: Path) -> tuple[str, ...]:
     try:
-        classes = tomllib.loads(config.read_text(encoding="utf-8"))["common"]["classes"]
-    except (OSError, KeyError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{config}: no RoboSat dataset file with common.classes: {error!r}") from error
-    return tuple(str(name) for name in classes[1:])
+        classes = listed_classes(tomllib.loads(read_text(config, "a dataset TOML")))
+    except ValueError as error:
+        raise SettingsError(f"{config}: not readable TOML: {error}") from error
+    if len(classes) < 2:
+        raise SettingsError(
+            f"{config}: no dataset file: want RoboSat's common.classes or neat-EO's [[classes]] title with background first; "
+            "or give the names with --labels"
+        )
+    return classes[1:]
 
 
-def _count_classes(labels: Any) -> tuple[str, ...]:
-    highest = 0
-    for path in labels:
-        codes, _ = read_codes(path.read_bytes(), str(path))
-        inside = codes[codes != VOID]
-        highest = max(highest, int(inside.max()) if inside.size else 0)
-    return tuple(f"class-{i}" for i in range(1, max(highest, 1) + 1))
+def _with_classes(source: TileSource, names: tuple[str, ...], *, merge: bool | None) -> TileSource:
+    """The source with its classes, and what 0 and 255 mean where all labels hold nothing else."""
+    found: set[int] = set()
+    for tile in sorted(source.labels):
+        path = source.archive or source.labels[tile]
+        try:
+            values = _read_values(path, source.labels[tile], in_archive=source.archive is not None)
+        except (GtsegError, OSError):
+            continue  # told when the tile is converted
+        found.update(int(value) for value in np.unique(values))
+        if names and not found <= {0, VOID}:
+            break
+    if VOID in found and found <= {0, VOID}:
+        numbering = number_masks(found, names, source="the data set", what="the label tiles")
+        codes = tuple(numbering.codes.items())
+        return replace(source, classes=numbering.names[1:], codes=codes, notes=numbering.notes)
+    if not names:
+        highest = max((value for value in found if value != VOID), default=0)
+        names = tuple(f"class-{i}" for i in range(1, max(highest, 1) + 1))
+    arranged = arrange_names(names, merge=merge)
+    if arranged.classes == names:
+        return replace(source, classes=names)
+    codes = ((0, 0), (VOID, VOID), *((i, arranged.index[name]) for i, name in enumerate(names, 1)))
+    return replace(source, classes=arranged.classes, codes=codes)
 
 
-def open_label_maker(folder: Path, *, config: Path | None = None, names: Sequence[str] = ()) -> TileSource:
+def open_label_maker(
+    folder: Path,
+    *,
+    config: Path | None = None,
+    names: Sequence[str] = (),
+    merge: bool | None = None,
+    follow_links: bool = False,
+) -> TileSource:
     """A Label Maker folder: `tiles/` beside `labels.npz`; classes from its configuration or from `names`."""
     archive = folder / "labels.npz"
     if not archive.exists():
         raise StageError(f"{folder}: no labels.npz in it, which Label Maker's `labels` writes")
     # Label Maker ends an image's name as the imagery's URL ends: `.jpg90` and nothing at all are usual with Mapbox
     tiles = folder / "tiles"
-    images = tile_files(tiles, None) if tiles.is_dir() else tile_files(folder, IMAGE_SUFFIXES)
+    root, suffixes = (tiles, None) if tiles.is_dir() else (folder, IMAGE_SUFFIXES)
+    listing = list_files(root, suffixes, unit="tile image", follow_links=follow_links)
+    images, losses = _sort_tiles(root, listing.files)
     labels = {tile: Path(key) for key in _archive_keys(archive) if (tile := parse_tile(Path(key)))}
-    source = TileSource(images, labels, archive, ())
+    source = TileSource(images, labels, archive, (), (*listing.losses, *losses))
     _require(source, folder, archive)
     found = config or next((p for p in sorted(folder.glob("config*.json"))), None)
     classes = tuple(names) or (_label_maker_classes(found) if found else ())
     if not classes:
         raise SettingsError(f"{folder}: no config.json names the classes: give it, or --labels a,b")
-    return TileSource(images, labels, archive, classes)
+    return _with_classes(source, classes, merge=merge)
 
 
 def _archive_keys(archive: Path) -> list[str]:
@@ -113,7 +192,7 @@ def _archive_keys(archive: Path) -> list[str]:
 
 def _label_maker_classes(config: Path) -> tuple[str, ...]:
     try:
-        document = json.loads(config.read_text(encoding="utf-8-sig"))
+        document = json.loads(read_text(config, "Label Maker's configuration"))
         names = tuple(str(entry["name"]) for entry in document["classes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{config}: no Label Maker configuration with classes: {error!r}") from error
@@ -141,11 +220,13 @@ def import_tiles(
     *,
     name: str,
     block: int = 1,
+    limit: int | None = None,
     notify: Callable[[int, int], None] = lambda done, total: None,
     workers: int | None = None,
 ) -> Report:
     """Every tile that has both image and label; `block` x `block` neighbours form one group of the split."""
-    both = sorted(source.images.keys() & source.labels.keys())
+    paired = sorted(source.images.keys() & source.labels.keys())
+    both = paired[:limit]
     tasks = [
         (
             tile.name,
@@ -157,10 +238,15 @@ def import_tiles(
                 source.archive is not None,
                 len(source.classes),
                 block,
+                source.codes,
             ),
         )
         for tile in both
     ]
+    early: list[Skipped | Loss] = [*_unpaired(source), *source.losses]
+    for tile in paired[len(both) :]:
+        early.append(Skipped(str(source.images[tile]), "--limit", kind="note"))
+        early.append(Loss("tile label", "--limit", tile.name, kind="note"))
     return run_tasks(
         folder,
         tasks,
@@ -170,7 +256,10 @@ def import_tiles(
         name=name,
         notify=notify,
         workers=workers,
-        early=list(_unpaired(source)),
+        early=early,
+        came={"image": len(source.images), "tile label": len(source.labels)},
+        stamp=lambda task: stamp_files(task.image, task.label),
+        limited=limit is not None,
     )
 
 
@@ -178,40 +267,55 @@ def _unpaired(source: TileSource) -> Iterator[Skipped]:
     for tile in sorted(source.images.keys() - source.labels.keys()):
         yield Skipped(str(source.images[tile]), "a tile image without a label")
     for tile in sorted(source.labels.keys() - source.images.keys()):
-        yield Skipped(str(source.labels[tile]), "a tile label without an image")
+        yield Skipped(str(source.labels[tile]), "a tile label without an image", "tile label")
 
 
 def convert_tile(task: TileTask) -> list[Outcome]:
     try:
-        body, size = read_image_as_jpeg(task.image)
-        mask = _fit(_read_label(task), size, task)
+        photo = read_photograph(task.image)
+        mask = _fit(_read_label(task), photo.size, task)
         item = write_pair(
             task.folder,
             task.tile.name,
-            body,
+            photo.body,
             mask,
             classes=task.classes,
             source=str(task.image),
             group=task.tile.block(task.block),
             extra={"tile": {"z": task.tile.z, "x": task.tile.x, "y": task.tile.y}},
+            used={"tile label": 1},
         )
     except (GtsegError, OSError) as error:
-        return [Skipped(str(task.image), str(error))]
+        lost = Loss("tile label", "is of an image that was left out", task.tile.name)
+        return [Skipped(str(task.image), str(error)), lost]
     return [item]
 
 
+def _read_values(path: Path, key: Path, *, in_archive: bool) -> NDArray[Any]:
+    """(H, W) integers of a label. Raises MaskError where it is no mask."""
+    if not in_archive:
+        return read_codes(path.read_bytes(), str(path))[0]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            values = np.asarray(archive[str(key)])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise MaskError(f"{path}[{key}]: cannot be read: {error}") from None
+    # (0, 5) and (n, 5) are what ml_type object-detection writes: boxes, and one class each
+    if values.ndim != 2 or values.shape[1] == 5 or not values.size or values.dtype.kind not in "biu":
+        raise MaskError(
+            f"{path}[{key}]: {values.dtype} of shape {values.shape}, a mask is (H, W) class indices: no segmentation"
+        )
+    return values
+
+
 def _read_label(task: TileTask) -> NDArray[np.uint8]:
-    if task.in_archive:
-        key = f"{task.tile.x}-{task.tile.y}-{task.tile.z}"
-        with np.load(task.label, allow_pickle=False) as archive:
-            values = np.asarray(archive[key])
-        # (0, 5) and (n, 5) are what ml_type object-detection writes: boxes, and one class each
-        if values.ndim != 2 or values.shape[1] == 5 or not values.size or values.dtype.kind not in "biu":
-            raise MaskError(
-                f"{task.label}[{key}]: {values.dtype} of shape {values.shape}, a mask is (H, W) class indices: no segmentation"
-            )
-    else:
-        values, _ = read_codes(task.label.read_bytes(), str(task.label))
+    key = Path(f"{task.tile.x}-{task.tile.y}-{task.tile.z}")
+    values = _read_values(task.label, key, in_archive=task.in_archive)
+    if task.codes:
+        table = dict(task.codes)
+        if foreign := set(map(int, np.unique(values))) - set(table):
+            raise MaskError(f"{task.tile.name}: class {min(foreign)} is none of the data set's")
+        return np.vectorize(table.__getitem__, otypes=[np.uint8])(values)
     inside = values[values != VOID]
     if inside.size and (inside.min() < 0 or inside.max() > task.classes):
         raise MaskError(

@@ -7,22 +7,21 @@ of its own, since Ground Truth's map knows no void.
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from gtseg.core.masks import encode_palette_png, hex_color
 from gtseg.core.masks.colors import SPARE_COLORS
 
 from .burning import VOID
-from .journal import Labelled, write_atomically
+from .files import write_atomically
+from .outcomes import Labelled
 
-__all__ = ["VOID_CLASS", "encode_mask", "jpeg_bytes", "manifest_line", "write_pair"]
+__all__ = ["VOID_CLASS", "encode_mask", "manifest_line", "write_pair"]
 
 VOID_CLASS = "void"
 VOID_COLOUR = "#000000"
@@ -48,15 +47,6 @@ def encode_mask(mask: NDArray[np.uint8], classes: int) -> bytes:
     return encode_palette_png(stored, width, height, palette=bytes(palette))
 
 
-def jpeg_bytes(pixels: NDArray[np.uint8], *, quality: int = 95) -> bytes:
-    """(H, W), (H, W, 1) or (H, W, 3) uint8 -> JPEG bytes."""
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[:, :, 0]
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).convert("RGB").save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()
-
-
 def write_pair(
     folder: Path,
     name: str,
@@ -67,6 +57,7 @@ def write_pair(
     source: str,
     group: str | None = None,
     extra: dict[str, object] | None = None,
+    used: dict[str, int] | None = None,
 ) -> Labelled:
     """Write images/<name>.jpg and masks/<name>.png; the record of both."""
     write_atomically(folder / "images" / f"{name}.jpg", image)
@@ -74,7 +65,7 @@ def write_pair(
     values, counts = np.unique(mask, return_counts=True)
     pixels = {int(v): int(c) for v, c in zip(values, counts, strict=True)}
     height, width = mask.shape
-    return Labelled(name, source, width, height, pixels, group, dict(extra or {}))
+    return Labelled(name, source, width, height, pixels, group, dict(extra or {}), dict(used or {}))
 
 
 def manifest_line(item: Labelled, classes: Sequence[str], *, name: str, created: str) -> str:

@@ -18,6 +18,7 @@ from gtseg.imports.colours import (
     parse_table,
     read_codes,
     read_table,
+    repair_mask,
     table_of_label_map,
 )
 
@@ -54,12 +55,18 @@ def test_anti_aliased_edges_are_recognised_and_repaired_on_request() -> None:
     codes = np.array([blends], np.uint32)
     with pytest.raises(MaskError, match="anti-aliased"):
         decode_mask(codes, TABLE, "m.png")
-    assert decode_mask(codes, TABLE, "m.png", repair=True).tolist() == [[1, 0, 0, 0, 0, 1]]
+    repaired = repair_mask(codes, TABLE)
+    assert (repaired.mask.tolist(), repaired.nearest, repaired.void) == ([[1, 0, 0, 0, 0, 1]], 4, 0)
 
 
-def test_a_colour_in_the_middle_of_two_classes_is_never_guessed() -> None:
-    with pytest.raises(MaskError, match="ambiguous"):
-        decode_mask(np.array([[0xFF8080]], np.uint32), TABLE, "m.png", repair=True)
+def test_a_colour_in_the_middle_of_two_classes_is_never_guessed_but_void() -> None:
+    repaired = repair_mask(np.array([[0xFF8080]], np.uint32), TABLE)
+    assert (repaired.mask.tolist(), repaired.nearest, repaired.void) == ([[255]], 0, 1)
+
+
+def test_an_index_has_no_nearest_class() -> None:
+    table = parse_table({"background": 0, "leaf": 255}, by_index=True)
+    assert repair_mask(np.array([[0, 200, 255]], np.uint32), table).mask.tolist() == [[0, 255, 1]]
 
 
 def test_dithering_onto_the_web_palette_is_explained() -> None:
@@ -104,13 +111,13 @@ def test_a_table_is_discovered_from_the_colours_themselves() -> None:
     assert discover_table(Counter({0: 9, 1: 3, 4: 2, 255: 1}), by_index=True) == {
         "background": 0,
         "class-1": 1,
-        "class-2": 4,
+        "class-4": 4,
         "void": 255,
     }
 
 
 def test_a_photograph_is_no_mask() -> None:
-    with pytest.raises(MaskError, match="different colours"):
+    with pytest.raises(MaskError, match="different colors"):
         discover_table(Counter(range(100)), by_index=False)
 
 

@@ -31,7 +31,7 @@ def test_empty_files_hold_no_features(tmp_path: Path) -> None:
 def test_broken_geometry_is_repaired_or_skipped_and_counted(tmp_path: Path) -> None:
     broken = {"type": "Polygon", "coordinates": "nowhere"}
     found = read_features(write(tmp_path / "a.geojson", SQUARE, BOWTIE, None, broken))
-    assert (len(found.items), found.repaired, found.skipped) == (2, 1, 2)
+    assert (len(found.items), found.repaired, found.came, found.losses[0].count) == (2, 1, 4, 2)
 
 
 def test_one_feature_a_line_is_read(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from gtseg.errors import ManifestError
-from gtseg.imports.journal import Outcome, Skipped, run_tasks, write_atomically
+from gtseg.imports.files import write_atomically
+from gtseg.imports.journal import run_tasks
+from gtseg.imports.outcomes import Outcome, Skipped
 from gtseg.imports.writing import write_pair
 
 

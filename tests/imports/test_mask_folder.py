@@ -7,8 +7,12 @@ import pytest
 from PIL import Image
 
 from gtseg.errors import ImageError, MaskError, StageError
-from gtseg.imports.colours import parse_table
-from gtseg.imports.mask_folder import discover_colours, find_pairs, import_masks, read_image_as_jpeg
+from gtseg.imports.colours import discover_table, parse_table
+from gtseg.imports.mask_folder import import_masks
+from gtseg.imports.mask_pairs import find_pairs
+from gtseg.imports.mask_survey import survey_masks
+from gtseg.imports.outcomes import Skipped
+from gtseg.imports.photographs import read_photograph
 
 TABLE = parse_table({"background": 0, "cat": 1}, by_index=True)
 
@@ -37,10 +41,10 @@ def test_a_pair_keeps_the_jpegs_bytes_and_the_masks_pixels(
     source = photo(images / "a.jpg", (2, 2))
     mask(masks / "a.png", [[0, 1], [255, 1]])
     mask_table = parse_table({"background": 0, "cat": 1, "void": 255}, by_index=True)
-    report = import_masks(find_pairs(images, masks)[0], tmp_path / "out", mask_table, name="m", workers=1)
+    report = import_masks(find_pairs(images, masks), tmp_path / "out", mask_table, name="m", workers=1)
     assert (tmp_path / "out/images/a.jpg").read_bytes() == source.read_bytes()
     assert np.asarray(Image.open(tmp_path / "out/masks/a.png")).tolist() == [[0, 1], [2, 1]]
-    assert report.pixels == {"BACKGROUND": 1, "cat": 2}
+    assert report.pixels == {"BACKGROUND": 1, "cat": 2, "void": 1}
 
 
 def test_pairs_are_found_by_path_then_by_stem_and_the_rest_is_reported(folders: tuple[Path, Path]) -> None:
@@ -49,9 +53,11 @@ def test_pairs_are_found_by_path_then_by_stem_and_the_rest_is_reported(folders: 
         photo(images / name)
     for name in ("x/a.png", "y/a.png", "deep/b.png", "orphan.png"):
         mask(masks / name, [[0]])
-    pairs, skipped = find_pairs(images, masks)
-    assert {p.name for p in pairs} == {"x-a", "y-a", "b"}
-    assert sorted(Path(s.source).name for s in skipped) == ["lonely.jpg", "orphan.png"]
+    found = find_pairs(images, masks)
+    assert {p.name for p in found.pairs} == {"x-a", "y-a", "b"}
+    assert (found.images, found.masks) == (4, 4)
+    left = [(s.unit, Path(s.source).name) for s in found.losses if isinstance(s, Skipped)]
+    assert left == [("image", "lonely.jpg"), ("mask", "orphan.png")]
 
 
 def test_equal_names_never_collide(folders: tuple[Path, Path]) -> None:
@@ -60,7 +66,7 @@ def test_equal_names_never_collide(folders: tuple[Path, Path]) -> None:
         photo(images / name)
     mask(masks / "a.png", [[0]])
     mask(masks / "sub" / "A.png", [[0]])
-    names = [p.name.lower() for p in find_pairs(images, masks)[0]]
+    names = [p.name.lower() for p in find_pairs(images, masks).pairs]
     assert len(names) == len(set(names)) == 3
 
 
@@ -69,7 +75,7 @@ def test_one_file_per_label_is_stacked(folders: tuple[Path, Path], tmp_path: Pat
     photo(images / "a.jpg", (2, 1))
     mask(masks / "cat" / "a.png", [[255, 0]])
     mask(masks / "dog" / "a.png", [[0, 255]])
-    pairs, _ = find_pairs(images, masks, labels=["cat", "dog"])
+    pairs = find_pairs(images, masks, labels=["cat", "dog"])
     table = parse_table({"background": 0, "cat": 1, "dog": 2}, by_index=True)
     import_masks(pairs, tmp_path / "out", table, name="m", workers=1)
     assert np.asarray(Image.open(tmp_path / "out/masks/a.png")).tolist() == [[1, 2]]
@@ -81,7 +87,7 @@ def test_a_mask_of_another_size_is_skipped_with_both_sizes(
     images, masks = folders
     photo(images / "a.jpg", (3, 3))
     mask(masks / "a.png", [[0]])
-    report = import_masks(find_pairs(images, masks)[0], tmp_path / "out", TABLE, name="m", workers=1)
+    report = import_masks(find_pairs(images, masks), tmp_path / "out", TABLE, name="m", workers=1)
     assert report.images == 0
     assert "1x1 pixels, its image has 3x3" in report.skipped[0].reason
 
@@ -89,15 +95,15 @@ def test_a_mask_of_another_size_is_skipped_with_both_sizes(
 def test_a_rotated_photograph_is_turned_upright(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    body, size = read_image_as_jpeg(photo(tmp_path / "r.jpg", (8, 6), exif=exif))
-    assert size == (8, 6)
-    assert Image.open(io.BytesIO(body)).size == (6, 8)
+    read = read_photograph(photo(tmp_path / "r.jpg", (8, 6), exif=exif))
+    assert (read.size, read.stored, read.orientation) == ((8, 6), (6, 8), 6)
+    assert Image.open(io.BytesIO(read.body)).size == (6, 8)
 
 
 def test_sixteen_bit_images_are_sent_to_the_import_that_stretches(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint16)).save(tmp_path / "a.png")
     with pytest.raises(ImageError, match="import geo"):
-        read_image_as_jpeg(tmp_path / "a.png")
+        read_photograph(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize(
@@ -114,20 +120,18 @@ def test_nothing_to_pair_says_what_is_missing(folders: tuple[Path, Path], make) 
         find_pairs(*folders)
 
 
-def test_the_table_that_the_masks_suggest_is_shown(folders: tuple[Path, Path]) -> None:
-    images, masks = folders
-    photo(images / "a.jpg")
-    mask(masks / "a.png", [[0, 3], [3, 0]])
-    table, counts = discover_colours(find_pairs(images, masks)[0])
-    assert table == {"background": 0, "class-1": 3}
-    assert counts == {0: 2, 3: 2}
+def test_the_values_of_all_masks_are_surveyed(folders: tuple[Path, Path]) -> None:
+    _, masks = folders
+    survey = survey_masks([mask(masks / "a.png", [[0, 3], [3, 0]])])
+    assert discover_table(survey.counts, by_index=True) == {"background": 0, "class-3": 3}
+    assert survey.counts == {0: 2, 3: 2}
 
 
 def test_the_manifest_is_ground_truths(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     photo(images / "a b.jpg", (1, 1))
     mask(masks / "a b.png", [[1]])
-    import_masks(find_pairs(images, masks)[0], tmp_path / "out", TABLE, name="My-Import", workers=1)
+    import_masks(find_pairs(images, masks), tmp_path / "out", TABLE, name="My-Import", workers=1)
     line = json.loads((tmp_path / "out/output.manifest").read_text())
     assert line["source-ref"] == "images/a b.jpg"
     assert line["My-Import-ref"] == "masks/a b.png"
@@ -136,12 +140,10 @@ def test_the_manifest_is_ground_truths(folders: tuple[Path, Path], tmp_path: Pat
 
 
 def test_one_broken_mask_does_not_hide_the_colours_of_the_others(folders: tuple[Path, Path]) -> None:
-    images, masks = folders
+    _, masks = folders
     for name in ("a", "b"):
-        photo(images / f"{name}.jpg")
         mask(masks / f"{name}.png", [[0, 3]])
     (masks / "a.png").write_bytes(b"y")
-    pairs = find_pairs(images, masks)[0]
-    assert discover_colours(pairs)[0] == {"background": 0, "class-1": 3}
+    assert survey_masks([masks / "a.png", masks / "b.png"]).counts == {0: 1, 3: 1}
     with pytest.raises(MaskError, match=r"a\.png: not a readable mask: no image at all"):
-        discover_colours(pairs[:1])
+        survey_masks([masks / "a.png"])

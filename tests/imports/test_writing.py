@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.imports.writing import colour_of, encode_mask, jpeg_bytes
+from gtseg.imports.photographs import jpeg_bytes
+from gtseg.imports.writing import colour_of, encode_mask
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 253))

@@ -3,48 +3,54 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from gtseg.cli.console import listener
-from gtseg.cli.importing.shared import Limit, Name, Out, Upload, bar, check_name, fetch, finish, folder_of
-from gtseg.cli.options import Json, RunName, Set, SettingsFile
+from gtseg.cli.grouping import grouped
+from gtseg.cli.importing.shared import ImportOptions, bar, fetch, finish
+from gtseg.cli.options import ProjectOptions
+from gtseg.core.images.kinds import IMAGE_SUFFIXES
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def coco(
     images: Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")],
     annotations: Annotated[Path, typer.Argument(help="COCO's JSON with images, annotations and categories.")],
-    out: Out = None,
-    name: Name = None,
-    limit: Limit = None,
-    upload: Upload = True,
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    as_json: Json = False,
+    options: ImportOptions,
+    project: ProjectOptions,
+    crowds: Annotated[
+        Literal["auto", "class", "void"],
+        typer.Option(
+            help="iscrowd 1: void where others of the category are no crowds (auto), their class, or void."
+        ),
+    ] = "auto",
 ) -> None:
-    """COCO annotations, polygons or RLE: categories become classes, crowds become void.
+    """COCO annotations, polygons or RLE: categories become classes.
 
     gtseg import coco photos/ instances.json
     """
-    from gtseg.imports.coco_folder import import_coco
-    from gtseg.imports.mask_folder import IMAGE_SUFFIXES
+    from gtseg.imports.annotations import import_annotations
+    from gtseg.imports.coco import parse_coco, read_coco
 
-    title = check_name(name or "coco")
-    folder = folder_of(out, title)
-    image_folder = fetch(images, folder / "cache/images", IMAGE_SUFFIXES, settings_file, limit)
+    title, folder = options.title("coco"), options.folder("coco")
+    document = read_coco(annotations)
+    found = options.with_names(
+        lambda merge: parse_coco(document, str(annotations), crowds=crowds, merge=merge)
+    )
+    image_folder = fetch(images, folder / "cache/images", IMAGE_SUFFIXES, project.settings_file, None)
     with listener() as notify:
-        report = import_coco(
+        report = import_annotations(
             image_folder,
-            annotations,
+            found,
             folder,
             name=title,
-            limit=limit,
+            limit=options.limit,
+            follow_links=options.follow_links,
             notify=bar(notify),
         )
-    sources = {"images": images, "annotations": annotations}
-    finish(report, settings_file, run_name, overrides, sources=sources, upload=upload, as_json=as_json)
+    finish(report, options, project, sources={"images": images, "annotations": annotations})

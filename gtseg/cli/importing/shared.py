@@ -4,32 +4,80 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from gtseg.cli.console import listener, print_json, say
-from gtseg.cli.options import open_session
-from gtseg.core.counting import counted
-from gtseg.errors import SettingsError, StageError
+from gtseg.cli.options import ProjectOptions
+from gtseg.core.addresses import public_address
+from gtseg.core.labeling.class_names import LookalikeNames
+from gtseg.errors import GtsegError, SettingsError, StageError
 
 if TYPE_CHECKING:
     from gtseg.cli.console import Listener
-    from gtseg.imports.journal import Report
+    from gtseg.imports.outcomes import Report
 
-Out = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="Folder of the import (default: imports/NAME).")
-]
-Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the import; its label attribute is NAME-ref.")
-]
-Upload = Annotated[
-    bool,
-    typer.Option("--upload/--no-upload", help="Put it into the run's bucket, ready for `gtseg dataset`."),
-]
-Limit = Annotated[int | None, typer.Option(help="Take only the first N images.", min=1)]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What every import takes: its folder and name, how much of the source, and what to do about losses."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the import (default: imports/NAME)."),
+    ] = None
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the import; its label attribute is NAME-ref.")
+    ] = None
+    limit: Annotated[int | None, typer.Option(help="Take only the first N images.", min=1)] = None
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Also take links that lead out of the folder.")
+    ] = False
+    merge_labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--merge-labels/--keep-labels",
+            help="Class names that differ only in case, spaces or Unicode form: one class, or classes of their own.",
+        ),
+    ] = None
+    upload: Annotated[
+        bool,
+        typer.Option("--upload/--no-upload", help="Put it into the run's bucket, ready for `gtseg dataset`."),
+    ] = True
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask, and go on where less than half arrives.")
+    ] = False
+
+    def title(self, kind: str) -> str:
+        """The import's name. Raises SettingsError where it is no job's name."""
+        name = self.name or kind
+        if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):
+            raise SettingsError(
+                f"--name {name!r}: letters, digits and single dashes, 63 at most, as a labeling job's name"
+            )
+        return name
+
+    def folder(self, kind: str) -> Path:
+        return self.out or Path("imports") / self.title(kind)
+
+    def with_names(self, read: Callable[[bool | None], T]) -> T:
+        """`read(merge)` with the user's decision about names that look alike: the flag's, or the answer on a terminal."""
+        try:
+            return read(self.merge_labels)
+        except LookalikeNames as error:
+            if not sys.stdin.isatty() or self.yes:
+                raise
+            say(f"import: {str(error).partition('. --merge')[0]}")
+            return read(typer.confirm("Is each of these groups one class?", err=True))
+
+
 Labels = Annotated[
     str | None, typer.Option(help="Names of the classes, separated by commas, background left out.")
 ]
@@ -40,54 +88,51 @@ BBox = Annotated[
 
 def finish(
     report: Report,
-    settings_file: Path | None,
-    run_name: str | None,
-    overrides: list[str] | None,
+    options: ImportOptions,
+    project: ProjectOptions,
     *,
     sources: dict[str, Any],
-    upload: bool,
-    as_json: bool,
+    keep_run: str = "",
 ) -> None:
-    """Say what came in and what did not, put it into the run, leave with 5 where something was skipped.
+    """Say what came in and what did not, put it into the run, leave with 5 where something was lost.
 
     `sources`: the folders, files and addresses that the import read, as they were given; the run keeps them.
+    `keep_run`: why this import never becomes the run's labels. Raises GtsegError, the run unchanged, where nothing or less
+    than half arrived and --yes was not given.
     """
-    say(f"import: {counted(report.images, 'image with its mask', 'images with masks')} in {report.folder}")
-    total = max(sum(report.pixels.values()), 1)
-    for label, count in report.pixels.items():
-        say(f"  {label:<16} {count / total:7.2%} of the pixels")
-    for skipped in report.skipped[:5]:
-        say(f"  skipped {skipped.source}: {skipped.reason}")
-    if len(report.skipped) > 5:
-        say(f"  ... {len(report.skipped):,} skipped in all: {report.folder / 'skipped.jsonl'}")
-    if report.images == 0:
-        raise StageError(f"nothing was imported; {report.folder / 'skipped.jsonl'} says why")
-    if upload:
-        given = {kind: _address(value) for kind, value in sources.items() if value is not None}
-        _upload(report.folder, settings_file, run_name, overrides, sources=given)
-    if as_json:
+    say(f"import: {report.folder}")
+    for line in report.account.lines():
+        say(f"  {line}")
+    if len(report.skipped) > 1:
+        say(f"  every one that was left out: {report.folder / 'skipped.jsonl'}")
+    if project.as_json:
         print_json({"folder": str(report.folder), "images": report.images, "classes": list(report.classes),
-                    "pixels": report.pixels, "skipped": len(report.skipped)})  # fmt: skip
-    raise typer.Exit(5 if report.skipped else 0)
+                    "pixels": report.pixels, "skipped": len(report.skipped), "account": report.account.as_json()})  # fmt: skip
+    shortfall = report.account.shortfall
+    if report.images == 0:
+        raise GtsegError(
+            f"nothing was imported: {shortfall or 'the source holds no image'}; {_first_loss(report)}"
+        )
+    if shortfall and not options.yes:
+        unchanged = "; the run is unchanged" if options.upload else ""
+        raise GtsegError(f"{shortfall}{unchanged}. If that is right: --yes. {_first_loss(report)}")
+    if options.upload and keep_run:
+        say(f"import: {keep_run}")
+    elif options.upload:
+        given = {kind: public_address(str(value)) for kind, value in sources.items() if value is not None}
+        _upload(report.folder, project, sources=given)
+    raise typer.Exit(report.account.exit_code)
 
 
-def _address(value: Any) -> str:
-    """As it was given; the query of a web address may hold a key and stays out."""
-    text = str(value)
-    return text.partition("?")[0] if text.startswith(("http://", "https://")) else text
+def _first_loss(report: Report) -> str:
+    lost = [loss.text for loss in report.account.losses if loss.kind != "note"]
+    return lost[0] if lost else "no reason is known"
 
 
-def _upload(
-    folder: Path,
-    settings_file: Path | None,
-    run_name: str | None,
-    overrides: list[str] | None,
-    *,
-    sources: dict[str, str],
-) -> None:
+def _upload(folder: Path, project: ProjectOptions, *, sources: dict[str, str]) -> None:
     from gtseg.pipeline.commands.imports import upload_import
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     with listener() as notify:
         run = upload_import(session.run, session.clients, folder, sources=sources, notify=notify)
     session.run_file.save(run)
@@ -97,18 +142,6 @@ def bar(notify: Listener) -> Callable[[int, int], None]:
     from gtseg.pipeline.run.events import Event
 
     return lambda done, total: notify(Event("import", "progress", "imported", done, total))
-
-
-def folder_of(out: Path | None, name: str) -> Path:
-    return out or Path("imports") / name
-
-
-def check_name(name: str) -> str:
-    if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):
-        raise SettingsError(
-            f"--name {name!r}: letters, digits and single dashes, 63 at most, as a labeling job's name"
-        )
-    return name
 
 
 def fetch(source: str, folder: Path, suffixes: Any, settings_file: Path | None, limit: int | None) -> Path:

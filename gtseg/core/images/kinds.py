@@ -6,7 +6,7 @@ and write JPEG. Pillow is only ever asked for the formats of IMPORTED: others ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container
 from pathlib import PurePosixPath
 
 __all__ = [
@@ -30,7 +30,7 @@ MASK_FORMATS = ("PNG", "TIFF", "BMP", "GIF", "JPEG")
 MASK_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".bmp", ".gif"})
 
 
-def has_suffix(name: str, suffixes: Iterable[str]) -> bool:
+def has_suffix(name: str, suffixes: Container[str]) -> bool:
     """Whether a file is of that kind by its name. Hidden files, and the resource forks of a Mac (`._a.jpg`), are of none."""
     path = PurePosixPath(name)
     return not path.name.startswith(".") and path.suffix.lower() in suffixes
