@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gtseg.aws.clients import translate
+from gtseg.aws.failures import read_answer, translate
 from gtseg.errors import AWSError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def who_am_i(clients: Clients) -> tuple[str, str]:
     """(account, ARN) of the caller."""
     with translate("GetCallerIdentity"):
         answer = clients.sts.get_caller_identity()
-    return str(answer["Account"]), str(answer["Arn"])
+    return read_answer("GetCallerIdentity", answer, lambda a: (str(a["Account"]), str(a["Arn"])))
 
 
 def find_role(clients: Clients, arn: str) -> Role | None:
@@ -35,11 +35,16 @@ def find_role(clients: Clients, arn: str) -> Role | None:
     name = arn.rsplit("/", 1)[-1]
     try:
         with translate(f"GetRole {name}"):
-            role = clients.iam.get_role(RoleName=name)["Role"]
+            answer = clients.iam.get_role(RoleName=name)
     except AWSError as error:
         if error.code == "NoSuchEntity":
             return None
         raise
+    return read_answer(f"GetRole {name}", answer, _role)
+
+
+def _role(answer: dict[str, Any]) -> Role:
+    role = answer["Role"]
     return Role(role["Arn"], tuple(_trusted(role.get("AssumeRolePolicyDocument") or {})))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from gtseg.aws.contact import proxy_variable
-from gtseg.aws.refusals import NO_CREDENTIALS, NO_REGION, NOT_AWS, refusal
+from gtseg.aws.refusals import NO_CREDENTIALS, NO_REGION, refusal
 from gtseg.errors import AWSError, SettingsError
 
-__all__ = ["TRANSIENT_CODES", "from_response", "is_transient", "translate"]
+__all__ = ["TRANSIENT_CODES", "from_response", "is_transient", "read_answer", "translate"]
+
+T = TypeVar("T")
 
 TRANSIENT_CODES = frozenset(
     {
@@ -134,10 +136,13 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, AWSError) and error.code in TRANSIENT_CODES and not error.is_final
 
 
-def unreadable(operation: str, error: Exception) -> AWSError:
-    """The error for an answer that lacks what AWS's always has."""
-    words = f"the answer is not AWS's: {type(error).__name__} {_text(error)}"
-    return AWSError(operation, NOT_AWS, words, hint="Is AWS_ENDPOINT_URL (if set) right?")
+def read_answer(operation: str, answer: Any, read: Callable[[Any], T]) -> T:
+    """What `read` makes of an answer; one that it cannot read is not AWS's, or got damaged on its way."""
+    try:
+        return read(answer)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        words = f"the answer is not AWS's: {type(error).__name__} {_text(error)}"
+        raise AWSError(operation, "InternalError", words, hint=REACHABLE) from error
 
 
 def _text(error: BaseException) -> str:

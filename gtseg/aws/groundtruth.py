@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gtseg.aws.clients import Clients, translate
+from gtseg.aws.clients import Clients
+from gtseg.aws.failures import read_answer, translate
+from gtseg.aws.training import read_tags
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
@@ -124,7 +126,7 @@ class GroundTruth:
         return list(self._pages("list_workteams", "Workteams", 1000, order, read=_workteam))
 
     def _tags(self, arn: str) -> dict[str, str]:
-        return self._call("ListTags", "list_tags", _tags, ResourceArn=arn)
+        return read_tags(lambda: self._call("ListTags", "list_tags", _tags, ResourceArn=arn).items())
 
     def _pages(
         self, operation: str, items: str, limit: int, filters: Mapping[str, Any], *, read: Callable[[Any], T]
@@ -149,11 +151,7 @@ class GroundTruth:
         def call() -> T:
             with translate(operation):
                 answer = getattr(self._clients.sagemaker, method)(**request)
-            try:
-                return read(answer)
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                words = f"the answer is not AWS's: {type(error).__name__} {error}"
-                raise AWSError(operation, "InternalError", words) from error
+            return read_answer(operation, answer, read)
 
         return persist(call, **self._options)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, TypeVar
 
-from gtseg.aws.clients import Clients, translate
-from gtseg.aws.training import is_missing
+from gtseg.aws.clients import Clients
+from gtseg.aws.failures import read_answer, translate
+from gtseg.aws.training import is_missing, read_tags
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
+T = TypeVar("T")
 Kind = Literal["endpoint", "endpoint-config", "model"]
 SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
 _CALLS: dict[Kind, tuple[str, str]] = {
@@ -51,17 +54,21 @@ class Hosting:
     def create(self, kind: Kind, request: Mapping[str, Any]) -> str:
         """The new resource's ARN. AWSError ResourceInUse if the name is taken (SageMaker's own word: 'already existing')."""
         try:
-            answer = self._call(f"Create{_WORDS[kind]}", f"create_{_CALLS[kind][0]}", **request)
+            return self._call(
+                f"Create{_WORDS[kind]}",
+                f"create_{_CALLS[kind][0]}",
+                lambda answer: str(answer[f"{_WORDS[kind]}Arn"]),
+                **request,
+            )
         except AWSError as error:
             if "already exist" in error.message.lower():
                 raise AWSError(error.operation, "ResourceInUse", error.message) from None
             raise
-        return str(answer[f"{_WORDS[kind]}Arn"])
 
     def describe(self, kind: Kind, name: str) -> Resource:
         call, key = _CALLS[kind]
-        answer = self._call(f"Describe{_WORDS[kind]} {name}", f"describe_{call}", **{key: name})
-        return _resource(kind, answer)
+        operation = f"Describe{_WORDS[kind]} {name}"
+        return self._call(operation, f"describe_{call}", partial(_resource, kind), **{key: name})
 
     def find(self, kind: Kind, name: str) -> Resource | None:
         """The resource with its tags, None if there is none."""
@@ -77,7 +84,7 @@ class Hosting:
         """False if it was gone already."""
         call, key = _CALLS[kind]
         try:
-            self._call(f"Delete{_WORDS[kind]} {name}", f"delete_{call}", **{key: name})
+            self._call(f"Delete{_WORDS[kind]} {name}", f"delete_{call}", dict, **{key: name})
         except AWSError as error:
             if is_missing(error):
                 return False
@@ -88,18 +95,27 @@ class Hosting:
         """Newest first, tags not read."""
         call, _ = _CALLS[kind]
         items = {"endpoint": "Endpoints", "endpoint-config": "EndpointConfigs", "model": "Models"}[kind]
+
+        def read_page(answer: Any) -> tuple[list[Resource], str | None]:
+            return [_resource(kind, item) for item in answer.get(items, [])], answer.get("NextToken")
+
         token: str | None = None
         while True:
             page = {"NextToken": token} if token else {}
-            answer = self._call(f"List{items}", f"list_{call}s", NameContains=contains, **page)
-            for item in answer.get(items, []):
-                yield _resource(kind, item)
-            if not (token := answer.get("NextToken")):
+            found, token = self._call(
+                f"List{items}", f"list_{call}s", read_page, NameContains=contains, **page
+            )
+            yield from found
+            if not token:
                 return
 
     def tags(self, arn: str) -> dict[str, str]:
-        answer = self._call("ListTags", "list_tags", ResourceArn=arn)
-        return {tag["Key"]: tag["Value"] for tag in answer.get("Tags", [])}
+        """HiddenTags where the caller may not see them."""
+
+        def read(answer: Any) -> list[tuple[str, str]]:
+            return [(tag["Key"], tag["Value"]) for tag in answer.get("Tags", [])]
+
+        return read_tags(lambda: self._call("ListTags", "list_tags", read, ResourceArn=arn))
 
     def invoke(
         self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float = 120.0
@@ -120,10 +136,11 @@ class Hosting:
 
         return persist(call, seconds=seconds, **self._options)
 
-    def _call(self, operation: str, method: str, **request: Any) -> Any:
-        def call() -> Any:
+    def _call(self, operation: str, method: str, read: Callable[[Any], T], **request: Any) -> T:
+        def call() -> T:
             with translate(operation):
-                return getattr(self._clients.sagemaker, method)(**request)
+                answer = getattr(self._clients.sagemaker, method)(**request)
+            return read_answer(operation, answer, read)
 
         return persist(call, **self._options)
 

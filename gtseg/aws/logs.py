@@ -11,6 +11,9 @@ from gtseg.errors import AWSError
 
 TRAINING_JOBS = "/aws/sagemaker/TrainingJobs"
 
+PATIENCE = 20.0
+"""Seconds that a throttled log is asked for again at one look; the next look asks anew."""
+
 
 class LogTail:
     """The lines of `<job>/algo-1-...`; each call of `read` gives those that came since the last."""
@@ -18,17 +21,21 @@ class LogTail:
     def __init__(self, clients: Clients, job: str, *, group: str = TRAINING_JOBS) -> None:
         self._clients, self._group, self._prefix = clients, group, f"{job}/"
         self._tokens: dict[str, str | None] = {}
+        self.refusal: AWSError | None = None
+        """Why the log cannot be read: denied, or throttled for good. What a job is and does is known without it."""
 
     def read(self) -> list[str]:
-        """New lines; [] where there are none, or where the job has not written yet."""
+        """New lines; [] where there are none, where the job has not written yet, or where nobody may read them."""
+        if self.refusal is not None and self.refusal.exit_code == 4:
+            return []
         try:
             for stream in self._streams():
                 self._tokens.setdefault(stream, None)
             return [line for stream in sorted(self._tokens) for line in self._read_stream(stream)]
         except AWSError as error:
-            if error.exit_code == 3:
-                return []
-            raise
+            if error.exit_code != 3:
+                self.refusal = error
+            return []
 
     def _streams(self) -> Iterator[str]:
         token: dict[str, Any] = {}
@@ -58,4 +65,4 @@ class LogTail:
             with translate(f"{method} {request['logGroupName']}"):
                 return getattr(self._clients.logs, method)(**request)
 
-        return persist(call)
+        return persist(call, seconds=PATIENCE)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from gtseg.aws.clients import Clients, translate
+from gtseg.aws.clients import Clients
+from gtseg.aws.failures import is_transient, read_answer, translate
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
+T = TypeVar("T")
+
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
 NOT_THERE = ("could not find", "does not exist", "cannot find", "not found")
+
+
+class HiddenTags(dict[str, str]):
+    """Tags that the caller may not see: nobody knows whether there are any."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,11 @@ class TrainingState:
     def is_over(self) -> bool:
         return self.status in TERMINAL
 
+    @property
+    def has_result(self) -> bool:
+        """Whether it is over and AWS has kept a model of it: also of one that was stopped or ended by a time limit."""
+        return self.status == "Completed" or (self.status == "Stopped" and self.model_artifact is not None)
+
 
 @dataclass(frozen=True)
 class TunedJob:
@@ -60,6 +72,7 @@ class TuningState:
     status: str
     counters: Mapping[str, int]
     best: TunedJob | None = None
+    created: datetime | None = None
     reason: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,12 +90,15 @@ class Training:
 
     def create_job(self, request: Mapping[str, Any]) -> str:
         """The new job's ARN. AWSError ResourceInUse if the name is taken."""
-        return str(self._call("CreateTrainingJob", "create_training_job", **request)["TrainingJobArn"])
+        return self._call(
+            "CreateTrainingJob", "create_training_job", lambda a: str(a["TrainingJobArn"]), **request
+        )
 
     def describe_job(self, name: str) -> TrainingState:
         """AWSError with exit code 3 if there is none."""
-        answer = self._call(f"DescribeTrainingJob {name}", "describe_training_job", TrainingJobName=name)
-        return _training_state(answer)
+        return self._call(
+            f"DescribeTrainingJob {name}", "describe_training_job", _training_state, TrainingJobName=name
+        )
 
     def find_job(self, name: str) -> TrainingState | None:
         """The job with its tags, None if there is none."""
@@ -95,25 +111,30 @@ class Training:
         return replace(state, tags=self.tags(state.arn))
 
     def stop_job(self, name: str) -> None:
-        self._call(f"StopTrainingJob {name}", "stop_training_job", TrainingJobName=name)
+        self._call(f"StopTrainingJob {name}", "stop_training_job", dict, TrainingJobName=name)
 
     def list_jobs(self, *, contains: str = "") -> Iterator[tuple[str, str, str]]:
         """(name, ARN, status), newest first."""
         filters = {"NameContains": contains} if contains else {}
-        for item in self._pages("list_training_jobs", "TrainingJobSummaries", MaxResults=100, **filters):
-            yield item["TrainingJobName"], item["TrainingJobArn"], item["TrainingJobStatus"]
+        names = ("TrainingJobName", "TrainingJobArn", "TrainingJobStatus")
+
+        def read(item: Any) -> tuple[str, str, str]:
+            name, arn, status = (str(item[key]) for key in names)
+            return name, arn, status
+
+        yield from self._pages("list_training_jobs", "TrainingJobSummaries", read, MaxResults=100, **filters)
 
     def create_tuning(self, request: Mapping[str, Any]) -> str:
-        answer = self._call("CreateHyperParameterTuningJob", "create_hyper_parameter_tuning_job", **request)
-        return str(answer["HyperParameterTuningJobArn"])
+        operation, method = "CreateHyperParameterTuningJob", "create_hyper_parameter_tuning_job"
+        return self._call(operation, method, lambda a: str(a["HyperParameterTuningJobArn"]), **request)
 
     def describe_tuning(self, name: str) -> TuningState:
-        answer = self._call(
+        return self._call(
             f"DescribeHyperParameterTuningJob {name}",
             "describe_hyper_parameter_tuning_job",
+            _tuning_state,
             HyperParameterTuningJobName=name,
         )
-        return _tuning_state(answer)
 
     def find_tuning(self, name: str) -> TuningState | None:
         try:
@@ -129,39 +150,56 @@ class Training:
         found = self._pages(
             "list_training_jobs_for_hyper_parameter_tuning_job",
             "TrainingJobSummaries",
+            _tuned_job,
             HyperParameterTuningJobName=name,
         )
-        jobs = [_tuned_job(item) for item in found]
-        return sorted(jobs, key=lambda job: (job.value is None, -(job.value or 0)))
+        return sorted(found, key=lambda job: (job.value is None, -(job.value or 0)))
 
     def stop_tuning(self, name: str) -> None:
         self._call(
             f"StopHyperParameterTuningJob {name}",
             "stop_hyper_parameter_tuning_job",
+            dict,
             HyperParameterTuningJobName=name,
         )
 
     def tags(self, arn: str) -> dict[str, str]:
-        tags: dict[str, str] = {}
-        for tag in self._pages("list_tags", "Tags", ResourceArn=arn):
-            tags[tag["Key"]] = tag["Value"]
-        return tags
+        """HiddenTags where the caller may not list them."""
+        return read_tags(lambda: self._pages("list_tags", "Tags", _tag, ResourceArn=arn))
 
-    def _pages(self, method: str, items: str, **filters: Any) -> Iterator[Any]:
+    def _pages(self, method: str, items: str, read: Callable[[Any], T], **filters: Any) -> Iterator[T]:
+        def read_page(answer: Any) -> tuple[list[T], str | None]:
+            return [read(item) for item in answer.get(items, [])], answer.get("NextToken")
+
         token: str | None = None
         while True:
             page = {"NextToken": token} if token else {}
-            answer = self._call(method, method, **filters, **page)
-            yield from answer.get(items, [])
-            if not (token := answer.get("NextToken")):
+            found, token = self._call(method, method, read_page, **filters, **page)
+            yield from found
+            if not token:
                 return
 
-    def _call(self, operation: str, method: str, **request: Any) -> Any:
-        def call() -> Any:
+    def _call(self, operation: str, method: str, read: Callable[[Any], T], **request: Any) -> T:
+        def call() -> T:
             with translate(operation):
-                return getattr(self._clients.sagemaker, method)(**request)
+                answer = getattr(self._clients.sagemaker, method)(**request)
+            return read_answer(operation, answer, read)
 
         return persist(call, **self._options)
+
+
+def read_tags(pages: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, str]:
+    """A resource's tags, HiddenTags where they are denied or throttled for good: no job is lost for that."""
+    try:
+        return dict(pages())
+    except AWSError as error:
+        if error.exit_code != 4 and not is_transient(error):
+            raise
+        return HiddenTags()
+
+
+def _tag(item: Mapping[str, str]) -> tuple[str, str]:
+    return item["Key"], item["Value"]
 
 
 def is_missing(error: AWSError) -> bool:
@@ -211,6 +249,7 @@ def _tuning_state(answer: Mapping[str, Any]) -> TuningState:
         status=answer["HyperParameterTuningJobStatus"],
         counters=dict(answer.get("TrainingJobStatusCounters", {})),
         best=_tuned_job(best) if best else None,
+        created=answer.get("CreationTime"),
         reason=answer.get("FailureReason", ""),
     )
 

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import tenacity
 
-from gtseg.aws.clients import is_transient
-from gtseg.errors import WaitTimeout
+from gtseg.aws.failures import is_transient
+from gtseg.aws.refusals import is_about_role
+from gtseg.errors import AWSError, WaitTimeout
 
 T = TypeVar("T")
 
@@ -19,13 +20,35 @@ TROUBLE_SECONDS = 15 * 60.0
 """How long throttling, AWS's own faults and broken connections may last without a single good answer."""
 
 
+ROLE_SECONDS, ROLE_ATTEMPTS = 5.0, 13
+"""IAM spreads a new role within about a minute."""
+
+
 def persist(
     call: Callable[[], T],
     *,
     seconds: float = 120.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """The call's answer; what may pass by itself is tried again for `seconds`, with jitter. The last error is raised."""
+    """The call's answer; what may pass by itself is tried again for `seconds`, with jitter. The last error is raised.
+
+    A role that SageMaker cannot assume is tried again for a minute.
+    """
+    spreading = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_waits_for_role),
+        wait=tenacity.wait_fixed(ROLE_SECONDS),
+        stop=tenacity.stop_after_attempt(ROLE_ATTEMPTS),
+        sleep=sleep,
+        reraise=True,
+    )
+    return spreading(lambda: _persist(call, seconds=seconds, sleep=sleep))
+
+
+def _waits_for_role(error: BaseException) -> bool:
+    return isinstance(error, AWSError) and is_about_role(error.operation, error.code, error.message)
+
+
+def _persist(call: Callable[[], T], *, seconds: float, sleep: Callable[[float], None]) -> T:
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(is_transient),
         wait=tenacity.wait_random_exponential(multiplier=SHORTEST, max=LONGEST),

@@ -19,9 +19,11 @@ from gtseg.aws.contact import proxy_variable
 from gtseg.aws.credentials import ask_on_terminal
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting
+from gtseg.aws.logs import LogTail
 from gtseg.aws.refusals import refusal
 from gtseg.aws.s3 import S3
-from gtseg.aws.training import Training
+from gtseg.aws.training import HiddenTags, Training, read_tags
+from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError, GtsegError
 
 EXPIRED = (
@@ -262,3 +264,60 @@ def test_a_proxy_that_is_configured_is_the_first_suspect(
 def test_no_proxy_is_read_as_others_read_it(spared: str, found: str | None) -> None:
     environ = {"http_proxy": "http://p", "NO_PROXY": spared}
     assert proxy_variable("http://127.0.0.1:1/", environ) == found
+
+
+# ---------------------------------------------------------------- what passes, and what nothing hangs on
+
+
+def new_role() -> AWSError:
+    return refusal("CreateTrainingJob", "ValidationException", ROLE)
+
+
+def test_a_role_that_iam_does_not_know_yet_is_tried_again_for_a_minute() -> None:
+    left, slept = [new_role(), new_role()], []
+
+    def create() -> str:
+        if left:
+            raise left.pop()
+        return "arn"
+
+    assert persist(create, sleep=slept.append) == "arn"
+    assert slept == [5.0, 5.0]
+
+
+def test_a_role_that_stays_unknown_is_exit_code_4_after_that_minute() -> None:
+    slept: list[float] = []
+
+    def create() -> str:
+        raise new_role()
+
+    with pytest.raises(AWSError) as caught:
+        persist(create, sleep=slept.append)
+    assert (caught.value.exit_code, sum(slept)) == (4, 60.0)
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "ThrottlingException"])
+def test_tags_that_may_not_be_seen_stop_nothing(code: str) -> None:
+    def pages() -> Any:
+        raise refusal("ListTags", code, "no")
+
+    assert isinstance(read_tags(pages), HiddenTags)
+
+
+class DeniedLogs:
+    """Clients whose CloudWatch Logs says no."""
+
+    def __init__(self, code: str) -> None:
+        self.logs, self.code, self.asked = self, code, 0
+
+    def describe_log_streams(self, **_: Any) -> Any:
+        self.asked += 1
+        raise aws.ClientError({"Error": {"Code": self.code, "Message": "no"}}, "DescribeLogStreams")
+
+
+def test_a_log_that_is_denied_is_empty_and_not_asked_for_again() -> None:
+    clients = DeniedLogs("AccessDeniedException")
+    tail = LogTail(clients, "job")  # type: ignore[arg-type]
+    assert (tail.read(), tail.read(), clients.asked) == ([], [], 1)
+    assert tail.refusal is not None
+    assert tail.refusal.exit_code == 4

@@ -14,6 +14,7 @@ from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
 from gtseg.local.hosting.container import Container
 from gtseg.local.hosting.endpoints import LOG_GROUP, Endpoints, move
 from gtseg.local.jobs.container_images import is_segmentation_image
+from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import Record, now
 from gtseg.local.logs import LogEvents
 
@@ -212,7 +213,7 @@ class Keeper:
                 return
             move(record, status)
             if reason is not None:
-                record.answer["FailureReason"] = reason[:1024]
+                record.answer["FailureReason"] = failure_reason(reason, self.endpoints.embedded.store.folder)
             if status == "InService" and reason is None:
                 target = record.work["target"]
                 record.work |= {"deployed": target, "deployed_generation": record.work["generation"]}

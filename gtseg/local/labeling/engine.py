@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
+from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.labeling import output
 from gtseg.local.labeling.batches import consolidate_batch, next_batch
 from gtseg.local.labeling.bell import listen, ring
@@ -241,6 +242,7 @@ class Engine:
 
     def _end(self, job: Job, status: str, *, failure: str = "") -> None:
         """The last output.manifest first, then the status that says it is there."""
+        failure = failure_reason(failure, self.store.folder)
         if has_objects(self.store, job):
             with contextlib.suppress(ServiceError) if status == "Failed" else contextlib.nullcontext():
                 output.write_manifest(job, self.store, self.objects)

@@ -20,6 +20,7 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.channels import DownloadError, materialize_channel
 from gtseg.local.jobs.processes import Process
+from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import Record, now
 from gtseg.local.logs import LogEvents
 from gtseg.local.storage.objects import split_uri
@@ -269,7 +270,7 @@ class Execution:
                 seconds = max(1, round(self._seconds(record)))
                 record.answer |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
             if reason is not None:
-                record.answer["FailureReason"] = reason[:1024]
+                record.answer["FailureReason"] = failure_reason(reason, self.embedded.store.folder)
             enter(record, secondary, message, status=status)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -23,6 +23,7 @@ from gtseg.local.hosting.models import model_source
 from gtseg.local.hosting.supervisor import await_ready
 from gtseg.local.jobs.channels import DownloadError, Source, list_places
 from gtseg.local.jobs.container_images import is_segmentation_image
+from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import Record, Records, now
 from gtseg.local.logs import LogEvents
 from gtseg.local.storage.objects import split_uri
@@ -210,6 +211,6 @@ class Execution:
             record.work["stage"] = "ended"
             record.answer["TransformEndTime"] = now()
             if reason is not None:
-                record.answer["FailureReason"] = reason[:1024]
+                record.answer["FailureReason"] = failure_reason(reason, self.embedded.store.folder)
         self.container.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
