@@ -40,12 +40,12 @@ def compare(
             continue
         session = open_session(settings_file, name, overrides)
         runs[name] = session
-        columns.append(contender_of_run(session.run, session.clients))
+        columns.append(contender_of_run(session.run, session.context().s3))
     if not runs:
         raise SettingsError("compare needs at least one run: its test split is what folders are held against")
     session = next(iter(runs.values()))
     with listener() as notify:
-        page, facts = walk(session.run, columns, session.settings, session.clients, notify=notify)
+        page, facts = walk(session.run, columns, session.context(notify))
     out.write_text(page, encoding="utf-8")
     for column in facts["columns"]:
         say(f"compare: {column['name']}: mIoU {column['miou']:.4f} on {facts['images']} test images")

@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gtseg.aws.clients import Clients
+    from gtseg.cli.options import Session
     from gtseg.pipeline.run import Run
     from gtseg.pipeline.run.events import Consent
-    from gtseg.settings import Settings
 
 
-def ask(
-    clients: Clients,
-    settings: Settings,
-    *,
-    yes: bool,
-    create_bucket: bool = False,
-    public_crowd: bool = False,
-) -> Consent:
+def ask(session: Session, *, yes: bool, create_bucket: bool = False, public_crowd: bool = False) -> Consent:
     """What this invocation agrees to; what a stage may cost is shown first, and held against [budget]."""
     from gtseg.pipeline.run.events import Consent
+
+    clients = session.clients
 
     def weigh(stage: str, run: Run, objects: int | None) -> None:
         if clients.is_local:
@@ -31,7 +25,7 @@ def ask(
         from gtseg.cli.cost import print_rows
         from gtseg.pipeline.run.cost import check_budget
 
-        rows, warning = check_budget(stage, run, settings, clients, objects=objects)
+        rows, warning = check_budget(stage, run, session.context(), objects=objects)
         print_rows(f"{stage} may cost at most", rows, file=sys.stderr)
         if warning:
             print(f"warning: {warning}", file=sys.stderr)

@@ -29,14 +29,10 @@ def cost(
     from gtseg.pipeline.run.cost import past_rows, planned_rows
 
     session = open_session(settings_file, run_name, overrides)
-    run = session.run
+    run, context = session.run, session.context()
     objects = run.labeling_job.objects if run.labeling_job else _count_images(session)
-    coming = [
-        row
-        for stage in _missing(session)
-        for row in planned_rows(stage, session.settings, session.clients, objects=objects)
-    ]
-    bill = past_rows(run, session.settings, session.clients)
+    coming = [row for stage in _missing(session) for row in planned_rows(stage, context, objects=objects)]
+    bill = past_rows(run, context)
     if as_json:
         print_json({"planned": [r.as_json() for r in coming], "spent": [r.as_json() for r in bill.spent],
                     "by_the_hour": [r.as_json() for r in bill.running], "spent_usd": float(total(bill.spent)[0]),
@@ -61,7 +57,7 @@ def _missing(session: Session) -> list[str]:
 def _count_images(session: Session) -> int | None:
     from gtseg.pipeline.commands.doctor import count_images
 
-    return count_images(session.settings, session.clients)
+    return count_images(session.context())
 
 
 def print_rows(title: str, rows: Sequence[Row], *, file: TextIO | None = None) -> None:

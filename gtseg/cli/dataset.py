@@ -35,6 +35,7 @@ def dataset(
     \b
     gtseg dataset --manifest s3://bucket/old-job/manifests/output/output.manifest
     """
+    from gtseg.pipeline.run import LabelSource
     from gtseg.pipeline.stages.dataset import dataset as walk
     from gtseg.pipeline.stages.order import exit_code
 
@@ -42,16 +43,8 @@ def dataset(
         raise typer.BadParameter("--job and --manifest exclude each other")
     session = open_session(settings_file, run_name, overrides)
     with listener() as notify:
-        run = walk(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            job=job,
-            manifest=manifest,
-            label_attribute=label_attribute,
-            dry_run=dry_run,
-        )
+        labels = LabelSource(job, manifest, label_attribute)
+        run = walk(session.run, session.context(notify, dry_run=dry_run), labels=labels)
     if dry_run:
         return
     if run != session.run:  # a dataset that was there already is not written down again

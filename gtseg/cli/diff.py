@@ -31,7 +31,7 @@ def diff(
 
     first = open_session(settings_file, one, overrides)
     second = open_session(settings_file, other, overrides)
-    found = compare(first.run, second.run, first.clients)
+    found = compare(first.run, second.run, first.context().s3)
     if as_json:
         print_json(found.as_json())
         return

@@ -25,13 +25,13 @@ def doctor(
     Exit code 1: something will fail as it is.
     """
     from gtseg.pipeline.commands.doctor import examine
-    from gtseg.pipeline.run import locate
+    from gtseg.pipeline.run import Context, locate
     from gtseg.pipeline.run.account import open_clients
 
     settings = open_settings(settings_file, overrides, name=run_name)
-    clients = open_clients(settings)
+    context = Context(settings, open_clients(settings))
     findings = []
-    for finding in examine(settings, clients, locate(settings, clients, name=run_name)):
+    for finding in examine(context, locate(settings, context.clients, name=run_name)):
         findings.append(finding)
         if not as_json:
             mark, colour = MARKS[finding.level]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,6 +59,7 @@ def _evaluate_folders(
     predictions: str, masks: str, labels: str, *, label_values: str, void: int | None, as_json: bool
 ) -> None:
     from gtseg.aws.clients import Clients
+    from gtseg.aws.s3 import S3
     from gtseg.core.masks.numbering import parse_values
     from gtseg.pipeline.stages.evaluate import evaluate_folders
     from gtseg.settings.hosting import Evaluate
@@ -72,7 +74,7 @@ def _evaluate_folders(
             void=void,
             options=Evaluate(),
             notify=notify,
-            clients=Clients(),
+            door=S3(Clients()),
         )
     _show(found.section, as_json=as_json)
     raise typer.Exit(5 if found.missing else 0)
@@ -117,5 +119,5 @@ def report(
     from gtseg.pipeline.stages.report import report as walk
 
     session = open_session(settings_file, run_name, overrides)
-    run = walk_stage(session, walk, output=output)
+    run = walk_stage(session, partial(walk, output=output))
     answer(run.report, as_json=as_json)

@@ -47,7 +47,9 @@ def export(
     if out.exists() and any(out.iterdir()):
         raise SettingsError(f"{out} is not empty: an export does not mix with other files")
     session = open_session(settings_file, run_name, overrides)
-    source = open_export(session.run, session.clients, manifest=manifest, label_attribute=label_attribute)
+    source = open_export(
+        session.run, session.context().s3, manifest=manifest, label_attribute=label_attribute
+    )
     facts = _write(source, form, out, images=images, polygons=polygons)
     for line in facts["refused"][:5]:
         say(f"export: refused {line['image']}: {line['reason']}")

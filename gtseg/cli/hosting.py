@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -40,8 +41,8 @@ def deploy(
     if job and model:
         raise typer.BadParameter("--job and --model exclude each other")
     session = open_session(settings_file, run_name, overrides)
-    consent = ask(session.clients, session.settings, yes=yes)
-    run = walk_stage(session, walk, consent=consent, job=job, model=model, dry_run=dry_run)
+    stage = partial(walk, job=job, model=model)
+    run = walk_stage(session, stage, consent=ask(session, yes=yes), dry_run=dry_run)
     answer(run.endpoint, as_json=as_json and not dry_run)
 
 
@@ -88,13 +89,7 @@ def predict(
     session = open_session(settings_file, run_name, [*(overrides or []), *extra])
     with listener() as notify:
         result = ask_all(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            sources=images,
-            output=output,
-            endpoint=endpoint,
+            session.run, session.context(notify), sources=images, output=output, endpoint=endpoint
         )
     if tiles or features:
         _put_on_the_map(output, tiles, features, places, session)
@@ -143,29 +138,20 @@ def cleanup(
 ) -> None:
     """Delete endpoint, endpoint config and model; say what was deleted and what still costs money. Never data unless told."""
     from gtseg.errors import GtsegError
-    from gtseg.pipeline.stages.cleanup import cleanup as sweep
+    from gtseg.pipeline.stages.cleanup import Sweep, sweep
 
     if orphans and expired:
         raise typer.BadParameter("--orphans and --expired exclude each other")
     session = open_session(settings_file, run_name, overrides)
     if data and not yes and not dry_run:
-        consent = ask(session.clients, session.settings, yes=False)
+        consent = ask(session, yes=False)
         if not session.clients.is_local and not consent.spend(f"Delete everything below {session.run.root}?"):
             raise GtsegError("Nothing was deleted.")
         if session.clients.is_local and not yes:
             raise GtsegError(f"--data deletes everything below {session.run.root}: say --yes.")
     with listener() as notify:
-        _, swept = sweep(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            everything=everything,
-            orphans=orphans,
-            expired=expired,
-            data=data,
-            dry_run=dry_run,
-        )
+        wanted = Sweep(everything, orphans, expired, data)
+        _, swept = sweep(session.run, session.context(notify, dry_run=dry_run), wanted)
     if as_json:
         print_json(asdict(swept))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +12,9 @@ from gtseg.cli.consent import ask
 from gtseg.cli.console import listener, print_json, say
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session, open_settings
 from gtseg.cli.walking import answer, walk_stage
+
+if TYPE_CHECKING:
+    from gtseg.pipeline.run import Context, Run
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -61,16 +65,11 @@ def label(
 
     if go_on and endpoint:
         raise typer.BadParameter("--continue and --prelabel exclude each other")
-    walk = continue_labeling if go_on else partial(prelabel, endpoint=endpoint) if endpoint else label
-
+    walk: Callable[[Run, Context], Run] = continue_labeling if go_on else label
+    if endpoint:
+        walk = partial(prelabel, endpoint=endpoint)
     session = open_session(settings_file, run_name, overrides)
-    consent = ask(
-        session.clients,
-        session.settings,
-        yes=yes,
-        create_bucket=create_bucket,
-        public_crowd=allow_public_crowd,
-    )
+    consent = ask(session, yes=yes, create_bucket=create_bucket, public_crowd=allow_public_crowd)
     run = walk_stage(session, walk, consent=consent, dry_run=dry_run)
     if dry_run:
         return

@@ -13,7 +13,8 @@ from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
-    from gtseg.pipeline.run import Run, RunFile
+    from gtseg.pipeline.run import Context, Run, RunFile
+    from gtseg.pipeline.run.events import Consent, Notify
     from gtseg.settings import Settings
 
 SettingsFile = Annotated[
@@ -76,6 +77,15 @@ class Session:
     clients: Clients
     run_file: RunFile
     run: Run
+
+    def context(
+        self, notify: Notify | None = None, *, consent: Consent | None = None, dry_run: bool = False
+    ) -> Context:
+        """What the command's stage works with."""
+        from gtseg.pipeline.run import Context
+        from gtseg.pipeline.run.events import Consent, ignore
+
+        return Context(self.settings, self.clients, notify or ignore, consent or Consent(), dry_run=dry_run)
 
 
 def open_session(file: Path | None, name: str | None, overrides: list[str] | None = None) -> Session:

@@ -46,11 +46,12 @@ def adjust(
     gtseg adjust --bad     only those that the last `gtseg verify` spoke against
     """
     from gtseg.pipeline.commands.review import adjust as walk
+    from gtseg.pipeline.run import LabelSource
 
+    source = LabelSource(job, manifest, label_attribute)
     session = open_session(settings_file, run_name, overrides)
-    consent = ask(session.clients, session.settings, yes=yes)
-    stage = partial(walk, job=job, manifest=manifest, label_attribute=label_attribute)
-    run = walk_stage(session, stage, consent=consent, dry_run=dry_run, bad=bad)
+    stage = partial(walk, source=source, bad=bad)
+    run = walk_stage(session, stage, consent=ask(session, yes=yes), dry_run=dry_run)
     answer(run.labeling_job, as_json=as_json and not dry_run)
 
 
@@ -72,12 +73,13 @@ def verify(
     Exit codes: 0 started, under way or all good; 1 failed or stopped; 5 some masks are bad: redo.jsonl names them.
     """
     from gtseg.pipeline.commands.review import verify as walk
+    from gtseg.pipeline.run import LabelSource
     from gtseg.pipeline.stages.order import PROBLEMS
 
+    source = LabelSource(job, manifest, label_attribute)
     session = open_session(settings_file, run_name, overrides)
-    consent = ask(session.clients, session.settings, yes=yes)
-    stage = partial(walk, job=job, manifest=manifest, label_attribute=label_attribute)
-    run = walk_stage(session, stage, consent=consent, dry_run=dry_run, wait=wait)
+    stage = partial(walk, source=source, wait=wait)
+    run = walk_stage(session, stage, consent=ask(session, yes=yes), dry_run=dry_run)
     if dry_run:
         return
     answer(run.verification, as_json=as_json)
@@ -109,7 +111,7 @@ def agreement(
 
     session = open_session(settings_file, run_name, overrides)
     with listener() as notify:
-        found = walk(session.run, session.clients, notify=notify, job=job, gold=gold)
+        found = walk(session.run, session.context(notify), job=job, gold=gold)
     if as_json:
         print_json({"miou": found.miou, "pixels": found.pixels, **asdict(found)})
         return

@@ -42,23 +42,9 @@ def run(
 
     stages = until_stage(until)
     session = open_session(settings_file, run_name, overrides)
-    consent = ask(
-        session.clients,
-        session.settings,
-        yes=yes,
-        create_bucket=create_bucket,
-        public_crowd=allow_public_crowd,
-    )
+    consent = ask(session, yes=yes, create_bucket=create_bucket, public_crowd=allow_public_crowd)
     with listener(as_lines=as_json) as notify:
-        done = walk(
-            session.run,
-            session.settings,
-            session.clients,
-            notify=notify,
-            consent=consent,
-            stages=stages,
-            dry_run=dry_run,
-        )
+        done = walk(session.run, session.context(notify, consent=consent, dry_run=dry_run), stages)
     if not as_json and not dry_run:
         say_what_costs(done)
     raise typer.Exit(0 if dry_run else max(exit_code(done, stage.name) for stage in stages))
@@ -101,7 +87,7 @@ def say_budget(session: Session) -> None:
     from gtseg.core.cost import total
     from gtseg.pipeline.run.cost import spent_rows
 
-    spent = total(spent_rows(session.run, session.settings, session.clients))[0]
+    spent = total(spent_rows(session.run, session.context()))[0]
     say(f"Budget: about {spent:.2f} of {limit} USD ({spent / limit:.0%}) spent by this run's work so far.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -36,9 +37,8 @@ def train(
     from gtseg.pipeline.stages.train import train as walk
 
     session = open_session(settings_file, run_name, overrides)
-    consent = ask(session.clients, session.settings, yes=yes)
-    hear = training_listener(logs=logs)
-    run = walk_stage(session, walk, hear=hear, consent=consent, dry_run=dry_run, follow=follow)
+    stage, hear = partial(walk, follow=follow), training_listener(logs=logs)
+    run = walk_stage(session, stage, hear=hear, consent=ask(session, yes=yes), dry_run=dry_run)
     answer(run.training_job, as_json=as_json and not dry_run)
 
 
@@ -59,7 +59,6 @@ def tune(
     from gtseg.pipeline.stages.train import tune as walk
 
     session = open_session(settings_file, run_name, overrides)
-    consent = ask(session.clients, session.settings, yes=yes)
     hear = training_listener(logs=False)
-    run = walk_stage(session, walk, hear=hear, consent=consent, dry_run=dry_run)
+    run = walk_stage(session, walk, hear=hear, consent=ask(session, yes=yes), dry_run=dry_run)
     answer(run.tuning_job, as_json=as_json and not dry_run)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gtseg.cli.console import Listener, listener, print_json
 
 if TYPE_CHECKING:
     from gtseg.cli.options import Session
-    from gtseg.pipeline.run import Run
+    from gtseg.pipeline.run import Context, Run
+    from gtseg.pipeline.run.events import Consent
     from gtseg.pipeline.run.frozen import Frozen
 
 
 def walk_stage(
-    session: Session, stage: Callable[..., Run], *, hear: Listener | None = None, **options: Any
+    session: Session,
+    stage: Callable[[Run, Context], Run],
+    *,
+    hear: Listener | None = None,
+    consent: Consent | None = None,
+    dry_run: bool = False,
 ) -> Run:
     """The run as the stage leaves it, saved. With `dry_run` nothing is: the stage has only shown its plan."""
     with hear or listener() as notify:
-        run = stage(session.run, session.settings, session.clients, notify=notify, **options)
-    return run if options.get("dry_run") else session.run_file.save(run)
+        run = stage(session.run, session.context(notify, consent=consent, dry_run=dry_run))
+    return run if dry_run else session.run_file.save(run)
 
 
 def answer(section: Frozen | None, *, as_json: bool) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from gtseg.cli.options import Session
 from gtseg.cli.walking import answer, walk_stage
-from gtseg.pipeline.run import LabelingJobSection, Run
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, LabelingJobSection, Run
 
 RUN = Run(name="r", root="s3://bucket/r/", account="1" * 12, region="us-east-1", created=datetime.now(UTC))
 JOB = LabelingJobSection(name="j", arn="a", label_attribute="j-ref", workforce="private", objects=3)
@@ -29,9 +27,9 @@ class Saves:
         return run.update(etag="new")
 
 
-def stage(run: Run, settings: Any, clients: Any, *, notify: Notify, dry_run: bool = False) -> Run:
-    notify(Event("label", "note", "heard"))
-    return run if dry_run else run.update(labeling_job=JOB)
+def stage(run: Run, context: Context) -> Run:
+    context.of("label").note("heard")
+    return run if context.dry_run else run.update(labeling_job=JOB)
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

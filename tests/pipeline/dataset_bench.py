@@ -13,7 +13,7 @@ from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import Context, LabelSource, Run
 from gtseg.pipeline.run.events import Event
 from gtseg.pipeline.stages.dataset import dataset
 from gtseg.settings import Settings
@@ -117,13 +117,13 @@ class Bench:
             key: options.pop(key) for key in ("split", "seed", "group_by", "min_confidence") if key in options
         }
         options.setdefault("manifest", self.manifest())
+        dry_run = options.pop("dry_run", False)
         self.events.clear()
+        wanted = Settings(project={"name": "run", "bucket": self.bucket}, dataset=settings)
         return dataset(
             Run(name="run", root=self.root, account="1" * 12, region="us-east-1", created=datetime.now(UTC)),
-            Settings(project={"name": "run", "bucket": self.bucket}, dataset=settings),
-            self.clients,
-            notify=self.events.append,
-            **options,
+            Context(wanted, self.clients, self.events.append, dry_run=dry_run),
+            labels=LabelSource(**options),
         )
 
     def objects(self) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
-from gtseg.pipeline.run import Run, RunFile, locate
+from gtseg.pipeline.run import Context, Run, RunFile, locate
 from gtseg.pipeline.run.events import Event
 from gtseg.pipeline.stages.label import label
 from gtseg.settings import Settings, load
@@ -77,9 +77,14 @@ class Project:
     def run(self) -> Run:
         return self.run_file.load()
 
+    def context(self, **options: Any) -> Context:
+        """What a command of this project would work with."""
+        given = {"settings": self.settings, "clients": self.clients, "notify": self.events.append}
+        return Context(**(given | options))
+
     def label(self, **options: Any) -> Run:
         """The label stage on the stored run, saved as the command saves it."""
-        run = label(self.run, self.settings, self.clients, notify=self.events.append, **options)
+        run = label(self.run, self.context(**options))
         return run if options.get("dry_run") else self.run_file.save(run)
 
     def told(self, kind: str = "") -> str:

@@ -104,7 +104,7 @@ def test_a_budget_that_does_not_stop_says_so_and_the_job_ends(
 
 def test_on_the_embedded_aws_nothing_costs_and_nothing_is_stopped(labeled: Project, shared_aws: Any) -> None:
     labeled.set("budget", max_usd=0.1)
-    meter = Meter("watch", labeled.run, labeled.settings, labeled.clients, notify=labeled.events.append)
+    meter = Meter(labeled.run, labeled.context())
     assert meter.limit is None
     assert not meter.is_reached()
 
@@ -118,7 +118,7 @@ def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
     project.set("budget", max_usd=1)
     project.clients.__dict__["is_local"] = False
     project.events.clear()
-    meter = Meter("watch", project.run, project.settings, project.clients, notify=project.events.append)
+    meter = Meter(project.run, project.context())
     meter.watch(state_of(9))
     assert project.events == []
     meter.watch(state_of(10))
@@ -130,7 +130,7 @@ def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
 def test_a_job_that_ended_by_itself_before_it_could_be_stopped_is_no_error(project: Project) -> None:
     project.set("budget", max_usd=1)
     project.clients.__dict__["is_local"] = False
-    meter = Meter("watch", project.run, project.settings, project.clients, notify=project.events.append)
+    meter = Meter(project.run, project.context())
     meter.watch(state_of(13))
     assert "j could not be stopped" in project.told("warning")
     assert meter.because("why") == "why"
@@ -140,8 +140,8 @@ def test_an_earlier_job_of_the_run_counts_too(labeled: Project) -> None:
     first = labeled.run.labeling_job
     assert first
     run = labeled.run.update(labeling_job=first.model_copy(update={"name": "second", "status": None}))
-    assert total(spent_rows(run, labeled.settings, labeled.clients))[0] == Decimal("0.16")
-    assert total(spent_rows(run, labeled.settings, labeled.clients, but=first.name))[0] == 0
+    assert total(spent_rows(run, labeled.context()))[0] == Decimal("0.16")
+    assert total(spent_rows(run, labeled.context(), but=first.name))[0] == 0
 
 
 # ---- training, tuning, endpoints

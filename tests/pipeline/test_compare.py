@@ -58,9 +58,7 @@ def folder(path: Path, **masks: np.ndarray) -> Contender:
 def test_each_is_scored_on_the_images_that_all_predicted(project: Any, tested: Run, tmp_path: Path) -> None:
     good = folder(tmp_path / "good", a=TRUTH, b=TRUTH, c=TRUTH)
     bad = folder(tmp_path / "bad", a=HALF, b=TRUTH)
-    page, facts = compare(
-        tested, [good, bad], project.settings, project.clients, notify=project.events.append
-    )
+    page, facts = compare(tested, [good, bad], project.context())
     assert facts["images"] == 2
     assert "only 2 of the 3 test images" in project.told("warning")
     assert facts["columns"][0]["miou"] == 1.0
@@ -71,26 +69,26 @@ def test_each_is_scored_on_the_images_that_all_predicted(project: Any, tested: R
 
 def test_names_cannot_write_into_the_page(project: Any, tested: Run, tmp_path: Path) -> None:
     evil = folder(tmp_path / "<script>alert(1)<", a=TRUTH)
-    page, _ = compare(tested, [evil], project.settings, project.clients, notify=project.events.append)
+    page, _ = compare(tested, [evil], project.context())
     assert "<script>" not in page
 
 
 def test_nothing_in_common_is_said(project: Any, tested: Run, tmp_path: Path) -> None:
     other = folder(tmp_path / "other", z=TRUTH)
     with pytest.raises(StageError, match="no test image"):
-        compare(tested, [other], project.settings, project.clients, notify=project.events.append)
+        compare(tested, [other], project.context())
 
 
 def test_masks_of_another_size_are_refused_by_name(project: Any, tested: Run, tmp_path: Path) -> None:
     small = folder(tmp_path / "small", a=TRUTH[:5])
     with pytest.raises(StageError, match=r"a\.png: 32x5 pixels, the label has 32x24"):
-        compare(tested, [small], project.settings, project.clients, notify=project.events.append)
+        compare(tested, [small], project.context())
 
 
 def test_a_run_without_evaluation_and_an_empty_folder_say_what_to_do(
     tested: Run, project: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(StageError, match="gtseg evaluate"):
-        contender_of_run(tested, project.clients)
+        contender_of_run(tested, project.context().s3)
     with pytest.raises(StageError, match="no predicted masks"):
         contender_of_folder(tmp_path)

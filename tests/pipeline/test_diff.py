@@ -116,7 +116,7 @@ def test_the_command_names_the_label_the_setting_and_the_score(pair: Any, shared
 def test_a_run_against_itself_has_no_change(pair: Any, clients: Clients) -> None:
     name = pair[0].name
     run = pair[0].run_file.__class__(clients, f"s3://bucket-{name}/{name}-0/").load()
-    found = diff(run, run, clients)
+    found = diff(run, run, S3(clients))
     assert list(lines_of(found))[1:] == [
         "data: the same images, labels, split and classes", "settings: the same", "results: the same",
     ]  # fmt: skip
@@ -126,7 +126,7 @@ def test_a_run_that_is_not_there_is_named(pair: Any, clients: Clients) -> None:
     name = pair[0].name
     ghost = pair[0].run_file.__class__(clients, f"s3://bucket-{name}/ghost/").load()
     with pytest.raises(StageError, match="no run 'ghost'"):
-        diff(ghost, ghost, clients)
+        diff(ghost, ghost, S3(clients))
 
 
 def test_a_snapshot_keeps_settings_but_no_secret_and_a_change_of_it_is_seen(

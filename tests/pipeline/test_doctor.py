@@ -10,7 +10,7 @@ from gtseg.pipeline.commands.doctor import Finding, examine
 
 
 def findings(project: Any) -> list[Finding]:
-    return list(examine(project.settings, project.clients, project.run_file.root))
+    return list(examine(project.context(), project.run_file.root))
 
 
 def found(project: Any, subject: str) -> Finding:

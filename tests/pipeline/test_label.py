@@ -16,13 +16,13 @@ from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
 from gtseg.core.labeling.cors import LABELING_RULE
 from gtseg.core.labeling.job import labeling_job_request
+from gtseg.core.labeling.label_file import label_file
 from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
-from gtseg.pipeline.run import create_once, fingerprint
+from gtseg.pipeline.run import STAND_IN, create_once, fingerprint
 from gtseg.pipeline.run.events import Consent
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
 from gtseg.pipeline.stages.label.images import gather_images
-from gtseg.pipeline.stages.label.job import STAND_IN, Job, make_job
-from gtseg.pipeline.stages.label.stage import _creation, upload_images
+from gtseg.pipeline.stages.label.job import FirstJob, make_job, upload_images
 from gtseg.pipeline.stages.label.workteams import choose_workteam
 
 
@@ -105,17 +105,17 @@ def test_an_image_replaced_by_one_of_equal_length_is_no_second_job(two: Any) -> 
 
 
 def test_a_run_that_was_fingerprinted_without_etags_still_finds_its_job(two: Any) -> None:
-    def earlier_gtseg(job: Job) -> str:
+    def earlier_gtseg(job: FirstJob) -> str:
         rows = (f"{item.line}\t{item.size}\n" for item in job.gathered.manifest.objects)
-        return fingerprint(labeling_job_request(job.plan(STAND_IN)), "".join(rows).encode(), job.labels, job.template)  # fmt: skip
+        return fingerprint(labeling_job_request(job.plan(STAND_IN)), "".join(rows).encode(), label_file(job.labels), job.template)  # fmt: skip
 
-    gathered = gather_images(two.run, two.settings, two.clients, notify=two.events.append)
-    team = choose_workteam(two.settings, two.clients)
-    job = make_job(two.run, two.settings, gathered, account=two.clients.account, team=team)
+    gathered = gather_images(two.run, two.context())
+    team = choose_workteam(two.context())
+    job = make_job(two.run, two.context(), gathered, team=team)
     object.__setattr__(job, "fingerprint", earlier_gtseg(job))
-    ensure_run_bucket(two.run, two.settings, two.clients, consent=Consent(), notify=two.events.append)
-    upload_images(gathered, two.clients, notify=two.events.append)
-    _, attempt, _ = create_once(two.run_file, two.run, _creation(job, two.clients))
+    ensure_run_bucket(two.run, two.context())
+    upload_images(gathered, two.context())
+    _, attempt, _ = create_once(two.run_file, two.run, job)
     assert attempt.fingerprint == earlier_gtseg(job)
     two.label()
     assert "nothing to do" in two.told()

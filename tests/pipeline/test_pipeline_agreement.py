@@ -20,7 +20,7 @@ from gtseg.pipeline.stages.report.labeling import labeling_facts
 
 
 def measure(project: Project, **options: Any) -> Agreement:
-    return agreement(project.run, project.clients, notify=project.events.append, **options)
+    return agreement(project.run, project.context(), **options)
 
 
 def label_together(project: Project, aws: Any, shifts: tuple[int, ...], images: int = 3) -> None:
@@ -56,7 +56,7 @@ def test_the_worker_who_is_off_is_found_with_and_without_gold(
     assert off[0].consolidated is not None
     assert found.miou == pytest.approx((1 + 1 / 3 + 1 / 3) / 3)
     data = DatasetSection(channels="", classes=("BACKGROUND", "cat"), counts={}, fingerprint="")
-    facts = labeling_facts(project.run.update(dataset=data), [], project.clients)
+    facts = labeling_facts(project.run.update(dataset=data), [], project.context())
     assert facts
     assert facts["agreement"]["miou"] == pytest.approx(found.miou), "the report says the same"
     assert facts["agreement"]["off"] == 1

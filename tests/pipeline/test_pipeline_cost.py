@@ -56,38 +56,32 @@ class NoPriceList:
 
 
 def test_a_standing_endpoint_is_billed_until_now_and_goes_on(project: Any) -> None:
-    bill = past_rows(
-        project.run.update(endpoint=ENDPOINT), project.settings, project.clients, clock=lambda: NOON
-    )
+    bill = past_rows(project.run.update(endpoint=ENDPOINT), project.context(), clock=lambda: NOON)
     assert total(bill.spent)[0] == Decimal("2.04")
     assert [row.what for row in bill.running] == ["endpoint on 1 x ml.c5.xlarge"]
 
 
 def test_a_deleted_endpoint_costs_no_more(project: Any) -> None:
     deleted = ENDPOINT.model_copy(update={"deleted": NOON - timedelta(hours=9)})
-    bill = past_rows(
-        project.run.update(endpoint=deleted), project.settings, project.clients, clock=lambda: NOON
-    )
+    bill = past_rows(project.run.update(endpoint=deleted), project.context(), clock=lambda: NOON)
     assert total(bill.spent)[0] == Decimal("0.204")
     assert not bill.running
 
 
 def test_what_was_labeled_is_billed_not_what_was_asked(project: Any) -> None:
-    bill = past_rows(
-        project.run.update(labeling_job=JOB), project.settings, project.clients, clock=lambda: NOON
-    )
+    bill = past_rows(project.run.update(labeling_job=JOB), project.context(), clock=lambda: NOON)
     assert total(bill.spent)[0] == Decimal("4.00")
 
 
 def test_stopping_conditions_lower_the_ceiling(project: Any) -> None:
     project.set("labeling", labels=["cat"], max_labeled_objects=10)
-    assert total(planned_rows("label", project.settings, project.clients, objects=100))[0] == Decimal("0.80")
+    assert total(planned_rows("label", project.context(), objects=100))[0] == Decimal("0.80")
 
 
 @pytest.mark.parametrize(("stage", "usd"), [("train", "0.7364"), ("tune", "7.364")])
 def test_training_is_planned_by_its_limit(project: Any, stage: str, usd: str) -> None:
     project.set("train", max_runtime="1h")
-    assert total(planned_rows(stage, project.settings, project.clients))[0] == Decimal(usd)
+    assert total(planned_rows(stage, project.context()))[0] == Decimal(usd)
 
 
 def test_a_budget_refuses_what_would_exceed_it(project: Any) -> None:
@@ -96,23 +90,23 @@ def test_a_budget_refuses_what_would_exceed_it(project: Any) -> None:
     with pytest.raises(
         GtsegError, match=r"train may cost 17\.67 USD and the run has cost 4\.00 USD: more than 5 USD"
     ):
-        check_budget("train", run, project.settings, remote(project))
+        check_budget("train", run, project.context(clients=remote(project)))
 
 
 def test_a_budget_may_only_warn(project: Any) -> None:
     project.set("budget", max_usd=5, on_exceed="warn")
-    _, words = check_budget("train", project.run, project.settings, remote(project))
+    _, words = check_budget("train", project.run, project.context(clients=remote(project)))
     assert words is not None
 
 
 def test_an_endpoint_without_an_end_has_no_place_in_a_budget(project: Any) -> None:
     project.set("budget", max_usd=500)
     with pytest.raises(GtsegError, match="time_to_live"):
-        check_budget("deploy", project.run, project.settings, remote(project))
+        check_budget("deploy", project.run, project.context(clients=remote(project)))
     project.set("deploy", time_to_live="4h")
-    assert check_budget("deploy", project.run, project.settings, remote(project))[1] is None
+    assert check_budget("deploy", project.run, project.context(clients=remote(project)))[1] is None
 
 
 def test_within_the_budget_nothing_is_said(project: Any) -> None:
     project.set("budget", max_usd=100)
-    assert check_budget("label", project.run, project.settings, remote(project), objects=10)[1] is None
+    assert check_budget("label", project.run, project.context(clients=remote(project)), objects=10)[1] is None

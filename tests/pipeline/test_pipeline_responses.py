@@ -24,11 +24,11 @@ def test_a_manifest_in_another_order_finds_the_answers_of_the_job_that_made_its_
     state = GroundTruth(project.clients).describe_job(job.name)
     label = state.label_attribute
     lines = read_chain(S3(project.clients).read(output_manifest(state))[0], label)
-    own = find_responses(state, lines, label, project.clients)
+    own = find_responses(state, lines, label, project.context())
     assert list(own) == [0, 1, 2]
     following = replace(state, name="a-job-that-answered-nothing")
-    turned = find_responses(following, lines[::-1], label, project.clients)
+    turned = find_responses(following, lines[::-1], label, project.context())
     assert turned == {0: own[2], 1: own[1], 2: own[0]}
     metadata = {"internal-color-map": {}, "job-name": "endpoint/cats"}
     model = ChainLine("s3://b/0.jpg", {label: "s3://b/0.png", f"{label}-metadata": metadata}, "labeled")
-    assert find_responses(following, [model], label, project.clients) == {}
+    assert find_responses(following, [model], label, project.context()) == {}

@@ -19,7 +19,7 @@ from gtseg.cli import main
 from gtseg.errors import StageError
 from gtseg.pipeline.commands.agreement import agreement
 from gtseg.pipeline.commands.review import adjust, continue_labeling, prelabel, verify
-from gtseg.pipeline.run import LabelingJobSection, Run
+from gtseg.pipeline.run import LabelingJobSection, LabelSource, Run
 from gtseg.pipeline.stages.dataset import dataset
 from gtseg.pipeline.stages.report.labeling import labeling_facts
 from gtseg.pipeline.stages.watch import watch
@@ -31,7 +31,7 @@ def worker(shared_aws: Any) -> Worker:
 
 
 def walk(project: Project, stage: Any, **options: Any) -> Run:
-    run = stage(project.run, project.settings, project.clients, notify=project.events.append, **options)
+    run = stage(project.run, project.context(), **options)
     return project.run_file.save(run)
 
 
@@ -92,12 +92,12 @@ def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(
         0,
         3,
     )
-    found = agreement(project.run, project.clients, notify=project.events.append)
+    found = agreement(project.run, project.context())
     assert {image.image.rsplit("/", 1)[1]: image.answers for image in found.images} == {
         "a.jpg": 1, "b.jpg": 1, "c.jpg": 1,
     }  # fmt: skip
     assert [w.answers for w in found.workers] == [3], "the same person in both jobs"
-    facts = labeling_facts(project.run, [], project.clients)
+    facts = labeling_facts(project.run, [], project.context())
     assert facts
     assert (facts["responses"], facts["answers"]) == (3, 3), "the report counts both jobs"
     assert walk(project, continue_labeling).labeling_job == run.labeling_job, "nothing is left to label"
@@ -107,8 +107,10 @@ def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(
 def test_continue_is_created_once_when_its_result_was_not_recorded(project: Project, worker: Worker) -> None:
     label_but(project, worker, "b.jpg", images="ab")
     before = project.run
-    made = continue_labeling(before, project.settings, project.clients, notify=project.events.append)
-    assert project.run.labeling_job == before.labeling_job, "killed before the section was saved"
+    made = continue_labeling(before, project.context())
+    project.run_file.save(
+        made.update(labeling_job=before.labeling_job)
+    )  # as if killed before the section was saved
     again = walk(project, continue_labeling)
     assert again.labeling_job == made.labeling_job
     assert [a.outcome for a in again.attempts if a.stage.startswith("continue")] == ["created"]
@@ -204,7 +206,7 @@ def test_what_people_called_bad_is_made_anew_by_continue(project: Project, worke
     walk(project, watch)
     write_gold(project, square(shift=1))
     gold = str(project.folder / "gold")
-    found = agreement(project.run, project.clients, notify=project.events.append, gold=gold)
+    found = agreement(project.run, project.context(), gold=gold)
     assert [(image.answers, image.gold) for image in found.images] == [(1, 1.0)] * 2, "the new answer counts"
 
 
@@ -222,16 +224,14 @@ def test_a_follow_up_of_a_follow_up_covers_all_three_jobs(project: Project, work
         )
         walk(project, watch)
         names.append(job.name)
-    found = agreement(project.run, project.clients, notify=project.events.append)
+    found = agreement(project.run, project.context())
     assert sorted(image.image.rsplit("/", 1)[1] for image in found.images) == ["a.jpg", "b.jpg", "c.jpg"]
     labeled = [GroundTruth(project.clients).describe_job(name).counters["TotalLabeled"] for name in names]
     assert labeled == [1, 1, 1], "each image is billed once"
     run = walk(project, dataset)
     assert run.dataset
     assert run.dataset.counts["failed"] == 0
-    alone = dataset(
-        project.run, project.settings, project.clients, notify=project.events.append, job=names[1]
-    )
+    alone = dataset(project.run, project.context(), labels=LabelSource(job=names[1]))
     assert alone.dataset
     assert alone.dataset.counts["failed"] == 1
     assert (

@@ -24,7 +24,7 @@ from gtseg.core.scores.metrics import Counts, confusion_matrix, miou
 from gtseg.errors import AWSError, GtsegError, SettingsError, StageError
 from gtseg.pipeline.commands.predict import predict
 from gtseg.pipeline.run import LabelingJobSection
-from gtseg.pipeline.stages.cleanup import Sweeper, cleanup
+from gtseg.pipeline.stages.cleanup import Sweep, Sweeper, sweep
 from gtseg.pipeline.stages.deploy import deploy
 from gtseg.pipeline.stages.evaluate import evaluate
 from gtseg.pipeline.stages.order import STAGES
@@ -85,7 +85,7 @@ def evaluated(deployed: Trained) -> Trained:
 def test_train_before_dataset_names_the_command_to_run(clients: Clients, tmp_path: Path) -> None:
     project = Trained(tmp_path, clients, "nothing-yet")
     with pytest.raises(StageError, match="gtseg dataset"):
-        train(project.run, project.settings, clients, notify=project.events.append)
+        train(project.run, project.context(clients=clients))
 
 
 def test_killed_at_every_step_there_is_one_training_job(trained: Trained, session_training_aws: Any) -> None:
@@ -127,7 +127,7 @@ def test_other_settings_on_a_finished_job_are_an_error_not_a_second_job(trained:
     changed = trained.settings.train.model_copy(update={"volume_gb": 77})
     settings = trained.settings.model_copy(update={"train": changed})
     with pytest.raises(StageError, match=rf"other settings.*gtseg train --run {trained.name}-2"):
-        train(trained.run, settings, trained.clients, notify=trained.events.append)
+        train(trained.run, trained.context(settings=settings))
 
 
 def test_a_dry_run_shows_the_request_and_makes_nothing(
@@ -137,7 +137,7 @@ def test_a_dry_run_shows_the_request_and_makes_nothing(
     S3(trained.clients).ensure_bucket(f"bucket-{project.name}")
     project.give_dataset()
     before = len(session_training_aws.calls())
-    train(project.run, project.settings, project.clients, notify=project.events.append, dry_run=True)
+    train(project.run, project.context(dry_run=True))
     plan = next(event for event in project.events if event.kind == "plan")
     assert plan.fields["TrainingJobName"] == f"{project.name}-train-1"
     assert {c["ChannelName"] for c in plan.fields["InputDataConfig"]} == {
@@ -152,14 +152,9 @@ def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained
     wanted = settings.train.model_copy(
         update={"initial_model": f"{trained.name}-train-1", "hyperparameters": hyperparameters}
     )
+    changed = settings.model_copy(update={"train": wanted})
     with pytest.raises(SettingsError, match="crop_size is 480, the earlier model has 240"):
-        train(
-            trained.run,
-            settings.model_copy(update={"train": wanted}),
-            trained.clients,
-            notify=trained.events.append,
-            dry_run=True,
-        )
+        train(trained.run, trained.context(settings=changed, dry_run=True))
 
 
 # ---- deploy ----------------------------------------------------------------------------------------------------------
@@ -180,7 +175,7 @@ def test_another_model_or_machine_asks_to_take_down_what_is_deployed(deployed: T
     changed = deployed.settings.deploy.model_copy(update={"instance_type": "ml.m5.large"})
     settings = deployed.settings.model_copy(update={"deploy": changed})
     with pytest.raises(StageError, match="`gtseg cleanup`, then `gtseg deploy`") as caught:
-        deploy(deployed.run, settings, deployed.clients, notify=deployed.events.append)
+        deploy(deployed.run, deployed.context(settings=settings))
     assert "--run" not in str(caught.value)
 
 
@@ -188,13 +183,11 @@ def test_deploying_a_model_that_is_not_there_says_so(deployed: Trained) -> None:
     with pytest.raises(StageError, match=r"no model at s3://nowhere-at-all/model.tar.gz"):
         deploy(
             deployed.run,
-            deployed.settings,
-            deployed.clients,
-            notify=deployed.events.append,
+            deployed.context(),
             model="s3://nowhere-at-all/model.tar.gz",
         )
     with pytest.raises(StageError, match="no training job 'ghost'"):
-        deploy(deployed.run, deployed.settings, deployed.clients, notify=deployed.events.append, job="ghost")
+        deploy(deployed.run, deployed.context(), job="ghost")
 
 
 def test_any_training_job_and_any_model_can_be_deployed_under_another_run(
@@ -211,14 +204,14 @@ def test_any_training_job_and_any_model_can_be_deployed_under_another_run(
     assert model["PrimaryContainer"]["Environment"] == {"MXNET_X": "1"}
 
     hosting = Hosting(deployed.clients)
-    _, swept = cleanup(run, other.settings, deployed.clients, notify=other.events.append, expired=True)
+    _, swept = sweep(run, other.context(), Sweep(expired=True))
     assert swept.deleted == []
     past = run.model_copy(update={"endpoint": run.endpoint.model_copy(update={"expires": None})})
     arn = hosting.describe("endpoint", run.endpoint.name).arn
     deployed.clients.sagemaker.add_tags(
         ResourceArn=arn, Tags=[{"Key": "gtseg:expires", "Value": "2020-01-01T00:00:00+00:00"}]
     )
-    _, swept = cleanup(past, other.settings, deployed.clients, notify=other.events.append, expired=True)
+    _, swept = sweep(past, other.context(), Sweep(expired=True))
     assert swept.deleted == [
         f"endpoint {run.endpoint.name}",
         f"endpoint config {run.endpoint.config}",
@@ -239,29 +232,28 @@ def test_predict_writes_masks_of_the_images_own_size_and_asks_only_for_what_is_m
         (photos / name).write_bytes(small_scene(number)[0])
     Image.open(photos / "one.jpg").convert("RGBA").resize((91, 47)).save(photos / "three.png")
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xffnothing")
-    options = {"notify": deployed.events.append, "sources": [str(photos)], "output": str(tmp_path / "out")}
-    result = predict(deployed.run, deployed.settings, deployed.clients, **options)
+    options = {"sources": [str(photos)], "output": str(tmp_path / "out")}
+    result = predict(deployed.run, deployed.context(), **options)
     assert [Path(name).name for name, _ in result.failed] == ["broken.jpg"]
     assert read_mask((tmp_path / "out/three.png").read_bytes()).shape == (47, 91)
     assert read_mask((tmp_path / "out/a/two.png").read_bytes()).max() < len(CLASSES)
     (tmp_path / "out/one.png").unlink()
-    again = predict(deployed.run, deployed.settings, deployed.clients, **options)
+    again = predict(deployed.run, deployed.context(), **options)
     assert (again.there, again.asked) == (2, 2)
 
 
 def test_predictions_of_other_options_are_not_mixed(deployed: Trained, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(small_scene(0)[0])
     options = {
-        "notify": deployed.events.append,
         "sources": [str(tmp_path / "one.jpg")],
         "output": str(tmp_path / "out"),
     }
-    predict(deployed.run, deployed.settings, deployed.clients, **options)
+    predict(deployed.run, deployed.context(), **options)
     tiled = deployed.settings.model_copy(
         update={"predict": deployed.settings.predict.model_copy(update={"large_images": "tile"})}
     )
     with pytest.raises(SettingsError, match="another --output"):
-        predict(deployed.run, tiled, deployed.clients, **options)
+        predict(deployed.run, deployed.context(settings=tiled), **options)
 
 
 def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
@@ -272,9 +264,9 @@ def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
     settings = deployed.settings.model_copy(
         update={"predict": deployed.settings.predict.model_copy(update=wanted)}
     )
-    options = {"notify": deployed.events.append, "sources": [str(tmp_path / "one.jpg")]}
-    predict(deployed.run, settings, deployed.clients, **options, output=str(tmp_path / "p"))
-    predict(deployed.run, deployed.settings, deployed.clients, **options, output=str(tmp_path / "m"))
+    options = {"sources": [str(tmp_path / "one.jpg")]}
+    predict(deployed.run, deployed.context(settings=settings), **options, output=str(tmp_path / "p"))
+    predict(deployed.run, deployed.context(), **options, output=str(tmp_path / "m"))
     values = np.load(tmp_path / "p/one.npz")["probabilities"].astype(np.float32)
     plain = read_mask((tmp_path / "m/one.png").read_bytes())
     assert values.shape == (len(CLASSES), *plain.shape)
@@ -286,7 +278,7 @@ def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
     small = deployed.settings.model_copy(
         update={"predict": deployed.settings.predict.model_copy(update=tiled)}
     )
-    predict(deployed.run, small, deployed.clients, **options, output=str(tmp_path / "t"))
+    predict(deployed.run, deployed.context(settings=small), **options, output=str(tmp_path / "t"))
     assert read_mask((tmp_path / "t/one.png").read_bytes()).shape == plain.shape
 
 
@@ -302,9 +294,7 @@ def test_what_is_asked_for_later_is_made_for_masks_that_are_there(deployed: Trai
         wanted = deployed.settings.predict.model_copy(update=flags)
         result = predict(
             deployed.run,
-            deployed.settings.model_copy(update={"predict": wanted}),
-            deployed.clients,
-            notify=deployed.events.append,
+            deployed.context(settings=deployed.settings.model_copy(update={"predict": wanted})),
             sources=[str(tmp_path / "one.jpg")],
             output=str(out),
         )
@@ -320,7 +310,7 @@ def test_what_is_asked_for_later_is_made_for_masks_that_are_there(deployed: Trai
 def test_s3_prefixes_are_read_and_written(deployed: Trained) -> None:
     root = deployed.run.root
     result = predict(
-        deployed.run, deployed.settings, deployed.clients, notify=deployed.events.append,
+        deployed.run, deployed.context(),
         sources=[f"{root}channels/test/"], output=f"{root}predicted/",
     )  # fmt: skip
     assert (result.asked, result.failed) == (COUNTS["test"], ())
@@ -332,9 +322,7 @@ def test_no_images_is_an_error_that_says_what_is_read(deployed: Trained, tmp_pat
     with pytest.raises(StageError, match=r"No image to predict.*\.jpg"):
         predict(
             deployed.run,
-            deployed.settings,
-            deployed.clients,
-            notify=deployed.events.append,
+            deployed.context(),
             sources=[str(tmp_path)],
             output=str(tmp_path / "o"),
         )
@@ -360,9 +348,7 @@ def test_the_score_is_that_of_the_kept_predictions_over_the_whole_test_split(eva
 
 def test_evaluating_again_asks_the_endpoint_for_nothing(evaluated: Trained) -> None:
     first = evaluated.run.evaluation
-    again = evaluate(
-        evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append
-    ).evaluation
+    again = evaluate(evaluated.run, evaluated.context()).evaluation
     assert first is not None
     assert again is not None
     ignored = {"made", "seconds"}
@@ -376,9 +362,7 @@ def test_without_a_test_split_there_is_no_score(evaluated: Trained) -> None:
     with pytest.raises(StageError, match="no test images"):
         evaluate(
             evaluated.run.update(dataset=none),
-            evaluated.settings,
-            evaluated.clients,
-            notify=evaluated.events.append,
+            evaluated.context(),
         )
 
 
@@ -388,7 +372,7 @@ def test_a_test_image_without_its_mask_is_an_error_not_a_smaller_split(evaluated
     door.delete([f"{root}channels/test_annotation/scene-9.png"])
     try:
         with pytest.raises(GtsegError, match="not both, like scene-9"):
-            evaluate(evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
+            evaluate(evaluated.run, evaluated.context())
     finally:
         door.write(f"{root}channels/test_annotation/scene-9.png", body)
 
@@ -428,9 +412,9 @@ def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
         evaluation=run.evaluation.model_copy(update={"classes": classes}),
         dataset=run.dataset.model_copy(update={"classes": ("BACKGROUND", evil, "boat")}),
     )
-    files = read_files(run, evaluated.clients)
+    files = read_files(run, evaluated.context())
     page = render(
-        gather_facts(run, files, evaluated.clients, made=run.created), files, panels=[], colors=["#000"] * 3
+        gather_facts(run, files, evaluated.context(), made=run.created), files, panels=[], colors=["#000"] * 3
     )
     assert evil not in page
     assert "&lt;img src=x" in page
@@ -449,8 +433,8 @@ def test_a_report_without_the_workers_answers_says_so(
     monkeypatch.setattr(labeling, "_responses", refuse)
     job = LabelingJobSection(name="j", arn="a", label_attribute="j-ref", workforce="private", objects=3)
     run = evaluated.run.update(labeling_job=job)
-    files = read_files(run, evaluated.clients)
-    facts = gather_facts(run, files, evaluated.clients, made=run.created)
+    files = read_files(run, evaluated.context())
+    facts = gather_facts(run, files, evaluated.context(), made=run.created)
     page = render(facts, files, panels=[], colors=["#000"] * len(CLASSES))
     assert "could not be read: ListObjectsV2" in page
 
@@ -492,7 +476,7 @@ def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
     evaluated: Trained, session_training_aws: Any
 ) -> None:
     objects = {item.key for item in S3(evaluated.clients).list_objects(evaluated.run.root)}
-    run, swept = cleanup(evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
+    run, swept = sweep(evaluated.run, evaluated.context())
     deletes = [
         c["operation"]
         for c in session_training_aws.calls()
@@ -507,7 +491,7 @@ def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
     assert all(
         stage.is_done(run) for stage in STAGES if stage.name in ("train", "deploy", "evaluate", "report")
     )
-    _, again = cleanup(run, evaluated.settings, evaluated.clients, notify=evaluated.events.append)
+    _, again = sweep(run, evaluated.context())
     assert again.deleted == []
 
 
@@ -516,7 +500,7 @@ def test_who_comes_second_to_a_cleanup_has_nothing_to_do(
     evaluated: Trained, monkeypatch: pytest.MonkeyPatch, status: str | None
 ) -> None:
     endpoint = Resource("endpoint", "e", "arn", "InService")
-    sweeper = Sweeper(evaluated.run, evaluated.clients, notify=evaluated.events.append, dry_run=False)
+    sweeper = Sweeper(evaluated.run, evaluated.context().of("cleanup"))
 
     def refuse(kind: str, name: str) -> bool:
         raise AWSError("DeleteEndpoint e", "ValidationException", "Cannot update in-progress endpoint")
@@ -541,17 +525,8 @@ def test_an_orphan_is_what_no_run_calls_its_own(evaluated: Trained) -> None:
             ModelName=name, ExecutionRoleArn="arn:aws:iam::123456789012:role/gtseg", Tags=its,
             PrimaryContainer={"Image": image, "ModelDataUrl": artifact},
         )  # fmt: skip
-    _, dry = cleanup(
-        evaluated.run,
-        evaluated.settings,
-        evaluated.clients,
-        notify=evaluated.events.append,
-        orphans=True,
-        dry_run=True,
-    )
-    _, swept = cleanup(
-        evaluated.run, evaluated.settings, evaluated.clients, notify=evaluated.events.append, orphans=True
-    )
+    _, dry = sweep(evaluated.run, evaluated.context(dry_run=True), Sweep(orphans=True))
+    _, swept = sweep(evaluated.run, evaluated.context(), Sweep(orphans=True))
     assert dry.deleted == swept.deleted == [f"model {evaluated.name}-lost"]
     assert Hosting(evaluated.clients).find("model", f"{evaluated.name}-strange") is not None
 
@@ -560,6 +535,6 @@ def test_data_goes_only_when_told_and_then_all_of_it(evaluated: Trained) -> None
     run = evaluated.run
     assert run.endpoint is not None
     root = run.root
-    _, swept = cleanup(run, evaluated.settings, evaluated.clients, notify=evaluated.events.append, data=True)
+    _, swept = sweep(run, evaluated.context(), Sweep(data=True))
     assert swept.data > 10
     assert list(S3(evaluated.clients).list_objects(root)) == []

@@ -79,7 +79,7 @@ def write_objects(project: Trained, records: list[dict[str, Any]]) -> None:
 
 def manifest_rows(project: Trained) -> tuple[list[list[dict[str, str]]], str]:
     """The lines of the train and of the validation manifest, and the label attribute."""
-    *uris, label = write_manifests(project.run, project.clients, notify=project.events.append, dry_run=False)
+    *uris, label = write_manifests(project.run, project.context())
     door = S3(project.clients)
     return [[json.loads(line) for line in door.read(uri)[0].splitlines()] for uri in uris], label
 
@@ -145,7 +145,7 @@ def test_a_job_is_trained_from_manifests_without_channel_copies(project: Trained
 def test_objects_that_cannot_be_found_are_an_error_not_a_smaller_set(project: Trained) -> None:
     project.tables["train"] = 'input = "augmented-manifest"'
     with pytest.raises(StageError, match=r"does not say where the image of s3://x/scene-0.jpg is"):
-        train(project.run, project.settings, project.clients, notify=project.events.append)
+        train(project.run, project.context())
 
 
 def test_spot_training_keeps_checkpoints_that_an_interrupted_job_goes_on_from(project: Trained) -> None:

@@ -63,7 +63,7 @@ def test_as_many_tags_as_settings_take_and_gtsegs_own_are_within_the_limit_of_aw
     trained = Trained(tmp_path / "t", clients, project.name)
     trained.give_dataset()
     trained.tables["train"] = "tags = { " + ", ".join(f'"{k}" = "{v}"' for k, v in MANY.items()) + " }"
-    train(trained.run, trained.settings, clients, notify=trained.events.append, dry_run=True)
+    train(trained.run, trained.context(dry_run=True))
     for request in (plan_of(project.events)["request"], plan_of(trained.events)):
         keys = [tag["Key"] for tag in request["Tags"]]
         assert len(keys) == len(set(keys))

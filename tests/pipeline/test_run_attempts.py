@@ -3,18 +3,51 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtseg.errors import AWSError, GtsegError, StageError
-from gtseg.pipeline.run import Attempt, Creation, Found, Run, create_once, next_name
+from gtseg.pipeline.run import Attempt, Found, Resource, Run, create_once, next_name
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Job(Resource):
+    """A resource whose calls come from the test."""
+
+    mark: str
+    make: Callable[[str], str]
+    look_up: Callable[[str], Found | None]
+    limit: int = 63
+
+    stage, what = "label", "labeling job"
+
+    @property
+    def fingerprint(self) -> str:
+        return self.mark
+
+    @property
+    def name_limit(self) -> int:
+        return self.limit
+
+    def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+        return {"Name": name, **tags}
+
+    def create(self, name: str, request: Mapping[str, Any]) -> str:
+        return self.make(name)
+
+    def find(self, name: str) -> Found | None:
+        return self.look_up(name)
+
+    def keep(self, run: Run, name: str, arn: str) -> Run:
+        return run
 
 
 class Killed(BaseException):
@@ -55,10 +88,10 @@ class Cloud:
         self.step()
         return run.update(etag=str(self.version))
 
-    # what a stage's Creation uses of AWS
+    # what a stage's Resource uses of AWS
 
-    def creation(self, mark: str = "m1") -> Creation:
-        return Creation("label", mark, lambda name: self.create(name, mark), self.resources.get)
+    def creation(self, mark: str = "m1") -> Job:
+        return Job(mark, lambda name: self.create(name, mark), self.resources.get)
 
     def create(self, name: str, mark: str) -> str:
         self.step()
@@ -80,7 +113,7 @@ def test_the_attempt_is_saved_before_its_call_and_its_result_after() -> None:
     cloud = Cloud()
     seen: list[str] = []
     creation = replace(
-        cloud.creation(), create=lambda name: seen.append(cloud.load().attempts[0].outcome) or "arn"
+        cloud.creation(), make=lambda name: seen.append(cloud.load().attempts[0].outcome) or "arn"
     )  # type: ignore[func-returns-value]
     run, attempt, arn = create_once(cloud, cloud.load(), creation)  # type: ignore[arg-type]
     assert seen == ["recorded"]
@@ -175,7 +208,7 @@ def test_a_rival_that_creates_between_record_and_call_is_adopted_not_doubled() -
         cloud.create(name, "m1")
         return cloud.create(name, "m1")
 
-    _, attempt, arn = create_once(cloud, cloud.load(), replace(cloud.creation(), create=racing))  # type: ignore[arg-type]
+    _, attempt, arn = create_once(cloud, cloud.load(), replace(cloud.creation(), make=racing))  # type: ignore[arg-type]
     assert (attempt.outcome, arn, cloud.created) == ("adopted", "arn:cats-label-1", ["cats-label-1"])
 
 
@@ -186,7 +219,7 @@ def test_awss_refusal_leaves_the_attempt_to_be_tried_again_under_its_name() -> N
         raise AWSError("CreateLabelingJob", "ValidationException", "no such role")
 
     with pytest.raises(AWSError, match="no such role"):
-        create_once(cloud, cloud.load(), replace(cloud.creation(), create=refuse))  # type: ignore[arg-type]
+        create_once(cloud, cloud.load(), replace(cloud.creation(), make=refuse))  # type: ignore[arg-type]
     assert cloud.go() == "arn:cats-label-1"
 
 
@@ -194,12 +227,12 @@ def test_names_all_taken_by_strangers_have_an_end() -> None:
     cloud = Cloud()
     taken: Callable[[str], Found] = lambda name: Found("x", "InProgress", None)  # noqa: E731
     with pytest.raises(StageError, match="Use another --run name"):
-        create_once(cloud, cloud.load(), replace(cloud.creation(), find=taken))  # type: ignore[arg-type]
+        create_once(cloud, cloud.load(), replace(cloud.creation(), look_up=taken))  # type: ignore[arg-type]
 
 
 def test_a_long_run_name_still_makes_a_name_that_aws_takes() -> None:
     run = Cloud().load().update(name="a" * 40)
-    name = replace(Cloud().creation(), max_name=32).name(run, 12)
+    name = replace(Cloud().creation(), limit=32).name(run, 12)
     assert name == "a" * 23 + "-label-12"[:9]
     assert len(name) == 32
 

@@ -64,8 +64,8 @@ def test_what_was_left_out_is_exit_code_5(project: Any) -> None:
 
 def test_a_walk_saves_each_stage_before_the_next_and_skips_what_is_done(project: Any) -> None:
     project.image("a.jpg")
-    options = {"notify": project.events.append, "stages": until_stage("label")}
-    run = walk(project.run, project.settings, project.clients, **options)
+    stages = until_stage("label")
+    run = walk(project.run, project.context(), stages)
     assert project.run == run
-    assert walk(run, project.settings, project.clients, **options) == run
+    assert walk(run, project.context(), stages) == run
     assert "done already" in project.events[-1].message

@@ -58,7 +58,7 @@ class Watched:
         self.monkeypatch.setenv("AWS_ENDPOINT_URL", self.proxy.url)
         self.monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
         sleep = options.pop("sleep", self.slept.append)
-        return watch(run, project.settings, Clients(), notify=project.events.append, sleep=sleep, **options)
+        return watch(run, project.context(clients=Clients(), sleep=sleep), **options)
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_job_on_an_aws_that_ends_with_the_command_is_not_said_to_go_on(
 
 def test_before_label_there_is_nothing_to_watch(project: Any) -> None:
     with pytest.raises(StageError, match="gtseg label"):
-        watch(project.run, project.settings, project.clients, notify=project.events.append)
+        watch(project.run, project.context())
 
 
 def test_a_real_job_that_is_stopped_is_told_apart(project: Any) -> None:
@@ -165,10 +165,4 @@ def test_a_real_job_that_is_stopped_is_told_apart(project: Any) -> None:
     run = project.label()
     GroundTruth(project.clients).stop_job(run.labeling_job.name)
     with pytest.raises(JobFailed, match="was stopped: 0 of 1"):
-        watch(
-            run,
-            project.settings,
-            project.clients,
-            notify=project.events.append,
-            sleep=lambda s: time.sleep(0.05),
-        )
+        watch(run, project.context(sleep=lambda s: time.sleep(0.05)))

@@ -20,7 +20,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.core.images.scenes import draw_scene
 from gtseg.core.masks import encode_palette_png
-from gtseg.pipeline.run import DatasetSection, Run, RunFile, locate
+from gtseg.pipeline.run import Context, DatasetSection, Run, RunFile, locate
 from gtseg.pipeline.run.events import Event
 from gtseg.settings import Settings, load
 
@@ -68,10 +68,13 @@ class Trained:
     def told(self, kind: str = "") -> str:
         return "\n".join(event.message for event in self.events if not kind or event.kind == kind)
 
+    def context(self, **options: Any) -> Context:
+        """What a command of this project would work with."""
+        given = {"settings": self.settings, "clients": self.clients, "notify": self.events.append}
+        return Context(**(given | options))
+
     def walk(self, stage: Any, **options: Any) -> Run:
-        return self.run_file.save(
-            stage(self.run, self.settings, self.clients, notify=self.events.append, **options)
-        )
+        return self.run_file.save(stage(self.run, self.context(), **options))
 
     def give_dataset(self) -> None:
         """Channels, dataset.json, objects.jsonl and the run's section, as `gtseg dataset` leaves them."""

@@ -134,7 +134,7 @@ def _upload(folder: Path, project: ProjectOptions, *, sources: dict[str, str]) -
 
     session = project.open()
     with listener() as notify:
-        run = upload_import(session.run, session.clients, folder, sources=sources, notify=notify)
+        run = upload_import(session.run, session.context(notify), folder, sources=sources)
     session.run_file.save(run)
 
 

@@ -15,16 +15,13 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3, Bulk
 from gtseg.core.labeling.agreement import WorkerAnswer, read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
 from gtseg.core.labeling.chaining import BACKGROUND, ChainLine, label_names, read_chain
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import ManifestError, MaskError, StageError
-from gtseg.pipeline.run import Run
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.places import Place
 from gtseg.pipeline.run.worker_responses import find_responses, output_manifest
 
@@ -32,39 +29,40 @@ THREADS = 8
 VOID = 255
 
 
-def agreement(
-    run: Run, clients: Clients, *, notify: Notify, job: str | None = None, gold: str | None = None
-) -> Agreement:
+def agreement(run: Run, context: Context, *, job: str | None = None, gold: str | None = None) -> Agreement:
     """Scores of a job's workers, classes and images: the run's job, or any `job` of the account.
 
     `gold` is a folder or s3:// prefix of known masks, `<image's stem>.png` with class indices in the order of the job's labels
     (255: not judged). Raises StageError where there is no job or no answer yet, MaskError for a gold mask of other classes.
     """
+    context = context.of("agreement")
     name = job or (run.labeling_job.name if run.labeling_job else None)
     if name is None:
         raise StageError(
             f"Run {run.name!r} has no labeling job. Run `gtseg label`, or name a job: --job NAME."
         )
-    state = GroundTruth(clients).find_job(name)
+    state = context.labeling.find_job(name)
     if state is None:
-        raise StageError(f"There is no labeling job {name!r} in {clients.region}: an import has no workers.")
-    manifest = S3(clients).read(output_manifest(state))[0]
+        raise StageError(
+            f"There is no labeling job {name!r} in {context.clients.region}: an import has no workers."
+        )
+    manifest = context.s3.read(output_manifest(state))[0]
     lines = read_chain(manifest, state.label_attribute)
     classes = (BACKGROUND, *label_names(lines, state.label_attribute))
-    responses = find_responses(state, lines, state.label_attribute, clients)
+    responses = find_responses(state, lines, state.label_attribute, context)
     if not responses:
         raise StageError(f"{state.name} ({state.status}) has no answer yet.")
-    with Bulk(clients) as bulk:
-        reader = _Reader(bulk, lines, state.label_attribute, classes, _Gold.find(gold, clients))
+    with Bulk(context.clients) as bulk:
+        reader = _Reader(bulk, lines, state.label_attribute, classes, _Gold.find(gold, context.s3))
         tally = Tally(classes)
         for done, answered in enumerate(_read_all(reader, responses), start=1):
             if answered.problem:
-                notify(Event("agreement", "warning", answered.problem))
+                context.warn(answered.problem)
             else:
                 tally.add(
                     answered.image, answered.answers, consolidated=answered.consolidated, gold=answered.gold
                 )
-            notify(Event("agreement", "progress", "comparing answers", done=done, total=len(responses)))
+            context.progress("comparing answers", done, len(responses))
     return tally.result()
 
 
@@ -87,10 +85,10 @@ class _Gold:
     names: Mapping[str, str]
 
     @classmethod
-    def find(cls, source: str | None, clients: Clients) -> _Gold | None:
+    def find(cls, source: str | None, door: S3) -> _Gold | None:
         if source is None:
             return None
-        place = Place(source, clients)
+        place = Place(source, door)
         names = {PurePosixPath(entry.name).stem: entry.name for entry in place.entries((".png",))}
         if not names:
             raise StageError(f"--gold {source}: no .png there")

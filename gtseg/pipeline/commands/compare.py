@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.core.hosting.endpoint_images import open_image, read_mask, scale_mask, to_rgb
 from gtseg.core.masks import Classes, draw_overlay
@@ -19,11 +18,9 @@ from gtseg.core.masks.colors import SPARE_COLORS, WHITE
 from gtseg.core.scores.evaluation import Result, Tally, conclude
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import StageError
-from gtseg.pipeline.run import DatasetSection, Run
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, DatasetSection, Run
 from gtseg.pipeline.stages.report.panels import SIDE, data_address, draw_errors
 from gtseg.pipeline.stages.report.stage import percent_text, score_text
-from gtseg.settings import Settings
 from gtseg.settings.templates import read_template
 
 __all__ = ["Contender", "compare", "contender_of_folder", "contender_of_run"]
@@ -49,7 +46,7 @@ class Comparison:
     per_image: tuple[tuple[float | None, ...], ...]
 
 
-def contender_of_run(run: Run, clients: Clients) -> Contender:
+def contender_of_run(run: Run, door: S3) -> Contender:
     """The predictions that `gtseg evaluate` kept. StageError where the run has none."""
     if run.evaluation is None:
         raise StageError(f"Run {run.name!r} has not been evaluated: `gtseg evaluate --run {run.name}`")
@@ -57,7 +54,7 @@ def contender_of_run(run: Run, clients: Clients) -> Contender:
     if run.training_job:
         shown = ("algorithm", "backbone", "learning_rate", "epochs")
         note = ", ".join(f"{k} {v}" for k in shown if (v := run.training_job.hyperparameters.get(k)))
-    return Contender(run.name, _by_stem(run.evaluation.predictions, clients), note)
+    return Contender(run.name, _by_stem(run.evaluation.predictions, door), note)
 
 
 def contender_of_folder(folder: Path) -> Contender:
@@ -68,50 +65,44 @@ def contender_of_folder(folder: Path) -> Contender:
     return Contender(folder.name, masks, str(folder))
 
 
-def _by_stem(uri: str, clients: Clients) -> dict[str, str]:
+def _by_stem(uri: str, door: S3) -> dict[str, str]:
     bucket = uri.split("/")[2]
-    keys = (item.key for item in S3(clients).list_objects(uri))
+    keys = (item.key for item in door.list_objects(uri))
     return {Path(key).stem: f"s3://{bucket}/{key}" for key in keys if key.endswith(".png")}
 
 
-def compare(
-    run: Run, contenders: Sequence[Contender], settings: Settings, clients: Clients, *, notify: Notify
-) -> tuple[str, dict[str, Any]]:
+def compare(run: Run, contenders: Sequence[Contender], context: Context) -> tuple[str, dict[str, Any]]:
     """(the page, its facts). The first run's test split is what all are held against.
 
     Raises StageError where they share no test image.
     """
     if run.dataset is None:
         raise StageError(f"Run {run.name!r} has no dataset to compare on")
-    photos = _channel(run.dataset, "test", clients)
-    truths = _channel(run.dataset, "test_annotation", clients)
+    context = context.of("compare")
+    door = context.s3
+    photos = _channel(run.dataset, "test", door)
+    truths = _channel(run.dataset, "test_annotation", door)
     shared = sorted(stem for stem in photos if stem in truths and all(stem in c.masks for c in contenders))
     if not shared:
         raise StageError(
             f"{', '.join(c.name for c in contenders)} have predicted no test image of {run.name!r} in common"
         )
     if len(shared) < len(photos):
-        notify(
-            Event(
-                "compare",
-                "warning",
-                f"only {len(shared)} of the {len(photos)} test images were predicted by all",
-            )
-        )
-    compared = _score(shared, truths, contenders, run.dataset, settings, clients, notify=notify)
+        context.warn(f"only {len(shared)} of the {len(photos)} test images were predicted by all")
+    compared = _score(shared, truths, contenders, run.dataset, context)
     classes = _classes(run.dataset)
     panels = [
-        _panel(stem, photos, truths, contenders, compared, classes, clients)
+        _panel(stem, photos, truths, contenders, compared, classes, door)
         for stem in _most_different(compared)
     ]
     facts = _facts(run, contenders, compared)
     return _render(facts, panels), facts
 
 
-def _channel(data: DatasetSection, name: str, clients: Clients) -> dict[str, str]:
+def _channel(data: DatasetSection, name: str, door: S3) -> dict[str, str]:
     uri = f"{data.channels}{name}/"
     bucket = uri.split("/")[2]
-    return {Path(item.key).stem: f"s3://{bucket}/{item.key}" for item in S3(clients).list_objects(uri)}
+    return {Path(item.key).stem: f"s3://{bucket}/{item.key}" for item in door.list_objects(uri)}
 
 
 def _classes(data: DatasetSection) -> Classes:
@@ -119,9 +110,9 @@ def _classes(data: DatasetSection) -> Classes:
     return Classes(tuple(data.classes), tuple(colours))
 
 
-def _read(reference: str, clients: Clients) -> Mask:
+def _read(reference: str, door: S3) -> Mask:
     if reference.startswith("s3://"):
-        return read_mask(S3(clients).read(reference)[0])
+        return read_mask(door.read(reference)[0])
     return read_mask(Path(reference).read_bytes())
 
 
@@ -130,26 +121,23 @@ def _score(
     truths: Mapping[str, str],
     contenders: Sequence[Contender],
     data: DatasetSection,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
+    context: Context,
 ) -> Comparison:
-    tallies = [Tally(len(data.classes), settings.evaluate.boundary_tolerance) for _ in contenders]
+    options, door = context.settings.evaluate, context.s3
+    tallies = [Tally(len(data.classes), options.boundary_tolerance) for _ in contenders]
     per_image = []
     for number, stem in enumerate(stems, 1):
-        truth = _read(truths[stem], clients)
+        truth = _read(truths[stem], door)
         scores = []
         for tally, contender in zip(tallies, contenders, strict=True):
-            prediction = _read(contender.masks[stem], clients)
+            prediction = _read(contender.masks[stem], door)
             if prediction.shape != truth.shape:
                 raise StageError(
                     f"{contender.masks[stem]}: {prediction.shape[1]}x{prediction.shape[0]} pixels, the label has {truth.shape[1]}x{truth.shape[0]}"
                 )
             scores.append(tally.add(stem, truth, prediction).miou)
         per_image.append(tuple(scores))
-        notify(Event("compare", "progress", "scoring", done=number, total=len(stems)))
-    options = settings.evaluate
+        context.progress("scoring", number, len(stems))
     results = tuple(conclude(tally, seed=options.seed, resamples=options.resamples) for tally in tallies)
     return Comparison(tuple(stems), results, tuple(per_image))
 
@@ -170,19 +158,19 @@ def _panel(
     contenders: Sequence[Contender],
     compared: Comparison,
     classes: Classes,
-    clients: Clients,
+    door: S3,
 ) -> dict[str, Any]:
     """Pictures in pairs, one above the other on a wide page: image and label, then each prediction and its errors."""
-    photo = to_rgb(open_image(S3(clients).read(photos[stem])[0]))
+    photo = to_rgb(open_image(door.read(photos[stem])[0]))
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    truth = scale_mask(_read(truths[stem], clients), photo.size)
+    truth = scale_mask(_read(truths[stem], door), photo.size)
     scores = compared.per_image[compared.stems.index(stem)]
     pictures = [
         ("image", data_address(photo)),
         ("label", data_address(draw_overlay(photo, truth, classes))),
     ]
     for contender, score in zip(contenders, scores, strict=True):
-        prediction = scale_mask(_read(contender.masks[stem], clients), photo.size)
+        prediction = scale_mask(_read(contender.masks[stem], door), photo.size)
         drawn = draw_overlay(photo, prediction, classes)
         pictures.append((f"{contender.name} {score_text(score)}", data_address(drawn)))
         wrong = draw_errors(photo, truth, np.asarray(prediction))

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.errors import GtsegError, StageError
 from gtseg.pipeline.run import EvaluationSection, Run
@@ -71,7 +70,7 @@ class Difference:
         return asdict(self)
 
 
-def diff(one: Run, other: Run, clients: Clients) -> Difference:
+def diff(one: Run, other: Run, door: S3) -> Difference:
     """Raises StageError for a run that has nothing yet, GtsegError for an objects.jsonl that cannot be read."""
     for run in (one, other):
         if run.etag is None:
@@ -79,7 +78,7 @@ def diff(one: Run, other: Run, clients: Clients) -> Difference:
                 f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`."
             )
     names = [run.dataset.classes if run.dataset else () for run in (one, other)]
-    data = compare_records(_objects(one, other, clients), _objects(other, one, clients))
+    data = compare_records(_objects(one, other, door), _objects(other, one, door))
     classes = tuple(_changes(dict(enumerate(names[0])), dict(enumerate(names[1])), prefix="class "))
     data = DataChanges(
         **{**_fields(data), "classes": classes, "same_test": data.same_test and names[0] == names[1]}
@@ -92,10 +91,10 @@ def _fields(data: DataChanges) -> dict[str, Any]:
     return {name: getattr(data, name) for name in data.__dataclass_fields__}
 
 
-def _objects(run: Run, other: Run, clients: Clients) -> dict[str, dict[str, Any]]:
+def _objects(run: Run, other: Run, door: S3) -> dict[str, dict[str, Any]]:
     """The records of objects.jsonl by the image's name."""
     uri = f"{run.root}objects.jsonl"
-    found = S3(clients).read_if_exists(uri)
+    found = door.read_if_exists(uri)
     try:
         records = [json.loads(line) for line in found[0].splitlines() if line.strip()] if found else []
         return by_name(records, (run.root, other.root))

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from gtseg.aws.account import find_quota, find_role, simulate, who_am_i
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth
-from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
+from gtseg.aws.s3 import is_s3_uri, join_uri, split_uri
 from gtseg.core.images.examination import examine_image
 from gtseg.core.labeling.cors import has_labeling_rule
 from gtseg.core.labeling.input_manifest import MANIFEST_ENDINGS, is_image_name, parse_input_manifest
@@ -21,7 +19,7 @@ from gtseg.core.labeling.task_template import task_template
 from gtseg.core.policies import EXECUTION_ACTIONS
 from gtseg.core.training.image_uris import image_uri
 from gtseg.errors import AWSError, GtsegError, SettingsError
-from gtseg.settings import Settings
+from gtseg.pipeline.run import Context
 from gtseg.settings.templates import read_template
 
 __all__ = ["Finding", "count_images", "examine"]
@@ -41,21 +39,21 @@ class Finding:
     mend: str = ""
 
 
-Check = Callable[[Settings, Clients, str], Iterator[Finding]]
+Check = Callable[[Context, str], Iterator[Finding]]
 
 
-def examine(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+def examine(context: Context, root: str) -> Iterator[Finding]:
     """Every check in turn; one that AWS refuses is itself a finding, never the end."""
     for subject, check in CHECKS:
         try:
-            yield from check(settings, clients, root)
+            yield from check(context, root)
         except GtsegError as error:
             yield Finding("bad", subject, str(error))
 
 
-def _credentials(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+def _credentials(context: Context, root: str) -> Iterator[Finding]:
     try:
-        account, arn = who_am_i(clients)
+        account, arn = who_am_i(context.clients)
     except AWSError as error:
         yield Finding(
             "bad",
@@ -64,50 +62,50 @@ def _credentials(settings: Settings, clients: Clients, root: str) -> Iterator[Fi
             "configure AWS credentials, or try `gtseg local exec -- ...`",
         )
         return
-    where = " (the embedded AWS on this machine)" if clients.is_local else ""
+    where = " (the embedded AWS on this machine)" if context.clients.is_local else ""
     yield Finding("good", "credentials", f"{arn} of account {account}{where}")
 
 
-def _region(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
+def _region(context: Context, root: str) -> Iterator[Finding]:
     for name, ask in (
         ("Ground Truth", lambda r: lambda_arn(r, "PRE-SemanticSegmentation")),
         ("the algorithm", image_uri),
     ):
         try:
-            ask(clients.region)
-            yield Finding("good", "region", f"{clients.region} has {name}")
+            ask(context.clients.region)
+            yield Finding("good", "region", f"{context.clients.region} has {name}")
         except SettingsError as error:
             yield Finding("bad", "region", str(error), "[project] region")
 
 
-def _bucket(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    bucket, door = split_uri(root)[0], S3(clients)
+def _bucket(context: Context, root: str) -> Iterator[Finding]:
+    bucket, door = split_uri(root)[0], context.s3
     if not door.bucket_exists(bucket):
         mend = (
             "`gtseg label` creates it"
-            if settings.project.bucket is None
+            if context.settings.project.bucket is None
             else "`gtseg label --create-bucket` creates it"
         )
         yield Finding("warning", "bucket", f"{bucket} does not exist yet", mend)
         return
     region = door.bucket_region(bucket)
-    if region != clients.region:
+    if region != context.clients.region:
         yield Finding(
             "bad",
             "bucket",
-            f"{bucket} is in {region}, the jobs would be in {clients.region}",
+            f"{bucket} is in {region}, the jobs would be in {context.clients.region}",
             f'[project] region = "{region}"',
         )
     else:
         yield Finding("good", "bucket", f"{bucket} in {region}")
 
 
-def _cors(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    source = settings.images.source or ""
+def _cors(context: Context, root: str) -> Iterator[Finding]:
+    source = context.settings.images.source or ""
     bucket = split_uri(source)[0] if is_s3_uri(source) else split_uri(root)[0]
-    if not S3(clients).bucket_exists(bucket):
+    if not context.s3.bucket_exists(bucket):
         return
-    if has_labeling_rule(S3(clients).cors_rules(bucket)):
+    if has_labeling_rule(context.s3.cors_rules(bucket)):
         yield Finding("good", "CORS", f"workers' browsers may load images of {bucket}")
     else:
         yield Finding(
@@ -118,13 +116,13 @@ def _cors(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
         )
 
 
-def _role(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    arn = settings.project.role_arn or f"arn:aws:iam::{clients.account}:role/gtseg"
-    if clients.is_local:
+def _role(context: Context, root: str) -> Iterator[Finding]:
+    arn = context.role_arn
+    if context.clients.is_local:
         yield Finding("good", "role", f"{arn}: the embedded AWS takes any well-formed role")
         return
     try:
-        role = find_role(clients, arn)
+        role = find_role(context.clients, arn)
     except AWSError as error:
         yield Finding(
             "warning", "role", f"{arn} may not be looked at ({error.code})", "allow iam:GetRole to be sure"
@@ -147,16 +145,16 @@ def _role(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
         )
         return
     yield Finding("good", "role", f"{arn} trusts SageMaker")
-    yield from _simulated(arn, clients, root)
+    yield from _simulated(arn, context, root)
 
 
-def _simulated(arn: str, clients: Clients, root: str) -> Iterator[Finding]:
+def _simulated(arn: str, context: Context, root: str) -> Iterator[Finding]:
     bucket = split_uri(root)[0]
     try:
         denied = [
             action
             for action in EXECUTION_ACTIONS
-            if simulate(clients, arn, [action], _resource(action, bucket))
+            if simulate(context.clients, arn, [action], _resource(action, bucket))
         ]
     except AWSError as error:
         yield Finding(
@@ -183,14 +181,16 @@ def _resource(action: str, bucket: str) -> str:
     return f"arn:aws:s3:::{bucket}" + ("" if action == "s3:ListBucket" else "/*")
 
 
-def _workteam(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    if settings.labeling.workforce != "private":
+def _workteam(context: Context, root: str) -> Iterator[Finding]:
+    if context.settings.labeling.workforce != "private":
         yield Finding(
-            "warning", "workteam", f"workforce is {settings.labeling.workforce}: AWS alone knows its team"
+            "warning",
+            "workteam",
+            f"workforce is {context.settings.labeling.workforce}: AWS alone knows its team",
         )
         return
-    teams = GroundTruth(clients).list_workteams()
-    wanted = settings.labeling.workteam_arn
+    teams = context.labeling.list_workteams()
+    wanted = context.settings.labeling.workteam_arn
     if wanted and wanted not in {team.arn for team in teams}:
         yield Finding(
             "bad",
@@ -202,7 +202,7 @@ def _workteam(settings: Settings, clients: Clients, root: str) -> Iterator[Findi
         yield Finding(
             "bad",
             "workteam",
-            f"no private workteam in {clients.region}",
+            f"no private workteam in {context.clients.region}",
             "create one: SageMaker console, Labeling workforces",
         )
     elif not wanted and len(teams) > 1:
@@ -216,14 +216,14 @@ def _workteam(settings: Settings, clients: Clients, root: str) -> Iterator[Findi
         yield Finding("good", "workteam", wanted or teams[0].arn)
 
 
-def _quotas(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    if clients.is_local:
+def _quotas(context: Context, root: str) -> Iterator[Finding]:
+    if context.clients.is_local:
         return
-    uses = ((settings.train.instance_type, "spot training job usage" if settings.train.spot else "training job usage"),
-            (settings.deploy.instance_type, "endpoint usage"))  # fmt: skip
+    uses = ((context.settings.train.instance_type, "spot training job usage" if context.settings.train.spot else "training job usage"),
+            (context.settings.deploy.instance_type, "endpoint usage"))  # fmt: skip
     for instance, use in uses:
         try:
-            quota = find_quota(clients, f"{instance} for {use}")
+            quota = find_quota(context.clients, f"{instance} for {use}")
         except AWSError as error:
             yield Finding("warning", "quota", f"{instance} for {use}: may not be asked ({error.code})")
             continue
@@ -240,8 +240,8 @@ def _quotas(settings: Settings, clients: Clients, root: str) -> Iterator[Finding
             )
 
 
-def _images(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    source = settings.images.source
+def _images(context: Context, root: str) -> Iterator[Finding]:
+    source = context.settings.images.source
     if source is None:
         yield Finding(
             "warning",
@@ -250,8 +250,8 @@ def _images(settings: Settings, clients: Clients, root: str) -> Iterator[Finding
             "name a folder, an s3:// prefix or an input manifest",
         )
         return
-    sample = list(islice(_sample(source, settings, clients), SAMPLE))
-    folder = None if is_s3_uri(source) else settings.folder / Path(source).expanduser()
+    sample = list(islice(_sample(source, context), SAMPLE))
+    folder = None if is_s3_uri(source) else context.settings.folder / Path(source).expanduser()
     if folder and not folder.exists():
         yield Finding("bad", "images", f"there is no folder {folder}", "check [images] source")
         return
@@ -267,12 +267,12 @@ def _images(settings: Settings, clients: Clients, root: str) -> Iterator[Finding
         yield Finding("good", "images", f"{len(sample) - len(troubled)} of {len(sample)} looked at are fine")
 
 
-def count_images(settings: Settings, clients: Clients) -> int | None:
+def count_images(context: Context) -> int | None:
     """How many images the source has; None where there is no source or it cannot be read."""
     try:
         return (
-            sum(1 for _ in _sample(settings.images.source, settings, clients))
-            if settings.images.source
+            sum(1 for _ in _sample(context.settings.images.source, context))
+            if context.settings.images.source
             else None
         )
     except (GtsegError, OSError):
@@ -286,33 +286,33 @@ def _look(name: str, read: Callable[[], bytes]) -> list[str]:
         return [f"cannot be read ({error}): check the file and its permissions"]
 
 
-def _sample(source: str, settings: Settings, clients: Clients) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _sample(source: str, context: Context) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """(name, reader) of the source's first images."""
     if source.lower().endswith(MANIFEST_ENDINGS):
-        for uri, _ in parse_input_manifest(_reader(source, settings, clients)()):
-            yield uri, _reader(uri, settings, clients)
+        for uri, _ in parse_input_manifest(_reader(source, context)()):
+            yield uri, _reader(uri, context)
     elif is_s3_uri(source):
         bucket = split_uri(source)[0]
-        for item in S3(clients).list_objects(source):
+        for item in context.s3.list_objects(source):
             if is_image_name(item.key):
                 uri = join_uri(bucket, item.key)
-                yield uri, _reader(uri, settings, clients)
+                yield uri, _reader(uri, context)
     else:
-        folder = settings.folder / Path(source).expanduser()
+        folder = context.settings.folder / Path(source).expanduser()
         for path in sorted(p for p in folder.rglob("*") if p.is_file() and is_image_name(p.name)):
             relative = path.relative_to(folder)
             if not any(part.startswith(".") for part in relative.parts):
                 yield str(relative), path.read_bytes
 
 
-def _reader(uri: str, settings: Settings, clients: Clients) -> Callable[[], bytes]:
+def _reader(uri: str, context: Context) -> Callable[[], bytes]:
     if is_s3_uri(uri):
-        return lambda: S3(clients).read(uri)[0]
-    return (settings.folder / Path(uri).expanduser()).read_bytes
+        return lambda: context.s3.read(uri)[0]
+    return (context.settings.folder / Path(uri).expanduser()).read_bytes
 
 
-def _labels(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    count = len(settings.labeling.labels)
+def _labels(context: Context, root: str) -> Iterator[Finding]:
+    count = len(context.settings.labeling.labels)
     if count == 0:
         yield Finding("bad", "labels", "none", "[labeling] labels = [...]")
     elif count > CONSOLE_LABELS:
@@ -323,12 +323,12 @@ def _labels(settings: Settings, clients: Clients, root: str) -> Iterator[Finding
             "workers choose among many: fewer is faster",
         )
     else:
-        yield Finding("good", "labels", f"{count}: {', '.join(settings.labeling.labels)}")
+        yield Finding("good", "labels", f"{count}: {', '.join(context.settings.labeling.labels)}")
 
 
-def _template(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    name = settings.labeling.template
-    path = settings.folder / name if name else None
+def _template(context: Context, root: str) -> Iterator[Finding]:
+    name = context.settings.labeling.template
+    path = context.settings.folder / name if name else None
     text = path.read_text(encoding="utf-8") if path and path.exists() else read_template("template.liquid")
     try:
         task_template(text, header="x", instructions="x")
@@ -342,10 +342,10 @@ def _template(settings: Settings, clients: Clients, root: str) -> Iterator[Findi
     )
 
 
-def _closure(settings: Settings, clients: Clients, root: str) -> Iterator[Finding]:
-    if clients.is_local:
+def _closure(context: Context, root: str) -> Iterator[Finding]:
+    if context.clients.is_local:
         return
-    if settings.labeling.workforce == "public":
+    if context.settings.labeling.workforce == "public":
         yield Finding(
             "bad",
             "the crowd",

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.labeling.output_manifest import Labeled, find_label_attributes, read_manifest
 from gtseg.core.masks import Classes, check_mask, merge_classes
@@ -68,13 +67,12 @@ class Export:
 
 
 def open_export(
-    run: Run, clients: Clients, *, manifest: str | None = None, label_attribute: str | None = None
+    run: Run, door: S3, *, manifest: str | None = None, label_attribute: str | None = None
 ) -> Export:
     """The labels of the run's job, or of any output manifest (s3:// or a file).
 
     Raises StageError where the run has none, ManifestError where the manifest holds no masks.
     """
-    door = S3(clients)
     own = run.labeling_job.output_manifest if run.labeling_job else None
     uri = manifest or own or (run.dataset.source if run.dataset else None)
     if uri is None:

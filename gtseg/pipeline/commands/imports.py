@@ -15,8 +15,7 @@ from gtseg import __version__
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
 from gtseg.errors import AWSError, StageError
-from gtseg.pipeline.run import LabelingJobSection, Provenance, Run, fingerprint
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run, fingerprint
 
 __all__ = ["fetch_folder", "list_keys", "upload_import"]
 
@@ -80,21 +79,20 @@ def _fetch(door: S3, uri: str, folder: Path, relative: str) -> None:
     partial.replace(target)
 
 
-def upload_import(
-    run: Run, clients: Clients, folder: Path, *, sources: Mapping[str, str], notify: Notify
-) -> Run:
+def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[str, str]) -> Run:
     """The run with an import as its finished labeling job. Files that are there already are not sent again.
 
     `sources` are the folders and addresses that it came from: they are kept with the job, beside the import's own settings
     and a fingerprint of what came in.
     Raises StageError where `folder` holds no finished import, or the run has a labeling job under way.
     """
+    context = context.of("import")
     summary = _read_summary(folder)
     _refuse_running(run)
     name, bucket = str(summary["name"]), split_uri(run.root)[0]
-    door = S3(clients)
+    door = context.s3
     if door.ensure_bucket(bucket):
-        notify(Event("import", "note", f"created bucket {bucket}"))
+        context.note(f"created bucket {bucket}")
     base = f"{run.root}labeling/{name}/"
     files = [*sorted((folder / "images").glob("*")), *sorted((folder / "masks").glob("*"))]
     uploaded = door.upload_folder(folder, base, files=files)
@@ -103,13 +101,7 @@ def upload_import(
         _with_uris(line, name, base) for line in (folder / "output.manifest").read_text("utf-8").splitlines()
     ]
     etag = door.write(manifest, "".join(f"{line}\n" for line in lines).encode())
-    notify(
-        Event(
-            "import",
-            "finished",
-            f"{len(lines):,} images with masks are in the run ({len(uploaded):,} files below {base})",
-        )
-    )
+    context.finish(f"{len(lines):,} images with masks are in the run ({len(uploaded):,} files below {base})")
     inputs = fingerprint({file.uri.removeprefix(base): file.etag for file in uploaded})
     origin = Provenance(
         gtseg=__version__,

@@ -11,16 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.hosting import Hosting
 from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.counting import counted
 from gtseg.core.hosting.endpoint_images import open_image
 from gtseg.core.masks import Classes, draw_overlay, encode_palette_png
 from gtseg.core.masks.colors import BACKGROUND, SPARE_COLORS, WHITE
 from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
-from gtseg.pipeline.run import EndpointSection, Run
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, EndpointSection, Run
 from gtseg.pipeline.run.inference import Answer, Asker, in_order
 from gtseg.pipeline.run.places import IMAGES, Entry, Place
 from gtseg.settings import Settings
@@ -50,45 +47,30 @@ class Predicted:
 
 
 def predict(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
-    sources: Sequence[str],
-    output: str,
-    endpoint: str | None = None,
+    run: Run, context: Context, *, sources: Sequence[str], output: str, endpoint: str | None = None
 ) -> Predicted:
     """Masks `<name>.png` of every image of `sources` (files, folders, s3:// prefixes) in `output` (a folder or s3:// prefix).
 
     An image whose results are all there and newer is not asked again; masks of another endpoint are never mixed in. Raises
     StageError without an endpoint or images, SettingsError when `output` holds predictions of something else.
     """
-    section = _endpoint(run, settings, clients, endpoint)
-    target = Place(output, clients)
-    work = _gather(sources, clients)
+    context = context.of("predict")
+    settings = context.settings
+    section = _endpoint(run, context, endpoint)
+    target = Place(output, context.s3)
+    work = _gather(sources, context.s3)
     _claim(target, section, settings)
     done = _done(target)
-    writer = _Writer(target, classes_of(run, clients), settings)
+    writer = _Writer(target, classes_of(run, context.s3), settings)
     missing = [item for item in work if writer.is_due(item, done)]
     there = len(work) - len(missing)
     if there:
-        notify(Event("predict", "note", f"{counted(there, 'mask is', 'masks are')} there already"))
-    failed, seconds = _ask_all(
-        missing,
-        Asker(clients, section, settings.predict, probabilities=settings.predict.probabilities),
-        writer,
-        notify=notify,
-    )
+        context.note(f"{counted(there, 'mask is', 'masks are')} there already")
+    asker = Asker(context.hosting, section, settings.predict, probabilities=settings.predict.probabilities)
+    failed, seconds = _ask_all(missing, asker, writer, context)
     result = Predicted(output, len(missing), there, tuple(failed), tuple(seconds))
-    notify(
-        Event(
-            "predict",
-            "finished",
-            _words(result),
-            fields={"output": output, "predicted": len(seconds), "there": there, "failed": dict(failed)},
-        )
-    )
+    facts = {"output": output, "predicted": len(seconds), "there": there, "failed": dict(failed)}
+    context.finish(_words(result), facts)
     return result
 
 
@@ -98,14 +80,14 @@ def _words(result: Predicted) -> str:
     return f"{counted(len(result.seconds), 'mask')} written to {result.output}{speed}{failed}"
 
 
-def _endpoint(run: Run, settings: Settings, clients: Clients, name: str | None) -> EndpointSection:
+def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
     """The run's endpoint, or any that is in service."""
     section = run.endpoint
     if name and (section is None or section.name != name):
-        found = Hosting(clients).find("endpoint", name)
+        found = context.hosting.find("endpoint", name)
         if found is None:
-            raise StageError(f"There is no endpoint {name!r} in {clients.region}")
-        wanted = settings.deploy
+            raise StageError(f"There is no endpoint {name!r} in {context.clients.region}")
+        wanted = context.settings.deploy
         section = EndpointSection(
             name=name, arn=found.arn, config="", model="", model_data="", image_uri="", instance_type="",
             content_type=wanted.content_type, accept=wanted.accept, status=found.status, since=found.created,
@@ -119,13 +101,13 @@ def _endpoint(run: Run, settings: Settings, clients: Clients, name: str | None) 
     return section
 
 
-def _gather(sources: Sequence[str], clients: Clients) -> list[Work]:
+def _gather(sources: Sequence[str], door: S3) -> list[Work]:
     """Every image, each under a name of its own: `a/x.jpg` -> `a/x`, or `a/x.jpg` where `a/x.png` is there too."""
     pairs: list[tuple[Place, Entry]] = []
     for source in sources:
         if is_s3_uri(source) and source.lower().endswith(IMAGES):
             folder, _, name = source.rpartition("/")
-            place = Place(folder + "/", clients)
+            place = Place(folder + "/", door)
             found = place.entry(name)
             if found is None:
                 raise StageError(f"There is no image {source}")
@@ -135,7 +117,7 @@ def _gather(sources: Sequence[str], clients: Clients) -> list[Work]:
             entry = place.entry(Path(source).name)
             pairs += [(place, entry)] if entry else []
         else:
-            place = Place(source, clients)
+            place = Place(source, door)
             pairs += [(place, entry) for entry in place.entries(IMAGES)]
     if not pairs:
         raise StageError(f"No image to predict in {', '.join(sources)}: {', '.join(IMAGES)} are read")
@@ -175,9 +157,9 @@ def _claim(target: Place, section: EndpointSection, settings: Settings) -> None:
         target.write(HEADER, json.dumps(mine, indent=2).encode() + b"\n")
 
 
-def classes_of(run: Run, clients: Clients) -> Classes:
+def classes_of(run: Run, door: S3) -> Classes:
     """Names and colours of the run's dataset; without one, a palette of numbered classes."""
-    found = S3(clients).read_if_exists(f"{run.root}dataset.json") if run.dataset else None
+    found = door.read_if_exists(f"{run.root}dataset.json") if run.dataset else None
     if found:
         rows = json.loads(found[0])["classes"]
         return Classes(tuple(r["name"] for r in rows), tuple(int(r["color"].lstrip("#"), 16) for r in rows))
@@ -225,7 +207,7 @@ class _Writer:
 
 
 def _ask_all(
-    work: Sequence[Work], asker: Asker, writer: _Writer, *, notify: Notify
+    work: Sequence[Work], asker: Asker, writer: _Writer, context: Context
 ) -> tuple[list[tuple[str, str]], list[float]]:
     failed: list[tuple[str, str]] = []
     seconds: list[float] = []
@@ -240,12 +222,10 @@ def _ask_all(
         for item, result in in_order(work, one, concurrency=asker.options.concurrency):
             if isinstance(result, GtsegError):
                 failed.append((item.entry.address, str(result)))
-                notify(Event("predict", "warning", f"{item.entry.address}: {result}"))
+                context.warn(f"{item.entry.address}: {result}")
             else:
                 seconds.append(result)
-            notify(
-                Event("predict", "progress", "predicting", done=len(failed) + len(seconds), total=len(work))
-            )
+            context.progress("predicting", len(failed) + len(seconds), len(work))
     except KeyboardInterrupt:
         raise Interrupted(
             f"{len(seconds):,} masks are written. The same command goes on from there."

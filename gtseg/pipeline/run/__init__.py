@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from gtseg.pipeline.run.attempts import Creation, Found, create_once, next_name, standing
+from gtseg.pipeline.run.attempts import STAND_IN, Found, Resource, create_once, found, next_name
+from gtseg.pipeline.run.context import Context
+from gtseg.pipeline.run.creating import begin
 from gtseg.pipeline.run.file import RunFile, list_runs, locate
 from gtseg.pipeline.run.fingerprint import FINGERPRINT_TAG, fingerprint
+from gtseg.pipeline.run.label_source import OWN_LABELS, LabelSource
 from gtseg.pipeline.run.outcomes import (
     ClassScores,
     EndpointSection,
@@ -27,31 +30,36 @@ from gtseg.pipeline.run.sections import (
 
 __all__ = [
     "FINGERPRINT_TAG",
+    "OWN_LABELS",
+    "STAND_IN",
     "Attempt",
     "ClassScores",
-    "Creation",
+    "Context",
     "DatasetSection",
     "EndpointSection",
     "EpochRecord",
     "EvaluationSection",
     "Found",
     "Frozen",
+    "LabelSource",
     "LabelingJobSection",
     "Provenance",
     "ReportSection",
+    "Resource",
     "Run",
     "RunFile",
     "TrainingJobSection",
     "TunedJobRecord",
     "TuningJobSection",
     "VerificationSection",
+    "begin",
     "create_once",
     "fingerprint",
+    "found",
     "lineage_tags",
     "list_runs",
     "locate",
     "next_name",
     "provenance",
-    "standing",
     "with_tags",
 ]

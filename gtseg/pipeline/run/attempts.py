@@ -7,14 +7,18 @@ the next name, and is saved before its own call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run.file import RunFile
+from gtseg.pipeline.run.fingerprint import FINGERPRINT_TAG, fingerprint
 from gtseg.pipeline.run.sections import Attempt, Run
 
 IN_USE_CODES = frozenset({"ResourceInUse", "ResourceInUseException"})
+STAND_IN = "stand-in"
+"""The name in the request that is fingerprinted: a new attempt is the same request under another name."""
 PATIENCE = 25
 """Names tried before giving up: each was taken by a stranger, or by a failed attempt of this run."""
 
@@ -33,71 +37,141 @@ class Found:
         return self.status in {"Failed", "Stopped", "Stopping"}
 
 
-@dataclass(frozen=True)
-class Creation:
-    """All that one creating stage knows: `create` makes the call for a name and answers the ARN; `find` looks a name up."""
+class Described(Protocol):
+    """What the services' doors say of a job, model or endpoint."""
 
-    stage: str
-    fingerprint: str
-    create: Callable[[str], str]
-    find: Callable[[str], Found | None]
-    max_name: int = 63
-    way_out: str = "Put the settings back, stop that job, or start a new run with --run."
-    """What to do where the run has a live one made from something else."""
+    @property
+    def arn(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+def found(state: Described | None) -> Found | None:
+    """A looked-up resource as `Resource.find` answers."""
+    return Found(state.arn, state.status, state.tags.get(FINGERPRINT_TAG), state.reason) if state else None
+
+
+class Resource(Protocol):
+    """What costs money and is made exactly once: a labeling job, a training job, a model, an endpoint."""
+
+    @property
+    def stage(self) -> str:
+        """Word of its name, <run>-<stage>-<number>; its attempts are kept in run.json under it."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """Its kind as people call it."""
+        ...
+
+    @property
+    def name_limit(self) -> int:
+        """Characters of a name (API)."""
+        return 63
+
+    @property
+    def way_out(self) -> str:
+        """What to do where the run has a live one made from something else."""
+        return "Put the settings back, stop that job, or start a new run with --run."
+
+    def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+        """The creating call's body, its tags added: a pure function of plain values."""
+        ...
+
+    def find(self, name: str) -> Found | None:
+        """What has this name now."""
+        ...
+
+    def create(self, name: str, request: Mapping[str, Any]) -> str:
+        """The creating call; its ARN."""
+        ...
+
+    def keep(self, run: Run, name: str, arn: str) -> Run:
+        """The run with this resource in its section; the same run if it holds it already."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What it is made from: a resource that carries another one is not adopted."""
+        return fingerprint(self.request(STAND_IN, {}))
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        """Tags that say where it comes from; no part of the fingerprint."""
+        return {}
+
+    @property
+    def signature(self) -> dict[str, str]:
+        """The tags by which it is found again, and those of its origin."""
+        return {FINGERPRINT_TAG: self.fingerprint, **self.origin}
+
+    def shown(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a dry run shows."""
+        return request
+
+    def prepare(self, run: Run) -> None:
+        """Ask for consent and make what it needs, each of which may be done again without harm."""
+        return
 
     def name(self, run: Run, number: int) -> str:
         """<run>-<stage>-<number>, the run's name shortened where AWS's limit asks for it."""
         tail = f"-{self.stage}-{number}"
-        return run.name[: self.max_name - len(tail)].rstrip("-") + tail
+        return run.name[: self.name_limit - len(tail)].rstrip("-") + tail
 
 
-def create_once(run_file: RunFile, run: Run, creation: Creation) -> tuple[Run, Attempt, str]:
+def create_once(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run, Attempt, str]:
     """The run (saved), the attempt that stands, and the ARN of the one resource that it made or adopted.
 
     Raises StageError when this run already has a live resource made from other settings, AWSError when AWS refuses.
     """
     for _ in range(PATIENCE):
-        run, attempt = _next_attempt(run_file, run, creation)
-        arn, attempt = _create_or_adopt(creation, attempt)
+        run, attempt = _next_attempt(run_file, run, resource)
+        arn, attempt = _create_or_adopt(resource, attempt)
         run = run_file.save(run.with_attempt(attempt))
         if arn:
             return run, attempt, arn
     raise StageError(
-        f"{PATIENCE} names for {creation.stage} were taken, the last {attempt.name!r}. Use another --run name."
+        f"{PATIENCE} names for {resource.stage} were taken, the last {attempt.name!r}. Use another --run name."
     )
 
 
-def standing(run: Run, creation: Creation) -> Found | None:
+def standing(run: Run, resource: Resource) -> Found | None:
     """The live resource that this run made from these very settings, if there is one; asks AWS, changes nothing.
 
-    Raises StageError when the run has a live one made from other settings: to be asked before anything is prepared.
+    Raises StageError when the run has a live one made from other settings, SettingsError for a request that AWS would
+    refuse: to be asked before anything is prepared.
     """
-    earlier = run.attempts_of(creation.stage)
+    fingerprint = resource.fingerprint
+    earlier = run.attempts_of(resource.stage)
     last = earlier[-1] if earlier else None
     if last is None or last.outcome in {"failed", "taken"}:
         return None
-    found = creation.find(last.name)
+    found = resource.find(last.name)
     if found is None or found.fingerprint != last.fingerprint or found.is_dead:
         return None
-    if last.fingerprint != creation.fingerprint:
-        raise _made_otherwise(run, creation, last, found)
+    if last.fingerprint != fingerprint:
+        raise _made_otherwise(run, resource, last, found)
     return found
 
 
-def next_name(run: Run, creation: Creation) -> str:
+def next_name(run: Run, resource: Resource) -> str:
     """The name that the next creating call would use, as far as run.json can say."""
-    earlier = run.attempts_of(creation.stage)
-    if earlier and earlier[-1].outcome == "recorded" and earlier[-1].fingerprint == creation.fingerprint:
+    earlier = run.attempts_of(resource.stage)
+    if earlier and earlier[-1].outcome == "recorded" and earlier[-1].fingerprint == resource.fingerprint:
         return earlier[-1].name
-    return creation.name(run, (earlier[-1].number if earlier else 0) + 1)
+    return resource.name(run, (earlier[-1].number if earlier else 0) + 1)
 
 
-def _next_attempt(run_file: RunFile, run: Run, creation: Creation) -> tuple[Run, Attempt]:
+def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run, Attempt]:
     """The attempt to make or finish now, saved in run.json."""
-    earlier = run.attempts_of(creation.stage)
+    earlier = run.attempts_of(resource.stage)
     last = earlier[-1] if earlier else None
     if last and last.outcome in {"recorded", "created", "adopted"}:
-        found = creation.find(last.name)
+        found = resource.find(last.name)
         mine = found is not None and found.fingerprint == last.fingerprint
         if found and mine and found.is_dead:
             run = run.with_attempt(
@@ -105,38 +179,39 @@ def _next_attempt(run_file: RunFile, run: Run, creation: Creation) -> tuple[Run,
                     update={"outcome": "failed", "detail": f"{found.status}: {found.reason}"[:1024]}
                 )
             )
-        elif found and mine and last.fingerprint != creation.fingerprint:
-            raise _made_otherwise(run, creation, last, found)
-        elif (last.fingerprint == creation.fingerprint and last.outcome == "recorded") or (found and mine):
+        elif found and mine and last.fingerprint != resource.fingerprint:
+            raise _made_otherwise(run, resource, last, found)
+        elif (last.fingerprint == resource.fingerprint and last.outcome == "recorded") or (found and mine):
             return run, last
     number = (last.number if last else 0) + 1
     attempt = Attempt(
-        stage=creation.stage,
+        stage=resource.stage,
         number=number,
-        name=creation.name(run, number),
-        fingerprint=creation.fingerprint,
+        name=resource.name(run, number),
+        fingerprint=resource.fingerprint,
         recorded=run_file.clock(),
     )
     return run_file.save(run.with_attempt(attempt)), attempt
 
 
-def _made_otherwise(run: Run, creation: Creation, last: Attempt, found: Found) -> StageError:
+def _made_otherwise(run: Run, resource: Resource, last: Attempt, found: Found) -> StageError:
     return StageError(
         f"Run {run.name!r} already has {last.name} ({found.status}), made from other settings or other data. "
-        f"{creation.way_out}"
+        f"{resource.way_out}"
     )
 
 
-def _create_or_adopt(creation: Creation, attempt: Attempt) -> tuple[str, Attempt]:
+def _create_or_adopt(resource: Resource, attempt: Attempt) -> tuple[str, Attempt]:
     """(ARN, attempt with its outcome); no ARN where the name cannot be this run's."""
-    found = creation.find(attempt.name)
+    found = resource.find(attempt.name)
     if found is None:
+        request = resource.request(attempt.name, resource.signature)
         try:
-            return creation.create(attempt.name), attempt.model_copy(update={"outcome": "created"})
+            return resource.create(attempt.name, request), attempt.model_copy(update={"outcome": "created"})
         except AWSError as error:
             if error.code not in IN_USE_CODES:
                 raise
-        found = creation.find(attempt.name)
+        found = resource.find(attempt.name)
     if found and found.fingerprint == attempt.fingerprint and not found.is_dead:
         outcome = "created" if attempt.outcome == "created" else "adopted"
         return found.arn, attempt.model_copy(update={"outcome": outcome})

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import TERMINAL, GroundTruth
+from gtseg.aws.groundtruth import TERMINAL
 from gtseg.aws.pricing import instance_hours
-from gtseg.aws.s3 import S3
-from gtseg.aws.training import Training, TrainingState, TunedJob
+from gtseg.aws.training import TrainingState, TunedJob
 from gtseg.core.cost import (
     Price,
     Row,
@@ -23,7 +22,7 @@ from gtseg.core.cost import (
     training_row,
 )
 from gtseg.errors import AWSError, GtsegError
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
 
 __all__ = [
@@ -35,27 +34,20 @@ OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint"})
 
 @dataclass(frozen=True)
 class Bill:
-    """Rows of what was spent, what may come, and what costs by the hour until it is deleted."""
+    """Rows of what was spent, and of what costs by the hour until it is deleted."""
 
     spent: tuple[Row, ...]
-    planned: tuple[Row, ...]
     running: tuple[Row, ...]
     max_usd: Decimal | None
-
-    @property
-    def ceiling(self) -> Decimal:
-        """USD spent and planned together, as far as prices are known."""
-        return total(self.spent)[0] + total(self.planned)[0]
 
 
 def now() -> datetime:
     return datetime.now(UTC)
 
 
-def planned_rows(
-    stage: str, settings: Settings, clients: Clients, *, objects: int | None = None
-) -> list[Row]:
+def planned_rows(stage: str, context: Context, *, objects: int | None = None) -> list[Row]:
     """The most that starting `stage` can cost: every object labeled, every second of the limit used."""
+    settings, clients = context.settings, context.clients
     train, deploy = settings.train, settings.deploy
     if stage == "label":
         price = settings.labeling.price_per_task
@@ -104,26 +96,26 @@ def _price(instance_type: str, clients: Clients, use: str) -> Price:
     return table_price(instance_type, clients.region, asked=instance_hours(clients, [instance_type], use=use))
 
 
-def past_rows(run: Run, settings: Settings, clients: Clients, *, clock: Callable[[], datetime] = now) -> Bill:
+def past_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = now) -> Bill:
     """What was used so far, failed attempts and what runs just now included, at today's prices."""
-    _, standing = _hosting(run, clients, clock())
-    spent = spent_rows(run, settings, clients, clock=clock)
-    running = (*standing, *_storage(run, clients))
-    return Bill(tuple(spent), (), running, settings.budget.max_usd)
+    _, standing = _hosting(run, context.clients, clock())
+    spent = spent_rows(run, context, clock=clock)
+    running = (*standing, *_storage(run, context))
+    return Bill(tuple(spent), running, context.settings.budget.max_usd)
 
 
 def spent_rows(
-    run: Run, settings: Settings, clients: Clients, *, clock: Callable[[], datetime] = now, but: str = ""
+    run: Run, context: Context, *, clock: Callable[[], datetime] = now, but: str = ""
 ) -> list[Row]:
     """A row for each kind of work; the job `but` is left out. What AWS has forgotten is taken from run.json."""
     at = clock()
-    labeled = sum(_labeled(run, name, clients) for name in _labeling_jobs(run) if name != but)
-    rows = labeled_rows(labeled, run, settings)
-    rows += _training(run, clients, at, but=but)
+    labeled = sum(_labeled(run, name, context) for name in _labeling_jobs(run) if name != but)
+    rows = labeled_rows(labeled, run, context.settings)
+    rows += _training(run, context, at, but=but)
     for name in dict.fromkeys(attempt.name for attempt in run.attempts_of("tune")):
-        if name != but and (jobs := _tuned(name, clients)):
-            rows += tuned_rows(jobs, settings.train.instance_type, clients, at)
-    return rows + _hosting(run, clients, at)[0]
+        if name != but and (jobs := _tuned(name, context)):
+            rows += tuned_rows(jobs, context, at)
+    return rows + _hosting(run, context.clients, at)[0]
 
 
 def labeled_rows(labeled: int, run: Run, settings: Settings) -> list[Row]:
@@ -144,16 +136,16 @@ def _labeling_jobs(run: Run) -> list[str]:
     return list(dict.fromkeys(own))
 
 
-def _labeled(run: Run, name: str, clients: Clients) -> int:
+def _labeled(run: Run, name: str, context: Context) -> int:
     section = run.labeling_job
     known: Mapping[str, int] = section.counters if section and section.name == name else {}
     if not (section and section.name == name and section.status in TERMINAL):
-        state = GroundTruth(clients).find_job(name)
+        state = context.labeling.find_job(name)
         known = state.counters if state else known
     return int(known.get("TotalLabeled", 0))
 
 
-def _training(run: Run, clients: Clients, at: datetime, *, but: str) -> list[Row]:
+def _training(run: Run, context: Context, at: datetime, *, but: str) -> list[Row]:
     rows, section = [], run.training_job
     names = [attempt.name for attempt in run.attempts_of("train")]
     if section and not section.tuning_job:
@@ -162,31 +154,32 @@ def _training(run: Run, clients: Clients, at: datetime, *, but: str) -> list[Row
         if name == but:
             continue
         if section and section.name == name and section.billable_seconds is not None:
-            rows.append(_trained(section.instance_type, section.billable_seconds, clients))
-        elif state := Training(clients).find_job(name):
-            rows += trained_rows(state, clients, at)
+            rows.append(_trained(section.instance_type, section.billable_seconds, context.clients))
+        elif state := context.training.find_job(name):
+            rows += trained_rows(state, context, at)
     return rows
 
 
-def trained_rows(state: TrainingState, clients: Clients, at: datetime) -> list[Row]:
+def trained_rows(state: TrainingState, context: Context, at: datetime) -> list[Row]:
     """The seconds that a training job was billed, or that it has trained up to now."""
     seconds: float | None = state.billable
     if seconds is None and state.started:
         seconds = ((state.ended or at) - state.started).total_seconds()
-    return [_trained(state.instance_type, seconds, clients)] if seconds else []
+    return [_trained(state.instance_type, seconds, context.clients)] if seconds else []
 
 
-def tuned_rows(jobs: Sequence[TunedJob], instance_type: str, clients: Clients, at: datetime) -> list[Row]:
+def tuned_rows(jobs: Sequence[TunedJob], context: Context, at: datetime) -> list[Row]:
     """All training jobs of a tuning job together."""
     seconds = sum(((job.ended or at) - job.started).total_seconds() for job in jobs if job.started)
+    instance_type = context.settings.train.instance_type
     what = f"{len(jobs)} training jobs on {instance_type}"
-    price = _price(instance_type, clients, "train")
+    price = _price(instance_type, context.clients, "train")
     return [training_row(instance_type, seconds, price, stage="tune", what=what)] if seconds else []
 
 
-def _tuned(name: str, clients: Clients) -> list[TunedJob]:
+def _tuned(name: str, context: Context) -> list[TunedJob]:
     """The training jobs of a tuning job; none where AWS never heard of it."""
-    training = Training(clients)
+    training = context.training
     return training.list_tuned_jobs(name) if training.find_tuning(name) else []
 
 
@@ -206,28 +199,28 @@ def _hosting(run: Run, clients: Clients, at: datetime) -> tuple[list[Row], list[
     return used, [] if endpoint.deleted else goes_on
 
 
-def _storage(run: Run, clients: Clients) -> list[Row]:
+def _storage(run: Run, context: Context) -> list[Row]:
     try:
-        size = sum(item.size for item in S3(clients).list_objects(run.root))
+        size = sum(item.size for item in context.s3.list_objects(run.root))
     except AWSError:
         return []
     return [storage_row(size)] if size else []
 
 
 def check_budget(
-    stage: str, run: Run, settings: Settings, clients: Clients, *, objects: int | None = None
+    stage: str, run: Run, context: Context, *, objects: int | None = None
 ) -> tuple[list[Row], str | None]:
     """(the stage's rows, a warning or None). Raises GtsegError where [budget] forbids the stage."""
-    rows = planned_rows(stage, settings, clients, objects=objects)
-    limit = settings.budget.max_usd
-    if limit is None or clients.is_local:
+    rows, budget = planned_rows(stage, context, objects=objects), context.settings.budget
+    limit = budget.max_usd
+    if limit is None or context.clients.is_local:
         return rows, None
-    spent = total(spent_rows(run, settings, clients))[0]
+    spent = total(spent_rows(run, context))[0]
     planned, unknown = total(rows)
     words = _over(stage, spent, planned, limit)
     if words is None and (unknown or any(row.recurring for row in rows)):
         words = f"{stage} has no known limit to its cost (no price, or no end): set its limits or [deploy] time_to_live"
-    if words and settings.budget.on_exceed != "warn":
+    if words and budget.on_exceed != "warn":
         raise GtsegError(
             f'{words}. [budget] max_usd = {limit} refuses it; raise it, or set on_exceed = "warn".'
         )

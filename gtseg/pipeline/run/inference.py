@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.hosting import Hosting
 from gtseg.core.hosting.endpoint_images import (
     Request,
@@ -47,9 +46,9 @@ class Asker:
     """One endpoint and how it is asked."""
 
     def __init__(
-        self, clients: Clients, endpoint: EndpointSection, options: Predict, *, probabilities: bool = False
+        self, hosting: Hosting, endpoint: EndpointSection, options: Predict, *, probabilities: bool = False
     ) -> None:
-        self.hosting, self.endpoint, self.options = Hosting(clients), endpoint, options
+        self.hosting, self.endpoint, self.options = hosting, endpoint, options
         self.accept = PROTOBUF if probabilities else endpoint.accept
 
     def ask(self, body: bytes) -> Answer:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3, is_s3_uri, split_uri
 from gtseg.errors import GtsegError, StageError
 
@@ -33,7 +32,7 @@ class Place:
     """Where files are: `root` is a folder or an s3:// prefix."""
 
     root: str
-    clients: Clients | None = None
+    door: S3 | None = None
 
     @property
     def is_remote(self) -> bool:
@@ -79,8 +78,8 @@ class Place:
 
     @property
     def _door(self) -> S3:
-        assert self.clients is not None
-        return S3(self.clients)
+        assert self.door is not None
+        return self.door
 
     def _join(self, name: str) -> str:
         return (self.root if self.root.endswith("/") else self.root + "/") + name

@@ -1,17 +1,43 @@
-"""What a job does when nobody follows it any more, and how to come back to it."""
+"""Work of AWS that is waited for, and how to come back to it when nobody waits any more."""
 
 from __future__ import annotations
 
-from gtseg.aws.clients import Clients
+from collections.abc import Callable
+from typing import TypeVar
 
-__all__ = ["how_to_resume"]
+from gtseg.aws.waiting import poll
+from gtseg.errors import Interrupted
+from gtseg.pipeline.run.context import Context
+
+__all__ = ["follow", "how_to_resume"]
+
+T = TypeVar("T")
+
+
+def follow(
+    look: Callable[[], T],
+    context: Context,
+    *,
+    until: Callable[[T], bool],
+    patience: float,
+    resume: str,
+    stopped: str = "Stopped waiting.",
+) -> T:
+    """The first answer of `look` for which `until` holds.
+
+    Raises WaitTimeout after `patience` seconds of waiting, Interrupted (with `stopped`) on Ctrl-C: what is waited for goes on.
+    """
+    try:
+        return poll(look, until=until, patience=patience, resume=resume, sleep=context.sleep)
+    except KeyboardInterrupt:
+        raise Interrupted(f"{stopped} {resume}") from None
 
 
 def how_to_resume(
-    name: str, clients: Clients, *, command: str, verb: str = "goes on", otherwise: str = ""
+    name: str, context: Context, *, command: str, verb: str = "goes on", otherwise: str = ""
 ) -> str:
     """`name` goes on by itself, unless its AWS ends with this command; `otherwise` is another way out."""
-    if clients.ends_with_command:
+    if context.clients.ends_with_command:
         return (
             f"{name} rests as soon as `gtseg local exec` ends, and goes on with `gtseg local exec -- {command}`, "
             "or under `gtseg local up`."

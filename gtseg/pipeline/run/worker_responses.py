@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth, JobState
-from gtseg.aws.s3 import S3
+from gtseg.aws.groundtruth import JobState
 from gtseg.core.labeling.chaining import ChainLine, read_chain
 from gtseg.errors import AWSError
+from gtseg.pipeline.run.context import Context
 
 __all__ = ["find_responses", "output_manifest"]
 
@@ -23,19 +22,19 @@ def output_manifest(state: JobState) -> str:
 
 
 def find_responses(
-    state: JobState, lines: Sequence[ChainLine], label: str, clients: Clients
+    state: JobState, lines: Sequence[ChainLine], label: str, context: Context
 ) -> dict[int, str]:
     """Line -> address of the worker-response file behind its `label`: the job's own, or that of a job which it goes on from.
 
     An object that was labeled again has the later one. What no labeling job of this account made has none.
     """
-    found = _list_responses(state, clients)
+    found = _list_responses(state, context)
     others: defaultdict[str, list[int]] = defaultdict(list)
     for number, line in enumerate(lines):
         if number not in found and line.state == "labeled" and (name := _maker(line, label)):
             others[name].append(number)
     for name, numbers in others.items():
-        found |= _of_another(name, {lines[number].image: number for number in numbers}, label, clients)
+        found |= _of_another(name, {lines[number].image: number for number in numbers}, label, context)
     return dict(sorted(found.items()))
 
 
@@ -45,13 +44,13 @@ def _maker(line: ChainLine, label: str) -> str:
     return name if kind == "labeling-job" else ""
 
 
-def _of_another(name: str, wanted: Mapping[str, int], label: str, clients: Clients) -> dict[int, str]:
+def _of_another(name: str, wanted: Mapping[str, int], label: str, context: Context) -> dict[int, str]:
     """This manifest's line -> that job's response, for the images `wanted`; its lines may be in another order."""
-    state = GroundTruth(clients).find_job(name)
-    responses = _list_responses(state, clients) if state else {}
+    state = context.labeling.find_job(name)
+    responses = _list_responses(state, context) if state else {}
     if state is None or not responses:
         return {}
-    theirs = read_chain(S3(clients).read(output_manifest(state))[0], label)
+    theirs = read_chain(context.s3.read(output_manifest(state))[0], label)
     return {
         wanted[theirs[number].image]: uri
         for number, uri in responses.items()
@@ -63,13 +62,13 @@ def _folder(state: JobState) -> str:
     return f"{state.output.rstrip('/')}/{state.name}/"
 
 
-def _list_responses(state: JobState, clients: Clients) -> dict[int, str]:
+def _list_responses(state: JobState, context: Context) -> dict[int, str]:
     """Line of the manifest -> address of its last worker-response file (iteration-<n>/<line>/<time>.json)."""
     uri = f"{_folder(state)}annotations/worker-response/"
     bucket = uri.split("/")[2]
     found: dict[int, tuple[int, str]] = {}
     try:
-        listed = list(S3(clients).list_objects(uri))
+        listed = list(context.s3.list_objects(uri))
     except AWSError as error:
         if error.exit_code != 3:
             raise

@@ -7,17 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth
-from gtseg.aws.hosting import SETTLED, Hosting, Kind, Resource
-from gtseg.aws.s3 import S3, split_uri
-from gtseg.aws.training import Training
+from gtseg.aws.hosting import SETTLED, Kind, Resource
+from gtseg.aws.s3 import split_uri
 from gtseg.aws.waiting import poll
 from gtseg.core.counting import counted
 from gtseg.errors import AWSError, GtsegError
-from gtseg.pipeline.run import Run, RunFile
-from gtseg.pipeline.run.events import Event, Notify
-from gtseg.settings import Settings
+from gtseg.pipeline.run import Context, Run, RunFile
 
 ORDER: tuple[Kind, ...] = ("endpoint", "endpoint-config", "model")
 STAGE_OF: dict[Kind, str] = {"endpoint": "endpoint", "endpoint-config": "config", "model": "model"}
@@ -39,44 +34,46 @@ class Swept:
     costs: list[str] = field(default_factory=list)
 
 
-def cleanup(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
-    everything: bool = False,
-    orphans: bool = False,
-    expired: bool = False,
-    data: bool = False,
-    dry_run: bool = False,
-) -> tuple[Run, Swept]:
-    """The run with its endpoint marked as deleted, and what was done.
+@dataclass(frozen=True)
+class Sweep:
+    """What to delete. Plain: this run's endpoint, endpoint config and model."""
 
-    Plain: this run's endpoint, endpoint config and model. `everything`: its running jobs are stopped too. `orphans`: what runs
-    of this project left behind and none of them knows as its own. `expired`: every endpoint of this project whose time to live
-    is over, and nothing else. `data`: all objects of this run in S3, the run itself included.
-    """
-    sweeper = Sweeper(run, clients, notify=notify, dry_run=dry_run)
-    if expired:
+    everything: bool = False
+    """Also stop the run's running jobs."""
+    orphans: bool = False
+    """Instead: what runs of this project left behind and none of them knows as its own."""
+    expired: bool = False
+    """Instead: every endpoint of this project whose time to live is over."""
+    data: bool = False
+    """Also all objects of this run in S3, the run itself included."""
+
+
+def cleanup(run: Run, context: Context) -> Run:
+    """The run with its endpoint, endpoint config and model deleted."""
+    return sweep(run, context)[0]
+
+
+def sweep(run: Run, context: Context, wanted: Sweep = Sweep()) -> tuple[Run, Swept]:
+    """The run with its endpoint marked as deleted, and what was done."""
+    sweeper = Sweeper(run, context.of("cleanup"))
+    if wanted.expired:
         run = sweeper.sweep_expired(run)
-    elif orphans:
+    elif wanted.orphans:
         sweeper.sweep_orphans()
     else:
         run = sweeper.sweep_run(run)
-        if everything:
+        if wanted.everything:
             sweeper.stop_jobs(run)
-    if data:
+    if wanted.data:
         run = sweeper.delete_data(run)
-    sweeper.tell_costs(run, data_deleted=data)
+    sweeper.tell_costs(run, data_deleted=wanted.data)
     return run, sweeper.swept
 
 
 class Sweeper:
-    def __init__(self, run: Run, clients: Clients, *, notify: Notify, dry_run: bool) -> None:
-        self.clients, self.notify, self.dry_run = clients, notify, dry_run
-        self.hosting, self.swept = Hosting(clients), Swept()
-        self.run_file = RunFile(clients, run.root)
+    def __init__(self, run: Run, context: Context) -> None:
+        self.context, self.hosting, self.swept = context, context.hosting, Swept()
+        self.run_file = context.run_file(run)
         self.project = run.root.rstrip("/").rsplit("/", 1)[0] + "/"
         """s3://bucket/prefix/ : what all runs of the project start with."""
 
@@ -91,7 +88,7 @@ class Sweeper:
         return self._mark_deleted(run)
 
     def _mark_deleted(self, run: Run) -> Run:
-        if run.endpoint is None or run.endpoint.deleted or self.dry_run:
+        if run.endpoint is None or run.endpoint.deleted or self.context.dry_run:
             return run
         if not self._is_gone(run.endpoint.name):
             return run
@@ -103,7 +100,7 @@ class Sweeper:
         return found is None or found.status == "Deleting"
 
     def stop_jobs(self, run: Run) -> None:
-        truth, training = GroundTruth(self.clients), Training(self.clients)
+        truth, training = self.context.labeling, self.context.training
         for attempt in (a for a in run.attempts if a.stage not in OTHER_STAGES):
             job = truth.find_job(attempt.name)
             if job and job.status in RUNNING:
@@ -118,23 +115,21 @@ class Sweeper:
                 self._stop("tuning job", attempt.name, partial(training.stop_tuning, attempt.name))
 
     def _stop(self, kind: str, name: str, stop: Callable[[], None]) -> None:
-        if not self.dry_run:
+        if not self.context.dry_run:
             try:
                 stop()
             except AWSError as error:
-                self.notify(
-                    Event("cleanup", "warning", f"{kind} {name} could not be stopped: {error.message}")
-                )
+                self.context.warn(f"{kind} {name} could not be stopped: {error.message}")
                 return
         self.swept.stopped.append(f"{kind} {name}")
-        self.notify(Event("cleanup", "note", f"{'would stop' if self.dry_run else 'stopped'} {kind} {name}"))
+        self.context.note(f"{'would stop' if self.context.dry_run else 'stopped'} {kind} {name}")
 
     def sweep_expired(self, run: Run) -> Run:
         now = self.run_file.clock()
         for found in list(self._of_project("endpoint")):
             expires = found.tags.get(EXPIRES_TAG)
             if expires and datetime.fromisoformat(expires) <= now:
-                self.notify(Event("cleanup", "note", f"{found.name} has outlived its time ({expires})"))
+                self.context.note(f"{found.name} has outlived its time ({expires})")
                 self._delete_with_parts(found)
         return self._mark_deleted(run)
 
@@ -159,7 +154,7 @@ class Sweeper:
                     self._delete(found)
 
     def _load(self, root: str) -> Run | None:
-        run = RunFile(self.clients, root).load()
+        run = RunFile(self.context.clients, root).load()
         return run if run.etag else None
 
     def _of_project(self, kind: Kind) -> Iterator[Resource]:
@@ -173,10 +168,10 @@ class Sweeper:
         words = f"{found.kind.replace('-', ' ')} {found.name}"
         if found.status == "Deleting":
             return
-        if not self.dry_run and not self._remove(found):
+        if not self.context.dry_run and not self._remove(found):
             return
         self.swept.deleted.append(words)
-        self.notify(Event("cleanup", "note", f"{'would delete' if self.dry_run else 'deleted'} {words}"))
+        self.context.note(f"{'would delete' if self.context.dry_run else 'deleted'} {words}")
 
     def _remove(self, found: Resource) -> bool:
         """False where somebody else was faster, also a moment ago: what is being deleted can be deleted by nobody else."""
@@ -193,33 +188,33 @@ class Sweeper:
         """AWS deletes no endpoint that is coming up or being changed: 'Cannot update in-progress endpoint'."""
         if found.kind != "endpoint" or found.status in SETTLED:
             return
-        self.notify(
-            Event(
-                "cleanup",
-                "note",
-                f"endpoint {found.name} is {found.status}: deleted as soon as it has settled",
-            )
-        )
+        self.context.note(f"endpoint {found.name} is {found.status}: deleted as soon as it has settled")
 
         def look() -> str:
             now = self.hosting.find("endpoint", found.name)
             return now.status if now else "InService"
 
         resume = "Come back with `gtseg cleanup`."
-        poll(look, until=lambda status: status in SETTLED, patience=SETTLE_SECONDS, resume=resume)
+        poll(
+            look,
+            until=lambda status: status in SETTLED,
+            patience=SETTLE_SECONDS,
+            resume=resume,
+            sleep=self.context.sleep,
+        )
 
     def delete_data(self, run: Run) -> Run:
         """Everything below the run's root, run.json last: a second cleanup finds what a killed one left."""
         bucket, _ = split_uri(run.root)
-        door = S3(self.clients)
+        door = self.context.s3
         keys = [f"s3://{bucket}/{item.key}" for item in door.list_objects(run.root)]
         self.swept.data = len(keys)
-        if not self.dry_run:
+        if not self.context.dry_run:
             door.delete(uri for uri in keys if uri != self.run_file.uri)
             door.delete([self.run_file.uri] if self.run_file.uri in keys else [])
             run = run.update(etag=None)
-        words = "would delete" if self.dry_run else "deleted"
-        self.notify(Event("cleanup", "note", f"{words} {len(keys):,} objects below {run.root}"))
+        words = "would delete" if self.context.dry_run else "deleted"
+        self.context.note(f"{words} {len(keys):,} objects below {run.root}")
         return run
 
     def tell_costs(self, run: Run, *, data_deleted: bool) -> None:
@@ -237,19 +232,17 @@ class Sweeper:
                 f"{counted(number, 'object')}, {size / 1e6:,.1f} MB in S3 below {run.root}, by the month"
             )
         words = "; ".join(costs) if costs else "nothing of this project"
-        self.notify(
-            Event("cleanup", "finished", f"still there and billed on AWS: {words}", fields=_facts(self.swept))
-        )
+        self.context.finish(f"still there and billed on AWS: {words}", _facts(self.swept))
 
     def _running_jobs(self, run: Run) -> Iterator[str]:
         stopped = set(self.swept.stopped)
-        for name, _, status in Training(self.clients).list_jobs(contains=run.name[:63]):
+        for name, _, status in self.context.training.list_jobs(contains=run.name[:63]):
             if status in RUNNING and f"training job {name}" not in stopped:
                 yield f"training job {name} ({status}), by the second"
 
     def _data_size(self, run: Run) -> tuple[int, int]:
         try:
-            sizes = [item.size for item in S3(self.clients).list_objects(run.root)]
+            sizes = [item.size for item in self.context.s3.list_objects(run.root)]
         except GtsegError:
             return 0, 0
         return sum(sizes), len(sizes)

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from typing import cast
 
-from gtseg.aws.clients import Clients
 from gtseg.core.counting import counted
 from gtseg.errors import SettingsError
-from gtseg.pipeline.run import Run, RunFile
-from gtseg.pipeline.run.events import Consent, Event, Notify
-from gtseg.settings import Settings
+from gtseg.pipeline.run import Context, Run
 
 PROBLEMS = 5
 """Exit code of a stage that finished with objects rejected or failed."""
@@ -27,19 +22,58 @@ class Stage:
     """A word of the sentence. `is_done`: the run needs it no more; `summary`: what it left, in a few words."""
 
     name: str
+    walk: Callable[[Run, Context], Run]
     is_done: Callable[[Run], bool]
     summary: Callable[[Run], str]
     problems: Callable[[Run], int] = _nothing
     """How many images or objects were left out: exit code 5 if any."""
     spends: bool = False
-    """It takes `consent` and `dry_run`: it creates what AWS bills."""
+    """It creates what AWS bills, and can show what it would create."""
 
-    @property
-    def walk(self) -> Callable[..., Run]:
-        """The function of the stage's own name in the module of its name, imported when it is walked: `status` needs none."""
-        return cast(
-            Callable[..., Run], getattr(import_module(f"gtseg.pipeline.stages.{self.name}"), self.name)
-        )
+
+# Each stage is imported when it is walked: `gtseg status` needs none.
+
+
+def _label(run: Run, context: Context) -> Run:
+    from gtseg.pipeline.stages.label import label
+
+    return label(run, context)
+
+
+def _watch(run: Run, context: Context) -> Run:
+    from gtseg.pipeline.stages.watch import watch
+
+    return watch(run, context)
+
+
+def _dataset(run: Run, context: Context) -> Run:
+    from gtseg.pipeline.stages.dataset import dataset
+
+    return dataset(run, context)
+
+
+def _train(run: Run, context: Context) -> Run:
+    from gtseg.pipeline.stages.train import train
+
+    return train(run, context)
+
+
+def _deploy(run: Run, context: Context) -> Run:
+    from gtseg.pipeline.stages.deploy import deploy
+
+    return deploy(run, context)
+
+
+def _evaluate(run: Run, context: Context) -> Run:
+    from gtseg.pipeline.stages.evaluate import evaluate
+
+    return evaluate(run, context)
+
+
+def _report(run: Run, context: Context) -> Run:
+    from gtseg.pipeline.stages.report import report
+
+    return report(run, context)
 
 
 def _is_labeled_elsewhere(run: Run) -> bool:
@@ -138,13 +172,13 @@ def _is_reported(run: Run) -> bool:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("label", _has_job, _label_summary, lambda run: run.labeling_job.rejected if run.labeling_job else 0, spends=True),
-    Stage("watch", _has_labels, _watch_summary, _failed),
-    Stage("dataset", lambda run: run.dataset is not None, _dataset_summary, _left_out),
-    Stage("train", _is_trained, _train_summary, spends=True),
-    Stage("deploy", _is_deployed, _deploy_summary, spends=True),
-    Stage("evaluate", _is_evaluated, _evaluate_summary),
-    Stage("report", _is_reported, lambda run: run.report.html if run.report else ""),
+    Stage("label", _label, _has_job, _label_summary, lambda run: run.labeling_job.rejected if run.labeling_job else 0, spends=True),
+    Stage("watch", _watch, _has_labels, _watch_summary, _failed),
+    Stage("dataset", _dataset, lambda run: run.dataset is not None, _dataset_summary, _left_out),
+    Stage("train", _train, _is_trained, _train_summary, spends=True),
+    Stage("deploy", _deploy, _is_deployed, _deploy_summary, spends=True),
+    Stage("evaluate", _evaluate, _is_evaluated, _evaluate_summary),
+    Stage("report", _report, _is_reported, lambda run: run.report.html if run.report else ""),
 )  # fmt: skip
 
 
@@ -164,26 +198,15 @@ def exit_code(run: Run, name: str) -> int:
     return PROBLEMS if stage.problems(run) else 0
 
 
-def walk(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
-    consent: Consent | None = None,
-    stages: tuple[Stage, ...] = STAGES,
-    dry_run: bool = False,
-) -> Run:
+def walk(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
     """Every stage that is not done yet, each saved before the next begins. A dry run shows the first and names the rest."""
-    run_file = RunFile(clients, run.root)
     undone = [stage for stage in stages if not stage.is_done(run)]
     for stage in stages:
         if stage.is_done(run):
-            notify(Event(stage.name, "note", f"done already: {stage.summary(run)}"))
-        elif dry_run and (stage is not undone[0] or not stage.spends):
-            notify(Event(stage.name, "note", "would come next"))
+            context.of(stage.name).note(f"done already: {stage.summary(run)}")
+        elif context.dry_run and (stage is not undone[0] or not stage.spends):
+            context.of(stage.name).note("would come next")
         else:
-            options = {"consent": consent, "dry_run": dry_run} if stage.spends else {}
-            run = stage.walk(run, settings, clients, notify=notify, **options)
-            run = run if dry_run else run_file.save(run)
+            run = stage.walk(run, context)
+            run = run if context.dry_run else context.save(run)
     return run

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth, JobState
-from gtseg.aws.waiting import poll
+from gtseg.aws.groundtruth import JobState
 from gtseg.core.counting import counted
-from gtseg.errors import Interrupted, JobFailed, StageError, reason_given
-from gtseg.pipeline.run import LabelingJobSection, Run, RunFile
+from gtseg.errors import JobFailed, StageError, reason_given
+from gtseg.pipeline.run import Context, LabelingJobSection, Run
 from gtseg.pipeline.run.budget import Meter
-from gtseg.pipeline.run.events import Event, Notify
-from gtseg.pipeline.run.resuming import how_to_resume
-from gtseg.settings import Settings
+from gtseg.pipeline.run.resuming import follow, how_to_resume
 
 PATIENCE = 31 * 86400.0
 """Seconds; AWS itself fails a labeling job after 30 days."""
 
 
-def watch(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
-    patience: float = PATIENCE,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Run:
+def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
     """The run with its job's last status, counters and output manifest, whether or not objects failed.
 
     Raises StageError before `label`, JobFailed for a job that Failed or was Stopped (the run is saved first), WaitTimeout after
@@ -36,32 +21,36 @@ def watch(
     """
     if run.labeling_job is None:
         raise StageError(f"Run {run.name!r} has no labeling job to watch. Start one: `gtseg label`.")
-    job, truth = run.labeling_job, GroundTruth(clients, sleep=sleep)
+    job, context = run.labeling_job, context.of("watch")
     stop = f" (stop it: `aws sagemaker stop-labeling-job --labeling-job-name {job.name}`)"
-    resume = how_to_resume(job.name, clients, command="gtseg watch", otherwise=stop)
+    resume = how_to_resume(job.name, context, command="gtseg watch", otherwise=stop)
 
     told = False
-    meter = Meter("watch", run, settings, clients, notify=notify, but=job.name)
+    meter = Meter(run, context, but=job.name)
 
     def look() -> JobState:
         nonlocal told
-        state = truth.describe_job(job.name)
-        notify(_progress(state))
+        state = context.labeling.describe_job(job.name)
+        _tell_progress(state, context)
         meter.watch(state)
-        if clients.is_local and not (told or state.is_over or state.counters.get("TotalLabeled")):
-            notify(Event("watch", "note", "a link for each person who labels: `gtseg local worker add NAME`"))
+        if context.clients.is_local and not (told or state.is_over or state.counters.get("TotalLabeled")):
+            context.note("a link for each person who labels: `gtseg local worker add NAME`")
         told = True
         return state
 
-    try:
-        state = poll(look, until=lambda s: s.is_over, patience=patience, resume=resume, sleep=sleep)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped watching. {resume}") from None
+    state = follow(
+        look,
+        context,
+        until=lambda s: s.is_over,
+        patience=patience,
+        resume=resume,
+        stopped="Stopped watching.",
+    )
     run = run.update(labeling_job=_seen(job, state))
     if state.status != "Completed":
-        RunFile(clients, run.root).save(run)
+        context.save(run)
         raise JobFailed(meter.because(_why(state, follows=bool(job.follows))))
-    notify(_finished(state))
+    _tell_end(state, context)
     return run
 
 
@@ -87,27 +76,23 @@ def _facts(state: JobState) -> dict[str, object]:
     }
 
 
-def _progress(state: JobState) -> Event:
+def _tell_progress(state: JobState, context: Context) -> None:
     facts = _facts(state)
     words = f"{state.name} {state.status}: {facts['labeled']:,} labeled, {facts['failed']:,} failed, {facts['remaining']:,} remaining"
     done = state.total - state.counters.get("Unlabeled", 0)
-    return Event("watch", "progress", words, done=done, total=state.total, fields=facts)
+    context.progress(words, done, state.total, fields=facts)
 
 
-def _finished(state: JobState) -> Event:
+def _tell_end(state: JobState, context: Context) -> None:
     facts = _facts(state)
-    if not facts["failed"]:
-        return Event(
-            "watch",
-            "finished",
-            f"{state.name} is complete: {counted(state.counters.get('TotalLabeled', 0), 'image')} labeled",
-            fields=facts,
+    labeled = counted(state.counters.get("TotalLabeled", 0), "image")
+    words = f"{state.name} is complete: {labeled} labeled"
+    if facts["failed"]:
+        words = (
+            f"{state.name} is complete with labeling errors: {labeled} labeled, {facts['failed']:,} failed. "
+            "`gtseg dataset` lists each with its reason, `gtseg label --continue` sends them to the workers again"
         )
-    words = (
-        f"{state.name} is complete with labeling errors: {counted(state.counters.get('TotalLabeled', 0), 'image')} labeled, {facts['failed']:,} failed. "
-        "`gtseg dataset` lists each with its reason, `gtseg label --continue` sends them to the workers again"
-    )
-    return Event("watch", "finished", words, fields=facts)
+    context.finish(words, facts)
 
 
 def _why(state: JobState, *, follows: bool) -> str:

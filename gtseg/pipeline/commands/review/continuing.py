@@ -9,104 +9,79 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth
-from gtseg.aws.s3 import S3
 from gtseg.core.labeling.chaining import ChainLine, continue_lines, label_names, prior_attribute
-from gtseg.core.labeling.task_template import task_template
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.commands.review.adjusting import ADJUSTMENT, adjustment_template
 from gtseg.pipeline.commands.review.chained import ChainedJob, start
 from gtseg.pipeline.commands.review.earlier import Earlier, find_earlier
 from gtseg.pipeline.commands.review.findings import rejected_images, spoken_against
-from gtseg.pipeline.run import Run
-from gtseg.pipeline.run.events import Consent, Event, Notify
-from gtseg.pipeline.stages.label.job import read_task_template
+from gtseg.pipeline.run import Context, Run
+from gtseg.pipeline.stages.label.job import fill_task_template
 from gtseg.pipeline.stages.label.workteams import choose_workteam
-from gtseg.settings import Settings
 
 
-def continue_labeling(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
-    consent: Consent | None = None,
-    dry_run: bool = False,
-) -> Run:
+def continue_labeling(run: Run, context: Context) -> Run:
     """The run with the follow-up as its labeling job; as it was where nothing is left to label, or it is under way already.
 
     Raises StageError without a job that has ended, SettingsError where [labeling] labels lost one that was used.
     """
-    section = run.labeling_job
+    section, context = run.labeling_job, context.of("continue")
     if section is not None and section.workforce == "import":
         raise StageError("An import has nothing left to label. `gtseg adjust` lets people correct its masks.")
-    if section is not None and section.follows and _is_under_way(section.name, clients):
+    if section is not None and section.follows and _is_under_way(section.name, context):
         words = f"{section.name} goes on from {section.follows} and is under way: nothing to do. `gtseg watch` follows it"
-        notify(Event("continue", "note", words))
+        context.note(words)
         return run
-    earlier = find_earlier(run, clients)
-    redo = _redo(run, earlier, S3(clients), notify=notify)
+    earlier = find_earlier(run, context)
+    redo = _redo(run, earlier, context)
     todo = continue_lines(earlier.lines, earlier.label, redo).todo
     if not todo:
-        notify(Event("continue", "finished", f"{earlier.name}: all {earlier.labeled:,} images are labeled"))
+        context.finish(f"{earlier.name}: all {earlier.labeled:,} images are labeled")
         return run
     failed = sum(line.state == "failed" for line in earlier.lines)
     words = f"{len(todo):,} of {len(earlier.lines):,} images: {failed:,} failed, {len(redo):,} to be made again, the rest never labeled"
-    notify(Event("continue", "note", words))
-    job = _job(run, settings, clients, earlier=earlier, redo=redo)
-    if (started := start(job, clients, notify=notify, consent=consent or Consent(), dry_run=dry_run)) is None:
-        return run
-    run, name, arn = started
-    return run.update(labeling_job=job.section(name, arn), dataset=None)
+    context.note(words)
+    return start(_job(run, context, earlier, redo))
 
 
-def _is_under_way(name: str, clients: Clients) -> bool:
-    state = GroundTruth(clients).find_job(name)
+def _is_under_way(name: str, context: Context) -> bool:
+    state = context.labeling.find_job(name)
     return state is not None and not state.is_over
 
 
-def _redo(run: Run, earlier: Earlier, door: S3, *, notify: Notify) -> frozenset[str]:
+def _redo(run: Run, earlier: Earlier, context: Context) -> frozenset[str]:
     """Images whose mask the dataset stage rejected, or people called bad."""
-    rejected, hopeless = rejected_images(run, earlier.manifest, door)
+    rejected, hopeless = rejected_images(run, earlier.manifest, context.s3)
     if hopeless:
         words = f"{hopeless:,} images are left out for what they are themselves: another mask would not help"
-        notify(Event("continue", "note", words))
+        context.note(words)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
-    return frozenset(labeled & (rejected | spoken_against(run, earlier.manifest, door)))
+    return frozenset(labeled & (rejected | spoken_against(run, earlier.manifest, context.s3)))
 
 
-def _job(
-    run: Run, settings: Settings, clients: Clients, *, earlier: Earlier, redo: frozenset[str]
-) -> ChainedJob:
+def _job(run: Run, context: Context, earlier: Earlier, redo: frozenset[str]) -> ChainedJob:
     """The same work once more: masks from nothing, or, after an adjustment, corrections of the masks that it was given."""
-    wanted = settings.labeling
+    wanted = context.settings.labeling
     is_adjustment = run.labeling_job is not None and run.labeling_job.task == ADJUSTMENT
     if is_adjustment:
         prior = prior_attribute(earlier.lines, earlier.label)
         labels = adjusted_labels(wanted.labels, earlier, prior)
-        template = adjustment_template(settings, prior)
+        template = adjustment_template(context.settings, prior)
     else:
         check_labels(wanted.labels, earlier)
         labels = wanted.labels
-        template = task_template(
-            read_task_template(settings),
-            header=wanted.title,
-            instructions=wanted.instructions or wanted.description,
-        )
+        template = fill_task_template(context.settings)
     return ChainedJob(
         run=run,
-        settings=settings,
-        earlier=earlier,
-        task=ADJUSTMENT if is_adjustment else "SemanticSegmentation",
-        word="continue",
-        title=wanted.title,
+        context=context,
         labels=labels,
         template=template,
-        role=settings.project.role_arn or f"arn:aws:iam::{clients.account}:role/gtseg",
-        team=choose_workteam(settings, clients),
-        attribute=lambda name: earlier.label,
+        team=choose_workteam(context),
+        earlier=earlier,
+        kind=ADJUSTMENT if is_adjustment else "SemanticSegmentation",
+        word="continue",
+        heading=wanted.title,
+        attribute_of=lambda name: earlier.label,
         build=lambda attribute: continue_lines(earlier.lines, earlier.label, redo),
     )
 

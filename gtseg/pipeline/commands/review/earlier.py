@@ -7,13 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth, JobState
-from gtseg.aws.s3 import S3, is_s3_uri, split_uri
+from gtseg.aws.groundtruth import JobState
+from gtseg.aws.s3 import is_s3_uri, split_uri
 from gtseg.core.labeling.chaining import ChainLine, label_names, read_chain
 from gtseg.core.labeling.output_manifest import find_label_attributes
 from gtseg.errors import AWSError, ManifestError, SettingsError, StageError
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 
 OUTPUT = "manifests/output/output.manifest"
 
@@ -51,46 +50,37 @@ class Earlier:
         return tuple(sorted({split_uri(uri)[0] for uri in uris}))
 
 
-def find_earlier(
-    run: Run,
-    clients: Clients,
-    *,
-    job: str | None = None,
-    manifest: str | None = None,
-    label_attribute: str | None = None,
-) -> Earlier:
+def find_earlier(run: Run, context: Context, source: LabelSource = OWN_LABELS) -> Earlier:
     """What to go on from. StageError where there is nothing yet or its job still runs, ManifestError for what cannot be read."""
-    if job and manifest:
-        raise SettingsError("--job and --manifest exclude each other: name one source")
-    if manifest:
-        return read_earlier(manifest, label_attribute, clients, name=manifest)
+    if source.manifest:
+        return read_earlier(source.manifest, source.label_attribute, context, name=source.manifest)
     section = run.labeling_job
-    if job is None and section is None:
+    if section is None and source.is_own:
         raise StageError(
             f"Run {run.name!r} has no labels to go on from. Run `gtseg label`, or name a source: --job NAME, --manifest URI."
         )
     images = section.images if section else ""
-    if job is None and section and section.workforce == "import" and section.output_manifest:
-        return read_earlier(section.output_manifest, section.label_attribute, clients, name=section.name)
-    state = _describe(clients, job or (section.name if section else ""))
+    if source.is_own and section and section.workforce == "import" and section.output_manifest:
+        return read_earlier(section.output_manifest, section.label_attribute, context, name=section.name)
+    state = _describe(context, source.job or (section.name if section else ""))
     if not state.is_over:
         raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it.")
-    label = label_attribute or state.label_attribute
+    label = source.label_attribute or state.label_attribute
     is_own = section is not None and section.name == state.name
     return read_earlier(
-        _output_of(state, clients), label, clients, name=state.name, images=images if is_own else ""
+        _output_of(state, context), label, context, name=state.name, images=images if is_own else ""
     )
 
 
 def read_earlier(
-    manifest: str, label: str | None, clients: Clients, *, name: str, images: str = ""
+    manifest: str, label: str | None, context: Context, *, name: str, images: str = ""
 ) -> Earlier:
     """The manifest at an S3 address; `label` may be left out where it holds one label only."""
     if not is_s3_uri(manifest):
         raise SettingsError(
             f"--manifest {manifest}: workers see what is in S3. Upload it, or bring it in with `gtseg import`."
         )
-    body, etag = S3(clients).read(manifest)
+    body, etag = context.s3.read(manifest)
     if label is None:
         label = _only_label(manifest, body)
     try:
@@ -108,12 +98,12 @@ def _check_addresses(manifest: str, label: str, lines: Iterable[ChainLine]) -> N
                 raise ManifestError(f"{manifest}: {uri} is no s3:// address: workers could not see it")
 
 
-def refuse_running(run: Run, clients: Clients) -> None:
+def refuse_running(run: Run, context: Context) -> None:
     """A review takes the place of the run's labeling job: only one that has ended may be replaced."""
     section = run.labeling_job
     if section is None or section.workforce == "import":
         return
-    state = GroundTruth(clients).find_job(section.name)
+    state = context.labeling.find_job(section.name)
     if state and not state.is_over:
         raise StageError(
             f"Run {run.name!r} has the labeling job {section.name} under way ({state.status}): `gtseg watch` waits for it. "
@@ -131,18 +121,20 @@ def _only_label(manifest: str, body: bytes) -> str:
     )
 
 
-def _describe(clients: Clients, name: str) -> JobState:
-    state = GroundTruth(clients).find_job(name)
+def _describe(context: Context, name: str) -> JobState:
+    state = context.labeling.find_job(name)
     if state is None:
-        raise StageError(f"There is no labeling job {name!r} in {clients.region}. `gtseg jobs` lists them.")
+        raise StageError(
+            f"There is no labeling job {name!r} in {context.clients.region}. `gtseg jobs` lists them."
+        )
     return state
 
 
-def _output_of(state: JobState, clients: Clients) -> str:
+def _output_of(state: JobState, context: Context) -> str:
     """Its output manifest; its input where it failed before it wrote any."""
     uri = state.output_manifest or f"{state.output.rstrip('/')}/{state.name}/{OUTPUT}"
     try:
-        return uri if S3(clients).exists(uri) else state.input_manifest
+        return uri if context.s3.exists(uri) else state.input_manifest
     except AWSError as error:
         if error.exit_code != 3:
             raise

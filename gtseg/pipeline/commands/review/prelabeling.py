@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.hosting import Hosting
-from gtseg.aws.s3 import S3, Bulk
+from gtseg.aws.s3 import Bulk
 from gtseg.core.labeling.chaining import write_lines
 from gtseg.core.labeling.input_manifest import DataObject
 from gtseg.core.labeling.output_manifest import SEGMENTATION
@@ -24,13 +23,12 @@ from gtseg.core.scores.metrics import Mask
 from gtseg.errors import GtsegError, MaskError, SettingsError, StageError
 from gtseg.pipeline.commands.review.adjusting import start_adjustment
 from gtseg.pipeline.commands.review.earlier import read_earlier, refuse_running
-from gtseg.pipeline.run import EndpointSection, Run
-from gtseg.pipeline.run.events import Consent, Event, Notify
+from gtseg.pipeline.run import Context, EndpointSection, Run
 from gtseg.pipeline.run.inference import Asker, in_order
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
 from gtseg.pipeline.stages.label.images import gather_images
+from gtseg.pipeline.stages.label.job import upload_images
 from gtseg.pipeline.stages.label.reports import report_images
-from gtseg.pipeline.stages.label.stage import upload_images
 from gtseg.settings import Settings
 
 LABEL = "prelabel-ref"
@@ -39,54 +37,40 @@ Ask = Callable[[bytes], Mask]
 
 
 def prelabel(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    endpoint: str,
-    notify: Notify,
-    consent: Consent | None = None,
-    dry_run: bool = False,
-    ask: Ask | None = None,
-    hosting: Hosting | None = None,
+    run: Run, context: Context, *, endpoint: str, ask: Ask | None = None, hosting: Hosting | None = None
 ) -> Run:
     """The run with an adjustment job over the masks that `endpoint` predicts for [images] source as its labeling job.
 
     Masks that an interrupted call left are not asked for again. Raises StageError where there is no such endpoint in service or
     the run has another labeling job, SettingsError where the model knows more classes than [labeling] labels.
     """
-    source = f"endpoint {endpoint}"
+    source, context = f"endpoint {endpoint}", context.of("prelabel")
     if run.labeling_job and run.labeling_job.follows == source:
         words = f"{run.labeling_job.name} corrects the masks of {source} already: nothing to do"
-        notify(Event("prelabel", "note", words))
+        context.note(words)
         return run
-    refuse_running(run, clients)
-    model = _find_endpoint(endpoint, settings, hosting or Hosting(clients))
-    classes = _classes(run, settings, endpoint)
-    gathered = gather_images(run, settings, clients, notify=notify)
-    report_images(gathered, settings, notify=notify)
-    if dry_run:
+    refuse_running(run, context)
+    model = _find_endpoint(endpoint, context.settings, hosting or context.hosting)
+    classes = _classes(run, context.settings, endpoint)
+    gathered = gather_images(run, context)
+    report_images(gathered, context)
+    if context.dry_run:
         words = f"would ask {source} for {len(gathered.manifest.objects):,} masks, then have them adjusted; nothing was touched"
-        notify(Event("prelabel", "plan", words))
+        context.plan(words)
         return run
-    consent = consent or Consent()
-    ensure_run_bucket(run, settings, clients, consent=consent, notify=notify)
-    upload_images(gathered, clients, notify=notify)
-    asker = Asker(clients, model, settings.predict)
+    ensure_run_bucket(run, context)
+    upload_images(gathered, context)
+    asker = Asker(hosting or context.hosting, model, context.settings.predict)
     folder = f"{run.root}labeling/prelabel-{endpoint}/"
-    with Bulk(clients) as bulk:
+    with Bulk(context.clients) as bulk:
         work = _Prelabeling(folder, model, classes, bulk, ask or (lambda body: asker.ask(body).mask))
-        entries = work.label_all(
-            gathered.manifest.objects, S3(clients), concurrency=settings.predict.concurrency, notify=notify
-        )
-    door = S3(clients)
+        entries = work.label_all(gathered.manifest.objects, context)
+    door = context.s3
     manifest, images = f"{folder}manifests/output/output.manifest", f"{folder}images.jsonl"
     door.write(images, gathered.manifest.side_body())
     door.write(manifest, write_lines(entries))
-    earlier = read_earlier(manifest, LABEL, clients, name=source, images=images)
-    return start_adjustment(
-        run, settings, clients, earlier=earlier, notify=notify, consent=consent, dry_run=False
-    )
+    earlier = read_earlier(manifest, LABEL, context, name=source, images=images)
+    return start_adjustment(run, context.of("adjust"), earlier)
 
 
 def _find_endpoint(name: str, settings: Settings, hosting: Hosting) -> EndpointSection:
@@ -124,23 +108,21 @@ class _Prelabeling:
     bulk: Bulk
     ask: Ask
 
-    def label_all(
-        self, objects: Sequence[DataObject], door: S3, *, concurrency: int, notify: Notify
-    ) -> list[dict[str, Any]]:
+    def label_all(self, objects: Sequence[DataObject], context: Context) -> list[dict[str, Any]]:
         """The manifest's entries, in order; an image that the endpoint refuses has no mask."""
-        bucket = self.folder.split("/")[2]
-        there = {f"s3://{bucket}/{item.key}" for item in door.list_objects(f"{self.folder}masks/")}
+        bucket, concurrency = self.folder.split("/")[2], context.settings.predict.concurrency
+        there = {f"s3://{bucket}/{item.key}" for item in context.s3.list_objects(f"{self.folder}masks/")}
         metadata, entries, failed = self._metadata(), [], []
         results = in_order(objects, lambda item: self._label(item, there), concurrency=concurrency)
         for done, (item, result) in enumerate(results, start=1):
             entry: dict[str, Any] = {"source-ref": item.uri}
             if isinstance(result, GtsegError):
                 failed.append(item.uri)
-                notify(Event("prelabel", "warning", f"{item.uri}: {result}"))
+                context.warn(f"{item.uri}: {result}")
             else:
                 entry |= {LABEL: result, f"{LABEL}-metadata": metadata}
             entries.append(entry)
-            notify(Event("prelabel", "progress", "predicting", done=done, total=len(objects)))
+            context.progress("predicting", done, len(objects))
         if len(failed) == len(objects):
             raise StageError(
                 f"The endpoint {self.model.name} gave no mask for any of {len(objects):,} images."

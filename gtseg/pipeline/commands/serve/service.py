@@ -11,23 +11,20 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import partial
 from typing import Any, TextIO
 
 from gtseg.aws.clients import Clients, is_transient
-from gtseg.aws.groundtruth import GroundTruth
-from gtseg.aws.s3 import S3
-from gtseg.aws.training import Training
 from gtseg.errors import CREDENTIAL_CODES, AWSError, GtsegError, Interrupted
 from gtseg.pipeline.commands.serve.deciding import Decision, decide, waits_for
 from gtseg.pipeline.commands.serve.health import Health, serve_health
-from gtseg.pipeline.run import Run, RunFile, locate
+from gtseg.pipeline.run import Context, Run, RunFile, locate
 from gtseg.pipeline.run.account import open_clients
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.cost import check_budget
 from gtseg.pipeline.run.events import Consent, Event, ignore
-from gtseg.pipeline.stages.cleanup import cleanup
+from gtseg.pipeline.stages.cleanup import Sweep, cleanup, sweep
 from gtseg.pipeline.stages.order import STAGES
+from gtseg.pipeline.stages.train import train
 from gtseg.settings import Settings
 
 WORKERS = 4
@@ -113,7 +110,7 @@ class Service:
 
     def load_runs(self) -> list[Run]:
         """Every run of this project below its bucket and prefix; another project's in the same bucket are its own affair."""
-        door = S3(self.clients)
+        door = self.context().s3
         runs = []
         for root in door.list_folders(self.place()):
             if door.exists(root + "run.json"):
@@ -133,12 +130,12 @@ class Service:
         training = {name for run in runs for stage, name in waits_for(run).items() if stage == "train"}
         found: dict[str, str] = {}
         if labeling:
-            for job in GroundTruth(self.clients).list_jobs(limit=10_000):
+            for job in self.context().labeling.list_jobs(limit=10_000):
                 found |= {job.name: job.status} if job.name in labeling else {}
                 if labeling <= found.keys():
                     break
         if training:
-            for name, _, status in Training(self.clients).list_jobs():
+            for name, _, status in self.context().training.list_jobs():
                 found |= {name: status} if name in training else {}
                 if training <= found.keys():
                     break
@@ -150,19 +147,19 @@ class Service:
         for run in runs:
             endpoint = run.endpoint
             if endpoint and endpoint.deleted is None and endpoint.expires and endpoint.expires <= now:
-                cleanup(run, self.settings, self.clients, notify=self._teller(run), expired=True)
+                sweep(run, self.context(run), Sweep(expired=True))
 
     def keep_budget(self, run: Run) -> Run:
         """What of a run is over [budget] is stopped and its endpoint deleted, once for each state of the run."""
         live = run.endpoint is not None and run.endpoint.deleted is None
         if not (live or waits_for(run)) or self.swept.get(run.root, "") == run.etag:
             return run
-        meter = Meter("serve", run, self.settings, self.clients, notify=self._teller(run))
+        meter = Meter(run, self.context(run).of("serve"))
         meter.told = self.warned.get(run.root)
         is_reached = meter.is_reached()
         self.warned[run.root] = meter.told
         if is_reached:
-            run, _ = cleanup(run, self.settings, self.clients, notify=self._teller(run), everything=True)
+            run, _ = sweep(run, self.context(run), Sweep(everything=True))
             self.swept[run.root] = run.etag
         return run
 
@@ -198,24 +195,22 @@ class Service:
             self.say("error", "bug", run=run.name, stage=decision.stage, message=traceback.format_exc())
 
     def _stage(self, run: Run, name: str) -> Run:
-        notify = self._teller(run)
+        context = self.context(run)
         if name == "cleanup":
-            return cleanup(run, self.settings, self.clients, notify=notify)[0]
-        stage = next(stage for stage in STAGES if stage.name == name)
-        options: dict[str, Any] = {}
-        if stage.spends:
-            options["consent"] = Consent(weigh=partial(self._weigh, notify=notify))
+            return cleanup(run, context)
         if name == "train":
-            options |= {"follow": "train" in waits_for(run), "sleep": self.sleep}
-        elif name in ("watch", "deploy"):
-            options |= {"sleep": self.sleep}
-        return stage.walk(run, self.settings, self.clients, notify=notify, **options)
+            return train(run, context, follow="train" in waits_for(run))
+        return next(stage for stage in STAGES if stage.name == name).walk(run, context)
 
-    def _weigh(self, stage: str, run: Run, objects: int | None, *, notify: Callable[[Event], None]) -> None:
-        """[budget] holds for what nobody is asked about, too."""
-        _, words = check_budget(stage, run, self.settings, self.clients, objects=objects)
-        if words:
-            notify(Event(stage, "warning", words))
+    def context(self, run: Run | None = None) -> Context:
+        """What a stage of this run works with; nobody is asked, but [budget] holds."""
+        notify = self._teller(run) if run else ignore
+        return Context(self.settings, self.clients, notify, Consent(weigh=self._weigh), self.sleep)
+
+    def _weigh(self, stage: str, run: Run, objects: int | None) -> None:
+        context = self.context(run)
+        if words := check_budget(stage, run, context, objects=objects)[1]:
+            context.of(stage).warn(words)
 
     def sleep(self, seconds: float) -> None:
         """A wait that a stop cuts short."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth, JobState
+from gtseg.aws.groundtruth import JobState
 from gtseg.aws.s3 import Bulk, is_s3_uri, join_uri, split_uri
 from gtseg.core.labeling.output_manifest import (
     Failed,
@@ -21,7 +20,7 @@ from gtseg.core.labeling.output_manifest import (
 )
 from gtseg.core.masks import ColorMap
 from gtseg.errors import AWSError, JobFailed, ManifestError, SettingsError, StageError
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import Context, LabelSource, Run
 from gtseg.pipeline.stages.dataset.downloads import download, read_pieces
 
 OUTPUT = "manifests/output/output.manifest"
@@ -54,27 +53,21 @@ class Source:
         return str(path if path.exists() or not beside.exists() else beside)
 
 
-def find_source(
-    run: Run, clients: Clients, *, job: str | None, manifest: str | None, label_attribute: str | None
-) -> Source:
+def find_source(run: Run, context: Context, labels: LabelSource) -> Source:
     """The manifest to read. StageError when its job is not over, JobFailed when it has left nothing."""
-    if job and manifest:
-        raise SettingsError("--job and --manifest exclude each other: name one source")
-    if manifest:
-        return _from_manifest(manifest, label_attribute)
+    if labels.manifest:
+        return _from_manifest(labels.manifest, labels.label_attribute)
     section = run.labeling_job
-    if job is None and section is None:
+    if section is None and labels.is_own:
         raise StageError(
             f"Run {run.name!r} has no labeling job yet. Run `gtseg label`, or name a source: --job NAME, --manifest URI"
         )
-    if job is None and section and section.workforce == "import" and section.output_manifest:
+    if labels.is_own and section and section.workforce == "import" and section.output_manifest:
         return Source(section.output_manifest, section.label_attribute)
-    state = _describe(clients, job or (section.name if section else ""))
-    follows = section.follows if section and section.name == state.name else None
-    source = _from_job(state, label_attribute, follows=follows)
-    if section and section.name == state.name and section.images:
-        return Source(source.manifest, source.label_attribute, source.job, section.images)
-    return source
+    state = _describe(context, labels.job or (section.name if section else ""))
+    own = section if section and section.name == state.name else None
+    source = _from_job(state, labels.label_attribute, follows=own.follows if own else None)
+    return replace(source, images=own.images) if own and own.images else source
 
 
 def _from_manifest(manifest: str, label_attribute: str | None) -> Source:
@@ -87,14 +80,14 @@ def _images_beside(manifest: str) -> str | None:
     return manifest.removesuffix(OUTPUT) + "images.jsonl" if manifest.endswith(OUTPUT) else None
 
 
-def _describe(clients: Clients, name: str) -> JobState:
+def _describe(context: Context, name: str) -> JobState:
     try:
-        return GroundTruth(clients).describe_job(name)
+        return context.labeling.describe_job(name)
     except AWSError as error:
         if error.exit_code != 3:
             raise
         raise StageError(
-            f"There is no labeling job {name!r} in {clients.region}. `gtseg jobs` lists them"
+            f"There is no labeling job {name!r} in {context.clients.region}. `gtseg jobs` lists them"
         ) from None
 
 

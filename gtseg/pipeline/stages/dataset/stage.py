@@ -9,15 +9,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from typing import IO, TypeVar
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import S3, Bulk, FileBody, is_s3_uri, split_uri, work_through
+from gtseg.aws.s3 import Bulk, FileBody, is_s3_uri, split_uri, work_through
 from gtseg.core.labeling.output_manifest import Labeled
 from gtseg.core.masks import Classes, merge_classes
 from gtseg.core.training.channels import annotation_key, image_key, label_maps, name_stems
 from gtseg.core.training.splits import Item, assign, group_of
 from gtseg.errors import StageError
-from gtseg.pipeline.run import DatasetSection, Run, provenance
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import OWN_LABELS, Context, DatasetSection, LabelSource, Run, provenance
 from gtseg.pipeline.stages.dataset.assembling import assemble
 from gtseg.pipeline.stages.dataset.checking import CODEC_SLOTS, Candidate, Checker, Finding, Spool
 from gtseg.pipeline.stages.dataset.knowledge import Earlier, list_etags, read_earlier, read_facts
@@ -34,7 +32,6 @@ from gtseg.pipeline.stages.dataset.records import (
 from gtseg.pipeline.stages.dataset.sources import Lines, Source, choose_label, copy_manifest, find_source
 from gtseg.pipeline.stages.dataset.telling import nothing_labeled, nothing_usable, tell_findings, tell_result
 from gtseg.pipeline.stages.dataset.writing import Placement, Writer
-from gtseg.settings import Settings
 
 READERS, WRITERS = 48, 160
 """Requests under way at once. Of masks that are read more would gain nothing: the processor is full of pixels before. A copy
@@ -42,37 +39,28 @@ inside S3 costs a client next to nothing, so it is S3's answering time that coun
 T = TypeVar("T")
 
 
-def dataset(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
-    job: str | None = None,
-    manifest: str | None = None,
-    label_attribute: str | None = None,
-    dry_run: bool = False,
-) -> Run:
-    """Build the run's channels from a labeling job's output: the run's own, `job`, or any `manifest`.
+def dataset(run: Run, context: Context, *, labels: LabelSource = OWN_LABELS) -> Run:
+    """Build the run's channels from a labeling job's output: the run's own, or any other.
 
     The run comes back with its dataset section; with `dry_run` everything is read and checked, nothing written, and the run
     comes back as it was. Raises StageError, ManifestError, MaskError, AWSError; objects that cannot be used are counted in
     the section and told in objects.jsonl, each with its reason.
     """
-    source = find_source(run, clients, job=job, manifest=manifest, label_attribute=label_attribute)
+    context = context.of("dataset")
+    source = find_source(run, context, labels)
     section = run.labeling_job
     if section and section.follows and section.follows == source.job:
         words = f"{section.name} goes on from {source.job}: without --job the dataset has the labels of both"
-        notify(Event("dataset", "note", words))
-    with Bulk(clients) as bulk, Ledger() as ledger, ExitStack() as files:
+        context.note(words)
+    with Bulk(context.clients) as bulk, Ledger() as ledger, ExitStack() as files:
         manifest_file, spool, objects = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-        work = _Work(run, settings, source, bulk, notify, ledger, Spool(spool))
+        work = _Work(run, context, source, bulk, ledger, Spool(spool))
         plan = work.plan(manifest_file)
-        if dry_run:
+        if context.dry_run:
             work.tell(plan, work.summarize(plan, work.assemble(plan, objects)), is_dry=True)
             return run
         if not plan.earlier.has_bucket:
-            _create_bucket(run, settings, clients)
+            _create_bucket(run, context)
         summary = work.carry_out(plan, objects)
         return run.update(dataset=work.tell(plan, summary))
 
@@ -106,10 +94,9 @@ class _Work:
     """One walk of the stage."""
 
     run: Run
-    settings: Settings
+    context: Context
     source: Source
     bulk: Bulk
-    notify: Notify
     ledger: Ledger
     spool: Spool
 
@@ -125,7 +112,7 @@ class _Work:
         survey = lines.survey()
         if not survey.labeled:
             raise nothing_labeled(self.source.manifest, survey, lines.label)
-        classes = merge_classes(survey.maps, void=self.settings.dataset.void)
+        classes = merge_classes(survey.maps, void=self.context.settings.dataset.void)
         earlier = read_earlier(self.bulk, self.run.root, self.ledger)
         findings = self._check(lines, classes, earlier, total=survey.labeled)
         plan = _Plan(
@@ -150,7 +137,7 @@ class _Work:
             facts=read_facts(self.bulk, self.source.images, self.ledger),
             etags=list_etags(self.bulk, sources, self.ledger) if earlier.records else {},
             earlier=earlier,
-            min_confidence=self.settings.dataset.min_confidence,
+            min_confidence=self.context.settings.dataset.min_confidence,
         )
         findings = self.ledger.table(int, Finding)
         unknown = self._recall(lines, checker, findings)
@@ -180,7 +167,7 @@ class _Work:
 
     def _place(self, plan: _Plan) -> _Plan:
         """Part, group and name of every good object; and the groups that an earlier dataset has torn apart."""
-        options, earlier = self.settings.dataset, plan.earlier
+        options, earlier = self.context.settings.dataset, plan.earlier
         items = [
             Item(finding.image, finding.fact.etag, self._group(finding))
             for _, finding in plan.findings.rows()
@@ -204,7 +191,7 @@ class _Work:
 
     def _group(self, finding: Finding) -> str:
         """By [dataset] group_by; without it by what an import wrote into the line (tiles of one scene), else alone."""
-        pattern = self.settings.dataset.group_by
+        pattern = self.context.settings.dataset.group_by
         if pattern is None and finding.group:
             return f"group {finding.group}"
         return group_of(_key(finding.image), pattern)
@@ -262,11 +249,11 @@ class _Work:
             pass
         if number:
             told = f"{number} objects that no longer belong to the dataset were removed from its channels"
-            self.notify(Event("dataset", "note", told))
+            self.context.note(told)
 
     def _conclude(self, plan: _Plan, records: RecordFile, summary: Summary, *, marker: bytes | None) -> None:
         """objects.jsonl, then dataset.json; neither is written over the same bytes."""
-        root, options = self.run.root, self.settings.dataset
+        root, options = self.run.root, self.context.settings.dataset
         if records.digest != plan.earlier.digest:
             self.bulk.put(f"{root}objects.jsonl", FileBody(records.file), content_type="application/x-ndjson")
         description = describe_dataset(
@@ -302,7 +289,7 @@ class _Work:
 
     def tell(self, plan: _Plan, summary: Summary, *, is_dry: bool = False) -> DatasetSection:
         for event in tell_findings(summary, plan.classes, plan.spread):
-            self.notify(event)
+            self.context.notify(event)
         section = DatasetSection(
             channels=self.channels,
             classes=plan.classes.names,
@@ -310,7 +297,7 @@ class _Work:
             fingerprint=summary.fingerprint,
             source=self.source.manifest,
             made_from=provenance(
-                self.settings,
+                self.context.settings,
                 "dataset",
                 manifest=self.source.manifest,
                 manifest_etag=plan.manifest_etag,
@@ -318,7 +305,7 @@ class _Work:
                 label_attribute=plan.lines.label,
             ),
         )
-        self.notify(tell_result(section, is_dry=is_dry))
+        self.context.notify(tell_result(section, is_dry=is_dry))
         return section
 
     def _writer(self, earlier: Earlier) -> Writer:
@@ -329,16 +316,17 @@ class _Work:
         step = max(1, total // 200)
         for done, result in enumerate(results, start=1):
             if done % step == 0 or done == total:
-                self.notify(Event("dataset", "progress", f"objects {verb}", done=done, total=total))
+                self.context.progress(f"objects {verb}", done, total)
             yield result
 
 
-def _create_bucket(run: Run, settings: Settings, clients: Clients) -> None:
+def _create_bucket(run: Run, context: Context) -> None:
     """The run's bucket, if it is ours to create: the default one, or one that the settings allow to."""
     bucket, _ = split_uri(run.root)
-    if settings.project.bucket is not None and not settings.project.create_bucket:
+    project = context.settings.project
+    if project.bucket is not None and not project.create_bucket:
         raise StageError(f"There is no bucket {bucket!r}. Create it, or set [project] create_bucket = true")
-    S3(clients).ensure_bucket(bucket)
+    context.s3.ensure_bucket(bucket)
 
 
 def _writers(items: int) -> int:

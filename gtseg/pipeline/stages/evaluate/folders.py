@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks.numbering import Numbering, is_binary, number_masks
 from gtseg.core.scores.concerns import concerns
@@ -35,7 +35,7 @@ def evaluate_folders(
     labels: Sequence[str],
     options: Evaluate,
     notify: Notify,
-    clients: Clients | None = None,
+    door: S3 | None = None,
     values: Sequence[int] = (),
     void: int | None = None,
 ) -> FolderEvaluation:
@@ -45,7 +45,7 @@ def evaluate_folders(
     say less than it seems to is a warning before it. Raises StageError where nothing pairs, SettingsError where the labels do
     not fit the masks, MaskError naming the file that is no mask.
     """
-    truths, found = Place(masks, clients), Place(predictions, clients)
+    truths, found = Place(masks, door), Place(predictions, door)
     pairs, missing = _pair(truths.entries((".png",)), found.entries((".png",)))
     if not pairs:
         raise StageError(

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import S3
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks import encode_palette_png
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
@@ -18,11 +16,9 @@ from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.core.scores.metrics import Mask
 from gtseg.core.training.channels import channel_uri
 from gtseg.errors import GtsegError, Interrupted, StageError
-from gtseg.pipeline.run import DatasetSection, EndpointSection, EvaluationSection, Run, RunFile, provenance
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, DatasetSection, EndpointSection, EvaluationSection, Run, provenance
 from gtseg.pipeline.run.inference import Asker, in_order
 from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sentence
-from gtseg.settings import Settings
 
 SPLIT = "test"
 
@@ -47,22 +43,24 @@ class Scored:
     seconds: float | None
 
 
-def evaluate(run: Run, settings: Settings, clients: Clients, *, notify: Notify) -> Run:
+def evaluate(run: Run, context: Context) -> Run:
     """The run with its evaluation; predictions and the scores of each image are kept below `evaluation/`.
 
     Predictions that are there already, of this model and this dataset, are not asked for again. Raises StageError before
     `deploy`, or where the dataset has no test split; GtsegError when an image cannot be scored: a score over less than the
     whole split would be another score.
     """
+    context = context.of("evaluate")
+    settings = context.settings
     data, endpoint = _needed(run)
     begun = time.monotonic()
     folder = f"{run.root}evaluation/{_mark(data, endpoint)}/"
-    pairs = _pairs(data, folder, clients)
+    pairs = _pairs(data, folder, context)
     tally = Tally(len(data.classes), settings.evaluate.boundary_tolerance)
-    latencies = _score(pairs, tally, Asker(clients, endpoint, settings.predict), clients, notify=notify)
+    latencies = _score(pairs, tally, Asker(context.hosting, endpoint, settings.predict), context)
     result = conclude(tally, seed=settings.evaluate.seed, resamples=settings.evaluate.resamples)
     for concern in concerns(result, data.classes):
-        notify(Event("evaluate", "warning", concern))
+        context.warn(concern)
     section = section_of(
         result,
         data.classes,
@@ -71,7 +69,7 @@ def evaluate(run: Run, settings: Settings, clients: Clients, *, notify: Notify) 
         dataset=data.fingerprint,
         predictions=f"{folder}predictions/",
         details=f"{folder}evaluation.json",
-        made=RunFile(clients, run.root).clock(),
+        made=context.run_file(run).clock(),
         seconds=round(time.monotonic() - begun, 3),
         median_latency=float(np.median(latencies)) if latencies else _earlier_latency(run, folder),
         made_from=provenance(
@@ -85,8 +83,8 @@ def evaluate(run: Run, settings: Settings, clients: Clients, *, notify: Notify) 
             training_job=endpoint.training_job,
         ),
     )
-    S3(clients).write(section.details, details_of(tally, section))
-    _tell(section, notify=notify)
+    context.s3.write(section.details, details_of(tally, section))
+    _tell(section, context)
     return run.update(evaluation=section)
 
 
@@ -114,32 +112,32 @@ def _earlier_latency(run: Run, folder: str) -> float | None:
     return earlier.median_latency if earlier and earlier.predictions == f"{folder}predictions/" else None
 
 
-def _pairs(data: DatasetSection, folder: str, clients: Clients) -> list[Pair]:
+def _pairs(data: DatasetSection, folder: str, context: Context) -> list[Pair]:
     """Every test image with its mask, by name. GtsegError where one has none."""
-    images = _stems(channel_uri(data.channels, SPLIT), clients)
-    masks = _stems(channel_uri(data.channels, f"{SPLIT}_annotation"), clients)
+    images = _stems(channel_uri(data.channels, SPLIT), context)
+    masks = _stems(channel_uri(data.channels, f"{SPLIT}_annotation"), context)
     if lone := sorted(images.keys() ^ masks.keys()):
         raise GtsegError(
             f"{len(lone)} objects of the test channels have an image or a mask but not both, like {lone[0]}. Run `gtseg dataset` again."
         )
     if not images:
         raise StageError("The test channel is empty. Run `gtseg dataset` again.")
-    there = _stems(f"{folder}predictions/", clients)
+    there = _stems(f"{folder}predictions/", context)
     return [
         Pair(stem, images[stem], masks[stem], f"{folder}predictions/{stem}.png", stem in there)
         for stem in sorted(images)
     ]
 
 
-def _stems(uri: str, clients: Clients) -> dict[str, str]:
+def _stems(uri: str, context: Context) -> dict[str, str]:
     bucket = uri.split("/")[2]
-    found = (item.key for item in S3(clients).list_objects(uri) if not item.key.endswith("/"))
+    found = (item.key for item in context.s3.list_objects(uri) if not item.key.endswith("/"))
     return {key.rsplit("/", 1)[-1].rsplit(".", 1)[0]: f"s3://{bucket}/{key}" for key in found}
 
 
-def _score(pairs: list[Pair], tally: Tally, asker: Asker, clients: Clients, *, notify: Notify) -> list[float]:
+def _score(pairs: list[Pair], tally: Tally, asker: Asker, context: Context) -> list[float]:
     """Adds every pair to the tally; the seconds of the answers that were asked for now."""
-    door, palette, latencies = S3(clients), _palette(tally.classes), []
+    door, palette, latencies = context.s3, _palette(tally.classes), []
 
     def one(pair: Pair) -> Scored:
         truth = read_mask(door.read(pair.mask)[0])
@@ -158,7 +156,7 @@ def _score(pairs: list[Pair], tally: Tally, asker: Asker, clients: Clients, *, n
                 raise GtsegError(f"Test image {pair.image} cannot be scored: {result}") from result
             tally.add(pair.stem, result.truth, result.prediction)
             latencies += [] if result.seconds is None else [result.seconds]
-            notify(Event("evaluate", "progress", f"scoring the {SPLIT} split", done=number, total=len(pairs)))
+            context.progress(f"scoring the {SPLIT} split", number, len(pairs))
     except KeyboardInterrupt:
         raise Interrupted("Predictions so far are kept. `gtseg evaluate` goes on from there.") from None
     return latencies
@@ -169,17 +167,13 @@ def _palette(classes: int) -> bytes:
     return b"".join(color.to_bytes(3, "big") for color in colors).ljust(768, b"\xff")
 
 
-def _tell(section: EvaluationSection, *, notify: Notify) -> None:
+def _tell(section: EvaluationSection, context: Context) -> None:
     if section.only_background:
-        notify(
-            Event(
-                "evaluate",
-                "warning",
-                "the model predicts only background: not one pixel of another class. More epochs, a higher learning rate or more "
-                "labeled images are the usual cures",
-            )
+        context.warn(
+            "the model predicts only background: not one pixel of another class. More epochs, a higher learning rate or more "
+            "labeled images are the usual cures"
         )
     facts = section.model_dump(
         mode="json", include={"split", "images", "miou", "miou_builtin", "pixel_accuracy", "intervals"}
     )
-    notify(Event("evaluate", "finished", sentence(section), fields=facts))
+    context.finish(sentence(section), facts)

@@ -27,8 +27,7 @@ from gtseg.core.labeling.input_manifest import (
     read_side_file,
 )
 from gtseg.errors import CREDENTIAL_CODES, AWSError, ManifestError, SettingsError, StageError
-from gtseg.pipeline.run import Run
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
 
 THREADS = 16
@@ -59,19 +58,18 @@ class Gathered:
         return tuple(sorted({split_uri(item.uri)[0] for item in self.manifest.objects}))
 
 
-def gather_images(run: Run, settings: Settings, clients: Clients, *, notify: Notify) -> Gathered:
+def gather_images(run: Run, context: Context) -> Gathered:
     """Every image of [images] source, examined. Reads only: nothing is uploaded here."""
-    source = settings.images.source
+    source = context.settings.images.source
     if not source:
         raise SettingsError(
             '[images] source is not set: an "s3://bucket/prefix/", a folder, or an input manifest'
         )
-    automated = settings.labeling.automated
     if source.lower().endswith(MANIFEST_ENDINGS):
-        return _from_manifest(source, run, settings, clients, notify=notify)
+        return _from_manifest(source, run, context)
     if is_s3_uri(source):
-        return _from_prefix(source, run, clients, automated=automated, notify=notify)
-    return _from_folder(_local(source, settings), run, automated=automated, notify=notify)
+        return _from_prefix(source, run, context)
+    return _from_folder(_local(source, context.settings), run, context)
 
 
 def _local(source: str, settings: Settings) -> Path:
@@ -81,7 +79,7 @@ def _local(source: str, settings: Settings) -> Path:
 # a folder
 
 
-def _from_folder(folder: Path, run: Run, *, automated: bool, notify: Notify) -> Gathered:
+def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
     if folder.is_file():
         raise StageError(
             f"[images] source: {folder} is a file. Name a folder of images (an archive is unpacked first), an s3:// prefix or "
@@ -94,9 +92,9 @@ def _from_folder(folder: Path, run: Run, *, automated: bool, notify: Notify) -> 
     if not images:
         raise ManifestError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
     check_count(len(images))
-    target = f"{run.root}images/"
+    target, automated = f"{run.root}images/", context.settings.labeling.automated
     items = _in_parallel(
-        lambda name: _examine_file(folder / name, target + name, automated=automated), images, notify=notify
+        lambda name: _examine_file(folder / name, target + name, automated=automated), images, context
     )
     manifest = build_input_manifest(items)
     files = tuple(folder / item.uri[len(target) :] for item in manifest.objects)
@@ -134,10 +132,10 @@ def _examine_file(path: Path, uri: str, *, automated: bool) -> DataObject:
 # a bucket
 
 
-def _from_prefix(source: str, run: Run, clients: Clients, *, automated: bool, notify: Notify) -> Gathered:
+def _from_prefix(source: str, run: Run, context: Context) -> Gathered:
     bucket, key = split_uri(source)
     folder = f"s3://{bucket}/{key if not key or key.endswith('/') else key + '/'}"
-    reader, listed = _list(folder, clients, notify=notify)
+    reader, listed = _list(folder, context)
     images: list[DataObject] = []
     skipped: list[str] = []
     for item in listed:
@@ -151,24 +149,24 @@ def _from_prefix(source: str, run: Run, clients: Clients, *, automated: bool, no
     if not images:
         raise ManifestError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
     check_count(len(images))
-    items = _examine_objects(images, run, reader, automated=automated, notify=notify)
+    items = _examine_objects(images, run, context, reader)
     return Gathered(build_input_manifest(items), tuple(skipped))
 
 
-def _list(folder: str, clients: Clients, *, notify: Notify) -> tuple[Clients, Iterator[Listed]]:
+def _list(folder: str, context: Context) -> tuple[Clients, Iterator[Listed]]:
     """Who may read the folder, and what is in it."""
     try:
-        return clients, _begin(S3(clients).list_objects(folder))
+        return context.clients, _begin(context.s3.list_objects(folder))
     except AWSError as error:
         if error.code not in CREDENTIAL_CODES:
             raise
         refusal = error
     try:
-        reader = clients.unsigned()
+        reader = context.clients.unsigned()
         listed = _begin(S3(reader).list_objects(folder))
     except AWSError:
         raise refusal from None
-    notify(Event("label", "note", f"{folder} is read without credentials: it is public, but closed to yours"))
+    context.note(f"{folder} is read without credentials: it is public, but closed to yours")
     return reader, listed
 
 
@@ -186,38 +184,36 @@ def _is_output(uri: str, run: Run) -> bool:
 # an existing manifest
 
 
-def _from_manifest(
-    source: str, run: Run, settings: Settings, clients: Clients, *, notify: Notify
-) -> Gathered:
-    pairs = list(parse_input_manifest(_read_manifest(source, settings, clients)))
+def _from_manifest(source: str, run: Run, context: Context) -> Gathered:
+    pairs = list(parse_input_manifest(_read_manifest(source, context)))
     check_count(len(pairs))
     items = [DataObject(uri, -1, "", line) for uri, line in pairs]
-    examined = _examine_objects(items, run, clients, automated=settings.labeling.automated, notify=notify)
-    return Gathered(build_input_manifest(examined))
+    return Gathered(build_input_manifest(_examine_objects(items, run, context, context.clients)))
 
 
-def _read_manifest(source: str, settings: Settings, clients: Clients) -> bytes:
+def _read_manifest(source: str, context: Context) -> bytes:
     if not is_s3_uri(source):
         try:
-            return _local(source, settings).read_bytes()
+            return _local(source, context.settings).read_bytes()
         except OSError as error:
             raise StageError(f"[images] source = {source!r} cannot be read: {error.strerror}") from None
     try:
-        return S3(clients).read(source)[0]
+        return context.s3.read(source)[0]
     except AWSError as error:
         if error.code not in CREDENTIAL_CODES:
             raise
-    return S3(clients.unsigned()).read(source)[0]
+    return S3(context.clients.unsigned()).read(source)[0]
 
 
 # what all share
 
 
 def _examine_objects(
-    items: Sequence[DataObject], run: Run, clients: Clients, *, automated: bool, notify: Notify
+    items: Sequence[DataObject], run: Run, context: Context, reader: Clients
 ) -> Iterable[DataObject]:
-    known = _headers_of_earlier_attempt(run, clients)
-    bulk = Bulk(clients)
+    """`reader`: whose credentials read the images, or nobody's."""
+    known, automated = _headers_of_earlier_attempt(run, context), context.settings.labeling.automated
+    bulk = Bulk(reader)
 
     def look(item: DataObject) -> DataObject:
         if item.problem:
@@ -228,7 +224,7 @@ def _examine_objects(
         )
 
     with bulk:
-        return _in_parallel(look, items, notify=notify)
+        return _in_parallel(look, items, context)
 
 
 def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject:
@@ -254,15 +250,15 @@ def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject
     return examine(item, header or "has a damaged or truncated header", automated=automated)
 
 
-def _headers_of_earlier_attempt(run: Run, clients: Clients) -> dict[tuple[str, str], ImageHeader]:
+def _headers_of_earlier_attempt(run: Run, context: Context) -> dict[tuple[str, str], ImageHeader]:
     earlier = run.attempts_of("label")
     found = (
-        S3(clients).read_if_exists(f"{run.root}labeling/{earlier[-1].name}/images.jsonl") if earlier else None
+        context.s3.read_if_exists(f"{run.root}labeling/{earlier[-1].name}/images.jsonl") if earlier else None
     )
     return read_side_file(found[0]) if found else {}
 
 
-def _in_parallel(look: Callable[[T], U], items: Sequence[T], *, notify: Notify) -> list[U]:
+def _in_parallel(look: Callable[[T], U], items: Sequence[T], context: Context) -> list[U]:
     """Results in the items' order; progress as they come."""
     total = len(items)
     results: list[U | None] = [None] * total
@@ -270,5 +266,5 @@ def _in_parallel(look: Callable[[T], U], items: Sequence[T], *, notify: Notify) 
     for done, ((position, _), result) in enumerate(looked, start=1):
         results[position] = result
         if done % 50 == 0 or done == total:
-            notify(Event("label", "progress", "reading image headers", done=done, total=total))
+            context.progress("reading image headers", done, total)
     return cast(list[U], results)

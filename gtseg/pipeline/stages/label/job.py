@@ -3,68 +3,227 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gtseg.core.labeling.job import LabelingJob, labeling_job_request, plan_labeling_job
+from gtseg.aws.s3 import split_uri
+from gtseg.core.counting import counted
+from gtseg.core.labeling.job import LabelingJob, Task, labeling_job_request, plan_labeling_job
 from gtseg.core.labeling.label_file import label_file
 from gtseg.core.labeling.labeling_cost import LabelingCost, labeling_cost
 from gtseg.core.labeling.task_template import task_template
 from gtseg.errors import SettingsError
 from gtseg.pipeline.run import (
-    FINGERPRINT_TAG,
-    Provenance,
+    STAND_IN,
+    Context,
+    Found,
+    LabelingJobSection,
+    Resource,
     Run,
     fingerprint,
+    found,
     lineage_tags,
     provenance,
     with_tags,
 )
+from gtseg.pipeline.stages.label.buckets import ensure_run_bucket, open_to_workers, plan_cors
 from gtseg.pipeline.stages.label.images import Gathered
 from gtseg.settings import Settings
 from gtseg.settings.templates import read_template
 
-STAND_IN = "stand-in"
-"""The name in the request that is fingerprinted: a new attempt is the same request under another name."""
 AS_THEY_ARE = (
-    "workforce", "title", "description", "keywords", "workers_per_object", "task_time_limit", "max_concurrent_tasks",
-    "content_classifiers", "max_labeled_objects", "max_labeled_percent", "kms_key", "automated", "initial_model_arn",
-    "volume_kms_key", "subnets", "security_groups",
+    "workforce", "description", "keywords", "workers_per_object", "task_time_limit", "max_concurrent_tasks",
+    "content_classifiers", "kms_key",
 )  # fmt: skip
-"""Settings of [labeling] that the request takes under the same name."""
+"""Settings of [labeling] that every labeling request takes under the same name."""
+OF_FIRST_JOBS = (
+    "max_labeled_objects", "max_labeled_percent", "automated", "initial_model_arn", "volume_kms_key", "subnets",
+    "security_groups",
+)  # fmt: skip
+"""Those that only a job that labels from nothing takes: a review goes to its end, by people."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One labeling job of a run; `role` and `team` are ARNs, `template` is filled and ready."""
+class LabelingResource(Resource):
+    """Any labeling job of a run. `team` is an ARN, `template` is filled and ready."""
 
     run: Run
-    settings: Settings
-    gathered: Gathered
-    role: str
-    team: str
+    context: Context
+    labels: tuple[str, ...]
     template: bytes
+    team: str
+
+    what = "labeling job"
+
+    # what kinds of labeling jobs differ in
+
+    @property
+    def task(self) -> Task:
+        return "SemanticSegmentation"
+
+    @property
+    def title(self) -> str:
+        return self.context.settings.labeling.title
+
+    @property
+    def objects(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """Buckets that the workers' browsers read from."""
+        raise NotImplementedError
+
+    @property
+    def question(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def manifest_etag(self) -> str:
+        """ETag of the manifest that the job comes from."""
+        raise NotImplementedError
+
+    def attribute(self, name: str) -> str:
+        """The label attribute that the job of this name writes."""
+        return f"{name}-ref"
+
+    def manifest(self, name: str) -> bytes:
+        """The input manifest of the job of this name."""
+        raise NotImplementedError
+
+    # the request
+
+    @property
+    def price(self) -> Decimal | None:
+        text = self.context.settings.labeling.price_per_task
+        return Decimal(text) if text else None
+
+    @property
+    def cost(self) -> LabelingCost:
+        return labeling_cost(
+            self.objects, self.context.settings.labeling.workers_per_object, price=self.price
+        )
+
+    def folder(self, name: str) -> str:
+        return f"{self.run.root}labeling/{name}/"
+
+    def plan(self, name: str, settings: Iterable[str] = AS_THEY_ARE) -> LabelingJob:
+        """The job's plain values, checked. Raises SettingsError for what AWS would refuse."""
+        wanted, folder = self.context.settings.labeling, self.folder(name)
+        return plan_labeling_job(
+            name=name,
+            task=self.task,
+            label_attribute=self.attribute(name),
+            region=self.run.region,
+            role_arn=self.context.role_arn,
+            workteam_arn=self.team,
+            input_manifest=f"{folder}input.manifest",
+            output=f"{self.run.root}labeling/",
+            label_file=f"{folder}annotation-tool/data.json",
+            template=f"{folder}annotation-tool/template.liquid",
+            objects=self.objects,
+            labels=len(self.labels),
+            title=self.title,
+            task_lifetime=wanted.lifetime,
+            price_per_task=self.price,
+            tags=wanted.tags | {"gtseg:run": self.run.name},
+            **{key: getattr(wanted, key) for key in settings},
+        )
+
+    def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+        return with_tags(labeling_job_request(self.plan(name)), tags)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return self.fingerprint_of(self.manifest(STAND_IN))
+
+    def fingerprint_of(self, manifest: bytes) -> str:
+        """Of the request and of all files that it points to."""
+        return fingerprint(self.request(STAND_IN, {}), manifest, label_file(self.labels), self.template)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        return lineage_tags(self.run.root, manifest=self.manifest_etag)
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """What lies beside the job before it starts, by URI."""
+        folder = self.folder(name)
+        return {
+            f"{folder}annotation-tool/data.json": label_file(self.labels),
+            f"{folder}annotation-tool/template.liquid": self.template,
+            f"{folder}input.manifest": self.manifest(name),
+        }
+
+    # as begin() asks
+
+    def find(self, name: str) -> Found | None:
+        return found(self.context.labeling.find_job(name))
+
+    def create(self, name: str, request: Mapping[str, Any]) -> str:
+        for uri, body in self.files(name).items():
+            self.context.s3.write(uri, body)
+        return self.context.labeling.create_job(request)
+
+    def shown(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        writes = {uri: len(body) for uri, body in self.files(name).items()}
+        return {"request": request, "writes": writes, "cost": self.cost.sentence()}
+
+    def prepare(self, run: Run) -> None:
+        """Consent first; then the bucket, what the job reads, and the CORS rule."""
+        words = self.cost.sentence()
+        self.context.note(
+            f"cost: {words}" + (" on AWS; nothing here" if self.context.clients.is_local else "")
+        )
+        self.context.agree(run, f"{self.question} for {words}?", stage="label", objects=self.objects)
+        ensure_run_bucket(run, self.context)
+        self.upload()
+        open_to_workers(self.buckets, self.context)
+
+    def upload(self) -> None:
+        """What the job reads that is not in S3 yet."""
+
+    def section(self, name: str, arn: str, **more: Any) -> LabelingJobSection:
+        return LabelingJobSection(
+            name=name,
+            arn=arn,
+            label_attribute=self.attribute(name),
+            workforce=self.context.settings.labeling.workforce,
+            objects=self.objects,
+            estimated_cost=float(self.cost.total),
+            input_manifest=f"{self.folder(name)}input.manifest",
+            **more,
+        )
+
+
+@dataclass(frozen=True)
+class FirstJob(LabelingResource):
+    """The job that labels the run's images from nothing."""
+
+    gathered: Gathered
+
+    stage = "label"
 
     @property
     def objects(self) -> int:
         return len(self.gathered.manifest.objects)
 
     @property
-    def labels(self) -> bytes:
-        return label_file(self.settings.labeling.labels)
+    def buckets(self) -> tuple[str, ...]:
+        return self.gathered.buckets
 
     @property
-    def price(self) -> Decimal | None:
-        text = self.settings.labeling.price_per_task
-        return Decimal(text) if text else None
+    def question(self) -> str:
+        return f"Start labeling {counted(self.objects, 'image')}"
 
-    @property
-    def cost(self) -> LabelingCost:
-        return labeling_cost(self.objects, self.settings.labeling.workers_per_object, price=self.price)
+    def manifest(self, name: str) -> bytes:
+        return self.gathered.manifest.body
+
+    def plan(self, name: str, settings: Iterable[str] = (*AS_THEY_ARE, *OF_FIRST_JOBS)) -> LabelingJob:
+        return super().plan(name, settings)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -81,46 +240,33 @@ class Job:
         return mark
 
     def _fingerprint(self, objects: Iterable[str]) -> str:
-        request = labeling_job_request(self.plan(STAND_IN))
-        return fingerprint(request, "".join(objects).encode(), self.labels, self.template)
+        return self.fingerprint_of("".join(objects).encode())
 
-    def folder(self, name: str) -> str:
-        return f"{self.run.root}labeling/{name}/"
-
-    def plan(self, name: str) -> LabelingJob:
-        """The job's plain values, checked. Raises SettingsError for what AWS would refuse."""
-        wanted, folder = self.settings.labeling, self.folder(name)
-        return plan_labeling_job(
-            name=name,
-            label_attribute=f"{name}-ref",
-            region=self.run.region,
-            role_arn=self.role,
-            workteam_arn=self.team,
-            input_manifest=f"{folder}input.manifest",
-            output=f"{self.run.root}labeling/",
-            label_file=f"{folder}annotation-tool/data.json",
-            template=f"{folder}annotation-tool/template.liquid",
-            objects=self.objects,
-            labels=len(wanted.labels),
-            task_lifetime=wanted.lifetime,
-            price_per_task=self.price,
-            tags=wanted.tags | {"gtseg:run": self.run.name},
-            **{key: getattr(wanted, key) for key in AS_THEY_ARE},
-        )
-
-    def request(self, name: str, *, mark: str) -> dict[str, Any]:
-        """CreateLabelingJob's body with the fingerprint `mark` and what the job comes from as its tags."""
-        tags = {FINGERPRINT_TAG: mark} | lineage_tags(self.run.root, manifest=self.manifest_etag)
-        return with_tags(labeling_job_request(self.plan(name)), tags)
-
-    @property
+    @cached_property
     def manifest_etag(self) -> str:
         """What S3 will call the input manifest's bytes."""
         return hashlib.md5(self.gathered.manifest.body, usedforsecurity=False).hexdigest()
 
-    def made_from(self, name: str) -> Provenance:
-        return provenance(
-            self.settings,
+    def files(self, name: str) -> dict[str, bytes]:
+        return {f"{self.folder(name)}images.jsonl": self.gathered.manifest.side_body(), **super().files(name)}
+
+    def shown(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        gathered, bucket, shown = self.gathered, split_uri(self.run.root)[0], super().shown(name, request)
+        shown["writes"][f"{self.run.root}run.json"] = 0
+        return shown | {
+            "uploads": {"files": len(gathered.files), "to": gathered.target} if gathered.folder else None,
+            "creates_bucket": None if self.context.s3.bucket_exists(bucket) else bucket,
+            "adds_cors_to": plan_cors(self.buckets, self.context),
+        }
+
+    def upload(self) -> None:
+        upload_images(self.gathered, self.context)
+
+    def keep(self, run: Run, name: str, arn: str) -> Run:
+        if run.labeling_job and run.labeling_job.arn == arn:
+            return run
+        made_from = provenance(
+            self.context.settings,
             "project",
             "images",
             "labeling",
@@ -128,28 +274,46 @@ class Job:
             manifest_etag=self.manifest_etag,
             request=self.fingerprint,
         )
-
-    def files(self, name: str) -> dict[str, bytes]:
-        """What lies beside the job before it starts, by URI."""
-        folder = self.folder(name)
-        return {
-            f"{folder}annotation-tool/data.json": self.labels,
-            f"{folder}annotation-tool/template.liquid": self.template,
-            f"{folder}images.jsonl": self.gathered.manifest.side_body(),
-            f"{folder}input.manifest": self.gathered.manifest.body,
-        }
+        section = self.section(
+            name,
+            arn,
+            images=f"{self.folder(name)}images.jsonl",
+            rejected=len(self.gathered.manifest.rejected),
+            made_from=made_from,
+        )
+        return run.update(labeling_job=section)
 
 
-def make_job(run: Run, settings: Settings, gathered: Gathered, *, account: str, team: str) -> Job:
+def upload_images(gathered: Gathered, context: Context) -> None:
+    """The files of a local folder as objects, each sent once."""
+    if gathered.folder is None:
+        return
+    total, sent = len(gathered.files), []
+
+    def count(uploaded: Any) -> None:
+        sent.append(uploaded.sent)
+        context.progress(f"uploading to {gathered.target}", len(sent), total)
+
+    context.s3.upload_folder(gathered.folder, gathered.target, files=gathered.files, progress=count)
+    context.note(
+        f"{counted(sum(sent), 'image')} uploaded to {gathered.target}, {total - sum(sent):,} were there"
+    )
+
+
+def make_job(run: Run, context: Context, gathered: Gathered, *, team: str) -> FirstJob:
     """The job that the settings ask for. Raises SettingsError for a template that cannot be read or lacks something."""
+    labels = context.settings.labeling.labels
+    return FirstJob(run, context, labels, fill_task_template(context.settings), team, gathered)
+
+
+def fill_task_template(settings: Settings) -> bytes:
+    """The page for people who label from nothing."""
     wanted = settings.labeling
-    role = settings.project.role_arn or f"arn:aws:iam::{account}:role/gtseg"
     words = wanted.instructions or wanted.description
-    template = task_template(read_task_template(settings), header=wanted.title, instructions=words)
-    return Job(run, settings, gathered, role, team, template)
+    return task_template(_read_task_template(settings), header=wanted.title, instructions=words)
 
 
-def read_task_template(settings: Settings) -> str:
+def _read_task_template(settings: Settings) -> str:
     """The user's own template, or the shipped one."""
     if settings.labeling.template is None:
         return read_template("template.liquid")

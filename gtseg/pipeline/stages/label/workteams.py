@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth
 from gtseg.core.labeling.regions import public_crowd_arn
 from gtseg.errors import AWSError, SettingsError, StageError
-from gtseg.settings import Settings
+from gtseg.pipeline.run import Context
 
 
-def choose_workteam(settings: Settings, clients: Clients) -> str:
+def choose_workteam(context: Context) -> str:
     """The ARN of the team. Raises StageError where the account has none, SettingsError where it has several to choose from."""
-    wanted = settings.labeling
+    wanted, region = context.settings.labeling, context.clients.region
     if wanted.workteam_arn:
-        _check_team(wanted.workteam_arn, clients)
+        _check_team(wanted.workteam_arn, context)
         return wanted.workteam_arn
     if wanted.workforce == "public":
-        return public_crowd_arn(clients.region)
-    teams = GroundTruth(clients).list_workteams()
+        return public_crowd_arn(region)
+    teams = context.labeling.list_workteams()
     if not teams:
         raise StageError(
-            f"There is no private workteam in {clients.region}. Make one in the SageMaker console (Ground Truth, Labeling "
+            f"There is no private workteam in {region}. Make one in the SageMaker console (Ground Truth, Labeling "
             "workforces), then run this again."
         )
     if len(teams) > 1:
@@ -31,15 +29,15 @@ def choose_workteam(settings: Settings, clients: Clients) -> str:
     return teams[0].arn
 
 
-def _check_team(arn: str, clients: Clients) -> None:
+def _check_team(arn: str, context: Context) -> None:
     """A private team of this region is there: AWS would say so too, but after the images are uploaded.
 
     Whoever may not list teams learns it from AWS.
     """
-    if f":sagemaker:{clients.region}:" not in arn or "workteam/private-crowd/" not in arn:
+    if f":sagemaker:{context.clients.region}:" not in arn or "workteam/private-crowd/" not in arn:
         return
     try:
-        teams = [team.arn for team in GroundTruth(clients).list_workteams()]
+        teams = [team.arn for team in context.labeling.list_workteams()]
     except AWSError as error:
         if error.exit_code == 4:
             return

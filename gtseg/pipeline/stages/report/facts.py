@@ -8,14 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from gtseg import __version__
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth
-from gtseg.aws.s3 import S3
 from gtseg.core.cost import DATED, HOME, INSTANCE_HOURS
 from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
 from gtseg.errors import GtsegError
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.stages.report.labeling import labeling_facts, left_out
 
 NEUTRAL = "#9aa3ad"
@@ -38,8 +35,8 @@ def machine_cost(instance_type: str, seconds: float, *, count: int = 1) -> float
     return None if price is None else float(price) * count * seconds / 3600
 
 
-def read_files(run: Run, clients: Clients) -> Files:
-    door = S3(clients)
+def read_files(run: Run, context: Context) -> Files:
+    door = context.s3
     dataset = door.read_if_exists(f"{run.root}dataset.json")
     objects = door.read_if_exists(f"{run.root}objects.jsonl")
     details = (
@@ -52,7 +49,7 @@ def read_files(run: Run, clients: Clients) -> Files:
     )
 
 
-def gather_facts(run: Run, files: Files, clients: Clients, *, made: datetime) -> dict[str, Any]:
+def gather_facts(run: Run, files: Files, context: Context, *, made: datetime) -> dict[str, Any]:
     """The page's values: JSON types only, so that report.json holds the same."""
     return {
         "run": {
@@ -61,13 +58,13 @@ def gather_facts(run: Run, files: Files, clients: Clients, *, made: datetime) ->
             "account": run.account,
             "region": run.region,
             "created": run.created.isoformat(),
-            "embedded": clients.is_local,
+            "embedded": context.clients.is_local,
         },
         "made": made.isoformat(),
         "gtseg": __version__,
         "evaluation": run.evaluation.model_dump(mode="json") if run.evaluation else None,
-        "stages": stages(run, clients),
-        "labeling": labeling_facts(run, files.records, clients),
+        "stages": stages(run, context),
+        "labeling": labeling_facts(run, files.records, context),
         "left_out": left_out(files.records),
         "dataset": _dataset(run, files),
         "training": run.training_job.model_dump(mode="json") if run.training_job else None,
@@ -114,9 +111,9 @@ def page_colors(classes: Classes) -> list[str]:
     return [NEUTRAL if index == 0 else f"#{color:06x}" for index, color in enumerate(classes.colors)]
 
 
-def stages(run: Run, clients: Clients) -> list[dict[str, Any]]:
+def stages(run: Run, context: Context) -> list[dict[str, Any]]:
     """One row per word of the sentence: what it did, seconds, USD (None: not known)."""
-    rows = [_label(run, clients), _dataset_row(run), _train(run), _deploy(run), _evaluate(run)]
+    rows = [_label(run, context), _dataset_row(run), _train(run), _deploy(run), _evaluate(run)]
     return [row for row in rows if row]
 
 
@@ -130,13 +127,13 @@ def _between(start: datetime | None, end: datetime | None) -> float | None:
     return (end - start).total_seconds() if start and end else None
 
 
-def _label(run: Run, clients: Clients) -> dict[str, Any] | None:
+def _label(run: Run, context: Context) -> dict[str, Any] | None:
     job = run.labeling_job
     if job is None:
         return None
     done = job.counters.get("TotalLabeled", 0)
     try:
-        state = GroundTruth(clients).describe_job(job.name)
+        state = context.labeling.describe_job(job.name)
         seconds = _between(state.created, state.modified)
     except GtsegError:
         seconds = None

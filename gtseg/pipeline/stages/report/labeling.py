@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import GroundTruth
-from gtseg.aws.s3 import S3
 from gtseg.core.labeling.agreement import read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
 from gtseg.core.labeling.chaining import read_chain
 from gtseg.errors import AWSError, ManifestError, MaskError
-from gtseg.pipeline.run import Run
+from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.worker_responses import find_responses, output_manifest
 
 SAMPLE = 24
@@ -28,7 +25,7 @@ NO_ANSWERS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def labeling_facts(run: Run, records: Sequence[dict[str, Any]], clients: Clients) -> dict[str, Any] | None:
+def labeling_facts(run: Run, records: Sequence[dict[str, Any]], context: Context) -> dict[str, Any] | None:
     """Workers, agreement, confidence, rejected objects; None where the labels are not of a job of this run."""
     if run.labeling_job is None:
         return None
@@ -42,7 +39,7 @@ def labeling_facts(run: Run, records: Sequence[dict[str, Any]], clients: Clients
         "confidence": _spread(confidence),
         "left_out": left_out(records),
     }
-    return facts | _answers(run, clients)
+    return facts | _answers(run, context)
 
 
 def left_out(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -66,13 +63,13 @@ def _short(reason: str) -> str:
     return reason if len(reason) <= 160 else reason[:157] + "..."
 
 
-def _answers(run: Run, clients: Clients) -> dict[str, Any]:
+def _answers(run: Run, context: Context) -> dict[str, Any]:
     """From a sample of worker-response files, evenly spread over the job."""
     try:
-        uris = list(_responses(run, clients).values())
+        uris = list(_responses(run, context).values())
     except (AWSError, ManifestError) as error:
         return NO_ANSWERS | {"trouble": str(error)}
-    door = S3(clients)
+    door = context.s3
     chosen = [uris[n * len(uris) // min(SAMPLE, len(uris))] for n in range(min(SAMPLE, len(uris)))]
     seconds: list[float] = []
     tally = Tally(run.dataset.classes if run.dataset else ())
@@ -94,14 +91,14 @@ def _answers(run: Run, clients: Clients) -> dict[str, Any]:
     }
 
 
-def _responses(run: Run, clients: Clients) -> dict[int, str]:
+def _responses(run: Run, context: Context) -> dict[int, str]:
     """Of the run's job and of those that it goes on from."""
     assert run.labeling_job is not None
-    state = GroundTruth(clients).find_job(run.labeling_job.name)
+    state = context.labeling.find_job(run.labeling_job.name)
     if state is None:
         return {}
-    lines = read_chain(S3(clients).read(output_manifest(state))[0], state.label_attribute)
-    return find_responses(state, lines, state.label_attribute, clients)
+    lines = read_chain(context.s3.read(output_manifest(state))[0], state.label_attribute)
+    return find_responses(state, lines, state.label_attribute, context)
 
 
 def _agreement(found: Agreement) -> dict[str, Any] | None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.core.hosting.endpoint_images import open_image, read_mask, scale_mask, to_rgb
 from gtseg.core.masks import Classes, draw_overlay
@@ -63,9 +62,8 @@ def draw_panels(
     data: DatasetSection,
     evaluation: EvaluationSection,
     classes: Classes,
-    clients: Clients,
+    door: S3,
 ) -> list[Panel]:
-    door = S3(clients)
     panels = []
     for rank, image in choose(images):
         stem = image["name"]

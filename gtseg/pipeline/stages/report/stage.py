@@ -7,24 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import S3
 from gtseg.errors import GtsegError, StageError
-from gtseg.pipeline.run import ReportSection, Run, RunFile, provenance
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, ReportSection, Run, provenance
 from gtseg.pipeline.run.places import Place
 from gtseg.pipeline.stages.report.charts import Series, line_chart
 from gtseg.pipeline.stages.report.facts import Files, colors_of, gather_facts, page_colors, read_files
 from gtseg.pipeline.stages.report.panels import Panel, draw_panels
-from gtseg.settings import Settings
 from gtseg.settings.templates import read_template
 
 TEMPLATE = "report.html.j2"
 
 
-def report(
-    run: Run, settings: Settings, clients: Clients, *, notify: Notify, output: Path | None = None
-) -> Run:
+def report(run: Run, context: Context, *, output: Path | None = None) -> Run:
     """The run with its report: report.html and report.json below the run's root, and copies in `output` (default: where
     gtseg.toml lies). Raises StageError before there is an evaluation.
     """
@@ -32,11 +26,12 @@ def report(
         raise StageError(
             f"Run {run.name!r} has not been evaluated: there is nothing to report. Run `gtseg evaluate`."
         )
-    made = RunFile(clients, run.root).clock()
-    files = read_files(run, clients)
-    facts = gather_facts(run, files, clients, made=made)
+    context = context.of("report")
+    made = context.run_file(run).clock()
+    files = read_files(run, context)
+    facts = gather_facts(run, files, context, made=made)
     page = render(
-        facts, files, panels=_panels(run, files, clients), colors=page_colors(colors_of(run, files))
+        facts, files, panels=_panels(run, files, context), colors=page_colors(colors_of(run, files))
     )
     section = ReportSection(
         html=f"{run.root}report.html",
@@ -44,7 +39,7 @@ def report(
         made=made,
         evaluation=run.evaluation.made,
         made_from=provenance(
-            settings, "project", dataset=run.evaluation.dataset, endpoint=run.evaluation.endpoint
+            context.settings, "project", dataset=run.evaluation.dataset, endpoint=run.evaluation.endpoint
         ),
     )
     bodies = {
@@ -52,32 +47,28 @@ def report(
         "report.html": page.encode(),
     }
     for name, body in bodies.items():
-        S3(clients).write(run.root + name, body)
-    _write_here(bodies, output, settings, notify=notify)
+        context.s3.write(run.root + name, body)
+    _write_here(bodies, output, context)
     return run.update(report=section)
 
 
-def _panels(run: Run, files: Files, clients: Clients) -> list[Panel]:
+def _panels(run: Run, files: Files, context: Context) -> list[Panel]:
     if run.dataset is None or run.evaluation is None or not files.images:
         return []
-    return draw_panels(files.images, run.dataset, run.evaluation, colors_of(run, files), clients)
+    return draw_panels(files.images, run.dataset, run.evaluation, colors_of(run, files), context.s3)
 
 
-def _write_here(
-    bodies: Mapping[str, bytes], output: Path | None, settings: Settings, *, notify: Notify
-) -> None:
-    folder = output or settings.folder
+def _write_here(bodies: Mapping[str, bytes], output: Path | None, context: Context) -> None:
+    folder = output or context.settings.folder
     try:
         for name, body in bodies.items():
             Place(str(folder)).write(name, body)
     except (GtsegError, OSError) as error:
         if output is not None:
             raise
-        notify(Event("report", "warning", f"the report is in the bucket only: {error}"))
+        context.warn(f"the report is in the bucket only: {error}")
         return
-    notify(
-        Event("report", "finished", f"{folder / 'report.html'}", fields={"html": str(folder / "report.html")})
-    )
+    context.finish(str(folder / "report.html"), {"html": str(folder / "report.html")})
 
 
 def render(facts: Mapping[str, Any], files: Files, *, panels: list[Panel], colors: list[str]) -> str:

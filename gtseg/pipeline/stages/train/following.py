@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 
-from gtseg.aws.clients import Clients
 from gtseg.aws.logs import LogTail
-from gtseg.aws.training import Training, TrainingState
-from gtseg.aws.waiting import poll
+from gtseg.aws.training import TrainingState
 from gtseg.core.training.log import Epoch, Reading
-from gtseg.errors import Interrupted
-from gtseg.pipeline.run import EpochRecord, TrainingJobSection
+from gtseg.pipeline.run import Context, EpochRecord, TrainingJobSection
 from gtseg.pipeline.run.budget import Meter
-from gtseg.pipeline.run.events import Event, Notify
-from gtseg.pipeline.run.resuming import how_to_resume
+from gtseg.pipeline.run.events import Event
+from gtseg.pipeline.run.resuming import follow, how_to_resume
 
 LAST_LINES_SECONDS = 20.0
 """CloudWatch shows a job's last lines some seconds after the job has ended."""
@@ -24,8 +19,8 @@ LAST_LINES_SECONDS = 20.0
 class Follower:
     """Reads a job's log as it comes; tells every line, and every epoch once it is complete."""
 
-    def __init__(self, clients: Clients, job: str, *, notify: Notify, epochs: int | None) -> None:
-        self.tail, self.notify, self.total = LogTail(clients, job), notify, epochs
+    def __init__(self, context: Context, job: str, *, epochs: int | None) -> None:
+        self.tail, self.notify, self.total = LogTail(context.clients, job), context.notify, epochs
         self.reading = Reading()
         self.told: set[int] = set()
 
@@ -65,51 +60,49 @@ def epoch_words(epoch: Epoch) -> str:
 
 def follow_training(
     section: TrainingJobSection,
-    clients: Clients,
+    context: Context,
     *,
-    notify: Notify,
     patience: float,
     meter: Meter | None = None,
-    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[TrainingState, TrainingJobSection]:
     """The job's last state and the section with all that is known of it, whether it completed or not.
 
     Raises WaitTimeout after `patience` seconds of waiting, Interrupted on Ctrl-C: the job is left as it is.
     """
-    training = Training(clients, sleep=sleep)
     planned = section.hyperparameters.get("epochs", "10")
-    follower = Follower(
-        clients, section.name, notify=notify, epochs=int(planned) if planned.isdigit() else None
-    )
+    follower = Follower(context, section.name, epochs=int(planned) if planned.isdigit() else None)
     stop = f" (stop it: `aws sagemaker stop-training-job --training-job-name {section.name}`)"
-    resume = how_to_resume(section.name, clients, command="gtseg train", otherwise=stop)
+    resume = how_to_resume(section.name, context, command="gtseg train", otherwise=stop)
     seen: list[str] = []
 
     def look() -> TrainingState:
-        state = training.describe_job(section.name)
+        state = context.training.describe_job(section.name)
         if state.secondary not in seen[-1:]:
             seen.append(state.secondary)
-            notify(Event("train", "progress", f"{section.name} {state.status}: {state.secondary}"))
+            context.progress(f"{section.name} {state.status}: {state.secondary}")
         follower.read()
         if meter:
             meter.train(state)
         return state
 
-    try:
-        state = poll(look, until=lambda s: s.is_over, patience=patience, resume=resume, sleep=sleep)
-        _read_last_lines(follower, sleep=sleep, state=state)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped following. {resume}") from None
+    def is_over(state: TrainingState) -> bool:
+        if state.is_over:
+            _read_last_lines(follower, state, context)
+        return state.is_over
+
+    state = follow(
+        look, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following."
+    )
     return state, _seen(section, state, follower.reading)
 
 
-def _read_last_lines(follower: Follower, *, sleep: Callable[[float], None], state: TrainingState) -> None:
+def _read_last_lines(follower: Follower, state: TrainingState, context: Context) -> None:
     """Wait until a completed job's log says that all epochs are there, or for a while."""
     waited = 0.0
     while state.status == "Completed" and follower.reading.progress != 100 and waited < LAST_LINES_SECONDS:
         if not follower.read() and follower.reading.epochs:
             break
-        sleep(1.0)
+        context.sleep(1.0)
         waited += 1.0
     follower.read()
 

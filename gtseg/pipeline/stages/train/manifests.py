@@ -10,19 +10,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import S3, is_s3_uri
+from gtseg.aws.s3 import is_s3_uri
 from gtseg.errors import StageError
-from gtseg.pipeline.run import DatasetSection, Run
-from gtseg.pipeline.run.events import Event, Notify
+from gtseg.pipeline.run import Context, DatasetSection, Run
 
 PARTS = ("train", "validation")
 LABEL = "mask-ref"
 """The masks' attribute where the dataset's own does not end in -ref, as semantic segmentation wants it."""
 
 
-def write_manifests(run: Run, clients: Clients, *, notify: Notify, dry_run: bool) -> tuple[str, str, str]:
-    """(train manifest, validation manifest, label attribute). The test split and what was not accepted are in neither.
+def write_manifests(run: Run, context: Context) -> tuple[str, str, str]:
+    """(train manifest, validation manifest, label attribute); a dry run writes none. The test split and what was not accepted are in neither.
 
     Raises StageError before `dataset`, or where its objects.jsonl does not say where an object's mask is.
     """
@@ -30,12 +28,12 @@ def write_manifests(run: Run, clients: Clients, *, notify: Notify, dry_run: bool
         raise StageError(f"Run {run.name!r} has no dataset to train on. Make one: `gtseg dataset`.")
     label = _label_attribute(run.dataset)
     uris = {part: f"{run.root}manifests/{part}.manifest" for part in PARTS}
-    if not dry_run:
-        door = S3(clients)
+    if not context.dry_run:
+        door = context.s3
         lines = _lines(door.read(f"{run.root}objects.jsonl")[0], run.dataset, label)
         for part, uri in uris.items():
             door.write(uri, b"".join(line + b"\n" for line in lines[part]))
-            notify(Event("train", "note", f"{uri}: {len(lines[part]):,} lines"))
+            context.note(f"{uri}: {len(lines[part]):,} lines")
     return uris["train"], uris["validation"], label
 
 

@@ -5,39 +5,34 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.s3 import S3, is_s3_uri
-from gtseg.aws.training import Training, image_uri_of_sdk
+from gtseg.aws.s3 import is_s3_uri
+from gtseg.aws.training import image_uri_of_sdk
 from gtseg.core.counting import counted
 from gtseg.core.training.image_uris import image_uri
 from gtseg.core.training.job import Manifests, TrainingJob, disagreements, hyperparameter_strings
 from gtseg.errors import SettingsError, StageError
-from gtseg.pipeline.run import DatasetSection, Provenance, Run, lineage_tags, provenance
-from gtseg.pipeline.run.events import Notify
+from gtseg.pipeline.run import Context, DatasetSection, Provenance, Run, lineage_tags, provenance
 from gtseg.pipeline.stages.train.manifests import write_manifests
-from gtseg.settings import Settings
 
 
-def plan_training(
-    run: Run, settings: Settings, clients: Clients, *, notify: Notify, dry_run: bool = False
-) -> TrainingJob:
+def plan_training(run: Run, context: Context) -> TrainingJob:
     """Everything of the training job but its name.
 
     Raises StageError before `dataset`, or where the dataset cannot be trained on; SettingsError for an earlier model that does
     not fit.
     """
     data = _dataset(run)
-    wanted = settings.train
+    wanted, region = context.settings.train, context.clients.region
     given = wanted.hyperparameters.model_dump()
     hyperparameters = hyperparameter_strings(given | _counts(data))
     job = TrainingJob(
-        role_arn=settings.project.role_arn or f"arn:aws:iam::{clients.account}:role/gtseg",
-        image_uri=wanted.image_uri or built_in_image(clients.region),
+        role_arn=context.role_arn,
+        image_uri=wanted.image_uri or built_in_image(region),
         hyperparameters=hyperparameters,
         output=f"{run.root}training/",
         channels=data.channels,
-        label_map=_needs_label_map(data, clients),
-        initial_model=_earlier_model(settings, clients, hyperparameters),
+        label_map=_needs_label_map(data, context),
+        initial_model=_earlier_model(context, hyperparameters),
         instance_type=wanted.instance_type,
         volume_gb=wanted.volume_gb,
         max_runtime=wanted.max_runtime,
@@ -53,7 +48,7 @@ def plan_training(
     )
     if wanted.input == "channels":
         return job
-    train, validation, label = write_manifests(run, clients, notify=notify, dry_run=dry_run)
+    train, validation, label = write_manifests(run, context)
     return replace(job, manifests=Manifests(train, validation, label), label_map=False)
 
 
@@ -62,9 +57,9 @@ def origin_tags(run: Run) -> dict[str, str]:
     return lineage_tags(run.root, manifest=_manifest(run), labeling_job=_labeling_job(run))
 
 
-def made_from(run: Run, settings: Settings, job: TrainingJob, mark: str, *tables: str) -> Provenance:
+def made_from(run: Run, context: Context, job: TrainingJob, mark: str, *tables: str) -> Provenance:
     return provenance(
-        settings,
+        context.settings,
         *tables,
         dataset=run.dataset.fingerprint if run.dataset else None,
         manifest_etag=_manifest(run),
@@ -110,24 +105,23 @@ def _counts(data: DatasetSection) -> dict[str, int]:
     return {"num_classes": len(data.classes), "num_training_samples": data.counts["train"]}
 
 
-def _needs_label_map(data: DatasetSection, clients: Clients) -> bool:
+def _needs_label_map(data: DatasetSection, context: Context) -> bool:
     """Whether annotations hold anything else than class indices: the container's default is `{"scale": 1}`."""
-    door = S3(clients)
     for part in ("train", "validation"):
-        found = door.read_if_exists(f"{data.channels}label_map/{part}_label_map.json")
+        found = context.s3.read_if_exists(f"{data.channels}label_map/{part}_label_map.json")
         if found and json.loads(found[0]) not in ({"scale": 1}, {"scale": "1"}):
             return True
     return False
 
 
-def _earlier_model(settings: Settings, clients: Clients, ours: dict[str, str]) -> str | None:
+def _earlier_model(context: Context, ours: dict[str, str]) -> str | None:
     """The model.tar.gz to go on from; a training job's by its name, checked to fit."""
-    earlier = settings.train.initial_model
+    earlier = context.settings.train.initial_model
     if earlier is None or is_s3_uri(earlier):
-        if earlier and not S3(clients).exists(earlier):
+        if earlier and not context.s3.exists(earlier):
             raise StageError(f"[train] initial_model: there is no {earlier}")
         return earlier
-    state = Training(clients).find_job(earlier)
+    state = context.training.find_job(earlier)
     if state is None or not state.model_artifact or state.status != "Completed":
         raise StageError(
             f"[train] initial_model = {earlier!r}: no completed training job of that name with a model, and no s3:// address"

@@ -2,97 +2,49 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.training import Training, TuningState
-from gtseg.aws.waiting import poll
+from gtseg.aws.training import TuningState
 from gtseg.core.training.job import TrainingJob, Tuning, tuning_request
-from gtseg.errors import GtsegError, Interrupted, JobFailed, reason_given
+from gtseg.errors import JobFailed, reason_given
 from gtseg.pipeline.run import (
-    FINGERPRINT_TAG,
-    Creation,
+    Context,
     Found,
+    Resource,
     Run,
-    RunFile,
     TrainingJobSection,
     TunedJobRecord,
     TuningJobSection,
-    create_once,
-    fingerprint,
-    next_name,
-    standing,
+    begin,
+    found,
     with_tags,
 )
 from gtseg.pipeline.run.budget import Meter
-from gtseg.pipeline.run.events import Consent, Event, Notify, ignore
-from gtseg.pipeline.run.resuming import how_to_resume
+from gtseg.pipeline.run.events import ignore
+from gtseg.pipeline.run.resuming import follow, how_to_resume
 from gtseg.pipeline.stages.train.following import follow_training
 from gtseg.pipeline.stages.train.planning import made_from, origin_tags, plan_training
-from gtseg.settings import Settings
 
-NAME_LENGTH = 32
-"""Characters of a tuning job's name (API); it starts its training jobs' names."""
+SLACK = 6 * 3600.0
+"""Seconds beyond the jobs' own limits."""
 
 
-def tune(
-    run: Run,
-    settings: Settings,
-    clients: Clients,
-    *,
-    notify: Notify,
-    consent: Consent | None = None,
-    dry_run: bool = False,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Run:
+def tune(run: Run, context: Context) -> Run:
     """The run with its tuning job, and that job's best training job as its own. Raises as `train` does."""
-    job = plan_training(run, settings, clients, notify=notify, dry_run=dry_run)
-    tuning = _plan(settings)
-    creation = _creation(run, job, tuning, clients)
-    if dry_run:
-        name = next_name(run, creation)
-        notify(
-            Event(
-                "tune",
-                "plan",
-                f"would create {name}",
-                fields=_request(name, run, job, tuning, mark=creation.fingerprint),
-            )
-        )
+    context = context.of("tune")
+    job = plan_training(run, context)
+    run = begin(run, context, TuningResource(run, context, job, _plan(context)))
+    if context.dry_run or run.tuning_job is None:
         return run
-    hours = job.max_runtime / 3600
-    words = (
-        f"Train up to {tuning.max_jobs} times on one {job.instance_type}, each for at most {hours:.1f} hours?"
-    )
-    consent = consent or Consent()
-    if not standing(run, creation):
-        consent.weigh("tune", run, None)
-        if not consent.spend(words):
-            raise GtsegError("Nothing was started.")
-    run_file = RunFile(clients, run.root)
-    run, attempt, arn = create_once(run_file, run, creation)
-    run = run_file.save(
-        run.update(
-            tuning_job=TuningJobSection(
-                name=attempt.name,
-                arn=arn,
-                objective=tuning.objective,
-                made_from=made_from(run, settings, job, creation.fingerprint, "train", "tune"),
-            )
-        )
-    )
-    meter = Meter("tune", run, settings, clients, notify=notify, but=attempt.name)
-    state = _follow(
-        attempt.name, clients, notify=notify, sleep=sleep, patience=_patience(settings), meter=meter
-    )
-    return _finish(run, job, state, clients, notify=notify, sleep=sleep, meter=meter)
+    meter = Meter(run, context, but=run.tuning_job.name)
+    state = _follow(run.tuning_job.name, context, meter)
+    return _finish(run, job, state, context, meter=meter)
 
 
-def _plan(settings: Settings) -> Tuning:
-    wanted = settings.tune
+def _plan(context: Context) -> Tuning:
+    wanted = context.settings.tune
     return Tuning(
         objective=wanted.objective,
         strategy=wanted.strategy,
@@ -104,105 +56,104 @@ def _plan(settings: Settings) -> Tuning:
     )
 
 
-def _patience(settings: Settings) -> float:
-    return settings.tune.max_jobs * (2.0 * settings.train.max_runtime) + 6 * 3600.0
+@dataclass(frozen=True)
+class TuningResource(Resource):
+    """The run's tuning job."""
 
+    run: Run
+    context: Context
+    job: TrainingJob
+    tuning: Tuning
 
-def _request(name: str, run: Run, job: TrainingJob, tuning: Tuning, *, mark: str) -> dict[str, Any]:
-    return with_tags(tuning_request(name, job, tuning), {FINGERPRINT_TAG: mark} | origin_tags(run))
+    stage, what = "tune", "tuning job"
+    name_limit = 32
+    """It starts its training jobs' names, too (API)."""
 
+    @property
+    def origin(self) -> Mapping[str, str]:
+        return origin_tags(self.run)
 
-def _creation(run: Run, job: TrainingJob, tuning: Tuning, clients: Clients) -> Creation:
-    training, mark = Training(clients), fingerprint(tuning_request("stand-in", job, tuning))
+    def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+        return with_tags(tuning_request(name, self.job, self.tuning), tags)
 
-    def find(name: str) -> Found | None:
-        state = training.find_tuning(name)
-        return (
-            Found(state.arn, state.status, state.tags.get(FINGERPRINT_TAG), state.reason) if state else None
+    def find(self, name: str) -> Found | None:
+        return found(self.context.training.find_tuning(name))
+
+    def create(self, name: str, request: Mapping[str, Any]) -> str:
+        return self.context.training.create_tuning(request)
+
+    def prepare(self, run: Run) -> None:
+        hours, jobs = self.job.max_runtime / 3600, self.tuning.max_jobs
+        machine = self.job.instance_type
+        self.context.agree(
+            run, f"Train up to {jobs} times on one {machine}, each for at most {hours:.1f} hours?"
         )
 
-    def create(name: str) -> str:
-        return training.create_tuning(_request(name, run, job, tuning, mark=mark))
+    def keep(self, run: Run, name: str, arn: str) -> Run:
+        if run.tuning_job and run.tuning_job.arn == arn:
+            return run
+        section = TuningJobSection(
+            name=name,
+            arn=arn,
+            objective=self.tuning.objective,
+            made_from=made_from(run, self.context, self.job, self.fingerprint, "train", "tune"),
+        )
+        return run.update(tuning_job=section)
 
-    return Creation("tune", mark, create, find, max_name=NAME_LENGTH)
 
-
-def _follow(
-    name: str,
-    clients: Clients,
-    *,
-    notify: Notify,
-    sleep: Callable[[float], None],
-    patience: float,
-    meter: Meter,
-) -> TuningState:
-    training = Training(clients, sleep=sleep)
-    resume = how_to_resume(name, clients, command="gtseg tune")
+def _follow(name: str, context: Context, meter: Meter) -> TuningState:
+    settings = context.settings
 
     def look() -> TuningState:
-        state = training.describe_tuning(name)
+        state = context.training.describe_tuning(name)
         done = sum(state.counters.get(key, 0) for key in ("Completed", "Stopped", "NonRetryableError"))
         best = (
             f", best {state.best.value:.4f} ({state.best.name})"
             if state.best and state.best.value is not None
             else ""
         )
-        notify(Event("tune", "progress", f"{name} {state.status}: {done} training jobs done{best}"))
+        context.progress(f"{name} {state.status}: {done} training jobs done{best}")
         meter.tune(state)
         return state
 
-    try:
-        return poll(look, until=lambda s: s.is_over, patience=patience, resume=resume, sleep=sleep)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Stopped following. {resume}") from None
+    return follow(
+        look,
+        context,
+        until=lambda s: s.is_over,
+        patience=settings.tune.max_jobs * 2.0 * settings.train.max_runtime + SLACK,
+        resume=how_to_resume(name, context, command="gtseg tune"),
+        stopped="Stopped following.",
+    )
 
 
-def _finish(
-    run: Run,
-    job: TrainingJob,
-    state: TuningState,
-    clients: Clients,
-    *,
-    notify: Notify,
-    sleep: Callable[[float], None],
-    meter: Meter,
-) -> Run:
+def _finish(run: Run, job: TrainingJob, state: TuningState, context: Context, *, meter: Meter) -> Run:
     assert run.tuning_job is not None
-    jobs = Training(clients).list_tuned_jobs(state.name)
+    jobs = context.training.list_tuned_jobs(state.name)
     records = tuple(
         TunedJobRecord(**(asdict(one) | {"hyperparameters": dict(one.hyperparameters)})) for one in jobs
     )
-    run = run.update(tuning_job=run.tuning_job.model_copy(update={"status": state.status, "jobs": records}))
+    tuned = run.tuning_job.model_copy(update={"status": state.status, "jobs": records})
+    run = run.update(tuning_job=tuned)
     if state.status != "Completed" or state.best is None:
-        RunFile(clients, run.root).save(run)
+        context.save(run)
         why = (
             f"{state.name} {state.status.lower()} with no best training job: {reason_given(state.reason)}. "
             "Cure that, then `gtseg tune` starts a new attempt."
         )
         raise JobFailed(meter.because(why))
-    best = _best_job(state, job, clients, sleep=sleep)
-    origin = run.tuning_job.made_from if run.tuning_job else None
-    run = run.update(training_job=best.model_copy(update={"made_from": origin}))
+    best = _best_job(state, job, context)
     value = f"{state.best.value:.4f}" if state.best.value is not None else "unknown"
     settings_found = ", ".join(f"{key} {value}" for key, value in sorted(state.best.hyperparameters.items()))
-    notify(
-        Event(
-            "tune",
-            "finished",
-            f"{state.name}: best is {state.best.name}, {run.tuning_job.objective} {value} with {settings_found}"
-            if run.tuning_job
-            else "",
-        )
+    context.finish(
+        f"{state.name}: best is {state.best.name}, {tuned.objective} {value} with {settings_found}"
     )
-    return run
+    return run.update(training_job=best.model_copy(update={"made_from": tuned.made_from}))
 
 
-def _best_job(
-    state: TuningState, job: TrainingJob, clients: Clients, *, sleep: Callable[[float], None]
-) -> TrainingJobSection:
+def _best_job(state: TuningState, job: TrainingJob, context: Context) -> TrainingJobSection:
     """train's result is the best job of the search, its epochs read from its log."""
     assert state.best is not None
-    best = Training(clients).describe_job(state.best.name)
+    best = context.training.describe_job(state.best.name)
     section = TrainingJobSection(
         name=best.name,
         arn=best.arn,
@@ -211,4 +162,4 @@ def _best_job(
         hyperparameters=dict(best.hyperparameters),
         tuning_job=state.name,
     )
-    return follow_training(section, clients, notify=ignore, patience=3600.0, sleep=sleep)[1]
+    return follow_training(section, replace(context, notify=ignore), patience=3600.0)[1]
