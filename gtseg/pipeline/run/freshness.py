@@ -1,0 +1,149 @@
+"""Whether a stage was done on what the run has now: one rule for all stages.
+
+A section keeps what it was made from (`made_from`): the settings of its tables, and by kind the fingerprints and names of what
+went in. It is fresh as long as both are what the run and gtseg.toml have now. Nothing is asked of AWS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from gtseg.pipeline.run.provenance import Provenance, provenance
+from gtseg.pipeline.run.sections import LabelingJobSection, Run
+from gtseg.settings import Settings
+
+NOTHING = "none"
+"""What a section keeps for a source that the run did not have: foreign labels, a foreign model."""
+LABELS, MODEL = "run_labels", "run_model"
+"""Kinds of sources: the labels and the trained model that the run had, whether or not they were taken."""
+OF_RESULT: Mapping[str, tuple[str, ...]] = {
+    "dataset": ("dataset",),
+    "train": ("train.hyperparameters", "train.image_uri", "train.input", "train.initial_model", "tune"),
+    "deploy": ("deploy",),
+    "evaluate": (
+        "evaluate",
+        "predict.large_images",
+        "predict.max_side",
+        "predict.tile_size",
+        "predict.tile_overlap",
+        "predict.jpeg_quality",
+    ),
+}
+"""Settings that a stage's result depends on, whole tables or single keys."""
+INDIFFERENT = frozenset({"deploy.time_to_live", "deploy.tags", "dataset.alike_labels"})
+"""Settings of those tables that a result does not depend on."""
+SECTIONS = {"dataset": "dataset", "train": "training_job", "deploy": "endpoint", "evaluate": "evaluation"}
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Why a stage has to be done again, in words, and whether what went in has changed or the settings have."""
+
+    reason: str
+    cause: Literal["data", "settings"]
+
+
+def staleness(run: Run, settings: Settings, stage: str) -> Stale | None:
+    """Why this stage's result does not hold for what the run has now; None where it does, or where there is no result."""
+    section = getattr(run, SECTIONS[stage], None) if stage in SECTIONS else None
+    origin: Provenance | None = section.made_from if section is not None else None
+    if origin is None:
+        return None
+    if reason := _changed_source(run, stage, origin.sources):
+        return Stale(reason, "data")
+    if stage == "deploy" and run.endpoint and run.endpoint.deleted:
+        return None
+    changed = next(_changed_settings(origin.settings, settings, stage), "")
+    return Stale(changed, "settings") if changed else None
+
+
+def labels_of(job: LabelingJobSection | None) -> str:
+    """What stands for the labels that a run has: its labeling job, and the bytes of its manifest where an import wrote them."""
+    if job is None:
+        return NOTHING
+    etag = job.made_from.sources.get("manifest_etag", "") if job.made_from else ""
+    return f"{job.name} {etag}" if job.workforce == "import" and etag else job.name
+
+
+def model_of(run: Run) -> str:
+    """What stands for the model that a run has trained."""
+    return run.training_job.name if run.training_job else NOTHING
+
+
+def _changed_source(run: Run, stage: str, sources: Mapping[str, str]) -> str:
+    """Which source is another now, in words; '' for none."""
+    if stage == "dataset":
+        return _changed_labels(run, sources)
+    fingerprint = run.dataset.fingerprint if run.dataset else None
+    if stage == "train":
+        is_other = fingerprint is not None and sources.get("dataset", fingerprint) != fingerprint
+        return "the dataset has changed since it was trained on" if is_other else ""
+    if stage == "deploy":
+        return _changed_model(run, sources)
+    if fingerprint is not None and sources.get("dataset", fingerprint) != fingerprint:
+        return "the dataset has changed since it was scored on"
+    endpoint = run.endpoint
+    model = sources.get("model_data")
+    is_other = endpoint is not None and model is not None and model != endpoint.model_data
+    return "the endpoint answers with another model now" if is_other else ""
+
+
+def _changed_labels(run: Run, sources: Mapping[str, str]) -> str:
+    job = run.labeling_job
+    if job is None:
+        return ""
+    words = f"the run has new labels since: {job.name}"
+    if (then := sources.get(LABELS)) is not None:
+        return "" if then == labels_of(job) else words
+    if not _are_own(run, sources):
+        return ""
+    before = sources.get("labeling_job") or sources.get("manifest")
+    now = job.name if sources.get("labeling_job") else job.output_manifest
+    if before != now:
+        return words
+    etag = job.made_from.sources.get("manifest_etag") if job.made_from else None
+    is_import = job.workforce == "import" and etag is not None
+    return words if is_import and sources.get("manifest_etag", etag) != etag else ""
+
+
+def _are_own(run: Run, sources: Mapping[str, str]) -> bool:
+    """Whether a dataset of a gtseg that did not keep LABELS was made from the run's own labels of then, and not from others'."""
+    names = {attempt.name for attempt in run.attempts}
+    return sources.get("labeling_job", "") in names or sources.get("manifest", "").startswith(run.root)
+
+
+def _changed_model(run: Run, sources: Mapping[str, str]) -> str:
+    job = run.training_job
+    if job is None or job.status != "Completed":
+        return ""
+    words = f"the run has a newer model: {job.name}"
+    if (then := sources.get(MODEL)) is not None:
+        return "" if then == job.name else words
+    return words if "dataset" in sources and sources.get("training_job") != job.name else ""
+
+
+def _changed_settings(then: Mapping[str, Any], settings: Settings, stage: str) -> Iterator[str]:
+    """Each setting that is another now, in words. A key that an earlier gtseg did not have is as it was."""
+    now = dict(_flat(provenance(settings, *then).settings))
+    for key, before in _flat(then):
+        if not any(key == wanted or key.startswith(f"{wanted}.") for wanted in OF_RESULT[stage]):
+            continue
+        if any(key == name or key.startswith(f"{name}.") for name in INDIFFERENT):
+            continue
+        if key in now and now[key] != before:
+            yield f"[{key.partition('.')[0]}] {key.partition('.')[2]} is {_spell(now[key])}, it was {_spell(before)}"
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """table.key -> value. Hyperparameters are keys of their own: a later gtseg may know more of them."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and (not prefix or key == "hyperparameters"):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value
+
+
+def _spell(value: Any) -> str:
+    return "not set" if value is None else repr(value) if isinstance(value, str) else str(value)
