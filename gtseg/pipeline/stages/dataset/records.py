@@ -14,6 +14,7 @@ import msgspec
 from gtseg import __version__
 from gtseg.core.labeling.output_manifest import split_lines
 from gtseg.core.masks import Classes, ColorMap, hex_color
+from gtseg.core.reasons import kind_of
 from gtseg.core.training.splits import PARTS
 from gtseg.errors import GtsegError, ManifestError
 from gtseg.pipeline.stages.dataset.downloads import read_pieces
@@ -117,7 +118,9 @@ class Summary:
     turned: int = 0
     """Images that keep their EXIF rotation."""
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(status, reason) of the others -> how many."""
+    """(status, kind of reason) of the others -> how many; see gtseg.core.reasons."""
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+    """By the same: one object with its whole reason."""
     fingerprint: str = ""
     """Of what the channels hold: which bytes under which name in which part, and what the indices mean."""
 
@@ -136,7 +139,9 @@ def summarize(records: Iterable[Record], classes: Classes, order: Table[str, str
         else:
             summary.counts[record.status] += 1
             if record.status != "unlabeled":
-                summary.reasons[record.status, record.reason] += 1
+                key = (record.status, kind_of(record.reason))
+                summary.reasons[key] += 1
+                summary.examples.setdefault(key, f"{record.image} (line {record.line}): {record.reason}")
     digest = hashlib.sha256("\x1f".join(classes.names).encode())
     for row in order:
         digest.update(row.encode())

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
+from gtseg.core.reasons import kind_of
 from gtseg.core.training.splits import PARTS
 from gtseg.errors import ManifestError, MaskError
 from gtseg.pipeline.run import DatasetSection
@@ -17,7 +19,8 @@ from gtseg.pipeline.stages.dataset.sources import Survey
 
 SHOWN_REASONS = 5
 """Reasons that are printed; objects.jsonl has them all."""
-LONGEST_REASON = 400
+FEWEST = 5
+"""Images of a part below which its numbers say little."""
 
 
 def tell_result(section: DatasetSection, *, is_dry: bool) -> Event:
@@ -32,6 +35,7 @@ def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> 
     """Warnings, then notes, on what was found."""
     warnings = [
         *_missing_classes(summary, classes),
+        *_small_parts(summary),
         *_reasons(summary),
         *_spread(spread),
         *_turned(summary.turned),
@@ -54,12 +58,27 @@ def _missing_classes(summary: Summary, classes: Classes) -> Iterator[str]:
             yield f"class {name!r} is missing from train: {there}"
 
 
+def _small_parts(summary: Summary) -> Iterator[str]:
+    for part, what in (("validation", "the best epoch is chosen"), ("test", "the model is scored")):
+        if (count := summary.counts[part]) < FEWEST:
+            total = sum(summary.counts[name] for name in PARTS)
+            yield (
+                f"{counted(count, f'{part} image')} of {total:,}: {what} on {'them' if count else 'none'}, which says little below "
+                f"{FEWEST}. Label more, or give {part} a larger share in [dataset] split"
+            )
+
+
 def _reasons(summary: Summary) -> Iterator[str]:
     found = summary.reasons
-    for (status, reason), number in found.most_common(SHOWN_REASONS):
-        yield f"{number} {status}: {shorten(reason)}"
+    for key, number in found.most_common(SHOWN_REASONS):
+        yield _grouped(key[0], number, key[1], summary.examples[key])
     if len(found) > SHOWN_REASONS:
         yield f"{len(found) - SHOWN_REASONS} more reasons are in objects.jsonl"
+
+
+def _grouped(status: str, number: int, kind: str, example: str) -> str:
+    """What several objects have in common, and one of them with its whole reason."""
+    return f"1 {status}: {example}" if number == 1 else f"{number:,} {status}: {kind}. For example {example}"
 
 
 def _spread(groups: Sequence[str]) -> Iterator[str]:
@@ -75,10 +94,6 @@ def _turned(turned: int) -> Iterator[str]:
         yield f"{turned} images carry an EXIF rotation; their masks follow the stored pixels, as training reads them"
 
 
-def shorten(reason: str) -> str:
-    return reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 3] + "..."
-
-
 def nothing_labeled(manifest: str, survey: Survey, label: str) -> ManifestError:
     if not survey.total:
         return ManifestError(f"{manifest} is empty")
@@ -90,6 +105,8 @@ def nothing_labeled(manifest: str, survey: Survey, label: str) -> ManifestError:
 
 
 def nothing_usable(manifest: str, findings: Table[int, Finding]) -> MaskError:
-    reasons = Counter(finding.reason for _, finding in findings.rows() if finding.reason)
-    told = "; ".join(f"{number}x {shorten(reason)}" for reason, number in reasons.most_common(2))
-    return MaskError(f"None of the {sum(reasons.values())} labeled objects of {manifest} can be used: {told}")
+    found = [(position, finding) for position, finding in findings.rows() if finding.reason]
+    kinds = Counter(kind_of(finding.reason) for _, finding in found)
+    examples = {kind_of(f.reason): f"{f.image}: {f.reason}" for _, f in reversed(found)}
+    told = "; ".join(_grouped("of them", n, kind, examples[kind]) for kind, n in kinds.most_common(2))
+    return MaskError(f"None of the {len(found)} labeled objects of {manifest} can be used: {told}")
