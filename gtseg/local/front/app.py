@@ -1,7 +1,7 @@
 """The front door: whom a request is for, who is asking, and what is written down about it.
 
     /_gtseg/health, /_gtseg/faults     this module
-    /_...                              the labeling portal and the worker API
+    /_portal/...                       the labeling portal and the worker API
     sagemaker + X-Amz-Target           the JSON services (also logs)
     /endpoints/NAME/invocations        hosting.invoke(embedded, name, headers, body) -> (status, headers, body)
     s3, presigned, anonymous           S3
@@ -39,6 +39,7 @@ from gtseg.local.storage.folder import FolderObjects
 __all__ = ["Front", "build"]
 
 THREADS = 32
+OWN_PATHS = ("/_gtseg/", "/_portal/")  # no bucket's name begins so
 BODY_MAXIMUM = 32 << 20
 Reply = tuple[int, dict[str, str], bytes]
 
@@ -90,7 +91,7 @@ class Front:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served")
         path: str = scope["path"]
-        if path.startswith("/_"):
+        if path.startswith(OWN_PATHS) or path == "/_portal":
             await self._answer_own(scope, receive, send)
             return
         headers, receive = read_headers(scope), bound_receive(receive, self.embedded.options.idle_seconds)

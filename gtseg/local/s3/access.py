@@ -13,6 +13,7 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.metadata import read_acl
+from gtseg.local.s3.ownership import ENFORCED, refuse_disabled_acl
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import NAMESPACE, element
@@ -50,21 +51,35 @@ def denied() -> ServiceError:
 
 def check_anonymous(s3: S3, request: Request, operation: str) -> None:
     """Raises ServiceError AccessDenied unless everybody may do this."""
+    if not request.bucket:
+        raise denied()
+    settings = s3.objects.index.read_settings(
+        request.bucket
+    )  # a bucket that is not there is told to everybody
     needed = ACTIONS.get(operation)
     if needed is None:
         raise denied()
-    settings = s3.objects.index.read_settings(request.bucket)
     action, on_object = needed
     resource = f"arn:aws:s3:::{request.bucket}" + (f"/{request.key}" if on_object else "")
     if _allows(settings.get("policy"), action, resource):
         return
-    if on_object:
-        info = s3.objects.index.find(request.bucket, request.key)
-        if info is not None and info.acl == "public-read":
+    if not on_object:
+        if _may_list(settings, action, resource):
             return
-    elif settings.get("acl") == "public-read" and action == "s3:ListBucket":
+        raise denied()
+    info = s3.objects.index.find(request.bucket, request.key)
+    if info is None:  # whoever may list is told that there is no such object; others are not
+        if _may_list(settings, "s3:ListBucket", f"arn:aws:s3:::{request.bucket}"):
+            return
+    elif info.acl == "public-read" and settings.get("ownership") != ENFORCED:
         return
     raise denied()
+
+
+def _may_list(settings: dict[str, Any], action: str, resource: str) -> bool:
+    if settings.get("acl") == "public-read" and action == "s3:ListBucket":
+        return settings.get("ownership") != ENFORCED
+    return _allows(settings.get("policy"), action, resource)
 
 
 def get_policy(s3: S3, request: Request) -> Answer:
@@ -161,6 +176,7 @@ def get_bucket_acl(s3: S3, request: Request) -> Answer:
 
 
 def put_bucket_acl(s3: S3, request: Request) -> Answer:
+    refuse_disabled_acl(s3, request.bucket, request.headers)
     s3.objects.index.write_setting(request.bucket, "acl", _read_canned(request) or None)
     return Answer()
 
@@ -172,6 +188,7 @@ def get_object_acl(s3: S3, request: Request) -> Answer:
 def put_object_acl(s3: S3, request: Request) -> Answer:
     from dataclasses import replace
 
+    refuse_disabled_acl(s3, request.bucket, request.headers)
     acl = _read_canned(request)
     with s3.objects.index.database.write():
         info: StoredObject = s3.objects.find(request.bucket, request.key)

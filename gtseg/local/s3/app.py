@@ -17,6 +17,7 @@ from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.access import check_anonymous
 from gtseg.local.s3.cors import allow_origin
 from gtseg.local.s3.intake import read_document
+from gtseg.local.s3.metadata import check_owners, refuse_unsupported
 from gtseg.local.s3.operations import SIGNED_ELSEWHERE, Operation, find_operation
 from gtseg.local.s3.presigned_v2 import is_presigned_v2, verify_v2
 from gtseg.local.s3.request import Answer, FileSlice, Receive, Request, Scope, Send, parse_request
@@ -69,7 +70,12 @@ class S3App:
         return self._faults.spoil(fault, scope, send)
 
     async def authorize(self, request: Request, operation: Operation) -> None:
-        """Check the signature. Raises ServiceError; anonymous requests pass only where they may."""
+        """Check the signature. Raises ServiceError; anonymous requests pass only where they may.
+
+        Browsers send a preflight without credentials, of a presigned URL too: what that one is signed for comes later.
+        """
+        if operation.name == "PreflightRequest":
+            return
         if is_presigned_v2(request):
             request.signed = verify_v2(self.s3, request)
             return
@@ -91,11 +97,15 @@ class S3App:
         )
 
     async def run(self, operation: Operation, request: Request) -> Answer:
+        refuse_unsupported(request.headers)
+        check_owners(request.headers, self.s3.account)
         if operation.place == "inline":
             inline: Answer = operation.handler(self.s3, request)
             return inline
         if operation.takes_document:
-            request.body = await read_document(request)
+            request.body = await read_document(
+                request, checks_whole=operation.name != "CompleteMultipartUpload"
+            )
         if operation.place == "stream":
             streamed: Answer = await operation.handler(self.s3, request)
             return streamed

@@ -11,6 +11,7 @@ from gtseg.local.storage.stored import StoredObject
 __all__ = ["get_attributes"]
 
 KNOWN = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
+PAGE = {"max-parts": "1000", "part-number-marker": "0"}
 
 
 def get_attributes(s3: S3, request: Request) -> Answer:
@@ -20,12 +21,50 @@ def get_attributes(s3: S3, request: Request) -> Answer:
     if not asked or not set(asked) <= set(KNOWN):
         raise ServiceError("InvalidArgument", "Invalid attribute name specified.")
     info = s3.objects.find(request.bucket, request.key)
-    described = "".join(_render(info, name) for name in KNOWN if name in asked)
+    limit, after = read_part_page(request)
+    parts = _render_parts(info, limit, after) if "ObjectParts" in asked and info.parts else ""
+    described = "".join(
+        parts if name == "ObjectParts" else _render(info, name) for name in KNOWN if name in asked
+    )
     return Answer(
         200,
         {"last-modified": format_http_time(info.modified_ms)},
         wrap("GetObjectAttributesResponse", described),
     )
+
+
+def read_part_page(request: Request) -> tuple[int, int]:
+    """(x-amz-max-parts, x-amz-part-number-marker): how many parts to describe, after which one."""
+    given = {name: request.headers.get(f"x-amz-{name}", default) for name, default in PAGE.items()}
+    for name, text in given.items():
+        if not text.isdecimal():
+            raise ServiceError(
+                "InvalidArgument",
+                f"Provided {name} not an integer or within integer range",
+                fields={"ArgumentName": name, "ArgumentValue": text},
+            )
+    return min(int(given["max-parts"]), int(PAGE["max-parts"])), int(given["part-number-marker"])
+
+
+def _render_parts(info: StoredObject, limit: int, after: int) -> str:
+    """The parts' count and paging; each part only where the upload had a checksum, as AWS documents it."""
+    numbers = range(after + 1, len(info.parts) + 1)
+    shown = numbers[:limit]
+    parts = [
+        element("PartsCount", len(info.parts)),
+        element("PartNumberMarker", after),
+        element("NextPartNumberMarker", shown[-1] if shown else after),
+        element("MaxParts", limit),
+        element("IsTruncated", "true" if len(shown) < len(numbers) else "false"),
+    ]
+    if info.part_checksums:
+        algorithm = next(name for name in info.checksums if name != "type")
+        parts += [
+            f"<Part>{element('PartNumber', number)}{element('Size', info.parts[number - 1])}"
+            f"{element(f'Checksum{algorithm}', info.part_checksums[number - 1])}</Part>"
+            for number in shown
+        ]
+    return f"<ObjectParts>{''.join(parts)}</ObjectParts>"
 
 
 def _render(info: StoredObject, name: str) -> str:
@@ -35,8 +74,6 @@ def _render(info: StoredObject, name: str) -> str:
         return element("ObjectSize", info.size)
     if name == "StorageClass":
         return element("StorageClass", info.headers.get("x-amz-storage-class", "STANDARD"))
-    if name == "ObjectParts":
-        return f"<ObjectParts>{element('PartsCount', len(info.parts))}</ObjectParts>" if info.parts else ""
     sums = "".join(
         element("ChecksumType" if kind == "type" else f"Checksum{kind}", value)
         for kind, value in info.checksums.items()

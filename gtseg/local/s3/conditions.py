@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from gtseg.local.errors import ServiceError
@@ -52,17 +53,45 @@ def make_write_condition(headers: dict[str, str]) -> Condition | None:
     return check
 
 
-def make_delete_condition(headers: dict[str, str]) -> Condition | None:
-    """If-Match of DeleteObject: * or an ETag. An object that is not there fails it too."""
-    match = headers.get("if-match")
-    if match is None:
+def make_delete_condition(
+    match: str | None, *, size: str | None = None, modified: str | None = None
+) -> Condition | None:
+    """If-Match (* or an ETag), which an object that is not there fails too; size and time, which it does not fail.
+
+    Raises ServiceError for a size or time that is none: a condition that is not understood must not delete.
+    """
+    if match is None and size is None and modified is None:
         return None
+    wanted_size, wanted_second = _read_size(size), _read_second(modified)
 
     def check(present: StoredObject | None) -> None:
-        if present is None or not _matches(match, present.etag):
+        if match is not None and (present is None or not _matches(match, present.etag)):
             raise failed("If-Match")
+        if present is None:
+            return
+        if wanted_size is not None and present.size != wanted_size:
+            raise failed("x-amz-if-match-size")
+        if wanted_second is not None and present.modified_ms // 1000 != wanted_second:
+            raise failed("x-amz-if-match-last-modified-time")
 
     return check
+
+
+def _read_size(text: str | None) -> int | None:
+    if text is not None and not text.strip().isdecimal():
+        raise ServiceError("InvalidArgument", f"The size {text!r} is not an integer")
+    return None if text is None else int(text)
+
+
+def _read_second(text: str | None) -> int | None:
+    """Epoch seconds of an HTTP date (a header's) or an ISO 8601 one (a document's)."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text) if text[:4].isdecimal() else parsedate_to_datetime(text)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, TypeError):
+        raise ServiceError("InvalidArgument", f"The last modified time {text!r} is not a date") from None
 
 
 def failed(condition: str) -> ServiceError:

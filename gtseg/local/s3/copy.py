@@ -18,8 +18,8 @@ from gtseg.local.s3.metadata import (
     read_metadata,
     read_storage_class,
     read_system_headers,
-    refuse_unsupported,
 )
+from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_header
@@ -36,7 +36,6 @@ BLOCK_BYTES = 1 << 20
 def copy_object(s3: S3, request: Request) -> Answer:
     headers = request.headers
     condition = make_write_condition(headers)
-    refuse_unsupported(headers)
     bucket, key = parse_source(headers["x-amz-copy-source"])
     replaces = read_directive(headers, "x-amz-metadata-directive") == "REPLACE"
     source, content = s3.objects.find_small(bucket, key)
@@ -47,6 +46,7 @@ def copy_object(s3: S3, request: Request) -> Answer:
         check_copy_source(source, headers)
         _check_source(source, request, replaces=replaces)
         s3.objects.index.check_bucket(request.bucket)
+        refuse_disabled_acl(s3, request.bucket, headers)
         if descriptor is None:
             number = -s3.objects.files.allocate()
         else:
@@ -95,6 +95,7 @@ def _describe_copy(
         modified_ms=read_clock_ms(),
         file=number,
         parts=(),
+        part_checksums=(),
         acl=read_acl(headers),
         headers={name: value for name, value in source.headers.items() if name != STORAGE_CLASS},
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.conditions import make_delete_condition
 from gtseg.local.s3.request import Answer, Request
@@ -11,18 +13,36 @@ from gtseg.local.s3.xml import element, malformed, parse, wrap
 __all__ = ["delete_object", "delete_objects"]
 
 KEYS_MAXIMUM = 1000
+MEMBERS = ("Key", "VersionId", "ETag", "Size", "LastModifiedTime")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One object as DeleteObjects names it."""
+
+    key: str | None
+    version: str | None
+    etag: str | None
+    size: str | None
+    modified: str | None
 
 
 def delete_object(s3: S3, request: Request) -> Answer:
-    s3.objects.index.delete(request.bucket, request.key, condition=make_delete_condition(request.headers))
+    headers = request.headers
+    condition = make_delete_condition(
+        headers.get("if-match"),
+        size=headers.get("x-amz-if-match-size"),
+        modified=headers.get("x-amz-if-match-last-modified-time"),
+    )
+    s3.objects.index.delete(request.bucket, request.key, condition=condition)
     return Answer(204)
 
 
 def delete_objects(s3: S3, request: Request) -> Answer:
-    """All in one transaction; a key whose ETag condition fails is reported and the others go."""
-    tree = parse(request.body, "Delete")
-    wanted = [(node.findtext("Key") or "", node.findtext("ETag")) for node in tree.findall("Object")]
-    if not 1 <= len(wanted) <= KEYS_MAXIMUM or not all(key for key, _ in wanted):
+    """All in one transaction; a key whose condition fails is reported and the others go."""
+    tree = parse(request.body, "Delete", "Object", "Quiet", *MEMBERS)
+    wanted = [Wanted(*(node.findtext(name) for name in MEMBERS)) for node in tree.findall("Object")]
+    if not 1 <= len(wanted) <= KEYS_MAXIMUM or not all(want.key for want in wanted):
         raise malformed()
     if not any(name in request.headers for name in INTEGRITY):
         raise ServiceError(
@@ -32,12 +52,12 @@ def delete_objects(s3: S3, request: Request) -> Answer:
     results: list[str] = []
     with s3.objects.index.database.write():
         s3.objects.index.check_bucket(request.bucket)
-        for key, etag in wanted:
-            error = _delete_one(s3, request.bucket, key, etag)
+        for want in wanted:
+            error = _delete_one(s3, request.bucket, want)
             if error is not None:
-                results.append(_render_error(key, error))
+                results.append(_render_error(want, error))
             elif not quiet:
-                results.append(f"<Deleted>{element('Key', key)}</Deleted>")
+                results.append(f"<Deleted>{_name(want)}</Deleted>")
     return Answer(body=wrap("DeleteResult", *results))
 
 
@@ -53,14 +73,20 @@ INTEGRITY = (
 )
 
 
-def _delete_one(s3: S3, bucket: str, key: str, etag: str | None) -> ServiceError | None:
-    condition = make_delete_condition({"if-match": etag}) if etag is not None else None
+def _delete_one(s3: S3, bucket: str, want: Wanted) -> ServiceError | None:
+    if want.version not in (None, "null"):
+        return ServiceError("NoSuchVersion", "The specified version does not exist.", 404)
     try:
-        s3.objects.index.delete(bucket, key, condition=condition)
+        condition = make_delete_condition(want.etag, size=want.size, modified=want.modified)
+        s3.objects.index.delete(bucket, want.key or "", condition=condition)
     except ServiceError as error:
         return error
     return None
 
 
-def _render_error(key: str, error: ServiceError) -> str:
-    return f"<Error>{element('Key', key)}{element('Code', error.code)}{element('Message', error.message)}</Error>"
+def _name(want: Wanted) -> str:
+    return element("Key", want.key) + (element("VersionId", want.version) if want.version else "")
+
+
+def _render_error(want: Wanted, error: ServiceError) -> str:
+    return f"<Error>{_name(want)}{element('Code', error.code)}{element('Message', error.message)}</Error>"

@@ -209,12 +209,18 @@ async def iterate_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield b"".join(pending)
 
 
-async def read_document(request: Request) -> bytes:
-    """A small body (XML, JSON) in memory, checked like an object's."""
+async def read_document(request: Request, *, checks_whole: bool = True) -> bytes:
+    """A small body (XML, JSON) in memory, checked like an object's.
+
+    `checks_whole` false: the request's checksum is that of a multipart upload's object, not of this document.
+    """
     length = declared_length(request, required=False)
     if length > DOCUMENT_MAXIMUM:
         raise ServiceError("MaxMessageLengthExceeded", "Your request was too large.")
-    digests, decoder = Digests(request.headers), make_decoder(request)
+    headers = request.headers
+    if not checks_whole:
+        headers = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
+    digests, decoder = Digests(headers), make_decoder(request)
     blocks = [block async for block in iterate_payload(request, decoder)]
     content = b"".join(blocks)
     digests.update(content)

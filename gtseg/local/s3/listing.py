@@ -140,7 +140,7 @@ def list_objects(s3: S3, request: Request) -> Answer:
     )
     parts = [
         element("Name", request.bucket),
-        element("Prefix", encode(prefix)),
+        element("Prefix", prefix),  # V1 encodes keys, markers and delimiters; clients decode no prefix
         element("Marker", encode(marker)),
         element("MaxKeys", limit),
         element("IsTruncated", "true" if page.truncated else "false"),

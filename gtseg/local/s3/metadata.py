@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.checksums import render
 from gtseg.local.s3.request import Request
@@ -10,7 +12,9 @@ from gtseg.local.storage.objects import DEFAULT_TYPE
 from gtseg.local.storage.stored import StoredObject
 
 __all__ = [
+    "check_owners",
     "describe",
+    "is_checksum_asked",
     "read_acl",
     "read_content_type",
     "read_metadata",
@@ -59,6 +63,11 @@ def read_metadata(headers: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
+def encode_word(value: str) -> str:
+    """Text beyond ASCII as one RFC 2047 word, the form in which S3 returns it; headers carry nothing else safely."""
+    return f"=?UTF-8?B?{base64.b64encode(value.encode('utf-8', 'surrogateescape')).decode()}?="
+
+
 def read_system_headers(headers: dict[str, str]) -> dict[str, str]:
     """Those that S3 keeps and sends back; `aws-chunked` is the transfer's and is not kept."""
     kept = {name: headers[name] for name in SYSTEM_HEADERS if headers.get(name)}
@@ -78,10 +87,24 @@ UNSUPPORTED = (
     "x-amz-server-side-encryption-customer-",
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-context",
+    "x-amz-copy-source-server-side-encryption-customer-",
     "x-amz-object-lock-",
     "x-amz-grant-",
     "x-amz-write-offset-bytes",
+    "x-amz-optional-object-attributes",
+    "x-amz-if-match-initiated-time",
+    "x-amz-annotation-directive",
+    "x-amz-checksum-sha512",
+    "x-amz-checksum-md5",
+    "x-amz-checksum-xxhash",
 )
+# A value of these that asks for nothing is accepted.
+NEUTRAL = {
+    "x-amz-server-side-encryption": "AES256",  # what every bucket of AWS does by default
+    "x-amz-server-side-encryption-bucket-key-enabled": "false",
+    "x-amz-bucket-object-lock-enabled": "false",
+    "x-amz-bucket-namespace": "global",
+}
 
 
 def read_acl(headers: dict[str, str]) -> str:
@@ -95,12 +118,19 @@ def read_acl(headers: dict[str, str]) -> str:
 
 
 def refuse_unsupported(headers: dict[str, str]) -> None:
-    """Headers that ask for what is not done here. AES256 asks for what every bucket of AWS does by default."""
+    """Raises ServiceError NotImplemented for a header that asks for what is not done here."""
     for name in headers:
-        if name.startswith("x-amz-") and name.startswith(UNSUPPORTED):
+        if not name.startswith("x-amz-"):
+            continue
+        if name.startswith(UNSUPPORTED) or headers[name].lower() != NEUTRAL.get(name, headers[name]).lower():
             raise not_implemented(name)
-    if headers.get("x-amz-server-side-encryption", "AES256") != "AES256":
-        raise not_implemented("x-amz-server-side-encryption")
+
+
+def check_owners(headers: dict[str, str], account: str) -> None:
+    """Raises ServiceError AccessDenied where a bucket is expected to be somebody else's."""
+    for name in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
+        if headers.get(name, account) != account:
+            raise ServiceError("AccessDenied", "Access Denied", 403)
 
 
 def not_implemented(header: str) -> ServiceError:
@@ -132,14 +162,18 @@ def describe(info: StoredObject, request: Request) -> dict[str, str]:
     }
     headers.update(info.headers)
     for name, value in info.metadata.items():
-        headers[PREFIX + name] = value
+        headers[PREFIX + name] = value if value.isascii() else encode_word(value)
     if info.tags:
         headers["x-amz-tagging-count"] = str(len(info.tags))
-    if info.checksums and request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED":
+    if info.checksums and is_checksum_asked(request):
         headers.update(render(info.checksums))
     if request.query:
         _override(headers, request)
     return headers
+
+
+def is_checksum_asked(request: Request) -> bool:
+    return request.headers.get("x-amz-checksum-mode", "").upper() == "ENABLED"
 
 
 def _override(headers: dict[str, str], request: Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from gtseg.local.errors import ServiceError
@@ -17,8 +17,8 @@ from gtseg.local.s3.metadata import (
     read_content_type,
     read_metadata,
     read_system_headers,
-    refuse_unsupported,
 )
+from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_header
@@ -51,7 +51,7 @@ class Wanted:
 
 def create_upload(s3: S3, request: Request) -> Answer:
     headers = request.headers
-    refuse_unsupported(headers)
+    refuse_disabled_acl(s3, request.bucket, headers)
     algorithm = headers.get("x-amz-checksum-algorithm", "")
     algorithm = checksums.read_algorithm(algorithm) if algorithm else ""
     kind = headers.get("x-amz-checksum-type", "").upper() or (
@@ -126,16 +126,19 @@ def complete_upload(s3: S3, request: Request) -> Answer:
     condition = make_write_condition(request.headers)
     done = s3.uploads.find_completed(request.bucket, request.key, identity)
     if done is not None:
-        return _render_completed(s3, request, done, {})
+        present = s3.objects.index.find(request.bucket, request.key)
+        is_same = present is not None and present.etag == done
+        return _render_completed(s3, request, done, present.checksums if present and is_same else {})
     upload = _find_upload(s3, request)
     parts = _choose_parts(s3, upload, _read_wanted(request.body))
     if condition is not None:
         condition(
             s3.objects.index.find(request.bucket, request.key)
         )  # before the work; again when it is committed
+    _check_declared_type(request, upload)
     info = _assemble(s3, upload, parts)
     try:
-        _check_declared(request, info)
+        info = _check_declared(s3, request, info)
         s3.uploads.complete(upload, info, condition=condition)
     except BaseException:
         s3.objects.files.remove(info.file)
@@ -186,7 +189,8 @@ def _read_source_range(request: Request, source: StoredObject) -> tuple[int, int
 
 def _read_wanted(document: bytes) -> list[Wanted]:
     wanted = []
-    for node in parse(document, "CompleteMultipartUpload").findall("Part"):
+    members = ("Part", "PartNumber", "ETag", *(f"Checksum{name}" for name in checksums.ALGORITHMS))
+    for node in parse(document, "CompleteMultipartUpload", *members).findall("Part"):
         number, etag = node.findtext("PartNumber") or "", (node.findtext("ETag") or "").strip().strip('"')
         if not number.isdecimal() or not etag:
             raise malformed()
@@ -253,6 +257,9 @@ def _assemble(s3: S3, upload: Upload, parts: list[Part]) -> StoredObject:
         tags=upload.tags,
         parts=tuple(part.size for part in parts),
         acl=upload.acl,
+        part_checksums=tuple(part.checksums.get(upload.algorithm, "") for part in parts)
+        if upload.algorithm
+        else (),
     )
 
 
@@ -264,12 +271,36 @@ def _combine_checksums(upload: Upload, parts: list[Part]) -> dict[str, str]:
     return {upload.algorithm: combined, "type": upload.checksum_type}
 
 
-def _check_declared(request: Request, info: StoredObject) -> None:
-    """What the client says of the whole object must be so."""
+def _check_declared_type(request: Request, upload: Upload) -> None:
+    """The algorithm and type of the whole object's checksum must be those that the upload was begun with."""
+    kind = request.headers.get("x-amz-checksum-type", "").upper()
+    if kind and kind != (upload.checksum_type or "FULL_OBJECT"):
+        raise ServiceError(
+            "InvalidRequest",
+            f"The upload was created using the {upload.checksum_type or 'FULL_OBJECT'} checksum mode. "
+            f"The complete request must use the same checksum mode.",
+        )
+    for name in checksums.ALGORITHMS:
+        if checksums.header_of(name) not in request.headers:
+            continue
+        if upload.algorithm not in ("", name) or (not upload.algorithm and name.startswith("SHA")):
+            raise ServiceError(
+                "InvalidRequest",
+                f"The upload was created using the {upload.algorithm.lower() or 'null'} checksum algorithm. "
+                f"The complete request must not declare a {name.lower()} checksum.",
+            )
+
+
+def _check_declared(s3: S3, request: Request, info: StoredObject) -> StoredObject:
+    """What the client says of the whole object must be so; a checksum that only it asked for is kept."""
     for name in checksums.ALGORITHMS:
         declared = request.headers.get(checksums.header_of(name))
-        computed = info.checksums.get(name)
-        if declared and computed and declared.partition("-")[0] != computed.partition("-")[0]:
+        if declared is None:
+            continue
+        if name not in info.checksums:
+            _, sums = hash_file(s3, info.file, name)
+            info = replace(info, checksums={**sums, "type": "FULL_OBJECT"})
+        if declared.partition("-")[0] != info.checksums[name].partition("-")[0]:
             raise ServiceError(
                 "BadDigest", f"The {name} you specified did not match the calculated checksum."
             )
@@ -279,6 +310,7 @@ def _check_declared(request: Request, info: StoredObject) -> None:
             "InvalidRequest",
             f"The provided 'x-amz-mp-object-size' header value {size} does not match {info.size}.",
         )
+    return info
 
 
 def _render_completed(s3: S3, request: Request, etag: str, sums: dict[str, str]) -> Answer:

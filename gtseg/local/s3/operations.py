@@ -16,6 +16,7 @@ from gtseg.local.s3 import (
     deletion,
     listing,
     multipart,
+    ownership,
     post,
     reading,
     settings,
@@ -67,6 +68,11 @@ BUCKETS: Table = {
     ("GET", BUCKET, "policyStatus"): Operation("GetBucketPolicyStatus", access.get_policy_status),
     ("GET", BUCKET, "acl"): Operation("GetBucketAcl", access.get_bucket_acl),
     ("PUT", BUCKET, "acl"): _document("PutBucketAcl", access.put_bucket_acl),
+    ("GET", BUCKET, "ownershipControls"): Operation("GetBucketOwnershipControls", ownership.get_ownership),
+    ("PUT", BUCKET, "ownershipControls"): _document("PutBucketOwnershipControls", ownership.put_ownership),
+    ("DELETE", BUCKET, "ownershipControls"): Operation(
+        "DeleteBucketOwnershipControls", ownership.delete_ownership
+    ),
     ("PUT", BUCKET, "versioning"): _document("PutBucketVersioning", settings.put_versioning),
     **{
         ("GET", BUCKET, name): Operation(operation, settings.answer_absent(code, message))
@@ -109,7 +115,7 @@ COPIES = {
     "PutObject": Operation("CopyObject", copy.copy_object),
     "UploadPart": Operation("UploadPartCopy", multipart.copy_part),
 }
-SIGNED_ELSEWHERE = ("PreflightRequest", "PostObject")  # by nobody, and inside the form
+SIGNED_ELSEWHERE = ("PostObject",)  # inside the form
 
 # Query names that choose an operation. Those without an entry above are not implemented here.
 SUBRESOURCES = frozenset(

@@ -6,7 +6,8 @@ import base64
 import binascii
 import hmac
 import json
-from datetime import UTC, datetime
+import re
+from datetime import datetime
 from typing import Any
 
 from gtseg.local.errors import ServiceError
@@ -21,6 +22,7 @@ from gtseg.local.s3.metadata import (
     read_system_headers,
     refuse_unsupported,
 )
+from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.presigned_v2 import sign_text
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
@@ -33,6 +35,10 @@ from gtseg.local.storage.stored import StoredObject
 __all__ = ["check_policy", "post_object"]
 
 Fields = dict[str, str]
+EXPIRATION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")  # "ISO 8601 GMT date format"
+# Signature Version 4, and 2: fields of a form that has a policy.
+REQUIRED_4 = ("x-amz-credential", "x-amz-date", "x-amz-signature")
+REQUIRED_2 = ("awsaccesskeyid", "signature")
 # Fields that no condition needs to cover.
 UNCOVERED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file", "bucket")
 
@@ -45,6 +51,8 @@ async def post_object(s3: S3, request: Request) -> Answer:
     key = _read_key(fields, form.filename)
     smallest, largest = _authorize(s3, request, {**fields, "key": key})
     refuse_unsupported(fields)
+    acl = {"x-amz-acl": fields.get("acl", fields.get("x-amz-acl", "bucket-owner-full-control"))}
+    refuse_disabled_acl(s3, request.bucket, acl)
     digests = Digests(fields)
     taken = await s3.intake.take_stream(form.read_file(), digests, decoder=None, length=None, limit=largest)
     try:
@@ -64,7 +72,7 @@ async def post_object(s3: S3, request: Request) -> Answer:
             file=taken.file,
             headers=read_system_headers(fields),
             tags=read_tag_document(fields["tagging"].encode(), limit=10) if "tagging" in fields else {},
-            acl=read_acl({"x-amz-acl": fields.get("acl", fields.get("x-amz-acl", ""))}),
+            acl=read_acl(acl),
         )
     except BaseException:
         s3.objects.files.remove(taken.file)
@@ -98,6 +106,14 @@ def _authorize(s3: S3, request: Request, fields: Fields) -> tuple[int, int]:
 def _sign_policy(s3: S3, fields: Fields) -> tuple[str, str]:
     """(signature given, signature expected), by Signature Version 4 or, as boto3 does by default in us-east-1, 2."""
     is_version_4 = "x-amz-algorithm" in fields
+    for name in REQUIRED_4 if is_version_4 else REQUIRED_2:
+        if not fields.get(name):
+            raise ServiceError(
+                "InvalidArgument",
+                f"Bucket POST must contain a field named '{name}'.  "
+                "If it is specified, please check the order of the fields.",
+                fields={"ArgumentName": name, "ArgumentValue": ""},
+            )
     if is_version_4 and fields["x-amz-algorithm"] != ALGORITHM:
         raise ServiceError("InvalidRequest", f"x-amz-algorithm must be {ALGORITHM}.")
     scope = fields.get("x-amz-credential", "").rsplit("/", 4)
@@ -117,11 +133,11 @@ def check_policy(encoded: str, fields: Fields, *, now: datetime) -> tuple[int, i
     """(smallest, largest) size. Raises ServiceError where time or a condition forbids the upload."""
     try:
         policy = json.loads(base64.b64decode(encoded, validate=True))
-        expires = datetime.fromisoformat(policy["expiration"])
+        expires = datetime.fromisoformat(EXPIRATION.fullmatch(policy["expiration"])[0])  # type: ignore[index]
         conditions = [_read_condition(condition) for condition in policy["conditions"]]
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError):
         raise ServiceError("InvalidPolicyDocument", "Invalid Policy: Invalid JSON.") from None
-    if now >= (expires if expires.tzinfo else expires.replace(tzinfo=UTC)):
+    if now >= expires:
         raise ServiceError("AccessDenied", "Invalid according to Policy: Policy expired.", 403)
     smallest, largest = 0, SIZE_MAXIMUM
     covered = set(UNCOVERED)

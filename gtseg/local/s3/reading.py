@@ -6,8 +6,9 @@ import os
 import re
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.s3.checksums import render
 from gtseg.local.s3.conditions import check_read
-from gtseg.local.s3.metadata import describe
+from gtseg.local.s3.metadata import describe, is_checksum_asked
 from gtseg.local.s3.request import Answer, FileSlice, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.storage.stored import StoredObject
@@ -51,11 +52,13 @@ def plan_read(info: StoredObject, request: Request) -> tuple[Answer, int, int]:
     headers = describe(info, request)
     if not check_read(info, request.headers):
         return Answer(304, {name: headers[name] for name in ("etag", "last-modified")}), 0, 0
-    start, length, status = 0, info.size, 200
+    start, length, status, sums = 0, info.size, 200, {}
     asked = request.headers.get("range")
     if "partNumber" in request.query:
         start, length = find_part(info, request.query["partNumber"])
         status = 206
+        if is_checksum_asked(request):
+            sums = render(find_part_checksums(info, int(request.query["partNumber"])))
         headers["content-range"] = f"bytes {start}-{start + length - 1}/{info.size}"
         if info.parts:
             headers["x-amz-mp-parts-count"] = str(len(info.parts))
@@ -66,6 +69,7 @@ def plan_read(info: StoredObject, request: Request) -> tuple[Answer, int, int]:
     headers["content-length"] = str(length)
     if status == 206:  # a checksum of the whole would not be that of what is sent
         headers = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
+        headers |= sums
     return Answer(status, headers), start, length
 
 
@@ -80,6 +84,16 @@ def find_part(info: StoredObject, text: str) -> tuple[int, int]:
             fields={"PartNumberRequested": text, "ActualPartCount": str(len(parts))},
         )
     return sum(parts[: int(text) - 1]), parts[int(text) - 1]
+
+
+def find_part_checksums(info: StoredObject, number: int) -> dict[str, str]:
+    """The checksums of one part, with the type of the whole object's; {} where they are not known."""
+    if not info.parts:
+        return info.checksums
+    if not info.part_checksums:
+        return {}
+    algorithm = next(name for name in info.checksums if name != "type")
+    return {algorithm: info.part_checksums[number - 1], "type": info.checksums["type"]}
 
 
 def parse_range(text: str, size: int) -> tuple[int, int] | None:

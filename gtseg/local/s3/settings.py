@@ -43,11 +43,6 @@ ABSENT = {
         "NoSuchWebsiteConfiguration",
         "The specified bucket does not have a website configuration",
     ),
-    "ownershipControls": (
-        "GetBucketOwnershipControls",
-        "OwnershipControlsNotFoundError",
-        "The bucket ownership controls were not found",
-    ),
 }
 # subresource -> (operation, root element, content): the setting's default
 EMPTY = {
@@ -82,8 +77,9 @@ def answer_empty(root: str, content: str) -> Callable[[S3, Request], Answer]:
 def put_versioning(s3: S3, request: Request) -> Answer:
     """Versioning is off and stays off; suspending it changes nothing."""
     s3.objects.index.check_bucket(request.bucket)
-    status = parse(request.body, "VersioningConfiguration").findtext("Status")
-    if status == "Enabled":
+    tree = parse(request.body, "VersioningConfiguration", "Status", "MfaDelete")
+    status = tree.findtext("Status")
+    if status == "Enabled" or tree.findtext("MfaDelete", "Disabled") != "Disabled":
         raise ServiceError("NotImplemented", "Versioning is not implemented by this server.", 501)
     if status != "Suspended":
         raise malformed()

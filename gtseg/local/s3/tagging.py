@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from urllib.parse import parse_qsl
+from xml.etree.ElementTree import Element
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.request import Answer, Request
@@ -19,6 +20,7 @@ __all__ = [
     "put_object_tags",
     "read_tag_document",
     "read_tag_header",
+    "read_tag_nodes",
 ]
 
 OBJECT_TAGS_MAXIMUM, BUCKET_TAGS_MAXIMUM = 10, 50
@@ -34,9 +36,14 @@ def read_tag_header(headers: dict[str, str]) -> dict[str, str]:
 
 
 def read_tag_document(document: bytes, *, limit: int) -> dict[str, str]:
-    tags = parse(document, "Tagging").find("TagSet")
+    tags = parse(document, "Tagging", "TagSet", "Tag", "Key", "Value").find("TagSet")
     if tags is None:
         raise malformed()
+    return read_tag_nodes(tags, limit=limit)
+
+
+def read_tag_nodes(tags: Element, *, limit: int) -> dict[str, str]:
+    """The `<Tag>` elements of a set."""
     pairs = [(node.findtext("Key") or "", node.findtext("Value") or "") for node in tags.findall("Tag")]
     return _check(pairs, limit)
 

@@ -10,8 +10,8 @@ from gtseg.local.s3.metadata import (
     read_content_type,
     read_metadata,
     read_system_headers,
-    refuse_unsupported,
 )
+from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_header
@@ -25,10 +25,10 @@ __all__ = ["put_object", "store"]
 async def put_object(s3: S3, request: Request) -> Answer:
     headers = request.headers
     condition = make_write_condition(headers)
-    refuse_unsupported(headers)
     metadata, system = read_metadata(headers), read_system_headers(headers)
     tags, acl = read_tag_header(headers), read_acl(headers)
     s3.objects.index.check_bucket(request.bucket)
+    refuse_disabled_acl(s3, request.bucket, headers)
     taken = await s3.intake.take(request, small_bytes=SMALL_BYTES)
     info = StoredObject(
         request.bucket,

@@ -70,8 +70,11 @@ def render_error(error: ServiceError, *, resource: str, request_id: str) -> byte
     ).encode("utf-8", "replace")
 
 
-def parse(document: bytes, root: str) -> ElementTree.Element:
-    """The root element with namespaces removed. Raises ServiceError MalformedXML."""
+def parse(document: bytes, root: str, *known: str) -> ElementTree.Element:
+    """The root element with namespaces removed. `known`: every element that may stand anywhere below it.
+
+    Raises ServiceError MalformedXML, or NotImplemented for an element that would be ignored.
+    """
     if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
         raise malformed()
     try:
@@ -82,6 +85,11 @@ def parse(document: bytes, root: str) -> ElementTree.Element:
         node.tag = node.tag.rpartition("}")[2]
     if tree.tag != root:
         raise malformed()
+    for node in tree.iter():
+        if node is not tree and node.tag not in known:
+            raise ServiceError(
+                "NotImplemented", f"The element {node.tag} of {root} is not implemented by this server.", 501
+            )
     return tree
 
 

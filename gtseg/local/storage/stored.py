@@ -24,6 +24,8 @@ class StoredObject(ObjectInfo):
     """Sizes of a multipart object's parts, bytes."""
     acl: str = ""
     """Canned ACL; "" is private."""
+    part_checksums: tuple[str, ...] = ()
+    """Base64, in the algorithm of `checksums`; of multipart uploads that have one."""
 
     @property
     def is_small(self) -> bool:
@@ -32,7 +34,7 @@ class StoredObject(ObjectInfo):
 
 
 # The members that most objects do not have share one JSON column, NULL where all are empty.
-ABOUT = ("metadata", "headers", "checksums", "tags", "parts", "acl")
+ABOUT = ("metadata", "headers", "checksums", "tags", "parts", "acl", "part_checksums")
 
 
 def pack_about(info: StoredObject) -> str | None:
@@ -46,6 +48,7 @@ def unpack_row(bucket: str, key: str, row: tuple[Any, ...]) -> StoredObject:
     if about is None:
         return StoredObject(bucket, key, size, etag, content_type, modified, file=file)
     members = json.loads(about)
-    if "parts" in members:
-        members["parts"] = tuple(members["parts"])
+    for name in ("parts", "part_checksums"):
+        if name in members:
+            members[name] = tuple(members[name])
     return StoredObject(bucket, key, size, etag, content_type, modified, file=file, **members)

@@ -1,0 +1,77 @@
+"""Object ownership of a bucket: whether ACLs count. One account owns everything here, so the other values are equal.
+
+Source: S3 User Guide, "Controlling ownership of objects and disabling ACLs". Unlike AWS's newer default, a bucket on
+which nobody set anything takes ACLs: the server holds one account's data, and data tools still send them.
+"""
+
+from __future__ import annotations
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.s3.request import Answer, Request
+from gtseg.local.s3.service import S3
+from gtseg.local.s3.xml import element, malformed, parse, wrap
+
+__all__ = [
+    "ENFORCED",
+    "check_ownership",
+    "delete_ownership",
+    "get_ownership",
+    "put_ownership",
+    "refuse_disabled_acl",
+]
+
+ENFORCED = "BucketOwnerEnforced"
+VALUES = (ENFORCED, "BucketOwnerPreferred", "ObjectWriter")
+
+
+def check_ownership(value: str) -> str:
+    if value not in VALUES:
+        raise ServiceError(
+            "InvalidArgument",
+            f"Invalid value for object ownership: {value}",
+            fields={"ArgumentName": "x-amz-object-ownership", "ArgumentValue": value},
+        )
+    return value
+
+
+def refuse_disabled_acl(s3: S3, bucket: str, headers: dict[str, str]) -> None:
+    """Raises ServiceError AccessControlListNotSupported for an ACL where ownership is enforced."""
+    acl = headers.get("x-amz-acl", "bucket-owner-full-control")
+    if acl == "bucket-owner-full-control":
+        return
+    if s3.objects.index.read_settings(bucket).get("ownership") == ENFORCED:
+        raise ServiceError("AccessControlListNotSupported", "The bucket does not allow ACLs")
+
+
+def get_ownership(s3: S3, request: Request) -> Answer:
+    ownership = s3.objects.index.read_settings(request.bucket).get("ownership")
+    if ownership is None:
+        raise ServiceError(
+            "OwnershipControlsNotFoundError",
+            "The bucket ownership controls were not found",
+            404,
+            fields={"BucketName": request.bucket},
+        )
+    return Answer(body=wrap("OwnershipControls", f"<Rule>{element('ObjectOwnership', ownership)}</Rule>"))
+
+
+def put_ownership(s3: S3, request: Request) -> Answer:
+    rules = parse(request.body, "OwnershipControls", "Rule", "ObjectOwnership").findall("Rule")
+    if len(rules) != 1:
+        raise malformed()
+    ownership = rules[0].findtext("ObjectOwnership")
+    if ownership not in VALUES:
+        raise malformed()
+    settings = s3.objects.index.read_settings(request.bucket)
+    if ownership == ENFORCED and settings.get("acl"):
+        raise ServiceError(
+            "InvalidBucketAclWithObjectOwnership",
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        )
+    s3.objects.index.write_setting(request.bucket, "ownership", ownership)
+    return Answer()
+
+
+def delete_ownership(s3: S3, request: Request) -> Answer:
+    s3.objects.index.write_setting(request.bucket, "ownership", None)
+    return Answer(204)
