@@ -15,7 +15,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 # What a service of the embedded AWS may use: never the S3 protocol, never how objects are stored.
 SERVICE = (
     "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
-    "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.store",
+    "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.store",
 )  # fmt: skip
 
 # layer: (prefixes of gtseg that it may import, third-party distributions that it may import)
@@ -59,12 +59,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "botocore", "boto3", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe", "typer", "rich", "click", "pydantic", "msgspec",
         ),
     ),
-    "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.storage"), ()),
+    "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.loop", "gtseg.local.storage"), ()),
     "gtseg.local.s3": (
         ("gtseg.local.errors", "gtseg.local.front", "gtseg.local.s3", "gtseg.local.storage"),
         ("numpy", "werkzeug"),
     ),
-    "gtseg.local.jobs": (SERVICE, ()),
+    "gtseg.local.jobs": (SERVICE, ("msgspec",)),
     "gtseg.local.logs": (SERVICE, ()),
     "gtseg.local.labeling": (
         (*SERVICE, "gtseg.local.front.bodies", "gtseg.local.labeling"),
@@ -72,7 +72,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "gtseg.local.training": (SERVICE, ()),
     "gtseg.local.tuning": ((*SERVICE, "gtseg.local.training"), ("numpy",)),
-    "gtseg.local.hosting": ((*SERVICE, "gtseg.local.algorithm.unpacking"), ()),
+    "gtseg.local.hosting": ((*SERVICE, "gtseg.local.algorithm.unpacking"), ("msgspec",)),
     "gtseg.local.transform": ((*SERVICE, "gtseg.local.hosting"), ()),
     "gtseg.local.algorithm": (("gtseg.local.algorithm",), ("torch", "numpy", "PIL", "cv2", "starlette", "uvicorn")),
 }  # fmt: skip

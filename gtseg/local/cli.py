@@ -271,7 +271,7 @@ def show_owner_link(
     data: Data = None,
 ) -> None:
     """Print the link to the owner's pages: progress, people, agreement, every answer."""
-    from gtseg.local.execute import find_serving
+    from gtseg.local.serving import find_serving
 
     serving = find_serving(find_folder(data))
     if serving is None:
@@ -281,7 +281,7 @@ def show_owner_link(
 
 def make_link(data: Path | None, at: str | None, token: str) -> str:
     """A link that signs its holder in: what follows # stays in the browser, out of every log."""
-    from gtseg.local.execute import find_serving
+    from gtseg.local.serving import find_serving
 
     serving = find_serving(find_folder(data))
     base = at or (serving.url if serving else "")

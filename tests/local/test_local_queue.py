@@ -10,26 +10,28 @@ from typing import Any
 import pytest
 from drawn_channels import until
 
-from gtseg.local.jobs.queue import JobQueue
+from gtseg.local.jobs.queue import JobQueue, QueuedWork
 from gtseg.local.jobs.records import Record, Records, now
 from gtseg.local.storage.store import Store
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
+def records(tmp_path: Path) -> Iterator[Records[QueuedWork]]:
     store = Store(tmp_path / "aws")
-    yield Records(store, "some-job")
+    yield Records(store, "some-job", QueuedWork)
     store.close()
 
 
-def add(records: Records, name: str, *, stage: str = "queued", status: str = "InProgress") -> None:
-    records.add(Record(name, status, {"CreationTime": now()}, {"stage": stage}))
+def add(
+    records: Records[QueuedWork], name: str, *, stage: str = "queued", status: str = "InProgress"
+) -> None:
+    records.add(Record(name, status, {"CreationTime": now()}, QueuedWork(stage)))
 
 
 class Work:
     """A runner that notes who runs, and ends a job when it is let go."""
 
-    def __init__(self, records: Records) -> None:
+    def __init__(self, records: Records[QueuedWork]) -> None:
         self.records = records
         self.started: list[str] = []
         self.running: set[str] = set()
@@ -54,8 +56,8 @@ class Work:
 
 
 @pytest.fixture
-def start(records: Records) -> Iterator[Any]:
-    queues: list[JobQueue] = []
+def start(records: Records[QueuedWork]) -> Iterator[Any]:
+    queues: list[JobQueue[QueuedWork]] = []
 
     def launch(work: Any, **settings: Any) -> None:
         queues.append(JobQueue(records, work, **settings))
@@ -67,7 +69,7 @@ def start(records: Records) -> Iterator[Any]:
 
 
 def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
-    records: Records, start: Any
+    records: Records[QueuedWork], start: Any
 ) -> None:
     for number in range(5):
         add(records, f"job-{number}")
@@ -83,7 +85,9 @@ def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
     assert work.most == 2
 
 
-def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(records: Records, start: Any) -> None:
+def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(
+    records: Records[QueuedWork], start: Any
+) -> None:
     add(records, "waits")
     add(records, "began", stage="running")
     work = Work(records)
@@ -92,7 +96,7 @@ def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(records: Recor
     assert work.started == ["began"]
 
 
-def test_a_queued_job_that_is_stopped_needs_no_place(records: Records, start: Any) -> None:
+def test_a_queued_job_that_is_stopped_needs_no_place(records: Records[QueuedWork], start: Any) -> None:
     add(records, "runs", stage="running")
     add(records, "stopped", status="Stopping")
     work = Work(records)

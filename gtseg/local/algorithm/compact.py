@@ -43,7 +43,8 @@ class FcnHead(nn.Module):
         y = self.lateral[-1](stages[-1]) * gate[:, :, None, None]  # (B, HIDDEN, H/32, W/32)
         for x, lateral in zip(stages[-2::-1], list(self.lateral)[-2::-1], strict=True):
             y = enlarge(y, x) + lateral(x)
-        return self.mix(F.relu(y))  # (B, HIDDEN, H/4, W/4)
+        mixed: torch.Tensor = self.mix(F.relu(y))  # (B, HIDDEN, H/4, W/4)
+        return mixed
 
 
 class PspHead(nn.Module):
@@ -60,7 +61,8 @@ class PspHead(nn.Module):
     def forward(self, stages: list[torch.Tensor]) -> torch.Tensor:
         y = self.reduce(torch.cat([stages[2], enlarge(stages[3], stages[2])], 1))  # (B, HIDDEN, H/16, W/16)
         y = self.squeeze(self.pyramid(y))
-        return self.mix(F.relu(enlarge(y, stages[0]) + self.skip(stages[0])))  # (B, HIDDEN, H/4, W/4)
+        mixed: torch.Tensor = self.mix(F.relu(enlarge(y, stages[0]) + self.skip(stages[0])))
+        return mixed  # (B, HIDDEN, H/4, W/4)
 
 
 class DeepLabHead(nn.Module):
@@ -77,9 +79,8 @@ class DeepLabHead(nn.Module):
     def forward(self, stages: list[torch.Tensor]) -> torch.Tensor:
         y = self.reduce(torch.cat([stages[2], enlarge(stages[3], stages[2])], 1))  # (B, HIDDEN, H/16, W/16)
         y = self.project(self.atrous(y))
-        return self.decode(
-            torch.cat([enlarge(y, stages[0]), self.skip(stages[0])], 1)
-        )  # (B, HIDDEN, H/4, W/4)
+        decoded: torch.Tensor = self.decode(torch.cat([enlarge(y, stages[0]), self.skip(stages[0])], 1))
+        return decoded  # (B, HIDDEN, H/4, W/4)
 
 
 HEADS: dict[str, type[nn.Module]] = {"fcn": FcnHead, "psp": PspHead, "deeplab": DeepLabHead}

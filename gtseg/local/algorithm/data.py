@@ -208,7 +208,7 @@ def class_weights(counts: np.ndarray) -> np.ndarray:
     """(C,) pixel counts -> (C,) float32 weights ~ 1 / sqrt(share), mean 1; an absent class weighs like a rare one."""
     share = np.maximum(counts / max(counts.sum(), 1), 1e-4)
     weights = 1 / np.sqrt(share)
-    return (weights / weights.mean()).astype(np.float32)
+    return np.asarray(weights / weights.mean(), np.float32)
 
 
 __all__ = ["VOID", "Channel", "open_channel", "training_batch", "validation_batches"]

@@ -33,7 +33,10 @@ def build(
         model = CompactNetwork(algorithm, num_classes)
     else:
         model = DilatedNetwork(algorithm, backbone, num_classes)
-    return nn.SyncBatchNorm.convert_sync_batchnorm(model) if syncbn else model
+    if not syncbn:
+        return model
+    converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return converted
 
 
 def probabilities(

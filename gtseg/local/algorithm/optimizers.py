@@ -118,11 +118,12 @@ def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
     gram = x @ x.T
-    product = None
+    product: torch.Tensor | None = None
     for _ in range(5):
         factor = torch.addmm(gram, gram, gram, beta=-4.775, alpha=2.0315)
         factor.diagonal().add_(3.4445)
         product = factor if product is None else factor @ product
         gram = factor @ gram @ factor
-    x = product @ x  # type: ignore[operator]
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    assert product is not None
+    result: torch.Tensor = product @ x
+    return result.T if matrix.shape[0] > matrix.shape[1] else result

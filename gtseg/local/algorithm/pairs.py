@@ -98,7 +98,7 @@ def read_mask(path: Path, table: np.ndarray) -> np.ndarray:
         raise ClientError(
             f"{path} holds the value {wrong}, which is neither one of the {describe(table)} nor 255 (ignored)"
         )
-    return mask.astype(np.uint8)
+    return np.asarray(mask, np.uint8)
 
 
 def check_pair(pair: Pair, table: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def rate_factor(name: str, progress: float, h: Hyperparameters) -> float:
     """What to multiply the learning rate by at `progress` (0 at the start, 1 at the planned end)."""
     progress = min(max(progress, 0.0), 1.0)
     if name == "poly":
-        return (1 - progress) ** 0.9
+        return math.pow(1 - progress, 0.9)
     if name == "cosine":
         return 0.5 * (1 + math.cos(math.pi * progress))
     if name == "step":

@@ -44,7 +44,7 @@ class Score:
 def to_mask(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(C, h, w) float32 -> (H, W) uint8: the likeliest class of every pixel, enlarged bilinearly first."""
     if probabilities.shape[1:] == size:
-        return probabilities.argmax(0).astype(np.uint8)
+        return np.asarray(probabilities.argmax(0), np.uint8)
     best = cv2.resize(probabilities[0], size[::-1], interpolation=cv2.INTER_LINEAR)
     mask = np.zeros(size, np.uint8)
     for c in range(1, len(probabilities)):  # class by class: (C, H, W) never has to exist

@@ -48,7 +48,7 @@ class Detail:
         present = self.union[0] > 0
         if not present.any():
             return np.ones(len(SIZES))
-        return (self.inter[:, present] / np.maximum(self.union[:, present], 1)).mean(1)
+        return np.asarray((self.inter[:, present] / np.maximum(self.union[:, present], 1)).mean(1))
 
     def sight(self) -> int:
         """The smallest size that costs less than 1 - ENOUGH, or the largest there is."""

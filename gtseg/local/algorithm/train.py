@@ -236,7 +236,7 @@ def step(job: Job) -> float:
     loss = loss_of(outputs, y, aux_weight=r.aux_weight, weights=job.weights)
     for optimizer in job.trained.optimizers:
         optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     value = loss.item()
     if not math.isfinite(value):
         raise AlgorithmError(f"the training loss became {value} at update {p.t}: try a smaller learning_rate")

@@ -18,8 +18,9 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import unquote
+
+from starlette.applications import Starlette
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
@@ -27,8 +28,10 @@ from gtseg.local.front import moto_behind
 from gtseg.local.front.calls import CallLog, find_name, find_operation
 from gtseg.local.front.connections import bound_receive
 from gtseg.local.front.faults import Fault, Faults
-from gtseg.local.front.registry import load_module, register_services
+from gtseg.local.front.registry import register_services
 from gtseg.local.front.signature import parse_query, parse_signed, verify
+from gtseg.local.hosting import invoke
+from gtseg.local.labeling.portal.routes import portal_routes
 from gtseg.local.s3.app import S3App
 from gtseg.local.s3.intake import Intake
 from gtseg.local.s3.request import Receive, Scope, Send, read_headers
@@ -75,12 +78,8 @@ class Front:
         if operation not in ("DeleteObjects", "PostObject"):
             self.calls.record(service="s3", operation=operation, name=bucket, status=status, code=code)
 
-    def _make_portal(self) -> Any:
-        from starlette.applications import Starlette
-
-        portal = Starlette(
-            routes=load_module("gtseg.local.labeling.portal.routes").portal_routes(self.embedded)
-        )
+    def _make_portal(self) -> Starlette:
+        portal = Starlette(routes=portal_routes(self.embedded))
         portal.router.redirect_slashes = False
         return portal
 
@@ -150,7 +149,7 @@ class Front:
         return reply
 
     def _dispatch(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
-        json_service: Any = self.services.get(service)
+        json_service = self.services.get(service)
         if json_service is not None:
             return json_service.answer(headers.get("x-amz-target", ""), body)
         query = scope["query_string"].decode("latin-1")
@@ -179,8 +178,7 @@ class Front:
         name, _, action = path.removeprefix("/endpoints/").partition("/")
         if action != "invocations":
             raise ServiceError("UnknownOperationException", f"The embedded AWS does not implement {path}.")
-        reply: Reply = load_module("gtseg.local.hosting").invoke(self.embedded, unquote(name), headers, body)
-        return reply
+        return invoke(self.embedded, unquote(name), headers, body)
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)

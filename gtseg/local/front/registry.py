@@ -1,42 +1,33 @@
-"""The services of the embedded AWS and the modules that answer for them."""
+"""The JSON services of the embedded AWS and the rooms that answer for them."""
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType
+from collections.abc import Callable
 
+from gtseg.local import hosting, labeling, logs, training, transform, tuning
 from gtseg.local.embedded import Component, Embedded
+from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs import tags
 
-__all__ = ["MODULES", "load_module", "register_services"]
+__all__ = ["SERVICES", "register_services"]
 
-# service -> modules with `register(service, embedded) -> Component | None`
-MODULES: dict[str, tuple[str, ...]] = {
+Register = Callable[[JsonService, Embedded], Component | None]
+
+SERVICES: dict[str, tuple[Register, ...]] = {
     "sagemaker": (
-        "gtseg.local.jobs.tags",
-        "gtseg.local.labeling",
-        "gtseg.local.training",
-        "gtseg.local.tuning",
-        "gtseg.local.hosting",
-        "gtseg.local.transform",
+        tags.register,
+        labeling.register,
+        training.register,
+        tuning.register,
+        hosting.register,
+        transform.register,
     ),
-    "logs": ("gtseg.local.logs",),
+    "logs": (logs.register,),
 }
 
 
-def load_module(name: str) -> ModuleType:
-    return importlib.import_module(name)
-
-
-def register_services(embedded: Embedded) -> tuple[dict[str, object], list[Component]]:
+def register_services(embedded: Embedded) -> tuple[dict[str, JsonService], list[Component]]:
     """Every JSON service with its operations, and the components whose background work is to be started."""
-    from gtseg.local.front.protocol import JsonService
-
-    services: dict[str, object] = {}
-    components: list[Component] = []
-    for name, modules in MODULES.items():
-        service = services[name] = JsonService(name)
-        for module in modules:
-            component = load_module(module).register(service, embedded)
-            if component is not None:
-                components.append(component)
-    return services, components
+    services = {name: JsonService(name) for name in SERVICES}
+    found = [register(services[name], embedded) for name, rooms in SERVICES.items() for register in rooms]
+    return services, [component for component in found if component is not None]

@@ -9,7 +9,8 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.hosting.container import Container
 from gtseg.local.hosting.models import Hosted, limit_exceeded, model_source
-from gtseg.local.jobs.records import Record, now
+from gtseg.local.hosting.work import Deployment, EndpointRecord, EndpointWork, Variant
+from gtseg.local.jobs.records import NoWork, now
 from gtseg.local.jobs.requests import invalid, refuse
 from gtseg.local.storage.store import Store
 
@@ -27,9 +28,9 @@ class Endpoints:
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
-        self.models = Hosted(embedded, "model", "model")
-        self.configs = Hosted(embedded, "endpoint-config", "endpoint configuration")
-        self.hosted = Hosted(embedded, "endpoint", "endpoint")
+        self.models = Hosted(embedded, "model", "model", work=NoWork)
+        self.configs = Hosted(embedded, "endpoint-config", "endpoint configuration", work=NoWork)
+        self.hosted = Hosted(embedded, "endpoint", "endpoint", work=EndpointWork)
         self.records = self.hosted.records
         self.containers: dict[tuple[str, str], Container] = {}  # (endpoint, variant): ready to answer
 
@@ -54,7 +55,8 @@ class Endpoints:
             "CreationTime": moment,
             "LastModifiedTime": moment,
         }
-        return self.hosted.add(Record(name, "Creating", answer, {"target": target, "generation": 1}), request)
+        work = EndpointWork(target=target, generation=1)
+        return self.hosted.add(EndpointRecord(name, "Creating", answer, work), request)
 
     def update(self, request: Mapping[str, Any]) -> str:
         """UpdateEndpoint: a second set of containers takes over when it is ready."""
@@ -65,13 +67,13 @@ class Endpoints:
         with self.records.change(name) as record:
             if record is None:
                 raise self.hosted.missing(name)
-            if record.answer["EndpointConfigName"] == target["config"]:
+            if record.answer["EndpointConfigName"] == target.config:
                 raise invalid(
                     f'Cannot update endpoint "{record.answer["EndpointArn"]}": it already has the endpoint'
-                    f" configuration {target['config']}."
+                    f" configuration {target.config}."
                 )
-            record.work["target"] = target
-            record.work["generation"] += 1
+            record.work.target = target
+            record.work.generation += 1
             record.answer.pop("FailureReason", None)
             move(record, "Updating")
         return self.records.arn(name)
@@ -109,26 +111,26 @@ class Endpoints:
                 else f'Cannot update endpoint "{record.answer["EndpointArn"]}" with status Failed.'
             )
 
-    def resolve(self, config_name: str) -> dict[str, Any]:
+    def resolve(self, config_name: str) -> Deployment:
         """Everything that a deployment needs, so that it outlives its config and models being deleted."""
         config = self.configs.find(config_name)
         variants = []
         for variant in config.answer["ProductionVariants"]:
             container = self.models.find(variant["ModelName"]).answer["PrimaryContainer"]
             variants.append(
-                {
-                    "name": variant["VariantName"],
-                    "weight": variant["InitialVariantWeight"],
-                    "image": container["Image"],
-                    "data": model_source(container),
-                    "environment": container.get("Environment", {}),
-                    "patience": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", 600),
-                }
+                Variant(
+                    name=variant["VariantName"],
+                    weight=variant["InitialVariantWeight"],
+                    image=container["Image"],
+                    data=model_source(container),
+                    environment=container.get("Environment", {}),
+                    patience=variant.get("ContainerStartupHealthCheckTimeoutInSeconds", 600),
+                )
             )
-        return {"config": config_name, "variants": variants}
+        return Deployment(config_name, variants)
 
 
-def move(record: Record, status: str) -> None:
+def move(record: EndpointRecord, status: str) -> None:
     record.status = record.answer["EndpointStatus"] = status
 
 

@@ -11,7 +11,7 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.container import Container, ContainerTimeout, ContainerUnreachable, Response
 from gtseg.local.hosting.endpoints import LOG_GROUP, SERVING, Endpoints
-from gtseg.local.jobs.records import Record
+from gtseg.local.hosting.work import EndpointRecord
 
 __all__ = ["invoke"]
 
@@ -58,7 +58,7 @@ def invoke(embedded: Embedded, name: str, headers: dict[str, str], body: bytes) 
     return 200, _render_headers(response, variant), response.body
 
 
-def _find_serving(endpoints: Endpoints, name: str) -> Record:
+def _find_serving(endpoints: Endpoints, name: str) -> EndpointRecord:
     record = endpoints.records.find(name)
     if record is None or record.status not in SERVING:
         account = endpoints.embedded.store.account
@@ -79,9 +79,11 @@ def _check_request(headers: dict[str, str], body: bytes) -> None:
             raise ServiceError("ValidationError", f"{header} is not supported by the embedded AWS.")
 
 
-def _choose_variant(record: Record, target: str | None) -> str:
+def _choose_variant(record: EndpointRecord, target: str | None) -> str:
     """The variant that the request names, or one by weight."""
-    weights = {item["VariantName"]: item["CurrentWeight"] for item in record.answer["ProductionVariants"]}
+    weights: dict[str, float] = {
+        item["VariantName"]: item["CurrentWeight"] for item in record.answer["ProductionVariants"]
+    }
     if target is not None:
         if target not in weights:
             raise ServiceError("ValidationError", f"Variant {target} not found for endpoint {record.name}.")
@@ -92,7 +94,9 @@ def _choose_variant(record: Record, target: str | None) -> str:
     return random.choices(list(weights), [weight if total else 1.0 for weight in weights.values()])[0]
 
 
-def _await_container(endpoints: Endpoints, record: Record, variant: str, deadline: float) -> Container:
+def _await_container(
+    endpoints: Endpoints, record: EndpointRecord, variant: str, deadline: float
+) -> Container:
     """The variant's container. Right after a restart of the server, or of a crashed container, it is waited for."""
     while True:
         container = endpoints.containers.get((record.name, variant))

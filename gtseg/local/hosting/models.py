@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.artifact import find_artifact
-from gtseg.local.jobs.records import Record, Records, now
+from gtseg.local.jobs.records import NoWork, Record, Records, Work, now
 from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
-from gtseg.local.jobs.tags import delete_tags, put_tags
+from gtseg.local.jobs.tags import forget, keep_new
 
 __all__ = ["Hosted", "check_config", "check_model", "model_source"]
 
@@ -42,39 +42,36 @@ CONFIG_REFUSED = (
 )
 
 
-class Hosted:
+W = TypeVar("W", bound=Work)
+
+
+class Hosted(Generic[W]):
     """One kind of hosting resource and the words that AWS has for it being there or not."""
 
-    def __init__(self, embedded: Embedded, kind: str, noun: str) -> None:
+    def __init__(self, embedded: Embedded, kind: str, noun: str, *, work: type[W]) -> None:
         self.embedded, self.noun = embedded, noun
-        self.records = Records(embedded.store, kind)
+        self.records = Records(embedded.store, kind, work)
 
-    def add(self, record: Record, request: Mapping[str, Any]) -> str:
+    def add(self, record: Record[W], request: Mapping[str, Any]) -> str:
         """Keep a new resource with its tags; its ARN. ValidationException for a name that is taken, as AWS has it."""
-        arn = self.records.arn(record.name)
-        with self.embedded.store.write():
-            if not self.records.add(record):
-                raise invalid(f'Cannot create already existing {self.noun} "{arn}".')
-            put_tags(self.embedded.store, arn, request.get("Tags"))
-        return arn
+        taken = invalid(f'Cannot create already existing {self.noun} "{self.records.arn(record.name)}".')
+        return keep_new(self.records, record, tags=request.get("Tags"), taken=taken)
 
-    def find(self, name: str) -> Record:
+    def find(self, name: str) -> Record[W]:
         record = self.records.find(name)
         if record is None:
             raise self.missing(name)
         return record
 
     def remove(self, name: str) -> None:
-        with self.embedded.store.write():
-            if not self.records.remove(name):
-                raise self.missing(name)
-            delete_tags(self.embedded.store, self.records.arn(name))
+        if not forget(self.records, name):
+            raise self.missing(name)
 
     def missing(self, name: str) -> ServiceError:
         return invalid(f'Could not find {self.noun} "{self.records.arn(name)}".')
 
 
-def check_model(embedded: Embedded, request: Mapping[str, Any], arn: str) -> Record:
+def check_model(embedded: Embedded, request: Mapping[str, Any], arn: str) -> Record[NoWork]:
     """CreateModel's request as a record. Any image is taken, as on AWS; an endpoint of a foreign one fails."""
     if not request.get("ExecutionRoleArn"):
         raise invalid("ExecutionRoleArn is required: the role that the container runs with.")
@@ -101,7 +98,7 @@ def check_model(embedded: Embedded, request: Mapping[str, Any], arn: str) -> Rec
         "ModelArn": arn,
         "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
     }
-    return Record(request["ModelName"], "", answer)
+    return Record(request["ModelName"], "", answer, NoWork())
 
 
 def _choose_container(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +127,7 @@ def model_source(container: Mapping[str, Any]) -> str | None:
     return source["S3Uri"].rstrip("/") + "/" if loose else str(source["S3Uri"])
 
 
-def check_config(models: Hosted, request: Mapping[str, Any], arn: str) -> Record:
+def check_config(models: Hosted[NoWork], request: Mapping[str, Any], arn: str) -> Record[NoWork]:
     """CreateEndpointConfig's request as a record: its models exist, each variant is one instance."""
     refuse(request, CONFIG_REFUSED)
     names = [variant["VariantName"] for variant in request["ProductionVariants"]]
@@ -145,10 +142,10 @@ def check_config(models: Hosted, request: Mapping[str, Any], arn: str) -> Record
         "CreationTime": now(),
         "EnableNetworkIsolation": request.get("EnableNetworkIsolation", False),
     }
-    return Record(request["EndpointConfigName"], "", answer)
+    return Record(request["EndpointConfigName"], "", answer, NoWork())
 
 
-def _check_variant(models: Hosted, variant: Mapping[str, Any]) -> dict[str, Any]:
+def _check_variant(models: Hosted[NoWork], variant: Mapping[str, Any]) -> dict[str, Any]:
     refuse(variant, VARIANT_REFUSED)
     for member in ("ModelName", "InstanceType"):
         if not variant.get(member):

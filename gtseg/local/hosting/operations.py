@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from gtseg.local.embedded import Component, Embedded
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.hosting.endpoints import Endpoints
 from gtseg.local.hosting.models import Hosted, check_config, check_model
 from gtseg.local.hosting.supervisor import Supervisor
+from gtseg.local.jobs.records import NoWork, Work
 
 __all__ = ["register"]
+
+W = TypeVar("W", bound=Work)
 
 
 def register(service: JsonService, embedded: Embedded) -> Component:
@@ -23,7 +26,7 @@ def register(service: JsonService, embedded: Embedded) -> Component:
     return Supervisor(endpoints)
 
 
-def _register_models(service: JsonService, embedded: Embedded, models: Hosted) -> None:
+def _register_models(service: JsonService, embedded: Embedded, models: Hosted[NoWork]) -> None:
     @service.operation("CreateModel")
     def create(request: dict[str, Any]) -> dict[str, Any]:
         arn = models.records.arn(request["ModelName"])
@@ -91,7 +94,7 @@ def _register_endpoints(service: JsonService, endpoints: Endpoints) -> None:
         return summarize(endpoints.hosted, request, "Endpoints", members)
 
 
-def summarize(hosted: Hosted, request: dict[str, Any], key: str, members: Sequence[str]) -> dict[str, Any]:
+def summarize(hosted: Hosted[W], request: dict[str, Any], key: str, members: Sequence[str]) -> dict[str, Any]:
     """One page of a List answer, newest first unless asked otherwise."""
     page, token = hosted.records.page(request, descending=True)
     return {

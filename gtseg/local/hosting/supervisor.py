@@ -13,10 +13,12 @@ from typing import Any
 from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
 from gtseg.local.hosting.container import Container
 from gtseg.local.hosting.endpoints import LOG_GROUP, Endpoints, move
+from gtseg.local.hosting.work import Deployment, EndpointRecord, Variant
 from gtseg.local.jobs.container_images import is_segmentation_image
 from gtseg.local.jobs.reasons import failure_reason
-from gtseg.local.jobs.records import Record, now
+from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
+from gtseg.local.loop import Loop, Threads
 
 __all__ = ["DeploymentError", "Supervisor", "await_ready"]
 
@@ -39,35 +41,22 @@ class Supervisor:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self.endpoints = endpoints
-        self._stopping = threading.Event()
-        self._threads: dict[str, threading.Thread] = {}
-        self._thread = threading.Thread(target=self._watch, name="hosting", daemon=True)
+        self._loop = Loop("hosting", self._start_threads, seconds=POLL_SECONDS)
+        self._threads = Threads("endpoint")
 
     def start(self) -> None:
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        for thread in [self._thread, *self._threads.values()]:
-            if thread.is_alive():
-                thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._start_threads()
-            except Exception:
-                logger.exception("the hosting supervisor failed; it goes on")
-            self._stopping.wait(POLL_SECONDS)
+        self._loop.stop()
+        self._threads.join()
 
     def _start_threads(self) -> None:
-        self._threads = {name: thread for name, thread in self._threads.items() if thread.is_alive()}
+        running = self._threads.running()
         for record in self.endpoints.records.having("Creating", "Updating", "InService", "Deleting"):
-            if record.name not in self._threads:
-                keeper = Keeper(self.endpoints, record.name, self._stopping)
-                thread = threading.Thread(target=keeper.run, name=f"endpoint-{record.name}", daemon=True)
-                self._threads[record.name] = thread
-                thread.start()
+            if record.name not in running:
+                keeper = Keeper(self.endpoints, record.name, self._loop.stopping)
+                self._threads.start(record.name, keeper.run)
 
 
 class Keeper:
@@ -113,9 +102,9 @@ class Keeper:
 
     # ---------------------------------------------------------------- deployments
 
-    def _create(self, record: Record) -> None:
+    def _create(self, record: EndpointRecord) -> None:
         try:
-            self.containers = self._deploy(record.work["target"], record.work["generation"])
+            self.containers = self._deploy(record.work.target, record.work.generation)
         except DeploymentError as error:
             self._settle("Failed", str(error))
             return
@@ -124,13 +113,14 @@ class Keeper:
         self._offer()
         self._settle("InService")
 
-    def _bring_back(self, record: Record) -> None:
+    def _bring_back(self, record: EndpointRecord) -> None:
         """After a restart of the server: what was deployed is deployed again from the unpacked artifacts."""
-        deployed = record.work.get("deployed", record.work["target"])
+        work = record.work
         try:
-            self.containers = self._deploy(
-                deployed, record.work.get("deployed_generation", record.work["generation"])
-            )
+            if work.deployed is None:
+                self.containers = self._deploy(work.target, work.generation)
+            else:
+                self.containers = self._deploy(work.deployed, work.deployed_generation)
         except DeploymentError as error:
             self._crashes += 1
             logger.warning("endpoint %s did not come back: %s", self.name, error)
@@ -142,13 +132,13 @@ class Keeper:
         self._crashes = 0
         self._offer()
 
-    def _update(self, record: Record) -> None:
+    def _update(self, record: EndpointRecord) -> None:
         """New containers beside the old ones; these go when those are ready, or stay when those fail."""
-        before = record.work["deployed_generation"]
+        before = record.work.deployed_generation
         try:
-            containers = self._deploy(record.work["target"], record.work["generation"])
+            containers = self._deploy(record.work.target, record.work.generation)
         except DeploymentError as error:
-            self._remove(record.work["generation"])
+            self._remove(record.work.generation)
             self._settle("InService", str(error))
             return
         except Abandoned:
@@ -160,14 +150,14 @@ class Keeper:
         self._stop_all(old)
         self._remove(before)
 
-    def _deploy(self, target: dict[str, Any], generation: int) -> dict[str, Container]:
+    def _deploy(self, target: Deployment, generation: int) -> dict[str, Container]:
         """Containers of every variant, ready to answer. Raises DeploymentError, Abandoned; leaves none behind then."""
         containers: dict[str, Container] = {}
         try:
-            for variant in target["variants"]:
-                containers[variant["name"]] = self._start_variant(variant, generation)
-            for variant in target["variants"]:
-                self._await(containers[variant["name"]], variant)
+            for variant in target.variants:
+                containers[variant.name] = self._start_variant(variant, generation)
+            for variant in target.variants:
+                self._await(containers[variant.name], variant)
         except BaseException as error:
             self._read_logs(containers, final=True)
             self._stop_all(containers)
@@ -176,28 +166,28 @@ class Keeper:
             raise
         return containers
 
-    def _start_variant(self, variant: dict[str, Any], generation: int) -> Container:
-        folder = self.folder / str(generation) / variant["name"]
+    def _start_variant(self, variant: Variant, generation: int) -> Container:
+        folder = self.folder / str(generation) / variant.name
         embedded = self.endpoints.embedded
         try:
             unpack_artifact(
                 embedded.objects,
-                variant["data"],
+                variant.data or "",
                 folder / "ml" / "model",
-                image=variant["image"],
-                runnable=is_segmentation_image(variant["image"], embedded.store.region),
+                image=variant.image,
+                runnable=is_segmentation_image(variant.image, embedded.store.region),
             )
         except ArtifactError as error:
             raise DeploymentError(str(error)) from None
-        container = Container(folder, variant["environment"])
-        self._offsets[variant["name"]] = 0
+        container = Container(folder, variant.environment)
+        self._offsets[variant.name] = 0
         container.start()
         return container
 
-    def _await(self, container: Container, variant: dict[str, Any]) -> None:
-        if not await_ready(container, variant["patience"], self._check_wanted):
+    def _await(self, container: Container, variant: Variant) -> None:
+        if not await_ready(container, variant.patience, self._check_wanted):
             raise DeploymentError(
-                f"The primary container for production variant {variant['name']} did not pass the ping health check."
+                f"The primary container for production variant {variant.name} did not pass the ping health check."
                 f" Please check CloudWatch logs for this endpoint. {container.last_lines()}".strip()
             )
 
@@ -215,14 +205,16 @@ class Keeper:
             if reason is not None:
                 record.answer["FailureReason"] = failure_reason(reason, self.endpoints.embedded.store.folder)
             if status == "InService" and reason is None:
-                target = record.work["target"]
-                record.work |= {"deployed": target, "deployed_generation": record.work["generation"]}
-                record.answer["EndpointConfigName"] = target["config"]
-                record.answer["ProductionVariants"] = [_describe_variant(item) for item in target["variants"]]
+                work = record.work
+                work.deployed, work.deployed_generation = work.target, work.generation
+                record.answer["EndpointConfigName"] = work.target.config
+                record.answer["ProductionVariants"] = [
+                    _describe_variant(item) for item in work.target.variants
+                ]
 
     # ---------------------------------------------------------------- while it serves
 
-    def _watch_containers(self, record: Record) -> None:
+    def _watch_containers(self, record: EndpointRecord) -> None:
         """Logs out; a container that has crashed is started again, after longer and longer pauses."""
         self._read_logs(self.containers)
         for name, container in self.containers.items():
@@ -292,13 +284,13 @@ def await_ready(container: Container, patience: float, check: Callable[[], None]
     return False
 
 
-def _describe_variant(variant: dict[str, Any]) -> dict[str, Any]:
-    image = {"SpecifiedImage": variant["image"], "ResolvedImage": variant["image"], "ResolutionTime": now()}
+def _describe_variant(variant: Variant) -> dict[str, Any]:
+    image = {"SpecifiedImage": variant.image, "ResolvedImage": variant.image, "ResolutionTime": now()}
     return {
-        "VariantName": variant["name"],
+        "VariantName": variant.name,
         "DeployedImages": [image],
-        "CurrentWeight": variant["weight"],
-        "DesiredWeight": variant["weight"],
+        "CurrentWeight": variant.weight,
+        "DesiredWeight": variant.weight,
         "CurrentInstanceCount": 1,
         "DesiredInstanceCount": 1,
     }

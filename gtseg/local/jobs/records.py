@@ -1,24 +1,24 @@
 """What SageMaker's jobs, models and endpoints are kept as: one row per resource, its Describe answer as JSON.
 
-`answer` is the Describe answer under AWS's own member names; `work` is what only this server needs (process, stage,
-place in the log). Times are timezone-aware datetimes in both.
+`answer` is the Describe answer under AWS's own member names; times are timezone-aware datetimes. `work` is a struct of each
+kind of resource with what only this server needs (process, stage, place in the log).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from gtseg.local.errors import ServiceError
+import msgspec
+
+from gtseg.local.jobs.paging import read_paging
 from gtseg.local.storage.store import Store
 
-__all__ = ["Record", "Records", "now"]
+__all__ = ["NoWork", "Record", "Records", "Work", "now"]
 
 DDL = """
 CREATE TABLE IF NOT EXISTS records (
@@ -31,22 +31,33 @@ CREATE INDEX IF NOT EXISTS records_by_parent ON records (kind, parent);
 COLUMNS = {"Name": "name", "CreationTime": "created", "Status": "status", "LastModifiedTime": "modified"}
 
 
+class Work(msgspec.Struct, omit_defaults=True):
+    """What only this server needs of a resource. Members that have their default are not kept."""
+
+
+class NoWork(Work):
+    """Of a resource that nothing is done with."""
+
+
+W = TypeVar("W", bound=Work)
+
+
 @dataclass
-class Record:
+class Record(Generic[W]):
     """One resource. `status` is the column that lists filter by; `parent` the tuning job of a training job."""
 
     name: str
     status: str
     answer: dict[str, Any]
-    work: dict[str, Any] = field(default_factory=dict)
+    work: W
     parent: str = ""
 
 
-class Records:
-    """All resources of one kind, e.g. `training-job`."""
+class Records(Generic[W]):
+    """All resources of one kind, e.g. `training-job`, and the struct of their work."""
 
-    def __init__(self, store: Store, kind: str) -> None:
-        self.store, self.kind = store, kind
+    def __init__(self, store: Store, kind: str, work: type[W]) -> None:
+        self.store, self.kind, self._work = store, kind, work
         store.create(DDL)
 
     def arn(self, name: str) -> str:
@@ -57,7 +68,7 @@ class Records:
         )
         return f"arn:{partition}:sagemaker:{region}:{self.store.account}:{self.kind}/{name.lower()}"
 
-    def add(self, record: Record) -> bool:
+    def add(self, record: Record[W]) -> bool:
         """Keep a new resource; False where the name is taken."""
         created = record.answer["CreationTime"].timestamp()
         with self.store.write() as connection:
@@ -71,21 +82,21 @@ class Records:
                     created,
                     created,
                     _dump(record.answer),
-                    _dump(record.work),
+                    _dump_work(record.work),
                 ),
             )
         return cursor.rowcount == 1
 
-    def find(self, name: str) -> Record | None:
+    def find(self, name: str) -> Record[W] | None:
         row = (
             self.store.read()
             .execute("SELECT * FROM records WHERE kind=? AND name=?", (self.kind, name))
             .fetchone()
         )
-        return _parse(row) if row else None
+        return self._parse(row) if row else None
 
     @contextmanager
-    def change(self, name: str) -> Iterator[Record | None]:
+    def change(self, name: str) -> Iterator[Record[W] | None]:
         """Read, let the caller edit, write, in one transaction. Yields None for a resource that is gone."""
         with self.store.write() as connection:
             record = self.find(name)
@@ -100,7 +111,7 @@ class Records:
                         record.status,
                         moment.timestamp(),
                         _dump(record.answer),
-                        _dump(record.work),
+                        _dump_work(record.work),
                         self.kind,
                         name,
                     ),
@@ -111,50 +122,51 @@ class Records:
             cursor = connection.execute("DELETE FROM records WHERE kind=? AND name=?", (self.kind, name))
         return cursor.rowcount == 1
 
-    def having(self, *statuses: str) -> list[Record]:
+    def having(self, *statuses: str) -> list[Record[W]]:
         """Every resource in one of these states, oldest first; every resource where none is named."""
         marks = ",".join("?" * len(statuses))
         where = f" AND status IN ({marks})" if statuses else ""
         rows = self.store.read().execute(
             f"SELECT * FROM records WHERE kind=?{where} ORDER BY created, rowid", (self.kind, *statuses)
         )
-        return [_parse(row) for row in rows]
+        return [self._parse(row) for row in rows]
 
-    def children(self, parent: str) -> list[Record]:
+    def children(self, parent: str) -> list[Record[W]]:
         """The resources that `parent` made, in the order of their names."""
         rows = self.store.read().execute(
             "SELECT * FROM records WHERE kind=? AND parent=? ORDER BY name", (self.kind, parent)
         )
-        return [_parse(row) for row in rows]
+        return [self._parse(row) for row in rows]
 
     def page(
         self, request: dict[str, Any], *, descending: bool = False, size: int = 10
-    ) -> tuple[list[Record], str | None]:
+    ) -> tuple[list[Record[W]], str | None]:
         """One page of a List operation: its filters, order and NextToken by AWS's member names.
 
-        `descending` is the order where the request names none. The token holds the last row's place, so that
-        rows that come or go between two pages move nothing.
+        `descending` is the order where the request names none.
         """
         column = COLUMNS[request.get("SortBy", "CreationTime")]
-        order = request.get("SortOrder")
-        down = descending if order is None else order == "Descending"
+        paging = read_paging(request, size=size, is_descending=descending)
         conditions, values = _filters(request)
-        if "NextToken" in request:
-            conditions.append(f"({column}, name) {'<' if down else '>'} (?, ?)")
-            values += _open_token(request["NextToken"])
-        limit = request.get("MaxResults", size)
-        direction = "DESC" if down else "ASC"
+        if paging.after is not None:
+            conditions.append(f"({column}, name) {'<' if paging.is_descending else '>'} (?, ?)")
+            values += paging.after
+        direction = "DESC" if paging.is_descending else "ASC"
         rows = (
             self.store.read()
             .execute(
                 f"SELECT * FROM records WHERE {' AND '.join(['kind=?', *conditions])}"
                 f" ORDER BY {column} {direction}, name {direction} LIMIT ?",
-                (self.kind, *values, limit + 1),
+                (self.kind, *values, paging.limit + 1),
             )
             .fetchall()
         )
-        token = _seal_token([rows[limit - 1][column], rows[limit - 1]["name"]]) if len(rows) > limit else None
-        return [_parse(row) for row in rows[:limit]], token
+        page, token = paging.cut(rows, lambda row: (row[column], row["name"]))
+        return [self._parse(row) for row in page], token
+
+    def _parse(self, row: Any) -> Record[W]:
+        work = msgspec.convert(_load(row["work"]), self._work, builtin_types=(datetime,))
+        return Record(row["name"], row["status"], _load(row["answer"]), work, row["parent"])
 
 
 def now() -> datetime:
@@ -180,22 +192,8 @@ def _plain(value: Any) -> Any:
     return value.timestamp() if isinstance(value, datetime) else value
 
 
-def _seal_token(place: list[Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
-
-
-def _open_token(token: str) -> list[Any]:
-    try:
-        place = json.loads(base64.urlsafe_b64decode(token))
-        if isinstance(place, list) and len(place) == 2 and isinstance(place[1], str):
-            return place
-    except (ValueError, binascii.Error):
-        pass
-    raise ServiceError("ValidationException", "Invalid NextToken: it was not given out by this operation.")
-
-
-def _parse(row: Any) -> Record:
-    return Record(row["name"], row["status"], _load(row["answer"]), _load(row["work"]), row["parent"])
+def _dump_work(work: Work) -> str:
+    return _dump(msgspec.to_builtins(work, builtin_types=(datetime,)))
 
 
 def _dump(value: dict[str, Any]) -> str:

@@ -9,11 +9,18 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.objects import split_uri
 
-__all__ = ["invalid", "pick", "read_uri", "refuse", "refuse_bucketless"]
+__all__ = ["invalid", "name_taken", "pick", "read_uri", "refuse", "refuse_bucketless"]
 
 
 def invalid(message: str) -> ServiceError:
     return ServiceError("ValidationException", message)
+
+
+def name_taken(arn: str) -> ServiceError:
+    return ServiceError(
+        "ResourceInUse",
+        f"Job name must be unique within an AWS account and region, and a job with this name already exists ({arn})",
+    )
 
 
 def refuse(request: Mapping[str, Any], members: Iterable[str]) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.paging import read_paging
+from gtseg.local.jobs.records import Record, Records, Work
 from gtseg.local.storage.store import Store
 
-__all__ = ["delete_tags", "put_tags", "register", "tags_of"]
+__all__ = ["delete_tags", "forget", "keep_new", "put_tags", "register", "tags_of"]
 
+W = TypeVar("W", bound=Work)
 MAX_TAGS = 50
 MIN_PAGE = 50  # ListTags answers at least this many in a page (service model)
 DDL = """
@@ -33,16 +36,34 @@ def register(service: JsonService, embedded: Embedded) -> None:
 
     @service.operation("ListTags")
     def list_tags(request: dict[str, Any]) -> dict[str, Any]:
-        limit = request.get("MaxResults", MIN_PAGE)
-        after = request.get("NextToken", "")
-        tags = [tag for tag in tags_of(store, request["ResourceArn"]) if tag["Key"] > after]
-        more = len(tags) > limit
-        return {"Tags": tags[:limit], "NextToken": tags[limit - 1]["Key"] if more else None}
+        tags = tags_of(store, request["ResourceArn"])
+        page, token = read_paging(request, size=MIN_PAGE).select(tags, lambda tag: (tag["Key"],))
+        return {"Tags": page, "NextToken": token}
 
     @service.operation("DeleteTags")
     def delete(request: dict[str, Any]) -> dict[str, Any]:
         delete_tags(store, request["ResourceArn"], request["TagKeys"])
         return {}
+
+
+def keep_new(
+    records: Records[W], record: Record[W], *, tags: Sequence[dict[str, str]] | None, taken: ServiceError
+) -> str:
+    """Keep a new resource with its tags; its ARN. Raises `taken` if there is one of this name."""
+    arn = records.arn(record.name)
+    with records.store.write():
+        if not records.add(record):
+            raise taken
+        put_tags(records.store, arn, tags)
+    return arn
+
+
+def forget(records: Records[W], name: str) -> bool:
+    """Remove a resource and its tags; False if there was none."""
+    with records.store.write():
+        is_removed = records.remove(name)
+        delete_tags(records.store, records.arn(name))
+    return is_removed
 
 
 def put_tags(store: Store, arn: str, tags: Sequence[dict[str, str]] | None) -> None:

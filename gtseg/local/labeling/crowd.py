@@ -150,7 +150,7 @@ class Masks:
                 f"{path.name} has the value {lost[-1]}; the job has {len(meaning.labels)} labels: value i is the i-th label, 0 the "
                 "background. To name the value of each label: --label-values V1,V2,..."
             )
-        numbers = table[mask]
+        numbers: np.ndarray = table[mask]
         if meaning.void is None and not self.choice.drop_void and (void := np.count_nonzero(numbers == VOID)):
             raise ValueError(
                 f"{path.name} has {void:,} void pixels and the job has no label for them: give it a label named void, or "

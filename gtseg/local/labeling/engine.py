@@ -10,7 +10,6 @@ import contextlib
 import logging
 import random
 import sqlite3
-import threading
 import time
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from gtseg.local.labeling.bell import listen, ring
 from gtseg.local.labeling.intake import IntakeError, measure_image, read_objects
 from gtseg.local.labeling.records import Job, find_job, list_active_jobs, read_clock, set_status
 from gtseg.local.labeling.tasks import expire
+from gtseg.local.loop import Loop
 from gtseg.local.storage.store import Store
 
 __all__ = ["Engine", "count_states", "stopping_count"]
@@ -31,6 +31,7 @@ FIRST_ITERATION = 10  # objects, chosen at random (developer guide, "Batches")
 OPEN_AT_ONCE = 50  # images measured per step, so that the first are handed out while the rest are looked at
 MAX_AGE = 30 * 86_400  # seconds after which a job fails
 IDLE_SECONDS = 0.5
+STOP_SECONDS = 10.0
 GATHER_SECONDS = 0.03  # from the first answer to the step that takes all that have come
 MANIFEST_SHARE = 20  # output.manifest is rewritten so rarely that it takes a twentieth of the time
 MANIFEST_SECONDS = 1.0
@@ -54,31 +55,20 @@ class Engine:
 
     def __init__(self, embedded: Embedded) -> None:
         self.store, self.objects = embedded.store, embedded.objects
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
         self._rewritten: dict[str, Rewritten] = {}
+        self._loop = Loop(
+            "labeling", self.step, seconds=IDLE_SECONDS, wait=self._listen, wake=lambda: ring(self.store)
+        )
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="labeling", daemon=True)
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        ring(self.store)
-        if self._thread is not None:
-            self._thread.join(10)
+        self._loop.stop(STOP_SECONDS)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            busy = False
-            try:
-                busy = self.step()
-            except Exception:
-                logger.exception("a step of labeling failed")
-                self._stopping.wait(1.0)
-            if not busy:
-                listen(self.store, IDLE_SECONDS)
-                self._stopping.wait(GATHER_SECONDS)
+    def _listen(self, seconds: float) -> None:
+        listen(self.store, seconds)
+        self._loop.stopping.wait(GATHER_SECONDS)
 
     def step(self) -> bool:
         """One step of everything; whether there may be more to do at once."""
@@ -310,5 +300,5 @@ def count_states(store: Store, name: str) -> dict[str, int]:
 def stopping_count(job: Job, states: dict[str, int]) -> int:
     """How many objects may be labeled before a stopping condition is met."""
     conditions, total = job.request.get("StoppingConditions") or {}, sum(states.values())
-    percentage = conditions.get("MaxPercentageOfInputDatasetLabeled", 100)
-    return min(conditions.get("MaxHumanLabeledObjectCount", total), max(1, total * percentage // 100))
+    percentage = int(conditions.get("MaxPercentageOfInputDatasetLabeled", 100))
+    return min(int(conditions.get("MaxHumanLabeledObjectCount", total)), max(1, total * percentage // 100))

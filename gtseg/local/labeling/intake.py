@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.priors import find_priors, find_setup_fault
@@ -137,7 +137,7 @@ def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = (
             "is not a JPEG or PNG image"
-            if isinstance(error, Image.UnidentifiedImageError)
+            if isinstance(error, UnidentifiedImageError)
             else f"is damaged: {error}"
         )
         raise IntakeError(f"ClientError: {uri} {reason}.") from None

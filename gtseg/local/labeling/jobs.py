@@ -6,16 +6,17 @@ import json
 import secrets
 import shutil
 import sqlite3
+from collections.abc import Callable
 from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.paging import Place, read_paging
 from gtseg.local.jobs.tags import put_tags, tags_of
 from gtseg.local.labeling.bell import ring
 from gtseg.local.labeling.engine import count_states
 from gtseg.local.labeling.intake import keep_manifest
-from gtseg.local.labeling.pages import cut_page
 from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, read_clock, set_status, to_datetime
 from gtseg.local.labeling.rules import check_request, read_labels, read_template, refuse
 from gtseg.local.storage.objects import split_uri
@@ -28,6 +29,7 @@ ECHOED = (
     "HumanTaskConfig",
 )  # fmt: skip
 MAX_ACTIVE = 100
+PAGE = 100
 
 
 def register_jobs(service: JsonService, embedded: Embedded) -> None:
@@ -43,12 +45,14 @@ def register_jobs(service: JsonService, embedded: Embedded) -> None:
 
     @service.operation("ListLabelingJobs")
     def list_jobs(request: dict[str, Any]) -> dict[str, Any]:
-        page, token = cut_page(select_jobs(store, request), request)
+        order = ORDERS[request.get("SortBy", "CreationTime")]
+        page, token = read_paging(request, size=PAGE).select(select_jobs(store, request), order)
         return {"LabelingJobSummaryList": [summarize_job(store, job) for job in page], "NextToken": token}
 
     @service.operation("ListLabelingJobsForWorkteam")
     def list_for_team(request: dict[str, Any]) -> dict[str, Any]:
-        page, token = cut_page(select_team_jobs(store, request), request)
+        jobs = select_team_jobs(store, request)
+        page, token = read_paging(request, size=PAGE).select(jobs, ORDERS["CreationTime"])
         return {
             "LabelingJobSummaryList": [summarize_for_team(store, job) for job in page],
             "NextToken": token,
@@ -212,20 +216,19 @@ def summarize_for_team(store: Store, job: Job) -> dict[str, Any]:
 
 # ---------------------------------------------------------------- lists
 
-SORT_KEYS = {
-    "Name": lambda job: job.name,
-    "CreationTime": lambda job: job.created,
-    "Status": lambda job: job.status,
+ORDERS: dict[str, Callable[[Job], Place]] = {
+    "Name": lambda job: (job.name,),
+    "CreationTime": lambda job: (job.created, job.name),
+    "Status": lambda job: (job.status, job.name),
 }
 
 
-def select_jobs(store: Store, request: dict[str, Any]) -> list[tuple[Any, str, Job]]:
-    """(sort key, name, job) of the jobs that a ListLabelingJobs request asks for."""
-    key = SORT_KEYS[request.get("SortBy", "CreationTime")]
-    return [(key(job), job.name, job) for job in read_jobs(store) if matches(job, request)]
+def select_jobs(store: Store, request: dict[str, Any]) -> list[Job]:
+    """The jobs that a ListLabelingJobs request asks for, in any order."""
+    return [job for job in read_jobs(store) if matches(job, request)]
 
 
-def select_team_jobs(store: Store, request: dict[str, Any]) -> list[tuple[Any, str, Job]]:
+def select_team_jobs(store: Store, request: dict[str, Any]) -> list[Job]:
     arn, part = request["WorkteamArn"], request.get("JobReferenceCodeContains", "")
     if (
         ":workteam/public-crowd/" not in arn
@@ -233,7 +236,7 @@ def select_team_jobs(store: Store, request: dict[str, Any]) -> list[tuple[Any, s
     ):
         raise ServiceError("ResourceNotFound", f"The workteam {arn} does not exist.")
     return [
-        (job.created, job.name, job)
+        job
         for job in read_jobs(store)
         if job.team_arn == arn and part in job.reference and matches(job, request)
     ]

@@ -40,7 +40,7 @@ class Meaning:
 
     def to_job(self, mask: np.ndarray, void: np.ndarray) -> np.ndarray:
         """(H, W) numbers and (H, W) bool void pixels -> (H, W) uint8 the job's label indices."""
-        answer = np.array([0, *self.labels], np.uint8)[mask]
+        answer: np.ndarray = np.array([0, *self.labels], np.uint8)[mask]
         answer[void] = self.void or 0
         return answer
 

@@ -10,8 +10,8 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.paging import read_paging
 from gtseg.local.jobs.tags import delete_tags, put_tags
-from gtseg.local.labeling.pages import cut_page
 from gtseg.local.labeling.records import ACTIVE, read_clock, to_datetime
 from gtseg.local.storage.store import Store
 
@@ -20,6 +20,7 @@ __all__ = ["FIRST_TEAM", "make_first_team", "register_teams"]
 FIRST_TEAM = "gtseg"
 WORKFORCE = "default"
 MAX_TEAMS = 25
+PAGE = 100
 POOL = "{region}_gtseglocal"
 CLIENT = "gtseglocal"
 SORT_COLUMN = {"Name": "name", "CreateDate": "created"}
@@ -64,8 +65,8 @@ def register_teams(service: JsonService, embedded: Embedded) -> None:
     def list_teams(request: dict[str, Any]) -> dict[str, Any]:
         column, part = SORT_COLUMN[request.get("SortBy", "Name")], request.get("NameContains", "").lower()
         rows = store.read().execute("SELECT * FROM labeling_teams").fetchall()
-        items = [(row[column], row["name"], row) for row in rows if part in row["name"]]
-        page, token = cut_page(items, request)
+        found = [row for row in rows if part in row["name"]]
+        page, token = read_paging(request, size=PAGE).select(found, lambda row: (row[column], row["name"]))
         return {"Workteams": [describe_team(embedded, row) for row in page], "NextToken": token}
 
     @service.operation("UpdateWorkteam")

@@ -9,6 +9,7 @@ from typing import Any
 from gtseg.local.embedded import Component, Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
+from gtseg.local.jobs.paging import Paging, read_paging
 from gtseg.local.logs.events import END, START, Event, LogEvents, Place, now_ms
 from gtseg.local.logs.patterns import compile_pattern
 
@@ -86,11 +87,13 @@ def put_events(events: LogEvents, request: dict[str, Any]) -> dict[str, Any]:
 def _register_listings(service: JsonService, events: LogEvents, prefix: str) -> None:
     @service.operation("DescribeLogGroups")
     def describe_groups(request: dict[str, Any]) -> dict[str, Any]:
-        limit = request.get("limit", 50)
-        after = request.get("nextToken", "")
-        rows = events.groups(prefix=request.get("logGroupNamePrefix", ""), after=after, limit=limit + 1)
-        token = rows[limit - 1]["name"] if len(rows) > limit else None
-        return {"logGroups": [_describe_group(row, prefix) for row in rows[:limit]], "nextToken": token}
+        paging = _read_paging(request)
+        after = paging.after[0] if paging.after else ""
+        rows = events.groups(
+            prefix=request.get("logGroupNamePrefix", ""), after=after, limit=paging.limit + 1
+        )
+        page, token = paging.cut(rows, lambda row: (row["name"],))
+        return {"logGroups": [_describe_group(row, prefix) for row in page], "nextToken": token}
 
     @service.operation("DescribeLogStreams")
     def describe_streams(request: dict[str, Any]) -> dict[str, Any]:
@@ -118,16 +121,11 @@ def list_streams(events: LogEvents, request: dict[str, Any], *, prefix: str) -> 
             "InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix."
         )
     rows = events.streams(group, prefix=request.get("logStreamNamePrefix", ""))
-    rows.sort(
-        key=lambda row: (row["last"] or 0, row["name"]) if by_time else row["name"],
-        reverse=request.get("descending", False),
+    page, token = _read_paging(request).select(
+        rows, lambda row: (row["last"] or 0, row["name"]) if by_time else (row["name"],)
     )
-    start, limit = _read_offset(request.get("nextToken")), request.get("limit", 50)
-    token = str(start + limit) if len(rows) > start + limit else None
     return {
-        "logStreams": [
-            _describe_stream(row, f"{prefix}{group}:log-stream:") for row in rows[start : start + limit]
-        ],
+        "logStreams": [_describe_stream(row, f"{prefix}{group}:log-stream:") for row in page],
         "nextToken": token,
     }
 
@@ -257,8 +255,12 @@ def _open_token(token: str) -> tuple[str, Place]:
     raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.")
 
 
-def _read_offset(token: str | None) -> int:
-    try:
-        return max(0, int(token or 0))
-    except ValueError:
-        raise ServiceError("InvalidParameterException", "The specified nextToken is invalid.") from None
+def _read_paging(request: dict[str, Any]) -> Paging:
+    return read_paging(
+        request,
+        size=50,
+        is_descending=request.get("descending", False),
+        limit="limit",
+        token="nextToken",
+        code="InvalidParameterException",
+    )

@@ -71,7 +71,7 @@ def combine(kind: tuple[int, int], first: int, second: int, *, length: int) -> i
 
 def _advance(words: Words, tables: npt.NDArray[np.uint64]) -> Words:
     parts = words.view(np.uint16).reshape(-1, 4)
-    result = tables[0].take(parts[:, 0])
+    result: Words = tables[0].take(parts[:, 0])
     for number in range(1, 4):
         result ^= tables[number].take(parts[:, number])
     return result

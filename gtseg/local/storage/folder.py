@@ -13,13 +13,12 @@ import io
 import logging
 import os
 import shutil
-import sqlite3
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.loop import Loop
 from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Files
 from gtseg.local.storage.index import Index, read_clock_ms
 from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable
@@ -43,8 +42,8 @@ class FolderObjects:
         self.uploads = Uploads(self.index)
         # Nobody holds a path of an earlier run.
         self._old_garbage = self.index.list_garbage(before_ms=read_clock_ms())
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._is_swept = False
+        self._loop = Loop("objects-housekeeping", self._keep_house, seconds=HOUSEKEEPING_SECONDS)
 
     # the interface of storage.objects
 
@@ -217,29 +216,23 @@ class FolderObjects:
 
     def start(self) -> None:
         """Begin housekeeping: leftovers of an interrupted run, garbage, SQLite's write-ahead log."""
-        self._thread = threading.Thread(target=self._keep_house, name="objects-housekeeping", daemon=True)
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._loop.stop()
         self.index.write_meta("swept", self.index.run)
         self.index.database.close()
 
     def _keep_house(self) -> None:
-        self._try(lambda: self._remove_garbage(self._old_garbage))
-        self._try(self.sweep)
-        while not self._stopping.wait(HOUSEKEEPING_SECONDS):
-            self._try(self.reap)
-            self._try(lambda: self.index.database.read().execute("PRAGMA wal_checkpoint(PASSIVE)"))
-
-    def _try(self, task: Callable[[], object]) -> None:
-        """Housekeeping goes on whatever one task meets, such as a full disk."""
-        try:
-            task()
-        except (OSError, sqlite3.Error):
-            logger.exception("housekeeping of the object store failed; it is tried again")
+        """Everything that is due. What fails, such as on a full disk, is tried again a second later."""
+        self.index.database.read().execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self.reap()
+        if self._old_garbage:
+            self._remove_garbage(self._old_garbage)
+            self._old_garbage = []
+        if not self._is_swept:
+            self.sweep()
+            self._is_swept = True
 
     def check_replaced(self, info: StoredObject) -> None:
         """A file that is gone is only in order if its object has another one by now."""

@@ -2,5 +2,6 @@
 
 from gtseg.local.training.jobs import TrainingJobs
 from gtseg.local.training.operations import register
+from gtseg.local.training.work import TrainingRecord
 
-__all__ = ["TrainingJobs", "register"]
+__all__ = ["TrainingJobs", "TrainingRecord", "register"]

@@ -1,6 +1,6 @@
 """One training job from the queue to its end. Every step can be cut off by a kill and taken up again.
 
-`work["stage"]` says how far the job is: queued -> downloading -> running -> uploading. A step is repeated whole after a
+`work.stage` says how far the job is: queued -> downloading -> running -> uploading. A step is repeated whole after a
 kill, except `running`: the process is still there and is followed on, or it is gone and the algorithm starts again from
 `checkpoints/`. Statuses and their messages are those that SageMaker's own jobs show.
 """
@@ -21,7 +21,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.channels import DownloadError, materialize_channel
 from gtseg.local.jobs.processes import Process
 from gtseg.local.jobs.reasons import failure_reason
-from gtseg.local.jobs.records import Record, now
+from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
 from gtseg.local.storage.objects import split_uri
 from gtseg.local.training.artifacts import Checkpoints, upload_model
@@ -29,6 +29,7 @@ from gtseg.local.training.configuration import write_configuration
 from gtseg.local.training.jobs import TrainingJobs
 from gtseg.local.training.metrics import read_metrics, record_metrics
 from gtseg.local.training.requests import enter
+from gtseg.local.training.work import TrainingRecord
 
 __all__ = ["LOG_GROUP", "Execution"]
 
@@ -75,7 +76,7 @@ class Execution:
 
     def _go_on(self) -> None:
         record = self._read()
-        stage = record.work["stage"]
+        stage = record.work.stage
         if stage in ("queued", "downloading") and not self._must_stop(record):
             self._download(record)
             stage = "running"
@@ -85,7 +86,7 @@ class Execution:
 
     # ---------------------------------------------------------------- downloading
 
-    def _download(self, record: Record) -> None:
+    def _download(self, record: TrainingRecord) -> None:
         """Lay the channels and the configuration down."""
         self._check_output(record)
         self._enter("Starting", "Preparing the instances for training")
@@ -108,7 +109,7 @@ class Execution:
         Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").download()
         self._enter("Training", "Training image download completed. Training in progress.", stage="running")
 
-    def _check_output(self, record: Record) -> None:
+    def _check_output(self, record: TrainingRecord) -> None:
         uris = [record.answer["OutputDataConfig"]["S3OutputPath"]]
         uris += [record.answer["CheckpointConfig"]["S3Uri"]] if "CheckpointConfig" in record.answer else []
         for uri in uris:
@@ -116,7 +117,7 @@ class Execution:
             if not self.embedded.objects.bucket_exists(bucket):
                 raise JobFailure(f"ClientError: The S3 bucket {bucket} of {uri} does not exist.")
 
-    def _check_input_mode(self, channel: dict[str, Any], record: Record) -> None:
+    def _check_input_mode(self, channel: dict[str, Any], record: TrainingRecord) -> None:
         mode = channel.get("InputMode", record.answer["AlgorithmSpecification"]["TrainingInputMode"])
         kind = channel["DataSource"]["S3DataSource"]["S3DataType"]
         if mode == "Pipe" and kind != "AugmentedManifestFile":
@@ -130,7 +131,7 @@ class Execution:
     def _train(self) -> None:
         """Follow the process until it is gone, having started it unless it runs or has ended already."""
         record = self._read()
-        interrupted = record.work.get("interrupted", False)
+        interrupted = record.work.interrupted
         if interrupted:  # an earlier server asked it to end, and may have gone before it had
             self.process.wait(GRACE_SECONDS)
         over = self.process.exit_code() is not None and not interrupted
@@ -145,7 +146,7 @@ class Execution:
                 checkpoints.upload()
                 synced = time.monotonic()
 
-    def _launch(self, record: Record) -> None:
+    def _launch(self, record: TrainingRecord) -> None:
         """Start the algorithm. What an earlier process had used of the time limit counts on."""
         command = [sys.executable, "-m", "gtseg.local.algorithm", "train", "--root", str(self.root)]
         seconds = self.embedded.options.train_seconds
@@ -153,11 +154,12 @@ class Execution:
             command += ["--seconds", f"{seconds:g}"]
         with self.jobs.records.change(self.name) as changed:
             assert changed is not None
-            changed.work["ran"] = self._seconds(changed)
-            changed.work["launched"] = time.time()
-            changed.work.pop("interrupted", None)
+            work = changed.work
+            work.ran = self._seconds(changed)
+            work.launched = time.time()
+            work.interrupted = False
+            work.stream = work.stream or f"{self.name}/algo-1-{int(time.time())}"
             changed.answer.setdefault("TrainingStartTime", now())
-            changed.work.setdefault("stream", f"{self.name}/algo-1-{int(time.time())}")
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", **record.answer.get("Environment", {})}
         self.process.launch(command, environment=environment)
 
@@ -178,7 +180,7 @@ class Execution:
     def _stop_at_limit(self) -> None:
         with self.jobs.records.change(self.name) as record:
             if record is not None and record.status == "InProgress":
-                record.work["stop"] = "runtime"
+                record.work.stop = "runtime"
                 enter(record, "Stopping", "Stopping the training job", status="Stopping")
 
     def _end_process(self) -> None:
@@ -188,20 +190,20 @@ class Execution:
         elif time.monotonic() - self._stopped_at > GRACE_SECONDS:
             self.process.send(signal.SIGKILL)
 
-    def _seconds(self, record: Record) -> float:
+    def _seconds(self, record: TrainingRecord) -> float:
         """Seconds that the job has trained. A process that was killed left its last sign in its output."""
-        launched = record.work.get("launched")
+        launched = record.work.launched
         if launched is None:
             return 0.0
         ends = [_last_change(self.process.output), _last_change(self.process.folder / "exit")]
         end = time.time() if self.process.alive() else max(ends)
-        return float(record.work.get("ran", 0.0)) + max(0.0, end - launched)
+        return record.work.ran + max(0.0, end - launched)
 
     def _read_output(self, *, final: bool) -> None:
         """Move new whole lines to CloudWatch and the metrics; place in the file and lines in one transaction."""
         if not self.process.output.exists():
             return
-        offset = self._read().work.get("offset", 0)
+        offset = self._read().work.offset
         with self.process.output.open("rb") as file:
             file.seek(offset)
             chunk = file.read()
@@ -212,10 +214,10 @@ class Execution:
         lines = [line[:LINE_BYTES].decode(errors="replace") for line in text.splitlines() if line.strip()]
         with self.jobs.records.change(self.name) as record:
             assert record is not None
-            record.work["offset"] = offset + size
+            record.work.offset = offset + size
             record_metrics(record, read_metrics(lines), now())
             if lines:
-                self.logs.write(LOG_GROUP, record.work["stream"], lines)
+                self.logs.write(LOG_GROUP, record.work.stream, lines)
 
     # ---------------------------------------------------------------- the end
 
@@ -223,7 +225,7 @@ class Execution:
         record = self._read()
         if not self._must_stop(record):
             self._raise_failure()
-        if "launched" in record.work:
+        if record.work.launched is not None:
             self._send_results(record)
         endings = {
             None: ("Completed", "Completed", "Training job completed"),
@@ -234,10 +236,10 @@ class Execution:
                 "Training job runtime exceeded MaxRuntimeInSeconds provided",
             ),
         }
-        status, secondary, message = endings[record.work.get("stop")]
+        status, secondary, message = endings[record.work.stop]
         self._finish(status, secondary, message)
 
-    def _send_results(self, record: Record) -> None:
+    def _send_results(self, record: TrainingRecord) -> None:
         self._enter("Uploading", "Uploading generated training model", stage="uploading")
         try:
             Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").upload()
@@ -264,9 +266,9 @@ class Execution:
     def _finish(self, status: str, secondary: str, message: str, *, reason: str | None = None) -> None:
         with self.jobs.records.change(self.name) as record:
             assert record is not None
-            record.work["stage"] = "ended"
+            record.work.stage = "ended"
             record.answer["TrainingEndTime"] = now()
-            if "launched" in record.work:
+            if record.work.launched is not None:
                 seconds = max(1, round(self._seconds(record)))
                 record.answer |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
             if reason is not None:
@@ -280,20 +282,20 @@ class Execution:
             return
         with self.jobs.records.change(self.name) as record:
             if record is not None:
-                record.work["interrupted"] = True
+                record.work.interrupted = True
         self.process.send(signal.SIGTERM)
         self.process.wait(SHUTDOWN_SECONDS)
         self._read_output(final=False)
 
     # ---------------------------------------------------------------- the record
 
-    def _read(self) -> Record:
+    def _read(self) -> TrainingRecord:
         record = self.jobs.records.find(self.name)
         if record is None:
             raise RuntimeError(f"the record of training job {self.name} is gone")
         return record
 
-    def _must_stop(self, record: Record) -> bool:
+    def _must_stop(self, record: TrainingRecord) -> bool:
         return record.status == "Stopping"
 
     def _enter(self, secondary: str, message: str, *, stage: str | None = None) -> None:
@@ -301,7 +303,7 @@ class Execution:
         with self.jobs.records.change(self.name) as record:
             assert record is not None
             if stage is not None:
-                record.work["stage"] = stage
+                record.work.stage = stage
             if record.status == "InProgress" or secondary == "Uploading":
                 enter(record, secondary, message)
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.jobs.records import Record, Records
-from gtseg.local.jobs.requests import invalid
-from gtseg.local.jobs.tags import delete_tags, put_tags
+from gtseg.local.jobs.records import Records
+from gtseg.local.jobs.requests import invalid, name_taken
+from gtseg.local.jobs.tags import forget, keep_new
 from gtseg.local.training.requests import begin_answer, check_request, enter
+from gtseg.local.training.work import TrainingRecord, TrainingWork
 
 __all__ = ["ENDED", "TrainingJobs"]
 
@@ -22,7 +23,7 @@ class TrainingJobs:
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
-        self.records = Records(embedded.store, "training-job")
+        self.records = Records(embedded.store, "training-job", TrainingWork)
 
     def create(self, request: Mapping[str, Any], *, parent: str = "", parent_arn: str = "") -> str:
         """Check and queue a job; its ARN. Raises ValidationException, ResourceInUse."""
@@ -32,19 +33,11 @@ class TrainingJobs:
         answer = begin_answer(request, arn)
         if parent_arn:
             answer["TuningJobArn"] = parent_arn
-        record = Record(name, "InProgress", answer, {"stage": "queued"}, parent)
+        record = TrainingRecord(name, "InProgress", answer, TrainingWork(), parent)
         enter(record, "Starting", "Starting the training job")
-        with self.embedded.store.write():
-            if not self.records.add(record):
-                raise ServiceError(
-                    "ResourceInUse",
-                    "Job name must be unique within an AWS account and region, and a job with this name already"
-                    f" exists ({arn})",
-                )
-            put_tags(self.embedded.store, arn, request.get("Tags"))
-        return arn
+        return keep_new(self.records, record, tags=request.get("Tags"), taken=name_taken(arn))
 
-    def find(self, name: str) -> Record:
+    def find(self, name: str) -> TrainingRecord:
         record = self.records.find(name)
         if record is None:
             raise invalid("Requested resource not found.")
@@ -59,13 +52,11 @@ class TrainingJobs:
                 raise invalid(
                     f"The request was rejected because the training job is in status {record.status}."
                 )
-            record.work["stop"] = "requested"
+            record.work.stop = "requested"
             enter(record, "Stopping", "Stopping the training job", status="Stopping")
 
     def delete(self, name: str) -> None:
         record = self.find(name)
         if record.status not in ENDED:
             raise ServiceError("ResourceInUse", f"The training job {name} is in status {record.status}.")
-        with self.embedded.store.write():
-            self.records.remove(name)
-            delete_tags(self.embedded.store, record.answer["TrainingJobArn"])
+        forget(self.records, name)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from gtseg.local.jobs.records import Record
+from gtseg.local.training.work import TrainingRecord
 
 __all__ = ["DEFINITIONS", "OBJECTIVES", "read_metrics", "record_metrics"]
 
@@ -35,13 +35,13 @@ def read_metrics(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
                 yield name, float(found[1])
 
 
-def record_metrics(record: Record, metrics: Iterable[tuple[str, float]], moment: datetime) -> None:
+def record_metrics(record: TrainingRecord, metrics: Iterable[tuple[str, float]], moment: datetime) -> None:
     """Keep the last value of each as FinalMetricDataList, and a trial's objective after every epoch for its tuner."""
     final = {item["MetricName"]: item for item in record.answer.get("FinalMetricDataList", [])}
     objective = record.answer.get("HyperParameters", {}).get("_tuning_objective_metric")
     for name, value in metrics:
         final[name] = {"MetricName": name, "Value": value, "Timestamp": moment}
         if name == objective:
-            record.work.setdefault("history", []).append(value)
+            record.work.history.append(value)
     if final:
         record.answer["FinalMetricDataList"] = [final[name] for name in sorted(final)]

@@ -11,9 +11,10 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.jobs.container_images import REGISTRIES, image_uri, is_segmentation_image
-from gtseg.local.jobs.records import Record, now
+from gtseg.local.jobs.records import now
 from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
 from gtseg.local.training.metrics import DEFINITIONS
+from gtseg.local.training.work import TrainingRecord
 
 __all__ = ["begin_answer", "check_image", "check_request", "enter"]
 
@@ -205,7 +206,7 @@ def _describe_channel(channel: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def enter(record: Record, secondary: str, message: str, *, status: str | None = None) -> None:
+def enter(record: TrainingRecord, secondary: str, message: str, *, status: str | None = None) -> None:
     """Move a job on to a secondary status; the same status again only changes its message."""
     moment, transitions = now(), record.answer["SecondaryStatusTransitions"]
     if transitions and transitions[-1]["Status"] == secondary:

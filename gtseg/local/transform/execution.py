@@ -24,9 +24,10 @@ from gtseg.local.hosting.supervisor import await_ready
 from gtseg.local.jobs.channels import DownloadError, Source, list_places
 from gtseg.local.jobs.container_images import is_segmentation_image
 from gtseg.local.jobs.reasons import failure_reason
-from gtseg.local.jobs.records import Record, Records, now
+from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
 from gtseg.local.storage.objects import split_uri
+from gtseg.local.transform.work import TransformRecord, TransformRecords
 
 __all__ = ["LOG_GROUP", "Execution"]
 
@@ -52,7 +53,9 @@ class JobFailure(Exception):
 class Execution:
     """Runs in its own thread. `shutdown` is set when the server stops."""
 
-    def __init__(self, embedded: Embedded, records: Records, name: str, *, shutdown: threading.Event) -> None:
+    def __init__(
+        self, embedded: Embedded, records: TransformRecords, name: str, *, shutdown: threading.Event
+    ) -> None:
         self.embedded, self.records, self.name, self.shutdown = embedded, records, name, shutdown
         self.folder = embedded.store.folder.resolve() / "transform" / name
         self.logs = LogEvents(embedded.store)
@@ -83,7 +86,7 @@ class Execution:
         self._check()
         source = record.answer["TransformInput"]["DataSource"]["S3DataSource"]
         bucket, key = split_uri(source["S3Uri"])
-        origin = Source(source["S3Uri"], bucket, key, self.embedded.store.region, record.work["role"])
+        origin = Source(source["S3Uri"], bucket, key, self.embedded.store.region, record.work.role)
         places = list(list_places(self.embedded.objects, origin, source["S3DataType"]))
         self._start_container(record)
         task = self._make_task(record)
@@ -92,10 +95,10 @@ class Execution:
                 future.result()  # the first Shutdown or Stopped; the others see it too and end at once
         self._read_logs(final=True)
 
-    def _begin(self) -> Record:
+    def _begin(self) -> TransformRecord:
         with self.records.change(self.name) as record:
             assert record is not None
-            record.work["stage"] = "running"
+            record.work.stage = "running"
             record.answer.setdefault("TransformStartTime", now())
         return record
 
@@ -106,8 +109,8 @@ class Execution:
         if record is not None and record.status == "Stopping":
             raise Stopped
 
-    def _start_container(self, record: Record) -> None:
-        given = record.work["container"]
+    def _start_container(self, record: TransformRecord) -> None:
+        given = record.work.container
         environment = {**given.get("Environment", {}), **record.answer.get("Environment", {})}
         self.container = Container(self.folder, environment)
         unpack_artifact(
@@ -125,7 +128,7 @@ class Execution:
                 + self.container.last_lines()
             )
 
-    def _count_workers(self, record: Record) -> int:
+    def _count_workers(self, record: TransformRecord) -> int:
         """MaxConcurrentTransforms; where it is 0 or absent, what the container answers."""
         wished = record.answer.get("MaxConcurrentTransforms", 0)
         if wished:
@@ -138,7 +141,7 @@ class Execution:
         task(place)
         self._read_logs()
 
-    def _make_task(self, record: Record) -> Callable[[Place], None]:
+    def _make_task(self, record: TransformRecord) -> Callable[[Place], None]:
         """One input object -> one output object; whatever is wrong with an input goes into the data log."""
         answer, objects = record.answer, self.embedded.objects
         started: datetime = answer["TransformStartTime"]
@@ -208,7 +211,7 @@ class Execution:
         with self.records.change(self.name) as record:
             assert record is not None
             record.status = record.answer["TransformJobStatus"] = status
-            record.work["stage"] = "ended"
+            record.work.stage = "ended"
             record.answer["TransformEndTime"] = now()
             if reason is not None:
                 record.answer["FailureReason"] = failure_reason(reason, self.embedded.store.folder)

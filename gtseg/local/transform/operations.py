@@ -6,22 +6,21 @@ import threading
 from typing import Any
 
 from gtseg.local.embedded import Component, Embedded
-from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.hosting.endpoints import Endpoints
 from gtseg.local.jobs.queue import JobQueue
-from gtseg.local.jobs.records import Record, Records
-from gtseg.local.jobs.requests import invalid
-from gtseg.local.jobs.tags import put_tags
+from gtseg.local.jobs.requests import invalid, name_taken
+from gtseg.local.jobs.tags import keep_new
 from gtseg.local.transform.execution import Execution
 from gtseg.local.transform.requests import begin_answer, check_request
+from gtseg.local.transform.work import TransformRecord, TransformRecords, TransformWork
 
 __all__ = ["register"]
 
 
 def register(service: JsonService, embedded: Embedded) -> Component:
     """Answer the transform job operations; the component runs the jobs, one at a time."""
-    records = Records(embedded.store, "transform-job")
+    records = TransformRecords(embedded.store, "transform-job", TransformWork)
 
     @service.operation("CreateTransformJob")
     def create(request: dict[str, Any]) -> dict[str, Any]:
@@ -55,36 +54,25 @@ def register(service: JsonService, embedded: Embedded) -> Component:
     return JobQueue(records, run, places=1)
 
 
-def create_job(embedded: Embedded, records: Records, request: dict[str, Any]) -> str:
+def create_job(embedded: Embedded, records: TransformRecords, request: dict[str, Any]) -> str:
     """Check and queue a job, with all that it needs of its model; its ARN."""
     check_request(request)
     model = Endpoints.of(embedded).models.find(request["ModelName"])
     name = request["TransformJobName"]
     arn = records.arn(name)
-    work = {
-        "stage": "queued",
-        "container": model.answer["PrimaryContainer"],
-        "role": model.answer["ExecutionRoleArn"],
-    }
-    with embedded.store.write():
-        if not records.add(Record(name, "InProgress", begin_answer(request, arn), work)):
-            raise ServiceError(
-                "ResourceInUse",
-                "Job name must be unique within an AWS account and region, and a job with this name already exists"
-                f" ({arn})",
-            )
-        put_tags(embedded.store, arn, request.get("Tags"))
-    return arn
+    work = TransformWork(container=model.answer["PrimaryContainer"], role=model.answer["ExecutionRoleArn"])
+    record = TransformRecord(name, "InProgress", begin_answer(request, arn), work)
+    return keep_new(records, record, tags=request.get("Tags"), taken=name_taken(arn))
 
 
-def find(records: Records, name: str) -> Record:
+def find(records: TransformRecords, name: str) -> TransformRecord:
     record = records.find(name)
     if record is None:
         raise invalid(f"Could not find requested job with name: {name}")
     return record
 
 
-def stop_job(records: Records, name: str) -> None:
+def stop_job(records: TransformRecords, name: str) -> None:
     with records.change(name) as record:
         if record is None:
             raise invalid(f"Could not find requested job with name: {name}")

@@ -9,14 +9,15 @@ from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.jobs.records import Record, Records, now
+from gtseg.local.jobs.records import Records, now
 from gtseg.local.jobs.requests import invalid
-from gtseg.local.jobs.tags import delete_tags, put_tags
-from gtseg.local.training import TrainingJobs
+from gtseg.local.jobs.tags import forget, keep_new
+from gtseg.local.training import TrainingJobs, TrainingRecord
 from gtseg.local.tuning.early import is_worse
 from gtseg.local.tuning.requests import begin_answer, check_tuning_request, make_training_request
 from gtseg.local.tuning.search import Trial, count_grid, read_ranges, suggest
 from gtseg.local.tuning.trials import count_objectives, count_statuses, describe_trial, find_best, read_score
+from gtseg.local.tuning.work import TuningRecord, TuningWork
 
 __all__ = ["TuningJobs"]
 
@@ -29,24 +30,21 @@ class TuningJobs:
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
-        self.records = Records(embedded.store, "hyper-parameter-tuning-job")
+        self.records = Records(embedded.store, "hyper-parameter-tuning-job", TuningWork)
         self.training = TrainingJobs(embedded)
 
     def create(self, request: Mapping[str, Any]) -> str:
         check_tuning_request(self.embedded, request)
         name = request["HyperParameterTuningJobName"]
         arn = self.records.arn(name)
-        work = {"request": dict(request)}
-        with self.embedded.store.write():
-            if not self.records.add(Record(name, "InProgress", begin_answer(request, arn), work)):
-                raise ServiceError(
-                    "ResourceInUse",
-                    f"Hyperparameter tuning job names must be unique within an AWS account and region: {arn} exists",
-                )
-            put_tags(self.embedded.store, arn, request.get("Tags"))
-        return arn
+        record = TuningRecord(name, "InProgress", begin_answer(request, arn), TuningWork(dict(request)))
+        taken = ServiceError(
+            "ResourceInUse",
+            f"Hyperparameter tuning job names must be unique within an AWS account and region: {arn} exists",
+        )
+        return keep_new(self.records, record, tags=request.get("Tags"), taken=taken)
 
-    def find(self, name: str) -> Record:
+    def find(self, name: str) -> TuningRecord:
         record = self.records.find(name)
         if record is None:
             raise ServiceError(
@@ -66,7 +64,7 @@ class TuningJobs:
         answer["ConsumedResources"] = {"RuntimeInSeconds": seconds}
         return answer
 
-    def count(self, record: Record, trials: Sequence[Record]) -> dict[str, Any]:
+    def count(self, record: TuningRecord, trials: Sequence[TrainingRecord]) -> dict[str, Any]:
         return {
             "TrainingJobStatusCounters": count_statuses(trials),
             "ObjectiveStatusCounters": count_objectives(record, trials),
@@ -84,13 +82,11 @@ class TuningJobs:
         record = self.find(name)
         if record.status in RUNNING:
             raise invalid(f"The request was rejected because the tuning job is in status {record.status}.")
-        with self.embedded.store.write():
-            self.records.remove(name)
-            delete_tags(self.embedded.store, record.answer["HyperParameterTuningJobArn"])
+        forget(self.records, name)
 
     # ---------------------------------------------------------------- one step further
 
-    def advance(self, record: Record) -> None:
+    def advance(self, record: TuningRecord) -> None:
         """Stop, start or end what there is to stop, start or end; called again and again."""
         trials = self.training.records.children(record.name)
         running = [trial for trial in trials if trial.status in RUNNING]
@@ -103,7 +99,9 @@ class TuningJobs:
         for _ in range(min(free, self._count_wished(record) - len(trials))):
             self._launch(record)
 
-    def _wind_up(self, record: Record, trials: Sequence[Record], running: Sequence[Record]) -> None:
+    def _wind_up(
+        self, record: TuningRecord, trials: Sequence[TrainingRecord], running: Sequence[TrainingRecord]
+    ) -> None:
         for trial in running:
             self._stop_trial(trial)
         if running:
@@ -123,7 +121,7 @@ class TuningJobs:
             else:
                 _settle(changed, "Completed")
 
-    def _is_over(self, record: Record, trials: Sequence[Record]) -> bool:
+    def _is_over(self, record: TuningRecord, trials: Sequence[TrainingRecord]) -> bool:
         """Every trial done, a completion criterion met, no hope left, or no time."""
         ended = [trial for trial in trials if trial.status not in RUNNING]
         if len(ended) >= self._count_wished(record) or self._is_late(record):
@@ -137,17 +135,17 @@ class TuningJobs:
         patience = criteria.get("BestObjectiveNotImproving", {}).get("MaxNumberOfTrainingJobsNotImproving")
         return bool(patience and scores and len(scores) - 1 - scores.index(max(scores)) >= patience)
 
-    def _is_late(self, record: Record) -> bool:
+    def _is_late(self, record: TuningRecord) -> bool:
         limit = record.answer["HyperParameterTuningJobConfig"]["ResourceLimits"].get("MaxRuntimeInSeconds")
         return limit is not None and time.time() - record.answer["CreationTime"].timestamp() > limit
 
-    def _count_wished(self, record: Record) -> int:
+    def _count_wished(self, record: TuningRecord) -> int:
         config = record.answer["HyperParameterTuningJobConfig"]
         if config["Strategy"] == "Grid":
             return count_grid(read_ranges(config["ParameterRanges"]))
         return int(config["ResourceLimits"]["MaxNumberOfTrainingJobs"])
 
-    def _launch(self, record: Record) -> None:
+    def _launch(self, record: TuningRecord) -> None:
         """The next trial. Its name follows from its number: a step that is repeated after a kill makes no second one."""
         trials = self.training.records.children(record.name)
         config = record.answer["HyperParameterTuningJobConfig"]
@@ -169,21 +167,23 @@ class TuningJobs:
             f"{record.name}/{record.answer['CreationTime']}/{number}".encode()
         ).hexdigest()[:8]
         name = f"{record.name}-{number:03d}-{digest}"
-        request = make_training_request(record.work["request"], name, values)
+        request = make_training_request(record.work.request, name, values)
         self.training.create(
             request, parent=record.name, parent_arn=record.answer["HyperParameterTuningJobArn"]
         )
 
-    def _stop_bad_trials(self, record: Record, trials: Sequence[Record], running: Sequence[Record]) -> None:
+    def _stop_bad_trials(
+        self, record: TuningRecord, trials: Sequence[TrainingRecord], running: Sequence[TrainingRecord]
+    ) -> None:
         config = record.answer["HyperParameterTuningJobConfig"]
         if config.get("TrainingJobEarlyStoppingType", "Off") == "Off":
             return
-        before = [trial.work.get("history", []) for trial in trials if trial.status == "Completed"]
+        before = [trial.work.history for trial in trials if trial.status == "Completed"]
         for trial in running:
-            if trial.status == "InProgress" and is_worse(trial.work.get("history", []), before):
+            if trial.status == "InProgress" and is_worse(trial.work.history, before):
                 self._stop_trial(trial, early=True)
 
-    def _stop_trial(self, trial: Record, *, early: bool = False) -> None:
+    def _stop_trial(self, trial: TrainingRecord, *, early: bool = False) -> None:
         if trial.status != "InProgress":
             return
         try:
@@ -193,8 +193,8 @@ class TuningJobs:
         if early:
             with self.training.records.change(trial.name) as changed:
                 if changed is not None:
-                    changed.work["early"] = True
+                    changed.work.early = True
 
 
-def _settle(record: Record, status: str) -> None:
+def _settle(record: TuningRecord, status: str) -> None:
     record.status = record.answer["HyperParameterTuningJobStatus"] = status

@@ -1,18 +1,21 @@
-"""The operations of tuning jobs, and the thread that takes them further."""
+"""The operations of tuning jobs, and the loop that takes them further."""
 
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from gtseg.local.embedded import Component, Embedded
 from gtseg.local.front.protocol import JsonService
-from gtseg.local.jobs.records import Record
-from gtseg.local.jobs.requests import invalid
+from gtseg.local.jobs.paging import Place, read_paging
+from gtseg.local.loop import Loop
+from gtseg.local.training import TrainingRecord
 from gtseg.local.tuning.jobs import RUNNING, TuningJobs
 from gtseg.local.tuning.trials import describe_trial, read_score
+from gtseg.local.tuning.work import TuningRecord
 
 __all__ = ["register"]
 
@@ -53,10 +56,10 @@ def register(service: JsonService, embedded: Embedded) -> Component:
     def list_trials_of(request: dict[str, Any]) -> dict[str, Any]:
         return list_trials(jobs, request)
 
-    return Tuner(jobs)
+    return Loop("tuning", partial(advance_all, jobs), seconds=POLL_SECONDS)
 
 
-def summarize(jobs: TuningJobs, job: Record) -> dict[str, Any]:
+def summarize(jobs: TuningJobs, job: TuningRecord) -> dict[str, Any]:
     members = (
         "HyperParameterTuningJobName",
         "HyperParameterTuningJobArn",
@@ -80,53 +83,31 @@ def list_trials(jobs: TuningJobs, request: dict[str, Any]) -> dict[str, Any]:
     trials = jobs.training.records.children(job.name)
     if "StatusEquals" in request:
         trials = [trial for trial in trials if trial.status == request["StatusEquals"]]
-    keys: dict[str, Callable[[Record], Any]] = {
-        "Name": lambda trial: trial.name,
-        "CreationTime": lambda trial: trial.answer["CreationTime"],
-        "Status": lambda trial: trial.status,
-    }
-    down = request.get("SortOrder", "Ascending") == "Descending"
-    if request.get("SortBy") == "FinalObjectiveMetricValue":
-        scored = [(score, trial) for trial in trials if (score := read_score(job, trial)) is not None]
-        scored.sort(key=lambda pair: pair[0], reverse=down)
-        trials = [trial for _, trial in scored] + [
-            trial for trial in trials if read_score(job, trial) is None
-        ]
+    paging, order = read_paging(request, size=10), request.get("SortBy", "Name")
+    if order == "FinalObjectiveMetricValue":
+        sign = -1 if paging.is_descending else 1
+        paging = replace(paging, is_descending=False)
+        page, token = paging.select(trials, lambda trial: _place_score(read_score(job, trial), trial, sign))
     else:
-        trials.sort(key=keys[request.get("SortBy", "Name")], reverse=down)
-    start, size = _read_offset(request.get("NextToken")), request.get("MaxResults", 10)
-    token = str(start + size) if len(trials) > start + size else None
-    summaries = [describe_trial(job, trial) for trial in trials[start : start + size]]
-    return {"TrainingJobSummaries": summaries, "NextToken": token}
+        page, token = paging.select(trials, ORDERS[order])
+    return {"TrainingJobSummaries": [describe_trial(job, trial) for trial in page], "NextToken": token}
 
 
-def _read_offset(token: str | None) -> int:
-    if token is not None and not token.isdecimal():
-        raise invalid("Invalid NextToken: it was not given out by this operation.")
-    return int(token or 0)
+ORDERS: dict[str, Callable[[TrainingRecord], Place]] = {
+    "Name": lambda trial: (trial.name,),
+    "CreationTime": lambda trial: (trial.answer["CreationTime"].timestamp(), trial.name),
+    "Status": lambda trial: (trial.status, trial.name),
+}
 
 
-class Tuner:
-    """The component: a look at every tuning job that runs, twice a second."""
+def _place_score(score: float | None, trial: TrainingRecord, sign: int) -> Place:
+    return (1, 0.0, trial.name) if score is None else (0, sign * score, trial.name)
 
-    def __init__(self, jobs: TuningJobs) -> None:
-        self.jobs = jobs
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="tuning", daemon=True)
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.is_set():
-            for record in self.jobs.records.having(*RUNNING):
-                try:
-                    self.jobs.advance(record)
-                except Exception:
-                    logger.exception("tuning job %s: a step failed; it is tried again", record.name)
-            self._stopping.wait(POLL_SECONDS)
+def advance_all(jobs: TuningJobs) -> None:
+    """A look at every tuning job that runs."""
+    for record in jobs.records.having(*RUNNING):
+        try:
+            jobs.advance(record)
+        except Exception:
+            logger.exception("tuning job %s: a step failed; it is tried again", record.name)

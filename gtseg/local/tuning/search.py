@@ -183,4 +183,4 @@ def _measure_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -
     gain = (mean - best) / deviation
     density = np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi)
     below = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in gain])
-    return deviation * (gain * below + density)
+    return np.asarray(deviation * (gain * below + density))

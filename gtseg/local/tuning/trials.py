@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gtseg.local.jobs.records import Record
+from gtseg.local.training import TrainingRecord
+from gtseg.local.tuning.work import TuningRecord
 
 __all__ = [
     "count_objectives",
@@ -17,22 +18,22 @@ __all__ = [
 ]
 
 
-def read_score(job: Record, trial: Record) -> float | None:
+def read_score(job: TuningRecord, trial: TrainingRecord) -> float | None:
     """The objective's final value of a trial that has ended well or was stopped early; larger is better."""
-    if trial.status != "Completed" and not (trial.status == "Stopped" and trial.work.get("early")):
+    if trial.status != "Completed" and not (trial.status == "Stopped" and trial.work.early):
         return None
     metric = job.answer["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     found = [item for item in trial.answer.get("FinalMetricDataList", []) if item["MetricName"] == metric]
     return float(found[0]["Value"]) if found else None
 
 
-def judge_objective(job: Record, trial: Record) -> str:
+def judge_objective(job: TuningRecord, trial: TrainingRecord) -> str:
     if trial.status in ("InProgress", "Stopping"):
         return "Pending"
     return "Failed" if read_score(job, trial) is None else "Succeeded"
 
 
-def count_statuses(trials: Sequence[Record]) -> dict[str, int]:
+def count_statuses(trials: Sequence[TrainingRecord]) -> dict[str, int]:
     statuses = [trial.status for trial in trials]
     return {
         "Completed": statuses.count("Completed"),
@@ -43,17 +44,17 @@ def count_statuses(trials: Sequence[Record]) -> dict[str, int]:
     }
 
 
-def count_objectives(job: Record, trials: Sequence[Record]) -> dict[str, int]:
+def count_objectives(job: TuningRecord, trials: Sequence[TrainingRecord]) -> dict[str, int]:
     found = [judge_objective(job, trial) for trial in trials]
     return {status: found.count(status) for status in ("Succeeded", "Pending", "Failed")}
 
 
-def find_best(job: Record, trials: Sequence[Record]) -> Record | None:
+def find_best(job: TuningRecord, trials: Sequence[TrainingRecord]) -> TrainingRecord | None:
     scored = [(score, trial) for trial in trials if (score := read_score(job, trial)) is not None]
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
-def describe_trial(job: Record, trial: Record) -> dict[str, Any]:
+def describe_trial(job: TuningRecord, trial: TrainingRecord) -> dict[str, Any]:
     """HyperParameterTrainingJobSummary of one trial."""
     config = job.answer["HyperParameterTuningJobConfig"]
     ranges = config["ParameterRanges"]

@@ -101,7 +101,7 @@ def heat(points: Points, size: int, *, sigma: float) -> NDArray[np.float32]:
     axis = np.arange(size, dtype=np.float32)
     across = np.exp(-((axis[None] - points[:, :1]) ** 2) / (2 * sigma**2))
     down = np.exp(-((axis[None] - points[:, 1:]) ** 2) / (2 * sigma**2))
-    return np.einsum("nh,nw->nhw", down, across).max(0)
+    return np.asarray(np.einsum("nh,nw->nhw", down, across).max(0), np.float32)
 
 
 def in_order(points: Points) -> Points:
@@ -143,7 +143,8 @@ def smooth_cube(cube: NDArray[np.float32]) -> NDArray[np.float32]:
     out = cube.reshape(BINS, BINS, BINS)
     for axis in range(3):
         padded = np.pad(out, [(2, 2) if a == axis else (0, 0) for a in range(3)])
-        out = sum(w * np.take(padded, range(i, i + BINS), axis=axis) for i, w in enumerate(kernel))  # type: ignore[assignment]
+        shifted = [w * np.take(padded, range(i, i + BINS), axis=axis) for i, w in enumerate(kernel)]
+        out = np.sum(shifted, axis=0, dtype=np.float32)
     return out.reshape(-1)
 
 

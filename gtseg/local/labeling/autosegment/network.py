@@ -57,7 +57,8 @@ class Rise(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         up = F.interpolate(self.narrow(coarse), size=fine.shape[2:], mode="bilinear", align_corners=False)
-        return self.merge(torch.cat([up, fine], 1))
+        merged: Tensor = self.merge(torch.cat([up, fine], 1))
+        return merged
 
 
 class PointNet(nn.Module):
@@ -83,7 +84,8 @@ class PointNet(nn.Module):
         up = self.rise8(self.at16(eighth), eighth)
         up = self.rise2(self.rise4(up, quarter), half)
         up = F.interpolate(self.narrow(up), size=full.shape[2:], mode="bilinear", align_corners=False)
-        return self.head(torch.cat([up, full], 1))
+        logits: Tensor = self.head(torch.cat([up, full], 1))
+        return logits
 
 
 def save_weights(net: nn.Module, path: Path, *, seen: str) -> None:

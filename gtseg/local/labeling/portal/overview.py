@@ -129,7 +129,7 @@ def seconds_left(store: Store, job: Job, counts: dict[str, int]) -> float | None
     ).fetchall()  # fmt: skip
     if job.status != "InProgress" or len(rows) < 5 or rows[0]["ended"] <= rows[-1]["ended"]:
         return None
-    rate = (len(rows) - 1) / (read_clock() - rows[-1]["ended"])
+    rate: float = (len(rows) - 1) / (read_clock() - rows[-1]["ended"])
     return max(0, counts["wanted"] - counts["answers"]) / rate
 
 

@@ -1,0 +1,60 @@
+"""Background work: steps again and again until the end, whatever one of them meets."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from gtseg.local import loop
+from gtseg.local.loop import Loop, Threads
+
+
+def test_a_busy_step_is_taken_again_at_once_and_an_idle_one_after_a_wait() -> None:
+    waits: list[float] = []
+    enough = threading.Event()
+    steps = iter([True, True, False, True])
+
+    def step() -> bool:
+        return next(steps, None) or (enough.set() or False)
+
+    looped = Loop("test", step, seconds=7.0, wait=lambda seconds: waits.append(seconds) or enough.wait(0.01))
+    looped.start()
+    assert enough.wait(10)
+    looped.stop()
+    assert waits[:1] == [7.0]
+    assert next(steps, "all taken") == "all taken"
+
+
+def test_a_step_that_fails_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "FAILURE_SECONDS", 0.0)
+    done = threading.Event()
+    outcomes = iter([ZeroDivisionError, ZeroDivisionError])
+
+    def step() -> None:
+        failure = next(outcomes, None)
+        if failure is not None:
+            raise failure
+        done.set()
+
+    looped = Loop("test", step, seconds=0.0)
+    looped.start()
+    assert done.wait(10)
+    looped.stop()
+
+
+def test_a_loop_that_waits_for_others_is_woken_to_end() -> None:
+    bell = threading.Event()
+    looped = Loop("test", lambda: False, seconds=600.0, wait=bell.wait, wake=bell.set)
+    looped.start()
+    looped.stop()
+    assert bell.is_set()
+
+
+def test_threads_are_known_by_name_until_they_end() -> None:
+    threads, end = Threads("test"), threading.Event()
+    threads.start("one", end.wait)  # type: ignore[arg-type]
+    assert threads.running() == {"one"}
+    end.set()
+    threads.join()
+    assert threads.running() == set()
