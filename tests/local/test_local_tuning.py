@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,3 +231,58 @@ def test_early_stopping_is_the_median_rule() -> None:
     assert is_worse([0.9, 0.4], before)
     assert not is_worse([], before)
     assert not is_worse([0.0], before[:2])
+
+
+SDK_V2 = Path(__file__).parents[1] / "data" / "sagemaker-sdk-v2" / "create_hyper_parameter_tuning_job.json"
+
+
+def read_metrics(cloudwatch: Any, job: dict[str, Any]) -> dict[str, list[float]]:
+    """What SDK v2's TrainingJobAnalytics asks for."""
+    found = {}
+    for definition in job["AlgorithmSpecification"]["MetricDefinitions"]:
+        answer = cloudwatch.get_metric_statistics(
+            Namespace="/aws/sagemaker/TrainingJobs",
+            MetricName=definition["Name"],
+            Dimensions=[{"Name": "TrainingJobName", "Value": job["TrainingJobName"]}],
+            StartTime=job["TrainingStartTime"],
+            EndTime=job["TrainingEndTime"] + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Average"],
+        )
+        found[definition["Name"]] = [point["Average"] for point in answer["Datapoints"]]
+    return found
+
+
+def test_what_sdk_v2_sends_is_tuned_and_what_it_reads_is_there(aws: Any) -> None:
+    sagemaker, request = aws.client("sagemaker"), json.loads(SDK_V2.read_text())
+    request["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxNumberOfTrainingJobs"] = 1
+    request["TrainingJobDefinition"]["StaticHyperParameters"]["epochs"] = "1"
+    sagemaker.create_hyper_parameter_tuning_job(**request)
+    answer = await_tuning(aws, "v2tuner")
+    assert answer["HyperParameterTuningJobStatus"] == "Completed", answer.get("FailureReason")
+    definition = answer["TrainingJobDefinition"]  # of attach()
+    assert definition["ResourceConfig"] == definition["HyperParameterTuningResourceConfig"]
+    names = {item["Name"] for item in definition["AlgorithmSpecification"]["MetricDefinitions"]}
+    job = sagemaker.describe_training_job(TrainingJobName=answer["BestTrainingJob"]["TrainingJobName"])
+    assert job["ResourceConfig"]["InstanceType"] == "ml.g4dn.xlarge"
+    cloudwatch = aws.client("cloudwatch")
+    metrics = read_metrics(cloudwatch, job)
+    assert metrics.keys() == names
+    assert all(metrics.values())
+    listed = cloudwatch.list_metrics(Namespace="/aws/sagemaker/TrainingJobs", MetricName="validation:mIOU")
+    dimensions = [metric["Dimensions"] for metric in listed["Metrics"]]
+    assert [{"Name": "TrainingJobName", "Value": job["TrainingJobName"]}] in dimensions
+
+
+def test_a_definition_has_one_of_the_two_resource_configurations(aws: Any) -> None:
+    sagemaker, request = aws.client("sagemaker"), json.loads(SDK_V2.read_text())
+    definition, name = request["TrainingJobDefinition"], "HyperParameterTuningResourceConfig"
+    request["HyperParameterTuningJobName"] = "both"
+    definition["ResourceConfig"] = definition[name]
+    with pytest.raises(ClientError, match="either ResourceConfig or HyperParameterTuningResourceConfig"):
+        sagemaker.create_hyper_parameter_tuning_job(**request)
+    del definition["ResourceConfig"]
+    instances = [definition[name], {**definition[name], "InstanceType": "ml.p3.2xlarge"}]
+    definition[name] = {"InstanceConfigs": instances}
+    with pytest.raises(ClientError, match="one kind of instance"):
+        sagemaker.create_hyper_parameter_tuning_job(**request)

@@ -38,6 +38,7 @@ from gtseg.local.s3.request import Receive, Scope, Send, read_headers
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import escape
 from gtseg.local.storage.folder import FolderObjects
+from gtseg.local.training.cloudwatch import TrainingMetrics
 
 __all__ = ["Front", "build"]
 
@@ -54,6 +55,7 @@ class Front:
         self.embedded, self._stored = embedded, stored
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self.services, self.components = register_services(embedded)
+        self.training_metrics = TrainingMetrics(embedded)
         self.faults = Faults(embedded.options.faults)
         self.calls = CallLog(embedded.store.folder / "calls.jsonl")
         self.s3 = S3App(self._make_s3(), self.faults, self._record_bucket_call)
@@ -152,8 +154,21 @@ class Front:
         json_service = self.services.get(service)
         if json_service is not None:
             return json_service.answer(headers.get("x-amz-target", ""), body)
+        if service == "monitoring":
+            self._put_training_metrics(headers)
         query = scope["query_string"].decode("latin-1")
         return moto_behind.answer(scope["method"], scope["path"], query, headers, body=body)
+
+    def _put_training_metrics(self, headers: dict[str, str]) -> None:
+        """Tell moto's CloudWatch what has been trained since the last request to it."""
+        kept = {
+            name: value for name, value in headers.items() if name in ("authorization", "host", "x-amz-date")
+        }
+        kept["content-type"] = "application/x-www-form-urlencoded; charset=utf-8"
+        for form in self.training_metrics.take_new():
+            status, _, answer = moto_behind.answer("POST", "/", "", kept, body=form)
+            if status != 200:
+                raise RuntimeError(f"CloudWatch took no training metrics: {status} {answer[:300]!r}")
 
     def _authenticate(self, scope: Scope, headers: dict[str, str], body: bytes) -> None:
         pairs = parse_query(scope["query_string"])

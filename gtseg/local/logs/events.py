@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ CREATE INDEX IF NOT EXISTS log_events_in_order ON log_events (stream, time, id);
 """
 Place = tuple[int, int]  # (time in ms, id): where an event stands in the order of its stream
 START: Place = (-1, -1)
+ARRIVED_PAGE = 5_000
 END: Place = (2**62, 2**62)
 
 
@@ -80,6 +81,17 @@ class LogEvents:
             (group, stream, created),
         )
         return self._stream(group, stream)
+
+    def arrived(self, group: str, *, after: int) -> Iterator[Event]:
+        """Every event of a group whose id is greater than `after`, in the order of arrival."""
+        query = (
+            "SELECT e.id, s.name, e.time, e.ingested, e.message FROM log_events e JOIN log_streams s ON s.id=e.stream"
+            " WHERE s.log_group=? AND e.id>? ORDER BY e.id LIMIT ?"
+        )
+        while rows := self.store.read().execute(query, (group, after, ARRIVED_PAGE)).fetchall():
+            for row in rows:
+                yield Event(*row)
+            after = rows[-1][0]
 
     def add_group(self, name: str) -> None:
         with self.store.write() as connection:

@@ -8,7 +8,7 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.jobs.records import now
 from gtseg.local.jobs.requests import invalid, pick, refuse
-from gtseg.local.training.metrics import OBJECTIVES
+from gtseg.local.training.metrics import DEFINITIONS, OBJECTIVES
 from gtseg.local.training.requests import check_request
 from gtseg.local.tuning.search import Parameter, count_grid, read_ranges
 
@@ -28,7 +28,6 @@ COPIED = (
     "InputDataConfig",
     "VpcConfig",
     "OutputDataConfig",
-    "ResourceConfig",
     "StoppingCondition",
     "EnableNetworkIsolation",
     "EnableInterContainerTrafficEncryption",
@@ -45,7 +44,8 @@ def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None
     config, definition = request["HyperParameterTuningJobConfig"], request.get("TrainingJobDefinition")
     if not definition:
         raise invalid("TrainingJobDefinition is required.")
-    refuse(definition, ("HyperParameterTuningResourceConfig", "TuningObjective", "HyperParameterRanges"))
+    refuse(definition, ("TuningObjective", "HyperParameterRanges"))
+    _check_resources(definition)
     if config["Strategy"] not in STRATEGIES:
         raise invalid(
             f"Strategy {config['Strategy']} is not supported by the embedded AWS: {', '.join(STRATEGIES)}."
@@ -60,6 +60,34 @@ def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None
     check_request(
         embedded, make_training_request(request, f"{request['HyperParameterTuningJobName']}-001", values)
     )
+
+
+def _check_resources(definition: Mapping[str, Any]) -> None:
+    """One of the two resource configurations, and one kind of instance: what SDK v2's tuner always sends."""
+    chosen = definition.get("HyperParameterTuningResourceConfig")
+    if chosen is None:
+        return
+    if "ResourceConfig" in definition:
+        raise invalid(
+            "You must specify either ResourceConfig or HyperParameterTuningResourceConfig, not both, in a"
+            " TrainingJobDefinition."
+        )
+    if len(chosen.get("InstanceConfigs", [])) > 1:
+        raise invalid(
+            "HyperParameterTuningResourceConfig.InstanceConfigs: the embedded AWS trains on one kind of instance."
+        )
+
+
+def _read_resources(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The trials' ResourceConfig. Source: API reference, HyperParameterTuningResourceConfig; AllocationStrategy only
+    orders several kinds of instances."""
+    chosen = definition.get("HyperParameterTuningResourceConfig")
+    if chosen is None:
+        return dict(pick(definition, ("ResourceConfig",)))
+    instance = next(iter(chosen.get("InstanceConfigs", [])), chosen)
+    members = ("InstanceType", "InstanceCount", "VolumeSizeInGB")
+    resources = {**pick(chosen, (*members, "VolumeKmsKeyId")), **pick(instance, members)}
+    return {"ResourceConfig": resources}
 
 
 def _check_objective(config: Mapping[str, Any]) -> None:
@@ -140,6 +168,7 @@ def make_training_request(request: Mapping[str, Any], name: str, values: Mapping
             "_tuning_objective_metric": objective,
         },
         **pick(definition, COPIED),
+        **_read_resources(definition),
         **pick(request, ("Tags",)),
     }
     if definition.get("CheckpointConfig"):
@@ -156,6 +185,11 @@ def begin_answer(request: Mapping[str, Any], arn: str) -> dict[str, Any]:
         **definition.get("StaticHyperParameters", {}),
         "_tuning_objective_metric": objective,
     }
+    definition["AlgorithmSpecification"] = {
+        **definition["AlgorithmSpecification"],
+        "MetricDefinitions": [{"Name": key, "Regex": regex} for key, regex in DEFINITIONS.items()],
+    }
+    definition |= _read_resources(definition)  # SDK v2's attach() reads it, and sends the other one
     moment = now()
     return {
         "HyperParameterTuningJobName": request["HyperParameterTuningJobName"],
