@@ -35,6 +35,8 @@ ROLE_UNKNOWN = re.compile(
     r"(could not|cannot|can't|unable to|failed to) assume|not authorized to assume|role .*(does not exist|is invalid)|assume role",
     re.IGNORECASE,
 )
+SLIGHTLY = 60
+"""Seconds between two clocks that are no reason for a refusal."""
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
@@ -162,9 +164,9 @@ def _clocks(message: str, date: str) -> str:
     if len(stamps) >= 2:
         ours, theirs = stamps[0], stamps[-1]
     cure = "Set this machine's clock (`timedatectl set-ntp true`), then run the same command again."
-    if theirs is None:
-        return f"This machine's clock says {ours:%Y-%m-%d %H:%M:%S} UTC, which is not AWS's time. {cure}"
-    apart = abs(round((ours - theirs).total_seconds()))
+    apart = abs(round((ours - theirs).total_seconds())) if theirs else 0
+    if theirs is None or apart < SLIGHTLY:
+        return f"This machine's clock says {ours:%Y-%m-%d %H:%M:%S} UTC, which AWS refuses. {cure}"
     words = (
         f"{apart // 3600} h {apart % 3600 // 60} min"
         if apart >= 3600

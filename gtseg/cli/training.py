@@ -30,16 +30,20 @@ def train(
 ) -> None:
     """Train the built-in algorithm on the run's channels, and keep every epoch and the best one.
 
+    Exit code 5: it was stopped, or ended by a time limit, and its model is kept.
+
     \b
     gtseg train --dry-run     prints the exact CreateTrainingJob request and touches nothing
     gtseg train --set train.hyperparameters.epochs=30
     """
+    from gtseg.pipeline.stages.order import exit_code
     from gtseg.pipeline.stages.train import train as walk
 
     session = open_session(settings_file, run_name, overrides)
     stage, hear = partial(walk, follow=follow), training_listener(logs=logs)
     run = walk_stage(session, stage, hear=hear, consent=ask(session, yes=yes), dry_run=dry_run)
     answer(run.training_job, as_json=as_json and not dry_run)
+    raise typer.Exit(0 if dry_run or not follow else exit_code(run, "train"))
 
 
 @app.command()

@@ -171,9 +171,10 @@ def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(
 ) -> None:
     assert gtseg(trainable, training_aws, "train", "--no-follow", "--yes").returncode == 0
     done = gtseg(trainable, training_aws, "train", max_usd="0.00001")
-    assert done.returncode == 1
+    assert done.returncode in {1, 5}, "5 where it had a model already: that is kept"
     assert f"{trainable.name}-train-1 is being stopped: the run has cost about" in done.stderr
-    assert "was stopped before it ended" in done.stderr.splitlines()[-1]
+    assert "The run has cost about" in done.stderr.splitlines()[-1]
+    assert f"{trainable.name}-train-1" in done.stderr.splitlines()[-1]
     done = gtseg(trainable, training_aws, "tune", "--yes", max_usd="1")
     assert done.returncode == 1, "three jobs of a day each are not begun"
     assert "more than 1 USD" in done.stderr

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from gtseg.core.counting import counted
 from gtseg.pipeline.run.frozen import Frozen
 from gtseg.pipeline.run.provenance import Provenance
 
+ENDINGS = {
+    "MaxRuntimeExceeded": "ended by [train] max_runtime",
+    "MaxWaitTimeExceeded": "ended by [train] max_wait",
+    "Interrupted": "interrupted",
+}
+"""What a SecondaryStatus of a stopped job means (API reference, DescribeTrainingJob)."""
 Interval = tuple[float, float] | None
 """95 % interval, None where it is not known."""
 
@@ -30,6 +37,8 @@ class TrainingJobSection(Frozen):
     hyperparameters: dict[str, str]
     """As they were sent: what is not here has AWS's default."""
     status: str | None = None
+    secondary: str = ""
+    """SecondaryStatus: what the status does not say, like MaxRuntimeExceeded."""
     reason: str = ""
     model_artifact: str | None = None
     epochs: tuple[EpochRecord, ...] = ()
@@ -42,6 +51,25 @@ class TrainingJobSection(Frozen):
     tuning_job: str | None = None
     """The tuning job that this is the best job of."""
     made_from: Provenance | None = None
+
+    @property
+    def has_result(self) -> bool:
+        """Whether it is over and AWS has kept a model of it: also of one that was stopped or ended by a time limit."""
+        return self.status == "Completed" or self.is_cut_short
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether it has a model, of fewer epochs than were asked for."""
+        return self.status == "Stopped" and self.model_artifact is not None
+
+    @property
+    def ending(self) -> str:
+        """How a job that did not complete came to its end; '' for one that did."""
+        if self.status != "Stopped":
+            return ""
+        by = ENDINGS.get(self.secondary, "stopped")
+        epochs = f" after {counted(len(self.epochs), 'epoch')}" if self.epochs else ""
+        return f"{by}{epochs}"
 
 
 class TunedJobRecord(Frozen):

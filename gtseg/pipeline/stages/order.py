@@ -119,7 +119,11 @@ def _left_out(run: Run) -> int:
 
 
 def _is_trained(run: Run) -> bool:
-    return bool(run.training_job and run.training_job.status == "Completed")
+    return bool(run.training_job and run.training_job.has_result)
+
+
+def _epochs_missed(run: Run) -> int:
+    return int(bool(run.training_job and run.training_job.is_cut_short))
 
 
 def _train_summary(run: Run) -> str:
@@ -127,7 +131,8 @@ def _train_summary(run: Run) -> str:
     if job is None:
         return ""
     best = f", best validation mIoU {job.best.miou:.4f}" if job.best and job.best.miou is not None else ""
-    return f"{job.name} {job.status or 'started'}{best}"
+    ending = f", {job.ending}" if job.ending else ""
+    return f"{job.name} {job.status or 'started'}{ending}{best}"
 
 
 def _is_deployed(run: Run) -> bool:
@@ -175,7 +180,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("label", _label, _has_job, _label_summary, lambda run: run.labeling_job.rejected if run.labeling_job else 0, spends=True),
     Stage("watch", _watch, _has_labels, _watch_summary, _failed),
     Stage("dataset", _dataset, lambda run: run.dataset is not None, _dataset_summary, _left_out),
-    Stage("train", _train, _is_trained, _train_summary, spends=True),
+    Stage("train", _train, _is_trained, _train_summary, _epochs_missed, spends=True),
     Stage("deploy", _deploy, _is_deployed, _deploy_summary, spends=True),
     Stage("evaluate", _evaluate, _is_evaluated, _evaluate_summary),
     Stage("report", _report, _is_reported, lambda run: run.report.html if run.report else ""),

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from gtseg.aws.logs import LogTail
 from gtseg.aws.training import TrainingState
 from gtseg.core.training.log import Epoch, Reading
+from gtseg.errors import reason_given
 from gtseg.pipeline.run import Context, EpochRecord, TrainingJobSection
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.events import Event
@@ -20,13 +21,15 @@ class Follower:
     """Reads a job's log as it comes; tells every line, and every epoch once it is complete."""
 
     def __init__(self, context: Context, job: str, *, epochs: int | None) -> None:
-        self.tail, self.notify, self.total = LogTail(context.clients, job), context.notify, epochs
+        self.tail, self.context, self.total = LogTail(context.clients, job), context, epochs
+        self.notify, self.has_warned = context.notify, False
         self.reading = Reading()
         self.told: set[int] = set()
 
     def read(self) -> int:
         """How many new lines there were."""
         lines = [line for text in self.tail.read() for line in text.splitlines()]
+        self._warn_of_refusal()
         for line in lines:
             self.notify(Event("train", "log", line))
         self.reading = self.reading.read(lines)
@@ -35,6 +38,16 @@ class Follower:
                 self.told.add(epoch.number)
                 self.notify(self._row(epoch))
         return len(lines)
+
+    def _warn_of_refusal(self) -> None:
+        """A log that may not be read is no reason to leave the job alone."""
+        refusal = self.tail.refusal
+        if refusal is not None and not self.has_warned:
+            self.has_warned = True
+            self.context.warn(
+                f"the job's log cannot be read ({refusal.code}: {reason_given(refusal.message)}): it is followed by its status, and its "
+                f"epochs' scores stay unknown. {refusal.hint}".rstrip()
+            )
 
     def _row(self, epoch: Epoch) -> Event:
         best = self.reading.best
@@ -93,13 +106,21 @@ def follow_training(
     state = follow(
         look, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following."
     )
-    return state, _seen(section, state, follower.reading)
+    section = _seen(section, state, follower.reading)
+    if state.status == "Stopped" and not section.epochs and follower.tail.refusal is None:
+        section = section.model_copy(update={"model_artifact": None})  # what it holds has learned nothing
+    return state, section
 
 
 def _read_last_lines(follower: Follower, state: TrainingState, context: Context) -> None:
     """Wait until a completed job's log says that all epochs are there, or for a while."""
     waited = 0.0
-    while state.status == "Completed" and follower.reading.progress != 100 and waited < LAST_LINES_SECONDS:
+    while (
+        state.has_result
+        and follower.tail.refusal is None
+        and follower.reading.progress != 100
+        and waited < LAST_LINES_SECONDS
+    ):
         if not follower.read() and follower.reading.epochs:
             break
         context.sleep(1.0)
@@ -113,6 +134,7 @@ def _seen(section: TrainingJobSection, state: TrainingState, reading: Reading) -
     return section.model_copy(
         update={
             "status": state.status,
+            "secondary": state.secondary,
             "reason": state.reason,
             "model_artifact": state.model_artifact,
             "created": state.created,

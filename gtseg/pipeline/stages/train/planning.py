@@ -122,7 +122,7 @@ def _earlier_model(context: Context, ours: dict[str, str]) -> str | None:
             raise StageError(f"[train] initial_model: there is no {earlier}")
         return earlier
     state = context.training.find_job(earlier)
-    if state is None or not state.model_artifact or state.status != "Completed":
+    if state is None or not state.model_artifact or not state.has_result:
         raise StageError(
             f"[train] initial_model = {earlier!r}: no completed training job of that name with a model, and no s3:// address"
         )

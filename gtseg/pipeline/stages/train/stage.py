@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from gtseg.aws.training import TrainingState
 from gtseg.core.counting import counted
 from gtseg.core.training.job import TrainingJob, training_request
-from gtseg.errors import JobFailed, reason_given
+from gtseg.errors import JobFailed
 from gtseg.pipeline.run import (
     Context,
     Found,
@@ -21,6 +20,7 @@ from gtseg.pipeline.run import (
     with_tags,
 )
 from gtseg.pipeline.run.budget import Meter
+from gtseg.pipeline.stages.train.ending import cut_short, leaves_model, why_without_model
 from gtseg.pipeline.stages.train.following import follow_training
 from gtseg.pipeline.stages.train.planning import made_from, origin_tags, plan_training
 
@@ -74,7 +74,16 @@ class TrainingResource(Resource):
         return with_tags(training_request(name, self.job), tags)
 
     def find(self, name: str) -> Found | None:
-        return found(self.context.training.find_job(name))
+        """A job that was stopped and left a model has done its work; one that is stopping may."""
+        state = self.context.training.find_job(name)
+        there, known = found(state), self.run.training_job
+        is_empty = (
+            known is not None and known.name == name and known.status == "Stopped" and not known.has_result
+        )
+        lives = state is not None and (
+            state.status == "Stopping" or (leaves_model(state, self.context) and not is_empty)
+        )
+        return replace(there, status="Completed") if there and lives else there
 
     def create(self, name: str, request: Mapping[str, Any]) -> str:
         return self.context.training.create_job(request)
@@ -104,11 +113,14 @@ def _follow(run: Run, context: Context) -> Run:
     patience = (wanted.max_wait or 2 * wanted.max_runtime) + SLACK
     meter = Meter(run, context, but=run.training_job.name)
     state, section = follow_training(run.training_job, context, patience=patience, meter=meter)
+    if state.status == "Stopped" and not leaves_model(state, context):
+        section = section.model_copy(update={"model_artifact": None})
     run = run.update(training_job=section)
-    if state.status != "Completed":
+    if not section.has_result:
         context.save(run)
-        raise JobFailed(meter.because(_why(state)))
-    context.finish(_words(section), section.model_dump(mode="json", exclude={"epochs"}))
+        raise JobFailed(meter.because(why_without_model(state, context)))
+    words = meter.because(cut_short(section)) if section.is_cut_short else _words(section)
+    context.finish(words, section.model_dump(mode="json", exclude={"epochs"}))
     return run
 
 
@@ -119,9 +131,3 @@ def _words(section: TrainingJobSection) -> str:
         f"{section.name} is complete after {counted(len(section.epochs), 'epoch')}: "
         f"best validation mIoU {section.best.miou:.4f} in epoch {section.best.number}"
     )
-
-
-def _why(state: TrainingState) -> str:
-    if state.status == "Stopped":
-        return f"{state.name} was stopped before it ended. `gtseg train` starts a new attempt."
-    return f"{state.name} failed: {reason_given(state.reason)}. Cure that, then `gtseg train` starts a new attempt."

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from gtseg.aws.training import TuningState
+from gtseg.aws.training import TunedJob, TuningState
+from gtseg.core.counting import counted
 from gtseg.core.training.job import TrainingJob, Tuning, tuning_request
 from gtseg.errors import JobFailed, reason_given
 from gtseg.pipeline.run import (
@@ -24,6 +25,7 @@ from gtseg.pipeline.run import (
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.events import ignore
 from gtseg.pipeline.run.resuming import follow, how_to_resume
+from gtseg.pipeline.stages.train.ending import leaves_model
 from gtseg.pipeline.stages.train.following import follow_training
 from gtseg.pipeline.stages.train.planning import made_from, origin_tags, plan_training
 
@@ -77,7 +79,11 @@ class TuningResource(Resource):
         return with_tags(tuning_request(name, self.job, self.tuning), tags)
 
     def find(self, name: str) -> Found | None:
-        return found(self.context.training.find_tuning(name))
+        """One that was stopped or failed with a best training job has a result; one that is stopping may."""
+        state = self.context.training.find_tuning(name)
+        there = found(state)
+        lives = state is not None and (state.status == "Stopping" or state.best is not None)
+        return replace(there, status="Completed") if there and lives and there.is_dead else there
 
     def create(self, name: str, request: Mapping[str, Any]) -> str:
         return self.context.training.create_tuning(request)
@@ -134,32 +140,48 @@ def _finish(run: Run, job: TrainingJob, state: TuningState, context: Context, *,
     )
     tuned = run.tuning_job.model_copy(update={"status": state.status, "jobs": records})
     run = run.update(tuning_job=tuned)
-    if state.status != "Completed" or state.best is None:
+    best = _best_job(state, jobs, job, context)
+    if best is None:
         context.save(run)
         why = (
-            f"{state.name} {state.status.lower()} with no best training job: {reason_given(state.reason)}. "
-            "Cure that, then `gtseg tune` starts a new attempt."
+            f"{state.name} {state.status.lower()} and none of its {counted(len(jobs), 'training job')} has left a model: "
+            f"{reason_given(state.reason)}. Cure that, then `gtseg tune` starts a new attempt."
         )
         raise JobFailed(meter.because(why))
-    best = _best_job(state, job, context)
-    value = f"{state.best.value:.4f}" if state.best.value is not None else "unknown"
-    settings_found = ", ".join(f"{key} {value}" for key, value in sorted(state.best.hyperparameters.items()))
-    context.finish(
-        f"{state.name}: best is {state.best.name}, {tuned.objective} {value} with {settings_found}"
+    value = next(
+        (f"{one.value:.4f}" for one in jobs if one.name == best.name and one.value is not None), "unknown"
     )
+    found_settings = ", ".join(
+        f"{key} {value}"
+        for one in jobs
+        if one.name == best.name
+        for key, value in sorted(one.hyperparameters.items())
+    )
+    ended = "" if state.status == "Completed" else f" ({state.status.lower()} early)"
+    words = f"{state.name}{ended}: best is {best.name}, {tuned.objective} {value} with {found_settings}"
+    context.finish(meter.because(words))
     return run.update(training_job=best.model_copy(update={"made_from": tuned.made_from}))
 
 
-def _best_job(state: TuningState, job: TrainingJob, context: Context) -> TrainingJobSection:
-    """train's result is the best job of the search, its epochs read from its log."""
-    assert state.best is not None
-    best = context.training.describe_job(state.best.name)
-    section = TrainingJobSection(
-        name=best.name,
-        arn=best.arn,
-        image_uri=job.image_uri,
-        instance_type=job.instance_type,
-        hyperparameters=dict(best.hyperparameters),
-        tuning_job=state.name,
-    )
-    return follow_training(section, replace(context, notify=ignore), patience=3600.0)[1]
+def _best_job(
+    state: TuningState, jobs: list[TunedJob], job: TrainingJob, context: Context
+) -> TrainingJobSection | None:
+    """The best training job that has left a model, its epochs read from its log; None where none has.
+
+    A search that was stopped, reached a limit or failed has a result as soon as one of its jobs has.
+    """
+    names = [state.best.name] if state.best else []
+    names += [one.name for one in jobs if one.value is not None and one.name not in names]
+    for name in names:
+        there = context.training.describe_job(name)
+        if there.is_over and leaves_model(there, context):
+            section = TrainingJobSection(
+                name=there.name,
+                arn=there.arn,
+                image_uri=job.image_uri,
+                instance_type=job.instance_type,
+                hyperparameters=dict(there.hyperparameters),
+                tuning_job=state.name,
+            )
+            return follow_training(section, replace(context, notify=ignore), patience=3600.0)[1]
+    return None
