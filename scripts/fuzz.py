@@ -163,9 +163,8 @@ def fuzz_chunked(data: bytes) -> None:
 
 
 def fuzz_json(data: bytes) -> None:
-    from gtseg.local.front.app.protocol import load_model, read_request
-
     from gtseg.local.errors import ServiceError
+    from gtseg.local.front.protocol import load_model, read_request
 
     model = load_model("sagemaker")
     for name in ("CreateLabelingJob", "CreateTrainingJob", "ListLabelingJobs"):
@@ -209,7 +208,7 @@ def fuzz_answer(data: bytes) -> None:
 
 
 def fuzz_recordio(data: bytes) -> None:
-    from gtseg.core.hosting.requests.recordio import RecordError, decode_probabilities
+    from gtseg.core.hosting.recordio import RecordError, decode_probabilities
 
     with contextlib.suppress(RecordError):
         decode_probabilities(data)

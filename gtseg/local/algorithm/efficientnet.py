@@ -58,7 +58,7 @@ class FixedDepthwise(torch.autograd.Function):
         if ctx.needs_input_grad[0] and ctx.stride == 1:
             wanted = F.conv2d(g, kernel.flip(2, 3).to(g.dtype), None, 1, padding, groups=len(kernel))
         elif ctx.needs_input_grad[0]:  # in float32: the bfloat16 kernel is about thirty times slower on a CPU
-            wanted = conv2d_input(
+            wanted = conv2d_input(  # type: ignore[no-untyped-call]
                 ctx.shape, kernel.float(), g.float(), ctx.stride, padding, groups=len(kernel)
             ).to(g.dtype)
         return wanted, None, g.float().sum((0, 2, 3)), None
@@ -101,8 +101,8 @@ class Block(nn.Module):
         self.shortcut = stride == 1 and i == o
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu6(self.expand(x), inplace=True) if self.expand is not None else x
-        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        wide = F.relu6(self.expand(x), inplace=True) if self.expand is not None else x
+        y: torch.Tensor = self.project(F.relu6(self.depthwise(wide), inplace=True))
         return y + x if self.shortcut else y
 
 
