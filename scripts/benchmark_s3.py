@@ -26,7 +26,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
-from gtseg.local.front.app.signature import Signed, derive_key, sign
+
+from gtseg.local.front.signature import Signed, derive_key, sign
 
 BUCKET = "bench"
 MOTO = """

@@ -61,8 +61,7 @@ def fuzz_mask(data: bytes) -> None:
 
 
 def _check_mask(body: bytes) -> None:
-    from gtseg.core.hosting.requests.endpoint_images import read_mask
-
+    from gtseg.core.hosting.endpoint_images import read_mask
     from gtseg.core.masks import check_mask
     from gtseg.core.masks.colors import merge_classes, parse_color_map
     from gtseg.errors import GtsegError
@@ -87,8 +86,7 @@ def build_png(data: bytes) -> bytes:
 
 
 def fuzz_image(data: bytes) -> None:
-    from gtseg.core.hosting.requests.endpoint_images import open_image
-
+    from gtseg.core.hosting.endpoint_images import open_image
     from gtseg.core.images.examination import examine_image
     from gtseg.core.images.header import read_header, read_whole
     from gtseg.errors import GtsegError
@@ -128,9 +126,8 @@ def fuzz_template(data: bytes) -> None:
 
 
 def fuzz_signature(data: bytes) -> None:
-    from gtseg.local.front.app.signature import parse_query, parse_signed, verify
-
     from gtseg.local.errors import ServiceError
+    from gtseg.local.front.signature import parse_query, parse_signed, verify
 
     path, _, rest = data.partition(b"\n")
     query, _, lines = rest.partition(b"\n")
