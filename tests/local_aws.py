@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,8 +21,14 @@ class LocalAWS:
     """A server process. `url`, `access_key`, `secret_key`, `owner_token`, `client(service)`; `kill9()`, `stop()`, `restart()`."""
 
     def __init__(
-        self, folder: Path, *, options: dict[str, Any] | None = None, region: str = "us-east-1"
+        self,
+        folder: Path,
+        *,
+        options: dict[str, Any] | None = None,
+        region: str = "us-east-1",
+        open_files: int | None = None,
     ) -> None:
+        self.open_files = open_files
         self.folder, self.options, self.region = folder, options or {}, region
         self.log = folder.with_name(folder.name + ".log")
         self._process: subprocess.Popen[str] | None = None
@@ -47,6 +54,7 @@ class LocalAWS:
                 stderr=log,
                 text=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1"},
+                preexec_fn=self._limit_files if self.open_files else None,
             )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().strip()
@@ -55,6 +63,11 @@ class LocalAWS:
         credentials = json.loads((self.folder / "credentials.json").read_bytes())
         self.access_key, self.secret_key = credentials["access_key"], credentials["secret_key"]
         self.owner_token = credentials["owner_token"]
+
+    def _limit_files(self) -> None:
+        """`ulimit -n`, in the server's process."""
+        assert self.open_files is not None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.open_files, self.open_files))
 
     @property
     def pid(self) -> int:

@@ -256,3 +256,19 @@ def test_a_presigned_link_does_nothing_that_its_maker_did_not_sign(shared_aws: A
         if version == "s3v4":
             assert f"<HeadersNotSigned>{name}</HeadersNotSigned>" in caught.value.read().decode()
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["secret"]
+
+
+def test_no_stored_bytes_run_as_a_page_of_the_portal(shared_aws: Any) -> None:
+    """An HTML object, opened by a signed-in owner, is of the portal's origin: no script and no form of it may run."""
+    s3, bucket = shared_aws.client("s3"), f"pages-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="x.html", Body=b"<script>1</script>", ContentType="text/html")
+    s3.put_object(Bucket=bucket, Key="large.html", Body=b"<p>" * 100_000, ContentType="text/html")
+    for key in ("x.html", "large.html", "missing.html"):
+        link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=60)
+        try:
+            headers = urllib.request.urlopen(link, timeout=20).headers
+        except urllib.error.HTTPError as error:
+            headers = error.headers
+        assert headers["Content-Security-Policy"] == "sandbox"
+        assert headers["X-Content-Type-Options"] == "nosniff"

@@ -93,6 +93,16 @@ def up(
         Path | None, typer.Option(help="PEM certificate: serve HTTPS (with --tls-key).")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM private key of --tls-cert.")] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name under which people reach the server, e.g. label.local. May be repeated."
+        ),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="Address or network of a proxy whose X-Forwarded-For counts. May be repeated."),
+    ] = None,
 ) -> None:
     """Serve in the foreground and print the lines to export."""
     from gtseg.local.execute import serve_here
@@ -104,11 +114,24 @@ def up(
         crowd_workers=crowd_workers, crowd_error=crowd_error, crowd_seed=crowd_seed,
         crowd_label_values=crowd_label_values, crowd_void=crowd_void, crowd_drop_void=crowd_drop_void,
     )  # fmt: skip
+    options |= {"names": tuple(name or ()), "trusted_proxies": check_networks(trusted_proxy or [])}
     tls = (tls_cert, tls_key) if tls_cert and tls_key else None
     try:
         serve_here(find_folder(data), host, port, options=options, region=region, tls=tls)
     except (OSError, RuntimeError) as error:
         raise fail(error, 1) from None
+
+
+def check_networks(texts: list[str]) -> tuple[str, ...]:
+    """The addresses and networks of --trusted-proxy, checked."""
+    import ipaddress
+
+    for text in texts:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            raise fail(f"--trusted-proxy {text} is no address and no network (10.0.0.0/8).", 2) from None
+    return tuple(texts)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})

@@ -34,6 +34,8 @@ class Options:
         60.0  # a client may be silent in the middle of a body, before it is told RequestTimeout
     )
     max_jobs: int = 1  # training jobs that run at once
+    names: tuple[str, ...] = ()  # host names that the server answers for, beside its addresses
+    trusted_proxies: tuple[str, ...] = ()  # addresses or networks whose X-Forwarded-For and -Proto count
 
 
 class Component(Protocol):

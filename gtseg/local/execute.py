@@ -98,7 +98,8 @@ def warn_of_others(host: str, port: int, *, tls: tuple[Path, Path] | None) -> No
     if tls is None:
         print(
             "Its traffic is not encrypted. Give --tls-cert FILE --tls-key FILE, or put a TLS proxy in front, e.g.\n"
-            f"  caddy reverse-proxy --from your.host.name --to 127.0.0.1:{port}",
+            f"  caddy reverse-proxy --from your.host.name --to 127.0.0.1:{port}\n"
+            "with --name your.host.name --trusted-proxy 127.0.0.1",
             file=sys.stderr,
         )
 

@@ -7,6 +7,7 @@ is decided in `front`.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import fcntl
 import json
@@ -17,19 +18,21 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
 from gtseg.local.embedded import Component, Embedded, Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.app import Front, build
-from gtseg.local.front.connections import bound_heads
+from gtseg.local.front.connections import BACKLOG, bound_connections
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store, write_atomically
 
 __all__ = ["Front", "build", "serve"]
 
 KEEP_ALIVE_SECONDS = 75
+HANDSHAKE_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
@@ -41,9 +44,28 @@ class _Server(uvicorn.Server):
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._on_started()
+        """Serve the sockets; a TLS handshake has its time too, which uvicorn's own startup does not bound."""
+        await super().startup([])
+        if not self.started:
+            return
+        loop = asyncio.get_running_loop()
+        for listener in sockets or []:
+            server = await loop.create_server(
+                self._make_protocol,
+                sock=listener,
+                backlog=BACKLOG,
+                ssl=self.config.ssl,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if self.config.ssl else None,
+            )
+            self.servers.append(server)
+        self._on_started()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = kind(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -90,7 +112,7 @@ def serve(
                     front,
                     listener,
                     lambda: on_ready(embedded) if on_ready is not None else None,
-                    head_seconds=embedded.options.head_seconds,
+                    options=embedded.options,
                     tls=tls,
                 )
         finally:
@@ -103,12 +125,14 @@ def _run_server(
     listener: socket.socket,
     on_started: Callable[[], None],
     *,
-    head_seconds: float,
+    options: Options,
     tls: tuple[Path, Path] | None = None,
 ) -> None:
     config = uvicorn.Config(
         front,
-        http=bound_heads(head_seconds),
+        http=bound_connections(options.head_seconds),
+        proxy_headers=bool(options.trusted_proxies),
+        forwarded_allow_ips=list(options.trusted_proxies),
         ws="none",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="off",
@@ -142,7 +166,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(1024)
+        listener.listen(BACKLOG)
     except BaseException:
         listener.close()
         raise
@@ -203,6 +227,8 @@ def _read_options(text: str) -> Options:
     for name in ("crowd_masks", "faults"):
         if fields.get(name):
             fields[name] = Path(fields[name])
+    for name in ("names", "trusted_proxies"):
+        fields[name] = tuple(fields.get(name, ()))
     return Options(**fields)
 
 

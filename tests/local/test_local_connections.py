@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +13,14 @@ import pytest
 from botocore.config import Config
 from local_aws import LocalAWS
 
-from gtseg.local.front.connections import HEAD_BYTES_MAXIMUM
+from gtseg.local.front.connections import (
+    CLOSED,
+    HEAD_BYTES_MAXIMUM,
+    KNOWN_BUSY,
+    KNOWN_IDLE,
+    STRANGER_BUSY,
+    Connections,
+)
 
 
 def converse(aws: Any, head: bytes) -> bytes:
@@ -113,8 +121,9 @@ def test_a_json_request_that_falls_silent_is_told_so(impatient_aws: LocalAWS) ->
     head = (
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\nX-Amz-Target: SageMaker.ListTags\r\n"
         b"Content-Type: application/x-amz-json-1.1\r\nConnection: close\r\n"
-        b"Authorization: AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/sagemaker/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
-    )
+        b"X-Amz-Date: 20260101T000000Z\r\n"
+        b"Authorization: AWS4-HMAC-SHA256 Credential=%s/20260101/us-east-1/sagemaker/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
+    ) % impatient_aws.access_key.encode()
     answer = send_slowly(impatient_aws, head, b'{"Res', pause=0)
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"RequestTimeout" in answer
@@ -126,3 +135,49 @@ def test_a_slow_sender_that_is_alive_succeeds(impatient_aws: LocalAWS) -> None:
     answer = send_slowly(impatient_aws, head[:50], head[50:], *[b"x"] * 8, pause=0.25)
     assert answer.startswith(b"HTTP/1.1 200")
     assert keys_of(impatient_aws) == ["slow"]
+
+
+# ---- all connections of a server
+
+
+@dataclass(eq=False)
+class Line:
+    """A connection without a network."""
+
+    address: str
+    rank: int = CLOSED
+    aborted: bool = False
+
+    @property
+    def transport(self) -> Line:
+        return self
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_a_new_connection_closes_the_oldest_idle_stranger_of_its_address() -> None:
+    connections = Connections(total=100, per_address=3)
+    lines: list[Any] = [Line("a") for _ in range(4)]
+    assert all(connections.admit(line) for line in lines[:3])
+    connections.place(lines[0], STRANGER_BUSY)
+    assert connections.admit(lines[3])
+    assert [line.aborted for line in lines] == [False, True, False, False]
+    assert connections.count == 3
+
+
+def test_whoever_is_known_stays_and_at_the_limit_of_all_the_busiest_address_makes_room() -> None:
+    connections = Connections(total=4, per_address=3)
+    workers: list[Any] = [Line("a") for _ in range(3)]
+    for line in workers:
+        assert connections.admit(line)
+        connections.place(line, KNOWN_BUSY)
+    stranger, other, third = (Line(address) for address in "bcd")
+    assert connections.admit(stranger)  # type: ignore[arg-type]
+    assert not connections.admit(other), "everybody is busy"  # type: ignore[arg-type]
+    connections.place(workers[0], KNOWN_IDLE)
+    assert connections.admit(third)  # type: ignore[arg-type]
+    assert [line.aborted for line in (*workers, stranger)] == [True, False, False, False]
+    for line in (*workers[1:], stranger, third):
+        connections.place(line, CLOSED)
+    assert (connections.count, connections.addresses) == (0, {})

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio  # its loop gets a thread of its own: a browser's may be running in this one
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.front.app import BODY_MAXIMUM, _find_service, _read_body, _rename, render_error
+from gtseg.local.front.app import _find_service, _rename, render_error
+from gtseg.local.front.bodies import INLINE_BYTES, Allowance, Bodies, Turns
+from gtseg.local.front.hosts import Hosts
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20261120/us-east-1/{}/aws4_request, SignedHeaders=host, Signature=0"
@@ -55,25 +59,100 @@ def test_each_protocol_has_its_own_name_for_an_unknown_key(headers: dict[str, st
     assert _rename(ServiceError("InvalidAccessKeyId", "m", 403), headers).code == name
 
 
-def read(pieces: list[dict[str, Any]], headers: dict[str, str]) -> bytes:
+def spool(
+    pieces: list[dict[str, Any]], headers: dict[str, str], *, folder: Path, limit: int = 1 << 20
+) -> tuple[bytes, str]:
+    """(the body, its SHA-256) of a stranger's request."""
     left = iter(pieces)
 
     async def receive() -> dict[str, Any]:
         return next(left)
 
-    return ThreadPoolExecutor(1).submit(asyncio.run, _read_body(receive, headers)).result()  # type: ignore[arg-type]
+    async def run() -> tuple[bytes, str]:
+        async with Bodies(folder).spool(receive, headers, limit=limit, stranger="10.0.0.1") as body:
+            return body.read(), body.sha256
+
+    return ThreadPoolExecutor(1).submit(asyncio.run, run()).result()
 
 
-def test_a_body_is_put_together_and_refused_by_its_length_or_as_it_grows() -> None:
-    whole = [
-        {"type": "http.request", "body": b"a", "more_body": True},
-        {"type": "http.request", "body": b"b"},
-    ]
-    assert read(whole, {}) == b"ab"
-    with pytest.raises(ServiceError, match="longer than"):
-        read([], {"content-length": str(BODY_MAXIMUM + 1)})
-    block = {"type": "http.request", "body": bytes(BODY_MAXIMUM // 2 + 1), "more_body": True}
-    with pytest.raises(ServiceError, match="longer than"):
-        read([block, block], {})
+def pieces(*blocks: bytes) -> list[dict[str, Any]]:
+    last = len(blocks) - 1
+    return [{"type": "http.request", "body": block, "more_body": n < last} for n, block in enumerate(blocks)]
+
+
+@pytest.mark.parametrize("size", [1, INLINE_BYTES, INLINE_BYTES + 1, 300_000])
+def test_a_body_is_put_together_in_memory_or_on_disk_and_leaves_no_file(tmp_path: Path, size: int) -> None:
+    whole = bytes(range(256)) * (size // 256 + 1)
+    body, digest = spool(pieces(whole[:7], whole[7:size]), {}, folder=tmp_path)
+    assert body == whole[: max(size, 7)]
+    assert digest == hashlib.sha256(body).hexdigest()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_body_is_refused_by_its_length_as_it_grows_and_when_its_sender_goes_away(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="more than"):
+        spool([], {"content-length": str((1 << 20) + 1)}, folder=tmp_path)
+    block = {"type": "http.request", "body": bytes((1 << 19) + 1), "more_body": True}
+    with pytest.raises(ServiceError, match="more than"):
+        spool([block, block], {}, folder=tmp_path)
     with pytest.raises(ServiceError, match="went away"):
-        read([{"type": "http.disconnect"}], {})
+        spool([{"type": "http.disconnect"}], {}, folder=tmp_path)
+
+
+def test_strangers_bytes_have_a_limit_per_address_and_in_total() -> None:
+    allowance = Allowance(total=100, per_address=60)
+    allowance.take("a", 60)
+    for address, size in (("a", 1), ("b", 41)):
+        with pytest.raises(ServiceError) as caught:
+            allowance.take(address, size)
+        assert caught.value.status == 503
+    allowance.give_back("a", 60)
+    allowance.take("b", 60)
+    assert dict(allowance.held) == {"b": 60}
+
+
+def test_turns_are_handed_out_in_order_and_end() -> None:
+    done: list[str] = []
+
+    async def use(turns: Turns, name: str, size: int) -> None:
+        async with turns.hold(size):
+            assert turns.free >= 0
+            done.append(name)
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        turns = Turns(10)
+        await asyncio.gather(use(turns, "a", 6), use(turns, "b", 99), use(turns, "c", 1), use(turns, "d", 1))
+        assert turns.free == 10
+        async with turns.hold(10):
+            with pytest.raises(ServiceError, match="SlowDown"):
+                async with turns.hold(1, seconds=0):
+                    pass
+        assert turns.free == 10
+        assert not turns.waiting
+
+    ThreadPoolExecutor(1).submit(asyncio.run, run()).result()
+    assert done == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("host", "server", "answered"),
+    [
+        ("127.0.0.1:4566", "127.0.0.1", True), ("localhost:4566", "127.0.0.1", True), ("localhost", "::1", True),
+        ("[::1]:80", "::1", True), ("LABEL.example:1", "10.0.0.5", True), ("10.0.0.5", "10.0.0.5", True),
+        ("10.0.0.5", "::ffff:10.0.0.5", True), ("bucket.localhost:1", "127.0.0.1", True),
+        ("evil.example", "127.0.0.1", False), ("localhost", "10.0.0.5", False), ("10.0.0.6", "10.0.0.5", False),
+        ("", "127.0.0.1", False), ("label.example.evil.example", "10.0.0.5", False), ("a,b", "127.0.0.1", False),
+        ("127.0.0.1:x", "127.0.0.1", False), ("label.example@evil.example", "10.0.0.5", False),
+    ],
+)  # fmt: skip
+def test_the_server_answers_for_its_addresses_and_the_names_it_was_given(
+    host: str, server: str, answered: bool
+) -> None:
+    hosts = Hosts(["Label.Example"])
+    if answered:
+        hosts.check(host, server)
+        return
+    with pytest.raises(ServiceError) as caught:
+        hosts.check(host, server)
+    assert caught.value.status == 421

@@ -25,12 +25,14 @@ from starlette.applications import Starlette
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front import moto_behind
+from gtseg.local.front.bodies import Bodies, Incoming, drain, mark_known
 from gtseg.local.front.calls import CallLog, find_name, find_operation
-from gtseg.local.front.connections import bound_receive
 from gtseg.local.front.faults import Fault, Faults
+from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.registry import register_services
-from gtseg.local.front.signature import parse_query, parse_signed, verify
+from gtseg.local.front.signature import Signed, parse_query, parse_signed, verify
 from gtseg.local.hosting import invoke
+from gtseg.local.labeling.links import find_link_secret
 from gtseg.local.labeling.portal.routes import portal_routes
 from gtseg.local.s3.app import S3App
 from gtseg.local.s3.intake import Intake
@@ -45,7 +47,9 @@ __all__ = ["Front", "build"]
 THREADS = 32
 OWN_PATHS = ("/_gtseg/", "/_portal/")  # no bucket's name begins so
 BODY_MAXIMUM = 32 << 20
+TOO_LARGE = "RequestEntityTooLargeException"
 Reply = tuple[int, dict[str, str], bytes]
+HARMLESS = ((b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox"))
 
 
 class Front:
@@ -60,6 +64,8 @@ class Front:
         self.calls = CallLog(embedded.store.folder / "calls.jsonl")
         self.s3 = S3App(self._make_s3(), self.faults, self._record_bucket_call)
         self.portal = self._make_portal()
+        self.hosts = Hosts(embedded.options.names)
+        self.bodies = Bodies(embedded.store.folder, self.pool)
         self._signed_by: dict[str, str] = {
             embedded.store.credentials.access_key: embedded.store.credentials.secret_key
         }
@@ -86,26 +92,36 @@ class Front:
         return portal
 
     def find_secret(self, access_key: str) -> str | None:
-        return self._signed_by.get(access_key)
+        """The secret of the owner's key, or of the key that signs one worker's picture links; None for any other."""
+        secret: str | None = self._signed_by.get(access_key) or find_link_secret(
+            self.embedded.store, access_key
+        )
+        return secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served")
-        path: str = scope["path"]
-        if path.startswith(OWN_PATHS) or path == "/_portal":
-            await self._answer_own(scope, receive, send)
+        if scope["path"] == "/_gtseg/health":
+            await _send(send, (200, {"content-type": "application/json"}, b'{"status":"ok"}'))
             return
-        headers, receive = read_headers(scope), bound_receive(receive, self.embedded.options.idle_seconds)
-        service = _find_service(headers, scope["query_string"])
-        if service in ("", "s3"):
+        headers, receive = read_headers(scope), Incoming(receive, self.embedded.options.idle_seconds)
+        is_own = scope["path"].startswith(OWN_PATHS) or scope["path"] == "/_portal"
+        service = "" if is_own else _find_service(headers, scope["query_string"])
+        if not service:  # a signature covers the host
+            try:
+                self.hosts.check(headers.get("host", ""), (scope.get("server") or ("",))[0])
+            except ServiceError as error:
+                await _send(send, render_misdirected(error), close=not await drain(receive, headers))
+                return
+        if is_own:
+            await self._answer_own(scope, receive, send)
+        elif service in ("", "s3"):
             await self.s3(scope, receive, send, headers)
         else:
             await self._answer_service(service, scope, receive, send, headers=headers)
 
     async def _answer_own(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == "/_gtseg/health":
-            await _send(send, (200, {"content-type": "application/json"}, b'{"status":"ok"}'))
-        elif scope["path"] == "/_gtseg/faults":
+        if scope["path"] == "/_gtseg/faults":
             described = json.dumps(self.faults.describe()).encode()
             await _send(send, (200, {"content-type": "application/json"}, described))
         else:
@@ -114,19 +130,35 @@ class Front:
     async def _answer_service(
         self, service: str, scope: Scope, receive: Receive, send: Send, *, headers: dict[str, str]
     ) -> None:
+        close = False
         try:
-            body = await _read_body(receive, headers)
-            fault = self._choose_fault(service, scope, headers, body)
-            if fault is not None:
-                await self.faults.strike(fault, service=service)
-                body, send = self.faults.spoil_body(fault, body), self.faults.spoil(fault, scope, send)
-            status, fields, content = await asyncio.get_running_loop().run_in_executor(
-                self.pool, self._call, service, scope, headers, body
+            signed = self._parse_signed(scope, headers)
+            stranger = scope["client"][0] if scope.get("client") else ""
+            spool = self.bodies.spool(
+                receive, headers, limit=BODY_MAXIMUM, stranger=stranger, too_large=TOO_LARGE
             )
-            reply = status, fields, self.faults.rewrite(fault, status, content)
+            async with spool as spooled:
+                self._authenticate(scope, headers, signed, spooled.sha256)
+                spooled.release()
+                mark_known(scope)
+                async with self.bodies.known.hold(spooled.size):
+                    body = spooled.read()
+                    fault = self._choose_fault(service, scope, headers, body)
+                    if fault is not None:
+                        await self.faults.strike(fault, service=service)
+                        body, send = (
+                            self.faults.spoil_body(fault, body),
+                            self.faults.spoil(fault, scope, send),
+                        )
+                        self._authenticate(scope, headers, signed, hashlib.sha256(body).hexdigest())
+                    status, fields, content = await asyncio.get_running_loop().run_in_executor(
+                        self.pool, self._call, service, scope, headers, body
+                    )
+                    reply = status, fields, self.faults.rewrite(fault, status, content)
         except ServiceError as error:
             reply = render_error(error, headers)
-        await _send(send, reply)
+            close = error.code == "RequestTimeout" or not await drain(receive, headers)
+        await _send(send, reply, close=close)
 
     def _choose_fault(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Fault | None:
         if not self.faults.is_enabled:
@@ -139,8 +171,7 @@ class Front:
         return self.faults.choose(f"{service}:{operation}", headers, resource=resource)
 
     def _call(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
-        """Authenticate one request to a service that is not S3, dispatch it, record it."""
-        self._authenticate(scope, headers, body)
+        """Dispatch one request to a service that is not S3, and record it."""
         if service == "sagemaker" and scope["path"].startswith("/endpoints/"):
             return self._invoke(scope["path"], headers, body)
         reply = self._dispatch(service, scope, headers, body)
@@ -170,19 +201,24 @@ class Front:
             if status != 200:
                 raise RuntimeError(f"CloudWatch took no training metrics: {status} {answer[:300]!r}")
 
-    def _authenticate(self, scope: Scope, headers: dict[str, str], body: bytes) -> None:
-        pairs = parse_query(scope["query_string"])
-        signed = parse_signed(headers, dict(pairs))
+    def _parse_signed(self, scope: Scope, headers: dict[str, str]) -> Signed:
+        """The signature, before a byte of the body is read. Raises ServiceError if it is of nobody we know."""
+        signed = parse_signed(headers, dict(parse_query(scope["query_string"])))
         if signed is None:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
+        if self.find_secret(signed.access_key) is None:
+            self._authenticate(scope, headers, signed, "")
+        return signed
+
+    def _authenticate(self, scope: Scope, headers: dict[str, str], signed: Signed, payload_hash: str) -> None:
         try:
             verify(
                 signed,
                 method=scope["method"],
                 raw_path=scope["raw_path"],
-                query=pairs,
+                query=parse_query(scope["query_string"]),
                 headers=headers,
-                payload_hash=hashlib.sha256(body).hexdigest(),
+                payload_hash=payload_hash,
                 find_secret=self.find_secret,
                 now=datetime.now(UTC),
             )
@@ -220,6 +256,12 @@ def render_error(error: ServiceError, headers: dict[str, str]) -> Reply:
     kind = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": error.code, **error.headers}
     answer = {"__type": error.code, "message": error.message, **error.fields}
     return error.status, kind, json.dumps(answer).encode()
+
+
+def render_misdirected(error: ServiceError) -> Reply:
+    """A refusal of a Host, in words that the portal's pages and S3's clients both show."""
+    body = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
+    return error.status, {"content-type": "application/xml"}, body.encode()
 
 
 # S3, the JSON services and the query services name the same authentication errors differently.
@@ -266,35 +308,15 @@ def _find_service(headers: dict[str, str], query_string: bytes) -> str:
     return ""
 
 
-async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
-    length = headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > BODY_MAXIMUM:
-        raise ServiceError(
-            "RequestEntityTooLargeException", f"The request is longer than {BODY_MAXIMUM} bytes.", 413
-        )
-    blocks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ServiceError("RequestTimeoutException", "The client went away.")
-        blocks.append(message["body"])
-        size += len(message["body"])
-        if size > BODY_MAXIMUM:
-            raise ServiceError(
-                "RequestEntityTooLargeException", f"The request is longer than {BODY_MAXIMUM} bytes.", 413
-            )
-        if not message.get("more_body", False):
-            return b"".join(blocks)
-
-
-async def _send(send: Send, reply: Reply) -> None:
+async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:
     status, headers, body = reply
     raw = [
         (name.lower().encode("latin-1"), value.encode("utf-8"))
         for name, value in headers.items()
         if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server")
     ]
-    raw.append((b"content-length", str(len(body)).encode()))
+    raw += [(b"content-length", str(len(body)).encode()), *HARMLESS]
+    if close:
+        raw.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})

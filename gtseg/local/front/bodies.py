@@ -1,43 +1,265 @@
-"""Bodies of requests: read up to a limit and within a time, or thrown away where the request is refused before its body is read."""
+"""Bodies of requests, within limits of bytes and time: read, kept on disk until the sender is known, or thrown away.
+
+A stranger's bytes are never in memory but for a few kilobytes: whoever has not proved who they are yet writes to an unnamed
+file, within an allowance per address and in total. Bodies of those who are known take turns for the memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import IO, Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.request import Receive
 
-__all__ = ["drain", "read_limited"]
+__all__ = ["Allowance", "Bodies", "Incoming", "Spooled", "Turns", "drain", "mark_known", "read_limited"]
 
 DRAIN_BYTES = 64 << 20
 DRAIN_SECONDS = 10.0
+DRAIN_SILENCE = 2.0
+STRANGER_SECONDS = 10.0  # for a body of a stranger, and a second more for each so many bytes:
+BYTES_A_SECOND = 16 << 10
+INLINE_BYTES = 16 << 10  # of a body in memory before its sender is known
+STRANGER_BYTES = 1 << 30  # on disk, of all strangers
+STRANGER_ADDRESS_BYTES = 256 << 20  # of one address
+KNOWN_BYTES = 256 << 20  # in memory, of all whose signature or token is known
+TURN_SECONDS = 60.0
+
+
+def mark_known(scope: MutableMapping[str, Any]) -> None:
+    """Whoever sent this request is known: its connection is not closed to make room for strangers (connections.py)."""
+    mark = scope.get("gtseg.known")
+    if mark is not None:
+        mark()
+
+
+class Incoming:
+    """A `receive` that raises ServiceError RequestTimeout when nothing of a body comes for so long; slow is not silent."""
+
+    def __init__(self, receive: Receive, seconds: float) -> None:
+        self.receive, self.seconds = receive, seconds
+        self.is_over = False
+        """The body has arrived whole: what comes after it is that the client goes away."""
+
+    async def __call__(self) -> MutableMapping[str, Any]:
+        if self.is_over:
+            return await self.receive()
+        try:
+            async with asyncio.timeout(self.seconds):
+                message = await self.receive()
+        except TimeoutError:
+            raise ServiceError(
+                "RequestTimeout",
+                "Your socket connection to the server was not read from or written to within the timeout period.",
+            ) from None
+        self.is_over = not message.get("more_body", False)
+        return message
+
+
+class Allowance:
+    """Bytes that may be held at once, per address and in total. Used by one event loop."""
+
+    def __init__(self, total: int, per_address: int) -> None:
+        self.total, self.per_address = total, per_address
+        self.held: Counter[str] = Counter()
+
+    def take(self, address: str, size: int) -> None:
+        """Raises ServiceError SlowDown 503 where there is no room."""
+        if self.held[address] + size > self.per_address or sum(self.held.values()) + size > self.total:
+            raise ServiceError("SlowDown", "Please reduce your request rate.", 503)
+        self.held[address] += size
+
+    def give_back(self, address: str, size: int) -> None:
+        self.held[address] -= size
+        if self.held[address] <= 0:
+            del self.held[address]
+
+
+class Turns:
+    """Units of a resource, handed out in the order of asking: whoever waits first is served first. Used by one event loop."""
+
+    def __init__(self, units: int) -> None:
+        self.units, self.free = units, units
+        self.waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @contextlib.asynccontextmanager
+    async def hold(self, size: int, *, seconds: float = TURN_SECONDS) -> AsyncIterator[None]:
+        """Hold `size` units (all of them for a larger size). Raises ServiceError SlowDown 503 after `seconds`."""
+        size = min(size, self.units)
+        await self._take(size, seconds)
+        try:
+            yield
+        finally:
+            self.free += size
+            self._serve()
+
+    async def _take(self, size: int, seconds: float) -> None:
+        if not self.waiting and size <= self.free:
+            self.free -= size
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (size, turn)
+        self.waiting.append(entry)
+        try:
+            await asyncio.wait_for(asyncio.shield(turn), seconds)
+        except BaseException as error:
+            if turn.done():
+                self.free += size
+            else:
+                self.waiting.remove(entry)
+            self._serve()
+            if isinstance(error, TimeoutError):
+                raise ServiceError("SlowDown", "Please reduce your request rate.", 503) from None
+            raise
+
+    def _serve(self) -> None:
+        while self.waiting and self.waiting[0][0] <= self.free:
+            size, turn = self.waiting.popleft()
+            self.free -= size
+            turn.set_result(None)
+
+
+class Spooled:
+    """A body that has arrived whole: its size and SHA-256; its bytes are in memory only if they are few."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.hash = hashlib.sha256()
+        self.parts: list[bytes] = []
+        self.file: IO[bytes] | None = None
+        self.release: Callable[[], None] = lambda: None
+        """Its sender is known: its bytes no longer count as a stranger's."""
+
+    @property
+    def sha256(self) -> str:
+        return self.hash.hexdigest()
+
+    def write(self, block: bytes, folder: Path) -> None:
+        self.size += len(block)
+        self.hash.update(block)
+        if self.file is None and self.size <= INLINE_BYTES:
+            self.parts.append(block)
+            return
+        if self.file is None:
+            self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by close)
+            self.file.write(b"".join(self.parts))
+            self.parts.clear()
+        self.file.write(block)
+
+    def read(self) -> bytes:
+        if self.file is None:
+            return b"".join(self.parts)
+        self.file.flush()
+        return os.pread(self.file.fileno(), self.size, 0)
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
+
+class Bodies:
+    """The bodies of requests whose signature covers the body: they are read before it is known who sends them."""
+
+    def __init__(self, folder: Path, pool: Executor | None = None) -> None:
+        self.folder, self.pool = folder, pool
+        self.strangers = Allowance(STRANGER_BYTES, STRANGER_ADDRESS_BYTES)
+        self.known = Turns(KNOWN_BYTES)
+
+    @contextlib.asynccontextmanager
+    async def spool(
+        self,
+        receive: Receive,
+        headers: Mapping[str, str],
+        *,
+        limit: int,
+        stranger: str | None = None,
+        seconds: float | None = None,
+        too_large: str = "TooLarge",
+    ) -> AsyncIterator[Spooled]:
+        """The body, kept until the block ends; `stranger`: the address of a sender who is not known yet.
+
+        Raises ServiceError SlowDown 503, RequestTimeout 408, `too_large` 413.
+        """
+        declared, address = int(headers.get("content-length", "0")), stranger or ""
+        refusal = ServiceError(too_large, f"The request has more than {limit} bytes.", 413)
+        if declared > limit:
+            raise refusal
+        body, taken = Spooled(), declared
+        allowance = self.strangers if stranger is not None else Allowance(limit, limit)
+
+        def release() -> None:
+            nonlocal taken
+            allowance.give_back(address, taken)
+            taken = 0
+
+        allowance.take(address, taken)
+        body.release = release
+        try:
+            async with bound_time(STRANGER_SECONDS + limit / BYTES_A_SECOND if seconds is None else seconds):
+                async for block in iterate(receive):
+                    if body.size + len(block) > limit:
+                        raise refusal
+                    if (more := body.size + len(block) - taken) > 0:
+                        allowance.take(address, more)
+                        taken += more
+                    if body.size + len(block) <= INLINE_BYTES:
+                        body.write(block, self.folder)
+                    else:
+                        loop = asyncio.get_running_loop()
+                        await loop.run_in_executor(self.pool, body.write, block, self.folder)
+            yield body
+        finally:
+            body.close()
+            release()
+
+
+@contextlib.asynccontextmanager
+async def bound_time(seconds: float) -> AsyncIterator[None]:
+    """Raises ServiceError RequestTimeout 408 where the block takes longer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise ServiceError(
+            "RequestTimeout", f"The request did not arrive within {seconds:.0f} seconds.", 408
+        ) from None
+
+
+async def iterate(receive: Receive) -> AsyncIterator[bytes]:
+    """A body's blocks. Raises ServiceError RequestTimeoutException if the client goes away."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ServiceError("RequestTimeoutException", "The client went away.")
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body", False):
+            return
 
 
 async def read_limited(receive: Receive, headers: Mapping[str, str], *, limit: int, seconds: float) -> bytes:
-    """The body. Raises ServiceError TooLarge 413 before it grows past `limit` bytes, RequestTimeout 408 after `seconds`, ClientGone 400."""
+    """The body. Raises ServiceError TooLarge 413 before it grows past `limit` bytes, RequestTimeout 408 after `seconds`."""
     too_large = ServiceError("TooLarge", f"The request has more than {limit} bytes.", 413)
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > limit:
         raise too_large
     parts: list[bytes] = []
     size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ServiceError("ClientGone", "The client went away before the end of the body.")
-                size += len(message.get("body", b""))
-                if size > limit:
-                    raise too_large
-                parts.append(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return b"".join(parts)
-    except TimeoutError:
-        raise ServiceError(
-            "RequestTimeout", f"The request did not arrive within {seconds:.0f} seconds.", 408
-        ) from None
+    async with bound_time(seconds):
+        async for block in iterate(receive):
+            size += len(block)
+            if size > limit:
+                raise too_large
+            parts.append(block)
+    return b"".join(parts)
 
 
 async def drain(receive: Receive, headers: Mapping[str, str]) -> bool:
@@ -47,18 +269,17 @@ async def drain(receive: Receive, headers: Mapping[str, str]) -> bool:
     because the client waits for `100 Continue`.
     """
     length = headers.get("content-length", "0")
-    if "transfer-encoding" not in headers and length == "0":
+    if getattr(receive, "is_over", False) or ("transfer-encoding" not in headers and length == "0"):
         return True
     if "expect" in headers or not length.isdecimal() or int(length) > DRAIN_BYTES:
         return False
-    size = 0
+    size, incoming = 0, Incoming(receive, DRAIN_SILENCE)
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
-            while size <= DRAIN_BYTES:
-                message = await receive()
-                size += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    return True
+            async for block in iterate(incoming):
+                size += len(block)
+                if size > DRAIN_BYTES:
+                    return False
     except (TimeoutError, ServiceError):
-        pass
-    return False
+        return False
+    return True

@@ -1,38 +1,97 @@
-"""One HTTP connection with bounds: the size of a request's head, the time a client may take to send it, and its silence after that."""
+"""One HTTP connection with bounds (the size of a request's head, the time a client may take to send it, its silence after that),
+and all connections of a server, bounded per address and in total.
+
+Where there is no room for a new connection, an old one makes it: first one that is idle and has never shown who it is, then
+one whose request has not yet, then one that is idle. Whoever is in the middle of an authenticated request is never cut off.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import resource
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from gtseg.local.errors import ServiceError
-from gtseg.local.s3.request import Receive
-
-__all__ = ["BoundedProtocol", "bound_heads", "bound_receive"]
+__all__ = ["BACKLOG", "BoundedProtocol", "Connections", "bound_connections"]
 
 HEAD_BYTES_MAXIMUM = (
     64 * 1024
 )  # S3's own limit is 8 KB; presigned URLs and session tokens of the services behind are longer
+BACKLOG = 128  # connections that the kernel accepts before we look at them: they cost a descriptor each
+CONNECTIONS = 2000
+RESERVED_FILES = (
+    640  # of the limit of open files: databases (a few for each thread), objects, what tests and plugins open
+)
+FEWEST = 64
+CLOSED = 4  # a rank of no connection: below it, in the order in which connections are closed to make room
+STRANGER_IDLE, STRANGER_BUSY, KNOWN_IDLE, KNOWN_BUSY = range(CLOSED)
+
+
+class Connections:
+    """The open connections of one server. Used by one event loop."""
+
+    def __init__(self, total: int, per_address: int) -> None:
+        self.total, self.per_address, self.count = total, per_address, 0
+        self.addresses: dict[str, list[dict[BoundedProtocol, None]]] = {}
+
+    def admit(self, connection: BoundedProtocol) -> bool:
+        """Count a new connection, closing another where there is no room; False: there is none at all."""
+        ranks = self.addresses.get(connection.address, [])
+        if sum(map(len, ranks)) >= self.per_address:
+            victims = ranks
+        elif self.count >= self.total:
+            victims = max(self.addresses.values(), key=lambda ranks: sum(map(len, ranks)))
+        else:
+            self.place(connection, STRANGER_IDLE)
+            return True
+        victim = next((next(iter(rank)) for rank in victims[:KNOWN_BUSY] if rank), None)
+        if victim is None:
+            return False
+        self.place(victim, CLOSED)
+        victim.transport.abort()
+        self.place(connection, STRANGER_IDLE)
+        return True
+
+    def place(self, connection: BoundedProtocol, rank: int) -> None:
+        """Put a connection at the end of its rank, or take it out (CLOSED)."""
+        if connection.rank != CLOSED:
+            ranks = self.addresses[connection.address]
+            del ranks[connection.rank][connection]
+            self.count -= 1
+            if not any(ranks):
+                del self.addresses[connection.address]
+        connection.rank = rank
+        if rank != CLOSED:
+            ranks = self.addresses.setdefault(connection.address, [{} for _ in range(CLOSED)])
+            ranks[rank][connection] = None
+            self.count += 1
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol; a head that is too long is answered 431, one that never ends closes the connection.
 
-    The scope carries the transport, for answers that are to get lost (faults.py).
+    The scope carries the transport, for answers that are to get lost (faults.py), and a function by which a request says
+    that its sender is known (bodies.py, mark_known).
     """
 
     head_seconds = 30.0
+    admitted = Connections(CONNECTIONS, CONNECTIONS)
+    rank = CLOSED
+    address = ""
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        if not self.admitted.admit(self):
+            self._refuse(503)
+            return
         self._head_timer = self.loop.call_later(self.head_seconds, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self.admitted.place(self, CLOSED)
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -41,6 +100,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
         super().on_message_begin()
         self.scope["gtseg.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+        self.scope["gtseg.known"] = self._mark_known  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -53,17 +113,31 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         if not self.transport.is_closing():
+            if self.rank != CLOSED:
+                self.admitted.place(self, STRANGER_BUSY)
             super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        if self.rank != CLOSED and not self.pipeline:
+            self.admitted.place(self, KNOWN_IDLE if self.rank == KNOWN_BUSY else STRANGER_IDLE)
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():
             super().data_received(data)
 
+    def _mark_known(self) -> None:
+        if self.rank == STRANGER_BUSY:
+            self.admitted.place(self, KNOWN_BUSY)
+
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > HEAD_BYTES_MAXIMUM and not self.transport.is_closing():
-            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
-            self.transport.close()
+            self._refuse(431)
+
+    def _refuse(self, status: int) -> None:
+        self.transport.write(STATUS_LINE[status] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
@@ -71,22 +145,20 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-def bound_heads(seconds: float) -> type[BoundedProtocol]:
-    """The protocol with another bound on the time that a request's head may take."""
-    return type("BoundedProtocol", (BoundedProtocol,), {"head_seconds": seconds})
+def bound_connections(head_seconds: float) -> type[BoundedProtocol]:
+    """The protocol of one server: its bound on the time of a head, and connections as the limit of open files lets it have."""
+    total = find_room()
+    fields = {"head_seconds": head_seconds, "admitted": Connections(total, total * 3 // 4)}
+    return type("BoundedProtocol", (BoundedProtocol,), fields)
 
 
-def bound_receive(receive: Receive, seconds: float) -> Receive:
-    """A `receive` that raises ServiceError RequestTimeout when nothing of a body comes for so long; slow is not silent."""
-
-    async def receive_in_time() -> Any:
-        try:
-            async with asyncio.timeout(seconds):
-                return await receive()
-        except TimeoutError:
-            raise ServiceError(
-                "RequestTimeout",
-                "Your socket connection to the server was not read from or written to within the timeout period.",
-            ) from None
-
-    return receive_in_time
+def find_room() -> int:
+    """How many connections there may be; the limit of open files is raised as far as this process may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS + RESERVED_FILES + BACKLOG
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY:
+        return CONNECTIONS
+    return max(FEWEST, min(CONNECTIONS, soft - RESERVED_FILES - BACKLOG))

@@ -28,16 +28,21 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.intake import read_line
+from gtseg.local.labeling.links import worker_links
 from gtseg.local.labeling.portal.gate import Call, Gate
 from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.labeling.tasks import Task
-from gtseg.local.labeling.templates import presign, render
+from gtseg.local.labeling.templates import render
 from gtseg.local.labeling.workers import Worker
 from gtseg.local.storage.objects import split_uri
 
 __all__ = ["worker_routes"]
 
 ROOT = "/_portal/api"
+# The portal takes a page apart and shows its elements in a page of its own; opened by itself it runs nothing.
+PAGE_POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
+)
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -103,12 +108,11 @@ class Api:
         return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
 
     def show_page(self, call: Call) -> Response:
-        """The template as the worker's browser gets it; links lead to the host that the browser asked."""
-        task, base = self._find(call), str(call.request.base_url)
-        content = render(
-            task.job.template, self._input(task), grant=lambda uri: presign(self.store, base, uri)
-        )
-        return HTMLResponse(content)
+        """The template as the worker's browser gets it; links lead to the host that the browser asked, and end with the worker."""
+        task = self._find(call)
+        links = worker_links(self.store, str(call.request.base_url), call.worker)
+        content = render(task.job.template, self._input(task), grant=links.presign)
+        return HTMLResponse(content, headers={"Content-Security-Policy": PAGE_POLICY})
 
     def answer(self, call: Call) -> dict[str, Any]:
         document = call.json()

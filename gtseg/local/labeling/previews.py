@@ -8,7 +8,8 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
-from gtseg.local.labeling.templates import presign, render
+from gtseg.local.labeling.links import owner_links
+from gtseg.local.labeling.templates import render
 
 __all__ = ["register_previews"]
 
@@ -27,7 +28,7 @@ def register_previews(service: JsonService, embedded: Embedded) -> None:
             content = render(
                 request["UiTemplate"]["Content"],
                 task_input,
-                grant=lambda uri: presign(embedded.store, embedded.url, uri),
+                grant=owner_links(embedded.store, embedded.url).presign,
             )
         except ServiceError as error:
             return {"RenderedContent": "", "Errors": [{"Code": "TemplateError", "Message": error.message}]}

@@ -10,22 +10,14 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote
 
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials as Keys
 from liquid import Environment
 from liquid.exceptions import LiquidError
 from markupsafe import Markup
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.objects import split_uri
-from gtseg.local.storage.store import Store
 
-__all__ = ["check_template", "presign", "render"]
-
-LINK_SECONDS = 8 * 3600  # a task may take that long
+__all__ = ["check_template", "render"]
 
 
 def check_template(text: str) -> str:
@@ -78,12 +70,3 @@ def grant_read_access(value: object, *, context: Any) -> str:
 
 
 grant_read_access.with_context = True  # type: ignore[attr-defined]
-
-
-def presign(store: Store, base_url: str, uri: str) -> str:
-    """A presigned GET link of `s3://bucket/key` on this server. Source: SigV4 query authentication."""
-    bucket, key = split_uri(uri)
-    keys = Keys(store.credentials.access_key, store.credentials.secret_key)
-    request = AWSRequest("GET", f"{base_url.rstrip('/')}/{bucket}/{quote(key, safe='/~')}")
-    S3SigV4QueryAuth(keys, "s3", store.region, expires=LINK_SECONDS).add_auth(request)
-    return str(request.prepare().url)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.front.bodies import drain
+from gtseg.local.front.bodies import drain, mark_known
 from gtseg.local.front.faults import Faults
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.access import check_anonymous
@@ -27,11 +27,13 @@ from gtseg.local.s3.xml import render_error
 __all__ = ["S3App"]
 
 BLOCK_BYTES = 1 << 18
+# Whatever is stored, no browser runs it as a page of this origin, which is the portal's too.
+HARMLESS = ((b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox"))
 logger = logging.getLogger(__name__)
 
 
 class S3App:
-    """`record(operation, bucket, status, code)` is told of every operation on a bucket that was run or refused."""
+    """`record(operation, bucket, status, code)` is told of every operation on a bucket that was let in, and what came of it."""
 
     def __init__(self, s3: S3, faults: Faults, record: Callable[[str, str, int, str], None]) -> None:
         self.s3, self._faults, self._record = s3, faults, record
@@ -44,6 +46,9 @@ class S3App:
             if self._faults.is_enabled:
                 send = await self._suffer(operation, request, scope, send)
             await self.authorize(request, operation)
+            request.is_admitted = True
+            if request.signed is not None:
+                mark_known(scope)
             answer = await self.run(operation, request)
         except Exception as error:
             failure = error if isinstance(error, ServiceError) else translate(error)
@@ -56,7 +61,7 @@ class S3App:
             answer.headers["x-amz-request-id"] = request.id
             if "origin" in headers and request.bucket and request.method != "OPTIONS":
                 answer.headers.update(await self.call(allow_origin, request))
-            if operation is not None and not request.key:
+            if operation is not None and not request.key and request.is_admitted:
                 self._record(operation.name, request.bucket, answer.status, code)
         await self.send_answer(answer, send)
 
@@ -124,6 +129,7 @@ class S3App:
             (name.encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
             for name, value in headers.items()
         ]
+        raw += HARMLESS
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": raw})
             if answer.file is None:

@@ -35,6 +35,7 @@ class Request:
     id: str
     signed: Signed | None = None  # a signature that was checked; None: anonymous
     signing_key: bytes = b""
+    is_admitted: bool = False  # who asks is known, or anybody may
     is_read: bool = False  # the body has arrived whole
     body: bytes = b""  # of operations that take a small document
 

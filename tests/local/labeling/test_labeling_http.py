@@ -75,6 +75,27 @@ def test_the_page_is_the_template_with_links_that_work_without_keys(
     assert urllib.request.urlopen(link).read() == draw_picture(0)
 
 
+def test_removing_a_worker_ends_their_picture_links_and_nobody_elses(desk: Desk) -> None:
+    import html
+    import re
+    import urllib.error
+    import urllib.request
+
+    job, links = desk.create(2), []
+    for name in ("Leaver", "Stayer"):
+        worker = desk.hire(name)
+        page = worker("GET", f"/tasks/{desk.lease(worker, job)['task']}/page")[1].decode()
+        links.append(
+            html.unescape(re.search(r'src="(http[^"]+)"\s', page.partition("<crowd-semantic")[2])[1])
+        )
+    (leaver,) = [row for row in desk.owner("GET", "/workers")[1]["workers"] if row["name"] == "Leaver"]
+    assert desk.owner("DELETE", f"/workers/{leaver['worker_id']}")[0] == 204
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(links[0])
+    assert caught.value.code == 403
+    assert urllib.request.urlopen(links[1]).read() == draw_picture(1)
+
+
 @pytest.mark.parametrize("token", ["", "wrong", "Ünicode".encode().decode("latin-1")])
 def test_without_a_valid_token_nothing_is_told(desk: Desk, leased: tuple[Api, dict], token: str) -> None:
     stranger = Api(desk.aws.url, token)

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -27,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.front.bodies import drain, read_limited
+from gtseg.local.front.bodies import Bodies, drain, mark_known, read_limited
 from gtseg.local.labeling.portal.attempts import Attempts
 from gtseg.local.labeling.portal.sessions import Sessions
 from gtseg.local.labeling.teams import allowed_sources
@@ -46,6 +45,7 @@ SIGN_IN_TRIES, BEARER_TRIES, WINDOW = 10, 60, 60.0  # wrong tokens of one addres
 BODY_BYTES = 64 << 10
 STRANGER_BYTES, STRANGER_SECONDS = 4 << 10, 10.0  # of a body before anybody has proved who they are
 BYTES_A_SECOND = 16 << 10  # the slowest a body may come in on average
+COPIES = 4  # of an answer's bytes in memory while it is taken apart: body, document, base64, PNG
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
@@ -97,6 +97,7 @@ class Gate:
 
     def __init__(self, embedded: Embedded, *, read_clock: Callable[[], float] = time.time) -> None:
         self.embedded, self.store = embedded, embedded.store
+        self.bodies = Bodies(self.store.folder)
         self.sessions = Sessions(self.store, read_clock=read_clock)
         self.sign_ins = Attempts(SIGN_IN_TRIES, WINDOW, read_clock=read_clock)
         self.bearers = Attempts(BEARER_TRIES, WINDOW, read_clock=read_clock)
@@ -231,10 +232,22 @@ class Endpoint:
 
     async def answer(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD"):
-            return await run_in_threadpool(self.admit_and_run, request)
+            response = await run_in_threadpool(self.admit_and_run, request)
+            if self.who != "anybody" and response.status_code not in (303, 401, 403, 429):
+                mark_known(request.scope)
+            return response
         worker = await run_in_threadpool(self.gate.admit, request, self.who)
-        body = await read_limited(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
-        return await run_in_threadpool(self.run, Call(request, body, worker))
+        if self.who != "anybody":
+            mark_known(request.scope)
+        if self.limit <= BODY_BYTES:
+            body = await read_limited(
+                request.receive, request.headers, limit=self.limit, seconds=self.seconds
+            )
+            return await run_in_threadpool(self.run, Call(request, body, worker))
+        bodies = self.gate.bodies
+        spool = bodies.spool(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
+        async with spool as spooled, bodies.known.hold(COPIES * spooled.size):
+            return await run_in_threadpool(lambda: self.run(Call(request, spooled.read(), worker)))
 
     def admit_and_run(self, request: Request) -> Response:
         return self.run(Call(request, b"", self.gate.admit(request, self.who)))
@@ -275,7 +288,7 @@ def check_guard(request: Request) -> None:
     if GUARD_HEADER not in request.headers:
         raise ServiceError("Forbidden", f"The header {GUARD_HEADER} is missing.", 403)
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise ServiceError("Forbidden", f"A page of {origin[:100]!r} may not do this.", 403)
 
 
