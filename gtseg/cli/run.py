@@ -15,6 +15,7 @@ from gtseg.errors import StageError
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run import Run
+    from gtseg.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -34,7 +35,7 @@ def run(
     allow_public_crowd: PublicCrowd = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
 ) -> None:
-    """Do every stage that is not done yet, up to --until.
+    """Do every stage that is not done on what the run has now, up to --until.
 
     Exit code 5 (some images or objects were left out) does not stop it; it is returned at the end.
     """
@@ -67,13 +68,15 @@ def status(
         return
     if run_name and session.run.etag is None:
         raise _no_such_run(session)
-    facts = _facts(session.run)
+    facts = _facts(session.run, session.settings)
     if as_json:
         print_json(facts)
         return
     print(f"run {session.run.name} at {session.run.root}")
     for name, stage in facts["stages"].items():
         print(f"  {'done' if stage['done'] else '-':<5} {name:<9} {stage['summary']}".rstrip())
+        if stage["reason"]:
+            print(f"  {'':<5} {'':<9} to be done again: {stage['reason']}")
     print(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
     say_what_costs(session.run)
     say_budget(session)
@@ -96,7 +99,7 @@ def _show_all(session: Session, *, as_json: bool) -> None:
 
     settings, clients = session.settings, session.clients
     roots = {name: locate(settings, clients, name=name) for name in list_runs(settings, clients)}
-    facts = {name: _facts(RunFile(clients, root).load()) for name, root in roots.items()}
+    facts = {name: _facts(RunFile(clients, root).load(), settings) for name, root in roots.items()}
     if as_json:
         print_json(
             [{"name": name, "root": roots[name], "next": found["next"]} for name, found in facts.items()]
@@ -131,14 +134,17 @@ def say_what_costs(run: Run) -> None:
         say(f"Endpoint {run.endpoint.name} answers, and costs on AWS, until `gtseg cleanup`.")
 
 
-def _facts(run: Run) -> dict[str, Any]:
-    from gtseg.pipeline.stages.order import STAGES
+def _facts(run: Run, settings: Settings) -> dict[str, Any]:
+    from gtseg.pipeline.stages.order import STAGES, next_step, standings
 
-    stages = {s.name: {"done": s.is_done(run), "summary": s.summary(run)} for s in STAGES}
-    upcoming = next((s.name for s in STAGES if not s.is_done(run)), None)
+    found = standings(run, settings)
+    stages = {
+        s.name: {"done": found[s.name].is_done, "summary": s.summary(run), "reason": found[s.name].reason}
+        for s in STAGES
+    }
     return {
         "exists": run.etag is not None,
         "stages": stages,
-        "next": upcoming,
+        "next": next_step(run, settings),
         "run": run.model_dump(mode="json"),
     }

@@ -56,6 +56,8 @@ class Evaluate(Table):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     boundary_tolerance: Annotated[float, Field(gt=0, le=0.1)] = 0.0075
     """Share of an image's diagonal by which an outline may be off."""
+    required: bool = True
+    """`run` and `serve` train and deploy nothing that no test image could score."""
 
 
 class Serve(Table):

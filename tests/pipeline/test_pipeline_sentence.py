@@ -27,7 +27,7 @@ from gtseg.pipeline.run import LabelingJobSection
 from gtseg.pipeline.stages.cleanup import Sweep, Sweeper, sweep
 from gtseg.pipeline.stages.deploy import deploy
 from gtseg.pipeline.stages.evaluate import evaluate
-from gtseg.pipeline.stages.order import STAGES
+from gtseg.pipeline.stages.order import standings, until_stage, walk
 from gtseg.pipeline.stages.report import report
 from gtseg.pipeline.stages.train import train
 
@@ -171,11 +171,12 @@ def test_killed_after_each_creating_call_there_is_one_endpoint(
     assert section.training_job == f"{deployed.name}-train-1"
 
 
-def test_another_model_or_machine_asks_to_take_down_what_is_deployed(deployed: Trained) -> None:
-    changed = deployed.settings.deploy.model_copy(update={"instance_type": "ml.m5.large"})
-    settings = deployed.settings.model_copy(update={"deploy": changed})
+def test_another_model_asks_to_take_down_what_is_deployed(deployed: Trained) -> None:
+    artifact = deployed.run.training_job.model_artifact  # type: ignore[union-attr]
+    copy = f"s3://bucket-{deployed.name}/copy/model.tar.gz"
+    S3(deployed.clients).copy(artifact, copy)
     with pytest.raises(StageError, match="`gtseg cleanup`, then `gtseg deploy`") as caught:
-        deploy(deployed.run, deployed.context(settings=settings))
+        deploy(deployed.run, deployed.context(), model=copy)
     assert "--run" not in str(caught.value)
 
 
@@ -463,13 +464,48 @@ def test_every_result_and_every_resource_names_what_it_came_from(evaluated: Trai
     assert job.made_from.sources["dataset"] == "f" * 32
     assert job.made_from.settings["train"]["hyperparameters"]["epochs"] == 2
     assert endpoint.made_from.sources == {
-        "model_data": job.model_artifact, "training_job": job.name, "dataset": "f" * 32,
+        "model_data": job.model_artifact, "training_job": job.name, "dataset": "f" * 32, "run_model": job.name,
     }  # fmt: skip
     assert scored.made_from.sources["split"] == "test"
     evaluated.walk(report)
     facts = json.loads((evaluated.folder / "report.json").read_text())
     assert {"training_job", "endpoint", "evaluation"} <= facts["lineage"].keys()
     assert facts["lineage"]["evaluation"]["sources"]["model_data"] == job.model_artifact
+
+
+def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoint_goes(
+    clients: Clients, tmp_path: Path
+) -> None:
+    """Two jobs of one epoch each: what the run has changes in between."""
+    project = Trained(tmp_path, clients, f"a{uuid.uuid4().hex[:8]}")
+    project.tables["train.hyperparameters"] = "epochs = 1\nmini_batch_size = 2"
+    _ = project.settings
+    project.give_dataset()
+    run = walk(project.run, project.context(), until_stage("evaluate"))
+    assert run.dataset
+    changed = project.run_file.save(
+        run.update(dataset=run.dataset.model_copy(update={"fingerprint": "e" * 32}))
+    )
+    reasons = {name: one.reason for name, one in standings(changed, project.settings).items()}
+    assert reasons["train"] == "the dataset has changed since it was trained on"
+    assert reasons["deploy"] == "train comes first"
+    assert reasons["evaluate"] == "the dataset has changed since it was scored on"
+    project.events.clear()
+    again = walk(changed, project.context(), until_stage("evaluate"))
+    assert again.training_job
+    assert again.endpoint
+    assert again.training_job.name == f"{project.name}-train-2"
+    assert again.endpoint.training_job == again.training_job.name
+    assert again.evaluation
+    assert again.evaluation.dataset == "e" * 32
+    hosting = Hosting(project.clients)
+    kinds = (("endpoint", "endpoint"), ("endpoint-config", "config"), ("model", "model"))
+    for kind, stage in kinds:
+        earlier = hosting.find(kind, f"{project.name}-{stage}-1")
+        assert earlier is None or earlier.status == "Deleting"
+        assert hosting.find(kind, f"{project.name}-{stage}-2") is not None
+    assert "done again: the dataset has changed" in project.told("note")
+    sweep(again, project.context())
 
 
 def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
@@ -488,9 +524,8 @@ def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
     assert run.endpoint.deleted is not None
     assert objects <= {item.key for item in S3(evaluated.clients).list_objects(evaluated.run.root)}
     assert any("S3 below" in words for words in swept.costs)
-    assert all(
-        stage.is_done(run) for stage in STAGES if stage.name in ("train", "deploy", "evaluate", "report")
-    )
+    found = standings(run, evaluated.settings)
+    assert all(found[name].is_done for name in ("train", "deploy", "evaluate", "report"))
     _, again = sweep(run, evaluated.context())
     assert again.deleted == []
 

@@ -21,7 +21,8 @@ from trained import Trained
 from gtseg.aws.clients import Clients
 from gtseg.pipeline.commands.serve import Service
 from gtseg.pipeline.commands.serve.deciding import decide
-from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run, TrainingJobSection
+from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run, TrainingJobSection, provenance
+from gtseg.settings import Settings
 
 EMPTY = Run(
     name="r", root="s3://b/r/", account="1", region="us-east-1", created=datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +31,7 @@ JOB = LabelingJobSection(name="r-label-1", arn="a", label_attribute="x-ref", wor
 LABELING = EMPTY.update(labeling_job=JOB)
 LABELED = EMPTY.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))
 DATASET = LABELED.update(
-    dataset=DatasetSection(channels="c", classes=("BACKGROUND", "x"), counts={}, fingerprint="f")
+    dataset=DatasetSection(channels="c", classes=("BACKGROUND", "x"), counts={"test": 1}, fingerprint="f")
 )
 TRAINING = DATASET.update(
     training_job=TrainingJobSection(
@@ -46,16 +47,45 @@ CASES = [
 ]  # fmt: skip
 
 
+def serving(until: str) -> Settings:
+    return Settings(project={"name": "r"}, serve={"until": until})
+
+
 @pytest.mark.parametrize(("run", "jobs", "until", "stage", "go"), CASES)
 def test_what_a_run_needs_next(run: Run, jobs: dict[str, str], until: str, stage: str, go: bool) -> None:
-    decision = decide(run, jobs, until=until)
+    decision = decide(run, jobs, settings=serving(until))
     assert (decision.stage, decision.go) == (stage, go)
     assert go or decision.waits_for
 
 
 def test_where_a_person_must_decide_the_command_is_named() -> None:
-    assert "gtseg train" in decide(DATASET, {}, until="dataset").waits_for
-    assert "gtseg label" in decide(EMPTY, {}, until="report").waits_for
+    assert "gtseg train" in decide(DATASET, {}, settings=serving("dataset")).waits_for
+    assert "gtseg label" in decide(EMPTY, {}, settings=serving("report")).waits_for
+
+
+def test_what_cannot_be_scored_is_not_trained_unless_told() -> None:
+    data = DATASET.dataset.model_copy(update={"counts": {"train": 4, "validation": 1, "test": 0}})  # type: ignore[union-attr]
+    untested = DATASET.update(dataset=data)
+    refused = decide(untested, {}, settings=serving("report"))
+    assert not refused.go
+    assert "none of the 5 images" in refused.waits_for
+    told = Settings(project={"name": "r"}, serve={"until": "report"}, evaluate={"required": False})
+    assert decide(untested, {}, settings=told).go
+    assert decide(untested, {}, settings=serving("deploy")).go
+
+
+def test_changed_settings_wait_for_a_person_new_labels_do_not() -> None:
+    settings = serving("dataset")
+    origin = provenance(settings, "dataset", run_labels="r-label-1")
+    data = DATASET.dataset.model_copy(update={"made_from": origin})  # type: ignore[union-attr]
+    made = DATASET.update(dataset=data)
+    assert decide(made, {}, settings=settings).stage == "train"
+    other = settings.model_copy(update={"dataset": settings.dataset.model_copy(update={"seed": 7})})
+    refused = decide(made, {}, settings=other)
+    assert (refused.stage, refused.go) == ("dataset", False)
+    assert "[dataset] seed is 7, it was 0" in refused.waits_for
+    adjusted = JOB.model_copy(update={"name": "r-adjust-1", "status": "Completed"})
+    assert decide(made.update(labeling_job=adjusted), {}, settings=settings).go
 
 
 @pytest.fixture
@@ -148,7 +178,7 @@ def test_a_run_that_fails_is_left_alone_until_it_changes(project: Trained) -> No
         labeling_job=JOB.model_copy(update={"status": "Completed"}),
     )
     broken = project.run_file.save(broken)
-    decision = decide(broken, {}, until="train")
+    decision = decide(broken, {}, settings=project.settings)
     service.walk(broken, decision)
     assert lines(log)[-1]["event"] == "failed"
     assert service.advance(broken, {}, pool=None)["state"] == "blocked"  # type: ignore[arg-type]

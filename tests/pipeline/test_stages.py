@@ -6,15 +6,34 @@ from typing import Any
 
 import pytest
 
-from gtseg.errors import SettingsError
-from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run
-from gtseg.pipeline.stages.order import STAGES, exit_code, until_stage, walk
+from gtseg.errors import SettingsError, StageError
+from gtseg.pipeline.run import (
+    DatasetSection,
+    EndpointSection,
+    LabelingJobSection,
+    Run,
+    TrainingJobSection,
+    provenance,
+)
+from gtseg.pipeline.stages.order import (
+    STAGES,
+    exit_code,
+    next_step,
+    standings,
+    unevaluable,
+    until_stage,
+    walk,
+)
+from gtseg.settings import Settings
 
 JOB = LabelingJobSection(name="j", arn="a", label_attribute="j-ref", workforce="private", objects=3)
 
 
+SETTINGS = Settings(project={"name": "r"})
+
+
 def done(run: Run) -> list[str]:
-    return [stage.name for stage in STAGES if stage.is_done(run)]
+    return [name for name, standing in standings(run, SETTINGS).items() if standing.is_done]
 
 
 def test_the_sentence_begins_with_label_watch_dataset() -> None:
@@ -49,7 +68,53 @@ def test_a_dataset_of_labels_from_elsewhere_needs_no_labeling(project: Any) -> N
     run = project.run.update(dataset=section)
     assert done(run) == ["label", "watch", "dataset"]
     assert STAGES[0].summary(run) == "elsewhere: s3://old/m"
-    assert done(run.update(labeling_job=JOB)) == ["label", "dataset"]
+    begun = run.update(labeling_job=JOB)
+    assert done(begun) == ["label"]
+    assert standings(begun, SETTINGS)["dataset"].reason == "watch comes first"
+
+
+def test_after_a_foreign_model_s_endpoint_comes_predict(project: Any) -> None:
+    section = EndpointSection(
+        name="e", arn="a", config="c", model="m", model_data="s3://x/m", image_uri="i", instance_type="t",
+        status="InService",
+    )  # fmt: skip
+    assert next_step(project.run, SETTINGS) == "label"
+    assert next_step(project.run.update(endpoint=section), SETTINGS) == "predict"
+
+
+def test_a_later_stage_is_not_done_any_more_after_new_labels(project: Any) -> None:
+    origin = provenance(SETTINGS, "dataset", run_labels="j")
+    section = DatasetSection(
+        channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts={}, fingerprint="f", made_from=origin
+    )
+    model = TrainingJobSection(
+        name="t", arn="a", image_uri="i", instance_type="t", hyperparameters={}, status="Completed"
+    )
+    labeled = JOB.model_copy(update={"status": "Completed"})
+    run = project.run.update(labeling_job=labeled, dataset=section, training_job=model)
+    assert done(run) == ["label", "watch", "dataset", "train"]
+    adjusted = run.update(labeling_job=labeled.model_copy(update={"name": "j2"}))
+    assert done(adjusted) == ["label", "watch"]
+    found = standings(adjusted, SETTINGS)
+    assert (found["dataset"].reason, found["train"].reason) == (
+        "the run has new labels since: j2",
+        "dataset comes first",
+    )
+
+
+def test_a_run_trains_nothing_that_no_test_image_could_score(project: Any) -> None:
+    section = DatasetSection(
+        channels="s3://b/c/",
+        classes=("BACKGROUND", "cat"),
+        counts={"train": 3, "validation": 1, "test": 0},
+        fingerprint="f",
+    )
+    run = project.run.update(dataset=section)
+    with pytest.raises(
+        StageError, match=r"train was not begun: none of the 4 images.*evaluate.required=false"
+    ):
+        walk(run, project.context())
+    assert not unevaluable(run, SETTINGS, until_stage("deploy"))
 
 
 def test_what_was_left_out_is_exit_code_5(project: Any) -> None:

@@ -78,6 +78,10 @@ class Resource(Protocol):
         """What to do where the run has a live one made from something else."""
         return "Put the settings back, stop that job, or start a new run with --run."
 
+    def gives_way(self, found: Found) -> bool:
+        """Whether a live one that was made from something else makes room for a new one; else it is an error."""
+        return False
+
     def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
         """The creating call's body, its tags added: a pure function of plain values."""
         ...
@@ -154,6 +158,8 @@ def standing(run: Run, resource: Resource) -> Found | None:
     if found is None or found.fingerprint != last.fingerprint or found.is_dead:
         return None
     if last.fingerprint != fingerprint:
+        if resource.gives_way(found):
+            return None
         raise _made_otherwise(run, resource, last, found)
     return found
 
@@ -179,10 +185,10 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
                     update={"outcome": "failed", "detail": f"{found.status}: {found.reason}"[:1024]}
                 )
             )
-        elif found and mine and last.fingerprint != resource.fingerprint:
-            raise _made_otherwise(run, resource, last, found)
-        elif (last.fingerprint == resource.fingerprint and last.outcome == "recorded") or (found and mine):
+        elif last.fingerprint == resource.fingerprint and (last.outcome == "recorded" or mine):
             return run, last
+        elif found and mine and not resource.gives_way(found):
+            raise _made_otherwise(run, resource, last, found)
     number = (last.number if last else 0) + 1
     attempt = Attempt(
         stage=resource.stage,

@@ -32,9 +32,15 @@ OF_RESULT: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Settings that a stage's result depends on, whole tables or single keys."""
-INDIFFERENT = frozenset({"deploy.time_to_live", "deploy.tags", "dataset.alike_labels"})
+INDIFFERENT = frozenset({"deploy.time_to_live", "deploy.tags", "dataset.alike_labels", "evaluate.required"})
 """Settings of those tables that a result does not depend on."""
-SECTIONS = {"dataset": "dataset", "train": "training_job", "deploy": "endpoint", "evaluate": "evaluation"}
+SECTIONS = {
+    "dataset": "dataset",
+    "train": "training_job",
+    "deploy": "endpoint",
+    "evaluate": "evaluation",
+    "report": "report",
+}
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,12 @@ class Stale:
 def staleness(run: Run, settings: Settings, stage: str) -> Stale | None:
     """Why this stage's result does not hold for what the run has now; None where it does, or where there is no result."""
     section = getattr(run, SECTIONS[stage], None) if stage in SECTIONS else None
-    origin: Provenance | None = section.made_from if section is not None else None
-    if origin is None:
+    if section is None:
         return None
+    origin: Provenance = section.made_from or Provenance(gtseg="", settings={})
     if reason := _changed_source(run, stage, origin.sources):
         return Stale(reason, "data")
-    if stage == "deploy" and run.endpoint and run.endpoint.deleted:
+    if stage not in OF_RESULT or (stage == "deploy" and run.endpoint and run.endpoint.deleted):
         return None
     changed = next(_changed_settings(origin.settings, settings, stage), "")
     return Stale(changed, "settings") if changed else None
@@ -82,12 +88,20 @@ def _changed_source(run: Run, stage: str, sources: Mapping[str, str]) -> str:
         return "the dataset has changed since it was trained on" if is_other else ""
     if stage == "deploy":
         return _changed_model(run, sources)
-    if fingerprint is not None and sources.get("dataset", fingerprint) != fingerprint:
+    if stage == "evaluate":
+        return _changed_score(run, fingerprint)
+    scored = run.evaluation
+    is_other = run.report is not None and (scored is None or run.report.evaluation != scored.made)
+    return "the evaluation is another one now" if is_other else ""
+
+
+def _changed_score(run: Run, fingerprint: str | None) -> str:
+    scored, endpoint = run.evaluation, run.endpoint
+    if scored is None or scored.dataset != fingerprint:
         return "the dataset has changed since it was scored on"
-    endpoint = run.endpoint
-    model = sources.get("model_data")
-    is_other = endpoint is not None and model is not None and model != endpoint.model_data
-    return "the endpoint answers with another model now" if is_other else ""
+    if endpoint is None or scored.endpoint != endpoint.name:
+        return "it was scored on another endpoint"
+    return ""
 
 
 def _changed_labels(run: Run, sources: Mapping[str, str]) -> str:

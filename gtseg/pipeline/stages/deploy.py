@@ -15,6 +15,7 @@ from gtseg.core.hosting import requests
 from gtseg.core.training.image_uris import image_uri
 from gtseg.errors import JobFailed, StageError, reason_given
 from gtseg.pipeline.run import (
+    FINGERPRINT_TAG,
     STAND_IN,
     Context,
     EndpointSection,
@@ -29,6 +30,7 @@ from gtseg.pipeline.run import (
     provenance,
 )
 from gtseg.pipeline.run.events import ignore
+from gtseg.pipeline.run.freshness import MODEL, model_of, staleness
 from gtseg.pipeline.run.resuming import follow, how_to_resume
 
 PATIENCE = 45 * 60.0
@@ -47,16 +49,50 @@ def deploy(run: Run, context: Context, *, job: str | None = None, model: str | N
     hosted = HostedModel(run, context, plan, training_job)
     if context.dry_run:
         return _show_plan(run, hosted)
+    words = f"Keep {plan.instance_count} x {plan.instance_type} running until `gtseg cleanup`?"
     if run.endpoint is None or run.endpoint.deleted:
-        words = f"Keep {plan.instance_count} x {plan.instance_type} running until `gtseg cleanup`?"
         context.agree(run, words)
+    elif _is_another(run.endpoint, plan):
+        context.agree(
+            run, f"Replace endpoint {run.endpoint.name}, which is deleted once the new one answers. {words}"
+        )
     run, endpoint = _begin_parts(run, hosted)
     before, run = run.endpoint, begin(run, context, endpoint)
     section = run.endpoint
     if section and (before is None or section.name != before.name):
         words = f"{section.name} is coming up on {section.instance_count} x {section.instance_type}"
         context.note(words, {"arn": section.arn})
-    return _wait(run, context)
+    run = _wait(run, context)
+    _retire(run, context)
+    return run
+
+
+def _is_another(section: EndpointSection, plan: requests.Hosting) -> bool:
+    """Whether the endpoint that stands hosts something else than is asked for now."""
+    stands = section.model_data, section.image_uri, section.instance_type, section.instance_count
+    return stands != (plan.model_data, plan.image_uri, plan.instance_type, plan.instance_count)
+
+
+def _retire(run: Run, context: Context) -> None:
+    """Delete the endpoints of earlier attempts, their configs and models: this run's own, now that another one answers."""
+    kinds: tuple[tuple[Kind, str], ...] = (
+        ("endpoint", "endpoint"),
+        ("endpoint-config", "config"),
+        ("model", "model"),
+    )
+    for kind, stage in kinds:
+        for attempt in run.attempts_of(stage)[:-1]:
+            there = context.hosting.find(kind, attempt.name)
+            if there is None or there.tags.get(FINGERPRINT_TAG) != attempt.fingerprint:
+                continue
+            if kind == "endpoint" and there.status not in SETTLED:
+                context.warn(
+                    f"{attempt.name} is {there.status} and stays: `gtseg cleanup --orphans` deletes it later"
+                )
+            elif there.status != "Deleting" and context.hosting.delete(kind, attempt.name):
+                context.note(
+                    f"deleted {kind.replace('-', ' ')} {attempt.name}: {run.attempts_of(stage)[-1].name} has taken its place"
+                )
 
 
 def _plan(
@@ -114,6 +150,10 @@ class HostedModel(Resource):
     config: str = STAND_IN
 
     way_out = "Put the settings back, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
+
+    def gives_way(self, found: Found) -> bool:
+        """A newer model, or other settings, go behind an endpoint of their own; the earlier one is deleted once that answers."""
+        return staleness(self.run, self.context.settings, "deploy") is not None
 
     @property
     def fingerprint(self) -> str:
@@ -201,6 +241,7 @@ class Endpoint(HostedModel):
                 model_data=plan.model_data,
                 training_job=self.training_job,
                 dataset=self.dataset,
+                **{MODEL: model_of(run)},
             ),
         )
         return run.update(endpoint=section)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from gtseg.core.counting import counted
-from gtseg.errors import SettingsError
+from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run
+from gtseg.pipeline.run.freshness import staleness
+from gtseg.settings import Settings
 
 PROBLEMS = 5
 """Exit code of a stage that finished with objects rejected or failed."""
@@ -19,11 +22,11 @@ def _nothing(run: Run) -> int:
 
 @dataclass(frozen=True)
 class Stage:
-    """A word of the sentence. `is_done`: the run needs it no more; `summary`: what it left, in a few words."""
+    """A word of the sentence. `has_result`: it was done once; `summary`: what it left, in a few words."""
 
     name: str
     walk: Callable[[Run, Context], Run]
-    is_done: Callable[[Run], bool]
+    has_result: Callable[[Run], bool]
     summary: Callable[[Run], str]
     problems: Callable[[Run], int] = _nothing
     """How many images or objects were left out: exit code 5 if any."""
@@ -74,6 +77,63 @@ def _report(run: Run, context: Context) -> Run:
     from gtseg.pipeline.stages.report import report
 
     return report(run, context)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether the run needs a stage no more; `reason` where it has a result that does not hold any longer."""
+
+    is_done: bool
+    reason: str = ""
+    cause: Literal["", "data", "settings", "earlier"] = ""
+    """What has changed: what went in, the settings, or an earlier stage that is to be done first."""
+
+
+def standings(run: Run, settings: Settings) -> dict[str, Standing]:
+    """Where a run stands, by stage. A stage is done only if its result was made from what the run has now.
+
+    Asks nothing of AWS: see gtseg.pipeline.run.freshness.
+    """
+    found: dict[str, Standing] = {}
+    first = ""
+    for stage in STAGES:
+        standing = Standing(False)
+        if stage.has_result(run):
+            stale = staleness(run, settings, stage.name)
+            if stale:
+                standing = Standing(False, stale.reason, stale.cause)
+            elif first:
+                standing = Standing(False, f"{first} comes first", "earlier")
+            else:
+                standing = Standing(True)
+        found[stage.name] = standing
+        first = first or ("" if standing.is_done else stage.name)
+    return found
+
+
+def next_step(run: Run, settings: Settings) -> str | None:
+    """The command that comes next: the first stage to be done, `predict` for a foreign model's endpoint; None when all is done."""
+    is_foreign = run.labeling_job is None and run.dataset is None and run.training_job is None
+    if is_foreign and run.endpoint and not run.endpoint.deleted and run.endpoint.status == "InService":
+        return "predict"
+    return next((name for name, one in standings(run, settings).items() if not one.is_done), None)
+
+
+def unevaluable(run: Run, settings: Settings, stages: Sequence[Stage]) -> str:
+    """Why nothing that is trained could be scored by these stages, with the way out; '' where it could, or where it is allowed."""
+    is_asked = any(stage.name == "evaluate" for stage in stages)
+    if (
+        not is_asked
+        or not settings.evaluate.required
+        or run.dataset is None
+        or run.dataset.counts.get("test")
+    ):
+        return ""
+    total = sum(run.dataset.counts.get(part, 0) for part in ("train", "validation", "test"))
+    return (
+        f"none of the {total:,} images of the dataset is a test image, so that nothing can be evaluated: label more, or give test a "
+        "share in [dataset] split; to train and deploy all the same, --set evaluate.required=false or --until deploy"
+    )
 
 
 def _is_labeled_elsewhere(run: Run) -> bool:
@@ -140,7 +200,7 @@ def _is_deployed(run: Run) -> bool:
     section = run.endpoint
     if section is None or section.status is None:
         return False
-    return _is_evaluated(run) if section.deleted else section.status == "InService"
+    return _is_scored(run) if section.deleted else section.status == "InService"
 
 
 def _deploy_summary(run: Run) -> str:
@@ -154,16 +214,12 @@ def _deploy_summary(run: Run) -> str:
     return f"{run.endpoint.name} on {run.endpoint.instance_type}: {state}"
 
 
-def _is_evaluated(run: Run) -> bool:
-    """Scored on the dataset and the endpoint that the run has now."""
+def _is_scored(run: Run) -> bool:
+    """The endpoint that the run has, or had, was scored on the dataset that it has now."""
     scored, data, endpoint = run.evaluation, run.dataset, run.endpoint
-    return bool(
-        scored
-        and data
-        and endpoint
-        and scored.dataset == data.fingerprint
-        and scored.endpoint == endpoint.name
-    )
+    if scored is None or data is None or endpoint is None:
+        return False
+    return scored.dataset == data.fingerprint and scored.endpoint == endpoint.name
 
 
 def _evaluate_summary(run: Run) -> str:
@@ -172,18 +228,14 @@ def _evaluate_summary(run: Run) -> str:
     return f"mIoU {run.evaluation.miou:.4f} on {run.evaluation.images} {run.evaluation.split} images"
 
 
-def _is_reported(run: Run) -> bool:
-    return bool(run.report and run.evaluation and run.report.evaluation == run.evaluation.made)
-
-
 STAGES: tuple[Stage, ...] = (
     Stage("label", _label, _has_job, _label_summary, lambda run: run.labeling_job.rejected if run.labeling_job else 0, spends=True),
     Stage("watch", _watch, _has_labels, _watch_summary, _failed),
     Stage("dataset", _dataset, lambda run: run.dataset is not None, _dataset_summary, _left_out),
     Stage("train", _train, _is_trained, _train_summary, _epochs_missed, spends=True),
     Stage("deploy", _deploy, _is_deployed, _deploy_summary, spends=True),
-    Stage("evaluate", _evaluate, _is_evaluated, _evaluate_summary),
-    Stage("report", _report, _is_reported, lambda run: run.report.html if run.report else ""),
+    Stage("evaluate", _evaluate, lambda run: run.evaluation is not None, _evaluate_summary),
+    Stage("report", _report, lambda run: run.report is not None, lambda run: run.report.html if run.report else ""),
 )  # fmt: skip
 
 
@@ -204,14 +256,23 @@ def exit_code(run: Run, name: str) -> int:
 
 
 def walk(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
-    """Every stage that is not done yet, each saved before the next begins. A dry run shows the first and names the rest."""
-    undone = [stage for stage in stages if not stage.is_done(run)]
+    """Every stage that is not done on what the run has now, each saved before the next begins.
+
+    A dry run shows the first and names the rest. Raises StageError before training or an endpoint that nothing could score.
+    """
+    before = standings(run, context.settings)
+    undone = [stage for stage in stages if not before[stage.name].is_done]
     for stage in stages:
-        if stage.is_done(run):
+        standing = standings(run, context.settings)[stage.name]
+        if standing.is_done:
             context.of(stage.name).note(f"done already: {stage.summary(run)}")
         elif context.dry_run and (stage is not undone[0] or not stage.spends):
             context.of(stage.name).note("would come next")
         else:
+            if stage.name in ("train", "deploy") and (words := unevaluable(run, context.settings, stages)):
+                raise StageError(f"{stage.name} was not begun: {words}")
+            if standing.reason:
+                context.of(stage.name).note(f"done again: {standing.reason}")
             run = stage.walk(run, context)
             run = run if context.dry_run else context.save(run)
     return run

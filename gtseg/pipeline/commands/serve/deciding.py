@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gtseg.pipeline.run import Run
-from gtseg.pipeline.stages.order import STAGES, Stage
+from gtseg.pipeline.stages.order import STAGES, Stage, standings, unevaluable
+from gtseg.settings import Settings
 
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
 
@@ -20,15 +21,29 @@ class Decision:
     waits_for: str = ""
 
 
-def decide(run: Run, jobs: Mapping[str, str], *, until: str, stages: Sequence[Stage] = STAGES) -> Decision:
-    """`jobs`: status by name of the labeling and training jobs that runs wait for."""
+def decide(
+    run: Run, jobs: Mapping[str, str], *, settings: Settings, stages: Sequence[Stage] = STAGES
+) -> Decision:
+    """`jobs`: status by name of the labeling and training jobs that runs wait for.
+
+    What has to be done again because settings changed waits for a person: every run of the project is held against the same
+    settings, and many were made with others on purpose.
+    """
+    until = settings.serve.until
+    found = standings(run, settings)
     for stage in stages:
-        if stage.is_done(run):
+        standing = found[stage.name]
+        if standing.is_done:
             if stage.name == until:
                 break
             continue
+        if standing.cause == "settings":
+            return Decision(stage.name, False, f"a person: {standing.reason}; `gtseg run` does it again")
+        wanted = stages[: [one.name for one in stages].index(until) + 1] if until != "cleanup" else stages
+        if stage.name in ("train", "deploy") and (words := unevaluable(run, settings, wanted)):
+            return Decision(stage.name, False, f"a person: {words}")
         return _of(stage.name, run, jobs)
-    following = [stage.name for stage in stages if not stage.is_done(run)]
+    following = [stage.name for stage in stages if not found[stage.name].is_done]
     if until == "cleanup" and not following:
         live = run.endpoint is not None and run.endpoint.deleted is None
         return Decision("cleanup", live, "" if live else "nothing: all is done")

@@ -170,7 +170,7 @@ class Service:
         blocked = self.blocked.get(run.root)
         if blocked and blocked[0] == run.etag:
             return {"state": "blocked", "reason": blocked[1]}
-        decision = decide(run, jobs, until=self.settings.serve.until)
+        decision = decide(run, jobs, settings=self.settings)
         if not decision.go:
             self._say_once(
                 run.root, "info", "waiting", run=run.name, stage=decision.stage, message=decision.waits_for

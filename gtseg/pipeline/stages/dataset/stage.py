@@ -16,6 +16,7 @@ from gtseg.core.training.channels import annotation_key, image_key, label_maps, 
 from gtseg.core.training.splits import Item, assign, group_of
 from gtseg.errors import StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, DatasetSection, LabelSource, Run, provenance
+from gtseg.pipeline.run.freshness import LABELS, labels_of
 from gtseg.pipeline.stages.dataset.assembling import assemble
 from gtseg.pipeline.stages.dataset.checking import CODEC_SLOTS, Candidate, Checker, Finding, Spool
 from gtseg.pipeline.stages.dataset.knowledge import Earlier, list_etags, read_earlier, read_facts
@@ -303,6 +304,7 @@ class _Work:
                 manifest_etag=plan.manifest_etag,
                 labeling_job=self.source.job,
                 label_attribute=plan.lines.label,
+                **{LABELS: labels_of(self.run.labeling_job)},
             ),
         )
         self.context.notify(tell_result(section, is_dry=is_dry))

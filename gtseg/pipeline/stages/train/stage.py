@@ -20,6 +20,7 @@ from gtseg.pipeline.run import (
     with_tags,
 )
 from gtseg.pipeline.run.budget import Meter
+from gtseg.pipeline.run.freshness import staleness
 from gtseg.pipeline.stages.train.ending import cut_short, leaves_model, why_without_model
 from gtseg.pipeline.stages.train.following import follow_training
 from gtseg.pipeline.stages.train.planning import made_from, origin_tags, plan_training
@@ -65,6 +66,11 @@ class TrainingResource(Resource):
         source, other = run.dataset.source if run.dataset else "", f"{run.name}-2"
         take = f"`gtseg dataset --run {other} --manifest {source}`, then " if source else ""
         return f"Put the settings back, or train in a run of its own: {take}`gtseg train --run {other}`."
+
+    def gives_way(self, found: Found) -> bool:
+        """A finished job's model that does not hold any longer, for other data or hyperparameters, is made anew under the next name."""
+        stale = staleness(self.run, self.context.settings, "train")
+        return found.status == "Completed" and stale is not None
 
     @property
     def origin(self) -> Mapping[str, str]:

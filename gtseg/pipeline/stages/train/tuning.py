@@ -24,6 +24,7 @@ from gtseg.pipeline.run import (
 )
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.events import ignore
+from gtseg.pipeline.run.freshness import staleness
 from gtseg.pipeline.run.resuming import follow, how_to_resume
 from gtseg.pipeline.stages.train.ending import leaves_model
 from gtseg.pipeline.stages.train.following import follow_training
@@ -70,6 +71,11 @@ class TuningResource(Resource):
     stage, what = "tune", "tuning job"
     name_limit = 32
     """It starts its training jobs' names, too (API)."""
+
+    def gives_way(self, found: Found) -> bool:
+        """A finished search whose result does not hold any longer is made anew under the next name."""
+        stale = staleness(self.run, self.context.settings, "train")
+        return found.status == "Completed" and stale is not None
 
     @property
     def origin(self) -> Mapping[str, str]:
