@@ -130,7 +130,7 @@ def _are_own(run: Run, sources: Mapping[str, str]) -> bool:
 
 def _changed_model(run: Run, sources: Mapping[str, str]) -> str:
     job = run.training_job
-    if job is None or job.status != "Completed":
+    if job is None or not job.has_result:
         return ""
     words = f"the run has a newer model: {job.name}"
     if (then := sources.get(MODEL)) is not None:
