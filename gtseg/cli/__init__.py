@@ -41,7 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("gtseg.cli.importing", "Bring in labels that did not come from Ground Truth."),
     "compare": ("gtseg.cli.comparing", "Put runs or folders of predictions side by side on one page."),
     "diff": ("gtseg.cli.diff", "Say what changed between two runs: data, settings, results."),
-    "export": ("gtseg.cli.exporting", "Write labels as COCO, YOLO-seg or index masks."),
+    "export": ("gtseg.cli.exporting", "Write labels as COCO, YOLO-seg, CVAT XML or index masks."),
     "doctor": ("gtseg.cli.doctor", "Check everything that could fail, before it costs anything."),
     "cost": (
         "gtseg.cli.cost",

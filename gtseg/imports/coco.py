@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 
 from gtseg.core.account import Loss, merge_losses
 from gtseg.core.labeling.class_names import arrange_names
+from gtseg.core.masks.colors import VOID_NAME
 from gtseg.errors import ManifestError, MaskError
 
 from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, ring_of
 from .burning import VOID
 from .files import read_text
+from .regions import outlines, ring_area
 from .rle import Runs, encode_rle, runs_of
 
-__all__ = ["MaskedImage", "extend_coco", "new_coco", "outlines", "parse_coco", "read_coco", "to_coco"]
+__all__ = ["MaskedImage", "extend_coco", "new_coco", "parse_coco", "read_coco", "to_coco"]
 
 Crowds = Literal["auto", "class", "void"]
 
@@ -53,11 +55,22 @@ def new_coco(classes: Sequence[str]) -> dict[str, Any]:
 def extend_coco(document: dict[str, Any], image: MaskedImage, *, polygons: bool = False) -> None:
     """Add one image and its regions to a document of `new_coco`."""
     height, width = image.mask.shape
+    if (image.mask == VOID).any() and document["categories"][-1:] != [_void_category(document)]:
+        document["categories"].append(_void_category(document))
     number = len(document["images"]) + 1
     document["images"].append({"id": number, "file_name": image.file_name, "height": height, "width": width})
     for category in document["categories"]:
-        for region in _regions(image.mask == category["id"], polygons):
-            _append(document, number, category["id"], region)
+        is_void = category["name"] == VOID_NAME
+        value = VOID if is_void else category["id"]
+        for region in _regions(image.mask == value, polygons and not is_void):
+            _append(document, number, category["id"], region, is_crowd=is_void)
+
+
+def _void_category(document: dict[str, Any]) -> dict[str, Any]:
+    """COCO has no void: a category of its name, whose annotations are crowds, comes back as void."""
+    categories: list[dict[str, Any]] = document["categories"]
+    known = next((category for category in categories if category["name"] == VOID_NAME), None)
+    return known or {"id": max((category["id"] for category in categories), default=0) + 1, "name": VOID_NAME}
 
 
 def to_coco(
@@ -86,14 +99,6 @@ def _regions(region: NDArray[np.bool_], polygons: bool) -> list[Region]:
     return [_outline(piece, region.shape) for piece in outlines(region)]
 
 
-def outlines(region: NDArray[np.bool_]) -> list[list[list[tuple[float, float]]]]:
-    """Rings along the pixel edges of each 4-connected piece, outer ring first, in (x, y) pixels."""
-    from rasterio.features import shapes
-
-    mask = region.astype(np.uint8)
-    return [geometry["coordinates"] for geometry, _ in shapes(mask, mask=region, connectivity=4)]
-
-
 def _outline(rings: list[list[tuple[float, float]]], shape: tuple[int, ...]) -> Region:
     from rasterio.features import rasterize
 
@@ -101,14 +106,9 @@ def _outline(rings: list[list[tuple[float, float]]], shape: tuple[int, ...]) -> 
         xs, ys = [x for x, _ in rings[0]], [y for _, y in rings[0]]
         flat = [float(v) for point in rings[0][:-1] for v in point]
         box = [int(min(xs)), int(min(ys)), int(max(xs) - min(xs)), int(max(ys) - min(ys))]
-        return Region([flat], _ring_area(rings[0]), box)
+        return Region([flat], round(ring_area(rings[0])), box)
     piece = rasterize([{"type": "Polygon", "coordinates": rings}], out_shape=shape).astype(bool)
     return Region(encode_rle(piece), int(piece.sum()), _box(piece), holes=True)
-
-
-def _ring_area(ring: Sequence[tuple[float, float]]) -> int:
-    xy = np.asarray(ring)
-    return round(abs(float(np.dot(xy[:-1, 0], xy[1:, 1]) - np.dot(xy[1:, 0], xy[:-1, 1]))) / 2)
 
 
 def _box(region: NDArray[np.bool_]) -> list[int]:
@@ -116,14 +116,16 @@ def _box(region: NDArray[np.bool_]) -> list[int]:
     return [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]
 
 
-def _append(document: dict[str, Any], image: int, category: int, region: Region) -> None:
+def _append(
+    document: dict[str, Any], image: int, category: int, region: Region, *, is_crowd: bool = False
+) -> None:
     document["info"]["with_holes"] += region.holes
     document["annotations"].append(
         {
             "id": len(document["annotations"]) + 1,
             "image_id": image,
             "category_id": category,
-            "iscrowd": 0,
+            "iscrowd": int(is_crowd),
             "area": region.area,
             "bbox": region.bbox,
             "segmentation": region.segmentation,
@@ -270,7 +272,7 @@ class _Reader:
             )
         index = self.index_of[category]
         rings, runs = _outline_of(annotation, name, losses)
-        if annotation.get("iscrowd"):
+        if annotation.get("iscrowd") and index != VOID:
             index = self._crowd(category, index, f"{name} on {image['file_name']}", losses)
         return _area(annotation, rings, runs), Shape(f"{name}", index, rings, runs)
 
@@ -335,4 +337,4 @@ def _area(annotation: Mapping[str, Any], rings: Sequence[Ring], runs: Runs | Non
         return float(given)
     if runs is not None:
         return float(sum(runs.counts[1::2]))
-    return float(sum(_ring_area([*ring, ring[0]]) for ring in rings))
+    return float(sum(ring_area([*ring, ring[0]]) for ring in rings))

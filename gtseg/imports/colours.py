@@ -326,7 +326,9 @@ def parse_labelmap(text: str, source: str) -> dict[str, Any]:
             continue
         fields = line.rsplit(":", 3)
         try:
-            color = [int(part) for part in fields[1].split(",")]
+            color = (
+                [int(part) for part in fields[1].split(",")] if fields[1].strip() else voc_color(len(entries))
+            )
             if len(fields) != 4 or len(color) != 3 or not fields[0].strip():
                 raise ValueError
         except (IndexError, ValueError):
@@ -338,6 +340,12 @@ def parse_labelmap(text: str, source: str) -> dict[str, Any]:
     if not entries:
         raise SettingsError(f"{source}: a label map without labels")
     return entries
+
+
+def voc_color(number: int) -> list[int]:
+    """Pascal VOC's color of a label by its number, which label maps without colors mean (VOCdevkit, VOClabelcolormap)."""
+    bits = [(number >> shift) & 1 for shift in range(24)]
+    return [sum(bits[3 * i + channel] << (7 - i) for i in range(8)) for channel in range(3)]
 
 
 def listed_classes(document: Mapping[str, Any]) -> tuple[str, ...]:

@@ -34,6 +34,9 @@ from .writing import VOID_CLASS, manifest_line
 
 __all__ = ["run_tasks", "stamp_files"]
 
+LABEL_UNITS = ("mask", "annotation", "feature", "tile label")
+"""Units that are labels: where none came in, no class is missed."""
+
 Work = Callable[[Any], list[Outcome]]
 
 
@@ -116,7 +119,7 @@ def balance(
         *losses_of(o for o in outcomes if isinstance(o, Skipped)),
         *(o for o in outcomes if isinstance(o, Loss)),
     ]
-    if labelled and any(count for unit, count in came.items() if unit != "image"):
+    if labelled and any(came.get(unit) for unit in LABEL_UNITS):
         empty = [name for name in classes if not pixels[name]]
         losses += [
             Loss("class", "has no pixel", repr(name), kind="note" if limited else "lost") for name in empty

@@ -172,7 +172,7 @@ def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do
         (("import", "geo", DATA / "geo" / "images", "--bbox", "3,2,1,0"), "west < east"),
         (("import", "tiles", "--bbox", "0,0,1,1"), "--zoom"),
         (("import", "tiles"), "which tiles?"),
-        (("export", "pascal", "out"), "want one of coco, yolo, masks"),
+        (("export", "pascal", "out"), "want one of coco, yolo, masks, cvat"),
         (("export", "coco", "out"), "no labels to export yet"),
         (("import", "masks", DATA, DATA, "--name", "no good"), "--name"),
     ],
@@ -262,3 +262,60 @@ def test_an_import_names_what_it_came_from_and_diff_tells_two_apart(
 
 def project_name(project: Path) -> str:
     return (project / "gtseg.toml").read_text().split('"')[1]
+
+
+def test_the_datasets_split_goes_out(project: Path, gtseg: Any) -> None:
+    for number in range(12):
+        write_pair(project, f"p{number}", [[0, 1, 1], [1, 0, 255], [2, 2, number % 2]])
+        Image.new("RGB", (3, 3), (20 * number, 0, 90)).save(project / "images" / f"p{number}.png")
+    done = gtseg("import", "masks", "images", "masks", "--labels", "cat,dog", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert gtseg("dataset").returncode in {0, 5}
+    out = gtseg("export", "yolo", "out-yolo", "--json")
+    assert out.returncode == 5, out.stderr
+    assert "12 pixels: is void, which YOLO does not know" in out.stderr
+    split = json.loads(out.stdout)["split"]
+    assert sum(split.values()) == 12
+    assert set(split) > {"train", "validation"}
+    for part, count in split.items():
+        assert len(list((project / "out-yolo/labels" / part).iterdir())) == count
+    assert "val: images/validation" in (project / "out-yolo/data.yaml").read_text()
+    assert gtseg("export", "cvat", "out-cvat").returncode == 0
+    assert (project / "out-cvat/annotations.xml").read_text().count('subset="train"') == split["train"]
+
+
+def test_an_import_without_labels_or_like_another_keeps_the_runs_labels(project: Path, gtseg: Any) -> None:
+    write_pair(project, "a", [[0, 1], [1, 1]])
+    assert gtseg("import", "masks", "images", "masks", "--labels", "cat", "--yes").returncode == 0
+    before = gtseg("status", "--json").stdout
+    scenes = ("import", "geo", DATA / "geo" / "images", "--chip", 90, "--out", "scenes")
+    done = gtseg(*scenes)
+    assert done.returncode == 0, done.stderr
+    assert "the run keeps the labels" in done.stderr
+    assert gtseg("status", "--json").stdout == before
+
+
+def test_less_than_half_changes_nothing_without_yes(project: Path, gtseg: Any) -> None:
+    for name in ("a", "b", "c"):
+        write_pair(project, name, [[0, 1], [1, 1]])
+    for name in ("b", "c"):
+        (project / "masks" / f"{name}.png").unlink()
+    asked = ("import", "masks", "images", "masks", "--labels", "cat", "--yes", "--out", "some")
+    (project / "colors.json").write_text('{"background": 0, "cat": 1}')
+    refused = gtseg("import", "masks", "images", "masks", "--colors", "colors.json", "--out", "none")
+    assert refused.returncode == 1
+    assert "1 of 3 images arrived; the run is unchanged" in refused.stderr
+    assert gtseg(*asked).returncode == 5
+
+
+def test_names_that_look_alike_are_asked_about(project: Path, gtseg: Any) -> None:
+    write_pair(project, "a", [[0, 1], [2, 2]])
+    (project / "colors.json").write_text('{"background": 0, "Car": 1, "car": 2}')
+    asked = ("import", "masks", "images", "masks", "--colors", "colors.json", "--no-upload", "--json")
+    refused = gtseg(*asked)
+    assert refused.returncode == 2
+    assert "--merge-labels" in refused.stderr
+    merged = gtseg(*asked, "--merge-labels", "--out", "merged")
+    assert json.loads(merged.stdout)["pixels"] == {"BACKGROUND": 1, "Car": 3}
+    kept = gtseg(*asked, "--keep-labels", "--out", "kept")
+    assert json.loads(kept.stdout)["pixels"] == {"BACKGROUND": 1, "Car": 1, "car": 2}

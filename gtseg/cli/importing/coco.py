@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from gtseg.cli.console import listener
 from gtseg.cli.grouping import grouped
-from gtseg.cli.importing.shared import ImportOptions, bar, fetch, finish
+from gtseg.cli.importing.annotated import import_set
+from gtseg.cli.importing.shared import ImportOptions, fetch
 from gtseg.cli.options import ProjectOptions
 from gtseg.core.images.kinds import IMAGE_SUFFIXES
 
@@ -34,23 +34,15 @@ def coco(
 
     gtseg import coco photos/ instances.json
     """
-    from gtseg.imports.annotations import import_annotations
     from gtseg.imports.coco import parse_coco, read_coco
 
-    title, folder = options.title("coco"), options.folder("coco")
     document = read_coco(annotations)
-    found = options.with_names(
-        lambda merge: parse_coco(document, str(annotations), crowds=crowds, merge=merge)
+    cache = options.folder("coco") / "cache/images"
+    import_set(
+        fetch(images, cache, IMAGE_SUFFIXES, project.settings_file, None),
+        lambda merge: parse_coco(document, str(annotations), crowds=crowds, merge=merge),
+        "coco",
+        options,
+        project,
+        sources={"images": images, "annotations": annotations},
     )
-    image_folder = fetch(images, folder / "cache/images", IMAGE_SUFFIXES, project.settings_file, None)
-    with listener() as notify:
-        report = import_annotations(
-            image_folder,
-            found,
-            folder,
-            name=title,
-            limit=options.limit,
-            follow_links=options.follow_links,
-            notify=bar(notify),
-        )
-    finish(report, options, project, sources={"images": images, "annotations": annotations})

@@ -1,32 +1,59 @@
-"""Labels out of an output manifest, one object at a time: what `gtseg export` turns into other formats."""
+"""Labels out of an output manifest into other tools' formats: `gtseg export`.
+
+Every line of the manifest is accounted for: written, or left out with its reason. What is written lies in the folder only
+when it is complete.
+"""
 
 from __future__ import annotations
 
 import io
+import os
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from gtseg.aws.s3 import S3, is_s3_uri
-from gtseg.core.labeling.output_manifest import Labeled, find_label_attributes, read_manifest
+from gtseg.core.account import Account, Flow, Loss, merge_losses
+from gtseg.core.labeling.output_manifest import (
+    Failed,
+    Labeled,
+    Line,
+    Unlabeled,
+    find_label_attributes,
+    read_manifest,
+)
 from gtseg.core.masks import Classes, check_mask, merge_classes
-from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
+from gtseg.core.masks.colors import VOID, VOID_NAME
+from gtseg.core.naming import unique_names
+from gtseg.errors import AWSError, GtsegError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import Run
+from gtseg.pipeline.stages.dataset.records import read_records
 
-__all__ = ["Export", "Exported", "Refused", "open_export"]
+if TYPE_CHECKING:
+    from gtseg.imports.writers import Writer
+
+__all__ = ["Export", "Exported", "Refused", "open_export", "write_export"]
+
+WITHOUT_SPLIT = "unassigned"
+"""The part of objects that the dataset did not accept, where there is a split."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An object with its mask: (H, W) uint8 class indices into the export's classes, 0 background."""
+    """An object with its mask: (H, W) uint8 class indices into the export's classes, 0 background, 255 void."""
 
     name: str
     image: str
     mask: NDArray[np.uint8]
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -37,19 +64,26 @@ class Refused:
 
 @dataclass(frozen=True)
 class Export:
-    """What will go out: the class names (background left out) and the labeled objects, read as they are asked for."""
+    """What will go out: the class names (background left out) and the labeled objects, read as they are asked for.
+
+    `losses`: lines of the manifest without a label, `came` all of them. `splits`: the dataset's part by line number.
+    """
 
     manifest: str
     classes: tuple[str, ...]
     lines: tuple[Labeled, ...]
     table: Classes
     door: S3
+    came: int
+    losses: tuple[Loss, ...]
+    splits: dict[int, str] | None = None
 
     def objects(self) -> Iterator[Exported | Refused]:
-        names = _unique_names(self.lines)
+        names = _names(self.lines)
         for line, name in zip(self.lines, names, strict=True):
             try:
-                yield Exported(name, _locate(self.manifest, line.image), self._mask(line))
+                split = self.splits.get(line.number, WITHOUT_SPLIT) if self.splits is not None else ""
+                yield Exported(name, _locate(self.manifest, line.image), self._mask(line), split)
             except GtsegError as error:
                 yield Refused(line.image, str(error))
 
@@ -59,18 +93,31 @@ class Export:
 
     def _mask(self, line: Labeled) -> NDArray[np.uint8]:
         body = _read(self.door, _locate(self.manifest, line.mask))
-        with Image.open(io.BytesIO(body)) as image:
+        with _open_png(body, line.mask) as image:
             size = image.size
         checked = check_mask(body, line.colors, self.table, size=size)
-        with Image.open(io.BytesIO(checked.annotation or body)) as image:
+        with _open_png(checked.annotation or body, line.mask) as image:
             return np.asarray(image).astype(np.uint8)
 
 
+def _open_png(body: bytes, reference: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(body), formats=("PNG",))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ManifestError(f"{reference}: not a readable PNG: {error}") from None
+
+
 def open_export(
-    run: Run, door: S3, *, manifest: str | None = None, label_attribute: str | None = None
+    run: Run,
+    door: S3,
+    *,
+    manifest: str | None = None,
+    label_attribute: str | None = None,
+    split: bool | None = None,
 ) -> Export:
     """The labels of the run's job, or of any output manifest (s3:// or a file).
 
+    `split`: with the dataset's split; None: where the run's dataset was made from this manifest.
     Raises StageError where the run has none, ManifestError where the manifest holds no masks.
     """
     own = run.labeling_job.output_manifest if run.labeling_job else None
@@ -79,11 +126,116 @@ def open_export(
         raise StageError(f"Run {run.name!r} has no labels to export yet: `gtseg watch`, or --manifest URI")
     body = _read(door, uri)
     attribute = label_attribute or _own_attribute(run, uri) or _only_attribute(uri, body)
-    lines = tuple(line for line in read_manifest([body], attribute) if isinstance(line, Labeled))
+    found = list(read_manifest([body], attribute))
+    lines = tuple(line for line in found if isinstance(line, Labeled))
     if not lines:
         raise ManifestError(f"{uri}: no object of it is labeled under {attribute}")
-    table = merge_classes(line.colors for line in lines)
-    return Export(uri, tuple(table.names[1:]), lines, table, door)
+    table = merge_classes((line.colors for line in lines), void=(VOID_NAME,))
+    losses = merge_losses(_without_label(line) for line in found if not isinstance(line, Labeled))
+    splits = _splits(run, door, uri, asked=split)
+    return Export(uri, tuple(table.names[1:]), lines, table, door, len(found), losses, splits)
+
+
+def _without_label(line: Line) -> Loss:
+    if isinstance(line, Unlabeled):
+        return Loss("image", "not labeled yet", line.image, kind="note")
+    reason = (
+        f"Ground Truth gave up: {line.reason}" if isinstance(line, Failed) else getattr(line, "reason", "")
+    )
+    return Loss("image", reason, line.image)
+
+
+def _splits(run: Run, door: S3, uri: str, *, asked: bool | None) -> dict[int, str] | None:
+    """Line number -> part of the dataset that was made from this manifest."""
+    is_own = run.dataset is not None and run.dataset.source == uri
+    if asked is False or (asked is None and not is_own):
+        return None
+    if not is_own:
+        raise StageError(
+            f"Run {run.name!r} has no dataset of {uri}, so that there is no split: `gtseg dataset`"
+        )
+    found = door.read_if_exists(f"{run.root}objects.jsonl")
+    if found is None:
+        raise StageError(
+            f"{run.root}objects.jsonl, which holds the split, is gone: `gtseg dataset`, or --no-split"
+        )
+    records = read_records([found[0]], "objects.jsonl")
+    return {record.line: record.split for record in records if record.status == "accepted" and record.split}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished export: where, what, and the account of it."""
+
+    folder: Path
+    account: Account
+    refused: tuple[Refused, ...]
+    parts: dict[str, int]
+
+
+def write_export(
+    source: Export, form: str, out: Path, *, images: bool = True, polygons: bool = False, accept: bool = False
+) -> Written:
+    """Write all objects below `out`, which appears when it is complete; an object whose image cannot be read is refused.
+
+    Raises GtsegError, with nothing written, where less than half of the objects can go out and `accept` is not set.
+    """
+    from gtseg.imports.writers import FORMATS, Item
+
+    work = out.with_name(f".{out.name}.{os.getpid()}")
+    work.mkdir(parents=True)
+    try:
+        writer: Writer = FORMATS[form](work, source.classes, polygons=polygons)
+        refused, pixels, parts = [], Counter[int](), Counter[str]()
+        for found in source.objects():
+            item = found if isinstance(found, Refused) else _with_image(source, found, work, images=images)
+            if isinstance(item, Refused):
+                refused.append(item)
+                continue
+            name = PurePosixPath(item.name)
+            writer.add(Item(name.stem, name.suffix, item.mask, item.split))
+            pixels.update(
+                dict(zip(*(v.tolist() for v in np.unique(item.mask, return_counts=True)), strict=True))
+            )
+            parts[item.split] += 1
+        writer.finish()
+        account = _account(source, writer, refused, pixels)
+        if (shortfall := account.shortfall) and not accept:
+            first = refused[0] if refused else None
+            told = f"; {first.image}: {first.reason}" if first else ""
+            raise GtsegError(f"{shortfall}, and nothing was written. If that is right: --yes{told}")
+        if out.exists():
+            out.rmdir()
+        work.rename(out)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Written(out, account, tuple(refused), dict(parts))
+
+
+def _with_image(source: Export, item: Exported, work: Path, *, images: bool) -> Exported | Refused:
+    if not images:
+        return item
+    try:
+        body = source.read(item.image)
+    except (AWSError, ManifestError) as error:
+        return Refused(item.image, str(error))
+    path = work / "images" / item.split / item.name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+    return item
+
+
+def _account(source: Export, writer: Writer, refused: list[Refused], pixels: Counter[int]) -> Account:
+    names = {0: "BACKGROUND", **dict(enumerate(source.classes, 1))}
+    shares = {name: pixels.get(index, 0) for index, name in names.items()}
+    losses = [*source.losses, *(Loss("image", item.reason, item.image) for item in refused), *writer.losses]
+    losses += [Loss("class", "has no pixel", repr(name)) for name in source.classes if not shares[name]]
+    if pixels.get(VOID):
+        shares[VOID_NAME] = pixels[VOID]
+    flows = [Flow("image", source.came, len(source.lines) - len(refused))]
+    if writer.regions:
+        flows.append(Flow("region", writer.regions, writer.regions))
+    return Account(tuple(flows), shares, merge_losses(losses))
 
 
 def _own_attribute(run: Run, uri: str) -> str | None:
@@ -119,15 +271,11 @@ def _read(door: S3, reference: str) -> bytes:
         raise ManifestError(f"{reference}: cannot be read: {error.strerror}") from None
 
 
-def _unique_names(lines: tuple[Labeled, ...]) -> list[str]:
-    """File names by the image's own; an equal name in another prefix gets its line's number."""
-    taken: set[str] = set()
-    names = []
-    for line in lines:
-        name = line.image.rstrip("/").rsplit("/", 1)[-1]
-        stem, dot, suffix = name.rpartition(".")
-        if name.lower() in taken:
-            name = f"{stem or suffix}-{line.number}{dot}{suffix if stem else ''}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
+def _names(lines: tuple[Labeled, ...]) -> list[str]:
+    """Unique file names by the images' own; their stems are unique, too, so that labels of two never share a file."""
+    paths = [line.image.removeprefix("s3://").rstrip("/") for line in lines]
+    folders = [PurePosixPath(path).parent.parts for path in paths]
+    shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False)))
+    relative = ["/".join(PurePosixPath(path).parts[shared:]) for path in paths]
+    stems = unique_names(relative)
+    return [f"{stem}{PurePosixPath(text).suffix}" for stem, text in zip(stems, relative, strict=True)]
