@@ -16,6 +16,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 SERVICE = (
     "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
     "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.store",
+    "gtseg.local.storage.syncing",
 )  # fmt: skip
 
 # layer: (prefixes of gtseg that it may import, third-party distributions that it may import)
@@ -67,7 +68,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.jobs": (SERVICE, ("msgspec",)),
     "gtseg.local.logs": (SERVICE, ()),
     "gtseg.local.labeling": (
-        (*SERVICE, "gtseg.local.front.bodies", "gtseg.local.labeling"),
+        (*SERVICE, "gtseg.local.front.bodies", "gtseg.local.identity", "gtseg.local.labeling"),
         ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
     ),
     "gtseg.local.training": (SERVICE, ()),

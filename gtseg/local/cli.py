@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from gtseg.local.errors import ServiceError
+
+if TYPE_CHECKING:
+    from gtseg.local.serving import Serving
 
 app = typer.Typer(
     help="The embedded AWS: the same API calls, answered on your own machine, without an account.",
@@ -66,6 +71,15 @@ def find_folder(data: Path | None) -> Path:
     )
 
 
+def explain(error: Exception) -> str:
+    """An error in one line."""
+    if isinstance(error, ServiceError):
+        return error.message
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
 def fail(message: object, code: int) -> typer.Exit:
     typer.echo(f"gtseg: {message}", err=True)
     return typer.Exit(code)
@@ -118,8 +132,8 @@ def up(
     tls = (tls_cert, tls_key) if tls_cert and tls_key else None
     try:
         serve_here(find_folder(data), host, port, options=options, region=region, tls=tls)
-    except (OSError, RuntimeError) as error:
-        raise fail(error, 1) from None
+    except (OSError, RuntimeError, ServiceError) as error:
+        raise fail(explain(error), 1) from None
 
 
 def check_networks(texts: list[str]) -> tuple[str, ...]:
@@ -163,8 +177,8 @@ def exec(
     )  # fmt: skip
     try:
         code = execute(command, find_folder(data), options=options, region=region)
-    except (OSError, RuntimeError) as error:
-        raise fail(error, 1) from None
+    except (OSError, RuntimeError, ServiceError) as error:
+        raise fail(explain(error), 1) from None
     raise typer.Exit(code)
 
 
@@ -242,8 +256,8 @@ def crowd(
             slow=slow,
             choice=choice,
         )
-    except (OSError, RuntimeError) as problem:
-        raise fail(problem, 1) from None
+    except (OSError, RuntimeError, ServiceError) as problem:
+        raise fail(explain(problem), 1) from None
 
 
 @worker_app.command("add")
@@ -294,19 +308,25 @@ def show_owner_link(
     data: Data = None,
 ) -> None:
     """Print the link to the owner's pages: progress, people, agreement, every answer."""
-    from gtseg.local.serving import find_serving
-
-    serving = find_serving(find_folder(data))
+    serving = find_own_server(data)
     if serving is None:
         raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
     typer.echo(make_link(data, at, serving.owner_token))
 
 
-def make_link(data: Path | None, at: str | None, token: str) -> str:
-    """A link that signs its holder in: what follows # stays in the browser, out of every log."""
+def find_own_server(data: Path | None) -> Serving | None:
+    """The server of the data folder, if it runs and proves to be it."""
     from gtseg.local.serving import find_serving
 
-    serving = find_serving(find_folder(data))
+    try:
+        return find_serving(find_folder(data))
+    except ServiceError as error:
+        raise fail(explain(error), 1) from None
+
+
+def make_link(data: Path | None, at: str | None, token: str) -> str:
+    """A link that signs its holder in: what follows # stays in the browser, out of every log."""
+    serving = find_own_server(data)
     base = at or (serving.url if serving else "")
     base = base.replace("//0.0.0.0:", f"//{find_own_address()}:").replace(
         "//[::]:", f"//{find_own_address()}:"
@@ -336,8 +356,8 @@ def ask_owner(data: Path | None, method: str, path: str, document: Any = None) -
 
     try:
         return ask_server(find_folder(data), method, path, document)
-    except (OSError, RuntimeError) as error:
-        raise fail(error, 1) from None
+    except (OSError, RuntimeError, ServiceError) as error:
+        raise fail(explain(error), 1) from None
 
 
 def find_worker_id(data: Path | None, name: str) -> str:

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 from urllib.parse import urlsplit
 
-from gtseg.local.serving import Serving, environment, find_certificate, find_serving, variables
+from gtseg.local.serving import Serving, environment, find_certificate, find_serving, is_locked, variables
 
 __all__ = ["ask_server", "execute", "run_crowd_here", "serve_here"]
 
@@ -67,7 +67,6 @@ def serve_here(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     end_with_parent()
-    keep_certificate(folder, tls)
     try:
         serve(folder, host, port, options=Options(**options), on_ready=announce, region=region, tls=tls)
     except ServiceError as error:
@@ -78,14 +77,6 @@ def past_proxy(url: str) -> str:
     """The hosts that a client must reach without a proxy, in NO_PROXY's form."""
     host = urlsplit(url).hostname or ""
     return ",".join(dict.fromkeys([host, "127.0.0.1", "localhost"]))
-
-
-def keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    if tls is None:
-        (folder / "server.crt").unlink(missing_ok=True)
-    else:
-        (folder / "server.crt").write_bytes(tls[0].read_bytes())
 
 
 def warn_of_others(host: str, port: int, *, tls: tuple[Path, Path] | None) -> None:
@@ -126,11 +117,14 @@ def end_with_parent() -> None:
 
 def require_serving(folder: Path) -> Serving:
     serving = find_serving(folder)
-    if serving is None:
+    if serving is not None:
+        return serving
+    if is_locked(folder):
         raise RuntimeError(
-            f"Nobody serves {folder}. Start it: gtseg local up --data {shlex.quote(str(folder))}"
+            f"A server has {folder} open but does not answer as its server: it is starting or hangs. Nothing was sent. "
+            "Try again; if that does not help, end the server and start it again."
         )
-    return serving
+    raise RuntimeError(f"Nobody serves {folder}. Start it: gtseg local up --data {shlex.quote(str(folder))}")
 
 
 def ask_server(folder: Path, method: str, path: str, document: Any = None) -> Any:
@@ -139,20 +133,42 @@ def ask_server(folder: Path, method: str, path: str, document: Any = None) -> An
 
     serving = require_serving(folder)
     try:
-        server = Server(serving.url, serving.owner_token, certificate=find_certificate(folder))
+        server = Server(
+            serving.url,
+            serving.owner_token,
+            certificate=find_certificate(folder),
+            secret_key=serving.secret_key,
+        )
         return server.ask(method, path, document)
     except Refused as error:
         raise RuntimeError(error.reason) from None
+
+
+def find_secret_key(folder: Path, owner_token: str) -> str | None:
+    """The secret of the folder that a token belongs to; None if it is another folder's."""
+    from gtseg.local.storage.store import read_credentials
+
+    try:
+        keys = read_credentials(folder / "credentials.json")
+    except FileNotFoundError:
+        return None
+    return keys.secret_key if keys.owner_token == owner_token else None
 
 
 def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
     """Simulated workers until SIGINT or SIGTERM. Raises RuntimeError, OSError."""
     from gtseg.local.labeling.crowd import Crowd, Refused, run_crowd
 
-    owner_token = os.environ.get("GTSEG_OWNER_TOKEN", "")
-    if url is None or not owner_token:
+    owner_token, secret_key = os.environ.get("GTSEG_OWNER_TOKEN", ""), None
+    if url is None:
         serving = require_serving(folder)
-        url, owner_token = url or serving.url, owner_token or serving.owner_token
+        url, owner_token, secret_key = serving.url, serving.owner_token, serving.secret_key
+    elif not owner_token:
+        raise RuntimeError(
+            "--url needs the token of that server in $GTSEG_OWNER_TOKEN: the data folder's own is told to nobody else."
+        )
+    else:
+        secret_key = find_secret_key(folder, owner_token)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -160,7 +176,12 @@ def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
     print(f"{crowd['workers']} simulated workers at {url}. Ctrl-C stops them.", file=sys.stderr)
     try:
         answered = run_crowd(
-            url, owner_token, Crowd(**crowd), stop=stop, certificate=find_certificate(folder)
+            url,
+            owner_token,
+            Crowd(**crowd),
+            stop=stop,
+            certificate=find_certificate(folder),
+            secret_key=secret_key,
         )
     except Refused as error:
         raise RuntimeError(f"The server refuses the crowd: {error}") from None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -16,7 +17,9 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +27,21 @@ import uvicorn
 
 from gtseg.local.embedded import Component, Embedded, Options
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.acknowledgment import Acknowledgment
 from gtseg.local.front.app import Front, build
 from gtseg.local.front.connections import BACKLOG, bound_connections
+from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
-from gtseg.local.storage.store import Store, write_atomically
+from gtseg.local.storage.layout import close_to_others, examine_folder, keep_layout
+from gtseg.local.storage.store import Store
+from gtseg.local.storage.syncing import Barrier
+from gtseg.local.storage.whole import write_atomically
 
-__all__ = ["Front", "build", "serve"]
+__all__ = ["Front", "build", "open_folder", "serve"]
 
 KEEP_ALIVE_SECONDS = 75
 HANDSHAKE_SECONDS = 10.0
+LOCK_TRIES, LOCK_PAUSE = 10, 0.05
 logger = logging.getLogger(__name__)
 
 
@@ -98,30 +107,71 @@ def serve(
     Raises ServiceError DataFolderInUse if another process serves this folder, OSError if the port is taken.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _lock_folder(folder), contextlib.closing(_listen(host, port)) as listener:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        _private_files(),
+        _lock_folder(folder),
+        contextlib.closing(_listen(host, port)) as listener,
+        contextlib.ExitStack() as opened,
+    ):
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
-        store = Store(folder, region=region)
-        objects = FolderObjects(folder)
+        store, objects = open_folder(folder, region, opened=opened)
+        keep_certificate(folder, tls)
         embedded = Embedded(store=store, objects=objects, options=options or Options(), url=url)
         front = build(embedded, objects)
-        components: list[Component] = [objects, *front.components]
-        try:
-            with _run_components(components), _announce(folder, url):
-                _run_server(
-                    front,
-                    listener,
-                    lambda: on_ready(embedded) if on_ready is not None else None,
-                    options=embedded.options,
-                    tls=tls,
-                )
-        finally:
-            front.close()
-            store.close()
+        opened.callback(front.close)
+        pool = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="sync"))
+        barrier = Barrier([objects.index.database.log, store.database.log], pool)
+        with _run_components([objects, *front.components]), _announce(folder, url):
+            _run_server(
+                Acknowledgment(front, barrier),
+                listener,
+                lambda: on_ready(embedded) if on_ready is not None else None,
+                options=embedded.options,
+                tls=tls,
+            )
+
+
+def open_folder(folder: Path, region: str, *, opened: contextlib.ExitStack) -> tuple[Store, FolderObjects]:
+    """The databases of a folder, once everything in it is known to be whole; `opened` closes them.
+
+    Raises ServiceError.
+    """
+    layout = examine_folder(folder)
+    close_to_others(folder, everything=layout.schema < SCHEMA)
+    if layout.schema and not (folder / "credentials.json").exists():
+        logger.warning(
+            "%s was missing: new AWS keys and a new owner token are made", folder / "credentials.json"
+        )
+    store = Store(folder, region=region)
+    opened.callback(store.close)
+    objects = FolderObjects(folder)
+    opened.callback(objects.close)
+    store.database.before_commit = objects.index.database.sync_own
+    keep_layout(folder)
+    return store, objects
+
+
+def keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:
+    """DATA/server.crt is what the folder's own clients trust; without TLS there is none."""
+    if tls is None:
+        (folder / "server.crt").unlink(missing_ok=True)
+    else:
+        write_atomically(folder / "server.crt", tls[0].read_bytes())
+
+
+@contextlib.contextmanager
+def _private_files() -> Iterator[None]:
+    """Whatever this process and its children make is for this user alone."""
+    previous = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(previous)
 
 
 def _run_server(
-    front: Front,
+    application: Acknowledgment,
     listener: socket.socket,
     on_started: Callable[[], None],
     *,
@@ -129,7 +179,7 @@ def _run_server(
     tls: tuple[Path, Path] | None = None,
 ) -> None:
     config = uvicorn.Config(
-        front,
+        application,
         http=bound_connections(options.head_seconds),
         proxy_headers=bool(options.trusted_proxies),
         forwarded_allow_ips=list(options.trusted_proxies),
@@ -151,13 +201,21 @@ def _run_server(
 def _lock_folder(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the kernel lets go of it however this process ends."""
     with open(folder / "lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServiceError(
-                "DataFolderInUse", f"another server is using the data folder {folder}"
-            ) from None
+        _take_lock(file.fileno(), folder)
+        (folder / "server.json").unlink(missing_ok=True)  # of a server that was killed
         yield
+
+
+def _take_lock(descriptor: int, folder: Path) -> None:
+    """Raises ServiceError DataFolderInUse. A client that looks whether it is taken holds it for an instant."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE)
+        else:
+            return
+    raise ServiceError("DataFolderInUse", f"another server is using the data folder {folder}")
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -167,10 +225,26 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except BaseException:
+    except OSError as error:
         listener.close()
-        raise
+        raise ServiceError("NoListener", _explain_address(error, host, port)) from None
     return listener
+
+
+def _explain_address(error: OSError, host: str, port: int) -> str:
+    reasons = {
+        errno.EADDRINUSE: f"port {port} of {host} is in use by another program",
+        errno.EACCES: f"this user may not listen on port {port}",
+        errno.EADDRNOTAVAIL: f"{host} is no address of this machine: give another one with --host",
+    }
+    reason = reasons.get(
+        error.errno or 0, f"cannot listen on {host}, port {port} ({error.strerror or error})"
+    )
+    return (
+        reason
+        if error.errno == errno.EADDRNOTAVAIL
+        else f"{reason}: give another one with --port (0: any free one)"
+    )
 
 
 @contextlib.contextmanager
@@ -193,7 +267,7 @@ def _run_components(components: list[Component]) -> Iterator[None]:
 def _announce(folder: Path, url: str) -> Iterator[None]:
     """DATA/server.json says where this folder is served, as long as it is."""
     path = folder / "server.json"
-    write_atomically(path, json.dumps({"url": url, "pid": os.getpid()}).encode())
+    write_atomically(path, json.dumps({"url": url, "pid": os.getpid(), "schema": SCHEMA}).encode())
     try:
         yield
     finally:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-import urllib.request
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Serving", "environment", "find_certificate", "find_serving", "variables"]
+from gtseg.local.identity import connect, prove
+from gtseg.local.storage.store import read_credentials
+
+__all__ = ["Serving", "environment", "find_certificate", "find_serving", "is_locked", "variables"]
+
+ANSWER_SECONDS = 10
 
 # What would lead a client elsewhere or give it another identity.
 REMOVED = (
@@ -32,25 +38,39 @@ class Serving:
 
 
 def find_serving(folder: Path) -> Serving | None:
-    """Who serves this data folder now, if anybody answers."""
+    """Who serves this data folder now: its lock is held, and the server proves that it is this folder's.
+
+    None if nobody does, or somebody else answers at the address. Raises ServiceError if credentials.json is damaged.
+    """
+    if not is_locked(folder):
+        return None
     try:
         place = json.loads((folder / "server.json").read_bytes())
-        keys = json.loads((folder / "credentials.json").read_bytes())
-        answer_health(place["url"], find_certificate(folder))
-    except (OSError, ValueError, KeyError):
+        keys = read_credentials(folder / "credentials.json")
+        connection = connect(place["url"], certificate=find_certificate(folder), timeout=ANSWER_SECONDS)
+        try:
+            prove(connection, secret_key=keys.secret_key, url=place["url"])
+        finally:
+            connection.close()
+        return Serving(place["url"], int(place["pid"]), keys.access_key, keys.secret_key, keys.owner_token)
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Serving(place["url"], place["pid"], keys["access_key"], keys["secret_key"], keys["owner_token"])
 
 
-def answer_health(url: str, certificate: Path | None) -> None:
-    """Raises OSError if nobody answers there."""
-    handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
-    if url.startswith("https"):
-        from gtseg.local.labeling.crowd import trust
-
-        handlers.append(urllib.request.HTTPSHandler(context=trust(certificate)))
-    with urllib.request.build_opener(*handlers).open(url + "/_gtseg/health", timeout=10) as answer:
-        answer.read()
+def is_locked(folder: Path) -> bool:
+    """Whether a server has the folder: the kernel lets go of its lock however it ends."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def find_certificate(folder: Path) -> Path | None:
@@ -80,7 +100,7 @@ def environment(parent: Mapping[str, str], serving: Serving, folder: Path, *, re
         if name not in REMOVED and not name.startswith("AWS_ENDPOINT_URL")
     }
     nothing = folder / "no-aws-config"  # a regular file: some SDKs refuse /dev/null
-    nothing.touch()
+    nothing.touch(mode=0o600)
     no_proxy = ",".join(
         filter(None, [parent.get("NO_PROXY") or parent.get("no_proxy"), "127.0.0.1,localhost"])
     )

@@ -36,7 +36,8 @@ def test_a_second_server_on_the_same_folder_is_refused(local_aws: Any) -> None:
 
 def test_sigterm_ends_the_server_cleanly(local_aws: Any) -> None:
     announced = local_aws.folder / "server.json"
-    assert json.loads(announced.read_text()) == {"url": local_aws.url, "pid": local_aws.pid}
+    told = json.loads(announced.read_text())
+    assert (told["url"], told["pid"]) == (local_aws.url, local_aws.pid)
     assert local_aws.stop() == 0
     assert not announced.exists()
 

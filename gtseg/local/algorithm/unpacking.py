@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -104,7 +103,6 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> N
         shutil.copyfileobj(source, file, BLOCK)
         if file.tell() != member.size:
             raise BadArchive(f"{_name(member)} ends early")
-    os.chmod(target, 0o644)
 
 
 def _name(member: tarfile.TarInfo) -> str:

@@ -1,6 +1,6 @@
 """The front door: whom a request is for, who is asking, and what is written down about it.
 
-    /_gtseg/health, /_gtseg/faults     this module
+    /_gtseg/health, identity, faults   this module
     /_portal/...                       the labeling portal and the worker API
     sagemaker + X-Amz-Target           the JSON services (also logs)
     /endpoints/NAME/invocations        hosting.invoke(embedded, name, headers, body) -> (status, headers, body)
@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 from starlette.applications import Starlette
 
+from gtseg.local import identity
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front import moto_behind
@@ -91,6 +92,14 @@ class Front:
         portal.router.redirect_slashes = False
         return portal
 
+    def _prove_identity(self, query: bytes) -> Reply:
+        challenge = identity.find_challenge(query)
+        if challenge is None:
+            return 400, {"content-type": "application/json"}, b'{"message":"A challenge is 64 hex digits."}'
+        secret_key = self.embedded.store.credentials.secret_key
+        proof = identity.make_proof(secret_key, challenge, self.embedded.url)
+        return 200, {"content-type": "application/json"}, json.dumps({"proof": proof}).encode()
+
     def find_secret(self, access_key: str) -> str | None:
         """The secret of the owner's key, or of the key that signs one worker's picture links; None for any other."""
         secret: str | None = self._signed_by.get(access_key) or find_link_secret(
@@ -103,6 +112,9 @@ class Front:
             raise RuntimeError(f"{scope['type']} is not served")
         if scope["path"] == "/_gtseg/health":
             await _send(send, (200, {"content-type": "application/json"}, b'{"status":"ok"}'))
+            return
+        if scope["path"] == identity.PATH:
+            await _send(send, self._prove_identity(scope["query_string"]))
             return
         headers, receive = read_headers(scope), Incoming(receive, self.embedded.options.idle_seconds)
         is_own = scope["path"].startswith(OWN_PATHS) or scope["path"] == "/_portal"

@@ -17,7 +17,7 @@ MUTATING = ("Create", "Stop", "Delete", "Update", "Put")
 
 class CallLog:
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._lock = threading.Lock()
 
     def record(self, *, service: str, operation: str, name: str, status: int, code: str) -> None:

@@ -10,18 +10,18 @@ import base64
 import http.client
 import json
 import logging
-import ssl
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import numpy as np
 from PIL import Image
 
+from gtseg.local.identity import FalseServer, connect, prove
 from gtseg.local.labeling.masks import colour_of, encode_answer
 from gtseg.local.labeling.mistakes import draw_generator, err
 from gtseg.local.labeling.numbers import VOID, Choice, Meaning, find_meaning
@@ -61,25 +61,31 @@ class Refused(Exception):
 
 
 class Server:
-    """The worker API over one kept-alive connection. A request is repeated over a new one if the old broke."""
+    """The worker API over one kept-alive connection. A request is repeated over a new one if the old broke.
 
-    def __init__(self, url: str, token: str, *, certificate: Path | None = None) -> None:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "localhost", parts.port
-        self._connection = http.client.HTTPConnection(host, port, timeout=60)
-        if parts.scheme == "https":
-            self._connection = http.client.HTTPSConnection(host, port, timeout=60, context=trust(certificate))
+    `secret_key`: of the data folder whose server this must be; each new connection begins with the proof of it. Without one
+    the server is somebody else's, and the caller's own words say which.
+    """
+
+    def __init__(
+        self, url: str, token: str, *, certificate: Path | None = None, secret_key: str | None = None
+    ) -> None:
+        self._url, self._secret_key = url, secret_key
+        self._connection = connect(url, certificate=certificate, timeout=60)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def ask(self, method: str, path: str, document: Any = None) -> Any:
-        """The JSON answer, None for 204. Raises Refused, or OSError if nobody answers."""
+        """The JSON answer, None for 204. Raises Refused, or OSError if nobody answers, or somebody else."""
         body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
         for attempt in (1, 2):
             try:
+                self._open()
                 self._connection.request(method, f"/_portal/api{path}", body, self._headers)
                 response = self._connection.getresponse()
                 content = response.read()
                 break
+            except FalseServer:
+                raise
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 if attempt == 2:
@@ -88,14 +94,10 @@ class Server:
             raise Refused(response.status, content.decode(errors="replace")[:300])
         return json.loads(content) if content else None
 
-
-def trust(certificate: Path | None) -> ssl.SSLContext:
-    """Only this very certificate, whatever host it names (our own server's); without one the system's authorities."""
-    context = ssl.create_default_context(cafile=certificate)
-    if certificate is not None:
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return context
+    def _open(self) -> None:
+        """A connection to the right server: http.client would open one by itself, and tell anybody."""
+        if self._connection.sock is None and self._secret_key is not None:
+            prove(self._connection, secret_key=self._secret_key, url=self._url)
 
 
 class Masks:
@@ -299,15 +301,24 @@ def register(owner: Server, request: dict[str, Any], *, stop: threading.Event) -
 
 
 def run_crowd(
-    url: str, owner_token: str, crowd: Crowd, *, stop: threading.Event, certificate: Path | None = None
+    url: str,
+    owner_token: str,
+    crowd: Crowd,
+    *,
+    stop: threading.Event,
+    certificate: Path | None = None,
+    secret_key: str | None = None,
 ) -> int:
     """Register the workers and let them work until `stop`; how many answers they gave. Raises OSError, Refused."""
-    masks, owner = Masks(crowd.masks, crowd.choice), Server(url, owner_token, certificate=certificate)
+    masks, owner = (
+        Masks(crowd.masks, crowd.choice),
+        Server(url, owner_token, certificate=certificate, secret_key=secret_key),
+    )
     workers = []
     for number in range(crowd.workers):
         request = {"name": f"crowd-{crowd.seed}-{number}", "team": "*", "simulated": True, "renew": True}
         token = register(owner, request, stop=stop)
-        server = Server(url, token, certificate=certificate)
+        server = Server(url, token, certificate=certificate, secret_key=secret_key)
         workers.append(Worker(server, number, crowd=crowd, masks=masks, stop=stop))
     for worker in workers:
         worker.start()

@@ -16,6 +16,7 @@ from gtseg.local.labeling.priors import find_priors, find_setup_fault
 from gtseg.local.labeling.records import Job
 from gtseg.local.storage.objects import Objects, split_uri
 from gtseg.local.storage.store import Store
+from gtseg.local.storage.syncing import sync_file, sync_folder
 
 __all__ = ["IntakeError", "keep_manifest", "measure_image", "read_line", "read_objects"]
 
@@ -42,6 +43,10 @@ def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
         raise ServiceError(
             "ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}"
         ) from None
+    with kept.open("rb") as file:
+        sync_file(file.fileno())
+    for place in (folder, folder.parent, folder.parent.parent):
+        sync_folder(place)
 
 
 @dataclass(frozen=True)

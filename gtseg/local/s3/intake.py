@@ -121,7 +121,9 @@ class Intake:
             md5 = digests.md5.hexdigest()
             if length <= small_bytes:
                 return Taken(-self._files.allocate(), length, md5, checksums, content)
-            return Taken(self._files.write(content), length, md5, checksums)
+            loop = asyncio.get_running_loop()
+            number = await loop.run_in_executor(self._pool, self._files.write, content)
+            return Taken(number, length, md5, checksums)
         pieces = iterate_payload(request, decoder)
         return await self.take_stream(pieces, digests, decoder=decoder, length=length, limit=length)
 
@@ -152,6 +154,7 @@ class Intake:
                     raise too_long()
                 await loop.run_in_executor(self._pool, _write_block, draft, digests, block)
             checksums = finish(digests, decoder, digests.size if length is None else length)
+            await loop.run_in_executor(self._pool, draft.sync)
         return Taken(draft.number, digests.size, digests.md5.hexdigest(), checksums)
 
 

@@ -10,8 +10,11 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+from gtseg.local.storage.syncing import sync_file, sync_folder
 
 __all__ = ["RUN_BITS", "SMALL_BYTES", "Draft", "Files"]
 
@@ -20,12 +23,18 @@ RUN_BITS = 40
 SMALL_BYTES = 32 * 1024  # objects up to this size are kept in the index (index.py)
 
 
-@dataclass(frozen=True, slots=True)
+FOLDER_THREADS = 16
+
+
+@dataclass(slots=True)
 class Draft:
     """A new file that is being written."""
 
     number: int
     descriptor: int
+    folder: str
+    pool: ThreadPoolExecutor
+    is_synced: bool = False
 
     def write(self, block: bytes) -> None:
         view = memoryview(block)
@@ -41,6 +50,13 @@ class Draft:
                 raise OSError("an object's file is shorter than its size")
             start += copied
 
+    def sync(self) -> None:
+        """Block until the file and its name are on disk. The two waits are one: the folder is synced meanwhile."""
+        named = self.pool.submit(sync_folder, self.folder)
+        sync_file(self.descriptor)
+        named.result()
+        self.is_synced = True
+
 
 class Files:
     def __init__(self, folder: Path, *, run: int) -> None:
@@ -48,8 +64,13 @@ class Files:
         self.run = run
         self._next = itertools.count(run << RUN_BITS)
         self._prefix = os.fspath(folder) + os.sep
+        self._pool = ThreadPoolExecutor(FOLDER_THREADS, thread_name_prefix="sync-folder")
         for number in range(FOLDERS):
             (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        sync_folder(folder)
+
+    def close(self) -> None:
+        self._pool.shutdown()
 
     def allocate(self) -> int:
         """A number that no file ever had."""
@@ -60,11 +81,18 @@ class Files:
 
     @contextlib.contextmanager
     def draft(self) -> Iterator[Draft]:
-        """A new file to write. On failure nothing is left."""
+        """A new file to write, on disk at the end of the block. On failure nothing is left.
+
+        In an event loop, let a thread call the draft's `sync` before the block ends.
+        """
         number = self.allocate()
-        descriptor = os.open(self.locate(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        path = self.locate(number)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        draft = Draft(number, descriptor, os.path.dirname(path), self._pool)
         try:
-            yield Draft(number, descriptor)
+            yield draft
+            if not draft.is_synced:
+                draft.sync()
         except BaseException:
             self.remove(number)
             raise

@@ -199,6 +199,8 @@ class FolderObjects:
         return len(garbage)
 
     def _remove_garbage(self, files: Sequence[int]) -> None:
+        if files:
+            self.index.database.log.wait()  # that nothing refers to them any more must be on disk first
         for file in files:
             self.files.remove(file)
         if files:
@@ -221,11 +223,15 @@ class FolderObjects:
     def stop(self) -> None:
         self._loop.stop()
         self.index.write_meta("swept", self.index.run)
+
+    def close(self) -> None:
+        """Close the index; nothing can be read or stored any more."""
         self.index.database.close()
+        self.files.close()
 
     def _keep_house(self) -> None:
         """Everything that is due. What fails, such as on a full disk, is tried again a second later."""
-        self.index.database.read().execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self.index.database.checkpoint()
         self.reap()
         if self._old_garbage:
             self._remove_garbage(self._old_garbage)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.store import Database
+from gtseg.local.storage.database import Database
 from gtseg.local.storage.stored import StoredObject, pack_about, unpack_row
 
 __all__ = ["Index", "Row", "read_clock_ms", "successor"]

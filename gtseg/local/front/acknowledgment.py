@@ -1,0 +1,68 @@
+"""No answer says that something is done before it is on disk: one rule in front of every route.
+
+Every answer of success to a request that may have changed something waits for the barrier (storage/syncing.py). It costs
+nothing where nothing has been written. Requests that only read do not wait.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+
+from gtseg.local.s3.request import Receive, Scope, Send
+from gtseg.local.storage.syncing import Barrier, DiskError
+
+__all__ = ["Acknowledgment"]
+
+READING_METHODS = ("GET", "HEAD", "OPTIONS")
+READING_OPERATIONS = (b"Describe", b"List", b"Get", b"Search", b"Filter")
+logger = logging.getLogger(__name__)
+
+
+class Acknowledgment:
+    """An ASGI application around another one."""
+
+    def __init__(
+        self, application: Callable[[Scope, Receive, Send], Awaitable[None]], barrier: Barrier
+    ) -> None:
+        self._application, self._barrier = application, barrier
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or reads_only(scope):
+            await self._application(scope, receive, send)
+            return
+        refused = False
+
+        async def acknowledge(message: Scope) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                try:
+                    await self._barrier.wait()
+                except DiskError as error:
+                    logger.error("%s", error)
+                    refused = True
+                    await send_failure(send)
+            if not refused:
+                await send(message)
+
+        await self._application(scope, receive, acknowledge)
+
+
+def reads_only(scope: Scope) -> bool:
+    """Whether a request changes nothing, by its method or the operation that its header names."""
+    if scope["method"] in READING_METHODS:
+        return True
+    for name, value in scope["headers"]:
+        if name == b"x-amz-target":
+            return bool(value.rpartition(b".")[2].startswith(READING_OPERATIONS))
+    return bool(scope["path"].startswith("/endpoints/"))
+
+
+async def send_failure(send: Send) -> None:
+    body = json.dumps(
+        {"__type": "InternalFailure", "message": "The disk of the server takes nothing."}
+    ).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 500, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,318 @@
+"""One SQLite database of the data folder: many readers, one writer, and what must be true of the file before it is opened.
+
+SQLite runs in WAL mode with synchronous=NORMAL: the file is never corrupt, and a commit survives kill -9 at once and a power
+cut once its write-ahead log is synced (`log`, see syncing.py), which every answer waits for. Readers never wait; writers
+queue on one lock of this process, so that `database is locked` cannot happen (a lock on the folder keeps it to one process).
+
+`PRAGMA user_version` is the schema's version. `PRAGMA application_id` says whether the database is in use: a database that
+is, and has no write-ahead log beside it, was copied without it and lacks what was committed last.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import sqlite3
+import struct
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.storage.syncing import Log
+
+__all__ = ["SCHEMA", "Database", "damaged", "examine", "too_new"]
+
+SCHEMA = 2
+"""Version of the whole data folder. 1: what 0.1.0 wrote, which kept no version. A change of a table needs a migration."""
+MIGRATIONS: dict[str, dict[int, str]] = {"state.sqlite3": {}, "objects.sqlite3": {}}
+"""Database -> version that a script leads to -> statements. New tables need none: they are made where they are used."""
+
+BUSY_SECONDS = 60.0
+CHECKPOINT_PAGES = 1000  # SQLite's own default
+RESTART_PAGES = 256  # a log of a megabyte is worth being written from its beginning again
+CHECKED_BYTES = (
+    64 << 20
+)  # a database up to this size is read to its end before it is used: a tenth of a second
+IN_USE, AT_REST = 0x67747331, 0x67747330  # application_id: "gts1", "gts0"
+MAGIC = b"SQLite format 3\0"
+WAL_MAGIC = (0x377F0682, 0x377F0683)
+
+
+def damaged(path: Path, what: str, way_out: str = "") -> ServiceError:
+    """The one line for a file of the data folder that cannot be used."""
+    way_out = way_out or "Restore the data folder from a backup (gtseg local restore)."
+    return ServiceError("DataFolderDamaged", f"{path} {what}. {way_out}", 500)
+
+
+def too_new(folder: Path, found: int, version: str = "") -> ServiceError:
+    written = f"gtseg {version} (schema {found})" if version else f"a newer gtseg (schema {found})"
+    return ServiceError(
+        "DataFolderTooNew",
+        f"the data folder {folder} was written by {written}; this gtseg reads schema {SCHEMA} at most. "
+        "Upgrade gtseg, or give another folder with --data.",
+        500,
+    )
+
+
+class Database:
+    """One SQLite file: a connection per thread to read, one writer at a time.
+
+    `before_commit` is called before each transaction begins and before it is committed.
+    """
+
+    def __init__(
+        self, path: Path, *, row_factory: Any = sqlite3.Row, checkpoint_pages: int = CHECKPOINT_PAGES
+    ) -> None:
+        self.path = path
+        self.log = Log(path.with_name(f"{path.name}-wal"))
+        self.before_commit: Callable[[], None] = _do_nothing
+        self._checkpoint_pages = checkpoint_pages
+        self._row_factory = row_factory
+        self._local = threading.local()
+        self._writer = threading.RLock()
+        self._created: set[str] = set()
+        self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
+        self._connections_lock = threading.Lock()
+        try:
+            self._guard = self._connect()  # as long as it is open, nobody removes the write-ahead log
+            migrate(self._guard, path, MIGRATIONS.get(path.name, {}))
+            self._mark(IN_USE)
+            # The mark must be in the file itself, and the log must not be empty.
+            self._guard.execute("PRAGMA wal_checkpoint(RESTART)")
+            # However this process ends, but for a kill, its connections are closed and the log is removed.
+            self._rest = weakref.finalize(self, _rest, self._guard)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            raise damaged(path, f"is damaged ({error})") from None
+
+    def create(self, ddl: str) -> None:
+        """Run `CREATE TABLE IF NOT EXISTS ...` statements, once each; also inside a transaction."""
+        if ddl in self._created:
+            return
+        with self.write() as connection:
+            for statement in _split_statements(ddl):
+                connection.execute(statement)
+        if not self.read().in_transaction:  # else the caller may still roll it back
+            self._created.add(ddl)
+
+    def read(self) -> sqlite3.Connection:
+        """This thread's connection, in autocommit."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connect()
+        return connection
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """BEGIN IMMEDIATE .. COMMIT, or ROLLBACK on any exception. A nested call joins the outer one."""
+        self.before_commit()
+        with self._writer:
+            connection = self.read()
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                self.before_commit()
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            self._local.position = self.log.note()
+
+    def sync_own(self) -> None:
+        """Block until what this thread has committed is on disk. Raises DiskError."""
+        position = getattr(self._local, "position", 0)
+        if position:
+            self.log.wait(position)
+
+    def checkpoint(self) -> None:
+        """Move the log into the file, in the background.
+
+        Writers are kept out for the last of it alone: only a log that is all in the file is written from its beginning again,
+        and overwriting a file is synced several times faster than extending it.
+        """
+        _, written, moved = self.read().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if written > RESTART_PAGES and moved > 0:
+            with self._writer:
+                self.read().execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def close(self) -> None:
+        """Close every thread's connection; the last one folds the WAL back into the file."""
+        self._rest()
+        with self._connections_lock:
+            connections = list(self._connections)
+        for connection in connections:
+            if not connection.is_kept:
+                connection.close()
+        self._local = threading.local()
+        self.log.close()
+
+    def _mark(self, application_id: int) -> None:
+        with self._writer:
+            self._guard.execute(f"PRAGMA application_id={application_id}")
+            self.log.note()
+
+    def _connect(self) -> _Connection:
+        connection = sqlite3.connect(
+            self.path,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
+        )
+        connection.row_factory = self._row_factory
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint={self._checkpoint_pages}")
+        with self._connections_lock:
+            self._connections.add(connection)
+        return connection
+
+
+def _rest(guard: _Connection) -> None:
+    """Mark a database as at rest before its last connection is closed, which removes the log."""
+    try:
+        guard.execute(f"PRAGMA application_id={AT_REST}")
+    except sqlite3.Error:
+        # A full disk takes no mark. A connection that is never closed keeps the log where it is.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(guard))
+        guard.is_kept = True
+
+
+def migrate(connection: sqlite3.Connection, path: Path, scripts: Mapping[int, str]) -> None:
+    """Bring a database to this version's schema, in one transaction. Raises ServiceError for a newer one."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > SCHEMA:
+            raise too_new(path.parent, found)
+        is_new = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if found < SCHEMA:
+            for version in range(max(found, 1) + 1, SCHEMA + 1):
+                for statement in () if is_new else _split_statements(scripts.get(version, "")):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={SCHEMA}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def examine(path: Path, *, must_exist: bool, thorough: bool = False) -> int:
+    """Look at a database file that no server has open; its schema, 0 where there is none yet.
+
+    Raises ServiceError for what is missing, empty, cut off, damaged, or was copied without its write-ahead log.
+    `thorough`: read all of it, whatever its size.
+    """
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+        size, wal_size = path.stat().st_size, _measure_log(path)
+    except FileNotFoundError:
+        if must_exist:
+            raise damaged(path, "is missing") from None
+        return 0
+    except OSError as error:
+        raise damaged(path, f"cannot be read ({error.strerror})", "See to its permissions.") from None
+    if not size and not must_exist and not wal_size:
+        return 0  # a first start that was interrupted
+    if not size:
+        raise damaged(path, "is empty")
+    if len(header) < 100 or not header.startswith(MAGIC):
+        raise damaged(path, "is not a SQLite database")
+    (application_id,) = struct.unpack(">I", header[68:72])
+    if application_id == IN_USE and not wal_size:
+        raise damaged(
+            path,
+            f"was copied without {path.name}-wal, which holds what was written last",
+            f"Copy {path.name}-wal and {path.name}-shm too, or use gtseg local backup, which does.",
+        )
+    if not wal_size:
+        _check_length(path, header, size)
+    return _open_and_check(path, size, thorough=thorough)
+
+
+def _measure_log(path: Path) -> int:
+    """The size of a database's write-ahead log, 0 without one. Raises ServiceError where it is none."""
+    wal = path.with_name(f"{path.name}-wal")
+    try:
+        with wal.open("rb") as file:
+            head = file.read(32)
+    except FileNotFoundError:
+        return 0
+    if head and (len(head) < 32 or struct.unpack(">I", head[:4])[0] not in WAL_MAGIC or not _sums_up(head)):
+        raise damaged(wal, "is damaged: it holds what was written last to the database beside it")
+    return wal.stat().st_size
+
+
+def _sums_up(head: bytes) -> bool:
+    """Whether the checksum of a write-ahead log's header is right (sqlite.org/fileformat2.html, "Checksum Algorithm")."""
+    order = ">" if head[3] & 1 else "<"
+    words = struct.unpack(f"{order}6I", head[:24])
+    first = second = 0
+    for even, odd in zip(words[::2], words[1::2], strict=True):
+        first = (first + even + second) & 0xFFFFFFFF
+        second = (second + odd + first) & 0xFFFFFFFF
+    return (first, second) == struct.unpack(">2I", head[24:32])
+
+
+def _check_length(path: Path, header: bytes, size: int) -> None:
+    page, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
+    expected = (65536 if page == 1 else page) * pages
+    if header[24:28] == header[92:96] and size < expected:
+        raise damaged(path, f"is cut off: {size} of {expected} bytes are left")
+
+
+def _open_and_check(path: Path, size: int, *, thorough: bool) -> int:
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            (found,) = connection.execute("PRAGMA user_version").fetchone()
+            if found > SCHEMA:
+                raise too_new(path.parent, found)
+            if thorough or size <= CHECKED_BYTES:
+                (first,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+                if first != "ok":
+                    raise damaged(path, f"is damaged ({' '.join(first.split())})")
+            connection.execute("SELECT name, sql FROM sqlite_master").fetchall()
+            # Closing the only connection folds the log into the file and removes it.
+            connection.execute(f"PRAGMA application_id={AT_REST}")
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        raise damaged(path, f"cannot be opened ({error})") from None
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, f"is damaged ({error})") from None
+    return max(int(found), 1)
+
+
+def _split_statements(script: str) -> Iterator[str]:
+    """One statement at a time: sqlite3's executescript would commit the caller's transaction."""
+    statement = ""
+    for piece in re.findall(r"[^;]*;|[^;]+\Z", script):
+        statement += piece
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement
+
+
+def _do_nothing() -> None:
+    """Default of `before_commit`."""
+
+
+class _Connection(sqlite3.Connection):
+    """sqlite3.Connection that can be referred to weakly, so that a finished thread's connection goes away."""
+
+    is_kept = False

@@ -1,0 +1,99 @@
+"""The data folder as a whole: who may read it, which schema it has, and what must be whole before it is served.
+
+`folder.json` says which gtseg wrote the folder last and in which schema; a folder of 0.1.0 has none. It is written once both
+databases are there, so that a folder that has one and lacks a database has lost it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.storage.database import SCHEMA, examine, too_new
+from gtseg.local.storage.whole import read_document, write_atomically
+
+__all__ = ["DATABASES", "FOLDER_FILE", "Layout", "close_to_others", "examine_folder", "keep_layout"]
+
+FOLDER_FILE = "folder.json"
+DATABASES = ("state.sqlite3", "objects.sqlite3")
+FIRST_LAYOUT = "calls.jsonl"  # 0.1.0 made it after both databases
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`schema` 0: a new folder."""
+
+    schema: int
+    gtseg: str = ""
+
+
+def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
+    """Check everything that the server needs, while no server has the folder open.
+
+    Raises ServiceError, in one line, for a folder of a newer gtseg and for what is missing or damaged.
+    """
+    layout = read_layout(folder)
+    for name in DATABASES:
+        examine(folder / name, must_exist=layout.schema > 0, thorough=thorough)
+    return layout
+
+
+def read_layout(folder: Path) -> Layout:
+    """What folder.json says. Raises ServiceError for one that is damaged or newer."""
+    path = folder / FOLDER_FILE
+    if not path.exists():
+        return Layout(1 if (folder / FIRST_LAYOUT).exists() else 0)
+    way_out = f"Restore the data folder from a backup (gtseg local restore), or delete {FOLDER_FILE}: it is made again."
+    document = read_document(path, {"schema": int, "gtseg": str}, way_out=way_out)
+    if document["schema"] > SCHEMA:
+        raise too_new(folder, document["schema"], document["gtseg"])
+    return Layout(document["schema"], document["gtseg"])
+
+
+def keep_layout(folder: Path) -> None:
+    """Write folder.json, if it does not say so already."""
+    wanted = {"schema": SCHEMA, "gtseg": own_version()}
+    path = folder / FOLDER_FILE
+    if not path.exists() or _read(path) != wanted:
+        write_atomically(path, json.dumps(wanted, indent=1).encode())
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        return None
+
+
+def own_version() -> str:
+    try:
+        return version("gtseg")
+    except PackageNotFoundError:
+        return "from source"
+
+
+def close_to_others(folder: Path, *, everything: bool) -> None:
+    """0700 for the folder and, with `everything`, for all folders in it, 0600 for all files."""
+    try:
+        folder.chmod(0o700)
+        for path, mode in _walk(folder) if everything else ():
+            os.chmod(path, mode, follow_symlinks=False)
+    except (OSError, NotImplementedError) as error:
+        logger.warning("the data folder %s cannot be closed to other users: %s", folder, error)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, int]]:
+    for directory, folders, files in os.walk(folder):
+        for name in folders:
+            yield os.path.join(directory, name), 0o700
+        for name in files:
+            path = os.path.join(directory, name)
+            if not os.path.islink(path):
+                yield path, 0o600

@@ -1,0 +1,175 @@
+"""The data folder: upgraded from 0.1.0, closed to others, and refused in one line when anything in it is not whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from kept_folder import copy_in_use, unpack
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.server import open_folder
+from gtseg.local.storage.database import SCHEMA
+from gtseg.local.storage.folder import FolderObjects
+from gtseg.local.storage.store import Store
+
+Damage = Callable[[Path], None]
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[tuple[Store, FolderObjects]]:
+    with contextlib.ExitStack() as stack:
+        yield open_folder(folder, "us-east-1", opened=stack)
+
+
+def list_jobs(store: Store) -> list[str]:
+    return [row["title"] for row in store.read().execute("SELECT title FROM labeling_jobs ORDER BY title")]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """(a folder whose server was stopped, the same one as kill -9 leaves it)."""
+    home = tmp_path_factory.mktemp("folders")
+    unpack(home / "stopped")
+    with opened(home / "stopped") as (store, objects):
+        objects.create_bucket("later")
+        with store.write() as connection:
+            connection.execute("UPDATE labeling_jobs SET failure = 'later' WHERE title = 'unfinished'")
+        copy_in_use(home / "stopped", home / "killed")
+    return home / "stopped", home / "killed"
+
+
+def test_the_folder_of_the_first_version_gets_a_schema_and_keeps_its_jobs(tmp_path: Path) -> None:
+    unpack(tmp_path / "aws")
+    with opened(tmp_path / "aws") as (store, objects):
+        assert list_jobs(store) == ["finished", "unfinished"]
+        assert len(objects.get("kept", "large.bin")) == 65536
+    assert json.loads((tmp_path / "aws" / "folder.json").read_bytes())["schema"] == SCHEMA
+    for name in ("state.sqlite3", "objects.sqlite3"):
+        assert sqlite3.connect(tmp_path / "aws" / name).execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+
+
+def test_everything_in_the_folder_is_its_users_alone_whatever_the_umask(tmp_path: Path) -> None:
+    unpack(tmp_path / "aws")
+    (tmp_path / "aws").chmod(0o777)
+    script = "import os, sys; os.umask(0); from gtseg.local.server import main; main(sys.argv[1:])"
+    command = [sys.executable, "-c", script, "--data", str(tmp_path / "aws")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("http://")
+        paths = [tmp_path / "aws", *(tmp_path / "aws").rglob("*")]
+        modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths if path.exists()}
+        server.terminate()
+    assert modes == {(True, 0o700), (False, 0o600)}
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def halve(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def scramble(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(bytes(byte ^ 0x55 for byte in content[:8192]) + content[8192:])
+
+
+def scramble_inside(path: Path) -> None:
+    """The first pages stay as they are."""
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + bytes(byte ^ 0x55 for byte in content[8192:]))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("name", ["state.sqlite3", "objects.sqlite3"])
+@pytest.mark.parametrize("damage", [empty, halve, scramble, scramble_inside, remove])
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_damaged_database_is_named_and_nothing_starts(
+    tmp_path: Path, folders: tuple[Path, Path], name: str, damage: Damage, killed: bool
+) -> None:
+    if killed and damage in (halve, scramble_inside):
+        pytest.skip("the write-ahead log beside it may hold these pages")
+    shutil.copytree(folders[killed], tmp_path / "aws")
+    damage(tmp_path / "aws" / name)
+    with pytest.raises(ServiceError) as refusal, opened(tmp_path / "aws"):
+        pass
+    assert str(tmp_path / "aws" / name) in refusal.value.message
+    assert "backup" in refusal.value.message
+    assert "\n" not in refusal.value.message
+
+
+@pytest.mark.parametrize("name", ["state.sqlite3-wal", "objects.sqlite3-wal"])
+@pytest.mark.parametrize("damage", [empty, scramble, remove])
+def test_a_folder_without_its_write_ahead_log_is_refused(
+    tmp_path: Path, folders: tuple[Path, Path], name: str, damage: Damage
+) -> None:
+    shutil.copytree(folders[1], tmp_path / "aws")
+    damage(tmp_path / "aws" / name)
+    with pytest.raises(ServiceError, match=name), opened(tmp_path / "aws"):
+        pass
+
+
+def test_a_killed_server_loses_nothing_that_its_log_holds(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    shutil.copytree(folders[1], tmp_path / "aws")
+    with opened(tmp_path / "aws") as (store, objects):
+        assert objects.bucket_exists("later")
+        assert store.read().execute("SELECT 1 FROM labeling_jobs WHERE failure = 'later'").fetchone()
+
+
+@pytest.mark.parametrize("name", ["credentials.json", "folder.json"])
+@pytest.mark.parametrize("damage", [empty, halve, scramble])
+def test_a_damaged_document_is_named_with_the_way_out_that_works(
+    tmp_path: Path, folders: tuple[Path, Path], name: str, damage: Damage
+) -> None:
+    shutil.copytree(folders[0], tmp_path / "aws")
+    damage(tmp_path / "aws" / name)
+    with pytest.raises(ServiceError, match=f"{name}.*delete {name}"), opened(tmp_path / "aws"):
+        pass
+    remove(tmp_path / "aws" / name)
+    with opened(tmp_path / "aws") as (store, _):
+        assert list_jobs(store) == ["finished", "unfinished"]
+
+
+def test_a_newer_folder_is_refused_with_both_versions(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    shutil.copytree(folders[0], tmp_path / "aws")
+    (tmp_path / "aws" / "folder.json").write_text(json.dumps({"schema": SCHEMA + 1, "gtseg": "9.1"}))
+    with pytest.raises(ServiceError, match=rf"gtseg 9\.1 \(schema {SCHEMA + 1}\).*reads schema {SCHEMA}"):
+        open_folder(tmp_path / "aws", "us-east-1", opened=contextlib.ExitStack())
+    remove(tmp_path / "aws" / "folder.json")
+    connection = sqlite3.connect(tmp_path / "aws" / "state.sqlite3")
+    connection.execute(f"PRAGMA user_version={SCHEMA + 1}")
+    connection.close()
+    with pytest.raises(ServiceError, match=rf"schema {SCHEMA + 1}\).*reads schema {SCHEMA}"):
+        open_folder(tmp_path / "aws", "us-east-1", opened=contextlib.ExitStack())
+
+
+def test_a_first_start_that_was_interrupted_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "state.sqlite3").touch()
+    with opened(tmp_path):
+        pass
+    with opened(tmp_path) as (_, objects):
+        objects.create_bucket("b")
+
+
+def test_the_command_line_says_it_in_one_line(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    shutil.copytree(folders[0], tmp_path / "aws")
+    empty(tmp_path / "aws" / "state.sqlite3")
+    command = [sys.executable, "-m", "gtseg.local.cli", "up", "--data", str(tmp_path / "aws"), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"gtseg: {tmp_path / 'aws' / 'state.sqlite3'} is empty.")
+    assert done.stderr.count("\n") == 1

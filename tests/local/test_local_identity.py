@@ -1,0 +1,119 @@
+"""No token and no signed request goes to a server that has not proved to be the one of the data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gtseg.local import identity
+from gtseg.local.execute import ask_server, execute, run_crowd_here
+from gtseg.local.identity import FalseServer, connect, find_challenge, make_proof, prove
+from gtseg.local.labeling.crowd import Server
+from gtseg.local.serving import find_serving
+
+Heard = list[tuple[str, str | None]]
+
+
+@contextmanager
+def impostor(port: int = 0, *, relay_to: str = "") -> Iterator[tuple[str, Heard]]:
+    """(its address, what it heard: path and Authorization). It answers 200 to everything, or what the server says."""
+    heard: Heard = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            heard.append((self.path.partition("?")[0], self.headers.get("Authorization")))
+            body = b'{"proof": "00", "workers": [], "token": "t", "jobs": []}'
+            if relay_to:
+                with urllib.request.urlopen(relay_to + self.path, timeout=30) as answer:
+                    body = answer.read()
+            self.send_response(200)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = answer
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", heard
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def held_lock(folder: Path) -> Iterator[None]:
+    with open(folder / "lock", "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(
+    local_aws: Any, tmp_path: Path
+) -> None:
+    folder, url = local_aws.folder, local_aws.url
+    assert ask_server(folder, "GET", "/workers") == {"workers": []}
+    keys = json.loads((folder / "credentials.json").read_bytes())
+    working = Server(url, keys["owner_token"], secret_key=keys["secret_key"])
+    assert working.ask("GET", "/workers") == {"workers": []}
+    port = local_aws.port
+    local_aws.kill9()
+    with impostor(port) as (_, heard):
+        assert find_serving(folder) is None
+        with pytest.raises(RuntimeError, match="Nobody serves"):
+            ask_server(folder, "GET", "/workers")
+        assert heard == []
+        with held_lock(folder):  # a server of this folder that is starting
+            with pytest.raises(RuntimeError, match="does not answer as its server"):
+                ask_server(folder, "GET", "/workers")
+            with pytest.raises(RuntimeError, match="does not answer as its server"):
+                run_crowd_here(folder, None, masks=tmp_path, workers=1)
+        with pytest.raises(FalseServer, match="is not the server of this data folder"):
+            working.ask("GET", "/workers")  # whoever was connected comes back to the same address
+        code = execute(
+            ["sh", "-c", 'test "$AWS_ENDPOINT_URL" != "$0"', url], folder, options={}, region="us-east-1"
+        )
+        assert code == 0  # a server of its own
+        assert set(heard) == {(identity.PATH, None)}
+
+
+def test_a_challenge_that_is_passed_on_to_the_right_server_proves_nothing(shared_aws: Any) -> None:
+    keys = json.loads((shared_aws.folder / "credentials.json").read_bytes())
+    connection = connect(shared_aws.url, certificate=None, timeout=10)
+    prove(connection, secret_key=keys["secret_key"], url=shared_aws.url)
+    connection.close()
+    with impostor(relay_to=shared_aws.url) as (url, heard), pytest.raises(FalseServer):
+        prove(connect(url, certificate=None, timeout=10), secret_key=keys["secret_key"], url=url)
+    assert heard == [(identity.PATH, None)]
+
+
+def test_the_folders_token_is_told_to_no_other_address(shared_aws: Any, tmp_path: Path) -> None:
+    with impostor() as (url, heard), pytest.raises(RuntimeError, match="GTSEG_OWNER_TOKEN"):
+        run_crowd_here(shared_aws.folder, url, masks=tmp_path, workers=1)
+    assert heard == []
+
+
+@given(st.binary(max_size=80))
+def test_only_a_challenge_of_full_length_is_answered(query: bytes) -> None:
+    assert find_challenge(query) is None
+    challenge = query.hex().ljust(64, "0")[:64]
+    assert find_challenge(f"challenge={challenge}".encode()) == challenge
+    assert make_proof("s", challenge, "http://a") != make_proof("s", challenge, "http://b")
