@@ -68,7 +68,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.jobs": (SERVICE, ("msgspec",)),
     "gtseg.local.logs": (SERVICE, ()),
     "gtseg.local.labeling": (
-        (*SERVICE, "gtseg.local.front.bodies", "gtseg.local.identity", "gtseg.local.labeling"),
+        (
+            *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.front.bodies", "gtseg.local.identity",
+            "gtseg.local.labeling",
+        ),
         ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
     ),
     "gtseg.local.training": (SERVICE, ()),

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.errors import ClientError
 from gtseg.local.algorithm.folders import Folders
+from gtseg.local.algorithm.pictures import PictureError, open_picture
 
 VOID = 255
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -70,8 +70,11 @@ def read_image(path: Path, *, smallest: int = 0) -> np.ndarray:
     """
     flags = cv2.IMREAD_COLOR
     if smallest and path.suffix.lower() != ".png":
-        with Image.open(path) as header:
-            times = max(header.size) // smallest
+        try:
+            with open_picture(path) as header:
+                times = max(header.size) // smallest
+        except PictureError as error:
+            raise ClientError(f"{path} cannot be decoded as an image: it {error}") from None
         flags = {0: flags, 1: flags}.get(
             times, cv2.IMREAD_REDUCED_COLOR_2 if times < 4 else cv2.IMREAD_REDUCED_COLOR_4
         )
@@ -84,11 +87,11 @@ def read_image(path: Path, *, smallest: int = 0) -> np.ndarray:
 def read_mask(path: Path, table: np.ndarray) -> np.ndarray:
     """(H, W) uint8 class indices through `table`. Raises ClientError: not one channel, a value that is no class."""
     try:
-        with Image.open(path) as picture:
+        with open_picture(path) as picture:
             values = np.array(picture)
             mode = picture.mode
-    except OSError as error:
-        raise ClientError(f"{path} cannot be decoded as an image: {error}") from None
+    except PictureError as error:
+        raise ClientError(f"{path} cannot be decoded as an image: it {error}") from None
     if values.ndim != 2 or values.min() < 0 or values.max() > 255:
         raise ClientError(f"{path} (mode {mode}) is not a single-channel 8-bit annotation of class indices")
     values = values.astype(np.uint8)
@@ -104,10 +107,10 @@ def read_mask(path: Path, table: np.ndarray) -> np.ndarray:
 def check_pair(pair: Pair, table: np.ndarray) -> np.ndarray:
     """The pair's mask, once image and mask are known to fit."""
     try:
-        with Image.open(pair.image) as header:
+        with open_picture(pair.image) as header:
             width, height = header.size
-    except OSError as error:
-        raise ClientError(f"{pair.image} cannot be decoded as an image: {error}") from None
+    except PictureError as error:
+        raise ClientError(f"{pair.image} cannot be decoded as an image: it {error}") from None
     mask = read_mask(pair.annotation, table)
     if mask.shape != (height, width):
         raise ClientError(

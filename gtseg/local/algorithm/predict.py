@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from gtseg.local.algorithm.data import fitted, for_network, normalise
 from gtseg.local.algorithm.errors import ClientError
 from gtseg.local.algorithm.model import has_fast_half, load_network, probabilities
+from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.algorithm.score import to_mask
 from gtseg.local.algorithm.threads import Threads, cores
-
-MAX_PIXELS = 100_000_000
 
 
 class Predictor:
@@ -69,18 +66,14 @@ def decode(body: bytes, *, smallest: int) -> tuple[np.ndarray, tuple[int, int]]:
     A JPEG twice (four times) `smallest` is decoded at half (a quarter of) its size: the network would shrink it anyway.
     """
     try:
-        with Image.open(BytesIO(body)) as header:  # reads the header only
+        with open_picture(body) as header:
             width, height = header.size
             kind = header.format
-    except Exception as error:
+    except PictureError as error:
         raise ClientError(
-            f"the body ({len(body)} bytes) is not a readable image ({type(error).__name__})"
+            f"the body ({len(body)} bytes) is not a readable image: it {error} (image/jpeg and image/png can be decoded)"
         ) from None
-    if kind not in ("JPEG", "PNG"):
-        raise ClientError(f"the body is a {kind} image; image/jpeg and image/png can be decoded")
-    if width * height > MAX_PIXELS:
-        raise ClientError(f"the image has {width}x{height} pixels; at most {MAX_PIXELS:,} can be decoded")
-    times = max(width, height) // smallest if kind == "JPEG" else 1
+    times = max(width, height) // smallest if kind != "PNG" else 1
     flags = cv2.IMREAD_COLOR
     if times >= 2:
         flags = cv2.IMREAD_REDUCED_COLOR_2 if times < 4 else cv2.IMREAD_REDUCED_COLOR_4

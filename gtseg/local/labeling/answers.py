@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import struct
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.masks import read_colour
 
@@ -115,14 +113,12 @@ def index_pixels(png: bytes, colours: Mapping[int, int]) -> np.ndarray:
 def decode_png(png: bytes) -> np.ndarray:
     """(H, W) uint32, little-endian RGBA."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # 100 million pixels are allowed; the size is known by now
-            with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-                if image.mode not in MODES:
-                    raise refuse(f"The labeled image must have 8 bits per channel; its mode is {image.mode}.")
-                pixels = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
-    except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
-        raise refuse(f"The labeled image can't be decoded: {error}") from None
+        with open_picture(png, formats=("PNG",)) as image:
+            if image.mode not in MODES:
+                raise refuse(f"The labeled image must have 8 bits per channel; its mode is {image.mode}.")
+            pixels = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
+    except PictureError as error:
+        raise refuse(f"The labeled image can't be decoded: it {error}") from None
     return np.ascontiguousarray(pixels).view("<u4")[..., 0]
 
 

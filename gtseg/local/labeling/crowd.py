@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 import numpy as np
-from PIL import Image
 
+from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.identity import FalseServer, connect, prove
 from gtseg.local.labeling.masks import colour_of, encode_answer
 from gtseg.local.labeling.mistakes import draw_generator, err
@@ -182,11 +182,16 @@ class Masks:
 
 
 def read_values(path: Path) -> np.ndarray:
-    """(H, W) uint8 values of an index PNG. Raises OSError, ValueError."""
-    with Image.open(path) as image:
-        if image.mode not in ("L", "P", "1"):
-            raise ValueError(f"{path.name} has mode {image.mode}, not L or P")
-        return np.array(image, dtype=np.uint8)
+    """(H, W) uint8 values of an index PNG. Raises ValueError."""
+    try:
+        with open_picture(path, formats=("PNG",)) as image:
+            mode = image.mode
+            values = np.array(image, dtype=np.uint8) if mode in ("L", "P", "1") else None
+    except PictureError as error:
+        raise ValueError(f"{path.name} {error}") from None
+    if values is None:
+        raise ValueError(f"{path.name} has mode {mode}, not L or P")
+    return values
 
 
 class Worker(threading.Thread):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
+from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.priors import find_priors, find_setup_fault
 from gtseg.local.labeling.records import Job
@@ -24,8 +21,6 @@ MAX_LINE = 100_000  # characters (developer guide, "Input manifest")
 MAX_ATTRIBUTE = 20_000
 MAX_OBJECTS = 20_000  # semantic segmentation ("Input data quotas")
 MAX_IMAGE_BYTES = 40 << 20
-MAX_PIXELS = 100_000_000
-FORMATS = ("JPEG", "PNG")
 
 
 class IntakeError(Exception):
@@ -134,29 +129,21 @@ def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
     except ServiceError as error:
         raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return open_image(content)
-    except IntakeError as error:
-        raise IntakeError(f"ClientError: {uri} {error}") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = (
-            "is not a JPEG or PNG image"
-            if isinstance(error, UnidentifiedImageError)
-            else f"is damaged: {error}"
-        )
-        raise IntakeError(f"ClientError: {uri} {reason}.") from None
+        return decode_size(content)
+    except PictureError as error:
+        raise IntakeError(f"ClientError: {uri} {error}.") from None
 
 
-def open_image(content: bytes) -> tuple[int, int]:
-    """The size, once the image has shown that it can be decoded: a JPEG at an eighth, a PNG by its checksums."""
-    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+def decode_size(content: bytes) -> tuple[int, int]:
+    """(width, height), once the image has shown that it can be decoded: a JPEG at an eighth, a PNG by its checksums.
+
+    Raises PictureError.
+    """
+    with open_picture(content) as image:
         width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise IntakeError(f"has {width}x{height} pixels; {MAX_PIXELS} are allowed.")
-        if image.format == "JPEG":
+        if image.format == "PNG":
+            image.verify()
+        else:
             image.draft("L", (max(1, width // 8), max(1, height // 8)))
             image.load()
-        else:
-            image.verify()
     return width, height

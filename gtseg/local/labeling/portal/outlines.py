@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment import segment
 from gtseg.local.labeling.tasks import Task
@@ -19,21 +18,15 @@ from gtseg.local.storage.objects import Objects, split_uri
 __all__ = ["Outliner", "decode_stored"]
 
 KEPT_PIXELS = 120_000_000  # of decoded images: about 360 MB at most
-MOST_PIXELS = 100_000_000  # Ground Truth's limit for one image
 
 
 def decode_stored(body: bytes) -> NDArray[np.uint8]:
     """(H, W, 3) RGB in stored orientation: an EXIF tag is not acted on. Raises ServiceError InvalidRequest."""
     try:
-        with Image.open(BytesIO(body)) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ServiceError(
-                    "InvalidRequest",
-                    f"The image has {image.width} x {image.height} pixels; the limit is {MOST_PIXELS:,}.",
-                )
+        with open_picture(body) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise ServiceError("InvalidRequest", f"The image cannot be decoded: {error}") from None
+    except PictureError as error:
+        raise ServiceError("InvalidRequest", f"The image cannot be decoded: it {error}.") from None
 
 
 class Outliner:

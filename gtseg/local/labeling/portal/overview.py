@@ -8,8 +8,7 @@ import statistics
 from io import BytesIO, StringIO
 from typing import Any
 
-from PIL import Image
-
+from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.portal.agreement import mean_by_line, mean_by_worker, read_pairs, update_agreement
 from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
@@ -224,8 +223,11 @@ def consolidated_mask(store: Store, objects: Objects, name: str, line: int) -> b
 def see_through(png: bytes) -> bytes:
     """The mask with its background transparent, to be laid over the image."""
     out = BytesIO()
-    with Image.open(BytesIO(png)) as mask:
-        mask.save(out, "PNG", transparency=0)
+    try:
+        with open_picture(png, formats=("PNG",)) as mask:
+            mask.save(out, "PNG", transparency=0)
+    except PictureError as error:
+        raise ServiceError("InvalidRequest", f"The mask cannot be shown: it {error}.") from None
     return out.getvalue()
 
 
