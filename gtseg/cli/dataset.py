@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import listener, print_json
+from gtseg.cli.console import listener, print_json, say
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+from gtseg.core.labeling.class_names import LookalikeNames
+from gtseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from gtseg.core.masks.colors import ColorMap
+    from gtseg.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -24,7 +33,32 @@ def dataset(
         str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")
     ] = None,
     label_attribute: Annotated[
-        str | None, typer.Option(help="Which label, where the manifest's lines hold several.")
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME]",
+            help="Which label, where the manifest holds several; two jobs' lines in one file: a,b.",
+        ),
+    ] = None,
+    rewrite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OLD=NEW",
+            help="Replace a prefix of the manifest's addresses: s3://old/=s3://new/; may be repeated.",
+        ),
+    ] = None,
+    colors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What masks hold whose lines have no metadata: a table as `gtseg import masks --colors` takes it.",
+        ),
+    ] = None,
+    merge_labels: Annotated[
+        bool | None,
+        typer.Option(
+            "--merge-labels/--keep-labels",
+            help="Class names that differ only in case, spaces or Unicode form: one class, or each its own.",
+        ),
     ] = None,
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -41,10 +75,18 @@ def dataset(
 
     if job and manifest:
         raise typer.BadParameter("--job and --manifest exclude each other")
+    if merge_labels is not None:
+        overrides = [*(overrides or []), f"dataset.alike_labels={'merge' if merge_labels else 'keep'}"]
     session = open_session(settings_file, run_name, overrides)
+    table = _read_table(colors) if colors else None
+    labels = LabelSource(job, manifest, label_attribute, _read_rewrites(rewrite or []), table)
     with listener() as notify:
-        labels = LabelSource(job, manifest, label_attribute)
-        run = walk(session.run, session.context(notify, dry_run=dry_run), labels=labels)
+        try:
+            run = walk(session.run, session.context(notify, dry_run=dry_run), labels=labels)
+        except LookalikeNames as error:
+            decided = _ask_names(error, session.settings)
+            context = replace(session.context(notify, dry_run=dry_run), settings=decided)
+            run = walk(session.run, context, labels=labels)
     if dry_run:
         return
     if run != session.run:  # a dataset that was there already is not written down again
@@ -52,3 +94,46 @@ def dataset(
     if as_json and run.dataset:
         print_json(run.dataset.model_dump(mode="json"))
     raise typer.Exit(exit_code(run, "dataset"))
+
+
+def _read_rewrites(rules: list[str]) -> dict[str, str]:
+    """`s3://old/=s3://new/` -> a mapping; the first `=` behind the old prefix's end separates. Raises SettingsError."""
+    found = {}
+    for rule in rules:
+        old, separator, new = rule.partition("=")
+        if not (old and separator and new):
+            raise SettingsError(f"--rewrite {rule}: write OLD=NEW, like --rewrite s3://old/=s3://new/")
+        found[old] = new
+    return found
+
+
+def _read_table(path: Path) -> ColorMap:
+    """A color or index table as the color map of one mask; void is 255 in a table of indices."""
+    from gtseg.core.masks.colors import BACKGROUND, VOID, VOID_NAME, ColorMap, MapEntry
+    from gtseg.imports.colours import read_table
+
+    try:
+        table = read_table(path, by_index=True)
+    except SettingsError:
+        table = read_table(path)
+    names = (BACKGROUND, *table.classes)
+    codes = dict(table.codes)
+    if not table.by_index:
+        rows = enumerate(sorted(codes.items(), key=lambda row: (row[1], row[0])))
+        return ColorMap(
+            tuple(MapEntry(n, VOID_NAME if i == VOID else names[i], code) for n, (code, i) in rows)
+        )
+    codes = {0: 0, VOID: VOID} | codes
+    return ColorMap(
+        tuple(MapEntry(code, VOID_NAME if i == VOID else names[i], None) for code, i in sorted(codes.items()))
+    )
+
+
+def _ask_names(error: LookalikeNames, settings: Settings) -> Settings:
+    """The settings with the user's answer, on a terminal; elsewhere the error."""
+    if not sys.stdin.isatty():
+        raise error
+    say(f"dataset: {str(error).partition('. --merge')[0]}")
+    answer = typer.confirm("Is each of these groups one class?", err=True)
+    chosen = settings.dataset.model_copy(update={"alike_labels": "merge" if answer else "keep"})
+    return settings.model_copy(update={"dataset": chosen})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -37,6 +37,9 @@ class Dataset(Table):
 
     void: tuple[str, ...] = ("void",)
     """Classes whose pixels are left out of training and of every score (255 in the channels); any case."""
+
+    alike_labels: Literal["ask", "merge", "keep"] = "ask"
+    """Class names that differ only in case, spaces or Unicode form: asked about, one class, or classes of their own."""
 
     @field_validator("group_by")
     @classmethod

@@ -114,7 +114,9 @@ class Bench:
 
     def make(self, **options: Any) -> Run:
         settings = {
-            key: options.pop(key) for key in ("split", "seed", "group_by", "min_confidence") if key in options
+            key: options.pop(key)
+            for key in ("split", "seed", "group_by", "min_confidence", "alike_labels")
+            if key in options
         }
         options.setdefault("manifest", self.manifest())
         dry_run = options.pop("dry_run", False)

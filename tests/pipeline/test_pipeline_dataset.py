@@ -30,7 +30,10 @@ from PIL import Image
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
+from gtseg.core.labeling.class_names import LookalikeNames
+from gtseg.core.masks import parse_color_map
 from gtseg.errors import GtsegError, ManifestError, MaskError, SettingsError, StageError
+from gtseg.pipeline.run import Run
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -318,3 +321,116 @@ sys.exit("numpy" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# ---- manifests as people have them -----------------------------------------------------------------------------------
+
+
+def test_url_encoded_keys_are_found_and_known_again(bench: Bench) -> None:
+    bench.fill(2)
+    for number, line in enumerate(bench.lines):
+        line["source-ref"] = f"s3://{bench.bucket}/field%20day%2B{number}.jpg"
+        bench.put(f"field day+{number}.jpg", jpeg(number))
+    bench.lines[1]["source-ref"] = f"s3://{bench.bucket}/field+day%2B1.jpg"  # as S3's events write it
+    run = bench.make()
+    assert "2 objects named URL-encoded" in bench.told("note")
+    assert [r["image"] for r in bench.records()] == [f"s3://{bench.bucket}/field day+{n}.jpg" for n in (0, 1)]
+    again = bench.make()
+    assert again.dataset
+    assert run.dataset
+    assert again.dataset.fingerprint == run.dataset.fingerprint
+
+
+def test_a_key_that_is_nowhere_says_that_it_looks_encoded(bench: Bench) -> None:
+    bench.fill(2)
+    bench.lines[0]["source-ref"] = f"s3://{bench.bucket}/no%20where.jpg"
+    bench.make()
+    assert "looks URL-encoded (%20 for a space)" in bench.told()
+
+
+def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) -> None:
+    bench.fill(3)
+    address = "https://{}.s3.eu-central-1.amazonaws.com"
+    bench.lines[0]["source-ref"] = bench.lines[0]["source-ref"].replace(
+        f"s3://{bench.bucket}", address.format(bench.bucket)
+    )
+    bench.lines[1][LABEL] = bench.lines[1][LABEL].replace(bench.bucket, "old-bucket-of-ours")
+    bench.lines[2]["source-ref"] = "https://example.com/a.jpg"
+    bench.make()
+    told = bench.told()
+    assert "no S3 address" in told
+    assert "--rewrite s3://old-bucket-of-ours/=s3://NEW/" in told
+    rules = {
+        "s3://old-bucket-of-ours/": f"s3://{bench.bucket}/",
+        "https://example.com/": f"s3://{bench.bucket}/images/",
+    }
+    bench.put("images/a.jpg", jpeg(2))
+    run = bench.make(rewrites=rules)
+    assert run.dataset
+    assert run.dataset.counts["rejected"] == run.dataset.counts["failed"] == 0
+    assert run.dataset.chosen
+    assert run.dataset.chosen.rewrites == rules
+
+
+def test_two_jobs_lines_are_both_taken_with_both_attributes(bench: Bench) -> None:
+    bench.fill(4)
+    for line in bench.lines[2:]:
+        line["tuesday-ref"], line["tuesday-ref-metadata"] = line.pop(LABEL), line.pop(f"{LABEL}-metadata")
+    with pytest.raises(
+        SettingsError, match=rf"No line holds two of them.*--label-attribute {LABEL},tuesday-ref"
+    ):
+        bench.make()
+    run = bench.make(label_attribute=f"{LABEL},tuesday-ref")
+    assert run.dataset
+    assert run.dataset.counts["unlabeled"] == 0
+
+
+def test_a_hand_made_manifest_without_metadata_is_taken_with_a_table(bench: Bench) -> None:
+    bench.fill(3)
+    for line in bench.lines:
+        line["annotation-ref"] = line.pop(LABEL)
+        del line[f"{LABEL}-metadata"]
+    with pytest.raises(
+        ManifestError, match=r"annotation-ref \(3 objects\) without metadata.*--colors FILE.*import masks"
+    ):
+        bench.make()
+    table = parse_color_map(
+        {"0": ("BACKGROUND", None), "1": ("cat", None), "2": ("dog", None), "255": ("void", None)}
+    )
+    run = bench.make(table=table)
+    assert run.dataset
+    assert run.dataset.classes == ("BACKGROUND", "cat", "dog")
+    assert run.dataset.counts["rejected"] == 0
+    assert Run.model_validate_json(run.model_dump_json()).dataset == run.dataset
+
+
+def test_names_that_look_alike_are_asked_about_then_merged_or_kept(bench: Bench) -> None:
+    bench.fill(2)
+    bench.add("x.jpg", classes={"BACKGROUND": WHITE, "Cat": GREEN, "background": ORANGE})
+    with pytest.raises(LookalikeNames, match=r"'cat' and 'Cat'.*--merge-labels"):
+        bench.make()
+    merged = bench.make(alike_labels="merge")
+    assert merged.dataset
+    assert merged.dataset.classes == ("BACKGROUND", "cat", "dog")
+    assert "'background' is 'BACKGROUND' (index 0)" in bench.told("note")
+    kept = bench.make(alike_labels="keep")
+    assert kept.dataset
+    assert kept.dataset.classes == ("BACKGROUND", "cat", "dog", "Cat")
+
+
+def test_few_validation_and_test_images_are_a_warning_with_their_numbers(bench: Bench) -> None:
+    bench.fill(10).make()
+    assert "2 validation images of 10" in bench.told()
+    assert "1 test image of 10" in bench.told()
+
+
+def test_one_kind_of_reason_is_told_once_with_one_whole_example(bench: Bench) -> None:
+    bench.fill(3)
+    for number in range(2):
+        colors = [WHITE, ORANGE, BLUE] if number else [WHITE, GREEN, ORANGE]
+        bench.add(f"foreign{number}.jpg", mask=ground_truth_png(drawing(number + 1), colors))
+    bench.make()
+    (told,) = [line for line in bench.told().splitlines() if "colour of no label" in line]
+    assert told.startswith("2 rejected: ")
+    assert f"For example s3://{bench.bucket}/images/foreign0.jpg (line 4): mask: " in told
+    assert told.endswith("in the map's exact colours.")

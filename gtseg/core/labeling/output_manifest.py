@@ -232,6 +232,13 @@ def find_label_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+def count_shared(chunks: Iterable[bytes], attributes: Sequence[str]) -> int:
+    """How many lines have more than one of these labels."""
+    decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    lines = (decode(text) for _, text in split_lines(chunks))
+    return sum(sum(name in line for name in attributes) > 1 for line in lines)
+
+
 def find_bare_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
     """How many objects each member has that looks like a mask's address but comes without metadata, most first."""
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from gtseg.core.masks.colors import ColorMap
 from gtseg.errors import SettingsError
 
 
@@ -17,6 +19,11 @@ class LabelSource:
     job: str | None = None
     manifest: str | None = None
     label_attribute: str | None = None
+    """One, or several with commas between them where no line has two of them."""
+    rewrites: Mapping[str, str] = field(default_factory=dict)
+    """Prefixes of the references in the manifest -> what stands there now: buckets that have moved."""
+    table: ColorMap | None = None
+    """What masks hold whose lines have no metadata."""
 
     def __post_init__(self) -> None:
         if self.job and self.manifest:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from gtseg.pipeline.run.frozen import Frozen
+from gtseg.pipeline.run.label_source import LabelSource
 from gtseg.pipeline.run.outcomes import (
     EndpointSection,
     EvaluationSection,
@@ -85,6 +86,8 @@ class DatasetSection(Frozen):
     fingerprint: str
     source: str = ""
     """The output manifest that it was made from."""
+    chosen: LabelSource | None = None
+    """What was chosen instead of the run's own labels (--job, --manifest, --rewrite, --colors): taken again next time."""
     made_from: Provenance | None = None
 
 

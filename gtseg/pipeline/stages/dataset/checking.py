@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import IO
+from itertools import product
+from typing import IO, TypeVar
 
 from gtseg.aws.s3 import Budget
 from gtseg.core.labeling.output_manifest import Labeled
+from gtseg.core.labeling.references import decoded_forms, explain
 from gtseg.core.masks import CheckedMask, Classes, ColorMap, check_mask
 from gtseg.core.masks.checking import check_size
 from gtseg.core.masks.png import PALETTE, PngHeader, read_png_header
@@ -23,6 +26,9 @@ OWN_CODES = frozenset(
     {"NoSuchKey", "404", "NoSuchBucket", "AccessDenied", "403", "PreconditionFailed", "InvalidObjectState"}
 )
 """Refusals that concern one object, not the whole work."""
+MISSING_OR_HIDDEN = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
+"""S3 says 403 for a key that is not there to who may not list the bucket."""
+T = TypeVar("T")
 CODEC_BYTES = 36 * 1024 * 1024
 """Pixels in the codec at once: memory is set by this and not by the number of threads or objects."""
 CODEC_SLOTS = min(4, os.cpu_count() or 1)
@@ -115,29 +121,35 @@ class Checker:
         """The earlier dataset's finding, where image, mask, classes and what was written are all as they were."""
         if self._judge_confidence(candidate.labeled.confidence):
             return None
-        record = self.earlier.find(candidate.image, candidate.mask)
-        if record is None or record.status not in ("accepted", "rejected") or not record.mask_etag:
-            return None
-        finding = self._begin(candidate)
-        return self._recall(finding, record) if record.recipe == finding.recipe else None
+        for image, mask in product(_forms(candidate.image), _forms(candidate.mask)):
+            record = self.earlier.find(image, mask)
+            if record is None or record.status not in ("accepted", "rejected") or not record.mask_etag:
+                continue
+            finding = self._begin(replace(candidate, image=image, mask=mask))
+            if record.recipe == finding.recipe and (known := self._recall(finding, record)):
+                return known
+        return None
 
     def fetch(self, candidate: Candidate) -> Fetch:
         """All that has to wait for S3. What is wrong with an object is in its Finding; AWSError for what would hit all alike."""
         finding = self._begin(candidate)
         if reason := self._judge_confidence(finding.confidence):
             return Fetch(replace(finding, reason=reason))
+        if reason := explain(finding.image) or explain(finding.mask):
+            return Fetch(replace(finding, reason=reason))
         try:
-            fact = self._look(finding.image)
+            image, fact = _first_there(finding.image, self._look)
         except ImageError as error:
             return Fetch(replace(finding, reason=f"image: {error}"))
         except AWSError as error:
-            return Fetch(replace(finding, reason=_own_reason("image", error), is_failure=True))
+            return Fetch(replace(finding, reason=_own_reason("image", error, finding.image), is_failure=True))
+        finding = replace(finding, image=image, fact=fact)
         try:
-            fetched = self.origin.read(finding.mask)
+            mask, fetched = _first_there(finding.mask, self.origin.read)
         except AWSError as error:
-            reason = _own_reason("mask", error)
-            return Fetch(replace(finding, fact=fact, reason=reason, is_failure=True))
-        finding = replace(finding, fact=fact, mask_etag=fetched.etag)
+            reason = _own_reason("mask", error, finding.mask)
+            return Fetch(replace(finding, reason=reason, is_failure=True))
+        finding = replace(finding, mask=mask, mask_etag=fetched.etag)
         return Fetch(finding, fetched.body, candidate.labeled.colors)
 
     def judge(self, fetch: Fetch) -> Finding:
@@ -197,7 +209,7 @@ class Checker:
         except ImageError as error:
             return replace(finding, reason=f"image: {error}")
         except AWSError as error:
-            return replace(finding, reason=_own_reason("image", error), is_failure=True)
+            return replace(finding, reason=_own_reason("image", error, finding.image), is_failure=True)
         except MaskError as error:
             fact = finding.fact
             turned = fact is not None and fact.orientation > 4 and "EXIF" in str(error)
@@ -229,8 +241,32 @@ def replaced(etag: str) -> str:
     return f"the image was replaced after it was labeled (its ETag is no longer {etag})"
 
 
-def _own_reason(what: str, error: AWSError) -> str:
+def _forms(reference: str) -> tuple[str, ...]:
+    """A reference as it is, then as what it means if its key was URL-encoded."""
+    return (reference, *decoded_forms(reference))
+
+
+def _first_there(reference: str, read: Callable[[str], T]) -> tuple[str, T]:
+    """The form of a reference that is there, and what was read of it. Raises what the reference as it is raised."""
+    try:
+        return reference, read(reference)
+    except AWSError as error:
+        if error.code not in MISSING_OR_HIDDEN:
+            raise
+        for form in decoded_forms(reference):
+            with contextlib.suppress(AWSError):
+                return form, read(form)
+        raise
+
+
+def _own_reason(what: str, error: AWSError, reference: str) -> str:
     """Why one object cannot be read; what concerns all of them is raised."""
     if error.code not in OWN_CODES:
         raise error
-    return f"{what} cannot be read: {error.code}: {error.message}"
+    hint = ""
+    if error.code == "NoSuchBucket":
+        bucket = reference.partition("://")[2].partition("/")[0]
+        hint = f". If its objects have moved: --rewrite s3://{bucket}/=s3://NEW/"
+    elif decoded_forms(reference) and error.code in MISSING_OR_HIDDEN:
+        hint = ". The key looks URL-encoded (%20 for a space); decoded, it is not there either"
+    return f"{what} cannot be read: {error.code}: {error.message}{hint}"

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from gtseg.aws.groundtruth import JobState
 from gtseg.aws.s3 import Bulk, is_s3_uri, join_uri, split_uri
+from gtseg.core.counting import counted
 from gtseg.core.labeling.output_manifest import (
+    NO_TABLE,
     Failed,
     Labeled,
     Line,
     Unusable,
+    count_shared,
+    find_bare_attributes,
     find_label_attributes,
     read_manifest,
+    split_attributes,
 )
+from gtseg.core.labeling.references import read_reference, rewrite
 from gtseg.core.masks import ColorMap
 from gtseg.errors import AWSError, JobFailed, ManifestError, SettingsError, StageError
-from gtseg.pipeline.run import Context, LabelSource, Run
+from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
+from gtseg.pipeline.run.freshness import staleness
 from gtseg.pipeline.stages.dataset.downloads import download, read_pieces
 
 OUTPUT = "manifests/output/output.manifest"
@@ -35,13 +42,22 @@ class Source:
     label_attribute: str | None
     job: str | None = None
     images: str | None = None
+    rewrites: Mapping[str, str] = field(default_factory=dict)
+    table: ColorMap | None = None
 
     @property
     def is_local(self) -> bool:
         return not is_s3_uri(self.manifest)
 
     def resolve(self, reference: str) -> str:
-        """An S3 URI or a path: references without a scheme start beside the manifest (its folder, also of the bare name)."""
+        """An S3 URI or a path: references without a scheme start beside the manifest (its folder, also of the bare name).
+
+        Web addresses of S3 objects are S3 URIs, and prefixes that have moved are replaced.
+        """
+        original, reference = reference, read_reference(reference)
+        reference = rewrite(
+            original if original != rewrite(original, self.rewrites) else reference, self.rewrites
+        )
         if "://" in reference:
             return reference
         if not self.is_local:
@@ -53,8 +69,22 @@ class Source:
         return str(path if path.exists() or not beside.exists() else beside)
 
 
+def choose_labels(run: Run, context: Context, labels: LabelSource) -> LabelSource:
+    """What was asked for; where nothing was, what the run's dataset was made from, until the run has new labels of its own."""
+    kept = run.dataset.chosen if run.dataset else None
+    if labels != OWN_LABELS or kept is None:
+        return labels
+    stale = staleness(run, context.settings, "dataset")
+    return labels if stale and stale.cause == "data" else kept
+
+
 def find_source(run: Run, context: Context, labels: LabelSource) -> Source:
     """The manifest to read. StageError when its job is not over, JobFailed when it has left nothing."""
+    source = _find_source(run, context, labels)
+    return replace(source, rewrites=labels.rewrites, table=labels.table)
+
+
+def _find_source(run: Run, context: Context, labels: LabelSource) -> Source:
     if labels.manifest:
         return _from_manifest(labels.manifest, labels.label_attribute)
     section = run.labeling_job
@@ -114,23 +144,49 @@ def copy_manifest(source: Source, bulk: Bulk, target: IO[bytes]) -> str:
 
 
 def choose_label(source: Source, file: IO[bytes]) -> str:
-    """The label attribute to read: the one that was asked for, the job's, or the manifest's only one."""
+    """The label attribute to read: what was asked for, the job's, or the manifest's only one; several with commas between."""
     if source.label_attribute:
-        return source.label_attribute.removesuffix("-metadata")
+        return ",".join(split_attributes(source.label_attribute))
     try:
         found = find_label_attributes(read_pieces(file))
     except ManifestError as error:
         raise ManifestError(f"{source.manifest}: {error}") from None
     if not found:
+        return _choose_bare(source, file)
+    if len(found) > 1:
+        raise _several(source, found, count_shared(read_pieces(file), tuple(found)))
+    return next(iter(found))
+
+
+def _several(source: Source, found: Mapping[str, int], shared: int) -> SettingsError:
+    listed = ", ".join(f"{name} ({counted(count, 'object')})" for name, count in found.items())
+    if shared:
+        way = f"{counted(shared, 'line')} hold more than one of them. Choose one with --label-attribute"
+    else:
+        way = (
+            "No line holds two of them, as where two jobs' manifests were joined: both are taken with --label-attribute "
+            f"{','.join(found)}, one of them with its name alone"
+        )
+    return SettingsError(f"{source.manifest} holds several labels: {listed}. {way}")
+
+
+def _choose_bare(source: Source, file: IO[bytes]) -> str:
+    """The one member that names masks and has no metadata, where a table says what they hold. Raises ManifestError."""
+    bare = find_bare_attributes(read_pieces(file))
+    if not bare:
         raise ManifestError(
             f"{source.manifest} holds no semantic segmentation label (no '...-metadata' with an internal-color-map)"
         )
-    if len(found) > 1:
-        listed = ", ".join(f"{name} ({count} objects)" for name, count in found.items())
-        raise SettingsError(
-            f"{source.manifest} holds several labels: {listed}. Choose one with --label-attribute"
+    listed = ", ".join(f"{name} ({counted(count, 'object')})" for name, count in bare.items())
+    if source.table is None:
+        raise ManifestError(
+            f"{source.manifest} names masks under {listed} without metadata: what they hold is unknown. {NO_TABLE}"
         )
-    return next(iter(found))
+    if len(bare) > 1:
+        raise SettingsError(
+            f"{source.manifest} names masks under {listed}. Choose one with --label-attribute"
+        )
+    return next(iter(bare))
 
 
 @dataclass(frozen=True)
@@ -140,10 +196,11 @@ class Lines:
     uri: str
     file: IO[bytes]
     label: str
+    table: ColorMap | None = None
 
     def __iter__(self) -> Iterator[Line]:
         try:
-            yield from read_manifest(read_pieces(self.file), self.label)
+            yield from read_manifest(read_pieces(self.file), self.label, table=self.table)
         except ManifestError as error:
             raise ManifestError(f"{self.uri}: {error}") from None
 

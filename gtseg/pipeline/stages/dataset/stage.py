@@ -7,11 +7,15 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO, TypeVar
 
 from gtseg.aws.s3 import Bulk, FileBody, is_s3_uri, split_uri, work_through
+from gtseg.core.counting import counted
+from gtseg.core.labeling.class_names import LookalikeNames
 from gtseg.core.labeling.output_manifest import Labeled
-from gtseg.core.masks import Classes, merge_classes
+from gtseg.core.labeling.references import decoded_forms
+from gtseg.core.masks import BACKGROUND, Classes, alike_classes, merge_classes
 from gtseg.core.training.channels import annotation_key, image_key, label_maps, name_stems
 from gtseg.core.training.splits import Item, assign, group_of
 from gtseg.errors import StageError
@@ -30,7 +34,15 @@ from gtseg.pipeline.stages.dataset.records import (
     write_dataset,
     write_records,
 )
-from gtseg.pipeline.stages.dataset.sources import Lines, Source, choose_label, copy_manifest, find_source
+from gtseg.pipeline.stages.dataset.sources import (
+    Lines,
+    Source,
+    Survey,
+    choose_label,
+    choose_labels,
+    copy_manifest,
+    find_source,
+)
 from gtseg.pipeline.stages.dataset.telling import nothing_labeled, nothing_usable, tell_findings, tell_result
 from gtseg.pipeline.stages.dataset.writing import Placement, Writer
 
@@ -48,6 +60,7 @@ def dataset(run: Run, context: Context, *, labels: LabelSource = OWN_LABELS) -> 
     the section and told in objects.jsonl, each with its reason.
     """
     context = context.of("dataset")
+    labels = choose_labels(run, context, labels)
     source = find_source(run, context, labels)
     section = run.labeling_job
     if section and section.follows and section.follows == source.job:
@@ -55,7 +68,7 @@ def dataset(run: Run, context: Context, *, labels: LabelSource = OWN_LABELS) -> 
         context.note(words)
     with Bulk(context.clients) as bulk, Ledger() as ledger, ExitStack() as files:
         manifest_file, spool, objects = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
-        work = _Work(run, context, source, bulk, ledger, Spool(spool))
+        work = _Work(run, context, labels, source, bulk, ledger, Spool(spool))
         plan = work.plan(manifest_file)
         if context.dry_run:
             work.tell(plan, work.summarize(plan, work.assemble(plan, objects)), is_dry=True)
@@ -96,6 +109,7 @@ class _Work:
 
     run: Run
     context: Context
+    labels: LabelSource
     source: Source
     bulk: Bulk
     ledger: Ledger
@@ -109,11 +123,11 @@ class _Work:
 
     def plan(self, file: IO[bytes]) -> _Plan:
         etag = copy_manifest(self.source, self.bulk, file)
-        lines = Lines(self.source.manifest, file, choose_label(self.source, file))
+        lines = Lines(self.source.manifest, file, choose_label(self.source, file), self.source.table)
         survey = lines.survey()
         if not survey.labeled:
             raise nothing_labeled(self.source.manifest, survey, lines.label)
-        classes = merge_classes(survey.maps, void=self.context.settings.dataset.void)
+        classes = self._classes(survey)
         earlier = read_earlier(self.bulk, self.run.root, self.ledger)
         findings = self._check(lines, classes, earlier, total=survey.labeled)
         plan = _Plan(
@@ -129,8 +143,33 @@ class _Work:
         )
         return self._place(plan)
 
+    def _classes(self, survey: Survey) -> Classes:
+        """The dataset's classes. LookalikeNames where names differ only in their spelling and nobody has decided about them."""
+        options = self.context.settings.dataset
+        alike = alike_classes(survey.maps, void=options.void)
+        if alike and self._alike_labels == "ask":
+            raise LookalikeNames(alike)
+        classes = merge_classes(survey.maps, void=options.void, merge_alike=self._alike_labels == "merge")
+        for name, known in classes.aliases:
+            self.context.note(f"{name!r} is {known!r}" + (" (index 0)" if known == BACKGROUND else ""))
+        return classes
+
+    @property
+    def _alike_labels(self) -> str:
+        """What becomes of names that look alike: by the settings, else as it was decided for the earlier dataset."""
+        wanted = self.context.settings.dataset.alike_labels
+        origin = self.run.dataset.made_from if self.run.dataset else None
+        if wanted != "ask" or origin is None:
+            return wanted
+        return str(origin.settings.get("dataset", {}).get("alike_labels", "ask"))
+
     def _check(self, lines: Lines, classes: Classes, earlier: Earlier, *, total: int) -> Table[int, Finding]:
-        sources = (reference for _, c in self._candidates(lines) for reference in (c.image, c.mask))
+        sources = (
+            form
+            for _, c in self._candidates(lines)
+            for reference in (c.image, c.mask)
+            for form in (reference, *decoded_forms(reference))
+        )
         checker = Checker(
             Origin(self.bulk),
             classes,
@@ -140,14 +179,19 @@ class _Work:
             earlier=earlier,
             min_confidence=self.context.settings.dataset.min_confidence,
         )
-        findings = self.ledger.table(int, Finding)
+        findings, decoded = self.ledger.table(int, Finding), 0
         unknown = self._recall(lines, checker, findings)
         readers = min(READERS, total)
         fetched = work_through(unknown, lambda item: checker.fetch(item[1]), threads=readers, most=readers)
         results = work_through(fetched, lambda item: checker.judge(item[1]), threads=CODEC_SLOTS)
         with closing(fetched), closing(results):
-            for ((position, _), _), finding in self._follow(results, "checked", total):
+            for ((position, candidate), _), finding in self._follow(results, "checked", total):
                 findings[position] = finding
+                decoded += (finding.image, finding.mask) != (candidate.image, candidate.mask)
+        if decoded:
+            self.context.note(
+                f"{counted(decoded, 'object')} named URL-encoded: images and masks were found under the decoded keys"
+            )
         return findings
 
     def _recall(
@@ -291,14 +335,17 @@ class _Work:
     def tell(self, plan: _Plan, summary: Summary, *, is_dry: bool = False) -> DatasetSection:
         for event in tell_findings(summary, plan.classes, plan.spread):
             self.context.notify(event)
+        settings = self.context.settings
+        chosen = settings.dataset.model_copy(update={"alike_labels": self._alike_labels})
         section = DatasetSection(
             channels=self.channels,
             classes=plan.classes.names,
             counts=summary.counts,
             fingerprint=summary.fingerprint,
             source=self.source.manifest,
+            chosen=None if self.labels == OWN_LABELS else self._kept_labels(),
             made_from=provenance(
-                self.context.settings,
+                settings.model_copy(update={"dataset": chosen}),
                 "dataset",
                 manifest=self.source.manifest,
                 manifest_etag=plan.manifest_etag,
@@ -309,6 +356,13 @@ class _Work:
         )
         self.context.notify(tell_result(section, is_dry=is_dry))
         return section
+
+    def _kept_labels(self) -> LabelSource:
+        """A manifest of this machine by its whole path: the next command may run elsewhere."""
+        manifest = self.labels.manifest
+        if manifest is None or is_s3_uri(manifest):
+            return self.labels
+        return replace(self.labels, manifest=str(Path(manifest).resolve()))
 
     def _writer(self, earlier: Earlier) -> Writer:
         return Writer(self.bulk, Origin(self.bulk), self.spool, self.channels, earlier.present)

@@ -63,7 +63,7 @@ def _small_parts(summary: Summary) -> Iterator[str]:
         if (count := summary.counts[part]) < FEWEST:
             total = sum(summary.counts[name] for name in PARTS)
             yield (
-                f"{counted(count, f'{part} image')} of {total:,}: {what} on {'them' if count else 'none'}, which says little below "
+                f"{counted(count, f'{part} image')} of {total:,}: {what} on {('none', 'it')[count] if count < 2 else 'them'}, which says little below "
                 f"{FEWEST}. Label more, or give {part} a larger share in [dataset] split"
             )
 
