@@ -22,7 +22,7 @@ REMOVED = (
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
-    "AWS_ACCOUNT_ID", "AWS_DATA_PATH",
+    "AWS_ACCOUNT_ID", "AWS_DATA_PATH", "AWS_ENDPOINT", "AWS_NO_SIGN_REQUEST", "AWS_SKIP_SIGNATURE", "AWS_ALLOW_HTTP",
 )  # fmt: skip
 
 
@@ -80,15 +80,24 @@ def find_certificate(folder: Path) -> Path | None:
 
 
 def variables(serving: Serving, folder: Path, region: str) -> dict[str, str]:
-    """What a client needs in its environment."""
-    certificate = find_certificate(folder) if serving.url.startswith("https") else None
+    """What a client needs in its environment: every name that known clients read."""
+    scheme, _, host = serving.url.partition("://")
+    certificate = find_certificate(folder) if scheme == "https" else None
+    encryption = {"AWS_CA_BUNDLE": str(certificate)} if certificate else {}
     return {
-        **({"AWS_CA_BUNDLE": str(certificate)} if certificate else {}),
-        "AWS_ENDPOINT_URL": serving.url,
+        **(
+            encryption if scheme == "https" else {"AWS_ALLOW_HTTP": "true"}
+        ),  # object_store: obstore, polars, ...
+        "AWS_ENDPOINT_URL": serving.url,  # AWS's own SDKs and CLI
+        "S3_ENDPOINT_URL": serving.url,  # s5cmd
+        "AWS_S3_ENDPOINT": host,  # GDAL and rasterio, with the next two
+        "AWS_HTTPS": "YES" if scheme == "https" else "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
         "AWS_ACCESS_KEY_ID": serving.access_key,
         "AWS_SECRET_ACCESS_KEY": serving.secret_key,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
+        "GTSEG_LOCAL_DATA": str(folder),  # gtseg local worker, owner and crowd
     }
 
 
@@ -112,5 +121,4 @@ def environment(parent: Mapping[str, str], serving: Serving, folder: Path, *, re
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
-        "GTSEG_LOCAL_DATA": str(folder),
     }

@@ -81,7 +81,8 @@ def test_exec_gives_a_command_this_aws_and_nothing_of_another(tmp_path: Path) ->
     seen = json.loads(shown)
     assert set(seen) == {
         "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
-        "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED",
+        "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_ALLOW_HTTP", "AWS_S3_ENDPOINT",
+        "AWS_HTTPS", "AWS_VIRTUAL_HOSTING",
     }  # fmt: skip
     assert seen["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
     assert seen["AWS_REGION"] == seen["AWS_DEFAULT_REGION"] == "us-east-1"
