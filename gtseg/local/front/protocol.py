@@ -23,6 +23,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel, Shape
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.front.members import refuse_members
 
 Handler = Callable[[dict[str, Any]], dict[str, Any] | None]
 Answer = tuple[int, dict[str, str], bytes]
@@ -45,6 +46,10 @@ class JsonService:
     def operations(self) -> list[str]:
         """The names of the operations that have a handler."""
         return sorted(self._handlers)
+
+    def handler(self, name: str) -> Handler:
+        """What answers an operation that has a handler."""
+        return self._handlers[name]
 
     def operation(self, name: str) -> Callable[[Handler], Handler]:
         """Decorator: the function answers operation `name`; the model must know it."""
@@ -77,6 +82,7 @@ class JsonService:
             )
         operation = self.model.operation_model(name)
         request = read_request(body, operation.input_shape)
+        refuse_members(name, request)
         answer = handler(request) or {}
         if operation.output_shape is None:
             return b""

@@ -24,8 +24,9 @@ def check_read(info: StoredObject, headers: dict[str, str]) -> bool:
 
 def check_copy_source(info: StoredObject, headers: dict[str, str]) -> None:
     """The four x-amz-copy-source-if-* headers: 412 wherever a read would have said 304."""
-    prefix = "x-amz-copy-source-"
-    plain = {name[len(prefix) :]: value for name, value in headers.items() if name.startswith(prefix)}
+    names = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
+    given = {name: headers.get(f"x-amz-copy-source-{name}") for name in names}
+    plain = {name: value for name, value in given.items() if value is not None}
     if not check_read(info, plain):
         raise failed("x-amz-copy-source-If-None-Match")
 

@@ -12,6 +12,7 @@ from gtseg.local.storage.objects import DEFAULT_TYPE
 from gtseg.local.storage.stored import StoredObject
 
 __all__ = [
+    "IGNORED",
     "check_owners",
     "describe",
     "is_checksum_asked",
@@ -93,11 +94,18 @@ UNSUPPORTED = (
     "x-amz-write-offset-bytes",
     "x-amz-optional-object-attributes",
     "x-amz-if-match-initiated-time",
-    "x-amz-annotation-directive",
+    "x-amz-object-annotation-directive",
     "x-amz-checksum-sha512",
     "x-amz-checksum-md5",
     "x-amz-checksum-xxhash",
 )
+# Headers that nothing here reads, and why that changes no answer.
+IGNORED = {
+    "x-amz-request-payer": "Nobody is charged here.",
+    "x-amz-mfa": "MFA delete needs versioning, which is refused.",
+    "x-amz-bypass-governance-retention": "No object is retained: there is nothing to bypass.",
+    "x-amz-confirm-remove-self-bucket-access": "No policy that is accepted takes the owner's access away.",
+}
 # A value of these that asks for nothing is accepted.
 NEUTRAL = {
     "x-amz-server-side-encryption": "AES256",  # what every bucket of AWS does by default
@@ -122,7 +130,8 @@ def refuse_unsupported(headers: dict[str, str]) -> None:
     for name in headers:
         if not name.startswith("x-amz-"):
             continue
-        if name.startswith(UNSUPPORTED) or headers[name].lower() != NEUTRAL.get(name, headers[name]).lower():
+        neutral = NEUTRAL.get(name)
+        if name.startswith(UNSUPPORTED) or (neutral is not None and headers[name].lower() != neutral.lower()):
             raise not_implemented(name)
 
 
