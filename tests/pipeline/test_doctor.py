@@ -132,6 +132,6 @@ def test_without_credentials_the_rest_is_still_looked_at(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     from gtseg.aws.clients import Clients
 
-    report = list(examine(project.settings, Clients(), root))
+    report = list(examine(project.context(clients=Clients()), root))
     assert report[-1].subject in {"template", "Ground Truth"}
     assert any(f.level == "bad" for f in report)
