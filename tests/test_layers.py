@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,21 @@ def test_a_module_imports_only_what_its_layer_may(path: Path) -> None:
         if not is_allowed(imported, layer) and not within(imported, own_folder(name, path))
     ]
     assert not wrong, f"{name} ({layer}) must not import {wrong}"
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    known = {module_name(path) for path in MODULES}
+
+    def module_of(imported: str) -> str:
+        while imported and imported not in known:
+            imported = imported.rpartition(".")[0]
+        return imported
+
+    needs = {module_name(p): {module_of(i) for i in imports_of(p)} - {module_name(p)} for p in MODULES}
+    try:
+        tuple(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        pytest.fail(f"circular import: {' -> '.join(error.args[1])}")
 
 
 def own_folder(name: str, path: Path) -> str:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.console import print_json, say
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import Json, Set, SettingsFile, open_session
 from gtseg.errors import SettingsError
 

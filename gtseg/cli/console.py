@@ -26,17 +26,6 @@ def say(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
-def listener(*, as_lines: bool = False) -> Listener:
-    """Where a command's events go: JSON lines on stdout, else words on stderr, with a live bar on a terminal."""
-    if as_lines:
-        return JsonLines(sys.stdout)
-    if sys.stderr.isatty():
-        from gtseg.cli.bar import LiveBar
-
-        return LiveBar(sys.stderr)
-    return Words(sys.stderr)
-
-
 class Listener:
     """Hears events between `with` and its end."""
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.console import print_json, say
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
 from gtseg.core.labeling.class_names import LookalikeNames
 from gtseg.errors import SettingsError

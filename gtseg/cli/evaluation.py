@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import listener, print_json
+from gtseg.cli.console import print_json
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import LABELS_HELP, Json, LabelValues, RunName, Set, SettingsFile, Void, open_session
 from gtseg.cli.walking import answer, walk_stage
 

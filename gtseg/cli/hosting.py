@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from gtseg.cli.consent import ask
-from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.console import print_json, say
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import DryRun, Json, RunName, Session, Set, SettingsFile, Yes, open_session
 from gtseg.cli.walking import answer, walk_stage
 from gtseg.errors import SettingsError

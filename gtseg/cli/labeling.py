@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gtseg.cli.consent import ask
-from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.console import print_json, say
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session, open_settings
 from gtseg.cli.walking import answer, walk_stage
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from gtseg.cli.consent import ask
-from gtseg.cli.console import listener, print_json
+from gtseg.cli.console import print_json
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
 from gtseg.cli.walking import answer, walk_stage
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gtseg.cli.consent import ask
-from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.console import print_json, say
 from gtseg.cli.labeling import CreateBucket, PublicCrowd
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import DryRun, Json, RunName, Session, Set, SettingsFile, Yes, open_session
 from gtseg.errors import StageError
 

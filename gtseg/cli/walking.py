@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gtseg.cli.console import Listener, listener, print_json
+from gtseg.cli.console import Listener, print_json
+from gtseg.cli.listeners import listener
 
 if TYPE_CHECKING:
     from gtseg.cli.options import Session

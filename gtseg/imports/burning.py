@@ -116,9 +116,10 @@ def burn(
     if not shapes:
         return np.zeros(size, np.uint8)
     pairs = [(shape[0], shape[1]) for shape in shapes]
-    return rasterize(
+    burned: NDArray[np.uint8] = rasterize(
         pairs, out_shape=size, fill=0, transform=transform, all_touched=all_touched, dtype="uint8"
     )
+    return burned
 
 
 @dataclass(frozen=True)

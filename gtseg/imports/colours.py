@@ -105,7 +105,7 @@ def _parse_code(name: str, value: Any, by_index: bool) -> int:
         except ValueError:
             pass
     if isinstance(value, list) and all(isinstance(v, int) and 0 <= v <= 255 for v in value):
-        return value[0] << 16 | value[1] << 8 | value[2]
+        return int(value[0]) << 16 | int(value[1]) << 8 | int(value[2])
     raise SettingsError(f"colour {value!r} of {name!r}: want #rrggbb or [r, g, b]")
 
 

@@ -99,7 +99,7 @@ def bounds_of(scene: Any) -> tuple[float, float, float, float]:
 
 def color_bands(scene: Any) -> int:
     """How many bands are no alpha."""
-    return scene.count - sum(band.name == "alpha" for band in scene.colorinterp)
+    return sum(band.name != "alpha" for band in scene.colorinterp)
 
 
 def valid_pixels(
@@ -163,7 +163,7 @@ def wrapped(features: Features, scene: Any) -> Features:
     moved = []
     for feature in features.items:
         for shift in (-turn, 0.0, turn):
-            geometry = transform(feature.geometry, lambda xy, shift=shift: xy + np.array([shift, 0.0]))  # type: ignore[misc]
+            geometry = transform(feature.geometry, lambda xy, shift=shift: xy + np.array([shift, 0.0]))
             if shift == 0.0 or geometry.intersects(area):
                 moved.append(replace(feature, geometry=geometry))
     return replace(features, items=tuple(moved))

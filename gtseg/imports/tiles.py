@@ -315,7 +315,8 @@ def _read_label(task: TileTask) -> NDArray[np.uint8]:
         table = dict(task.codes)
         if foreign := set(map(int, np.unique(values))) - set(table):
             raise MaskError(f"{task.tile.name}: class {min(foreign)} is none of the data set's")
-        return np.vectorize(table.__getitem__, otypes=[np.uint8])(values)
+        coded: NDArray[np.uint8] = np.vectorize(table.__getitem__, otypes=[np.uint8])(values)
+        return coded
     inside = values[values != VOID]
     if inside.size and (inside.min() < 0 or inside.max() > task.classes):
         raise MaskError(

@@ -79,7 +79,7 @@ class S3:
         if if_none_match:
             extra["IfNoneMatch"] = "*"
         with translate(f"PutObject {uri}"):
-            return self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)["ETag"].strip('"')
+            return str(self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)["ETag"].strip('"'))
 
     def head(self, uri: str) -> Listed | None:
         """Size, ETag and time of one object, None if there is none."""
@@ -122,7 +122,7 @@ class S3:
             answer = self._client.copy_object(
                 Bucket=bucket, Key=key, CopySource={"Bucket": from_bucket, "Key": from_key}, **extra
             )
-        return answer["CopyObjectResult"]["ETag"].strip('"')
+        return str(answer["CopyObjectResult"]["ETag"].strip('"'))
 
     def delete(self, uris: Iterable[str]) -> None:
         """Delete objects, a thousand a request; one that is gone already is no error."""
@@ -167,7 +167,7 @@ class S3:
         """The region that holds the bucket (GetBucketLocation says None for us-east-1 and EU for eu-west-1)."""
         with translate(f"GetBucketLocation {bucket}"):
             place = self._client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
-        return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(place, place)
+        return {"": "us-east-1", "EU": "eu-west-1"}.get(place or "", str(place))
 
     def cors_rules(self, bucket: str) -> list[dict[str, Any]]:
         """The bucket's CORS rules, [] if it has none."""

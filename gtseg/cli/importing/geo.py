@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gtseg.cli.console import listener
 from gtseg.cli.grouping import grouped
 from gtseg.cli.importing.shared import BBox, ImportOptions, bar, fetch, finish, parse_box, read_json
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions
 from gtseg.errors import SettingsError
 

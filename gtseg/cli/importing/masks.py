@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gtseg.cli.console import listener, say
+from gtseg.cli.console import say
 from gtseg.cli.grouping import grouped
 from gtseg.cli.importing.shared import ImportOptions, Labels, bar, fetch, finish, split_names
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import LabelValues, ProjectOptions, Void
 from gtseg.core.counting import counted
 from gtseg.core.images.kinds import IMAGE_SUFFIXES, MASK_SUFFIXES

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gtseg.cli.console import listener, print_json, say
+from gtseg.cli.console import print_json, say
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions
 from gtseg.core.addresses import public_address
 from gtseg.core.labeling.class_names import LookalikeNames

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import listener, say
+from gtseg.cli.console import say
 from gtseg.cli.grouping import grouped
 from gtseg.cli.importing.shared import (
     BBox,
@@ -21,6 +21,7 @@ from gtseg.cli.importing.shared import (
     read_json,
     split_names,
 )
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions
 from gtseg.core.images.kinds import IMAGE_SUFFIXES
 from gtseg.errors import SettingsError

@@ -21,7 +21,7 @@ _inflating: Any = zlib
 with contextlib.suppress(
     ImportError
 ):  # four times zlib's speed where there is a wheel; what it inflates is the same
-    from isal import isal_zlib as _inflating  # type: ignore[no-redef]
+    from isal import isal_zlib as _inflating
 
 _BLOCK = 0xFFFF
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

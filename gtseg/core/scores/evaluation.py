@@ -167,7 +167,9 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """(I, K) -> (K,) mean of what is known."""
     seen = ~np.isnan(values)
     sums, number = np.where(seen, values, 0).sum(0), seen.sum(0)
-    return np.divide(sums, number, out=np.full(values.shape[1], np.nan), where=number > 0)
+    mean = np.full(values.shape[1], np.nan)
+    np.divide(sums, number, out=mean, where=number > 0)
+    return mean
 
 
 def _interval(span: NDArray[np.float64]) -> Interval | None:

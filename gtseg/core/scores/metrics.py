@@ -153,7 +153,8 @@ def miou(counts: Counts) -> NDArray[np.float64]:
 
 def miou_builtin(counts: Counts) -> NDArray[np.float64]:
     """(...) gluon-cv's: over all K classes; one that occurs nowhere counts 0 (spacing(1) in the denominator)."""
-    return (counts.right / (np.spacing(1.0) + counts.union)).mean(-1)
+    mean: NDArray[np.float64] = (counts.right / (np.spacing(1.0) + counts.union)).mean(-1)
+    return mean
 
 
 def miou_foreground(counts: Counts) -> NDArray[np.float64]:
@@ -181,7 +182,8 @@ def total(matrices: Iterable[Matrix], classes: int) -> Matrix:
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     result = np.full(np.shape(whole), np.nan)
-    return np.divide(part, whole, out=result, where=whole > 0)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
 
 
 def _mean_of_known(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from gtseg.pipeline.run.context import Context
 from gtseg.pipeline.run.creating import begin
 from gtseg.pipeline.run.file import RunFile, list_runs, locate
 from gtseg.pipeline.run.fingerprint import FINGERPRINT_TAG, fingerprint
+from gtseg.pipeline.run.frozen import Frozen
 from gtseg.pipeline.run.label_source import OWN_LABELS, LabelSource
 from gtseg.pipeline.run.outcomes import (
     ClassScores,
@@ -22,7 +23,6 @@ from gtseg.pipeline.run.provenance import Provenance, lineage_tags, provenance, 
 from gtseg.pipeline.run.sections import (
     Attempt,
     DatasetSection,
-    Frozen,
     LabelingJobSection,
     Run,
     VerificationSection,

@@ -150,7 +150,8 @@ def _wake(rng: np.random.Generator, picture: Picture, thing: Thing) -> Picture:
     alpha = raster(parts, size).getchannel("A").filter(ImageFilter.GaussianBlur(thing.length * 0.03))
     lace = np.clip(0.55 + 0.4 * noise(rng, size, coarse=12, octaves=3), 0, 1)
     foam = (np.asarray(alpha, np.float32) / 255 * lace * float(rng.uniform(0.5, 0.85)))[..., None]
-    return picture * (1 - foam) + 250 * foam
+    covered: Picture = picture * (1 - foam) + 250 * foam
+    return covered
 
 
 def _litter(rng: np.random.Generator, picture: Picture) -> Picture:

@@ -30,15 +30,18 @@ def oval(x: float, y: float, *, long: float, wide: float, turn: float = 0.0, pow
     """An ellipse, or with a higher `power` a rounder box."""
     angles = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     c, s = np.cos(angles), np.sin(angles)
-    shape = np.stack(
+    shape: Points = np.stack(
         [np.sign(c) * np.abs(c) ** (2 / power) * long, np.sign(s) * np.abs(s) ** (2 / power) * wide], 1
     )
-    return rotate(shape, turn) + np.array([x, y])
+    shape = rotate(shape, turn)
+    shape += np.array([x, y])
+    return shape
 
 
 def rotate(points: Points, turn: float) -> Points:
     c, s = math.cos(turn), math.sin(turn)
-    return points @ np.array([[c, s], [-s, c]])
+    turned: Points = points @ np.array([[c, s], [-s, c]])
+    return turned
 
 
 def flipper(rng: np.random.Generator, *, x: float, side: int, long: float, sweep: float) -> Points:
@@ -48,8 +51,10 @@ def flipper(rng: np.random.Generator, *, x: float, side: int, long: float, sweep
     out = np.stack([-bend * spine**2, spine], 1) * long
     width = 0.2 * long * np.sin(np.pi * np.clip(spine * 0.9 + 0.12, 0, 1)) ** 0.8
     left, right = out + np.stack([width, 0 * width], 1), out - np.stack([width, 0 * width], 1)
-    blade = rotate(np.concatenate([left, right[::-1]]), sweep)
-    return blade * np.array([1, side]) + np.array([x, side * 0.2])
+    blade: Points = rotate(np.concatenate([left, right[::-1]]), sweep)
+    blade *= np.array([1, side])
+    blade += np.array([x, side * 0.2])
+    return blade
 
 
 def turtle(rng: np.random.Generator) -> list[Part]:

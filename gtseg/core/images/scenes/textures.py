@@ -16,13 +16,15 @@ def noise(
 ) -> Plane:
     """(H, W) fractal noise of about zero mean and unit deviation; the largest lumps are `coarse` pixels wide."""
     height, width = size
-    total = np.zeros(size, np.float32)
+    total: Plane = np.zeros(size, np.float32)
     for octave in range(octaves):
         step = max(2.0, coarse / 2**octave)
         grid = (max(2, round(height / step * stretch) + 2), max(2, round(width / step) + 2))
         small = Image.fromarray(rng.normal(0, 1, grid).astype(np.float32))
         total += np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)) * 0.6**octave
-    return (total - total.mean()) / (total.std() + 1e-6)
+    total -= total.mean()
+    total /= total.std() + 1e-6
+    return total
 
 
 def blend(one: Picture, other: Picture, share: Plane) -> Picture:

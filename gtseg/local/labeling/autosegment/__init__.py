@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment import crop, grabcut
-from gtseg.local.labeling.autosegment.crop import Points, Window
+from gtseg.local.labeling.autosegment.crop import Points
+from gtseg.local.labeling.autosegment.found import Found, settle
 
 if TYPE_CHECKING:
     from gtseg.local.labeling.autosegment.network import PointNet
@@ -27,33 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Finder", "Found", "segment", "weights_paths"]
 
 NONE: Points = np.zeros((0, 2), np.float32)
-SPECK = 0.02  # of the largest part: smaller parts are noise
 FIRST_SHARE = 0.7  # of two networks' word; cats 0.842 and other objects as good as at 0.5 (cats 0.839), at 1 a class is worse than GrabCut
-
-
-@dataclass(frozen=True)
-class Found:
-    """A mask on part of an image: (h, w) bool, its first pixel at (left, top)."""
-
-    left: int
-    top: int
-    mask: NDArray[np.bool_]
-
-    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """(H, W) bool of the whole image."""
-        full = np.zeros(shape, bool)
-        full[self.top : self.top + self.mask.shape[0], self.left : self.left + self.mask.shape[1]] = self.mask
-        return full
-
-    def rows(self) -> list[list[int]]:
-        """[y, x0, x1, x0, x1, ...] for every row with object pixels, x1 excluded."""
-        padded = np.zeros((self.mask.shape[0], self.mask.shape[1] + 2), np.int8)
-        padded[:, 1:-1] = self.mask
-        ys, xs = np.nonzero(np.diff(padded, axis=1))
-        rows: dict[int, list[int]] = {}
-        for y, x in zip((ys + self.top).tolist(), (xs + self.left).tolist(), strict=True):
-            rows.setdefault(y, [y]).append(x)
-        return list(rows.values())
 
 
 def weights_paths() -> list[Path]:
@@ -152,28 +126,6 @@ def obey(
             lacking = max(0.0, 0.75 - abs(result[cy, cx] - (1 - wanted)))
             result += (1 if wanted else -1) * reach * lacking
     return np.clip(result, 0, 1)
-
-
-def settle(
-    probability: NDArray[np.float32],
-    window: Window,
-    shape: tuple[int, int],
-    *,
-    extreme: Points,
-    inside: Points,
-    outside: Points,
-) -> Found:
-    """Window probabilities -> the mask in the image's pixels: within the points' box, without specks."""
-    slack = window.size / 40
-    limits = crop.box(np.concatenate([extreme, inside]), window.size, slack=slack)
-    left, top, values = crop.paste(window, (probability * limits).astype(np.float32), shape)
-    mask = (values > 0.5).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count > 2:
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        keep = np.concatenate([[False], areas >= max(2, SPECK * areas.max())])
-        mask = keep[labels]
-    return Found(left, top, mask.astype(bool))
 
 
 _lock = threading.Lock()

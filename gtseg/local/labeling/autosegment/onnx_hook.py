@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.autosegment import Found, crop, settle
+from gtseg.local.labeling.autosegment import crop
 from gtseg.local.labeling.autosegment.crop import Points
+from gtseg.local.labeling.autosegment.found import Found, settle
 
 __all__ = ["find_with_onnx"]
 

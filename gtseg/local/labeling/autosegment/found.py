@@ -1,0 +1,63 @@
+"""What auto-segment answers: a mask on part of an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gtseg.local.labeling.autosegment import crop
+from gtseg.local.labeling.autosegment.crop import Points, Window
+
+__all__ = ["Found", "settle"]
+
+SPECK = 0.02  # of the largest part: smaller parts are noise
+
+
+@dataclass(frozen=True)
+class Found:
+    """A mask on part of an image: (h, w) bool, its first pixel at (left, top)."""
+
+    left: int
+    top: int
+    mask: NDArray[np.bool_]
+
+    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """(H, W) bool of the whole image."""
+        full = np.zeros(shape, bool)
+        full[self.top : self.top + self.mask.shape[0], self.left : self.left + self.mask.shape[1]] = self.mask
+        return full
+
+    def rows(self) -> list[list[int]]:
+        """[y, x0, x1, x0, x1, ...] for every row with object pixels, x1 excluded."""
+        padded = np.zeros((self.mask.shape[0], self.mask.shape[1] + 2), np.int8)
+        padded[:, 1:-1] = self.mask
+        ys, xs = np.nonzero(np.diff(padded, axis=1))
+        rows: dict[int, list[int]] = {}
+        for y, x in zip((ys + self.top).tolist(), (xs + self.left).tolist(), strict=True):
+            rows.setdefault(y, [y]).append(x)
+        return list(rows.values())
+
+
+def settle(
+    probability: NDArray[np.float32],
+    window: Window,
+    shape: tuple[int, int],
+    *,
+    extreme: Points,
+    inside: Points,
+    outside: Points,
+) -> Found:
+    """Window probabilities -> the mask in the image's pixels: within the points' box, without specks."""
+    slack = window.size / 40
+    limits = crop.box(np.concatenate([extreme, inside]), window.size, slack=slack)
+    left, top, values = crop.paste(window, (probability * limits).astype(np.float32), shape)
+    mask = (values > 0.5).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    if count > 2:
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        keep = np.concatenate([[False], areas >= max(2, SPECK * areas.max())])
+        mask = keep[labels]
+    return Found(left, top, mask.astype(bool))
