@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from gtseg.cli.consent import ask
+from gtseg.cli.options import LabelSpending, Session
 from gtseg.errors import SettingsError
 
 
@@ -189,16 +190,17 @@ class Aws:
     is_local = False
 
 
-def consent(settings: Any, **options: Any) -> Any:
-    return ask(Aws(), settings, **options)  # type: ignore[arg-type]
+def consent(**options: Any) -> Any:
+    session = Session(None, Aws(), None, None)  # type: ignore[arg-type]
+    return ask(session, LabelSpending(**options))
 
 
 def test_without_a_terminal_money_is_spent_only_on_yes(monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
         with pytest.raises(SettingsError, match=r"1\.84 USD\? .*--yes"):
-            consent(None, yes=False).spend("Start for 1.84 USD?")
-        assert consent(None, yes=True).spend("Start for 1.84 USD?")
+            consent(yes=False).spend("Start for 1.84 USD?")
+        assert consent(yes=True).spend("Start for 1.84 USD?")
 
 
 @pytest.mark.parametrize(
@@ -212,12 +214,12 @@ def test_on_a_terminal_only_a_typed_yes_is_one(
     terminal = io.StringIO(typed)
     terminal.isatty = lambda: True  # type: ignore[method-assign]
     monkeypatch.setattr(sys, "stdin", terminal)
-    assert consent(None, yes=False).spend("Start?") is agreed
+    assert consent(yes=False).spend("Start?") is agreed
 
 
 def test_yes_agrees_to_the_price_and_not_to_a_bucket_that_nobody_named() -> None:
-    assert not consent(None, yes=True).create_bucket
-    assert consent(None, yes=False, create_bucket=True).create_bucket
+    assert not consent(yes=True).create_bucket
+    assert consent(yes=False, create_bucket=True).create_bucket
 
 
 def test_a_missing_extra_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:

@@ -1,73 +1,61 @@
 """gtseg on the command line. Nothing heavy is imported before the command that needs it runs.
 
-A command is one line of COMMANDS: its module is imported when it is called, its help line is kept here so that
-`gtseg --help` imports none of them.
+A command is one line of COMMANDS and its module in `commands_of`: `gtseg --help` imports none of them.
 """
 
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gtseg.core.printable import printable
 from gtseg.errors import GtsegError
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    # name: (module with a typer `app` that has it, one line of help)
-    "init": ("gtseg.cli.init", "Write a commented gtseg.toml and the worker template here."),
-    "label": ("gtseg.cli.labeling", "Start the labeling job over your images."),
-    "watch": ("gtseg.cli.labeling", "Follow the labeling job until it ends."),
-    "jobs": ("gtseg.cli.labeling", "List labeling jobs: this run's, or the account's with --all."),
-    "agreement": (
-        "gtseg.cli.review",
-        "Say how well the workers agree: who is slow, who is off, what is hard.",
-    ),
-    "verify": ("gtseg.cli.review", "Let people say which masks are good and which are bad."),
-    "adjust": ("gtseg.cli.review", "Let people correct masks that are there."),
-    "dataset": ("gtseg.cli.dataset", "Turn a job's output into training, validation and test data."),
-    "train": ("gtseg.cli.training", "Train the built-in algorithm, follow it, keep its best epoch."),
-    "tune": ("gtseg.cli.training", "Search for better hyperparameters."),
-    "deploy": ("gtseg.cli.hosting", "Put the model on an endpoint."),
-    "predict": ("gtseg.cli.hosting", "Ask the endpoint for the masks of images."),
-    "evaluate": (
-        "gtseg.cli.evaluation",
-        "Score the model on the test split, or any masks against any masks.",
-    ),
-    "report": ("gtseg.cli.evaluation", "Write the run up as one page to show."),
-    "cleanup": ("gtseg.cli.hosting", "Delete what costs money; say what is left."),
-    "serve": ("gtseg.cli.hosting", "Advance every run of the project by itself."),
-    "demo": ("gtseg.cli.demo", "From images to a report in a few minutes, on your own machine."),
-    "import": ("gtseg.cli.importing", "Bring in labels that did not come from Ground Truth."),
-    "compare": ("gtseg.cli.comparing", "Put runs or folders of predictions side by side on one page."),
-    "diff": ("gtseg.cli.diff", "Say what changed between two runs: data, settings, results."),
-    "export": ("gtseg.cli.exporting", "Write labels as COCO, YOLO-seg, CVAT XML or index masks."),
-    "doctor": ("gtseg.cli.doctor", "Check everything that could fail, before it costs anything."),
-    "cost": (
-        "gtseg.cli.cost",
-        "What the next stages may cost, what the run has cost, what costs by the hour.",
-    ),
-    "run": ("gtseg.cli.run", "Do every stage that is not done yet."),
-    "status": ("gtseg.cli.run", "Say what this run has and what comes next."),
-    "local": ("gtseg.local.cli", "The embedded AWS: all of this on your own machine, without an account."),
+if TYPE_CHECKING:
+    from typer import Typer
+
+COMMANDS = {
+    "init": "Write a commented gtseg.toml and the worker template here.",
+    "label": "Start the labeling job over your images.",
+    "watch": "Follow the labeling job until it ends.",
+    "jobs": "List labeling jobs: this run's, or the account's with --all.",
+    "agreement": "Say how well the workers agree: who is slow, who is off, what is hard.",
+    "verify": "Let people say which masks are good and which are bad.",
+    "adjust": "Let people correct masks that are there.",
+    "dataset": "Turn a job's output into training, validation and test data.",
+    "train": "Train the built-in algorithm, follow it, keep its best epoch.",
+    "tune": "Search for better hyperparameters.",
+    "deploy": "Put the model on an endpoint.",
+    "predict": "Ask the endpoint for the masks of images.",
+    "evaluate": "Score the model on the test split, or any masks against any masks.",
+    "report": "Write the run up as one page to show.",
+    "cleanup": "Delete what costs money; say what is left.",
+    "serve": "Advance every run of the project by itself.",
+    "demo": "From images to a report in a few minutes, on your own machine.",
+    "import": "Bring in labels that did not come from Ground Truth.",
+    "compare": "Put runs or folders of predictions side by side on one page.",
+    "diff": "Say what changed between two runs: data, settings, results.",
+    "export": "Write labels as COCO, YOLO-seg, CVAT XML or index masks.",
+    "doctor": "Check everything that could fail, before it costs anything.",
+    "cost": "What the next stages may cost, what the run has cost, what costs by the hour.",
+    "run": "Do every stage that is not done yet.",
+    "status": "Say what this run has and what comes next.",
+    "local": "The embedded AWS: all of this on your own machine, without an account.",
 }
-EXTRAS = {
-    "local": {
-        "cv2",
-        "flask",
-        "flask_cors",
-        "httptools",
-        "liquid",
-        "moto",
-        "starlette",
-        "torch",
-        "uvicorn",
-        "uvloop",
-    },
-    "geo": {"pyproj", "rasterio", "shapely"},
-    "sagemaker": {"sagemaker"},
+"""One line of help for each command, in the order of the work."""
+OTHER_NAMES = {
+    "flask": ("flask", "werkzeug"),
+    "opencv-python-headless": ("cv2",),
+    "pyshp": ("shapefile",),
+    "python-liquid": ("liquid",),
+    "rasterio": ("rasterio", "affine"),
+    "sagemaker-core": ("sagemaker",),
+    "starlette": ("starlette", "anyio"),
 }
-"""Packages of each optional extra, by the names they are imported under."""
+"""Distributions that are imported under other names than their own, or bring what is imported, too."""
 GARBAGE = 50_000
 """Objects between two looks for garbage, for Python's 700: a tenth of a short command's time went into looking at imports."""
 HELP = """From unlabeled images to a measured, deployed semantic segmentation model.
@@ -85,12 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     gc.set_threshold(GARBAGE, 20, 20)
     try:
-        group(COMMANDS, HELP).main(args=list(arguments) if arguments is not None else None, prog_name="gtseg")
+        group(COMMANDS, commands_of, HELP).main(
+            args=list(arguments) if arguments is not None else None, prog_name="gtseg"
+        )
     except GtsegError as error:
         print(f"gtseg: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
-        if (extra := _extra_of(error.name or "")) is None:
+        if (extra := extra_of(error.name or "")) is None:
             raise
         words = f"this needs {error.name}, which is not installed: pip install 'gtseg[{extra}]'"
         print(f"gtseg: {words}", file=sys.stderr)
@@ -106,7 +96,54 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise
 
 
-def _extra_of(module: str) -> str | None:
-    """The extra that brings an optional package; None for one of ours or of the base install."""
+def extra_of(module: str) -> str | None:
+    """The extra that brings an optional package, by gtseg's own metadata; None for one of ours or of the base install."""
+    from importlib.metadata import requires
+
     top = module.partition(".")[0]
-    return next((extra for extra, modules in EXTRAS.items() if top in modules), None)
+    for requirement in requires("gtseg") or ():
+        extra = re.search(r"extra == ['\"](\w+)['\"]", requirement)
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower()
+        if extra and extra[1] != "dev" and top in OTHER_NAMES.get(name, (name.replace("-", "_"),)):
+            return extra[1]
+    return None
+
+
+def commands_of(name: str) -> Typer:
+    """The typer app that has a command, imported when the command is called."""
+    match name:
+        case "init":
+            from gtseg.cli.init import app
+        case "label" | "watch" | "jobs":
+            from gtseg.cli.labeling import app
+        case "agreement" | "verify" | "adjust":
+            from gtseg.cli.review import app
+        case "dataset":
+            from gtseg.cli.dataset import app
+        case "train" | "tune":
+            from gtseg.cli.training import app
+        case "deploy" | "predict" | "cleanup" | "serve":
+            from gtseg.cli.hosting import app
+        case "evaluate" | "report":
+            from gtseg.cli.evaluation import app
+        case "demo":
+            from gtseg.cli.demo import app
+        case "import":
+            from gtseg.cli.importing import app
+        case "compare":
+            from gtseg.cli.comparing import app
+        case "diff":
+            from gtseg.cli.diff import app
+        case "export":
+            from gtseg.cli.exporting import app
+        case "doctor":
+            from gtseg.cli.doctor import app
+        case "cost":
+            from gtseg.cli.cost import app
+        case "run" | "status":
+            from gtseg.cli.run import app
+        case "local":
+            from gtseg.local.cli import app
+        case _:
+            raise KeyError(name)
+    return app

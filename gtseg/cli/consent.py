@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
-    from gtseg.cli.options import Session
+    from gtseg.cli.options import Session, Spending
     from gtseg.pipeline.run import Run
     from gtseg.pipeline.run.events import Consent
 
 
-def ask(session: Session, *, yes: bool, create_bucket: bool = False, public_crowd: bool = False) -> Consent:
+def ask(session: Session, spending: Spending) -> Consent:
     """What this invocation agrees to; what a stage may cost is shown first, and held against [budget]."""
+    from gtseg.cli.options import LabelSpending
     from gtseg.pipeline.run.events import Consent
 
     clients = session.clients
+    wanted = spending if isinstance(spending, LabelSpending) else LabelSpending(spending.yes)
 
     def weigh(stage: str, run: Run, objects: int | None) -> None:
         if clients.is_local:
@@ -31,12 +33,13 @@ def ask(session: Session, *, yes: bool, create_bucket: bool = False, public_crow
             print(f"warning: {warning}", file=sys.stderr)
 
     def spend(words: str) -> bool:
-        if yes or clients.is_local:
+        if spending.yes or clients.is_local:
             return True
         if not sys.stdin.isatty():
             raise SettingsError(f"{words} This spends money and there is no terminal to ask on: say --yes.")
         print(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
-    asked = create_bucket or clients.is_local  # --yes agrees to the price; a misspelt bucket is not asked for
-    return Consent(spend=spend, weigh=weigh, create_bucket=asked, public_crowd=public_crowd)
+    # --yes agrees to the price; a misspelt bucket is not asked for
+    asked = wanted.create_bucket or clients.is_local
+    return Consent(spend=spend, weigh=weigh, create_bucket=asked, public_crowd=wanted.allow_public_crowd)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from gtseg.cli.console import print_json, say
-from gtseg.cli.options import Json, RunName, Set, SettingsFile, open_session
+from gtseg.cli.grouping import grouped
+from gtseg.cli.options import ProjectOptions, Session
 
 if TYPE_CHECKING:
     from gtseg.cli.options import Session
@@ -18,22 +19,20 @@ app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def cost(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    as_json: Json = False,
+    project: ProjectOptions,
 ) -> None:
     """What each stage that is still to come may cost at most, what the run has cost so far, what costs by the hour."""
     from gtseg.core.cost import total
     from gtseg.pipeline.run.cost import past_rows, planned_rows
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     run, context = session.run, session.context()
     objects = run.labeling_job.objects if run.labeling_job else _count_images(session)
     coming = [row for stage in _missing(session) for row in planned_rows(stage, context, objects=objects)]
     bill = past_rows(run, context)
-    if as_json:
+    if project.as_json:
         print_json({"planned": [r.as_json() for r in coming], "spent": [r.as_json() for r in bill.spent],
                     "by_the_hour": [r.as_json() for r in bill.running], "spent_usd": float(total(bill.spent)[0]),
                     "planned_usd": float(total(coming)[0]), "max_usd": bill.max_usd and float(bill.max_usd),

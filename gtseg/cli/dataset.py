@@ -3,96 +3,96 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gtseg.cli.console import print_json, say
+from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
 from gtseg.core.labeling.class_names import LookalikeNames
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
     from gtseg.core.masks.colors import ColorMap
+    from gtseg.pipeline.run import LabelSource
     from gtseg.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
 
 
-@app.command()
-def dataset(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    job: Annotated[
-        str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
-    ] = None,
-    manifest: Annotated[
-        str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")
-    ] = None,
+@dataclass(frozen=True)
+class ManifestOptions(SourceOptions):
+    """Whose labels become the dataset, and how their manifest is read."""
+
     label_attribute: Annotated[
         str | None,
         typer.Option(
             metavar="NAME[,NAME]",
             help="Which label, where the manifest holds several; two jobs' lines in one file: a,b.",
         ),
-    ] = None,
+    ] = None
     rewrite: Annotated[
         list[str] | None,
         typer.Option(
             metavar="OLD=NEW",
             help="Replace a prefix of the manifest's addresses: s3://old/=s3://new/; may be repeated.",
         ),
-    ] = None,
+    ] = None
     colors: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="What masks hold whose lines have no metadata: a table as `gtseg import masks --colors` takes it.",
         ),
-    ] = None,
+    ] = None
     merge_labels: Annotated[
         bool | None,
         typer.Option(
             "--merge-labels/--keep-labels",
             help="Class names that differ only in case, spaces or Unicode form: one class, or each its own.",
         ),
-    ] = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+    ] = None
+
+    def source(self) -> LabelSource:
+        table = _read_table(self.colors) if self.colors else None
+        return replace(super().source(), rewrites=_read_rewrites(self.rewrite or []), table=table)
+
+    def settings(self) -> list[str]:
+        """As overrides of [dataset]."""
+        if self.merge_labels is None:
+            return []
+        return [f"dataset.alike_labels={'merge' if self.merge_labels else 'keep'}"]
+
+
+@app.command()
+@grouped
+def dataset(project: ProjectOptions, labels: ManifestOptions, spending: Spending) -> None:
     """Turn a labeling job's output into training, validation and test data. Exit code 5: some objects were rejected.
 
     \b
     gtseg dataset --manifest s3://bucket/old-job/manifests/output/output.manifest
     """
-    from gtseg.pipeline.run import LabelSource
     from gtseg.pipeline.stages.dataset import dataset as walk
     from gtseg.pipeline.stages.order import exit_code
 
-    if job and manifest:
-        raise typer.BadParameter("--job and --manifest exclude each other")
-    if merge_labels is not None:
-        overrides = [*(overrides or []), f"dataset.alike_labels={'merge' if merge_labels else 'keep'}"]
-    session = open_session(settings_file, run_name, overrides)
-    table = _read_table(colors) if colors else None
-    labels = LabelSource(job, manifest, label_attribute, _read_rewrites(rewrite or []), table)
+    source, dry_run = labels.source(), spending.dry_run
+    session = replace(project, overrides=[*(project.overrides or []), *labels.settings()]).open()
     with listener() as notify:
         try:
-            run = walk(session.run, session.context(notify, dry_run=dry_run), labels=labels)
+            run = walk(session.run, session.context(notify, dry_run=dry_run), labels=source)
         except LookalikeNames as error:
             decided = _ask_names(error, session.settings)
             context = replace(session.context(notify, dry_run=dry_run), settings=decided)
-            run = walk(session.run, context, labels=labels)
+            run = walk(session.run, context, labels=source)
     if dry_run:
         return
     if run != session.run:  # a dataset that was there already is not written down again
         run = session.run_file.save(run)
-    if as_json and run.dataset:
+    if project.as_json and run.dataset:
         print_json(run.dataset.model_dump(mode="json"))
     raise typer.Exit(exit_code(run, "dataset"))
 

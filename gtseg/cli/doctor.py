@@ -7,18 +7,17 @@ from dataclasses import asdict
 import typer
 
 from gtseg.cli.console import print_json
-from gtseg.cli.options import Json, RunName, Set, SettingsFile, open_settings
+from gtseg.cli.grouping import grouped
+from gtseg.cli.options import ProjectOptions
 
 app = typer.Typer(rich_markup_mode=None)
 MARKS = {"good": ("ok  ", "green"), "warning": ("note", "yellow"), "bad": ("BAD ", "red")}
 
 
 @app.command()
+@grouped
 def doctor(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    as_json: Json = False,
+    project: ProjectOptions,
 ) -> None:
     """Check the account, the bucket, the role, the team, the images and the template before anything is created.
 
@@ -28,17 +27,17 @@ def doctor(
     from gtseg.pipeline.run import Context, locate
     from gtseg.pipeline.run.account import open_clients
 
-    settings = open_settings(settings_file, overrides, name=run_name)
+    settings = project.open_settings()
     context = Context(settings, open_clients(settings))
     findings = []
-    for finding in examine(context, locate(settings, context.clients, name=run_name)):
+    for finding in examine(context, locate(settings, context.clients, name=project.run_name)):
         findings.append(finding)
-        if not as_json:
+        if not project.as_json:
             mark, colour = MARKS[finding.level]
             typer.secho(mark, fg=colour, nl=False)
             typer.echo(f"  {finding.subject:<14} {finding.found}")
             if finding.mend:
                 typer.echo(f"      {'':<14} -> {finding.mend}")
-    if as_json:
+    if project.as_json:
         print_json([asdict(finding) for finding in findings])
     raise typer.Exit(1 if any(finding.level == "bad" for finding in findings) else 0)

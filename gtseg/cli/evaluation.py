@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtseg.cli.console import print_json
+from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import LABELS_HELP, Json, LabelValues, RunName, Set, SettingsFile, Void, open_session
+from gtseg.cli.options import LABELS_HELP, LabelValues, ProjectOptions, Void
 from gtseg.cli.walking import answer, walk_stage
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def evaluate(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
+    project: ProjectOptions,
     predictions: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Index PNGs to score; no run and no endpoint are needed."),
@@ -32,7 +32,6 @@ def evaluate(
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
     label_values: LabelValues = "",
     void: Void = None,
-    as_json: Json = False,
 ) -> None:
     """Score the model on the test split, which training never saw.
 
@@ -42,7 +41,9 @@ def evaluate(
     if bool(predictions) != bool(masks):
         raise typer.BadParameter("--predictions and --masks come together")
     if predictions and masks:
-        _evaluate_folders(predictions, masks, labels, label_values=label_values, void=void, as_json=as_json)
+        _evaluate_folders(
+            predictions, masks, labels, label_values=label_values, void=void, as_json=project.as_json
+        )
         return
     if labels or label_values or void is not None:
         raise typer.BadParameter(
@@ -50,10 +51,10 @@ def evaluate(
         )
     from gtseg.pipeline.stages.evaluate import evaluate as walk
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     run = walk_stage(session, walk)
     assert run.evaluation is not None
-    _show(run.evaluation, as_json=as_json)
+    _show(run.evaluation, as_json=project.as_json)
 
 
 def _evaluate_folders(
@@ -104,21 +105,19 @@ def _show(section: EvaluationSection, *, as_json: bool) -> None:
 
 
 @app.command()
+@grouped
 def report(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
+    project: ProjectOptions,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", metavar="DIR", help="Folder of the local copies [default: beside gtseg.toml]."
         ),
     ] = None,
-    as_json: Json = False,
 ) -> None:
     """One page, report.html, and its numbers, report.json: beside gtseg.toml and in the run's bucket."""
     from gtseg.pipeline.stages.report import report as walk
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     run = walk_stage(session, partial(walk, output=output))
-    answer(run.report, as_json=as_json)
+    answer(run.report, as_json=project.as_json)

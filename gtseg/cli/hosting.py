@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say
+from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import DryRun, Json, RunName, Session, Set, SettingsFile, Yes, open_session
+from gtseg.cli.options import (
+    ProjectOptions,
+    Set,
+    SettingsFile,
+    Spending,
+    open_settings,
+)
 from gtseg.cli.walking import answer, walk_stage
 from gtseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from gtseg.pipeline.run import Run
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command()
+@grouped
 def deploy(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
+    project: ProjectOptions,
+    spending: Spending,
     job: Annotated[
         str | None, typer.Option(metavar="NAME", help="Any training job instead of the run's.")
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="URI", help="Any model.tar.gz in S3.")] = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
 ) -> None:
     """Put the trained model on an endpoint that answers until `gtseg cleanup`.
 
@@ -41,42 +48,83 @@ def deploy(
 
     if job and model:
         raise typer.BadParameter("--job and --model exclude each other")
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     stage = partial(walk, job=job, model=model)
-    run = walk_stage(session, stage, consent=ask(session, yes=yes), dry_run=dry_run)
-    answer(run.endpoint, as_json=as_json and not dry_run)
+    run = walk_stage(session, stage, spending)
+    answer(run.endpoint, as_json=project.as_json and not spending.dry_run)
 
 
-@app.command()
-def predict(
-    images: Annotated[list[str], typer.Argument(help="Images, folders or s3:// prefixes.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix of the masks.")
-    ],
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    endpoint: Annotated[str | None, typer.Option(help="Any endpoint instead of the run's.")] = None,
-    overlays: Annotated[bool, typer.Option("--overlays", help="Also <name>_overlay.jpg.")] = False,
+@dataclass(frozen=True)
+class Results:
+    """What `predict` writes beside the masks, and how it cuts large images."""
+
+    overlays: Annotated[bool, typer.Option("--overlays", help="Also <name>_overlay.jpg.")] = False
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also <name>.npz, (classes, H, W).")
-    ] = False,
+    ] = False
     tile: Annotated[
         bool, typer.Option("--tile", help="Cut large images into tiles instead of scaling them.")
-    ] = False,
+    ] = False
+
+    def settings(self) -> list[str]:
+        """As overrides of [predict]."""
+        wanted = {"overlays=true": self.overlays, "probabilities=true": self.probabilities}
+        wanted["large_images=tile"] = self.tile
+        return [f"predict.{setting}" for setting, is_wanted in wanted.items() if is_wanted]
+
+
+@dataclass(frozen=True)
+class OnTheMap:
+    """What `predict` makes of masks with a place on earth: a tree of tiles, footprints."""
+
     tiles: Annotated[
         Path | None, typer.Option("--tiles", metavar="DIR", help="Also the masks of tiles as DIR/z/x/y.png.")
-    ] = None,
+    ] = None
     features: Annotated[
         Path | None, typer.Option("--features", metavar="FILE", help="Also GeoJSON footprints, in degrees.")
-    ] = None,
+    ] = None
     places: Annotated[
         Path | None,
         typer.Option(
             "--places", metavar="DIR", help="The import whose images these are: it knows where they lie."
         ),
-    ] = None,
-    as_json: Json = False,
+    ] = None
+
+    def check(self, output: str) -> None:
+        """Refuse what cannot be done before any image is predicted."""
+        if not (self.tiles or self.features):
+            return
+        from gtseg.imports import placing  # noqa: F401  (needs the extra [geo])
+
+        if output.startswith("s3://"):
+            raise SettingsError("--tiles and --features read the masks from a local --output folder")
+
+    def write(self, output: str, run: Run) -> None:
+        if not (self.tiles or self.features):
+            return
+        from gtseg.imports.placing import read_places, write_features, write_tile_tree
+
+        masks, known = Path(output), read_places(self.places)
+        if self.tiles:
+            count = write_tile_tree(masks, self.tiles, places=known)
+            say(f"predict: {count:,} tiles below {self.tiles}")
+        if self.features:
+            names = run.dataset.classes[1:] if run.dataset else tuple(f"class-{n}" for n in range(1, 254))
+            count = write_features(masks, self.features, names, places=known)
+            say(f"predict: {count:,} footprints in {self.features}")
+
+
+@app.command()
+@grouped
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Images, folders or s3:// prefixes.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix of the masks.")
+    ],
+    project: ProjectOptions,
+    results: Results,
+    on_the_map: OnTheMap,
+    endpoint: Annotated[str | None, typer.Option(help="Any endpoint instead of the run's.")] = None,
 ) -> None:
     """Ask the endpoint for the mask of each image: an indexed PNG of the image's own size.
 
@@ -84,45 +132,23 @@ def predict(
     """
     from gtseg.pipeline.commands.predict import predict as ask_all
 
-    flags = {"overlays": overlays, "probabilities": probabilities}
-    extra = [f"predict.{name}=true" for name, wanted in flags.items() if wanted]
-    extra += ["predict.large_images=tile"] if tile else []
-    session = open_session(settings_file, run_name, [*(overrides or []), *extra])
+    on_the_map.check(output)
+    overrides = [*(project.overrides or []), *results.settings()]
+    session = replace(project, overrides=overrides).open()
     with listener() as notify:
-        result = ask_all(
-            session.run, session.context(notify), sources=images, output=output, endpoint=endpoint
-        )
-    if tiles or features:
-        _put_on_the_map(output, tiles, features, places, session)
-    if as_json:
+        context = session.context(notify)
+        result = ask_all(session.run, context, sources=images, output=output, endpoint=endpoint)
+    on_the_map.write(output, session.run)
+    if project.as_json:
         print_json(asdict(result))
     raise typer.Exit(5 if result.failed else 0)
 
 
-def _put_on_the_map(
-    output: str, tiles: Path | None, features: Path | None, places: Path | None, session: Session
-) -> None:
-    """Masks with a place on earth: as a tree of tiles, as footprints."""
-    from gtseg.imports.placing import read_places, write_features, write_tile_tree
-
-    if output.startswith("s3://"):
-        raise SettingsError("--tiles and --features read the masks from a local --output folder")
-    known = read_places(places)
-    if tiles:
-        say(f"predict: {write_tile_tree(Path(output), tiles, places=known):,} tiles below {tiles}")
-    if features:
-        data = session.run.dataset
-        names = data.classes[1:] if data else tuple(f"class-{n}" for n in range(1, 254))
-        say(
-            f"predict: {write_features(Path(output), features, names, places=known):,} footprints in {features}"
-        )
-
-
 @app.command()
+@grouped
 def cleanup(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
+    project: ProjectOptions,
+    spending: Spending,
     everything: Annotated[bool, typer.Option("--all", help="Also stop this run's running jobs.")] = False,
     orphans: Annotated[
         bool, typer.Option("--orphans", help="What runs of this project left behind and none of them uses.")
@@ -133,9 +159,6 @@ def cleanup(
     data: Annotated[
         bool, typer.Option("--data", help="Also everything of this run in S3. Cannot be undone.")
     ] = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
 ) -> None:
     """Delete endpoint, endpoint config and model; say what was deleted and what still costs money. Never data unless told."""
     from gtseg.errors import GtsegError
@@ -143,17 +166,17 @@ def cleanup(
 
     if orphans and expired:
         raise typer.BadParameter("--orphans and --expired exclude each other")
-    session = open_session(settings_file, run_name, overrides)
-    if data and not yes and not dry_run:
-        consent = ask(session, yes=False)
+    session = project.open()
+    if data and not spending.yes and not spending.dry_run:
+        consent = ask(session, spending)
         if not session.clients.is_local and not consent.spend(f"Delete everything below {session.run.root}?"):
             raise GtsegError("Nothing was deleted.")
-        if session.clients.is_local and not yes:
+        if session.clients.is_local and not spending.yes:
             raise GtsegError(f"--data deletes everything below {session.run.root}: say --yes.")
     with listener() as notify:
         wanted = Sweep(everything, orphans, expired, data)
-        _, swept = sweep(session.run, session.context(notify, dry_run=dry_run), wanted)
-    if as_json:
+        _, swept = sweep(session.run, session.context(notify, dry_run=spending.dry_run), wanted)
+    if project.as_json:
         print_json(asdict(swept))
 
 
@@ -167,7 +190,6 @@ def serve(
 
     Runs until SIGTERM or Ctrl-C. Its log is one JSON object per line on stderr.
     """
-    from gtseg.cli.options import open_settings
     from gtseg.pipeline.commands.serve import Service
 
     raise typer.Exit(Service(open_settings(settings_file, overrides)).run(once=once))

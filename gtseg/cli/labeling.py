@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say
+from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session, open_settings
+from gtseg.cli.options import (
+    Json,
+    LabelSpending,
+    ProjectOptions,
+    RunName,
+    RunOptions,
+    SettingsFile,
+    open_settings,
+)
 from gtseg.cli.walking import answer, walk_stage
 
 if TYPE_CHECKING:
@@ -19,26 +27,12 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
-CreateBucket = Annotated[
-    bool, typer.Option("--create-bucket", help="Create the bucket of [project] if it is missing.")
-]
-PublicCrowd = Annotated[
-    bool,
-    typer.Option(
-        "--allow-public-crowd", help="Insist on Mechanical Turk, which closed on 30 September 2026."
-    ),
-]
-
 
 @app.command()
+@grouped
 def label(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    create_bucket: CreateBucket = False,
-    allow_public_crowd: PublicCrowd = False,
+    project: ProjectOptions,
+    spending: LabelSpending,
     go_on: Annotated[
         bool,
         typer.Option(
@@ -49,7 +43,6 @@ def label(
         str | None,
         typer.Option("--prelabel", metavar="ENDPOINT", help="A model's masks first; people correct them."),
     ] = None,
-    as_json: Json = False,
 ) -> None:
     """Start the labeling job over your images: once, however often this is run.
 
@@ -69,20 +62,18 @@ def label(
     walk: Callable[[Run, Context], Run] = continue_labeling if go_on else label
     if endpoint:
         walk = partial(prelabel, endpoint=endpoint)
-    session = open_session(settings_file, run_name, overrides)
-    consent = ask(session, yes=yes, create_bucket=create_bucket, public_crowd=allow_public_crowd)
-    run = walk_stage(session, walk, consent=consent, dry_run=dry_run)
-    if dry_run:
+    session = project.open()
+    run = walk_stage(session, walk, spending)
+    if spending.dry_run:
         return
-    answer(run.labeling_job, as_json=as_json)
+    answer(run.labeling_job, as_json=project.as_json)
     raise typer.Exit(exit_code(run, "label"))
 
 
 @app.command()
+@grouped
 def watch(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
+    project: RunOptions,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
 ) -> None:
     """Follow the labeling job until it ends. Ctrl-C leaves it running.
@@ -92,7 +83,7 @@ def watch(
     from gtseg.pipeline.stages.order import exit_code
     from gtseg.pipeline.stages.watch import watch as walk
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     run = walk_stage(session, walk, hear=listener(as_lines=as_json))
     raise typer.Exit(exit_code(run, "watch"))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import import_module
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
@@ -12,9 +11,10 @@ from typer.main import get_group
 
 
 class LazyGroup(TyperGroup):
-    """Commands by table: name -> (module, help line)."""
+    """Commands by table, name -> help line; `load` gives the typer app that has one."""
 
-    table: Mapping[str, tuple[str, str]] = {}
+    table: Mapping[str, str] = {}
+    load: Callable[[str], typer.Typer]
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.table)
@@ -22,7 +22,7 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in self.table:
             return None
-        loaded = get_group(import_module(self.table[cmd_name][0]).app)
+        loaded = get_group(self.load(cmd_name))
         return loaded.commands.get(cmd_name, loaded)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -32,13 +32,13 @@ class LazyGroup(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self.table.items()])
+            formatter.write_dl(list(self.table.items()))
 
 
-def group(table: Mapping[str, tuple[str, str]], text: str) -> Any:
+def group(table: Mapping[str, str], load: Callable[[str], typer.Typer], text: str) -> Any:
     """The click group of these commands."""
     app = typer.Typer(
-        cls=type("Commands", (LazyGroup,), {"table": table}),
+        cls=type("Commands", (LazyGroup,), {"table": table, "load": staticmethod(load)}),
         help=text.replace("\n\n", "\n\n\b\n"),
         no_args_is_help=True,
         add_completion=False,

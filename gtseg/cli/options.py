@@ -13,7 +13,7 @@ from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
-    from gtseg.pipeline.run import Context, Run, RunFile
+    from gtseg.pipeline.run import Context, LabelSource, Run, RunFile
     from gtseg.pipeline.run.events import Consent, Notify
     from gtseg.settings import Settings
 
@@ -57,16 +57,70 @@ Void = Annotated[
 
 
 @dataclass(frozen=True)
-class ProjectOptions:
-    """Which project and run a command works on, and whether it answers in JSON."""
+class RunOptions:
+    """Which project and run a command works on."""
 
     settings_file: SettingsFile = None
     run_name: RunName = None
     overrides: Set = None
-    as_json: Json = False
 
     def open(self) -> Session:
         return open_session(self.settings_file, self.run_name, self.overrides)
+
+    def open_settings(self) -> Settings:
+        return open_settings(self.settings_file, self.overrides, name=self.run_name)
+
+
+@dataclass(frozen=True)
+class ProjectOptions(RunOptions):
+    """Which project and run a command works on, and whether it answers in JSON."""
+
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class Spending:
+    """What the user agrees to before anything is created."""
+
+    yes: Yes = False
+    dry_run: DryRun = False
+
+
+@dataclass(frozen=True)
+class LabelSpending(Spending):
+    """What the user of a command that starts a first labeling job agrees to."""
+
+    create_bucket: Annotated[
+        bool, typer.Option("--create-bucket", help="Create the bucket of [project] if it is missing.")
+    ] = False
+    allow_public_crowd: Annotated[
+        bool,
+        typer.Option(
+            "--allow-public-crowd", help="Insist on Mechanical Turk, which closed on 30 September 2026."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Whose labels a command takes, where they are not the run's own."""
+
+    job: Annotated[
+        str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
+    ] = None
+    manifest: Annotated[
+        str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")
+    ] = None
+    label_attribute: Annotated[
+        str | None, typer.Option(help="Which label, where the manifest's lines hold several.")
+    ] = None
+
+    def source(self) -> LabelSource:
+        from gtseg.pipeline.run import LabelSource
+
+        if self.job and self.manifest:
+            raise typer.BadParameter("--job and --manifest exclude each other")
+        return LabelSource(self.job, self.manifest, self.label_attribute)
 
 
 @dataclass(frozen=True)

@@ -7,39 +7,24 @@ from typing import Annotated
 
 import typer
 
-from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json
+from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
 from gtseg.cli.walking import answer, walk_stage
 
 app = typer.Typer(rich_markup_mode=None)
 
-Job = Annotated[
-    str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
-]
-Manifest = Annotated[
-    str | None, typer.Option(metavar="URI", help="Any output.manifest in S3 instead of a job.")
-]
-LabelAttribute = Annotated[
-    str | None, typer.Option(help="Which label, where the manifest's lines hold several.")
-]
-
 
 @app.command()
+@grouped
 def adjust(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    job: Job = None,
-    manifest: Manifest = None,
-    label_attribute: LabelAttribute = None,
+    project: ProjectOptions,
+    labels: SourceOptions,
+    spending: Spending,
     bad: Annotated[
         bool, typer.Option("--bad", help="Only the masks that `gtseg verify` spoke against.")
     ] = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
 ) -> None:
     """Let people correct masks: the run's, another job's, an import's. `watch` and `dataset` go on with the result.
 
@@ -47,52 +32,44 @@ def adjust(
     gtseg adjust --bad     only those that the last `gtseg verify` spoke against
     """
     from gtseg.pipeline.commands.review import adjust as walk
-    from gtseg.pipeline.run import LabelSource
 
-    source = LabelSource(job, manifest, label_attribute)
-    session = open_session(settings_file, run_name, overrides)
-    stage = partial(walk, source=source, bad=bad)
-    run = walk_stage(session, stage, consent=ask(session, yes=yes), dry_run=dry_run)
-    answer(run.labeling_job, as_json=as_json and not dry_run)
+    session = project.open()
+    stage = partial(walk, source=labels.source(), bad=bad)
+    run = walk_stage(session, stage, spending)
+    answer(run.labeling_job, as_json=project.as_json and not spending.dry_run)
 
 
 @app.command()
+@grouped
 def verify(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    job: Job = None,
-    manifest: Manifest = None,
-    label_attribute: LabelAttribute = None,
+    project: ProjectOptions,
+    labels: SourceOptions,
+    spending: Spending,
     wait: Annotated[bool, typer.Option("--wait", help="Return when the verification is over.")] = False,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
 ) -> None:
     """Let people say which masks are good and which are bad. Run again, it says what came out.
 
     Exit codes: 0 started, under way or all good; 1 failed or stopped; 5 some masks are bad: redo.jsonl names them.
     """
     from gtseg.pipeline.commands.review import verify as walk
-    from gtseg.pipeline.run import LabelSource
     from gtseg.pipeline.stages.order import PROBLEMS
 
-    source = LabelSource(job, manifest, label_attribute)
-    session = open_session(settings_file, run_name, overrides)
-    stage = partial(walk, source=source, wait=wait)
-    run = walk_stage(session, stage, consent=ask(session, yes=yes), dry_run=dry_run)
-    if dry_run:
+    session = project.open()
+    stage = partial(walk, source=labels.source(), wait=wait)
+    run = walk_stage(session, stage, spending)
+    if spending.dry_run:
         return
-    answer(run.verification, as_json=as_json)
+    answer(run.verification, as_json=project.as_json)
     raise typer.Exit(PROBLEMS if run.verification and run.verification.bad else 0)
 
 
 @app.command()
+@grouped
 def agreement(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    job: Job = None,
+    project: ProjectOptions,
+    job: Annotated[
+        str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
+    ] = None,
     gold: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +77,6 @@ def agreement(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="So many of the hardest images are listed.")] = 10,
-    as_json: Json = False,
 ) -> None:
     """Say how well the workers agree: per worker, per class, per image. Who is slow, who is off, what is hard.
 
@@ -110,10 +86,10 @@ def agreement(
 
     from gtseg.pipeline.commands.agreement import agreement as walk
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     with listener() as notify:
         found = walk(session.run, session.context(notify), job=job, gold=gold)
-    if as_json:
+    if project.as_json:
         print_json({"miou": found.miou, "pixels": found.pixels, **asdict(found)})
         return
     print(

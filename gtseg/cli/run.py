@@ -9,9 +9,9 @@ import typer
 
 from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say
-from gtseg.cli.labeling import CreateBucket, PublicCrowd
+from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import DryRun, Json, RunName, Session, Set, SettingsFile, Yes, open_session
+from gtseg.cli.options import LabelSpending, ProjectOptions, RunOptions, Session
 from gtseg.errors import StageError
 
 if TYPE_CHECKING:
@@ -25,15 +25,11 @@ SHOWN = 20
 
 
 @app.command()
+@grouped
 def run(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
+    project: RunOptions,
+    spending: LabelSpending,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    create_bucket: CreateBucket = False,
-    allow_public_crowd: PublicCrowd = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
 ) -> None:
     """Do every stage that is not done on what the run has now, up to --until.
@@ -43,34 +39,32 @@ def run(
     from gtseg.pipeline.stages.order import exit_code, until_stage, walk
 
     stages = until_stage(until)
-    session = open_session(settings_file, run_name, overrides)
-    consent = ask(session, yes=yes, create_bucket=create_bucket, public_crowd=allow_public_crowd)
+    session = project.open()
+    consent = ask(session, spending)
     with listener(as_lines=as_json) as notify:
-        done = walk(session.run, session.context(notify, consent=consent, dry_run=dry_run), stages)
-    if not as_json and not dry_run:
+        done = walk(session.run, session.context(notify, consent=consent, dry_run=spending.dry_run), stages)
+    if not as_json and not spending.dry_run:
         say_what_costs(done)
-    raise typer.Exit(0 if dry_run else max(exit_code(done, stage.name) for stage in stages))
+    raise typer.Exit(0 if spending.dry_run else max(exit_code(done, stage.name) for stage in stages))
 
 
 @app.command()
+@grouped
 def status(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
+    project: ProjectOptions,
     every: Annotated[
         bool, typer.Option("--all", help="One line for every run below the project's bucket and prefix.")
     ] = False,
-    as_json: Json = False,
 ) -> None:
     """Say what this run has and what comes next. Changes nothing."""
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     if every:
-        _show_all(session, as_json=as_json)
+        _show_all(session, as_json=project.as_json)
         return
-    if run_name and session.run.etag is None:
+    if project.run_name and session.run.etag is None:
         raise _no_such_run(session)
     facts = _facts(session.run, session.settings)
-    if as_json:
+    if project.as_json:
         print_json(facts)
         return
     print(f"run {session.run.name} at {session.run.root}")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from gtseg.cli.consent import ask
 from gtseg.cli.epochs import training_listener
-from gtseg.cli.options import DryRun, Json, RunName, Set, SettingsFile, Yes, open_session
+from gtseg.cli.grouping import grouped
+from gtseg.cli.options import ProjectOptions, Spending
 from gtseg.cli.walking import answer, walk_stage
 
 app = typer.Typer(rich_markup_mode=None)
@@ -18,15 +18,12 @@ Logs = Annotated[bool, typer.Option("--logs/--no-logs", help="Show the job's own
 
 
 @app.command()
+@grouped
 def train(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
+    project: ProjectOptions,
+    spending: Spending,
     logs: Logs = True,
     follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait until it ends.")] = True,
-    as_json: Json = False,
 ) -> None:
     """Train the built-in algorithm on the run's channels, and keep every epoch and the best one.
 
@@ -39,21 +36,18 @@ def train(
     from gtseg.pipeline.stages.order import exit_code
     from gtseg.pipeline.stages.train import train as walk
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     stage, hear = partial(walk, follow=follow), training_listener(logs=logs)
-    run = walk_stage(session, stage, hear=hear, consent=ask(session, yes=yes), dry_run=dry_run)
-    answer(run.training_job, as_json=as_json and not dry_run)
-    raise typer.Exit(0 if dry_run or not follow else exit_code(run, "train"))
+    run = walk_stage(session, stage, spending, hear=hear)
+    answer(run.training_job, as_json=project.as_json and not spending.dry_run)
+    raise typer.Exit(0 if spending.dry_run or not follow else exit_code(run, "train"))
 
 
 @app.command()
+@grouped
 def tune(
-    settings_file: SettingsFile = None,
-    run_name: RunName = None,
-    overrides: Set = None,
-    yes: Yes = False,
-    dry_run: DryRun = False,
-    as_json: Json = False,
+    project: ProjectOptions,
+    spending: Spending,
 ) -> None:
     """Search for better hyperparameters with several training jobs; the best one becomes the run's.
 
@@ -62,7 +56,7 @@ def tune(
     """
     from gtseg.pipeline.stages.train import tune as walk
 
-    session = open_session(settings_file, run_name, overrides)
+    session = project.open()
     hear = training_listener(logs=False)
-    run = walk_stage(session, walk, hear=hear, consent=ask(session, yes=yes), dry_run=dry_run)
-    answer(run.tuning_job, as_json=as_json and not dry_run)
+    run = walk_stage(session, walk, spending, hear=hear)
+    answer(run.tuning_job, as_json=project.as_json and not spending.dry_run)

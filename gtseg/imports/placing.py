@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -106,7 +107,6 @@ def write_features(
 
 
 def _placed(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Placed]:
-    from affine import Affine
 
     for path in _masks(folder):
         tile = _tile_of(path, folder, places)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
-from gtseg.cli.options import Session
+from gtseg.cli.options import Session, Spending
 from gtseg.cli.walking import answer, walk_stage
 from gtseg.pipeline.run import Context, LabelingJobSection, Run
 
@@ -35,8 +36,8 @@ def stage(run: Run, context: Context) -> Run:
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_the_run_is_saved_unless_it_is_a_dry_run(dry_run: bool, capsys: pytest.CaptureFixture[str]) -> None:
     saves = Saves()
-    session = Session(settings=None, clients=None, run_file=saves, run=RUN)  # type: ignore[arg-type]
-    run = walk_stage(session, stage, dry_run=dry_run)
+    session = Session(None, SimpleNamespace(is_local=True), saves, RUN)  # type: ignore[arg-type]
+    run = walk_stage(session, stage, Spending(yes=True, dry_run=dry_run))
     assert [kept.labeling_job for kept in saves.saved] == ([] if dry_run else [JOB])
     assert run.etag == (None if dry_run else "new")
     assert capsys.readouterr().err == "label: heard\n"

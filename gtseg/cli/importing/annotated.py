@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import listener
 from gtseg.cli.grouping import grouped
 from gtseg.cli.importing.shared import ImportOptions, Labels, bar, fetch, finish, split_names
+from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions
 from gtseg.core.images.kinds import IMAGE_SUFFIXES
 
