@@ -14,8 +14,8 @@ from gtseg.cli import extra_of, main
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 BASE = {
-    "PIL", "boto3", "botocore", "click", "isal", "jinja2", "markupsafe", "msgspec", "numpy", "pydantic", "rich", "tenacity",
-    "typer", "urllib3",
+    "PIL", "boto3", "botocore", "click", "defusedxml", "isal", "jinja2", "markupsafe", "msgspec", "numpy", "pydantic", "rich",
+    "tenacity", "typer", "urllib3", "yaml",
 }  # fmt: skip
 """What the base install brings, by the names it is imported under."""
 
