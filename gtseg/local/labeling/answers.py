@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.masks import read_colour
+from gtseg.local.labeling.pictures import decoding
 
 __all__ = ["MAX_ANSWER_BYTES", "find_element", "read_answer"]
 
@@ -101,25 +103,26 @@ def read_png(image: Any, size: tuple[int, int]) -> bytes:
 
 def index_pixels(png: bytes, colours: Mapping[int, int]) -> np.ndarray:
     """(H, W) uint8 class indices of a colour-coded PNG. Raises ServiceError for a colour of no label."""
-    rgba = decode_png(png)
-    height, width = rgba.shape
+    try:
+        with open_picture(png, formats=("PNG",)) as image, decoding(image.size):
+            if image.mode not in MODES:
+                raise refuse(f"The labeled image must have 8 bits per channel; its mode is {image.mode}.")
+            return index_bands(image, colours)
+    except PictureError as error:
+        raise refuse(f"The labeled image can't be decoded: it {error}") from None
+
+
+def index_bands(image: Image.Image, colours: Mapping[int, int]) -> np.ndarray:
+    """(H, W) uint8 of an opened image. It is in memory once, as Pillow holds it; its RGBA only a band at a time."""
+    width, height = image.size
     result = np.zeros((height, width), np.uint8)
     rows = max(1, BAND_PIXELS // max(1, width))
     for top in range(0, height, rows):
-        index_band(rgba[top : top + rows], colours, result[top : top + rows])
+        bottom = min(height, top + rows)
+        band = image.crop((0, top, width, bottom))
+        pixels = np.ascontiguousarray(np.asarray(band if band.mode == "RGBA" else band.convert("RGBA")))
+        index_band(pixels.view("<u4")[..., 0], colours, result[top:bottom])
     return result
-
-
-def decode_png(png: bytes) -> np.ndarray:
-    """(H, W) uint32, little-endian RGBA."""
-    try:
-        with open_picture(png, formats=("PNG",)) as image:
-            if image.mode not in MODES:
-                raise refuse(f"The labeled image must have 8 bits per channel; its mode is {image.mode}.")
-            pixels = np.asarray(image if image.mode == "RGBA" else image.convert("RGBA"))
-    except PictureError as error:
-        raise refuse(f"The labeled image can't be decoded: it {error}") from None
-    return np.ascontiguousarray(pixels).view("<u4")[..., 0]
 
 
 def index_band(rgba: np.ndarray, colours: Mapping[int, int], result: np.ndarray) -> None:

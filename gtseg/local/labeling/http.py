@@ -31,8 +31,8 @@ from gtseg.local.labeling.intake import read_line
 from gtseg.local.labeling.links import worker_links
 from gtseg.local.labeling.portal.gate import Call, Gate
 from gtseg.local.labeling.records import Job, iso, read_clock
+from gtseg.local.labeling.rendering import shared_renderer
 from gtseg.local.labeling.tasks import Task
-from gtseg.local.labeling.templates import render
 from gtseg.local.labeling.workers import Worker
 from gtseg.local.storage.objects import split_uri
 
@@ -111,7 +111,7 @@ class Api:
         """The template as the worker's browser gets it; links lead to the host that the browser asked, and end with the worker."""
         task = self._find(call)
         links = worker_links(self.store, str(call.request.base_url), call.worker)
-        content = render(task.job.template, self._input(task), grant=links.presign)
+        content = shared_renderer().render(task.job.template, self._input(task), links)
         return HTMLResponse(content, headers={"Content-Security-Policy": PAGE_POLICY})
 
     def answer(self, call: Call) -> dict[str, Any]:

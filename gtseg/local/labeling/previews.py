@@ -9,7 +9,7 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling.links import owner_links
-from gtseg.local.labeling.templates import render
+from gtseg.local.labeling.rendering import shared_renderer
 
 __all__ = ["register_previews"]
 
@@ -25,11 +25,8 @@ def register_previews(service: JsonService, embedded: Embedded) -> None:
             raise ServiceError("ValidationException", "One of UiTemplate and HumanTaskUiArn is required.")
         task_input = read_input(request["Task"]["Input"])
         try:
-            content = render(
-                request["UiTemplate"]["Content"],
-                task_input,
-                grant=owner_links(embedded.store, embedded.url).presign,
-            )
+            links = owner_links(embedded.store, embedded.url)
+            content = shared_renderer().render(request["UiTemplate"]["Content"], task_input, links)
         except ServiceError as error:
             return {"RenderedContent": "", "Errors": [{"Code": "TemplateError", "Message": error.message}]}
         return {"RenderedContent": content, "Errors": []}

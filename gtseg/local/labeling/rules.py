@@ -11,7 +11,7 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.masks import BACKGROUND, MAX_LABELS
-from gtseg.local.labeling.templates import check_template
+from gtseg.local.labeling.rendering import shared_renderer
 from gtseg.local.storage.objects import Objects, split_uri
 from gtseg.local.storage.store import Store
 
@@ -230,7 +230,7 @@ def read_template(objects: Objects, uri: str) -> str:
         raise refuse(f"UiTemplateS3Uri: {uri} is not UTF-8 text.") from None
     if not 1 <= len(text) <= MAX_TEMPLATE:
         raise refuse(f"UiTemplateS3Uri: {uri} has {len(text)} characters; 1 to {MAX_TEMPLATE} are possible.")
-    problem = check_template(text)
+    problem = shared_renderer().check(text)
     if problem:
         raise refuse(f"UiTemplateS3Uri: {uri} is not a valid Liquid template: {problem}")
     return text

@@ -24,7 +24,7 @@ def check_template(text: str) -> str:
     """What is wrong with a template; '' for nothing."""
     try:
         environment().from_string(text)
-    except LiquidError as error:
+    except (LiquidError, RecursionError) as error:
         return str(error)
     return ""
 
@@ -33,7 +33,7 @@ def render(text: str, task_input: Any, *, grant: Callable[[str], str]) -> str:
     """The template with `task.input`; `grant` turns an S3 URI into a link. Raises ServiceError ValidationException."""
     try:
         return environment().from_string(text).render(task={"input": task_input}, granting=grant)
-    except (LiquidError, ServiceError) as error:
+    except (LiquidError, ServiceError, RecursionError, ValueError, TypeError) as error:
         raise ServiceError("ValidationException", f"The template can't be rendered: {error}") from None
 
 

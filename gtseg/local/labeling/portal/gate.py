@@ -5,12 +5,13 @@
 3. Guard: a changing request that rests on a cookie carries a header that no foreign page can send (CSRF), and names no foreign origin.
 4. Body: read only now, up to the route's limit and within its time.
 
-A handler is a plain function of a `Call`, run in a thread; it returns a Response or a JSON value, or raises ServiceError.
+A handler is a function of a `Call`, run in a thread unless it is a coroutine; it returns a Response or a JSON value, or raises ServiceError.
 """
 
 from __future__ import annotations
 
 import hmac
+import inspect
 import ipaddress
 import time
 from collections.abc import Callable
@@ -231,7 +232,7 @@ class Endpoint:
         await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
-        if request.method in ("GET", "HEAD"):
+        if request.method in ("GET", "HEAD") and not inspect.iscoroutinefunction(self.handler):
             response = await run_in_threadpool(self.admit_and_run, request)
             if self.who != "anybody" and response.status_code not in (303, 401, 403, 429):
                 mark_known(request.scope)
@@ -243,6 +244,8 @@ class Endpoint:
             body = await read_limited(
                 request.receive, request.headers, limit=self.limit, seconds=self.seconds
             )
+            if inspect.iscoroutinefunction(self.handler):
+                return to_response(await self.handler(Call(request, body, worker)))
             return await run_in_threadpool(self.run, Call(request, body, worker))
         bodies = self.gate.bodies
         spool = bodies.spool(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
@@ -258,7 +261,7 @@ class Endpoint:
             result = self.handler(call)
         except ServiceError as error:
             return self.refuse(call.request, error)
-        return result if isinstance(result, Response) else JSONResponse(result)
+        return to_response(result)
 
     def refuse(self, request: Request, error: ServiceError) -> Response:
         if self.page and error.status == 401:
@@ -266,6 +269,10 @@ class Endpoint:
             to = "/_portal/owner" if owner else SIGN_IN
             return RedirectResponse(to, 303, headers={"Cache-Control": "no-store"})
         return JSONResponse({"error": error.code, "message": error.message}, error.status)
+
+
+def to_response(result: Any) -> Response:
+    return result if isinstance(result, Response) else JSONResponse(result)
 
 
 # ---------------------------------------------------------------- what a request says

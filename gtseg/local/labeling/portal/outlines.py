@@ -1,9 +1,13 @@
-"""The auto-segment call: a task's image, decoded once and kept while somebody works on it, and four points -> rows of a mask."""
+"""The auto-segment call: four points -> rows of a mask, computed in a process of its own, so that nobody else waits for it.
+
+The process keeps decoded pictures; a picture is sent to it once while people work on it. Whoever asks waits in order; a
+process that dies or takes too long is started anew, and the question asked once more.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,56 +15,79 @@ from numpy.typing import NDArray
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.autosegment import segment
+from gtseg.local.labeling.children import Child, ChildDied
+from gtseg.local.labeling.intake import MAX_IMAGE_BYTES
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.objects import Objects, split_uri
 
 __all__ = ["Outliner", "decode_stored"]
 
-KEPT_PIXELS = 120_000_000  # of decoded images: about 360 MB at most
+MODULE = "gtseg.local.labeling.portal.outline_process"
+SECONDS = 60.0  # for one question, the start of the process included
+WAITING = 200  # questions at once; more are answered 503
 
 
 def decode_stored(body: bytes) -> NDArray[np.uint8]:
     """(H, W, 3) RGB in stored orientation: an EXIF tag is not acted on. Raises ServiceError InvalidRequest."""
     try:
         with open_picture(body) as image:
-            return np.asarray(image.convert("RGB"))
+            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except PictureError as error:
         raise ServiceError("InvalidRequest", f"The image cannot be decoded: it {error}.") from None
 
 
 class Outliner:
-    """Answers auto-segment calls; keeps the decoded images of the last tasks."""
+    """Asks the process, one question after the other; waiting holds no thread of those that serve requests."""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
-        self.images: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
-        self.lock = threading.Lock()
+        self.child = Child(MODULE)
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="outlines")
+        self.waiting = 0
 
-    def read(self, uri: str) -> NDArray[np.uint8]:
-        with self.lock:
-            if uri in self.images:
-                self.images.move_to_end(uri)
-                return self.images[uri]
-        image = decode_stored(self.objects.get(*split_uri(uri)))
-        with self.lock:
-            self.images[uri] = image
-            while (
-                len(self.images) > 1
-                and sum(i.shape[0] * i.shape[1] for i in self.images.values()) > KEPT_PIXELS
-            ):
-                self.images.popitem(last=False)
-        return image
+    async def prepare(self, task: Task) -> None:
+        """Load the network and decode the image."""
+        await self._ask("prepare", task, {})
 
-    def prepare(self, task: Task) -> None:
-        """Load the network, run it once, decode the image."""
-        image = self.read(task.uri)
-        height, width = image.shape[:2]
-        segment(image, [[width / 2, 0], [width - 1, height / 2], [width / 2, height - 1], [0, height / 2]])
-
-    def outline(self, task: Task, request: Any) -> dict[str, Any]:
+    async def outline(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:
         """{"points": [[x, y] x 4], "inside": [...], "outside": [...]} -> {"rows": [[y, x0, x1, ...], ...]}, x1 excluded."""
-        if not isinstance(request, dict) or not isinstance(request.get("points"), list):
+        if not isinstance(request.get("points"), list):
             raise ServiceError("InvalidRequest", 'Send {"points": [[x, y], [x, y], [x, y], [x, y]]}.')
-        clicks = {side: request.get(side) or [] for side in ("inside", "outside")}
-        return {"rows": segment(self.read(task.uri), request["points"], **clicks).rows()}
+        fields = {side: request.get(side) or [] for side in ("points", "inside", "outside")}
+        return {"rows": await self._ask("outline", task, fields)}
+
+    async def _ask(self, do: str, task: Task, fields: dict[str, Any]) -> Any:
+        if self.waiting >= WAITING:
+            raise ServiceError("SlowDown", "Too many outlines are being computed.", 503)
+        self.waiting += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self.thread, self._ask_child, do, task.uri, fields)
+        finally:
+            self.waiting -= 1
+
+    def _ask_child(self, do: str, uri: str, fields: dict[str, Any]) -> Any:
+        bucket, key = split_uri(uri)
+        info = self.objects.head(bucket, key)
+        if info is None:
+            raise ServiceError("NotFound", f"The image {uri} is gone.", 404)
+        if info.size > MAX_IMAGE_BYTES:
+            raise ServiceError(
+                "InvalidRequest", f"The image has {info.size} bytes; {MAX_IMAGE_BYTES} is the limit."
+            )
+        question = {"do": do, "picture": f"{uri} {info.etag}", **fields}
+        for attempt in (1, 2):
+            try:
+                answer = self.child.ask(question, seconds=SECONDS)
+                if not answer["has_picture"]:
+                    content = self.objects.get(bucket, key)
+                    answer = self.child.ask(question | {"content": content}, seconds=SECONDS)
+                return answer.get("rows")
+            except ChildDied as error:
+                if attempt == 2 or error.timed_out:
+                    raise ServiceError("Unavailable", f"No outline for this image: {error}.", 503) from None
+        raise AssertionError("two attempts end in an answer or an error")
+
+    def close(self) -> None:
+        self.thread.shutdown(wait=False, cancel_futures=True)
+        self.child.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.portal.agreement import mean_by_line, mean_by_worker, read_pairs, update_agreement
 from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
 from gtseg.local.storage.objects import Objects, split_uri
@@ -224,7 +225,7 @@ def see_through(png: bytes) -> bytes:
     """The mask with its background transparent, to be laid over the image."""
     out = BytesIO()
     try:
-        with open_picture(png, formats=("PNG",)) as mask:
+        with open_picture(png, formats=("PNG",)) as mask, decoding(mask.size):
             mask.save(out, "PNG", transparency=0)
     except PictureError as error:
         raise ServiceError("InvalidRequest", f"The mask cannot be shown: it {error}.") from None

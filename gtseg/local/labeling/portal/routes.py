@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute
 
@@ -71,15 +72,15 @@ def session_routes(gate: Gate) -> list[BaseRoute]:
 def outline_routes(gate: Gate) -> list[BaseRoute]:
     store, outliner = gate.store, Outliner(gate.embedded.objects)
 
-    def outline(call: Call) -> dict[str, Any]:
-        task = find_task(store, call.path("task"), call.worker)
+    async def outline(call: Call) -> dict[str, Any]:
+        task = await run_in_threadpool(find_task, store, call.path("task"), call.worker)
         if task.state != "leased":
             raise ServiceError("Gone", f"The task is {task.state}.", 410)
-        return outliner.outline(task, call.json())
+        return await outliner.outline(task, call.json())
 
-    def warm(call: Call) -> Response:
+    async def warm(call: Call) -> Response:
         """Asked for when a task's page opens: weights and image are ready before the fourth point is set."""
-        outliner.prepare(find_task(store, call.path("task"), call.worker))
+        await outliner.prepare(await run_in_threadpool(find_task, store, call.path("task"), call.worker))
         return Response(status_code=204)
 
     def pace(call: Call) -> dict[str, Any]:
