@@ -15,7 +15,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 # What a service of the embedded AWS may use: never the S3 protocol, never how objects are stored.
 SERVICE = (
-    "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
+    "gtseg.local.clock", "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
     "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.store",
     "gtseg.local.storage.syncing",
 )  # fmt: skip

@@ -13,6 +13,7 @@ from gtseg.local.errors import ServiceError
 
 if TYPE_CHECKING:
     from gtseg.local.serving import Serving
+    from gtseg.local.storage.backup import Findings
 
 app = typer.Typer(
     help="The embedded AWS: the same API calls, answered on your own machine, without an account.",
@@ -312,6 +313,69 @@ def show_owner_link(
     if serving is None:
         raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
     typer.echo(make_link(data, at, serving.owner_token))
+
+
+@app.command("backup")
+def back_up_folder(
+    target: Annotated[Path, typer.Argument(help="New folder for the backup; outside of the data folder.")],
+    data: Data = None,
+) -> None:
+    """Copy the data folder as it is at one moment, also while people work. Exit code 5: with damaged objects, listed."""
+    from gtseg.local.storage.backup import back_up
+
+    target = target.expanduser().absolute()
+    try:
+        findings = back_up(find_folder(data), target)
+    except (OSError, RuntimeError, ServiceError) as error:
+        raise fail(explain(error), 1) from None
+    show_findings(
+        findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are kept in {target}."
+    )
+
+
+@app.command("restore")
+def restore_folder(
+    source: Annotated[Path, typer.Argument(help="A folder that `gtseg local backup` made.")],
+    data: Data = None,
+) -> None:
+    """Make the data folder of a backup; it must not be there yet, or be empty. Exit code 5: with damaged objects, listed."""
+    from gtseg.local.storage.backup import restore
+
+    folder = find_folder(data)
+    try:
+        findings = restore(source.expanduser().absolute(), folder)
+    except (OSError, RuntimeError, ServiceError) as error:
+        raise fail(explain(error), 1) from None
+    show_findings(
+        findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are back in {folder}."
+    )
+
+
+@app.command("check")
+def check_data_folder(data: Data = None) -> None:
+    """Read every object and both databases and compare them with their checksums. Exit code 5: something is damaged."""
+    from gtseg.local.storage.backup import check_folder
+
+    folder = find_folder(data)
+    try:
+        findings = check_folder(folder)
+    except (OSError, RuntimeError, ServiceError) as error:
+        raise fail(explain(error), 1) from None
+    show_findings(
+        findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, were read in {folder}."
+    )
+
+
+def show_findings(findings: Findings, summary: str) -> None:
+    """What was done, and a line for everything that is damaged; then exit code 5."""
+    for line in findings.damaged:
+        typer.echo(f"damaged: {line}", err=True)
+    typer.echo(summary)
+    if findings.damaged:
+        raise fail(
+            f"{len(findings.damaged)} damaged. Upload these objects again, or restore an earlier backup: gtseg local restore.",
+            5,
+        )
 
 
 def find_own_server(data: Path | None) -> Serving | None:

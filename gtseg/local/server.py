@@ -25,6 +25,7 @@ from typing import Any
 
 import uvicorn
 
+from gtseg.local.clock import ClockKeeper
 from gtseg.local.embedded import Component, Embedded, Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.acknowledgment import Acknowledgment
@@ -122,7 +123,7 @@ def serve(
         opened.callback(front.close)
         pool = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="sync"))
         barrier = Barrier([objects.index.database.log, store.database.log], pool)
-        with _run_components([objects, *front.components]), _announce(folder, url):
+        with _run_components([objects, ClockKeeper(store), *front.components]), _announce(folder, url):
             _run_server(
                 Acknowledgment(front, barrier),
                 listener,

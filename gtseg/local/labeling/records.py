@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.objects import split_uri
 from gtseg.local.storage.store import Store
@@ -152,11 +152,6 @@ class Job:
     def folder(self, store: Store) -> Path:
         """Where this server keeps the job's own copy of its input."""
         return store.folder / "labeling" / self.reference
-
-
-def read_clock() -> float:
-    """Now, as epoch seconds."""
-    return time.time()
 
 
 def to_datetime(seconds: float) -> datetime:

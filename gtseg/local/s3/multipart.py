@@ -238,6 +238,8 @@ def _choose_parts(s3: S3, upload: Upload, wanted: list[Wanted]) -> list[Part]:
 def _assemble(s3: S3, upload: Upload, parts: list[Part]) -> StoredObject:
     """One new file of all parts, one after the other; the kernel copies."""
     try:
+        for part in parts:
+            s3.objects.check_part(part)
         number = s3.objects.files.join((part.file, part.size) for part in parts)
     except FileNotFoundError:  # completed or aborted meanwhile
         s3.uploads.find(upload.bucket, upload.key, upload.id)

@@ -91,7 +91,7 @@ LISTINGS: Table = {
     ("GET", OBJECT, "uploadId"): Operation("ListParts", uploads_listing.list_parts),
 }
 OBJECTS: Table = {
-    ("GET", OBJECT, ""): Operation("GetObject", reading.get_object, "inline"),
+    ("GET", OBJECT, ""): Operation("GetObject", reading.get_object, "stream"),
     ("HEAD", OBJECT, ""): Operation("HeadObject", reading.head_object, "inline"),
     ("PUT", OBJECT, ""): Operation("PutObject", writing.put_object, "stream"),
     ("DELETE", OBJECT, ""): Operation("DeleteObject", deletion.delete_object, "inline"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 
@@ -19,15 +20,21 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 INLINE_BYTES = 64 * 1024
 
 
-def get_object(s3: S3, request: Request) -> Answer:
+async def get_object(s3: S3, request: Request) -> Answer:
     info, content = s3.objects.find_small(request.bucket, request.key)
     if content is not None:
         answer, start, length = plan_read(info, request)
         if answer.status != 304:
             answer.body = content[start : start + length]
         return answer
-    info, descriptor = s3.objects.open_descriptor(request.bucket, request.key)
+    info, descriptor = s3.objects.open_descriptor(request.bucket, request.key, is_checked=False)
     try:
+        if s3.objects.is_checked(info, descriptor) or info.is_small:
+            check_known(s3, info, descriptor)
+        else:  # the first look at a file reads all of it
+            await asyncio.get_running_loop().run_in_executor(
+                s3.pool, s3.objects.check_bytes, info, descriptor
+            )
         answer, start, length = plan_read(info, request)
         if answer.status == 304 or not length:
             os.close(descriptor)
@@ -40,6 +47,12 @@ def get_object(s3: S3, request: Request) -> Answer:
         os.close(descriptor)
         raise
     return answer
+
+
+def check_known(s3: S3, info: StoredObject, descriptor: int) -> None:
+    """Refuse a file that is known to be damaged. What became a small object meanwhile was checked when it was read."""
+    if not info.is_small:
+        s3.objects.check_bytes(info, descriptor)
 
 
 def head_object(s3: S3, request: Request) -> Answer:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gtseg.local.storage.syncing import sync_file, sync_folder
+from gtseg.local.storage.verifying import Checked
 
-__all__ = ["RUN_BITS", "SMALL_BYTES", "Draft", "Files"]
+__all__ = ["RUN_BITS", "SMALL_BYTES", "Draft", "Files", "locate"]
 
 FOLDERS = 256
 RUN_BITS = 40
@@ -63,7 +64,7 @@ class Files:
         self.folder = folder
         self.run = run
         self._next = itertools.count(run << RUN_BITS)
-        self._prefix = os.fspath(folder) + os.sep
+        self.checked = Checked()
         self._pool = ThreadPoolExecutor(FOLDER_THREADS, thread_name_prefix="sync-folder")
         for number in range(FOLDERS):
             (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ class Files:
         return next(self._next)
 
     def locate(self, number: int) -> str:
-        return f"{self._prefix}{number % FOLDERS:02x}{os.sep}{number:014x}"
+        return locate(self.folder, number)
 
     @contextlib.contextmanager
     def draft(self) -> Iterator[Draft]:
@@ -93,6 +94,7 @@ class Files:
             yield draft
             if not draft.is_synced:
                 draft.sync()
+            self.checked.trust(number, descriptor)
         except BaseException:
             self.remove(number)
             raise
@@ -123,6 +125,7 @@ class Files:
         """Remove a file; nothing happens if there is none, or if the number is that of a small object."""
         if number < 0:
             return
+        self.checked.forget(number)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.locate(number))
 
@@ -134,6 +137,11 @@ class Files:
                     written = _parse_number(entry.name)
                     if written is not None and first <= written >> RUN_BITS < self.run:
                         yield written
+
+
+def locate(folder: Path, number: int) -> str:
+    """The path of a file below the folder of all files."""
+    return f"{folder}{os.sep}{number % FOLDERS:02x}{os.sep}{number:014x}"
 
 
 def _parse_number(name: str) -> int | None:

@@ -14,22 +14,29 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.loop import Loop
+from gtseg.local.storage.backup import is_backed_up
 from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Files
 from gtseg.local.storage.index import Index, read_clock_ms
 from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable
 from gtseg.local.storage.stored import StoredObject, unpack_row
-from gtseg.local.storage.uploads import Uploads
+from gtseg.local.storage.uploads import Part, Uploads
+from gtseg.local.storage.verifying import is_intact
 
 __all__ = ["FolderObjects"]
 
 CHUNK_BYTES = 1 << 20
 GRACE_SECONDS = 60.0  # how long the file of a replaced or deleted object can still be opened by its path
 HOUSEKEEPING_SECONDS = 1.0
+ABANDONED_MS = (
+    7 * 24 * 3600 * 1000
+)  # without a new part; the age that AWS's own example of a lifecycle rule gives uploads
+EXPIRE_SECONDS = 3600.0
 logger = logging.getLogger(__name__)
 
 
@@ -37,12 +44,14 @@ class FolderObjects:
     """`storage.objects.Objects` in a folder, and what the S3 protocol needs beyond it: the index, files and uploads."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
         self.index = Index(Path(folder) / "objects.sqlite3")
         self.files = Files(Path(folder) / "objects", run=self.index.run)
         self.uploads = Uploads(self.index)
         # Nobody holds a path of an earlier run.
         self._old_garbage = self.index.list_garbage(before_ms=read_clock_ms())
         self._is_swept = False
+        self._expires_next = 0.0
         self._loop = Loop("objects-housekeeping", self._keep_house, seconds=HOUSEKEEPING_SECONDS)
 
     # the interface of storage.objects
@@ -59,33 +68,31 @@ class FolderObjects:
 
     def get(self, bucket: str, key: str) -> bytes:
         """The whole object. Raises ServiceError NoSuchKey or NoSuchBucket."""
-        while True:
-            info, content = self.find_small(bucket, key)
-            if content is not None:
-                return content
-            try:
-                return Path(self.files.locate(info.file)).read_bytes()
-            except FileNotFoundError:
-                self.check_replaced(info)
+        _, content = self.find_small(bucket, key)
+        if content is not None:
+            return content
+        with self.open(bucket, key) as stream:
+            return stream.body.read()
 
     def open(self, bucket: str, key: str) -> ObjectStream:
         """Read an object as a stream; what is open can be read to its end whatever becomes of the object."""
-        while True:
-            info, content = self.find_small(bucket, key)
-            if content is not None:
-                return ObjectStream(info, io.BytesIO(content))
-            try:
-                return ObjectStream(info, open(self.files.locate(info.file), "rb"))
-            except FileNotFoundError:
-                self.check_replaced(info)
+        info, content = self.find_small(bucket, key)
+        if content is not None:
+            return ObjectStream(info, io.BytesIO(content))
+        info, descriptor = self.open_descriptor(bucket, key)
+        return ObjectStream(info, os.fdopen(descriptor, "rb"))
 
     @contextlib.contextmanager
     def file(self, bucket: str, key: str) -> Iterator[Path]:
         """The stored file itself, which lasts a minute after a replacement; of a small object a temporary one."""
         info, content = self.find_small(bucket, key)
         if content is None:
-            yield Path(self.files.locate(info.file))
-            return
+            info, descriptor = self.open_descriptor(bucket, key)
+            os.close(descriptor)
+            if not info.is_small:
+                yield Path(self.files.locate(info.file))
+                return
+            content = self.get(bucket, key)
         with tempfile.NamedTemporaryFile(prefix="gtseg-object-") as file:
             file.write(content)
             file.flush()
@@ -112,6 +119,8 @@ class FolderObjects:
             if info.is_small:
                 return None
             try:
+                with open(self.files.locate(info.file), "rb") as file:
+                    self.check_bytes(info, file.fileno())
                 os.link(self.files.locate(info.file), target)
             except FileExistsError:
                 raise
@@ -177,23 +186,60 @@ class FolderObjects:
             if not info.is_small:
                 return info, None
             content = self.index.read_small(info)
-            if content is not None:
+            if content is None:
+                self.check_replaced(info)
+            elif is_intact(content, info.etag):
                 return info, content
-            self.check_replaced(info)
+            else:
+                raise damaged_object(info, "its bytes in objects.sqlite3 are not those of its ETag")
 
-    def open_descriptor(self, bucket: str, key: str) -> tuple[StoredObject, int]:
-        """The object and a descriptor of its bytes, however often it is replaced meanwhile. The caller closes it."""
+    def check_bytes(self, info: StoredObject, descriptor: int) -> None:
+        """Raises ServiceError for a file that does not hold its object. The first look at a file reads all of it."""
+        damage = self.files.checked.examine(
+            info.file, descriptor, size=info.size, etag=info.etag, parts=info.parts
+        )
+        if damage:
+            raise damaged_object(info, damage)
+
+    def check_part(self, part: Part) -> None:
+        """Raises ServiceError for a part of an upload that is damaged, FileNotFoundError for one that is gone."""
+        with open(self.files.locate(part.file), "rb") as file:
+            damage = self.files.checked.examine(part.file, file.fileno(), size=part.size, etag=part.etag)
+        if damage:
+            raise ServiceError(
+                "InternalError", f"Part {part.number} of the upload is damaged: {damage}.", 500
+            )
+
+    def is_checked(self, info: StoredObject, descriptor: int) -> bool:
+        """Whether `check_bytes` knows the file without reading it."""
+        return self.files.checked.recall(info.file, descriptor) is not None
+
+    def open_descriptor(self, bucket: str, key: str, *, is_checked: bool = True) -> tuple[StoredObject, int]:
+        """The object and a descriptor of its bytes, however often it is replaced meanwhile. The caller closes it.
+
+        `is_checked` False: the caller checks the bytes.
+        """
         while True:
             info, content = self.find_small(bucket, key)
             if content is not None:
                 return info, _open_bytes(content)
             try:
-                return info, os.open(self.files.locate(info.file), os.O_RDONLY)
+                descriptor = os.open(self.files.locate(info.file), os.O_RDONLY)
             except FileNotFoundError:
                 self.check_replaced(info)
+                continue
+            try:
+                if is_checked:
+                    self.check_bytes(info, descriptor)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            return info, descriptor
 
     def reap(self, *, older_than_seconds: float = GRACE_SECONDS) -> int:
         """Remove the files of objects that were replaced or deleted so long ago; how many."""
+        if is_backed_up(self._folder):  # a backup reads the files of an earlier moment
+            return 0
         garbage = self.index.list_garbage(before_ms=read_clock_ms() - int(older_than_seconds * 1000))
         self._remove_garbage(garbage)
         return len(garbage)
@@ -233,18 +279,21 @@ class FolderObjects:
         """Everything that is due. What fails, such as on a full disk, is tried again a second later."""
         self.index.database.checkpoint()
         self.reap()
-        if self._old_garbage:
+        if self._old_garbage and not is_backed_up(self._folder):
             self._remove_garbage(self._old_garbage)
             self._old_garbage = []
         if not self._is_swept:
             self.sweep()
             self._is_swept = True
+        if time.monotonic() >= self._expires_next:
+            self.uploads.expire(before_ms=read_clock_ms() - ABANDONED_MS)
+            self._expires_next = time.monotonic() + EXPIRE_SECONDS
 
     def check_replaced(self, info: StoredObject) -> None:
         """A file that is gone is only in order if its object has another one by now."""
         present = self.index.find(info.bucket, info.key)
         if present is not None and present.file == info.file:
-            raise ServiceError("InternalError", f"the file behind {info.bucket}/{info.key} is missing", 500)
+            raise damaged_object(info, f"{self.files.locate(info.file)} is missing")
 
     def _write_body(self, body: bytes | Readable | Path) -> tuple[int, int, str, bytes | None]:
         """(number, size, MD5 in hex, content) of the body in a new file, or of a small one with its content."""
@@ -267,6 +316,15 @@ class FolderObjects:
                 size += len(chunk)
                 draft.write(chunk)
         return draft.number, size, md5.hexdigest(), None
+
+
+def damaged_object(info: StoredObject, damage: str) -> ServiceError:
+    """The answer for an object whose bytes are not its own; the log names it too."""
+    message = (
+        f"The object s3://{info.bucket}/{info.key} is damaged: {damage}. gtseg local check lists all that is."
+    )
+    logger.error("%s", message)
+    return ServiceError("InternalError", message, 500)
 
 
 def _open_bytes(content: bytes) -> int:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
-__all__ = ["Barrier", "DiskError", "Log", "sync_file", "sync_folder"]
+__all__ = ["Barrier", "DiskError", "Log", "sync_disk", "sync_file", "sync_folder"]
 
 if sys.platform == "darwin":
     import fcntl
@@ -42,6 +43,16 @@ def sync_folder(path: str | Path) -> None:
         os.close(descriptor)
 
 
+def sync_disk(path: str | Path) -> None:
+    """Block until everything written to the file system of `path` is on disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        if sys.platform != "linux" or ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            os.sync()
+    finally:
+        os.close(descriptor)
+
+
 class DiskError(OSError):
     """The disk did not take what was written. What it holds is unknown from then on; only a new start tells."""
 
@@ -52,8 +63,8 @@ class Log:
     The file must exist, under the same inode, from the first `note` to `close`: a connection is kept open for that.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, sync: Callable[[int], None] = sync_file) -> None:
+        self.path, self._sync_descriptor = path, sync
         self._turn = threading.Lock()
         self._written = 1  # what an earlier process left in the log may not be on disk
         self._synced = 0
@@ -86,7 +97,7 @@ class Log:
         try:
             if self._descriptor is None:
                 self._descriptor = os.open(self.path, os.O_RDONLY)
-            sync_file(self._descriptor)
+            self._sync_descriptor(self._descriptor)
         except OSError as error:
             # The kernel may have dropped the pages: a second sync would succeed and prove nothing.
             self._failure = (

@@ -152,6 +152,20 @@ class Uploads:
         )
         return None if row is None else str(row[0])
 
+    def expire(self, *, before_ms: int) -> int:
+        """Abort the uploads that nobody has begun or sent a part of since a moment; how many."""
+        query = (
+            "SELECT id FROM upload WHERE started<? AND NOT EXISTS"
+            " (SELECT 1 FROM part WHERE part.upload=upload.id AND part.modified>=?)"
+        )
+        if self._database.read().execute(query, (before_ms, before_ms)).fetchone() is None:
+            return 0
+        with self._database.write() as connection:
+            abandoned = [row[0] for row in connection.execute(query, (before_ms, before_ms))]
+            for identity in abandoned:
+                self._forget(identity)
+        return len(abandoned)
+
     def _forget(self, identity: str) -> None:
         with self._database.write() as connection:
             self._discard_parts("upload=?", (identity,))

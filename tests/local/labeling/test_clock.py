@@ -1,0 +1,124 @@
+"""Deadlines by a clock that does not jump when the machine's does."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gtseg.local.clock import ClockKeeper, Place, SteadyClock
+from gtseg.local.storage.store import Store
+
+
+class Machine:
+    """A wall clock that can be set, and a counter that cannot."""
+
+    def __init__(self) -> None:
+        self.wall, self.counter = 1_000_000.0, 500.0
+
+    def pass_time(self, seconds: float) -> None:
+        self.wall += seconds
+        self.counter += seconds
+
+    def make_clock(self, boot: str = "a") -> SteadyClock:
+        return SteadyClock(wall=lambda: self.wall, counter=lambda: self.counter, boot=boot)
+
+
+def test_a_jump_moves_the_clock_by_a_twentieth_of_the_time_that_passes_until_it_has_caught_up() -> None:
+    machine = Machine()
+    clock = machine.make_clock()
+    machine.wall += 30
+    assert clock.read() == 1_000_000
+    machine.pass_time(100)
+    assert clock.read() == pytest.approx(1_000_105)
+    machine.pass_time(1000)
+    assert clock.read() == pytest.approx(machine.wall)
+
+
+def test_a_clock_that_was_days_off_is_believed_at_once() -> None:
+    machine = Machine()
+    clock = machine.make_clock()
+    machine.wall += 2 * 86_400
+    assert clock.read() == machine.wall
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(-80_000, 80_000)), max_size=20))
+def test_it_never_goes_back_and_never_runs_much_faster_than_time(moves: list[tuple[float, float]]) -> None:
+    machine = Machine()
+    clock = machine.make_clock()
+    for passed, jump in moves:
+        before = clock.read()
+        machine.pass_time(passed)
+        machine.wall = max(990_000.0, min(1_010_000.0, machine.wall + jump))
+        assert 0.949 * passed - 1e-6 <= clock.read() - before <= 1.051 * passed + 1e-6
+
+
+def test_a_server_that_is_started_again_goes_on_with_the_same_time(tmp_path: Path) -> None:
+    machine, store = Machine(), Store(tmp_path)
+    clock = machine.make_clock()
+    machine.wall += 600
+    ClockKeeper(store, clock).keep()
+    machine.pass_time(10)
+    again, other = machine.make_clock(), machine.make_clock(boot="b")
+    ClockKeeper(store, again)
+    ClockKeeper(store, other)
+    assert again.read() == pytest.approx(clock.read(), abs=1)
+    assert other.read() == machine.wall  # another boot counts from another moment
+    store.close()
+
+
+def test_the_place_of_another_machine_is_not_gone_on_from() -> None:
+    clock = Machine().make_clock(boot="")
+    clock.go_on(Place("", 5.0))
+    assert clock.read() == 1_000_000
+
+
+SHIFTED = """
+import os, time
+_time = time.time
+def _shifted():
+    try:
+        return _time() + float(open(os.environ["SHIFT"]).read() or 0)
+    except (OSError, ValueError):
+        return _time()
+time.time = _shifted
+time.time_ns = lambda: int(_shifted() * 1e9)
+"""
+
+
+def test_a_server_whose_wall_clock_jumps_ends_no_lease_and_fails_no_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from labeling_desk import Desk, draw_answer, square
+    from local_aws import LocalAWS
+
+    (tmp_path / "sitecustomize.py").write_text(SHIFTED)
+    monkeypatch.setenv("SHIFT", str(tmp_path / "shift"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    aws = LocalAWS(tmp_path / "aws")
+    try:
+        desk = Desk(aws)
+        job = desk.create(2, TaskTimeLimitInSeconds=60, TaskAvailabilityLifetimeInSeconds=120)
+        worker = desk.hire()
+        task: Any = desk.lease(worker, job)
+        (tmp_path / "shift").write_text("600")
+        time.sleep(1.2)  # the engine looks for what is due twice a second
+        assert worker("GET", f"/tasks/{task['task']}")[1]["state"] == "leased"
+        aws.kill9()
+        aws.start()
+        desk.connect()
+        worker.url = aws.url
+        (tmp_path / "shift").write_text("-600")
+        assert desk.lease(worker, job)["task"] == task["task"]
+        answer = {"answer": draw_answer(square(), task["labels"])}
+        assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
+        desk.label_all(worker, job)
+        counters = desk.await_end(job)["LabelCounters"]
+        assert (counters["TotalLabeled"], counters["FailedNonRetryableError"]) == (2, 0)
+    finally:
+        aws.stop()
