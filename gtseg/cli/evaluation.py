@@ -15,6 +15,7 @@ from gtseg.cli.options import LABELS_HELP, LabelValues, ProjectOptions, Void
 from gtseg.cli.walking import answer, walk_stage
 
 if TYPE_CHECKING:
+    from gtseg.core.account import Account
     from gtseg.pipeline.run import EvaluationSection
 
 app = typer.Typer(rich_markup_mode=None)
@@ -78,13 +79,14 @@ def _evaluate_folders(
             notify=notify,
             door=S3(Clients()),
         )
-    _show(found.section, as_json=as_json)
-    raise typer.Exit(5 if found.missing else 0)
+    _show(found.section, as_json=as_json, account=found.account)
+    raise typer.Exit(found.account.exit_code)
 
 
-def _show(section: EvaluationSection, *, as_json: bool) -> None:
+def _show(section: EvaluationSection, *, as_json: bool, account: Account | None = None) -> None:
     if as_json:
-        print_json(section.model_dump(mode="json"))
+        more = {"account": account.as_json()} if account else {}
+        print_json(section.model_dump(mode="json") | more)
         return
     rows: list[tuple[str, ...]] = [("CLASS", "IOU", "PRECISION", "RECALL", "F1", "BOUNDARY F1", "PIXELS")]
     for one in section.classes:

@@ -140,7 +140,7 @@ def predict(
         result = ask_all(session.run, context, sources=images, output=output, endpoint=endpoint)
     on_the_map.write(output, session.run)
     if project.as_json:
-        print_json(asdict(result))
+        print_json(asdict(result) | {"account": result.account.as_json()})
     raise typer.Exit(5 if result.failed else 0)
 
 

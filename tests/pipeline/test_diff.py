@@ -17,7 +17,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.cli.diff import lines_of
 from gtseg.errors import StageError
-from gtseg.pipeline.commands.diff import by_name, compare_records, diff
+from gtseg.pipeline.commands.diff import by_name, compare_records, diff, same_photographs
 from gtseg.pipeline.run import EvaluationSection, TrainingJobSection, provenance
 
 
@@ -42,6 +42,30 @@ def test_every_kind_of_change_of_the_data_is_told_apart() -> None:
     assert [(c.what, c.before, c.after) for c in found.moved] == [("moved", "train", "validation")]
     assert [(c.what, c.before, c.after) for c in found.judged] == [("refused", "accepted", "rejected")]
     assert found.same_test
+
+
+def test_a_labeled_and_an_imported_run_of_the_same_photographs_differ_in_labels_alone() -> None:
+    """The import keeps copies under names of its own; a PNG has other bytes there."""
+    size = {"width": 4, "height": 3}
+    labeled = {
+        "s3://photos/deep/a.jpg": record(image="a", mask="1"),
+        "s3://photos/b.png": record(image="b", mask="1") | size,
+        "s3://photos/gone.jpg": record(image="gone") | size,
+    }
+    imported = {
+        "labeling/x/images/deep-a.jpg": record(image="a", mask="2"),
+        "labeling/x/images/B.jpg": record(image="jpeg of b", mask="2") | size,
+        "labeling/x/images/new.jpg": record(image="new") | size,
+    }
+    found = compare_records(labeled, same_photographs(labeled, imported))
+    assert (found.added, found.removed) == (("labeling/x/images/new.jpg",), ("s3://photos/gone.jpg",))
+    assert found.label_changed == ("s3://photos/deep/a.jpg", "s3://photos/b.png")
+    assert found.image_changed == ("s3://photos/b.png",)
+
+
+def test_photographs_that_two_have_are_paired_with_neither() -> None:
+    twice = {"x/a.jpg": record(image="a"), "y/a.jpg": record(image="a")}
+    assert same_photographs(twice, {"z/a.jpg": record(image="a")}).keys() == {"z/a.jpg"}
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,12 @@ def test_a_mask_without_prediction_is_told_and_not_scored(folders: Path) -> None
     events: list[Event] = []
     result = scored(folders, "cat", events=events)
     assert result.missing == ("sub/b.png",)
-    assert any("sub/b.png has no prediction" in event.message for event in events)
+    assert any(
+        "no prediction of its path or name, not scored; sub/b.png" in event.message for event in events
+    )
+    save(folders / "predictions/lonely.png", [[0]])
+    flows = {flow.unit: (flow.came, flow.went) for flow in scored(folders, "cat").account.flows}
+    assert flows == {"mask": (2, 1), "prediction": (2, 1)}
 
 
 def test_wrong_input_names_the_file(folders: Path) -> None:

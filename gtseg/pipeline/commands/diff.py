@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,7 +78,8 @@ def diff(one: Run, other: Run, door: S3) -> Difference:
                 f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`."
             )
     names = [run.dataset.classes if run.dataset else () for run in (one, other)]
-    data = compare_records(_objects(one, other, door), _objects(other, one, door))
+    ones = _objects(one, other, door)
+    data = compare_records(ones, same_photographs(ones, _objects(other, one, door)))
     classes = tuple(_changes(dict(enumerate(names[0])), dict(enumerate(names[1])), prefix="class "))
     data = DataChanges(
         **{**_fields(data), "classes": classes, "same_test": data.same_test and names[0] == names[1]}
@@ -114,6 +115,42 @@ def by_name(records: Iterable[dict[str, Any]], roots: Sequence[str]) -> dict[str
         name = image.removeprefix(root)
         named[image if name in named else name] = record
     return named
+
+
+def same_photographs(
+    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """`other` with the names of `one` where both hold the same photograph under different names.
+
+    A labeled run reads the photographs where they lie, an import keeps copies of its own. They are the same where no other has
+    their bytes (ETag), else where no other has their file name without ending, and the size is the same.
+    """
+    pairs = {name: name for name in other if name in one}
+    for key in (_content, _stem):
+        ours = _unique(key, {n: r for n, r in one.items() if n not in pairs.values()})
+        theirs = _unique(key, {n: r for n, r in other.items() if n not in pairs})
+        pairs |= {theirs[mark]: ours[mark] for mark in theirs if mark in ours}
+    return {pairs.get(name, name): record for name, record in other.items()}
+
+
+def _content(name: str, record: Mapping[str, Any]) -> Any:
+    return record.get("image_etag") or None
+
+
+def _stem(name: str, record: Mapping[str, Any]) -> Any:
+    size = record.get("width"), record.get("height")
+    return (name.rpartition("/")[2].rpartition(".")[0].casefold(), *size) if all(size) else None
+
+
+def _unique(
+    key: Callable[[str, Mapping[str, Any]], Any], records: Mapping[str, Mapping[str, Any]]
+) -> dict[Any, str]:
+    """What `key` says of a record -> its name, where it says so of no other."""
+    names: dict[Any, list[str]] = {}
+    for name, record in records.items():
+        if (mark := key(name, record)) is not None:
+            names.setdefault(mark, []).append(name)
+    return {mark: found[0] for mark, found in names.items() if len(found) == 1}
 
 
 def compare_records(

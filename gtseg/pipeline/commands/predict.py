@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from gtseg.aws.s3 import S3, is_s3_uri
+from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.counting import counted
 from gtseg.core.hosting.endpoint_images import open_image
 from gtseg.core.masks import Classes, draw_overlay, encode_palette_png
 from gtseg.core.masks.colors import BACKGROUND, SPARE_COLORS, WHITE
+from gtseg.core.reasons import kind_of
 from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
 from gtseg.pipeline.run import Context, EndpointSection, Run
 from gtseg.pipeline.run.inference import Answer, Asker, in_order
@@ -45,6 +47,13 @@ class Predicted:
     failed: tuple[tuple[str, str], ...]
     seconds: tuple[float, ...]
 
+    @property
+    def account(self) -> Account:
+        """Images that came in and have a mask, and why others have none."""
+        losses = [Loss("image", kind_of(reason), f"{image}: {reason}") for image, reason in self.failed]
+        images = Flow("image", self.asked + self.there, self.asked + self.there - len(self.failed))
+        return Account((images,), losses=merge_losses(losses))
+
 
 def predict(
     run: Run, context: Context, *, sources: Sequence[str], output: str, endpoint: str | None = None
@@ -70,13 +79,17 @@ def predict(
     failed, seconds = _ask_all(missing, asker, writer, context)
     result = Predicted(output, len(missing), there, tuple(failed), tuple(seconds))
     facts = {"output": output, "predicted": len(seconds), "there": there, "failed": dict(failed)}
+    facts |= {"account": result.account.as_json()}
     context.finish(_words(result), facts)
     return result
 
 
 def _words(result: Predicted) -> str:
     speed = f", {np.median(result.seconds) * 1000:.0f} ms each (median)" if result.seconds else ""
-    failed = f"; {len(result.failed)} failed" if result.failed else ""
+    losses = "; ".join(loss.text for loss in result.account.losses)
+    failed = (
+        f"; {len(result.failed)} of {result.asked + result.there} images failed: {losses}" if losses else ""
+    )
     return f"{counted(len(result.seconds), 'mask')} written to {result.output}{speed}{failed}"
 
 

@@ -84,6 +84,8 @@ class DatasetSection(Frozen):
     counts: dict[str, int]
     """train, validation, test, rejected, failed, unlabeled: numbers of objects."""
     fingerprint: str
+    account: dict[str, Any] = {}
+    """Objects and pixels that came in and went out, and every loss with an example (gtseg.core.account)."""
     source: str = ""
     """The output manifest that it was made from."""
     chosen: LabelSource | None = None

@@ -121,6 +121,8 @@ class Summary:
     """(status, kind of reason) of the others -> how many; see gtseg.core.reasons."""
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
     """By the same: one object with its whole reason."""
+    unlabeled: str = ""
+    """An object without a label."""
     fingerprint: str = ""
     """Of what the channels hold: which bytes under which name in which part, and what the indices mean."""
 
@@ -142,6 +144,8 @@ def summarize(records: Iterable[Record], classes: Classes, order: Table[str, str
                 key = (record.status, kind_of(record.reason))
                 summary.reasons[key] += 1
                 summary.examples.setdefault(key, f"{record.image} (line {record.line}): {record.reason}")
+            else:
+                summary.unlabeled = summary.unlabeled or f"{record.image} (line {record.line})"
     digest = hashlib.sha256("\x1f".join(classes.names).encode())
     for row in order:
         digest.update(row.encode())
@@ -168,6 +172,7 @@ def describe_dataset(
     channels: str,
     source: Mapping[str, Any],
     split: Mapping[str, Any],
+    account: Mapping[str, Any],
 ) -> dict[str, Any]:
     """dataset.json as a plain value."""
     rows = [
@@ -187,6 +192,7 @@ def describe_dataset(
         "masks_repaired": summary.repaired,
         "split": dict(split),
         "source": dict(source),
+        "account": dict(account),
         "fingerprint": summary.fingerprint,
     }
 

@@ -43,7 +43,13 @@ from gtseg.pipeline.stages.dataset.sources import (
     copy_manifest,
     find_source,
 )
-from gtseg.pipeline.stages.dataset.telling import nothing_labeled, nothing_usable, tell_findings, tell_result
+from gtseg.pipeline.stages.dataset.telling import (
+    account_of,
+    nothing_labeled,
+    nothing_usable,
+    tell_findings,
+    tell_result,
+)
 from gtseg.pipeline.stages.dataset.writing import Placement, Writer
 
 READERS, WRITERS = 48, 160
@@ -317,6 +323,7 @@ class _Work:
                 "seed": options.seed,
                 "group_by": options.group_by,
             },
+            account=account_of(summary).as_json(),
         )
         if (new := write_dataset(description)) != marker:
             self.bulk.put(f"{root}dataset.json", new, content_type="application/json")
@@ -342,6 +349,7 @@ class _Work:
             classes=plan.classes.names,
             counts=summary.counts,
             fingerprint=summary.fingerprint,
+            account=account_of(summary).as_json(),
             source=self.source.manifest,
             chosen=None if self.labels == OWN_LABELS else self._kept_labels(),
             made_from=provenance(

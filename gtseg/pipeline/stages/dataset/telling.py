@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from gtseg.core.account import Account, Flow, Loss
 from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
+from gtseg.core.masks.colors import VOID_NAME
 from gtseg.core.reasons import kind_of
 from gtseg.core.training.splits import PARTS
 from gtseg.errors import ManifestError, MaskError
@@ -19,6 +21,8 @@ from gtseg.pipeline.stages.dataset.sources import Survey
 
 SHOWN_REASONS = 5
 """Reasons that are printed; objects.jsonl has them all."""
+MUCH_VOID = 0.05
+"""Share of void pixels from which on it is said."""
 FEWEST = 5
 """Images of a part below which its numbers say little."""
 
@@ -36,6 +40,7 @@ def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> 
     warnings = [
         *_missing_classes(summary, classes),
         *_small_parts(summary),
+        *_void_pixels(summary),
         *_reasons(summary),
         *_spread(spread),
         *_turned(summary.turned),
@@ -56,6 +61,32 @@ def _missing_classes(summary: Summary, classes: Classes) -> Iterator[str]:
             where = [part for part in PARTS if summary.pixels[part][name]]
             there = f"it is only in {' and '.join(where)}" if where else "no mask has a pixel of it"
             yield f"class {name!r} is missing from train: {there}"
+    for part in PARTS[1:]:
+        absent = [n for n in classes.names if summary.pixels["train"][n] and not summary.pixels[part][n]]
+        if absent and summary.counts[part]:
+            yield f"no {part} mask has a pixel of {', '.join(absent)}: nothing can be said there of {'it' if len(absent) == 1 else 'them'}"
+
+
+def _void_pixels(summary: Summary) -> Iterator[str]:
+    pixels = account_of(summary).pixels
+    void, total = pixels.get(VOID_NAME, 0), sum(pixels.values())
+    if void > MUCH_VOID * total:
+        yield f"{void:,} of {total:,} pixels ({void / total:.0%}) are void: left out of training and of every score"
+
+
+def account_of(summary: Summary) -> Account:
+    """What came in and what went out: objects of the manifest, pixels by class."""
+    counts, pixels = summary.counts, Counter[str]()
+    for part in PARTS:
+        pixels.update(summary.pixels[part])
+    accepted = sum(counts[part] for part in PARTS)
+    losses = [
+        Loss("object", f"{status}: {kind}", summary.examples[status, kind], count)
+        for (status, kind), count in summary.reasons.most_common()
+    ]
+    if counts["unlabeled"]:
+        losses.append(Loss("object", "has no label yet", summary.unlabeled, counts["unlabeled"], "note"))
+    return Account((Flow("object", sum(counts.values()), accepted),), dict(pixels), tuple(losses))
 
 
 def _small_parts(summary: Summary) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gtseg.aws.s3 import S3
+from gtseg.core.account import Account, Flow, Loss
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks.numbering import Numbering, is_binary, number_masks
 from gtseg.core.scores.concerns import concerns
@@ -22,10 +23,11 @@ from gtseg.settings.hosting import Evaluate
 
 @dataclass(frozen=True)
 class FolderEvaluation:
-    """The scores, and the masks that have no prediction."""
+    """The scores, the masks that have no prediction, and what came in and went out."""
 
     section: EvaluationSection
     missing: tuple[str, ...]
+    account: Account
 
 
 def evaluate_folders(
@@ -46,13 +48,15 @@ def evaluate_folders(
     not fit the masks, MaskError naming the file that is no mask.
     """
     truths, found = Place(masks, door), Place(predictions, door)
-    pairs, missing = _pair(truths.entries((".png",)), found.entries((".png",)))
+    every = truths.entries((".png",)), found.entries((".png",))
+    pairs, missing = _pair(*every)
     if not pairs:
         raise StageError(
             f"No mask of {masks} has a prediction in {predictions}: files pair by path, else by name without ending"
         )
-    for name in missing:
-        notify(Event("evaluate", "warning", f"{name} has no prediction and is not scored"))
+    account = _account(every, pairs, missing)
+    for loss in account.losses:
+        notify(Event("evaluate", "note" if loss.kind == "note" else "warning", loss.text))
     sides = _values(truths, [truth for truth, _ in pairs]), _values(found, [found for _, found in pairs])
     meaning = _agree(sides, labels, values=values, void=void)
     for note in dict.fromkeys((*meaning.truth.notes, *meaning.prediction.notes)):
@@ -67,7 +71,28 @@ def evaluate_folders(
         notify(Event("evaluate", "warning", concern))
     section = section_of(result, meaning.names, split="given", predictions=predictions)
     notify(Event("evaluate", "finished", sentence(section)))
-    return FolderEvaluation(section, tuple(missing))
+    return FolderEvaluation(section, tuple(missing), account)
+
+
+def _account(
+    every: tuple[Sequence[Entry], Sequence[Entry]],
+    pairs: Sequence[tuple[Entry, Entry]],
+    missing: Sequence[str],
+) -> Account:
+    """Masks and predictions that came in and were scored; a prediction without a mask may well be meant so."""
+    used = {prediction.name for _, prediction in pairs}
+    unused = [entry.name for entry in every[1] if entry.name not in used]
+    losses = (
+        [Loss("mask", "no prediction of its path or name, not scored", missing[0], len(missing))]
+        if missing
+        else []
+    )
+    if unused:
+        losses.append(
+            Loss("prediction", "no mask of its path or name, not scored", unused[0], len(unused), "note")
+        )
+    flows = Flow("mask", len(every[0]), len(pairs)), Flow("prediction", len(every[1]), len(used))
+    return Account(flows, losses=tuple(losses))
 
 
 @dataclass(frozen=True)
