@@ -26,6 +26,8 @@ __all__ = ["Clients", "from_response", "is_transient", "translate"]
 ACCOUNT_ATTEMPTS = 5
 CONNECT_SECONDS = 10
 """botocore: 60; a connection that takes more than ten seconds is better tried again."""
+INVOCATION_SECONDS = 70
+TWICE = {"mode": "standard", "total_max_attempts": 2}
 
 
 class Clients:
@@ -95,7 +97,7 @@ class Clients:
         from botocore.config import Config
 
         with translate("configuration"):
-            settings = Config(retries=self._retries(), connect_timeout=CONNECT_SECONDS, **config)
+            settings = Config(connect_timeout=CONNECT_SECONDS, **{"retries": self._retries(), **config})
             return self.session.client(service, region_name=self.region, config=settings)
 
     @cached_property
@@ -117,7 +119,10 @@ class Clients:
 
     @cached_property
     def runtime(self) -> Any:
-        return self.client("sagemaker-runtime", max_pool_connections=64)
+        """An answer takes a minute at most (API); who has waited that long has waited for nothing, and is not made to five times."""
+        return self.client(
+            "sagemaker-runtime", max_pool_connections=64, read_timeout=INVOCATION_SECONDS, retries=TWICE
+        )
 
     @cached_property
     def logs(self) -> Any:

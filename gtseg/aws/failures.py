@@ -117,6 +117,8 @@ def _unreachable(operation: str, error: Any) -> AWSError:
     if isinstance(error, aws.ProxyConnectionError):
         hint = "HTTP_PROXY or HTTPS_PROXY names it; hosts in NO_PROXY go past it: export NO_PROXY=127.0.0.1,localhost"
         return AWSError(operation, "ConnectionError", text, hint=f"{hint} for the embedded AWS.")
+    if isinstance(error, aws.ReadTimeoutError):
+        return refusal(operation, "RequestTimeout", text)
     proxy = proxy_variable(address, os.environ) if address else None
     words = f"{proxy} sends it through a proxy; NO_PROXY names hosts that go past it. " if proxy else ""
     return AWSError(operation, "ConnectionError", text, hint=words + REACHABLE)

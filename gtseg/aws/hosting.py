@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,8 @@ from gtseg.errors import AWSError
 
 T = TypeVar("T")
 Kind = Literal["endpoint", "endpoint-config", "model"]
+COMING = frozenset({"Creating", "Updating", "RollingBack"})
+"""An endpoint that does not answer yet, or not yet with what it is to serve."""
 SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
 _CALLS: dict[Kind, tuple[str, str]] = {
     "endpoint": ("endpoint", "EndpointName"),
@@ -23,6 +26,8 @@ _CALLS: dict[Kind, tuple[str, str]] = {
     "model": ("model", "ModelName"),
 }
 _WORDS: dict[Kind, str] = {"endpoint": "Endpoint", "endpoint-config": "EndpointConfig", "model": "Model"}
+MODEL_PAUSES = (0.5, 2.0)
+"""Seconds before a picture that the model could not answer is sent again: out of memory passes when others are done."""
 BUSY = frozenset(
     {"ModelNotReadyException", "ServiceUnavailable", "ServiceUnavailableException", "ThrottlingException"}
 )
@@ -70,15 +75,19 @@ class Hosting:
         operation = f"Describe{_WORDS[kind]} {name}"
         return self._call(operation, f"describe_{call}", partial(_resource, kind), **{key: name})
 
-    def find(self, kind: Kind, name: str) -> Resource | None:
-        """The resource with its tags, None if there is none."""
+    def look(self, kind: Kind, name: str) -> Resource | None:
+        """The resource, its tags not read; None if there is none."""
         try:
-            found = self.describe(kind, name)
+            return self.describe(kind, name)
         except AWSError as error:
             if is_missing(error):
                 return None
             raise
-        return _tagged(found, self.tags(found.arn))
+
+    def find(self, kind: Kind, name: str) -> Resource | None:
+        """The resource with its tags, None if there is none."""
+        found = self.look(kind, name)
+        return _tagged(found, self.tags(found.arn)) if found else None
 
     def delete(self, kind: Kind, name: str) -> bool:
         """False if it was gone already."""
@@ -120,8 +129,17 @@ class Hosting:
     def invoke(
         self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float = 120.0
     ) -> bytes:
-        """One answer. Asked again for `seconds` while the endpoint is busy or AWS stumbles."""
+        """One answer. Asked again for `seconds` while the endpoint is busy or AWS stumbles, and a little after a model's error."""
+        for pause in MODEL_PAUSES:
+            try:
+                return self._invoke(endpoint, body, content_type=content_type, accept=accept, seconds=seconds)
+            except AWSError as error:
+                if error.code != "ModelError":
+                    raise
+            self._options.get("sleep", time.sleep)(pause)
+        return self._invoke(endpoint, body, content_type=content_type, accept=accept, seconds=seconds)
 
+    def _invoke(self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float) -> bytes:
         def call() -> bytes:
             try:
                 with translate(f"InvokeEndpoint {endpoint}"):

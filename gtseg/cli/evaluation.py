@@ -36,6 +36,8 @@ def evaluate(
 ) -> None:
     """Score the model on the test split, which training never saw.
 
+    Exit code 5: some images could not be answered and are in no score; the same command asks for them again.
+
     \b
     gtseg evaluate --predictions DIR --masks DIR --labels cat,dog     any masks against any masks
     """
@@ -51,11 +53,13 @@ def evaluate(
             "--labels, --label-values and --void are for --predictions and --masks; a run's dataset names its classes"
         )
     from gtseg.pipeline.stages.evaluate import evaluate as walk
+    from gtseg.pipeline.stages.order import exit_code
 
     session = project.open()
     run = walk_stage(session, walk)
     assert run.evaluation is not None
     _show(run.evaluation, as_json=project.as_json)
+    raise typer.Exit(exit_code(run, "evaluate"))
 
 
 def _evaluate_folders(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,14 +56,20 @@ def status(
     every: Annotated[
         bool, typer.Option("--all", help="One line for every run below the project's bucket and prefix.")
     ] = False,
+    refresh: Annotated[
+        bool,
+        typer.Option("--refresh", help="Ask AWS whether all of it is still there, and note what is not."),
+    ] = False,
 ) -> None:
-    """Say what this run has and what comes next. Changes nothing."""
+    """Say what this run has and what comes next, as it was left or last looked at. Changes nothing but by --refresh."""
     session = project.open()
     if every:
-        _show_all(session, as_json=project.as_json)
+        _show_all(session, refresh=refresh, as_json=project.as_json)
         return
     if project.run_name and session.run.etag is None:
         raise _no_such_run(session)
+    if refresh:
+        session = replace(session, run=_look_again(session, session.run))
     facts = _facts(session.run, session.settings)
     if project.as_json:
         print_json(facts)
@@ -89,12 +96,31 @@ def say_budget(session: Session) -> None:
     say(f"Budget: about {spent:.2f} of {limit} USD ({spent / limit:.0%}) spent by this run's work so far.")
 
 
-def _show_all(session: Session, *, as_json: bool) -> None:
+def _look_again(session: Session, run: Run) -> Run:
+    """The run as AWS has it now, saved."""
+    from gtseg.pipeline.stages.order import refresh
+
+    if run.etag is None:
+        return run
+    context = replace(session, run=run).context()
+    with listener() as notify:
+        try:
+            seen = refresh(run, replace(context, notify=notify))
+        except StageError as error:
+            say(f"warning: {error}")
+            return run
+    return context.save(seen)
+
+
+def _show_all(session: Session, *, refresh: bool, as_json: bool) -> None:
     from gtseg.pipeline.run import RunFile, list_runs, locate
 
     settings, clients = session.settings, session.clients
     roots = {name: locate(settings, clients, name=name) for name in list_runs(settings, clients)}
-    facts = {name: _facts(RunFile(clients, root).load(), settings) for name, root in roots.items()}
+    runs = {name: RunFile(clients, root).load() for name, root in roots.items()}
+    if refresh:
+        runs = {name: _look_again(session, run) for name, run in runs.items()}
+    facts = {name: _facts(run, settings) for name, run in runs.items()}
     if as_json:
         print_json(
             [{"name": name, "root": roots[name], "next": found["next"]} for name, found in facts.items()]
@@ -124,9 +150,14 @@ def _some(names: list[str]) -> str:
 
 
 def say_what_costs(run: Run) -> None:
-    """An endpoint answers, and costs on AWS, until somebody deletes it."""
-    if run.endpoint and run.endpoint.since and not run.endpoint.deleted:
-        say(f"Endpoint {run.endpoint.name} answers, and costs on AWS, until `gtseg cleanup`.")
+    """An endpoint costs on AWS until somebody deletes it; what is said of it is what was last seen."""
+    endpoint = run.endpoint
+    if endpoint and endpoint.since and not endpoint.deleted:
+        times = [time for time in (run.looked, endpoint.ready, endpoint.since) if time]
+        say(
+            f"Endpoint {endpoint.name} was {endpoint.status or 'coming up'} at {max(times):%Y-%m-%d %H:%M} UTC (`gtseg status --refresh` "
+            "looks again); it costs on AWS until `gtseg cleanup`."
+        )
 
 
 def _facts(run: Run, settings: Settings) -> dict[str, Any]:

@@ -164,10 +164,32 @@ class S3:
         return True
 
     def bucket_region(self, bucket: str) -> str:
-        """The region that holds the bucket (GetBucketLocation says None for us-east-1 and EU for eu-west-1)."""
-        with translate(f"GetBucketLocation {bucket}"):
-            place = self._client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
+        """The region that holds the bucket (GetBucketLocation says None for us-east-1 and EU for eu-west-1).
+
+        A bucket of others denies GetBucketLocation, and names its region in the header of that very refusal.
+        """
+        try:
+            with translate(f"GetBucketLocation {bucket}"):
+                place = self._client.get_bucket_location(Bucket=bucket).get("LocationConstraint")
+        except AWSError as error:
+            if error.exit_code != 4 or (named := self._named_region(bucket)) is None:
+                raise
+            return named
         return {"": "us-east-1", "EU": "eu-west-1"}.get(place or "", str(place))
+
+    def _named_region(self, bucket: str) -> str | None:
+        """What HeadBucket's headers say, also where it is denied."""
+        from botocore.exceptions import ClientError
+
+        try:
+            with translate(f"HeadBucket {bucket}"):
+                answer = self._client.head_bucket(Bucket=bucket)
+        except AWSError as error:
+            if not isinstance(error.__cause__, ClientError):
+                return None
+            answer = error.__cause__.response
+        named = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("x-amz-bucket-region")
+        return str(named) if named else None
 
     def cors_rules(self, bucket: str) -> list[dict[str, Any]]:
         """The bucket's CORS rules, [] if it has none."""

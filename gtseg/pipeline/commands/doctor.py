@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from gtseg.core.policies import EXECUTION_ACTIONS
 from gtseg.core.training.image_uris import image_uri
 from gtseg.errors import AWSError, GtsegError, SettingsError
 from gtseg.pipeline.run import Context
+from gtseg.pipeline.run.regions import region_of
 from gtseg.settings.templates import read_template
 
 __all__ = ["Finding", "count_images", "examine"]
@@ -88,16 +90,55 @@ def _bucket(context: Context, root: str) -> Iterator[Finding]:
         )
         yield Finding("warning", "bucket", f"{bucket} does not exist yet", mend)
         return
-    region = door.bucket_region(bucket)
-    if region != context.clients.region:
-        yield Finding(
-            "bad",
-            "bucket",
-            f"{bucket} is in {region}, the jobs would be in {context.clients.region}",
-            f'[project] region = "{region}"',
+    yield _place("bucket", bucket, context)
+    yield from _writing(root, context)
+
+
+def _place(subject: str, bucket: str, context: Context) -> Finding:
+    """Whether a bucket lies where the jobs would run."""
+    region, ours = region_of(bucket, context.s3), context.clients.region
+    if region is None:
+        return Finding(
+            "warning", subject, f"{bucket} does not say in which region it is", f"it must be in {ours}"
         )
-    else:
-        yield Finding("good", "bucket", f"{bucket} in {region}")
+    if region != ours:
+        mend = f'[project] region = "{region}", or copy what is needed to a bucket in {ours}'
+        return Finding("bad", subject, f"{bucket} is in {region}, the jobs would be in {ours}", mend)
+    return Finding("good", subject, f"{bucket} in {region}")
+
+
+def _writing(root: str, context: Context) -> Iterator[Finding]:
+    """One object is written and deleted: no policy proves as much."""
+    uri = f"{root}.gtseg-doctor-{secrets.token_hex(4)}"
+    try:
+        context.s3.write(uri, b"gtseg doctor", content_type="text/plain")
+    except AWSError as error:
+        yield Finding(
+            "bad", "writing", f"{uri} cannot be written ({error.code}: {error.message})", error.hint
+        )
+        return
+    try:
+        context.s3.delete([uri])
+    except AWSError as error:
+        yield Finding(
+            "warning", "writing", f"{uri} was written, but cannot be deleted ({error.code})", error.hint
+        )
+        return
+    yield Finding("good", "writing", f"an object below {root} was written and deleted")
+
+
+def _other_buckets(context: Context, root: str) -> Iterator[Finding]:
+    """Buckets that jobs read from, beside the run's own."""
+    settings = context.settings
+    named = {
+        "images": settings.images.source,
+        "initial model": settings.train.initial_model,
+        "model": settings.deploy.model_data,
+    }
+    own = split_uri(root)[0]
+    for subject, uri in named.items():
+        if uri and is_s3_uri(uri) and (bucket := split_uri(uri)[0]) != own:
+            yield _place(subject, bucket, context)
 
 
 def _cors(context: Context, root: str) -> Iterator[Finding]:
@@ -365,6 +406,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("credentials", _credentials),
     ("region", _region),
     ("bucket", _bucket),
+    ("other buckets", _other_buckets),
     ("CORS", _cors),
     ("role", _role),
     ("workteam", _workteam),

@@ -20,7 +20,7 @@ from gtseg.core.masks.colors import BACKGROUND, SPARE_COLORS, WHITE
 from gtseg.core.reasons import kind_of
 from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
 from gtseg.pipeline.run import Context, EndpointSection, Run
-from gtseg.pipeline.run.inference import Answer, Asker, in_order
+from gtseg.pipeline.run.inference import Answer, Asker, await_endpoint, in_order
 from gtseg.pipeline.run.places import IMAGES, Entry, Place
 from gtseg.settings import Settings
 
@@ -75,6 +75,8 @@ def predict(
     there = len(work) - len(missing)
     if there:
         context.note(f"{counted(there, 'mask is', 'masks are')} there already")
+    if missing:
+        await_endpoint(section, context)
     asker = Asker(context.hosting, section, settings.predict, probabilities=settings.predict.probabilities)
     failed, seconds = _ask_all(missing, asker, writer, context)
     result = Predicted(output, len(missing), there, tuple(failed), tuple(seconds))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from gtseg.aws.training import HiddenTags
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run.file import RunFile
 from gtseg.pipeline.run.fingerprint import FINGERPRINT_TAG, fingerprint
@@ -19,18 +21,31 @@ from gtseg.pipeline.run.sections import Attempt, Run
 IN_USE_CODES = frozenset({"ResourceInUse", "ResourceInUseException"})
 STAND_IN = "stand-in"
 """The name in the request that is fingerprinted: a new attempt is the same request under another name."""
+CLOCKS_APART = timedelta(minutes=5)
+"""By how much this machine's clock and AWS's may differ."""
 PATIENCE = 25
 """Names tried before giving up: each was taken by a stranger, or by a failed attempt of this run."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What has a name now. `fingerprint` is its gtseg:fingerprint tag, None where it has none."""
+    """What has a name now. `fingerprint` is its gtseg:fingerprint tag, None where it has none.
+
+    `is_hidden`: the caller may not see its tags. It is taken for the attempt's own if it was made after that was recorded.
+    """
 
     arn: str
     status: str
     fingerprint: str | None
     reason: str = ""
+    is_hidden: bool = False
+    created: datetime | None = None
+
+    def is_of(self, attempt: Attempt) -> bool:
+        """Whether this attempt made it."""
+        if not self.is_hidden:
+            return self.fingerprint == attempt.fingerprint
+        return self.created is not None and self.created >= attempt.recorded - CLOCKS_APART
 
     @property
     def is_dead(self) -> bool:
@@ -48,11 +63,16 @@ class Described(Protocol):
     def reason(self) -> str: ...
     @property
     def tags(self) -> Mapping[str, str]: ...
+    @property
+    def created(self) -> datetime | None: ...
 
 
 def found(state: Described | None) -> Found | None:
     """A looked-up resource as `Resource.find` answers."""
-    return Found(state.arn, state.status, state.tags.get(FINGERPRINT_TAG), state.reason) if state else None
+    if state is None:
+        return None
+    mark, is_hidden = state.tags.get(FINGERPRINT_TAG), isinstance(state.tags, HiddenTags)
+    return Found(state.arn, state.status, mark, state.reason, is_hidden=is_hidden, created=state.created)
 
 
 class Resource(Protocol):
@@ -155,13 +175,21 @@ def standing(run: Run, resource: Resource) -> Found | None:
     if last is None or last.outcome in {"failed", "taken"}:
         return None
     found = resource.find(last.name)
-    if found is None or found.fingerprint != last.fingerprint or found.is_dead:
+    if found is None or not found.is_of(last) or found.is_dead:
         return None
     if last.fingerprint != fingerprint:
         if resource.gives_way(found):
             return None
         raise _made_otherwise(run, resource, last, found)
     return found
+
+
+def failed_attempt(run: Run, stage: str, name: str | None, detail: str) -> Run:
+    """The run with its attempt of this name marked as failed, so that the next one is made."""
+    for attempt in run.attempts_of(stage):
+        if attempt.name == name:
+            run = run.with_attempt(attempt.model_copy(update={"outcome": "failed", "detail": detail}))
+    return run
 
 
 def next_name(run: Run, resource: Resource) -> str:
@@ -178,7 +206,7 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
     last = earlier[-1] if earlier else None
     if last and last.outcome in {"recorded", "created", "adopted"}:
         found = resource.find(last.name)
-        mine = found is not None and found.fingerprint == last.fingerprint
+        mine = found is not None and found.is_of(last)
         if found and mine and found.is_dead:
             run = run.with_attempt(
                 last.model_copy(
@@ -218,7 +246,7 @@ def _create_or_adopt(resource: Resource, attempt: Attempt) -> tuple[str, Attempt
             if error.code not in IN_USE_CODES:
                 raise
         found = resource.find(attempt.name)
-    if found and found.fingerprint == attempt.fingerprint and not found.is_dead:
+    if found and found.is_of(attempt) and not found.is_dead:
         outcome = "created" if attempt.outcome == "created" else "adopted"
         return found.arn, attempt.model_copy(update={"outcome": outcome})
     return "", attempt.model_copy(update=_given_up(attempt, found))
@@ -227,6 +255,6 @@ def _create_or_adopt(resource: Resource, attempt: Attempt) -> tuple[str, Attempt
 def _given_up(attempt: Attempt, found: Found | None) -> dict[str, str]:
     if found is None:
         return {"outcome": "taken", "detail": "the name was in use, then gone"}
-    if found.fingerprint == attempt.fingerprint:
+    if found.is_of(attempt):
         return {"outcome": "failed", "detail": f"{found.status}: {found.reason}"[:1024]}
     return {"outcome": "taken", "detail": f"{found.arn} was not made by this run"}

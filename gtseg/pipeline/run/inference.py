@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.aws.hosting import Hosting
+from gtseg.aws.hosting import COMING, Hosting, Resource
+from gtseg.aws.waiting import poll
 from gtseg.core.hosting.endpoint_images import (
     Request,
     crop_request,
@@ -24,12 +25,17 @@ from gtseg.core.hosting.endpoint_images import (
 )
 from gtseg.core.hosting.tiles import join_masks, join_probabilities, plan_tiles
 from gtseg.core.scores.metrics import Mask
-from gtseg.errors import AWSError, GtsegError
-from gtseg.pipeline.run import EndpointSection
+from gtseg.errors import AWSError, GtsegError, StageError, reason_given
+from gtseg.pipeline.run import Context, EndpointSection
 from gtseg.settings.hosting import Predict
 
 T = TypeVar("T")
 R = TypeVar("R")
+COMING_SECONDS = 45 * 60.0
+"""AWS gives up on an endpoint's machines well before."""
+OF_ONE_IMAGE = frozenset({"ModelError", "RequestTimeout", "NoSuchKey", "404"})
+HOPELESS = 8
+"""So many images in a row that the endpoint cannot answer, before the first that it can: it cannot answer any."""
 PROTOBUF = "application/x-protobuf"
 
 
@@ -90,9 +96,46 @@ class Asker:
         return read_answer(answer, request, accept=self.accept)
 
 
+def await_endpoint(section: EndpointSection, context: Context) -> None:
+    """Wait for an endpoint that is coming up. Raises StageError, naming the command, where it is gone, failed or another one."""
+
+    def look() -> Resource | None:
+        there = context.hosting.look("endpoint", section.name)
+        if there is not None and there.status in COMING:
+            context.progress(f"endpoint {section.name} is {there.status}: waiting")
+        return there
+
+    try:
+        there = poll(
+            look,
+            until=lambda found: found is None or found.status not in COMING,
+            patience=COMING_SECONDS,
+            resume=f"Endpoint {section.name} comes up by itself; run the same command again.",
+            sleep=context.sleep,
+        )
+    except AWSError as error:
+        if error.exit_code != 4:
+            raise
+        context.warn(f"endpoint {section.name} may not be looked at ({error.code}): it is asked all the same")
+        return
+    if there is None or there.status == "Deleting":
+        raise StageError(
+            f"Endpoint {section.name} is not there any more: deleted elsewhere. Make it again: `gtseg deploy`."
+        )
+    if there.status in ("Failed", "OutOfService"):
+        raise StageError(
+            f"Endpoint {section.name} is {there.status}: {reason_given(there.reason)}. Make it again: `gtseg deploy`."
+        )
+    if section.config and there.parts and there.parts[0] != section.config:
+        raise StageError(
+            f"Endpoint {section.name} serves {there.parts[0]} now, not {section.config}: changed elsewhere. Make the run's own: "
+            "`gtseg deploy`."
+        )
+
+
 def is_of_one_image(error: GtsegError) -> bool:
     """Whether only this image failed; what else goes wrong would go wrong for all."""
-    return not isinstance(error, AWSError) or error.code in {"ModelError", "NoSuchKey", "404"}
+    return not isinstance(error, AWSError) or error.code in OF_ONE_IMAGE
 
 
 def in_order(
@@ -100,8 +143,18 @@ def in_order(
 ) -> Iterator[tuple[T, R | GtsegError]]:
     """(item, result or its own error), in the items' order; at most twice `concurrency` items are on their way.
 
-    An error that is not of one image ends it.
+    An error that is not of one image ends it, and so does an endpoint that answers none of the first HOPELESS images.
     """
+    answered, failed = 0, 0
+
+    def judge(outcome: R | GtsegError) -> R | GtsegError:
+        nonlocal answered, failed
+        is_failure = isinstance(outcome, AWSError)
+        answered, failed = answered + (not is_failure), failed + is_failure
+        if isinstance(outcome, AWSError) and not answered and failed >= HOPELESS:
+            raise outcome
+        return outcome
+
     waiting: deque[tuple[T, Future[R]]] = deque()
     with ThreadPoolExecutor(concurrency) as pool:
         try:
@@ -109,10 +162,10 @@ def in_order(
                 waiting.append((item, pool.submit(work, item)))
                 if len(waiting) >= 2 * concurrency:
                     oldest = waiting.popleft()
-                    yield oldest[0], _outcome(oldest[1])
+                    yield oldest[0], judge(_outcome(oldest[1]))
             while waiting:
                 oldest = waiting.popleft()
-                yield oldest[0], _outcome(oldest[1])
+                yield oldest[0], judge(_outcome(oldest[1]))
         finally:
             for _, future in waiting:
                 future.cancel()

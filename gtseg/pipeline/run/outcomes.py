@@ -131,6 +131,8 @@ class EvaluationSection(Frozen):
 
     split: str
     images: int
+    missing: tuple[str, ...] = ()
+    """Images of the split that the endpoint could not answer: they are in no score."""
     miou: float | None
     miou_builtin: float | None
     miou_per_image: float | None

@@ -114,6 +114,8 @@ class Run(Frozen):
     evaluation: EvaluationSection | None = None
     report: ReportSection | None = None
     attempts: tuple[Attempt, ...] = ()
+    looked: datetime | None = None
+    """When AWS was last asked whether all of it is still there."""
 
     etag: str | None = Field(default=None, exclude=True)
     """The state of run.json that this value was read from; None: there is no run.json yet. Never written."""

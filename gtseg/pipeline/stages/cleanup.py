@@ -9,6 +9,7 @@ from functools import partial
 
 from gtseg.aws.hosting import SETTLED, Kind, Resource
 from gtseg.aws.s3 import split_uri
+from gtseg.aws.training import HiddenTags
 from gtseg.aws.waiting import poll
 from gtseg.core.counting import counted
 from gtseg.errors import AWSError, GtsegError
@@ -83,9 +84,16 @@ class Sweeper:
             names = {attempt.name for attempt in run.attempts_of(STAGE_OF[kind])}
             for name in sorted(names):
                 found = self.hosting.find(kind, name)
-                if found and found.tags.get(RUN_TAG) == run.name and found.tags.get(ROOT_TAG) == run.root:
+                if found and self._is_own(found, run):
                     self._delete(found)
         return self._mark_deleted(run)
+
+    def _is_own(self, found: Resource, run: Run) -> bool:
+        """By its tags; where nobody may see them, by the attempt that made it."""
+        if isinstance(found.tags, HiddenTags):
+            made = (a for a in run.attempts_of(STAGE_OF[found.kind]) if a.name == found.name)
+            return any(attempt.outcome in ("created", "adopted") for attempt in made)
+        return found.tags.get(RUN_TAG) == run.name and found.tags.get(ROOT_TAG) == run.root
 
     def _mark_deleted(self, run: Run) -> Run:
         if run.endpoint is None or run.endpoint.deleted or self.context.dry_run:
@@ -167,6 +175,7 @@ class Sweeper:
     def _delete(self, found: Resource) -> None:
         words = f"{found.kind.replace('-', ' ')} {found.name}"
         if found.status == "Deleting":
+            self._let_go(found)
             return
         if not self.context.dry_run and not self._remove(found):
             return
@@ -200,6 +209,19 @@ class Sweeper:
             until=lambda status: status in SETTLED,
             patience=SETTLE_SECONDS,
             resume=resume,
+            sleep=self.context.sleep,
+        )
+
+    def _let_go(self, found: Resource) -> None:
+        """Wait for an endpoint that somebody else is deleting: until then it costs, and its name is taken."""
+        self.context.note(f"endpoint {found.name} is being deleted already")
+        if self.context.dry_run:
+            return
+        poll(
+            lambda: self.hosting.look("endpoint", found.name),
+            until=lambda there: there is None or there.status != "Deleting",
+            patience=SETTLE_SECONDS,
+            resume="Come back with `gtseg cleanup`.",
             sleep=self.context.sleep,
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gtseg.aws.hosting import SETTLED, Kind
 from gtseg.aws.hosting import Resource as Hosted
-from gtseg.aws.s3 import is_s3_uri
+from gtseg.aws.s3 import is_s3_uri, split_uri
 from gtseg.aws.training import image_uri_of_sdk
 from gtseg.core.hosting import requests
 from gtseg.core.training.image_uris import image_uri
@@ -31,6 +31,8 @@ from gtseg.pipeline.run import (
 )
 from gtseg.pipeline.run.events import ignore
 from gtseg.pipeline.run.freshness import MODEL, model_of, staleness
+from gtseg.pipeline.run.regions import check_regions
+from gtseg.pipeline.run.renewing import look_at_endpoint
 from gtseg.pipeline.run.resuming import follow, how_to_resume
 
 PATIENCE = 45 * 60.0
@@ -46,11 +48,13 @@ def deploy(run: Run, context: Context, *, job: str | None = None, model: str | N
     """
     context = context.of("deploy")
     plan, training_job = _plan(run, context, job=job, model=model)
+    check_regions([split_uri(plan.model_data)[0]], context, what="endpoint")
     hosted = HostedModel(run, context, plan, training_job)
     if context.dry_run:
         return _show_plan(run, hosted)
+    run = look_at_endpoint(run, context)
     words = f"Keep {plan.instance_count} x {plan.instance_type} running until `gtseg cleanup`?"
-    if run.endpoint is None or run.endpoint.deleted:
+    if run.endpoint is None or run.endpoint.deleted or run.endpoint.status == "Changed":
         context.agree(run, words)
     elif _is_another(run.endpoint, plan):
         context.agree(
@@ -186,9 +190,16 @@ class HostedModel(Resource):
 
     def find(self, name: str) -> Found | None:
         """An endpoint that is out of service, or going, is as good as failed."""
-        there = found(self.context.hosting.find(self.kind, name))
+        hosted = self.context.hosting.find(self.kind, name)
+        there = found(hosted)
+        if there and hosted and self.is_changed(hosted):
+            return replace(there, fingerprint=None, is_hidden=False)
         is_dead = there is not None and there.status in {"Failed", "OutOfService", "Deleting"}
         return replace(there, status="Failed") if there and is_dead else there
+
+    def is_changed(self, hosted: Hosted) -> bool:
+        """Whether somebody has put something else behind the name."""
+        return False
 
     def create(self, name: str, request: Mapping[str, Any]) -> str:
         return self.context.hosting.create(self.kind, request)
@@ -214,6 +225,9 @@ class Endpoint(HostedModel):
 
     def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
         return requests.endpoint_request(name, self.config, self._tagged(tags))
+
+    def is_changed(self, hosted: Hosted) -> bool:
+        return bool(hosted.parts) and self.config not in (STAND_IN, hosted.parts[0])
 
     def keep(self, run: Run, name: str, arn: str) -> Run:
         there = self.context.hosting.find("endpoint", name)

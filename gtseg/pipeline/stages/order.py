@@ -10,6 +10,7 @@ from gtseg.core.counting import counted
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.freshness import staleness
+from gtseg.pipeline.run.renewing import renew
 from gtseg.settings import Settings
 
 PROBLEMS = 5
@@ -222,10 +223,15 @@ def _is_scored(run: Run) -> bool:
     return scored.dataset == data.fingerprint and scored.endpoint == endpoint.name
 
 
+def _missing(run: Run) -> int:
+    return len(run.evaluation.missing) if run.evaluation else 0
+
+
 def _evaluate_summary(run: Run) -> str:
     if run.evaluation is None or run.evaluation.miou is None:
         return ""
-    return f"mIoU {run.evaluation.miou:.4f} on {run.evaluation.images} {run.evaluation.split} images"
+    missing = f", {_missing(run)} missing" if _missing(run) else ""
+    return f"mIoU {run.evaluation.miou:.4f} on {run.evaluation.images} {run.evaluation.split} images{missing}"
 
 
 STAGES: tuple[Stage, ...] = (
@@ -234,7 +240,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("dataset", _dataset, lambda run: run.dataset is not None, _dataset_summary, _left_out),
     Stage("train", _train, _is_trained, _train_summary, _epochs_missed, spends=True),
     Stage("deploy", _deploy, _is_deployed, _deploy_summary, spends=True),
-    Stage("evaluate", _evaluate, lambda run: run.evaluation is not None, _evaluate_summary),
+    Stage("evaluate", _evaluate, lambda run: run.evaluation is not None, _evaluate_summary, _missing),
     Stage("report", _report, lambda run: run.report is not None, lambda run: run.report.html if run.report else ""),
 )  # fmt: skip
 
@@ -255,11 +261,23 @@ def exit_code(run: Run, name: str) -> int:
     return PROBLEMS if stage.problems(run) else 0
 
 
+def refresh(run: Run, context: Context) -> Run:
+    """The run without what was deleted or changed elsewhere; see gtseg.pipeline.run.renewing. Saves nothing."""
+
+    def is_done(run: Run, name: str) -> bool:
+        return standings(run, context.settings)[name].is_done
+
+    return run if run.etag is None else renew(run, context.of("run"), is_done=is_done)
+
+
 def walk(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
     """Every stage that is not done on what the run has now, each saved before the next begins.
 
     A dry run shows the first and names the rest. Raises StageError before training or an endpoint that nothing could score.
     """
+    if not context.dry_run:
+        seen = refresh(run, context)
+        run = run if seen.update(looked=run.looked) == run else context.save(seen)
     before = standings(run, context.settings)
     undone = [stage for stage in stages if not before[stage.name].is_done]
     for stage in stages:

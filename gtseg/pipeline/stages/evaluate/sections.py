@@ -48,4 +48,5 @@ def sentence(section: EvaluationSection) -> str:
     if not span and section.images < MIN_IMAGES:
         interval = f" (no interval below {MIN_IMAGES} images)"
     accuracy = f", pixel accuracy {section.pixel_accuracy:.4f}" if section.pixel_accuracy is not None else ""
-    return f"mIoU {section.miou:.4f}{interval}{accuracy} on {section.images} {section.split} images"
+    missing = f" ({len(section.missing)} missing)" if section.missing else ""
+    return f"mIoU {section.miou:.4f}{interval}{accuracy} on {section.images} {section.split} images{missing}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from gtseg.core.counting import counted
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks import encode_palette_png
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
@@ -15,12 +17,14 @@ from gtseg.core.scores.concerns import concerns
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.core.scores.metrics import Mask
 from gtseg.core.training.channels import channel_uri
-from gtseg.errors import GtsegError, Interrupted, StageError
+from gtseg.errors import AWSError, GtsegError, Interrupted, StageError
 from gtseg.pipeline.run import Context, DatasetSection, EndpointSection, EvaluationSection, Run, provenance
-from gtseg.pipeline.run.inference import Asker, in_order
+from gtseg.pipeline.run.inference import Asker, await_endpoint, in_order
 from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sentence
 
 SPLIT = "test"
+SHOWN = 10
+"""Missing images that are named with their reasons."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ def evaluate(run: Run, context: Context) -> Run:
     """The run with its evaluation; predictions and the scores of each image are kept below `evaluation/`.
 
     Predictions that are there already, of this model and this dataset, are not asked for again. Raises StageError before
-    `deploy`, or where the dataset has no test split; GtsegError when an image cannot be scored: a score over less than the
-    whole split would be another score.
+    `deploy`, where the endpoint is gone, or where the dataset has no test split; GtsegError when no image can be scored. Images
+    that the endpoint cannot answer are named in `missing`: `evaluate` asks for them again.
     """
     context = context.of("evaluate")
     settings = context.settings
@@ -56,8 +60,10 @@ def evaluate(run: Run, context: Context) -> Run:
     begun = time.monotonic()
     folder = f"{run.root}evaluation/{_mark(data, endpoint)}/"
     pairs = _pairs(data, folder, context)
+    if not all(pair.is_there for pair in pairs):
+        await_endpoint(endpoint, context)
     tally = Tally(len(data.classes), settings.evaluate.boundary_tolerance)
-    latencies = _score(pairs, tally, Asker(context.hosting, endpoint, settings.predict), context)
+    latencies, failed = _score(pairs, tally, Asker(context.hosting, endpoint, settings.predict), context)
     result = conclude(tally, seed=settings.evaluate.seed, resamples=settings.evaluate.resamples)
     for concern in concerns(result, data.classes):
         context.warn(concern)
@@ -65,6 +71,7 @@ def evaluate(run: Run, context: Context) -> Run:
         result,
         data.classes,
         split=SPLIT,
+        missing=tuple(failed),
         endpoint=endpoint.name,
         dataset=data.fingerprint,
         predictions=f"{folder}predictions/",
@@ -84,6 +91,7 @@ def evaluate(run: Run, context: Context) -> Run:
         ),
     )
     context.s3.write(section.details, details_of(tally, section))
+    _tell_missing(failed, len(pairs), context)
     _tell(section, context)
     return run.update(evaluation=section)
 
@@ -135,9 +143,13 @@ def _stems(uri: str, context: Context) -> dict[str, str]:
     return {key.rsplit("/", 1)[-1].rsplit(".", 1)[0]: f"s3://{bucket}/{key}" for key in found}
 
 
-def _score(pairs: list[Pair], tally: Tally, asker: Asker, context: Context) -> list[float]:
-    """Adds every pair to the tally; the seconds of the answers that were asked for now."""
-    door, palette, latencies = context.s3, _palette(tally.classes), []
+def _score(
+    pairs: list[Pair], tally: Tally, asker: Asker, context: Context
+) -> tuple[list[float], dict[str, str]]:
+    """Adds every pair to the tally; the seconds of the answers that were asked for now, and why images are in no score."""
+    door, palette = context.s3, _palette(tally.classes)
+    latencies: list[float] = []
+    failed: dict[str, str] = {}
 
     def one(pair: Pair) -> Scored:
         truth = read_mask(door.read(pair.mask)[0])
@@ -152,14 +164,33 @@ def _score(pairs: list[Pair], tally: Tally, asker: Asker, context: Context) -> l
         for number, (pair, result) in enumerate(
             in_order(pairs, one, concurrency=asker.options.concurrency), 1
         ):
-            if isinstance(result, GtsegError):
+            if isinstance(result, AWSError):
+                failed[pair.stem] = str(result)
+            elif isinstance(result, GtsegError):
                 raise GtsegError(f"Test image {pair.image} cannot be scored: {result}") from result
-            tally.add(pair.stem, result.truth, result.prediction)
-            latencies += [] if result.seconds is None else [result.seconds]
+            else:
+                tally.add(pair.stem, result.truth, result.prediction)
+                latencies += [] if result.seconds is None else [result.seconds]
             context.progress(f"scoring the {SPLIT} split", number, len(pairs))
     except KeyboardInterrupt:
         raise Interrupted("Predictions so far are kept. `gtseg evaluate` goes on from there.") from None
-    return latencies
+    if failed and not tally.images:
+        raise GtsegError(
+            f"Not one of {counted(len(pairs), 'test image')} could be scored. {next(iter(failed.values()))}"
+        )
+    return latencies, failed
+
+
+def _tell_missing(failed: Mapping[str, str], total: int, context: Context) -> None:
+    if not failed:
+        return
+    for name, reason in list(failed.items())[:SHOWN]:
+        context.warn(f"{name} is in no score: {reason}")
+    context.warn(
+        f"{len(failed):,} of {counted(total, 'test image')} could not be answered and are in no score. `gtseg evaluate` asks for them "
+        "again; a larger [deploy] instance_type or a smaller [predict] max_side helps a model that runs out of memory or time",
+        {"missing": sorted(failed)},
+    )
 
 
 def _palette(classes: int) -> bytes:

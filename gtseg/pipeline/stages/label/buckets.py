@@ -8,6 +8,7 @@ from gtseg.aws.s3 import split_uri
 from gtseg.core.labeling.cors import MAX_RULES, has_labeling_rule, with_labeling_rule
 from gtseg.errors import CREDENTIAL_CODES, AWSError, StageError
 from gtseg.pipeline.run import Context, Run
+from gtseg.pipeline.run.regions import check_regions
 
 
 def ensure_run_bucket(run: Run, context: Context) -> None:
@@ -24,12 +25,7 @@ def ensure_run_bucket(run: Run, context: Context) -> None:
             )
         if context.s3.ensure_bucket(bucket):
             context.note(f"bucket {bucket} created in {context.clients.region}")
-    region = context.s3.bucket_region(bucket)
-    if region != context.clients.region:
-        raise StageError(
-            f"Bucket {bucket} is in {region}, the labeling job would be in {context.clients.region}: Ground Truth needs both in one "
-            f'region. Set [project] region = "{region}" or name another bucket.'
-        )
+    check_regions([bucket], context, what="labeling job")
 
 
 def plan_cors(buckets: Sequence[str], context: Context) -> list[str]:

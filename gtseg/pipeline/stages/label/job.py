@@ -30,6 +30,7 @@ from gtseg.pipeline.run import (
     provenance,
     with_tags,
 )
+from gtseg.pipeline.run.regions import check_regions
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket, open_to_workers, plan_cors
 from gtseg.pipeline.stages.label.images import Gathered
 from gtseg.settings import Settings
@@ -131,8 +132,14 @@ class LabelingResource(Resource):
             task_lifetime=wanted.lifetime,
             price_per_task=self.price,
             tags=wanted.tags | {"gtseg:run": self.run.name},
-            **{key: getattr(wanted, key) for key in settings},
+            **({key: getattr(wanted, key) for key in settings} | self._encryption),
         )
+
+    @property
+    def _encryption(self) -> dict[str, str]:
+        """The job's output is encrypted as all else, unless [labeling] names a key of its own."""
+        key = self.context.settings.labeling.kms_key or self.context.settings.project.kms_key
+        return {"kms_key": key} if key else {}
 
     def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
         return with_tags(labeling_job_request(self.plan(name)), tags)
@@ -174,6 +181,7 @@ class LabelingResource(Resource):
 
     def prepare(self, run: Run) -> None:
         """Consent first; then the bucket, what the job reads, and the CORS rule."""
+        check_regions(self.buckets, self.context, what="labeling job")
         words = self.cost.sentence()
         self.context.note(
             f"cost: {words}" + (" on AWS; nothing here" if self.context.clients.is_local else "")

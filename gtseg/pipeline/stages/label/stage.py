@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from gtseg.aws.s3 import is_s3_uri, split_uri
 from gtseg.core.counting import counted
 from gtseg.core.labeling.regions import lambda_arn
-from gtseg.errors import SettingsError
+from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run, begin
+from gtseg.pipeline.run.regions import check_regions
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import make_job
 from gtseg.pipeline.stages.label.reports import report_images
@@ -25,13 +27,29 @@ def label(run: Run, context: Context) -> Run:
         return run
     _check(context)
     team = choose_workteam(context)
+    _check_source(run, context)
     gathered = gather_images(run, context)
+    check_regions(gathered.buckets, context, what="labeling job")
     report_images(gathered, context)
     before, run = run.labeling_job, begin(run, context, make_job(run, context, gathered, team=team))
     job = run.labeling_job
     if job and job != before:
         context.finish(f"{job.name} labels {counted(job.objects, 'image')}", {"arn": job.arn})
     return run
+
+
+def _check_source(run: Run, context: Context) -> None:
+    """What is refused before a bucket is listed: another region, or one that Ground Truth cannot read."""
+    source, own = context.settings.images.source or "", split_uri(run.root)[0]
+    if not is_s3_uri(source):
+        return
+    bucket = split_uri(source)[0]
+    check_regions([bucket], context, what="labeling job")
+    if context.settings.images.requester_pays and bucket != own:
+        raise StageError(
+            f"Ground Truth does not pay for what it reads: images of {bucket}, whose requester pays, must be copied first: "
+            f'aws s3 sync --request-payer requester {source} {run.root}images/ and [images] source = "{run.root}images/"'
+        )
 
 
 def _check(context: Context) -> None:

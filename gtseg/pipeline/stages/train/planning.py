@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from gtseg.aws.s3 import is_s3_uri
+from gtseg.aws.s3 import is_s3_uri, split_uri
 from gtseg.aws.training import image_uri_of_sdk
 from gtseg.core.counting import counted
 from gtseg.core.training.image_uris import image_uri
 from gtseg.core.training.job import Manifests, TrainingJob, disagreements, hyperparameter_strings
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, DatasetSection, Provenance, Run, lineage_tags, provenance
+from gtseg.pipeline.run.regions import check_regions
 from gtseg.pipeline.stages.train.manifests import write_manifests
 
 
@@ -22,6 +23,7 @@ def plan_training(run: Run, context: Context) -> TrainingJob:
     not fit.
     """
     data = _dataset(run)
+    check_regions(_buckets(run, context), context, what="training job")
     wanted, region = context.settings.train, context.clients.region
     given = wanted.hyperparameters.model_dump()
     hyperparameters = hyperparameter_strings(given | _counts(data))
@@ -39,7 +41,7 @@ def plan_training(run: Run, context: Context) -> TrainingJob:
         spot=wanted.spot,
         max_wait=wanted.max_wait,
         checkpoints=f"{run.root}checkpoints/{data.fingerprint[:12]}/" if wanted.keeps_checkpoints else None,
-        kms_key=wanted.kms_key,
+        kms_key=wanted.kms_key or context.settings.project.kms_key,
         volume_kms_key=wanted.volume_kms_key,
         subnets=wanted.subnets,
         security_groups=wanted.security_groups,
@@ -50,6 +52,14 @@ def plan_training(run: Run, context: Context) -> TrainingJob:
         return job
     train, validation, label = write_manifests(run, context)
     return replace(job, manifests=Manifests(train, validation, label), label_map=False)
+
+
+def _buckets(run: Run, context: Context) -> set[str]:
+    """Of the channels, of an earlier model, and of the images where they are read as they lie."""
+    named = [run.root, context.settings.train.initial_model or ""]
+    if context.settings.train.input == "augmented-manifest":
+        named.append(context.settings.images.source or "")
+    return {split_uri(uri)[0] for uri in named if is_s3_uri(uri)}
 
 
 def origin_tags(run: Run) -> dict[str, str]:
