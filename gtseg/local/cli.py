@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.grouping import grouped
+from gtseg.local.options import ServerOptions, read_values
 
 if TYPE_CHECKING:
     from gtseg.local.serving import Serving
@@ -30,39 +33,6 @@ Data = Annotated[
     typer.Option("--data", help="Folder of everything it keeps. [$GTSEG_LOCAL_DATA or ~/.local/share/gtseg]"),
 ]
 Region = Annotated[str, typer.Option(help="The region that it plays.")]
-TrainSeconds = Annotated[
-    float | None,
-    typer.Option(help="Most wall-clock seconds of a training job. Default: as many as it needs."),
-]
-Faults = Annotated[Path | None, typer.Option(help="JSON file of faults to inject (for tests).")]
-MaxJobs = Annotated[int, typer.Option(min=1, help="Training jobs that run at once.")]
-CrowdMasks = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder of index masks: simulated workers label every job that starts. Value i is the job's i-th label, 0 the "
-        "background, 255 void (a job's label named void takes it); masks of 0 and 255 alone hold one class."
-    ),
-]
-CrowdWorkers = Annotated[int, typer.Option(min=1, max=100, help="How many simulated workers.")]
-CrowdError = Annotated[
-    float,
-    typer.Option(min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."),
-]
-CrowdLabelValues = Annotated[
-    str,
-    typer.Option(
-        metavar="VALUES",
-        help="The mask values of the job's labels in their order, like 0-10 or 1,3. [default: 1, 2, ...]",
-    ),
-]
-CrowdVoid = Annotated[
-    int | None, typer.Option(min=0, max=255, metavar="VALUE", help="The mask value that is void.")
-]
-CrowdDropVoid = Annotated[
-    bool,
-    typer.Option("--crowd-drop-void", help="Void becomes background in jobs without a label named void."),
-]
-CrowdSeed = Annotated[int, typer.Option(help="Other seeds make other mistakes.")]
 
 
 def find_folder(data: Path | None) -> Path:
@@ -86,55 +56,61 @@ def fail(message: object, code: int) -> typer.Exit:
     return typer.Exit(code)
 
 
-@app.command()
-def up(
-    data: Data = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; other machines need 0.0.0.0 or ::.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 4566,
-    region: Region = "us-east-1",
-    train_seconds: TrainSeconds = None,
-    faults: Faults = None,
-    max_jobs: MaxJobs = 1,
-    crowd_masks: CrowdMasks = None,
-    crowd_workers: CrowdWorkers = 3,
-    crowd_error: CrowdError = 0.05,
-    crowd_seed: CrowdSeed = 0,
-    crowd_label_values: CrowdLabelValues = "",
-    crowd_void: CrowdVoid = None,
-    crowd_drop_void: CrowdDropVoid = False,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="PEM certificate: serve HTTPS (with --tls-key).")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM private key of --tls-cert.")] = None,
+@dataclass(frozen=True)
+class ListenOptions:
+    """Where a server is reached, and by whose word."""
+
+    host: Annotated[str, typer.Option(help="Address to listen on; other machines need 0.0.0.0 or ::.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 4566
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate: serve HTTPS (with --tls-key).")] = (
+        None
+    )
+    tls_key: Annotated[Path | None, typer.Option(help="PEM private key of --tls-cert.")] = None
     name: Annotated[
         list[str] | None,
         typer.Option(
             help="Host name under which people reach the server, e.g. label.local. May be repeated."
         ),
-    ] = None,
+    ] = None
     trusted_proxy: Annotated[
         list[str] | None,
         typer.Option(help="Address or network of a proxy whose X-Forwarded-For counts. May be repeated."),
-    ] = None,
-) -> None:
+    ] = None
+
+    @property
+    def tls(self) -> tuple[Path, Path] | None:
+        """Certificate and key."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise fail("--tls-cert and --tls-key go together.", 2)
+        return (self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+
+
+@app.command()
+@grouped
+def up(server: ServerOptions, listen: ListenOptions, data: Data = None, region: Region = "us-east-1") -> None:
     """Serve in the foreground and print the lines to export."""
+    from gtseg.local.embedded import Options
     from gtseg.local.execute import serve_here
 
-    if (tls_cert is None) != (tls_key is None):
-        raise fail("--tls-cert and --tls-key go together.", 2)
-    options = make_options(
-        train_seconds=train_seconds, faults=faults, max_jobs=max_jobs, crowd_masks=crowd_masks,
-        crowd_workers=crowd_workers, crowd_error=crowd_error, crowd_seed=crowd_seed,
-        crowd_label_values=crowd_label_values, crowd_void=crowd_void, crowd_drop_void=crowd_drop_void,
-    )  # fmt: skip
-    options |= {"names": tuple(name or ()), "trusted_proxies": check_networks(trusted_proxy or [])}
-    tls = (tls_cert, tls_key) if tls_cert and tls_key else None
+    tls = listen.tls
+    options = Options(
+        **vars(check(server)),
+        names=tuple(listen.name or ()),
+        trusted_proxies=check_networks(listen.trusted_proxy or []),
+    )
     try:
-        serve_here(find_folder(data), host, port, options=options, region=region, tls=tls)
+        serve_here(find_folder(data), listen.host, listen.port, options=options, region=region, tls=tls)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
+
+
+def check(server: ServerOptions) -> ServerOptions:
+    try:
+        return server.check()
+    except ValueError as error:
+        raise fail(error, 2) from None
 
 
 def check_networks(texts: list[str]) -> tuple[str, ...]:
@@ -150,20 +126,12 @@ def check_networks(texts: list[str]) -> tuple[str, ...]:
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
+@grouped
 def exec(
     command: Annotated[list[str], typer.Argument(help="The command and its arguments, after --.")],
+    server: ServerOptions,
     data: Data = None,
     region: Region = "us-east-1",
-    train_seconds: TrainSeconds = None,
-    faults: Faults = None,
-    max_jobs: MaxJobs = 1,
-    crowd_masks: CrowdMasks = None,
-    crowd_workers: CrowdWorkers = 3,
-    crowd_error: CrowdError = 0.05,
-    crowd_seed: CrowdSeed = 0,
-    crowd_label_values: CrowdLabelValues = "",
-    crowd_void: CrowdVoid = None,
-    crowd_drop_void: CrowdDropVoid = False,
 ) -> None:
     """Run a command against the embedded AWS: start it, run, stop it, leave with the command's exit code.
 
@@ -171,11 +139,7 @@ def exec(
     """
     from gtseg.local.execute import execute
 
-    options = make_options(
-        train_seconds=train_seconds, faults=faults, max_jobs=max_jobs, crowd_masks=crowd_masks,
-        crowd_workers=crowd_workers, crowd_error=crowd_error, crowd_seed=crowd_seed,
-        crowd_label_values=crowd_label_values, crowd_void=crowd_void, crowd_drop_void=crowd_drop_void,
-    )  # fmt: skip
+    options = check(server)
     try:
         code = execute(command, find_folder(data), options=options, region=region)
     except (OSError, RuntimeError, ServiceError) as error:
@@ -183,55 +147,49 @@ def exec(
     raise typer.Exit(code)
 
 
-def make_options(**chosen: Any) -> dict[str, Any]:
-    """The fields of embedded.Options that differ from their defaults, checked, paths absolute."""
-    from gtseg.local.execute import DEFAULTS
+@dataclass(frozen=True)
+class CrowdOptions:
+    """How a crowd of simulated workers labels."""
 
-    masks, faults = chosen["crowd_masks"], chosen["faults"]
-    if masks is not None and not masks.is_dir():
-        raise fail(f"--crowd-masks {masks} is not a folder.", 2)
-    if faults is not None and not faults.is_file():
-        raise fail(f"--faults {faults} is not a file.", 2)
-    if chosen["train_seconds"] is not None and chosen["train_seconds"] <= 0:
-        raise fail(f"--train-seconds {chosen['train_seconds']} must be more than 0.", 2)
-    crowd = {name: value for name, value in chosen.items() if name.startswith("crowd_") and value is not None}
-    if masks is None and crowd.items() - DEFAULTS.items():
-        raise fail("--crowd-workers, --crowd-error and the other --crowd-* need --crowd-masks.", 2)
-    read_values(chosen["crowd_label_values"], "--crowd-label-values")
-    return {name: value.absolute() if isinstance(value, Path) else value for name, value in chosen.items()}
-
-
-def read_values(text: str, flag: str) -> tuple[int, ...]:
-    from gtseg.local.labeling.numbers import parse_values
-
-    try:
-        return parse_values(text) if text else ()
-    except ValueError:
-        raise fail(f"{flag} {text}: want different values from 0 to 255, like 0-10 or 1,3.", 2) from None
-
-
-@app.command()
-def crowd(
     masks: Annotated[
         Path,
         typer.Option(
             help="Folder of index masks: value i is the i-th label, 0 the background, 255 void (a job's label named void takes "
             "it); masks of 0 and 255 alone hold one class."
         ),
-    ],
-    workers: CrowdWorkers = 3,
-    error: CrowdError = 0.05,
-    seed: CrowdSeed = 0,
+    ]
+    workers: Annotated[int, typer.Option(min=1, max=100, help="How many simulated workers.")] = 3
+    error: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."
+        ),
+    ] = 0.05
+    seed: Annotated[int, typer.Option(help="Other seeds make other mistakes.")] = 0
     decline: Annotated[
         float, typer.Option(min=0, max=1, help="Fraction of tasks that each worker declines.")
-    ] = 0.0,
-    slow: Annotated[float, typer.Option(min=0, help="Mean seconds over one task; workers differ.")] = 0.0,
-    label_values: CrowdLabelValues = "",
-    void: CrowdVoid = None,
+    ] = 0.0
+    slow: Annotated[float, typer.Option(min=0, help="Mean seconds over one task; workers differ.")] = 0.0
+    label_values: Annotated[
+        str,
+        typer.Option(
+            metavar="VALUES",
+            help="The mask values of the job's labels in their order, like 0-10 or 1,3. [default: 1, 2, ...]",
+        ),
+    ] = ""
+    void: Annotated[
+        int | None, typer.Option(min=0, max=255, metavar="VALUE", help="The mask value that is void.")
+    ] = None
     drop_void: Annotated[
         bool,
         typer.Option("--drop-void", help="Void becomes background in jobs without a label named void."),
-    ] = False,
+    ] = False
+
+
+@app.command()
+@grouped
+def crowd(
+    crowd: CrowdOptions,
     data: Data = None,
     url: Annotated[
         str | None,
@@ -242,20 +200,23 @@ def crowd(
     from gtseg.local.execute import run_crowd_here
     from gtseg.local.labeling.numbers import Choice
 
-    choice = Choice(read_values(label_values, "--label-values"), void, drop_void)
-    if not masks.is_dir():
-        raise fail(f"--masks {masks} is not a folder.", 2)
+    try:
+        values = read_values(crowd.label_values, "--label-values")
+    except ValueError as problem:
+        raise fail(problem, 2) from None
+    if not crowd.masks.is_dir():
+        raise fail(f"--masks {crowd.masks} is not a folder.", 2)
     try:
         run_crowd_here(
             find_folder(data),
             url,
-            masks=masks,
-            workers=workers,
-            error=error,
-            seed=seed,
-            decline=decline,
-            slow=slow,
-            choice=choice,
+            masks=crowd.masks,
+            workers=crowd.workers,
+            error=crowd.error,
+            seed=crowd.seed,
+            decline=crowd.decline,
+            slow=crowd.slow,
+            choice=Choice(values, crowd.void, crowd.drop_void),
         )
     except (OSError, RuntimeError, ServiceError) as problem:
         raise fail(explain(problem), 1) from None

@@ -17,17 +17,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gtseg.local.options import ServerOptions
 from gtseg.local.serving import Serving, environment, find_certificate, find_serving, is_locked, variables
 
-__all__ = ["ask_server", "execute", "run_crowd_here", "serve_here"]
+if TYPE_CHECKING:
+    from gtseg.local.embedded import Options
 
-DEFAULTS = {
-    "max_jobs": 1, "crowd_workers": 3, "crowd_error": 0.05, "crowd_seed": 0, "crowd_label_values": "", "crowd_drop_void": False,
-}  # fmt: skip
-"""Of the options of a server that are not None."""
+__all__ = ["ask_server", "execute", "run_crowd_here", "serve_here"]
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -43,14 +42,14 @@ def serve_here(
     host: str,
     port: int,
     *,
-    options: Mapping[str, Any],
+    options: Options,
     region: str,
     tls: tuple[Path, Path] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; the lines to export go to stdout once requests are answered."""
     import logging
 
-    from gtseg.local.embedded import Embedded, Options
+    from gtseg.local.embedded import Embedded
     from gtseg.local.errors import ServiceError
     from gtseg.local.server import serve
 
@@ -68,7 +67,7 @@ def serve_here(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     end_with_parent()
     try:
-        serve(folder, host, port, options=Options(**options), on_ready=announce, region=region, tls=tls)
+        serve(folder, host, port, options=options, on_ready=announce, region=region, tls=tls)
     except ServiceError as error:
         raise RuntimeError(error.message) from None
 
@@ -191,7 +190,7 @@ def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
 # ---------------------------------------------------------------- exec
 
 
-def execute(command: Sequence[str], folder: Path, *, options: Mapping[str, Any], region: str) -> int:
+def execute(command: Sequence[str], folder: Path, *, options: ServerOptions, region: str) -> int:
     """Run `command` with AWS being the server of `folder`, a new one unless one runs; the command's exit code.
 
     127: not found, 126: not executable, 128+n: ended by signal n. Raises RuntimeError if the server does not start.
@@ -204,11 +203,11 @@ def execute(command: Sequence[str], folder: Path, *, options: Mapping[str, Any],
 
 
 @contextlib.contextmanager
-def hold_server(folder: Path, *, options: Mapping[str, Any], region: str) -> Iterator[tuple[Serving, bool]]:
+def hold_server(folder: Path, *, options: ServerOptions, region: str) -> Iterator[tuple[Serving, bool]]:
     """The folder's server, and whether it is this process's own and stops with it."""
     serving = find_serving(folder)
     if serving is not None:
-        if options_given(options):
+        if options != ServerOptions():
             raise RuntimeError(
                 f"{folder} is already served at {serving.url}, with options of its own: stop that server first, or leave "
                 "out --train-seconds, --faults, --max-jobs and --crowd-*."
@@ -222,24 +221,13 @@ def hold_server(folder: Path, *, options: Mapping[str, Any], region: str) -> Ite
         stop_server(child)
 
 
-def options_given(options: Mapping[str, Any]) -> bool:
-    return any(value != DEFAULTS.get(name) for name, value in options.items())
-
-
 def start_server(
-    folder: Path, *, options: Mapping[str, Any], region: str
+    folder: Path, *, options: ServerOptions, region: str
 ) -> tuple[subprocess.Popen[bytes], Path]:
     """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "server.log"
-    flags = [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
-        for name, value in options.items()
-        if value not in (None, "") and value is not False
-    ]
-    if options.get("crowd_masks") is None:
-        flags = [flag for flag in flags if not flag.startswith("--crowd-")]
-    arguments = ["up", f"--data={folder}", "--port=0", f"--region={region}", *flags]
+    arguments = ["up", f"--data={folder}", "--port=0", f"--region={region}", *options.flags()]
     with open(log, "ab") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", "gtseg.local.cli", *arguments],
