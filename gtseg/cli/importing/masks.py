@@ -14,9 +14,9 @@ import typer
 
 from gtseg.cli.console import say
 from gtseg.cli.grouping import grouped
-from gtseg.cli.importing.shared import ImportOptions, Labels, bar, fetch, finish, split_names
+from gtseg.cli.importing.shared import ImportOptions, bar, fetch, finish, split_names
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import LabelValues, ProjectOptions, Void
+from gtseg.cli.options import LABELS_HELP, LabelValues, ProjectOptions, Void
 from gtseg.core.counting import counted
 from gtseg.core.images.kinds import IMAGE_SUFFIXES, MASK_SUFFIXES
 from gtseg.errors import MaskError, SettingsError
@@ -43,7 +43,7 @@ class MeaningOptions:
         bool | None,
         typer.Option("--indices/--colours", help="Read palette masks as indices or by their colors."),
     ] = None
-    labels: Labels = None
+    labels: Annotated[str | None, typer.Option(metavar="A,B", help=LABELS_HELP)] = None
     label_values: LabelValues = ""
     void: Void = None
     per_label: Annotated[bool, typer.Option(help="One mask file per label (of --labels).")] = False
