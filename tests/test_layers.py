@@ -16,7 +16,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 # What a service of the embedded AWS may use: never the S3 protocol, never how objects are stored.
 SERVICE = (
     "gtseg.local.clock", "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
-    "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.store",
+    "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.store",
     "gtseg.local.storage.syncing",
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "botocore", "boto3", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe", "typer", "rich", "click", "pydantic", "msgspec",
         ),
     ),
-    "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.loop", "gtseg.local.storage"), ()),
+    "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage"), ()),
     "gtseg.local.s3": (
         ("gtseg.local.errors", "gtseg.local.front", "gtseg.local.s3", "gtseg.local.storage"),
         ("numpy", "werkzeug"),

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gtseg.local.options import ServerOptions
-from gtseg.local.serving import Serving, environment, find_certificate, find_serving, is_locked, variables
+from gtseg.local.serving import Serving, environment, find_certificate, find_serving, is_served, variables
 
 if TYPE_CHECKING:
     from gtseg.local.embedded import Options
@@ -118,7 +118,7 @@ def require_serving(folder: Path) -> Serving:
     serving = find_serving(folder)
     if serving is not None:
         return serving
-    if is_locked(folder):
+    if is_served(folder):
         raise RuntimeError(
             f"A server has {folder} open but does not answer as its server: it is starting or hangs. Nothing was sent. "
             "Try again; if that does not help, end the server and start it again."

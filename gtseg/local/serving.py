@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gtseg.local.identity import connect, prove
+from gtseg.local.locks import is_locked
 from gtseg.local.storage.store import read_credentials
 
-__all__ = ["Serving", "environment", "find_certificate", "find_serving", "is_locked", "variables"]
+__all__ = ["Serving", "environment", "find_certificate", "find_serving", "is_served", "variables"]
 
 ANSWER_SECONDS = 10
 
@@ -42,7 +41,7 @@ def find_serving(folder: Path) -> Serving | None:
 
     None if nobody does, or somebody else answers at the address. Raises ServiceError if credentials.json is damaged.
     """
-    if not is_locked(folder):
+    if not is_served(folder):
         return None
     try:
         place = json.loads((folder / "server.json").read_bytes())
@@ -57,20 +56,9 @@ def find_serving(folder: Path) -> Serving | None:
         return None
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a server has the folder: the kernel lets go of its lock however it ends."""
-    try:
-        descriptor = os.open(folder / "lock", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
+def is_served(folder: Path) -> bool:
+    """Whether a server has the folder."""
+    return is_locked(folder / "lock")
 
 
 def find_certificate(folder: Path) -> Path | None:

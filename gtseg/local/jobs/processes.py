@@ -15,6 +15,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from gtseg.local.locks import is_locked
+
 __all__ = ["Process"]
 
 # $0 = the folder. SIGTERM goes to the whole group: the shell takes note of it and stays to write the exit code.
@@ -83,17 +85,7 @@ class Process:
         """Whether any process of this folder lives, by the kernel's word."""
         if self._popen is not None:
             self._popen.poll()  # takes its zombie away
-        try:
-            descriptor = os.open(self.folder / "lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return is_locked(self.folder / "lock")
 
     def exit_code(self) -> int | None:
         """How it ended; None while it runs, and for a process that was killed together with its shell."""

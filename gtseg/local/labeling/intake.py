@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
@@ -77,35 +78,52 @@ def read_objects(job: Job, store: Store) -> Iterator[Line]:
 
 def check_line(raw: bytes, number: int, *, job: Job) -> tuple[str, str, str | None]:
     """(source-ref, state, reason) of one line; `number` counts from 1."""
+    try:
+        entry = parse_line(raw)
+        problem = find_line_fault(entry) or find_review_fault(entry, job)
+        if problem:
+            raise ValueError(problem)
+    except ValueError as error:
+        raise IntakeError(f"ClientError: line {number} of the manifest {error}.") from None
+    uri: str = entry["source-ref"]
+    if job.attribute in entry:
+        return uri, "skipped", None
+    if (job.is_adjustment or job.is_verification) and not find_priors(entry, job.attribute):
+        verb = "adjust" if job.is_adjustment else "verify"
+        return uri, "failed", f"ClientError: The data object has no annotation to {verb}."
+    return uri, "waiting", None
 
-    def fault(text: str) -> IntakeError:
-        return IntakeError(f"ClientError: line {number} of the manifest {text}.")
 
+def parse_line(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a line, with its source-ref. Raises ValueError saying what the line is or has instead."""
     try:
         text = raw.decode()
         entry = json.loads(text)
         json.dumps(entry, ensure_ascii=False).encode()  # no half surrogate pairs
     except (ValueError, RecursionError):
-        raise fault("is not JSON in UTF-8") from None
+        raise ValueError("is not JSON in UTF-8") from None
     if len(text.rstrip("\r\n")) > MAX_LINE:
-        raise fault(f"has more than {MAX_LINE} characters")
+        raise ValueError(f"has more than {MAX_LINE} characters")
     if not isinstance(entry, dict) or not isinstance(entry.get("source-ref"), str):
-        raise fault("has no source-ref")
+        raise ValueError("has no source-ref")
+    return entry
+
+
+def find_line_fault(entry: dict[str, Any]) -> str:
+    """What no job can take of a line's keys and values; empty if it is fine."""
     for key, value in entry.items():
         if key.startswith("$"):
-            raise fault(f"has the key {key!r}, which begins with $")
+            return f"has the key {key!r}, which begins with $"
         if len(value if isinstance(value, str) else json.dumps(value)) > MAX_ATTRIBUTE:
-            raise fault(f"has more than {MAX_ATTRIBUTE} characters in {key!r}")
-    reviews = job.is_adjustment or job.is_verification
-    wanted = job.labels if job.is_adjustment else None
-    if reviews and (problem := find_setup_fault(entry, job.attribute, wanted)):
-        raise fault(problem)
-    if job.attribute in entry:
-        return entry["source-ref"], "skipped", None
-    if reviews and not find_priors(entry, job.attribute):
-        verb = "adjust" if job.is_adjustment else "verify"
-        return entry["source-ref"], "failed", f"ClientError: The data object has no annotation to {verb}."
-    return entry["source-ref"], "waiting", None
+            return f"has more than {MAX_ATTRIBUTE} characters in {key!r}"
+    return ""
+
+
+def find_review_fault(entry: dict[str, Any], job: Job) -> str:
+    """What an adjustment or verification job cannot take of a line; empty if it is fine."""
+    if not (job.is_adjustment or job.is_verification):
+        return ""
+    return find_setup_fault(entry, job.attribute, job.labels if job.is_adjustment else None) or ""
 
 
 def read_line(job: Job, store: Store, start: int, length: int) -> bytes:

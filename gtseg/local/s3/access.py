@@ -157,14 +157,9 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def _read_policy(s3: S3, request: Request) -> Policy:
-    policy: Policy | None = s3.objects.index.read_settings(request.bucket).get("policy")
-    if policy is None:
-        raise ServiceError(
-            "NoSuchBucketPolicy",
-            "The bucket policy does not exist",
-            404,
-            fields={"BucketName": request.bucket},
-        )
+    policy: Policy = s3.read_setting(
+        request.bucket, "policy", code="NoSuchBucketPolicy", message="The bucket policy does not exist"
+    )
     return policy
 
 

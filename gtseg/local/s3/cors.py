@@ -30,14 +30,8 @@ def put_cors(s3: S3, request: Request) -> Answer:
 
 
 def get_cors(s3: S3, request: Request) -> Answer:
-    rules = s3.objects.index.read_settings(request.bucket).get("cors")
-    if rules is None:
-        raise ServiceError(
-            "NoSuchCORSConfiguration",
-            "The CORS configuration does not exist",
-            404,
-            fields={"BucketName": request.bucket},
-        )
+    code, message = "NoSuchCORSConfiguration", "The CORS configuration does not exist"
+    rules = s3.read_setting(request.bucket, "cors", code=code, message=message)
     return Answer(body=wrap("CORSConfiguration", *(_render_rule(rule) for rule in rules)))
 
 

@@ -44,14 +44,8 @@ def refuse_disabled_acl(s3: S3, bucket: str, headers: dict[str, str]) -> None:
 
 
 def get_ownership(s3: S3, request: Request) -> Answer:
-    ownership = s3.objects.index.read_settings(request.bucket).get("ownership")
-    if ownership is None:
-        raise ServiceError(
-            "OwnershipControlsNotFoundError",
-            "The bucket ownership controls were not found",
-            404,
-            fields={"BucketName": request.bucket},
-        )
+    code, message = "OwnershipControlsNotFoundError", "The bucket ownership controls were not found"
+    ownership = s3.read_setting(request.bucket, "ownership", code=code, message=message)
     return Answer(body=wrap("OwnershipControls", f"<Rule>{element('ObjectOwnership', ownership)}</Rule>"))
 
 

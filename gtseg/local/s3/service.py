@@ -6,7 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import FindSecret
 from gtseg.local.s3.intake import Intake
 from gtseg.local.storage.folder import FolderObjects
@@ -28,3 +30,10 @@ class S3:
     @property
     def uploads(self) -> Uploads:
         return self.objects.uploads
+
+    def read_setting(self, bucket: str, name: str, *, code: str, message: str) -> Any:
+        """One of a bucket's settings. Raises ServiceError `code` where it has none."""
+        value = self.objects.index.read_settings(bucket).get(name)
+        if value is None:
+            raise ServiceError(code, message, 404, fields={"BucketName": bucket})
+        return value

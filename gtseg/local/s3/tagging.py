@@ -63,12 +63,8 @@ def delete_object_tags(s3: S3, request: Request) -> Answer:
 
 
 def get_bucket_tags(s3: S3, request: Request) -> Answer:
-    tags = s3.objects.index.read_settings(request.bucket).get("tags")
-    if tags is None:
-        raise ServiceError(
-            "NoSuchTagSet", "The TagSet does not exist", 404, fields={"BucketName": request.bucket}
-        )
-    return _render(tags)
+    code, message = "NoSuchTagSet", "The TagSet does not exist"
+    return _render(s3.read_setting(request.bucket, "tags", code=code, message=message))
 
 
 def put_bucket_tags(s3: S3, request: Request) -> Answer:

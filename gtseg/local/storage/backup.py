@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.locks import is_locked
 from gtseg.local.storage.database import AT_REST, SCHEMA, damaged, too_new
 from gtseg.local.storage.files import locate
 from gtseg.local.storage.layout import DATABASES, close_to_others, examine_folder, own_version, read_layout
@@ -155,17 +156,7 @@ def _lock(
 
 def is_backed_up(folder: Path) -> bool:
     """Whether a backup or a check is running, which needs every file that its moment refers to."""
-    try:
-        descriptor = os.open(folder / BACKUP_LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(folder / BACKUP_LOCK)
 
 
 @contextlib.contextmanager

@@ -98,13 +98,18 @@ def _read_number(given: Mapping[str, Any], kind: str) -> Parameter:
         raise ValueError(f"{name}: MinValue and MaxValue must be integers.")
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ValueError(f"{name}: MinValue {given['MinValue']} is over MaxValue {given['MaxValue']}.")
+    return Parameter(name, kind, low, high, _choose_scaling(name, kind, scaling, low=low, high=high))
+
+
+def _choose_scaling(name: str, kind: str, scaling: str, *, low: float, high: float) -> str:
+    """The scaling of a range, `Auto` decided. Raises ValueError for one that the range does not allow."""
+    if scaling == "Auto":
+        return "Logarithmic" if low > 0 and high / low >= 10 else "Linear"
     if scaling == "Logarithmic" and low <= 0:
         raise ValueError(f"{name}: Logarithmic scaling needs a MinValue over 0.")
     if scaling == "ReverseLogarithmic" and not (low >= 0 and high < 1 and kind == "continuous"):
         raise ValueError(f"{name}: ReverseLogarithmic scaling needs a continuous range within 0 <= x < 1.")
-    if scaling == "Auto":
-        scaling = "Logarithmic" if low > 0 and high / low >= 10 else "Linear"
-    return Parameter(name, kind, low, high, scaling)
+    return scaling
 
 
 def count_grid(parameters: Sequence[Parameter]) -> int:
