@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -19,7 +20,12 @@ QUIET_SECONDS = 5.0
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+    print(json.dumps(value, indent=2, default=as_json, ensure_ascii=False))
+
+
+def as_json(value: object) -> str:
+    """What JSON has no form for: times as ISO 8601, everything else as its text."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def say(text: str) -> None:
@@ -52,7 +58,7 @@ class JsonLines(Listener):
         if event.done is not None:
             line |= {"done": event.done, "total": event.total}
         print(
-            json.dumps(line | dict(event.fields), default=str, ensure_ascii=False),
+            json.dumps(line | dict(event.fields), default=as_json, ensure_ascii=False),
             file=self.stream,
             flush=True,
         )

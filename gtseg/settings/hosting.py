@@ -63,6 +63,8 @@ class Evaluate(Table):
 class Serve(Table):
     until: Literal[WORDS] = "dataset"  # type: ignore[valid-type]
     """The last stage that is done without asking; what comes after waits for a person."""
+    begin: bool = False
+    """Whether a first labeling job is begun too where the project has no run; [budget] holds, nobody is asked."""
     interval: Annotated[Seconds, Field(ge=1, le=3600)] = 30
     """Between two looks at all jobs."""
     host: str = "127.0.0.1"

@@ -17,7 +17,7 @@ from gtseg.aws.s3 import S3
 from gtseg.core.labeling.cors import LABELING_RULE
 from gtseg.core.labeling.job import labeling_job_request
 from gtseg.core.labeling.label_file import label_file
-from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
+from gtseg.errors import GtsegError, SettingsError, StageError
 from gtseg.pipeline.run import STAND_IN, create_once, fingerprint
 from gtseg.pipeline.run.events import Consent
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
@@ -248,10 +248,10 @@ def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, client
         ("images", {"source": "nowhere"}, StageError, "there is no folder"),
         ("images", {"source": "gtseg.toml"}, StageError, r"gtseg\.toml is a file\. Name a folder"),
         ("images", {"source": "nowhere.manifest"}, StageError, "cannot be read"),
-        ("images", {"source": "empty"}, ManifestError, "No image to label"),
+        ("images", {"source": "empty"}, StageError, "No image to label"),
         ("labeling", {"labels": []}, SettingsError, "labels is empty"),
         ("labeling", {"template": "none.liquid"}, SettingsError, "none.liquid"),
-        ("labeling", {"automated": True}, SettingsError, "1,250 objects"),
+        ("labeling", {"automated": True}, SettingsError, "does not label automatically"),
         ("project", {"create_bucket": False}, StageError, "--create-bucket"),
         ("project", {"role_arn": "arn:aws:iam::12:role/x"}, SettingsError, "role_arn"),
     ],

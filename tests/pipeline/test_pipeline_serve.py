@@ -63,6 +63,13 @@ def test_where_a_person_must_decide_the_command_is_named() -> None:
     assert "gtseg label" in decide(EMPTY, {}, settings=serving("report")).waits_for
 
 
+def test_a_first_labeling_job_is_begun_where_the_settings_say_so() -> None:
+    told = Settings(project={"name": "r"}, serve={"begin": True})
+    decision = decide(EMPTY, {}, settings=told)
+    assert (decision.stage, decision.go) == ("label", True)
+    assert "begin = true" in decide(EMPTY, {}, settings=serving("dataset")).waits_for
+
+
 def test_what_cannot_be_scored_is_not_trained_unless_told() -> None:
     data = DATASET.dataset.model_copy(update={"counts": {"train": 4, "validation": 1, "test": 0}})  # type: ignore[union-attr]
     untested = DATASET.update(dataset=data)

@@ -34,6 +34,14 @@ class Budget:
     def used(self) -> float:
         return self.spent + self.clock() - self.started
 
+    def is_used(self) -> bool:
+        """Whether all of it is gone, the reserve too."""
+        return self.seconds is not None and self.used() >= self.seconds
+
+    def has_room(self, seconds: float) -> bool:
+        """Whether so many seconds more leave the reserve untouched."""
+        return self.seconds is None or self.used() + seconds <= self.seconds - self.reserve
+
     def share(self) -> float:
         """0..1 of the time that training may take."""
         if self.seconds is None:

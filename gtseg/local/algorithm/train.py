@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -38,6 +39,7 @@ from gtseg.local.algorithm.model import (
 )
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.schedule import Budget, crop_at, planned_updates, rate_factor
+from gtseg.local.algorithm.score import Score
 from gtseg.local.algorithm.start import earlier_network, may_use_imagenet, start_weights
 from gtseg.local.algorithm.state import Progress, Trained
 from gtseg.local.algorithm.threads import Threads, cores
@@ -67,6 +69,7 @@ class Job:
     saved_at: float = 0.0
     validated_at: float = 0.0  # of the budget, seconds
     validation_seconds: float = 0.0
+    step_seconds: float = 0.0  # of the budget, of the last update
 
 
 def train(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int = 1) -> None:
@@ -139,7 +142,44 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int
     )
     resume(job)
     write_settings(folders.model, job.configuration)
+    fit_to_budget(job)
     return job
+
+
+BACKWARD = 3.0  # time of forward and backward, in times of forward
+BATCH_MINIMUM = 2  # batch normalization needs more than one picture
+
+
+def fit_to_budget(job: Job) -> None:
+    """Where a ResNet's time is limited: keep some for the validation, and let at least one update fit into the rest.
+
+    On a CPU one batch of it can take minutes. One picture is timed before training; the validation gets at most half of
+    the budget, and the batch becomes smaller where there is no time for one of the size asked for.
+    """
+    seconds = job.budget.seconds
+    if job.r.network != "dilated" or seconds is None:
+        return
+    used = job.budget.used()
+    score_pictures(job, 0, lambda: True)
+    picture = job.budget.used() - used
+    job.budget.reserve = min(1.2 * picture * len(job.validation) + 0.5, seconds / 2)
+    sample = picture * BACKWARD * (job.r.crop_size / job.r.inference_size) ** 2
+    room = seconds - job.budget.reserve - job.budget.used()
+    batch = max(BATCH_MINIMUM, min(job.r.batch, int(room / max(sample, 1e-9))))
+    if batch < job.r.batch:
+        log.warn(
+            f"The time budget of {seconds:g} s has no room for a batch of {job.r.batch}: batches of {batch}"
+        )
+        job.r = replace(job.r, batch=batch)
+
+
+def score_pictures(job: Job, epoch: int, is_late: Callable[[], bool]) -> tuple[Score, int]:
+    """Score of the validation channel and how many of its pictures count; a ResNet in a hurry takes them one by one."""
+    one_by_one = job.r.network == "dilated" and job.budget.seconds is not None
+    r = replace(job.r, validation_batch=1) if one_by_one else job.r
+    return score_channel(
+        job.trained.judged, job.validation, r, epoch=epoch, device=job.device, is_late=is_late
+    )
 
 
 def log_plan(job: Job) -> None:
@@ -211,14 +251,21 @@ def train_batches(job: Job, epoch: int, end: int) -> int:
     """Updates `progress.t`..`end`; fewer where the budget ends. Returns how many samples that were."""
     p, first = job.progress, job.progress.t
     noticed, since = p.t, time.time()
-    while p.t < end and not (p.t and job.budget.share() >= 1):
+    while p.t < end and not (p.t and is_over(job)):
+        used = job.budget.used()
         with job.threads.step():
             rate = step(job)
+        job.step_seconds = job.budget.used() - used
         if p.loss_count % LOG_EVERY == 0:
             speed = (p.t - noticed) * job.r.batch / (time.time() - since + 1e-9)
             log.progress(epoch, p.loss_count, speed=speed, learning_rate=rate)
             noticed, since = p.t, time.time()
     return (p.t - first) * job.r.batch
+
+
+def is_over(job: Job) -> bool:
+    """Whether the time budget has no room for another update: a ResNet's takes many seconds on a CPU."""
+    return job.budget.share() >= 1 or not job.budget.has_room(job.step_seconds)
 
 
 def step(job: Job) -> float:
@@ -263,19 +310,23 @@ def validation_is_due(job: Job) -> bool:
     """After every epoch; with the pretrained network and a limit of time it takes at most about a tenth of that time."""
     if job.r.network != "efficientnet-lite0" or job.budget.seconds is None or job.h.early_stopping:
         return True
-    last = job.budget.share() >= 1 or job.progress.epoch + 1 >= job.h.epochs
+    last = is_over(job) or job.progress.epoch + 1 >= job.h.epochs
     return last or job.budget.used() - job.validated_at >= VALIDATION_SHARE * job.validation_seconds
 
 
 def validate(job: Job, epoch: int) -> float:
     """Logs pixel accuracy, mIOU and throughput. Returns mIOU."""
     started, used = time.time(), job.budget.used()
-    score = score_channel(job.trained.judged, job.validation, job.r, epoch=epoch, device=job.device)
+    score, judged = score_pictures(job, epoch, job.budget.is_used)
+    if judged < len(job.validation):
+        log.warn(f"Validation took {judged} of {len(job.validation)} pictures: the time budget is used")
     log.quality(epoch, "validation pixel_accuracy", score.pixel_accuracy)
     log.quality(epoch, "validation mIOU", score.miou)
-    log.throughput(epoch, "validation", len(job.validation) / (time.time() - started + 1e-9))
+    log.throughput(epoch, "validation", judged / (time.time() - started + 1e-9))
     job.validated_at, job.validation_seconds = job.budget.used(), job.budget.used() - used
     job.budget.reserve = max(job.budget.reserve, 1.2 * job.validation_seconds + 0.5)
+    if job.r.network == "dilated" and job.budget.seconds is not None:
+        job.budget.reserve = min(job.budget.reserve, job.budget.seconds / 2)
     return score.miou
 
 
@@ -301,7 +352,7 @@ def stop_early(job: Job, epoch: int, miou: float) -> None:
 
 def end_epoch(job: Job, epoch: int) -> None:
     p = job.progress
-    if job.budget.share() >= 1:
+    if is_over(job):
         log.info(f"The time budget of {job.budget.seconds:g} s is used: ending after epoch {epoch}")
         p.finished = True
     p.epoch, p.loss_sum, p.loss_count = epoch + 1, 0.0, 0

@@ -31,7 +31,9 @@ __all__ = ["Crowd", "Masks", "Server", "run_crowd"]
 IDLE_SECONDS = (0.05, 1.0)  # between two looks for work: doubles while there is none
 SURVEY = 5000
 """Masks, evenly spread over the folder, whose values decide what the values mean; a mask that does not fit is declined."""
-ELEMENT = "crowd-semantic-segmentation"
+ELEMENT, JUDGING = "crowd-semantic-segmentation", "crowd-image-classifier"
+GOOD_IOU = 0.8
+"""A mask whose mean IoU with the known one is at least this is good: three workers of --error 0.05 reach 0.9."""
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +78,11 @@ class Server:
 
     def ask(self, method: str, path: str, document: Any = None) -> Any:
         """The JSON answer, None for 204. Raises Refused, or OSError if nobody answers, or somebody else."""
+        content = self.fetch(method, path, document)
+        return json.loads(content) if content else None
+
+    def fetch(self, method: str, path: str, document: Any = None) -> bytes:
+        """The answer's body. Raises as `ask` does."""
         body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
         for attempt in (1, 2):
             try:
@@ -92,7 +99,7 @@ class Server:
                     raise OSError(f"no answer: {error}") from error
         if response.status >= 400:
             raise Refused(response.status, content.decode(errors="replace")[:300])
-        return json.loads(content) if content else None
+        return content
 
     def _open(self) -> None:
         """A connection to the right server: http.client would open one by itself, and tell anybody."""
@@ -181,16 +188,17 @@ class Masks:
         return frozenset(np.flatnonzero(seen).tolist())
 
 
-def read_values(path: Path) -> np.ndarray:
-    """(H, W) uint8 values of an index PNG. Raises ValueError."""
+def read_values(source: Path | bytes, name: str = "") -> np.ndarray:
+    """(H, W) uint8 values of an index PNG, called `name` where it is no file. Raises ValueError."""
+    name = source.name if isinstance(source, Path) else name
     try:
-        with open_picture(path, formats=("PNG",)) as image:
+        with open_picture(source, formats=("PNG",)) as image:
             mode = image.mode
             values = np.array(image, dtype=np.uint8) if mode in ("L", "P", "1") else None
     except PictureError as error:
-        raise ValueError(f"{path.name} {error}") from None
+        raise ValueError(f"{name} {error}") from None
     if values is None:
-        raise ValueError(f"{path.name} has mode {mode}, not L or P")
+        raise ValueError(f"{name} has mode {mode}, not L or P")
     return values
 
 
@@ -227,9 +235,7 @@ class Worker(threading.Thread):
         """One task of every job that has one; whether there was any."""
         worked = False
         for job in self.server.ask("GET", "/jobs")["jobs"]:
-            while (
-                not self.stopping.is_set() and job["kind"] != "verification"
-            ):  # that wants people's judgement
+            while not self.stopping.is_set():
                 task = self.server.ask("POST", f"/jobs/{quote(job['job'], safe='')}/tasks")
                 if task is None:
                     break
@@ -242,8 +248,9 @@ class Worker(threading.Thread):
         path = f"/tasks/{task['task']}"
         begun = time.monotonic()
         try:
-            document = {"answer": {ELEMENT: self.draw(task)}}
-        except (ValueError, OSError) as error:
+            judges = task["kind"] == "verification"
+            document = {"answer": {JUDGING: self.judge(task)} if judges else {ELEMENT: self.draw(task)}}
+        except (ValueError, OSError, Refused) as error:
             self.server.ask("POST", f"{path}/decline", {"reason": str(error)})
             return
         self.stopping.wait(max(0.0, self.take(task) - (time.monotonic() - begun)))
@@ -256,6 +263,31 @@ class Worker(threading.Thread):
                 self.server.ask("POST", f"{path}/decline", {"reason": str(error)})
             elif error.status != 410:  # too late is nobody's fault
                 raise
+
+    def judge(self, task: dict[str, Any]) -> dict[str, Any]:
+        """A verdict on the mask of an earlier job: whether it agrees with the known one, and `error` of the time the other.
+
+        Raises ValueError or Refused, with the reason, to decline.
+        """
+        uri = task["input"]["taskObject"]
+        path = self.masks.find(uri)
+        if path is None:
+            raise ValueError(f"no mask for {uri}")
+        random = draw_generator(self.crowd.seed, "verdict", self.number, uri)
+        if self.crowd.decline and random.random() < self.crowd.decline:
+            raise ValueError("I would rather not")
+        given = read_values(self.server.fetch("GET", f"/tasks/{task['task']}/annotation"), "the annotation")
+        names = find_classes(task["input"]["manifestLine"])
+        truth = self.masks.read(path, labels=names, size=(task["width"], task["height"]))
+        if given.shape != truth.shape:
+            raise ValueError(
+                f"the annotation is {given.shape[1]}x{given.shape[0]}, the image {task['width']}x{task['height']}"
+            )
+        is_good = measure_agreement(given, truth) >= GOOD_IOU
+        if random.random() < self.crowd.error:
+            is_good = not is_good
+        good, bad = choose_verdicts(task["labels"])
+        return {"label": good if is_good else bad}
 
     def take(self, task: dict[str, Any]) -> float:
         """Seconds that this worker needs for this task."""
@@ -291,6 +323,33 @@ class Worker(threading.Thread):
             "labelMappings": {label: {"color": colours[index + 1]} for index, label in enumerate(labels)},
             "labeledImage": {"pngImageData": base64.b64encode(encode_answer(mask, colours)).decode()},
         }
+
+
+def find_classes(line: dict[str, Any]) -> list[str]:
+    """Names of the classes 1, 2, ... of the annotation that a manifest line brings. Raises ValueError."""
+    for name, metadata in line.items():
+        if name.endswith("-metadata") and isinstance(metadata, dict) and "internal-color-map" in metadata:
+            found = metadata["internal-color-map"]
+            return [str(found[index]["class-name"]) for index in sorted(found, key=int) if int(index) > 0]
+    raise ValueError("the manifest line has no annotation to judge")
+
+
+def measure_agreement(given: np.ndarray, truth: np.ndarray) -> float:
+    """Mean IoU of two (H, W) uint8 masks over the classes that either has, background aside; void pixels do not count."""
+    known = (truth != VOID) & (given != VOID)
+    classes = [value for value in np.union1d(given[known], truth[known]).tolist() if value]
+    scores = [
+        np.count_nonzero(known & (given == value) & (truth == value))
+        / np.count_nonzero(known & ((given == value) | (truth == value)))
+        for value in classes
+    ]
+    return float(np.mean(scores)) if scores else 1.0
+
+
+def choose_verdicts(labels: Sequence[str]) -> tuple[str, str]:
+    """(good, bad) among a verification job's labels: those called so, else the first and the last."""
+    named = {label.lower(): label for label in labels}
+    return named.get("good", labels[0]), named.get("bad", labels[-1])
 
 
 def register(owner: Server, request: dict[str, Any], *, stop: threading.Event) -> str:

@@ -3,6 +3,7 @@
     GET    /_portal/api/jobs                    jobs that are open to this worker
     POST   /_portal/api/jobs/{job}/tasks        lease the next task; 204 if there is none now
     GET    /_portal/api/tasks/{id}              the task again        .../image  its picture      .../page  its page
+                                                .../annotation  the mask of an earlier job that it is about
     POST   /_portal/api/tasks/{id}/answer       {"answer": {<element name>: {...}}}
     POST   /_portal/api/tasks/{id}/decline      {"reason": "..."}     .../release
 
@@ -30,6 +31,7 @@ from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.intake import read_line
 from gtseg.local.labeling.links import worker_links
 from gtseg.local.labeling.portal.gate import Call, Gate
+from gtseg.local.labeling.priors import find_priors
 from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.labeling.rendering import shared_renderer
 from gtseg.local.labeling.tasks import Task
@@ -54,6 +56,7 @@ def worker_routes(gate: Gate) -> list[BaseRoute]:
         gate.route("POST", f"{ROOT}/jobs/{{job}}/tasks", api.lease, who="worker"),
         gate.route("GET", f"{ROOT}/tasks/{{task}}", api.show, who="worker"),
         gate.route("GET", f"{ROOT}/tasks/{{task}}/image", api.show_image, who="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/annotation", api.show_annotation, who="worker"),
         gate.route("GET", f"{ROOT}/tasks/{{task}}/page", api.show_page, who="worker"),
         gate.route("POST", f"{ROOT}/tasks/{{task}}/answer", api.answer, who="worker", limit=MAX_ANSWER_BYTES),
         gate.route("POST", f"{ROOT}/tasks/{{task}}/decline", api.decline, who="worker"),
@@ -106,6 +109,17 @@ class Api:
         stream = self.embedded.objects.open(bucket, key)
         headers |= {"Content-Length": str(stream.info.size), "ETag": f'"{stream.info.etag}"'}
         return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
+
+    def show_annotation(self, call: Call) -> Response:
+        """The mask of an earlier job that this task is about, as PNG."""
+        task = self._find(call)
+        line = json.loads(read_line(task.job, self.store, task.start, task.length))
+        names = find_priors(line, task.job.attribute)
+        if not names:
+            raise ServiceError("NotFound", "This task brings no annotation of an earlier job.", 404)
+        stream = self.embedded.objects.open(*split_uri(line[names[0]]))
+        headers = {"Cache-Control": "private, max-age=600", "Content-Length": str(stream.info.size)}
+        return StreamingResponse(stream.blocks(), media_type="image/png", headers=headers)
 
     def show_page(self, call: Call) -> Response:
         """The template as the worker's browser gets it; links lead to the host that the browser asked, and end with the worker."""

@@ -84,8 +84,8 @@ class Context:
         """The stage's last word."""
         self._tell("finished", message, fields)
 
-    def plan(self, message: str, fields: Mapping[str, Any] | None = None) -> None:
-        """What a dry run would have done."""
+    def plan(self, message: str, fields: Mapping[str, Any]) -> None:
+        """What a dry run would have done; `fields` are printed as JSON."""
         self._tell("plan", message, fields)
 
     def progress(

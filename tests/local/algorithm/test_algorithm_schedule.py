@@ -88,3 +88,17 @@ def test_no_budget_never_ends() -> None:
 
 def test_crops_grow_with_progress() -> None:
     assert [crop_at((96, 128, 160), p) for p in (0, 0.34, 0.67, 1.0)] == [96, 128, 160, 160]
+
+
+def test_another_update_begins_only_where_there_is_room_for_it_and_for_the_reserve() -> None:
+    now = [0.0]
+    budget = Budget(25, clock=lambda: now[0])
+    budget.reserve = 5
+    now[0] = 8.0
+    assert budget.has_room(12)
+    assert not budget.has_room(12.5)
+    assert not budget.is_used()
+    now[0] = 25.0
+    assert budget.is_used()
+    assert Budget(None).has_room(1e9)
+    assert not Budget(None).is_used()

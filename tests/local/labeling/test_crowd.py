@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from labeling_desk import SIZE, Desk, await_until, square
 from PIL import Image
+from test_verdicts import ask_for_verdicts
 
-from gtseg.local.labeling.crowd import Masks
+from gtseg.local.labeling.crowd import Masks, choose_verdicts, measure_agreement
 from gtseg.local.labeling.numbers import Choice
 
 CATS = Path(__file__).parents[2] / "data" / "cats"
@@ -264,3 +265,36 @@ def test_sagemakers_sdk_creates_gets_lists_waits_and_stops(shared_aws: Any) -> N
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().splitlines()[-1] == "Stopped"
+
+
+def encode_mask(mask: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(mask).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("error", "verdicts"), [("0", ["good", "bad"]), ("1", ["bad", "good"])])
+def test_the_crowd_judges_masks_of_an_earlier_job_and_errs_as_told(
+    shared_aws: Any, tmp_path: Path, error: str, verdicts: list[str]
+) -> None:
+    desk, truth = Desk(shared_aws), square()
+    priors = (truth, np.roll(truth, 12, axis=1))
+    lines = []
+    for number, (photo, prior) in enumerate(zip(desk.put_pictures(2), priors, strict=True)):
+        put_mask(tmp_path, f"{number:03}.png", truth)
+        uri = desk.put(f"old/{number}.png", encode_mask(prior))
+        classes = {"1": {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0}}
+        metadata = {"internal-color-map": classes, "type": "groundtruth/semantic-segmentation"}
+        lines.append({"source-ref": photo, "old-ref": uri, "old-ref-metadata": metadata})
+    job = ask_for_verdicts(desk, lines, workers=3)
+    run_crowd_until(desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", error)
+    assert [line["checked-metadata"]["class-name"] for line in desk.manifest(job)] == verdicts
+
+
+def test_a_judged_mask_is_held_against_the_known_one_class_by_class() -> None:
+    truth = np.array([[0, 1, 1, 2], [0, 1, 1, 255]], np.uint8)
+    assert measure_agreement(truth, truth) == 1
+    assert measure_agreement(np.zeros_like(truth), np.zeros_like(truth)) == 1
+    assert measure_agreement(np.where(truth == 2, 0, truth), truth) == 0.5  # one of two classes is missing
+    assert choose_verdicts(["Bad", "Good", "unsure"]) == ("Good", "Bad")
+    assert choose_verdicts(["ja", "vielleicht", "nein"]) == ("ja", "nein")

@@ -56,7 +56,7 @@ def prelabel(
     report_images(gathered, context)
     if context.dry_run:
         words = f"would ask {source} for {len(gathered.manifest.objects):,} masks, then have them adjusted; nothing was touched"
-        context.plan(words)
+        context.plan(words, _describe_plan(model, len(gathered.manifest.objects), run))
         return run
     ensure_run_bucket(run, context)
     upload_images(gathered, context)
@@ -71,6 +71,17 @@ def prelabel(
     door.write(manifest, write_lines(entries))
     earlier = read_earlier(manifest, LABEL, context, name=source, images=images)
     return start_adjustment(run, context.of("adjust"), earlier)
+
+
+def _describe_plan(model: EndpointSection, images: int, run: Run) -> dict[str, Any]:
+    """What a dry run shows: the request that each image is sent with, and where the masks would go."""
+    request = {"EndpointName": model.name, "ContentType": model.content_type, "Accept": model.accept}
+    return {
+        "InvokeEndpoint": request,
+        "images": images,
+        "masks": f"{run.root}labeling/prelabel-{model.name}/",
+        "then": "an adjustment job over the masks (CreateLabelingJob), which needs them first",
+    }
 
 
 def _find_endpoint(name: str, settings: Settings, hosting: Hosting) -> EndpointSection:

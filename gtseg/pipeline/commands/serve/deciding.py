@@ -42,6 +42,8 @@ def decide(
         wanted = stages[: [one.name for one in stages].index(until) + 1] if until != "cleanup" else stages
         if stage.name in ("train", "deploy") and (words := unevaluable(run, settings, wanted)):
             return Decision(stage.name, False, f"a person: {words}")
+        if stage.name == "label" and settings.serve.begin:
+            return Decision(stage.name, True)
         return _of(stage.name, run, jobs)
     following = [stage.name for stage in stages if not found[stage.name].is_done]
     if until == "cleanup" and not following:
@@ -57,7 +59,7 @@ def decide(
 
 def _of(name: str, run: Run, jobs: Mapping[str, str]) -> Decision:
     if name == "label":
-        return Decision(name, False, "a person: `gtseg label`")
+        return Decision(name, False, "a person: `gtseg label` (or [serve] begin = true)")
     waited = waits_for(run).get(name)
     if waited and jobs.get(waited, "InProgress") not in TERMINAL:
         return Decision(name, False, f"{waited} ({jobs.get(waited, 'not seen yet')})")

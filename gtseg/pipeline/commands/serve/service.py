@@ -94,15 +94,25 @@ class Service:
             self.say("error", "bug", message=traceback.format_exc())
             self.health.failed("an internal error, see the log")
             return False
+        if not runs and self.settings.serve.begin:
+            runs = self.begin_first()
         if not runs:
             self._say_once("", "info", "waiting", message=self._no_runs())
         states = {run.name: self.advance(run, jobs, pool) for run in runs}
         self.health.looked(states)
         return True
 
+    def begin_first(self) -> list[Run]:
+        """The project's first run, as its first stage will store it; none where AWS cannot be asked."""
+        try:
+            return [RunFile(self.clients, locate(self.settings, self.clients)).load()]
+        except GtsegError as error:
+            self._trouble(error)
+            return []
+
     def _no_runs(self) -> str:
         name = self.settings.project.name
-        return f"a first run of project {name!r} below {self.place()}: `gtseg label` begins one"
+        return f"a first run of project {name!r} below {self.place()}: `gtseg label` begins one (or [serve] begin = true)"
 
     def place(self) -> str:
         """s3://bucket/prefix/ : what all runs of the project start with."""

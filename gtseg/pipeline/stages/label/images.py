@@ -26,7 +26,7 @@ from gtseg.core.labeling.input_manifest import (
     parse_input_manifest,
     read_side_file,
 )
-from gtseg.errors import CREDENTIAL_CODES, AWSError, ManifestError, SettingsError, StageError
+from gtseg.errors import CREDENTIAL_CODES, AWSError, SettingsError, StageError
 from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
 
@@ -90,7 +90,7 @@ def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
     names = sorted(_walk(folder), key=lambda name: name.encode("utf-8", "surrogateescape"))
     images = [name for name in names if is_image_name(name)]
     if not images:
-        raise ManifestError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
+        raise StageError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
     check_count(len(images))
     target, automated = f"{run.root}images/", context.settings.labeling.automated
     items = _in_parallel(
@@ -147,7 +147,7 @@ def _from_prefix(source: str, run: Run, context: Context) -> Gathered:
         else:
             skipped.append(uri)
     if not images:
-        raise ManifestError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
+        raise StageError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
     check_count(len(images))
     items = _examine_objects(images, run, context, reader)
     return Gathered(build_input_manifest(items), tuple(skipped))

@@ -60,6 +60,11 @@ def _check(context: Context) -> None:
         raise SettingsError(
             '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
         )
+    if wanted.automated and context.clients.is_local and not context.dry_run:
+        raise SettingsError(
+            "[labeling] automated = true: the embedded AWS does not label automatically, and would refuse the job after "
+            "everything was uploaded. Set automated = false; on AWS it works as it is."
+        )
     if wanted.workforce != "public":
         return
     words = (
