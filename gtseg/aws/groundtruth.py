@@ -10,14 +10,15 @@ from typing import Any, TypeVar
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.failures import read_answer, translate
-from gtseg.aws.training import read_tags
+from gtseg.aws.training import TERMINAL, read_tags
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
 T = TypeVar("T")
 
 LOOKS = 10
-TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
+OUTPUT_MANIFEST = "manifests/output/output.manifest"
+"""Where Ground Truth writes its output manifest, below its job's folder (developer guide, sms-data-output)."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class JobState:
     @property
     def is_over(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def manifest(self) -> str:
+        """Its output manifest, or where it will be."""
+        return self.output_manifest or f"{self.output.rstrip('/')}/{self.name}/{OUTPUT_MANIFEST}"
 
     @property
     def total(self) -> int:

@@ -15,6 +15,7 @@ from gtseg.errors import AWSError
 T = TypeVar("T")
 
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
+"""Statuses of a labeling, training or tuning job that is over."""
 NOT_THERE = ("could not find", "does not exist", "cannot find", "not found")
 
 

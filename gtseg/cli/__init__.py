@@ -126,6 +126,14 @@ def commands_of(name: str) -> Typer:
             from gtseg.cli.hosting import app
         case "evaluate" | "report":
             from gtseg.cli.evaluation import app
+        case _:
+            return _other_commands_of(name)
+    return app
+
+
+def _other_commands_of(name: str) -> Typer:
+    """Those that are no stage."""
+    match name:
         case "demo":
             from gtseg.cli.demo import app
         case "import":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
@@ -26,6 +27,16 @@ def print_json(value: Any) -> None:
 def as_json(value: object) -> str:
     """What JSON has no form for: times as ISO 8601, everything else as its text."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def print_columns(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = False) -> None:
+    """A table on stdout, as wide as it needs to be; with `right` all but its first column are numbers."""
+    table = [head, *rows]
+    widths = [max(len(row[column]) for row in table) for column in range(len(head))]
+    for first, *others in table:
+        cells = [first.ljust(widths[0])]
+        cells += [(c.rjust if right else c.ljust)(w) for c, w in zip(others, widths[1:], strict=True)]
+        print("  ".join(cells).rstrip())
 
 
 def say(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import print_json
+from gtseg.cli.console import print_columns, print_json
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import LABELS_HELP, LabelValues, ProjectOptions, Void
@@ -92,17 +92,11 @@ def _show(section: EvaluationSection, *, as_json: bool, account: Account | None 
         more = {"account": account.as_json()} if account else {}
         print_json(section.model_dump(mode="json") | more)
         return
-    rows: list[tuple[str, ...]] = [("CLASS", "IOU", "PRECISION", "RECALL", "F1", "BOUNDARY F1", "PIXELS")]
+    head, rows = ("CLASS", "IOU", "PRECISION", "RECALL", "F1", "BOUNDARY F1", "PIXELS"), []
     for one in section.classes:
         scores = (one.iou, one.precision, one.recall, one.f1, one.boundary_f1)
         rows.append((one.name, *("-" if s is None else f"{s:.4f}" for s in scores), f"{one.truth_pixels:,}"))
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(
-                c.ljust(w) if n == 0 else c.rjust(w) for n, (c, w) in enumerate(zip(row, widths, strict=True))
-            )
-        )
+    print_columns(head, rows, right=True)
     for name in ("miou", "miou_builtin", "miou_per_image", "miou_foreground", "pixel_accuracy"):
         value, span = getattr(section, name), section.intervals.get(name)
         interval = f"  [{span[0]:.4f}, {span[1]:.4f}]" if span else ""

@@ -53,7 +53,7 @@ def _write_policies(folder: Path) -> dict[str, str]:
 
     from gtseg.cli.options import open_settings
     from gtseg.core.policies import caller_policy, execution_policy, trust_policy
-    from gtseg.pipeline.run import locate
+    from gtseg.pipeline.run import Context, locate
     from gtseg.pipeline.run.account import open_clients
 
     settings = open_settings(folder / "gtseg.toml")
@@ -61,7 +61,7 @@ def _write_policies(folder: Path) -> dict[str, str]:
     bucket = locate(settings, clients).removeprefix("s3://").split("/", 1)[0]
     source = settings.images.source or ""
     images = [source.removeprefix("s3://").split("/", 1)[0]] if source.startswith("s3://") else []
-    role = settings.project.role_arn or f"arn:aws:iam::{clients.account}:role/gtseg"
+    role = Context(settings, clients).role_arn
     documents = {
         "caller.json": caller_policy(
             region=clients.region, account=clients.account, bucket=bucket, image_buckets=images,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gtseg.cli.console import print_json, say
+from gtseg.cli.console import print_columns, print_json, say
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import (
@@ -119,7 +119,9 @@ def jobs(
             else f"No labeling jobs of run {name}; --all lists the whole account."
         )
     else:
-        _print_table([_row(job) for job in found])
+        print_columns(
+            ("NAME", "STATUS", "LABELED", "FAILED", "REMAINING", "CREATED"), [_row(job) for job in found]
+        )
 
 
 def _row(job: Any) -> tuple[str, ...]:
@@ -131,11 +133,3 @@ def _row(job: Any) -> tuple[str, ...]:
         f"{job.unlabeled:,}",
         f"{job.created:%Y-%m-%d %H:%M}",
     )
-
-
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    """Columns on stdout, as wide as they need to be."""
-    rows = [("NAME", "STATUS", "LABELED", "FAILED", "REMAINING", "CREATED"), *rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gtseg.cli.console import print_json
+from gtseg.cli.console import print_columns, print_json
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
@@ -95,7 +95,7 @@ def agreement(
     print(
         f"{len(found.images):,} images, {len(found.workers)} workers; overlap between workers {_score(found.miou)}"
     )
-    print_columns(
+    _print_more(
         ("WORKER", "ANSWERS", "MEDIAN S", "OTHERS", "CONSOLIDATED", "GOLD", ""),
         [
             (w.worker, str(w.answers), _seconds(w.seconds), _score(w.others), _score(w.consolidated), _score(w.gold),
@@ -103,11 +103,11 @@ def agreement(
             for w in found.workers
         ],
     )  # fmt: skip
-    print_columns(
+    _print_more(
         ("CLASS", "OTHERS", "CONSOLIDATED", "GOLD"),
         [(c.name, _score(c.others), _score(c.consolidated), _score(c.gold)) for c in found.classes],
     )
-    print_columns(
+    _print_more(
         ("HARDEST IMAGES", "ANSWERS", "OTHERS", "GOLD", "MEDIAN S"),
         [
             (i.image, str(i.answers), _score(i.others), _score(i.gold), _seconds(i.seconds))
@@ -124,11 +124,8 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def print_columns(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A table on stdout, as wide as it needs to be; nothing where it has no rows."""
-    if not rows:
-        return
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    print()
-    for row in [head, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+def _print_more(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """A further table; nothing where it has no rows."""
+    if rows:
+        print()
+        print_columns(head, rows)

@@ -17,18 +17,10 @@ from gtseg.core.account import Loss, merge_losses
 from gtseg.core.images.kinds import has_suffix
 from gtseg.errors import ManifestError, StageError
 
-__all__ = ["Listing", "list_files", "read_text", "require_folder", "write_atomically"]
+__all__ = ["Listing", "list_files", "read_text", "require_folder"]
 
 MOST_TEXT = 2_000_000_000
 """Bytes of an annotation file: beyond that it is no file of annotations."""
-
-
-def write_atomically(path: Path, body: bytes) -> None:
-    """The file under its name is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(body)
-    partial.replace(path)
 
 
 def read_text(path: Path, what: str) -> str:

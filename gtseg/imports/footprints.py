@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from gtseg.core.files import write_atomically
+
 from .burning import VOID
-from .files import write_atomically
 from .slippy import Tile
 
 __all__ = ["Placed", "place_of_tile", "to_feature_collection", "write_nodata"]

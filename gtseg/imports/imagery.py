@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.core.account import Loss
+from gtseg.core.files import write_atomically
 from gtseg.core.images.kinds import kind_of
 from gtseg.errors import GtsegError, ImageError, ManifestError, SettingsError
 
 from .burning import Burnable, burn, burn_numbered, class_names, classify, read_rules, unclassified
 from .features import Features, read_features, reproject
-from .files import write_atomically
 from .journal import run_tasks
 from .outcomes import Drawn, Outcome, Report, Skipped
 from .photographs import read_photograph

@@ -24,11 +24,11 @@ from typing import Any
 
 from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.addresses import public_address
+from gtseg.core.files import write_atomically
 from gtseg.core.naming import require_unique
 from gtseg.errors import ManifestError
 
 from .burning import VOID
-from .files import write_atomically
 from .outcomes import Drawn, Labelled, Outcome, Report, Skipped, as_json, from_json, losses_of
 from .writing import VOID_CLASS, manifest_line
 

@@ -16,9 +16,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
+from gtseg.core.files import write_atomically
 from gtseg.errors import ManifestError, StageError
 
-from .files import write_atomically
 from .footprints import Placed, place_of_tile, to_feature_collection
 from .slippy import Tile, parse_tile
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gtseg.core.files import write_atomically
 from gtseg.core.masks import encode_palette_png, hex_color
 from gtseg.core.masks.colors import SPARE_COLORS
 
 from .burning import VOID
-from .files import write_atomically
 from .outcomes import Labelled
 
 __all__ = ["VOID_CLASS", "encode_mask", "manifest_line", "write_pair"]

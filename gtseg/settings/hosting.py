@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from gtseg.settings.table import KmsKey, Seconds, Table
-from gtseg.settings.training import DAY, Network, S3Uri
+from gtseg.core.limits import DAY, KmsKey, S3Uri
+from gtseg.settings.table import Seconds, Table
+from gtseg.settings.training import Network
 
 WORDS = ("label", "watch", "dataset", "train", "deploy", "evaluate", "report", "cleanup")
 

@@ -6,30 +6,42 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from gtseg.settings.table import ARN_WORKTEAM, KmsKey, Seconds, Table, duration_text
-
-PRICES = ("0.84", "0.96", "1.08", "1.20")
-"""USD per worker and object that the public crowd may be paid for this task (API, PublicWorkforceTaskPrice)."""
-FREE_OF_PII = "FreeOfPersonallyIdentifiableInformation"
-DAY, HOUR = 86400, 3600
+from gtseg.core.limits import (
+    AUTOMATED_LABELS,
+    DAY,
+    FREE_OF_PII,
+    HOUR,
+    LABELS,
+    PRICES,
+    TASK_LIFETIME,
+    TASK_TIME,
+    ConcurrentTasks,
+    Description,
+    Keywords,
+    KmsKey,
+    LabeledObjects,
+    LabeledPercent,
+    SecurityGroups,
+    Subnets,
+    WorkersPerObject,
+    WorkteamArn,
+)
+from gtseg.settings.table import Seconds, Table, duration_text
 
 Label = Annotated[str, Field(min_length=1, max_length=256)]
-Keyword = Annotated[str, Field(max_length=30, pattern=r"^[A-Za-z0-9]+( [A-Za-z0-9]+)*$")]
 
 
 class Labeling(Table):
-    labels: Annotated[tuple[Label, ...], Field(max_length=255)] = ()
+    labels: Annotated[tuple[Label, ...], Field(max_length=LABELS)] = ()
     workforce: Literal["private", "vendor", "public"] = "private"
-    workteam_arn: Annotated[str, Field(pattern=ARN_WORKTEAM, max_length=256)] | None = None
-    workers_per_object: Annotated[int, Field(ge=1, le=9)] = 1
-    task_time_limit: Annotated[Seconds, Field(ge=30, le=8 * HOUR)] = HOUR
-    task_lifetime: Annotated[Seconds, Field(ge=60, le=30 * DAY)] | None = None
-    max_concurrent_tasks: Annotated[int, Field(ge=1, le=5000)] = 1000
+    workteam_arn: WorkteamArn | None = None
+    workers_per_object: WorkersPerObject = 1
+    task_time_limit: Annotated[Seconds, TASK_TIME] = HOUR
+    task_lifetime: Annotated[Seconds, TASK_LIFETIME] | None = None
+    max_concurrent_tasks: ConcurrentTasks = 1000
     title: Annotated[str, Field(min_length=1, max_length=128)] = "Semantic segmentation"
-    description: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\r\n]+$")] = (
-        "Mark every pixel of each object with its label"
-    )
-    keywords: Annotated[tuple[Keyword, ...], Field(min_length=1, max_length=5)] = (
+    description: Description = "Mark every pixel of each object with its label"
+    keywords: Keywords = (
         "Images",
         "image segmentation",
     )
@@ -40,15 +52,15 @@ class Labeling(Table):
     content_classifiers: tuple[
         Literal["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"], ...
     ] = ()
-    max_labeled_objects: Annotated[int, Field(ge=1)] | None = None
-    max_labeled_percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_labeled_objects: LabeledObjects | None = None
+    max_labeled_percent: LabeledPercent | None = None
     kms_key: KmsKey | None = None
     tags: dict[str, str] = {}
     automated: bool = False
     initial_model_arn: str | None = None
     volume_kms_key: KmsKey | None = None
-    subnets: Annotated[tuple[str, ...], Field(max_length=16)] = ()
-    security_groups: Annotated[tuple[str, ...], Field(max_length=5)] = ()
+    subnets: Subnets = ()
+    security_groups: SecurityGroups = ()
 
     @property
     def lifetime(self) -> int:
@@ -104,33 +116,43 @@ class Labeling(Table):
 
     def _conflicts(self) -> list[str]:
         public = self.workforce == "public"
-        found = []
-        if public and self.price_per_task is None:
-            found.append(f'workforce = "public" needs price_per_task: one of {", ".join(PRICES)}')
-        if public and FREE_OF_PII not in self.content_classifiers:
-            found.append(
-                f'workforce = "public" needs content_classifiers = ["{FREE_OF_PII}"], or the job fails'
-            )
-        if public and self.lifetime > 12 * HOUR:
-            found.append(
-                f'workforce = "public" needs task_lifetime of 12h or less, it is "{duration_text(self.lifetime)}"'
-            )
-        if not public and self.price_per_task is not None:
-            found.append(f'price_per_task is for workforce = "public" only; workforce is "{self.workforce}"')
-        if self.workforce == "vendor" and self.workteam_arn is None:
-            found.append('workforce = "vendor" needs workteam_arn: the team that you subscribed to')
-        if self.workteam_arn and f"/{self.workforce}-crowd/" not in self.workteam_arn:
-            found.append(
-                f'workteam_arn does not belong to workforce = "{self.workforce}": {self.workteam_arn}'
-            )
-        if self.automated and len(self.labels) > 20:
-            found.append(f"automated = true takes at most 20 labels, there are {len(self.labels)}")
-        if not self.automated and (
-            self.initial_model_arn or self.volume_kms_key or self.subnets or self.security_groups
-        ):
-            found.append(
-                "initial_model_arn, volume_kms_key, subnets and security_groups need automated = true"
-            )
-        if bool(self.subnets) != bool(self.security_groups):
-            found.append("subnets and security_groups come together")
-        return found
+        of_automated = (self.initial_model_arn, self.volume_kms_key, self.subnets, self.security_groups)
+        rules = (
+            (
+                public and self.price_per_task is None,
+                f'workforce = "public" needs price_per_task: one of {", ".join(PRICES)}',
+            ),
+            (
+                public and FREE_OF_PII not in self.content_classifiers,
+                f'workforce = "public" needs content_classifiers = ["{FREE_OF_PII}"], or the job fails',
+            ),
+            (
+                public and self.lifetime > 12 * HOUR,
+                f'workforce = "public" needs task_lifetime of 12h or less, it is "{duration_text(self.lifetime)}"',
+            ),
+            (
+                not public and self.price_per_task is not None,
+                f'price_per_task is for workforce = "public" only; workforce is "{self.workforce}"',
+            ),
+            (
+                self.workforce == "vendor" and self.workteam_arn is None,
+                'workforce = "vendor" needs workteam_arn: the team that you subscribed to',
+            ),
+            (
+                bool(self.workteam_arn) and f"/{self.workforce}-crowd/" not in (self.workteam_arn or ""),
+                f'workteam_arn does not belong to workforce = "{self.workforce}": {self.workteam_arn}',
+            ),
+            (
+                self.automated and len(self.labels) > AUTOMATED_LABELS,
+                f"automated = true takes at most {AUTOMATED_LABELS} labels, there are {len(self.labels)}",
+            ),
+            (
+                not self.automated and any(of_automated),
+                "initial_model_arn, volume_kms_key, subnets and security_groups need automated = true",
+            ),
+            (
+                bool(self.subnets) != bool(self.security_groups),
+                "subnets and security_groups come together",
+            ),
+        )
+        return [words for is_wrong, words in rules if is_wrong]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from gtseg.settings.table import KmsKey, Name, RoleArn, Table
+from gtseg.core.limits import KmsKey, RoleArn
+from gtseg.settings.table import Name, Table
 
 BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 

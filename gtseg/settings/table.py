@@ -10,9 +10,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from gtseg.errors import SettingsError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-ARN_ROLE = r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$"
-ARN_WORKTEAM = r"^arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:workteam/.*$"
-KMS_KEY = r"^[a-zA-Z0-9:/_-]*$"
 RUN_NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,39}$"
 
 
@@ -40,8 +37,6 @@ def duration_text(seconds: int) -> str:
 
 Seconds = Annotated[int, BeforeValidator(parse_duration)]
 Name = Annotated[str, Field(pattern=RUN_NAME)]
-RoleArn = Annotated[str, Field(pattern=ARN_ROLE, min_length=20, max_length=2048)]
-KmsKey = Annotated[str, Field(pattern=KMS_KEY, max_length=2048)]
 
 
 def check_run_name(name: str) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from gtseg.settings.labeling import DAY
-from gtseg.settings.table import KmsKey, Seconds, Table
+from gtseg.core.limits import DAY, KmsKey, SecurityGroups, Subnets
+from gtseg.settings.table import Seconds, Table
 
 INSTANCE_TYPES = (
     *(f"ml.g4dn.{size}" for size in ("xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge")),
@@ -25,8 +25,6 @@ INSTANCE_TYPES = (
 Share = Annotated[float, Field(ge=0, le=1)]
 Pixels = Annotated[int, Field(gt=16)]
 Count = Annotated[int, Field(ge=1)]
-S3Uri = Annotated[str, Field(pattern=r"^s3://[^/]+/.+$", max_length=1024)]
-Identifier = Annotated[str, Field(pattern=r"^[-0-9a-zA-Z]+$", max_length=32)]
 
 
 class Hyperparameters(Table):
@@ -99,8 +97,8 @@ class Hyperparameters(Table):
 class Network(Table):
     """What training and hosting share: a VPC of the user's own."""
 
-    subnets: Annotated[tuple[Identifier, ...], Field(max_length=16)] = ()
-    security_groups: Annotated[tuple[Identifier, ...], Field(max_length=5)] = ()
+    subnets: Subnets = ()
+    security_groups: SecurityGroups = ()
     network_isolation: bool = False
     tags: dict[str, str] = {}
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gtseg.core.files import write_atomically
 from gtseg.errors import ManifestError
-from gtseg.imports.files import write_atomically
 from gtseg.imports.journal import run_tasks
 from gtseg.imports.outcomes import Outcome, Skipped
 from gtseg.imports.writing import write_pair

@@ -10,7 +10,7 @@ from reviewing_worker import Worker, paint, square
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
 from gtseg.core.labeling.chaining import ChainLine, read_chain
-from gtseg.pipeline.run.worker_responses import find_responses, output_manifest
+from gtseg.pipeline.run.worker_responses import find_responses
 
 
 def test_a_manifest_in_another_order_finds_the_answers_of_the_job_that_made_its_labels(
@@ -23,7 +23,7 @@ def test_a_manifest_in_another_order_finds_the_answers_of_the_job_that_made_its_
     Worker(shared_aws).work(job.name, lambda task: paint(square(), ["cat"]))
     state = GroundTruth(project.clients).describe_job(job.name)
     label = state.label_attribute
-    lines = read_chain(S3(project.clients).read(output_manifest(state))[0], label)
+    lines = read_chain(S3(project.clients).read(state.manifest)[0], label)
     own = find_responses(state, lines, label, project.context())
     assert list(own) == [0, 1, 2]
     following = replace(state, name="a-job-that-answered-nothing")

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gtseg.core.labeling.output_manifest import split_lines
+from gtseg.core.masks.colors import BACKGROUND
 from gtseg.errors import ManifestError
-
-BACKGROUND = "BACKGROUND"
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,33 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gtseg.core.labeling.regions import automated_labeling_arn, lambda_arn
+from gtseg.core.limits import (
+    AUTOMATED_LABELS,
+    FREE_OF_PII,
+    HOUR,
+    LABELS,
+    PRICES,
+    TASK_LIFETIME,
+    TASK_TIME,
+    ConcurrentTasks,
+    Description,
+    Keywords,
+    KmsKey,
+    LabeledObjects,
+    LabeledPercent,
+    ModelArn,
+    RoleArn,
+    S3Uri,
+    SecurityGroups,
+    Subnets,
+    WorkersPerObject,
+    WorkteamArn,
+)
 from gtseg.errors import SettingsError
 
-ARN = r"arn:aws[a-z\-]*"
-S3_URI = r"^s3://[^/]+/.+$"
-HOUR, DAY = 3600, 86400
-PRICE_TIERS = (Decimal("0.84"), Decimal("0.96"), Decimal("1.08"), Decimal("1.20"))
-"""USD per worker and object that the public crowd may be paid for semantic segmentation."""
-FREE_OF_PII, FREE_OF_ADULT = "FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"
+PRICE_TIERS = tuple(Decimal(price) for price in PRICES)
 AUTOMATED_OBJECTS = 1250
 """Fewer objects cannot start automated labeling."""
-AUTOMATED_LABELS = 20
 Task = Literal["SemanticSegmentation", "AdjustmentSemanticSegmentation", "VerificationSemanticSegmentation"]
 """What workers do: draw masks, correct those of an earlier job, or judge them. Names of the built-in functions."""
 MAX_OBJECTS = 20_000
@@ -31,12 +47,9 @@ MAX_OBJECTS = 20_000
 
 TITLE = "^[\t\n\r -\ud7ff\ue000-\ufffd]+$"
 """API reference, HumanTaskConfig.TaskTitle."""
-Uri = Annotated[str, Field(pattern=S3_URI, max_length=1024)]
-Kms = Annotated[str, Field(pattern=r"^[a-zA-Z0-9:/_-]*$", max_length=2048)]
 TAG = r"^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$"
 TagKey = Annotated[str, Field(min_length=1, max_length=128, pattern=TAG)]
 TagValue = Annotated[str, Field(max_length=256, pattern=TAG)]
-Identifier = Annotated[str, Field(pattern=r"^[-0-9a-zA-Z]+$", max_length=32)]
 
 
 class LabelingJob(BaseModel):
@@ -48,46 +61,35 @@ class LabelingJob(BaseModel):
     task: Task = "SemanticSegmentation"
     label_attribute: Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,126}$")]
     region: str
-    role_arn: Annotated[
-        str,
-        Field(pattern=rf"^{ARN}:iam::\d{{12}}:role/?[a-zA-Z_0-9+=,.@\-_/]+$", min_length=20, max_length=2048),
-    ]
-    input_manifest: Uri
+    role_arn: RoleArn
+    input_manifest: S3Uri
     output: Annotated[str, Field(pattern=r"^s3://[^/]+/.*$", max_length=1024)]
-    label_file: Uri
-    template: Uri
+    label_file: S3Uri
+    template: S3Uri
     workforce: Literal["private", "vendor", "public"]
-    workteam_arn: Annotated[
-        str, Field(pattern=rf"^{ARN}:sagemaker:[a-z0-9\-]*:[0-9]{{12}}:workteam/.*$", max_length=256)
-    ]
+    workteam_arn: WorkteamArn
     objects: Annotated[int, Field(ge=1, le=MAX_OBJECTS)]
-    labels: Annotated[int, Field(ge=1, le=255)]
-    """How many labels there are; a mask is one byte and 0 is the background."""
+    labels: Annotated[int, Field(ge=1, le=LABELS)]
+    """How many labels there are."""
     title: Annotated[str, Field(min_length=1, max_length=128, pattern=TITLE)]
-    description: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\r\n]+$")]
-    keywords: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9]+( [A-Za-z0-9]+)*$", max_length=30)], ...],
-        Field(min_length=1, max_length=5),
-    ]
-    workers_per_object: Annotated[int, Field(ge=1, le=9)]
-    task_time_limit: Annotated[int, Field(ge=30, le=8 * HOUR)]
-    task_lifetime: Annotated[int, Field(ge=60, le=30 * DAY)]
-    max_concurrent_tasks: Annotated[int, Field(ge=1, le=5000)]
+    description: Description
+    keywords: Keywords
+    workers_per_object: WorkersPerObject
+    task_time_limit: Annotated[int, TASK_TIME]
+    task_lifetime: Annotated[int, TASK_LIFETIME]
+    max_concurrent_tasks: ConcurrentTasks
     price_per_task: Decimal | None = None
     content_classifiers: tuple[
         Literal["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"], ...
     ] = ()
-    max_labeled_objects: Annotated[int, Field(ge=1)] | None = None
-    max_labeled_percent: Annotated[int, Field(ge=1, le=100)] | None = None
-    kms_key: Kms | None = None
+    max_labeled_objects: LabeledObjects | None = None
+    max_labeled_percent: LabeledPercent | None = None
+    kms_key: KmsKey | None = None
     automated: bool = False
-    initial_model_arn: (
-        Annotated[str, Field(pattern=rf"^{ARN}:sagemaker:[a-z0-9\-]*:[0-9]{{12}}:model/.*$", max_length=2048)]
-        | None
-    ) = None
-    volume_kms_key: Kms | None = None
-    subnets: Annotated[tuple[Identifier, ...], Field(max_length=16)] = ()
-    security_groups: Annotated[tuple[Identifier, ...], Field(max_length=5)] = ()
+    initial_model_arn: ModelArn | None = None
+    volume_kms_key: KmsKey | None = None
+    subnets: Subnets = ()
+    security_groups: SecurityGroups = ()
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=50)] = {}
 
     @model_validator(mode="after")

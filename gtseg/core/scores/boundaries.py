@@ -8,7 +8,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.core.scores.metrics import VOID, Mask, check_pair
+from gtseg.core.masks.colors import VOID
+from gtseg.core.scores.metrics import Mask, check_pair
 
 Bits = NDArray[np.bool_]  # (H, W)
 TOLERANCE = 0.0075

@@ -24,13 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gtseg.core.masks.colors import VOID
 from gtseg.errors import MaskError
 
 Mask = NDArray[np.uint8]  # (H, W) class indices
 Matrix = NDArray[np.int64]  # (K, K) pixels: truth x prediction
 Scores = NDArray[np.float64]  # (K,) NaN where not known
 
-VOID = 255
 BAND = 1 << 18
 """Pixels looked at together: what is made of a band stays in the processor's cache, and memory does not grow with the image."""
 

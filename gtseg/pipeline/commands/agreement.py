@@ -18,15 +18,15 @@ from PIL import Image
 from gtseg.aws.s3 import S3, Bulk
 from gtseg.core.labeling.agreement import WorkerAnswer, read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
-from gtseg.core.labeling.chaining import BACKGROUND, ChainLine, label_names, read_chain
+from gtseg.core.labeling.chaining import ChainLine, label_names, read_chain
+from gtseg.core.masks.colors import BACKGROUND, VOID
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import ManifestError, MaskError, StageError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.places import Place
-from gtseg.pipeline.run.worker_responses import find_responses, output_manifest
+from gtseg.pipeline.run.worker_responses import find_responses
 
 THREADS = 8
-VOID = 255
 
 
 def agreement(run: Run, context: Context, *, job: str | None = None, gold: str | None = None) -> Agreement:
@@ -46,7 +46,7 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
         raise StageError(
             f"There is no labeling job {name!r} in {context.clients.region}: an import has no workers."
         )
-    manifest = context.s3.read(output_manifest(state))[0]
+    manifest = context.s3.read(state.manifest)[0]
     lines = read_chain(manifest, state.label_attribute)
     classes = (BACKGROUND, *label_names(lines, state.label_attribute))
     responses = find_responses(state, lines, state.label_attribute, context)

@@ -13,7 +13,10 @@ from typing import Any
 
 from gtseg import __version__
 from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
+from gtseg.aws.training import TERMINAL
+from gtseg.core.files import write_atomically
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run, fingerprint
 
@@ -73,10 +76,7 @@ def _fetch(door: S3, uri: str, folder: Path, relative: str) -> None:
     if target.exists():
         return
     body, _ = door.read(uri)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.part")
-    partial.write_bytes(body)
-    partial.replace(target)
+    write_atomically(target, body)
 
 
 def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[str, str]) -> Run:
@@ -96,7 +96,7 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
     base = f"{run.root}labeling/{name}/"
     files = [*sorted((folder / "images").glob("*")), *sorted((folder / "masks").glob("*"))]
     uploaded = door.upload_folder(folder, base, files=files)
-    manifest = f"{base}manifests/output/output.manifest"
+    manifest = base + OUTPUT_MANIFEST
     lines = [
         _with_uris(line, name, base) for line in (folder / "output.manifest").read_text("utf-8").splitlines()
     ]
@@ -134,7 +134,7 @@ def _read_summary(folder: Path) -> dict[str, Any]:
 
 def _refuse_running(run: Run) -> None:
     job = run.labeling_job
-    if job and job.workforce != "import" and job.status not in {"Completed", "Failed", "Stopped"}:
+    if job and job.workforce != "import" and job.status not in TERMINAL:
         raise StageError(
             f"Run {run.name!r} has the labeling job {job.name} under way: an import would take its place. "
             "Give the import a run of its own: --run NAME."

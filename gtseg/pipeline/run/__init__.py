@@ -19,7 +19,15 @@ from gtseg.pipeline.run.outcomes import (
     TunedJobRecord,
     TuningJobSection,
 )
-from gtseg.pipeline.run.provenance import Provenance, lineage_tags, provenance, with_tags
+from gtseg.pipeline.run.provenance import (
+    EXPIRES_TAG,
+    ROOT_TAG,
+    RUN_TAG,
+    Provenance,
+    lineage_tags,
+    provenance,
+    with_tags,
+)
 from gtseg.pipeline.run.sections import (
     Attempt,
     DatasetSection,
@@ -29,8 +37,11 @@ from gtseg.pipeline.run.sections import (
 )
 
 __all__ = [
+    "EXPIRES_TAG",
     "FINGERPRINT_TAG",
     "OWN_LABELS",
+    "ROOT_TAG",
+    "RUN_TAG",
     "STAND_IN",
     "Attempt",
     "ClassScores",

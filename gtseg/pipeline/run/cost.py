@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from gtseg.aws.clients import Clients
-from gtseg.aws.groundtruth import TERMINAL
 from gtseg.aws.pricing import instance_hours
-from gtseg.aws.training import TrainingState, TunedJob
+from gtseg.aws.training import TERMINAL, TrainingState, TunedJob
 from gtseg.core.cost import (
     Price,
     Row,
@@ -59,7 +58,7 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
     if stage == "train":
         return [
             training_row(
-                train.instance_type, train.max_runtime, _price(train.instance_type, clients, "train")
+                train.instance_type, train.max_runtime, instance_price(train.instance_type, clients, "train")
             )
         ]
     if stage == "tune":
@@ -69,13 +68,13 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
             training_row(
                 train.instance_type,
                 seconds,
-                _price(train.instance_type, clients, "train"),
+                instance_price(train.instance_type, clients, "train"),
                 stage="tune",
                 what=what,
             )
         ]
     if stage == "deploy":
-        price_an_hour = _price(deploy.instance_type, clients, "deploy")
+        price_an_hour = instance_price(deploy.instance_type, clients, "deploy")
         return [
             hosting_row(
                 deploy.instance_type, deploy.instance_count, price_an_hour, seconds=deploy.time_to_live
@@ -92,7 +91,8 @@ def _capped(objects: int, settings: Settings) -> int:
     return min(objects, labeling.max_labeled_objects or objects)
 
 
-def _price(instance_type: str, clients: Clients, use: str) -> Price:
+def instance_price(instance_type: str, clients: Clients, use: str) -> Price:
+    """USD an hour: by AWS's price list where it may be asked, else by the dated table."""
     return table_price(instance_type, clients.region, asked=instance_hours(clients, [instance_type], use=use))
 
 
@@ -173,7 +173,7 @@ def tuned_rows(jobs: Sequence[TunedJob], context: Context, at: datetime) -> list
     seconds = sum(((job.ended or at) - job.started).total_seconds() for job in jobs if job.started)
     instance_type = context.settings.train.instance_type
     what = f"{len(jobs)} training jobs on {instance_type}"
-    price = _price(instance_type, context.clients, "train")
+    price = instance_price(instance_type, context.clients, "train")
     return [training_row(instance_type, seconds, price, stage="tune", what=what)] if seconds else []
 
 
@@ -184,14 +184,14 @@ def _tuned(name: str, context: Context) -> list[TunedJob]:
 
 
 def _trained(instance_type: str, seconds: float, clients: Clients) -> Row:
-    return training_row(instance_type, seconds, _price(instance_type, clients, "train"))
+    return training_row(instance_type, seconds, instance_price(instance_type, clients, "train"))
 
 
 def _hosting(run: Run, clients: Clients, at: datetime) -> tuple[list[Row], list[Row]]:
     endpoint = run.endpoint
     if endpoint is None or endpoint.since is None:
         return [], []
-    price = _price(endpoint.instance_type, clients, "deploy")
+    price = instance_price(endpoint.instance_type, clients, "deploy")
     until = endpoint.deleted or at
     seconds = max(0.0, (until - endpoint.since).total_seconds())
     used = [hosting_row(endpoint.instance_type, endpoint.instance_count, price, seconds=seconds)]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gtseg.aws.s3 import S3, is_s3_uri, split_uri
+from gtseg.core.files import write_atomically
 from gtseg.errors import GtsegError, StageError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
@@ -68,11 +69,8 @@ class Place:
             self._door.write(self._join(name), body)
             return
         path = Path(self.root) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            part.write_bytes(body)
-            part.replace(path)
+            write_atomically(path, body)
         except OSError as error:
             raise GtsegError(f"{path} cannot be written: {error.strerror}") from None
 

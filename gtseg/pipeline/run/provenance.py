@@ -10,7 +10,9 @@ from gtseg import __version__
 from gtseg.pipeline.run.frozen import Frozen
 from gtseg.settings import Settings
 
-VERSION_TAG, ROOT_TAG = "gtseg:version", "gtseg:root"
+RUN_TAG, ROOT_TAG, VERSION_TAG = "gtseg:run", "gtseg:root", "gtseg:version"
+EXPIRES_TAG = "gtseg:expires"
+"""When an endpoint has outlived its time: `serve` and `cleanup --expired` go by it."""
 TAG_VALUE = 256
 """Characters of a tag's value (API, Tag)."""
 SECRET = ("environment",)

@@ -14,11 +14,7 @@ from gtseg.core.labeling.chaining import ChainLine, read_chain
 from gtseg.errors import AWSError
 from gtseg.pipeline.run.context import Context
 
-__all__ = ["find_responses", "output_manifest"]
-
-
-def output_manifest(state: JobState) -> str:
-    return state.output_manifest or f"{_folder(state)}manifests/output/output.manifest"
+__all__ = ["find_responses"]
 
 
 def find_responses(
@@ -50,7 +46,7 @@ def _of_another(name: str, wanted: Mapping[str, int], label: str, context: Conte
     responses = _list_responses(state, context) if state else {}
     if state is None or not responses:
         return {}
-    theirs = read_chain(context.s3.read(output_manifest(state))[0], label)
+    theirs = read_chain(context.s3.read(state.manifest)[0], label)
     return {
         wanted[theirs[number].image]: uri
         for number, uri in responses.items()

@@ -13,13 +13,11 @@ from gtseg.aws.training import HiddenTags
 from gtseg.aws.waiting import poll
 from gtseg.core.counting import counted
 from gtseg.errors import AWSError, GtsegError
-from gtseg.pipeline.run import Context, Run, RunFile
+from gtseg.pipeline.run import EXPIRES_TAG, ROOT_TAG, RUN_TAG, Context, Run, RunFile
+from gtseg.pipeline.run.cost import OTHER_STAGES
 
 ORDER: tuple[Kind, ...] = ("endpoint", "endpoint-config", "model")
 STAGE_OF: dict[Kind, str] = {"endpoint": "endpoint", "endpoint-config": "config", "model": "model"}
-OTHER_STAGES = frozenset({"train", "tune", *STAGE_OF.values()})
-"""What attempts are of that is no labeling job; labeling, adjusting, verifying and going on all are."""
-ROOT_TAG, RUN_TAG, EXPIRES_TAG = "gtseg:root", "gtseg:run", "gtseg:expires"
 SETTLE_SECONDS = 30 * 60.0
 RUNNING = frozenset({"InProgress", "Stopping", "Initializing"})
 

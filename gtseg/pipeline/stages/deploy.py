@@ -15,7 +15,10 @@ from gtseg.core.hosting import requests
 from gtseg.core.training.image_uris import image_uri
 from gtseg.errors import JobFailed, StageError, reason_given
 from gtseg.pipeline.run import (
+    EXPIRES_TAG,
     FINGERPRINT_TAG,
+    ROOT_TAG,
+    RUN_TAG,
     STAND_IN,
     Context,
     EndpointSection,
@@ -37,7 +40,6 @@ from gtseg.pipeline.run.resuming import follow, how_to_resume
 
 PATIENCE = 45 * 60.0
 """Seconds; AWS gives up on an endpoint's machines well before."""
-ROOT_TAG, RUN_TAG, EXPIRES_TAG = "gtseg:root", "gtseg:run", "gtseg:expires"
 
 
 def deploy(run: Run, context: Context, *, job: str | None = None, model: str | None = None) -> Run:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from gtseg.core.hosting.endpoint_images import read_mask
+from gtseg.core.masks.colors import VOID
 from gtseg.core.masks.names import is_background
 from gtseg.core.masks.numbering import Numbering, number_masks
-from gtseg.core.scores.metrics import VOID, Mask
+from gtseg.core.scores.metrics import Mask
 from gtseg.errors import MaskError, StageError
 from gtseg.pipeline.run.places import Entry, Place
 

@@ -14,8 +14,6 @@ from gtseg.core.labeling.output_manifest import find_label_attributes
 from gtseg.errors import AWSError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 
-OUTPUT = "manifests/output/output.manifest"
-
 
 @dataclass(frozen=True)
 class Earlier:
@@ -132,7 +130,7 @@ def _describe(context: Context, name: str) -> JobState:
 
 def _output_of(state: JobState, context: Context) -> str:
     """Its output manifest; its input where it failed before it wrote any."""
-    uri = state.output_manifest or f"{state.output.rstrip('/')}/{state.name}/{OUTPUT}"
+    uri = state.manifest
     try:
         return uri if context.s3.exists(uri) else state.input_manifest
     except AWSError as error:

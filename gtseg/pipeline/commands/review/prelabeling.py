@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.hosting import Hosting
 from gtseg.aws.s3 import Bulk
 from gtseg.core.labeling.chaining import write_lines
@@ -66,7 +67,7 @@ def prelabel(
         work = _Prelabeling(folder, model, classes, bulk, ask or (lambda body: asker.ask(body).mask))
         entries = work.label_all(gathered.manifest.objects, context)
     door = context.s3
-    manifest, images = f"{folder}manifests/output/output.manifest", f"{folder}images.jsonl"
+    manifest, images = folder + OUTPUT_MANIFEST, f"{folder}images.jsonl"
     door.write(images, gathered.manifest.side_body())
     door.write(manifest, write_lines(entries))
     earlier = read_earlier(manifest, LABEL, context, name=source, images=images)

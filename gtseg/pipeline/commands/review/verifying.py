@@ -114,9 +114,7 @@ def _conclude(run: Run, state: JobState, context: Context) -> Run:
     """redo.jsonl beside the job, and the counts. What failed has no verdict: it is told, and is not to be redone."""
     word = run.verification
     assert word is not None
-    output = (
-        state.output_manifest or f"{state.output.rstrip('/')}/{word.name}/manifests/output/output.manifest"
-    )
+    output = state.manifest
     verdicts = read_verdicts(context.s3.read(output)[0], word.label_attribute)
     bad = [verdict for verdict in verdicts if verdict.name == BAD]
     redo = f"{run.root}labeling/{word.name}/redo.jsonl"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from gtseg.aws.groundtruth import JobState
+from gtseg.aws.groundtruth import OUTPUT_MANIFEST, JobState
 from gtseg.aws.s3 import Bulk, is_s3_uri, join_uri, split_uri
 from gtseg.core.counting import counted
 from gtseg.core.labeling.output_manifest import (
@@ -29,9 +29,6 @@ from gtseg.errors import AWSError, JobFailed, ManifestError, SettingsError, Stag
 from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 from gtseg.pipeline.run.freshness import staleness
 from gtseg.pipeline.stages.dataset.downloads import download, read_pieces
-
-OUTPUT = "manifests/output/output.manifest"
-"""Where Ground Truth writes it, below its job's folder."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,11 @@ def _from_manifest(manifest: str, label_attribute: str | None) -> Source:
 
 
 def _images_beside(manifest: str) -> str | None:
-    return manifest.removesuffix(OUTPUT) + "images.jsonl" if manifest.endswith(OUTPUT) else None
+    return (
+        manifest.removesuffix(OUTPUT_MANIFEST) + "images.jsonl"
+        if manifest.endswith(OUTPUT_MANIFEST)
+        else None
+    )
 
 
 def _describe(context: Context, name: str) -> JobState:
@@ -129,7 +130,7 @@ def _from_job(state: JobState, label_attribute: str | None, *, follows: str | No
         raise JobFailed(
             f"Labeling job {state.name} has failed and left no output manifest: {state.reason}{way}"
         )
-    manifest = state.output_manifest or f"{state.output.rstrip('/')}/{state.name}/{OUTPUT}"
+    manifest = state.manifest
     return Source(manifest, label_attribute or state.label_attribute, state.name, _images_beside(manifest))
 
 

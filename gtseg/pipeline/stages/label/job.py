@@ -18,6 +18,7 @@ from gtseg.core.labeling.labeling_cost import LabelingCost, labeling_cost
 from gtseg.core.labeling.task_template import task_template
 from gtseg.errors import SettingsError
 from gtseg.pipeline.run import (
+    RUN_TAG,
     STAND_IN,
     Context,
     Found,
@@ -131,7 +132,7 @@ class LabelingResource(Resource):
             title=self.title,
             task_lifetime=wanted.lifetime,
             price_per_task=self.price,
-            tags=wanted.tags | {"gtseg:run": self.run.name},
+            tags=wanted.tags | {RUN_TAG: self.run.name},
             **({key: getattr(wanted, key) for key in settings} | self._encryption),
         )
 

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from gtseg import __version__
-from gtseg.core.cost import DATED, HOME, INSTANCE_HOURS
+from gtseg.core.cost import DATED, HOME, Price
 from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
 from gtseg.errors import GtsegError
 from gtseg.pipeline.run import Context, Run
+from gtseg.pipeline.run.cost import instance_price
 from gtseg.pipeline.stages.report.labeling import labeling_facts, left_out
 
 NEUTRAL = "#9aa3ad"
@@ -29,10 +30,9 @@ class Files:
     """Scores of each image, worst first."""
 
 
-def machine_cost(instance_type: str, seconds: float, *, count: int = 1) -> float | None:
+def machine_cost(price: Price, seconds: float, *, count: int = 1) -> float | None:
     """USD of `count` machines for so long; None where the price is not known."""
-    price = INSTANCE_HOURS.get(instance_type)
-    return None if price is None else float(price) * count * seconds / 3600
+    return None if price.usd is None else float(price.usd) * count * seconds / 3600
 
 
 def read_files(run: Run, context: Context) -> Files:
@@ -113,7 +113,13 @@ def page_colors(classes: Classes) -> list[str]:
 
 def stages(run: Run, context: Context) -> list[dict[str, Any]]:
     """One row per word of the sentence: what it did, seconds, USD (None: not known)."""
-    rows = [_label(run, context), _dataset_row(run), _train(run), _deploy(run), _evaluate(run)]
+    rows = [
+        _label(run, context),
+        _dataset_row(run),
+        _train(run, context),
+        _deploy(run, context),
+        _evaluate(run),
+    ]
     return [row for row in rows if row]
 
 
@@ -155,7 +161,7 @@ def _dataset_row(run: Run) -> dict[str, Any] | None:
     return _row("dataset", parts + (f"; {rejected:,} left out" if rejected else ""))
 
 
-def _train(run: Run) -> dict[str, Any] | None:
+def _train(run: Run, context: Context) -> dict[str, Any] | None:
     job = run.training_job
     if job is None:
         return None
@@ -167,15 +173,18 @@ def _train(run: Run) -> dict[str, Any] | None:
         "train",
         did,
         seconds=seconds,
-        cost=None if seconds is None else machine_cost(job.instance_type, seconds),
+        cost=None
+        if seconds is None
+        else machine_cost(instance_price(job.instance_type, context.clients, "train"), seconds),
     )
 
 
-def _deploy(run: Run) -> dict[str, Any] | None:
+def _deploy(run: Run, context: Context) -> dict[str, Any] | None:
     section = run.endpoint
     if section is None:
         return None
-    hourly = machine_cost(section.instance_type, 3600, count=section.instance_count)
+    hour = instance_price(section.instance_type, context.clients, "deploy")
+    hourly = machine_cost(hour, 3600, count=section.instance_count)
     price = f"on AWS {hourly:.3f} USD an hour" if hourly is not None else "price not known"
     state = (
         f"deleted {section.deleted:%Y-%m-%d %H:%M}" if section.deleted else f"{price} until `gtseg cleanup`"

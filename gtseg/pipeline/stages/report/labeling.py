@@ -14,7 +14,7 @@ from gtseg.core.labeling.agreement_tally import Agreement, Tally
 from gtseg.core.labeling.chaining import read_chain
 from gtseg.errors import AWSError, ManifestError, MaskError
 from gtseg.pipeline.run import Context, Run
-from gtseg.pipeline.run.worker_responses import find_responses, output_manifest
+from gtseg.pipeline.run.worker_responses import find_responses
 
 SAMPLE = 24
 """Images whose workers' own answers are compared; all of a large job would take long to read."""
@@ -97,7 +97,7 @@ def _responses(run: Run, context: Context) -> dict[int, str]:
     state = context.labeling.find_job(run.labeling_job.name)
     if state is None:
         return {}
-    lines = read_chain(context.s3.read(output_manifest(state))[0], state.label_attribute)
+    lines = read_chain(context.s3.read(state.manifest)[0], state.label_attribute)
     return find_responses(state, lines, state.label_attribute, context)
 
 

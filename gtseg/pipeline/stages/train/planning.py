@@ -11,7 +11,7 @@ from gtseg.core.counting import counted
 from gtseg.core.training.image_uris import image_uri
 from gtseg.core.training.job import Manifests, TrainingJob, disagreements, hyperparameter_strings
 from gtseg.errors import SettingsError, StageError
-from gtseg.pipeline.run import Context, DatasetSection, Provenance, Run, lineage_tags, provenance
+from gtseg.pipeline.run import RUN_TAG, Context, DatasetSection, Provenance, Run, lineage_tags, provenance
 from gtseg.pipeline.run.regions import check_regions
 from gtseg.pipeline.stages.train.manifests import write_manifests
 
@@ -46,7 +46,7 @@ def plan_training(run: Run, context: Context) -> TrainingJob:
         subnets=wanted.subnets,
         security_groups=wanted.security_groups,
         network_isolation=wanted.network_isolation,
-        tags=wanted.tags | {"gtseg:run": run.name, "gtseg:dataset": data.fingerprint},
+        tags=wanted.tags | {RUN_TAG: run.name, "gtseg:dataset": data.fingerprint},
     )
     if wanted.input == "channels":
         return job
