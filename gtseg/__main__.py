@@ -1,5 +1,5 @@
 """python -m gtseg"""
 
-from gtseg.cli import main
+from gtseg.start import main
 
 main()

@@ -15,6 +15,7 @@ import http.client
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -47,6 +48,50 @@ TIMED_OUT = {
     "train": "sagemaker:CreateTrainingJob", "deploy": "sagemaker:CreateEndpoint", "evaluate": "sagemaker:InvokeEndpoint",
     "report": "s3:PutObject", "cleanup": "sagemaker:DeleteEndpoint",
 }  # fmt: skip
+SAYS_NO = TIMED_OUT | {"dataset": "s3:GetObject"}
+"""The call of each stage that AWS refuses."""
+SAYS_NO_OF = {"dataset": "chaos-bucket/c/labeling/*", "report": "chaos-bucket/c/report*"}
+"""Which objects, where the call is S3's: run.json itself can be read and written."""
+LATE_SIGNATURE = (
+    "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
+)
+REFUSALS = {
+    "AccessDeniedException": (
+        400,
+        "User: arn:aws:iam::123456789012:user/me is not authorized to perform this",
+        4,
+    ),
+    "ExpiredTokenException": (400, "The security token included in the request is expired", 4),
+    "UnrecognizedClientException": (403, "The security token included in the request is invalid.", 4),
+    "InvalidSignatureException": (403, LATE_SIGNATURE, 4),
+    "OptInRequired": (403, "The AWS Access Key Id needs a subscription for the service", 4),
+    "ValidationException": (400, "1 validation error detected", 1),
+    "ResourceLimitExceeded": (400, "The account-level service limit is 0 Instances", 1),
+    "InsufficientInstanceCapacity": (400, "No capacity", 1),
+    "ResourceNotFoundException": (400, "Requested resource is not there", 3),
+}
+"""code: (status, message, exit code) of SageMaker's most common refusals; AWS's own names."""
+S3_REFUSALS = {
+    "AccessDenied": (403, "Access Denied", 4),
+    "ExpiredToken": (400, "The provided token has expired.", 4),
+    "InvalidAccessKeyId": (403, "The AWS Access Key Id you provided does not exist in our records.", 4),
+    "SignatureDoesNotMatch": (403, "The request signature we calculated does not match", 4),
+    "RequestTimeTooSkewed": (
+        403,
+        "The difference between the request time and the current time is too large.",
+        4,
+    ),
+    "AllAccessDisabled": (403, "All access to this object has been disabled", 1),
+    "InvalidRequest": (400, "The bucket refuses this", 1),
+    "KMS.DisabledException": (400, "arn:aws:kms:us-east-1:123456789012:key/k is disabled", 4),
+    "NoSuchBucket": (404, "The specified bucket does not exist", 3),
+}
+PASSING = {"sagemaker": {"ThrottlingException": 400, "ServiceUnavailable": 503, "InternalFailure": 500},
+           "s3": {"SlowDown": 503, "ServiceUnavailable": 503, "InternalError": 500}}  # fmt: skip
+"""What AWS says for a moment: the command comes through."""
+GONE_IS_DONE = {("cleanup", "ResourceNotFoundException")}
+"""Refusals that are no refusal: what is to be deleted is gone."""
+WAY_OUT = re.compile(r"`[^`]+`|\[(project|deploy|predict|train|images)\]|Service Quotas|try again later")
 IMAGES, SIDE = 12, (96, 72)
 PATIENCE = 300
 FULL_AT, FULL_SECONDS = 4096, 45
@@ -501,6 +546,33 @@ def spoil(kind: str) -> Callable[[Bench, str], int]:
     return disturb
 
 
+def say_no(bench: Bench, stage: str) -> int:
+    """Twelve of AWS's refusals, one command each: its exit code, and a way out in its last line; the passing ones come together."""
+    operation, resources = SAYS_NO[stage], [SAYS_NO_OF.get(stage, "*")]
+    service = operation.partition(":")[0]
+    only = {"kind": "answer", "operations": [operation], "resources": resources}
+    fired = 0
+    for code, (status, message, expected) in (S3_REFUSALS if service == "s3" else REFUSALS).items():
+        if (stage, code) in GONE_IS_DONE:
+            continue
+        bench.set_faults([{**only, "code": code, "status": status, "message": message}])
+        found, before, fired = bench.command(stage), fired, bench.fired("answer")
+        last = bench.said.strip().splitlines()[-1]
+        assert fired > before, f"{code} did not fire: {last}"
+        assert found == expected, f"{code}: exit code {found} instead of {expected}: {last}"
+        assert code in bench.said, f"{code} is not said: {last}"
+        assert WAY_OUT.search(last), f"{code}: no way out in {last}"
+    bench.set_faults([
+        {**only, "code": code, "status": status, "message": "for a moment", "limit": 1}
+        for code, status in PASSING[service].items()
+    ])  # fmt: skip
+    found, before, fired = bench.command(stage), fired, bench.fired("answer")
+    assert found == 0, f"what passes by itself: exit code {found}: {bench.said[-600:]}"
+    assert fired > before, "what passes by itself did not fire"
+    bench.set_faults([])
+    return fired
+
+
 FAULTS: dict[str, Callable[[Bench, str], int]] = {
     "cli-killed": kill_cli,
     "server-killed": kill_server,
@@ -512,6 +584,7 @@ FAULTS: dict[str, Callable[[Bench, str], int]] = {
     "two-machines": run_on_two_machines,
     "timed-out": time_out,
     **{kind: spoil(kind) for kind in ANSWERS},
+    "aws-says-no": say_no,
 }
 IMPOSSIBLE = {
     ("container-killed", stage): "no container runs for it"
@@ -627,6 +700,7 @@ def table(matrix: Matrix, requests: dict[str, int]) -> str:
         "Written by `scripts/chaos`. Every stage is disturbed by every fault on a real server, then the same command runs again.",
         "A cell holds when the fault fired (how often, in brackets), no command showed a traceback, the server's own log holds the",
         "creating and deleting calls of an undisturbed run and no other, and the result is the same. `-`: no such process there.",
+        "`aws-says-no`: twelve of AWS's refusals and passing faults at the stage's own call, one command each: exit code, a way out.",
         "After a container was killed a second attempt with a name of its own may stand for the first, failed one.", "",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {good} of {len(possible)} cells hold, {len(ran) - good} failed, "
         f"{len(possible) - len(ran)} were not run. Requests of an undisturbed stage: {asked}.", "",

@@ -54,6 +54,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "gtseg.imports": (("gtseg.errors", "gtseg.core", "gtseg.imports"), ("numpy", "PIL", "rasterio", "shapely", "pyproj", "affine", "shapefile", "msgspec", "defusedxml", "yaml")),
     "gtseg.cli": (("gtseg",), ("typer", "click", "rich")),
+    "gtseg.start": (("gtseg.cli",), ()),
     "gtseg.local": (
         ("gtseg.local",),
         (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gtseg.core.printable import printable
@@ -66,16 +66,39 @@ label -> watch -> dataset -> train -> deploy -> evaluate -> report, on Amazon Sa
   gtseg init && gtseg local exec -- gtseg run  your own images, without an AWS account
 """
 
+INTERRUPTED = "gtseg: Interrupted. What was done is saved; run the same command again to go on."
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code. A traceback is a bug of ours."""
+    from gtseg.cli.interrupting import interruptible
     from gtseg.cli.lazy import group
 
     gc.set_threshold(GARBAGE, 20, 20)
+    command = group(COMMANDS, commands_of, HELP)
+    with interruptible() as interrupts:
+        try:
+            _run(
+                lambda: command.main(
+                    args=list(arguments) if arguments is not None else None, prog_name="gtseg"
+                )
+            )
+        except SystemExit:
+            raise
+        except BaseException:
+            if not interrupts.came:
+                raise
+            print(INTERRUPTED, file=sys.stderr)  # an import that is interrupted may fail in its own way
+            raise SystemExit(130) from None
+
+
+def _run(command: Callable[[], object]) -> None:
     try:
-        group(COMMANDS, commands_of, HELP).main(
-            args=list(arguments) if arguments is not None else None, prog_name="gtseg"
-        )
+        command()
+    except SystemExit as end:
+        if end.code == 130:  # typer's, for Ctrl-C
+            print(INTERRUPTED, file=sys.stderr)
+        raise
     except GtsegError as error:
         print(f"gtseg: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
@@ -87,13 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except BrokenPipeError:
         raise SystemExit(1) from None
-    except SystemExit as end:
-        if end.code == 130:
-            print(
-                "gtseg: Interrupted. What was done is saved; run the same command again to go on.",
-                file=sys.stderr,
-            )
-        raise
 
 
 def extra_of(module: str) -> str | None:

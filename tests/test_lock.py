@@ -1,0 +1,40 @@
+"""CI installs what is locked: every package of pyproject.toml is there, pinned, with hashes."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+EXTRAS = ("local", "geo", "dev", "sagemaker")
+"""What scripts/test installs."""
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def locked(name: str) -> dict[str, str]:
+    """Each package's entry, its hashes included."""
+    entries = (ROOT / name).read_text().replace("\\\n", " ").splitlines()
+    return {normal(entry.split("==")[0]): entry for entry in entries if not entry.startswith("#")}
+
+
+def test_every_dependency_is_locked_with_hashes() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(one for extra in EXTRAS for one in project["optional-dependencies"][extra]),
+    ]
+    names = {normal(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in wanted} | {"hatchling"}
+    there = locked("requirements-ci.lock") | locked("requirements-ci-torch.lock")
+    assert names - there.keys() == set(), "run scripts/lock"
+    assert [name for name, entry in there.items() if "--hash=sha256:" not in entry] == []
+
+
+def test_ci_takes_nothing_but_locked_files() -> None:
+    script = (ROOT / "scripts" / "install").read_text()
+    assert "install --require-hashes --no-deps -r requirements-ci.lock" in script
+    assert "install --no-deps --no-build-isolation -e ." in script
+    assert not any("nvidia" in name for name in locked("requirements-ci.lock")), "torch's CUDA packages"
