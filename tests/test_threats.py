@@ -272,3 +272,15 @@ def test_no_stored_bytes_run_as_a_page_of_the_portal(shared_aws: Any) -> None:
             headers = error.headers
         assert headers["Content-Security-Policy"] == "sandbox"
         assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "iso-8859-1", "cp037"])
+def test_xml_with_a_document_type_is_refused_in_every_encoding(encoding: str) -> None:
+    from gtseg.local.s3.xml import parse
+
+    text = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE x [<!ENTITY a "b">]><Delete><Key>&a;</Key></Delete>'
+    with pytest.raises(ServiceError, match="MalformedXML"):
+        parse(text.encode(encoding), "Delete", "Key")
+    if encoding in ("utf-8", "utf-16", "iso-8859-1"):
+        plain = f'<?xml version="1.0" encoding="{encoding}"?><Delete><Key>ä</Key></Delete>'
+        assert parse(plain.encode(encoding), "Delete", "Key").findtext("Key") == "ä"

@@ -31,6 +31,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front.acknowledgment import Acknowledgment
 from gtseg.local.front.app import Front, build
 from gtseg.local.front.connections import BACKLOG, bound_connections
+from gtseg.local.labeling.pictures import return_large_blocks
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.layout import close_to_others, examine_folder, keep_layout
@@ -107,6 +108,7 @@ def serve(
 
     Raises ServiceError DataFolderInUse if another process serves this folder, OSError if the port is taken.
     """
+    return_large_blocks()
     folder = Path(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.pictures import return_large_blocks
 
 __all__ = ["Child", "ChildDied", "serve_questions"]
 
@@ -117,6 +118,7 @@ def serve_questions(handlers: dict[str, Handler], *, memory: int, seconds: float
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: it closes the pipe
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
+    return_large_blocks()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(nice)
     questions: queue.Queue[bytes] = queue.Queue()

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from gtseg.local.errors import ServiceError
 
@@ -75,11 +76,10 @@ def parse(document: bytes, root: str, *known: str) -> ElementTree.Element:
 
     Raises ServiceError MalformedXML, or NotImplemented for an element that would be ignored.
     """
-    if b"<!DOCTYPE" in document or b"<!ENTITY" in document:
-        raise malformed()
     try:
+        refuse_doctype(document)
         tree = ElementTree.fromstring(document)
-    except (ElementTree.ParseError, ValueError, LookupError):
+    except (ElementTree.ParseError, expat.ExpatError, ValueError, LookupError):
         raise malformed() from None
     for node in tree.iter():
         node.tag = node.tag.rpartition("}")[2]
@@ -91,6 +91,17 @@ def parse(document: bytes, root: str, *known: str) -> ElementTree.Element:
                 "NotImplemented", f"The element {node.tag} of {root} is not implemented by this server.", 501
             )
     return tree
+
+
+def refuse_doctype(document: bytes) -> None:
+    """Raises ServiceError MalformedXML for a document type declaration, in whatever encoding; without one there are no entities."""
+
+    def refuse(*_: object) -> None:
+        raise malformed()
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    parser.Parse(document, True)
 
 
 def malformed() -> ServiceError:

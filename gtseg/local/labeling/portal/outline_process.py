@@ -29,10 +29,14 @@ def find_picture(question: dict[str, Any]) -> NDArray[np.uint8] | None:
     elif content is None:
         return None
     else:
-        pictures[name] = decode_stored(content)
-        while len(pictures) > 1 and sum(i.shape[0] * i.shape[1] for i in pictures.values()) > KEPT_PIXELS:
-            pictures.popitem(last=False)
+        pictures[name] = decode_stored(content, make_room=forget)
     return pictures[name]
+
+
+def forget(pixels: int) -> None:
+    """Drop the pictures that nobody has asked for the longest, until there is room for so many pixels more."""
+    while pictures and pixels + sum(i.shape[0] * i.shape[1] for i in pictures.values()) > KEPT_PIXELS:
+        pictures.popitem(last=False)
 
 
 def prepare(question: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ process that dies or takes too long is started anew, and the question asked once
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,14 +25,27 @@ __all__ = ["Outliner", "decode_stored"]
 
 MODULE = "gtseg.local.labeling.portal.outline_process"
 SECONDS = 60.0  # for one question, the start of the process included
+BAND_PIXELS = 1 << 20  # converted at once
 WAITING = 200  # questions at once; more are answered 503
 
 
-def decode_stored(body: bytes) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB in stored orientation: an EXIF tag is not acted on. Raises ServiceError InvalidRequest."""
+def decode_stored(
+    body: bytes, *, make_room: Callable[[int], None] = lambda pixels: None
+) -> NDArray[np.uint8]:
+    """(H, W, 3) RGB in stored orientation: an EXIF tag is not acted on. Raises ServiceError InvalidRequest.
+
+    `make_room` is told the number of pixels before they are decoded.
+    """
     try:
         with open_picture(body) as image:
-            return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+            width, height = image.size
+            make_room(width * height)
+            pixels = np.empty((height, width, 3), np.uint8)
+            rows = max(1, BAND_PIXELS // max(1, width))
+            for top in range(0, height, rows):
+                band = image.crop((0, top, width, min(height, top + rows)))
+                pixels[top : top + rows] = np.asarray(band if band.mode == "RGB" else band.convert("RGB"))
+            return pixels
     except PictureError as error:
         raise ServiceError("InvalidRequest", f"The image cannot be decoded: it {error}.") from None
 
