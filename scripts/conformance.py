@@ -26,7 +26,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from xml.etree import ElementTree
 
-from gtseg.local.execute import hold_server
+from gtseg.local.execute import ServerOptions, hold_server
 from gtseg.local.serving import Serving, environment
 
 CLAIMS = Path(__file__).with_suffix(".toml")
@@ -91,7 +91,7 @@ def write_configuration(path: Path, serving: Serving) -> None:
 def serve_suite(folder: Path) -> Iterator[dict[str, str]]:
     """The environment of pytest: a server of its own, with an empty data folder."""
     region = "us-east-1"
-    with hold_server(folder / "data", options={}, region=region) as (serving, _):
+    with hold_server(folder / "data", options=ServerOptions(), region=region) as (serving, _):
         write_configuration(folder / "s3tests.conf", serving)
         env = environment(os.environ, serving, folder / "data", region=region)
         yield {**env, "S3TEST_CONF": str(folder / "s3tests.conf")}

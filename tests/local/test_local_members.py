@@ -18,8 +18,9 @@ import pytest
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.members import IGNORED, REFUSED, asks, find_values, refuse_members
-from gtseg.local.front.protocol import JsonService
+from gtseg.local.front.protocol import JsonService, load_model
 from gtseg.local.front.registry import register_services
+from gtseg.local.hosting import invocation
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store
 
@@ -124,6 +125,22 @@ def test_the_tables_name_members_that_exist_each_once_and_with_a_reason(
         assert refused | ignored.keys() <= paths, operation
         assert not refused & ignored.keys()
         assert all(len(reason) > 10 for reason in ignored.values())
+
+
+def test_every_header_of_an_invocation_is_forwarded_read_refused_or_listed() -> None:
+    shape = load_model("sagemaker-runtime").operation_model("InvokeEndpoint").input_shape
+    assert shape is not None
+    headers = [
+        member.serialization["name"].lower()
+        for member in shape.members.values()
+        if member.serialization.get("location") == "header"
+    ]
+    handled = read_names("hosting") | set(invocation.REFUSED) | invocation.IGNORED.keys()
+    assert [header for header in headers if header not in handled] == []
+    for header in invocation.REFUSED:
+        with pytest.raises(ServiceError, match="is not supported by the embedded AWS"):
+            invocation.check_request({header: "x"}, b"")
+    assert all(len(reason) > 10 for reason in invocation.IGNORED.values())
 
 
 def make_value(shape: Any, path: str, *, whole: bool = False) -> Any:

@@ -13,7 +13,7 @@ from gtseg.local.hosting.container import Container, ContainerTimeout, Container
 from gtseg.local.hosting.endpoints import LOG_GROUP, SERVING, Endpoints
 from gtseg.local.hosting.work import EndpointRecord
 
-__all__ = ["invoke"]
+__all__ = ["IGNORED", "REFUSED", "check_request", "invoke"]
 
 BODY_BYTES = 6_291_456
 TIMEOUT_SECONDS = 60.0
@@ -25,6 +25,10 @@ REFUSED = (
     "x-amzn-sagemaker-session-id",
     "x-amzn-sagemaker-enable-explanations",
 )
+IGNORED = {
+    "x-amzn-sagemaker-inference-id": "Names an answer in captured data; data capture is refused.",
+    "x-amzn-sagemaker-prefix-aware-id": "Sends requests of one prefix to the same instance; a variant has one.",
+}
 Reply = tuple[int, dict[str, str], bytes]
 TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for"
@@ -40,7 +44,7 @@ def invoke(embedded: Embedded, name: str, headers: dict[str, str], body: bytes) 
     deadline = time.monotonic() + TIMEOUT_SECONDS
     endpoints = Endpoints.of(embedded)
     record = _find_serving(endpoints, name)
-    _check_request(headers, body)
+    check_request(headers, body)
     variant = _choose_variant(record, headers.get("x-amzn-sagemaker-target-variant"))
     container = _await_container(endpoints, record, variant, deadline)
     forwarded = {key: headers[key] for key in ("content-type", "accept", ATTRIBUTES) if headers.get(key)}
@@ -67,7 +71,7 @@ def _find_serving(endpoints: Endpoints, name: str) -> EndpointRecord:
     return record
 
 
-def _check_request(headers: dict[str, str], body: bytes) -> None:
+def check_request(headers: dict[str, str], body: bytes) -> None:
     if len(body) > BODY_BYTES:
         raise ServiceError(
             "ValidationError",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import configparser
 import hashlib
 import itertools
 import sys
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import urllib3
 from botocore import UNSIGNED
@@ -276,6 +278,21 @@ def test_every_reason_of_the_conformance_list_is_found_by_a_tests_name() -> None
     assert conformance.find_reason(claims.differs, "test_bucket_list_empty") is None
     both = set(claims.differs) & set(claims.not_claimed)
     assert not both
+
+
+def test_the_suite_is_given_a_server_that_answers_with_its_keys(tmp_path: Path) -> None:
+    with conformance.serve_suite(tmp_path) as environment:
+        configuration = configparser.ConfigParser()
+        configuration.read(environment["S3TEST_CONF"])
+        main, place = configuration["s3 main"], configuration["DEFAULT"]
+        client = boto3.Session().client(
+            "s3",
+            endpoint_url=f"http://{place['host']}:{place['port']}",
+            aws_access_key_id=main["access_key"],
+            aws_secret_access_key=main["secret_key"],
+            region_name="us-east-1",
+        )
+        assert client.list_buckets()["Owner"]["ID"] == main["user_id"]
 
 
 def test_an_outcome_that_is_not_the_listed_one_is_reported() -> None:
