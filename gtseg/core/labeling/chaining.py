@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from gtseg.core.labeling.output_manifest import split_lines
-from gtseg.core.masks.colors import BACKGROUND
+from gtseg.core.masks.names import is_background
 from gtseg.errors import ManifestError
 
 
@@ -117,8 +117,7 @@ def label_names(lines: Iterable[ChainLine], label: str) -> tuple[str, ...]:
             raise ManifestError(
                 f"{line.image}: {label}-metadata has no internal-color-map to be read"
             ) from None
-    found.pop(BACKGROUND, None)
-    return tuple(found)
+    return tuple(name for name in found if not is_background(name))
 
 
 def prior_attribute(lines: Iterable[ChainLine], label: str) -> str:
