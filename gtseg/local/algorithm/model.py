@@ -19,8 +19,10 @@ from gtseg.local.algorithm.compact import CompactNetwork
 from gtseg.local.algorithm.dilated import DilatedNetwork
 from gtseg.local.algorithm.efficientnet import PretrainedNetwork
 from gtseg.local.algorithm.errors import ClientError
+from gtseg.local.algorithm.weights import BadWeights, load_weights
 
 HYPERPARAMETERS, BEST, LAST = "hyperparams.json", "model_best.params", "model_algo-1"
+SIZES = {"num_classes": (2, 254), "_inference_size": (1, 10_000)}
 
 
 def build(
@@ -107,17 +109,29 @@ def read_artifact(folder: Path) -> Artifact:
         raise ClientError(f"{folder} is not a model of this algorithm: it has no {' and no '.join(missing)}")
     try:
         settings = json.loads((folder / HYPERPARAMETERS).read_text(encoding="utf-8"))
-        weights = torch.load(folder / BEST, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:
+    except ValueError:
+        raise ClientError(f"{folder / HYPERPARAMETERS} cannot be read: it is not JSON in UTF-8") from None
+    try:
+        weights = load_weights(folder / BEST)
+    except BadWeights as error:
         raise ClientError(
-            f"{folder / BEST} cannot be loaded: {type(error).__name__}. Models that the built-in algorithm trained "
+            f"{folder / BEST} cannot be loaded: it {error}. Models that the built-in algorithm trained "
             "on AWS hold MXNet parameters; only models trained by this algorithm can be loaded here"
         ) from None
     if "_network" not in settings or "_inference_size" not in settings:
         raise ClientError(
             f"{folder / HYPERPARAMETERS} does not say which network it describes (_network, _inference_size)"
         )
+    _check_settings(folder, settings)
     return Artifact(settings, weights)
+
+
+def _check_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    """The sizes that the network is built with. Raises ClientError."""
+    for name, (least, most) in SIZES.items():
+        text = str(settings.get(name, ""))
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise ClientError(f"{folder / HYPERPARAMETERS}: {name} is {text[:40]!r}; want {least} to {most}")
 
 
 def load_network(folder: Path) -> tuple[nn.Module, dict[str, str]]:

@@ -14,6 +14,7 @@ from gtseg.local.algorithm import log
 from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
 from gtseg.local.algorithm.model import copy_atomically, write_atomically
+from gtseg.local.algorithm.weights import load_weights
 
 CHECKPOINT = "checkpoint.pt"
 # What may differ between the run that saved a checkpoint and the one that goes on from it
@@ -111,7 +112,7 @@ def read_configuration(folder: Path) -> dict[str, str] | None:
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = load_weights(path)
         return {str(k): str(v) for k, v in content["configuration"].items()}
     except Exception:
         return None  # restore() says what is wrong with it
@@ -123,7 +124,7 @@ def restore(folder: Path, trained: Trained, configuration: Mapping[str, str]) ->
     if not path.exists():
         return None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_weights(path)
         theirs, ours = (
             {k: v for k, v in c.items() if k not in EXTENDABLE}
             for c in (content["configuration"], configuration)
