@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,17 @@ def read_features(path: Path, *, crs: str | None = None) -> Features:
     """The features of a .geojson, .json, .geojsonl, .shp or zipped shapefile; `crs` overrides the file's own."""
     if not path.exists():
         raise ManifestError(f"{path}: no such file of features")
+    files = [
+        path,
+        *(path.with_suffix(ending) for ending in (".dbf", ".prj") if path.suffix.lower() == ".shp"),
+    ]
+    states = tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files if file.exists())
+    return _read_states(path, crs, states)
+
+
+@lru_cache(maxsize=2)
+def _read_states(path: Path, crs: str | None, states: tuple[tuple[int, int], ...]) -> Features:
+    """One file as it is now, by time and size: scenes that share a file of features read it once."""
     if path.suffix.lower() in {".shp", ".zip"}:
         raw, own = _read_shapefile(path)
     else:
@@ -109,6 +121,7 @@ def _crs_of(document: dict[str, Any]) -> str | None:
 def _read_shapefile(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
     import shapefile
 
+    shapefile.VERBOSE = False  # what it would print for every broken shape is counted below
     try:
         with shapefile.Reader(str(path)) as reader:
             raw = [

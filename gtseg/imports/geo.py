@@ -7,6 +7,7 @@ is fitted once per scene (or once for all, `shared_stretch`) and recorded with e
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -215,6 +216,7 @@ def import_geo(
     for path, features in read.items():
         losses += [*features.losses, *unclassified(features.items, rules, path)]
     losses += [Skipped(scene.image, "--limit", "scene", "note") for scene in scenes[len(chosen) :]]
+    losses += _untaken_bands(chosen, settings)
     missing = sum(isinstance(loss, Skipped) and loss.unit == "scene" for loss in early)
     came = {"scene": len(scenes) + missing}
     if files:
@@ -238,6 +240,19 @@ def import_geo(
         early=losses,
         limited=limit is not None,
     )
+
+
+def _untaken_bands(scenes: Sequence[Scene], settings: GeoSettings) -> list[Loss]:
+    """A note where the scenes have more bands than are taken and nobody chose: those of the first that can be read."""
+    for scene in () if settings.bands or settings.stretch else scenes[:10]:
+        with contextlib.suppress(Exception), open_scene(scene.image) as source:
+            count, taken = color_bands(source), _band_numbers(source, settings)
+            if count <= len(taken):
+                return []
+            chosen = ", ".join(map(str, taken))
+            words = f"of {count} bands gives {chosen} (--bands takes others)"
+            return [Loss("scene", words, scene.image, len(scenes), "note")]
+    return []
 
 
 def _lost_features(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,9 +28,12 @@ def open_scene(path: str) -> Iterator[Any]:
     Raises ManifestError where control points cannot be used; rasterio's errors where it cannot be read.
     """
     import rasterio
-    from rasterio.errors import RasterioError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.vrt import WarpedVRT
 
+    warnings.filterwarnings(
+        "ignore", category=NotGeoreferencedWarning
+    )  # said once for each scene, as a reason
     with rasterio.open(path) as scene:
         points, crs = scene.gcps
         if scene.crs is not None or not points:

@@ -66,3 +66,12 @@ def test_features_without_a_crs_are_not_guessed(tmp_path: Path) -> None:
         writer.record("x")
     with pytest.raises(ManifestError, match="--features-crs"):
         reproject(read_features(tmp_path / "event.shp"), "EPSG:3857")
+
+
+def test_a_file_that_scenes_share_is_read_once_until_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "all.geojson"
+    path.write_text('{"type": "Point", "coordinates": [1, 2]}')
+    first = read_features(path)
+    assert read_features(path) is first
+    path.write_text('{"type": "Point", "coordinates": [1, 2, 3]}')
+    assert read_features(path) is not first

@@ -9,6 +9,7 @@ from rasterio.features import rasterize
 from rasterio.transform import from_origin
 
 from gtseg.errors import ManifestError, SettingsError
+from gtseg.imports import geo
 from gtseg.imports.features import read_features
 from gtseg.imports.footprints import Placed, to_feature_collection
 from gtseg.imports.geo import (
@@ -22,6 +23,7 @@ from gtseg.imports.geo import (
     stretch_of,
 )
 from gtseg.imports.placing import read_places
+from gtseg.imports.scenes import open_scene
 
 DATA = Path(__file__).parent.parent / "data" / "geo"
 BUILDING = single_class("building")
@@ -218,3 +220,22 @@ def test_each_days_image_takes_that_days_polygons(tmp_path: Path) -> None:
     chips(tmp_path / "o", GeoSettings(BUILDING, chip=64, date_attribute="seen"), *scenes)
     found = {p.stem: bool(np.asarray(Image.open(p)).any()) for p in (tmp_path / "o" / "masks").glob("*.png")}
     assert found == {"goes_20180714T1030_0_0": True, "goes_2018-07-15_0_0": False}
+
+
+def test_bands_that_nobody_chose_are_named(tmp_path: Path) -> None:
+    path = scene_file(tmp_path / "four.tif", np.ones((4, 8, 8), np.uint16))
+    (note,) = geo._untaken_bands([Scene(str(path), (), "a")], GeoSettings(BUILDING))
+    assert (note.kind, "of 4 bands gives 1, 2, 3 (--bands takes others)" in note.text) == ("note", True)
+    assert geo._untaken_bands([Scene(str(path), (), "a")], GeoSettings(BUILDING, bands=(4,))) == []
+
+
+def test_a_scene_without_a_place_is_opened_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    path = tmp_path / "bare.tif"
+    with rasterio.open(path, "w", driver="GTiff", height=4, width=4, count=1, dtype="uint8"):
+        pass
+    recwarn.clear()
+    with open_scene(str(path)) as scene:
+        assert scene.crs is None
+    assert not recwarn.list
