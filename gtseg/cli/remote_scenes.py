@@ -44,7 +44,10 @@ def list_scenes(
         raise StageError(f"{uri}: no GeoTIFF below it")
     del prefix
     signed = door._clients is clients
-    return [f"/vsis3/{bucket}/{key}" for key in keys], (*_endpoint(clients), *_credentials(clients, signed))
+    return [f"/vsis3/{bucket}/{item.key}" for item in keys], (
+        *_endpoint(clients),
+        *_credentials(clients, signed),
+    )
 
 
 def _endpoint(clients: Clients) -> Iterable[tuple[str, str]]:

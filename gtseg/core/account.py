@@ -43,8 +43,10 @@ class Loss:
 
     @property
     def text(self) -> str:
-        named = f"for example {self.example}" if self.count > 1 else self.example
-        return f"{counted(self.count, self.unit, _plural(self.unit))}: {self.reason}; {named}"
+        said = f"{counted(self.count, self.unit, _plural(self.unit))}: {self.reason}"
+        if self.example in self.reason:
+            return said
+        return f"{said}; {f'for example {self.example}' if self.count > 1 else self.example}"
 
 
 @dataclass(frozen=True)

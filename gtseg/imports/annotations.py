@@ -53,6 +53,8 @@ class AnnotatedImage:
     shapes: tuple[Shape, ...]
     size: tuple[int, int] | None = None
     relative: bool = False
+    problem: str = ""
+    """Why it cannot be labeled; '' for a good one."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,14 @@ def ring_of(numbers: Iterable[Any]) -> Ring:
     try:
         flat = [float(v) for v in values]
     except (TypeError, ValueError):
-        raise MaskError("its outline holds what is no number") from None
+        raise MaskError("an outline that holds what is no number") from None
     if not all(map(math.isfinite, flat)):
-        raise MaskError("its outline holds what is no number")
+        raise MaskError("an outline that holds what is no number")
     if len(flat) % 2:
-        raise MaskError("its outline has an odd number of coordinates")
+        raise MaskError("an outline with an odd number of coordinates")
     points = list(zip(flat[0::2], flat[1::2], strict=True))
     if len(set(points)) < 3:
-        raise MaskError("its outline has fewer than three points")
+        raise MaskError("an outline with fewer than three points")
     return tuple(points)
 
 
@@ -111,7 +113,8 @@ def import_annotations(
     index = ImageIndex(images, listing.files)
     chosen = annotations.images[:limit]
     found, losses = _find(chosen, index, annotations.source)
-    losses += _left_over(annotations, chosen, listing.files, [path for path, _ in found], limit)
+    named = [match for image in chosen if isinstance(match := index.find(image.file_name), Path)]
+    losses += _left_over(annotations, chosen, listing.files, named, limit)
     if not found:
         raise ManifestError(_nothing(annotations, images, listing.files))
     relative = [path.relative_to(images).as_posix() for path, _ in found]
@@ -130,7 +133,7 @@ def _find(
     chosen: Sequence[AnnotatedImage], index: ImageIndex, source: str
 ) -> tuple[list[tuple[Path, AnnotatedImage]], list[Skipped | Loss]]:
     """(file, image) of the images that are there; a file that two entries name is neither's."""
-    matched = [(index.find(image.file_name), image) for image in chosen]
+    matched = [(image.problem or index.find(image.file_name), image) for image in chosen]
     owners: dict[Path, list[AnnotatedImage]] = {}
     for match, image in matched:
         if isinstance(match, Path):
@@ -148,7 +151,7 @@ def _find(
             continue
         found.append((match, image))
         if not is_whole:
-            words = "was found by the last part of its name alone"
+            words = "found by the last part of its name alone"
             losses.append(Loss("image", words, f"{match} for {image.file_name}", kind="note"))
     return found, losses
 
@@ -161,7 +164,7 @@ def _claimed(path: Path, owners: Sequence[AnnotatedImage], source: str) -> str:
 def _without(image: AnnotatedImage, reason: str, kind: Any = "lost") -> list[Skipped | Loss]:
     gone: list[Skipped | Loss] = [Skipped(image.file_name, reason, kind=kind)]
     if image.shapes:
-        words = "their image was left out"
+        words = "of an image that was left out"
         gone.append(
             Loss("annotation", words, f"{image.shapes[0].name} on {image.file_name}", len(image.shapes), kind)
         )
@@ -180,7 +183,7 @@ def _left_over(
             loss for image in annotations.images[len(chosen) :] for loss in _without(image, "--limit", "note")
         ]
     others = sorted(set(files) - set(used))
-    reason = f"is named by no entry of {annotations.source}"
+    reason = f"named by no entry of {annotations.source}"
     return [Loss("image file", reason, str(others[0]), len(others), "outside")] if others else []
 
 
@@ -231,7 +234,7 @@ def notes_on(photo: Photograph, path: Path) -> list[Loss]:
         )
     if photo.band_dropped:
         notes.append(
-            Loss("image", "its fourth band is no transparency and was left out", str(path), kind="note")
+            Loss("image", "a fourth band that is no transparency was left out", str(path), kind="note")
         )
     return notes
 
@@ -274,7 +277,7 @@ def draw(image: AnnotatedImage, size: tuple[int, int]) -> tuple[NDArray[np.uint8
         inside = regions[number].pixels
         owners[top : top + inside.shape[0], left : left + inside.shape[1]][inside] = number
         if regions[number].nested:
-            words = "has an outline inside another: both are filled, such outlines know no holes"
+            words = "an outline inside another of the same annotation: both are filled, as these outlines know no holes"
             losses.append(Loss("annotation", words, shape.name, kind="note"))
     meaning = np.array([0, *(shape.index for shape in image.shapes)], np.uint8)
     mask = meaning[owners]
@@ -285,11 +288,9 @@ def draw(image: AnnotatedImage, size: tuple[int, int]) -> tuple[NDArray[np.uint8
         if counts[number] or (region.pixels.any() and _same_below(mask, region, shape.index)):
             arrived += 1
         elif region.pixels.any():
-            losses.append(Loss("annotation", "lies wholly under annotations of other classes", shape.name))
+            losses.append(Loss("annotation", "wholly under annotations of other classes", shape.name))
         else:
-            losses.append(
-                Loss("annotation", "has no pixel: it is smaller than one, or outside the image", shape.name)
-            )
+            losses.append(Loss("annotation", "no pixel: smaller than one, or outside the image", shape.name))
     return mask, arrived, losses
 
 

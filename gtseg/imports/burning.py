@@ -98,12 +98,12 @@ def unclassified(features: Sequence[Feature], rules: Sequence[ClassRule], source
         name = f"feature {feature.number} of {source}"
         mine = [rule for rule in rules if rule.accepts(feature.properties, feature.geometry.geom_type)]
         if not mine:
-            losses.append(Loss("feature", "belongs to no class by the filters", name, kind="note"))
-        elif "Polygon" not in feature.geometry.geom_type and not any(rule.buffer for rule in mine):
-            words = 'is a line or a point without a buffer, drawn one pixel wide (config: "buffer")'
+            losses.append(Loss("feature", "of no class by the filters", name, kind="note"))
+        elif not feature.geometry.area and not any(rule.buffer for rule in mine):
+            words = 'a line or a point without a buffer, drawn one pixel wide (config: "buffer")'
             losses.append(Loss("feature", words, f"{name} ({feature.geometry.geom_type})", kind="note"))
         if mine and all(rule.buffer and feature.geometry.buffer(rule.buffer).is_empty for rule in mine):
-            losses.append(Loss("feature", "is nothing any more after its negative buffer", name))
+            losses.append(Loss("feature", "nothing is left after the negative buffer", name))
     return merge_losses(losses)
 
 

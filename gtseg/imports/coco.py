@@ -171,7 +171,7 @@ def parse_coco(
     images: dict[str, list[Mapping[str, Any]]] = {}
     for position, entry in enumerate(document["images"], 1):
         if not isinstance(entry.get("file_name"), str) or not entry["file_name"].strip() or "id" not in entry:
-            losses.append(Loss("image", f"has no id or no file_name in {source}", f"entry {position}"))
+            losses.append(Loss("image", f"no id or no file_name in {source}", f"entry {position}"))
         else:
             images.setdefault(identity(entry["id"]), []).append(entry)
     shapes: dict[str, list[tuple[float, Shape]]] = {}
@@ -179,11 +179,7 @@ def parse_coco(
         key = identity(annotation.get("image_id"))
         name = f"annotation {annotation.get('id', f'number {position}')}"
         if len(images.get(key, ())) != 1:
-            words = (
-                "belong to no image of the file"
-                if key not in images
-                else "belong to an id that two images have"
-            )
+            words = "of no image of the file" if key not in images else "of an id that two images have"
             losses.append(Loss("annotation", words, f"{name} (image_id {annotation.get('image_id')!r})"))
             continue
         try:
@@ -228,7 +224,7 @@ def _categories(document: Mapping[str, Any], source: str) -> tuple[dict[str, str
     for entry in sorted(entries, key=lambda entry: _order(identity(entry["id"]))):
         key = identity(entry["id"])
         if entry["name"] in parents and not used[key] and len(entries) > 1:
-            words = "is the parent of others and has no annotation: left out"
+            words = "the parent of others, without an annotation: left out"
             losses.append(Loss("category", words, repr(entry["name"]), kind="note"))
         else:
             categories[key] = entry["name"]
@@ -266,9 +262,9 @@ class _Reader:
         category = identity(annotation.get("category_id"))
         if category not in self.index_of:
             raise MaskError(
-                "are of a category that the file does not list"
+                "of a category that the file does not list"
                 if annotation.get("category_id") is not None
-                else "have no category"
+                else "no category"
             )
         index = self.index_of[category]
         rings, runs = _outline_of(annotation, name, losses)
@@ -309,12 +305,12 @@ def _outline_of(
         return (), runs_of(segmentation)
     if not segmentation:
         raise MaskError(
-            "have a box and no outline (segmentation): boxes are no masks"
+            "a box and no outline (segmentation): boxes are no masks"
             if annotation.get("bbox")
-            else "have no outline (segmentation)"
+            else "no outline (segmentation)"
         )
     if not isinstance(segmentation, list):
-        raise MaskError(f"have a segmentation that is no outline ({type(segmentation).__name__})")
+        raise MaskError(f"a segmentation that is no outline ({type(segmentation).__name__})")
     if not any(isinstance(part, list | tuple | dict) for part in segmentation):
         segmentation = [segmentation]
     rings, wrong = [], []

@@ -307,7 +307,7 @@ def _read_document(path: Path) -> dict[str, Any]:
     try:
         if path.suffix.lower() == ".txt" or text.lstrip().startswith("# label:"):
             return parse_labelmap(text, str(path))
-        if path.suffix.lower() == ".json" or text.lstrip().startswith(("{", "[")):
+        if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
             document = json.loads(text)
         else:
             document = tomllib.loads(text)

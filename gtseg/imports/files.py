@@ -30,7 +30,9 @@ def read_text(path: Path, what: str) -> str:
             raise ManifestError(f"{path}: {path.stat().st_size:,} bytes, {what} has at most {MOST_TEXT:,}")
         body = path.read_bytes()
         return body.decode("utf-16" if body[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeError as error:
         raise ManifestError(f"{path}: not readable as {what}: {error}") from error
 
 
@@ -83,7 +85,7 @@ def _walk(root: Path, inside: Path, follow: bool, lose: Callable[[Loss], None]) 
         yield from (Path(place, name) for name in names)
 
 
-LEAVES = "is a link that leaves its folder: --follow-links takes it"
+LEAVES = "a link that leaves its folder: --follow-links takes it"
 
 
 def _refuse(path: Path, inside: Path, follow: bool) -> str:
@@ -91,7 +93,7 @@ def _refuse(path: Path, inside: Path, follow: bool) -> str:
     with contextlib.suppress(OSError):
         mode = path.stat().st_mode
     if not mode:
-        return "is a link to nothing"
+        return "a link to nothing"
     if not stat.S_ISREG(mode):
-        return "is no regular file"
+        return "no regular file"
     return "" if follow or not path.is_symlink() or path.resolve().is_relative_to(inside) else LEAVES

@@ -12,7 +12,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,13 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gtseg.core.account import Loss
+from gtseg.core.counting import counted
 from gtseg.core.labeling.class_names import arrange_names
 from gtseg.core.naming import unique_names
 from gtseg.errors import ImageError, ManifestError, SettingsError
 
 from .burning import Burnable, ClassRule, burn_numbered, class_names, classify, read_rules, unclassified
 from .chips import Window, windows
-from .features import Features, read_features, reproject
+from .features import Feature, Features, read_features, reproject
 from .files import Listing, list_files
 from .footprints import write_nodata
 from .journal import run_tasks, stamp_files
@@ -34,7 +36,7 @@ from .outcomes import Drawn, Labelled, Outcome, Report, Skipped
 from .photographs import jpeg_bytes
 from .placement import Extent, explain_miss, extent_of_features, extent_of_scene
 from .radiometry import Stretch, apply_stretch, fit_stretch
-from .scenes import color_bands, corners, open_scene, valid_pixels, wrapped
+from .scenes import color_bands, corners, open_scene, valid_pixels, wrapped, zero_share
 from .writing import write_pair
 
 __all__ = ["GeoSettings", "Scene", "import_geo", "pair_scenes"]
@@ -84,6 +86,8 @@ class SceneTask:
 
 IMAGE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2"}
 FEATURE_SUFFIXES = {".geojson", ".json", ".geojsonl", ".shp", ".zip"}
+MUCH_ZERO = 0.02
+"""Share of pixels that are 0 in every band from which on it is said."""
 NOT_LABELS = re.compile(r"[_-](udm2?|cloud|clouds|mask_?area|aoi|footprint)$", re.IGNORECASE)
 """Endings of files beside a scene that describe the scene and label nothing (SpaceNet 7's unusable data mask)."""
 
@@ -131,7 +135,7 @@ def pair_scenes(
     for path in found.files:
         if path not in used:
             note = NOT_LABELS.search(path.stem)
-            reason = "describes a scene and labels nothing" if note else "belongs to no scene"
+            reason = "a description of a scene, no labels" if note else "of no scene"
             losses.append(Loss("feature file", reason, str(path), kind="note" if note else "outside"))
     return paired, losses
 
@@ -269,7 +273,10 @@ def _lost_features(
         drawn.setdefault(item.source, set()).update(item.numbers)
         inside.setdefault(item.source, set()).update(item.inside)
     are_read = any(isinstance(o, Labelled) for o in outcomes)
-    if are_read and any(features.items for features in read.values()) and not any(inside.values()):
+    items = [feature for features in read.values() for feature in features.items]
+    if items and not any(_is_meant(feature, rules) for feature in items):
+        raise ManifestError(_no_class(items, rules))
+    if are_read and items and not any(inside.values()):
         raise ManifestError(_explain(read, scenes, settings))
     is_partial = settings.bbox is not None or settings.date_attribute is not None
     losses = []
@@ -278,20 +285,41 @@ def _lost_features(
             sum(Path(path) in scene.features for scene in scenes) == len(scenes) > 0 and len(read) == 1
         )
         for feature in features.items:
-            if feature.number in drawn.get(path, ()) or not any(
-                rule.accepts(feature.properties, feature.geometry.geom_type) for rule in rules
-            ):
+            if feature.number in drawn.get(path, ()) or not _is_meant(feature, rules):
                 continue
             name = f"feature {feature.number} of {path}"
-            if feature.number not in inside.get(path, ()):
-                words, kind = "lies outside every scene", "outside" if is_shared else "lost"
+            if path not in inside:
+                words, kind = "of a scene that was left out", "lost"
+            elif feature.number not in inside[path]:
+                words, kind = "outside every scene", "outside" if is_shared else "lost"
                 if is_partial:
-                    words, kind = "lies outside every scene of its day or box", "note"
+                    words, kind = "outside every scene of its day or box", "note"
             else:
-                words = "has no pixel of its own: smaller than one, without data, under another class, or in a chip left out"
+                words = "no pixel of its own: smaller than one, without data, under another class, or in a chip left out"
                 kind = "note" if is_partial or settings.background_ratio is not None else "lost"
             losses.append(Loss("feature", words, name, kind=kind))  # type: ignore[arg-type]
     return losses
+
+
+def _is_meant(feature: Feature, rules: Sequence[ClassRule]) -> bool:
+    return any(rule.accepts(feature.properties, feature.geometry.geom_type) for rule in rules)
+
+
+def _no_class(items: Sequence[Feature], rules: Sequence[ClassRule]) -> str:
+    keys = Counter(key for feature in items for key in feature.properties)
+    shown = ", ".join(
+        f"{key} ({count:,}, such as {_value_of(items, key)!r})" for key, count in keys.most_common(6)
+    )
+    return (
+        f"none of {counted(len(items), 'feature')} belongs to a class ({', '.join(rule.name for rule in rules)}): "
+        f"the filters match none; they have the properties {shown or 'none'}"
+    )
+
+
+def _value_of(items: Sequence[Feature], key: str) -> Any:
+    return next(
+        (feature.properties[key] for feature in items if feature.properties.get(key) is not None), None
+    )
 
 
 def _explain(read: Mapping[str, Features], scenes: Sequence[Scene], settings: GeoSettings) -> str:
@@ -354,7 +382,7 @@ def _chip(scene: Any, task: SceneTask) -> list[Outcome]:
         _Shape(shape, str(path)) for path, features in found for shape in classify(features.items, rules)
     ]
     stretch = settings.stretch or _fit(scene, numbers, settings)
-    outcomes: list[Outcome] = []
+    outcomes: list[Outcome] = [*_doubtful_zeros(scene, numbers, task)]
     empty: list[Window] = []
     area = _area(scene, settings)
     tree = _index_shapes(shapes)
@@ -383,6 +411,16 @@ def _chip(scene: Any, task: SceneTask) -> list[Outcome]:
         inside = {shape.shape.number for shape in whole if shape.source == str(path)}
         outcomes.append(Drawn(str(path), tuple(sorted(drawn.get(str(path), ()))), tuple(sorted(inside))))
     return outcomes
+
+
+def _doubtful_zeros(scene: Any, numbers: tuple[int, ...], task: SceneTask) -> Iterator[Loss]:
+    """Says that a scene is 0 in every band over a part of it, where nothing tells whether that is data."""
+    if scene.nodata is not None or task.settings.nodata is not None or task.settings.decibels:
+        return
+    share = zero_share(scene, numbers)
+    if share > MUCH_ZERO:
+        words = "0 in every band over a part of it and no no-data value: if that is no data, --nodata 0"
+        yield Loss("scene", words, f"{task.scene.image} ({share:.0%})", kind="note")
 
 
 class _Shape(NamedTuple):

@@ -275,9 +275,9 @@ def _lost_features(
     for feature in left:
         is_beside = not feature.geometry.intersects(area)
         words = (
-            "lies outside the box"
+            "outside the box"
             if is_beside
-            else "has no pixel of its own: smaller than one, under another class, or on a tile left out"
+            else "no pixel of its own: smaller than one, under another class, or on a tile left out"
         )
         kind: Any = "note" if is_beside or limit is not None else "lost"
         losses.append(Loss("feature", words, f"feature {feature.number} of {source}", kind=kind))

@@ -119,10 +119,10 @@ def balance(
         *losses_of(o for o in outcomes if isinstance(o, Skipped)),
         *(o for o in outcomes if isinstance(o, Loss)),
     ]
-    if labelled and any(came.get(unit) for unit in LABEL_UNITS):
+    if labelled and any(unit in came for unit in LABEL_UNITS):
         empty = [name for name in classes if not pixels[name]]
         losses += [
-            Loss("class", "has no pixel", repr(name), kind="note" if limited else "lost") for name in empty
+            Loss("class", "no pixel", repr(name), kind="note" if limited else "lost") for name in empty
         ]
     if void := sum(item.pixels.get(VOID, 0) for item in labelled):
         pixels[VOID_CLASS] = void

@@ -49,7 +49,9 @@ def read_label_studio(path: Path, *, merge: bool | None = None) -> AnnotationSet
     read = [_read_task(task, number, losses) for number, task in enumerate(tasks, 1)]
     images = [task for task in read if task is not None]
     if not images:
-        raise ManifestError(f"{path}: no task of it has an image: {losses[0].example if losses else 'none'}")
+        raise ManifestError(
+            f"{path}: no task of it has labels: {losses[0].text if losses else 'it is empty'}"
+        )
     names = list(dict.fromkeys(region.label for image in images for region in image.regions))
     arranged = arrange_names(names, merge=merge)
     annotated = tuple(
@@ -96,8 +98,8 @@ def _read_task(task: Mapping[str, Any], number: int, losses: list[Loss]) -> _Ima
         return None
     results = _results_small(task) if is_small else _results_of(task, where, losses)
     if results is None:
-        losses.append(Loss("image", "nobody has labeled it: background", f"{name} ({where})", kind="note"))
-        return _Image(name, None, (), 0)
+        losses.append(Loss("task", "nobody has labeled it", f"{name} ({where})", kind="note"))
+        return None
     regions, sizes = [], set()
     drawn = [result for result in results if _is_region(result, results)]
     for place, result in enumerate(drawn, 1):

@@ -74,7 +74,7 @@ def _stamp(task: PairTask) -> str:
 
 
 def _left_out(pair: Pair, reason: str, kind: str = "lost") -> list[Skipped | Loss]:
-    words = "is of an image that was left out"
+    words = "of an image that was left out"
     masks = [
         Loss("mask", words, str(path), kind="note" if kind == "note" else "lost") for _, path in pair.masks
     ]
@@ -93,7 +93,7 @@ def convert_pair(task: PairTask) -> list[Outcome]:
             mask,
             classes=len(task.table.classes),
             source=str(task.pair.image),
-            used={"mask": len(task.pair.masks)},
+            used={"mask": task.pair.new},
         )
     except (GtsegError, OSError) as error:
         return list(_left_out(task.pair, str(error)))

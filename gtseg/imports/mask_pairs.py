@@ -7,6 +7,7 @@ also a photograph.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -37,6 +38,8 @@ class Pair:
     name: str
     image: Path
     masks: tuple[tuple[str, Path], ...]
+    new: int = 1
+    """How many of the masks no earlier pair has."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def find_pairs(
         *(x for x in mask_list.losses if x not in image_list.losses),
     ]
     if jpegs:
-        words = "lies among the masks and is a JPEG, which changes a mask's values: save masks as PNG"
+        words = "a JPEG among the masks: JPEG changes a mask's values, save masks as PNG"
         losses.append(Loss("mask", words, str(jpegs[0]), len(jpegs)))
     if not photos:
         raise StageError(f"{images}: no images ({', '.join(sorted(IMAGE_SUFFIXES))}) found")
@@ -79,18 +82,30 @@ def find_pairs(
         raise StageError(f"{masks}: no masks ({', '.join(sorted(MASK_SUFFIXES))}) found{told}")
     index = _MaskIndex(masks, candidates, suffix)
     names = unique_names([path.relative_to(images).as_posix() for path in photos])
+    stems, folded = Counter(path.stem for path in photos), Counter(fold(path.stem) for path in photos)
     pairs: list[Pair] = []
     used: set[Path] = set()
     for path, name in zip(photos, names, strict=True):
         relative = PurePosixPath(path.relative_to(images).as_posix())
-        mine = index.labels(relative, labels) if labels else index.mask(relative)
+        alone = Alone(stems[path.stem] == 1, folded[fold(path.stem)] == 1)
+        mine = index.labels(relative, labels, alone) if labels else index.mask(relative, alone)
         if isinstance(mine, str):
             losses.append(Skipped(str(path), mine))
             continue
+        new = len({mask for _, mask in mine} - used)
+        if not new:
+            losses.append(
+                Loss("image", "its mask serves another image, too", f"{path} with {mine[0][1]}", kind="note")
+            )
         used.update(mask for _, mask in mine)
-        pairs.append(Pair(name, path, tuple(mine)))
-    losses += [Skipped(str(path), "has no image", "mask") for path in candidates if path not in used]
+        pairs.append(Pair(name, path, tuple(mine), new))
+    losses += [Skipped(str(path), "no image of its name", "mask") for path in candidates if path not in used]
     if not pairs:
+        ambiguous = next((x for x in losses if isinstance(x, Skipped) and "could be" in x.reason), None)
+        if ambiguous:
+            raise StageError(
+                f"no image of {images} has a mask of its own in {masks}: {ambiguous.source}: {ambiguous.reason}"
+            )
         raise StageError(
             f"no image of {images} has a mask in {masks}: equal paths or equal stems are needed, such as "
             f"{photos[0].name} and {photos[0].stem}.png; the masks are named like {candidates[0].name} "
@@ -138,6 +153,14 @@ def _masks_of(group: Sequence[Path]) -> list[Path]:
     return [path for path in ranked[1:] if path.suffix.lower() in MASK_SUFFIXES]
 
 
+@dataclass(frozen=True)
+class Alone:
+    """Whether an image alone has its stem: to the letter, and case-folded."""
+
+    to_the_letter: bool
+    folded: bool
+
+
 class _MaskIndex:
     """Masks by relative path and by stem, to the letter and case-folded, without their suffix."""
 
@@ -159,47 +182,41 @@ class _MaskIndex:
                 return f"{len(found)} masks could be its own: {found[0]}, {found[1]}"
         return None
 
-    def mask(self, relative: PurePosixPath) -> list[tuple[str, Path]] | str:
-        """[("", the mask)] of an image, or why it has none."""
+    def mask(self, relative: PurePosixPath, alone: Alone) -> list[tuple[str, Path]] | str:
+        """[("", the mask)] of an image, or why it has none. Its stem decides where no other image has it."""
         path, stem = relative.with_suffix("").as_posix(), relative.stem
-        exact = self._one(
-            [
-                path,
-                fold(path),
-                str(relative),
-                fold(str(relative)),
-                f"*{stem}",
-                f"*{fold(stem)}",
-                f"*{fold(relative.name)}",
-            ]
-        )
+        places = [path, str(relative), *([f"*{stem}"] if alone.to_the_letter else []), fold(path)]
+        places += [
+            fold(str(relative)),
+            *([f"*{fold(stem)}", f"*{fold(relative.name)}"] if alone.folded else []),
+        ]
+        exact = self._one(places)
         if isinstance(exact, Path):
             return [("", exact)]
-        found = {
-            mask
-            for ending in self._suffixes[1:]
-            if isinstance(mask := self._one([f"{fold(path)}{ending}", f"*{fold(stem)}{ending}"]), Path)
-        }
+        found = set()
+        for ending in self._suffixes[1:]:
+            keys = [f"{fold(path)}{ending}", *([f"*{fold(stem)}{ending}"] if alone.folded else [])]
+            if isinstance(mask := self._one(keys), Path):
+                found.add(mask)
         if len(found) == 1:
             return [("", found.pop())]
         if found:
             first, second = sorted(found)[:2]
             return f"{len(found)} masks could be its own: {first}, {second}"
-        return exact or f"has no mask with its path or stem in {self._where}"
+        if exact is None and not alone.folded and (other := self._one([f"*{fold(stem)}"])):
+            return f"several images have its stem, so that a mask of that stem ({other}) could be any one's"
+        return exact or f"no mask with its path or stem in {self._where}"
 
-    def labels(self, relative: PurePosixPath, labels: Sequence[str]) -> list[tuple[str, Path]] | str:
+    def labels(
+        self, relative: PurePosixPath, labels: Sequence[str], alone: Alone
+    ) -> list[tuple[str, Path]] | str:
         """[(label, file)] of an image that has one file per label, or why it has none."""
         path, stem = relative.with_suffix("").as_posix(), relative.stem
         found = []
         for label in labels:
-            keys = (
-                f"{label}/{path}",
-                f"{path}_{label}",
-                f"*{stem}_{label}",
-                f"{label}/{stem}",
-                f"{path}/{label}",
-            )
+            keys = [f"{label}/{path}", f"{path}_{label}", f"{path}/{label}"]
+            keys += [f"*{stem}_{label}", f"{label}/{stem}"] if alone.folded else []
             file = self._one([variant for key in keys for variant in (key, fold(key))])
             if isinstance(file, Path):
                 found.append((label, file))
-        return found or f"has no mask of any label in {self._where}"
+        return found or f"no mask of any label in {self._where}"

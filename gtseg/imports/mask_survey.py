@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,36 @@ from gtseg.errors import MaskError
 
 from .colours import read_codes
 
-__all__ = ["Survey", "check_palettes", "survey_masks"]
+__all__ = ["Mixture", "Survey", "check_palettes", "survey_masks"]
 
 MANY_EDGES = 4
 """So many values without an area of their own are no classes but smoothed edges."""
+
+
+@dataclass
+class Mixture:
+    """Watches for two conventions in one set: masks of 0 and 255 alone beside masks of other values without a 255."""
+
+    binary: str = ""
+    indexed: str = ""
+    both: str = ""
+
+    def add(self, source: str, values: Collection[int]) -> None:
+        classes = set(values) - {0, 255}
+        if 255 in values and classes:
+            self.both = self.both or source
+        elif 255 in values:
+            self.binary = self.binary or source
+        elif classes:
+            self.indexed = self.indexed or source
+
+    def refuse(self) -> None:
+        """Raise MaskError with an example of each where nothing says whether 255 is void or the class."""
+        if self.binary and self.indexed and not self.both:
+            raise MaskError(
+                f"some masks hold 0 and 255 alone ({self.binary}), others other values and no 255 ({self.indexed}). If 255 is void: "
+                'a table with "void": 255, or --void 255; if it is a class: a table that says which, such as {"leaf": [1, 255]}'
+            )
 
 
 @dataclass(frozen=True)
@@ -34,8 +60,8 @@ class Survey:
     counts: Counter[int]
     interior: Counter[int]
     by_index: bool
-    unreadable: tuple[str, ...] = ()
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    mixture: Mixture | None = None
 
     @property
     def edges(self) -> tuple[int, ...]:
@@ -44,6 +70,11 @@ class Survey:
         solid = [code for code in self.counts if self.interior[code]]
         share = sum(self.counts[code] for code in thin) / max(self.counts.total(), 1)
         return tuple(thin) if len(thin) >= MANY_EDGES and len(solid) >= 2 and share < 0.5 else ()
+
+    def refuse_mixture(self) -> None:
+        """Raise MaskError where some files hold 0 and 255 alone, others other values, and no file says what 255 is there."""
+        if self.by_index and self.mixture:
+            self.mixture.refuse()
 
 
 def survey_masks(paths: Sequence[Path], *, by_index: bool | None = None) -> Survey:
@@ -58,17 +89,20 @@ def survey_masks(paths: Sequence[Path], *, by_index: bool | None = None) -> Surv
     counts: Counter[int] = Counter()
     interior: Counter[int] = Counter()
     refusals: list[MaskError] = []
+    mixture = Mixture()
     for path in paths:
         try:
             codes, _ = read_codes(path.read_bytes(), str(path), by_index=indexed)
         except (MaskError, OSError) as error:
             refusals.append(error if isinstance(error, MaskError) else MaskError(f"{path}: {error}"))
             continue
-        counts.update(_count(codes))
+        found = _count(codes)
+        mixture.add(str(path), found)
+        counts.update(found)
         interior.update(_count(codes[1:-1, 1:-1][_inside(codes)]))
     if not counts and refusals:
         raise refusals[0]
-    return Survey(counts, interior, indexed, tuple(map(str, refusals)), notes)
+    return Survey(counts, interior, indexed, notes, mixture)
 
 
 def _count(codes: NDArray[np.uint32]) -> Counter[int]:

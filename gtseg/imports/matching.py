@@ -54,8 +54,9 @@ class ImageIndex:
     def is_whole(self, name: str, path: Path) -> bool:
         """Whether the file's whole path below the folder is the end of the name, or the name the end of the path."""
         wanted = plain_path(name)
-        count = self._agreement(wanted, path)[0]
-        return count >= min(len(wanted.parts), len(path.relative_to(self._root).parts))
+        own = len(path.relative_to(self._root).parts)
+        stripped = wanted.with_name(UPLOAD_PREFIX.sub("", wanted.name)) if wanted.name else wanted
+        return any(self._agreement(x, path)[0] >= min(len(x.parts), own) for x in (wanted, stripped))
 
     def _candidates(self, wanted: PurePosixPath) -> list[Path]:
         found = self._by_name.get(fold(wanted.name), [])

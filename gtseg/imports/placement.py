@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gtseg.core.counting import counted
+
 from .features import Features
 from .scenes import bounds_of
 
@@ -68,7 +70,10 @@ def in_degrees(own: Box, crs: str) -> Box | None:
         found = Transformer.from_crs(source, "EPSG:4326", always_xy=True).transform_bounds(*own)
     except ProjError:
         return None
-    return found if all(map(math.isfinite, found)) else None
+    if not all(map(math.isfinite, found)):
+        return None
+    west, south, east, north = found
+    return west, south, east + 360 if east < west else east, north  # over the antimeridian
 
 
 def explain_miss(features: Sequence[Extent], scenes: Sequence[Extent]) -> str:
@@ -77,7 +82,7 @@ def explain_miss(features: Sequence[Extent], scenes: Sequence[Extent]) -> str:
         return "no feature touches a scene"
     first, scene = features[0], scenes[0]
     count = sum(extent.count for extent in features)
-    words = f"none of the {count:,} features touches a scene: {first.name} lies at {first.words}; {scene.name} at {scene.words}"
+    words = f"no feature touches a scene ({counted(count, 'feature')}): {first.name} lies at {first.words}; {scene.name} at {scene.words}"
     if len(scenes) > 1:
         words += f" ({len(scenes)} scenes in all)"
     far = distance(first.degrees, scene.degrees) if first.degrees and scene.degrees else None

@@ -28,6 +28,7 @@ from .burning import VOID
 from .colours import listed_classes, read_codes
 from .files import list_files, read_text
 from .journal import run_tasks, stamp_files
+from .mask_survey import Mixture
 from .outcomes import Outcome, Report, Skipped
 from .photographs import read_photograph
 from .slippy import Tile, parse_tile
@@ -79,10 +80,10 @@ def _sort_tiles(
         tile = parse_tile(path.relative_to(root))
         if tile is None:
             losses.append(
-                Loss(unit, "is not named as a tile (z/x/y.ext or x-y-z.ext)", str(path), kind="outside")
+                Loss(unit, "not named as a tile (z/x/y.ext or x-y-z.ext)", str(path), kind="outside")
             )
         elif (other := tiles.setdefault(tile, path)) is not path:
-            losses.append(Loss(unit, "is another file of a tile that was taken", f"{path} beside {other}"))
+            losses.append(Loss(unit, "another file of a tile that was taken", f"{path} beside {other}"))
     return tiles, losses
 
 
@@ -132,15 +133,17 @@ def _robosat_classes(config: Path) -> tuple[str, ...]:
 def _with_classes(source: TileSource, names: tuple[str, ...], *, merge: bool | None) -> TileSource:
     """The source with its classes, and what 0 and 255 mean where all labels hold nothing else."""
     found: set[int] = set()
+    mixture = Mixture()
     for tile in sorted(source.labels):
         path = source.archive or source.labels[tile]
         try:
             values = _read_values(path, source.labels[tile], in_archive=source.archive is not None)
         except (GtsegError, OSError):
             continue  # told when the tile is converted
-        found.update(int(value) for value in np.unique(values))
-        if names and not found <= {0, VOID}:
-            break
+        own = {int(value) for value in np.unique(values)}
+        mixture.add(str(source.labels[tile]), own)
+        found |= own
+    mixture.refuse()
     if VOID in found and found <= {0, VOID}:
         numbering = number_masks(found, names, source="the data set", what="the label tiles")
         codes = tuple(numbering.codes.items())
@@ -286,7 +289,7 @@ def convert_tile(task: TileTask) -> list[Outcome]:
             used={"tile label": 1},
         )
     except (GtsegError, OSError) as error:
-        lost = Loss("tile label", "is of an image that was left out", task.tile.name)
+        lost = Loss("tile label", "of an image that was left out", task.tile.name)
         return [Skipped(str(task.image), str(error)), lost]
     return [item]
 

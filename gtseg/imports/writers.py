@@ -71,7 +71,7 @@ class Coco:
         extend_coco(document, MaskedImage(item.file_name, item.mask), polygons=self.polygons)
         self.regions += len(document["annotations"]) - before
         if added := document["info"]["with_holes"] - holes:
-            words = "has holes and stays run lengths: COCO's polygons know none"
+            words = "holes, so that it stays run lengths: COCO's polygons know none"
             self.losses.append(Loss("region", words, item.file_name, added, "note"))
 
     def finish(self) -> None:
@@ -95,10 +95,10 @@ class Yolo:
         self.regions += label.lines
         self.parts.add(item.split)
         if label.cut:
-            words = "is a part of a region with holes, which was cut: YOLO's outlines know none"
+            words = "part of a region with holes, which was cut: YOLO's outlines know none"
             self.losses.append(Loss("region", words, item.file_name, label.cut, "note"))
         if void := int((item.mask == VOID).sum()):
-            words = "is void, which YOLO does not know: background there"
+            words = "void, which YOLO does not know: background there"
             self.losses.append(Loss("pixel", words, item.file_name, void))
         put(self.out / "labels" / item.split / f"{item.stem}.txt", label.text.encode())
 
@@ -166,7 +166,7 @@ class Cvat:
         self.images.append(found.text)
         self.regions += found.regions
         if found.cut:
-            words = "is a part of a region with holes, which was cut: CVAT's polygons know none"
+            words = "part of a region with holes, which was cut: CVAT's polygons know none"
             self.losses.append(Loss("region", words, item.file_name, found.cut, "note"))
 
     def finish(self) -> None:

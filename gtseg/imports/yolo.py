@@ -74,10 +74,16 @@ def read_yolo(
     losses: list[Loss] = list(texts.losses)
     paired, unlabeled = _pair(folder, root, images.files, files)
     annotated, came = [], 0
+    shapes: tuple[Shape, ...]
     for path in images.files:
-        shapes, count = _shapes_of(paired[path], index, losses) if path in paired else ((), 0)
+        name, problem = path.relative_to(folder).as_posix(), ""
+        shapes, count = (), 0
+        if path in paired:
+            unreadable: list[Loss] = []
+            shapes, count = _shapes_of(paired[path], index, losses, unreadable)
+            problem = unreadable[0].reason if unreadable else ""
         came += count
-        annotated.append(AnnotatedImage(path.relative_to(folder).as_posix(), shapes, relative=True))
+        annotated.append(AnnotatedImage(name, shapes, relative=True, problem=problem))
     if unlabeled:
         words = "no label file: background, as YOLO means it"
         losses.append(Loss("image", words, str(unlabeled[0]), len(unlabeled), "note"))
@@ -109,7 +115,7 @@ def _names_of_yaml(path: Path) -> tuple[str, ...]:
     try:
         document = yaml.safe_load(read_text(path, "YOLO's data.yaml"))
     except (yaml.YAMLError, RecursionError) as error:
-        raise ManifestError(f"{path}: not readable YAML: {error}") from None
+        raise ManifestError(f"{path}: not readable YAML: {' '.join(str(error).split())}") from None
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, dict):
         try:
@@ -168,9 +174,11 @@ def _lines(path: Path, losses: list[Loss]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _shapes_of(path: Path, index: Sequence[int], losses: list[Loss]) -> tuple[tuple[Shape, ...], int]:
+def _shapes_of(
+    path: Path, index: Sequence[int], losses: list[Loss], unreadable: list[Loss]
+) -> tuple[tuple[Shape, ...], int]:
     """The shapes of a label file, the largest first as Ultralytics draws them, and how many lines it has."""
-    lines = _lines(path, losses)
+    lines = _lines(path, unreadable)
     shapes: list[tuple[float, Shape]] = []
     for name, fields in lines:
         try:

@@ -150,6 +150,8 @@ def _table_of_masks(
     survey = survey_masks(paths, by_index=meaning.as_indices)
     for note in survey.notes:
         say(f"import: {note}")
+    if meaning.void is None and not meaning.label_values:
+        survey.refuse_mixture()
     counts = _without_edges(survey, repair=meaning.repair)
     if survey.by_index and names:
         values = parse_values(meaning.label_values) if meaning.label_values else ()
@@ -157,7 +159,8 @@ def _table_of_masks(
         for note in numbering.notes:
             say(f"import: {note}")
         table = table_of_numbering(numbering)
-        _show({table.name_of(code): _name_of(table, index) for code, index in table.codes.items()}, counts)
+        codes = sorted(table.codes.items())
+        _show({table.name_of(code): _name_of(table, index) for code, index in codes}, counts)
         _confirm({_name_of(table, index): code for code, index in table.codes.items()}, options.yes)
         return table
     entries = discover_table(counts, by_index=survey.by_index, void=meaning.void)

@@ -101,6 +101,8 @@ def finish(
     `keep_run`: why this import never becomes the run's labels. Raises GtsegError, the run unchanged, where nothing or less
     than half arrived and --yes was not given.
     """
+    from gtseg.imports.journal import LABEL_UNITS
+
     say(f"import: {report.folder}")
     for line in report.account.lines():
         say(f"  {line}")
@@ -117,6 +119,11 @@ def finish(
     if shortfall and not options.yes:
         unchanged = "; the run is unchanged" if options.upload else ""
         raise GtsegError(f"{shortfall}{unchanged}. If that is right: --yes. {_first_loss(report)}")
+    if not any(flow.unit in LABEL_UNITS and flow.went for flow in report.account.flows):
+        keep_run = (
+            keep_run
+            or f"there are no labels in it: the run keeps the labels that it has; {report.folder} has the images"
+        )
     if options.upload and keep_run:
         say(f"import: {keep_run}")
     elif options.upload:

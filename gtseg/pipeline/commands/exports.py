@@ -229,7 +229,7 @@ def _account(source: Export, writer: Writer, refused: list[Refused], pixels: Cou
     names = {0: "BACKGROUND", **dict(enumerate(source.classes, 1))}
     shares = {name: pixels.get(index, 0) for index, name in names.items()}
     losses = [*source.losses, *(Loss("image", item.reason, item.image) for item in refused), *writer.losses]
-    losses += [Loss("class", "has no pixel", repr(name)) for name in source.classes if not shares[name]]
+    losses += [Loss("class", "no pixel", repr(name)) for name in source.classes if not shares[name]]
     if pixels.get(VOID):
         shares[VOID_NAME] = pixels[VOID]
     flows = [Flow("image", source.came, len(source.lines) - len(refused))]

@@ -14,11 +14,16 @@ from typing import Any
 from gtseg import __version__
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
-from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
+from gtseg.aws.s3 import S3, Listed, is_s3_uri, join_uri, split_uri
 from gtseg.aws.training import TERMINAL
+from gtseg.core.addresses import public_address
 from gtseg.core.files import write_atomically
+from gtseg.core.images.kinds import has_suffix
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run, fingerprint
+
+MOST_BYTES = 1_000_000_000
+"""Of a file that an import fetches."""
 
 __all__ = ["fetch_folder", "list_keys", "upload_import"]
 
@@ -37,11 +42,11 @@ def readable(clients: Clients, uri: str) -> S3:
     raise AssertionError("unreachable")
 
 
-def list_keys(clients: Clients, uri: str, suffixes: Iterable[str]) -> tuple[S3, list[str]]:
-    """The keys below a prefix that end in one of `suffixes`, in order, and the door that reads them."""
+def list_keys(clients: Clients, uri: str, suffixes: Iterable[str]) -> tuple[S3, list[Listed]]:
+    """The objects below a prefix that end in one of `suffixes`, in order, and the door that reads them; hidden ones are none."""
     door = readable(clients, uri)
-    endings = tuple(suffixes)
-    return door, [item.key for item in door.list_objects(uri) if item.key.lower().endswith(endings)]
+    endings = frozenset(suffixes)
+    return door, [item for item in door.list_objects(uri) if has_suffix(item.key, endings)]
 
 
 def fetch_folder(
@@ -61,22 +66,34 @@ def fetch_folder(
         return Path(uri)
     bucket, prefix = split_uri(uri if uri.endswith("/") else uri + "/")
     door, keys = list_keys(clients, join_uri(bucket, prefix), suffixes)
-    chosen = [key for key in keys if wanted(key[len(prefix) :])][:limit]
+    chosen = [item for item in keys if wanted(item.key[len(prefix) :])][:limit]
     if not chosen:
         raise StageError(f"{uri}: nothing there ends in {', '.join(suffixes)}")
-    for key in chosen:
-        _fetch(door, join_uri(bucket, key), folder, key[len(prefix) :])
+    for item in chosen:
+        _fetch(door, join_uri(bucket, item.key), item, folder / item.key[len(prefix) :], folder)
     return folder
 
 
-def _fetch(door: S3, uri: str, folder: Path, relative: str) -> None:
-    target = (folder / relative).resolve()
+def _fetch(door: S3, uri: str, item: Listed, target: Path, folder: Path) -> None:
+    """The object as a file, unless the file is as large and not older."""
+    target = target.resolve()
     if not target.is_relative_to(folder.resolve()):
         raise StageError(f"{uri}: its key leads out of the folder it is fetched to")
-    if target.exists():
-        return
-    body, _ = door.read(uri)
-    write_atomically(target, body)
+    if item.size > MOST_BYTES:
+        raise StageError(
+            f"{uri}: {item.size:,} bytes are more than {MOST_BYTES:,}, which no image or label has"
+        )
+    try:
+        if target.exists() and _is_current(target, item):
+            return
+        write_atomically(target, door.read(uri)[0])
+    except OSError as error:
+        raise StageError(f"{uri}: cannot be written to {target}: {error.strerror}") from None
+
+
+def _is_current(target: Path, item: Listed) -> bool:
+    state = target.stat()
+    return state.st_size == item.size and state.st_mtime >= item.modified.timestamp()
 
 
 def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[str, str]) -> Run:
@@ -94,12 +111,11 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
     if door.ensure_bucket(bucket):
         context.note(f"created bucket {bucket}")
     base = f"{run.root}labeling/{name}/"
-    files = [*sorted((folder / "images").glob("*")), *sorted((folder / "masks").glob("*"))]
+    own = [json.loads(line) for line in (folder / "output.manifest").read_text("utf-8").splitlines()]
+    files = [folder / entry[key] for key in ("source-ref", f"{name}-ref") for entry in own]
     uploaded = door.upload_folder(folder, base, files=files)
     manifest = base + OUTPUT_MANIFEST
-    lines = [
-        _with_uris(line, name, base) for line in (folder / "output.manifest").read_text("utf-8").splitlines()
-    ]
+    lines = [_with_uris(entry, name, base) for entry in own]
     etag = door.write(manifest, "".join(f"{line}\n" for line in lines).encode())
     context.finish(f"{len(lines):,} images with masks are in the run ({len(uploaded):,} files below {base})")
     inputs = fingerprint({file.uri.removeprefix(base): file.etag for file in uploaded})
@@ -115,11 +131,9 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """An import's settings without the query of a web address, which may hold a key."""
-    is_web = ("http://", "https://")
+    """An import's settings, web addresses without keys and tokens."""
     return {
-        key: value.partition("?")[0] if isinstance(value, str) and value.startswith(is_web) else value
-        for key, value in settings.items()
+        key: public_address(value) if isinstance(value, str) else value for key, value in settings.items()
     }
 
 
@@ -141,10 +155,8 @@ def _refuse_running(run: Run) -> None:
         )
 
 
-def _with_uris(line: str, name: str, base: str) -> str:
-    entry = json.loads(line)
-    for key in ("source-ref", f"{name}-ref"):
-        entry[key] = base + entry[key]
+def _with_uris(entry: Mapping[str, Any], name: str, base: str) -> str:
+    entry = {**entry, **{key: base + entry[key] for key in ("source-ref", f"{name}-ref")}}
     return json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
 
 

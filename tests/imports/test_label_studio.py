@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gtseg.errors import ManifestError
+from gtseg.imports.annotations import AnnotationSet, draw
+from gtseg.imports.label_studio import read_label_studio
+
+POINTS = [[10, 10], [50, 10], [50, 60], [10, 60]]
+
+
+def polygon(label: str, **more: Any) -> dict[str, Any]:
+    return {"id": "p", "type": "polygonlabels", "original_width": 60, "original_height": 40, "image_rotation": 0,
+            "value": {"points": POINTS, "polygonlabels": [label]}, **more}  # fmt: skip
+
+
+def task(*results: Any, **more: Any) -> dict[str, Any]:
+    return {
+        "id": 1,
+        "data": {"image": "/data/upload/2/0a1b2c3d-a.jpg"},
+        "annotations": [{"id": 7, "result": list(results), **more}],
+    }
+
+
+def read(folder: Path, *tasks: Any) -> AnnotationSet:
+    (folder / "a.json").write_text(json.dumps(tasks))
+    return read_label_studio(folder / "a.json")
+
+
+SMALL = {"id": 1, "image": "a.jpg", "annotator": 1,
+         "label": [{"points": POINTS, "polygonlabels": ["leaf"], "original_width": 60, "original_height": 40}]}  # fmt: skip
+APART = task(
+    {"id": "z", "type": "polygon", "original_width": 60, "original_height": 40, "value": {"points": POINTS}},
+    {
+        "id": "z",
+        "type": "labels",
+        "original_width": 60,
+        "original_height": 40,
+        "value": {"points": POINTS, "labels": ["leaf"]},
+    },
+    {"id": "q", "type": "choices", "value": {"choices": ["blurred"]}},
+)
+
+
+@pytest.mark.parametrize(
+    "given", [task(polygon("leaf")), SMALL, APART], ids=["json", "json-min", "labels apart"]
+)
+def test_a_polygon_in_percent_is_drawn(tmp_path: Path, given: dict) -> None:
+    found = read(tmp_path, given)
+    assert (found.classes, found.came, found.losses) == (("leaf",), 1, ())
+    assert draw(found.images[0], (40, 60))[0].sum() == 24 * 20
+
+
+def test_the_newest_annotation_counts_and_the_ground_truth_before_it(tmp_path: Path) -> None:
+    old, new = (
+        {"id": 1, "updated_at": "2024-01-01", "result": [polygon("leaf")]},
+        {"id": 2, "updated_at": "2024-02-01", "result": [polygon("stem")]},
+    )
+    both = {**task(), "annotations": [old, new]}
+    assert read(tmp_path, both).classes == ("stem",)
+    assert read(tmp_path, both).losses[0].unit == "other annotation"
+    assert read(tmp_path, {**both, "annotations": [{**old, "ground_truth": True}, new]}).classes == ("leaf",)
+
+
+def test_a_task_that_nobody_labeled_is_no_background(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        task(polygon("leaf")),
+        task(polygon("leaf"), was_cancelled=True),
+        {**task(), "annotations": []},
+    )
+    assert len(found.images) == 1
+    assert [(loss.unit, loss.count) for loss in found.losses] == [("task", 2)]
+
+
+@pytest.mark.parametrize(
+    ("region", "reason"),
+    [
+        (polygon("leaf", image_rotation=90), "turned in Label Studio"),
+        ({"type": "rectanglelabels", "value": {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["leaf"]}}, "a box"),
+        ({"type": "brushlabels", "value": {"rle": [0], "brushlabels": ["leaf"]}}, "original_width"),
+        (polygon("leaf", value={"points": [[1, 1]], "polygonlabels": ["leaf"]}), "fewer than three points"),
+    ],
+)  # fmt: skip
+def test_what_is_no_mask_is_lost_by_its_reason(tmp_path: Path, region: dict, reason: str) -> None:
+    found = read(tmp_path, task(region, polygon("stem")))
+    assert (found.came, len(found.images[0].shapes)) == (2, 1)
+    assert reason in found.losses[0].reason
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "[1]", "[" * 100_000])
+def test_what_is_no_export_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ManifestError, match=r"a\.json"):
+        read_label_studio(tmp_path / "a.json")
