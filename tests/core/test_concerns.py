@@ -52,6 +52,15 @@ def test_predictions_that_would_fit_far_better_with_other_numbers_are_said(predi
     assert any("different conventions" in words for words in said([[0, 1, 2, 2]], prediction))
 
 
+def test_small_objects_that_are_swapped_are_said_too() -> None:
+    truth, prediction = np.zeros((2, 20, 20), np.uint8)
+    truth[0, :4], truth[1, :4] = 1, 2
+    prediction[0, :4], prediction[1, :4] = 2, 1
+    (told,) = said(truth, prediction)
+    assert "0% of the pixels of objects agree, but 100% would" in told
+    assert "cat = dog, dog = cat" in told
+
+
 def test_a_poor_model_is_not_taken_for_another_convention() -> None:
     rng = np.random.default_rng(0)
     truth, prediction = rng.integers(0, 3, (2, 40, 40))

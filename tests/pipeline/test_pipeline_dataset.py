@@ -407,7 +407,7 @@ def test_a_hand_made_manifest_without_metadata_is_taken_with_a_table(bench: Benc
 def test_names_that_look_alike_are_asked_about_then_merged_or_kept(bench: Bench) -> None:
     bench.fill(2)
     bench.add("x.jpg", classes={"BACKGROUND": WHITE, "Cat": GREEN, "background": ORANGE})
-    with pytest.raises(LookalikeNames, match=r"'cat' and 'Cat'.*--merge-labels"):
+    with pytest.raises(LookalikeNames, match=r"'cat' and 'Cat'.*--merge-labels.*alike_labels"):
         bench.make()
     merged = bench.make(alike_labels="merge")
     assert merged.dataset

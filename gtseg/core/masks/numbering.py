@@ -118,7 +118,7 @@ def _by_values(
     codes = {0: 0, VOID: VOID} | ({} if void is None else {void: VOID})
     codes |= {value: index for index, value in enumerate(values, 1)}
     if lost := set(found) - set(codes):
-        raise SettingsError(f"{what} hold {_spell(lost)}, which --label-values does not name")
+        raise SettingsError(f"{what} hold {spell_values(lost)}, which --label-values does not name")
     return Numbering((BACKGROUND, *named), {value: codes[value] for value in found})
 
 
@@ -156,18 +156,20 @@ def _too_high(seen: set[int], named: tuple[str, ...], *, source: str, what: str)
     ]
     given = sorted(seen - {0})
     if len(given) == count:
-        readings.append(f"or the labels are these values in their order: --label-values {_spell(given)}")
+        readings.append(
+            f"or the labels are these values in their order: --label-values {spell_values(given)}"
+        )
     elif len(seen) == count:
-        readings.append(f"or the labels are these values in their order: --label-values {_spell(seen)}")
+        readings.append(f"or the labels are these values in their order: --label-values {spell_values(seen)}")
     else:
         readings.append("or name the value of each label: --label-values V1,V2,...")
     return (
-        f"{what} hold the value {highest} (values: {_spell(seen)}), {source} names {count} "
+        f"{what} hold the value {highest} (values: {spell_values(seen)}), {source} names {count} "
         f"{'label' if count == 1 else 'labels'}, {', '.join(named[:12])}: {'; '.join(readings)}"
     )
 
 
-def _spell(values: Collection[int]) -> str:
+def spell_values(values: Collection[int]) -> str:
     """`1,3,5-7`."""
     runs: list[list[int]] = []
     for value in sorted(values):

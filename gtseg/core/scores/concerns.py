@@ -15,6 +15,8 @@ MUCH_VOID = 0.05
 """Share of void pixels from which on it is said."""
 LIKELY_SWAP = 0.2
 """By how much the agreement must grow if classes were renumbered, before that is said."""
+LIKELY_FIT = 0.5
+"""And how much of the pixels must agree then."""
 
 
 def concerns(result: Result, names: Sequence[str]) -> Iterator[str]:
@@ -47,21 +49,23 @@ def _absent(result: Result, names: Sequence[str]) -> Iterator[str]:
 
 
 def _renumbered(confusion: NDArray[np.int64], names: Sequence[str]) -> str:
-    """What is said where another numbering of the predicted classes fits the truth far better; '' where none does."""
-    total = int(confusion.sum())
-    if total == 0:
-        return ""
+    """What is said where another numbering of the predicted classes fits the truth far better; '' where none does.
+
+    Held against all pixels, and against those that are truly no background: small objects hardly move the first.
+    """
     partner = _match(confusion)
-    agreement = np.trace(confusion) / total
-    other = sum(int(confusion[truth, predicted]) for truth, predicted in partner.items()) / total
-    if other < agreement + LIKELY_SWAP:
-        return ""
-    moved = [f"{names[t]} = {names[p]}" for t, p in sorted(partner.items()) if t != p and confusion[t, p]]
-    return (
-        f"predictions and masks look like different conventions: {agreement:.0%} of the pixels agree, but {other:.0%} would if the "
-        f"predicted classes were renumbered (true = predicted: {', '.join(moved[:6])}). Check the order of the classes and where "
-        "their numbers begin"
-    )
+    for rows, where in ((range(len(confusion)), "pixels"), (range(1, len(confusion)), "pixels of objects")):
+        total = int(confusion[list(rows)].sum())
+        agree = sum(int(confusion[row, row]) for row in rows)
+        other = sum(int(confusion[row, partner[row]]) for row in rows if row in partner)
+        if total and other - agree >= LIKELY_SWAP * total and other >= LIKELY_FIT * total:
+            moved = [f"{names[t]} = {names[p]}" for t, p in sorted(partner.items()) if t != p]
+            return (
+                f"predictions and masks look like different conventions: {agree / total:.0%} of the {where} agree, but "
+                f"{other / total:.0%} would if the predicted classes were renumbered (true = predicted: {', '.join(moved[:6])}). "
+                "Check the order of the classes and where their numbers begin"
+            )
+    return ""
 
 
 def _match(confusion: NDArray[np.int64]) -> dict[int, int]:

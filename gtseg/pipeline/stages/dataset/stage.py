@@ -154,7 +154,9 @@ class _Work:
         options = self.context.settings.dataset
         alike = alike_classes(survey.maps, void=options.void)
         if alike and self._alike_labels == "ask":
-            raise LookalikeNames(alike)
+            error = LookalikeNames(alike)
+            error.args = (f"{error} (`gtseg dataset`; for every command: [dataset] alike_labels)",)
+            raise error
         classes = merge_classes(survey.maps, void=options.void, merge_alike=self._alike_labels == "merge")
         for name, known in classes.aliases:
             self.context.note(f"{name!r} is {known!r}" + (" (index 0)" if known == BACKGROUND else ""))

@@ -10,7 +10,7 @@ import numpy as np
 from gtseg.aws.s3 import S3
 from gtseg.core.account import Account, Flow, Loss
 from gtseg.core.hosting.endpoint_images import read_mask
-from gtseg.core.masks.numbering import Numbering, is_binary, number_masks
+from gtseg.core.masks.numbering import Numbering, is_binary, number_masks, spell_values
 from gtseg.core.scores.concerns import concerns
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.errors import MaskError, SettingsError, StageError
@@ -127,6 +127,14 @@ def _agree(
             "alike. If 255 is void: --void 255"
         )
     return _Meaning(whole.names, own[0] or whole, own[1] or whole)
+
+
+def _both(sides: tuple[frozenset[int], frozenset[int]]) -> str:
+    """The two sides for a message, with what each holds where that differs."""
+    if sides[0] == sides[1]:
+        return "masks and predictions"
+    truth, prediction = (spell_values(side) for side in sides)
+    return f"masks (values {truth}) and predictions (values {prediction})"
 
 
 def _values(place: Place, entries: Sequence[Entry]) -> frozenset[int]:
