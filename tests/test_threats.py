@@ -255,6 +255,15 @@ def test_a_presigned_link_does_nothing_that_its_maker_did_not_sign(shared_aws: A
         assert caught.value.code == 403
         if version == "s3v4":
             assert f"<HeadersNotSigned>{name}</HeadersNotSigned>" in caught.value.read().decode()
+    for token in ("x-amz-security-token", "X-Amz-Security-Token"):
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(
+                urllib.request.Request(
+                    f"{link}&{token}=token", data=b"x", method="PUT", headers={"Content-Type": ""}
+                ),
+                timeout=20,
+            )
+        assert caught.value.code == 403
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["secret"]
 
 

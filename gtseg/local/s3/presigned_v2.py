@@ -72,6 +72,9 @@ def verify_v2(s3: S3, request: Request) -> Signed:
             403,
             fields={"AWSAccessKeyId": access_key},
         )
+    if any(name.lower() == "x-amz-security-token" for name in query):
+        # The signature of this version does not cover it, and no key of this server has one.
+        raise ServiceError("AccessDenied", "The security token of the request is not signed.", 403)
     expires = query.get("Expires", "")
     if not expires.isdecimal():
         raise ServiceError("AccessDenied", f"Invalid date (should be seconds since epoch): {expires}", 403)
