@@ -203,7 +203,9 @@ class Bodies:
         allowance.take(address, taken)
         body.release = release
         try:
-            async with bound_time(STRANGER_SECONDS + limit / BYTES_A_SECOND if seconds is None else seconds):
+            async with bound_time(
+                STRANGER_SECONDS + (declared or limit) / BYTES_A_SECOND if seconds is None else seconds
+            ):
                 async for block in iterate(receive):
                     if body.size + len(block) > limit:
                         raise refusal
