@@ -19,6 +19,7 @@ import re
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,31 @@ datetime.datetime = Jumped
 clock = time.time
 time.time = lambda: clock() + shift
 """
+
+SERVER = """
+import os, time
+home = os.environ["CHAOS_HOME"]
+clock, clock_ns, syncs = time.time, time.time_ns, (os.fsync, os.fdatasync)
+def told(name):
+    try:
+        with open(os.path.join(home, name)) as file: text = file.read()
+    except OSError:
+        return 0.0
+    if text:
+        with open(os.path.join(home, name + "-asked"), "a") as file: file.write("x")
+    return float(text or 0)
+time.time = lambda: clock() + told("server-clock")
+time.time_ns = lambda: clock_ns() + int(told("server-clock") * 1e9)
+def sync(call):
+    def refusing(descriptor):
+        if told("refused-sync"): raise OSError(5, "Input/output error")
+        return call(descriptor)
+    return refusing
+os.fsync, os.fdatasync = map(sync, syncs)
+"""
+"""In the server's process: a wall clock that is set, a disk that takes nothing, as files of the bench's home say."""
+SERVER_JUMP = 90
+"""Seconds: less than what makes a signature too old."""
 
 
 class Proxy:
@@ -225,10 +251,14 @@ class Bench:
     def start(self) -> None:
         options = {"crowd_masks": str(self.home / "masks"), "crowd_error": 0, "faults": str(self.faults)}
         command = [sys.executable, "-m", "gtseg.local.server", "--data", str(self.data), "--port", "0"]
+        patches = self.home / "server-patches"
+        patches.mkdir(exist_ok=True)
+        (patches / "sitecustomize.py").write_text(SERVER)
+        path = f"{patches}{os.pathsep}{ROOT}"
         with (self.home / "server.log").open("ab") as log:
             self.server = subprocess.Popen(
                 [*command, "--options", json.dumps(options)], stdout=subprocess.PIPE, stderr=log, text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=ROOT,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CHAOS_HOME": str(self.home)}, cwd=ROOT,
             )  # fmt: skip
         assert self.server.stdout is not None
         url = self.server.stdout.readline().strip()
@@ -258,6 +288,9 @@ class Bench:
         if (snapshot := self.home / f"before-{stage}").exists():
             shutil.copytree(snapshot, self.data, symlinks=True)
         self.set_faults([])
+        for leftover in ("server-clock", "refused-sync"):
+            (self.home / leftover).unlink(missing_ok=True)
+            (self.home / f"{leftover}-asked").unlink(missing_ok=True)
         for name in ("report.html", "report.json"):
             (self.project / name).unlink(missing_ok=True)
         self.start()
@@ -283,6 +316,20 @@ class Bench:
 
     def set_faults(self, faults: list[dict[str, Any]]) -> None:
         self.faults.write_text(json.dumps({"seed": 7, "fault": faults}))
+
+    def tell_server(self, name: str, value: float | None) -> int:
+        """Set what the patches of the server read, None to end it; how often they have read it so far."""
+        path, asked = self.home / name, self.home / f"{name}-asked"
+        path.unlink(missing_ok=True) if value is None else path.write_text(str(value))
+        return asked.stat().st_size if asked.exists() else 0
+
+    def local(self, *words: str) -> None:
+        """A `gtseg local` command on the data folder, which must succeed."""
+        command = [sys.executable, "-m", "gtseg", "local", *words]
+        done = subprocess.run(
+            command, cwd=self.home, env=self.environment(), capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0, f"{words[0]}: exit code {done.returncode}: {done.stderr[-600:]}"
 
     def fired(self, kind: str) -> int:
         with urllib.request.urlopen(f"{self.proxy.target}/_gtseg/faults", timeout=30) as answer:
@@ -573,6 +620,86 @@ def say_no(bench: Bench, stage: str) -> int:
     return fired
 
 
+def jump_server_clock(bench: Bench, stage: str) -> int:
+    """The server's wall clock is set forward and, half a stage later, back beyond where it was."""
+    bench.tell_server("server-clock", SERVER_JUMP)
+    bench.proxy.arm(half_way(bench, stage), lambda: bench.tell_server("server-clock", -SERVER_JUMP) and None)
+    bench.command(stage)
+    return bench.tell_server("server-clock", None)
+
+
+def refuse_syncs(bench: Bench, stage: str) -> int:
+    """The disk takes nothing any more; the server is started anew once it does again."""
+    bench.proxy.arm(half_way(bench, stage), lambda: bench.tell_server("refused-sync", 1) and None)
+    process = bench.begin(stage)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(FULL_SECONDS)
+    fired = bench.tell_server("refused-sync", None)
+    bench.kill_and_restart()
+    bench.finish(process)
+    return fired
+
+
+def back_up_meanwhile(bench: Bench, stage: str) -> int:
+    """A backup while the stage goes on and people label; what is restored from it is whole."""
+    kept, again = bench.home / "backup", bench.home / "restored"
+    for folder in (kept, again):
+        shutil.rmtree(folder, ignore_errors=True)
+    bench.proxy.arm(
+        half_way(bench, stage), lambda: bench.local("backup", "--data", str(bench.data), str(kept))
+    )
+    bench.command(stage)
+    bench.local("restore", "--data", str(again), str(kept))
+    bench.local("check", "--data", str(again))
+    return bench.proxy.fired
+
+
+def lose_and_restore(bench: Bench, stage: str) -> int:
+    """The data folder is lost half way, and restored from a backup of that moment."""
+    kept = bench.home / "backup"
+    shutil.rmtree(kept, ignore_errors=True)
+
+    def strike() -> None:
+        bench.local("backup", "--data", str(bench.data), str(kept))
+        bench.stop(signal.SIGKILL)
+        bench.end_strays()
+        shutil.rmtree(bench.data)
+        subprocess.run(
+            [sys.executable, "-m", "gtseg", "local", "restore", "--data", str(bench.data), str(kept)],
+            cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE,
+        )  # fmt: skip
+        bench.start()
+
+    bench.proxy.arm(half_way(bench, stage), strike)
+    bench.command(stage)
+    return bench.proxy.fired
+
+
+def upgrade(bench: Bench, stage: str) -> int:
+    """Half way, the folder is one that 0.1.0 left: without versions, open to all. The server brings it up to date."""
+
+    def strike() -> None:
+        bench.stop()
+        (bench.data / "folder.json").unlink()
+        for name in ("state.sqlite3", "objects.sqlite3"):
+            with sqlite3.connect(bench.data / name) as connection:
+                connection.execute("PRAGMA user_version=0")
+                connection.execute("PRAGMA application_id=0")
+                connection.execute("DROP TABLE IF EXISTS clock")
+            connection.close()
+        keys = json.loads((bench.data / "credentials.json").read_bytes())
+        (bench.data / "credentials.json").write_text(
+            json.dumps({k: v for k, v in keys.items() if k != "schema"})
+        )
+        bench.data.chmod(0o755)
+        bench.start()
+
+    bench.proxy.arm(half_way(bench, stage), strike)
+    bench.command(stage)
+    assert json.loads((bench.data / "folder.json").read_bytes())["schema"] > 1
+    return bench.proxy.fired
+
+
 FAULTS: dict[str, Callable[[Bench, str], int]] = {
     "cli-killed": kill_cli,
     "server-killed": kill_server,
@@ -583,6 +710,11 @@ FAULTS: dict[str, Callable[[Bench, str], int]] = {
     "two-at-once": run_two,
     "two-machines": run_on_two_machines,
     "timed-out": time_out,
+    "server-clock": jump_server_clock,
+    "sync-refused": refuse_syncs,
+    "backup": back_up_meanwhile,
+    "restored": lose_and_restore,
+    "upgraded": upgrade,
     **{kind: spoil(kind) for kind in ANSWERS},
     "aws-says-no": say_no,
 }
@@ -591,7 +723,7 @@ IMPOSSIBLE = {
     for stage in ("label", "watch", "dataset", "report", "cleanup")
 }
 """Cells that cannot be, each with its reason; every other one must hold."""
-SECOND_ATTEMPT = {("container-killed", "train"), ("container-killed", "deploy")}
+SECOND_ATTEMPT = {("container-killed", "train"), ("container-killed", "deploy"), ("sync-refused", "train")}
 """Where what was killed may count as failed, and the same command makes the next attempt."""
 
 
@@ -701,7 +833,8 @@ def table(matrix: Matrix, requests: dict[str, int]) -> str:
         "A cell holds when the fault fired (how often, in brackets), no command showed a traceback, the server's own log holds the",
         "creating and deleting calls of an undisturbed run and no other, and the result is the same. `-`: no such process there.",
         "`aws-says-no`: twelve of AWS's refusals and passing faults at the stage's own call, one command each: exit code, a way out.",
-        "After a container was killed a second attempt with a name of its own may stand for the first, failed one.", "",
+        "After a container was killed, or the disk refused a job, a second attempt with a name of its own may stand for the failed one.",
+        "",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {good} of {len(possible)} cells hold, {len(ran) - good} failed, "
         f"{len(possible) - len(ran)} were not run. Requests of an undisturbed stage: {asked}.", "",
         "| fault | " + " | ".join(stages) + " |", "|---|" + "---|" * len(stages), *rows,

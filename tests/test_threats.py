@@ -12,6 +12,7 @@ import tarfile
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,9 @@ def test_a_model_archive_cannot_write_outside_its_folder(
     folder.mkdir(parents=True)
 
     class One:
-        def path(self, bucket: str, key: str) -> Path:
-            return tmp_path / "model.tar.gz"
+        @contextlib.contextmanager
+        def file(self, bucket: str, key: str) -> Iterator[Path]:
+            yield tmp_path / "model.tar.gz"
 
     with contextlib.suppress(ArtifactError):  # refused, or put inside the folder under a harmless name
         _extract(One(), "b", "k", folder)  # type: ignore[arg-type]

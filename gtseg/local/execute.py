@@ -225,8 +225,9 @@ def start_server(
     folder: Path, *, options: ServerOptions, region: str
 ) -> tuple[subprocess.Popen[bytes], Path]:
     """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     log = folder / "server.log"
+    log.touch(mode=0o600)
     arguments = ["up", f"--data={folder}", "--port=0", f"--region={region}", *options.flags()]
     with open(log, "ab") as output:
         child = subprocess.Popen(

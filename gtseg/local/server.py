@@ -141,6 +141,7 @@ def open_folder(folder: Path, region: str, *, opened: contextlib.ExitStack) -> t
     Raises ServiceError.
     """
     layout = examine_folder(folder)
+    (folder / "server.json").unlink(missing_ok=True)  # of a server that was killed
     close_to_others(folder, everything=layout.schema < SCHEMA)
     if layout.schema and not (folder / "credentials.json").exists():
         logger.warning(
@@ -205,7 +206,6 @@ def _lock_folder(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the kernel lets go of it however this process ends."""
     with open(folder / "lock", "a") as file:
         _take_lock(file.fileno(), folder)
-        (folder / "server.json").unlink(missing_ok=True)  # of a server that was killed
         yield
 
 

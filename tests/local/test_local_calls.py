@@ -90,3 +90,11 @@ def test_a_full_disk_leaves_no_half_line(tmp_path: Path) -> None:
     log.record(service="s3", operation="CreateBucket", name="c", status=200, code="")
     lines = (tmp_path / "calls.jsonl").read_text().splitlines()
     assert [json.loads(line)["name"] for line in lines] == ["a", "c"]
+
+
+def test_half_a_line_that_a_power_cut_left_is_no_part_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / "calls.jsonl").write_text('{"time": "2026')
+    log = CallLog(tmp_path / "calls.jsonl")
+    log.record(service="s3", operation="CreateBucket", name="b", status=200, code="")
+    log.close()
+    assert json.loads((tmp_path / "calls.jsonl").read_text().splitlines()[-1])["name"] == "b"

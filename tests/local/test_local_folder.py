@@ -123,6 +123,19 @@ def test_a_folder_without_its_write_ahead_log_is_refused(
         pass
 
 
+def test_a_folder_of_the_first_version_without_its_write_ahead_log_is_refused(tmp_path: Path) -> None:
+    unpack(tmp_path / "aws")
+    (tmp_path / "aws" / "server.json").write_text("{}")  # the server was killed
+    with (
+        pytest.raises(ServiceError, match=r"state\.sqlite3-wal.*delete server\.json"),
+        opened(tmp_path / "aws"),
+    ):
+        pass
+    (tmp_path / "aws" / "server.json").unlink()
+    with opened(tmp_path / "aws") as (store, _):
+        assert list_jobs(store) == ["finished", "unfinished"]
+
+
 def test_a_killed_server_loses_nothing_that_its_log_holds(tmp_path: Path, folders: tuple[Path, Path]) -> None:
     shutil.copytree(folders[1], tmp_path / "aws")
     with opened(tmp_path / "aws") as (store, objects):

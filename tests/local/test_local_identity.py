@@ -20,6 +20,7 @@ from gtseg.local import identity
 from gtseg.local.execute import ask_server, execute, run_crowd_here
 from gtseg.local.identity import FalseServer, connect, find_challenge, make_proof, prove
 from gtseg.local.labeling.crowd import Server
+from gtseg.local.options import ServerOptions
 from gtseg.local.serving import find_serving
 
 Heard = list[tuple[str, str | None]]
@@ -89,7 +90,10 @@ def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(
         with pytest.raises(FalseServer, match="is not the server of this data folder"):
             working.ask("GET", "/workers")  # whoever was connected comes back to the same address
         code = execute(
-            ["sh", "-c", 'test "$AWS_ENDPOINT_URL" != "$0"', url], folder, options={}, region="us-east-1"
+            ["sh", "-c", 'test "$AWS_ENDPOINT_URL" != "$0"', url],
+            folder,
+            options=ServerOptions(),
+            region="us-east-1",
         )
         assert code == 0  # a server of its own
         assert set(heard) == {(identity.PATH, None)}

@@ -42,7 +42,7 @@ class Acknowledgment:
                 except DiskError as error:
                     logger.error("%s", error)
                     refused = True
-                    await send_failure(send)
+                    await send_failure(scope, send)
             if not refused:
                 await send(message)
 
@@ -59,10 +59,24 @@ def reads_only(scope: Scope) -> bool:
     return bool(scope["path"].startswith("/endpoints/"))
 
 
-async def send_failure(send: Send) -> None:
-    body = json.dumps(
-        {"__type": "InternalFailure", "message": "The disk of the server takes nothing."}
-    ).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def send_failure(scope: Scope, send: Send) -> None:
+    """The answer as the client's protocol has it: XML for S3, JSON for the services and the portal."""
+    message = (
+        "The disk of the server takes nothing; nothing is acknowledged until the server is started again."
+    )
+    if scope["path"].startswith("/_"):
+        kind, text = b"application/json", json.dumps({"error": "InternalError", "message": message})
+    elif any(name == b"x-amz-target" for name, _ in scope["headers"]):
+        kind, text = (
+            b"application/x-amz-json-1.1",
+            json.dumps({"__type": "InternalFailure", "message": message}),
+        )
+    else:
+        kind, text = (
+            b"application/xml",
+            f"<Error><Code>InternalError</Code><Message>{message}</Message></Error>",
+        )
+    body = text.encode()
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 500, "headers": headers})
     await send({"type": "http.response.body", "body": body})

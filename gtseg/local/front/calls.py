@@ -19,6 +19,7 @@ class CallLog:
     def __init__(self, path: Path) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._lock = threading.Lock()
+        self._end_line(path)
 
     def record(self, *, service: str, operation: str, name: str, status: int, code: str) -> None:
         """Append one line, if the operation changes something; `code` is the AWS error or ''."""
@@ -34,6 +35,14 @@ class CallLog:
         }
         with self._lock:
             self._append(json.dumps(call, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+    def _end_line(self, path: Path) -> None:
+        """End the last line, if a power cut left half of one: the next line must not be part of it."""
+        size = os.fstat(self._descriptor).st_size
+        with path.open("rb") as file:
+            file.seek(max(0, size - 1))
+            if file.read() not in (b"", b"\n"):
+                self._append(b"\n")
 
     def _append(self, line: bytes) -> None:
         """The whole line or, on a full disk, none of it: half a line would spoil the next one too."""

@@ -170,6 +170,8 @@ class Keeper:
         folder = self.folder / str(generation) / variant.name
         embedded = self.endpoints.embedded
         try:
+            # What an earlier server unpacked may be cut off or damaged; the artifact itself is checked when it is read.
+            shutil.rmtree(folder / "ml" / "model", ignore_errors=True)
             unpack_artifact(
                 embedded.objects,
                 variant.data or "",

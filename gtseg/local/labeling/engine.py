@@ -20,7 +20,7 @@ from gtseg.local.labeling import output
 from gtseg.local.labeling.batches import consolidate_batch, next_batch
 from gtseg.local.labeling.bell import listen, ring
 from gtseg.local.labeling.intake import IntakeError, measure_image, read_objects
-from gtseg.local.labeling.records import Job, find_job, list_active_jobs, read_clock, set_status
+from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
 from gtseg.local.labeling.tasks import expire
 from gtseg.local.loop import Loop
 from gtseg.local.storage.store import Store
@@ -56,6 +56,7 @@ class Engine:
     def __init__(self, embedded: Embedded) -> None:
         self.store, self.objects = embedded.store, embedded.objects
         self._rewritten: dict[str, Rewritten] = {}
+        self._reported: set[str] = set()
         self._loop = Loop(
             "labeling", self.step, seconds=IDLE_SECONDS, wait=self._listen, wake=lambda: ring(self.store)
         )
@@ -79,10 +80,21 @@ class Engine:
             except IntakeError as error:
                 self._end(job, "Failed", failure=str(error))
             except ServiceError as error:
-                self._end(job, "Failed", failure=f"ClientError: {error.message} ({error.code})")
+                if error.code == DAMAGED and job.status != "Stopping":
+                    self._report(error.message)
+                elif error.code == DAMAGED:
+                    self._end(job, "Stopped", failure=error.message)
+                else:
+                    self._end(job, "Failed", failure=f"ClientError: {error.message} ({error.code})")
             except Exception:  # one job's trouble is not the others'; it is tried again
                 logger.exception("a step of the labeling job %s failed", job.title)
         return busy
+
+    def _report(self, message: str) -> None:
+        """Log what is damaged, once: the job waits until it is restored."""
+        if message not in self._reported:
+            logger.error("%s", message)
+            self._reported.add(message)
 
     def advance(self, job: Job) -> bool:
         """The job's next step; False if it waits for workers."""
@@ -234,7 +246,7 @@ class Engine:
         """The last output.manifest first, then the status that says it is there."""
         failure = failure_reason(failure, self.store.folder)
         if has_objects(self.store, job):
-            with contextlib.suppress(ServiceError) if status == "Failed" else contextlib.nullcontext():
+            with contextlib.suppress(ServiceError) if failure else contextlib.nullcontext():
                 output.write_manifest(job, self.store, self.objects)
         with self.store.write() as connection:
             cancel_leases(connection, job)

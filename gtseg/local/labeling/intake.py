@@ -11,7 +11,7 @@ from typing import Any
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.priors import find_priors, find_setup_fault
-from gtseg.local.labeling.records import Job
+from gtseg.local.labeling.records import Job, open_manifest, read_manifest
 from gtseg.local.storage.objects import Objects, split_uri
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.syncing import sync_file, sync_folder
@@ -60,7 +60,7 @@ class Line:
 def read_objects(job: Job, store: Store) -> Iterator[Line]:
     """Every line of the kept manifest. Raises IntakeError."""
     start = blank = 0
-    with open(job.folder(store) / "input.manifest", "rb") as file:
+    with open_manifest(job, store) as file:
         for line, raw in enumerate(iter(lambda: file.readline(4 * MAX_LINE + 3), b"")):
             if not raw.strip():
                 blank = blank or line + 1
@@ -128,9 +128,9 @@ def find_review_fault(entry: dict[str, Any], job: Job) -> str:
 
 def read_line(job: Job, store: Store, start: int, length: int) -> bytes:
     """One line of the kept manifest, without its end."""
-    with open(job.folder(store) / "input.manifest", "rb") as file:
+    with open_manifest(job, store) as file:
         file.seek(start)
-        return file.read(length).rstrip(b"\r\n")
+        return read_manifest(file, job, store, length=length)
 
 
 def measure_image(objects: Objects, uri: str) -> tuple[int, int]:

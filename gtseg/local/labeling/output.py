@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.labeling.masks import internal_color_map
-from gtseg.local.labeling.records import Job, iso
+from gtseg.local.labeling.records import Job, iso, open_manifest, read_manifest
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
@@ -129,7 +129,7 @@ def write_manifest(job: Job, store: Store, objects: Objects) -> None:
     """output.manifest as of now, one line per input line in the input's order; replaced in one step."""
     folder = job.folder(store)
     draft = folder / "output.manifest"
-    with open(draft, "wb") as file:
+    with open_manifest(job, store), open(draft, "wb") as file:
         for raw in output_lines(job, store):
             file.write(raw + b"\n")
     put_file(objects, job.output[0], job.manifest_key, draft)
@@ -138,9 +138,9 @@ def write_manifest(job: Job, store: Store, objects: Objects) -> None:
 def output_lines(job: Job, store: Store) -> Iterator[bytes]:
     """A labeled or failed object's line with what this job adds, any other as it came in."""
     query = "SELECT line, length, state, result, stamp FROM labeling_objects WHERE job = ? ORDER BY line"
-    with open(job.folder(store) / "input.manifest", "rb") as file:
+    with open_manifest(job, store) as file:
         for row in store.read().execute(query, (job.name,)):
-            raw = file.read(row["length"]).rstrip(b"\r\n")
+            raw = read_manifest(file, job, store, length=row["length"])
             yield complete_line(job, raw, row) if row["state"] in ("labeled", "failed") else raw
 
 
@@ -164,10 +164,10 @@ def write_intermediate(job: Job, store: Store, objects: Objects, *, iteration: i
         "WHERE job = ? AND state IN ('labeled', 'failed') AND iteration = ? ORDER BY line"
     )
     draft = job.folder(store) / "annotations.json"
-    with open(job.folder(store) / "input.manifest", "rb") as source, open(draft, "wb") as file:
+    with open_manifest(job, store) as source, open(draft, "wb") as file:
         for row in store.read().execute(query, (job.name, iteration)):
             source.seek(row["start"])
-            line = complete_line(job, source.read(row["length"]).rstrip(b"\r\n"), row)
+            line = complete_line(job, read_manifest(source, job, store, length=row["length"]), row)
             file.write(
                 encode_line({"datasetObjectId": str(row["line"]), "manifestLine": line.decode()}) + b"\n"
             )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
@@ -17,12 +19,15 @@ from gtseg.local.storage.store import Store
 
 __all__ = [
     "ACTIVE",
+    "DAMAGED",
     "DDL",
     "Job",
     "find_job",
     "iso",
     "list_active_jobs",
+    "open_manifest",
     "read_clock",
+    "read_manifest",
     "set_status",
     "to_datetime",
 ]
@@ -68,6 +73,7 @@ CREATE TABLE IF NOT EXISTS labeling_teams (
 CREATE TABLE IF NOT EXISTS labeling_workforces (
     name TEXT PRIMARY KEY, answer TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL) WITHOUT ROWID;
 """
+DAMAGED = "DataFolderDamaged"
 ACTIVE = ("Initializing", "InProgress", "Stopping")
 DEFAULT_LIFETIMES = {"public-crowd": 21_600, "private-crowd": 2_592_000, "vendor-crowd": 2_592_000}
 DEFAULT_CONCURRENT = 1000
@@ -161,6 +167,36 @@ def to_datetime(seconds: float) -> datetime:
 def iso(seconds: float) -> str:
     """`2020-12-28T18:59:15.191Z`"""
     return to_datetime(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def open_manifest(job: Job, store: Store) -> Iterator[BinaryIO]:
+    """The kept manifest of a job. Raises ServiceError DataFolderDamaged, which ends no job: it can be restored."""
+    try:
+        file = (job.folder(store) / "input.manifest").open("rb")
+    except OSError as error:
+        raise damaged_manifest(job, store, error.strerror or str(error)) from None
+    with file:
+        yield file
+
+
+def read_manifest(file: BinaryIO, job: Job, store: Store, *, length: int) -> bytes:
+    """The next line of a kept manifest, of `length` bytes, without its end. Raises ServiceError DataFolderDamaged."""
+    raw = file.read(length)
+    try:
+        json.loads(raw if len(raw) == length else b"")
+    except (ValueError, RecursionError):
+        raise damaged_manifest(job, store, "it is cut off or damaged") from None
+    return raw.rstrip(b"\r\n")
+
+
+def damaged_manifest(job: Job, store: Store, reason: str) -> ServiceError:
+    return ServiceError(
+        DAMAGED,
+        f"{job.folder(store) / 'input.manifest'}, the manifest of the labeling job {job.title}, cannot be read ({reason}). Restore the data folder from a "
+        "backup (gtseg local restore), or stop the job.",
+        500,
+    )
 
 
 def find_job(store: Store, name: str) -> Job:

@@ -92,6 +92,7 @@ def restore(backup: Path, folder: Path) -> Findings:
         )
     if about["schema"] > SCHEMA:
         raise too_new(backup, about["schema"], about["gtseg"])
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with _connect_both(backup) as (state, index), _make_whole(folder) as partial:
         findings = _copy(backup, partial, state, index)
         (partial / BACKUP_FILE).unlink()

@@ -15,13 +15,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gtseg.local.storage.database import SCHEMA, examine, too_new
+from gtseg.local.storage.database import SCHEMA, damaged, examine, too_new
 from gtseg.local.storage.whole import read_document, write_atomically
 
 __all__ = ["DATABASES", "FOLDER_FILE", "Layout", "close_to_others", "examine_folder", "keep_layout"]
 
 FOLDER_FILE = "folder.json"
 DATABASES = ("state.sqlite3", "objects.sqlite3")
+ANNOUNCEMENT = "server.json"  # there while a server runs; 0.1.0 had no other mark of a database in use
 FIRST_LAYOUT = "calls.jsonl"  # 0.1.0 made it after both databases
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,11 @@ def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
     """
     layout = read_layout(folder)
     for name in DATABASES:
+        if layout.schema == 1 and (folder / ANNOUNCEMENT).exists() and not (folder / f"{name}-wal").exists():
+            way_out = f"Copy {name}-wal too, or delete {ANNOUNCEMENT} to go on with what {name} holds."
+            raise damaged(
+                folder / name, f"was copied without {name}-wal, which holds what was written last", way_out
+            )
         examine(folder / name, must_exist=layout.schema > 0, thorough=thorough)
     return layout
 

@@ -14,6 +14,7 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling import register
 from gtseg.local.labeling.component import Labeling
+from gtseg.local.labeling.jobs import stop_job
 from gtseg.local.labeling.tasks import answer_task, lease_task
 from gtseg.local.labeling.workers import add_worker
 from gtseg.local.storage.folder import FolderObjects
@@ -169,3 +170,36 @@ def test_a_job_whose_output_bucket_vanishes_fails_with_the_reason(embedded: Embe
     described = finish(embedded)
     assert described["LabelingJobStatus"] == "Failed"
     assert "NoSuchBucket" in described["FailureReason"]
+
+
+def test_a_job_whose_kept_manifest_is_damaged_waits_for_it_and_can_be_stopped(
+    embedded: Embedded, caplog: pytest.LogCaptureFixture
+) -> None:
+    labeling = start_job(embedded)
+    step_until_idle(labeling)
+    (manifest,) = (embedded.store.folder / "labeling").glob("*/input.manifest")
+    whole = manifest.read_bytes()
+    answer_everything(embedded)
+    for content in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        manifest.write_bytes(content)
+        for _ in range(3):
+            labeling.engine.step()
+        described, _ = call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})
+        assert described["LabelingJobStatus"] == "InProgress"
+    assert str(manifest) in caplog.text
+    assert "Traceback" not in caplog.text
+    stop_job(embedded.store, "Job")
+    assert finish(embedded)["LabelingJobStatus"] == "Stopped"
+
+
+def test_a_job_whose_kept_manifest_is_restored_goes_on_to_its_end(embedded: Embedded) -> None:
+    labeling = start_job(embedded)
+    step_until_idle(labeling)
+    (manifest,) = (embedded.store.folder / "labeling").glob("*/input.manifest")
+    manifest.rename(manifest.with_name("away"))
+    answer_everything(embedded)
+    for _ in range(3):
+        labeling.engine.step()
+    manifest.with_name("away").rename(manifest)
+    assert finish(embedded)["LabelingJobStatus"] == "Completed"
+    assert len(read_output(embedded)[1]) == OBJECTS
