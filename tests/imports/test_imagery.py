@@ -182,3 +182,36 @@ def test_too_many_tiles_are_counted_before_any_is_fetched(
     with pytest.raises(ManifestError, match="smaller box"):
         import_bbox(request(server, bbox=(-100, -60, 100, 60), zoom=18), houses, tmp_path, name="box")
     assert not server.asked
+
+
+@pytest.mark.parametrize("body", [b"<html>quota exceeded</html>", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0"])
+def test_an_answer_that_is_no_picture_is_named_and_not_kept(
+    server: TileServer, tmp_path: Path, body: bytes
+) -> None:
+    good, server.body = server.body, body
+    with pytest.raises(ImageError, match="the imagery server's answer is"):
+        fetch_tile(request(server), Tile(3, 1, 1), tmp_path)
+    server.body = good
+    path = fetch_tile(request(server), Tile(3, 1, 1), tmp_path)
+    assert path is not None
+    assert path.read_bytes() == good
+
+
+def test_a_tile_without_end_is_refused(server: TileServer, tmp_path: Path) -> None:
+    server.body = server.body + bytes(33_000_000)
+    with pytest.raises(ImageError, match="sends more than 32,000,000 bytes"):
+        fetch_tile(request(server), Tile(3, 1, 1), tmp_path)
+
+
+def test_only_web_addresses_are_fetched() -> None:
+    with pytest.raises(SettingsError, match="http or https"):
+        tile_url("file:///etc/{z}/{x}/{y}", Tile(1, 0, 0))
+
+
+def test_features_are_accounted_for_and_a_box_beside_them_is_an_error(
+    server: TileServer, houses: Path, tmp_path: Path
+) -> None:
+    account = import_bbox(request(server), houses, tmp_path / "out", name="box").account
+    assert (account.flow("feature").came, account.flow("feature").went) == (1, 1)
+    with pytest.raises(ManifestError, match="no feature touches"):
+        import_bbox(request(server, bbox=(20, 20, 20.1, 20.1)), houses, tmp_path / "far", name="box")

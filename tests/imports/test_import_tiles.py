@@ -127,3 +127,29 @@ def test_a_folder_without_tiles_says_what_it_wants(tmp_path: Path) -> None:
         open_label_maker(tmp_path)
     with pytest.raises(StageError, match="no tile images"):
         open_robosat(tmp_path, tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('[[classes]]\ntitle = "Background"\n[[classes]]\ntitle = "Building"\n', "Building"),
+        ('[common]\nclasses = ["background", "lot"]\n', "lot"),
+    ],
+)
+def test_masks_of_0_and_255_are_one_class_under_either_dataset_file(
+    tmp_path: Path, text: str, name: str
+) -> None:
+    (tmp_path / "d.toml").write_text(text)
+    for x in (5, 6):
+        for kind, image in (
+            ("images", Image.new("RGB", (4, 4), "teal")),
+            ("labels", Image.fromarray(np.eye(4, dtype=np.uint8) * 255)),
+        ):
+            path = tmp_path / kind / "4" / str(x) / "3.png"
+            path.parent.mkdir(parents=True)
+            image.save(path)
+    source = open_robosat(tmp_path / "images", tmp_path / "labels", tmp_path / "d.toml")
+    report = import_tiles(source, tmp_path / "out", name="t", workers=1)
+    assert report.pixels == {"BACKGROUND": 24, name: 8}
+    assert "255 is" in source.notes[0]
+    assert report.account.exit_code == 0
