@@ -30,7 +30,7 @@ __all__ = [
 
 CREDENTIAL_CODES = frozenset(
     {
-        "403", "401", "AccessDenied", "AccessDeniedException", "AuthFailure", "AuthorizationError", "ExpiredToken",
+        "403", "401", "AccessDenied", "AccountProblem", "AllAccessDisabled", "AccessDeniedException", "AuthFailure", "AuthorizationError", "ExpiredToken",
         "ExpiredTokenException", "Forbidden", "ForbiddenException", "IDPCommunicationError", "IDPRejectedClaim",
         "IncompleteSignature", "IncompleteSignatureException", "InvalidAccessKeyId", "InvalidClientTokenId",
         "InvalidGrantException", "InvalidIdentityToken", "InvalidSecurity", "InvalidSignatureException", "InvalidToken",

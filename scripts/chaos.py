@@ -82,7 +82,7 @@ S3_REFUSALS = {
         "The difference between the request time and the current time is too large.",
         4,
     ),
-    "AllAccessDisabled": (403, "All access to this object has been disabled", 1),
+    "AllAccessDisabled": (403, "All access to this object has been disabled", 4),
     "InvalidRequest": (400, "The bucket refuses this", 1),
     "KMS.DisabledException": (400, "arn:aws:kms:us-east-1:123456789012:key/k is disabled", 4),
     "NoSuchBucket": (404, "The specified bucket does not exist", 3),

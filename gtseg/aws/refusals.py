@@ -29,6 +29,7 @@ ROLE = (
     "that the role trusts sagemaker.amazonaws.com: `gtseg init --policies` writes policies/trust.json."
 )
 GOES_ON = "Run the same command again later: it goes on from here."
+UNKNOWN = "`gtseg doctor` checks the account and the settings; the same command goes on from here."
 CLOCK_CODES = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
 CLOCK = re.compile(r"signature expired|signature not yet current|not yet valid", re.IGNORECASE)
 ROLE_UNKNOWN = re.compile(
@@ -71,7 +72,8 @@ RULES = (
         DENIED,
         message="MultiFactorAuthentication|MFA",
     ),
-    Rule("The caller (and the role) must be allowed to use the KMS key: kms:GenerateDataKey and kms:Decrypt.",
+    Rule("The KMS key must be enabled, and the caller (and the role) allowed kms:GenerateDataKey and kms:Decrypt on it; another key: "
+        "`[project] kms_key`.",
          message=r"kms[:.]|KMS key", exit_code=4),
     Rule(WRITING, DENIED, operation="(Put|Copy)Object|CreateMultipartUpload|UploadPart"),
     Rule(READING, DENIED, operation="(Get|Head)Object|ListObjects|HeadBucket"),
@@ -143,8 +145,7 @@ def refusal(operation: str, code: str, message: str, *, date: str = "") -> AWSEr
     for rule in RULES:
         if rule.holds(operation, code, message):
             return AWSError(operation, code, message, hint=rule.hint, exit_code=rule.exit_code)
-    hint = PERMISSION if code in CREDENTIAL_CODES else ""
-    return AWSError(operation, code, message, hint=hint)
+    return AWSError(operation, code, message, hint=PERMISSION if code in CREDENTIAL_CODES else UNKNOWN)
 
 
 def is_about_role(operation: str, code: str, message: str) -> bool:

@@ -50,6 +50,7 @@ CASES = {
     ("InvokeEndpoint e", "ValidationError", "Endpoint e of account 1 not found."): (3, "gtseg deploy"),
     ("CreateTrainingJob", "ValidationException", "1 validation error detected"): (1, "--dry-run"),
     ("HeadBucket b", "NoSuchBucket", "x"): (3, "[project] bucket"),
+    ("CreateModel", "NobodyHasHeardOfThis", "x"): (1, "gtseg doctor"),
 }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def gather_facts(run: Run, files: Files, context: Context, *, made: datetime) ->
         "labeling": labeling_facts(run, files.records, context),
         "left_out": left_out(files.records),
         "dataset": _dataset(run, files),
-        "training": run.training_job.model_dump(mode="json") if run.training_job else None,
+        "training": _training(run),
         "tuning": run.tuning_job.model_dump(mode="json") if run.tuning_job else None,
         "endpoint": run.endpoint.model_dump(mode="json") if run.endpoint else None,
         "lineage": lineage(run),
@@ -109,6 +109,12 @@ def colors_of(run: Run, files: Files) -> Classes:
 def page_colors(classes: Classes) -> list[str]:
     """Colours for the page's bars and swatches."""
     return [NEUTRAL if index == 0 else f"#{color:06x}" for index, color in enumerate(classes.colors)]
+
+
+def _training(run: Run) -> dict[str, Any] | None:
+    """The training job, and what ended it where it did not come to its own end."""
+    job = run.training_job
+    return job.model_dump(mode="json") | {"ending": job.ending} if job else None
 
 
 def stages(run: Run, context: Context) -> list[dict[str, Any]]:
