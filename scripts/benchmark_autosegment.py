@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from gtseg.local.labeling.autosegment import Finder, crop, grabcut, settle, weights_paths
+from gtseg.local.labeling.autosegment import Finder, crop, grabcut, weights_paths
 from gtseg.local.labeling.autosegment.crop import Points
+from gtseg.local.labeling.autosegment.found import settle
+from gtseg.local.labeling.autosegment.starts import NONE, Start
 from gtseg.local.labeling.portal.outlines import decode_stored
 
-NONE = np.zeros((0, 2), np.float32)
 OFF = (0, 3, 6)  # pixels
 CLICKS = 3
 
@@ -119,7 +120,9 @@ def grabcut_alone(question: Question) -> NDArray[np.bool_]:
 def method_of(finder: Finder) -> Method:
     def find(question: Question) -> NDArray[np.bool_]:
         q = question
-        return finder.find(q.image, q.points, inside=q.inside, outside=q.outside).whole(q.image.shape[:2])
+        start = Start("points", q.points)
+        found = finder.find(q.image, start, inside=q.inside, outside=q.outside, key=id(q.image))
+        return found.whole(q.image.shape[:2])
 
     return find
 
@@ -179,6 +182,25 @@ def measure_clicks(objects: list[Object], method: Method) -> NDArray[np.float64]
     return np.array(rows)
 
 
+def other_start(kind: str, thing: Object) -> Start:
+    """A box around the object, or a click in its middle."""
+    points = extreme_points(thing.mask)
+    if kind == "box":
+        return Start("box", np.stack([points.min(0), points.max(0)]))
+    x, y, _ = worst_place(np.zeros_like(thing.mask), thing.mask)
+    return Start("click", np.array([[x, y]], np.float32))
+
+
+def report_starts(objects: list[Object], finder: Finder) -> None:
+    for kind in ("box", "click"):
+        begun, scores = time.process_time(), []
+        for thing in objects:
+            found = finder.find(thing.image, other_start(kind, thing)).whole(thing.mask.shape)
+            scores.append(overlap(found, thing.mask))
+        spent = (time.process_time() - begun) / len(objects)
+        print(f"{kind}: {np.mean(scores):.3f}  {spent:.3f} CPU s   {finder.seen}", flush=True)
+
+
 def report(objects: list[Object], methods: dict[str, Method], *, clicks: bool) -> None:
     for name, method in methods.items():
         figures = [measure(objects, method, off=off) for off in OFF]
@@ -215,18 +237,25 @@ def time_parts(thing: Object, finder: Finder) -> None:
     Image.fromarray(image).save(packed, "JPEG")
     window = crop.window_of(points, finder.size)
     photo, extreme = crop.cut(image, window), window.inward(points)
-    probability = finder.propose(photo, extreme, inside=NONE, outside=NONE)
-    found = finder.find(image, points)
+    start = Start("points", points)
+    work = finder.work_on(image, start, key=None)
+    probability = finder.propose(work, inside=NONE, outside=NONE)
+    found = finder.find(image, start)
+    click = points.mean(0, keepdims=True)
     steps: dict[str, Callable[[], object]] = {
         "decode the image (once per task)": lambda: decode_stored(packed.getvalue()),
         "cut the window": lambda: crop.cut(image, window),
         "GrabCut's hint": lambda: grabcut.hint(photo, extreme, inside=NONE, outside=NONE),
-        "hint, network, refinement": lambda: finder.propose(photo, extreme, inside=NONE, outside=NONE),
+        "window, hint, the frozen part": lambda: finder.work_on(image, start, key=None),
+        "one look with a click, refinement": lambda: finder.propose(
+            work, inside=window.inward(click), outside=NONE
+        ),
+        "a further click on the same object": lambda: finder.find(image, start, inside=click, key=1),
         "mask in the image's pixels": lambda: settle(
-            probability, window, image.shape[:2], extreme=extreme, inside=NONE, outside=NONE
+            probability, window, image.shape[:2], limits=extreme, inside=NONE
         ),
         "rows and JSON": lambda: json.dumps({"rows": found.rows()}),
-        "all but the decoding": lambda: json.dumps({"rows": finder.find(image, points).rows()}),
+        "all but the decoding": lambda: json.dumps({"rows": finder.find(image, start).rows()}),
     }
     for name, work in steps.items():
         print(f"{milliseconds(work)}   {name}")
@@ -269,11 +298,15 @@ def main() -> None:
             raise SystemExit(f"no object of {args.least} pixels or more in {folder} ({args.split})")
         print(f"{len(objects)} objects of {folder.name}, {args.split}", flush=True)
         for finder in finders:
-            finder.find(objects[0].image, extreme_points(objects[0].mask))  # the first run is slower
+            finder.find(
+                objects[0].image, Start("points", extreme_points(objects[0].mask))
+            )  # the first run is slower
         if args.call:
             time_parts(max(objects, key=lambda thing: int(thing.mask.sum())), finders[0])
         else:
             report(objects, methods, clicks=not args.no_clicks)
+            for finder in finders:
+                report_starts(objects, finder)
 
 
 if __name__ == "__main__":

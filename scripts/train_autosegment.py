@@ -24,7 +24,6 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +34,11 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from gtseg.local.labeling.autosegment.crop import Points, cut, features, paste, window_of
+from gtseg.local.labeling.autosegment.crop import Outline, Points, cut, paste, prompts, window_of
 from gtseg.local.labeling.autosegment.grabcut import HINT, hint
-from gtseg.local.labeling.autosegment.network import PointNet, load_weights, save_weights
+from gtseg.local.labeling.autosegment.network import PromptNet, load_weights, normalized, save_weights
+from gtseg.local.labeling.autosegment.network import start as start_network
+from gtseg.local.labeling.autosegment.starts import NONE, Start, click_window
 from scripts import autosegment_scenes as scenes
 
 
@@ -167,40 +168,56 @@ def turn_and_scale(sample: Sample, rng: np.random.Generator) -> Sample:
     return Sample(image, mask, hinted)
 
 
-def some_clicks(mask: NDArray[np.uint8], rng: np.random.Generator) -> tuple[Points, Points]:
-    """A few (N, 2) clicks inside and outside a window's mask; most examples have none."""
-    none = np.zeros((0, 2), np.float32)
-    if rng.random() < 0.7:
-        return none, none
-    sides = []
-    for value in (1, 0):
-        ys, xs = np.nonzero(mask == value)
-        count = min(int(rng.integers(0, 4)), len(xs))
-        at = rng.choice(len(xs), count, replace=False) if count else np.zeros(0, int)
-        sides.append(np.stack([xs[at], ys[at]], 1).astype(np.float32))
-    return sides[0], sides[1]
+@dataclass(frozen=True)
+class Example:
+    """One window: (S, S, 3) RGB, its start in window pixels, what follows from that, and the (S, S) 0/1 mask."""
+
+    photo: NDArray[np.uint8]
+    start: Start
+    outline: Outline
+    mask: NDArray[np.uint8]
 
 
-def example(
-    sample: Sample, rng: np.random.Generator, *, size: int, wild: bool
-) -> tuple[NDArray, NDArray] | None:
-    """-> (9, size, size) features and the (size, size) mask, or None where the object was lost."""
+def start_of(mask: NDArray[np.uint8], rng: np.random.Generator) -> Start:
+    """Three in five four points, the others a box or a click: each as far off as people are."""
+    true = extreme_points(mask, rng)
+    spread = rng.choice([0.0, 0.01, 0.03]) * max(np.ptp(true[:, 0]), np.ptp(true[:, 1]))
+    points = (true + rng.normal(0, spread + 0.3, (4, 2))).astype(np.float32)
+    kind = rng.random()
+    if kind < 0.6:
+        return Start("points", points)
+    if kind < 0.78:
+        return Start("box", np.stack([points.min(0), points.max(0)]))
+    depth = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    ys, xs = np.nonzero(depth > depth.max() * rng.choice([0.3, 0.6, 0.95]))
+    at = rng.integers(len(xs))
+    return Start("click", np.array([[xs[at], ys[at]]], np.float32))
+
+
+def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) -> Example | None:
+    """One window of the sample, or None where the object was lost."""
     turned = turn_and_scale(sample, rng)
     if turned.mask.sum() < 60:
         return None
     image = recolour(turned.image, rng, wild=wild)
-    true = extreme_points(turned.mask, rng)
-    spread = rng.choice([0.0, 0.01, 0.03]) * max(np.ptp(true[:, 0]), np.ptp(true[:, 1]))
-    points = (true + rng.normal(0, spread + 0.3, (4, 2))).astype(np.float32)
-    window = window_of(points, size, margin=float(rng.uniform(0.16, 0.28)))
-    photo = cut(image, window)
+    start = start_of(turned.mask, rng)
+    if start.kind == "click":
+        true = extreme_points(turned.mask)
+        longer = float(max(np.ptp(true[:, 0]), np.ptp(true[:, 1]))) + 1
+        window = click_window(
+            start.points, longer * math.exp(rng.uniform(math.log(1.3), math.log(3.5))), size
+        )
+    else:
+        window = window_of(start.points, size, margin=float(rng.uniform(0.16, 0.28)))
     soft, hinted = (
         cv2.warpAffine(plane.astype(np.float32), window.matrix(), (size, size))
         for plane in (turned.mask, turned.hint)
     )
     mask = (soft > 0.5).astype(np.uint8)
-    inside, outside = some_clicks(mask, rng)
-    return features(photo, window.inward(points), hinted, inside=inside, outside=outside), mask
+    if start.kind == "click":
+        hinted = np.zeros_like(hinted)
+    photo, start = cut(image, window), start.within(window)
+    return Example(photo, start, start.outline(photo, hinted), mask) if mask.any() else None
 
 
 def draw(
@@ -236,23 +253,75 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(logits, target) + (1 - (both + 1) / (either + 1)).mean()
 
 
-def batch_of(
-    make: Callable[[], tuple[NDArray, NDArray] | None], count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """(N, 9, S, S) features and (N, 1, S, S) masks."""
-    made: list[tuple[NDArray, NDArray]] = []
-    while len(made) < count:
-        one = make()
-        if one is not None:
-            made.append(one)
-    x = torch.from_numpy(np.stack([m[0] for m in made])).to(memory_format=torch.channels_last)
-    return x, torch.from_numpy(np.stack([m[1] for m in made])[:, None].astype(np.float32))
+def some_click(
+    found: NDArray[np.bool_], mask: NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[float, float, bool] | None:
+    """A click near the middle of the largest error, and whether object is missing there; None where hardly any is left."""
+    truth = mask > 0
+    depths = [
+        cv2.distanceTransform(np.pad(wrong, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        for wrong in (truth & ~found, found & ~truth)
+    ]
+    missing = bool(depths[0].max() >= depths[1].max())
+    depth = depths[0 if missing else 1]
+    if depth.max() < 1.5:
+        return None
+    ys, xs = np.nonzero(depth > depth.max() * rng.choice([0.6, 0.95]))
+    at = rng.integers(len(xs))
+    return float(xs[at]), float(ys[at]), missing
 
 
-def rate_at(step: int, *, steps: int, rate: float, fall: float) -> float:
-    """A short warm-up, a level stretch, and a cosine down to almost nothing over the last `fall` of the steps."""
-    left = (steps - step) / max(1.0, fall * steps)
-    return rate * min(1.0, (step + 1) / 60) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left))) + 1e-6
+@dataclass
+class Clicked:
+    """An example with what was clicked so far, and the mask that the person saw before the first click."""
+
+    example: Example
+    inside: Points
+    outside: Points
+    present: NDArray[np.float32] | None = None
+
+    def planes(self) -> NDArray[np.float32]:
+        one = self.example
+        return prompts(
+            len(one.mask), extreme=one.start.extreme, inside=self.inside, outside=self.outside,
+            outline=one.outline, present=self.present,
+        )  # fmt: skip
+
+
+def begin(example: Example) -> Clicked:
+    return Clicked(example, example.start.points if example.start.kind == "click" else NONE, NONE)
+
+
+def tensors(batch: list[Clicked]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(N, 3, S, S) pixels, (N, 7, S, S) prompts, (N, 1, S, S) masks."""
+    pixels = normalized(np.stack([one.example.photo for one in batch]))
+    planes = torch.from_numpy(np.stack([one.planes() for one in batch]))
+    masks = torch.from_numpy(np.stack([one.example.mask for one in batch])[:, None].astype(np.float32))
+    return pixels.contiguous(memory_format=torch.channels_last), planes, masks
+
+
+def click_rounds(net: PromptNet, batch: list[Clicked], rounds: int, rng: np.random.Generator) -> None:
+    """Let the network answer and click on what it got wrong, `rounds` times, as the page will."""
+    for turn in range(rounds):
+        pixels, planes, _ = tensors(batch)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            answers = torch.sigmoid(net(pixels, planes).float())[:, 0].numpy()
+        for one, answer in zip(batch, answers, strict=True):
+            if turn == 0:
+                one.present = answer
+            if place := some_click(answer > 0.5, one.example.mask, rng):
+                click = np.array([place[:2]], np.float32)
+                if place[2]:
+                    one.inside = np.concatenate([one.inside, click])
+                else:
+                    one.outside = np.concatenate([one.outside, click])
+
+
+def rate_at(used: float, *, whole: float, rate: float, fall: float) -> float:
+    """A short warm-up, a level stretch, and a cosine down to almost nothing over the last `fall` of the time."""
+    left = (whole - used) / max(1e-9, fall * whole)
+    warm = min(1.0, 0.02 + used / (0.03 * whole))
+    return rate * warm * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left))) + 1e-6
 
 
 def arguments() -> argparse.Namespace:
@@ -281,11 +350,12 @@ def arguments() -> argparse.Namespace:
         default=250,
         help="drawn scenes kept at a time; one is replaced at every second step",
     )
-    parser.add_argument("--steps", type=int, default=3000, help="of 16 examples each")
-    parser.add_argument("--size", type=int, default=112, help="pixels of the window")
+    parser.add_argument("--cpu-seconds", type=float, default=500, help="of training; preparing comes on top")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=160, help="pixels of the window")
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument(
-        "--fall", type=float, default=0.3, help="share of the steps over which the rate falls to nothing"
+        "--fall", type=float, default=0.9, help="share of the time over which the rate falls to nothing"
     )
     parser.add_argument("--start", type=Path)
     parser.add_argument("--seed", type=int, default=0)
@@ -314,48 +384,57 @@ def main() -> None:
     print(f"{len(objects)} objects, {len(textures)} surfaces, {len(cutouts)} cut-outs", flush=True)
     drawn = [draw(textures, cutouts, rng) for _ in range(args.pool)]
 
-    net = load_weights(args.start)[0] if args.start else PointNet()
+    net = load_weights(args.start)[0] if args.start else start_network()
     net = net.to(memory_format=torch.channels_last).train()
     steady = copy.deepcopy(net).eval()
+    learning = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     groups = [
-        {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": 0.03},
-        {"params": [p for p in net.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+        {"params": [p for n, p in learning if (p.ndim > 1, n.startswith("encoder.")) == kind], "share": share, "weight_decay": decay}
+        for kind, share, decay in (((True, True), 0.25, 0.03), ((False, True), 0.25, 0.0), ((True, False), 1.0, 0.03), ((False, False), 1.0, 0.0))
+    ]  # fmt: skip
     optimizer = torch.optim.AdamW(groups, lr=args.rate)
     begun, running = time.process_time(), 0.0
 
-    def make() -> tuple[NDArray, NDArray] | None:
-        if objects and rng.random() > args.drawn:
-            sample = objects[rng.integers(len(objects))]
-            if rng.random() < 0.2:
-                sample = on_new_ground(sample, textures, rng)
-        else:
-            scene = drawn[rng.integers(len(drawn))]
-            sample = scene[rng.integers(len(scene))]
-        return example(sample, rng, size=args.size, wild=True)
+    def make() -> Clicked:
+        while True:
+            if objects and rng.random() > args.drawn:
+                sample = objects[rng.integers(len(objects))]
+                if rng.random() < 0.2:
+                    sample = on_new_ground(sample, textures, rng)
+            else:
+                scene = drawn[rng.integers(len(drawn))]
+                sample = scene[rng.integers(len(scene))]
+            made = example(sample, rng, size=args.size, wild=rng.random() < 0.3)
+            if made is not None:
+                return begin(made)
 
-    for step in range(args.steps):
+    step, used = 0, 0.0
+    while used < args.cpu_seconds:
         if step % 2:
             drawn[rng.integers(len(drawn))] = draw(textures, cutouts, rng)
-        x, y = batch_of(make, 16)
+        batch = [make() for _ in range(args.batch)]
+        click_rounds(net, batch, int(rng.choice([0, 0, 0, 1, 2, 3])), rng)
+        pixels, planes, masks = tensors(batch)
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(step, steps=args.steps, rate=args.rate, fall=args.fall)
+            group["lr"] = group["share"] * rate_at(
+                used, whole=args.cpu_seconds, rate=args.rate, fall=args.fall
+            )
         with torch.autocast("cpu", torch.bfloat16):
-            logits = net(x)
-        loss = loss_of(logits.float(), y)
+            logits = net(pixels, planes)
+        loss = loss_of(logits.float(), masks)
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+        torch.nn.utils.clip_grad_norm_([p for _, p in learning], 10.0)
         optimizer.step()
         with torch.no_grad():
             keep = min(0.99, (step + 1) / (step + 10))
-            for slow, fast in zip(steady.state_dict().values(), net.state_dict().values(), strict=True):
-                slow.copy_(slow * keep + fast * (1 - keep)) if slow.is_floating_point() else slow.copy_(fast)
+            torch._foreach_lerp_(list(steady.parameters()), list(net.parameters()), 1 - keep)
         running = 0.98 * running + 0.02 * loss.item() if step else loss.item()
-        if step % 50 == 49:
-            print(f"step {step + 1} loss {running:.3f} CPU s {time.process_time() - begun:.0f}", flush=True)
-        if step % 200 == 199:
-            save_weights(steady, args.out.with_stem(f"{args.out.stem}-{step + 1}"), seen=args.seen)
+        step, used = step + 1, time.process_time() - begun
+        if step % 50 == 0:
+            print(f"step {step} loss {running:.3f} CPU s {used:.0f}", flush=True)
+        if step % 500 == 0:
+            save_weights(steady, args.out.with_stem(f"{args.out.stem}-{step}"), seen=args.seen)
     save_weights(steady, args.out, seen=args.seen)
 
 

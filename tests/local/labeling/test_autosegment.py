@@ -14,14 +14,23 @@ from hypothesis import strategies as st
 from labeling_desk import Desk
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling import autosegment
 from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_paths
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
-from gtseg.local.labeling.autosegment.network import PLANES, SIZE, fold_norms, load_weights
+from gtseg.local.labeling.autosegment.network import (
+    SIZE,
+    PromptNet,
+    load_weights,
+    normalized,
+    save_weights,
+    start,
+    trained_names,
+)
 from gtseg.local.labeling.autosegment.onnx_hook import open_with_onnxruntime, open_with_opencv
+from gtseg.local.labeling.autosegment.starts import NONE, Start, middles
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "cats"
-NONE = np.zeros((0, 2), np.float32)
 PORTAL = {"X-Gtseg-Portal": "1"}
 
 
@@ -64,7 +73,10 @@ def test_the_same_question_has_the_same_answer() -> None:
 def test_without_weights_grabcut_still_finds_the_object() -> None:
     image, mask = scene()
     finder = Finder()
-    assert iou(finder.find(image, np.array(extremes(mask), np.float32)).whole(mask.shape), mask) > 0.9
+    assert (
+        iou(finder.find(image, Start("points", np.array(extremes(mask), np.float32))).whole(mask.shape), mask)
+        > 0.9
+    )
 
 
 def test_grabcut_finds_a_thin_slanting_object() -> None:
@@ -73,21 +85,91 @@ def test_grabcut_finds_a_thin_slanting_object() -> None:
     cv2.line(mask, (30, 170), (170, 30), 1, 14)
     image[mask > 0] = (190, 90, 50)
     image = np.clip(image + np.random.default_rng(1).normal(0, 9, image.shape), 0, 255).astype(np.uint8)
-    found = Finder().find(image, np.array(extremes(mask > 0), np.float32)).whole(mask.shape)
+    found = Finder().find(image, Start("points", np.array(extremes(mask > 0), np.float32))).whole(mask.shape)
     assert iou(found, mask > 0) > 0.85
 
 
-def test_folded_norms_change_nothing_but_the_rounding() -> None:
-    net, _ = load_weights(weights_paths()[0])
-    views = torch.from_numpy(np.random.default_rng(0).random((1, PLANES, SIZE, SIZE)).astype(np.float32))
+def test_weights_are_saved_small_and_read_back_nearly_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = start()
+    for name, value in net.named_parameters():
+        if name in trained_names(net) and value.ndim > 1:
+            value.data += 0.02 * torch.randn_like(value)
+    save_weights(net, tmp_path / "w.npz", seen="nothing yet")
+    again, seen = load_weights(tmp_path / "w.npz")
+    assert seen == "nothing yet"
+    assert (tmp_path / "w.npz").stat().st_size < 3.3e6
+    pixels, planes = torch.randn(1, 3, 64, 64), torch.rand(1, 7, 64, 64)
     with torch.inference_mode():
-        before = torch.sigmoid(net(views))
-        after = torch.sigmoid(fold_norms(net)(views.to(torch.bfloat16)).float())
+        before, after = (torch.sigmoid(n.eval()(pixels, planes)) for n in (net, again))
     assert float((before - after).abs().mean()) < 0.02
 
 
+def test_what_is_looked_at_once_serves_every_click() -> None:
+    torch.manual_seed(0)
+    net = PromptNet().eval()
+    pixels, planes = torch.randn(1, 3, 64, 64), torch.rand(1, 7, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(net(pixels, planes), net.answer(pixels, net.look_at(pixels), planes))
+
+
+def test_prompts_reach_the_answer_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The picture is rotated on its way through the network, and so must everything be that is marked on it."""
+    net, _ = load_weights(weights_paths()[0])
+    photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
+    cv2.circle(photo, (50, 60), 24, (220, 170, 40), -1)
+    found = segment(photo, [[50, 36], [74, 60], [50, 84], [26, 60]]).whole((SIZE, SIZE))
+    assert found[60, 50]
+    assert not found[-60, -50]
+    assert normalized(photo).shape == (3, SIZE, SIZE)
+    assert isinstance(net, PromptNet)
+
+
 def test_the_weights_say_what_they_have_seen() -> None:
-    assert "scenes drawn by program" in Finder(*weights_paths()).seen
+    seen = Finder(*weights_paths()).seen
+    assert "drawn objects" in seen
+    assert "ImageNet" in seen
+
+
+def test_all_weights_of_the_package_together_are_small() -> None:
+    package = Path(autosegment.__file__).resolve().parents[3]
+    assert sum(path.stat().st_size for path in package.rglob("*.npz")) <= 14_000_000
+
+
+def test_a_box_gives_the_object() -> None:
+    image, mask = scene()
+    ys, xs = np.nonzero(mask)
+    corners = [[int(xs.min()), int(ys.min())], [int(xs.max()), int(ys.max())]]
+    assert iou(segment(image, corners).whole(mask.shape), mask) > 0.85
+
+
+def test_one_click_gives_the_object() -> None:
+    image, mask = scene()
+    assert iou(segment(image, [[120, 100]]).whole(mask.shape), mask) > 0.7
+
+
+def test_a_further_click_on_the_same_object_is_answered_as_if_it_were_the_first_question() -> None:
+    image, mask = scene()
+    finder, begun = Finder(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
+    click = np.array([[100, 90]], np.float32)
+    finder.find(image, begun, key="a")
+    kept, fresh = (finder.find(image, begun, outside=click, key=key).whole(mask.shape) for key in ("a", None))
+    assert np.array_equal(kept, fresh)
+
+
+def test_the_switch_for_imagenet_weights_leaves_grabcut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GTSEG_IMAGENET_WEIGHTS", "off")
+    monkeypatch.setattr(autosegment, "_finder", None)
+    assert autosegment.shared_finder().nets == []
+    monkeypatch.setattr(autosegment, "_finder", None)
+
+
+@given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 90)), min_size=2, max_size=2))
+def test_middles_of_a_box_lie_on_its_sides(corners: list[tuple[float, float]]) -> None:
+    points = np.array(corners, np.float32)
+    around = middles(points)
+    assert np.allclose(around.min(0), points.min(0))
+    assert np.allclose(around.max(0), points.max(0))
 
 
 def test_real_cats_are_found_better_than_by_grabcut_alone() -> None:
@@ -121,6 +203,7 @@ def test_a_click_inside_adds_and_a_click_outside_removes() -> None:
     ("points", "word"),
     [
         ([[1, 1], [2, 2], [3, 3]], "there are 3"),
+        ([], "there are 0"),
         ([[1, 1], [2, 2], [3, 3], [9000, 4]], "260 x 200"),
         ([[1, 1], [2, 2], [3, 3], [float("nan"), 4]], "260 x 200"),
         ([["a", 1], [2, 2], [3, 3], [4, 4]], "pairs"),
@@ -146,8 +229,8 @@ def test_rows_hold_exactly_the_mask(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.4
     again = np.zeros((height + 7, width + 5), bool)
     for y, *ends in Found(5, 7, mask).rows():
-        for start, end in zip(ends[::2], ends[1::2], strict=True):
-            again[y, start:end] = True
+        for left, right in zip(ends[::2], ends[1::2], strict=True):
+            again[y, left:right] = True
     assert np.array_equal(again[7:, 5:], mask)
     assert not again[:7].any()
     assert not again[:, :5].any()

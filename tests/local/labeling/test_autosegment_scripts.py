@@ -9,9 +9,19 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from gtseg.local.labeling.autosegment.starts import NONE
 from scripts import autosegment_scenes as scenes
-from scripts.benchmark_autosegment import NONE, Object, Question, click_on, measure_clicks, worst_place
-from scripts.train_autosegment import extreme_points, rate_at, sample_of
+from scripts.benchmark_autosegment import Object, Question, click_on, measure_clicks, worst_place
+from scripts.train_autosegment import (
+    begin,
+    click_rounds,
+    example,
+    extreme_points,
+    rate_at,
+    sample_of,
+    some_click,
+    start_network,
+)
 
 
 def square(left: int, right: int) -> np.ndarray:
@@ -105,8 +115,43 @@ def test_a_sample_carries_grabcuts_mask_of_its_object() -> None:
 
 
 def test_the_rate_rises_stays_and_falls_to_nothing() -> None:
-    rates = [rate_at(step, steps=1000, rate=1.0, fall=0.3) for step in (0, 59, 400, 700, 850, 999)]
-    assert rates[0] < 0.02
+    rates = [rate_at(used, whole=1000, rate=1.0, fall=0.3) for used in (0, 59, 400, 700, 850, 999)]
+    assert rates[0] < 0.03
     assert rates[1] == rates[2] == rates[3]
     assert rates[3] > rates[4] > rates[5]
     assert rates[5] < 0.001
+
+
+def disc_sample() -> tuple[np.ndarray, np.ndarray]:
+    image, mask = np.full((160, 160, 3), 60, np.uint8), np.zeros((160, 160), np.uint8)
+    cv2.circle(mask, (80, 80), 40, 1, -1)
+    image[mask > 0] = (200, 120, 40)
+    return image, mask
+
+
+def test_examples_begin_with_points_boxes_and_clicks_that_lie_on_the_object() -> None:
+    rng = np.random.default_rng(0)
+    sample = sample_of(*disc_sample(), rng)
+    made = [one for _ in range(30) if (one := example(sample, rng, size=64, wild=False)) is not None]
+    assert {one.start.kind for one in made} == {"points", "box", "click"}
+    for one in made:
+        if one.start.kind == "click":
+            x, y = one.start.points[0].round().astype(int)
+            assert one.mask[y, x]
+
+
+def test_simulated_clicks_are_in_the_middle_of_an_error_and_say_which_side() -> None:
+    _, mask = disc_sample()
+    place = some_click(np.zeros(mask.shape, bool), mask, np.random.default_rng(0))
+    assert place is not None
+    assert place[2]
+    assert mask[int(place[1]), int(place[0])]
+    assert some_click(mask > 0, mask, np.random.default_rng(0)) is None
+
+
+def test_clicks_of_training_remember_the_first_answer() -> None:
+    rng = np.random.default_rng(0)
+    batch = [begin(one) for one in [example(sample_of(*disc_sample(), rng), rng, size=64, wild=False)] if one]
+    click_rounds(start_network().eval(), batch, 2, rng)
+    assert batch[0].present is not None
+    assert batch[0].planes().shape == (7, 64, 64)

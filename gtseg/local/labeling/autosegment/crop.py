@@ -169,20 +169,33 @@ def likelihood(
     return ratio.reshape(photo.shape[:2]).astype(np.float32)
 
 
-def features(
-    photo: NDArray[np.uint8], extreme: Points, hint: NDArray[np.float32], *, inside: Points, outside: Points
+def prompts(
+    size: int,
+    *,
+    extreme: Points,
+    inside: Points,
+    outside: Points,
+    outline: Outline,
+    present: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
-    """What the network sees: (9, S, S) float32 = RGB in -1..1, extreme points, inside clicks, outside clicks, colour likelihood,
-    quadrilateral + box, GrabCut's hint (S, S)."""
-    size = photo.shape[0]
+    """What is marked on the window, for the network: (7, S, S) float32 = extreme points, clicks inside, clicks outside, color
+    likelihood, where the object must be, GrabCut's hint, the present mask (0.5 where there is none yet)."""
     sigma = size / 32
-    inner, around = quad(extreme, size), box(extreme, size, slack=size / 60)
-    planes = np.empty((9, size, size), np.float32)
-    planes[:3] = photo.transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-    planes[3] = heat(extreme, size, sigma=sigma)
-    planes[4] = heat(inside, size, sigma=sigma)
-    planes[5] = heat(outside, size, sigma=sigma)
-    planes[6] = likelihood(photo, inner, 1 - around)
-    planes[7] = 0.5 * inner + 0.5 * around
-    planes[8] = hint
+    planes = np.empty((7, size, size), np.float32)
+    planes[0] = heat(extreme, size, sigma=sigma)
+    planes[1] = heat(inside, size, sigma=sigma)
+    planes[2] = heat(outside, size, sigma=sigma)
+    planes[3] = outline.likelihood
+    planes[4] = outline.place
+    planes[5] = outline.hint
+    planes[6] = 0.5 if present is None else present
     return planes
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What follows from a window and its start alone, each (S, S) float32 in 0..1."""
+
+    likelihood: NDArray[np.float32]
+    place: NDArray[np.float32]
+    hint: NDArray[np.float32]

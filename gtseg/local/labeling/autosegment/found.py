@@ -1,4 +1,4 @@
-"""What auto-segment answers: a mask on part of an image."""
+"""A mask on part of an image, and how window probabilities become one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from gtseg.local.labeling.autosegment.crop import Points, Window
 
 __all__ = ["Found", "settle"]
 
-SPECK = 0.02  # of the largest part: smaller parts are noise
+SPECK = 0.02
+"""Of the largest part: smaller parts are noise."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """A mask on part of an image: (h, w) bool, its first pixel at (left, top)."""
+    """(h, w) bool, its first pixel at (left, top) of the image."""
 
     left: int
     top: int
@@ -46,14 +47,17 @@ def settle(
     window: Window,
     shape: tuple[int, int],
     *,
-    extreme: Points,
+    limits: Points | None,
     inside: Points,
-    outside: Points,
 ) -> Found:
-    """Window probabilities -> the mask in the image's pixels: within the points' box, without specks."""
-    slack = window.size / 40
-    limits = crop.box(np.concatenate([extreme, inside]), window.size, slack=slack)
-    left, top, values = crop.paste(window, (probability * limits).astype(np.float32), shape)
+    """Window probabilities (S, S) -> the mask in the pixels of an image of `shape`, without specks.
+
+    `limits`: window points whose box, with the clicks `inside`, the object does not leave; None: it may fill the window.
+    """
+    if limits is not None:
+        allowed = crop.box(np.concatenate([limits, inside]), window.size, slack=window.size / 40)
+        probability = (probability * allowed).astype(np.float32)
+    left, top, values = crop.paste(window, probability, shape)
     mask = (values > 0.5).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count > 2:

@@ -1,124 +1,165 @@
-"""A small U-Net that turns a photograph with its extreme points marked into the object's mask. Trained by scripts/train_autosegment.py."""
+"""EfficientNet-Lite0 with ImageNet weights and a decoder: a window with its points and clicks marked -> the object's mask.
+
+Trained by scripts/train_autosegment.py. The stem and the first blocks see the picture alone and are not trained: what they
+answer is computed once for an object (`look_at`) and kept. Points, clicks and the present mask enter after them (`answer`).
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-SIZE = 192  # pixels of the window that the network sees; trained at 112 and 160, at 192 it is measurably better (0.825, 0.815 at 160)
-WIDTHS = (24, 48, 96, 160)
-PLANES = 9
+from gtseg.local.algorithm.data import MEAN_BGR, STD_BGR
+from gtseg.local.algorithm.efficientnet import Encoder
+from gtseg.local.algorithm.efficientnet import load_weights as load_imagenet
+
+SIZE = 192  # pixels of the window that the network sees
+FROZEN = 3  # blocks of the encoder, besides its stem, that see the picture alone
+PROMPTS = 7  # planes of `crop.prompts`
+HIDDEN, HALF, FULL = 64, 24, 8
+ENTRY = 5
+"""The prompts enter a second time after this block, at stride 16."""
+SIDES = (2, 4, 10, 15)
+"""Blocks whose outputs the decoder reads: 24, 40, 112, 320 channels at strides 4, 8, 16, 32."""
 
 
-def norm_conv(inp: int, out: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inp, out, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(out),
-        nn.ReLU(inplace=True),
-    )
+def conv(inp: int, out: int, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inp, out, kernel, 1, kernel // 2), nn.ReLU(inplace=True))
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions around which the input is carried."""
+def enlarged(x: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(x, size=like.shape[2:], mode="bilinear", align_corners=False)
 
-    def __init__(self, width: int) -> None:
+
+class Prompts(nn.Module):
+    """Prompt planes, averaged to a coarser grid -> what is added to the encoder's features there; adds nothing at the start."""
+
+    def __init__(self, stride: int, out: int) -> None:
         super().__init__()
-        self.first = norm_conv(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+        self.stride = stride
+        self.first, self.last = conv(PROMPTS, 24), nn.Conv2d(24, out, 3, 1, 1)
+        nn.init.zeros_(self.last.weight)
+        nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.first(x)))
-
-
-class Context(nn.Module):
-    """The whole window's mean, given back to every place: is this the colour of the object or of its surroundings?"""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(width, width, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.squeeze(x.mean((2, 3), keepdim=True)))
+    def forward(self, planes: Tensor) -> Tensor:
+        x: Tensor = self.last(self.first(F.avg_pool2d(planes, self.stride)))
+        return x
 
 
-class Rise(nn.Module):
-    """From a coarse map to the next finer one, with what the way down saw there."""
+@dataclass(frozen=True)
+class Seen:
+    """What the frozen part makes of a window: (N, 16, S/2, S/2) and (N, 24, S/4, S/4)."""
 
-    def __init__(self, coarse: int, fine: int) -> None:
-        super().__init__()
-        self.narrow = nn.Conv2d(coarse, fine, 1, bias=False)
-        self.merge = nn.Sequential(norm_conv(2 * fine, fine), Block(fine))
-
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        up = F.interpolate(self.narrow(coarse), size=fine.shape[2:], mode="bilinear", align_corners=False)
-        merged: Tensor = self.merge(torch.cat([up, fine], 1))
-        return merged
+    half: Tensor
+    quarter: Tensor
 
 
-class PointNet(nn.Module):
-    """(N, 9, S, S) features -> (N, 1, S, S) logits, S a multiple of 16."""
+class PromptNet(nn.Module):
+    """(N, 3, S, S) pixels and (N, PROMPTS, S, S) planes -> (N, 1, S, S) logits, S a multiple of 32.
+
+    The picture is rotated by 180 degrees on its way through, as the encoder's kernels are (see convert_efficientnet_lite.py).
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        a, b, c, d = WIDTHS
-        self.at1 = norm_conv(PLANES, 8)
-        self.at2 = nn.Sequential(norm_conv(8, a, 2), Block(a))
-        self.at4 = nn.Sequential(norm_conv(a, b, 2), Block(b), Block(b))
-        self.at8 = nn.Sequential(norm_conv(b, c, 2), Block(c), Block(c))
-        self.at16 = nn.Sequential(norm_conv(c, d, 2), Block(d), Context(d), Block(d), Context(d))
-        self.rise8, self.rise4, self.rise2 = Rise(d, c), Rise(c, b), Rise(b, a)
-        self.narrow = nn.Conv2d(a, 8, 1, bias=False)
-        self.head = nn.Sequential(norm_conv(16, 12), nn.Conv2d(12, 1, 3, 1, 1))
+        self.encoder = Encoder()
+        self.encoder.freeze(FROZEN)
+        self.early, self.late = Prompts(4, 24), Prompts(16, 80)
+        self.lateral = nn.ModuleList(nn.Conv2d(width, HIDDEN, 1) for width in (24, 40, 112, 320))
+        self.gate = nn.Linear(320, HIDDEN)
+        self.mix = nn.ModuleList(conv(HIDDEN, HIDDEN) for _ in range(3))
+        self.to_half = nn.Conv2d(HIDDEN, HALF, 1)
+        self.at_half = nn.Sequential(conv(HALF + 16 + PROMPTS, HALF), conv(HALF, HALF))
+        self.to_full = nn.Conv2d(HALF, FULL, 1)
+        self.at_full = nn.Sequential(conv(FULL + 3 + PROMPTS, FULL), nn.Conv2d(FULL, 1, 3, 1, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        full = self.at1(x)
-        half = self.at2(full)
-        quarter = self.at4(half)
-        eighth = self.at8(quarter)
-        up = self.rise8(self.at16(eighth), eighth)
-        up = self.rise2(self.rise4(up, quarter), half)
-        up = F.interpolate(self.narrow(up), size=full.shape[2:], mode="bilinear", align_corners=False)
-        logits: Tensor = self.head(torch.cat([up, full], 1))
-        return logits
+    @torch.no_grad()
+    def look_at(self, pixels: Tensor) -> Seen:
+        """(N, 3, S, S) of `normalized`."""
+        x = F.relu6(self.encoder.stem(pixels.flip(2, 3)))
+        half = self.encoder.blocks[0](x)
+        x = half
+        for block in self.encoder.blocks[1:FROZEN]:
+            x = block(x)
+        return Seen(half, x)
+
+    def answer(self, pixels: Tensor, seen: Seen, prompts: Tensor) -> Tensor:
+        planes = prompts.flip(2, 3)
+        x = seen.quarter + self.early(planes)
+        sides = [x]
+        for number, block in enumerate(self.encoder.blocks[FROZEN:], FROZEN):
+            x = block(x)
+            if number == ENTRY:
+                x = x + self.late(planes)
+            if number in SIDES:
+                sides.append(x)
+        y = self.lateral[3](sides[3]) * torch.sigmoid(self.gate(sides[3].mean((2, 3))))[:, :, None, None]
+        for k in (2, 1, 0):
+            y = self.mix[k](enlarged(y, sides[k]) + self.lateral[k](sides[k]))
+        half = torch.cat([enlarged(self.to_half(y), seen.half), seen.half, F.avg_pool2d(planes, 2)], 1)
+        y = self.at_half(half)
+        full = torch.cat([enlarged(self.to_full(y), planes), pixels.flip(2, 3), planes], 1)
+        logits: Tensor = self.at_full(full)
+        return logits.flip(2, 3)
+
+    def forward(self, pixels: Tensor, prompts: Tensor) -> Tensor:
+        return self.answer(pixels, self.look_at(pixels), prompts)
 
 
-def save_weights(net: nn.Module, path: Path, *, seen: str) -> None:
-    """Write half-precision weights and the words that say what they have been trained on."""
-    arrays = {
-        k: v.numpy().astype(np.float16)
-        for k, v in net.state_dict().items()
-        if not k.endswith("num_batches_tracked")
-    }
+def normalized(photo: np.ndarray) -> Tensor:
+    """(..., S, S, 3) uint8 RGB -> (..., 3, S, S) float32 as the encoder takes it."""
+    x = torch.from_numpy(np.ascontiguousarray(photo[..., ::-1])).float()
+    return ((x - torch.tensor(MEAN_BGR)) / torch.tensor(STD_BGR)).movedim(-1, -3)
+
+
+def start() -> PromptNet:
+    """A network to train: ImageNet's encoder, an untrained decoder."""
+    net = PromptNet()
+    load_imagenet(net.encoder)
+    return net
+
+
+# ---- weights: what is trained, as 8-bit integers with a scale for each output channel; what is frozen comes from the encoder's file
+
+
+def trained_names(net: PromptNet) -> list[str]:
+    return sorted(name for name, value in net.named_parameters() if value.requires_grad)
+
+
+def save_weights(net: PromptNet, path: Path, *, seen: str) -> None:
+    """Write the trained weights and the words that say what they have been trained on."""
+    arrays: dict[str, np.ndarray] = {}
+    state = net.state_dict()
+    for name in trained_names(net):
+        value = state[name].detach().float().numpy()
+        if value.ndim < 2:
+            arrays[name] = value.astype(np.float16)
+            continue
+        scale = np.maximum(np.abs(value).reshape(len(value), -1).max(1), 1e-8) / 127
+        arrays[name] = np.round(value / scale.reshape(-1, *[1] * (value.ndim - 1))).astype(np.int8)
+        arrays[f"{name}:scale"] = scale.astype(np.float32)
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays, about=np.array(json.dumps({"seen": seen})))
+        np.savez_compressed(file, **arrays, about=np.array(json.dumps({"seen": seen})))  # type: ignore[arg-type]
 
 
-def load_weights(path: Path) -> tuple[PointNet, str]:
+def load_weights(path: Path) -> tuple[PromptNet, str]:
     """-> the network in evaluation mode, and what its weights have seen."""
-    with np.load(path) as stored:
+    net = start()
+    state = net.state_dict()
+    with np.load(path, allow_pickle=False) as stored:
         about = json.loads(str(stored["about"]))
-        state = {k: torch.from_numpy(stored[k].astype(np.float32)) for k in stored.files if k != "about"}
-    first = state["at1.0.weight"]
-    if first.shape[1] < PLANES:  # made when the network saw fewer planes
-        state["at1.0.weight"] = torch.cat(
-            [first, first.new_zeros(first.shape[0], PLANES - first.shape[1], 3, 3)], 1
-        )
-    net = PointNet()
-    net.load_state_dict(state, strict=False)
+        for name in stored.files:
+            if name == "about" or name.endswith(":scale"):
+                continue
+            value = stored[name].astype(np.float32)
+            if f"{name}:scale" in stored.files:
+                value *= stored[f"{name}:scale"].reshape(-1, *[1] * (value.ndim - 1))
+            state[name] = torch.from_numpy(value)
+    net.load_state_dict(state)
     return net.eval().to(memory_format=torch.channels_last), str(about["seen"])  # type: ignore[call-overload]
-
-
-def fold_norms(net: PointNet) -> PointNet:
-    """The same network for use alone: every norm folded into the convolution before it, half precision, a quarter faster."""
-    for part in net.modules():
-        if isinstance(part, nn.Sequential) and len(part) > 1:
-            conv, norm = part[0], part[1]
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                part[0], part[1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
-    return net.to(torch.bfloat16)

@@ -93,6 +93,8 @@ def find_with_onnx(
     path: Path, image: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
 ) -> Found:
     """(H, W, 3) RGB + (4, 2) points -> the object, by the user's model. Raises ServiceError InvalidRequest if it does not fit."""
+    if len(extreme) != 4:
+        raise ServiceError("InvalidRequest", f"GTSEG_AUTOSEGMENT_ONNX={path} takes four extreme points.")
     window = crop.window_of(extreme, SIZE)
     photo = crop.cut(image, window)
     points, yes, no = window.inward(extreme), window.inward(inside), window.inward(outside)
@@ -105,4 +107,4 @@ def find_with_onnx(
     if result.min() < 0 or result.max() > 1:
         result = np.asarray(1 / (1 + np.exp(-np.clip(result, -60, 60))), np.float32)
     probability = np.asarray(cv2.resize(result, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
-    return settle(probability, window, image.shape[:2], extreme=points, inside=yes, outside=no)
+    return settle(probability, window, image.shape[:2], limits=points, inside=yes)

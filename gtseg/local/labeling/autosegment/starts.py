@@ -1,0 +1,79 @@
+"""How a person begins an outline: four extreme points, a box, or one click on the object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtseg.local.labeling.autosegment.crop import (
+    MARGIN,
+    Outline,
+    Points,
+    Window,
+    box,
+    heat,
+    likelihood,
+    quad,
+    window_of,
+)
+
+__all__ = ["NONE", "Start", "click_window", "middles"]
+
+NONE: Points = np.zeros((0, 2), np.float32)
+Kind = Literal["points", "box", "click"]
+
+
+@dataclass(frozen=True)
+class Start:
+    """`points`: four extreme points in any order, two opposite corners of a box, or one click; (N, 2) x, y in image pixels."""
+
+    kind: Kind
+    points: Points
+
+    def window(self, size: int) -> Window:
+        """For points and boxes; a click's window is `click_window`."""
+        return window_of(self.points, size, margin=MARGIN)
+
+    def within(self, window: Window) -> Start:
+        """The same in the window's pixels."""
+        return Start(self.kind, window.inward(self.points))
+
+    @property
+    def extreme(self) -> Points:
+        """What the network is told about the object's border: the four points where a person gave them."""
+        return self.points if self.kind == "points" else NONE
+
+    @property
+    def around(self) -> Points:
+        """(4, 2) points that the object's box goes through; a click has none."""
+        return self.points if self.kind == "points" else middles(self.points)
+
+    def outline(self, photo: NDArray[np.uint8], hint: NDArray[np.float32]) -> Outline:
+        """Planes that depend on the window (S, S, 3) and this start, in its pixels; `hint` (S, S) is GrabCut's mask."""
+        size = photo.shape[0]
+        if self.kind == "click":
+            near = heat(self.points, size, sigma=size / 24) > 0.6
+            far = np.ones((size, size), np.uint8)
+            border = size // 12
+            far[border:-border, border:-border] = 0
+            colors = likelihood(photo, near.astype(np.uint8), far)
+            return Outline(colors, np.zeros((size, size), np.float32), hint)
+        inner, outer = quad(self.around, size), box(self.around, size, slack=size / 60)
+        place = 0.5 * inner.astype(np.float32) + 0.5 * outer.astype(np.float32)
+        return Outline(likelihood(photo, inner, 1 - outer), place, hint)
+
+
+def middles(corners: Points) -> Points:
+    """(2, 2) opposite corners -> (4, 2) middles of the box's sides: top, right, bottom, left."""
+    (x0, y0), (x1, y1) = corners.min(0), corners.max(0)
+    x, y = (x0 + x1) / 2, (y0 + y1) / 2
+    return np.array([[x, y0], [x1, y], [x, y1], [x0, y]], np.float32)
+
+
+def click_window(click: Points, side: float, size: int) -> Window:
+    """A window of `side` image pixels around one click."""
+    x, y = (float(v) for v in click[0] + 0.5)
+    return Window(x - side / 2, y - side / 2, side, size)
