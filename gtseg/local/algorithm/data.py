@@ -17,6 +17,7 @@ import torch
 
 from gtseg.local.algorithm.augment import crop_as_builtin, crop_whole
 from gtseg.local.algorithm.folders import Folders
+from gtseg.local.algorithm.efficientnet import MEAN_BGR, STD_BGR
 from gtseg.local.algorithm.pairs import (
     VOID,
     Pair,
@@ -28,11 +29,6 @@ from gtseg.local.algorithm.pairs import (
 )
 from gtseg.local.algorithm.recipe import Pictures, Recipe
 from gtseg.local.algorithm.sight import Detail
-
-MEAN_BGR, STD_BGR = (
-    (103.53, 116.28, 123.675),
-    (57.375, 57.12, 58.395),
-)  # ImageNet's, in OpenCV's channel order
 
 
 @dataclass

@@ -23,6 +23,8 @@ from gtseg.local.algorithm.errors import AlgorithmError
 
 WEIGHTS = Path(__file__).with_name("efficientnet_lite0.npz")
 SHA256 = "7a0801b4eea2783e1d577b8691f3fb870889c7005c52513431671631850f6575"
+MEAN_BGR, STD_BGR = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
+"""ImageNet's, in OpenCV's channel order: what every network here takes its pixels as."""
 STEM = 32
 STAGES = (  # repeats, kernel, stride, expansion, channels
     (1, 3, 1, 1, 16),

@@ -45,6 +45,8 @@ class Work:
     """Pixels of each look (1, 3, S, S)."""
     seen: list[Seen] = field(default_factory=list)
     first: NDArray[np.float32] | None = None
+    settled: NDArray[np.float32] | None = None
+    """The same with GrabCut's word."""
 
 
 def weights_paths() -> list[Path]:
@@ -162,16 +164,27 @@ class Finder:
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
     def propose(self, work: Work, *, inside: Points, outside: Points) -> NDArray[np.float32]:
-        """(S, S) in 0..1: the networks' word, and GrabCut's between what they are sure of; clicks are obeyed."""
+        """(S, S) in 0..1: the networks' word, and GrabCut's between what they are sure of.
+
+        A click changes the part of the mask that it is on, and leaves the rest as the start alone has it.
+        """
         begun = inside[:1] if work.start.kind == "click" else NONE
         if work.first is None:
             work.first = self.answer(work, inside=begun, outside=NONE, present=None)
-        probability = work.first
-        if len(inside) > len(begun) or len(outside):
-            probability = self.answer(work, inside=inside, outside=outside, present=work.first)
-            probability = obey(work.photo, probability, inside=inside, outside=outside)
+            work.settled = self.with_edges(work, work.first, inside=begun, outside=NONE)
+        assert work.settled is not None
+        if len(inside) == len(begun) and not len(outside):
+            return work.settled
+        probability = self.answer(work, inside=inside, outside=outside, present=work.first)
+        probability = obey(work.photo, probability, inside=inside, outside=outside)
+        corrected = self.with_edges(work, probability, inside=inside, outside=outside)
+        return only_where_clicked(work.settled, corrected, inside=inside, outside=outside)
+
+    def with_edges(
+        self, work: Work, probability: NDArray[np.float32], *, inside: Points, outside: Points
+    ) -> NDArray[np.float32]:
         edges = grabcut.refine(work.photo, probability, inside=inside, outside=outside)
-        return (1 - EDGES_SHARE) * probability + EDGES_SHARE * edges
+        return np.asarray((1 - EDGES_SHARE) * probability + EDGES_SHARE * edges, np.float32)
 
     def box_of_click(self, image: NDArray[np.uint8], start: Start) -> Start:
         """A first click -> the box of what it is most likely on: windows of several sizes are looked at."""
@@ -223,6 +236,27 @@ def certainty(probability: NDArray[np.float32], click: NDArray[np.float32]) -> t
     small = min(1.0, part.mean() / 0.04)
     score = float(stable * (1 - border) ** 2 * small)
     return score, np.array([[xs.min(), ys.min()], [xs.max(), ys.max()]], np.float32)
+
+
+def only_where_clicked(
+    before: NDArray[np.float32], after: NDArray[np.float32], *, inside: Points, outside: Points
+) -> NDArray[np.float32]:
+    """`before`, with those parts of `after` that a click asked for: added where a click inside is, removed where one outside is."""
+    result, size = before.copy(), before.shape[0]
+    for points, change in (
+        (inside, (after > 0.5) & (before <= 0.5)),
+        (outside, (after <= 0.5) & (before > 0.5)),
+    ):
+        if not len(points) or not change.any():
+            continue
+        near = np.zeros(before.shape, np.uint8)
+        for x, y in points:
+            cv2.circle(near, (round(float(x)), round(float(y))), max(2, size // 32), 1, -1)
+        _, labels = cv2.connectedComponents(change.astype(np.uint8), connectivity=4)
+        asked = np.unique(labels[(near > 0) & change])
+        taken = np.isin(labels, asked[asked > 0])
+        result[taken] = after[taken]
+    return result
 
 
 def obey(

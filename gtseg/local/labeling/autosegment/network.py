@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gtseg.local.algorithm.data import MEAN_BGR, STD_BGR
-from gtseg.local.algorithm.efficientnet import Encoder
+from gtseg.local.algorithm.efficientnet import MEAN_BGR, STD_BGR, Encoder
 from gtseg.local.algorithm.efficientnet import load_weights as load_imagenet
 
 SIZE = 192  # pixels of the window that the network sees
