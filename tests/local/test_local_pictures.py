@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from gtseg.local.algorithm.errors import ClientError
+from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.pairs import Pair, check_pair, read_image, read_mask
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.algorithm.predict import decode

@@ -10,9 +10,7 @@ import traceback
 from pathlib import Path
 
 from gtseg.local.algorithm import log
-from gtseg.local.algorithm.errors import AlgorithmError, ClientError, Stopped
-from gtseg.local.algorithm.folders import Folders
-from gtseg.local.algorithm.interrupt import catch_sigterm
+from gtseg.local.algorithm.container import AlgorithmError, ClientError, Folders, Stopped, catch_sigterm
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,7 +47,7 @@ def run_train(folders: Folders, options: argparse.Namespace) -> int:
     try:
         with catch_sigterm() as interrupt:
             from gtseg.local.algorithm import train
-            from gtseg.local.algorithm.schedule import Budget
+            from gtseg.local.algorithm.optimization import Budget
 
             if options.cpu_seconds is not None:
                 budget = Budget(options.cpu_seconds, clock=time.process_time)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from gtseg.local.algorithm.errors import ClientError
+from gtseg.local.algorithm.container import ClientError
 
 ALGORITHMS = ("fcn", "psp", "deeplab")
 BACKBONES = ("resnet-50", "resnet-101")

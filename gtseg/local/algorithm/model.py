@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from gtseg.local.algorithm.compact import CompactNetwork
+from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.dilated import DilatedNetwork
 from gtseg.local.algorithm.efficientnet import PretrainedNetwork
-from gtseg.local.algorithm.errors import ClientError
 from gtseg.local.algorithm.weights import BadWeights, load_weights
 
 HYPERPARAMETERS, BEST, LAST = "hyperparams.json", "model_best.params", "model_algo-1"

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from gtseg.local.algorithm import log
-from gtseg.local.algorithm.errors import ClientError
-from gtseg.local.algorithm.folders import Folders
+from gtseg.local.algorithm.container import ClientError, Folders
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 
 VOID = 255

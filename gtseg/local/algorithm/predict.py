@@ -1,20 +1,114 @@
-"""A trained network as a function: encoded image in, mask or probabilities of the same size out."""
+"""A trained network as a function, and its scores against a channel of annotations."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from torch import nn
 
-from gtseg.local.algorithm.data import fitted, for_network, normalise
-from gtseg.local.algorithm.errors import ClientError
+from gtseg.local.algorithm import log
+from gtseg.local.algorithm.container import ClientError
+from gtseg.local.algorithm.data import Channel, fitted, for_network, normalise, validation_batches
 from gtseg.local.algorithm.model import has_fast_half, load_network, probabilities
 from gtseg.local.algorithm.pictures import PictureError, open_picture
-from gtseg.local.algorithm.score import to_mask
+from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.threads import Threads, cores
+
+# -------- score -----------------------------------------------------------------------------------
+#
+# gluon-cv's segmentation metrics: pixel accuracy, and mIOU = mean over all classes of inter / (eps + union).
+#
+# Accumulated over the whole set at the annotations' own size; 255 counts nowhere. A class that is neither predicted nor
+# present contributes 0, so that an empty class drags mIOU down, as it does in the built-in algorithm.
+
+
+@dataclass
+class Score:
+    num_classes: int
+    confusion: np.ndarray = field(init=False)  # (C, C) int64, rows truth, columns prediction
+
+    def __post_init__(self) -> None:
+        self.confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
+
+    def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
+        """(H, W) uint8 both."""
+        c, rows = self.num_classes, max(1, 2**23 // truth.shape[1])  # float32 counts exactly up to 2^24
+        for top in range(0, len(truth), rows):
+            pair = [truth[top : top + rows], predicted[top : top + rows]]
+            joint = cv2.calcHist(pair, [0, 1], None, [256, c], [0, 256, 0, c])  # (256, C)
+            self.confusion += joint[:c].astype(np.int64)
+
+    @property
+    def pixel_accuracy(self) -> float:
+        return float(np.diag(self.confusion).sum() / (np.spacing(1) + self.confusion.sum()))
+
+    @property
+    def miou(self) -> float:
+        inter = np.diag(self.confusion)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - inter
+        return float((inter / (np.spacing(1) + union)).mean())
+
+
+def to_mask(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(C, h, w) float32 -> (H, W) uint8: the likeliest class of every pixel, enlarged bilinearly first."""
+    if probabilities.shape[1:] == size:
+        return np.asarray(probabilities.argmax(0), np.uint8)
+    best = cv2.resize(probabilities[0], size[::-1], interpolation=cv2.INTER_LINEAR)
+    mask = np.zeros(size, np.uint8)
+    for c in range(1, len(probabilities)):  # class by class: (C, H, W) never has to exist
+        other = cv2.resize(probabilities[c], size[::-1], interpolation=cv2.INTER_LINEAR)
+        mask[other > best] = c
+        np.maximum(best, other, out=best)
+    return mask
+
+
+# -------- validation ------------------------------------------------------------------------------
+#
+# A network against a channel of annotations, at the annotations' own size.
+
+LOG_EVERY = 20  # batches
+
+
+def score_channel(
+    model: nn.Module,
+    channel: Channel,
+    r: Recipe,
+    *,
+    epoch: int,
+    device: torch.device,
+    is_late: Callable[[], bool] = lambda: False,
+) -> tuple[Score, int]:
+    """Every picture of the channel once, and how many those were: fewer where `is_late` says so after a batch.
+
+    A progress line every 20 batches, as in training.
+    """
+    judged = 0
+    score, since = Score(len(channel.counts)), time.time()
+    model.eval()
+    for n, (x, indices) in enumerate(validation_batches(channel, r), 1):
+        x = x.to(device, memory_format=torch.channels_last)
+        guess = probabilities(model, x, half=r.half, mirror=r.mirror).cpu().numpy()  # (b, C, h, w)
+        for picture, index in zip(guess, indices, strict=True):
+            score.add(to_mask(picture, channel.mask_sizes[index]), channel.truth(index))
+        judged += len(indices)
+        if judged < len(channel) and is_late():
+            break
+        if n % LOG_EVERY == 0:
+            log.progress(epoch, n, speed=LOG_EVERY * len(indices) / (time.time() - since + 1e-9))
+            since = time.time()
+    return score, judged
+
+
+# -------- predict ---------------------------------------------------------------------------------
+#
+# A trained network as a function: encoded image in, mask or probabilities of the same size out.
 
 
 class Predictor:

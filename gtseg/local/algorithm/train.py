@@ -14,7 +14,8 @@ import cv2
 import torch
 from torch import nn
 
-from gtseg.local.algorithm import hyperparameters, log, optimizers, recipe, state
+from gtseg.local.algorithm import hyperparameters, log, optimization, recipe, state
+from gtseg.local.algorithm.container import AlgorithmError, Folders, Interrupt, Stopped
 from gtseg.local.algorithm.data import (
     Channel,
     batches_through,
@@ -23,11 +24,7 @@ from gtseg.local.algorithm.data import (
     training_batch,
 )
 from gtseg.local.algorithm.efficientnet import PretrainedNetwork
-from gtseg.local.algorithm.errors import AlgorithmError, Stopped
-from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
-from gtseg.local.algorithm.interrupt import Interrupt
-from gtseg.local.algorithm.loss import loss_of
 from gtseg.local.algorithm.model import (
     BEST,
     LAST,
@@ -37,13 +34,11 @@ from gtseg.local.algorithm.model import (
     write_atomically,
     write_settings,
 )
+from gtseg.local.algorithm.optimization import Budget, crop_at, loss_of, planned_updates, rate_factor
+from gtseg.local.algorithm.predict import LOG_EVERY, Score, score_channel
 from gtseg.local.algorithm.recipe import Recipe
-from gtseg.local.algorithm.schedule import Budget, crop_at, planned_updates, rate_factor
-from gtseg.local.algorithm.score import Score
-from gtseg.local.algorithm.start import earlier_network, may_use_imagenet, start_weights
-from gtseg.local.algorithm.state import Progress, Trained
+from gtseg.local.algorithm.state import Progress, Trained, earlier_network, may_use_imagenet, start_weights
 from gtseg.local.algorithm.threads import Threads, cores
-from gtseg.local.algorithm.validation import LOG_EVERY, score_channel
 
 CHECKPOINT_EVERY = 20.0  # seconds, at the end of an epoch
 VALIDATION_SHARE = 9.0  # seconds of training for each second of validation, where time is limited
@@ -211,7 +206,7 @@ def make_trained(folders: Folders, h: Hyperparameters, r: Recipe, device: torch.
         model.encoder.freeze(r.frozen)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = state.average_of(model) if r.average else None
-    return Trained(model, average, optimizers.build(model, r, h))
+    return Trained(model, average, optimization.build(model, r, h))
 
 
 def resume(job: Job) -> None:
@@ -296,7 +291,7 @@ def step(job: Job) -> float:
 def update(job: Job, factor: float) -> None:
     if job.r.optimizer in ("muon", "adamw"):
         nn.utils.clip_grad_norm_(job.trained.model.parameters(), 10.0)
-    optimizers.set_rate(job.trained.optimizers, factor)
+    optimization.set_rate(job.trained.optimizers, factor)
     for optimizer in job.trained.optimizers:
         optimizer.step()
     if job.trained.average is not None:

@@ -12,17 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.local.algorithm.augment import crop_as_builtin, crop_whole
+from gtseg.local.algorithm.container import Folders
 from gtseg.local.algorithm.data import (
     Channel,
     class_weights,
+    crop_as_builtin,
+    crop_whole,
     fitted,
     open_channel,
     sample_indices,
     training_batch,
     validation_batches,
 )
-from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import parse
 from gtseg.local.algorithm.recipe import Recipe, choose
 

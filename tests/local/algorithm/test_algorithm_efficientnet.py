@@ -9,6 +9,7 @@ import torch
 from drawn_scenes import lay_out, run
 
 from gtseg.local.algorithm import efficientnet
+from gtseg.local.algorithm.container import AlgorithmError
 from gtseg.local.algorithm.efficientnet import (
     BLOCKS,
     WIDTHS,
@@ -18,7 +19,6 @@ from gtseg.local.algorithm.efficientnet import (
     depthwise,
     load_weights,
 )
-from gtseg.local.algorithm.errors import AlgorithmError
 from gtseg.local.algorithm.hyperparameters import parse
 from gtseg.local.algorithm.model import load_network, write_atomically
 from gtseg.local.algorithm.recipe import Pictures, choose

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.local.algorithm.errors import ClientError
+from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.hyperparameters import DEFAULTS, READERS, names, parse
 
 REQUIRED = {"num_classes": "3", "num_training_samples": "40"}

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
+from gtseg.local.algorithm.compact import start_convolutions
 from gtseg.local.algorithm.hyperparameters import ALGORITHMS, BACKBONES
-from gtseg.local.algorithm.layers import start_convolutions
-from gtseg.local.algorithm.loss import loss_of
 from gtseg.local.algorithm.model import build, probabilities
+from gtseg.local.algorithm.optimization import loss_of
 
 KINDS = [(n, a, "resnet-50") for n in ("compact", "efficientnet-lite0") for a in ALGORITHMS] + [
     ("dilated", a, b) for a in ALGORITHMS for b in BACKBONES

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from gtseg.local.algorithm import optimizers
+from gtseg.local.algorithm import optimization
 from gtseg.local.algorithm.hyperparameters import OPTIMIZERS, parse
-from gtseg.local.algorithm.optimizers import Muon, orthogonalise, set_rate
+from gtseg.local.algorithm.optimization import Muon, orthogonalise, set_rate
 from gtseg.local.algorithm.recipe import choose
 
 
@@ -60,7 +60,7 @@ def test_each_of_the_contracts_optimizers_is_built_with_its_numbers(name: str) -
         "gamma2": "0.6",
     }
     h = parse({"num_classes": "2", "num_training_samples": "4", "backbone": "resnet-50", **given})
-    (made,) = optimizers.build(nn.Linear(2, 2), choose(h, has_gpu=False), h)
+    (made,) = optimization.build(nn.Linear(2, 2), choose(h, has_gpu=False), h)
     d = made.defaults
     assert d["lr"] == 0.02
     expected = {
@@ -77,7 +77,7 @@ def test_the_rate_is_a_factor_of_where_it_started() -> None:
     h = parse(
         {"num_classes": "2", "num_training_samples": "4", "backbone": "resnet-50", "learning_rate": "0.5"}
     )
-    made = optimizers.build(nn.Linear(2, 2), choose(h, has_gpu=False), h)
+    made = optimization.build(nn.Linear(2, 2), choose(h, has_gpu=False), h)
     for factor in (0.5, 0.1):
         set_rate(made, factor)
     assert made[0].param_groups[0]["lr"] == pytest.approx(0.05)

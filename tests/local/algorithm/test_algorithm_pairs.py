@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.local.algorithm.errors import ClientError
-from gtseg.local.algorithm.folders import Folders
+from gtseg.local.algorithm.container import ClientError, Folders
 from gtseg.local.algorithm.pairs import (
     Pair,
     check_pair,

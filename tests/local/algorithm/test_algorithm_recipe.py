@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from gtseg.local.algorithm import optimizers, state
+from gtseg.local.algorithm import optimization, state
+from gtseg.local.algorithm.container import Folders
 from gtseg.local.algorithm.data import batches_through, open_channel, training_batch, validation_batches
-from gtseg.local.algorithm.folders import Folders
 from gtseg.local.algorithm.hyperparameters import Hyperparameters, names, parse
 from gtseg.local.algorithm.model import build
+from gtseg.local.algorithm.optimization import planned_updates, rate_factor
 from gtseg.local.algorithm.recipe import Recipe, choose, describe
-from gtseg.local.algorithm.schedule import planned_updates, rate_factor
-from gtseg.local.algorithm.start import wants_imagenet
+from gtseg.local.algorithm.state import wants_imagenet
 
 BASE = {
     "num_classes": "3",
@@ -102,7 +102,7 @@ def graph_of(h: Hyperparameters, r: Recipe) -> list[object]:
         model = build(
             r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn
         )
-    made = optimizers.build(model, r, h)
+    made = optimization.build(model, r, h)
     settings = [sorted((k, v) for k, v in o.defaults.items() if isinstance(v, int | float)) for o in made]
     shapes = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
     return [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gtseg.local.algorithm.data import batches_through
 from gtseg.local.algorithm.hyperparameters import Hyperparameters, parse
-from gtseg.local.algorithm.schedule import Budget, crop_at, planned_updates, rate_factor
+from gtseg.local.algorithm.optimization import Budget, crop_at, planned_updates, rate_factor
 
 REAL_LOG = Path(__file__).resolve().parents[2] / "data/training-log/ss_training_log_2020-04.txt"
 REQUIRED = {"num_classes": "21", "num_training_samples": "1464"}

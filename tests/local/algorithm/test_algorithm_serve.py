@@ -19,7 +19,7 @@ from drawn_scenes import container, draw, lay_out, run
 from PIL import Image
 
 from gtseg.local.algorithm.predict import Predictor, decode
-from gtseg.local.algorithm.recordio import decode as decode_records
+from gtseg.local.algorithm.serve import decode as decode_records
 
 JPEG = {"Content-Type": "image/jpeg", "Accept": "image/png"}
 

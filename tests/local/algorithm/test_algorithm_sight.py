@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gtseg.local.algorithm.sight import ENOUGH, SIZES, Detail, best_drawn
+from gtseg.local.algorithm.recipe import ENOUGH, SIZES, Detail, best_drawn
 
 
 def detail_of(mask: np.ndarray, *, classes: int = 2) -> Detail:

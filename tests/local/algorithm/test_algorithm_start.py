@@ -13,9 +13,9 @@ import pytest
 import torch
 from drawn_scenes import lay_out, run, write_hyperparameters
 
-from gtseg.local.algorithm import start
+from gtseg.local.algorithm import state
+from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.dilated import DEPTHS, DilatedResNet
-from gtseg.local.algorithm.errors import ClientError
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_an_archive_that_would_leave_its_folder_is_refused(tmp_path: Path) -> No
     with tarfile.open(tmp_path / "model/model.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "secret", "../escaped")
     with pytest.raises(ClientError, match="cannot be unpacked"):
-        start.open_model_channel(tmp_path / "model")
+        state.open_model_channel(tmp_path / "model")
 
 
 # -------------------------------------------------------------------------------------------------- ImageNet
@@ -98,10 +98,10 @@ def test_imagenet_weights_load_from_the_environments_folder(
     source, target = (DilatedResNet(DEPTHS["resnet-50"]) for _ in range(2))
     torch.save(
         {**source.state_dict(), "fc.weight": torch.zeros(2), "fc.bias": torch.zeros(2)},
-        tmp_path / start.IMAGENET["resnet-50"],
+        tmp_path / state.IMAGENET["resnet-50"],
     )
-    monkeypatch.setenv(start.WEIGHTS_ENV, str(tmp_path))
-    start.load_imagenet(target, "resnet-50")
+    monkeypatch.setenv(state.WEIGHTS_ENV, str(tmp_path))
+    state.load_imagenet(target, "resnet-50")
     assert "Loaded ImageNet weights for resnet-50" in capsys.readouterr().out
     assert torch.equal(target.layer4[2].conv3.weight, source.layer4[2].conv3.weight)  # type: ignore[union-attr]
     assert torch.equal(target.conv1.weight, source.conv1.weight.flip(1))
@@ -119,10 +119,10 @@ def silent_server() -> Iterator[str]:
 def test_a_download_without_an_answer_is_given_up(
     tmp_path: Path, silent_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(start, "PATIENCE", 0.3)
+    monkeypatch.setattr(state, "PATIENCE", 0.3)
     before = time.monotonic()
     with pytest.raises(OSError):
-        start.download(silent_server, tmp_path / "weights.pth")
+        state.download(silent_server, tmp_path / "weights.pth")
     assert time.monotonic() - before < 60
     assert list(tmp_path.iterdir()) == []
 
@@ -130,9 +130,9 @@ def test_a_download_without_an_answer_is_given_up(
 def test_no_weights_are_a_line_in_the_log_and_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(start.WEIGHTS_ENV, str(tmp_path / "nowhere"))
-    start.load_imagenet(DilatedResNet(DEPTHS["resnet-50"]), "resnet-50")
+    monkeypatch.setenv(state.WEIGHTS_ENV, str(tmp_path / "nowhere"))
+    state.load_imagenet(DilatedResNet(DEPTHS["resnet-50"]), "resnet-50")
     line = capsys.readouterr().out
     assert "WARNING" in line
     assert "No ImageNet weights for resnet-50" in line
-    assert start.WEIGHTS_ENV in line
+    assert state.WEIGHTS_ENV in line

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gtseg.local.algorithm.errors import ClientError
+from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.model import BEST, HYPERPARAMETERS, read_artifact
 from gtseg.local.algorithm.weights import BadWeights, load_weights
 

@@ -23,7 +23,7 @@ from gtseg.local.labeling.autosegment.starts import Start
 __all__ = ["Finder", "Found", "segment", "weights_paths"]
 
 IMAGENET_ENV = "GTSEG_IMAGENET_WEIGHTS"
-"""The same switch as for training (gtseg.local.algorithm.start): "off" forbids weights that start from ImageNet."""
+"""The same switch as for training (gtseg.local.algorithm.state): "off" forbids weights that start from ImageNet."""
 COUNTS = {4: "points", 2: "box", 1: "click"}
 
 _lock = threading.Lock()

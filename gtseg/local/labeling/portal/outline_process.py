@@ -51,7 +51,10 @@ def outline(question: dict[str, Any]) -> dict[str, Any]:
     if image is None:
         return {"has_picture": False}
     clicks = {side: question[side] for side in ("inside", "outside")}
-    return {"has_picture": True, "rows": segment(image, question["points"], **clicks, key=question["picture"]).rows()}
+    return {
+        "has_picture": True,
+        "rows": segment(image, question["points"], **clicks, key=question["picture"]).rows(),
+    }
 
 
 if __name__ == "__main__":
