@@ -158,7 +158,7 @@ class PretrainedNetwork(nn.Module):
         return (self.classify(getattr(self, self.algorithm)(stages)).flip(2, 3),)
 
 
-def load_weights(encoder: Encoder, path: Path = WEIGHTS) -> None:
+def load_encoder(encoder: Encoder, path: Path = WEIGHTS) -> None:
     """Fill the encoder with the ImageNet weights that ship with the package. Raises AlgorithmError where they were changed."""
     try:
         content = path.read_bytes()

@@ -17,7 +17,7 @@ from gtseg.local.algorithm.efficientnet import (
     FixedDepthwise,
     PretrainedNetwork,
     depthwise,
-    load_weights,
+    load_encoder,
 )
 from gtseg.local.algorithm.hyperparameters import parse
 from gtseg.local.algorithm.model import load_network, write_atomically
@@ -56,7 +56,7 @@ def test_the_encoder_answers_at_four_strides() -> None:
 def test_the_weights_that_ship_are_a_trained_encoder() -> None:
     """Its features tell a picture from its noise: random weights give nearly the same for both."""
     encoder = Encoder()
-    load_weights(encoder)
+    load_encoder(encoder)
     x, y = torch.meshgrid(torch.linspace(-1, 1, 64), torch.linspace(-1, 1, 64), indexing="ij")
     disc = ((x**2 + y**2) < 0.4).float().expand(1, 3, 64, 64) * 3 - 1
     with torch.no_grad():
@@ -69,13 +69,13 @@ def test_weights_that_were_changed_are_refused(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "weights.npz"
     path.write_bytes(efficientnet.WEIGHTS.read_bytes()[:-1] + b"x")
     with pytest.raises(AlgorithmError, match="not the file that the package was built with"):
-        load_weights(Encoder(), path)
+        load_encoder(Encoder(), path)
 
 
 def test_frozen_blocks_and_kernels_stay_and_the_rest_learns() -> None:
     torch.manual_seed(0)
     model = PretrainedNetwork("fcn", 3)
-    load_weights(model.encoder)
+    load_encoder(model.encoder)
     model.encoder.freeze(3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 1e-2)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gtseg.local.algorithm.efficientnet import MEAN_BGR, STD_BGR, Encoder
-from gtseg.local.algorithm.efficientnet import load_weights as load_imagenet
+from gtseg.local.algorithm.efficientnet import load_encoder as load_imagenet
 
 SIZE = 192  # pixels of the window that the network sees
 FROZEN = 3  # blocks of the encoder, besides its stem, that see the picture alone
