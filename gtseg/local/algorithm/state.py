@@ -20,7 +20,7 @@ from torch import nn
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError, Folders
-from gtseg.local.algorithm.efficientnet import load_weights
+from gtseg.local.algorithm.efficientnet import load_encoder
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
 from gtseg.local.algorithm.model import (
     HYPERPARAMETERS,
@@ -185,7 +185,7 @@ def start_weights(model: nn.Module, folders: Folders, h: Hyperparameters, r: Rec
     if folders.has_channel("model"):
         continue_from(model, folders, h, r)
     elif r.network == "efficientnet-lite0":
-        load_weights(model.encoder)  # type: ignore[arg-type]
+        load_encoder(model.encoder)  # type: ignore[arg-type]
         log.info("Starting from EfficientNet-Lite0 with ImageNet weights, which ship with the algorithm.")
     elif wants_imagenet(h, r):
         load_imagenet(model.backbone, h.backbone)  # type: ignore[arg-type]
