@@ -83,10 +83,8 @@ def test_a_finished_ground_truth_job(tmp_path: Path, start_local_aws: Any) -> No
     key = "label/S10-label3/manifests/output/output.manifest"
     s3.upload_file(str(DATA / "pcb-3-classes" / "output.manifest"), "pcbtest22", key)
     run(1, tmp_path, server)
-    names = [
-        c["name"]
-        for c in json.loads((tmp_path / "boards-coco" / "annotations.json").read_text())["categories"]
-    ]
+    (split,) = (tmp_path / "boards-coco" / "annotations").iterdir()
+    names = [category["name"] for category in json.loads(split.read_text())["categories"]]
     assert names == ["IC", "resistor1", "resistor2"]
 
 
@@ -107,8 +105,11 @@ def test_label_makers_tiles(tmp_path: Path, start_local_aws: Any) -> None:
 
     folder = tmp_path / "label-maker"
     shutil.copytree(DATA / "tiles" / "label-maker" / "tiles", folder / "tiles")
-    shutil.copy(DATA / "tiles" / "label-maker" / "config.json", folder)
-    classes = tuple(json.loads((folder / "config.json").read_text())["classes"])
+    config = json.loads((DATA / "tiles" / "label-maker" / "config.json").read_text())
+    # No pixel of these few tiles is farmland: a class that comes in empty is a loss, which ends the block with 5.
+    config["classes"] = [c for c in config["classes"] if c["name"] != "Farmland"]
+    (folder / "config.json").write_text(json.dumps(config))
+    classes = tuple(config["classes"])
     shapes = mercator_shapes(
         TileRequest((0, 0, 1, 1), 17, "", classes),
         read_features(DATA / "tiles" / "label-maker" / "labels.geojson"),

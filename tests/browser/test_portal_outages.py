@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from typing import Any
 
@@ -31,9 +30,7 @@ def dots(*places: tuple[float, float]) -> np.ndarray:
 def restart_later(aws: Any, sql: str = "") -> None:
     """The server again, on its port and its data folder; with `sql`, after time has passed there."""
     if sql:
-        with sqlite3.connect(aws.folder / "state.sqlite3") as connection:
-            connection.execute(sql, (time.time() - 1,))
-        connection.close()
+        aws.change_state(sql, time.time() - 1)
     aws.start(port=aws.port)
 
 

@@ -273,7 +273,7 @@ def test_the_datasets_split_goes_out(project: Path, gtseg: Any) -> None:
     assert gtseg("dataset").returncode in {0, 5}
     out = gtseg("export", "yolo", "out-yolo", "--json")
     assert out.returncode == 5, out.stderr
-    assert "12 pixels: is void, which YOLO does not know" in out.stderr
+    assert "12 pixels: void, which YOLO does not know" in out.stderr
     split = json.loads(out.stdout)["split"]
     assert sum(split.values()) == 12
     assert set(split) > {"train", "validation"}

@@ -215,7 +215,7 @@ def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> 
     (two.folder / "images/copy.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes())
     run = two.label()
     told = two.told("warning")
-    for words in ("empty.jpg is empty", "page.png is no image", "cut.jpg has a damaged or truncated header", "torn.jpg is cut off", "webp.jpg is WEBP inside",
+    for words in ("empty.jpg is empty", "page.png is a web page or SVG inside", "cut.jpg has a damaged or truncated header", "torn.jpg is cut off", "webp.jpg is WEBP inside",
                   "really-a-png.jpg is named .jpg but is PNG inside", "cmyk.jpg is CMYK", "turned.jpg is turned by its EXIF orientation (6)",
                   "copy.jpg has the same bytes as"):  # fmt: skip
         assert words in told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import sqlite3
 import time
 from collections import Counter
 from typing import Any
@@ -425,9 +424,7 @@ def test_the_public_crowds_tasks_go_to_simulated_workers_only(desk: Desk) -> Non
 def change_state(desk: Desk, sql: str, *values: Any) -> None:
     """Stop the server as a crash does, change its data folder, start it again: time travel."""
     desk.aws.kill9()
-    with sqlite3.connect(desk.aws.folder / "state.sqlite3") as connection:
-        connection.execute(sql, values)
-    connection.close()
+    desk.aws.change_state(sql, *values)
     desk.aws.start()
     desk.connect()
 
