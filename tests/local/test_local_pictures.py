@@ -20,7 +20,7 @@ from gtseg.local.algorithm.pairs import Pair, check_pair, read_image, read_mask
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.algorithm.predict import decode
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.answers import decode_png
+from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.crowd import read_values
 from gtseg.local.labeling.intake import IntakeError, measure_image
 from gtseg.local.labeling.portal.outlines import decode_stored
@@ -86,7 +86,7 @@ READERS: dict[str, tuple[type[Exception], Callable[[bytes, Path], object]]] = {
     "data object of a job": (IntakeError, measure),
     "image to outline": (ServiceError, lambda body, _: decode_stored(body)),
     "mask to show": (ServiceError, lambda body, _: see_through(body)),
-    "mask of a worker": (ServiceError, lambda body, _: decode_png(body)),
+    "mask of a worker": (ServiceError, lambda body, _: index_pixels(body, {})),
     "mask of the crowd": (ValueError, lambda body, folder: read_values(write(body, folder))),
 }
 
