@@ -110,7 +110,8 @@ def _read_rewrites(rules: list[str]) -> dict[str, str]:
 
 def _read_table(path: Path) -> ColorMap:
     """A color or index table as the color map of one mask; void is 255 in a table of indices."""
-    from gtseg.core.masks.colors import BACKGROUND, VOID, VOID_NAME, ColorMap, MapEntry
+    from gtseg.core.classes import BACKGROUND, VOID, VOID_NAME
+    from gtseg.core.masks.colors import ColorMap, MapEntry
     from gtseg.imports.colours import read_table
 
     try:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.core.account import Loss, merge_losses
+from gtseg.core.classes import VOID_NAME
 from gtseg.core.labeling.class_names import arrange_names
-from gtseg.core.masks.colors import VOID_NAME
 from gtseg.errors import ManifestError, MaskError
 
 from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, ring_of

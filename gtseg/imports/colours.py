@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from gtseg.core.classes import VOID_NAME
 from gtseg.core.images.kinds import MASK_FORMATS
 from gtseg.core.labeling.class_names import arrange_names
 from gtseg.core.masks.numbering import Numbering, is_binary
@@ -253,7 +254,7 @@ def discover_table(counts: Mapping[int, int], *, by_index: bool, void: int | Non
             else {f"class-{code}": code for code in rest}
         )
         table: dict[str, Any] = {"background": background, **(names or {"class-1": 1})}
-        return table | ({"void": void} if void is not None else {})
+        return table | ({VOID_NAME: void} if void is not None else {})
     return {
         "background": f"#{background:06x}",
         **{f"class-{n}": f"#{code:06x}" for n, code in enumerate(rest, 1)},

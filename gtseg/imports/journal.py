@@ -24,13 +24,14 @@ from typing import Any
 
 from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.addresses import public_address
+from gtseg.core.classes import BACKGROUND, VOID_NAME
 from gtseg.core.files import write_atomically
 from gtseg.core.naming import require_unique
 from gtseg.errors import ManifestError
 
 from .burning import VOID
 from .outcomes import Drawn, Labelled, Outcome, Report, Skipped, as_json, from_json, losses_of
-from .writing import VOID_CLASS, manifest_line
+from .writing import manifest_line
 
 __all__ = ["run_tasks", "stamp_files"]
 
@@ -113,7 +114,7 @@ def balance(
     went["feature"] = sum(map(len, features.values()))
     flows = tuple(Flow(unit, count, went.get(unit, 0)) for unit, count in came.items())
     pixels = {
-        n: sum(item.pixels.get(i, 0) for item in labelled) for i, n in enumerate(["BACKGROUND", *classes])
+        n: sum(item.pixels.get(i, 0) for item in labelled) for i, n in enumerate([BACKGROUND, *classes])
     }
     losses = [
         *losses_of(o for o in outcomes if isinstance(o, Skipped)),
@@ -125,7 +126,7 @@ def balance(
             Loss("class", "no pixel", repr(name), kind="note" if limited else "lost") for name in empty
         ]
     if void := sum(item.pixels.get(VOID, 0) for item in labelled):
-        pixels[VOID_CLASS] = void
+        pixels[VOID_NAME] = void
     return Account(flows, pixels, merge_losses(losses))
 
 

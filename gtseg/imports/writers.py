@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.core.account import Loss
+from gtseg.core.classes import VOID_NAME
 from gtseg.core.masks import encode_palette_png
-from gtseg.core.masks.colors import VOID_NAME
 
 from .burning import VOID
 from .coco import MaskedImage, extend_coco, new_coco

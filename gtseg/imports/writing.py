@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gtseg.core.classes import BACKGROUND, VOID_NAME
 from gtseg.core.files import write_atomically
 from gtseg.core.masks import encode_palette_png, hex_color
 from gtseg.core.masks.colors import SPARE_COLORS
@@ -21,9 +22,8 @@ from gtseg.core.masks.colors import SPARE_COLORS
 from .burning import VOID
 from .outcomes import Labelled
 
-__all__ = ["VOID_CLASS", "encode_mask", "manifest_line", "write_pair"]
+__all__ = ["encode_mask", "manifest_line", "write_pair"]
 
-VOID_CLASS = "void"
 VOID_COLOUR = "#000000"
 
 
@@ -70,11 +70,11 @@ def write_pair(
 
 def manifest_line(item: Labelled, classes: Sequence[str], *, name: str, created: str) -> str:
     """One line of output.manifest in Ground Truth's form; `name` is the import's, its attribute `<name>-ref`."""
-    colours = {"0": {"class-name": "BACKGROUND", "hex-color": "#ffffff", "confidence": 0}}
+    colours = {"0": {"class-name": BACKGROUND, "hex-color": "#ffffff", "confidence": 0}}
     for index, label in enumerate(classes, 1):
         colours[str(index)] = {"class-name": label, "hex-color": colour_of(index), "confidence": 0}
     if VOID in item.pixels:
-        colours[str(len(classes) + 1)] = {"class-name": VOID_CLASS, "hex-color": VOID_COLOUR, "confidence": 0}
+        colours[str(len(classes) + 1)] = {"class-name": VOID_NAME, "hex-color": VOID_COLOUR, "confidence": 0}
     metadata = {
         "internal-color-map": colours,
         "type": "groundtruth/semantic-segmentation",

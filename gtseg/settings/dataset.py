@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from gtseg.core.classes import VOID_NAME
 from gtseg.settings.table import Table
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -35,7 +36,7 @@ class Dataset(Table):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Objects whose lowest class confidence is below this are rejected; a single worker's 0 means 'none given'."""
 
-    void: tuple[str, ...] = ("void",)
+    void: tuple[str, ...] = (VOID_NAME,)
     """Classes whose pixels are left out of training and of every score (255 in the channels); any case."""
 
     alike_labels: Literal["ask", "merge", "keep"] = "ask"

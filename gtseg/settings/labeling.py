@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from gtseg.core.classes import BACKGROUND
 from gtseg.core.limits import (
     AUTOMATED_LABELS,
     DAY,
@@ -73,8 +74,8 @@ class Labeling(Table):
         twice = sorted({name for name in labels if labels.count(name) > 1})
         if twice:
             raise ValueError(f"each label once; twice: {', '.join(twice)}")
-        if any(name.upper() == "BACKGROUND" for name in labels):
-            raise ValueError("Ground Truth adds BACKGROUND itself (class 0): leave it out")
+        if any(name.upper() == BACKGROUND for name in labels):
+            raise ValueError(f"Ground Truth adds {BACKGROUND} itself (class 0): leave it out")
         return labels
 
     @field_validator("price_per_task", mode="before")

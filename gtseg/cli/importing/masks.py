@@ -17,6 +17,7 @@ from gtseg.cli.grouping import grouped
 from gtseg.cli.importing.shared import ImportOptions, bar, fetch, finish, split_names
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import LABELS_HELP, LabelValues, ProjectOptions, Void
+from gtseg.core.classes import VOID_NAME
 from gtseg.core.counting import counted
 from gtseg.core.images.kinds import IMAGE_SUFFIXES, MASK_SUFFIXES
 from gtseg.errors import MaskError, SettingsError
@@ -191,7 +192,7 @@ def _without_edges(survey: Survey, *, repair: bool) -> dict[int, int]:
 
 
 def _name_of(table: ColourTable, index: int) -> str:
-    return {0: "background", 255: "void"}.get(index) or table.classes[index - 1]
+    return {0: "background", 255: VOID_NAME}.get(index) or table.classes[index - 1]
 
 
 def _show(names: dict[str, str], counts: dict[int, int]) -> None:

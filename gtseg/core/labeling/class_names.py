@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gtseg.core.masks.colors import MAX_CLASSES, VOID
+from gtseg.core.classes import MAX_CLASSES, VOID
 from gtseg.core.masks.names import fold, group_alike, is_background
 from gtseg.errors import SettingsError
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from gtseg.core.classes import BACKGROUND, MAX_CLASSES
 from gtseg.core.masks.checking import MAX_PIXELS, CheckedMask, check_mask
 from gtseg.core.masks.colors import (
-    BACKGROUND,
-    MAX_CLASSES,
     Classes,
     ColorMap,
     MapEntry,

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from gtseg.core.masks.colors import BACKGROUND, Classes, ColorMap, MapEntry
+from gtseg.core.classes import BACKGROUND
+from gtseg.core.masks.colors import Classes, ColorMap, MapEntry
 from gtseg.core.masks.png import (
     GREY_ALPHA,
     PALETTE,

@@ -6,16 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gtseg.core.classes import BACKGROUND, MAX_CLASSES, VOID, VOID_NAME
 from gtseg.core.counting import counted
 from gtseg.core.masks.names import fold, group_alike, is_background
 from gtseg.errors import MaskError
 
-BACKGROUND = "BACKGROUND"
-"""The class that Ground Truth adds by itself; always index 0 here."""
-MAX_CLASSES = 254
-"""num_classes of the built-in algorithm, background included (developer guide, segmentation-hyperparameters)."""
-VOID, VOID_NAME = 255, "void"
-"""The value that the algorithm ignores ("hole", example notebook), and what it is called here."""
 WHITE = 0xFFFFFF
 SPARE_COLORS = (
     0x2CA02C, 0x1F77B4, 0xFF7F0E, 0xD62728, 0x9467BD, 0x8C564B, 0xE377C2, 0x7F7F7F, 0xBCBD22, 0x17BECF,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.core.masks.colors import BACKGROUND, MAX_CLASSES, VOID
+from gtseg.core.classes import BACKGROUND, MAX_CLASSES, VOID
 from gtseg.core.masks.names import is_background
 from gtseg.errors import SettingsError
 

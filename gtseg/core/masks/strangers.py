@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from gtseg.core.masks.colors import BACKGROUND, ColorMap, hex_color
+from gtseg.core.classes import BACKGROUND
+from gtseg.core.masks.colors import ColorMap, hex_color
 from gtseg.errors import MaskError
 
 MANY = 6

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.core.masks.colors import VOID
+from gtseg.core.classes import VOID
 from gtseg.core.scores.metrics import Mask, check_pair
 
 Bits = NDArray[np.bool_]  # (H, W)

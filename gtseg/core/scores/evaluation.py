@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.core.masks.colors import VOID
+from gtseg.core.classes import VOID
 from gtseg.core.scores import metrics
 from gtseg.core.scores.boundaries import TOLERANCE, boundary_f1
 from gtseg.core.scores.intervals import RESAMPLES, Interval, bootstrap, bootstrap_mean

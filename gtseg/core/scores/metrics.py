@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.core.masks.colors import VOID
+from gtseg.core.classes import VOID
 from gtseg.errors import MaskError
 
 Mask = NDArray[np.uint8]  # (H, W) class indices

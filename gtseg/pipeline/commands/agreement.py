@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 
 from gtseg.aws.s3 import S3, Bulk
+from gtseg.core.classes import BACKGROUND, VOID
 from gtseg.core.labeling.agreement import WorkerAnswer, read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
 from gtseg.core.labeling.chaining import ChainLine, label_names, read_chain
-from gtseg.core.masks.colors import BACKGROUND, VOID
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import ManifestError, MaskError, StageError
 from gtseg.pipeline.run import Context, Run

@@ -22,6 +22,7 @@ from PIL import Image
 
 from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.account import Account, Flow, Loss, merge_losses
+from gtseg.core.classes import BACKGROUND, VOID, VOID_NAME
 from gtseg.core.labeling.output_manifest import (
     Failed,
     Labeled,
@@ -31,7 +32,6 @@ from gtseg.core.labeling.output_manifest import (
     read_manifest,
 )
 from gtseg.core.masks import Classes, check_mask, merge_classes
-from gtseg.core.masks.colors import VOID, VOID_NAME
 from gtseg.core.naming import unique_names
 from gtseg.errors import AWSError, GtsegError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import Run
@@ -226,7 +226,7 @@ def _with_image(source: Export, item: Exported, work: Path, *, images: bool) -> 
 
 
 def _account(source: Export, writer: Writer, refused: list[Refused], pixels: Counter[int]) -> Account:
-    names = {0: "BACKGROUND", **dict(enumerate(source.classes, 1))}
+    names = {0: BACKGROUND, **dict(enumerate(source.classes, 1))}
     shares = {name: pixels.get(index, 0) for index, name in names.items()}
     losses = [*source.losses, *(Loss("image", item.reason, item.image) for item in refused), *writer.losses]
     losses += [Loss("class", "no pixel", repr(name)) for name in source.classes if not shares[name]]

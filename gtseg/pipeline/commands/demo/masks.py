@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gtseg.core.classes import BACKGROUND, VOID
 from gtseg.core.hosting.endpoint_images import read_mask
-from gtseg.core.masks.colors import VOID
 from gtseg.core.masks.names import is_background
 from gtseg.core.masks.numbering import Numbering, number_masks
 from gtseg.core.scores.metrics import Mask
@@ -121,5 +121,5 @@ def _from_description(
     highest = max(found - {VOID}, default=0)
     if names and not is_background(names[0]) and len(names) == highest + 1:
         remark = f"{source} names value 0 {names[0]!r}: it becomes the background here, which Ground Truth does not name"
-        return ["BACKGROUND", *names[1:]], [remark]
+        return [BACKGROUND, *names[1:]], [remark]
     return list(names), []

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gtseg.core.classes import VOID_NAME
 from gtseg.core.images.scenes import LABELS, draw_scene
 from gtseg.core.masks import encode_palette_png
-from gtseg.core.masks.colors import VOID_NAME
 from gtseg.errors import GtsegError, SettingsError, StageError
 from gtseg.pipeline.commands.demo.masks import Masks, read_index_mask, read_masks
 from gtseg.pipeline.run.places import Place

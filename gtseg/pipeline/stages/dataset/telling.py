@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gtseg.core.account import Account, Flow, Loss
+from gtseg.core.classes import VOID_NAME
 from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
-from gtseg.core.masks.colors import VOID_NAME
 from gtseg.core.reasons import kind_of
 from gtseg.core.training.splits import PARTS
 from gtseg.errors import ManifestError, MaskError

@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from gtseg.aws.s3 import S3
+from gtseg.core.classes import VOID
 from gtseg.core.hosting.endpoint_images import open_image, read_mask, scale_mask, to_rgb
 from gtseg.core.masks import Classes, draw_overlay
-from gtseg.core.masks.colors import VOID
 from gtseg.core.scores.metrics import Mask
 from gtseg.pipeline.run import DatasetSection, EvaluationSection
 

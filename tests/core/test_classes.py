@@ -1,0 +1,24 @@
+"""The classes that stand beside the labels have one place."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import gtseg
+from gtseg.core.classes import BACKGROUND, MAX_CLASSES, VOID, VOID_NAME
+
+
+def test_background_void_and_the_number_of_classes_are_the_built_in_algorithms() -> None:
+    assert (BACKGROUND, VOID, VOID_NAME, MAX_CLASSES) == ("BACKGROUND", 255, "void", 254)
+
+
+def test_the_product_spells_background_in_one_place() -> None:
+    package = Path(gtseg.__file__).parent
+    product = [p for p in package.rglob("*.py") if "local" not in p.relative_to(package).parts]
+    spelled = {
+        p.relative_to(package).as_posix()
+        for p in product
+        if re.search(r"""["']BACKGROUND["']""", p.read_text())
+    }
+    assert spelled <= {"core/classes.py", "core/masks/__init__.py"}
