@@ -1,8 +1,8 @@
 """Any sequence of S3 calls gives what moto's S3 gives, where moto is right.
 
 Compared: bodies, ETags, metadata, listings, error codes. Left out, because moto differs from AWS: If-Match on objects
-that are missing, continuation tokens (opaque), copies onto themselves, a StartAfter inside of a common prefix (AWS lists
-the prefix if keys of it come later, moto does not).
+that are missing, continuation tokens (opaque), copies onto themselves, a StartAfter inside of a common prefix (moto
+leaves the prefix out although keys of it come later).
 """
 
 from __future__ import annotations
