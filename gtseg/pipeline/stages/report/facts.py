@@ -71,8 +71,16 @@ def gather_facts(run: Run, files: Files, context: Context, *, made: datetime) ->
         "tuning": run.tuning_job.model_dump(mode="json") if run.tuning_job else None,
         "endpoint": run.endpoint.model_dump(mode="json") if run.endpoint else None,
         "lineage": lineage(run),
-        "prices": f"{DATED}, {HOME}, on demand",
+        "prices": price_sources(run, context),
     }
+
+
+def price_sources(run: Run, context: Context) -> str:
+    """Where the page's prices come from: AWS's price list, or the dated table."""
+    used = [(run.training_job, "train"), (run.endpoint, "deploy")]
+    asked = [instance_price(section.instance_type, context.clients, use) for section, use in used if section]
+    found = dict.fromkeys(price.source for price in asked if price.usd is not None)
+    return "; ".join(found) or f"{DATED}, {HOME}, on demand"
 
 
 def lineage(run: Run) -> dict[str, Any]:
