@@ -39,7 +39,8 @@ def converse(aws: Any, head: bytes) -> bytes:
 @pytest.mark.parametrize("head", [
     b"GET /_gtseg/health HTTP/1.1\r\nHost: x\r\na: " + b"b" * (HEAD_BYTES_MAXIMUM + 10) + b"\r\n\r\n",
     b"GET /_gtseg/health?" + b"q" * (HEAD_BYTES_MAXIMUM + 10) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-], ids=["header", "address"])  # fmt: skip
+    b"GET /_gtseg/health HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * (HEAD_BYTES_MAXIMUM // 4),
+], ids=["header", "address", "many headers"])  # fmt: skip
 def test_a_head_that_is_too_long_is_answered_431(shared_aws: Any, head: bytes) -> None:
     assert converse(shared_aws, head).startswith(b"HTTP/1.1 431")
 
