@@ -110,6 +110,14 @@ def _run(command: Callable[[], object]) -> None:
         raise SystemExit(1) from None
     except BrokenPipeError:
         raise SystemExit(1) from None
+    except OSError as error:  # a folder or file of the user's that cannot be made, read or written
+        if error.filename is None:
+            raise
+        print(
+            f"gtseg: {printable(str(error.filename))}: {error.strerror}. Nothing half-written is left there.",
+            file=sys.stderr,
+        )
+        raise SystemExit(1) from None
 
 
 def extra_of(module: str) -> str | None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from gtseg.cli import main
 from gtseg.settings import load
@@ -44,3 +47,27 @@ def test_a_name_can_be_given_and_is_checked(tmp_path: Path, capsys: pytest.Captu
     assert init(str(tmp_path / "other"), "--name", "a b") == 2
     assert "a b" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = [
+        sys.executable,
+        "-m",
+        "gtseg",
+        "import",
+        "masks",
+        str(tmp_path),
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "file/x"),
+    ]
+    made = tmp_path / "photo.jpg"
+    Image.new("RGB", (8, 8)).save(made)
+    Image.new("L", (8, 8), 1).save(tmp_path / "photo.png")
+    done = subprocess.run(
+        [*command, "--labels", "cat", "--yes", "--no-upload"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "file" in done.stderr.splitlines()[-1]

@@ -17,6 +17,7 @@ from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, Listed, is_s3_uri, join_uri, split_uri
 from gtseg.aws.training import TERMINAL
 from gtseg.core.addresses import public_address
+from gtseg.core.counting import counted
 from gtseg.core.files import write_atomically
 from gtseg.core.images.kinds import has_suffix
 from gtseg.errors import AWSError, StageError
@@ -117,6 +118,7 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
     manifest = base + OUTPUT_MANIFEST
     lines = [_with_uris(entry, name, base) for entry in own]
     etag = door.write(manifest, "".join(f"{line}\n" for line in lines).encode())
+    _tell_replaced(run, name, context)
     context.finish(f"{len(lines):,} images with masks are in the run ({len(uploaded):,} files below {base})")
     inputs = fingerprint({file.uri.removeprefix(base): file.etag for file in uploaded})
     origin = Provenance(
@@ -144,6 +146,16 @@ def _read_summary(folder: Path) -> dict[str, Any]:
         raise StageError(
             f"{folder} holds no finished import (no import.json): run `gtseg import` to its end"
         ) from None
+
+
+def _tell_replaced(run: Run, name: str, context: Context) -> None:
+    """Labels that the run had are not added to: say which ones another import takes the place of, and where they stay."""
+    job = run.labeling_job
+    if job is not None and job.name != name:
+        context.warn(
+            f"these labels take the place of {job.name} ({counted(job.objects, 'image')}), which the run had until now. "
+            f"Its files stay below {run.root}labeling/{job.name}/; to keep both, give each import a run of its own: --run NAME."
+        )
 
 
 def _refuse_running(run: Run) -> None:
