@@ -48,7 +48,9 @@ def is_foreign(operation: Any, status: int, body: bytes, headers: Mapping[str, s
     if protocol == "json":
         return _is_foreign_json(operation, status, body)
     if protocol in ("query", "ec2"):
-        return not body.lstrip().startswith(b"<")
+        begun = body.lstrip()[:500]
+        roots = (f"<{operation.name}Response".encode(), b"<ErrorResponse", b"<Response")
+        return not any(root in begun for root in roots)
     if status >= 300:
         return protocol == "rest-json" or b"<Code>" not in body
     if operation.name in ("PutObject", "UploadPart"):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from gtseg.aws.contact import proxy_variable
-from gtseg.aws.refusals import NO_CREDENTIALS, NO_REGION, refusal
+from gtseg.aws.refusals import NO_CREDENTIALS, NO_REGION, NOT_AWS, refusal
 from gtseg.errors import AWSError, SettingsError
 
 __all__ = ["TRANSIENT_CODES", "from_response", "is_transient", "read_answer", "translate"]
@@ -26,6 +26,8 @@ TRANSIENT_CODES = frozenset(
 )  # fmt: skip
 """What may pass by itself: throttling, AWS's own faults, a broken connection."""
 CREDENTIAL_MODULES = ("botocore.credentials", "botocore.tokens")
+PARSER_MODULES = ("botocore.parsers",)
+"""They let errors of any kind out for well-formed answers of another service."""
 REACHABLE = "Is the address reachable, and AWS_ENDPOINT_URL (if set) right?"
 
 
@@ -53,7 +55,12 @@ def translate(operation: str) -> Iterator[None]:
         raise _unreachable(operation, error) from error
     except aws.BotoCoreError as error:
         raise _of_botocore(operation, error) from error
-    except (EOFError, KeyError, OSError, RuntimeError, ValueError) as error:
+    except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
+        if _comes_from(error, PARSER_MODULES):
+            words = f"the answer is not AWS's: {type(error).__name__} {_text(error)[:200]}"
+            foreign = AWSError(operation, NOT_AWS, words, hint=REACHABLE)
+            foreign.is_final = True
+            raise foreign from error
         if not _comes_from_credentials(error):
             raise
         raise _no_credentials(operation, f"{type(error).__name__}: {_text(error)}") from error
@@ -97,9 +104,14 @@ def _profile() -> str:
 
 def _comes_from_credentials(error: BaseException) -> bool:
     """Whether it was raised while credentials were looked for: those providers let errors of any kind out."""
+    return _comes_from(error, CREDENTIAL_MODULES)
+
+
+def _comes_from(error: BaseException, modules: tuple[str, ...]) -> bool:
+    """Whether one of these modules is on the way from here to where it was raised."""
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_globals.get("__name__") in CREDENTIAL_MODULES:
+        if trace.tb_frame.f_globals.get("__name__") in modules:
             return True
         trace = trace.tb_next
     return False

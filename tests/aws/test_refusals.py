@@ -234,6 +234,33 @@ def test_what_is_not_awss_answer_is_said_to_be_none_and_names_the_address(
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (
+            "sts",
+            (
+                200,
+                "application/xml",
+                b"<?xml version='1.0'?><ListBucketResult><Contents/></ListBucketResult>",
+            ),
+        ),
+        ("labeling jobs", (200, "application/json", b'{"LabelingJobSummaryList": 5}')),
+    ],
+)
+def test_a_well_formed_answer_of_something_else_is_final_and_no_traceback(
+    false_aws: tuple[str, dict[str, Any]],
+    at: Callable[[str], Clients],
+    call: str,
+    answer: tuple[int, str, bytes],
+) -> None:
+    url, told = false_aws
+    told["answer"] = answer
+    with pytest.raises(AWSError, match="not A|not an answer of AWS") as caught:
+        CALLS[call](at(url))
+    assert (caught.value.code, is_transient(caught.value)) == ("NotAWS", False)
+
+
 def test_a_dead_port_is_given_up_after_a_few_tries_and_named(at: Callable[[str], Clients]) -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
