@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
+from gtseg.local.hosting.artifact import ArtifactError, find_artifact, unpack_artifact
 from gtseg.local.hosting.container import Container
 from gtseg.local.hosting.endpoints import LOG_GROUP, Endpoints, move
 from gtseg.local.hosting.work import Deployment, EndpointRecord, Variant
@@ -171,7 +171,9 @@ class Keeper:
         embedded = self.endpoints.embedded
         try:
             # What an earlier server unpacked may be cut off or damaged; the artifact itself is checked when it is read.
-            shutil.rmtree(folder / "ml" / "model", ignore_errors=True)
+            # An endpoint whose artifact was deleted meanwhile goes on with what was unpacked, as on AWS.
+            if find_artifact(embedded.objects, variant.data or ""):
+                shutil.rmtree(folder / "ml" / "model", ignore_errors=True)
             unpack_artifact(
                 embedded.objects,
                 variant.data or "",

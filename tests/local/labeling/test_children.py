@@ -202,7 +202,7 @@ def test_outlines_survive_the_death_of_their_process(session_aws: Any) -> None:
     assert worker("POST", path, points) == (200, first)
     for bad in (
         {},
-        {"points": [[1, 2]]},
+        {"points": [[1, 2]] * 3},
         {"points": [["x", "y"]] * 4},
         {"points": [[1, 2]] * 4, "inside": 5},
     ):
