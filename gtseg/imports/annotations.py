@@ -239,11 +239,22 @@ def notes_on(photo: Photograph, path: Path) -> list[Loss]:
     return notes
 
 
+def undecided(photo: Photograph, what: str) -> str:
+    """Why labels of a turned photograph whose size is the same either way are not used."""
+    return (
+        f"EXIF orientation {photo.orientation} turns or mirrors it, its size is {photo.size[1]}x{photo.size[0]} pixels stored and "
+        f"upright, and nothing says which {what}. Where they follow the upright picture, turn the pixels (mogrify -auto-orient, "
+        "exiftran -ai); where they follow the stored pixels, remove the tag (exiftool -Orientation=)"
+    )
+
+
 def upright(image: AnnotatedImage, photo: Photograph) -> AnnotatedImage:
     """The image with the size of the upright pixels. Raises ImageError where its annotations were made for another size.
 
     A size that is the stored one of a turned photograph is right only where the outlines leave it and fit the upright one.
     """
+    if photo.orientation != 1 and image.shapes and photo.stored == photo.size:
+        raise ImageError(undecided(photo, "the outlines were drawn on"))
     if image.size is None or image.size == photo.size:
         return image
     height, width = image.size

@@ -32,6 +32,19 @@ LABEL_KEYS = (
     "keypointlabels",
     "vectorlabels",
 )
+NO_REGIONS = {
+    "choices",
+    "textarea",
+    "rating",
+    "relation",
+    "number",
+    "taxonomy",
+    "datetime",
+    "pairwise",
+    "ranker",
+}
+"""Results that say something about a task or a region and are none."""
+GEOMETRY = ("points", "rle", "width", "x", "vertices", "imageDataURL")
 IMAGE_SUFFIX = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 
@@ -47,7 +60,7 @@ def read_label_studio(path: Path, *, merge: bool | None = None) -> AnnotationSet
         raise ManifestError(f"{path}: no export of Label Studio: want its JSON or JSON-MIN, a list of tasks")
     losses: list[Loss] = []
     read = [_read_task(task, number, losses) for number, task in enumerate(tasks, 1)]
-    images = [task for task in read if task is not None]
+    images = [image for task in read for image in task]
     if not images:
         raise ManifestError(
             f"{path}: no task of it has labels: {losses[0].text if losses else 'it is empty'}"
@@ -60,6 +73,7 @@ def read_label_studio(path: Path, *, merge: bool | None = None) -> AnnotationSet
             tuple(Shape(r.name, arranged.index[r.label], r.rings, r.runs) for r in image.regions),
             image.size,
             relative=True,
+            problem=image.problem,
         )
         for image in images
     )
@@ -68,7 +82,8 @@ def read_label_studio(path: Path, *, merge: bool | None = None) -> AnnotationSet
         str(path),
         arranged.classes,
         annotated,
-        sum(i.came for i in images),
+        sum(loss.count for loss in losses if loss.unit == "annotation" and loss.kind == "lost")
+        + sum(len(i.regions) for i in images),
         merge_losses(losses),
     )
 
@@ -86,24 +101,68 @@ class _Image:
     name: str
     size: tuple[int, int] | None
     regions: tuple[_Region, ...]
-    came: int
+    problem: str = ""
 
 
-def _read_task(task: Mapping[str, Any], number: int, losses: list[Loss]) -> _Image | None:
+def _read_task(task: Mapping[str, Any], number: int, losses: list[Loss]) -> list[_Image]:
+    """The task's images with their regions; several only where it has several images, whose regions `to_name` tells apart."""
     where = f"task {task.get('id', number)}"
     is_small = "data" not in task  # JSON-MIN: the task's data and the regions by the names of their tags
-    name = _image_of(task if is_small else task["data"])
-    if name is None:
+    names = _images_of(task if is_small else task["data"])
+    if not names:
         losses.append(Loss("task", "no image in its data", where))
-        return None
+        return []
     results = _results_small(task) if is_small else _results_of(task, where, losses)
     if results is None:
+        name = next(iter(names.values()))
         losses.append(Loss("task", "nobody has labeled it", f"{name} ({where})", kind="note"))
-        return None
-    regions, sizes = [], set()
+        return []
     drawn = [result for result in results if _is_region(result, results)]
-    for place, result in enumerate(drawn, 1):
-        called = f"region {result.get('id', place)} of {where}"
+    owners = _owners(drawn, names)
+    mine: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for place, (result, owner) in enumerate(zip(drawn, owners, strict=True), 1):
+        called = f"region {result.get('id', place) if isinstance(result, dict) else place} of {where}"
+        if not isinstance(result, dict):
+            losses.append(Loss("annotation", "a result that is no object", called))
+        elif owner is None:
+            losses.append(Loss("annotation", SEVERAL, f"{called} (to_name {result.get('to_name')!r})"))
+        else:
+            mine.setdefault(owner, []).append((called, result))
+    if len(names) == 1:
+        key = next(iter(names))
+        if drawn and key not in mine:
+            return [_Image(names[key], None, (), "none of its regions can be read: it is no background")]
+        return [_read_image(names[key], mine.get(key, []), losses)]
+    if bare := [name for key, name in names.items() if key not in mine]:
+        words = "of a task with several, without a region of its own: left out"
+        losses.append(Loss("image", words, f"{bare[0]} of {where}", len(bare), "note"))
+    return [_read_image(names[key], found, losses) for key, found in mine.items()]
+
+
+SEVERAL = (
+    "on a task with several images, and to_name is the name of none in its data: "
+    'name the Image tag in the labeling interface as its data is (name="left" value="$left")'
+)
+
+
+def _owners(results: Sequence[Any], names: Mapping[str, str]) -> list[str | None]:
+    """The key of the image of each region; None where nothing says which of several it is on."""
+    aims = {
+        str(result.get("to_name"))
+        for result in results
+        if isinstance(result, dict) and any(key in result.get("value", result) for key in GEOMETRY)
+    }
+    if len(names) == 1 and len(aims) < 2:
+        return [next(iter(names))] * len(results)
+    return [
+        str(result["to_name"]) if isinstance(result, dict) and str(result.get("to_name")) in names else None
+        for result in results
+    ]
+
+
+def _read_image(name: str, results: Sequence[tuple[str, Mapping[str, Any]]], losses: list[Loss]) -> _Image:
+    regions, sizes = [], set()
+    for called, result in results:
         try:
             value = result.get("value", result)
             labels = _labels_of(value)
@@ -123,23 +182,23 @@ def _read_task(task: Mapping[str, Any], number: int, losses: list[Loss]) -> _Ima
                 sizes.add(size)
         except MaskError as error:
             losses.append(Loss("annotation", str(error), called))
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             losses.append(Loss("annotation", "values that are missing or no numbers", called))
-    return _Image(name, sizes.pop() if len(sizes) == 1 else None, tuple(regions), len(drawn))
+    problem = "none of its regions can be read: it is no background" if results and not regions else ""
+    return _Image(name, sizes.pop() if len(sizes) == 1 else None, tuple(regions), problem)
 
 
-def _image_of(data: Any) -> str | None:
-    """The first value that is a path or an address of an image."""
+def _images_of(data: Any) -> dict[str, str]:
+    """key -> path or address of each image in a task's data; `image` is one whatever it looks like."""
     if not isinstance(data, Mapping):
-        return None
-    texts = [
-        value
+        return {}
+    return {
+        str(key): value
         for key, value in data.items()
-        if isinstance(value, str) and key not in {"created_at", "updated_at"}
-    ]
-    if isinstance(data.get("image"), str):
-        return str(data["image"])
-    return next((t for t in texts if t.partition("?")[0].lower().endswith(IMAGE_SUFFIX) or "?d=" in t), None)
+        if isinstance(value, str)
+        and key not in {"created_at", "updated_at"}
+        and (key == "image" or value.partition("?")[0].lower().endswith(IMAGE_SUFFIX) or "?d=" in value)
+    }
 
 
 def _results_of(task: Mapping[str, Any], where: str, losses: list[Loss]) -> list[Any] | None:
@@ -166,7 +225,8 @@ def _results_small(task: Mapping[str, Any]) -> list[Any] | None:
     lists = [
         v
         for v in task.values()
-        if isinstance(v, list) and any(isinstance(r, dict) and _labels_of(r) for r in v)
+        if isinstance(v, list)
+        and any(isinstance(r, dict) and (_labels_of(r) or any(key in r for key in GEOMETRY)) for r in v)
     ]
     if lists:
         return [result for found in lists for result in found]
@@ -174,25 +234,23 @@ def _results_small(task: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _is_region(result: Any, results: Sequence[Any]) -> bool:
-    """A region with labels; `<Polygon>` beside `<Labels>` gives two results of one id, of which one has them."""
-    if not isinstance(result, dict) or str(result.get("type", "")) in {
-        "choices",
-        "textarea",
-        "rating",
-        "relation",
-        "number",
-        "taxonomy",
-    }:
-        return False
+    """Whatever is not known to be none; `<Polygon>` beside `<Labels>` gives two results of one id, of which one has labels."""
+    if not isinstance(result, dict):
+        return True
     value = result.get("value", result)
-    if not isinstance(value, dict) or not any(
-        key in value for key in ("points", "rle", "width", "x", "vertices", *LABEL_KEYS)
+    if str(result.get("type", "")) in NO_REGIONS:
+        return False
+    if (
+        "type" not in result
+        and isinstance(value, dict)
+        and NO_REGIONS & value.keys()
+        and not _labels_of(value)
     ):
         return False
-    if _labels_of(value):
+    if _labels_of(value) or not isinstance(value, dict) or not any(key in value for key in GEOMETRY):
         return True
     own = result.get("id")
-    return not any(
+    return own is None or not any(
         isinstance(r, dict) and r is not result and r.get("id") == own and _labels_of(r.get("value", r))
         for r in results
     )
@@ -201,9 +259,8 @@ def _is_region(result: Any, results: Sequence[Any]) -> bool:
 def _labels_of(value: Any) -> list[str]:
     if not isinstance(value, dict):
         return []
-    return next(
-        ([str(v) for v in value[k]] for k in LABEL_KEYS if isinstance(value.get(k), list) and value[k]), []
-    )
+    keys = [*LABEL_KEYS, *(key for key in value if key.endswith("labels") and key not in LABEL_KEYS)]
+    return next(([str(v) for v in value[k]] for k in keys if isinstance(value.get(k), list) and value[k]), [])
 
 
 def _size_of(result: Mapping[str, Any], value: Mapping[str, Any]) -> tuple[int, int] | None:

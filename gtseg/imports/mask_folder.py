@@ -18,7 +18,7 @@ from gtseg.core.account import Loss
 from gtseg.core.images.kinds import MASK_FORMATS
 from gtseg.errors import GtsegError, MaskError
 
-from .annotations import notes_on
+from .annotations import notes_on, undecided
 from .colours import ColourTable, decode_mask, read_codes, repair_mask
 from .journal import run_tasks, stamp_files
 from .mask_pairs import Pair, Pairs
@@ -102,6 +102,8 @@ def convert_pair(task: PairTask) -> list[Outcome]:
 
 def _check_size(mask: NDArray[np.uint8], photo: Photograph, pair: Pair) -> None:
     if mask.shape == photo.size:
+        if photo.orientation != 1 and photo.stored == photo.size and mask.any():
+            raise MaskError(undecided(photo, "its mask was made for"))
         return
     turned = ""
     if photo.orientation != 1:
@@ -116,7 +118,7 @@ def _check_size(mask: NDArray[np.uint8], photo: Photograph, pair: Pair) -> None:
 
 def _read_mask(task: PairTask) -> tuple[NDArray[np.uint8], list[Loss]]:
     if task.pair.masks[0][0]:
-        return _stack_labels(task.pair, task.table.classes), []
+        return _stack_labels(task.pair, task.table.classes)
     path = task.pair.masks[0][1]
     codes, _ = read_codes(path.read_bytes(), str(path), by_index=task.table.by_index)
     if not task.repair:
@@ -129,15 +131,44 @@ def _read_mask(task: PairTask) -> tuple[NDArray[np.uint8], list[Loss]]:
     return repaired.mask, [Loss("pixel", words, str(path), count, "note") for words, count in said if count]
 
 
-def _stack_labels(pair: Pair, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """One file per label -> (H, W) uint8; a pixel of two labels is the later label's, in the order of the classes."""
+def _stack_labels(pair: Pair, classes: Sequence[str]) -> tuple[NDArray[np.uint8], list[Loss]]:
+    """One file per label -> ((H, W) uint8, losses); a pixel of two labels is the later label's, in the order of the classes."""
     layers = list(_layers(pair))
     if len({layer.shape for _, layer in layers}) != 1:
         raise MaskError(f"{pair.image}: its label files differ in size")
     mask = np.zeros(layers[0][1].shape, np.uint8)
     for label, layer in sorted(layers, key=lambda item: classes.index(item[0])):
         mask[layer] = classes.index(label) + 1
-    return mask
+    absent = [label for label in classes if label not in dict(layers)]
+    notes = [
+        Loss(
+            "image",
+            f"no file of the label {label!r}: nothing of it on the image",
+            str(pair.image),
+            kind="note",
+        )
+        for label in absent
+    ]
+    return mask, [*_covered(layers, mask, classes, str(pair.image)), *notes]
+
+
+def _covered(
+    layers: Sequence[tuple[str, NDArray[np.bool_]]],
+    mask: NDArray[np.uint8],
+    classes: Sequence[str],
+    image: str,
+) -> list[Loss]:
+    """What of each label lies under another's pixels."""
+    losses = []
+    for label, layer in layers:
+        seen = np.bincount(mask[layer], minlength=len(classes) + 1)
+        own = classes.index(label) + 1
+        covering = [name for index, name in enumerate(classes, 1) if index != own and seen[index]]
+        if covering:
+            extent = "partly" if seen[own] else "wholly"
+            words = f"of the label {label!r}, {extent} under {', '.join(map(repr, covering))}, later in the order of labels"
+            losses.append(Loss("pixel", words, image, int(seen.sum() - seen[own])))
+    return losses
 
 
 def _layers(pair: Pair) -> Iterator[tuple[str, NDArray[np.bool_]]]:

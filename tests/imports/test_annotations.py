@@ -200,6 +200,19 @@ def test_a_photograph_that_its_exif_turns_is_drawn_upright_or_named(
     assert drawn_upright or "EXIF orientation 6" in reasons(account)
 
 
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_a_mirrored_photograph_whose_size_decides_nothing_is_named(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    photo(tmp_path, "x.jpg", exif=exif)
+    photo(tmp_path, "y.jpg")
+    images = [entry(1, "x.jpg"), entry(2, "y.jpg")]
+    account, masks = bring_in(tmp_path, images, [annotation(1, 1), annotation(2, 2)], photos=[])
+    assert masks == {"y": 400}
+    assert f"EXIF orientation {orientation}" in reasons(account)
+    assert account.exit_code == 5
+
+
 def test_only_regular_files_of_the_folder_are_read(tmp_path: Path) -> None:
     photo(tmp_path, "x.jpg")
     os.mkfifo(tmp_path / "photos" / "f.jpg")

@@ -95,3 +95,27 @@ def test_what_is_no_export_is_refused_by_name(tmp_path: Path, text: str) -> None
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ManifestError, match=r"a\.json"):
         read_label_studio(tmp_path / "a.json")
+
+
+def test_a_region_of_an_unknown_kind_is_lost_by_name(tmp_path: Path) -> None:
+    bitmask = {"id": "b", "type": "bitmask", "value": {"imageDataURL": "data:", "bitmasklabels": ["leaf"]}}
+    odd = {"id": "o", "type": "new", "value": {"what": 1}}
+    found = read(tmp_path, task(polygon("leaf"), bitmask, odd, 7))
+    assert (found.came, len(found.images[0].shapes)) == (4, 1)
+    assert sum(loss.count for loss in found.losses if loss.kind == "lost") == 3
+
+
+def test_an_image_whose_regions_are_all_unreadable_is_no_background(tmp_path: Path) -> None:
+    bitmask = {"id": "b", "type": "bitmask", "value": {"imageDataURL": "data:", "bitmasklabels": ["leaf"]}}
+    second = {**task(polygon("leaf")), "data": {"image": "b.jpg"}}
+    found = read(tmp_path, task(bitmask), second)
+    assert [bool(image.problem) for image in found.images] == [True, False]
+
+
+def test_regions_of_a_task_with_two_images_go_where_to_name_says(tmp_path: Path) -> None:
+    given = task(*(polygon("leaf", to_name=name) for name in ("left", "right", "right", "other")))
+    given["data"] = {"left": "l.jpg", "right": "r.jpg"}
+    found = read(tmp_path, given)
+    assert {image.file_name: len(image.shapes) for image in found.images} == {"l.jpg": 1, "r.jpg": 2}
+    assert found.came == 4
+    assert [loss.count for loss in found.losses if "several images" in loss.reason] == [1]

@@ -81,6 +81,44 @@ def test_one_file_per_label_is_stacked(folders: tuple[Path, Path], tmp_path: Pat
     assert np.asarray(Image.open(tmp_path / "out/masks/a.png")).tolist() == [[1, 2]]
 
 
+def test_labels_under_others_and_labels_without_a_file_are_told(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, masks = folders
+    for name in "ab":
+        photo(images / f"{name}.jpg", (3, 1))
+    mask(masks / "cat" / "a.png", [[255, 255, 0]])
+    mask(masks / "dog" / "a.png", [[0, 255, 255]])
+    mask(masks / "cat" / "b.png", [[255, 0, 0]])
+    mask(masks / "dog" / "b.png", [[255, 0, 0]])
+    (masks / "fox").mkdir()
+    mask(masks / "fox" / "a.png", [[0, 0, 0]])
+    pairs = find_pairs(images, masks, labels=["cat", "dog", "fox"])
+    table = parse_table({"background": 0, "cat": 1, "dog": 2, "fox": 3}, by_index=True)
+    account = import_masks(pairs, tmp_path / "out", table, name="m", workers=1).account
+    said = {
+        (loss.unit, loss.kind, loss.count, loss.reason) for loss in account.losses if loss.unit != "class"
+    }
+    order = "under 'dog', later in the order of labels"
+    assert said == {
+        ("pixel", "lost", 1, f"of the label 'cat', partly {order}"),
+        ("pixel", "lost", 1, f"of the label 'cat', wholly {order}"),
+        ("image", "note", 1, "no file of the label 'fox': nothing of it on the image"),
+    }
+    assert account.exit_code == 5
+
+
+def test_a_mask_of_a_mirrored_photograph_is_named(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    images, masks = folders
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    photo(images / "a.jpg", (3, 1), exif=exif)
+    mask(masks / "a.png", [[1, 0, 0]])
+    table = parse_table({"background": 0, "cat": 1}, by_index=True)
+    report = import_masks(find_pairs(images, masks), tmp_path / "out", table, name="m", workers=1)
+    assert "EXIF orientation 3" in report.skipped[0].reason
+
+
 def test_a_mask_of_another_size_is_skipped_with_both_sizes(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -63,3 +63,65 @@ def test_an_image_without_labels_is_background_and_a_label_without_image_is_lost
 def test_without_names_the_way_out_is_told(tmp_path: Path, names: str) -> None:
     with pytest.raises((SettingsError, ManifestError)):
         read_yolo(data_set(tmp_path, "", names=names))
+
+
+SQUARE = "0 0 0 1 0 1 1 0 1\n"
+
+
+def picture(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (10, 10)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("stem", ["train", "val", "test", "notes", "classes"])
+def test_a_label_file_of_an_image_is_one_whatever_its_name(tmp_path: Path, stem: str) -> None:
+    folder = data_set(tmp_path, SQUARE)
+    picture(folder / f"train/images/{stem}.png")
+    (folder / f"train/labels/{stem}.txt").write_text(SQUARE)
+    (folder / f"{stem}.txt").write_text("a list of images\n")
+    found = read_yolo(folder)
+    assert [len(image.shapes) for image in found.images] == [1, 1]
+    assert (found.came, found.losses) == (2, ())
+
+
+def test_names_pair_to_the_letter_before_their_case_is_folded(tmp_path: Path) -> None:
+    folder = data_set(tmp_path, SQUARE)
+    picture(folder / "train/images/A.png")
+    (folder / "train/labels/A.txt").write_text(SQUARE + SQUARE)
+    picture(folder / "train/images/b.png")
+    (folder / "train/labels/B.txt").write_text(SQUARE * 3)
+    found = read_yolo(folder)
+    assert {image.file_name[-5:-4]: len(image.shapes) for image in found.images} == {"a": 1, "A": 2, "b": 3}
+
+
+def test_an_image_with_two_possible_label_files_is_left_out_by_name(tmp_path: Path) -> None:
+    folder = data_set(tmp_path, SQUARE)
+    picture(folder / "train/images/c.png")
+    for place in ("x", "y"):
+        (folder / place).mkdir()
+        (folder / place / "c.txt").write_text(SQUARE)
+    found = {image.file_name: image.problem for image in read_yolo(folder).images}
+    assert "2 label files could be its own" in found["train/images/c.png"]
+    assert found["train/images/a.png"] == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("names: [leaf]\nkpt_shape: [5, 2]\n", "kpt_shape"),
+        ("names: [leaf, stem]\nnc: 3\n", "nc is 3"),
+        ("names: {0: leaf, 0: stem}\n", "'0' stands twice"),
+        ("names: [leaf]\nnames: [stem]\n", "'names' stands twice"),
+        ("names: [yes, no]\n", "True"),
+        ("names: {0: null}\n", "None"),
+    ],
+)
+def test_what_a_data_yaml_must_not_say_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ManifestError, match=said):
+        read_yolo(data_set(tmp_path, SQUARE, names=text))
+
+
+def test_an_image_of_which_no_line_can_be_drawn_is_no_background(tmp_path: Path) -> None:
+    found = read_yolo(data_set(tmp_path, "0 0.5 0.5 0.2 0.2\n"))
+    assert "it is no background" in found.images[0].problem
