@@ -12,7 +12,7 @@ __all__ = ["is_locked"]
 def is_locked(path: Path) -> bool:
     """Whether a process holds the file's lock for itself alone; False where there is no such file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is not waited for
     except OSError:
         return False
     try:

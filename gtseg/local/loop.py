@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 __all__ = ["Loop", "Threads"]
 
 FAILURE_SECONDS = 1.0
+END_SECONDS = 30.0  # for all threads together, once they were told to end
 logger = logging.getLogger(__name__)
 
 
@@ -75,6 +77,10 @@ class Threads:
         self._threads[name] = thread
         thread.start()
 
-    def join(self) -> None:
+    def join(self, patience: float | None = None) -> None:
+        """Wait until all have ended, END_SECONDS or `patience` seconds together: one that hangs must not keep the process."""
+        deadline = time.monotonic() + (END_SECONDS if patience is None else patience)
         for thread in self._threads.values():
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for name in sorted(self.running()):
+            logger.warning("%s %s has not ended; it ends with the process", self._prefix, name)

@@ -34,7 +34,7 @@ from gtseg.local.front.connections import BACKLOG, bound_connections
 from gtseg.local.labeling.pictures import return_large_blocks
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
-from gtseg.local.storage.layout import close_to_others, examine_folder, keep_layout
+from gtseg.local.storage.layout import check_kinds, close_to_others, examine_folder, keep_layout
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.syncing import Barrier
 from gtseg.local.storage.whole import write_atomically
@@ -111,6 +111,7 @@ def serve(
     return_large_blocks()
     folder = Path(folder)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_kinds(folder)
     with (
         _private_files(),
         _lock_folder(folder),

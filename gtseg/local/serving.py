@@ -44,6 +44,8 @@ def find_serving(folder: Path) -> Serving | None:
     if not is_served(folder):
         return None
     try:
+        if not (folder / "server.json").is_file():
+            return None
         place = json.loads((folder / "server.json").read_bytes())
         keys = read_credentials(folder / "credentials.json")
         connection = connect(place["url"], certificate=find_certificate(folder), timeout=ANSWER_SECONDS)

@@ -17,10 +17,12 @@ import pytest
 from kept_folder import copy_in_use, unpack
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.server import open_folder
+from gtseg.local.server import open_folder, serve
+from gtseg.local.serving import find_serving
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
-from gtseg.local.storage.store import Store
+from gtseg.local.storage.layout import FOLDERS, PLAIN_FILES
+from gtseg.local.storage.store import Store, read_credentials
 
 Damage = Callable[[Path], None]
 
@@ -186,3 +188,21 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path, folders: tuple[Pat
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"gtseg: {tmp_path / 'aws' / 'state.sqlite3'} is empty.")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", [*PLAIN_FILES, *FOLDERS])
+def test_a_pipe_in_the_place_of_a_file_or_folder_is_named_with_the_way_out(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    assert find_serving(tmp_path) is None
+    with pytest.raises(ServiceError, match=rf"{name} is no (plain file|folder)\. Move it away") as caught:
+        serve(tmp_path)
+    assert "\n" not in caught.value.message
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_a_pipe_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "calls.jsonl").mkdir()
+    with pytest.raises(ServiceError, match=r"calls\.jsonl is no plain file\. Move it away"):
+        serve(tmp_path)
+    os.mkfifo(tmp_path / "credentials.json")
+    with pytest.raises(ServiceError, match="is no plain file"):
+        read_credentials(tmp_path / "credentials.json")

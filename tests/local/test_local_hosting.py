@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -10,8 +11,10 @@ import struct
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from drawn_channels import IMAGE, ROLE, draw_scene, train_artifact, training_request, until, upload_channels
 from PIL import Image
+
+from gtseg.local.hosting import supervisor
 
 ARTIFACT = "s3://drawn/model.tar.gz"
 TENSORFLOW = "763104351884.dkr.ecr.us-east-1.amazonaws.com/tensorflow-inference:2.12-cpu"
@@ -285,3 +290,45 @@ def test_a_restarted_server_brings_its_endpoints_back(start_local_aws: Any) -> N
     assert len(list_containers(aws)) == 2
     aws.stop()
     until(lambda: list_containers(aws) == [])
+
+
+@pytest.mark.parametrize(
+    ("status", "deployed", "error", "tries", "settled"),
+    [
+        ("Creating", None, ValueError, 3, "Failed"),
+        ("Updating", "before", RecursionError, 3, "InService"),
+        ("Creating", None, OSError, 5, "Creating"),
+    ],
+)
+def test_the_same_error_again_and_again_ends_an_endpoints_tries(
+    status: str,
+    deployed: Any,
+    error: type[Exception],
+    tries: int,
+    settled: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(supervisor, "FAILURE_PAUSE", 0.0)
+    work = SimpleNamespace(deployed=deployed)
+    record = SimpleNamespace(status=status, work=work, answer={})
+    records = SimpleNamespace(find=lambda name: record, change=lambda name: contextlib.nullcontext(record))
+    store = SimpleNamespace(folder=tmp_path, create=lambda ddl: None)
+    embedded = SimpleNamespace(store=store)
+    stopping, taken = threading.Event(), []
+    keeper = supervisor.Keeper(
+        SimpleNamespace(embedded=embedded, records=records, containers={}),  # type: ignore[arg-type]
+        "e",
+        stopping,
+    )
+
+    def advance() -> bool:
+        taken.append(1)
+        if len(taken) == tries:
+            stopping.set()
+        raise error("odd")
+
+    monkeypatch.setattr(keeper, "_advance", advance)
+    keeper.run()
+    assert (record.status, len(taken)) == (settled, tries)
+    assert settled == "Creating" or "3 times for the same reason" in record.answer["FailureReason"]

@@ -58,3 +58,12 @@ def test_threads_are_known_by_name_until_they_end() -> None:
     end.set()
     threads.join()
     assert threads.running() == set()
+
+
+def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
+    threads, end = Threads("test"), threading.Event()
+    threads.start("hangs", end.wait)  # type: ignore[arg-type]
+    threads.join(patience=0.0)
+    assert threads.running() == {"hangs"}
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "test-hangs")
+    end.set()

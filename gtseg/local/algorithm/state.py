@@ -9,7 +9,6 @@ import tempfile
 import threading
 import time
 import urllib.request
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,7 +244,7 @@ def open_model_channel(folder: Path) -> Artifact:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             unpack(archives[0], Path(scratch))
-        except (BadArchive, OSError, EOFError, zlib.error) as error:
+        except (BadArchive, OSError) as error:
             raise ClientError(f"{archives[0]} cannot be unpacked: {error}") from None
         artifact = read_artifact(Path(scratch))
         return Artifact(artifact.settings, {k: v.clone() for k, v in artifact.weights.items()})

@@ -1,7 +1,7 @@
 """model.tar.gz -> files, within limits: an owner may have the archive from anybody.
 
 What tarfile's `data` filter refuses (absolute paths, paths and links that lead out of the folder, devices) is refused by
-name; beyond that no link at all is taken, and members, bytes and the rate of compression have an end. AWS documents no
+name; beyond that no link at all is taken, and members, bytes, paths and the rate of compression have an end. AWS documents no
 such limits; the container's own artifacts have three files.
 """
 
@@ -11,12 +11,15 @@ import gzip
 import io
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 __all__ = ["MEMBERS", "BadArchive", "unpack"]
 
 MEMBERS = 2000
+PATH_BYTES, PART_BYTES, DEPTH = 1024, 255, 32
 TOTAL_BYTES = 8 << 30
 RATIO, ALWAYS = 200, 256 << 20
 """Unpacked bytes for each packed one, once more than ALWAYS are unpacked. Weights hardly shrink; zeros do a thousandfold."""
@@ -31,19 +34,30 @@ class BadArchive(Exception):
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Every file of a tar.gz below `folder`. Raises BadArchive, or OSError and EOFError where it cannot be read."""
+    """Every file of a tar.gz below `folder`. Raises BadArchive, or OSError where it cannot be read or written."""
     limit = min(TOTAL_BYTES, max(ALWAYS, RATIO * path.stat().st_size))
     with path.open("rb") as packed, Bounded(gzip.GzipFile(fileobj=packed), limit) as stream:
         try:
             with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
                 for member in _checked(archive, folder):
                     _write(archive, member, folder)
-        except tarfile.TarError as error:
+        except (BadArchive, OSError) as error:
+            if isinstance(error, gzip.BadGzipFile):
+                raise BadArchive(str(error)) from None
+            raise
+        except (tarfile.TarError, EOFError, zlib.error) as error:
             raise BadArchive(str(error)) from None
+        except (
+            Exception
+        ) as error:  # tarfile lets whatever an odd header makes int() or a list raise go through
+            raise BadArchive(f"a header cannot be read: {type(error).__name__}: {str(error)[:100]}") from None
 
 
 class Header(tarfile.TarInfo):
-    """Refuses headers that go on for megabytes: tarfile keeps a name, or a table of them, in memory."""
+    """Refuses headers that go on for megabytes: tarfile keeps a name, or a table of them, in memory.
+
+    Files with holes are refused before tarfile reads their map, some of which it would read for ever.
+    """
 
     def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type not in tarfile.SUPPORTED_TYPES or self.type in NAMING:
@@ -54,6 +68,11 @@ class Header(tarfile.TarInfo):
     def _check_size(self) -> None:
         if self.size > HEADER_BYTES:
             raise BadArchive(f"a header of {self.size:,} bytes")
+
+    def _refuse_holes(self, *_: object) -> NoReturn:
+        raise BadArchive(f"{_name(self)} is neither a plain file nor a folder")
+
+    _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
 
 
 class Bounded(io.RawIOBase):
@@ -85,10 +104,24 @@ def _checked(archive: tarfile.TarFile, folder: Path) -> Iterator[tarfile.TarInfo
             raise BadArchive(f"{_name(member)} is a link to {member.linkname[:100]!r}")
         if not (member.isfile() or member.isdir()) or member.issparse():
             raise BadArchive(f"{_name(member)} is neither a plain file nor a folder")
+        _check_path(member)
         try:
             yield tarfile.data_filter(member, str(folder))
         except tarfile.FilterError as error:
             raise BadArchive(str(error)) from None
+
+
+def _check_path(member: tarfile.TarInfo) -> None:
+    parts = member.name.split("/")
+    if "\0" in member.name:
+        raise BadArchive(f"{_name(member)} has a NUL in its path")
+    if len(parts) > DEPTH:
+        raise BadArchive(f"{_name(member)} is more than {DEPTH} folders deep")
+    sizes = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
+    if sum(sizes) + len(parts) > PATH_BYTES or max(sizes) > PART_BYTES:
+        raise BadArchive(
+            f"{_name(member)} has a path of more than {PATH_BYTES} bytes, or {PART_BYTES} in one name"
+        )
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:

@@ -63,9 +63,9 @@ class Front:
         self.training_metrics = TrainingMetrics(embedded)
         self.faults = Faults(embedded.options.faults)
         self.calls = CallLog(embedded.store.folder / "calls.jsonl")
-        self.s3 = S3App(self._make_s3(), self.faults, self._record_bucket_call)
-        self.portal = self._make_portal()
         self.hosts = Hosts(embedded.options.names)
+        self.s3 = S3App(self._make_s3(), self.faults, self._record_bucket_call, hosts=self.hosts)
+        self.portal = self._make_portal()
         self.bodies = Bodies(embedded.store.folder, self.pool)
         self._signed_by: dict[str, str] = {
             embedded.store.credentials.access_key: embedded.store.credentials.secret_key
@@ -119,7 +119,9 @@ class Front:
         headers, receive = read_headers(scope), Incoming(receive, self.embedded.options.idle_seconds)
         is_own = scope["path"].startswith(OWN_PATHS) or scope["path"] == "/_portal"
         service = "" if is_own else _find_service(headers, scope["query_string"])
-        if not service:  # a signature covers the host
+        if (
+            not service
+        ):  # else a signature covers the host, or the request is refused; S3 sees to those without one
             try:
                 self.hosts.check(headers.get("host", ""), (scope.get("server") or ("",))[0])
             except ServiceError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from gtseg.local.algorithm.unpacking import BadArchive, unpack
 from gtseg.local.errors import ServiceError
@@ -20,6 +20,9 @@ NEEDED = ("hyperparams.json", "model_best.params")
 SHOWN = 12  # names in a message
 MXNET_LIST = 0x112  # ndarray.cc: kMXAPINDArrayListMagic
 MXNET_ARRAY = (0xF993FAC9, 0xF993FACA)  # NDARRAY_V2_MAGIC, NDARRAY_V3_MAGIC
+MXNET_DIMENSIONS = 32
+MXNET_SMALLEST = 24  # bytes of an array without elements: three words, no shape, three words
+UNREADABLE = "(names that could not be read)"
 MXNET_BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8}  # mshadow type flag -> bytes of an element
 
 
@@ -73,7 +76,7 @@ def _extract(objects: Objects, bucket: str, key: str, folder: Path) -> None:
             unpack(archive, folder)
     except ServiceError:
         raise ArtifactError(f"Could not find model data at {uri}.") from None
-    except (BadArchive, OSError, EOFError, zlib.error) as error:
+    except (BadArchive, OSError) as error:
         why = f" ({error})" if isinstance(error, BadArchive) else ""
         raise ArtifactError(
             f'Failed to extract model data archive for container "container_1" from URL "{uri}". Please ensure that'
@@ -122,27 +125,49 @@ def _find_foreign_parameters(folder: Path, names: Sequence[str]) -> list[str]:
 
 
 def read_mxnet_names(path: Path) -> list[str]:
-    """The names in an MXNet NDArray list file, [] for anything else (mxnet src/ndarray/ndarray.cc, Save and Load)."""
+    """The names in an MXNet NDArray list file, [] for anything else (mxnet src/ndarray/ndarray.cc, Save and Load).
+
+    Anybody may have written the file: no number in it is believed beyond what the file itself has room for.
+    """
     try:
         with path.open("rb") as file:
-            if struct.unpack("<QQ", file.read(16)) != (MXNET_LIST, 0):
+            if file.read(16) != struct.pack("<QQ", MXNET_LIST, 0):
                 return []
-            (count,) = struct.unpack("<Q", file.read(8))
-            for _ in range(count):
-                magic, kind, dimensions = struct.unpack("<IiI", file.read(12))
-                if magic not in MXNET_ARRAY or kind not in (0, -1) or dimensions > 32:
-                    return ["(names that could not be read)"]
-                size = 1
-                for length in struct.unpack(f"<{dimensions}q", file.read(8 * dimensions)):
-                    size *= length
-                _, _, flag = struct.unpack("<iii", file.read(12))
-                file.seek(size * MXNET_BYTES[flag], os.SEEK_CUR)
-            (count,) = struct.unpack("<Q", file.read(8))
+            end = path.stat().st_size
+            for _ in range(_read_count(file, end, smallest=MXNET_SMALLEST)):
+                _skip_array(file, end)
+            count = _read_count(file, end, smallest=8)
             return [
-                file.read(struct.unpack("<Q", file.read(8))[0]).decode(errors="replace") for _ in range(count)
+                file.read(_read_count(file, end, smallest=1)).decode(errors="replace") for _ in range(count)
             ]
-    except (struct.error, KeyError, OverflowError, MemoryError, OSError):
+    except (ValueError, struct.error, KeyError):
+        return [UNREADABLE]
+    except OSError:
         return []
+
+
+def _read_count(file: BinaryIO, end: int, *, smallest: int) -> int:
+    """How many items of at least `smallest` bytes follow. Raises ValueError where a file of `end` bytes ends before."""
+    (count,) = struct.unpack("<Q", file.read(8))
+    if count * smallest > end - file.tell():
+        raise ValueError(count)
+    return int(count)
+
+
+def _skip_array(file: BinaryIO, end: int) -> None:
+    """Go on behind an array. Raises ValueError, struct.error or KeyError where there is none that ends in the file."""
+    magic, kind, dimensions = struct.unpack("<IiI", file.read(12))
+    if magic not in MXNET_ARRAY or kind not in (0, -1) or dimensions > MXNET_DIMENSIONS:
+        raise ValueError(magic)
+    size = 1
+    for length in struct.unpack(f"<{dimensions}q", file.read(8 * dimensions)):
+        if length < 0:
+            raise ValueError(length)
+        size *= length
+    _, _, flag = struct.unpack("<iii", file.read(12))
+    if size * MXNET_BYTES[flag] > end - file.tell():
+        raise ValueError(size)
+    file.seek(size * MXNET_BYTES[flag], os.SEEK_CUR)
 
 
 def _list(names: Sequence[str]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +26,8 @@ __all__ = ["DeploymentError", "Supervisor", "await_ready"]
 
 POLL_SECONDS = 0.1
 BRING_BACK_TRIES = 3
+TRIES = 3  # in a row, at what fails with the same error each time
+FAILURE_PAUSE = 3.0  # seconds before what failed is begun again
 LONGEST_PAUSE = 30.0  # between two starts of a container that keeps crashing
 logger = logging.getLogger(__name__)
 
@@ -70,18 +74,43 @@ class Keeper:
         self._offsets: dict[str, int] = {}
         self._pauses: dict[str, float] = {}
         self._restart_at: dict[str, float] = {}
+        self._failure, self._failures = "", 0
         self._crashes = 0  # of containers that were to come back after a restart of the server
 
     def run(self) -> None:
-        try:
-            while not self.stopping.is_set() and self._advance():
-                self.stopping.wait(POLL_SECONDS)
-        except Exception:
-            logger.exception("endpoint %s: keeping it failed; it is begun again", self.name)
-            self.stopping.wait(LONGEST_PAUSE / 10)
-        finally:
-            self._withdraw()
-            self._stop_all(self.containers)
+        """Until there is nothing left to keep; begun again after an error, but not for ever after the same one."""
+        while not self.stopping.is_set():
+            try:
+                while not self.stopping.is_set() and self._advance():
+                    self.stopping.wait(POLL_SECONDS)
+                return
+            except Exception as error:
+                logger.exception("endpoint %s: keeping it failed; it is begun again", self.name)
+                with contextlib.suppress(sqlite3.Error):  # it is counted the next time
+                    self._count(error)
+            finally:
+                self._withdraw()
+                self._stop_all(self.containers)
+                self.containers = {}
+            self.stopping.wait(FAILURE_PAUSE)
+
+    def _count(self, error: Exception) -> None:
+        """Settle the endpoint once the same error has come TRIES times in a row.
+
+        A full disk or a locked database is no fault of the endpoint: it goes on when that is over.
+        """
+        if isinstance(error, OSError | sqlite3.Error):
+            return
+        words = f"{type(error).__name__}: {str(error)[:300]}"
+        self._failures = self._failures + 1 if words == self._failure else 1
+        self._failure = words
+        record = self.endpoints.records.find(self.name)
+        if self._failures < TRIES or record is None:
+            return
+        self._failures = 0
+        is_kept = record.status == "Updating" and record.work.deployed is not None
+        reason = f"The containers could not be kept, {TRIES} times for the same reason: {words}"
+        self._settle("InService" if is_kept else "Failed", reason)
 
     def _advance(self) -> bool:
         """One look at the record. False when there is nothing left to keep."""

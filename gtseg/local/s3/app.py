@@ -13,6 +13,7 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.bodies import drain, mark_known
 from gtseg.local.front.faults import Faults
+from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.access import check_anonymous
 from gtseg.local.s3.cors import allow_origin
@@ -33,10 +34,20 @@ logger = logging.getLogger(__name__)
 
 
 class S3App:
-    """`record(operation, bucket, status, code)` is told of every operation on a bucket that was let in, and what came of it."""
+    """`record(operation, bucket, status, code)` is told of every operation on a bucket that was let in, and what came of it.
 
-    def __init__(self, s3: S3, faults: Faults, record: Callable[[str, str, int, str], None]) -> None:
-        self.s3, self._faults, self._record = s3, faults, record
+    A request without a signature must be for one of `hosts`.
+    """
+
+    def __init__(
+        self,
+        s3: S3,
+        faults: Faults,
+        record: Callable[[str, str, int, str], None],
+        *,
+        hosts: Hosts | None = None,
+    ) -> None:
+        self.s3, self._faults, self._record, self._hosts = s3, faults, record, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         request, operation, code = None, None, ""
@@ -46,6 +57,8 @@ class S3App:
             if self._faults.is_enabled:
                 send = await self._suffer(operation, request, scope, send)
             await self.authorize(request, operation)
+            if request.signed is None and self._hosts is not None:
+                self._hosts.check(headers.get("host", ""), (scope.get("server") or ("",))[0])
             request.is_admitted = True
             if request.signed is not None:
                 mark_known(scope)
@@ -171,5 +184,9 @@ def translate(error: Exception) -> ServiceError:
             "The disk that holds the data folder is full, or its file system takes no file of this size.",
             507,
         )
+    if isinstance(error, ValueError) and "integer string conversion" in str(
+        error
+    ):  # int() of thousands of digits
+        return ServiceError("InvalidArgument", "A number in the request has too many digits.", 400)
     logger.error("S3 request failed", exc_info=error)
     return ServiceError("InternalError", "We encountered an internal error. Please try again.", 500)

@@ -135,7 +135,7 @@ def check_policy(encoded: str, fields: Fields, *, now: datetime) -> tuple[int, i
         policy = json.loads(base64.b64decode(encoded, validate=True))
         expires = datetime.fromisoformat(EXPIRATION.fullmatch(policy["expiration"])[0])  # type: ignore[index]
         conditions = [_read_condition(condition) for condition in policy["conditions"]]
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError):
         raise ServiceError("InvalidPolicyDocument", "Invalid Policy: Invalid JSON.") from None
     if now >= expires:
         raise ServiceError("AccessDenied", "Invalid according to Policy: Policy expired.", 403)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import re
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import Signed
@@ -16,6 +17,7 @@ from gtseg.local.s3.service import S3
 
 __all__ = ["is_presigned_v2", "sign_text", "verify_v2"]
 
+EXPIRES = re.compile(r"[0-9]{1,18}")  # seconds since 1970
 SUBRESOURCES = frozenset(
     [
         "accelerate",
@@ -76,8 +78,10 @@ def verify_v2(s3: S3, request: Request) -> Signed:
         # The signature of this version does not cover it, and no key of this server has one.
         raise ServiceError("AccessDenied", "The security token of the request is not signed.", 403)
     expires = query.get("Expires", "")
-    if not expires.isdecimal():
-        raise ServiceError("AccessDenied", f"Invalid date (should be seconds since epoch): {expires}", 403)
+    if not EXPIRES.fullmatch(expires):
+        raise ServiceError(
+            "AccessDenied", f"Invalid date (should be seconds since epoch): {expires[:100]}", 403
+        )
     if s3.read_clock().timestamp() > int(expires):
         raise ServiceError("AccessDenied", "Request has expired", 403, fields={"Expires": expires})
     expected = sign_text(secret, _describe(request, expires))

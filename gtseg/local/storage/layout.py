@@ -18,12 +18,32 @@ from typing import Any
 from gtseg.local.storage.database import SCHEMA, damaged, examine, too_new
 from gtseg.local.storage.whole import read_document, write_atomically
 
-__all__ = ["DATABASES", "FOLDER_FILE", "Layout", "close_to_others", "examine_folder", "keep_layout"]
+__all__ = [
+    "DATABASES",
+    "FOLDER_FILE",
+    "Layout",
+    "check_kinds",
+    "close_to_others",
+    "examine_folder",
+    "keep_layout",
+]
 
 FOLDER_FILE = "folder.json"
 DATABASES = ("state.sqlite3", "objects.sqlite3")
 ANNOUNCEMENT = "server.json"  # there while a server runs; 0.1.0 had no other mark of a database in use
 FIRST_LAYOUT = "calls.jsonl"  # 0.1.0 made it after both databases
+MADE_AGAIN = "Move it away: gtseg makes it again."
+RESTORED = "Move it away, and restore the data folder from a backup (gtseg local restore)."
+PLAIN_FILES = {
+    "lock": MADE_AGAIN, ANNOUNCEMENT: MADE_AGAIN, "server.crt": MADE_AGAIN, FOLDER_FILE: MADE_AGAIN,
+    FIRST_LAYOUT: "Move it away: gtseg begins another list of calls.",
+    "credentials.json": (
+        "Move it away, and restore the data folder from a backup (gtseg local restore) or go on without: new AWS keys and a"
+        " new owner token are made; jobs, objects and workers' links stay valid."
+    ),
+    **dict.fromkeys(DATABASES, RESTORED),
+}  # fmt: skip
+FOLDERS = {"objects": RESTORED, "endpoints": MADE_AGAIN}
 logger = logging.getLogger(__name__)
 
 
@@ -35,11 +55,23 @@ class Layout:
     gtseg: str = ""
 
 
+def check_kinds(folder: Path) -> None:
+    """Raises ServiceError where a file of the data folder is none, such as a pipe, which would be waited for, or a folder."""
+    for names, is_right, what in (
+        (PLAIN_FILES, Path.is_file, "is no plain file"),
+        (FOLDERS, Path.is_dir, "is no folder"),
+    ):
+        for name, way_out in names.items():
+            if (folder / name).exists() and not is_right(folder / name):
+                raise damaged(folder / name, what, way_out)
+
+
 def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
     """Check everything that the server needs, while no server has the folder open.
 
     Raises ServiceError, in one line, for a folder of a newer gtseg and for what is missing or damaged.
     """
+    check_kinds(folder)
     layout = read_layout(folder)
     for name in DATABASES:
         if layout.schema == 1 and (folder / ANNOUNCEMENT).exists() and not (folder / f"{name}-wal").exists():

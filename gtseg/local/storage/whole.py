@@ -37,6 +37,8 @@ def read_document(path: Path, members: Mapping[str, type], *, way_out: str) -> d
     Raises FileNotFoundError, or ServiceError naming the file and the way out.
     """
     try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever for its other end
+            raise damaged(path, "is no plain file", way_out)
         content = path.read_bytes()
     except FileNotFoundError:
         raise

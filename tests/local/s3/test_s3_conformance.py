@@ -9,6 +9,7 @@ import itertools
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
@@ -241,6 +242,44 @@ def test_a_form_needs_a_signature_and_a_date_in_utc(shared_aws: Any, s3: Any, bu
         policy = base64.b64encode(f'{{"expiration": "{date}", "conditions": []}}'.encode()).decode()
         with pytest.raises(ServiceError, match="InvalidPolicyDocument"):
             check_policy(policy, {}, now=clock())
+
+    for largest in ("Infinity", "-Infinity", "NaN", "9" * 5000):
+        policy = base64.b64encode(
+            f'{{"expiration": "2999-01-01T00:00:00Z", "conditions": [["content-length-range", 0, {largest}]]}}'.encode()
+        ).decode()
+        with pytest.raises(ServiceError, match="InvalidPolicyDocument"):
+            check_policy(policy, {}, now=clock())
+
+
+def test_a_number_of_thousands_of_digits_is_the_senders_mistake(
+    shared_aws: Any, s3: Any, bucket: str
+) -> None:
+    link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
+    key = parse_qs(urlsplit(link).query)["AWSAccessKeyId"][0]
+    url = f"{shared_aws.url}/{bucket}/k?AWSAccessKeyId={key}&Signature=x&Expires={'9' * 5000}"
+    assert urllib3.request("GET", url).status == 403
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    listed = urllib3.request("GET", f"{shared_aws.url}/{bucket}?list-type=2&max-keys={'9' * 5000}")
+    assert (listed.status, b"<Code>InvalidArgument</Code>" in listed.data) == (400, True)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    ranged = {"Range": f"bytes={'9' * 5000}-"}
+    signed = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
+    assert 400 <= urllib3.request("GET", signed, headers=ranged).status < 500
+
+
+def test_a_credential_without_a_signature_does_not_open_another_host(
+    shared_aws: Any, s3: Any, bucket: str
+) -> None:
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
+    url = f"{shared_aws.url}/{bucket}"
+    credential = "X-Amz-Credential=AKIA%2F20261120%2Fus-east-1%2Fs3%2Faws4_request"
+    for query in ("", f"?{credential}"):
+        for method in ("GET", "HEAD", "OPTIONS", "POST"):
+            answer = urllib3.request(method, f"{url}{query}", headers={"Host": "evil.example"})
+            assert answer.status in (421, 400), (method, query)
+    assert urllib3.request("GET", f"{url}?{credential}").status == 200
+    assert urllib3.request("GET", f"{url}?{credential}", headers={"Host": "evil.example"}).status == 421
 
 
 def clock() -> Any:
