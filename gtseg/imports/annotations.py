@@ -33,6 +33,9 @@ from .writing import write_pair
 __all__ = ["AnnotatedImage", "AnnotationSet", "Shape", "draw", "import_annotations", "ring_of"]
 
 Ring = tuple[tuple[float, float], ...]
+FARTHEST = 1e9
+"""No coordinate of an outline is larger, in pixels."""
+OUTSIDE = "more than half of it lies outside the image: drawn for another size or place"
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,9 @@ def ring_of(numbers: Iterable[Any]) -> Ring:
         values = [number for pair in values for number in pair[:2]]
     try:
         flat = [float(v) for v in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise MaskError("an outline that holds what is no number") from None
-    if not all(map(math.isfinite, flat)):
+    if not all(math.isfinite(v) and abs(v) <= FARTHEST for v in flat):
         raise MaskError("an outline that holds what is no number")
     if len(flat) % 2:
         raise MaskError("an outline with an odd number of coordinates")
@@ -190,6 +193,9 @@ def _left_over(
 def _nothing(annotations: AnnotationSet, images: Path, files: Sequence[Path]) -> str:
     if not annotations.images:
         return f"{annotations.source}: it lists no images"
+    if broken := next((image for image in annotations.images if image.problem), None):
+        lost = next((loss.text for loss in annotations.losses if loss.kind == "lost"), "")
+        return f"no image of {annotations.source} can be labeled: {broken.file_name}: {broken.problem}{'; ' * bool(lost)}{lost}"
     return (
         f"none of the {counted(len(annotations.images), 'image')} of {annotations.source} is in {images}: "
         f"it names {annotations.images[0].file_name!r}, the folder holds "
@@ -207,6 +213,12 @@ def convert(task: ImageTask) -> list[Outcome]:
         photo = read_photograph(task.path)
         image = upright(task.image, photo)
         mask, drawn, losses = draw(image, photo.size)
+        losses = [replace(loss, example=f"{loss.example} on {task.path}") for loss in losses]
+        if image.shapes and not drawn:
+            return [
+                Skipped(str(task.path), "none of its annotations can be drawn: it is no background"),
+                *losses,
+            ]
         item = write_pair(
             task.folder, task.name, photo.body, mask, classes=task.classes, source=str(task.path),
             used={"annotation": drawn},
@@ -215,7 +227,7 @@ def convert(task: ImageTask) -> list[Outcome]:
         return list(_without(replace(task.image, file_name=str(task.path)), str(error)))
     return [
         item,
-        *(replace(loss, example=f"{loss.example} on {task.path}") for loss in losses),
+        *losses,
         *notes_on(photo, task.path),
     ]
 
@@ -325,7 +337,10 @@ def region_of(shape: Shape, size: tuple[int, int], *, relative: bool = False) ->
     """A shape's pixels on an image of (H, W). Raises MaskError where its run lengths are of another size."""
     if shape.runs is None:
         scale = (size[1], size[0]) if relative else (1.0, 1.0)
-        return _fill([_scaled(ring, scale) for ring in shape.rings], size)
+        rings = [_scaled(ring, scale) for ring in shape.rings]
+        if _is_mostly_outside(rings, size):
+            raise MaskError(OUTSIDE)
+        return _fill(rings, size)
     runs = shape.runs
     is_whole = (runs.left, runs.top) == (0, 0) and runs.order != "rows"
     if is_whole and (runs.height, runs.width) != size:
@@ -337,7 +352,22 @@ def region_of(shape: Shape, size: tuple[int, int], *, relative: bool = False) ->
         slice(max(0, -runs.top), max(0, size[0] - runs.top)),
         slice(max(0, -runs.left), max(0, size[1] - runs.left)),
     )
-    return Region(pixels[rows, columns], (max(0, runs.top), max(0, runs.left)))
+    inside = pixels[rows, columns]
+    if 0 < 2 * np.count_nonzero(inside) < np.count_nonzero(pixels):
+        raise MaskError(OUTSIDE)
+    return Region(inside, (max(0, runs.top), max(0, runs.left)))
+
+
+def _is_mostly_outside(rings: Sequence[Ring], size: tuple[int, int]) -> bool:
+    """Whether some, but less than half, of the outlines' area is on an image of (H, W)."""
+    height, width = size
+    if all(0 <= x <= width and 0 <= y <= height for ring in rings for x, y in ring):
+        return False
+    from shapely import make_valid, union_all
+    from shapely.geometry import Polygon, box
+
+    area = union_all([make_valid(Polygon(ring)) for ring in rings])
+    return 0 < 2 * float(area.intersection(box(0, 0, width, height)).area) < float(area.area)
 
 
 def _scaled(ring: Ring, scale: tuple[float, float]) -> Ring:

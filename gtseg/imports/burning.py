@@ -91,13 +91,22 @@ def classify(features: Sequence[Feature], rules: Sequence[ClassRule]) -> list[Bu
     return shapes
 
 
-def unclassified(features: Sequence[Feature], rules: Sequence[ClassRule], source: str) -> tuple[Loss, ...]:
-    """Features that no class takes (a filter's choice), and lines and points that nothing widens."""
+def unclassified(
+    features: Sequence[Feature], rules: Sequence[ClassRule], source: str, *, attribute: str | None = None
+) -> tuple[Loss, ...]:
+    """Features that no class takes (a filter's choice), and lines and points that nothing widens.
+
+    Where the classes are the values of an `attribute`, a feature without such a value is lost: nobody chose to leave it out.
+    """
     losses = []
     for feature in features:
         name = f"feature {feature.number} of {source}"
         mine = [rule for rule in rules if rule.accepts(feature.properties, feature.geometry.geom_type)]
-        if not mine:
+        if not mine and attribute is not None:
+            value = feature.properties.get(attribute)
+            words = f"no single value of the attribute {attribute!r}, which names the classes"
+            losses.append(Loss("feature", words, f"{name} ({value!r:.60})"))
+        elif not mine:
             losses.append(Loss("feature", "of no class by the filters", name, kind="note"))
         elif not feature.geometry.area and not any(rule.buffer for rule in mine):
             words = 'a line or a point without a buffer, drawn one pixel wide (config: "buffer")'

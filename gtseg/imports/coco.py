@@ -31,6 +31,8 @@ from .rle import Runs, encode_rle, runs_of
 
 __all__ = ["MaskedImage", "extend_coco", "new_coco", "parse_coco", "read_coco", "to_coco"]
 
+MOST_AREA = 10**18
+"""Square pixels; an `area` beyond it is no number that a picture can have."""
 Crowds = Literal["auto", "class", "void"]
 
 
@@ -175,6 +177,7 @@ def parse_coco(
         else:
             images.setdefault(identity(entry["id"]), []).append(entry)
     shapes: dict[str, list[tuple[float, Shape]]] = {}
+    unreadable: set[str] = set()
     for position, annotation in enumerate(document["annotations"], 1):
         key = identity(annotation.get("image_id"))
         name = f"annotation {annotation.get('id', f'number {position}')}"
@@ -185,9 +188,17 @@ def parse_coco(
         try:
             shapes.setdefault(key, []).append(reader.read(annotation, name, images[key][0], losses))
         except MaskError as error:
+            unreadable.add(key)
             losses.append(Loss("annotation", str(error), f"{name} on {images[key][0]['file_name']}"))
     annotated = [
-        AnnotatedImage(entry["file_name"], _ordered(shapes.get(key, ())), _size_of(entry))
+        AnnotatedImage(
+            entry["file_name"],
+            _ordered(shapes.get(key, ())),
+            _size_of(entry),
+            problem="none of its annotations can be read: it is no background"
+            if key in unreadable and not shapes.get(key)
+            else "",
+        )
         for key, entries in images.items()
         for entry in entries
     ]
@@ -204,7 +215,7 @@ def _ordered(shapes: Iterable[tuple[float, Shape]]) -> tuple[Shape, ...]:
 def _size_of(entry: Mapping[str, Any]) -> tuple[int, int] | None:
     try:
         height, width = int(entry["height"]), int(entry["width"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return (height, width) if height > 0 and width > 0 else None
 
@@ -244,8 +255,13 @@ def _categories_with_things(document: Mapping[str, Any]) -> set[str]:
     return {
         identity(annotation.get("category_id"))
         for annotation in document["annotations"]
-        if not annotation.get("iscrowd") and annotation.get("segmentation")
+        if not _is_crowd(annotation) and annotation.get("segmentation")
     }
+
+
+def _is_crowd(annotation: Mapping[str, Any]) -> bool:
+    """`iscrowd`: 0, 0.0, "0", false, "false" and nothing are no crowd."""
+    return identity(annotation.get("iscrowd")).casefold() not in {"0", "0.0", "false", "none", "null", ""}
 
 
 @dataclass(frozen=True)
@@ -268,7 +284,7 @@ class _Reader:
             )
         index = self.index_of[category]
         rings, runs = _outline_of(annotation, name, losses)
-        if annotation.get("iscrowd") and index != VOID:
+        if _is_crowd(annotation) and index != VOID:
             index = self._crowd(category, index, f"{name} on {image['file_name']}", losses)
         return _area(annotation, rings, runs), Shape(f"{name}", index, rings, runs)
 
@@ -329,8 +345,8 @@ def _outline_of(
 def _area(annotation: Mapping[str, Any], rings: Sequence[Ring], runs: Runs | None) -> float:
     """`area` where it is a number, else what the outline or the run lengths enclose."""
     given = annotation.get("area")
-    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given > 0:
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < MOST_AREA:
         return float(given)
     if runs is not None:
-        return float(sum(runs.counts[1::2]))
+        return float(min(MOST_AREA, sum(runs.counts[1::2])))
     return float(sum(ring_area([*ring, ring[0]]) for ring in rings))

@@ -59,6 +59,7 @@ def read_cvat(path: Path, *, merge: bool | None = None) -> AnnotationSet:
                 for name, where, _, rings, runs in sorted(image.shapes, key=lambda shape: shape[2])
             ),
             image.size,
+            problem=image.problem,
         )
         for image in images
     )
@@ -73,6 +74,7 @@ class _Image:
     size: tuple[int, int] | None
     shapes: list[tuple[str, str, int, tuple[Ring, ...], Runs | None]]
     came: int
+    problem: str = ""
 
 
 def _elements(path: Path) -> Iterator[tuple[str, Any]]:
@@ -114,9 +116,10 @@ def _read_image(element: Any, losses: list[Loss]) -> _Image:
             shapes.append((label, where, int(float(child.get("z_order") or 0)), rings, runs))
         except MaskError as error:
             losses.append(Loss("annotation", str(error), where))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             losses.append(Loss("annotation", "attributes that are missing or no numbers", where))
-    return _Image(name, _size(element), shapes, len(children))
+    problem = "none of its annotations can be read: it is no background" if children and not shapes else ""
+    return _Image(name, _size(element), shapes, len(children), problem)
 
 
 def _size(element: Any) -> tuple[int, int] | None:

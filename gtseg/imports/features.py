@@ -14,6 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gtseg.core.account import Loss, merge_losses
 from gtseg.errors import ManifestError
 
@@ -138,7 +140,7 @@ def _read_shapefile(path: Path) -> tuple[Iterable[dict[str, Any]], str | None]:
 
 
 def _clean(raw: Iterable[Any], crs: str | None, source: str) -> Features:
-    from shapely import make_valid
+    from shapely import get_coordinates, make_valid
     from shapely.errors import ShapelyError
     from shapely.geometry import shape
 
@@ -149,9 +151,10 @@ def _clean(raw: Iterable[Any], crs: str | None, source: str) -> Features:
             if feature.get("geometry") is None:
                 losses.append(Loss("feature", NO_GEOMETRY, name))
                 continue
-            geometry = shape(feature["geometry"])
-            is_whole = not geometry.is_empty and _is_finite(geometry.bounds)
-        except (ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError):
+            with np.errstate(invalid="ignore"):  # what is no number is counted below
+                geometry = shape(feature["geometry"])
+            is_whole = not geometry.is_empty and _is_finite(get_coordinates(geometry).ravel().tolist())
+        except (ShapelyError, OverflowError, ValueError, TypeError, KeyError, AttributeError, IndexError):
             losses.append(Loss("feature", NO_GEOMETRY, name))
             continue
         if not is_whole:
@@ -193,7 +196,5 @@ def reproject(features: Features, crs: Any) -> Features:
 
 
 def _project(transformer: Any, xy: Any) -> Any:
-    import numpy as np
-
     x, y = transformer.transform(xy[:, 0], xy[:, 1])
     return np.column_stack([x, y])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 from collections import Counter
@@ -61,6 +62,8 @@ class GeoSettings:
     """A value that is no data where a scene's file says none: pixels that have it in every chosen band."""
     date_attribute: str | None = None
     """The attribute that says on which day a polygon holds; a scene takes those of the day in its own name."""
+    class_attribute: str | None = None
+    """The attribute whose values are the classes; a feature without a value of it is lost."""
     stretch: Stretch | None = None
     """Another import's stretch, so that a model sees what it was trained on; None: fitted per scene."""
 
@@ -218,7 +221,10 @@ def import_geo(
     read = {str(path): read_features(path, crs=settings.features_crs) for path in files}
     losses: list[Skipped | Loss] = [*early]
     for path, features in read.items():
-        losses += [*features.losses, *unclassified(features.items, rules, path)]
+        losses += [
+            *features.losses,
+            *unclassified(features.items, rules, path, attribute=settings.class_attribute),
+        ]
     losses += [Skipped(scene.image, "--limit", "scene", "note") for scene in scenes[len(chosen) :]]
     losses += _untaken_bands(chosen, settings)
     missing = sum(isinstance(loss, Skipped) and loss.unit == "scene" for loss in early)
@@ -591,12 +597,15 @@ def _write_chip(
 def rules_by_attribute(
     features: Features, attribute: str, *, merge: bool | None = None
 ) -> tuple[dict[str, Any], ...]:
-    """One class per value of an attribute, in sorted order: `--class-attribute damage`."""
+    """One class per value of an attribute, in sorted order: `--class-attribute damage`. 3, 3.0 and "3" are one."""
     values: dict[str, list[Any]] = {}
     for feature in features.items:
         value = feature.properties.get(attribute)
+        if isinstance(value, float) and not math.isfinite(value):
+            continue
         if value is not None and not isinstance(value, dict | list):
-            known = values.setdefault(str(value), [])
+            whole = int(value) if isinstance(value, float) and value.is_integer() else value
+            known = values.setdefault(str(whole), [])
             if value not in known:
                 known.append(value)
     if not values:

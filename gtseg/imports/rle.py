@@ -42,6 +42,8 @@ def decode_runs(runs: Runs) -> NDArray[np.bool_]:
     if runs.height < 1 or runs.width < 1 or pixels > MOST_PIXELS:
         raise MaskError(f"run lengths of a mask of {runs.width}x{runs.height} pixels")
     if runs.order == "brush":
+        if not all(0 <= count < 256 for count in runs.counts):
+            raise MaskError("Label Studio's run lengths hold a number that is no byte (0 to 255)")
         return _decode_brush(bytes(runs.counts), runs.height, runs.width)
     total = sum(runs.counts)
     if min(runs.counts, default=0) < 0 or total != pixels:
@@ -74,7 +76,7 @@ def runs_of(rle: Any) -> Runs:
         height, width = (int(v) for v in rle["size"])
         counts = rle["counts"]
         values = _decompress(counts) if isinstance(counts, str | bytes) else [int(c) for c in counts]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MaskError(f"run lengths that cannot be read: {error}") from None
     return Runs(tuple(values), height, width)
 

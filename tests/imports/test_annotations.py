@@ -130,10 +130,13 @@ def test_a_ring_inside_another_is_mentioned(tmp_path: Path) -> None:
     assert "inside another" in reasons(account, "note")
 
 
-def test_boxes_alone_are_a_shortfall(tmp_path: Path) -> None:
+def test_boxes_alone_are_refused_and_beside_outlines_a_shortfall(tmp_path: Path) -> None:
     boxes = [annotation(i, 1, segmentation=[], bbox=[5, 5, 20, 20]) for i in range(3)]
-    account, _ = bring_in(tmp_path, [entry(1, "x.jpg")], boxes)
-    assert account.shortfall == "0 of 3 annotations arrived"
+    with pytest.raises(ManifestError, match=r"x\.jpg: none of its .*3 annotations: a box and no outline"):
+        bring_in(tmp_path, [entry(1, "x.jpg")], boxes)
+    images = [entry(1, "x.jpg"), entry(2, "y.jpg")]
+    account, _ = bring_in(tmp_path, images, [*boxes, annotation(9, 2)])
+    assert account.shortfall == "1 of 4 annotations arrived"
     assert "a box and no outline" in reasons(account)
 
 
@@ -211,6 +214,46 @@ def test_a_mirrored_photograph_whose_size_decides_nothing_is_named(tmp_path: Pat
     assert masks == {"y": 400}
     assert f"EXIF orientation {orientation}" in reasons(account)
     assert account.exit_code == 5
+
+
+@pytest.mark.parametrize("size", [{}, {"width": 0, "height": 0}, {"width": -1, "height": -1}])
+def test_an_outline_mostly_outside_its_image_is_lost_by_name(tmp_path: Path, size: dict) -> None:
+    image = {"id": 1, "file_name": "x.jpg", **size}
+    outlines = [square(5, 5), square(51, 5), square(35, 25)]  # inside, 9 of 20 columns inside, 15 of 20 rows
+    account, masks = bring_in(
+        tmp_path, [image], [annotation(i, 1, segmentation=[o]) for i, o in enumerate(outlines)]
+    )
+    assert masks == {"x": 400 + 20 * 15}
+    assert "1 annotation: more than half of it lies outside the image" in reasons(account)
+    assert "annotation 1 on" in reasons(account)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"segmentation": [[10**400, *square(5, 5)[1:]]]},
+        {"segmentation": [[float("inf"), *square(5, 5)[1:]]]},
+        {"segmentation": [[1e300, *square(5, 5)[1:]]]},
+        {"segmentation": {"size": [40, 60], "counts": [float("inf")]}, "area": None},
+        {"segmentation": {"size": [40, 60], "counts": [0, 10**400]}, "area": 10**400},
+        {"segmentation": {"size": [float("inf"), 60], "counts": [1]}},
+    ],
+)
+def test_an_image_of_which_nothing_can_be_read_is_named_and_no_background(
+    tmp_path: Path, broken: dict
+) -> None:
+    images = [entry(1, "x.jpg"), entry(2, "y.jpg", width=float("inf"))]
+    account, masks = bring_in(tmp_path, images, [annotation(1, 1, **broken), annotation(2, 2, area=10**400)])
+    assert masks == {"y": 400}
+    assert "no background" in reasons(account)
+    assert account.exit_code == 5
+    assert account.flow("annotation").came == 2
+
+
+@pytest.mark.parametrize(("given", "pixels"), [("0", 400), (0.0, 400), ("false", 400), ("1", 0), (1, 0)])
+def test_iscrowd_as_text_means_what_it_says(tmp_path: Path, given: Any, pixels: int) -> None:
+    things = [annotation(1, 1, iscrowd=given), annotation(2, 2)]
+    assert bring_in(tmp_path, [entry(1, "x.jpg"), entry(2, "y.jpg")], things)[1] == {"x": pixels, "y": 400}
 
 
 def test_only_regular_files_of_the_folder_are_read(tmp_path: Path) -> None:

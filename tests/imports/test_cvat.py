@@ -43,8 +43,10 @@ def test_what_is_no_mask_is_lost_by_its_reason(tmp_path: Path, shape: str, reaso
     assert reason in found.losses[0].reason
 
 
-@pytest.mark.parametrize(("left", "pixels"), [(58, 2 * 5), (-3, 2 * 5), (100, 0)])
-def test_run_lengths_beyond_the_image_end_at_its_edge(tmp_path: Path, left: int, pixels: int) -> None:
+@pytest.mark.parametrize(("left", "pixels"), [(57, 3 * 5), (-2, 3 * 5), (58, 0), (-3, 0), (100, 0)])
+def test_run_lengths_beyond_the_image_end_at_its_edge_or_are_lost_where_most_is_outside(
+    tmp_path: Path, left: int, pixels: int
+) -> None:
     mask = f'<mask label="stem" rle="0, 25" left="{left}" top="0" width="5" height="5"/>'
     drawn, arrived, _ = draw(read_cvat(document(tmp_path, mask)).images[0], (40, 60))
     assert ((drawn == 2).sum(), arrived) == (pixels, bool(pixels))
@@ -57,3 +59,9 @@ def test_what_is_no_export_is_refused_by_name(tmp_path: Path, text: str) -> None
     (tmp_path / "a.xml").write_text(text)
     with pytest.raises(ManifestError, match=r"a\.xml"):
         read_cvat(tmp_path / "a.xml")
+
+
+def test_numbers_beyond_all_bounds_are_lost_by_name_and_the_image_is_no_background(tmp_path: Path) -> None:
+    found = read_cvat(document(tmp_path, LEAF.replace('z_order="0"', 'z_order="inf"')))
+    assert [loss.reason for loss in found.losses] == ["attributes that are missing or no numbers"]
+    assert "no background" in found.images[0].problem

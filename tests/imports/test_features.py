@@ -75,3 +75,9 @@ def test_a_file_that_scenes_share_is_read_once_until_it_changes(tmp_path: Path) 
     assert read_features(path) is first
     path.write_text('{"type": "Point", "coordinates": [1, 2, 3]}')
     assert read_features(path) is not first
+
+
+def test_a_polygon_with_a_vertex_that_is_no_number_is_broken_and_not_another_shape(tmp_path: Path) -> None:
+    ring = [[0, 0], [1, 0], [float("nan"), 1], [0, 0]]
+    found = read_features(write(tmp_path / "a.geojson", {"type": "Polygon", "coordinates": [ring]}))
+    assert (found.items, found.came, [loss.kind for loss in found.losses]) == ((), 1, ["lost"])

@@ -235,3 +235,20 @@ def test_numbers_as_attribute_values_are_classes(tmp_path: Path) -> None:
     rules = rules_by_attribute(read_features(tmp_path / "l.geojson"), "k")
     report, _ = bring_in(tmp_path, classes=rules)
     assert (report.pixels["1"], report.pixels["2"]) == (400, 400)
+
+
+def test_one_value_of_an_attribute_in_three_types_is_one_class_and_a_missing_one_is_lost(
+    tmp_path: Path,
+) -> None:
+    scene(tmp_path / "s/a.tif")
+    places = [square(10 + 0.0025 * i, 49.995, 0.001) for i in range(5)]
+    features(
+        tmp_path / "l.geojson", *places,
+        properties=[{"k": 3}, {"k": "3"}, {"k": 3.0}, {"k": None}, {"k": [3]}],
+    )  # fmt: skip
+    rules = rules_by_attribute(read_features(tmp_path / "l.geojson"), "k")
+    report, _ = bring_in(tmp_path, classes=rules, class_attribute="k")
+    assert report.pixels["3"] == 300
+    lost = {"no single value of the attribute 'k', which names the classes": (2, "lost")}
+    assert lost.items() <= reasons(report.account).items()
+    assert report.account.exit_code == 5

@@ -119,3 +119,18 @@ def test_regions_of_a_task_with_two_images_go_where_to_name_says(tmp_path: Path)
     assert {image.file_name: len(image.shapes) for image in found.images} == {"l.jpg": 1, "r.jpg": 2}
     assert found.came == 4
     assert [loss.count for loss in found.losses if "several images" in loss.reason] == [1]
+
+
+@pytest.mark.parametrize("more", [{"original_height": float("inf")}, {"image_rotation": 10**400}])
+def test_numbers_beyond_all_bounds_are_lost_by_name(tmp_path: Path, more: dict) -> None:
+    found = read(tmp_path, task(polygon("leaf"), polygon("leaf", **more)))
+    assert (found.came, len(found.images[0].shapes)) == (2, 1)
+    assert sum(loss.count for loss in found.losses) == 1
+
+
+@pytest.mark.parametrize("byte", [300, -1, float("inf")])
+def test_a_brush_of_what_are_no_bytes_is_lost_by_name(tmp_path: Path, byte: float) -> None:
+    brush = polygon("leaf", value={"rle": [0, byte], "brushlabels": ["leaf"]})
+    found = read(tmp_path, task(polygon("leaf"), brush))
+    losses = [*found.losses, *draw(found.images[0], (40, 60))[2]]
+    assert [loss.kind for loss in losses] == ["lost"]

@@ -139,3 +139,12 @@ def test_what_makes_a_score_say_less_is_a_warning_before_it(folders: Path) -> No
 def test_labels_that_do_not_fit_are_refused_with_both_readings(folders: Path) -> None:
     with pytest.raises(SettingsError, match=r"--label-values 1-2.*--label-values 0-1"):
         scored(folders, "soil", "leaf")
+
+
+def test_predictions_that_are_the_masks_are_told(folders: Path) -> None:
+    events: list[Event] = []
+    for masks in (folders / "masks", folders / "predictions/../masks"):
+        evaluate_folders(
+            str(masks), str(folders / "masks"), labels=(), options=Evaluate(), notify=events.append
+        )
+    assert sum("one folder" in event.message for event in events if event.kind == "warning") == 2

@@ -123,6 +123,7 @@ def _settings(
     return GeoSettings(
         stretch=stretch,
         date_attribute=classes.date_attribute,
+        class_attribute=None if classes.config else classes.class_attribute,
         classes=_classes(scenes, classes, merge=merge),
         chip=chip,
         overlap=overlap,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from gtseg.aws.s3 import S3
+from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.account import Account, Flow, Loss
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks.numbering import Numbering, is_binary, number_masks, spell_values
@@ -48,6 +49,9 @@ def evaluate_folders(
     not fit the masks, MaskError naming the file that is no mask.
     """
     truths, found = Place(masks, door), Place(predictions, door)
+    if _is_one(predictions, masks):
+        words = f"the predictions and the masks are one folder, {masks}: it is scored against itself, which says nothing of a model"
+        notify(Event("evaluate", "warning", words))
     every = truths.entries((".png",)), found.entries((".png",))
     pairs, missing = _pair(*every)
     if not pairs:
@@ -72,6 +76,13 @@ def evaluate_folders(
     section = section_of(result, meaning.names, split="given", predictions=predictions)
     notify(Event("evaluate", "finished", sentence(section)))
     return FolderEvaluation(section, tuple(missing), account)
+
+
+def _is_one(predictions: str, masks: str) -> bool:
+    """Whether two places are one folder, or one prefix in S3, however they are spelled."""
+    if is_s3_uri(predictions) or is_s3_uri(masks):
+        return predictions.rstrip("/") == masks.rstrip("/")
+    return Path(predictions).resolve() == Path(masks).resolve()
 
 
 def _account(
