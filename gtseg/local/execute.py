@@ -224,8 +224,14 @@ def hold_server(folder: Path, *, options: ServerOptions, region: str) -> Iterato
 def start_server(
     folder: Path, *, options: ServerOptions, region: str
 ) -> tuple[subprocess.Popen[bytes], Path]:
-    """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone."""
+    """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone.
+
+    Raises ServiceError where a file of the folder is none.
+    """
+    from gtseg.local.storage.layout import check_kinds
+
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_kinds(folder)
     log = folder / "server.log"
     log.touch(mode=0o600)
     arguments = ["up", f"--data={folder}", "--port=0", f"--region={region}", *options.flags()]

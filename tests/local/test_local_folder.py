@@ -17,6 +17,8 @@ import pytest
 from kept_folder import copy_in_use, unpack
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.execute import start_server
+from gtseg.local.options import ServerOptions
 from gtseg.local.server import open_folder, serve
 from gtseg.local.serving import find_serving
 from gtseg.local.storage.database import SCHEMA
@@ -196,6 +198,8 @@ def test_a_pipe_in_the_place_of_a_file_or_folder_is_named_with_the_way_out(name:
     assert find_serving(tmp_path) is None
     with pytest.raises(ServiceError, match=rf"{name} is no (plain file|folder)\. Move it away") as caught:
         serve(tmp_path)
+    with pytest.raises(ServiceError, match=f"{name} is no"):
+        start_server(tmp_path, options=ServerOptions(), region="us-east-1")
     assert "\n" not in caught.value.message
 
 

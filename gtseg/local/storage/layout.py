@@ -35,7 +35,7 @@ FIRST_LAYOUT = "calls.jsonl"  # 0.1.0 made it after both databases
 MADE_AGAIN = "Move it away: gtseg makes it again."
 RESTORED = "Move it away, and restore the data folder from a backup (gtseg local restore)."
 PLAIN_FILES = {
-    "lock": MADE_AGAIN, ANNOUNCEMENT: MADE_AGAIN, "server.crt": MADE_AGAIN, FOLDER_FILE: MADE_AGAIN,
+    "lock": MADE_AGAIN, "server.log": MADE_AGAIN, ANNOUNCEMENT: MADE_AGAIN, "server.crt": MADE_AGAIN, FOLDER_FILE: MADE_AGAIN,
     FIRST_LAYOUT: "Move it away: gtseg begins another list of calls.",
     "credentials.json": (
         "Move it away, and restore the data folder from a backup (gtseg local restore) or go on without: new AWS keys and a"
