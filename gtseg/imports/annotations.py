@@ -267,6 +267,8 @@ def upright(image: AnnotatedImage, photo: Photograph) -> AnnotatedImage:
     """
     if photo.orientation != 1 and image.shapes and photo.stored == photo.size:
         raise ImageError(undecided(photo, "the outlines were drawn on"))
+    if image.size is None and not image.relative and any(shape.rings for shape in image.shapes):
+        image = replace(image, size=photo.stored)  # no size decides as little as the stored one
     if image.size is None or image.size == photo.size:
         return image
     height, width = image.size

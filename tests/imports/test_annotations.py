@@ -186,9 +186,10 @@ def test_categories_of_one_name_are_one_and_lookalikes_are_asked_about(tmp_path:
         parse_coco({"images": [], "annotations": [], "categories": [LEAF, {"id": 2, "name": "Leaf "}]}, "a")
 
 
+@pytest.mark.parametrize("size", [{}, {"width": None, "height": None}])
 @pytest.mark.parametrize("drawn_upright", [True, False])
 def test_a_photograph_that_its_exif_turns_is_drawn_upright_or_named(
-    tmp_path: Path, drawn_upright: bool
+    tmp_path: Path, drawn_upright: bool, size: dict
 ) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -197,7 +198,7 @@ def test_a_photograph_that_its_exif_turns_is_drawn_upright_or_named(
         square(5, 36) if drawn_upright else square(5, 5)
     )  # below the stored height of 40, within the upright 60
     account, masks = bring_in(
-        tmp_path, [entry(1, "x.jpg")], [annotation(1, 1, segmentation=[outline])], photos=[]
+        tmp_path, [entry(1, "x.jpg", **size)], [annotation(1, 1, segmentation=[outline])], photos=[]
     )
     assert masks == ({"x": 400} if drawn_upright else {})
     assert drawn_upright or "EXIF orientation 6" in reasons(account)
