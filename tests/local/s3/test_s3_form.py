@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -34,7 +35,8 @@ def read(body: bytes, *, step: int = 1 << 16, kind: str = KIND) -> tuple[Form, b
         await form.read_fields()
         return form, b"".join([block async for block in form.read_file()])
 
-    return asyncio.run(take())
+    with ThreadPoolExecutor(1) as pool:  # a test with a browser leaves a running loop in this thread
+        return pool.submit(asyncio.run, take()).result()
 
 
 @settings(max_examples=60, deadline=None)

@@ -80,7 +80,7 @@ class Door:
         self.client.meta.events.register("before-send.s3", self.answer)
 
     def answer(self, request: Any, **_: Any) -> AWSResponse:
-        answer, record = asyncio.run(self.run(request))
+        answer, record = ThreadPoolExecutor(1).submit(asyncio.run, self.run(request)).result()
         self.read = record
         body = answer.body
         if answer.file is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ class Portal:
         async def send(message: Any) -> None:
             sent.append(message)
 
-        asyncio.run(self.app(scope, receive, send))
+        with ThreadPoolExecutor(1) as pool:  # a test with a browser leaves a running loop in this thread
+            pool.submit(asyncio.run, self.app(scope, receive, send)).result()
         found = {k.decode(): v.decode() for k, v in sent[0]["headers"]}
         return sent[0]["status"], found, asked[0]
 

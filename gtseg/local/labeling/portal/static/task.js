@@ -129,7 +129,8 @@ function timeOut() {
 // ---- a task ends ----
 
 async function submit() {
-  if (submitting || !task) return;
+  if (submitting || !task || !desk) return;
+  if (desk.localName === "crowd-semantic-segmentation" && !desk.map?.counts) return; // the image is not there yet
   const lacking = desk.lacks?.();
   if (lacking) return notice(lacking, { alarm: true });
   const empty = desk.localName === "crowd-semantic-segmentation" && desk.map.counts[0] === desk.map.data.length;
