@@ -39,7 +39,7 @@ export class Pointer {
     // A finger may be the first of two: a click tool waits until it is lifted.
     this.held = event.pointerType === "touch" && this.desk.active.click ? { at } : null;
     if (this.held) return;
-    const double = performance.now() - (this.lastDown ?? 0) < 350 && Math.hypot(at[0] - this.lastAt[0], at[1] - this.lastAt[1]) < 6;
+    const double = Boolean(this.lastAt) && performance.now() - this.lastDown < 350 && Math.hypot(at[0] - this.lastAt[0], at[1] - this.lastAt[1]) < 6;
     this.lastDown = performance.now();
     this.lastAt = at;
     this.desk.press(this.desk.view.toImage(...at), { erase: event.button === 2, only: event.altKey, double });
