@@ -114,7 +114,7 @@ def _run(command: Callable[[], object]) -> None:
         if error.filename is None:
             raise
         print(
-            f"gtseg: {printable(str(error.filename))}: {error.strerror}. Nothing half-written is left there.",
+            f"gtseg: {printable(str(error.filename))}: {error.strerror}. Name another place, or free this one.",
             file=sys.stderr,
         )
         raise SystemExit(1) from None
