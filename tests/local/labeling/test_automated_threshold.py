@@ -1,0 +1,119 @@
+"""The threshold of automated labeling: its bound holds, whatever the validation set looks like."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from gtseg.local.labeling.automated.threshold import bound_thresholds, choose_threshold, lower_bound
+
+Sample = tuple[np.ndarray, np.ndarray]
+SETS = 84  # for each kind and size: 1,008 in all
+HELD = 0.93
+
+
+def draw(kind: str, rng: np.random.Generator, size: int) -> Sample:
+    """Confidences and qualities of `size` objects of an endless set."""
+    sure = rng.random(size)
+    if kind == "good":
+        return sure, rng.beta(12, 2, size)
+    if kind == "barely not good enough":
+        return sure, rng.beta(7, 3.1, size)
+    if kind == "rising with confidence":
+        return sure, np.clip(0.2 + 0.75 * sure + rng.normal(0, 0.1, size), 0, 1)
+    if kind == "right or wrong":
+        return sure, (rng.random(size) < 0.3 + 0.69 * sure).astype(float)
+    if kind == "ties":
+        sure = np.round(sure * 3) / 3
+        return sure, np.clip(0.5 + 0.4 * sure + rng.normal(0, 0.15, size), 0, 1)
+    return sure, rng.beta(2, 3, size)  # none good enough
+
+
+KINDS = (
+    "good",
+    "barely not good enough",
+    "rising with confidence",
+    "right or wrong",
+    "ties",
+    "none good enough",
+)
+
+
+class Population:
+    """What is true of an endless set: the mean quality above a confidence."""
+
+    def __init__(self, sample: Sample) -> None:
+        order = np.argsort(-sample[0])
+        self.confidences = sample[0][order]
+        self.means = np.cumsum(sample[1][order]) / np.arange(1, len(order) + 1)
+
+    def mean_above(self, confidence: float) -> float:
+        count = int(np.searchsorted(-self.confidences, -confidence, side="right"))
+        return float(self.means[count - 1]) if count else 1.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [20, 260])
+def test_every_bound_holds_in_at_least_93_percent_of_validation_sets(kind: str, size: int) -> None:
+    truth = Population(draw(kind, np.random.default_rng(1), 300_000))
+    held = chosen = 0
+    for seed in range(SETS):
+        thresholds = bound_thresholds(*draw(kind, np.random.default_rng([2, seed]), size))
+        held += all(truth.mean_above(t.confidence) >= t.bound for t in thresholds)
+        chosen += any(t.bound >= 0.7 for t in thresholds)
+    assert held >= HELD * SETS
+    if kind in ("none good enough", "barely not good enough"):
+        assert chosen <= (1 - HELD) * SETS
+    elif size == 260:
+        assert chosen >= SETS / 2  # an honest bound that never reached the target would be of no use
+
+
+def test_choosing_the_best_mean_instead_would_not_be_honest() -> None:
+    """The check above can fail: the highest mean over all thresholds is far above what lies above it."""
+    truth = Population(draw("right or wrong", np.random.default_rng(1), 300_000))
+    held = 0
+    for seed in range(SETS):
+        sure, quality = draw("right or wrong", np.random.default_rng([2, seed]), 20)
+        means = [(float(quality[sure >= c].mean()), c) for c in sure]
+        best, confidence = max(means)
+        held += truth.mean_above(confidence) >= best
+    assert held < HELD * SETS
+
+
+def test_twenty_excellent_objects_are_enough() -> None:
+    threshold = choose_threshold(np.linspace(0.5, 0.99, 20).tolist(), [0.97] * 20)
+    assert threshold is not None
+    assert (threshold.confidence, threshold.objects) == (-math.inf, 20)
+    assert 0.7 <= threshold.bound < 0.97
+
+
+def test_no_threshold_where_nothing_is_good_enough_or_too_few_are_known() -> None:
+    assert choose_threshold([0.9] * 300, [0.69] * 300) is None
+    assert choose_threshold([0.9] * 7, [1.0] * 7) is None
+    assert choose_threshold([], []) is None
+
+
+def test_objects_of_one_confidence_stay_together() -> None:
+    """300 objects with one confidence are all above a threshold or none is."""
+    counts = {t.objects for t in bound_thresholds([0.5] * 150 + [0.9] * 150, [0.2] * 150 + [0.95] * 150)}
+    assert counts == {300, 150}
+    threshold = choose_threshold([0.5] * 150 + [0.9] * 150, [0.2] * 150 + [0.95] * 150)
+    assert threshold is not None
+    assert threshold.objects == 150
+    assert 0.5 < threshold.confidence <= 0.9
+
+
+def test_a_smaller_risk_has_a_lower_bound_and_more_objects_a_higher_one() -> None:
+    values = np.random.default_rng(3).beta(8, 2, 400)
+    assert lower_bound(values, risk=0.01) < lower_bound(values, risk=0.1) < values.mean()
+    assert lower_bound(values[:40], risk=0.05) < lower_bound(values, risk=0.05)
+
+
+@pytest.mark.parametrize(
+    ("confidences", "qualities"), [([0.5], [0.5, 0.5]), ([math.nan] * 9, [0.5] * 9), ([0.5] * 9, [1.5] * 9)]
+)
+def test_numbers_that_are_none_are_refused(confidences: list[float], qualities: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"confidences"):
+        choose_threshold(confidences, qualities)
