@@ -1,9 +1,10 @@
 // <crowd-image-classifier> as label verification uses it: the image, an earlier mask laid over it (`overlay`), one of the categories to choose, and a
 // comment. Attributes name, src, categories, header, overlay; children <full-instructions>, <short-instructions>, <worker-comment>.
 
+import { verdictActions } from "./actions.js";
 import { h, openDialog } from "./dom.js";
 import { readEarlier } from "./earlier.js";
-import { actionOf, sharedActions } from "./keys.js";
+import { Actions } from "./keys.js";
 import { parseLoose } from "./loose.js";
 import { lookSliders, percent, placeWords, railButton, showLook, takeInstructions, toggle } from "./panel.js";
 import { Photo } from "./photo.js";
@@ -11,23 +12,7 @@ import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
 import { View } from "./view.js";
 
-const KEYS = [
-  ["1 … 9", "Choose the verdict"],
-  ["N", "Write the comment (Esc: back)"],
-  ["V", "Hide or show the mask"],
-  ["Q", "Mask fainter: only its outline at last"],
-  ["W", "Mask stronger"],
-  ["K", "Less contrast"],
-  ["L", "More contrast"],
-  ["+", "Closer (also the wheel, two fingers)"],
-  ["−", "Farther"],
-  ["R", "Whole image"],
-  ["Arrows", "Move the image (also drag it)"],
-  ["I", "Full instructions"],
-  ["Ctrl Enter", "Submit"],
-];
-const STEPS = { visible: ["Hide mask", "V"], zoomOut: ["Zoom out", "−"], zoomIn: ["Zoom in", "+"], fit: ["Whole image", "R"] };
-const FINGERS = window.matchMedia("(pointer: coarse)");
+const STEPS = { visible: "Hide mask", zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Whole image" };
 const ARROWS = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 
 export class CrowdImageClassifier extends HTMLElement {
@@ -50,12 +35,15 @@ export class CrowdImageClassifier extends HTMLElement {
     const mappings = Object.entries(this.earlier?.labelMappings ?? {});
     this.labels = mappings.map(([label]) => label);
     this.colours = mappings.map(([, { color }]) => color.toLowerCase());
+    this.touch = window.matchMedia("(pointer: coarse)").matches;
+    this.actions = new Actions(this, verdictActions(this.categories));
     this.build();
     this.recall();
     this.view = new View(this.parts.stage, this.parts.photoCanvas, this.parts.maskCanvas);
     this.view.onchange = () => this.tellPlace();
     new Pointer(this.parts.stage, this);
-    document.addEventListener("keydown", (event) => this.key(event), { signal: (this.quit = new AbortController()).signal });
+    this.quit = new AbortController();
+    this.actions.listen(this.quit.signal);
     this.photo = await Photo.load(this.getAttribute("src"), services.fetcher);
     this.map = new LabelMap(this.photo.width, this.photo.height);
     if (this.earlier) await readEarlier(this.map, this.earlier.src, this.colours, services.fetcher);
@@ -76,7 +64,7 @@ export class CrowdImageClassifier extends HTMLElement {
     parts.maskCanvas = h("canvas", { class: "layer" });
     parts.stage = h("div", { class: "stage", tabindex: "0", role: "application", "data-tool": "pan", "aria-roledescription": "image", "aria-label": "The image and the mask that is to be judged. Arrow keys move it, plus and minus zoom, question mark lists the keys." },
       parts.photoCanvas, parts.maskCanvas);
-    parts.steps = Object.entries(STEPS).map(([name, [label, key]]) => railButton(this, name, label, key));
+    parts.steps = Object.entries(STEPS).map(([name, label]) => railButton(this, name, label));
     const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "View", "aria-orientation": "vertical" }, ...parts.steps);
     parts.choices = this.categories.map((category, i) => h("input", { type: "radio", name: "verdict", value: category, "aria-keyshortcuts": i < 9 ? String(i + 1) : null, onchange: () => this.choose(category) }));
     const verdicts = this.categories.map((category, i) => h("label", { class: "label" }, parts.choices[i], h("span", { class: "name" }, category), i < 9 ? h("kbd", {}, String(i + 1)) : null));
@@ -84,12 +72,13 @@ export class CrowdImageClassifier extends HTMLElement {
     parts.legend = this.labels.map((label, i) => h("li", {}, h("i", { class: "swatch", style: { background: this.colours[i] } }), h("span", { class: "name" }, label), h("span", { class: "share" })));
     parts.place = h("p", { class: "place" });
     parts.message = h("p", { class: "message", role: "status", "aria-live": "polite" });
-    const foot = h("footer", { class: "foot" }, h("p", { class: "hint" }, FINGERS.matches ? "Drag to move, two fingers zoom." : "Drag to move, the wheel zooms. V hides the mask."), parts.message, parts.place);
+    parts.hint = h("p", { class: "hint" });
+    const foot = h("footer", { class: "foot" }, parts.hint, parts.message, parts.place);
     const side = h("aside", { class: "side", "aria-label": "Your verdict" },
       this.shortInstructions ? h("section", { class: "short" }, this.shortInstructions) : null,
       h("section", { class: "verdict" }, h("h2", {}, "Verdict"), h("div", { class: "choices", role: "radiogroup", "aria-label": "Verdict" }, ...verdicts)),
       h("section", { class: "remark" }, h("h2", {}, h("label", { for: "worker-comment" }, comment?.getAttribute("header") || "Comment")), comment?.textContent.trim() ? h("div", { class: "prose" }, ...comment.childNodes) : null, parts.comment),
-      h("section", { class: "settings", "aria-label": "Mask" }, this.labels.length ? h("ul", { class: "legend" }, ...parts.legend) : null, lookSliders(this, parts, "Mask strength"), toggle(this, parts, "visible", "Show mask", "V")));
+      h("section", { class: "settings", "aria-label": "Mask" }, this.labels.length ? h("ul", { class: "legend" }, ...parts.legend) : null, lookSliders(this, parts, "Mask strength"), toggle(this, parts, "visible", "Show mask")));
     this.replaceChildren(rail, parts.stage, side, foot);
   }
 
@@ -109,11 +98,9 @@ export class CrowdImageClassifier extends HTMLElement {
 
   // ---- actions ----
 
-  do(action) {
-    const actions = sharedActions(this);
-    if (!(action in actions)) return false;
-    actions[action]();
-    return true;
+  do(id) {
+    this.actions.run(id);
+    this.refresh();
   }
 
   look(settings) {
@@ -125,7 +112,10 @@ export class CrowdImageClassifier extends HTMLElement {
 
   refresh() {
     const { parts, view, map } = this;
+    if (!map) return;
     showLook(parts, view);
+    const { touch, key } = this.actions.words();
+    parts.hint.textContent = touch ? "Drag to move, two fingers zoom." : `Drag to move, the wheel zooms. ${key("visible")} hides the mask.`;
     const [visible] = parts.steps;
     visible.setAttribute("aria-pressed", String(!view.shown));
     parts.legend.forEach((row, i) => (row.querySelector(".share").textContent = percent(map.counts[i + 1] / map.data.length)));
@@ -140,29 +130,16 @@ export class CrowdImageClassifier extends HTMLElement {
     return this.parts.choices.find((choice) => choice.checked)?.value ?? null;
   }
 
-  key(event) {
-    if (!this.ready || document.querySelector("dialog[open]") || this.closest("[inert]")) return undefined;
-    if (event.target === this.parts.comment) {
-      if (event.key === "Escape") this.parts.stage.focus({ preventScroll: true });
-      if (!((event.ctrlKey || event.metaKey) && event.key === "Enter")) return undefined;
-    } else if (event.target.matches?.("textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])")) return undefined;
-    if (event.target === this.parts.stage && event.key in ARROWS) {
-      this.view.pan(...ARROWS[event.key]);
-      return event.preventDefault();
-    }
-    const found = actionOf(event);
-    const plain = !(event.ctrlKey || event.metaKey || event.altKey);
-    if (found?.label && found.label <= this.categories.length) this.choose(this.categories[found.label - 1]);
-    else if (plain && event.key.toLowerCase() === "n") this.parts.comment.focus();
-    else if (!found?.action || !this.do(found.action)) return undefined;
-    return event.preventDefault();
+  /** An arrow key: the image goes along. */
+  moveImage(event) {
+    this.view.pan(...ARROWS[event.key]);
   }
 
   showInstructions() {
     if (this.instructions) openDialog(this.instructionsTitle, this.instructions.cloneNode(true));
   }
   showSheet() {
-    openDialog("Keys", h("div", { class: "keys" }, h("dl", {}, ...KEYS.flatMap(([key, what]) => [h("dt", {}, ...key.split(" ").map((k) => (k === "…" ? "…" : h("kbd", {}, k)))), h("dd", {}, what)]))));
+    this.actions.showSheet();
   }
 
   // ---- kept over a reload ----

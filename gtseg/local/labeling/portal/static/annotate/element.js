@@ -1,11 +1,12 @@
 // <crowd-semantic-segmentation>: Ground Truth's element, our own. Attributes name, src, labels, header, initial-value; children <full-instructions>,
 // <short-instructions>. `begin(services)` starts it; `answer()` gives the element's JSON of the stored image's size.
 
+import { drawingActions } from "./actions.js";
 import { coloursFor } from "./colours.js";
-import { h, openDialog } from "./dom.js";
+import { openDialog } from "./dom.js";
 import { readEarlier } from "./earlier.js";
 import { History } from "./history.js";
-import { actionOf, KEYS, sharedActions } from "./keys.js";
+import { Actions } from "./keys.js";
 import { parseLoose } from "./loose.js";
 import { buildPanel } from "./panel.js";
 import { Photo } from "./photo.js";
@@ -31,14 +32,16 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.initial = this.getAttribute("initial-value") ? parseLoose(this.getAttribute("initial-value")) : null;
     const given = Object.fromEntries(Object.entries(this.initial?.labelMappings ?? {}).map(([label, { color }]) => [label, color]));
     this.colours = coloursFor(this.labels, given);
-    Object.assign(this, { label: 1, size: 24, protect: false, ready: false });
+    Object.assign(this, { label: 1, size: 24, protect: false, ready: false, touch: window.matchMedia("(pointer: coarse)").matches });
+    this.actions = new Actions(this, drawingActions(this.labels));
     this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, Kind]) => [name, new Kind(this)]));
     this.tool = services.canAutosegment ? "auto" : "brush";
     this.panel = buildPanel(this);
     this.view = new View(this.panel.stage, this.panel.photoCanvas, this.panel.labelCanvas);
     this.view.onchange = () => this.overlay();
     this.pointer = new Pointer(this.panel.stage, this);
-    this.listenToKeys();
+    this.quit = new AbortController();
+    this.actions.listen(this.quit.signal);
     await this.load();
   }
 
@@ -109,27 +112,14 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.overlay();
   }
 
-  // ---- actions: each is a key, most are a button ----
+  // ---- actions (actions.js): each is a key, most are a button ----
 
-  do(action) {
-    if (action in TOOLS) return this.choose(action);
-    const actions = {
-      undo: () => this.step("undo"),
-      redo: () => this.step("redo"),
-      cancel: () => this.active.cancel(),
-      back: () => this.active.back(),
-      commit: () => this.active.commit(),
-      enter: () => (this.crosshair ? this.pressAtCrosshair() : this.active.commit()),
-      smaller: () => this.resizeBrush(1 / 1.25),
-      larger: () => this.resizeBrush(1.25),
-      protect: () => (this.protect = !this.protect),
-      previousLabel: () => this.pick(((this.label - 2 + this.labels.length) % this.labels.length) + 1),
-      nextLabel: () => this.pick((this.label % this.labels.length) + 1),
-      ...sharedActions(this),
-      blanks: () => this.look({ blanks: !this.view.blanks }),
-    };
-    actions[action]?.();
+  do(id) {
+    this.actions.run(id);
     this.refresh();
+  }
+  get words() {
+    return this.actions.words();
   }
 
   step(way) {
@@ -178,50 +168,17 @@ export class CrowdSemanticSegmentation extends HTMLElement {
   }
 
   showSheet() {
-    if (document.querySelector("dialog[data-sheet]")) return;
-    const block = ([title, rows]) => h("section", {}, h("h3", {}, title), h("dl", {}, ...rows.flatMap(([key, , what]) => [
-      h("dt", {}, ...key.split(" ").map((k) => (k === "…" ? "…" : h("kbd", {}, k.length === 1 ? k.toUpperCase() : k)))), h("dd", {}, what)])));
-    openDialog("Keys", h("div", { class: "keys" }, ...KEYS.map(block))).dataset.sheet = "";
+    this.actions.showSheet();
   }
 
   // ---- keyboard ----
 
-  listenToKeys() {
-    this.onkeydown = undefined;
-    const quit = (this.quit = new AbortController());
-    const options = { signal: quit.signal };
-    document.addEventListener("keydown", (event) => this.key(event), options);
-    document.addEventListener("keyup", (event) => event.key === " " && this.spaceUp(), options);
-    window.addEventListener("blur", () => this.spaceUp(), options);
-  }
   disconnectedCallback() {
     this.quit?.abort();
   }
-
-  key(event) {
-    if (!this.ready || document.querySelector("dialog[open]") || this.closest("[inert]")) return;
-    const writes = event.target.matches?.("textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])");
-    if (writes) return;
-    const onStage = event.target === this.panel.stage || event.target === document.body;
-    if (event.key === " " && onStage) {
-      this.pointer.space = true;
-      this.panel.stage.classList.add("movable");
-      return event.preventDefault();
-    }
-    if (event.key.startsWith("Arrow") && event.target === this.panel.stage) {
-      this.moveCrosshair(event);
-      return event.preventDefault();
-    }
-    const found = actionOf(event);
-    if (!found) return undefined;
-    if (found.action === "enter" && !onStage) return undefined; // it presses the focused button
-    event.preventDefault();
-    return found.label ? this.pick(found.label) : this.do(found.action);
-  }
-  spaceUp() {
-    if (!this.pointer) return;
-    this.pointer.space = false;
-    this.panel.stage.classList.remove("movable");
+  holdImage(held) {
+    this.pointer.space = held;
+    this.panel.stage.classList.toggle("movable", held);
   }
 
   moveCrosshair(event) {

@@ -1,95 +1,174 @@
-// Every action and its key: one table drives the keyboard, the buttons' titles and the `?` sheet.
+// @ts-check
+// What a key does. A desk has one table of actions (actions.js): the keyboard, the buttons' titles, the hints and the `?` sheet all read it, so none
+// of them can name a key that does something else.
 
-export const KEYS = [
-  ["Tools", [
-    ["a", "auto", "Auto-segment: four outermost points"],
-    ["b", "brush", "Brush"],
-    ["e", "eraser", "Eraser"],
-    ["p", "polygon", "Polygon"],
-    ["f", "fill", "Fill an area"],
-    ["x", "box", "Erase in a box (Alt: only the chosen label)"],
-    ["h", "pan", "Move the image (or hold Space and drag)"],
-    ["[", "smaller", "Smaller brush (also Alt and the wheel)"],
-    ["]", "larger", "Larger brush"],
-    ["o", "protect", "Paint only where nothing is labeled"],
-  ]],
-  ["Labels", [
-    ["1 … 0", null, "Choose the label"],
-    [",", "previousLabel", "Label before"],
-    [".", "nextLabel", "Label after"],
-  ]],
-  ["Steps", [
-    ["Ctrl Z", null, "Undo"],
-    ["Ctrl Shift Z", null, "Redo"],
-    ["Enter", null, "Close the polygon, finish the object; press at the crosshair"],
-    ["c", "commit", "Close the polygon, finish the object"],
-    ["Backspace", null, "Take the last point back"],
-    ["Esc", null, "Give up what is open"],
-  ]],
-  ["View", [
-    ["+", "zoomIn", "Closer (also the wheel, two fingers)"],
-    ["-", "zoomOut", "Farther"],
-    ["r", "fit", "Whole image"],
-    ["v", "visible", "Show or hide the labels"],
-    ["u", "blanks", "Show what is unlabeled"],
-    ["q", "fainter", "Labels fainter"],
-    ["w", "stronger", "Labels stronger"],
-    ["k", "lessContrast", "Less contrast"],
-    ["l", "moreContrast", "More contrast"],
-  ]],
-  ["Without a mouse (image focused)", [
-    ["Arrows", null, "Move the crosshair (Shift: farther)"],
-    ["Enter", null, "Press: set a point, start or end a stroke or box"],
-  ]],
-  ["Task", [
-    ["Ctrl Enter", null, "Submit"],
-    ["i", "instructions", "Full instructions"],
-    ["?", "sheet", "This sheet"],
-  ]],
-];
+import { h, openDialog } from "./dom.js";
 
-const BY_KEY = new Map(KEYS.flatMap(([, rows]) => rows.filter(([, action]) => action).map(([key, action]) => [key, action])));
-BY_KEY.set("=", "zoomIn").set("_", "zoomOut");
+/**
+ * @typedef {object} Action
+ * @property {string} id
+ * @property {string} label     what its button says
+ * @property {string} group     its heading on the sheet
+ * @property {string[]} [keys]  "B", "Shift V", "Ctrl Z", "Enter", "[", and "J then B" for two strokes; the first one is shown
+ * @property {string} [about]   what the sheet says; the label where it says no more
+ * @property {string} [shown]   keys as the sheet shows them, where `keys` has too many ("Arrows"); "" keeps the action off the sheet
+ * @property {(desk: any) => unknown} [when]  whether it can be done now; a key of two actions does the first that can
+ * @property {boolean} [typing]  its keys also work while a text is written
+ * @property {(desk: any, event?: KeyboardEvent) => unknown} run
+ * @property {(desk: any) => unknown} [release]  its key went up
+ */
 
-const KEY_OF = new Map(KEYS.flatMap(([, rows]) => rows.filter(([, action]) => action).map(([key, action]) => [action, key])));
+const NAMES = { Escape: "Esc", " ": "Space", Delete: "Del", ArrowLeft: "Left", ArrowRight: "Right", ArrowUp: "Up", ArrowDown: "Down", "−": "-" };
+const OF_CONTROLS = new Set(["Enter", "Space", "Left", "Right", "Up", "Down"]); // a focused button, slider or choice uses them itself
+const TEXT = "textarea, select, input:not([type=range]):not([type=checkbox]):not([type=radio])";
+const APPLE = /Mac|iPhone|iPad/.test(navigator.platform);
+const PATIENCE = 2500; // milliseconds between the strokes of one key
 
-export function keyOf(action) {
-  return KEY_OF.get(action);
+/** @param {KeyboardEvent} event  -> "Shift V"; "" for a modifier alone. Shift is part of "?" already. */
+export function strokeOf(event) {
+  let { key } = event;
+  if (["Shift", "Control", "Alt", "Meta", "AltGraph", "CapsLock", "Dead"].includes(key)) return "";
+  const letter = /^Key([A-Z])$/.exec(event.code ?? "");
+  if (letter && key.length === 1 && (event.altKey || !/[ -~]/.test(key))) [, key] = letter; // other alphabets: by place
+  const name = NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key);
+  const shift = event.shiftKey && (name.length > 1 || /[A-Z]/.test(name));
+  return [event.ctrlKey || event.metaKey ? "Ctrl" : "", event.altKey ? "Alt" : "", shift ? "Shift" : "", name].filter(Boolean).join(" ");
 }
 
-/** A keydown event -> {action} or {label: n} or null. */
-export function actionOf(event) {
-  const command = event.ctrlKey || event.metaKey;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (command) {
-    if (key === "z") return { action: event.shiftKey ? "redo" : "undo" };
-    if (key === "y") return { action: "redo" };
-    if (key === "Enter") return { action: "submit" };
-    return null;
+/** "Ctrl Shift Z" -> ["Ctrl", "Shift", "Z"] as they stand on this computer's keys. */
+export function capsOf(key) {
+  return key.replaceAll(" then ", " ").split(" ").map((part) => (APPLE ? { Ctrl: "⌘", Alt: "⌥", Shift: "⇧" }[part] : null) ?? part);
+}
+
+export class Actions {
+  /** @param {any} desk  @param {Action[]} list */
+  constructor(desk, list) {
+    this.desk = desk;
+    this.list = list;
+    this.byId = new Map(list.map((action) => [action.id, action]));
+    this.first = ""; // of two strokes
+    this.at = 0;
+    /** @type {Map<string, Action[]>} */
+    this.byKey = new Map();
+    for (const action of list) for (const key of action.keys ?? []) this.byKey.set(key, [...(this.byKey.get(key) ?? []), action]);
+    this.leaders = new Set([...this.byKey.keys()].filter((key) => key.includes(" then ")).map((key) => key.split(" then ")[0]));
+    const twice = [...this.byKey].find(([key, actions]) => actions.slice(0, -1).some(({ when }) => !when) || this.leaders.has(key));
+    if (twice) throw new Error(`the key ${twice[0]} is given twice: ${twice[1].map(({ id }) => id).join(", ")}`);
+    if (this.byId.size < list.length) throw new Error("two actions have one id");
   }
-  if (event.altKey && key !== "Alt") return null;
-  if (/^[0-9]$/.test(key)) return { label: key === "0" ? 10 : Number(key) };
-  if (key === "Escape") return { action: "cancel" };
-  if (key === "Backspace" || key === "Delete") return { action: "back" };
-  if (key === "Enter") return { action: "enter" };
-  return BY_KEY.has(key) ? { action: BY_KEY.get(key) } : null;
-}
 
-/** What every desk does alike: how the image is looked at, the instructions, the sheet of keys, the end. */
-export function sharedActions(desk) {
-  const { view } = desk;
-  const middle = () => desk.pointed ?? [view.stage.clientWidth / 2, view.stage.clientHeight / 2];
-  return {
-    zoomIn: () => view.zoomAt(...middle(), 1.4),
-    zoomOut: () => view.zoomAt(...middle(), 1 / 1.4),
-    fit: () => view.fit(),
-    visible: () => desk.look({ shown: !view.shown }),
-    fainter: () => desk.look({ opacity: Math.max(0, view.opacity - 0.1) }),
-    stronger: () => desk.look({ opacity: Math.min(1, view.opacity + 0.1) }),
-    lessContrast: () => desk.look({ contrast: Math.max(0.4, view.contrast - 0.15) }),
-    moreContrast: () => desk.look({ contrast: Math.min(3, view.contrast + 0.15) }),
-    instructions: () => desk.showInstructions(),
-    sheet: () => desk.showSheet(),
-    submit: () => desk.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })),
-  };
+  /** @returns {Action} */
+  get(id) {
+    const action = this.byId.get(id);
+    if (!action) throw new Error(`there is no action ${id}`);
+    return action;
+  }
+
+  /** Whether it can be done now. */
+  can(id) {
+    const { when } = this.get(id);
+    return !when || Boolean(when(this.desk));
+  }
+
+  /** Do it, if it can be done now. */
+  run(id, event) {
+    if (this.can(id)) this.get(id).run(this.desk, event);
+  }
+
+  /** What a key does now. -> Action or undefined */
+  resolve(key) {
+    return this.byKey.get(key)?.find(({ id }) => this.can(id));
+  }
+
+  /** The key that does this now, for people; "" where none does. */
+  keyOf(id) {
+    const found = this.get(id).keys?.find((key) => this.resolve(key)?.id === id);
+    return found ? capsOf(found).join(" ") : "";
+  }
+
+  /** A button's title: what it does, and its first key whether or not it can be done now. */
+  title(id) {
+    const { label, keys, shown } = this.get(id);
+    const key = shown ?? keys?.[0];
+    return key ? `${label} (${capsOf(key).join(" ")})` : label;
+  }
+
+  /** `aria-keyshortcuts` of it; null for none, or for two strokes, which that attribute cannot say. */
+  shortcut(id) {
+    const key = this.get(id).keys?.[0];
+    return !key || key.includes(" then ") ? null : key.replaceAll("Ctrl", "Control").replaceAll(" ", "+");
+  }
+
+  // ---- the keyboard ----
+
+  /** Keys of the whole page go to this desk until `signal` ends it. @param {AbortSignal} signal */
+  listen(signal) {
+    document.addEventListener("keydown", (event) => this.down(event), { signal });
+    document.addEventListener("keyup", (event) => this.up(event), { signal });
+    window.addEventListener("blur", () => this.letGo(), { signal });
+  }
+
+  /** @param {KeyboardEvent} event */
+  down(event) {
+    const { desk } = this;
+    if (!desk.ready || event.isComposing || document.querySelector("dialog[open]") || desk.closest("[inert]")) return;
+    const action = this.find(event);
+    if (!action) return;
+    event.preventDefault();
+    if (action.release) this.held = action;
+    action.run(desk, event);
+    desk.refresh();
+  }
+
+  /** The action of a keydown, or null. A first stroke of two is kept. */
+  find(event) {
+    const stroke = strokeOf(event);
+    if (!stroke) return null;
+    const target = /** @type {Element} */ (event.target);
+    const writes = target.matches?.(TEXT);
+    const control = !writes && target.matches?.("button, a, input, label, summary, [role=button]");
+    if (control && OF_CONTROLS.has(stroke.split(" ").pop() ?? "") && !stroke.startsWith("Ctrl")) return null;
+    const second = this.first && performance.now() - this.at < PATIENCE ? this.resolve(`${this.first} then ${stroke}`) : null;
+    const leads = !second && !writes && this.leaders.has(stroke);
+    if (leads) event.preventDefault();
+    this.first = leads ? stroke : "";
+    this.at = performance.now();
+    const found = second || (leads ? null : this.resolve(stroke));
+    return found && (!writes || found.typing) ? found : null;
+  }
+
+  /** @param {KeyboardEvent} event */
+  up(event) {
+    if (this.held?.keys?.includes(strokeOf(event))) this.letGo();
+  }
+  letGo() {
+    this.held?.release?.(this.desk);
+    this.held = undefined;
+  }
+
+  // ---- what people read ----
+
+  /** For hints: `Close with ${key("commit")}`. On a touch screen an action is named by its button. */
+  words() {
+    const { touch } = this.desk;
+    return {
+      touch,
+      click: touch ? "tap" : "click",
+      Click: touch ? "Tap" : "Click",
+      /** @param {string} id */
+      key: (id) => (touch ? "" : this.keyOf(id)) || this.get(id).label,
+    };
+  }
+
+  /** The `?` sheet. */
+  showSheet() {
+    if (document.querySelector("dialog[data-sheet]")) return;
+    const rows = this.list.filter((action) => action.shown !== "" && (action.shown || action.keys?.length));
+    const groups = [...new Set(rows.map(({ group }) => group))];
+    const row = ({ keys, shown, label, about }) => [
+      h("dt", {}, ...(shown ? [shown] : keys.slice(0, 2)).flatMap((key, i) => [...(i ? [h("span", { class: "or" }, "or")] : []), ...capsOf(key).map((cap) => (cap === "…" ? "…" : h("kbd", {}, cap)))])),
+      h("dd", {}, about ?? label)];
+    const block = (group) => h("section", {}, h("h3", {}, group), h("dl", {}, ...rows.filter((action) => action.group === group).flatMap(row)));
+    openDialog("Keys", h("div", { class: "keys" }, ...groups.map(block))).dataset.sheet = "";
+  }
 }

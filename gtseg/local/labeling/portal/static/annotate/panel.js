@@ -1,16 +1,18 @@
 // The element's furniture: tools at the left, the stage in the middle, labels and settings at the right, what to do next at the bottom.
 
+import { labelKey } from "./actions.js";
 import { h, icon } from "./dom.js";
-import { keyOf } from "./keys.js";
+import { capsOf } from "./keys.js";
 
-const TOOL_NAMES = { auto: "Auto-segment", brush: "Brush", eraser: "Eraser", polygon: "Polygon", fill: "Fill", box: "Box erase", pan: "Move" };
-const STEP_NAMES = { undo: ["Undo", "Ctrl Z"], redo: ["Redo", "Ctrl Shift Z"], zoomOut: ["Zoom out", "−"], zoomIn: ["Zoom in", "+"], fit: ["Whole image", "R"] };
+const TOOLS = ["auto", "brush", "eraser", "polygon", "fill", "box", "pan"];
+const OFFERS = ["back", "cancel", "commit"]; // buttons for what is open, beside the hint
+const STEPS = ["undo", "redo", "zoomOut", "zoomIn", "fit"];
 
 export function buildPanel(desk) {
   const parts = {};
   takeInstructions(desk);
-  parts.tools = Object.entries(TOOL_NAMES).map(([name, label]) => railButton(desk, name, label, keyOf(name).toUpperCase()));
-  parts.steps = Object.entries(STEP_NAMES).map(([name, [label, key]]) => railButton(desk, name, label, key));
+  parts.tools = TOOLS.map((name) => railButton(desk, name));
+  parts.steps = STEPS.map((name) => railButton(desk, name));
   const rail = h("div", { class: "rail", role: "toolbar", "aria-label": "Tools", "aria-orientation": "vertical" }, ...parts.tools, h("hr"), ...parts.steps);
 
   parts.photoCanvas = h("canvas", { class: "layer" });
@@ -21,10 +23,11 @@ export function buildPanel(desk) {
   parts.hint = h("p", { class: "hint" });
   parts.message = h("p", { class: "message", role: "status", "aria-live": "polite" });
   parts.place = h("p", { class: "place" });
-  const foot = h("footer", { class: "foot" }, parts.hint, parts.message, parts.place);
+  parts.offers = OFFERS.map((id) => h("button", { type: "button", class: id === "commit" ? "primary" : "", "data-action": id, title: desk.actions.title(id), hidden: true, onclick: () => desk.do(id) }, desk.actions.get(id).label));
+  const foot = h("footer", { class: "foot" }, parts.hint, h("span", { class: "offers" }, ...parts.offers), parts.message, parts.place);
 
   parts.labels = desk.labels.map((label, i) => labelButton(desk, label, i));
-  parts.unlabeled = h("button", { type: "button", class: "label blank", "aria-pressed": "false", title: "Show what is unlabeled (U)", onclick: () => desk.do("blanks") },
+  parts.unlabeled = h("button", { type: "button", class: "label blank", "aria-pressed": "false", title: desk.actions.title("blanks"), onclick: () => desk.do("blanks") },
     h("i", { class: "swatch hatch" }), h("span", { class: "name" }, "Unlabeled"), h("span", { class: "share" }));
   const side = h("aside", { class: "side", "aria-label": "Labels and settings" },
     desk.shortInstructions ? h("section", { class: "short" }, desk.shortInstructions) : null,
@@ -34,8 +37,8 @@ export function buildPanel(desk) {
   return { ...parts, refresh: () => refresh(desk, parts), overlay: () => overlay(desk, parts), say: (text, alarm) => say(parts, text, alarm), tellPlace: (p) => (parts.message.textContent = place(desk, p)) };
 }
 
-export function railButton(desk, name, label, key) {
-  return h("button", { class: "tool", type: "button", "data-action": name, title: `${label} (${key})`, "aria-label": label, "aria-keyshortcuts": key, onclick: () => desk.do(name) }, icon(name), h("span", {}, label));
+export function railButton(desk, name, label = desk.actions.get(name).label) {
+  return h("button", { class: "tool", type: "button", "data-action": name, title: desk.actions.title(name), "aria-label": label, "aria-keyshortcuts": desk.actions.shortcut(name), onclick: () => desk.do(name) }, icon(name), h("span", {}, label));
 }
 
 export function takeInstructions(desk) {
@@ -47,10 +50,9 @@ export function takeInstructions(desk) {
 }
 
 function labelButton(desk, label, i) {
-  const key = i < 9 ? String(i + 1) : i === 9 ? "0" : "";
   const swatch = h("i", { class: "swatch", style: { background: desk.colours[i] } });
-  return h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": key || null, title: label, onclick: () => desk.pick(i + 1) },
-    swatch, h("span", { class: "name" }, label), h("span", { class: "share" }), key ? h("kbd", {}, key) : null);
+  return h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": desk.actions.shortcut(`label${i + 1}`), title: label, onclick: () => desk.pick(i + 1) },
+    swatch, h("span", { class: "name" }, label), h("span", { class: "share" }), h("span", { class: "caps" }, ...capsOf(labelKey(i + 1)).map((cap) => h("kbd", {}, cap))));
 }
 
 /** A labelled range; parts[name] and parts[nameValue] are its input and its value in words. */
@@ -60,16 +62,16 @@ export function slider(parts, name, label, attributes, oninput) {
   return h("div", { class: "slider" }, h("label", { for: `set-${name}` }, label), parts[`${name}Value`], parts[name]);
 }
 
-export function toggle(desk, parts, name, label, key) {
+export function toggle(desk, parts, name, label = desk.actions.get(name).label) {
   parts[name] = h("input", { type: "checkbox", onchange: () => desk.do(name) });
-  return h("label", { class: "toggle" }, parts[name], h("span", {}, label), h("kbd", {}, key));
+  return h("label", { class: "toggle" }, parts[name], h("span", {}, label), ...desk.actions.get(name).keys.slice(0, 1).map((key) => h("kbd", {}, key)));
 }
 
 function settings(desk, parts) {
   return h("section", { class: "settings", "aria-label": "Settings" },
     slider(parts, "size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => { desk.size = Math.round(1000 ** (v / 100)); desk.refresh(); }),
     lookSliders(desk, parts, "Label strength"),
-    toggle(desk, parts, "visible", "Show labels", "V"), toggle(desk, parts, "blanks", "Show unlabeled", "U"), toggle(desk, parts, "protect", "Paint only unlabeled", "O"));
+    toggle(desk, parts, "visible"), toggle(desk, parts, "blanks"), toggle(desk, parts, "protect"));
 }
 
 /** How strong the labels and the image's contrast are. */
@@ -98,6 +100,7 @@ function refresh(desk, parts) {
   const { map, history, view } = desk;
   parts.labels.forEach((label, i) => label.setAttribute("aria-pressed", String(i + 1 === desk.label)));
   parts.hint.textContent = desk.active.hint;
+  for (const offer of parts.offers) offer.hidden = !desk.actions.can(offer.dataset.action);
   if (!map || !history) return;
   const [undo, redo] = parts.steps;
   undo.toggleAttribute("disabled", !history.cursor && !desk.active.points?.length);

@@ -26,6 +26,7 @@ export class Pointer {
     this.stage.setPointerCapture(event.pointerId);
     const at = this.place(event);
     if (event.pointerType === "pen") this.penSeen = true;
+    this.tellTouch(event.pointerType === "touch");
     if (event.pointerType === "touch") {
       this.touches.set(event.pointerId, at);
       if (this.touches.size === 2) return this.startPinch();
@@ -43,6 +44,13 @@ export class Pointer {
     this.lastDown = performance.now();
     this.lastAt = at;
     this.desk.press(this.desk.view.toImage(...at), { erase: event.button === 2, only: event.altKey, double });
+  }
+
+  /** Hints speak to the hand that was last used. */
+  tellTouch(touch) {
+    if (this.desk.touch === touch) return;
+    this.desk.touch = touch;
+    this.desk.refresh();
   }
 
   enter(mode, at) {

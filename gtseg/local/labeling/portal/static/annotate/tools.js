@@ -3,8 +3,6 @@
 
 import { Stroke } from "./raster.js";
 
-const FINGERS = window.matchMedia("(pointer: coarse)");
-
 class Tool {
   constructor(desk) {
     this.desk = desk;
@@ -62,7 +60,10 @@ class Ink extends Tool {
 
 export class Brush extends Ink {
   kind = "brush";
-  hint = FINGERS.matches ? "Drag to paint. Two fingers move and zoom." : "Drag to paint. Right button erases. [ and ] change the size.";
+  get hint() {
+    const { touch, key } = this.desk.words;
+    return `Drag to paint. ${touch ? "Two fingers move and zoom." : `Right button erases. ${key("smaller")} and ${key("larger")} change the size.`}`;
+  }
   down(p, { erase = false } = {}) {
     this.start(p, erase ? 0 : this.desk.label);
   }
@@ -70,7 +71,10 @@ export class Brush extends Ink {
 
 export class Eraser extends Ink {
   kind = "erase";
-  hint = FINGERS.matches ? "Drag to erase. Two fingers move and zoom." : "Drag to erase. [ and ] change the size.";
+  get hint() {
+    const { touch, key } = this.desk.words;
+    return `Drag to erase. ${touch ? "Two fingers move and zoom." : `${key("smaller")} and ${key("larger")} change the size.`}`;
+  }
   down(p) {
     this.start(p, 0);
   }
@@ -80,8 +84,9 @@ export class Polygon extends Tool {
   click = true;
   points = [];
   get hint() {
-    if (!this.points.length) return "Click corner after corner around the object.";
-    return `${this.points.length} corners. ${FINGERS.matches ? "Tap the first one to close." : "Close with Enter, a double click or the first corner."}`;
+    const { touch, Click, key } = this.desk.words;
+    if (!this.points.length) return `${Click} corner after corner around the object.`;
+    return `${this.points.length} ${this.points.length === 1 ? "corner" : "corners"}. ${touch ? "Tap the first one to close." : `Close with ${key("commit")}, a double click or the first corner.`}`;
   }
   down(p, { double = false } = {}) {
     const near = 9 / this.desk.view.zoom;
@@ -125,7 +130,9 @@ export class Polygon extends Tool {
 
 export class Fill extends Tool {
   click = true;
-  hint = "Click an area to give it the label, up to the next border.";
+  get hint() {
+    return `${this.desk.words.Click} an area to give it the label, up to the next border.`;
+  }
   down(p) {
     const stroke = new Stroke(this.desk.map, this.desk.label, { kind: "fill" });
     stroke.flood(Math.floor(p[0]), Math.floor(p[1]));
@@ -136,7 +143,9 @@ export class Fill extends Tool {
 
 export class BoxErase extends Tool {
   click = false;
-  hint = "Drag a box: everything inside is erased. With Alt only the chosen label.";
+  get hint() {
+    return `Drag a box: everything inside is erased.${this.desk.words.touch ? "" : " With Alt only the chosen label."}`;
+  }
   down(p, { only = false } = {}) {
     Object.assign(this, { start: p, end: p, only });
     this.desk.refresh();
@@ -182,9 +191,10 @@ export class AutoSegment extends Tool {
   state = "points"; // points | asking | refine
   get hint() {
     if (this.state === "asking") return "Finding the outline…";
-    if (this.state === "refine") return `Click what is missing or too much. ${FINGERS.matches ? "Auto-segment again" : "Enter"}: done, next object.`;
+    const { click, Click, key } = this.desk.words;
+    if (this.state === "refine") return `${Click} what is missing or too much. ${key("commit")}: next object.`;
     const n = this.points.length;
-    return n ? `${n} of 4: now click the ${EDGES[n]} edge.` : "Click the object's four outermost points: top, bottom, left and right.";
+    return n ? `${n} of 4: now ${click} the ${EDGES[n]} edge.` : `${Click} the object's four outermost points: top, bottom, left and right.`;
   }
   down(p) {
     if (this.state === "asking") return undefined;
@@ -268,5 +278,7 @@ export class AutoSegment extends Tool {
 
 export class Pan extends Tool {
   click = false;
-  hint = "Drag to move the image. The wheel or two fingers zoom.";
+  get hint() {
+    return `Drag to move the image. ${this.desk.words.touch ? "Two fingers" : "The wheel or two fingers"} zoom.`;
+  }
 }

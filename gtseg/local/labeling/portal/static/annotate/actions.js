@@ -1,0 +1,97 @@
+// @ts-check
+// Every action of both desks: the one place that gives a key. Keys, buttons' titles, hints and the `?` sheet come from here (keys.js says how).
+
+/** @typedef {import("./keys.js").Action} Action */
+
+const LEADERS = ["J", "Y", "'", "\\"]; // the first of two strokes, for labels beyond the tenth
+const SECOND = [..."ABCDEFGHIJKLMNOPQRSTUVWXYZ1234567890", ...[..."ABCDEFGHIJKLMNOPQRSTUVWXYZ"].map((letter) => `Shift ${letter}`)];
+
+/** The key of label n (from 1): 1 to 9 and 0, then two strokes; there are no more than 255 labels. -> "" where there are no keys left */
+export function labelKey(n) {
+  if (n <= 10) return String(n % 10);
+  const leader = LEADERS[Math.floor((n - 11) / SECOND.length)];
+  return leader ? `${leader} then ${SECOND[(n - 11) % SECOND.length]}` : "";
+}
+
+/** @param {string[]} labels  @returns {Action[]} */
+function labelActions(labels) {
+  const shown = (i) => ({ 0: labels.length > 1 ? `1 … ${Math.min(labels.length, 10) % 10}` : "1", 10: "J A …" })[i] ?? "";
+  const about = (i) => ({ 0: "Choose the label", 10: "Choose a label beyond the tenth; its two keys stand beside it" })[i];
+  return labels.map((label, i) => ({ id: `label${i + 1}`, label, group: "Labels", keys: [labelKey(i + 1)].filter(Boolean), shown: shown(i), about: about(i), run: (desk) => desk.pick(i + 1) }));
+}
+
+const TOOLS = "Tools";
+const OBJECT = "The object that is open";
+const STEPS = "Steps";
+const VIEW = "View";
+const TASK = "Task";
+
+/** A tool: its name is the id. */
+const tool = (id, key, label, about) => ({ id, label, group: TOOLS, keys: [key], about, run: (desk) => desk.choose(id) });
+/** Whether a tool holds something that is not done: a stroke, a polygon, an object. */
+const isOpen = (desk) => Boolean(desk.active.open || desk.active.shape);
+const middle = (desk) => desk.pointed ?? [desk.view.stage.clientWidth / 2, desk.view.stage.clientHeight / 2];
+
+/** What every desk does alike: how the image is looked at, the instructions, the sheet of keys, the end. @type {Action[]} */
+const SHARED = [
+  { id: "zoomIn", label: "Zoom in", group: VIEW, keys: ["+", "="], shown: "+", about: "Closer (also the wheel, two fingers)", run: (desk) => desk.view.zoomAt(...middle(desk), 1.4) },
+  { id: "zoomOut", label: "Zoom out", group: VIEW, keys: ["-", "_"], shown: "-", about: "Farther", run: (desk) => desk.view.zoomAt(...middle(desk), 1 / 1.4) },
+  { id: "fit", label: "Whole image", group: VIEW, keys: ["R"], run: (desk) => desk.view.fit() },
+  { id: "visible", label: "Show labels", group: VIEW, keys: ["V"], about: "Show or hide the labels", run: (desk) => desk.look({ shown: !desk.view.shown }) },
+  { id: "fainter", label: "Labels fainter", group: VIEW, keys: ["Q"], about: "Labels fainter: only outlines at last", run: (desk) => desk.look({ opacity: Math.max(0, desk.view.opacity - 0.1) }) },
+  { id: "stronger", label: "Labels stronger", group: VIEW, keys: ["W"], run: (desk) => desk.look({ opacity: Math.min(1, desk.view.opacity + 0.1) }) },
+  { id: "lessContrast", label: "Less contrast", group: VIEW, keys: ["K"], run: (desk) => desk.look({ contrast: Math.max(0.4, desk.view.contrast - 0.15) }) },
+  { id: "moreContrast", label: "More contrast", group: VIEW, keys: ["L"], run: (desk) => desk.look({ contrast: Math.min(3, desk.view.contrast + 0.15) }) },
+  { id: "instructions", label: "Instructions", group: TASK, keys: ["I"], about: "Full instructions", run: (desk) => desk.showInstructions() },
+  { id: "sheet", label: "Keys", group: TASK, keys: ["?"], about: "This sheet", run: (desk) => desk.showSheet() },
+  { id: "submit", label: "Submit", group: TASK, keys: ["Ctrl Enter"], typing: true, run: (desk) => desk.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })) },
+];
+
+const ARROWS = ["Left", "Right", "Up", "Down"];
+
+/** The desk where masks are drawn. @param {string[]} labels  @returns {Action[]} */
+export function drawingActions(labels) {
+  return [
+    tool("auto", "A", "Auto-segment", "Auto-segment: four outermost points"),
+    tool("brush", "B", "Brush"),
+    tool("eraser", "E", "Eraser"),
+    tool("polygon", "P", "Polygon"),
+    tool("fill", "F", "Fill", "Fill an area"),
+    tool("box", "X", "Box erase", "Erase in a box (Alt: only the chosen label)"),
+    tool("pan", "H", "Move", "Move the image"),
+    { id: "hold", label: "Move while held", group: TOOLS, keys: ["Space"], about: "Held: dragging moves the image", run: (desk) => desk.holdImage(true), release: (desk) => desk.holdImage(false) },
+    { id: "smaller", label: "Smaller brush", group: TOOLS, keys: ["["], about: "Smaller brush (also Alt and the wheel)", run: (desk) => desk.resizeBrush(1 / 1.25) },
+    { id: "larger", label: "Larger brush", group: TOOLS, keys: ["]"], run: (desk) => desk.resizeBrush(1.25) },
+    { id: "protect", label: "Paint only unlabeled", group: TOOLS, keys: ["O"], about: "Paint only where nothing is labeled", run: (desk) => (desk.protect = !desk.protect) },
+
+    { id: "press", label: "Press at the crosshair", group: "Without a mouse (image focused)", keys: ["Enter"], about: "Press at the crosshair: set a point, start or end a stroke or box", when: (desk) => desk.crosshair, run: (desk) => desk.pressAtCrosshair() },
+    { id: "crosshair", label: "Move the crosshair", group: "Without a mouse (image focused)", keys: [...ARROWS, ...ARROWS.map((key) => `Shift ${key}`)], shown: "Arrows", about: "Move the crosshair (Shift: farther)", run: (desk, event) => desk.moveCrosshair(event) },
+    { id: "commit", label: "Done", group: OBJECT, keys: ["Enter", "C"], about: "Done: close the polygon, finish the object", when: isOpen, run: (desk) => desk.active.commit() },
+    { id: "back", label: "Point back", group: OBJECT, keys: ["Backspace", "Del"], about: "Take the last point back", when: isOpen, run: (desk) => desk.active.back() },
+    { id: "cancel", label: "Give up", group: OBJECT, keys: ["Esc"], about: "Give up what is open", when: isOpen, run: (desk) => desk.active.cancel() },
+
+    ...labelActions(labels),
+    { id: "previousLabel", label: "Label before", group: "Labels", keys: [","], run: (desk) => desk.pick(((desk.label - 2 + labels.length) % labels.length) + 1) },
+    { id: "nextLabel", label: "Label after", group: "Labels", keys: ["."], run: (desk) => desk.pick((desk.label % labels.length) + 1) },
+
+    { id: "undo", label: "Undo", group: STEPS, keys: ["Ctrl Z"], run: (desk) => desk.step("undo") },
+    { id: "redo", label: "Redo", group: STEPS, keys: ["Ctrl Shift Z", "Ctrl Y"], run: (desk) => desk.step("redo") },
+    ...SHARED.slice(0, 4),
+    { id: "blanks", label: "Show unlabeled", group: VIEW, keys: ["U"], about: "Show what is unlabeled", run: (desk) => desk.look({ blanks: !desk.view.blanks }) },
+    ...SHARED.slice(4),
+  ];
+}
+
+/** The desk where masks are judged. @param {string[]} categories  @returns {Action[]} */
+export function verdictActions(categories) {
+  return [
+    ...categories.map((category, i) => ({
+      id: `verdict${i + 1}`, label: category, group: "Verdict", keys: i < 9 ? [String(i + 1)] : [], shown: i ? "" : `1 … ${Math.min(categories.length, 9)}`, about: "Choose the verdict", run: (desk) => desk.choose(category),
+    })),
+    { id: "comment", label: "Comment", group: "Verdict", keys: ["N"], about: "Write the comment", run: (desk) => desk.parts.comment.focus() },
+    { id: "leaveComment", label: "Back to the image", group: "Verdict", keys: ["Esc"], about: "Back from the comment to the image", typing: true, run: (desk) => desk.parts.stage.focus({ preventScroll: true }) },
+    { id: "move", label: "Move the image", group: VIEW, keys: ARROWS, shown: "Arrows", about: "Move the image (also drag it)", run: (desk, event) => desk.moveImage(event) },
+    ...SHARED.map((action) => ({ ...action, about: MASK_WORDS[action.id] ?? action.about })),
+  ];
+}
+const MASK_WORDS = { visible: "Show or hide the mask", fainter: "Mask fainter: only its outline at last", stronger: "Mask stronger" };

@@ -1,0 +1,98 @@
+"""One table of actions: what a key does is what the buttons, the hints and the sheet of keys say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import expect
+from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+
+LOOK_UP = """async () => {
+  const { drawingActions, labelKey, verdictActions } = await import("/_portal/static/annotate/actions.js");
+  const { Actions } = await import("/_portal/static/annotate/keys.js");
+  const many = Array.from({ length: 255 }, (_, i) => `label ${i}`);
+  const tables = [new Actions({ active: {} }, drawingActions(many)), new Actions({ active: {} }, verdictActions(["good", "bad"]))];
+  return {
+    keys: many.map((_, i) => labelKey(i + 1)),
+    ids: tables.map((table) => table.list.map(({ id }) => id)),
+    unknown: tables.flatMap((table) => table.list.filter(({ run, label, group }) => !(run && label && group)).map(({ id }) => id)),
+  };
+}"""
+
+
+def open_task(aws: Any, open_page: Any, job: str, **settings: Any) -> Any:
+    """A worker's page with one image of 320 x 240."""
+    desk = make_job(aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
+    page = open_page(**settings)
+    enter(page, desk.links["Ada"])
+    begin(page)
+    return page
+
+
+def test_no_key_is_given_twice_and_each_of_255_labels_has_one(shared_aws: Any, open_page: Any) -> None:
+    page = open_page()
+    page.goto(f"{shared_aws.url}/_portal/signin")
+    found = page.evaluate(LOOK_UP)  # the tables refuse a key that is given twice
+    assert len(set(found["keys"])) == 255
+    assert all(key.count(" then ") == (n > 10) for n, key in enumerate(found["keys"], start=1))
+    assert found["unknown"] == []
+    assert {"brush", "commit", "submit", "sheet"} <= set(found["ids"][0])
+
+
+def test_a_hint_names_the_key_that_does_it_now(shared_aws: Any, open_page: Any) -> None:
+    page = open_task(shared_aws, open_page, "hints")
+    hand, hint = Hand(page, 320, 240), page.locator(".hint")
+    page.keyboard.press("p")
+    for corner in ((20.25, 20.25), (80.25, 20.25), (80.25, 80.25)):
+        hand.click(*corner)
+    expect(hint).to_contain_text("3 corners. Close with Enter,")
+    page.keyboard.press("ArrowLeft")  # with the crosshair on the image, Enter sets a corner
+    expect(hint).to_contain_text("Close with C,")
+    page.keyboard.press("Enter")
+    expect(hint).to_contain_text("4 corners.")
+    page.keyboard.press("c")
+    expect(hint).to_contain_text("corner after corner")
+    expect(page.get_by_role("button", name="cat").locator(".share")).not_to_have_text("0%")
+
+
+def test_the_sheet_and_the_buttons_say_the_same_key(shared_aws: Any, open_page: Any) -> None:
+    page = open_task(shared_aws, open_page, "sheet")
+    titles = page.locator(".tool:visible").evaluate_all("(tools) => tools.map((tool) => tool.title)")
+    page.keyboard.press("?")
+    sheet = page.get_by_role("dialog", name="Keys")
+    rows = sheet.locator("dt").evaluate_all(
+        "(terms) => terms.map((term) => [...term.querySelectorAll('kbd')].map((key) => key.textContent))"
+    )
+    assert all(
+        title.partition("(")[2].rstrip(")").split()[-1] in {key for row in rows for key in row}
+        for title in titles
+    )
+    expect(sheet).to_contain_text("Press at the crosshair")
+    page.keyboard.press("Escape")
+    assert "Brush (B)" in titles
+    page.keyboard.press("b")
+    expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_focused_button_keeps_its_enter(shared_aws: Any, open_page: Any) -> None:
+    page = open_task(shared_aws, open_page, "focused")
+    page.keyboard.press("p")
+    Hand(page, 320, 240).click(20.25, 20.25)
+    page.get_by_role("button", name="Brush", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
+
+
+def test_what_is_open_is_ended_by_buttons_beside_the_hint(shared_aws: Any, open_page: Any) -> None:
+    page = open_task(shared_aws, open_page, "offers", has_touch=True, viewport={"width": 390, "height": 844})
+    hand, hint = Hand(page, 320, 240), page.locator(".hint")
+    page.get_by_role("button", name="Polygon").tap()
+    page.touchscreen.tap(*hand.at(20.25, 20.25))
+    expect(hint).to_contain_text("1 corner. Tap the first one")
+    for corner in ((80.25, 20.25), (80.25, 80.25), (20.25, 80.25)):
+        page.touchscreen.tap(*hand.at(*corner))
+    page.get_by_role("button", name="Point back").tap()
+    expect(hint).to_contain_text("3 corners.")
+    page.get_by_role("button", name="Done", exact=True).tap()
+    expect(hint).to_have_text("Tap corner after corner around the object.")
+    expect(page.get_by_role("button", name="cat").locator(".share")).not_to_have_text("0%")
