@@ -22,6 +22,8 @@ class Options(ServerOptions):
     """A client may be silent in the middle of a body, before it is told RequestTimeout."""
     names: tuple[str, ...] = ()
     """Host names that the server answers for, beside its addresses."""
+    only: str = ""
+    """"labeling": only labeling's operations and the portal are served; "": everything."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses or networks whose X-Forwarded-For and -Proto count."""
 

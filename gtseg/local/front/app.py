@@ -29,6 +29,7 @@ from gtseg.local.front import moto_behind
 from gtseg.local.front.bodies import Bodies, Incoming, drain, mark_known
 from gtseg.local.front.calls import CallLog, find_name, find_operation
 from gtseg.local.front.faults import Fault, Faults
+from gtseg.local.front.health import describe_health
 from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.registry import register_services
 from gtseg.local.front.signature import Signed, parse_query, parse_signed, verify
@@ -92,6 +93,10 @@ class Front:
         portal.router.redirect_slashes = False
         return portal
 
+    async def _describe_health(self) -> Reply:
+        described = await asyncio.to_thread(describe_health, self.embedded)  # also while requests fill the pool
+        return 200, {"content-type": "application/json"}, json.dumps(described).encode()
+
     def _prove_identity(self, query: bytes) -> Reply:
         challenge = identity.find_challenge(query)
         if challenge is None:
@@ -111,7 +116,7 @@ class Front:
         if scope["type"] != "http":
             raise RuntimeError(f"{scope['type']} is not served")
         if scope["path"] == "/_gtseg/health":
-            await _send(send, (200, {"content-type": "application/json"}, b'{"status":"ok"}'))
+            await _send(send, await self._describe_health())
             return
         if scope["path"] == identity.PATH:
             await _send(send, self._prove_identity(scope["query_string"]))

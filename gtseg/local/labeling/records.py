@@ -22,6 +22,7 @@ __all__ = [
     "DAMAGED",
     "DDL",
     "Job",
+    "count_backlog",
     "find_job",
     "iso",
     "list_active_jobs",
@@ -215,6 +216,15 @@ def list_active_jobs(store: Store) -> list[Job]:
         f"SELECT * FROM labeling_jobs WHERE status IN {ACTIVE} ORDER BY created, name"  # constants of ours
     )
     return [make_job(row) for row in rows]
+
+
+def count_backlog(store: Store) -> int:
+    """Data objects of unfinished jobs that people have answered and whose results are not written yet."""
+    row = store.read().execute(
+        f"SELECT count(*) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name WHERE j.status IN {ACTIVE} "
+        "AND o.state IN ('answered', 'consolidating')"
+    ).fetchone()  # fmt: skip
+    return int(row[0])
 
 
 def make_job(row: sqlite3.Row) -> Job:

@@ -23,7 +23,7 @@ from gtseg.local.loop import Loop
 from gtseg.local.storage.backup import is_backed_up
 from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Files
 from gtseg.local.storage.index import Index, read_clock_ms
-from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable
+from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable, StorageState
 from gtseg.local.storage.stored import StoredObject, unpack_row
 from gtseg.local.storage.uploads import Part, Uploads
 from gtseg.local.storage.verifying import is_intact
@@ -55,6 +55,9 @@ class FolderObjects:
         self._loop = Loop("objects-housekeeping", self._keep_house, seconds=HOUSEKEEPING_SECONDS)
 
     # the interface of storage.objects
+
+    def state(self) -> StorageState:
+        return StorageState("folder")
 
     def create_bucket(self, bucket: str) -> None:
         """Create a bucket; do nothing if it exists."""

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,7 @@ def _read(path: Path) -> Any:
         return None
 
 
+@cache
 def own_version() -> str:
     try:
         return version("gtseg")

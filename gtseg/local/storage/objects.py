@@ -13,13 +13,35 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["DEFAULT_TYPE", "ObjectInfo", "ObjectStream", "Objects", "Readable", "split_uri"]
+__all__ = [
+    "DEFAULT_TYPE", "ObjectInfo", "ObjectStream", "Objects", "Readable", "StorageAway", "StorageState", "split_uri",
+]  # fmt: skip
 
 DEFAULT_TYPE = "binary/octet-stream"
+
+
+class StorageAway(ServiceError):
+    """The storage cannot be reached, or refuses for now: work waits and goes on when it answers again."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("StorageUnavailable", reason, 503)
+
+
+@dataclass(frozen=True, slots=True)
+class StorageState:
+    """Where objects are, and whether they can be reached now."""
+
+    kind: Literal["folder", "s3"]
+    endpoint: str = ""
+    """URL of the S3 service; "" for the data folder."""
+    reason: str = ""
+    """Why it cannot be reached; "" if it can."""
+    since: float = 0.0
+    """Epoch seconds of the first refusal without an answer since; 0 if it can be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +95,14 @@ class ObjectStream:
 
 
 class Objects(Protocol):
-    """Buckets and objects. Every method raises ServiceError with S3's own codes (NoSuchBucket, NoSuchKey, ...)."""
+    """Buckets and objects, as far as the services need them: none of them makes a bucket or deletes an object.
 
-    def create_bucket(self, bucket: str) -> None:
-        """Create a bucket; do nothing if it exists."""
+    Every method raises ServiceError with S3's own codes (NoSuchBucket, NoSuchKey, ...), or StorageAway.
+    """
+
+    def state(self) -> StorageState:
+        """Where the objects are and whether they can be reached; answers at once, whatever the storage does."""
+        ...
 
     def bucket_exists(self, bucket: str) -> bool: ...
 
@@ -113,13 +139,6 @@ class Objects(Protocol):
     ) -> ObjectInfo:
         """Store an object atomically; the file of a path is copied."""
         ...
-
-    def copy(self, source: tuple[str, str], target: tuple[str, str]) -> ObjectInfo:
-        """Copy one (bucket, key) to another with content type and metadata."""
-        ...
-
-    def delete(self, bucket: str, key: str) -> None:
-        """Delete an object; do nothing if there is none."""
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """List objects under a prefix, sorted by the UTF-8 bytes of their keys, in constant memory."""
