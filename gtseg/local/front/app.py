@@ -94,7 +94,9 @@ class Front:
         return portal
 
     async def _describe_health(self) -> Reply:
-        described = await asyncio.to_thread(describe_health, self.embedded)  # also while requests fill the pool
+        described = await asyncio.to_thread(
+            describe_health, self.embedded
+        )  # also while requests fill the pool
         return 200, {"content-type": "application/json"}, json.dumps(described).encode()
 
     def _prove_identity(self, query: bytes) -> Reply:
