@@ -1,16 +1,17 @@
-"""Proof by system calls that an acknowledged object is on disk: a server under strace, one client, then many.
+"""Proof by system calls that an acknowledged object is on disk: a server under strace and one client.
 
     python scripts/trace_sync.py [--puts 100]
 
-Needs strace. For every PUT it must hold: the file's bytes are written, then the file and its folder synced, then the row
-written to the index's write-ahead log, then that log synced, then the answer sent. Prints how many waits for the disk each
-PUT had, and beside it how long one sync takes on this disk. Ends with 1 where the order is wrong.
+Needs strace. Of every PUT it must hold: what becomes of the file is written to the index's write-ahead log (the row itself of a
+small object), and the file's bytes are written; then the file, its folder and the log are synced, at the same time; then the
+row of a file is written; then the answer is sent. Prints how many syncs a PUT had, how many waits that is (syncs that began
+only when another had ended), and beside it how long one sync takes on this disk. Ends with 1 where the order is wrong.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import functools
 import json
 import os
 import re
@@ -20,27 +21,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent
 CALL = re.compile(r"\d+ +(?P<time>[\d.]+) (?P<name>\w+)\((?P<rest>.*)")
-RESUMED = re.compile(r"(?P<thread>\d+) +(?P<time>[\d.]+) <\.\.\. (?P<name>\w+) resumed>.*")
+RESUMED = re.compile(r"(?P<thread>\d+) +(?P<time>[\d.]+) <\.\.\. (?P<name>\w+) resumed>.*<(?P<took>[\d.]+)>$")
+TOOK = re.compile(r"<([\d.]+)>$")
 CALLS = "write,pwrite64,writev,sendto,sendmsg,sendfile,fsync,fdatasync,rename,renameat,renameat2"
-SIZES = (12_000, 100_000)
-CLIENTS = 16
+SMALL_BYTES = 32_768
+SIZES = (12_000, 64_000, 1_000_000, 16_000_000)
+PART_BYTES, PARTS = 5 << 20, 3
+SYNCS = ("fsync", "fdatasync")
 
 
 @dataclass(frozen=True)
 class Call:
-    """One system call: what it did to which kind of file; `ended` is when it returned (seconds)."""
+    """One system call: what it did to which kind of file, from when to when (seconds)."""
 
+    began: float
     ended: float
     name: str
     target: str
+    thread: str
 
 
 def measure_disk(folder: Path, count: int = 50) -> float:
@@ -63,14 +71,15 @@ def read_trace(path: Path) -> list[Call]:
         thread = line.split(None, 1)[0]
         if found := RESUMED.match(line):
             if thread in begun:
-                calls.append(Call(float(found["time"]), *begun.pop(thread)))
+                began, *kind = begun.pop(thread)
+                calls.append(Call(began, began + float(found["took"]), *kind, thread))
         elif found := CALL.match(line):
-            kind = (found["name"], describe(found["rest"]))
+            began, kind = float(found["time"]), (found["name"], describe(found["rest"]))
             if "<unfinished" in line:
-                begun[thread] = kind
-            else:
-                calls.append(Call(float(found["time"]), *kind))
-    return calls
+                begun[thread] = (began, *kind)
+            elif took := TOOK.search(line):
+                calls.append(Call(began, began + float(took[1]), *kind, thread))
+    return sorted(calls, key=lambda call: call.ended)
 
 
 def describe(rest: str) -> str:
@@ -79,6 +88,8 @@ def describe(rest: str) -> str:
     path = named[1] if named else ""
     if path.endswith("objects.sqlite3-wal"):
         return "wal"
+    if path.endswith(".sqlite3"):
+        return "database"
     if re.search(r"/objects/[0-9a-f]{2}/[0-9a-f]{14}$", path):
         return "file"
     if re.search(r"/objects/[0-9a-f]{2}$", path):
@@ -87,25 +98,48 @@ def describe(rest: str) -> str:
 
 
 def find_fault(calls: list[Call], *, has_file: bool) -> str:
-    """What is wrong with the order of one PUT's calls; "" if nothing is."""
+    """What is wrong with the order of one request's calls; "" if nothing is."""
 
-    def last(name: str, target: str) -> float:
-        return max((c.ended for c in calls if c.name in name.split("|") and c.target == target), default=-1.0)
+    def find(target: str, *, synced: bool) -> list[Call]:
+        return [call for call in calls if call.target == target and (call.name in SYNCS) == synced]
 
-    def first(name: str, target: str) -> float:
-        return min((c.ended for c in calls if c.name in name.split("|") and c.target == target), default=-1.0)
-
-    row, synced = first("pwrite64", "wal"), last("fdatasync", "wal")
-    answered = last("write|writev|sendto|sendmsg", "socket")
-    steps = [("row written", row), ("index synced", synced), ("answer sent", answered)]
+    written, logs, answers = (
+        find("wal", synced=False),
+        find("wal", synced=True),
+        find("socket", synced=False),
+    )
+    if not written or not logs or not answers:
+        return "nothing is written to the index, it is not synced, or nothing is answered"
+    promised, row, answered = written[0], written[-1], answers[-1]
+    log = next((log for log in logs if log.began > promised.ended), None)
+    if log is None:
+        return "the index is not synced after it is written"
+    waits = [log]
     if has_file:
-        steps = [("bytes written", last("write", "file")), ("file synced", last("fdatasync", "file")), *steps]
-        if not 0 < last("fsync", "folder") < row:
-            return "the folder is not synced before the row is written"
-    if any(moment < 0 for _, moment in steps):
-        return f"no {next(step for step, moment in steps if moment < 0)}"
-    wrong = [f"{b[0]} before {a[0]}" for a, b in itertools.pairwise(steps) if a[1] > b[1]]
-    return ", ".join(wrong)
+        contents, files, folders = (
+            find("file", synced=False),
+            find("file", synced=True),
+            find("folder", synced=True),
+        )
+        if not contents or not files or not folders:
+            return "the file is not written, or it or its folder is not synced"
+        if contents[-1].ended > files[-1].began:
+            return "the file is synced before it is written"
+        waits += [files[-1], folders[-1]]
+        if max(wait.ended for wait in waits) > row.began:
+            return "the row is written before the file, its folder and the promise are synced"
+    if max(wait.ended for wait in waits) > answered.began:
+        return "the answer is sent before everything is synced"
+    return ""
+
+
+def count_waits(calls: list[Call]) -> int:
+    """How many syncs followed one another: the longest chain of which each began after the one before had ended."""
+    waits, ended = 0, 0.0
+    for call in calls:  # in the order in which they ended
+        if call.name in SYNCS and call.began >= ended:
+            waits, ended = waits + 1, call.ended
+    return waits
 
 
 def main() -> None:
@@ -116,7 +150,18 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=ROOT.parent) as home:
         folder, trace = Path(home) / "aws", Path(home) / "trace"
-        strace = ["strace", "-f", "-y", "-ttt", "-e", f"trace={CALLS}", "-o", str(trace)]
+        strace = [
+            "strace",
+            "-f",
+            "-y",
+            "-ttt",
+            "-T",
+            "--seccomp-bpf",
+            "-e",
+            f"trace={CALLS}",
+            "-o",
+            str(trace),
+        ]
         server = subprocess.Popen(
             [*strace, sys.executable, "-m", "gtseg.local.server", "--data", str(folder)],
             stdout=subprocess.PIPE, text=True, cwd=ROOT,
@@ -142,29 +187,68 @@ def put_and_judge(url: str, folder: Path, trace: Path, *, puts: int) -> int:
     s3.create_bucket(Bucket="traced")
     faults = 0
     for size in SIZES:
-        time.sleep(1.5)  # housekeeping has nothing left to do
-        moments = []
-        for number in range(puts):
-            begun = time.time()
-            s3.put_object(Bucket="traced", Key=f"{size}/{number}", Body=os.urandom(size))
-            moments.append((begun, time.time()))
-        time.sleep(0.5)
-        calls = read_trace(trace)
-        wrong, syncs = {}, 0
-        for begun, ended in moments:
-            own = [call for call in calls if begun <= call.ended <= ended]
-            syncs += sum(call.name in ("fsync", "fdatasync") for call in own)
-            fault = find_fault(own, has_file=size > 32_768)
-            if fault:
-                wrong[fault] = wrong.get(fault, 0) + 1
-        waits = syncs / puts - (1 if size > 32_768 else 0)  # the folder is synced while its file is
-        print(
-            f"{puts} PUTs of {size} bytes, one client: {syncs / puts:.2f} syncs, {waits:.2f} waits one after another each"
-        )
-        for fault, count in wrong.items():
-            print(f"  WRONG in {count}: {fault}")
-        faults += len(wrong)
-    return faults
+        count = min(puts, 4 * puts * 1_000_000 // size)
+        acts = [
+            functools.partial(s3.put_object, Bucket="traced", Key=f"{size}/{number}", Body=os.urandom(size))
+            for number in range(count)
+        ]
+        faults += judge(f"PUTs of {size} bytes", acts, trace, has_file=size > SMALL_BYTES)
+    return faults + judge_uploads(s3, trace, count=max(1, puts // 10))
+
+
+def judge_uploads(s3: Any, trace: Path, *, count: int) -> int:
+    """Multipart uploads: their parts, and their completions."""
+    sent: dict[int, list[dict[str, Any]]] = {number: [] for number in range(count)}
+    names = {number: {"Bucket": "traced", "Key": f"parts/{number}"} for number in range(count)}
+    for name in names.values():
+        name["UploadId"] = s3.create_multipart_upload(**name)["UploadId"]
+
+    def put(number: int, part: int) -> None:
+        answer = s3.upload_part(**names[number], PartNumber=part, Body=os.urandom(PART_BYTES))
+        sent[number].append({"PartNumber": part, "ETag": answer["ETag"]})
+
+    def complete(number: int) -> None:
+        s3.complete_multipart_upload(**names[number], MultipartUpload={"Parts": sent[number]})
+
+    parts = [functools.partial(put, number, part) for number in names for part in range(1, PARTS + 1)]
+    faults = judge(f"parts of {PART_BYTES} bytes", parts, trace, has_file=True)
+    ends = [functools.partial(complete, number) for number in names]
+    return faults + judge(f"completions of {PARTS} such parts", ends, trace, has_file=True)
+
+
+def judge(title: str, acts: list[Callable[[], object]], trace: Path, *, has_file: bool) -> int:
+    """Let one client act, one request after the other; how many kinds of mistakes their calls show."""
+    time.sleep(1.5)  # housekeeping has nothing left to do
+    moments = []
+    for act in acts:
+        begun = time.time()
+        act()
+        moments.append((begun, time.time()))
+    time.sleep(0.5)
+    calls = read_trace(trace)
+    begun = moments[0][0]  # before it the server started, in its main thread
+    keepers = {
+        call.thread
+        for call in calls
+        if call.name in SYNCS and call.target == "database" and call.began > begun
+    }
+    calls = [call for call in calls if call.thread not in keepers]
+    wrong: dict[str, int] = {}
+    syncs = waits = 0
+    for begun, ended in moments:
+        own = [call for call in calls if begun <= call.began <= ended]
+        syncs += sum(call.name in SYNCS for call in own)
+        waits += count_waits(own)
+        fault = find_fault(own, has_file=has_file)
+        if fault:
+            wrong[fault] = wrong.get(fault, 0) + 1
+    count = len(acts)
+    print(
+        f"{count} {title}, one client: {syncs / count:.2f} syncs, {waits / count:.2f} waits each", flush=True
+    )
+    for fault, times in wrong.items():
+        print(f"  WRONG in {times}: {fault}")
+    return len(wrong)
 
 
 if __name__ == "__main__":

@@ -215,18 +215,25 @@ def test_a_client_gets_an_error_and_no_byte_of_a_damaged_object(local_aws: Any) 
         assert s3.get_object(Bucket="bad-disk", Key=key)["Body"].read() == b"new"
 
 
+def write_file(objects: FolderObjects) -> int:
+    with objects.files.begin() as draft:
+        draft.write(b"part")
+        draft.keep()
+    return draft.number
+
+
 def test_an_upload_that_nobody_goes_on_with_expires_with_its_parts(folder: Path) -> None:
     with opened(folder) as (_, objects):
         from gtseg.local.storage.uploads import Part, Upload
 
         ids = [objects.uploads.begin(Upload("b", name)) for name in ("left", "worked-on")]
-        number = objects.files.write(b"part")
+        number = write_file(objects)
         objects.uploads.put_part(
             objects.uploads.find("b", "left", ids[0]), Part(1, number, 4, "0" * 32, 0, {})
         )
         with objects.index.database.write() as connection:
             connection.execute("UPDATE upload SET started=0")
-        fresh = Part(1, objects.files.write(b"part"), 4, "0" * 32, read_clock_ms(), {})
+        fresh = Part(1, write_file(objects), 4, "0" * 32, read_clock_ms(), {})
         objects.uploads.put_part(objects.uploads.find("b", "worked-on", ids[1]), fresh)
         assert objects.uploads.expire(before_ms=read_clock_ms() - ABANDONED_MS) == 1
         assert [row[1] for row in objects.uploads.list_uploads("b", b"")] == [ids[1]]

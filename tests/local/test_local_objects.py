@@ -124,7 +124,10 @@ def test_leftovers_of_an_interrupted_run_are_swept_and_nothing_else(
     objects: FolderObjects, tmp_path: Path
 ) -> None:
     objects.put("photos", "k", b"kept")
-    orphan = objects.files.write(b"never committed")
+    with objects.files.begin() as draft:
+        draft.write(b"never committed")
+        draft.keep()
+    orphan = draft.number
     objects.index.database.close()  # as after kill -9: no clean stop
     later = FolderObjects(tmp_path)
     assert later.sweep() == 1

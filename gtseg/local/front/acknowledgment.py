@@ -36,7 +36,8 @@ class Acknowledgment:
 
         async def acknowledge(message: Scope) -> None:
             nonlocal refused
-            if message["type"] == "http.response.start" and message["status"] < 400:
+            is_answer = message["type"] == "http.response.start" and message["status"] < 400
+            if is_answer and not scope.get("gtseg.is_on_disk"):  # else its own sync has been waited for
                 try:
                     await self._barrier.wait()
                 except DiskError as error:

@@ -76,6 +76,7 @@ class S3App:
                 answer.headers.update(await self.call(allow_origin, request))
             if operation is not None and not request.key and request.is_admitted:
                 self._record(operation.name, request.bucket, answer.status, code)
+        scope["gtseg.is_on_disk"] = answer.is_on_disk
         await self.send_answer(answer, send)
 
     async def _suffer(self, operation: Operation, request: Request, scope: Scope, send: Send) -> Send:

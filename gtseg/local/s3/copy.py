@@ -25,6 +25,7 @@ from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_header
 from gtseg.local.s3.xml import element, format_time, wrap
 from gtseg.local.storage.index import read_clock_ms
+from gtseg.local.storage.intents import Intent
 from gtseg.local.storage.stored import StoredObject
 
 __all__ = ["copy_object", "hash_file", "parse_source"]
@@ -49,23 +50,22 @@ def copy_object(s3: S3, request: Request) -> Answer:
         refuse_disabled_acl(s3, request.bucket, headers)
         if descriptor is None:
             number = -s3.objects.files.allocate()
+            info = _describe_copy(s3, source, request, number, content, replaces=replaces)
+            s3.objects.index.replace(info, condition=condition, content=content)
         else:
-            number = s3.objects.files.copy(descriptor, start=0, length=source.size)
+            with s3.objects.files.begin() as draft:
+                draft.append(descriptor, start=0, length=source.size)
+                info = _describe_copy(s3, source, request, draft.number, None, replaces=replaces)
+                s3.objects.settle(draft, Intent(info.bucket, info.key, info), condition=condition)
     finally:
         if descriptor is not None:
             os.close(descriptor)
-    try:
-        info = _describe_copy(s3, source, request, number, content, replaces=replaces)
-        s3.objects.index.replace(info, condition=condition, content=content)
-    except BaseException:
-        s3.objects.files.remove(number)
-        raise
     described = [element("LastModified", format_time(info.modified_ms)), element("ETag", f'"{info.etag}"')]
     described += [
         element("ChecksumType" if name == "type" else f"Checksum{name}", value)
         for name, value in info.checksums.items()
     ]
-    return Answer(body=wrap("CopyObjectResult", *described))
+    return Answer(body=wrap("CopyObjectResult", *described), is_on_disk=not info.is_small)
 
 
 def _check_source(source: StoredObject, request: Request, *, replaces: bool) -> None:

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Self
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD
@@ -32,13 +33,24 @@ HEX = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A body that is whole and checked: on disk, or small and in `content`; its `file` is negative then."""
+    """A body that is whole and checked: in a new file, or small and in `content`; its `file` is negative then.
+
+    Whoever takes it enters it (`with`): a file that nothing has become of is removed at the end.
+    """
 
     file: int
     size: int
     md5: str
     checksums: dict[str, str] = field(default_factory=dict)
     content: bytes | None = None
+    draft: Draft | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.draft is not None:
+            self.draft.__exit__(*exception)
 
 
 class Digests:
@@ -110,7 +122,10 @@ class Intake:
         self._files, self._pool = files, pool
 
     async def take(self, request: Request, *, algorithm: str = "", small_bytes: int = 0) -> Taken:
-        """Write the request's body to a new file, one of `small_bytes` at most to none. Raises ServiceError, and then nothing is left."""
+        """Write the request's body to a new file, one of `small_bytes` at most to none. Raises ServiceError, and then nothing is left.
+
+        The file is not on disk yet.
+        """
         length = declared_length(request)
         digests = Digests(request.headers, algorithm)
         decoder = make_decoder(request)
@@ -122,10 +137,19 @@ class Intake:
             if length <= small_bytes:
                 return Taken(-self._files.allocate(), length, md5, checksums, content)
             loop = asyncio.get_running_loop()
-            number = await loop.run_in_executor(self._pool, self._files.write, content)
-            return Taken(number, length, md5, checksums)
+            draft = await loop.run_in_executor(self._pool, self._write, content)
+            return Taken(draft.number, length, md5, checksums, draft=draft)
         pieces = iterate_payload(request, decoder)
         return await self.take_stream(pieces, digests, decoder=decoder, length=length, limit=length)
+
+    def _write(self, content: bytes) -> Draft:
+        draft = self._files.begin()
+        try:
+            draft.write(content)
+        except BaseException:
+            draft.__exit__()
+            raise
+        return draft
 
     async def _collect(self, request: Request, decoder: ChunkedDecoder | None, length: int) -> bytes:
         blocks = []
@@ -148,14 +172,17 @@ class Intake:
     ) -> Taken:
         """Write pieces of any number; `length` None where nobody said how many bytes there will be."""
         loop = asyncio.get_running_loop()
-        with self._files.draft() as draft:
+        draft = self._files.begin()
+        try:
             async for block in iterate_blocks(pieces):
                 if digests.size + len(block) > limit:
                     raise too_long()
                 await loop.run_in_executor(self._pool, _write_block, draft, digests, block)
             checksums = finish(digests, decoder, digests.size if length is None else length)
-            await loop.run_in_executor(self._pool, draft.sync)
-        return Taken(draft.number, digests.size, digests.md5.hexdigest(), checksums)
+        except BaseException:
+            draft.__exit__()
+            raise
+        return Taken(draft.number, digests.size, digests.md5.hexdigest(), checksums, draft=draft)
 
 
 def _write_block(draft: Draft, digests: Digests, block: bytes) -> None:

@@ -22,8 +22,11 @@ from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tagging import read_tag_header
+from gtseg.local.s3.writing import settle
 from gtseg.local.s3.xml import element, format_time, malformed, parse, wrap
+from gtseg.local.storage.files import Draft
 from gtseg.local.storage.index import read_clock_ms
+from gtseg.local.storage.intents import Intent
 from gtseg.local.storage.stored import StoredObject
 from gtseg.local.storage.uploads import Part, Upload
 
@@ -88,15 +91,12 @@ def _check_type(algorithm: str, kind: str) -> None:
 
 async def put_part(s3: S3, request: Request) -> Answer:
     upload, number = _find_upload(s3, request), _read_number(request)
-    taken = await s3.intake.take(request, algorithm=upload.algorithm)
-    part = Part(number, taken.file, taken.size, taken.md5, read_clock_ms(), taken.checksums)
-    try:
-        s3.uploads.put_part(upload, part)
-    except BaseException:
-        s3.objects.files.remove(taken.file)
-        raise
+    with await s3.intake.take(request, algorithm=upload.algorithm) as taken:
+        part = Part(number, taken.file, taken.size, taken.md5, read_clock_ms(), taken.checksums)
+        assert taken.draft is not None  # no part is kept in the index
+        await settle(s3, taken.draft, Intent(upload.bucket, upload.key, part, upload.id))
     shown = {checksums.header_of(name): value for name, value in part.checksums.items()}
-    return Answer(200, {"etag": f'"{part.etag}"', **shown})
+    return Answer(200, {"etag": f'"{part.etag}"', **shown}, is_on_disk=True)
 
 
 def copy_part(s3: S3, request: Request) -> Answer:
@@ -106,19 +106,16 @@ def copy_part(s3: S3, request: Request) -> Answer:
     try:
         check_copy_source(source, request.headers)
         start, length = _read_source_range(request, source)
-        file = s3.objects.files.copy(descriptor, start=start, length=length)
+        with s3.objects.files.begin() as draft:
+            draft.append(descriptor, start=start, length=length)
+            md5, sums = hash_file(s3, draft.number, upload.algorithm)
+            part = Part(number, draft.number, length, md5, read_clock_ms(), sums)
+            s3.objects.settle(draft, Intent(upload.bucket, upload.key, part, upload.id))
     finally:
         os.close(descriptor)
-    try:
-        md5, sums = hash_file(s3, file, upload.algorithm)
-        part = Part(number, file, length, md5, read_clock_ms(), sums)
-        s3.uploads.put_part(upload, part)
-    except BaseException:
-        s3.objects.files.remove(file)
-        raise
     shown = [element(f"Checksum{name}", value) for name, value in part.checksums.items()]
     described = [element("LastModified", format_time(part.modified_ms)), element("ETag", f'"{part.etag}"')]
-    return Answer(body=wrap("CopyPartResult", *described, *shown))
+    return Answer(body=wrap("CopyPartResult", *described, *shown), is_on_disk=True)
 
 
 def complete_upload(s3: S3, request: Request) -> Answer:
@@ -136,14 +133,10 @@ def complete_upload(s3: S3, request: Request) -> Answer:
             s3.objects.index.find(request.bucket, request.key)
         )  # before the work; again when it is committed
     _check_declared_type(request, upload)
-    info = _assemble(s3, upload, parts)
-    try:
-        info = _check_declared(s3, request, info)
-        s3.uploads.complete(upload, info, condition=condition)
-    except BaseException:
-        s3.objects.files.remove(info.file)
-        raise
-    return _render_completed(s3, request, info.etag, info.checksums)
+    with s3.objects.files.begin() as draft:
+        info = _check_declared(s3, request, _assemble(s3, upload, parts, draft))
+        s3.objects.settle(draft, Intent(info.bucket, info.key, info, upload.id), condition=condition)
+    return replace(_render_completed(s3, request, info.etag, info.checksums), is_on_disk=True)
 
 
 def abort_upload(s3: S3, request: Request) -> Answer:
@@ -235,12 +228,12 @@ def _choose_parts(s3: S3, upload: Upload, wanted: list[Wanted]) -> list[Part]:
     return chosen
 
 
-def _assemble(s3: S3, upload: Upload, parts: list[Part]) -> StoredObject:
-    """One new file of all parts, one after the other; the kernel copies."""
+def _assemble(s3: S3, upload: Upload, parts: list[Part], draft: Draft) -> StoredObject:
+    """The object of all parts, one after the other in a new file; the kernel copies."""
     try:
         for part in parts:
             s3.objects.check_part(part)
-        number = s3.objects.files.join((part.file, part.size) for part in parts)
+        s3.objects.files.append_files(draft, [(part.file, part.size) for part in parts])
     except FileNotFoundError:  # completed or aborted meanwhile
         s3.uploads.find(upload.bucket, upload.key, upload.id)
         raise
@@ -254,7 +247,7 @@ def _assemble(s3: S3, upload: Upload, parts: list[Part]) -> StoredObject:
         read_clock_ms(),
         upload.metadata,
         _combine_checksums(upload, parts),
-        file=number,
+        file=draft.number,
         headers=upload.headers,
         tags=upload.tags,
         parts=tuple(part.size for part in parts),

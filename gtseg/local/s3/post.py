@@ -54,8 +54,9 @@ async def post_object(s3: S3, request: Request) -> Answer:
     acl = {"x-amz-acl": fields.get("acl", fields.get("x-amz-acl", "bucket-owner-full-control"))}
     refuse_disabled_acl(s3, request.bucket, acl)
     digests = Digests(fields)
-    taken = await s3.intake.take_stream(form.read_file(), digests, decoder=None, length=None, limit=largest)
-    try:
+    with await s3.intake.take_stream(
+        form.read_file(), digests, decoder=None, length=None, limit=largest
+    ) as taken:
         if taken.size < smallest:
             raise ServiceError(
                 "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
@@ -74,10 +75,7 @@ async def post_object(s3: S3, request: Request) -> Answer:
             tags=read_tag_document(fields["tagging"].encode(), limit=10) if "tagging" in fields else {},
             acl=read_acl(acl),
         )
-    except BaseException:
-        s3.objects.files.remove(taken.file)
-        raise
-    store(s3, info, taken, None)
+        await store(s3, info, taken, None)
     return _render(request, info, fields)
 
 

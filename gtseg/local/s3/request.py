@@ -59,6 +59,7 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     file: FileSlice | None = None
+    is_on_disk: bool = False  # all that it says is; it need not wait for what others have written
 
 
 def read_headers(scope: Scope) -> dict[str, str]:

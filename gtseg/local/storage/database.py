@@ -108,8 +108,11 @@ class Database:
         return connection
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """BEGIN IMMEDIATE .. COMMIT, or ROLLBACK on any exception. A nested call joins the outer one."""
+    def write(self, *, is_repeatable: bool = False) -> Iterator[sqlite3.Connection]:
+        """BEGIN IMMEDIATE .. COMMIT, or ROLLBACK on any exception. A nested call joins the outer one.
+
+        `is_repeatable`: nobody waits for its sync, because it can be done again from what is on disk.
+        """
         self.before_commit()
         with self._writer:
             connection = self.read()
@@ -125,13 +128,18 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
-            self._local.position = self.log.note()
+            if not is_repeatable:
+                self._local.position = self.log.note()
+
+    @property
+    def position(self) -> int:
+        """Where this thread's last transaction is in the log; 0 before its first."""
+        return int(getattr(self._local, "position", 0))
 
     def sync_own(self) -> None:
         """Block until what this thread has committed is on disk. Raises DiskError."""
-        position = getattr(self._local, "position", 0)
-        if position:
-            self.log.wait(position)
+        if self.position:
+            self.log.wait(self.position)
 
     def checkpoint(self) -> None:
         """Move the log into the file, in the background.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from gtseg.local.storage.syncing import sync_file, sync_folder
 from gtseg.local.storage.verifying import Checked
@@ -24,18 +25,29 @@ RUN_BITS = 40
 SMALL_BYTES = 32 * 1024  # objects up to this size are kept in the index (index.py)
 
 
-FOLDER_THREADS = 16
+SYNC_THREADS = 32
 
 
 @dataclass(slots=True)
 class Draft:
-    """A new file that is being written."""
+    """A new file that is being written. At the end of its `with` block it is removed, unless it was kept."""
 
     number: int
     descriptor: int
     folder: str
-    pool: ThreadPoolExecutor
-    is_synced: bool = False
+    files: Files
+    is_kept: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.descriptor < 0:
+            return
+        os.close(self.descriptor)
+        self.descriptor = -1
+        if not self.is_kept:
+            self.files.remove(self.number)
 
     def write(self, block: bytes) -> None:
         view = memoryview(block)
@@ -51,12 +63,22 @@ class Draft:
                 raise OSError("an object's file is shorter than its size")
             start += copied
 
-    def sync(self) -> None:
-        """Block until the file and its name are on disk. The two waits are one: the folder is synced meanwhile."""
-        named = self.pool.submit(sync_folder, self.folder)
-        sync_file(self.descriptor)
-        named.result()
-        self.is_synced = True
+    def sync(self, *others: Callable[[], None]) -> None:
+        """Block until the file and its name are on disk and `others` have returned: all at once, in one wait."""
+        pool = self.files.pool
+        waits = [pool.submit(sync_folder, self.folder), *(pool.submit(other) for other in others)]
+        try:
+            sync_file(self.descriptor)
+        finally:
+            failures = [wait.exception() for wait in waits]
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
+    def keep(self) -> None:
+        """The file stays; its bytes were hashed or checked on their way."""
+        self.files.checked.trust(self.number, self.descriptor)
+        self.is_kept = True
 
 
 class Files:
@@ -65,13 +87,13 @@ class Files:
         self.run = run
         self._next = itertools.count(run << RUN_BITS)
         self.checked = Checked()
-        self._pool = ThreadPoolExecutor(FOLDER_THREADS, thread_name_prefix="sync-folder")
+        self.pool = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="sync")
         for number in range(FOLDERS):
             (folder / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         sync_folder(folder)
 
     def close(self) -> None:
-        self._pool.shutdown()
+        self.pool.shutdown()
 
     def allocate(self) -> int:
         """A number that no file ever had."""
@@ -80,46 +102,18 @@ class Files:
     def locate(self, number: int) -> str:
         return locate(self.folder, number)
 
-    @contextlib.contextmanager
-    def draft(self) -> Iterator[Draft]:
-        """A new file to write, on disk at the end of the block. On failure nothing is left.
-
-        In an event loop, let a thread call the draft's `sync` before the block ends.
-        """
+    def begin(self) -> Draft:
+        """A new file to write; the caller enters it (`with`), syncs and keeps it."""
         number = self.allocate()
         path = self.locate(number)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        draft = Draft(number, descriptor, os.path.dirname(path), self._pool)
-        try:
-            yield draft
-            if not draft.is_synced:
-                draft.sync()
-            self.checked.trust(number, descriptor)
-        except BaseException:
-            self.remove(number)
-            raise
-        finally:
-            os.close(descriptor)
+        return Draft(number, descriptor, os.path.dirname(path), self)
 
-    def write(self, content: bytes) -> int:
-        """Write a whole new file; its number. On failure nothing is left."""
-        with self.draft() as draft:
-            draft.write(content)
-        return draft.number
-
-    def copy(self, source: int, *, start: int, length: int) -> int:
-        """Copy a range of a file (a descriptor) to a new one; its number."""
-        with self.draft() as draft:
-            draft.append(source, start=start, length=length)
-        return draft.number
-
-    def join(self, parts: Iterable[tuple[int, int]]) -> int:
-        """Write a new file of (number, size) files, one after the other; its number."""
-        with self.draft() as draft:
-            for number, size in parts:
-                with open(self.locate(number), "rb") as source:
-                    draft.append(source.fileno(), start=0, length=size)
-        return draft.number
+    def append_files(self, draft: Draft, parts: Iterable[tuple[int, int]]) -> None:
+        """Append (number, size) files, one after the other."""
+        for number, size in parts:
+            with open(self.locate(number), "rb") as source:
+                draft.append(source.fileno(), start=0, length=size)
 
     def remove(self, number: int) -> None:
         """Remove a file; nothing happens if there is none, or if the number is that of a small object."""

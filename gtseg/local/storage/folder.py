@@ -2,17 +2,19 @@
 
 An object is a plain, immutable file under `DATA/objects/` and one row of `DATA/objects.sqlite3`; the bytes of a small one
 are in the database too. The row is written last and in one transaction: a kill at any instant leaves the old object or
-the new one.
+the new one. What is stored is on disk after one wait (intents.py).
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import logging
 import os
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,8 +23,9 @@ from pathlib import Path
 from gtseg.local.errors import ServiceError
 from gtseg.local.loop import Loop
 from gtseg.local.storage.backup import is_backed_up
-from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Files
-from gtseg.local.storage.index import Index, read_clock_ms
+from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Draft, Files
+from gtseg.local.storage.index import Condition, Index, read_clock_ms
+from gtseg.local.storage.intents import Intent, Intents
 from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable, StorageState
 from gtseg.local.storage.stored import StoredObject, unpack_row
 from gtseg.local.storage.uploads import Part, Uploads
@@ -48,6 +51,8 @@ class FolderObjects:
         self.index = Index(Path(folder) / "objects.sqlite3")
         self.files = Files(Path(folder) / "objects", run=self.index.run)
         self.uploads = Uploads(self.index)
+        self._intents = Intents(self.index, self.uploads)
+        self._intents.resume(self.files)
         # Nobody holds a path of an earlier run.
         self._old_garbage = self.index.list_garbage(before_ms=read_clock_ms())
         self._is_swept = False
@@ -144,16 +149,43 @@ class FolderObjects:
         metadata: dict[str, str] | None = None,
     ) -> ObjectInfo:
         """Store an object atomically. A path is copied. Raises ServiceError NoSuchBucket."""
-        file, size, etag, content = self._write_body(body)
-        info = StoredObject(
-            bucket, key, size, etag, content_type or DEFAULT_TYPE, read_clock_ms(), metadata or {}, file=file
-        )
-        try:
+        self.index.check_bucket(bucket)
+        kept = (content_type or DEFAULT_TYPE, read_clock_ms(), metadata or {})
+        if isinstance(body, bytes | bytearray | memoryview) and len(body) <= SMALL_BYTES:
+            content = bytes(body)
+            etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            info = StoredObject(bucket, key, len(content), etag, *kept, file=-self.files.allocate())
             self.index.replace(info, content=content)
-        except BaseException:
-            self.files.remove(file)
-            raise
+            return info
+        with self.files.begin() as draft:
+            size, etag = _write_body(draft, body)
+            info = StoredObject(bucket, key, size, etag, *kept, file=draft.number)
+            self.settle(draft, Intent(bucket, key, info))
         return info
+
+    def settle(self, draft: Draft, intent: Intent, *, condition: Condition | None = None) -> None:
+        """Make of a new file what `intent` says; on disk when this returns, after one wait for it.
+
+        Raises ServiceError, OSError; the draft is not kept then. With a `condition` there are two waits: whether the row
+        may be written is known only when it is, so that it cannot be promised.
+        """
+        if condition is not None:
+            draft.sync()
+            self._intents.carry_out(intent, condition)
+            draft.keep()
+            self.index.database.sync_own()
+            return
+        try:
+            position = self._intents.promise(intent)
+            draft.sync(functools.partial(self.index.database.log.wait, position))
+            self._intents.carry_out(intent, is_promised=True)
+        except BaseException:
+            with contextlib.suppress(
+                sqlite3.Error, OSError
+            ):  # a full disk takes nothing; without its file it is void
+                self._intents.forget(intent)
+            raise
+        draft.keep()
 
     def copy(self, source: tuple[str, str], target: tuple[str, str]) -> ObjectInfo:
         """Copy one (bucket, key) to another with content type and metadata."""
@@ -298,27 +330,20 @@ class FolderObjects:
         if present is not None and present.file == info.file:
             raise damaged_object(info, f"{self.files.locate(info.file)} is missing")
 
-    def _write_body(self, body: bytes | Readable | Path) -> tuple[int, int, str, bytes | None]:
-        """(number, size, MD5 in hex, content) of the body in a new file, or of a small one with its content."""
-        if isinstance(body, bytes | bytearray | memoryview):
-            content = bytes(body)
-            md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
-            if len(content) <= SMALL_BYTES:
-                return -self.files.allocate(), len(content), md5, content
-            return self.files.write(content), len(content), md5, None
-        if isinstance(body, Path):
-            with body.open("rb") as source:
-                return self._write_stream(source)
-        return self._write_stream(body)
 
-    def _write_stream(self, source: Readable) -> tuple[int, int, str, None]:
-        size, md5 = 0, hashlib.md5(usedforsecurity=False)
-        with self.files.draft() as draft:
-            while chunk := source.read(CHUNK_BYTES):
-                md5.update(chunk)
-                size += len(chunk)
-                draft.write(chunk)
-        return draft.number, size, md5.hexdigest(), None
+def _write_body(draft: Draft, body: bytes | Readable | Path) -> tuple[int, str]:
+    """Write a body to a new file; (size, MD5 in hex)."""
+    if isinstance(body, Path):
+        with body.open("rb") as source:
+            return _write_body(draft, source)
+    if isinstance(body, bytes | bytearray | memoryview):
+        return _write_body(draft, io.BytesIO(body))
+    size, md5 = 0, hashlib.md5(usedforsecurity=False)
+    while chunk := body.read(CHUNK_BYTES):
+        md5.update(chunk)
+        size += len(chunk)
+        draft.write(chunk)
+    return size, md5.hexdigest()
 
 
 def damaged_object(info: StoredObject, damage: str) -> ServiceError:

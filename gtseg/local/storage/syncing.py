@@ -1,6 +1,6 @@
 """What is acknowledged is on disk: syncing files, folders and the write-ahead logs of the databases.
 
-An object's bytes are synced first, then the folder that names the file, and only then is its row committed to the index.
+A file's bytes and the folder that names it are synced before its row is committed to the index (intents.py says how in one wait).
 A commit is not synced by itself: it is in SQLite's write-ahead log, and an answer that says so waits until that log is
 synced (`Log`). One sync covers every transaction that was committed before it began, so that many clients share it.
 The index's log is synced before the state's, which refers to objects.
