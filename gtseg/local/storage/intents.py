@@ -123,4 +123,7 @@ def _unpack(text: str) -> Intent:
 def _make(kind: str, about: dict[str, Any]) -> StoredObject | Part:
     if kind == "part":
         return Part(**{"checksums": {}, **about})
-    return StoredObject(**{name: tuple(value) if name in TUPLES else value for name, value in about.items()})
+    members: dict[str, Any] = {
+        name: tuple(value) if name in TUPLES else value for name, value in about.items()
+    }
+    return StoredObject(**members)
