@@ -62,15 +62,24 @@ def form_batch(job: Job, store: Store) -> bool:
 
 
 def choose_answered(job: Job, store: Store) -> list[int]:
-    """Lines of answered objects: one at least, and no more than a batch may hold."""
+    """Lines of answered objects: one at least, and no more than a batch may hold.
+
+    What its worker has open to change waits; what a worker may still change waits while others of the iteration are open.
+    """
     query = (
-        "SELECT o.line, sum(length(a.content)) AS size FROM (SELECT job, line FROM labeling_objects WHERE job = ? "
-        "AND state = 'answered' ORDER BY line LIMIT ?) o JOIN labeling_answers a ON a.job = o.job AND a.line = o.line "
-        "GROUP BY o.line ORDER BY o.line"
+        "SELECT o.line, sum(length(a.content)) AS size FROM (SELECT job, line FROM labeling_objects WHERE job = :job "
+        "AND state = 'answered' AND NOT EXISTS (SELECT 1 FROM labeling_held h WHERE h.job = labeling_objects.job "
+        "AND h.line = labeling_objects.line AND h.until > :now AND (h.revising OR :more)) ORDER BY line LIMIT :most) o "
+        "JOIN labeling_answers a ON a.job = o.job AND a.line = o.line GROUP BY o.line ORDER BY o.line"
     )
+    more = "SELECT 1 FROM labeling_objects WHERE job = ? AND state IN ('open', 'queued') LIMIT 1"
+    words = {
+        "job": job.name, "most": BATCH_OBJECTS, "more": store.read().execute(more, (job.name,)).fetchone() is not None,
+        "now": read_clock() if job.status == "InProgress" else float("inf"),
+    }  # fmt: skip
     chosen: list[int] = []
     total = 0
-    for row in store.read().execute(query, (job.name, BATCH_OBJECTS)):
+    for row in store.read().execute(query, words):
         total += row["size"]
         if chosen and total > BATCH_BYTES:
             break
@@ -110,11 +119,14 @@ def consolidate_batch(job: Job, store: Store, objects: Objects, *, batch: Batch)
 def read_answers(job: Job, store: Store, line: int) -> list[Answered]:
     """The answers of one object, first submitted first."""
     rows = store.read().execute(
-        "SELECT * FROM labeling_answers WHERE job = ? AND line = ? ORDER BY submitted, worker", (job.name, line)
+        "SELECT a.*, (SELECT sum(v.seconds) FROM labeling_tasks t JOIN labeling_activity v ON v.task = t.id "
+        "WHERE t.job = a.job AND t.line = a.line AND t.worker = a.worker) AS active "
+        "FROM labeling_answers a WHERE a.job = ? AND a.line = ? ORDER BY a.submitted, a.worker", (job.name, line)
     ).fetchall()  # fmt: skip
     workers = find_names(store, job, [row["worker"] for row in rows])
     return [
-        Answered(*workers[row["worker"]], row["accepted"], row["submitted"], row["content"]) for row in rows
+        Answered(*workers[row["worker"]], row["accepted"], row["submitted"], row["content"], row["active"])
+        for row in rows
     ]
 
 
@@ -147,4 +159,5 @@ def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result
         "UPDATE labeling_objects SET state = 'labeled', result = ? WHERE job = ? AND line = ?",
         (text, job.name, line),
     )
-    connection.execute("DELETE FROM labeling_answers WHERE job = ? AND line = ?", (job.name, line))
+    for table in ("labeling_answers", "labeling_held"):
+        connection.execute(f"DELETE FROM {table} WHERE job = ? AND line = ?", (job.name, line))

@@ -19,9 +19,10 @@ from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.labeling import output
 from gtseg.local.labeling.batches import consolidate_batch, next_batch
 from gtseg.local.labeling.bell import listen, ring
+from gtseg.local.labeling.drafts import forget_job
 from gtseg.local.labeling.intake import IntakeError, measure_image, read_objects
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
-from gtseg.local.labeling.tasks import expire
+from gtseg.local.labeling.tasks import expire, settle_abandoned
 from gtseg.local.loop import Loop
 from gtseg.local.storage.store import Store
 
@@ -73,7 +74,7 @@ class Engine:
 
     def step(self) -> bool:
         """One step of everything; whether there may be more to do at once."""
-        busy = expire(self.store)
+        busy = expire(self.store) | settle_abandoned(self.store)
         for job in list_active_jobs(self.store):
             try:
                 busy |= self.advance(job)
@@ -251,6 +252,7 @@ class Engine:
         with self.store.write() as connection:
             cancel_leases(connection, job)
             connection.execute("DELETE FROM labeling_answers WHERE job = ?", (job.name,))
+            forget_job(connection, job)
             if status != "Stopped" and find_job(self.store, job.name).status == "Stopping":
                 status = "Stopped" if status == "Completed" and has_unlabeled(connection, job) else status
             set_status(connection, job.name, status, failure=failure)

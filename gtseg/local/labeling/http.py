@@ -4,8 +4,9 @@
     POST   /_portal/api/jobs/{job}/tasks        lease the next task; 204 if there is none now
     GET    /_portal/api/tasks/{id}              the task again        .../image  its picture      .../page  its page
                                                 .../annotation  the mask of an earlier job that it is about
-    POST   /_portal/api/tasks/{id}/answer       {"answer": {<element name>: {...}}}
-    POST   /_portal/api/tasks/{id}/decline      {"reason": "..."}     .../release
+    POST   /_portal/api/tasks/{id}/answer       {"answer": {<element name>: {...}}}; a page adds "active" (seconds in use)
+                                                and "revisable" (its person may change it until it is consolidated)
+    POST   /_portal/api/tasks/{id}/decline      {"reason": "..."}     .../release   {"reason": "..."}
 
     POST   /_portal/api/workers                 {"name", "team"} -> {"worker_id", "token"}     (owner token)
     GET    /_portal/api/workers
@@ -26,7 +27,7 @@ from starlette.routing import BaseRoute
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling import tasks, workers
+from gtseg.local.labeling import drafts, revisions, tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.intake import read_line
 from gtseg.local.labeling.links import worker_links
@@ -132,15 +133,30 @@ class Api:
         document = call.json()
         if "answer" not in document:
             raise ServiceError("InvalidRequest", 'The body must be {"answer": {<element name>: {...}}}.')
-        tasks.answer_task(self.store, call.path("task"), call.worker, answer=document["answer"])
+        self._count_activity(call)
+        tasks.answer_task(
+            self.store,
+            call.path("task"),
+            call.worker,
+            answer=document["answer"],
+            is_revisable=document.get("revisable") is True,
+        )
         return {"state": "answered"}
+
+    def _count_activity(self, call: Call) -> None:
+        """Add what the page tells of its use, while the task is its person's."""
+        seconds = drafts.read_seconds(call.json())
+        task = self._find(call)
+        if seconds and (task.state == "leased" or revisions.find_revision(self.store, task) is not None):
+            with self.store.write() as connection:
+                drafts.add_activity(connection, task, seconds)
 
     def decline(self, call: Call) -> dict[str, Any]:
         tasks.decline_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
         return {"state": "declined"}
 
     def release(self, call: Call) -> dict[str, Any]:
-        tasks.release_task(self.store, call.path("task"), call.worker)
+        tasks.release_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
         return {"state": "released"}
 
     def _find(self, call: Call) -> Task:
@@ -152,6 +168,7 @@ class Api:
         return {"taskObject": task.uri, "labels": list(task.job.labels), "manifestLine": line}
 
     def _describe(self, task: Task) -> dict[str, Any]:
+        revised_until = revisions.find_revision(self.store, task)
         return {
             "task": task.id,
             "job": task.job.title,
@@ -165,7 +182,9 @@ class Api:
             "input": self._input(task),
             "labels": list(task.job.labels),
             "accepted_at": iso(task.accepted),
-            "expires_at": iso(task.expires),
+            "expires_at": iso(revised_until or task.expires),
+            "revising": revised_until is not None,
+            "returned": revisions.find_comment(self.store, task),
             "time_limit_seconds": task.job.time_limit,
             "now": iso(read_clock()),  # a browser's clock may be hours off
         }

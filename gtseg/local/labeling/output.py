@@ -30,13 +30,17 @@ CREATION_LAG = 0.1  # seconds from a mask's name to its creation-date; 0.05 to 0
 
 @dataclass(frozen=True)
 class Answered:
-    """One worker's submission of one object: times in epoch seconds, `content` the JSON that was submitted."""
+    """One worker's submission of one object: times in epoch seconds, `content` the JSON that was submitted.
+
+    `active`: seconds at work on it; None where the page did not tell, as over the API.
+    """
 
     worker_id: str
     subject: str
     accepted: float
     submitted: float
     content: str
+    active: float | None = None
 
 
 def put_json(objects: Objects, job: Job, key: str, document: Any) -> None:
@@ -81,7 +85,10 @@ def describe_answer(job: Job, answer: Answered, *, region: str) -> dict[str, Any
         "acceptanceTime": iso(answer.accepted),
         "answerContent": json.loads(answer.content),
         "submissionTime": iso(answer.submitted),
-        "timeSpentInSeconds": round(answer.submitted - answer.accepted, 3),
+        # "actively working on that task", without breaks (developer guide, "Output data", annotation metadata)
+        "timeSpentInSeconds": round(
+            answer.submitted - answer.accepted if answer.active is None else answer.active, 3
+        ),
         "workerId": answer.worker_id,
     }
     if job.crowd == "private-crowd":

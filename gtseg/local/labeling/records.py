@@ -35,7 +35,12 @@ __all__ = [
 
 # labeling_objects.state: waiting -> queued (in an iteration) -> open (workers have it) -> answered (no more answers)
 # -> consolidating (its output has its names) -> labeled | failed. `skipped`: the input line is labeled already.
-# labeling_tasks.state: leased -> answered | declined | released | expired | cancelled (the job ended)
+# labeling_tasks.state: leased -> answered | declined | released | expired | cancelled (the job ended);
+#   answered -> returned (the owner sent the answer back)
+# labeling_held: answers that their worker may still change; `revising`: the worker has it open to do so.
+# labeling_returned: answers that the owner sent back, kept for the worker to go on from.
+# labeling_drafts: unsubmitted work; `tab` is the browser tab that has it open, last `seen` then; `content` is the page's own.
+# labeling_activity: seconds of a task in which its page was visible and in use.
 # labeling_sessions: browsers signed in to the portal; `id` is a digest, `worker` '' the owner.
 DDL = """
 CREATE TABLE IF NOT EXISTS labeling_jobs (
@@ -61,6 +66,26 @@ CREATE INDEX IF NOT EXISTS labeling_tasks_due ON labeling_tasks (expires) WHERE 
 CREATE TABLE IF NOT EXISTS labeling_answers (
     job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, accepted REAL NOT NULL, submitted REAL NOT NULL,
     content TEXT NOT NULL, PRIMARY KEY (job, line, worker));
+CREATE INDEX IF NOT EXISTS labeling_objects_declined ON labeling_objects (job, line) WHERE state = 'open' AND declines > 0 AND slots > 0;
+CREATE TABLE IF NOT EXISTS labeling_held (
+    job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, until REAL NOT NULL, revising INTEGER NOT NULL,
+    PRIMARY KEY (job, line, worker)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labeling_returned (
+    job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, comment TEXT NOT NULL, returned REAL NOT NULL,
+    content TEXT NOT NULL, PRIMARY KEY (job, line, worker));
+CREATE TABLE IF NOT EXISTS labeling_drafts (
+    job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, tab TEXT NOT NULL, seen REAL NOT NULL,
+    version INTEGER NOT NULL DEFAULT 0, saved REAL, content BLOB, PRIMARY KEY (job, line, worker));
+CREATE INDEX IF NOT EXISTS labeling_drafts_by_worker ON labeling_drafts (worker, job, saved);
+CREATE TABLE IF NOT EXISTS labeling_activity (task TEXT PRIMARY KEY, seconds REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labeling_questions (
+    id TEXT PRIMARY KEY, job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, task TEXT NOT NULL, x REAL, y REAL,
+    question TEXT NOT NULL, asked REAL NOT NULL, answer TEXT, answered REAL, seen REAL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labeling_questions_by_job ON labeling_questions (job, asked);
+CREATE INDEX IF NOT EXISTS labeling_questions_by_worker ON labeling_questions (worker, job, asked);
+CREATE TABLE IF NOT EXISTS labeling_reviews (
+    job TEXT NOT NULL, line INTEGER NOT NULL, verdict TEXT NOT NULL, comment TEXT NOT NULL, reviewed REAL NOT NULL,
+    PRIMARY KEY (job, line)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS labeling_workers (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, team TEXT NOT NULL, simulated INTEGER NOT NULL, token TEXT NOT NULL,
     state TEXT NOT NULL, created REAL NOT NULL, subject TEXT NOT NULL, UNIQUE (team, name)) WITHOUT ROWID;

@@ -1,7 +1,8 @@
 """Handing out work: leases, answers, declines, expiry. Every step is one transaction; each costs the same at 20,000 objects.
 
-A worker holds one lease per job at a time and never gets an object again that they answered or declined. An object is
-offered to as many workers as the job wants answers; a lease that ends without one frees its place.
+A worker holds one lease per job at a time and never gets an object again that they answered or declined, unless the owner
+sent the answer back. An object is offered to as many workers as the job wants answers; a lease that ends without one frees
+its place. As many declines as answers wanted fail an object, but a free teammate is asked first, once.
 """
 
 from __future__ import annotations
@@ -21,16 +22,36 @@ from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.labeling.workers import Worker, may_label
 from gtseg.local.storage.store import Store
 
-__all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "find_task", "lease_task", "list_jobs_for", "release_all", "release_task", "settle"]  # fmt: skip
+__all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "find_task", "lease_task", "list_jobs_for", "release_all", "release_task", "settle", "settle_abandoned"]  # fmt: skip
 
 GONE = "The labeling job no longer takes answers."
 EXPIRE_AT_ONCE = 500
-OPEN_OBJECT = """
-SELECT o.line FROM labeling_objects o INDEXED BY labeling_objects_open
+GRACE_SECONDS = 600.0
+"""An answer that its worker may change waits so long for consolidation, while others of its iteration are still open."""
+FREE_OBJECT = """
+FROM labeling_objects o INDEXED BY labeling_objects_open
 WHERE o.job = :job AND o.state = 'open' AND o.slots > 0 AND o.deadline > :now AND NOT EXISTS (
     SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line AND t.worker = :worker
-    AND (:fresh OR t.state IN ('leased', 'answered', 'declined')))
-ORDER BY o.line LIMIT 1
+    AND t.state IN ('leased', 'answered', 'declined'))
+"""
+ORDERS = (
+    # Sent back to this worker.
+    f"""SELECT o.line {FREE_OBJECT} AND EXISTS (SELECT 1 FROM labeling_returned r WHERE r.job = o.job AND r.line = o.line
+    AND r.worker = :worker) ORDER BY o.line LIMIT 1""",
+    # Never held by this worker, and not waiting for the one to whom it was sent back.
+    f"""SELECT o.line {FREE_OBJECT} AND NOT EXISTS (SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line
+    AND t.worker = :worker) AND NOT EXISTS (SELECT 1 FROM labeling_returned r JOIN labeling_workers w ON w.id = r.worker
+    WHERE r.job = o.job AND r.line = o.line AND w.state = 'active') ORDER BY o.line LIMIT 1""",
+    # Held before and let go, the one of longest ago first.
+    f"""SELECT o.line {FREE_OBJECT} ORDER BY (SELECT max(t.ended) FROM labeling_tasks t WHERE t.job = o.job
+    AND t.line = o.line AND t.worker = :worker), o.line LIMIT 1""",
+)
+TEAMMATE = """
+SELECT 1 FROM labeling_workers w WHERE w.state = 'active' AND (w.team = '*' OR w.team = :team)
+AND (EXISTS (SELECT 1 FROM labeling_sessions s WHERE s.worker = w.id AND s.expires > :now)
+    OR EXISTS (SELECT 1 FROM labeling_tasks t WHERE t.worker = w.id AND t.job = :job))
+AND NOT EXISTS (SELECT 1 FROM labeling_tasks t WHERE t.job = :job AND t.line = :line AND t.worker = w.id
+    AND t.state IN ('leased', 'answered', 'declined')) LIMIT 1
 """
 
 
@@ -97,17 +118,15 @@ def lease_task(store: Store, name: str, worker: Worker) -> Task | None:
 
 
 def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str | None:
-    """A new lease's id: first of objects that this worker never held, then of those whose lease they let go."""
+    """A new lease's id: of what was sent back to this worker, then of objects never held, then of those let go."""
     now = read_clock()
     status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()[
         "status"
     ]
     if status != "InProgress":
         return None
-    for fresh in (True, False):
-        row = connection.execute(
-            OPEN_OBJECT, {"job": job.name, "now": now, "worker": worker.id, "fresh": fresh}
-        ).fetchone()
+    for query in ORDERS:
+        row = connection.execute(query, {"job": job.name, "now": now, "worker": worker.id}).fetchone()
         if row is not None:
             return add_lease(connection, job, row["line"], worker=worker, now=now)
     return None
@@ -151,30 +170,69 @@ def find_task(store: Store, task_id: str, worker: Worker) -> Task:
     return Task(id=task_id, job=find_job(store, row["job"]), **{name: row[name] for name in fields})
 
 
-def answer_task(store: Store, task_id: str, worker: Worker, *, answer: Any) -> None:
-    """Take a worker's answer. Submitting the same answer again changes nothing.
+def answer_task(
+    store: Store, task_id: str, worker: Worker, *, answer: Any, is_revisable: bool = False
+) -> None:
+    """Take a worker's answer. Submitting the same answer again changes nothing; an answer under revision is replaced.
 
-    Raises ServiceError InvalidAnswer (400) with the reason, Gone (410) for a lease that has ended.
+    `is_revisable`: the worker may open it again until it is consolidated. Raises ServiceError InvalidAnswer (400) with
+    the reason, Gone (410) for a lease that has ended.
     """
     task = find_task(store, task_id, worker)
     content = json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
     fingerprint = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
     if task.state == "answered" and task.digest == fingerprint:
         return
-    check_leased(task.state, task.expires)
+    if task.state != "answered":
+        check_leased(task.state, task.expires)
     if task.job.is_verification:
         read_verdict(answer, task.job.labels)
     else:
         read_answer(answer, task.job.labels, task.size)
     with store.write() as connection:
-        end_lease(connection, task, state="answered", digest=fingerprint)
-        connection.execute(
-            "INSERT INTO labeling_answers VALUES (?, ?, ?, ?, ?, ?)",
-            (task.job.name, task.line, worker.id, task.accepted, read_clock(), content),
-        )
-        change_object(connection, task, "answers = answers + 1")
+        if task.state == "answered":
+            replace_answer(connection, task, content=content, digest=fingerprint)
+        else:
+            end_lease(connection, task, state="answered", digest=fingerprint)
+            connection.execute(
+                "INSERT INTO labeling_answers VALUES (?, ?, ?, ?, ?, ?)",
+                (task.job.name, task.line, worker.id, task.accepted, read_clock(), content),
+            )
+            change_object(connection, task, "answers = answers + 1")
+        forget_work(connection, task)
+        if is_revisable:
+            connection.execute(
+                "INSERT OR REPLACE INTO labeling_held VALUES (?, ?, ?, ?, 0)",
+                (task.job.name, task.line, worker.id, read_clock() + GRACE_SECONDS),
+            )
         settle(connection, task.job, task.line)
     ring(store)
+
+
+def replace_answer(connection: sqlite3.Connection, task: Task, *, content: str, digest: str) -> None:
+    """Put a changed answer in the place of the one submitted. Raises ServiceError Gone unless it is open for revision."""
+    key, now = (task.job.name, task.line, task.worker), read_clock()
+    held = connection.execute(
+        "DELETE FROM labeling_held WHERE job = ? AND line = ? AND worker = ? AND revising AND until > ?", (*key, now)
+    ).rowcount  # fmt: skip
+    changed = connection.execute(
+        "UPDATE labeling_answers SET content = ?, submitted = ? WHERE job = ? AND line = ? AND worker = ? AND EXISTS ("
+        "SELECT 1 FROM labeling_objects o WHERE o.job = labeling_answers.job AND o.line = labeling_answers.line "
+        "AND o.state IN ('open', 'answered'))",
+        (content, now, *key),
+    ).rowcount
+    if not held or not changed:
+        raise ServiceError("Gone", "The answer cannot be changed any more.", 410)
+    connection.execute("UPDATE labeling_tasks SET digest = ?, ended = ? WHERE id = ?", (digest, now, task.id))
+
+
+def forget_work(connection: sqlite3.Connection, task: Task) -> None:
+    """What was kept for this worker to go on from: an unsubmitted drawing, an answer sent back."""
+    for table in ("labeling_drafts", "labeling_returned"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE job = ? AND line = ? AND worker = ?",
+            (task.job.name, task.line, task.worker),
+        )
 
 
 def decline_task(store: Store, task_id: str, worker: Worker, *, reason: str) -> None:
@@ -185,17 +243,18 @@ def decline_task(store: Store, task_id: str, worker: Worker, *, reason: str) -> 
     with store.write() as connection:
         end_lease(connection, task, state="declined", reason=reason[:200])
         change_object(connection, task, "declines = declines + 1, slots = slots + 1")
+        forget_work(connection, task)
         settle(connection, task.job, task.line)
     ring(store)
 
 
-def release_task(store: Store, task_id: str, worker: Worker) -> None:
-    """Give the lease back: anybody, this worker too, may have the object later."""
+def release_task(store: Store, task_id: str, worker: Worker, *, reason: str = "") -> None:
+    """Give the lease back, or skip the object: anybody, this worker too, may have it later. It never fails for that."""
     task = find_task(store, task_id, worker)
     if task.state == "released":
         return
     with store.write() as connection:
-        end_lease(connection, task, state="released")
+        end_lease(connection, task, state="released", reason=reason[:200] or None)
         change_object(connection, task, "slots = slots + 1")
         settle(connection, task.job, task.line)
     ring(store)
@@ -232,7 +291,10 @@ def change_object(connection: sqlite3.Connection, task: Task, change: str) -> No
 
 
 def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
-    """Close an open object if it has all its answers, if as many workers declined it, or if its lifetime is over."""
+    """Close an open object if it has all its answers, if its lifetime is over, or if as many workers declined it.
+
+    With exactly as many declines it is left open for a teammate who is free; with one more it is closed all the same.
+    """
     row = connection.execute(
         "SELECT * FROM labeling_objects WHERE job = ? AND line = ?", (job.name, line)
     ).fetchone()
@@ -242,12 +304,40 @@ def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
         close_object(connection, job, line, reason="")
     elif row["deadline"] <= read_clock():
         close_object(connection, job, line, reason=f"No worker labeled it within {job.lifetime} seconds.")
-    elif row["declines"] >= job.workers:
+    elif row["declines"] > job.workers or (
+        row["declines"] == job.workers and not has_free_teammate(connection, job, line)
+    ):
         connection.execute(
             "UPDATE labeling_objects SET slots = 0 WHERE job = ? AND line = ?", (job.name, line)
         )
         if not has_lease(connection, job, line):
             close_object(connection, job, line, reason=describe_declines(connection, job, line))
+
+
+def has_free_teammate(connection: sqlite3.Connection, job: Job, line: int) -> bool:
+    """Whether somebody is around who may still take the object: signed in to the portal, or at work in this job."""
+    team = job.team_arn.rpartition("/")[2].lower() if job.crowd == "private-crowd" else ""
+    words = {"team": team, "job": job.name, "line": line, "now": read_clock()}
+    return connection.execute(TEAMMATE, words).fetchone() is not None
+
+
+def settle_abandoned(store: Store) -> bool:
+    """Close declined objects that wait for a teammate who has left; whether there were any."""
+    jobs = {job.name: job for job in list_active_jobs(store)}
+    rows = store.read().execute(
+        "SELECT job, line, declines FROM labeling_objects INDEXED BY labeling_objects_declined "
+        "WHERE state = 'open' AND declines > 0 AND slots > 0"
+    ).fetchall()  # fmt: skip
+    left = [
+        row for row in rows
+        if row["job"] in jobs and row["declines"] >= jobs[row["job"]].workers
+        and not has_free_teammate(store.read(), jobs[row["job"]], row["line"])
+    ]  # fmt: skip
+    if left:
+        with store.write() as connection:
+            for row in left:
+                settle(connection, jobs[row["job"]], row["line"])
+    return bool(left)
 
 
 def has_lease(connection: sqlite3.Connection, job: Job, line: int) -> bool:

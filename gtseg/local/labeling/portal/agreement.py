@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.records import Job
+from gtseg.local.labeling.revisions import read_content
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
@@ -23,7 +22,6 @@ __all__ = [
     "mean_by_line",
     "mean_by_worker",
     "measure_iou",
-    "read_content",
     "read_pairs",
     "update_agreement",
 ]
@@ -109,34 +107,6 @@ def compare(
         )
         for a, b in pairs
     ]
-
-
-def read_content(store: Store, objects: Objects, job: Job, line: int, *, worker: str) -> dict[str, Any]:
-    """One worker's answer as submitted: from the table while the object is open, then from its worker-response file. Raises ServiceError NotFound."""
-    row = store.read().execute(
-        "SELECT content FROM labeling_answers WHERE job = ? AND line = ? AND worker = ?", (job.name, line, worker)
-    ).fetchone()  # fmt: skip
-    if row is not None:
-        content: dict[str, Any] = json.loads(row["content"])
-        return content
-    for answer in written_answers(store, objects, job, line):
-        if answer["workerId"].rpartition(".")[2].lower() == worker.lower():
-            return dict(answer["answerContent"])
-    raise ServiceError("NotFound", f"There is no answer of {worker!r} for object {line}.", 404)
-
-
-def written_answers(store: Store, objects: Objects, job: Job, line: int) -> list[dict[str, Any]]:
-    row = (
-        store.read()
-        .execute("SELECT iteration FROM labeling_objects WHERE job = ? AND line = ?", (job.name, line))
-        .fetchone()
-    )
-    if row is None or row["iteration"] is None:
-        return []
-    bucket, prefix = job.output
-    folder = f"{prefix}annotations/worker-response/iteration-{row['iteration']}/{line}/"
-    found = [json.loads(objects.get(bucket, info.key))["answers"] for info in objects.list(bucket, folder)]
-    return [answer for answers in found for answer in answers]
 
 
 def read_mask(store: Store, objects: Objects, job: Job, line: int, *, worker: str) -> NDArray[np.uint8]:

@@ -18,10 +18,12 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import workers
 from gtseg.local.labeling.http import worker_routes
 from gtseg.local.labeling.portal import agreement, overview
+from gtseg.local.labeling.portal.desk import desk_routes
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
 from gtseg.local.labeling.records import find_job
+from gtseg.local.labeling.revisions import read_content
 from gtseg.local.labeling.tasks import find_task
 from gtseg.local.labeling.workers import describe_worker
 
@@ -38,6 +40,7 @@ def portal_routes(embedded: Embedded) -> list[BaseRoute]:
     return [
         *worker_routes(gate),
         *session_routes(gate),
+        *desk_routes(gate),
         *outline_routes(gate),
         *owner_routes(gate),
         *people_routes(gate),
@@ -125,7 +128,7 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
         return Response(overview.write_people(store, objects, name), media_type="text/csv", headers=headers)
 
     def answer_png(name: str, line: int, worker: str) -> bytes:
-        content = agreement.read_content(store, objects, find_job(store, name), line, worker=worker)
+        content = read_content(store, objects, find_job(store, name), line, worker=worker)
         found = [item for item in content.values() if isinstance(item, dict) and "labeledImage" in item]
         if not found:
             raise ServiceError("NotFound", f"The answer of {worker!r} for object {line} holds no mask.", 404)

@@ -134,13 +134,13 @@ def test_rule_1_every_route_is_closed_to_addresses_that_the_workforce_does_not_a
 
 
 def test_rule_2_every_route_asks_who_it_is(portal: Portal) -> None:
-    for route in portal.routes:
-        endpoint = endpoint_of(route)
+    for number, route in enumerate(portal.routes):
+        endpoint, client = endpoint_of(route), f"10.0.{number}.1"  # wrong tokens are counted per address
         if endpoint.who == "anybody":
             continue
         refused = 303 if endpoint.page else 401
         for headers in ({}, GUARD, {"authorization": "Bearer wrong"}, {"authorization": "Basic eDp5"}):
-            assert portal.ask(route, headers)[0] == refused, (route.path, headers)
+            assert portal.ask(route, headers, client=client)[0] == refused, (route.path, headers)
         assert portal.ask(route, portal.cookie(other(endpoint.who)) | GUARD)[0] == refused, route.path
         wrong = portal.token if endpoint.who == "owner" else portal.store.credentials.owner_token
         assert portal.ask(route, {"authorization": f"Bearer {wrong}"})[0] == refused, route.path

@@ -1,0 +1,162 @@
+"""What a person's page needs beyond the worker API: unsubmitted work, active time, submitted answers, questions.
+
+POST /_portal/api/tasks/{id}/presence    {"tab", "active", "take", "leaving"} -> {"elsewhere", "version", "saved_at"}
+GET  /_portal/api/tasks/{id}/draft       the draft; its version is in the header Draft-Version
+PUT  /_portal/api/tasks/{id}/draft?tab=&base=     a draft made from version `base` -> {"version"}
+GET  /_portal/api/jobs/{job}/submitted   own answers        POST .../tasks/{id}/revise   .../keep
+GET  /_portal/api/tasks/{id}/submission  the mask of the answer that was submitted
+GET  /_portal/api/jobs/{job}/questions   own questions      POST .../tasks/{id}/questions   {"question", "x", "y"}
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from typing import Any
+
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling import drafts, questions, revisions
+from gtseg.local.labeling.drafts import MAX_DRAFT_BYTES
+from gtseg.local.labeling.portal.gate import Call, Gate
+from gtseg.local.labeling.records import Job, find_job, iso
+from gtseg.local.labeling.tasks import Task, find_task
+from gtseg.local.labeling.workers import may_label
+
+__all__ = ["desk_routes"]
+
+API = "/_portal/api"
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def desk_routes(gate: Gate) -> list[BaseRoute]:
+    return [*draft_routes(gate), *submitted_routes(gate), *question_routes(gate)]
+
+
+def draft_routes(gate: Gate) -> list[BaseRoute]:
+    store, pace = gate.store, drafts.Pace()
+
+    def presence(call: Call) -> dict[str, Any]:
+        document, task = call.json(), find_task(store, call.path("task"), call.worker)
+        tab, active = call.text("tab"), drafts.read_seconds(document)
+        if document.get("leaving") is True:
+            drafts.leave(store, task, tab=tab, active=active)
+            return {"elsewhere": False}
+        found = drafts.report_presence(store, task, tab=tab, take=document.get("take") is True, active=active)
+        saved = iso(found.saved) if found.saved else None
+        return {"elsewhere": found.is_elsewhere, "version": found.version, "saved_at": saved, "state": task.state}  # fmt: skip
+
+    def read(call: Call) -> Response:
+        version, content = drafts.read_draft(store, find_task(store, call.path("task"), call.worker))
+        headers = NO_STORE | {"Draft-Version": str(version)}
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
+    def save(call: Call) -> dict[str, Any]:
+        words = call.request.query_params
+        base = words.get("base", "")
+        if not (base.isascii() and base.isdecimal() and len(base) < 12):
+            raise ServiceError("InvalidRequest", f"base={base[:40]!r} is not a version.")
+        task = find_task(store, call.path("task"), call.worker)
+        pace.take(call.worker.id)
+        return {
+            "version": drafts.save_draft(
+                store, task, tab=words.get("tab", ""), base=int(base), content=call.body
+            )
+        }
+
+    root = f"{API}/tasks/{{task}}"
+    return [
+        gate.route("POST", f"{root}/presence", presence, who="worker"),
+        gate.route("GET", f"{root}/draft", read, who="worker"),
+        gate.route("PUT", f"{root}/draft", save, who="worker", limit=MAX_DRAFT_BYTES),
+    ]
+
+
+def submitted_routes(gate: Gate) -> list[BaseRoute]:
+    store, objects = gate.store, gate.embedded.objects
+
+    def submitted(call: Call) -> dict[str, Any]:
+        job = own_job(gate, call)
+        rows = revisions.list_submitted(store, job, call.worker)
+        return {"job": job.title, "kind": "verification" if job.is_verification else "mask", "answers": [asdict(row) for row in rows]}  # fmt: skip
+
+    def submission(call: Call) -> Response:
+        task = find_task(store, call.path("task"), call.worker)
+        return mask_response(read_submission(task), task.line)
+
+    def read_submission(task: Task) -> dict[str, Any]:
+        return revisions.read_content(store, objects, task.job, task.line, worker=task.worker)
+
+    def verdict(call: Call) -> dict[str, Any]:
+        """A submitted answer's other members, such as a verdict with its comment."""
+        task = find_task(store, call.path("task"), call.worker)
+        found = [item for item in read_submission(task).values() if isinstance(item, dict) and "label" in item]  # fmt: skip
+        return found[0] if found else {}
+
+    def revise(call: Call) -> dict[str, Any]:
+        task = revisions.revise_task(store, call.path("task"), call.worker)
+        return {"state": task.state, "job": task.job.title}
+
+    def keep(call: Call) -> dict[str, Any]:
+        revisions.keep_answer(store, call.path("task"), call.worker)
+        return {"state": "answered"}
+
+    return [
+        gate.route("GET", f"{API}/jobs/{{job}}/submitted", submitted, who="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/submission", submission, who="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/verdict", verdict, who="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/revise", revise, who="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/keep", keep, who="worker"),
+    ]
+
+
+def mask_response(content: dict[str, Any], line: int) -> Response:
+    """The PNG of an answer. Raises ServiceError NotFound for an answer without one."""
+    found = [item for item in content.values() if isinstance(item, dict) and "labeledImage" in item]
+    if not found:
+        raise ServiceError("NotFound", f"The answer for object {line} holds no mask.", 404)
+    png = base64.b64decode(found[0]["labeledImage"]["pngImageData"])
+    return Response(png, media_type="image/png", headers=NO_STORE)
+
+
+def question_routes(gate: Gate) -> list[BaseRoute]:
+    store = gate.store
+
+    def asked(call: Call) -> dict[str, Any]:
+        """Own questions of a job; asking for them counts as having read the answers."""
+        job = own_job(gate, call)
+        found = questions.list_questions(store, job, worker=call.worker.id)
+        if any(question["unread"] for question in found):
+            questions.mark_seen(store, job, call.worker.id)
+        return {"questions": found}
+
+    def ask(call: Call) -> Response:
+        task = find_task(store, call.path("task"), call.worker)
+        if task.state != "leased" and revisions.find_revision(store, task) is None:
+            raise ServiceError("Gone", f"The task is {task.state}.", 410)
+        key = questions.ask_question(store, task, text=call.text("question"), place=read_place(call.json()))
+        return JSONResponse({"id": key}, 201)
+
+    return [
+        gate.route("GET", f"{API}/jobs/{{job}}/questions", asked, who="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/questions", ask, who="worker"),
+    ]
+
+
+def read_place(document: dict[str, Any]) -> tuple[float, float] | None:
+    place = document.get("x"), document.get("y")
+    if place == (None, None):
+        return None
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in place):
+        raise ServiceError("InvalidRequest", "x and y must be numbers of pixels.")
+    return float(place[0]), float(place[1])  # type: ignore[arg-type]
+
+
+def own_job(gate: Gate, call: Call) -> Job:
+    """The job of the path. Raises ServiceError NotFound for one that is not for this worker's team."""
+    job = find_job(gate.store, call.path("job"))
+    if not may_label(call.worker, job):
+        raise ServiceError("NotFound", f"There is no labeling job {job.title!r} of this worker's team.", 404)
+    return job

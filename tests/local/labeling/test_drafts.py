@@ -1,0 +1,357 @@
+"""Unsubmitted work on the server, active time, submitted answers that are changed or sent back, questions, declines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from labeling_desk import draw_answer, square
+from test_engine import answer_everything, embedded, finish, read_output, start_job, step_until_idle
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling import drafts, questions, revisions
+from gtseg.local.labeling.component import Labeling
+from gtseg.local.labeling.portal.sessions import Sessions
+from gtseg.local.labeling.records import find_job
+from gtseg.local.labeling.tasks import (
+    Task,
+    answer_task,
+    decline_task,
+    find_task,
+    lease_task,
+    release_task,
+    settle_abandoned,
+)
+from gtseg.local.labeling.workers import Worker, add_worker, set_worker_state
+
+__all__ = ["embedded"]  # the fixture
+
+
+class Room:
+    """A job of three objects, two workers each, at an engine that is stepped by hand."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self.embedded, self.store = embedded, embedded.store
+        self.labeling: Labeling = start_job(embedded)
+        step_until_idle(self.labeling)
+
+    def hire(self, name: str) -> Worker:
+        return add_worker(self.store, name, "gtseg")[0]
+
+    def lease(self, worker: Worker) -> Task:
+        task = lease_task(self.store, "job", worker)
+        assert task is not None
+        return task
+
+    def answer(self, task: Task, worker: Worker, *, shift: int = 0, **more: Any) -> None:
+        answer_task(self.store, task.id, worker, answer=draw_answer(square(shift=shift), ["cat"]), **more)
+
+    def state(self, line: int) -> str:
+        query = "SELECT state FROM labeling_objects WHERE job = 'job' AND line = ?"
+        return str(self.store.read().execute(query, (line,)).fetchone()["state"])
+
+    def again(self, task: Task, worker: Worker) -> Task:
+        return find_task(self.store, task.id, worker)
+
+
+@pytest.fixture
+def room(embedded: Embedded) -> Room:
+    return Room(embedded)
+
+
+def refused(action: Callable[[], Any]) -> tuple[int, str]:
+    with pytest.raises(ServiceError) as caught:
+        action()
+    return caught.value.status, caught.value.code
+
+
+def report(room: Room, task: Task, tab: str, *, take: bool = False, active: float = 0) -> drafts.Presence:
+    return drafts.report_presence(room.store, task, tab=tab, take=take, active=active)
+
+
+# ---- unsubmitted work
+
+
+def test_a_second_tab_is_told_and_takes_over_and_the_first_saves_no_more(room: Room) -> None:
+    task = room.lease(room.hire("a"))
+    assert not report(room, task, "one").is_elsewhere
+    assert drafts.save_draft(room.store, task, tab="one", base=0, content=b"stroke") == 1
+    assert report(room, task, "two").is_elsewhere
+    found = report(room, task, "two", take=True)
+    assert (found.is_elsewhere, found.version) == (False, 1)
+    assert drafts.read_draft(room.store, task) == (1, b"stroke")
+    assert refused(lambda: drafts.save_draft(room.store, task, tab="one", base=1, content=b"x")) == (409, "OpenElsewhere")  # fmt: skip
+    assert report(room, task, "one").is_elsewhere
+
+
+def test_a_tab_that_left_or_was_not_seen_for_long_is_not_asked(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    task = room.lease(room.hire("a"))
+    report(room, task, "one")
+    drafts.leave(room.store, task, tab="one", active=0)
+    assert not report(room, task, "two").is_elsewhere
+    now = drafts.read_clock()
+    monkeypatch.setattr(drafts, "read_clock", lambda: now + drafts.AWAY_SECONDS + 1)
+    assert not report(room, task, "three").is_elsewhere
+
+
+def test_a_draft_made_from_another_version_overwrites_nothing(room: Room) -> None:
+    task = room.lease(room.hire("a"))
+    report(room, task, "one")
+    drafts.save_draft(room.store, task, tab="one", base=0, content=b"first")
+    assert refused(lambda: drafts.save_draft(room.store, task, tab="one", base=0, content=b"x")) == (409, "Changed")  # fmt: skip
+    assert drafts.read_draft(room.store, task) == (1, b"first")
+
+
+def test_a_draft_outlives_its_lease_and_ends_with_the_answer(room: Room) -> None:
+    ann = room.hire("a")
+    task = room.lease(ann)
+    report(room, task, "one")
+    drafts.save_draft(room.store, task, tab="one", base=0, content=b"kept")
+    release_task(room.store, task.id, ann)
+    room.store.read().execute("UPDATE labeling_objects SET slots = 0 WHERE line != ?", (task.line,))
+    again = room.lease(ann)
+    assert (again.line, again.id != task.id) == (task.line, True)
+    assert drafts.read_draft(room.store, again) == (1, b"kept")
+    assert refused(lambda: drafts.save_draft(room.store, room.again(task, ann), tab="one", base=1, content=b"x"))[0] == 410  # fmt: skip
+    room.answer(again, ann)
+    assert refused(lambda: drafts.read_draft(room.store, again))[0] == 404
+    assert refused(lambda: drafts.save_draft(room.store, again, tab="one", base=1, content=b"x"))[0] == 410
+
+
+def test_only_the_latest_drafts_of_a_worker_are_kept(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drafts, "KEPT_DRAFTS", 2)
+    ann = room.hire("a")
+    kept = []
+    for _ in range(3):
+        task = room.lease(ann)
+        report(room, task, "one")
+        drafts.save_draft(room.store, task, tab="one", base=0, content=b"x")
+        release_task(room.store, task.id, ann)
+        kept.append(task)
+    query = "SELECT line FROM labeling_drafts WHERE content IS NOT NULL"
+    assert {row["line"] for row in room.store.read().execute(query)} == {task.line for task in kept[1:]}
+
+
+def test_drafts_are_saved_once_a_second_in_the_long_run() -> None:
+    now = [0.0]
+    pace = drafts.Pace(read_clock=lambda: now[0])
+    for _ in range(int(drafts.SAVES)):
+        pace.take("ann")
+    assert refused(lambda: pace.take("ann"))[0] == 429
+    pace.take("bob")
+    now[0] += 1
+    pace.take("ann")
+
+
+def test_the_end_of_the_job_forgets_what_was_unsubmitted(room: Room) -> None:
+    zoe = room.hire("z")
+    task = room.lease(zoe)
+    report(room, task, "one")
+    release_task(room.store, task.id, zoe)
+    answer_everything(room.embedded)
+    assert finish(room.embedded)["LabelingJobStatus"] == "Completed"
+    assert room.store.read().execute("SELECT count(*) FROM labeling_drafts").fetchone()[0] == 0
+
+
+# ---- active time
+
+
+def test_active_time_adds_up_never_exceeds_the_lease_and_is_the_time_spent_in_the_output(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    ann = room.hire("a")
+    task = room.lease(ann)
+    now = task.accepted + 1380
+    monkeypatch.setattr(drafts, "read_clock", lambda: now)
+    report(room, task, "one", active=20)
+    report(room, task, "one", active=21.5)
+    report(room, task, "two", active=500)  # the tab does not have the task
+    query = "SELECT seconds FROM labeling_activity WHERE task = ?"
+    assert room.store.read().execute(query, (task.id,)).fetchone()["seconds"] == 41.5
+    room.answer(task, ann)
+    for name in ("b", "c"):
+        worker = room.hire(name)
+        while (found := lease_task(room.store, "job", worker)) is not None:
+            report(room, found, "one", active=5000)
+            room.answer(found, worker)
+    step_until_idle(room.labeling)
+    keys = [info.key for info in room.embedded.objects.list("bucket", "out/Job/annotations/worker-response/")]
+    spent = {
+        answer["timeSpentInSeconds"]
+        for key in keys
+        for answer in json.loads(room.embedded.objects.get("bucket", key))["answers"]
+    }
+    assert 41.5 in spent
+    assert max(spent) < 1500
+
+
+@pytest.mark.parametrize("value", [-1, "1", True, None, float("inf")])
+def test_an_odd_active_time_is_refused(value: Any) -> None:
+    assert refused(lambda: drafts.read_seconds({"active": value})) == (400, "InvalidRequest")
+
+
+# ---- submitted answers
+
+
+def test_a_submitted_answer_is_changed_until_it_is_consolidated(room: Room) -> None:
+    ann, bob = room.hire("a"), room.hire("b")
+    task = room.lease(ann)
+    room.answer(task, ann, is_revisable=True)
+    assert [row.state for row in revisions.list_submitted(room.store, find_job(room.store, "job"), ann)] == ["held"]  # fmt: skip
+    opened = revisions.revise_task(room.store, task.id, ann)
+    other = room.lease(bob)
+    assert other.line == task.line
+    room.answer(other, bob)
+    step_until_idle(room.labeling)
+    assert room.state(task.line) == "answered", "it waits for who has it open"
+    room.answer(opened, ann, shift=2)
+    step_until_idle(room.labeling)
+    assert room.state(task.line) == "labeled"
+    job = find_job(room.store, "job")
+    content = revisions.read_content(room.store, room.embedded.objects, job, task.line, worker=ann.id)
+    assert content == draw_answer(square(shift=2), ["cat"])
+    assert refused(lambda: revisions.revise_task(room.store, task.id, ann)) == (410, "Gone")
+    assert refused(lambda: room.answer(room.again(task, ann), ann)) == (410, "Gone")
+
+
+def test_without_a_revision_a_second_answer_is_refused_and_a_kept_one_stands(room: Room) -> None:
+    ann = room.hire("a")
+    task = room.lease(ann)
+    room.answer(task, ann)
+    assert refused(lambda: room.answer(room.again(task, ann), ann, shift=1)) == (410, "Gone")
+    revisions.revise_task(room.store, task.id, ann)
+    revisions.keep_answer(room.store, task.id, ann)
+    assert revisions.find_revision(room.store, room.again(task, ann)) is None
+    assert refused(lambda: room.answer(room.again(task, ann), ann, shift=1)) == (410, "Gone")
+
+
+def test_what_may_be_changed_waits_while_others_are_open_but_holds_up_no_job(room: Room) -> None:
+    people = [room.hire("a"), room.hire("b")]
+    first = [room.lease(worker) for worker in people]
+    for task, worker in zip(first, people, strict=True):
+        room.answer(task, worker, is_revisable=True)
+    step_until_idle(room.labeling)
+    assert room.state(first[0].line) == "answered"
+    for worker in people:
+        while (task := lease_task(room.store, "job", worker)) is not None:
+            room.answer(task, worker, is_revisable=True)
+    step_until_idle(room.labeling)
+    assert finish(room.embedded)["LabelingJobStatus"] == "Completed"
+
+
+def label_first(room: Room, *people: Worker) -> int:
+    """Both answer one object, and it is labeled; its line."""
+    for worker in people:
+        task = room.lease(worker)
+        room.answer(task, worker)
+    step_until_idle(room.labeling)
+    assert room.state(task.line) == "labeled"
+    return task.line
+
+
+def test_a_labeled_object_that_is_sent_back_comes_to_its_worker_first_and_is_labeled_anew(room: Room) -> None:
+    ann, bob, eve = room.hire("a"), room.hire("b"), room.hire("e")
+    line = label_first(room, ann, bob)
+    objects = room.embedded.objects
+    assert revisions.return_object(room.store, objects, "job", line, comment="the ears", worker=bob.id) == 1
+    assert room.lease(eve).line != line, "it waits for the one whose answer it is"
+    task = room.lease(bob)
+    assert (task.line, revisions.find_comment(room.store, task)) == (line, "the ears")
+    content = revisions.read_content(room.store, objects, task.job, line, worker=bob.id)
+    assert content == draw_answer(square(), ["cat"])
+    room.answer(task, bob, shift=3)
+    step_until_idle(room.labeling)
+    assert room.state(line) == "labeled"
+    assert revisions.find_comment(room.store, task) is None
+    found = [revisions.read_content(room.store, objects, task.job, line, worker=w.id) for w in (ann, bob)]
+    assert found == [draw_answer(square(shift=shift), ["cat"]) for shift in (0, 3)]
+    for worker in (ann, bob, eve):
+        while (rest := lease_task(room.store, "job", worker)) is not None:
+            room.answer(rest, worker)
+    assert finish(room.embedded)["LabelCounters"]["TotalLabeled"] == 3
+    assert "job-ref" in read_output(room.embedded)[1][line]
+
+
+def test_what_cannot_be_sent_back_says_why(room: Room) -> None:
+    objects = room.embedded.objects
+    assert refused(lambda: revisions.return_object(room.store, objects, "job", 99, comment=""))[0] == 404
+    assert refused(lambda: revisions.return_object(room.store, objects, "job", 0, comment=""))[0] == 404
+    answer_everything(room.embedded)
+    finish(room.embedded)
+    with pytest.raises(ServiceError, match="adjust its masks"):
+        revisions.return_object(room.store, objects, "job", 0, comment="")
+
+
+# ---- declines
+
+
+def sign_in(room: Room, worker: Worker) -> None:
+    Sessions(room.store).start(worker)
+
+
+def test_as_many_declines_as_answers_leave_an_object_to_a_free_teammate_and_one_more_fails_it(room: Room) -> None:  # fmt: skip
+    ann, bob, eve = (room.hire(name) for name in "abe")
+    sign_in(room, eve)
+    lines = set()
+    for worker in (ann, bob):
+        task = room.lease(worker)
+        lines.add(task.line)
+        decline_task(room.store, task.id, worker, reason="dark")
+    (line,) = lines
+    assert room.state(line) == "open"
+    task = room.lease(eve)
+    assert task.line == line
+    decline_task(room.store, task.id, eve, reason="dark")
+    assert room.state(line) == "failed"
+
+
+def test_a_teammate_who_is_paused_or_never_there_is_not_waited_for(room: Room) -> None:
+    ann, bob, eve = (room.hire(name) for name in "abe")
+    room.hire("never there")
+    sign_in(room, eve)
+    for worker in (ann, bob):
+        task = room.lease(worker)
+        decline_task(room.store, task.id, worker, reason="dark")
+    assert not settle_abandoned(room.store)
+    set_worker_state(room.store, eve.id, "paused")
+    step_until_idle(room.labeling)
+    assert room.state(task.line) == "failed"
+
+
+def test_a_skipped_object_comes_back_last_and_never_fails(room: Room) -> None:
+    ann = room.hire("a")
+    seen = []
+    for _ in range(5):
+        task = room.lease(ann)
+        seen.append(task.line)
+        release_task(room.store, task.id, ann, reason="skipped")
+    assert seen[:3] == sorted(set(seen)), "each once before any comes again"
+    assert seen[3:] == seen[:2], "the one skipped longest ago first"
+    assert {room.state(line) for line in seen} == {"open"}
+
+
+# ---- questions
+
+
+def test_a_question_is_answered_and_read(room: Room) -> None:
+    ann, job = room.hire("a"), find_job(room.store, "job")
+    task = room.lease(ann)
+    key = questions.ask_question(room.store, task, text="  Is this a cat?", place=(3.5, 4))
+    assert questions.count_questions(room.store, job) == 1
+    questions.answer_question(room.store, job, key, text="No, a dog")
+    (found,) = questions.list_questions(room.store, job, worker=ann.id)
+    assert (found["question"], found["x"], found["answer"], found["unread"]) == ("Is this a cat?", 3.5, "No, a dog", True)  # fmt: skip
+    questions.mark_seen(room.store, job, ann.id)
+    assert not questions.list_questions(room.store, job, line=task.line)[0]["unread"]
+    assert questions.count_questions(room.store, job) == 0
+
+
+def test_empty_long_misplaced_and_too_many_questions_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    task = room.lease(room.hire("a"))
+    for text, place in ((" ", None), ("x" * 1001, None), ("x", (-1, 0)), ("x", (0, 25)), ("x", (float("nan"), 0))):  # fmt: skip
+        assert refused(lambda t=text, p=place: questions.ask_question(room.store, task, text=t, place=p))[0] == 400  # fmt: skip
+    monkeypatch.setattr(questions, "MAX_OPEN", 1)
+    questions.ask_question(room.store, task, text="x", place=None)
+    assert refused(lambda: questions.ask_question(room.store, task, text="x", place=None))[0] == 429
+    assert refused(lambda: questions.answer_question(room.store, task.job, "other", text="x"))[0] == 404
