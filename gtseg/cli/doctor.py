@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import typer
 
 from gtseg.cli.console import print_json
 from gtseg.cli.grouping import grouped
 from gtseg.cli.options import ProjectOptions
+
+if TYPE_CHECKING:
+    from gtseg.pipeline.commands.doctor import Finding
+    from gtseg.pipeline.run import Context
 
 app = typer.Typer(rich_markup_mode=None)
 MARKS = {"good": ("ok  ", "green"), "warning": ("note", "yellow"), "bad": ("BAD ", "red")}
@@ -30,7 +40,8 @@ def doctor(
     settings = project.open_settings()
     context = Context(settings, open_clients(settings))
     findings = []
-    for finding in examine(context, locate(settings, context.clients, name=project.run_name)):
+    root = locate(settings, context.clients, name=project.run_name)
+    for finding in chain(examine(context, root), examine_outlines(context)):
         findings.append(finding)
         if not project.as_json:
             mark, colour = MARKS[finding.level]
@@ -41,3 +52,25 @@ def doctor(
     if project.as_json:
         print_json([asdict(finding) for finding in findings])
     raise typer.Exit(1 if any(finding.level == "bad" for finding in findings) else 0)
+
+
+def examine_outlines(context: Context) -> Iterator[Finding]:
+    """The models that outline objects on the embedded AWS's labeling page: its server loads them and outlines a disc."""
+    from gtseg.pipeline.commands.doctor import Finding
+
+    if not context.clients.is_local:
+        return
+    command = [sys.executable, "-m", "gtseg.local.cli", "outlines", "--json"]
+    asked = subprocess.run(command, capture_output=True, text=True)
+    found = json.loads(asked.stdout) if asked.stdout else {}
+    if found.get("url") != str(context.clients.sagemaker.meta.endpoint_url).rstrip("/"):
+        return  # another server than that of this machine's data folder, or the extra is not installed here
+    if "problem" in found:
+        mend = "start `gtseg local up` with other files of --outline-model, or without it"
+        yield Finding("bad", "outlines", found["problem"], mend)
+        return
+    files = f" ({', '.join(found['files'])})" if found["files"] else ""
+    times = f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click"
+    slow = found["click_seconds"] > 0.5
+    mend = "two files (encoder and decoder), or a smaller model" if slow and found["files"] else ""
+    yield Finding("warning" if mend else "good", "outlines", f"{found['kind']}{files}: {times}", mend)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,11 +89,21 @@ class ListenOptions:
 
 @app.command()
 @grouped
-def up(server: ServerOptions, listen: ListenOptions, data: Data = None, region: Region = "us-east-1") -> None:
+def up(
+    server: ServerOptions,
+    listen: ListenOptions,
+    files: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
+    data: Data = None,
+    region: Region = "us-east-1",
+) -> None:
     """Serve in the foreground and print the lines to export."""
     from gtseg.local.embedded import Options
     from gtseg.local.execute import serve_here
 
+    if files and not server.outline_model:
+        raise fail(f"gtseg local up takes options only, not {files[0]}.", 2)
+    if files:  # --outline-model a.onnx b.onnx
+        server = replace(server, outline_model=[*(server.outline_model or []), *files])
     tls = listen.tls
     options = Options(
         **vars(check(server)),
@@ -274,6 +284,38 @@ def show_owner_link(
     if serving is None:
         raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
     typer.echo(make_link(data, at, serving.owner_token))
+
+
+@app.command("outlines")
+def examine_outlines(
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
+    data: Data = None,
+) -> None:
+    """Say what outlines objects on the labeling page, and how quickly: the server outlines a drawn disc with it."""
+    import json
+
+    serving = find_own_server(data)
+    if serving is None:
+        raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
+    from gtseg.local.execute import ask_server
+
+    problem = ""
+    try:
+        found = ask_server(find_folder(data), "GET", "/owner/outlines")
+    except (OSError, RuntimeError, ServiceError) as error:
+        problem = explain(error)
+    if as_json:
+        typer.echo(
+            json.dumps({"url": serving.url.rstrip("/"), **({"problem": problem} if problem else found)})
+        )
+    if problem:
+        raise fail(problem, 1)
+    if as_json:
+        return
+    typer.echo("\n".join([str(found["kind"]), *found["files"]]))
+    typer.echo(
+        f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click"
+    )
 
 
 @app.command("backup")

@@ -210,7 +210,7 @@ def hold_server(folder: Path, *, options: ServerOptions, region: str) -> Iterato
         if options != ServerOptions():
             raise RuntimeError(
                 f"{folder} is already served at {serving.url}, with options of its own: stop that server first, or leave "
-                "out --train-seconds, --faults, --max-jobs and --crowd-*."
+                "out --train-seconds, --faults, --max-jobs, --outline-model and --crowd-*."
             )
         yield serving, False
         return

@@ -24,6 +24,24 @@ def read_values(text: str, flag: str) -> tuple[int, ...]:
         raise ValueError(f"{flag} {text}: want different values from 0 to 255, like 0-10 or 1,3.") from None
 
 
+def check_outline_models(paths: list[Path]) -> None:
+    """Raises ValueError naming --outline-model where its files are no model that is known, or cannot be run here."""
+    if not paths:
+        return
+    from gtseg.local.labeling.autosegment.onnx_session import has_onnxruntime
+    from gtseg.local.labeling.autosegment.outline_models import choose_kind
+
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"--outline-model {path} is not a file.")
+    try:
+        kind = choose_kind(paths).kind
+    except ValueError as error:
+        raise ValueError(f"--outline-model: {error}") from None
+    if kind != "DEXTR" and not has_onnxruntime():
+        raise ValueError(f"--outline-model: {kind} needs ONNX Runtime: pip install 'gtseg[onnx]'.")
+
+
 @dataclass(frozen=True)
 class ServerOptions:
     """Options of one server; nothing here is kept in the data folder."""
@@ -34,6 +52,14 @@ class ServerOptions:
     ] = None
     faults: Annotated[Path | None, typer.Option(help="JSON file of faults to inject (for tests).")] = None
     max_jobs: Annotated[int, typer.Option(min=1, help="Training jobs that run at once.")] = 1
+    outline_model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE...",
+            help="ONNX files that outline objects on the labeling page instead of gtseg's own network: encoder and decoder of SAM 1, "
+            "MobileSAM or SAM 2, EfficientSAM, or one model of DEXTR's type. In any order.",
+        ),
+    ] = None
     crowd_masks: Annotated[
         Path | None,
         typer.Option(
@@ -75,8 +101,10 @@ class ServerOptions:
         if self.crowd_masks is None and any(name.startswith("crowd_") for name, _ in self.changed()):
             raise ValueError("--crowd-workers, --crowd-error and the other --crowd-* need --crowd-masks.")
         read_values(self.crowd_label_values, "--crowd-label-values")
+        check_outline_models(self.outline_model or [])
         return replace(
             self,
+            outline_model=[path.absolute() for path in self.outline_model] if self.outline_model else None,
             crowd_masks=self.crowd_masks and self.crowd_masks.absolute(),
             faults=self.faults and self.faults.absolute(),
         )
@@ -92,5 +120,6 @@ class ServerOptions:
         """The command line of these options; `check` has made paths absolute."""
         return [
             f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
-            for name, value in self.changed()
+            for name, values in self.changed()
+            for value in (values if isinstance(values, list) else [values])
         ]

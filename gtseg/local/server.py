@@ -305,6 +305,8 @@ def _read_options(text: str) -> Options:
     for name in ("crowd_masks", "faults"):
         if fields.get(name):
             fields[name] = Path(fields[name])
+    if fields.get("outline_model"):
+        fields["outline_model"] = [Path(name) for name in fields["outline_model"]]
     for name in ("names", "trusted_proxies"):
         fields[name] = tuple(fields.get(name, ()))
     return Options(**fields)

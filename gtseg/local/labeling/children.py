@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -39,8 +39,8 @@ class ChildDied(Exception):
 class Child:
     """One process that runs `module` (a main that calls serve_questions). Questions of several threads wait for each other."""
 
-    def __init__(self, module: str) -> None:
-        self.module = module
+    def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
+        self.module, self.arguments = module, tuple(arguments)
         self.process: subprocess.Popen[bytes] | None = None
         self.lock = threading.Lock()
 
@@ -84,7 +84,7 @@ class Child:
         return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", self.module]
+        command = [sys.executable, "-m", self.module, *self.arguments]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from labeling_desk import Desk
+from typer.testing import CliRunner
 
+from gtseg.cli import doctor
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import autosegment
 from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_paths
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
+from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
 from gtseg.local.labeling.autosegment.network import (
     SIZE,
@@ -27,7 +31,6 @@ from gtseg.local.labeling.autosegment.network import (
     start,
     trained_names,
 )
-from gtseg.local.labeling.autosegment.onnx_hook import open_with_onnxruntime, open_with_opencv
 from gtseg.local.labeling.autosegment.starts import NONE, Start, middles
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "cats"
@@ -299,7 +302,8 @@ def test_every_engine_gives_the_models_own_answer(tmp_path: Path, engine: str) -
     if engine == "onnxruntime":
         pytest.importorskip("onnxruntime")
     make_model(tmp_path / "red.onnx")
-    model = {"onnxruntime": open_with_onnxruntime, "opencv": open_with_opencv}[engine](tmp_path / "red.onnx")
+    path = tmp_path / "red.onnx"
+    model = open_with_onnxruntime(path, "input") if engine == "onnxruntime" else open_with_opencv(path)
     planes = np.random.default_rng(0).uniform(0, 255, (1, 4, 512, 512)).astype(np.float32)
     np.testing.assert_allclose(model(planes)[0, 0], planes[0, 0] - 128, atol=1e-3)
 
@@ -307,10 +311,9 @@ def test_every_engine_gives_the_models_own_answer(tmp_path: Path, engine: str) -
 def test_a_model_of_another_input_is_refused_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnxruntime")  # OpenCV's reader takes it as it is
     make_model(tmp_path / "three.onnx", planes=3)
     monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "three.onnx"))
-    with pytest.raises(ServiceError, match="does not take"):
+    with pytest.raises(ServiceError, match=r"input \(1 x 3 x 512 x 512\)"):
         segment(scene()[0], extremes(scene()[1]))
 
 
@@ -318,8 +321,7 @@ def test_a_server_started_with_a_users_model_outlines_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_local_aws: Any
 ) -> None:
     make_model(tmp_path / "red.onnx")
-    monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "red.onnx"))
-    desk = Desk(start_local_aws())
+    desk = Desk(start_local_aws(options={"outline_model": [tmp_path / "red.onnx"]}))
     image, mask = scene()
     job = desk.create(
         [{"source-ref": desk.put("scene.png", cv2.imencode(".png", image[..., ::-1])[1].tobytes())}]
@@ -328,9 +330,27 @@ def test_a_server_started_with_a_users_model_outlines_with_it(
     task = desk.lease(worker, job)
     status, answer = worker("POST", f"/tasks/{task['task']}/autosegment", {"points": extremes(mask)}, PORTAL)
     assert status == 200, answer
-    assert answer["rows"] == segment(image, extremes(mask)).rows()
-    monkeypatch.delenv("GTSEG_AUTOSEGMENT_ONNX")
+    assert answer["rows"] == segment(image, extremes(mask), models=[tmp_path / "red.onnx"]).rows()
     assert answer["rows"] != segment(image, extremes(mask)).rows()
+    assert worker("GET", f"/tasks/{task['task']}/autosegment", None, PORTAL)[1]["starts"] == ["box", "points"]
+    (tmp_path / "gtseg.toml").write_text('[project]\nname = "outlines"\n')
+    settings = {**desk.aws.environment, "GTSEG_LOCAL_DATA": str(desk.aws.folder)}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    result = CliRunner().invoke(doctor.app, ["--json", "--settings", str(tmp_path / "gtseg.toml")])
+    (finding,) = [item for item in json.loads(result.stdout) if item["subject"] == "outlines"]
+    assert finding["level"] == "good"
+    assert f"DEXTR ({tmp_path / 'red.onnx'}): " in finding["found"]
+
+
+def test_a_dextr_model_begins_with_points_or_a_box_and_says_so(tmp_path: Path) -> None:
+    make_model(tmp_path / "red.onnx")
+    image, mask = scene()
+    ys, xs = np.nonzero(mask)
+    box = [[int(xs.min()), int(ys.min())], [int(xs.max()), int(ys.max())]]
+    assert iou(segment(image, box, models=[tmp_path / "red.onnx"]).whole(mask.shape), mask) > 0.9
+    with pytest.raises(ServiceError, match="four extreme points or a box"):
+        segment(image, [[120, 100]], models=[tmp_path / "red.onnx"])
 
 
 def test_an_unreadable_onnx_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,16 @@
 
 Ground Truth's own tool does it from four points with DEXTR (developer guide, sms-auto-segmentation.md). Here a network that
 starts from ImageNet (`network`) proposes, and the photograph's own colors and edges decide what it leaves open; without
-PyTorch or weights GrabCut does all of it. `$GTSEG_AUTOSEGMENT_ONNX` names a user's own model instead (see onnx_hook)."""
+PyTorch or weights GrabCut does all of it. Models of people's own may take their place (outline_models, sam, dextr)."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +20,10 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points
 from gtseg.local.labeling.autosegment.finder import Finder, weights_paths
 from gtseg.local.labeling.autosegment.found import Found
+from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
 from gtseg.local.labeling.autosegment.starts import Start
 
-__all__ = ["Finder", "Found", "segment", "weights_paths"]
+__all__ = ["Finder", "Found", "Outlines", "open_models", "outlines", "segment", "weights_paths"]
 
 IMAGENET_ENV = "GTSEG_IMAGENET_WEIGHTS"
 """The same switch as for training (gtseg.local.algorithm.state): "off" forbids weights that start from ImageNet."""
@@ -38,6 +41,40 @@ def shared_finder() -> Finder:
         return _finder
 
 
+class Outlines(Protocol):
+    """What finds objects: our own network, or a model of the user's."""
+
+    def see(self, image: NDArray[np.uint8], key: object) -> object:
+        """Compute what depends on the picture (H, W, 3) alone, and keep it under `key`."""
+
+    def find(
+        self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object
+    ) -> Found:
+        """The object; what does not depend on the clicks is kept under `key`, where that is not None."""
+
+
+@lru_cache(maxsize=1)
+def open_models(files: tuple[Path, ...]) -> Outlines:
+    """A user's model, loaded once. Raises ServiceError InvalidRequest."""
+    try:
+        choice = choose_kind(files)
+    except ValueError as error:
+        raise ServiceError("InvalidRequest", str(error)) from None
+    if choice.kind == "DEXTR":
+        from gtseg.local.labeling.autosegment.dextr import Dextr
+
+        return Dextr(choice)
+    from gtseg.local.labeling.autosegment.sam import Sam
+
+    return Sam(choice)
+
+
+def outlines(files: Sequence[Path] | None = None) -> Outlines:
+    """What answers: the models of `files` (None: of the environment), where there are any."""
+    chosen = models_of_environment() if files is None else tuple(files)
+    return open_models(chosen) if chosen else shared_finder()
+
+
 def segment(
     image: NDArray[np.uint8],
     points: Sequence[Sequence[float]],
@@ -45,6 +82,7 @@ def segment(
     inside: Sequence[Sequence[float]] = (),
     outside: Sequence[Sequence[float]] = (),
     key: object = None,
+    models: Sequence[Path] | None = None,
 ) -> Found:
     """(H, W, 3) RGB as stored, and a start [[x, y], ...] in its pixels (+ clicks) -> Found. Raises ServiceError InvalidRequest.
 
@@ -60,13 +98,8 @@ def segment(
             f"there are {len(given)}.",
         )
     yes, no = read_points(inside, shape, name="inside"), read_points(outside, shape, name="outside")
-    model = os.environ.get("GTSEG_AUTOSEGMENT_ONNX")
-    if model:
-        from gtseg.local.labeling.autosegment.onnx_hook import find_with_onnx
-
-        return find_with_onnx(Path(model), image, given, inside=yes, outside=no)
     start = Start(COUNTS[len(given)], given)  # type: ignore[arg-type]
-    return shared_finder().find(image, start, inside=yes, outside=no, key=key)
+    return outlines(models).find(image, start, inside=yes, outside=no, key=key)
 
 
 def read_points(points: Sequence[Sequence[float]], shape: tuple[int, int], *, name: str) -> Points:

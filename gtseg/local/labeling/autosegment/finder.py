@@ -75,6 +75,9 @@ class Finder:
         self.nets = [net.to(torch.bfloat16).requires_grad_(False) for net, _ in loaded]
         self.seen, self.size = "; ".join(seen for _, seen in loaded), SIZE
 
+    def see(self, image: NDArray[np.uint8], key: object) -> None:
+        """The networks see windows around objects, never a whole picture."""
+
     def find(
         self,
         image: NDArray[np.uint8],

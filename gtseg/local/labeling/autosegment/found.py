@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gtseg.local.labeling.autosegment import crop
 from gtseg.local.labeling.autosegment.crop import Points, Window
 
-__all__ = ["Found", "settle"]
+__all__ = ["Found", "settle", "without_specks"]
 
 SPECK = 0.02
 """Of the largest part: smaller parts are noise."""
@@ -24,6 +24,8 @@ class Found:
     left: int
     top: int
     mask: NDArray[np.bool_]
+    reach: tuple[int, int, int, int] | None = None
+    """left, top, right, bottom within which a further click changes this mask; None: anywhere."""
 
     def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """(H, W) bool of the whole image."""
@@ -58,10 +60,19 @@ def settle(
         allowed = crop.box(np.concatenate([limits, inside]), window.size, slack=window.size / 40)
         probability = (probability * allowed).astype(np.float32)
     left, top, values = crop.paste(window, probability, shape)
-    mask = (values > 0.5).astype(np.uint8)
+    reach = (left, top, left + values.shape[1], top + values.shape[0])
+    return Found(left, top, without_specks((values > 0.5).astype(np.uint8)), reach)
+
+
+def without_specks(mask: NDArray[np.uint8], *, keep: Points | None = None) -> NDArray[np.bool_]:
+    """(h, w) 0/1 -> bool, parts much smaller than the largest left out, except where one of the points `keep` lies on them."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    if count > 2:
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        keep = np.concatenate([[False], areas >= max(2, SPECK * areas.max())])
-        mask = keep[labels]
-    return Found(left, top, mask.astype(bool))
+    if count <= 2:
+        return mask.astype(bool)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    kept = np.concatenate([[False], areas >= max(2, SPECK * areas.max())])
+    for x, y in np.zeros((0, 2)) if keep is None else keep:
+        if 0 <= x < mask.shape[1] and 0 <= y < mask.shape[0]:
+            kept[labels[int(y), int(x)]] = True
+    kept[0] = False
+    return np.asarray(kept[labels], bool)

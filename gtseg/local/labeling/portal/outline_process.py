@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import sys
+import time
 from collections import OrderedDict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.local.labeling.autosegment import segment, shared_finder
+from gtseg.local.labeling.autosegment import outlines, segment
+from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
 from gtseg.local.labeling.children import serve_questions
 from gtseg.local.labeling.portal.outlines import decode_stored
 
@@ -40,10 +43,18 @@ def forget(pixels: int) -> None:
 
 
 def prepare(question: dict[str, Any]) -> dict[str, Any]:
-    """Load the network and the picture, before anybody waits for them."""
-    if not os.environ.get("GTSEG_AUTOSEGMENT_ONNX"):
-        shared_finder()
-    return {"has_picture": find_picture(question) is not None}
+    """Load the network, and compute what depends on the picture alone, before anybody waits for them."""
+    image = find_picture(question)
+    if image is None:
+        return {"has_picture": False}
+    outlines(models).see(image, question["picture"])
+    return {"has_picture": True, "starts": starts()}
+
+
+def starts() -> list[str]:
+    """How a person may begin."""
+    chosen = models and choose_kind(models)
+    return ["box", "points"] if chosen and chosen.kind == "DEXTR" else ["click", "box", "points"]
 
 
 def outline(question: dict[str, Any]) -> dict[str, Any]:
@@ -51,11 +62,33 @@ def outline(question: dict[str, Any]) -> dict[str, Any]:
     if image is None:
         return {"has_picture": False}
     clicks = {side: question[side] for side in ("inside", "outside")}
-    return {
-        "has_picture": True,
-        "rows": segment(image, question["points"], **clicks, key=question["picture"]).rows(),
-    }
+    found = segment(image, question["points"], **clicks, key=question["picture"], models=models)
+    return {"has_picture": True, "rows": found.rows(), "reach": found.reach}
 
+
+def examine(question: dict[str, Any]) -> dict[str, Any]:
+    """Load the models and outline a drawn disc: what they are, and the seconds that a picture and a further click take."""
+    picture = np.full((480, 640, 3), 60, np.uint8)
+    ys, xs = np.mgrid[:480, :640]
+    picture[(ys - 240) ** 2 + (xs - 320) ** 2 < 100**2] = (210, 160, 40)
+    begun = time.perf_counter()
+    outlines(models).see(picture, "examined")
+    box = [[220, 140], [420, 340]]
+    segment(picture, box, key="examined", models=models)
+    seen = time.perf_counter()
+    segment(picture, box, inside=[[320, 240]], key="examined", models=models)
+    kind = choose_kind(models).kind if models else "gtseg's own network"
+    seconds = {"picture_seconds": seen - begun, "click_seconds": time.perf_counter() - seen}
+    return {"kind": kind, "files": [str(path) for path in models], "starts": starts(), **seconds}
+
+
+models: tuple[Path, ...] = ()
 
 if __name__ == "__main__":
-    serve_questions({"prepare": prepare, "outline": outline}, memory=MEMORY, seconds=SECONDS, nice=NICE)
+    models = tuple(Path(name) for name in sys.argv[1:]) or models_of_environment()
+    serve_questions(
+        {"prepare": prepare, "outline": outline, "examine": examine},
+        memory=MEMORY,
+        seconds=SECONDS,
+        nice=NICE,
+    )

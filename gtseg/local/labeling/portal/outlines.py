@@ -1,4 +1,4 @@
-"""The auto-segment call: four points -> rows of a mask, computed in a process of its own, so that nobody else waits for it.
+"""The auto-segment call: a click, a box or four points -> rows of a mask, computed in a process of its own, so that nobody else waits for it.
 
 The process keeps decoded pictures; a picture is sent to it once while people work on it. Whoever asks waits in order; a
 process that dies or takes too long is started anew, and the question asked once more.
@@ -7,8 +7,9 @@ process that dies or takes too long is started anew, and the question asked once
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,24 +54,45 @@ def decode_stored(
 class Outliner:
     """Asks the process, one question after the other; waiting holds no thread of those that serve requests."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, models: Sequence[Path] = ()) -> None:
+        """`models`: ONNX files that outline instead of our own network."""
         self.objects = objects
-        self.child = Child(MODULE)
+        self.child = Child(MODULE, [str(path) for path in models])
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="outlines")
         self.waiting = 0
 
-    async def prepare(self, task: Task) -> None:
-        """Load the network and decode the image."""
-        await self._ask("prepare", task, {})
+    async def prepare(self, task: Task) -> dict[str, Any]:
+        """Load the network and the image -> {"starts": [...]}: how a person may begin."""
+        return {"starts": (await self._ask("prepare", task, {}))["starts"]}
 
     async def outline(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:
-        """{"points": [[x, y] x 4], "inside": [...], "outside": [...]} -> {"rows": [[y, x0, x1, ...], ...]}, x1 excluded."""
-        if not isinstance(request.get("points"), list):
-            raise ServiceError("InvalidRequest", 'Send {"points": [[x, y], [x, y], [x, y], [x, y]]}.')
-        fields = {side: request.get(side) or [] for side in ("points", "inside", "outside")}
-        return {"rows": await self._ask("outline", task, fields)}
+        """{"points": [[x, y] x 4, 2 or 1], "inside": [...], "outside": [...]} -> {"rows": [[y, x0, x1, ...], ...], "reach": [l, t, r, b]}.
 
-    async def _ask(self, do: str, task: Task, fields: dict[str, Any]) -> Any:
+        x1 is excluded; beyond `reach` (null: nowhere) a click belongs to another object.
+        """
+        if not isinstance(request.get("points"), list):
+            raise ServiceError(
+                "InvalidRequest",
+                'Send {"points": [[x, y], ...]}: one click, two corners or four extreme points.',
+            )
+        fields = {side: request.get(side) or [] for side in ("points", "inside", "outside")}
+        answer = await self._ask("outline", task, fields)
+        return {"rows": answer["rows"], "reach": answer["reach"]}
+
+    async def examine(self) -> dict[str, Any]:
+        """What outlines, and whether it does: loads the models and outlines a drawn disc. Raises ServiceError."""
+        loop = asyncio.get_running_loop()
+        answer: dict[str, Any] = await loop.run_in_executor(self.thread, self._examine)
+        return answer
+
+    def _examine(self) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = self.child.ask({"do": "examine"}, seconds=SECONDS)
+        except ChildDied as error:
+            raise ServiceError("Unavailable", f"The outline models do not answer: {error}.", 503) from None
+        return answer
+
+    async def _ask(self, do: str, task: Task, fields: dict[str, Any]) -> dict[str, Any]:
         if self.waiting >= WAITING:
             raise ServiceError("SlowDown", "Too many outlines are being computed.", 503)
         self.waiting += 1
@@ -80,7 +102,7 @@ class Outliner:
         finally:
             self.waiting -= 1
 
-    def _ask_child(self, do: str, uri: str, fields: dict[str, Any]) -> Any:
+    def _ask_child(self, do: str, uri: str, fields: dict[str, Any]) -> dict[str, Any]:
         bucket, key = split_uri(uri)
         info = self.objects.head(bucket, key)
         if info is None:
@@ -92,11 +114,11 @@ class Outliner:
         question = {"do": do, "picture": f"{uri} {info.etag}", **fields}
         for attempt in (1, 2):
             try:
-                answer = self.child.ask(question, seconds=SECONDS)
+                answer: dict[str, Any] = self.child.ask(question, seconds=SECONDS)
                 if not answer["has_picture"]:
                     content = self.objects.get(bucket, key)
                     answer = self.child.ask(question | {"content": content}, seconds=SECONDS)
-                return answer.get("rows")
+                return answer
             except ChildDied as error:
                 if attempt == 2 or error.timed_out:
                     raise ServiceError("Unavailable", f"No outline for this image: {error}.", 503) from None

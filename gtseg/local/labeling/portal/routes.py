@@ -73,7 +73,8 @@ def session_routes(gate: Gate) -> list[BaseRoute]:
 
 
 def outline_routes(gate: Gate) -> list[BaseRoute]:
-    store, outliner = gate.store, Outliner(gate.embedded.objects)
+    store, options = gate.store, gate.embedded.options
+    outliner = Outliner(gate.embedded.objects, options.outline_model or ())
 
     async def outline(call: Call) -> dict[str, Any]:
         task = await run_in_threadpool(find_task, store, call.path("task"), call.worker)
@@ -81,10 +82,15 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
             raise ServiceError("Gone", f"The task is {task.state}.", 410)
         return await outliner.outline(task, call.json())
 
-    async def warm(call: Call) -> Response:
-        """Asked for when a task's page opens: weights and image are ready before the fourth point is set."""
-        await outliner.prepare(await run_in_threadpool(find_task, store, call.path("task"), call.worker))
-        return Response(status_code=204)
+    async def warm(call: Call) -> dict[str, Any]:
+        """Asked for when a task's page opens: weights and image are ready before the first click."""
+        return await outliner.prepare(
+            await run_in_threadpool(find_task, store, call.path("task"), call.worker)
+        )
+
+    async def examine(call: Call) -> dict[str, Any]:
+        """For `gtseg doctor`: what outlines, and how quickly."""
+        return await outliner.examine()
 
     def pace(call: Call) -> dict[str, Any]:
         return {"pace": overview.own_pace(store, call.worker.id)}
@@ -92,6 +98,7 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
     return [
         gate.route("POST", f"{API}/tasks/{{task}}/autosegment", outline, who="worker"),
         gate.route("GET", f"{API}/tasks/{{task}}/autosegment", warm, who="worker"),
+        gate.route("GET", f"{API}/owner/outlines", examine, who="owner"),
         gate.route("GET", f"{API}/pace", pace, who="worker"),
     ]
 

@@ -1,0 +1,103 @@
+"""DEXTR-type models as one ONNX file: a window around the object and its points in, the object's probability out.
+
+The model is run by ONNX Runtime where that is installed (`gtseg[onnx]`: every operator), otherwise by OpenCV's own reader
+(nothing to install: most operators). It takes one input and gives one output:
+
+    input    (1, 4, S, S) float32: the window around the object as RGB in 0..255, then a plane in 0..255 with a Gaussian bump (sigma
+             S / 51) on each extreme point and each click inside (a click outside: a negative bump); S = 512. That is DEXTR's input (Maninis et al., "Deep Extreme Cut", 2018).
+    output   (1, 1, s, s) or (1, s, s) float32: the object's probability, or a logit (any value outside 0..1 tells), any s."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.autosegment import crop
+from gtseg.local.labeling.autosegment.crop import Points
+from gtseg.local.labeling.autosegment.found import Found, settle
+from gtseg.local.labeling.autosegment.onnx_session import has_onnxruntime, open_session
+from gtseg.local.labeling.autosegment.outline_models import Choice
+from gtseg.local.labeling.autosegment.starts import Start
+
+__all__ = ["Dextr"]
+
+SIZE = 512
+Planes = NDArray[np.float32]  # (1, 4, 512, 512)
+Model = Callable[[Planes], NDArray[np.float32]]
+
+
+def open_with_onnxruntime(path: Path, name: str) -> Model:
+    run = open_session(path)
+    return lambda planes: np.asarray(next(iter(run({name: planes}).values())), np.float32)
+
+
+def open_with_opencv(path: Path) -> Model:
+    """Raises ServiceError InvalidRequest; so does each run."""
+    try:
+        net = cv2.dnn.readNetFromONNX(str(path))
+    except cv2.error as error:
+        raise ServiceError("InvalidRequest", f"The outline model {path} cannot be loaded: {error}") from None
+
+    def run(planes: Planes) -> NDArray[np.float32]:
+        try:
+            net.setInput(planes)
+            return np.asarray(net.forward(), np.float32)
+        except cv2.error as error:
+            raise ServiceError("InvalidRequest", f"The outline model {path} fails: {error}") from None
+
+    return run
+
+
+class Dextr:
+    """One model. Safe in several threads."""
+
+    def __init__(self, choice: Choice) -> None:
+        self.path = choice.encoder
+        (name,) = choice.graphs[0].inputs
+        self.model = (
+            open_with_onnxruntime(self.path, name) if has_onnxruntime() else open_with_opencv(self.path)
+        )
+        self._lock = threading.Lock()  # cv2.dnn.Net is not safe to run from two threads
+
+    def find(
+        self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object = None
+    ) -> Found:
+        """(H, W, 3) RGB + four extreme points, or a box, whose sides' middles stand for them -> the object."""
+        if start.kind == "click":
+            raise ServiceError(
+                "InvalidRequest",
+                f"The outline model {self.path} begins with four extreme points or a box, not with one click.",
+            )
+        window = crop.window_of(start.around, SIZE)
+        photo = crop.cut(image, window)
+        points, yes, no = window.inward(start.around), window.inward(inside), window.inward(outside)
+        with self._lock:
+            result = np.squeeze(self.model(model_input(photo, points, inside=yes, outside=no)))
+        if result.ndim != 2:
+            raise ServiceError(
+                "InvalidRequest",
+                f"The outline model {self.path} must give one (s, s) map; it gives {result.shape}.",
+            )
+        if result.min() < 0 or result.max() > 1:
+            result = np.asarray(1 / (1 + np.exp(-np.clip(result, -60, 60))), np.float32)
+        probability = np.asarray(cv2.resize(result, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
+        return settle(probability, window, image.shape[:2], limits=points, inside=yes)
+
+    def see(self, image: NDArray[np.uint8], key: object) -> None:
+        """Nothing of the picture is computed before the points are there."""
+
+
+def model_input(
+    photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
+) -> NDArray[np.float32]:
+    size = photo.shape[0]
+    bumps = crop.heat(np.concatenate([extreme, inside]), size, sigma=size / 51) - crop.heat(
+        outside, size, sigma=size / 51
+    )
+    return np.concatenate([photo.transpose(2, 0, 1).astype(np.float32), 255 * bumps[None]])[None]
