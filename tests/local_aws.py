@@ -30,8 +30,9 @@ class LocalAWS:
         options: dict[str, Any] | None = None,
         region: str = "us-east-1",
         open_files: int | None = None,
+        variables: dict[str, str] | None = None,
     ) -> None:
-        self.open_files = open_files
+        self.open_files, self.variables = open_files, variables or {}
         self.folder, self.options, self.region = folder, options or {}, region
         self.log = folder.with_name(folder.name + ".log")
         self._process: subprocess.Popen[str] | None = None
@@ -56,7 +57,7 @@ class LocalAWS:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", **self.variables},
                 preexec_fn=self._limit_files if self.open_files else None,
             )
         assert self._process.stdout is not None

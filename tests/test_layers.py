@@ -61,6 +61,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage"), ()),
+    "gtseg.local.storage.connection": (("gtseg.local.errors", "gtseg.local.storage"), ("boto3", "botocore")),
     "gtseg.local.s3": (
         ("gtseg.local.errors", "gtseg.local.front", "gtseg.local.s3", "gtseg.local.storage"),
         ("numpy", "werkzeug"),
@@ -154,3 +155,9 @@ def test_boto3_is_imported_in_one_place_of_the_product() -> None:
     product = [p for p in MODULES if not within(module_name(p), "gtseg.local")]
     places = {module_name(p) for p in product for i in imports_of(p) if within(i, "boto3")}
     assert places <= {"gtseg.aws.clients"}
+
+
+def test_boto3_is_imported_in_one_place_of_the_embedded_aws() -> None:
+    local = [p for p in MODULES if within(module_name(p), "gtseg.local")]
+    places = {module_name(p) for p in local for i in imports_of(p) if within(i, "boto3")}
+    assert places == {"gtseg.local.storage.connection"}

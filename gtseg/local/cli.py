@@ -87,11 +87,57 @@ class ListenOptions:
         return (self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
 
 
+@dataclass(frozen=True)
+class StorageOptions:
+    """Where a server's objects are, and how much of it is served."""
+
+    s3: Annotated[
+        str,
+        typer.Option(
+            metavar="aws|URL",
+            help="Keep objects in the buckets of AWS (aws) or of another S3 service (https://minio.lan:9000) instead of the data "
+            "folder; S3 itself is not served then.",
+        ),
+    ] = ""
+    s3_profile: Annotated[
+        str,
+        typer.Option(
+            help="AWS profile for --s3. Default: environment, instance role, SSO, as for every AWS client."
+        ),
+    ] = ""
+    cache_gb: Annotated[
+        float, typer.Option(min=0, help="With --s3: disk space for copies of what is read, 10^9 bytes.")
+    ] = 10.0
+    only: Annotated[
+        str,
+        typer.Option(
+            metavar="labeling",
+            help="Serve labeling jobs and the portal alone: no training, endpoints or logs.",
+        ),
+    ] = ""
+
+    def check(self) -> dict[str, Any]:
+        """The fields for embedded.Options. Raises typer.Exit naming the option that cannot be."""
+        from urllib.parse import urlsplit
+
+        url = urlsplit(self.s3)
+        if self.s3 not in ("", "aws") and (url.scheme not in ("http", "https") or not url.hostname):
+            raise fail(
+                f"--s3 {self.s3}: want aws, or the URL of an S3 service like https://minio.lan:9000.", 2
+            )
+        if self.s3_profile and not self.s3:
+            raise fail("--s3-profile needs --s3.", 2)
+        if self.only not in ("", "labeling"):
+            raise fail(f"--only {self.only}: the only part that can be served alone is labeling.", 2)
+        return vars(self) | {"s3": self.s3.rstrip("/")}
+
+
 @app.command()
 @grouped
 def up(
     server: ServerOptions,
     listen: ListenOptions,
+    storage: StorageOptions,
     files: Annotated[list[Path] | None, typer.Argument(hidden=True)] = None,
     data: Data = None,
     region: Region = "us-east-1",
@@ -107,6 +153,7 @@ def up(
     tls = listen.tls
     options = Options(
         **vars(check(server)),
+        **storage.check(),
         names=tuple(listen.name or ()),
         trusted_proxies=check_networks(listen.trusted_proxy or []),
     )

@@ -22,6 +22,12 @@ class Options(ServerOptions):
     """A client may be silent in the middle of a body, before it is told RequestTimeout."""
     names: tuple[str, ...] = ()
     """Host names that the server answers for, beside its addresses."""
+    s3: str = ""
+    """Where objects are: "" (the data folder), "aws", or the URL of an S3 service."""
+    s3_profile: str = ""
+    """The AWS profile whose credentials, region and S3 settings are used with `s3`; "": as boto3 finds them."""
+    cache_gb: float = 10.0
+    """Most that the data folder's cache holds of objects with `s3`, 10^9 bytes."""
     only: str = ""
     """"labeling": only labeling's operations and the portal are served; "": everything."""
     trusted_proxies: tuple[str, ...] = ()
@@ -44,3 +50,9 @@ class Embedded:
     objects: Objects
     options: Options = field(default_factory=Options)
     url: str = ""
+    waiting_objects: Objects | None = None
+
+    @property
+    def patient(self) -> Objects:
+        """The objects for background jobs: a call waits while the storage is away, where `objects` raises StorageAway."""
+        return self.waiting_objects or self.objects

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -35,9 +35,13 @@ from gtseg.local.labeling.pictures import return_large_blocks
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.layout import check_kinds, close_to_others, examine_folder, keep_layout
+from gtseg.local.storage.patience import PatientObjects
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.syncing import Barrier
 from gtseg.local.storage.whole import write_atomically
+
+if TYPE_CHECKING:
+    from gtseg.local.storage.bucket import BucketObjects
 
 __all__ = ["Front", "build", "open_folder", "serve"]
 
@@ -121,12 +125,19 @@ def serve(
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         store, objects = open_folder(folder, region, opened=opened)
         keep_certificate(folder, tls)
-        embedded = Embedded(store=store, objects=objects, options=options or Options(), url=url)
-        front = build(embedded, objects)
+        options = options or Options()
+        storage = open_storage(folder, options, opened=opened) if options.s3 else None
+        patient = PatientObjects(storage or objects)
+        embedded = Embedded(store, storage or objects, options, url, patient)
+        front = build(embedded, objects if storage is None else None)
+        if storage is not None:
+            front.find_owner_secret = storage.connection.find_secret
         opened.callback(front.close)
         pool = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="sync"))
         barrier = Barrier([objects.index.database.log, store.database.log], pool)
-        with _run_components([objects, ClockKeeper(store), *front.components]), _announce(folder, url):
+        storages: list[Component] = [objects] if storage is None else [objects, storage]
+        components = [*storages, ClockKeeper(store), *front.components, patient]
+        with _run_components(components), _announce(folder, url):
             _run_server(
                 Acknowledgment(front, barrier),
                 listener,
@@ -155,6 +166,18 @@ def open_folder(folder: Path, region: str, *, opened: contextlib.ExitStack) -> t
     store.database.before_commit = objects.index.database.sync_own
     keep_layout(folder)
     return store, objects
+
+
+def open_storage(folder: Path, options: Options, *, opened: contextlib.ExitStack) -> BucketObjects:
+    """The objects of an S3 service, with their cache in the data folder; `opened` closes them. Raises ServiceError."""
+    from gtseg.local.storage.bucket import BucketObjects
+    from gtseg.local.storage.cache import Cache
+    from gtseg.local.storage.connection import Connection
+
+    connection = Connection(options.s3, options.s3_profile)
+    storage = BucketObjects(connection, Cache(folder / "cache", int(options.cache_gb * 1e9)))
+    opened.callback(storage.close)
+    return storage
 
 
 def keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -34,7 +35,7 @@ class PictureError(Exception):
 
 @contextmanager
 def open_picture(
-    source: Path | bytes, *, formats: tuple[str, ...] = FORMATS, pixels: int = MAX_PIXELS
+    source: Path | bytes | BinaryIO, *, formats: tuple[str, ...] = FORMATS, pixels: int = MAX_PIXELS
 ) -> Iterator[Image.Image]:
     """A picture with its size and mode, which the block may decode. Raises PictureError, also for damage found then.
 

@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from urllib.parse import unquote
@@ -28,6 +29,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front import moto_behind
 from gtseg.local.front.bodies import Bodies, Incoming, drain, mark_known
 from gtseg.local.front.calls import CallLog, find_name, find_operation
+from gtseg.local.front.elsewhere import Elsewhere
 from gtseg.local.front.faults import Fault, Faults
 from gtseg.local.front.health import describe_health
 from gtseg.local.front.hosts import Hosts
@@ -57,23 +59,28 @@ HARMLESS = ((b"x-content-type-options", b"nosniff"), (b"content-security-policy"
 class Front:
     """The ASGI application: finds out whom a request is for."""
 
-    def __init__(self, embedded: Embedded, stored: FolderObjects) -> None:
-        self.embedded, self._stored = embedded, stored
+    def __init__(self, embedded: Embedded, stored: FolderObjects | None) -> None:
+        self.embedded = embedded
+        self.find_owner_secret: Callable[[str], str | None] = lambda access_key: None
+        """The secret of a key that is the owner's beside the data folder's own: the one of an S3 service elsewhere."""
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self.services, self.components = register_services(embedded)
         self.training_metrics = TrainingMetrics(embedded)
         self.faults = Faults(embedded.options.faults)
         self.calls = CallLog(embedded.store.folder / "calls.jsonl")
         self.hosts = Hosts(embedded.options.names)
-        self.s3 = S3App(self._make_s3(), self.faults, self._record_bucket_call, hosts=self.hosts)
+        self.s3: Callable[[Scope, Receive, Send, dict[str, str]], Awaitable[None]]
+        if stored is None:
+            self.s3 = Elsewhere(embedded, self.find_secret, self.hosts)
+        else:
+            self.s3 = S3App(self._make_s3(stored), self.faults, self._record_bucket_call, hosts=self.hosts)
         self.portal = self._make_portal()
         self.bodies = Bodies(embedded.store.folder, self.pool)
         self._signed_by: dict[str, str] = {
             embedded.store.credentials.access_key: embedded.store.credentials.secret_key
         }
 
-    def _make_s3(self) -> S3:
-        objects = self._stored
+    def _make_s3(self, objects: FolderObjects) -> S3:
         return S3(
             objects=objects,
             account=self.embedded.store.account,
@@ -109,10 +116,11 @@ class Front:
 
     def find_secret(self, access_key: str) -> str | None:
         """The secret of the owner's key, or of the key that signs one worker's picture links; None for any other."""
-        secret: str | None = self._signed_by.get(access_key) or find_link_secret(
-            self.embedded.store, access_key
+        return (
+            self._signed_by.get(access_key)
+            or find_link_secret(self.embedded.store, access_key)
+            or self.find_owner_secret(access_key)
         )
-        return secret
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -257,8 +265,8 @@ class Front:
         self.calls.close()
 
 
-def build(embedded: Embedded, stored: FolderObjects) -> Front:
-    """The ASGI application of one embedded AWS; its S3 protocol serves the objects of `stored`."""
+def build(embedded: Embedded, stored: FolderObjects | None) -> Front:
+    """The ASGI application of one embedded AWS; its S3 protocol serves the objects of `stored`, or nothing without them."""
     return Front(embedded, stored)
 
 

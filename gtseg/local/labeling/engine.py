@@ -6,11 +6,11 @@ kill at any instant loses no object and doubles none.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from gtseg.local.embedded import Embedded
@@ -24,12 +24,14 @@ from gtseg.local.labeling.intake import IntakeError, measure_image, read_objects
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
 from gtseg.local.labeling.tasks import expire, settle_abandoned
 from gtseg.local.loop import Loop
+from gtseg.local.storage.objects import StorageAway
 from gtseg.local.storage.store import Store
 
 __all__ = ["Engine", "count_states", "stopping_count"]
 
 FIRST_ITERATION = 10  # objects, chosen at random (developer guide, "Batches")
 OPEN_AT_ONCE = 50  # images measured per step, so that the first are handed out while the rest are looked at
+MEASURE_THREADS = 8  # most of the time is spent waiting for a storage elsewhere
 MAX_AGE = 30 * 86_400  # seconds after which a job fails
 IDLE_SECONDS = 0.5
 STOP_SECONDS = 10.0
@@ -77,19 +79,29 @@ class Engine:
         busy = expire(self.store) | settle_abandoned(self.store)
         for job in list_active_jobs(self.store):
             try:
-                busy |= self.advance(job)
-            except IntakeError as error:
-                self._end(job, "Failed", failure=str(error))
-            except ServiceError as error:
-                if error.code == DAMAGED and job.status != "Stopping":
-                    self._report(error.message)
-                elif error.code == DAMAGED:
-                    self._end(job, "Stopped", failure=error.message)
-                else:
-                    self._end(job, "Failed", failure=f"ClientError: {error.message} ({error.code})")
+                busy |= self._try(job)
+            except StorageAway:  # the storage logs it; the step is taken again, under the names that it has
+                continue
             except Exception:  # one job's trouble is not the others'; it is tried again
                 logger.exception("a step of the labeling job %s failed", job.title)
         return busy
+
+    def _try(self, job: Job) -> bool:
+        """One step of a job, or its end where it cannot go on."""
+        try:
+            return self.advance(job)
+        except StorageAway:
+            raise
+        except IntakeError as error:
+            self._end(job, "Failed", failure=str(error))
+        except ServiceError as error:
+            if error.code == DAMAGED and job.status != "Stopping":
+                self._report(error.message)
+            elif error.code == DAMAGED:
+                self._end(job, "Stopped", failure=error.message)
+            else:
+                self._end(job, "Failed", failure=f"ClientError: {error.message} ({error.code})")
+        return False
 
     def _report(self, message: str) -> None:
         """Log what is damaged, once: the job waits until it is restored."""
@@ -151,9 +163,10 @@ class Engine:
             "SELECT line, uri FROM labeling_objects WHERE job = ? AND state = 'queued' ORDER BY line LIMIT ?"
         )
         rows = self.store.read().execute(query, (job.name, OPEN_AT_ONCE)).fetchall()
-        measured = [(row["line"], *self._measure(row["uri"])) for row in rows]
-        if not measured:
+        if not rows:
             return False
+        with ThreadPoolExecutor(MEASURE_THREADS) as pool:
+            measured = list(pool.map(lambda row: (row["line"], *self._measure(row["uri"])), rows))
         now = read_clock()
         with self.store.write() as connection:
             for line, size, reason in measured:
@@ -247,8 +260,11 @@ class Engine:
         """The last output.manifest first, then the status that says it is there."""
         failure = failure_reason(failure, self.store.folder)
         if has_objects(self.store, job):
-            with contextlib.suppress(ServiceError) if failure else contextlib.nullcontext():
+            try:
                 output.write_manifest(job, self.store, self.objects)
+            except ServiceError as error:
+                if not failure or isinstance(error, StorageAway):
+                    raise
         with self.store.write() as connection:
             cancel_leases(connection, job)
             connection.execute("DELETE FROM labeling_answers WHERE job = ?", (job.name,))

@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.priors import find_priors, find_setup_fault
 from gtseg.local.labeling.records import Job, open_manifest, read_manifest
-from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.objects import Objects, StorageAway, split_uri
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.syncing import sync_file, sync_folder
 
@@ -35,6 +36,8 @@ def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
     kept.unlink(missing_ok=True)
     try:
         objects.download(bucket, key, kept, shared=True)
+    except StorageAway:
+        raise
     except ServiceError as error:
         raise ServiceError(
             "ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}"
@@ -143,16 +146,16 @@ def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
                 raise IntakeError(
                     f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}."
                 )
-            content = stream.body.read()
+            return decode_size(stream.body)
+    except StorageAway:
+        raise
     except ServiceError as error:
         raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
-    try:
-        return decode_size(content)
     except PictureError as error:
         raise IntakeError(f"ClientError: {uri} {error}.") from None
 
 
-def decode_size(content: bytes) -> tuple[int, int]:
+def decode_size(content: bytes | BinaryIO) -> tuple[int, int]:
     """(width, height), once the image has shown that it can be decoded: a JPEG at an eighth, a PNG by its checksums.
 
     Raises PictureError.
@@ -163,5 +166,8 @@ def decode_size(content: bytes) -> tuple[int, int]:
             image.verify()
         else:
             image.draft("L", (max(1, width // 8), max(1, height // 8)))
-            image.load()
+            with decoding(
+                (width, height)
+            ):  # a progressive JPEG is in memory whole, at whatever size it is decoded
+                image.load()
     return width, height

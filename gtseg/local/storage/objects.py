@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import BinaryIO, Literal, Protocol, Self
 
 from gtseg.local.errors import ServiceError
 
@@ -79,7 +79,8 @@ class ObjectStream:
     """An object that is being read: `body` holds exactly the version that `info` describes."""
 
     info: ObjectInfo
-    body: Readable
+    body: BinaryIO
+    """An open file, or bytes in memory."""
 
     def __enter__(self) -> Self:
         return self
@@ -146,9 +147,12 @@ class Objects(Protocol):
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """`s3://bucket/key` -> (bucket, key). Raises ServiceError ValidationException for anything else."""
+    """`s3://bucket/key` -> (bucket, key); the bucket may be an access point's ARN. Raises ServiceError ValidationException for anything else."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
+    if bucket.startswith("arn:") and bucket.endswith(":accesspoint"):  # .../NAME/key
+        name, _, key = key.partition("/")
+        bucket = f"{bucket}/{name}"
     if scheme != "s3" or not bucket:
         raise ServiceError("ValidationException", f"{uri!r} is not an S3 URI (s3://bucket/key)")
     return bucket, key

@@ -1,0 +1,328 @@
+"""Objects in the buckets of an S3 service: `storage.objects.Objects` over boto3.
+
+What is read goes through the cache on disk, so that it is fetched once and never in memory as a whole. What is written is
+written at once or not at all: a caller who is told StorageAway still has it, and writes the same bytes to the same key later.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TypeVar
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.loop import Loop
+from gtseg.local.storage.cache import Cache
+from gtseg.local.storage.connection import Connection, WrongBytes
+from gtseg.local.storage.objects import (
+    DEFAULT_TYPE,
+    ObjectInfo,
+    ObjectStream,
+    Readable,
+    StorageAway,
+    StorageState,
+)
+
+__all__ = ["BucketObjects"]
+
+PART_BYTES = 16 << 20  # of a multipart upload, in memory while it is sent
+MAX_PARTS = 10_000
+COPY_BYTES = 1 << 20
+PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 10.0
+Taken = TypeVar("Taken")
+PLAIN_ETAG = re.compile(r"[0-9a-f]{32}\Z")
+
+
+class BucketObjects:
+    """Every bucket that the connection's credentials, or anybody, may read and write. Safe in several threads."""
+
+    def __init__(self, connection: Connection, cache: Cache) -> None:
+        self.connection, self.cache = connection, cache
+        self._probed, self._pause = time.monotonic(), PROBE_AWAY_SECONDS
+        self._loop = Loop("storage", self._watch, seconds=PROBE_AWAY_SECONDS)
+
+    # ---------------------------------------------------------------- a component
+
+    def start(self) -> None:
+        """Begin to ask a storage that is away whether it is back, and now and then one that is not."""
+        self._loop.start()
+
+    def stop(self) -> None:
+        self._loop.stop(1.0)
+
+    def close(self) -> None:
+        self.cache.close()
+
+    def _watch(self) -> None:
+        is_away = bool(self.connection.refusal[0])
+        if time.monotonic() - self._probed < (self._pause if is_away else PROBE_SECONDS):
+            return
+        self._pause = (
+            PROBE_AWAY_SECONDS if self.connection.probe() else min(PROBE_MAX_SECONDS, 2 * self._pause)
+        )
+        self._probed = time.monotonic()
+
+    # ---------------------------------------------------------------- the interface of storage.objects
+
+    def state(self) -> StorageState:
+        reason, since = self.connection.refusal
+        return StorageState("s3", self.connection.endpoint, reason, since)
+
+    def bucket_exists(self, bucket: str) -> bool:
+        """Also for one that may be written and not listed."""
+        try:
+            self.connection.read("head_bucket", bucket)
+        except StorageAway:
+            raise
+        except ServiceError as error:
+            return error.code == "AccessDenied"
+        return True
+
+    def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        try:
+            return read_info(bucket, key, self.connection.read("head_object", bucket, Key=key))
+        except StorageAway:
+            if kept := self.cache.find(bucket, key):
+                return kept
+            raise
+        except ServiceError as error:
+            if error.code in ("404", "NoSuchKey", "NoSuchBucket"):
+                return None
+            raise
+
+    def get(self, bucket: str, key: str) -> bytes:
+        with self.open(bucket, key) as stream:
+            return stream.body.read()
+
+    def open(self, bucket: str, key: str) -> ObjectStream:
+        """The object as it is now, from the cache where its ETag is the same; while the storage is away, as it was."""
+        info, file = self._fetch(bucket, key)
+        return ObjectStream(info, file)
+
+    @contextlib.contextmanager
+    def file(self, bucket: str, key: str) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix="file-", dir=self.cache.folder) as folder:
+            path = Path(folder) / "object"
+            self.download(bucket, key, path, shared=True)
+            yield path
+
+    def download(self, bucket: str, key: str, target: Path, *, shared: bool = False) -> ObjectInfo:
+        """As the interface says. What is not in the cache goes to `target` alone: training's data would push images out."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.cache.turn(bucket, key), self._hold_kept(bucket, key) as (kept, source):
+            answer = self._get(bucket, key, kept)
+            if answer is not None:
+                return self._try(answer, lambda answer: self._write(answer, bucket, key, target), bucket, key)
+            assert kept is not None
+            assert source is not None
+            if not (shared and self.cache.link(bucket, key, target)):
+                with target.open("xb") as file:
+                    copy_whole(source, file, target)
+            return kept
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | Readable | Path,
+        *,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> ObjectInfo:
+        """Store an object atomically. Raises StorageAway, also for a bucket that refuses: try again later."""
+        about: dict[str, Any] = {"ContentType": content_type or DEFAULT_TYPE, "Metadata": metadata or {}}
+        if isinstance(body, bytes | bytearray | memoryview):
+            return self._put_small(bucket, key, bytes(body), about)
+        with open_body(body, self.cache.folder) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= PART_BYTES:
+                return self._put_small(bucket, key, file.read(), about)
+            return self._put_parts(bucket, key, file, size=size, about=about)
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        token: dict[str, str] = {}
+        while True:
+            page = self.connection.read("list_objects_v2", bucket, Prefix=prefix, **token)
+            for entry in page.get("Contents", []):
+                etag, modified = entry["ETag"].strip('"'), int(entry["LastModified"].timestamp() * 1000)
+                yield ObjectInfo(bucket, entry["Key"], entry["Size"], etag, modified_ms=modified)
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    # ---------------------------------------------------------------- reading
+
+    def _fetch(self, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
+        with self.cache.turn(bucket, key), self._hold_kept(bucket, key) as (kept, source):
+            answer = self._get(bucket, key, kept)
+            if answer is not None:
+                return self._try(answer, lambda answer: self._keep(answer, bucket, key), bucket, key)
+            assert kept is not None
+            assert source is not None
+            return kept, os.fdopen(os.dup(source.fileno()), "rb")
+
+    @contextlib.contextmanager
+    def _hold_kept(self, bucket: str, key: str) -> Iterator[tuple[ObjectInfo | None, BinaryIO | None]]:
+        """What the cache has of an object, open, so that it stays readable whatever becomes of the cache."""
+        info = self.cache.find(bucket, key)
+        file = self.cache.open(bucket, key) if info is not None else None
+        if info is None or file is None:
+            yield None, None
+            return
+        with file:
+            yield info, file
+
+    def _try(self, answer: Any, take: Callable[[Any], Taken], bucket: str, key: str) -> Taken:
+        """What `take` makes of an answer; where its bytes do not arrive whole, of a second one."""
+        try:
+            return take(answer)
+        except WrongBytes:
+            again = self._get(bucket, key, None)
+            return take(again)
+
+    def _get(self, bucket: str, key: str, kept: ObjectInfo | None) -> Any:
+        """The answer of GetObject; None where what is kept is the object, or all that can be had now."""
+        condition = {"IfNoneMatch": f'"{kept.etag}"'} if kept is not None else {}
+        try:
+            answer = self.connection.read("get_object", bucket, Key=key, **condition)
+        except StorageAway:
+            if kept is None:
+                raise
+            return None
+        except ServiceError as error:
+            if error.code == "304" and kept is not None:
+                return None
+            if error.code in ("NoSuchKey", "404", "NoSuchBucket", "AccessDenied"):
+                self.cache.forget(bucket, key)
+            raise
+        if "ETag" not in answer:
+            answer["Body"].close()
+            raise self.connection.distrust(bucket, "the answer is no S3 object")
+        return answer
+
+    def _keep(self, answer: Any, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
+        """Write an answer's bytes to the cache, or to a file without a name where they do not fit."""
+        info = read_info(bucket, key, answer)
+        with self.cache.draft() as draft:
+            digest = self._receive(answer, info, draft.file)
+            self.cache.keep(draft, info, digest)
+            return info, draft.path.open("rb")
+
+    def _write(self, answer: Any, bucket: str, key: str, target: Path) -> ObjectInfo:
+        info = read_info(bucket, key, answer)
+        with contextlib.closing(answer["Body"]), target.open("xb") as file:
+            try:
+                self._receive(answer, info, file)
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
+        return info
+
+    def _receive(self, answer: Any, info: ObjectInfo, file: IO[bytes]) -> str:
+        """Write the body to `file`; its MD5 in hex. Raises WrongBytes where it is not the object that was announced."""
+        size, md5 = 0, hashlib.md5(usedforsecurity=False)
+        for block in self.connection.blocks(answer, info.bucket):
+            md5.update(block)
+            size += len(block)
+            file.write(block)
+        digest = md5.hexdigest()
+        if size != info.size:
+            raise self.connection.distrust(info.bucket, f"{size} of {info.size} bytes")
+        if is_digest(answer, info.etag) and info.etag != digest:
+            raise self.connection.distrust(info.bucket, f"its MD5 is {digest}, its ETag {info.etag}")
+        return digest
+
+    # ---------------------------------------------------------------- writing
+
+    def _put_small(self, bucket: str, key: str, body: bytes, about: dict[str, Any]) -> ObjectInfo:
+        md5 = hashlib.md5(body, usedforsecurity=False)
+        answer = self.connection.write(
+            "put_object", bucket, Key=key, Body=body, ContentMD5=encode(md5.digest()), **about
+        )
+        etag = str(answer.get("ETag", "")).strip('"')
+        if is_digest(answer, etag) and etag != md5.hexdigest():
+            raise self.connection.distrust(bucket, f"{key} was stored as other bytes")
+        return make_info(bucket, key, len(body), etag, about)
+
+    def _put_parts(
+        self, bucket: str, key: str, file: IO[bytes], *, size: int, about: dict[str, Any]
+    ) -> ObjectInfo:
+        """A multipart upload, one part after the other; what is interrupted is taken back."""
+        length = max(PART_BYTES, -(-size // MAX_PARTS))
+        upload = self.connection.write("create_multipart_upload", bucket, Key=key, **about)["UploadId"]
+        place = {"Key": key, "UploadId": upload}
+        try:
+            parts = []
+            for number, block in enumerate(iter(lambda: file.read(length), b""), 1):
+                md5 = encode(hashlib.md5(block, usedforsecurity=False).digest())
+                sent = self.connection.write(
+                    "upload_part", bucket, PartNumber=number, Body=block, ContentMD5=md5, **place
+                )
+                parts.append({"PartNumber": number, "ETag": sent["ETag"]})
+            answer = self.connection.write(
+                "complete_multipart_upload", bucket, MultipartUpload={"Parts": parts}, **place
+            )
+        except BaseException:
+            with contextlib.suppress(ServiceError):
+                self.connection.write("abort_multipart_upload", bucket, **place)
+            raise
+        return make_info(bucket, key, size, str(answer.get("ETag", "")).strip('"'), about)
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def read_info(bucket: str, key: str, answer: Any) -> ObjectInfo:
+    """An answer to GetObject or HeadObject."""
+    return ObjectInfo(
+        bucket, key, int(answer["ContentLength"]), str(answer.get("ETag", "")).strip('"'),
+        answer.get("ContentType") or DEFAULT_TYPE, int(answer["LastModified"].timestamp() * 1000), dict(answer.get("Metadata", {})),
+    )  # fmt: skip
+
+
+def make_info(bucket: str, key: str, size: int, etag: str, about: dict[str, Any]) -> ObjectInfo:
+    now = int(time.time() * 1000)
+    return ObjectInfo(bucket, key, size, etag, about["ContentType"], now, dict(about["Metadata"]))
+
+
+def is_digest(answer: Any, etag: str) -> bool:
+    """Whether an ETag is the MD5 of the object: not of parts, and not where S3 encrypts with a key of KMS or of the client."""
+    is_encrypted = (
+        str(answer.get("ServerSideEncryption", "")).startswith("aws:") or "SSECustomerAlgorithm" in answer
+    )
+    return not is_encrypted and PLAIN_ETAG.match(etag) is not None
+
+
+def encode(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+@contextlib.contextmanager
+def open_body(body: Readable | Path, folder: Path) -> Iterator[BinaryIO]:
+    """A body as a file, at its beginning."""
+    if isinstance(body, Path):
+        with body.open("rb") as file:
+            yield file
+        return
+    with tempfile.TemporaryFile(dir=folder) as spool:
+        while block := body.read(COPY_BYTES):
+            spool.write(block)
+        spool.seek(0)
+        yield spool
+
+
+def copy_whole(source: BinaryIO, file: BinaryIO, target: Path) -> None:
+    """Copy into the new file `target`, which is gone where that fails."""
+    try:
+        shutil.copyfileobj(source, file, COPY_BYTES)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

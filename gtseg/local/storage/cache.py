@@ -1,0 +1,232 @@
+"""Objects of an S3 service, kept on this machine's disk up to a number of bytes; what was not used for longest goes first.
+
+An object is kept whole or not at all, under the ETag that it had; whoever serves it asks the service first whether that is
+still its ETag. A file is checked against its digest before it is read for the first time in the life of a server. Nothing
+here is worth a backup: a folder that cannot be used is emptied.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gtseg.local.storage.objects import ObjectInfo
+from gtseg.local.storage.verifying import hash_file
+
+__all__ = ["Cache", "Draft"]
+
+DDL = """
+CREATE TABLE IF NOT EXISTS kept (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL, digest TEXT NOT NULL,
+    about TEXT NOT NULL, used REAL NOT NULL, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS kept_by_use ON kept (used);
+"""
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A file that is being written, to be kept or thrown away."""
+
+    path: Path
+    file: BinaryIO
+
+
+class Cache:
+    """Safe in several threads of one process, which holds the data folder's lock."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        """`limit` in bytes."""
+        self.folder, self.limit = folder, limit
+        self._lock = threading.RLock()
+        self._turns: dict[tuple[str, str], threading.Lock] = {}
+        self._waiting: Counter[tuple[str, str]] = Counter()
+        self._checked: set[str] = set()
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            logger.warning("the cache %s cannot be used and is emptied: %s", folder, error)
+            shutil.rmtree(folder)
+            self._open()
+
+    def _open(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(
+            self.folder / "index.sqlite3", check_same_thread=False, isolation_level=None
+        )
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=OFF")
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+        self._connection.executescript(DDL)
+        known = {row[0] for row in self._connection.execute("SELECT file FROM kept")}
+        for path in self.folder.iterdir():  # what an interrupted run was writing
+            if path.suffix == ".object" and path.name not in known:
+                path.unlink()
+            elif path.is_dir():
+                shutil.rmtree(path)
+        self._size = int(self._connection.execute("SELECT coalesce(sum(size), 0) FROM kept").fetchone()[0])
+        self._make_room()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return self._size
+
+    @contextlib.contextmanager
+    def turn(self, bucket: str, key: str) -> Iterator[None]:
+        """One at a time for each object, so that it is fetched once for all who want it now."""
+        place = bucket, key
+        with self._lock:
+            turn = self._turns.setdefault(place, threading.Lock())
+            self._waiting[place] += 1
+        try:
+            with turn:
+                yield
+        finally:
+            with self._lock:
+                self._waiting[place] -= 1
+                if not self._waiting[place]:
+                    del self._turns[place], self._waiting[place]
+
+    def find(self, bucket: str, key: str) -> ObjectInfo | None:
+        """The object as it was when it was kept; None if it is not, or its file is damaged."""
+        row = self._row(bucket, key)
+        if row is None:
+            return None
+        file, size, etag, digest, about = row
+        if file not in self._checked:
+            if not is_whole(self.folder / file, size, digest):
+                logger.warning(
+                    "the cached file of s3://%s/%s is damaged or gone and is fetched again", bucket, key
+                )
+                self.forget(bucket, key)
+                return None
+            self._checked.add(file)
+        return ObjectInfo(bucket, key, size, etag, **json.loads(about))
+
+    def open(self, bucket: str, key: str) -> BinaryIO | None:
+        """The object's bytes, which stay readable whatever becomes of the cache; None if it is gone meanwhile."""
+        row = self._row(bucket, key)
+        try:
+            file = (self.folder / row[0]).open("rb") if row is not None else None
+        except FileNotFoundError:
+            self.forget(bucket, key)
+            return None
+        if file is not None:
+            with self._lock:
+                self._connection.execute(
+                    "UPDATE kept SET used = ? WHERE bucket = ? AND key = ?", (time.time(), bucket, key)
+                )
+        return file
+
+    def link(self, bucket: str, key: str, target: Path) -> bool:
+        """Another name for the object's file; False where there is none or the file system has no links."""
+        row = self._row(bucket, key)
+        if row is None:
+            return False
+        try:
+            os.link(self.folder / row[0], target)
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
+        return True
+
+    @contextlib.contextmanager
+    def draft(self) -> Iterator[Draft]:
+        """A new file; it is gone after the block unless it was kept."""
+        path = self.folder / f"{secrets.token_hex(12)}.object"
+        with path.open("xb") as file:
+            try:
+                yield Draft(path, file)
+            finally:
+                with self._lock:
+                    kept = self._connection.execute(
+                        "SELECT 1 FROM kept WHERE file = ?", (path.name,)
+                    ).fetchone()
+                    if kept is None:
+                        path.unlink(missing_ok=True)
+
+    def keep(self, draft: Draft, info: ObjectInfo, digest: str) -> bool:
+        """Keep what was written for an object, in place of an earlier version; whether there is room for it at all."""
+        draft.file.flush()
+        if info.size > self.limit:
+            return False
+        about = {
+            "content_type": info.content_type,
+            "modified_ms": info.modified_ms,
+            "metadata": info.metadata,
+        }
+        with self._lock:
+            self.forget(info.bucket, info.key)
+            self._connection.execute(
+                "INSERT INTO kept VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    info.bucket,
+                    info.key,
+                    draft.path.name,
+                    info.size,
+                    info.etag,
+                    digest,
+                    json.dumps(about),
+                    time.time(),
+                ),
+            )
+            self._checked.add(draft.path.name)
+            self._size += info.size
+            self._make_room()
+        return True
+
+    def forget(self, bucket: str, key: str) -> None:
+        with self._lock:
+            row = self._row(bucket, key)
+            if row is not None:
+                self._connection.execute("DELETE FROM kept WHERE bucket = ? AND key = ?", (bucket, key))
+                (self.folder / row[0]).unlink(missing_ok=True)
+                self._checked.discard(row[0])
+                self._size -= row[1]
+
+    def _make_room(self) -> None:
+        while self._size > self.limit:
+            oldest = self._connection.execute("SELECT bucket, key FROM kept ORDER BY used LIMIT 1").fetchone()
+            if oldest is None:
+                return
+            self.forget(*oldest)
+
+    def _row(self, bucket: str, key: str) -> tuple[str, int, str, str, str] | None:
+        query = "SELECT file, size, etag, digest, about FROM kept WHERE bucket = ? AND key = ?"
+        with self._lock:
+            row: tuple[str, int, str, str, str] | None = self._connection.execute(
+                query, (bucket, key)
+            ).fetchone()
+        return row
+
+
+def is_whole(path: Path, size: int, digest: str) -> bool:
+    """Whether a file has this size and MD5."""
+    try:
+        with path.open("rb") as file:
+            return (
+                os.fstat(file.fileno()).st_size == size
+                and hash_file(file.fileno(), [size])[0].hex() == digest
+            )
+    except (OSError, IndexError):
+        return False

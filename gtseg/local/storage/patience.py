@@ -1,0 +1,120 @@
+"""Objects for work that takes hours: where the storage is away, a call waits until it is back instead of failing."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from gtseg.local.storage.objects import (
+    ObjectInfo,
+    Objects,
+    ObjectStream,
+    Readable,
+    StorageAway,
+    StorageState,
+)
+
+__all__ = ["Abandoned", "PatientObjects"]
+
+PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 10.0
+Answer = TypeVar("Answer")
+logger = logging.getLogger(__name__)
+
+
+class Abandoned(Exception):
+    """The server stops while a call waits for the storage; the work is taken up by the next server."""
+
+
+class PatientObjects:
+    """`Objects` that wait. A component: `stop` ends every wait. What a caller gives to `put` is bytes or a path."""
+
+    def __init__(self, objects: Objects) -> None:
+        self.objects = objects
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self.waiting = 0
+        """Calls that wait now."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def state(self) -> StorageState:
+        return self.objects.state()
+
+    def bucket_exists(self, bucket: str) -> bool:
+        return self._wait(lambda: self.objects.bucket_exists(bucket))
+
+    def head(self, bucket: str, key: str) -> ObjectInfo | None:
+        return self._wait(lambda: self.objects.head(bucket, key))
+
+    def get(self, bucket: str, key: str) -> bytes:
+        return self._wait(lambda: self.objects.get(bucket, key))
+
+    def open(self, bucket: str, key: str) -> ObjectStream:
+        return self._wait(lambda: self.objects.open(bucket, key))
+
+    @contextlib.contextmanager
+    def file(self, bucket: str, key: str) -> Iterator[Path]:
+        with contextlib.ExitStack() as held:
+            yield self._wait(lambda: held.enter_context(self.objects.file(bucket, key)))
+
+    def download(self, bucket: str, key: str, target: Path, *, shared: bool = False) -> ObjectInfo:
+        return self._wait(lambda: self.objects.download(bucket, key, target, shared=shared))
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        body: bytes | Readable | Path,
+        *,
+        content_type: str | None = None,
+        metadata: dict[str, str] | None = None,
+    ) -> ObjectInfo:
+        if not isinstance(body, bytes | Path):
+            raise TypeError("a stream cannot be sent twice: give bytes or a path")
+        return self._wait(
+            lambda: self.objects.put(bucket, key, body, content_type=content_type, metadata=metadata)
+        )
+
+    def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
+        """A listing that broke off is begun again behind what it has given."""
+        last = b""
+        listing = iter(self.objects.list(bucket, prefix))
+        while True:
+            try:
+                info = next(listing, None)
+            except StorageAway as error:
+                self._pause(error, PAUSE_SECONDS)
+                listing = iter(self.objects.list(bucket, prefix))
+                continue
+            if info is None:
+                return
+            if info.key.encode() > last or not last:
+                last = info.key.encode()
+                yield info
+
+    def _wait(self, call: Callable[[], Answer]) -> Answer:
+        pause = PAUSE_SECONDS
+        while True:
+            try:
+                return call()
+            except StorageAway as error:
+                self._pause(error, pause)
+                pause = min(MAX_PAUSE_SECONDS, 2 * pause)
+
+    def _pause(self, error: StorageAway, seconds: float) -> None:
+        """Raises Abandoned where the server stops."""
+        with self._lock:
+            self.waiting += 1
+        try:
+            if self._stopping.wait(seconds):
+                raise Abandoned(error.message)
+        finally:
+            with self._lock:
+                self.waiting -= 1
