@@ -34,6 +34,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.aws.clients": (("gtseg.errors", "gtseg.aws"), ("boto3", "botocore")),
     "gtseg.aws.failures": (("gtseg.errors", "gtseg.aws"), ("botocore",)),
     "gtseg.aws.credentials": (("gtseg.errors", "gtseg.aws"), ("botocore",)),
+    "gtseg.aws.labeling_profile": (("gtseg.errors", "gtseg.aws"), ("botocore",)),
+    "gtseg.aws.labeling_server": (("gtseg.errors", "gtseg.aws"), ("botocore",)),
     "gtseg.aws.waiting": (("gtseg.errors", "gtseg.aws"), ("tenacity",)),
     "gtseg.aws.training": (("gtseg.errors", "gtseg.aws"), ("sagemaker",)),
     "gtseg.aws.s3": (("gtseg.errors", "gtseg.aws"), ("botocore", "urllib3")),

@@ -5,23 +5,26 @@ The standard AWS configuration (profile, region, AWS_ENDPOINT_URL*, retries) is 
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from functools import cached_property
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 from gtseg.aws.contact import Contact
 from gtseg.aws.credentials import ask_on_terminal
 from gtseg.aws.damage import watch_answers
 from gtseg.aws.encryption import Encryption, Extras
 from gtseg.aws.failures import from_response, is_transient, translate
+from gtseg.aws.labeling_profile import LabelingProfile, profile_session, read_labeling_profile
 from gtseg.aws.models import Models
+from gtseg.aws.partitions import is_aws
 from gtseg.aws.refusals import NO_REGION
 from gtseg.errors import AWSError, SettingsError
 
-__all__ = ["Clients", "from_response", "is_transient", "translate"]
+__all__ = ["Clients", "Service", "from_response", "is_transient", "translate"]
+
+Service = Literal["labeling", "sagemaker", "s3"]
+"""Services that may have different endpoints: labeling jobs and teams, everything else of SageMaker, objects."""
 
 ACCOUNT_ATTEMPTS = 5
 CONNECT_SECONDS = 10
@@ -31,17 +34,18 @@ TWICE = {"mode": "standard", "total_max_attempts": 2}
 
 
 class Clients:
-    """One lazily made boto3 client per service, all of one account and region."""
+    """One lazily made boto3 client per service, all of one account and region; labeling's may go through another profile."""
 
     def __init__(
         self,
         *,
         region: str | None = None,
         profile: str | None = None,
+        labeling_profile: str | None = None,
         encryption: Encryption | None = None,
         requester_pays: bool = False,
     ) -> None:
-        self._region, self._profile = region, profile
+        self._region, self._profile, self._labeling_profile = region, profile, labeling_profile
         self.encryption, self.requester_pays = encryption or Encryption(), requester_pays
         self.contact = Contact()
 
@@ -50,11 +54,14 @@ class Clients:
         import boto3
 
         with translate("configuration"):
-            session = boto3.Session(region_name=self._region, profile_name=self._profile)
-            session._session.get_component("data_loader").file_loader = Models()
-            ask_on_terminal(session._session)
-        watch_answers(session.events, self.contact)
+            session = self._prepared(boto3.Session(region_name=self._region, profile_name=self._profile))
         Extras(self.encryption, self.requester_pays).register(session.events)
+        return session
+
+    def _prepared(self, session: Any) -> Any:
+        session._session.get_component("data_loader").file_loader = Models()
+        ask_on_terminal(session._session)
+        watch_answers(session.events, self.contact)
         return session
 
     @cached_property
@@ -74,30 +81,87 @@ class Clients:
                 return account
         raise AWSError("GetCallerIdentity", "InternalError", f"{account!r} is no account: not AWS's answer")
 
-    @cached_property
-    def is_local(self) -> bool:
-        """Whether SageMaker's endpoint is on this machine: nothing there costs money."""
-        host = urlsplit(self.sagemaker.meta.endpoint_url).hostname or ""
-        try:
-            return host == "localhost" or ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+    # labeling
 
     @cached_property
-    def ends_with_command(self) -> bool:
-        """Whether SageMaker's endpoint is a server that runs for one command only and stops with it.
+    def labeling_profile(self) -> LabelingProfile | None:
+        """The profile that labeling goes through; None: that of everything else. Raises SettingsError for what it lacks."""
+        if self._labeling_profile is None:
+            return None
+        with translate("configuration"):
+            profile = read_labeling_profile(self._labeling_session._session, self._labeling_profile)
+        self.contact.name_place(profile.endpoint, profile.place)
+        return profile
+
+    @cached_property
+    def _labeling_session(self) -> Any:
+        import boto3
+
+        assert self._labeling_profile is not None
+        with translate("configuration"):
+            core = profile_session(self._labeling_profile)
+            return self._prepared(boto3.Session(botocore_session=core, profile_name=self._labeling_profile))
+
+    @cached_property
+    def labeling(self) -> Any:
+        """SageMaker's client for labeling jobs, workteams and workforces."""
+        from botocore.config import Config
+
+        if (profile := self.labeling_profile) is None:
+            return self.sagemaker
+        with translate("configuration"):
+            settings = Config(
+                connect_timeout=CONNECT_SECONDS,
+                retries=self._retries(self._labeling_session),
+                use_fips_endpoint=False,  # of the other side's environment: botocore refuses them with an endpoint
+                use_dualstack_endpoint=False,
+            )
+            return self._labeling_session.client(
+                "sagemaker",
+                region_name=profile.region,
+                endpoint_url=profile.endpoint,
+                verify=profile.ca_bundle,
+                config=settings,
+            )
+
+    @property
+    def labeling_region(self) -> str:
+        """The region of labeling jobs."""
+        return self.labeling_profile.region if self.labeling_profile else self.region
+
+    # whose endpoints
+
+    def endpoint(self, service: Service) -> str:
+        """Where a service's requests go."""
+        client = {
+            "labeling": lambda: self.labeling,
+            "sagemaker": lambda: self.sagemaker,
+            "s3": lambda: self.s3,
+        }
+        return str(client[service]().meta.endpoint_url).rstrip("/")
+
+    def is_aws(self, service: Service) -> bool:
+        """Whether a service is AWS's own: what is done there may cost money, and AWS's rules hold."""
+        return is_aws(self.endpoint(service))
+
+    def ends_with_command(self, service: Service) -> bool:
+        """Whether a service's endpoint is a server that runs for one command only and stops with it.
 
         Whoever starts such a server names it in GTSEG_LOCAL_EXEC, as `gtseg local exec` does.
         """
         passing = os.environ.get("GTSEG_LOCAL_EXEC", "").rstrip("/")
-        return bool(passing) and str(self.sagemaker.meta.endpoint_url).rstrip("/") == passing
+        return bool(passing) and self.endpoint(service) == passing
+
+    # services
 
     def client(self, service: str, **config: Any) -> Any:
         """A new client; `config` goes to botocore's Config (standard retries, unless the user configured others)."""
         from botocore.config import Config
 
         with translate("configuration"):
-            settings = Config(connect_timeout=CONNECT_SECONDS, **{"retries": self._retries(), **config})
+            settings = Config(
+                connect_timeout=CONNECT_SECONDS, **{"retries": self._retries(self.session), **config}
+            )
             return self.session.client(service, region_name=self.region, config=settings)
 
     @cached_property
@@ -108,7 +172,12 @@ class Clients:
         """Clients whose S3 asks as nobody: for public buckets that answer the anonymous only."""
         from botocore import UNSIGNED
 
-        other = Clients(region=self._region, profile=self._profile, encryption=self.encryption)
+        other = Clients(
+            region=self._region,
+            profile=self._profile,
+            labeling_profile=self._labeling_profile,
+            encryption=self.encryption,
+        )
         other.__dict__["session"], other.contact = self.session, self.contact
         other.__dict__["s3"] = self.client("s3", max_pool_connections=64, signature_version=UNSIGNED)
         return other
@@ -136,9 +205,10 @@ class Clients:
     def iam(self) -> Any:
         return self.client("iam")
 
-    def _retries(self) -> Any:
+    @staticmethod
+    def _retries(session: Any) -> Any:
         """Standard mode and five attempts, except for what the user's own AWS configuration says."""
-        configured = self.session._session.get_config_variable
+        configured = session._session.get_config_variable
         mode, attempts = configured("retry_mode"), configured("max_attempts")
         standard = {"mode": "standard"} if mode in (None, "legacy") else {}
         return standard | ({"total_max_attempts": 5} if attempts is None else {})

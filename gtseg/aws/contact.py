@@ -16,6 +16,8 @@ from gtseg.errors import AWSError
 
 __all__ = ["Contact", "foreign_answer", "no_answer"]
 
+PLACE = "AWS_ENDPOINT_URL (if set)"
+"""Where the address of a service is configured, as a rule."""
 TRIES = 3
 """Of a server that has never answered."""
 
@@ -25,7 +27,16 @@ class Contact:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+        self._places: dict[str, str] = {}
         self._last = threading.local()
+
+    def name_place(self, url: str, place: str) -> None:
+        """Say in which words the address of a server is configured."""
+        self._places[urlsplit(url).netloc] = place
+
+    def place_of(self, url: str) -> str:
+        """Where the address is configured, in words."""
+        return self._places.get(urlsplit(url).netloc, PLACE)
 
     def begin(self, url: str) -> None:
         self._last.url = url
@@ -42,31 +53,33 @@ class Contact:
         return str(getattr(self._last, "url", ""))
 
 
-def foreign_answer(operation: str, url: str, *, status: int, kind: str, body: bytes) -> AWSError:
+def foreign_answer(
+    operation: str, url: str, *, status: int, kind: str, body: bytes, place: str = PLACE
+) -> AWSError:
     """The error for an answer that AWS did not give; final, because asking again meets the same server."""
-    place = urlsplit(url)
+    address = urlsplit(url)
     said = " ".join(body[:200].decode("utf-8", "replace").split())
     shown = "".join(letter for letter in said if letter.isprintable())[:80]
     what = f"{status} and {kind or 'nothing'}" + (f" ({shown!r})" if shown else "")
     error = AWSError(
         operation,
         NOT_AWS,
-        f"{place.scheme}://{place.netloc} answered {what}, which is not an answer of AWS",
-        hint=f"{_proxy_words(url)}Is AWS_ENDPOINT_URL (if set) right, and does the network ask you to sign in first?",
+        f"{address.scheme}://{address.netloc} answered {what}, which is not an answer of AWS",
+        hint=f"{_proxy_words(url)}Is {place} right, and does the network ask you to sign in first?",
     )
     error.is_final = True
     return error
 
 
-def no_answer(operation: str, url: str, reason: str) -> AWSError:
-    """The error for a server that has never answered."""
-    place = urlsplit(url)
-    words = reason if place.netloc in reason else f"{place.scheme}://{place.netloc}: {reason}"
+def no_answer(operation: str, url: str, reason: str, *, place: str = PLACE) -> AWSError:
+    """The error for a server that has never answered; `place`: where its address is configured."""
+    address = urlsplit(url)
+    words = reason if address.netloc in reason else f"{address.scheme}://{address.netloc}: {reason}"
     error = AWSError(
         operation,
         "ConnectionError",
         words,
-        hint=f"{_proxy_words(url)}Is the address reachable, and AWS_ENDPOINT_URL (if set) right?",
+        hint=f"{_proxy_words(url)}Is the address reachable, and {place} right?",
     )
     error.is_final = True
     return error

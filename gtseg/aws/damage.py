@@ -108,8 +108,9 @@ class _Watch:
         if not is_head and is_damaged(status, body, headers):
             response_dict["status_code"], response_dict["body"] = 500, b""
         elif is_foreign(operation_model, status, body, headers):
-            kind = headers.get("content-type", "")
-            raise foreign_answer(operation_model.name, self.contact.last, status=status, kind=kind, body=body)
+            kind, url = headers.get("content-type", ""), self.contact.last
+            place = self.contact.place_of(url)
+            raise foreign_answer(operation_model.name, url, status=status, kind=kind, body=body, place=place)
         elif status < 500 or _is_signed_by_aws(body, headers):
             self.contact.answered()
 
@@ -123,13 +124,16 @@ class _Watch:
         if self.contact.has_answered():
             return
         url = self.contact.last
+        place = self.contact.place_of(url)
         if response is not None and attempts > TRIES:
             kind = answer.headers.get("content-type", "")
             body = answer.content if isinstance(answer.content, bytes) else b""
-            raise foreign_answer(operation.name, url, status=answer.status_code, kind=kind, body=body)
+            raise foreign_answer(
+                operation.name, url, status=answer.status_code, kind=kind, body=body, place=place
+            )
         name = type(caught_exception).__name__
         if url and name in GIVEN_UP and attempts >= GIVEN_UP[name]:
-            raise no_answer(operation.name, url, " ".join(str(caught_exception).split()))
+            raise no_answer(operation.name, url, " ".join(str(caught_exception).split()), place=place)
 
 
 def is_damaged(status: int, body: bytes, headers: Mapping[str, str]) -> bool:

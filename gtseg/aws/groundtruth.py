@@ -74,7 +74,7 @@ class Workteam:
 
 
 class GroundTruth:
-    """Ground Truth of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+    """Ground Truth of the side that labels. Throttling and AWS's own faults are waited out; the rest is AWSError."""
 
     def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
         self._clients = clients
@@ -156,7 +156,7 @@ class GroundTruth:
 
         def call() -> T:
             with translate(operation):
-                answer = getattr(self._clients.sagemaker, method)(**request)
+                answer = getattr(self._clients.labeling, method)(**request)
             return read_answer(operation, answer, read)
 
         return persist(call, **self._options)

@@ -1,4 +1,4 @@
-"""Asking before money is spent: on a terminal a question, elsewhere --yes; never for the embedded AWS, which costs nothing."""
+"""Asking before money is spent: on a terminal a question, elsewhere --yes. Only what AWS bills is asked for (Context.agree)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,9 @@ def ask(session: Session, spending: Spending) -> Consent:
     from gtseg.cli.options import LabelSpending
     from gtseg.pipeline.run.events import Consent
 
-    clients = session.clients
     wanted = spending if isinstance(spending, LabelSpending) else LabelSpending(spending.yes)
 
     def weigh(stage: str, run: Run, objects: int | None) -> None:
-        if clients.is_local:
-            return
         from gtseg.cli.cost import print_rows
         from gtseg.pipeline.run.cost import check_budget
 
@@ -33,7 +30,7 @@ def ask(session: Session, spending: Spending) -> Consent:
             print(f"warning: {warning}", file=sys.stderr)
 
     def spend(words: str) -> bool:
-        if spending.yes or clients.is_local:
+        if spending.yes:
             return True
         if not sys.stdin.isatty():
             raise SettingsError(f"{words} This spends money and there is no terminal to ask on: say --yes.")
@@ -41,5 +38,5 @@ def ask(session: Session, spending: Spending) -> Consent:
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     # --yes agrees to the price; a misspelt bucket is not asked for
-    asked = wanted.create_bucket or clients.is_local
+    asked = wanted.create_bucket or not session.clients.is_aws("s3")
     return Consent(spend=spend, weigh=weigh, create_bucket=asked, public_crowd=wanted.allow_public_crowd)

@@ -12,6 +12,7 @@ from gtseg.cli.grouping import grouped
 from gtseg.cli.options import ProjectOptions, Session
 
 if TYPE_CHECKING:
+    from gtseg.aws.clients import Service
     from gtseg.cli.options import Session
     from gtseg.core.cost import Row
 
@@ -24,27 +25,48 @@ def cost(
     project: ProjectOptions,
 ) -> None:
     """What each stage that is still to come may cost at most, what the run has cost so far, what costs by the hour."""
-    from gtseg.core.cost import total
-    from gtseg.pipeline.run.cost import past_rows, planned_rows
+    from gtseg.core.cost import BILLED_BY, total
+    from gtseg.pipeline.run.cost import billed_rows, past_rows, planned_rows
 
     session = project.open()
     run, context = session.run, session.context()
     objects = run.labeling_job.objects if run.labeling_job else _count_images(session)
     coming = [row for stage in _missing(session) for row in planned_rows(stage, context, objects=objects)]
     bill = past_rows(run, context)
+    spent, running = bill.spent, bill.running
+    if is_billed := any(context.is_billed(stage) for stage in BILLED_BY):
+        coming = billed_rows(coming, context)
+        spent, running = tuple(billed_rows(spent, context)), tuple(billed_rows(running, context))
     if project.as_json:
-        print_json({"planned": [r.as_json() for r in coming], "spent": [r.as_json() for r in bill.spent],
-                    "by_the_hour": [r.as_json() for r in bill.running], "spent_usd": float(total(bill.spent)[0]),
+        print_json({"planned": [r.as_json() for r in coming], "spent": [r.as_json() for r in spent],
+                    "by_the_hour": [r.as_json() for r in running], "spent_usd": float(total(spent)[0]),
                     "planned_usd": float(total(coming)[0]), "max_usd": bill.max_usd and float(bill.max_usd),
-                    "local": session.clients.is_local})  # fmt: skip
+                    "local": not is_billed})  # fmt: skip
         return
-    if session.clients.is_local:
-        say("On the embedded AWS nothing costs anything; this is what AWS would bill.")
+    if not is_billed:
+        say("Nothing here costs anything, for no service is AWS's; this is what AWS would bill.")
+    elif free := _free(session):
+        say(f"Not AWS's, and left out: {free}.")
     print_rows("still to come, at most", coming)
-    print_rows("so far", bill.spent)
-    print_rows("by the hour, until deleted", bill.running)
+    print_rows("so far", spent)
+    print_rows("by the hour, until deleted", running)
     if bill.max_usd is not None:
         print(f"budget: {bill.max_usd} USD")
+
+
+def _free(session: Session) -> str:
+    """The services that nobody bills, with their endpoints."""
+    words: dict[Service, str] = {
+        "labeling": "labeling",
+        "sagemaker": "training and endpoints",
+        "s3": "storage",
+    }
+    clients = session.clients
+    return ", ".join(
+        f"{what} ({clients.endpoint(service)})"
+        for service, what in words.items()
+        if not clients.is_aws(service)
+    )
 
 
 def _missing(session: Session) -> list[str]:

@@ -58,12 +58,12 @@ def examine_outlines(context: Context) -> Iterator[Finding]:
     """The models that outline objects on the embedded AWS's labeling page: its server loads them and outlines a disc."""
     from gtseg.pipeline.commands.doctor import Finding
 
-    if not context.clients.is_local:
+    if context.clients.is_aws("labeling"):
         return
     command = [sys.executable, "-m", "gtseg.local.cli", "outlines", "--json"]
     asked = subprocess.run(command, capture_output=True, text=True)
     found = json.loads(asked.stdout) if asked.stdout else {}
-    if found.get("url") != str(context.clients.sagemaker.meta.endpoint_url).rstrip("/"):
+    if found.get("url") != context.clients.endpoint("labeling"):
         return  # another server than that of this machine's data folder, or the extra is not installed here
     if "problem" in found:
         mend = "start `gtseg local up` with other files of --outline-model, or without it"

@@ -168,11 +168,10 @@ def cleanup(
         raise typer.BadParameter("--orphans and --expired exclude each other")
     session = project.open()
     if data and not spending.yes and not spending.dry_run:
-        consent = ask(session, spending)
-        if not session.clients.is_local and not consent.spend(f"Delete everything below {session.run.root}?"):
-            raise GtsegError("Nothing was deleted.")
-        if session.clients.is_local and not spending.yes:
+        if not session.clients.is_aws("s3"):
             raise GtsegError(f"--data deletes everything below {session.run.root}: say --yes.")
+        if not ask(session, spending).spend(f"Delete everything below {session.run.root}?"):
+            raise GtsegError("Nothing was deleted.")
     with listener() as notify:
         wanted = Sweep(everything, orphans, expired, data)
         _, swept = sweep(session.run, session.context(notify, dry_run=spending.dry_run), wanted)

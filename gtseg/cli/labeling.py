@@ -98,18 +98,21 @@ def jobs(
     as_json: Json = False,
 ) -> None:
     """List labeling jobs, newest first: this run's, or the whole account's with --all (needs no gtseg.toml)."""
+    import os
+
     from gtseg.aws.clients import Clients
     from gtseg.aws.groundtruth import GroundTruth
+    from gtseg.pipeline.run.account import open_clients
+    from gtseg.settings.loading import is_there
 
-    region, name = None, None
-    if settings_file or not every:
+    name = None
+    if settings_file or not every or is_there(os.environ):
         settings = open_settings(settings_file, name=run_name)
-        region, name = settings.project.region, run_name or settings.project.name
-    found = list(
-        GroundTruth(Clients(region=region)).list_jobs(
-            contains=contains or (None if every else name), limit=limit
-        )
-    )
+        clients, name = open_clients(settings), run_name or settings.project.name
+    else:
+        clients = Clients(labeling_profile=os.environ.get("GTSEG_LABELING__PROFILE"))
+    wanted = contains or (None if every else name)
+    found = list(GroundTruth(clients).list_jobs(contains=wanted, limit=limit))
     if as_json:
         print_json([asdict(job) for job in found])
     elif not found:

@@ -87,12 +87,15 @@ def status(
 def say_budget(session: Session) -> None:
     """What the run has cost, where [budget] limits that; AWS is asked for what runs just now."""
     limit = session.settings.budget.max_usd
-    if limit is None or session.clients.is_local:
+    context = session.context()
+    if limit is None:
         return
-    from gtseg.core.cost import total
-    from gtseg.pipeline.run.cost import spent_rows
+    from gtseg.core.cost import BILLED_BY, total
+    from gtseg.pipeline.run.cost import billed_rows, spent_rows
 
-    spent = total(spent_rows(session.run, session.context()))[0]
+    if not any(context.is_billed(stage) for stage in BILLED_BY):
+        return
+    spent = total(billed_rows(spent_rows(session.run, context), context))[0]
     say(f"Budget: about {spent:.2f} of {limit} USD ({spent / limit:.0%}) spent by this run's work so far.")
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 __all__ = [
+    "BILLED_BY",
     "DATED",
     "Price",
     "Row",
@@ -38,6 +39,12 @@ INSTANCE_HOURS = {
     "ml.p2.xlarge": Decimal("1.125"),
     "ml.p3.2xlarge": Decimal("3.825"),
 }
+
+
+BILLED_BY: Mapping[str, Literal["labeling", "sagemaker", "s3"]] = {
+    "label": "labeling", "train": "sagemaker", "tune": "sagemaker", "deploy": "sagemaker", "storage": "s3",
+}  # fmt: skip
+"""The service that bills a stage: nothing is billed where its endpoint is not AWS's."""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ Label = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Labeling(Table):
+    profile: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """AWS profile that labeling jobs and teams go through, with keys, region and endpoint_url. Unset: that of everything else."""
     labels: Annotated[tuple[Label, ...], Field(max_length=LABELS)] = ()
     workforce: Literal["private", "vendor", "public"] = "private"
     workteam_arn: WorkteamArn | None = None

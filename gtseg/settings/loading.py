@@ -22,6 +22,11 @@ AS_WRITTEN = ("Ground Truth", "Mechanical Turk", "AWS", "S3")
 """Names keep their capital at the start of a reason."""
 
 
+def is_there(environ: Mapping[str, str]) -> bool:
+    """Whether there is a settings file where `load` looks for one by itself."""
+    return Path(environ.get("GTSEG_SETTINGS", FILE_NAME)).is_file()
+
+
 def load(
     file: Path | None = None,
     *,

@@ -85,12 +85,23 @@ def test_an_unknown_profile_is_told() -> None:
         _ = Clients(region="us-east-1", profile="nobody-has-this").s3
 
 
-def test_only_an_endpoint_on_this_machine_is_free_of_charge(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not Clients(region="us-east-1").is_local
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert Clients(region="us-east-1").is_local
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "https://sagemaker.example.com")
-    assert not Clients(region="us-east-1").is_local
+def whose(clients: Clients) -> tuple[bool, bool, bool]:
+    """Whether labeling, the rest of SageMaker and S3 are AWS's."""
+    return clients.is_aws("labeling"), clients.is_aws("sagemaker"), clients.is_aws("s3")
+
+
+def test_whose_a_service_is_follows_its_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert whose(Clients(region="us-east-1")) == (True, True, True)
+    monkeypatch.setenv(
+        "AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000"
+    )  # a MinIO of one's own beside SageMaker
+    assert whose(Clients(region="us-east-1")) == (True, True, False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://192.168.1.20:4566")  # a server of the team's network
+    assert whose(Clients(region="us-east-1")) == (False, False, False)
+    monkeypatch.setenv(
+        "AWS_ENDPOINT_URL_SAGEMAKER", "https://vpce-1.api.sagemaker.us-east-1.vpce.amazonaws.com"
+    )
+    assert whose(Clients(region="us-east-1")) == (True, True, False)
 
 
 def test_the_users_own_retry_configuration_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ class Told:
     describe_labeling_job = create_labeling_job = list_workteams = answer
 
     @property
-    def sagemaker(self) -> Told:
+    def labeling(self) -> Told:
         return self
 
 

@@ -30,7 +30,7 @@ class Remote(Clients):
 
     def __init__(self, stub: Any) -> None:
         super().__init__(region="eu-west-1")
-        self.__dict__.update(is_local=False, session=stub)
+        self.__dict__.update(is_aws=lambda service: True, session=stub)
 
 
 class Session:

@@ -36,7 +36,7 @@ def stage(run: Run, context: Context) -> Run:
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_the_run_is_saved_unless_it_is_a_dry_run(dry_run: bool, capsys: pytest.CaptureFixture[str]) -> None:
     saves = Saves()
-    session = Session(None, SimpleNamespace(is_local=True), saves, RUN)  # type: ignore[arg-type]
+    session = Session(None, SimpleNamespace(is_aws=lambda service: False), saves, RUN)  # type: ignore[arg-type]
     run = walk_stage(session, stage, Spending(yes=True, dry_run=dry_run))
     assert [kept.labeling_job for kept in saves.saved] == ([] if dry_run else [JOB])
     assert run.etag == (None if dry_run else "new")

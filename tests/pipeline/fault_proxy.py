@@ -65,6 +65,9 @@ class FaultProxy:
         self.server.server_close()
 
     def forward(self, handler: BaseHTTPRequestHandler) -> None:
+        if handler.path.startswith("http://"):  # asked as a proxy
+            address = urlsplit(handler.path)
+            handler.path = address.path + (f"?{address.query}" if address.query else "")
         body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
         target = handler.headers.get("x-amz-target", "").rpartition(".")[2]
         headers = {name.lower(): value for name, value in handler.headers.items()}

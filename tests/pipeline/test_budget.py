@@ -28,11 +28,8 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def billed(server: Any) -> dict[str, str]:
-    """The server at an address of this machine that is not loopback's: gtseg takes it for AWS, where work costs."""
-    return server.environment | {
-        "AWS_ENDPOINT_URL": server.url.replace("127.0.0.1", "0.0.0.0"),
-        "OMP_NUM_THREADS": "1",
-    }
+    """The server at a name of AWS's, where work costs."""
+    return server.billed_environment() | {"OMP_NUM_THREADS": "1"}
 
 
 def gtseg(project: Any, server: Any, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -116,7 +113,7 @@ def state_of(labeled: int) -> JobState:
 
 def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
     project.set("budget", max_usd=1)
-    project.clients.__dict__["is_local"] = False
+    project.clients.__dict__["is_aws"] = lambda service: True
     project.events.clear()
     meter = Meter(project.run, project.context())
     meter.watch(state_of(9))
@@ -129,7 +126,7 @@ def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
 
 def test_a_job_that_ended_by_itself_before_it_could_be_stopped_is_no_error(project: Project) -> None:
     project.set("budget", max_usd=1)
-    project.clients.__dict__["is_local"] = False
+    project.clients.__dict__["is_aws"] = lambda service: True
     meter = Meter(project.run, project.context())
     meter.watch(state_of(13))
     assert "j could not be stopped" in project.told("warning")
@@ -243,7 +240,7 @@ def test_serve_starts_nothing_that_could_exceed_the_budget(trainable: Trained, t
     from gtseg.pipeline.commands.serve import Service
 
     trainable.tables["budget"] = "max_usd = 1"
-    trainable.clients.__dict__["is_local"] = False
+    trainable.clients.__dict__["is_aws"] = lambda service: True
     service = Service(trainable.settings, clients=lambda: trainable.clients)
     with pytest.raises(GtsegError, match="more than 1 USD"):
         service._stage(trainable.run, "train")

@@ -47,6 +47,9 @@ def test_without_consent_nothing_is_started(project: Any) -> None:
     weighed: list[Any] = []
     consent = Consent(spend=lambda words: False, weigh=lambda *of: weighed.append(of))
     context: Context = project.context(consent=consent).of("train")
+    context.agree(project.run, "Train?")  # nobody bills what is not AWS's
+    assert not weighed
+    project.clients.__dict__["is_aws"] = lambda service: service == "sagemaker"
     with pytest.raises(GtsegError, match="Nothing was started"):
         context.agree(project.run, "Train?")
     assert weighed == [("train", project.run, None)]

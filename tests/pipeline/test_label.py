@@ -286,6 +286,7 @@ def test_the_public_crowd_needs_insistence_and_is_warned_of(two: Any) -> None:
 
 def test_a_refused_price_starts_nothing(two: Any) -> None:
     asked: list[str] = []
+    two.clients.__dict__["is_aws"] = lambda service: service == "labeling"
     with pytest.raises(GtsegError, match="Nothing was started"):
         two.label(consent=Consent(spend=lambda words: bool(asked.append(words))))
     assert "0.16 USD" in asked[0]
@@ -356,6 +357,7 @@ def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
 def test_a_changed_setting_is_refused_before_money_is_asked_for_or_anything_uploaded(two: Any) -> None:
     two.label()
     two.image("new.jpg", colour=8)
+    two.clients.__dict__["is_aws"] = lambda service: True
     with pytest.raises(StageError, match="other data"):
         two.label(consent=Consent(spend=lambda words: pytest.fail("asked")))
     assert "images/new.jpg" not in two.written()

@@ -27,7 +27,7 @@ ENDPOINT = EndpointSection(
 
 
 def remote(project: Any) -> Any:
-    project.clients.__dict__["is_local"] = False
+    project.clients.__dict__["is_aws"] = lambda service: True
     _ = project.clients.sagemaker  # made by the real session
     project.clients.__dict__["session"] = NoPriceList(project.clients.session)
     return project.clients

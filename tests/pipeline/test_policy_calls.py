@@ -168,10 +168,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorded]:
     prepare(folder, server)
     try:
         with pytest.MonkeyPatch.context() as patch, FaultProxy(server.url) as proxy:
-            for name, value in server.environment.items():
+            # at a name of AWS's gtseg asks for prices, quotas, roles
+            for name, value in server.billed_environment(via=proxy.url).items():
                 patch.setenv(name, value)
-            # An address of this machine that is not loopback's: gtseg takes it for AWS, and asks for prices, quotas, roles.
-            patch.setenv("AWS_ENDPOINT_URL", proxy.url.replace("127.0.0.1", "0.0.0.0"))
             patch.delenv("AWS_PROFILE", raising=False)
             patch.chdir(folder)
             shell = Shell(proxy, region=server.region, account="123456789012")

@@ -44,7 +44,7 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
     state = context.labeling.find_job(name)
     if state is None:
         raise StageError(
-            f"There is no labeling job {name!r} in {context.clients.region}: an import has no workers."
+            f"There is no labeling job {name!r} in {context.clients.labeling_region}: an import has no workers."
         )
     manifest = context.s3.read(state.manifest)[0]
     lines = read_chain(manifest, state.label_attribute)

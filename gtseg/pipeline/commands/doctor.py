@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from gtseg.aws.account import find_quota, find_role, simulate, who_am_i
+from gtseg.aws.clients import Service
+from gtseg.aws.labeling_server import Health, read_health
+from gtseg.aws.partitions import is_aws
 from gtseg.aws.s3 import is_s3_uri, join_uri, split_uri
+from gtseg.core.counting import counted
 from gtseg.core.images.examination import examine_image
 from gtseg.core.labeling.cors import has_labeling_rule
 from gtseg.core.labeling.input_manifest import MANIFEST_ENDINGS, is_image_name, parse_input_manifest
@@ -22,6 +26,7 @@ from gtseg.core.training.image_uris import image_uri
 from gtseg.errors import AWSError, GtsegError, SettingsError
 from gtseg.pipeline.run import Context
 from gtseg.pipeline.run.regions import region_of
+from gtseg.pipeline.stages.label.buckets import needs_cors
 from gtseg.settings.templates import read_template
 
 __all__ = ["Finding", "count_images", "examine"]
@@ -64,18 +69,70 @@ def _credentials(context: Context, root: str) -> Iterator[Finding]:
             "configure AWS credentials, or try `gtseg local exec -- ...`",
         )
         return
-    where = " (the embedded AWS on this machine)" if context.clients.is_local else ""
-    yield Finding("good", "credentials", f"{arn} of account {account}{where}")
+    yield Finding("good", "credentials", f"{arn} of account {account}{_where('sagemaker', context)}")
+
+
+def _where(service: Service, context: Context) -> str:
+    """The endpoint of a service that is not AWS's."""
+    clients = context.clients
+    return "" if clients.is_aws(service) else f" (not AWS: {clients.endpoint(service)})"
+
+
+def _labeling(context: Context, root: str) -> Iterator[Finding]:
+    """The side that labels, where it is not AWS: what its health address says that it can read."""
+    clients = context.clients
+    if (profile := clients.labeling_profile) is not None:
+        where = f"{profile.endpoint} in {profile.region}, by profile {profile.name!r} of {profile.file}"
+        yield Finding("good", "labeling", where)
+    if clients.is_aws("labeling"):
+        return
+    health = read_health(clients)
+    if health is None:
+        words = f"{clients.endpoint('labeling')} does not say what it can read"
+        yield Finding("warning", "labeling", words, "check that it is a `gtseg local up` of this version")
+        return
+    yield from _storage(health, context)
+    if health.backlog:
+        words = f"{counted(health.backlog, 'labeled object')} not written to the storage yet"
+        yield Finding(
+            "warning", "labeling", words, "nothing to do: it is written as soon as the storage takes it"
+        )
+
+
+def _storage(health: Health, context: Context) -> Iterator[Finding]:
+    """Whether the labeling server reads the objects that everything else reads."""
+    clients = context.clients
+    ours, theirs = clients.endpoint("s3"), health.storage
+    if not theirs and ours != clients.endpoint("labeling"):
+        words = f"the labeling server keeps objects in a folder of its own; the run's are at {ours}"
+        mend = f"start it with `gtseg local up --s3 {'aws' if clients.is_aws('s3') else ours}`"
+        yield Finding("bad", "labeling", words, mend)
+    elif theirs and is_aws(theirs) != clients.is_aws("s3"):
+        words = f"the labeling server reads objects at {theirs}; the run's are at {ours}"
+        yield Finding(
+            "bad", "labeling", words, "let --s3 of the server and the endpoint of S3 here be the same"
+        )
+    elif health.trouble:
+        words = f"the labeling server cannot read {theirs or 'its folder'} now: {health.trouble}"
+        yield Finding(
+            "bad", "labeling", words, "`gtseg local check --s3` on its machine tests what it may do"
+        )
+    elif theirs and not is_aws(theirs) and theirs != ours:
+        words = f"the labeling server reads objects at {theirs}; here they are at {ours}"
+        yield Finding("warning", "labeling", words, "right if both are addresses of one service")
+    else:
+        yield Finding("good", "labeling", f"gtseg {health.version} reads objects at {theirs or ours}")
 
 
 def _region(context: Context, root: str) -> Iterator[Finding]:
-    for name, ask in (
-        ("Ground Truth", lambda r: lambda_arn(r, "PRE-SemanticSegmentation")),
-        ("the algorithm", image_uri),
+    clients = context.clients
+    for name, region, ask in (
+        ("Ground Truth", clients.labeling_region, lambda r: lambda_arn(r, "PRE-SemanticSegmentation")),
+        ("the algorithm", clients.region, image_uri),
     ):
         try:
-            ask(context.clients.region)
-            yield Finding("good", "region", f"{context.clients.region} has {name}")
+            ask(region)
+            yield Finding("good", "region", f"{region} has {name}")
         except SettingsError as error:
             yield Finding("bad", "region", str(error), "[project] region")
 
@@ -144,7 +201,7 @@ def _other_buckets(context: Context, root: str) -> Iterator[Finding]:
 def _cors(context: Context, root: str) -> Iterator[Finding]:
     source = context.settings.images.source or ""
     bucket = split_uri(source)[0] if is_s3_uri(source) else split_uri(root)[0]
-    if not context.s3.bucket_exists(bucket):
+    if not needs_cors(context) or not context.s3.bucket_exists(bucket):
         return
     if has_labeling_rule(context.s3.cors_rules(bucket)):
         yield Finding("good", "CORS", f"workers' browsers may load images of {bucket}")
@@ -159,8 +216,9 @@ def _cors(context: Context, root: str) -> Iterator[Finding]:
 
 def _role(context: Context, root: str) -> Iterator[Finding]:
     arn = context.role_arn
-    if context.clients.is_local:
-        yield Finding("good", "role", f"{arn}: the embedded AWS takes any well-formed role")
+    if not context.clients.is_aws("sagemaker"):
+        words = f"{arn}: {context.clients.endpoint('sagemaker')} is not AWS's; the embedded AWS takes any well-formed role"
+        yield Finding("good", "role", words)
         return
     try:
         role = find_role(context.clients, arn)
@@ -243,7 +301,7 @@ def _workteam(context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "bad",
             "workteam",
-            f"no private workteam in {context.clients.region}",
+            f"no private workteam in {context.clients.labeling_region}{_where('labeling', context)}",
             "create one: SageMaker console, Labeling workforces",
         )
     elif not wanted and len(teams) > 1:
@@ -258,7 +316,7 @@ def _workteam(context: Context, root: str) -> Iterator[Finding]:
 
 
 def _quotas(context: Context, root: str) -> Iterator[Finding]:
-    if context.clients.is_local:
+    if not context.clients.is_aws("sagemaker"):
         return
     uses = ((context.settings.train.instance_type, "spot training job usage" if context.settings.train.spot else "training job usage"),
             (context.settings.deploy.instance_type, "endpoint usage"))  # fmt: skip
@@ -384,7 +442,7 @@ def _template(context: Context, root: str) -> Iterator[Finding]:
 
 
 def _closure(context: Context, root: str) -> Iterator[Finding]:
-    if context.clients.is_local:
+    if not context.clients.is_aws("labeling"):
         return
     if context.settings.labeling.workforce == "public":
         yield Finding(
@@ -398,13 +456,14 @@ def _closure(context: Context, root: str) -> Iterator[Finding]:
             "warning",
             "Ground Truth",
             f"{CLOSED}; an account that used it before may go on",
-            "otherwise label on the embedded AWS: `gtseg local up`",
+            "otherwise label on a labeling server of your own: [labeling] profile, `gtseg local up --s3 aws`",
         )
 
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("credentials", _credentials),
     ("region", _region),
+    ("labeling", _labeling),
     ("bucket", _bucket),
     ("other buckets", _other_buckets),
     ("CORS", _cors),

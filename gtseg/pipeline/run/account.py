@@ -10,10 +10,11 @@ __all__ = ["open_clients"]
 
 
 def open_clients(settings: Settings) -> Clients:
-    """Clients of the project's region that encrypt and pay as its settings say."""
+    """Clients of the project's region that encrypt, pay and label as its settings say."""
     project = settings.project
     return Clients(
         region=project.region,
+        labeling_profile=settings.labeling.profile,
         encryption=Encryption(project.sse, project.kms_key),
         requester_pays=settings.images.requester_pays,
     )

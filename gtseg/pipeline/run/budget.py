@@ -8,10 +8,10 @@ from decimal import Decimal
 
 from gtseg.aws.groundtruth import JobState
 from gtseg.aws.training import TrainingState, TuningState
-from gtseg.core.cost import Row, total
+from gtseg.core.cost import BILLED_BY, Row, total
 from gtseg.errors import AWSError
 from gtseg.pipeline.run import Context, Run
-from gtseg.pipeline.run.cost import labeled_rows, spent_rows, trained_rows, tuned_rows
+from gtseg.pipeline.run.cost import billed_rows, labeled_rows, spent_rows, trained_rows, tuned_rows
 
 __all__ = ["Meter"]
 
@@ -21,34 +21,36 @@ WARN_AT = Decimal("0.8")
 class Meter:
     """What one job costs while it is followed, beside what the rest of the run has cost. Says so once at 80 % and at 100 %.
 
-    Without [budget] max_usd, and on the embedded AWS, where nothing costs, it does nothing and asks for nothing.
+    Without [budget] max_usd it does nothing and asks for nothing; what is not done by AWS's own services costs nothing.
     """
 
     def __init__(self, run: Run, context: Context, *, but: str = "") -> None:
         self.run, self.context = run, context
-        self.limit = None if context.clients.is_local else context.settings.budget.max_usd
-        self.others = Decimal(0) if self.limit is None else total(spent_rows(run, context, but=but))[0]
+        self.limit = context.settings.budget.max_usd if _is_anything_billed(context) else None
+        self.others = Decimal(0)
+        if self.limit is not None:
+            self.others = total(billed_rows(spent_rows(run, context, but=but), context))[0]
         self.told: Decimal | None = None
         self.stopped = ""
         """Why the job was stopped; '' while it was not."""
 
     def watch(self, state: JobState) -> None:
         """A labeling job, by what it has labeled so far."""
-        if self.limit is None or state.is_over:
+        if self.limit is None or state.is_over or not self.context.is_billed("label"):
             return
         rows = labeled_rows(state.counters.get("TotalLabeled", 0), self.run, self.context.settings)
         self._hold(rows, state.name, lambda: self.context.labeling.stop_job(state.name))
 
     def train(self, state: TrainingState) -> None:
         """A training job, by the seconds that it has trained."""
-        if self.limit is None or state.is_over:
+        if self.limit is None or state.is_over or not self.context.is_billed("train"):
             return
         rows = trained_rows(state, self.context, _now())
         self._hold(rows, state.name, lambda: self.context.training.stop_job(state.name))
 
     def tune(self, state: TuningState) -> None:
         """A tuning job, by the seconds of all its training jobs."""
-        if self.limit is None or state.is_over:
+        if self.limit is None or state.is_over or not self.context.is_billed("tune"):
             return
         jobs = self.context.training.list_tuned_jobs(state.name)
         rows = tuned_rows(jobs, self.context, _now())
@@ -88,6 +90,10 @@ class Meter:
         if self.told is None or self.told < mark:
             self.told = mark
             self.context.warn(words)
+
+
+def _is_anything_billed(context: Context) -> bool:
+    return any(context.is_billed(stage) for stage in BILLED_BY)
 
 
 def _now() -> datetime:

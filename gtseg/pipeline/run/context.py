@@ -13,6 +13,7 @@ from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting
 from gtseg.aws.s3 import S3
 from gtseg.aws.training import Training
+from gtseg.core.cost import BILLED_BY
 from gtseg.errors import GtsegError
 from gtseg.pipeline.run.events import Consent, Event, Kind, Notify, ignore
 from gtseg.pipeline.run.file import RunFile
@@ -101,8 +102,17 @@ class Context:
     def _tell(self, kind: Kind, message: str, fields: Mapping[str, Any] | None) -> None:
         self.notify(Event(self.stage, kind, message, fields=fields or {}))
 
+    def is_billed(self, stage: str) -> bool:
+        """Whether AWS bills what a stage does."""
+        return self.clients.is_aws(BILLED_BY[stage])
+
     def agree(self, run: Run, question: str, *, stage: str = "", objects: int | None = None) -> None:
-        """Show what `stage` may cost, then ask. Raises GtsegError if [budget] or the user says no."""
+        """Show what `stage` may cost, then ask; not where its service is not AWS's, for nothing is billed there.
+
+        Raises GtsegError if [budget] or the user says no.
+        """
+        if not self.is_billed(stage or self.stage):
+            return
         self.consent.weigh(stage or self.stage, run, objects)
         if not self.consent.spend(question):
             raise GtsegError("Nothing was started.")

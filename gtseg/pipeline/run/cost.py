@@ -25,7 +25,7 @@ from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
 
 __all__ = [
-    "Bill", "check_budget", "labeled_rows", "past_rows", "planned_rows", "spent_rows", "trained_rows", "tuned_rows",
+    "Bill", "billed_rows", "check_budget", "labeled_rows", "past_rows", "planned_rows", "spent_rows", "trained_rows", "tuned_rows",
 ]  # fmt: skip
 OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint"})
 """What attempts are of that is no labeling job."""
@@ -102,6 +102,12 @@ def past_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = now
     spent = spent_rows(run, context, clock=clock)
     running = (*standing, *_storage(run, context))
     return Bill(tuple(spent), running, context.settings.budget.max_usd)
+
+
+def billed_rows(rows: Sequence[Row], context: Context) -> list[Row]:
+    """The rows of services that are AWS's: nobody bills the others."""
+    billed = {stage for stage in {row.stage for row in rows} if context.is_billed(stage)}
+    return [row for row in rows if row.stage in billed]
 
 
 def spent_rows(
@@ -213,9 +219,9 @@ def check_budget(
     """(the stage's rows, a warning or None). Raises GtsegError where [budget] forbids the stage."""
     rows, budget = planned_rows(stage, context, objects=objects), context.settings.budget
     limit = budget.max_usd
-    if limit is None or context.clients.is_local:
+    if limit is None or not context.is_billed(stage):
         return rows, None
-    spent = total(spent_rows(run, context))[0]
+    spent = total(billed_rows(spent_rows(run, context), context))[0]
     planned, unknown = total(rows)
     words = _over(stage, spent, planned, limit)
     if words is None and (unknown or any(row.recurring for row in rows)):

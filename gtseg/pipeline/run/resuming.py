@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from gtseg.aws.clients import Service
 from gtseg.aws.waiting import poll
 from gtseg.errors import Interrupted
 from gtseg.pipeline.run.context import Context
@@ -34,10 +35,16 @@ def follow(
 
 
 def how_to_resume(
-    name: str, context: Context, *, command: str, verb: str = "goes on", otherwise: str = ""
+    name: str,
+    context: Context,
+    *,
+    command: str,
+    service: Service = "sagemaker",
+    verb: str = "goes on",
+    otherwise: str = "",
 ) -> str:
-    """`name` goes on by itself, unless its AWS ends with this command; `otherwise` is another way out."""
-    if context.clients.ends_with_command:
+    """`name` goes on by itself, unless its service ends with this command; `otherwise` is another way out."""
+    if context.clients.ends_with_command(service):
         return (
             f"{name} rests as soon as `gtseg local exec` ends, and goes on with `gtseg local exec -- {command}`, "
             "or under `gtseg local up`."

@@ -22,8 +22,10 @@ def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
     if run.labeling_job is None:
         raise StageError(f"Run {run.name!r} has no labeling job to watch. Start one: `gtseg label`.")
     job, context = run.labeling_job, context.of("watch")
-    stop = f" (stop it: `aws sagemaker stop-labeling-job --labeling-job-name {job.name}`)"
-    resume = how_to_resume(job.name, context, command="gtseg watch", otherwise=stop)
+    profile = context.settings.labeling.profile
+    through = f" --profile {profile}" if profile else ""
+    stop = f" (stop it: `aws sagemaker stop-labeling-job --labeling-job-name {job.name}{through}`)"
+    resume = how_to_resume(job.name, context, command="gtseg watch", service="labeling", otherwise=stop)
 
     told = False
     meter = Meter(run, context, but=job.name)
@@ -33,7 +35,9 @@ def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
         state = context.labeling.describe_job(job.name)
         _tell_progress(state, context)
         meter.watch(state)
-        if context.clients.is_local and not (told or state.is_over or state.counters.get("TotalLabeled")):
+        if not context.clients.is_aws("labeling") and not (
+            told or state.is_over or state.counters.get("TotalLabeled")
+        ):
             context.note("a link for each person who labels: `gtseg local worker add NAME`")
         told = True
         return state

@@ -123,7 +123,7 @@ def _describe(context: Context, name: str) -> JobState:
     state = context.labeling.find_job(name)
     if state is None:
         raise StageError(
-            f"There is no labeling job {name!r} in {context.clients.region}. `gtseg jobs` lists them."
+            f"There is no labeling job {name!r} in {context.clients.labeling_region}. `gtseg jobs` lists them."
         )
     return state
 

@@ -106,7 +106,7 @@ def _look(name: str, context: Context, *, wait: bool) -> JobState:
 
     if not wait:
         return look()
-    resume = how_to_resume(name, context, command="gtseg verify")
+    resume = how_to_resume(name, context, command="gtseg verify", service="labeling")
     return follow(look, context, until=lambda s: s.is_over, patience=PATIENCE, resume=resume)
 
 

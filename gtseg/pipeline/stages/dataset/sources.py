@@ -118,7 +118,7 @@ def _describe(context: Context, name: str) -> JobState:
         if error.exit_code != 3:
             raise
         raise StageError(
-            f"There is no labeling job {name!r} in {context.clients.region}. `gtseg jobs` lists them"
+            f"There is no labeling job {name!r} in {context.clients.labeling_region}. `gtseg jobs` lists them"
         ) from None
 
 

@@ -8,7 +8,7 @@ from gtseg.aws.s3 import split_uri
 from gtseg.core.labeling.cors import MAX_RULES, has_labeling_rule, with_labeling_rule
 from gtseg.errors import CREDENTIAL_CODES, AWSError, StageError
 from gtseg.pipeline.run import Context, Run
-from gtseg.pipeline.run.regions import check_regions
+from gtseg.pipeline.run.regions import check_labeling_regions
 
 
 def ensure_run_bucket(run: Run, context: Context) -> None:
@@ -25,11 +25,19 @@ def ensure_run_bucket(run: Run, context: Context) -> None:
             )
         if context.s3.ensure_bucket(bucket):
             context.note(f"bucket {bucket} created in {context.clients.region}")
-    check_regions([bucket], context, what="labeling job")
+    check_labeling_regions([bucket], context)
+
+
+def needs_cors(context: Context) -> bool:
+    """Whether workers' browsers read images from the buckets: a labeling server that keeps none itself reads and shows them."""
+    clients = context.clients
+    return clients.is_aws("labeling") or clients.endpoint("labeling") == clients.endpoint("s3")
 
 
 def plan_cors(buckets: Sequence[str], context: Context) -> list[str]:
     """Buckets without a rule that lets workers' browsers read images; one that may not be asked is told and left out."""
+    if not needs_cors(context):
+        return []
     return [bucket for bucket in buckets if _lacks_rule(bucket, context)]
 
 

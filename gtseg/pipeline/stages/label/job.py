@@ -31,7 +31,7 @@ from gtseg.pipeline.run import (
     provenance,
     with_tags,
 )
-from gtseg.pipeline.run.regions import check_regions
+from gtseg.pipeline.run.regions import check_labeling_regions
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket, open_to_workers, plan_cors
 from gtseg.pipeline.stages.label.images import Gathered
 from gtseg.settings import Settings
@@ -120,7 +120,7 @@ class LabelingResource(Resource):
             name=name,
             task=self.task,
             label_attribute=self.attribute(name),
-            region=self.run.region,
+            region=self.context.clients.labeling_region,
             role_arn=self.context.role_arn,
             workteam_arn=self.team,
             input_manifest=f"{folder}input.manifest",
@@ -182,10 +182,10 @@ class LabelingResource(Resource):
 
     def prepare(self, run: Run) -> None:
         """Consent first; then the bucket, what the job reads, and the CORS rule."""
-        check_regions(self.buckets, self.context, what="labeling job")
+        check_labeling_regions(self.buckets, self.context)
         words = self.cost.sentence()
         self.context.note(
-            f"cost: {words}" + (" on AWS; nothing here" if self.context.clients.is_local else "")
+            f"cost: {words}" + ("" if self.context.is_billed("label") else " on AWS; nothing here")
         )
         self.context.agree(run, f"{self.question} for {words}?", stage="label", objects=self.objects)
         ensure_run_bucket(run, self.context)

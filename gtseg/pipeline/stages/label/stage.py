@@ -7,7 +7,7 @@ from gtseg.core.counting import counted
 from gtseg.core.labeling.regions import lambda_arn
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run, begin
-from gtseg.pipeline.run.regions import check_regions
+from gtseg.pipeline.run.regions import check_labeling_regions
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import make_job
 from gtseg.pipeline.stages.label.reports import report_images
@@ -29,7 +29,7 @@ def label(run: Run, context: Context) -> Run:
     team = choose_workteam(context)
     _check_source(run, context)
     gathered = gather_images(run, context)
-    check_regions(gathered.buckets, context, what="labeling job")
+    check_labeling_regions(gathered.buckets, context)
     report_images(gathered, context)
     before, run = run.labeling_job, begin(run, context, make_job(run, context, gathered, team=team))
     job = run.labeling_job
@@ -44,7 +44,7 @@ def _check_source(run: Run, context: Context) -> None:
     if not is_s3_uri(source):
         return
     bucket = split_uri(source)[0]
-    check_regions([bucket], context, what="labeling job")
+    check_labeling_regions([bucket], context)
     if context.settings.images.requester_pays and bucket != own:
         raise StageError(
             f"Ground Truth does not pay for what it reads: images of {bucket}, whose requester pays, must be copied first: "
@@ -55,12 +55,12 @@ def _check_source(run: Run, context: Context) -> None:
 def _check(context: Context) -> None:
     """What is refused before anything is read."""
     wanted = context.settings.labeling
-    lambda_arn(context.clients.region, "PRE-SemanticSegmentation")
+    lambda_arn(context.clients.labeling_region, "PRE-SemanticSegmentation")
     if not wanted.labels:
         raise SettingsError(
             '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
         )
-    if wanted.automated and context.clients.is_local and not context.dry_run:
+    if wanted.automated and not context.clients.is_aws("labeling") and not context.dry_run:
         raise SettingsError(
             "[labeling] automated = true: the embedded AWS does not label automatically, and would refuse the job after "
             "everything was uploaded. Set automated = false; on AWS it works as it is."

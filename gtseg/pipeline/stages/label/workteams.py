@@ -9,7 +9,7 @@ from gtseg.pipeline.run import Context
 
 def choose_workteam(context: Context) -> str:
     """The ARN of the team. Raises StageError where the account has none, SettingsError where it has several to choose from."""
-    wanted, region = context.settings.labeling, context.clients.region
+    wanted, region = context.settings.labeling, context.clients.labeling_region
     if wanted.workteam_arn:
         _check_team(wanted.workteam_arn, context)
         return wanted.workteam_arn
@@ -34,7 +34,7 @@ def _check_team(arn: str, context: Context) -> None:
 
     Whoever may not list teams learns it from AWS.
     """
-    if f":sagemaker:{context.clients.region}:" not in arn or "workteam/private-crowd/" not in arn:
+    if f":sagemaker:{context.clients.labeling_region}:" not in arn or "workteam/private-crowd/" not in arn:
         return
     try:
         teams = [team.arn for team in context.labeling.list_workteams()]

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from gtseg import __version__
-from gtseg.core.cost import DATED, HOME, Price
+from gtseg.aws.clients import Clients, Service
+from gtseg.core.cost import BILLED_BY, DATED, HOME, Price
 from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
 from gtseg.errors import GtsegError
@@ -58,7 +59,8 @@ def gather_facts(run: Run, files: Files, context: Context, *, made: datetime) ->
             "account": run.account,
             "region": run.region,
             "created": run.created.isoformat(),
-            "embedded": context.clients.is_local,
+            "embedded": not any(context.is_billed(stage) for stage in BILLED_BY),
+            "where": where(context.clients),
         },
         "made": made.isoformat(),
         "gtseg": __version__,
@@ -73,6 +75,20 @@ def gather_facts(run: Run, files: Files, context: Context, *, made: datetime) ->
         "lineage": lineage(run),
         "prices": price_sources(run, context),
     }
+
+
+def where(clients: Clients) -> str:
+    """By whose services it was made, in words: the services' endpoints say."""
+    words: dict[Service, str] = {"labeling": "labeled", "s3": "stored", "sagemaker": "trained and served"}
+    aws = {done: clients.is_aws(service) for service, done in words.items()}
+    there = [done for done, is_there in aws.items() if is_there]
+    here = [done for done, is_there in aws.items() if not is_there]
+    if not here:
+        return f"Made on AWS in {clients.region}"
+    if not there:
+        return "Made with gtseg's embedded AWS"
+    sentence = f"{', '.join(here)} with gtseg's embedded AWS; {', '.join(there)} on AWS in {clients.region}"
+    return sentence[0].upper() + sentence[1:]
 
 
 def price_sources(run: Run, context: Context) -> str:
@@ -157,9 +173,12 @@ def _label(run: Run, context: Context) -> dict[str, Any] | None:
         seconds = _between(state.created, state.modified)
     except GtsegError:
         seconds = None
+    did = f"{done:,} of {counted(job.objects, 'image')} labeled by a {job.workforce} workforce"
+    if context.clients.is_aws("sagemaker") and not context.clients.is_aws("labeling"):
+        return _row("label", did, seconds=seconds, note="on a labeling server, which bills nothing")
     return _row(
         "label",
-        f"{done:,} of {counted(job.objects, 'image')} labeled by a {job.workforce} workforce",
+        did,
         seconds=seconds,
         cost=job.estimated_cost,
         note="AWS's service fee; what the team is paid is its own" if job.workforce != "public" else "",

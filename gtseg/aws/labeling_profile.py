@@ -1,0 +1,98 @@
+"""The AWS profile that labeling goes through, where it is not the one of everything else.
+
+boto3 lets AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SAGEMAKER and AWS_DEFAULT_REGION win over the settings of a profile that was named
+explicitly. So the profile's endpoint and region are read here, with botocore's own parser, and handed to the client; and nothing
+that the profile lacks is taken from elsewhere, least of all the keys of this machine's role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from gtseg.errors import SettingsError
+
+__all__ = ["LabelingProfile", "profile_session", "read_labeling_profile"]
+
+SERVICE = "sagemaker"
+FOREIGN_PROVIDERS = ("env", "ec2-credentials-file", "boto-config", "container-role", "iam-role")
+"""Where botocore looks for keys outside of the profile (the METHODs of its providers)."""
+
+
+@dataclass(frozen=True)
+class LabelingProfile:
+    """What the profile itself says. `ca_bundle`: the certificates that its server is checked against."""
+
+    name: str
+    endpoint: str
+    region: str
+    file: str
+    """The configuration file that was read."""
+    ca_bundle: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where its endpoint is written, in words."""
+        return f"endpoint_url of profile {self.name!r} in {self.file}"
+
+
+def profile_session(name: str) -> Any:
+    """A botocore session of the profile and nothing else. Raises SettingsError if there is no such profile."""
+    import botocore.session
+
+    core = botocore.session.Session(profile=name)
+    if name not in core.full_config.get("profiles", {}):
+        raise _lacking(name, _files(core), "there is no such profile")
+    resolver = core.get_component("credential_provider")
+    for method in FOREIGN_PROVIDERS:
+        resolver.remove(method)
+    return core
+
+
+def read_labeling_profile(core: Any, name: str) -> LabelingProfile:
+    """The profile's own endpoint and region. Raises SettingsError, naming profile, file and key, for what it lacks."""
+    profile: Mapping[str, Any] = core.get_scoped_config()
+    file = str(core.get_config_variable("config_file"))
+    endpoint = _endpoint(name, profile, core.full_config, file)
+    region = profile.get("region")
+    if not endpoint:
+        raise _lacking(
+            name,
+            file,
+            "it has no endpoint_url (nor one for sagemaker in a services section): it would lead to AWS. For AWS write "
+            "endpoint_url = https://api.sagemaker.REGION.amazonaws.com",
+        )
+    if not region:
+        raise _lacking(name, file, "it has no region")
+    place = urlsplit(endpoint)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise _lacking(name, file, f"endpoint_url = {endpoint} is no http:// or https:// address")
+    if core.get_credentials() is None:
+        raise _lacking(name, _files(core), "it has no aws_access_key_id and aws_secret_access_key")
+    return LabelingProfile(name, str(endpoint), str(region), file, profile.get("ca_bundle"))
+
+
+def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], file: str) -> str | None:
+    """As botocore does: of the service in the profile's services section, else of the profile."""
+    section = profile.get("services")
+    if section:
+        services = config.get("services", {})
+        if section not in services:
+            raise _lacking(name, file, f"services = {section}, and there is no section [services {section}]")
+        own = services[section].get(SERVICE)
+        if isinstance(own, Mapping) and own.get("endpoint_url"):
+            return str(own["endpoint_url"])
+    return profile.get("endpoint_url")
+
+
+def _files(core: Any) -> str:
+    return f"{core.get_config_variable('config_file')} or {core.get_config_variable('credentials_file')}"
+
+
+def _lacking(name: str, file: str, problem: str) -> SettingsError:
+    return SettingsError(
+        f"[labeling] profile = {name!r} ({file}): {problem}. `gtseg local profile NAME --write` writes one on the machine of the "
+        "labeling server."
+    )
