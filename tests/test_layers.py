@@ -77,6 +77,13 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
     ),
+    "gtseg.local.labeling.automated": (
+        (
+            *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.unpacking", "gtseg.local.hosting.artifact",
+            "gtseg.local.hosting.models", "gtseg.local.labeling", "gtseg.local.training",
+        ),
+        ("msgspec", "numpy"),
+    ),
     "gtseg.local.training": ((*SERVICE, "gtseg.local.training"), ()),
     "gtseg.local.tuning": ((*SERVICE, "gtseg.local.training", "gtseg.local.tuning"), ("numpy",)),
     "gtseg.local.hosting": ((*SERVICE, "gtseg.local.algorithm.unpacking", "gtseg.local.hosting"), ("msgspec",)),

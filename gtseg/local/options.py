@@ -60,6 +60,12 @@ class ServerOptions:
             "MobileSAM or SAM 2, EfficientSAM, or one model of DEXTR's type. In any order.",
         ),
     ] = None
+    automated_objects: Annotated[
+        int,
+        typer.Option(
+            min=20, help="Fewest data objects of automated labeling. Ground Truth's is the default."
+        ),
+    ] = 1250
     crowd_masks: Annotated[
         Path | None,
         typer.Option(

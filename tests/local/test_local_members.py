@@ -83,7 +83,7 @@ def refused_names(room: str) -> frozenset[str]:
             if is_call or is_table:
                 names |= {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
     # labeling refuses these by rules of its own (rules.py, teams.py)
-    return frozenset(names | {"LabelingJobAlgorithmsConfig", "OidcConfig", "WorkforceVpcConfig"})
+    return frozenset(names | {"OidcConfig", "WorkforceVpcConfig"})
 
 
 def is_below(path: str, ancestor: str) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m gtseg.local.algorithm train --root DIR [--seconds S]` and `serve --root DIR --port P`."""
+"""`python -m gtseg.local.algorithm train --root DIR [--seconds S]`, `serve --root DIR --port P`, `score --root DIR --images DIR`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
         "OMP_WAIT_POLICY", "passive"
     )  # threads that wait sleep, not spin; read when torch is imported
     folders = Folders(options.root.resolve())
-    return run_train(folders, options) if options.command == "train" else run_serve(folders, options)
+    commands = {"train": run_train, "serve": run_serve, "score": run_score}
+    return commands[options.command](folders, options)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="answer inference requests on 127.0.0.1")
     serve.add_argument("--root", type=Path, required=True, help="the folder that holds model/")
     serve.add_argument("--port", type=int, required=True)
+    score = commands.add_parser("score", help="a mask and a confidence for each picture of ROOT/input/names")
+    score.add_argument("--root", type=Path, required=True, help="the folder that holds model/ and input/")
+    score.add_argument("--images", type=Path, required=True, help="the folder of the pictures")
     return top
 
 
@@ -66,6 +70,16 @@ def run_serve(folders: Folders, options: argparse.Namespace) -> int:
         from gtseg.local.algorithm import serve
 
         serve.serve(folders, port=options.port)
+    except Exception as error:
+        return fail(folders, error)
+    return 0
+
+
+def run_score(folders: Folders, options: argparse.Namespace) -> int:
+    try:
+        from gtseg.local.algorithm.score import score
+
+        score(folders, options.images)
     except Exception as error:
         return fail(folders, error)
     return 0

@@ -69,7 +69,10 @@ IGNORED: dict[str, dict[str, str]] = {
         "instances; more than one is refused.",
         "TrainingJobDefinition.RetryStrategy": _RETRIES,
     },
-    "CreateLabelingJob": {"OutputConfig.KmsKeyId": _KEY},
+    "CreateLabelingJob": {
+        "OutputConfig.KmsKeyId": _KEY,
+        "LabelingJobAlgorithmsConfig.LabelingJobResourceConfig": "Kept and described; models are trained on this machine.",
+    },
     "CreateModel": {
         **dict.fromkeys(_CONTAINERS, "Names a container among several; there is one."),
         "VpcConfig": _NETWORK,

@@ -17,8 +17,18 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.labeling import output
+from gtseg.local.labeling.automated.records import advance, find_round
+from gtseg.local.labeling.automated.rounds import Automation
+from gtseg.local.labeling.automated.sampling import (
+    begin_first_round,
+    begin_next_round,
+    find_sample_fault,
+    list_chosen,
+)
+from gtseg.local.labeling.automated.training import Failure
 from gtseg.local.labeling.batches import consolidate_batch, next_batch
 from gtseg.local.labeling.bell import listen, ring
+from gtseg.local.labeling.counts import count_room, count_states, is_satisfied
 from gtseg.local.labeling.drafts import forget_job
 from gtseg.local.labeling.intake import IntakeError, measure_image, read_objects
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
@@ -27,7 +37,7 @@ from gtseg.local.loop import Loop
 from gtseg.local.storage.objects import StorageAway
 from gtseg.local.storage.store import Store
 
-__all__ = ["Engine", "count_states", "stopping_count"]
+__all__ = ["Engine"]
 
 FIRST_ITERATION = 10  # objects, chosen at random (developer guide, "Batches")
 OPEN_AT_ONCE = 50  # images measured per step, so that the first are handed out while the rest are looked at
@@ -58,6 +68,7 @@ class Engine:
 
     def __init__(self, embedded: Embedded) -> None:
         self.store, self.objects = embedded.store, embedded.objects
+        self.automation = Automation(embedded)
         self._rewritten: dict[str, Rewritten] = {}
         self._reported: set[str] = set()
         self._loop = Loop(
@@ -69,6 +80,7 @@ class Engine:
 
     def stop(self) -> None:
         self._loop.stop(STOP_SECONDS)
+        self.automation.stop()
 
     def _listen(self, seconds: float) -> None:
         listen(self.store, seconds)
@@ -92,7 +104,7 @@ class Engine:
             return self.advance(job)
         except StorageAway:
             raise
-        except IntakeError as error:
+        except (IntakeError, Failure) as error:
             self._end(job, "Failed", failure=str(error))
         except ServiceError as error:
             if error.code == DAMAGED and job.status != "Stopping":
@@ -113,9 +125,9 @@ class Engine:
         """The job's next step; False if it waits for workers."""
         if job.status == "Initializing" or not has_objects(self.store, job):
             return self._begin(job)
-        if read_clock() - job.created > MAX_AGE:
+        if read_clock() - job.created > MAX_AGE and not self.automation.is_busy(job):
             raise IntakeError("ClientError: The labeling job expired: it did not complete within 30 days.")
-        if job.status == "InProgress" and self._is_satisfied(job):
+        if job.status == "InProgress" and is_satisfied(self.store, job):
             with self.store.write() as connection:
                 set_status(connection, job.name, "Stopping")
             return True
@@ -183,17 +195,65 @@ class Engine:
 
     def _turn(self, job: Job) -> bool:
         """When the iteration has nothing left: the next one, or the end of the job."""
-        if self._has_unfinished(job):
+        if self._has_unfinished(job) or self.automation.is_busy(job):
             return False
-        states = count_states(self.store, job.name)
-        if job.iteration:
-            output.write_intermediate(job, self.store, self.objects, iteration=job.iteration)
-        size = min(FIRST_ITERATION if job.iteration == 0 else job.concurrent, states["waiting"])
-        if job.status == "InProgress" and size and not self._is_satisfied(job):
-            self._queue(job, min(size, stopping_count(job, states) - states["labeled"]))
+        if job.is_automated and job.status == "InProgress":
+            return self._turn_round(job)
+        size = min(
+            FIRST_ITERATION if job.iteration == 0 else job.concurrent,
+            count_states(self.store, job.name)["waiting"],
+        )
+        self._end_iteration(job)
+        if job.status == "InProgress" and size:
+            self._queue(job, self._choose_lines(job, size))
         else:
             self._end(job, "Stopped" if job.status == "Stopping" else "Completed")
         return True
+
+    def _turn_round(self, job: Job) -> bool:
+        """The next step of automated labeling; False while a model is trained or applied."""
+        current = find_round(self.store, job)
+        if current is None:
+            begin_first_round(self.store, job)
+            return True
+        if current.step == "people":
+            return self._go_to_people(job)
+        if current.step != "done":
+            self.automation.work(job)
+            return False
+        self._end_iteration(job)
+        if count_states(self.store, job.name)["waiting"]:
+            scores = self.automation.read_scores(job, current)
+            begin_next_round(
+                self.store, job, current, confidences={line: s.confidence for line, s in scores.items()}
+            )
+        else:
+            self._end(job, "Completed")
+        return True
+
+    def _go_to_people(self, job: Job) -> bool:
+        """The sample to people, as many objects at once as the job may have open; then to the model."""
+        current = find_round(self.store, job)
+        assert current is not None
+        chosen = list_chosen(self.store, job, current)[
+            : min(job.concurrent, count_room(self.store, job).people)
+        ]
+        self._end_iteration(job)
+        if chosen:
+            self._queue(job, chosen)
+            return True
+        if current.number == 1 and (fault := find_sample_fault(self.store, job)):
+            raise IntakeError(fault)
+        if count_states(self.store, job.name)["waiting"]:
+            with self.store.write() as connection:
+                advance(connection, job, current, step="train")
+        else:
+            self._end(job, "Completed")
+        return True
+
+    def _end_iteration(self, job: Job) -> None:
+        if job.iteration:
+            output.write_intermediate(job, self.store, self.objects, iteration=job.iteration)
 
     def _has_unfinished(self, job: Job) -> bool:
         """Whether the iteration has objects that are neither labeled nor failed."""
@@ -201,35 +261,27 @@ class Engine:
         unfinished = ("open", "answered", "consolidating", "queued")
         return any(self.store.read().execute(query, (job.name, state)).fetchone() for state in unfinished)
 
-    def _queue(self, job: Job, size: int) -> None:
-        """The next iteration: at first some at random, then as many as may be open at once, in the manifest's order."""
+    def _choose_lines(self, job: Job, size: int) -> list[int]:
+        """At first some at random, then in the manifest's order; no more than the stopping conditions allow."""
+        room = count_room(self.store, job)
         query = "SELECT line FROM labeling_objects WHERE job = ? AND state = 'waiting' ORDER BY line"
+        waiting = [row["line"] for row in self.store.read().execute(query, (job.name,))]
+        if job.iteration == 0:
+            chosen = random.Random(job.reference).sample(range(len(waiting)), size)
+            waiting = [waiting[place] for place in sorted(chosen)]
+        return waiting[: min(size, room.objects, room.people)]
+
+    def _queue(self, job: Job, lines: list[int]) -> None:
+        """The next iteration."""
         with self.store.write() as connection:
-            if job.iteration == 0:
-                waiting = count_states(self.store, job.name)["waiting"]
-                places = sorted(random.Random(job.reference).sample(range(waiting), size))
-                lines = [
-                    connection.execute(f"{query} LIMIT 1 OFFSET ?", (job.name, place)).fetchone()["line"]
-                    for place in places
-                ]
-            else:
-                lines = [row["line"] for row in connection.execute(f"{query} LIMIT ?", (job.name, size))]
             connection.executemany(
-                "UPDATE labeling_objects SET state = 'queued', iteration = ? WHERE job = ? AND line = ?",
+                "UPDATE labeling_objects SET state = 'queued', iteration = ? WHERE job = ? AND line = ? AND state = 'waiting'",
                 [(job.iteration + 1, job.name, line) for line in lines],
             )
             connection.execute(
                 "UPDATE labeling_jobs SET iteration = iteration + 1, modified = ? WHERE name = ?",
                 (read_clock(), job.name),
             )
-
-    def _is_satisfied(self, job: Job) -> bool:
-        """A stopping condition is met while objects are left."""
-        if not job.request.get("StoppingConditions"):
-            return False
-        states = count_states(self.store, job.name)
-        left = sum(states.values()) - states["labeled"] - states["failed"] - states["skipped"]
-        return left > 0 and states["labeled"] >= stopping_count(job, states)
 
     def _rewrite_manifest(self, job: Job) -> None:
         rewritten = self._rewritten.setdefault(job.name, Rewritten())
@@ -273,6 +325,8 @@ class Engine:
                 status = "Stopped" if status == "Completed" and has_unlabeled(connection, job) else status
             set_status(connection, job.name, status, failure=failure)
         self._rewritten.pop(job.name, None)
+        if job.is_automated:
+            self.automation.forget(job)
 
 
 def open_object(
@@ -315,20 +369,3 @@ def has_objects(store: Store, job: Job) -> bool:
         store.read().execute("SELECT 1 FROM labeling_objects WHERE job = ? LIMIT 1", (job.name,)).fetchone()
         is not None
     )
-
-
-STATES = ("waiting", "queued", "open", "answered", "consolidating", "labeled", "failed", "skipped")
-
-
-def count_states(store: Store, name: str) -> dict[str, int]:
-    """How many of a job's objects are in each state."""
-    query = "SELECT state, count(*) AS objects FROM labeling_objects WHERE job = ? GROUP BY state"
-    counted = {row["state"]: row["objects"] for row in store.read().execute(query, (name,))}
-    return {state: counted.get(state, 0) for state in STATES}
-
-
-def stopping_count(job: Job, states: dict[str, int]) -> int:
-    """How many objects may be labeled before a stopping condition is met."""
-    conditions, total = job.request.get("StoppingConditions") or {}, sum(states.values())
-    percentage = int(conditions.get("MaxPercentageOfInputDatasetLabeled", 100))
-    return min(int(conditions.get("MaxHumanLabeledObjectCount", total)), max(1, total * percentage // 100))

@@ -14,8 +14,10 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.jobs.paging import Place, read_paging
 from gtseg.local.jobs.tags import put_tags, tags_of
+from gtseg.local.labeling.automated.records import count_machine, find_final_model
+from gtseg.local.labeling.automated.requests import check_automated
 from gtseg.local.labeling.bell import ring
-from gtseg.local.labeling.engine import count_states
+from gtseg.local.labeling.counts import count_left, count_states
 from gtseg.local.labeling.intake import keep_manifest
 from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, read_clock, set_status, to_datetime
 from gtseg.local.labeling.rules import check_request, read_labels, read_template, refuse
@@ -26,7 +28,7 @@ __all__ = ["register_jobs"]
 
 ECHOED = (
     "LabelAttributeName", "InputConfig", "OutputConfig", "RoleArn", "LabelCategoryConfigS3Uri", "StoppingConditions",
-    "HumanTaskConfig",
+    "HumanTaskConfig", "LabelingJobAlgorithmsConfig",
 )  # fmt: skip
 MAX_ACTIVE = 100
 PAGE = 100
@@ -77,6 +79,11 @@ def create_job(embedded: Embedded, request: dict[str, Any]) -> str:
     reference = secrets.token_hex(12)
     folder = store.folder / "labeling" / reference
     keep_manifest(objects, request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"], folder)
+    try:
+        check_automated(embedded, request, labels, folder / "input.manifest")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     arn = f"arn:aws:sagemaker:{store.region}:{store.account}:labeling-job/{title.lower()}"
     row = (
         title.lower(),
@@ -146,20 +153,22 @@ def stop_job(store: Store, title: str) -> None:
 
 
 def counters(store: Store, job: Job) -> dict[str, int]:
-    states = count_states(store, job.name)
-    left = sum(states.values()) - states["labeled"] - states["failed"] - states["skipped"]
+    states, machine = count_states(store, job.name), count_machine(store, job.name)
     return {
         "TotalLabeled": states["labeled"],
-        "HumanLabeled": states["labeled"],
-        "MachineLabeled": 0,
+        "HumanLabeled": states["labeled"] - machine,
+        "MachineLabeled": machine,
         "FailedNonRetryableError": states["failed"],
-        "Unlabeled": left,
+        "Unlabeled": count_left(states),
     }
 
 
-def job_output(job: Job) -> dict[str, str]:
+def job_output(store: Store, job: Job) -> dict[str, str | None]:
     bucket, _ = job.output
-    return {"OutputDatasetS3Uri": f"s3://{bucket}/{job.manifest_key}"}
+    return {
+        "OutputDatasetS3Uri": f"s3://{bucket}/{job.manifest_key}",
+        "FinalActiveLearningModelArn": find_final_model(store, job.name),
+    }
 
 
 def describe_job(store: Store, job: Job) -> dict[str, Any]:
@@ -174,7 +183,7 @@ def describe_job(store: Store, job: Job) -> dict[str, Any]:
         "LabelingJobName": job.title,
         "LabelingJobArn": job.arn,
         "Tags": tags_of(store, job.arn),
-        "LabelingJobOutput": job_output(job),
+        "LabelingJobOutput": job_output(store, job),
     }
 
 
@@ -192,22 +201,21 @@ def summarize_job(store: Store, job: Job) -> dict[str, Any]:
             "AnnotationConsolidationLambdaArn"
         ],
         "FailureReason": job.failure or None,
-        "LabelingJobOutput": job_output(job),
+        "LabelingJobOutput": job_output(store, job),
         "InputConfig": job.request["InputConfig"],
     }
 
 
 def summarize_for_team(store: Store, job: Job) -> dict[str, Any]:
     states = count_states(store, job.name)
-    pending = sum(states.values()) - states["labeled"] - states["failed"] - states["skipped"]
     return {
         "LabelingJobName": job.title,
         "JobReferenceCode": job.reference,
         "WorkRequesterAccountId": store.account,
         "CreationTime": to_datetime(job.created),
         "LabelCounters": {
-            "HumanLabeled": states["labeled"],
-            "PendingHuman": pending,
+            "HumanLabeled": states["labeled"] - count_machine(store, job.name),
+            "PendingHuman": count_left(states),
             "Total": sum(states.values()) - states["skipped"],
         },
         "NumberOfHumanWorkersPerDataObject": job.workers,

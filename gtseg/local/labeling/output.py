@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,8 @@ from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
 __all__ = [
-    "Answered", "annotation_request", "annotation_response", "failure_metadata", "mask_key", "mask_metadata",
+    "Answered", "annotation_request", "annotation_response", "complete_line", "failure_metadata", "machine_metadata", "mask_key",
+    "mask_metadata",
     "put_json", "request_key", "response_key", "worker_response", "worker_response_key", "write_intermediate",
     "write_manifest",
 ]  # fmt: skip
@@ -120,6 +121,16 @@ def mask_metadata(job: Job, confidence: float, stamp: float) -> dict[str, Any]:
         "creation-date": stamp_exact(stamp + CREATION_LAG),
         "job-name": f"labeling-job/{job.name}",
     }
+
+
+def machine_metadata(
+    job: Job, confidence: float, classes: Mapping[int, float], stamp: float
+) -> dict[str, Any]:
+    """`<attribute>-metadata` of an object that a model labeled. `classes`: the confidence of those that its mask has."""
+    metadata = mask_metadata(job, confidence, stamp)
+    for index, entry in metadata["internal-color-map"].items():
+        entry["confidence"] = classes.get(int(index), 0)
+    return {**metadata, "human-annotated": "no"}
 
 
 def failure_metadata(job: Job, reason: str, stamp: float) -> dict[str, Any]:

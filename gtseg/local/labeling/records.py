@@ -149,6 +149,11 @@ class Job:
         return str(self.human["PreHumanTaskLambdaArn"]).endswith(":PRE-VerificationSemanticSegmentation")
 
     @property
+    def is_automated(self) -> bool:
+        """Whether a model labels what it is sure of."""
+        return bool(self.request.get("LabelingJobAlgorithmsConfig"))
+
+    @property
     def workers(self) -> int:
         """Workers per data object."""
         return int(self.human["NumberOfHumanWorkersPerDataObject"])

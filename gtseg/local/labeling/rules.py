@@ -80,10 +80,6 @@ def check_unsupported(request: dict[str, Any]) -> None:
         )
     if not source.get("S3DataSource"):
         raise refuse("InputConfig.DataSource needs an S3DataSource.")
-    if request.get("LabelingJobAlgorithmsConfig"):
-        raise refuse(
-            "Automated data labeling (LabelingJobAlgorithmsConfig) is not supported by the embedded AWS: leave it out."
-        )
 
 
 def check_functions(human: dict[str, Any], region: str) -> str:

@@ -1,0 +1,91 @@
+"""A trained network over a list of pictures: a mask for each, and how sure the network is of it.
+
+    input/names         one file name a line, of pictures in the folder that is given
+    model/              the network
+    output/masks/       <name>.png, (H, W) class indices of the picture's size
+    output/scores.jsonl one line a picture: {"name", "confidence", "classes": {class index: confidence}}, "error" for an unreadable one
+
+A process that was killed goes on where it was: a line is written when its mask has its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from gtseg.local.algorithm import log
+from gtseg.local.algorithm.container import ClientError, Folders
+from gtseg.local.algorithm.predict import Predictor, decode, encode_png, to_mask
+
+__all__ = ["confidences", "read_scores", "score"]
+
+LOG_EVERY = 100
+
+
+def score(folders: Folders, images: Path) -> None:
+    """Every picture of `input/names` that has no line yet. Raises ClientError where model/ holds no model."""
+    names = (folders.root / "input" / "names").read_text(encoding="utf-8").splitlines()
+    output = folders.root / "output"
+    (output / "masks").mkdir(parents=True, exist_ok=True)
+    done = set(read_scores(output / "scores.jsonl", repair=True))
+    predictor = Predictor(folders.model)
+    log.info(f"Scoring {len(names)} pictures, {len(done)} of which are done")
+    with (output / "scores.jsonl").open("a", encoding="utf-8") as file:
+        for number, name in enumerate((n for n in names if n not in done), 1):
+            file.write(json.dumps({"name": name, **score_one(predictor, images / name, output)}) + "\n")
+            file.flush()
+            if number % LOG_EVERY == 0:
+                log.info(f"{len(done) + number} of {len(names)}")
+
+
+def score_one(predictor: Predictor, path: Path, output: Path) -> dict[str, object]:
+    try:
+        image, size = decode(path.read_bytes(), smallest=predictor.inference_size)
+    except (ClientError, OSError) as error:
+        return {"error": str(error)}
+    probabilities = predictor.probabilities(image)  # (C, h, w)
+    part = output / "masks" / f".{path.name}.part"
+    part.write_bytes(encode_png(to_mask(probabilities, size)))
+    os.replace(part, output / "masks" / f"{path.name}.png")
+    classes = confidences(probabilities)
+    foreground = [value for index, value in classes.items() if index]
+    return {
+        "confidence": round(float(np.mean(foreground)) if foreground else classes[0], 6),
+        "classes": {str(index): round(value, 4) for index, value in classes.items()},
+    }
+
+
+def confidences(probabilities: np.ndarray) -> dict[int, float]:
+    """The IoU that the network itself expects of each class that its mask has, from (C, h, w) probabilities.
+
+    Over the pixels of the class, the sum of its probability is the expected intersection; its probability elsewhere is
+    what the union is expected to have beside them. Of a mask without any class: how surely there is nothing.
+    """
+    mask = probabilities.argmax(0)
+    found: dict[int, float] = {}
+    for index in np.unique(mask):
+        inside = mask == index
+        plane = probabilities[index]
+        hit = float(plane[inside].sum())
+        found[int(index)] = hit / (np.count_nonzero(inside) + float(plane.sum()) - hit)
+    if set(found) == {0}:
+        found[0] = float(probabilities[0].min())
+    return found
+
+
+def read_scores(path: Path, *, repair: bool = False) -> dict[str, dict[str, object]]:
+    """Name -> its line, whole lines only; `repair`: cut off what a kill left of the last one."""
+    found: dict[str, dict[str, object]] = {}
+    if not path.exists():
+        return found
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    for line in whole.splitlines():
+        entry = json.loads(line)
+        found[entry["name"]] = entry
+    if repair and len(whole) < len(content):
+        os.truncate(path, len(whole))
+    return found

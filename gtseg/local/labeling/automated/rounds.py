@@ -1,0 +1,318 @@
+"""What happens between two samples of people: train, score, choose a threshold, label what lies above it.
+
+A thread for each job takes one step after the other. A step is done when a transaction says so; before that everything
+it writes has names and times that an earlier transaction fixed, so that a kill at any instant trains, scores and labels
+nothing twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import shutil
+import sqlite3
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling import output
+from gtseg.local.labeling.automated.records import (
+    MACHINE,
+    VALIDATION,
+    Round,
+    advance,
+    find_round,
+    list_sample,
+)
+from gtseg.local.labeling.automated.scoring import Score, Scoring, measure_quality, read_values
+from gtseg.local.labeling.automated.threshold import RISK, TARGET, choose_threshold
+from gtseg.local.labeling.automated.training import (
+    Failure,
+    artifact_of,
+    keep_model,
+    name_training,
+    start_training,
+)
+from gtseg.local.labeling.bell import ring
+from gtseg.local.labeling.counts import count_room
+from gtseg.local.labeling.masks import encode_mask
+from gtseg.local.labeling.records import DAMAGED, Job, find_job, read_clock
+from gtseg.local.loop import Threads
+from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.training import TrainingJobs
+
+__all__ = ["Automation"]
+
+POLL_SECONDS = 0.25
+PAUSE_SECONDS = 5.0  # before a step that broke is taken again
+GRACE_SECONDS = 2.0
+LABEL_AT_ONCE = 50
+TRIES = 3  # of a scoring process that ended without a reason
+logger = logging.getLogger(__name__)
+
+
+class Automation:
+    """The threads of the jobs that are between two samples. Used by the engine's thread."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self.embedded, self.store, self.objects = embedded, embedded.store, embedded.objects
+        self.stopping = threading.Event()
+        self._threads = Threads("automated-labeling")
+        self._failures: dict[str, str] = {}
+        self._tries: dict[str, int] = {}
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._threads.join()
+
+    def is_busy(self, job: Job) -> bool:
+        return job.name in self._threads.running()
+
+    def work(self, job: Job) -> None:
+        """Go on with a job's round in its thread. Raises Failure with the reason for which the round cannot go on."""
+        if job.name in self._failures:
+            raise Failure(self._failures.pop(job.name))
+        if not self.is_busy(job):
+            self._threads.start(job.name, partial(self._run, job.name))
+
+    def forget(self, job: Job) -> None:
+        """Remove what a job that has ended kept on the disk; end a training job that nobody waits for any more."""
+        current = find_round(self.store, job)
+        if current is not None and current.step == "train":
+            with contextlib.suppress(ServiceError):
+                TrainingJobs(self.embedded).stop(name_training(job, current))
+        shutil.rmtree(job.folder(self.store) / "automated", ignore_errors=True)
+
+    def read_scores(self, job: Job, current: Round) -> dict[int, Score]:
+        return self._scoring(job, current).read()
+
+    def _scoring(self, job: Job, current: Round) -> Scoring:
+        return Scoring(self.embedded, (job.folder(self.store) / "automated").resolve(), current.number)
+
+    def _run(self, name: str) -> None:
+        try:
+            while not self.stopping.is_set():
+                job = find_job(self.store, name)
+                current = find_round(self.store, job)
+                if job.status != "InProgress" or current is None or current.step in ("people", "done"):
+                    return
+                if not self._step(job, current):
+                    self.stopping.wait(POLL_SECONDS)
+        except Failure as failure:
+            self._failures[name] = str(failure)
+        except StorageAway:  # the storage logs it; the step is taken again
+            self.stopping.wait(PAUSE_SECONDS)
+        except ServiceError as error:
+            if error.code != DAMAGED:
+                self._failures[name] = f"ClientError: {error.message} ({error.code})"
+            self.stopping.wait(PAUSE_SECONDS)
+        except Exception:
+            logger.exception("a step of automated labeling failed; it is tried again")
+            self.stopping.wait(PAUSE_SECONDS)
+        finally:
+            self._end_process(name)
+            ring(self.store)
+
+    def _end_process(self, name: str) -> None:
+        """A process that nobody waits for: the server or the job stops."""
+        with contextlib.suppress(ServiceError):
+            job = find_job(self.store, name)
+            current = find_round(self.store, job)
+            if current is not None and (self.stopping.is_set() or job.status != "InProgress"):
+                process = self._scoring(job, current).process
+                if process.alive():
+                    process.end(GRACE_SECONDS)
+
+    def _step(self, job: Job, current: Round) -> bool:
+        """Whether the step is done or has come nearer to it; False to wait."""
+        steps = {"train": self._train, "score": self._score, "choose": self._choose, "label": self._label}
+        return steps[current.step](job, current)
+
+    def _advance(self, job: Job, current: Round, step: str, **values: str | float | int | None) -> bool:
+        with self.store.write() as connection:
+            advance(connection, job, current, step=step, **values)
+        return True
+
+    # ---------------------------------------------------------------- train
+
+    def _train(self, job: Job, current: Round) -> bool:
+        jobs = TrainingJobs(self.embedded)
+        record = jobs.records.find(name_training(job, current))
+        if record is None:
+            start_training(self.embedded, job, current)
+            return False
+        if record.status in ("InProgress", "Stopping"):
+            return False
+        if record.status != "Completed":
+            reason = record.answer.get("FailureReason", f"it is {record.status}")
+            raise Failure(f"ClientError: The training job {record.name} did not complete: {reason}")
+        model = keep_model(self.embedded, job, current, artifact=artifact_of(record.answer))
+        return self._advance(job, current, "score", model=model)
+
+    # ---------------------------------------------------------------- score
+
+    def _score(self, job: Job, current: Round) -> bool:
+        scoring = self._scoring(job, current)
+        code = scoring.process.exit_code()
+        if scoring.process.alive():
+            return False
+        if code == 0:
+            return self._advance(job, current, "choose")
+        if reason := scoring.find_failure():
+            raise Failure(f"ClientError: The model could not be applied: {reason}")
+        tries = self._tries[job.name] = self._tries.get(job.name, 0) + 1
+        if tries > TRIES:
+            raise Failure("InternalServerError: The process that applies the model ended several times.")
+        rows = self._list_scored(job)
+        for row in rows:
+            scoring.place_image(row["line"], row["uri"])
+            if self.stopping.is_set() or find_job(self.store, job.name).status != "InProgress":
+                self._tries.pop(job.name, None)
+                return False
+        answer = TrainingJobs(self.embedded).find(name_training(job, current)).answer
+        scoring.prepare([row["line"] for row in rows], artifact=artifact_of(answer))
+        scoring.launch()
+        return False
+
+    def _list_scored(self, job: Job) -> list[sqlite3.Row]:
+        """What the model is applied to: what nobody has labeled, and the validation set."""
+        query = "SELECT line, uri FROM labeling_objects WHERE job = ? AND state = 'waiting' ORDER BY line"
+        waiting = self.store.read().execute(query, (job.name,)).fetchall()
+        return [*waiting, *(row for row in list_sample(self.store, job, VALIDATION) if row["gone"] is None)]
+
+    # ---------------------------------------------------------------- choose
+
+    def _choose(self, job: Job, current: Round) -> bool:
+        """The threshold. All rounds together may be wrong with probability RISK: this one with its share of it."""
+        self._tries.pop(job.name, None)
+        scoring = self._scoring(job, current)
+        scores = scoring.read()
+        rows = [row for row in list_sample(self.store, job, VALIDATION) if row["gone"] is None]
+        rows = [row for row in rows if row["line"] in scores]
+        qualities = [self._judge(job, scoring, row) for row in rows]
+        confidences = [scores[row["line"]].confidence for row in rows]
+        risk = RISK / (current.number * (current.number + 1))
+        found = choose_threshold(confidences, qualities, target=TARGET, risk=risk)
+        document = {
+            "target": TARGET,
+            "risk": risk,
+            "model": current.model,
+            "threshold": None if found is None or math.isinf(found.confidence) else found.confidence,
+            "expectedMeanIoU": found and found.mean,
+            "lowerBound": found and found.bound,
+            "validationObjectsAbove": found.objects if found else 0,
+            "validation": [
+                {"datasetObjectId": str(row["line"]), "confidence": confidence, "meanIoU": round(quality, 6)}
+                for row, confidence, quality in zip(rows, confidences, qualities, strict=True)
+            ],
+        }
+        self._put(job, f"activelearning/round-{current.number}/threshold.json", document)
+        above = [
+            row["line"]
+            for row, confidence in zip(rows, confidences, strict=True)
+            if found and confidence >= found.confidence
+        ]
+        with self.store.write() as connection:
+            connection.executemany(
+                "UPDATE labeling_samples SET gone = ? WHERE job = ? AND line = ?",
+                [(current.number, job.name, line) for line in above],
+            )
+            advance(
+                connection,
+                job,
+                current,
+                step="label",
+                threshold=None if found is None else max(found.confidence, -1.0),
+                bound=found.bound if found else None,
+                objects=found.objects if found else 0,
+                stamp=read_clock(),
+            )
+        return True
+
+    def _judge(self, job: Job, scoring: Scoring, row: sqlite3.Row) -> float:
+        bucket, key = split_uri(json.loads(row["result"])[job.attribute])
+        return measure_quality(scoring.mask(row["line"]), read_values(self.objects.get(bucket, key)))
+
+    # ---------------------------------------------------------------- label
+
+    def _label(self, job: Job, current: Round) -> bool:
+        """Write the masks above the threshold, some at a time, as long as the job's conditions allow more labels."""
+        scoring = self._scoring(job, current)
+        scores = scoring.read()
+        chosen = self._list_above(job, current, scores)
+        for start in range(0, len(chosen), LABEL_AT_ONCE):
+            if self.stopping.is_set() or find_job(self.store, job.name).status != "InProgress":
+                return False
+            self._label_some(job, current, scoring, scores, chosen[start : start + LABEL_AT_ONCE])
+        lines = [
+            {"datasetObjectId": str(line), "confidence": score.confidence}
+            for line, score in sorted(scores.items())
+        ]
+        self._put(job, f"inference/round-{current.number}/scores.json", lines)
+        return self._advance(job, current, "done")
+
+    def _list_above(self, job: Job, current: Round, scores: Mapping[int, Score]) -> list[int]:
+        """Lines to label now, the surest first."""
+        threshold = current.threshold
+        if threshold is None:
+            return []
+        room = count_room(self.store, job).objects
+        query = "SELECT line FROM labeling_objects WHERE job = ? AND state = 'waiting'"
+        waiting = [row["line"] for row in self.store.read().execute(query, (job.name,))]
+        above = [line for line in waiting if line in scores and scores[line].confidence >= threshold]
+        return sorted(above, key=lambda line: (-scores[line].confidence, line))[:room]
+
+    def _label_some(
+        self,
+        job: Job,
+        current: Round,
+        scoring: Scoring,
+        scores: Mapping[int, Score],
+        lines: Sequence[int],
+    ) -> None:
+        bucket, prefix = job.output
+        done = []
+        for line in lines:
+            mask = scoring.mask(line)
+            stamp = round((current.stamp or 0.0) + line / 1e6, 6)
+            key = prefix + output.mask_key(line, stamp)
+            self.objects.put(bucket, key, encode_mask(mask, len(job.labels)), content_type="image/png")
+            metadata = output.machine_metadata(job, scores[line].confidence, scores[line].classes, stamp)
+            result = {job.attribute: f"s3://{bucket}/{key}", f"{job.attribute}-metadata": metadata}
+            height, width = mask.shape
+            done.append((line, stamp, width, height, json.dumps(result, separators=(",", ":"))))
+        with self.store.write() as connection:
+            for line, stamp, width, height, result_text in done:
+                finish(connection, job, current, line, values=(stamp, width, height, result_text))
+            connection.execute(
+                "UPDATE labeling_jobs SET modified = ? WHERE name = ?", (read_clock(), job.name)
+            )
+
+    def _put(self, job: Job, key: str, document: Any) -> None:
+        output.put_json(self.objects, job, key, document)
+
+
+def finish(
+    connection: sqlite3.Connection,
+    job: Job,
+    current: Round,
+    line: int,
+    *,
+    values: tuple[float, int, int, str],
+) -> None:
+    """waiting -> labeled, by the model."""
+    changed = connection.execute(
+        "UPDATE labeling_objects SET state = 'labeled', iteration = ?, stamp = ?, width = ?, height = ?, result = ? "
+        "WHERE job = ? AND line = ? AND state = 'waiting'",
+        (job.iteration, *values, job.name, line),
+    )
+    if changed.rowcount:
+        connection.execute(
+            "INSERT OR REPLACE INTO labeling_samples (job, line, round, part) VALUES (?, ?, ?, ?)",
+            (job.name, line, current.number, MACHINE),
+        )

@@ -1,0 +1,203 @@
+"""The training job of a round, and the model that comes of it: ordinary ones, which can be listed and whose logs can be read."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.algorithm.unpacking import BadArchive, unpack
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.hosting.models import Hosted, check_model
+from gtseg.local.jobs.container_images import image_uri
+from gtseg.local.jobs.records import NoWork
+from gtseg.local.labeling.automated.records import TRAINING, Round, list_sample
+from gtseg.local.labeling.output import complete_line
+from gtseg.local.labeling.records import Job, open_manifest, read_manifest
+from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.training import TrainingJobs
+
+__all__ = ["Failure", "artifact_of", "check_initial_model", "keep_model", "name_training", "start_training"]
+
+INSTANCE = "ml.p3.2xlarge"  # of automated labeling's training and inference (developer guide)
+SAMPLES = 3500  # pictures that a training job sees, each as often as it takes
+EPOCHS = (10, 60)
+KEPT = (
+    0.1  # share of the training set that chooses the best epoch; the validation set has no part in training
+)
+FEWEST_KEPT = 4
+DEFAULT = {"algorithm": "fcn", "backbone": "resnet-50"}
+
+
+class Failure(Exception):
+    """The labeling job fails with this reason."""
+
+
+def name_training(job: Job, current: Round) -> str:
+    """The same at every try, and nobody else's: the reference is random."""
+    return f"{job.title[:40].rstrip('-')}-{job.reference[:12]}-{current.number}"
+
+
+def models_of(embedded: Embedded) -> Hosted[NoWork]:
+    return Hosted(embedded, "model", "model", work=NoWork)
+
+
+def start_training(embedded: Embedded, job: Job, current: Round) -> None:
+    """Write the round's manifests and create its training job, unless an earlier try has."""
+    rows = list_sample(embedded.store, job, TRAINING)
+    shuffled = random.Random(job.reference).sample(rows, len(rows))
+    kept = max(FEWEST_KEPT, round(len(rows) * KEPT))
+    if len(rows) < 2 * FEWEST_KEPT:
+        raise Failure(
+            f"ClientError: {len(rows)} objects of the training set were labeled: too few to train on."
+        )
+    bucket, prefix = job.output
+    folder = f"{prefix}training/round-{current.number}"
+    for channel, chosen in (("train", shuffled[kept:]), ("validation", shuffled[:kept])):
+        body = b"".join(line + b"\n" for line in read_lines(embedded, job, chosen))
+        embedded.objects.put(bucket, f"{folder}/{channel}.manifest", body)
+    request = make_request(embedded, job, current, f"s3://{bucket}/{folder}", len(rows) - kept)
+    try:
+        TrainingJobs(embedded).create(request)
+    except StorageAway:
+        raise
+    except ServiceError as error:
+        if error.code != "ResourceInUse":
+            raise Failure(f"ClientError: The training job could not be created: {error.message}") from None
+
+
+def read_lines(embedded: Embedded, job: Job, rows: Sequence[sqlite3.Row]) -> list[bytes]:
+    """The objects as lines of an augmented manifest."""
+    lines = []
+    with open_manifest(job, embedded.store) as file:
+        for row in sorted(rows, key=lambda row: int(row["line"])):
+            file.seek(row["start"])
+            raw = read_manifest(file, job, embedded.store, length=row["length"])
+            lines.append(complete_line(job, raw, row))
+    return lines
+
+
+def make_request(embedded: Embedded, job: Job, current: Round, folder: str, training: int) -> dict[str, Any]:
+    """CreateTrainingJob."""
+    epochs = min(max(round(SAMPLES / training), EPOCHS[0]), EPOCHS[1])
+    hyperparameters = {
+        "num_classes": str(len(job.labels) + 1),
+        "num_training_samples": str(training),
+        "epochs": str(epochs),
+    }
+    channels: list[dict[str, Any]] = [
+        {
+            "ChannelName": name,
+            "InputMode": "Pipe",
+            "RecordWrapperType": "RecordIO",
+            "ContentType": "application/x-recordio",
+            "DataSource": {
+                "S3DataSource": {
+                    "S3DataType": "AugmentedManifestFile",
+                    "S3Uri": f"{folder}/{name}.manifest",
+                    "S3DataDistributionType": "FullyReplicated",
+                    "AttributeNames": ["source-ref", job.attribute],
+                }
+            },
+        }
+        for name in ("train", "validation")
+    ]
+    initial = find_initial_model(embedded, job.request)
+    if initial is not None:
+        settings = read_settings(embedded, initial)
+        hyperparameters |= {name: settings[name] for name in ("algorithm", "backbone") if settings.get(name) not in (None, DEFAULT[name])}  # fmt: skip
+        hyperparameters["crop_size"] = settings["_crop_size"]
+        source = {"S3DataType": "S3Prefix", "S3Uri": initial, "S3DataDistributionType": "FullyReplicated"}
+        channels.append({"ChannelName": "model", "DataSource": {"S3DataSource": source}})
+    return {
+        "TrainingJobName": name_training(job, current),
+        "AlgorithmSpecification": {
+            "TrainingImage": image_uri(embedded.store.region),
+            "TrainingInputMode": "File",
+        },
+        "RoleArn": job.request["RoleArn"],
+        "HyperParameters": hyperparameters,
+        "InputDataConfig": channels,
+        "OutputDataConfig": {"S3OutputPath": folder},
+        "ResourceConfig": {"InstanceType": INSTANCE, "InstanceCount": 1, "VolumeSizeInGB": 50},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 86_400},
+        "Tags": [{"Key": "gtseg:labeling-job", "Value": job.title}],
+    }
+
+
+def find_initial_model(embedded: Embedded, request: dict[str, Any]) -> str | None:
+    """The address of the artifact of InitialActiveLearningModelArn; None without one. Raises ServiceError."""
+    arn = (request.get("LabelingJobAlgorithmsConfig") or {}).get("InitialActiveLearningModelArn")
+    if not arn:
+        return None
+    models = models_of(embedded)
+    name = str(arn).rpartition("/")[2]
+    for record in models.records.having():
+        if models.records.arn(record.name) == str(arn) or record.answer["ModelArn"] == arn:
+            return str(record.answer["PrimaryContainer"]["ModelDataUrl"])
+    raise ServiceError(
+        "ValidationException",
+        f"InitialActiveLearningModelArn: the model {name!r} ({arn}) does not exist. Give the FinalActiveLearningModelArn of "
+        "an earlier labeling job.",
+    )
+
+
+def read_settings(embedded: Embedded, uri: str) -> dict[str, str]:
+    """What a model was trained with (hyperparams.json of its artifact). Raises ServiceError ValidationException."""
+    bucket, key = split_uri(uri)
+    try:
+        with tempfile.TemporaryDirectory() as folder, embedded.objects.file(bucket, key) as archive:
+            unpack(archive, Path(folder))
+            settings = json.loads((Path(folder) / "hyperparams.json").read_text(encoding="utf-8"))
+            int(settings["num_classes"]), int(settings["_crop_size"])
+    except (ServiceError, BadArchive, OSError, ValueError, KeyError, TypeError):
+        raise ServiceError(
+            "ValidationException",
+            f"InitialActiveLearningModelArn: {uri} is no model of this algorithm that training can go on from.",
+        ) from None
+    return {str(name): str(value) for name, value in settings.items()}
+
+
+def check_initial_model(embedded: Embedded, request: dict[str, Any], labels: Sequence[str]) -> None:
+    """Raise ServiceError ValidationException for a model that is not there or has other classes."""
+    initial = find_initial_model(embedded, request)
+    if initial is None:
+        return
+    found = int(read_settings(embedded, initial)["num_classes"])
+    if found != len(labels) + 1:
+        raise ServiceError(
+            "ValidationException",
+            f"InitialActiveLearningModelArn: the model has {found - 1} labels beside the background, this job has {len(labels)}.",
+        )
+
+
+def artifact_of(answer: dict[str, Any]) -> str:
+    """Where a completed training job's model lies."""
+    return str(answer["ModelArtifacts"]["S3ModelArtifacts"])
+
+
+def keep_model(embedded: Embedded, job: Job, current: Round, *, artifact: str) -> str:
+    """The ARN of the SageMaker model over a training job's artifact, created once."""
+    models = models_of(embedded)
+    name = name_training(job, current)
+    arn = models.records.arn(name)
+    if models.records.find(name) is not None:
+        return arn
+    split_uri(artifact)
+    request = {
+        "ModelName": name,
+        "ExecutionRoleArn": job.request["RoleArn"],
+        "PrimaryContainer": {"Image": image_uri(embedded.store.region), "ModelDataUrl": artifact},
+        "Tags": [{"Key": "gtseg:labeling-job", "Value": job.title}],
+    }
+    try:
+        return models.add(check_model(embedded, request, arn), request)
+    except StorageAway:
+        raise
+    except ServiceError as error:
+        raise Failure(f"ClientError: The model could not be kept: {error.message}") from None

@@ -1,0 +1,116 @@
+"""Automated labeling as a job runs it: simulated workers, real training jobs, a server that is killed on the way."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from labeling_desk import Desk, await_until
+from local_aws import LocalAWS
+from PIL import Image
+
+OBJECTS = 150
+SPECIFICATION = (
+    "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
+)
+
+
+def draw_disc(number: int) -> tuple[bytes, np.ndarray]:
+    """A bright disc on noise: its JPEG and its mask, (48, 64) uint8."""
+    random = np.random.default_rng(number)
+    rows, columns = np.mgrid[:48, :64]
+    mask = (columns - random.uniform(18, 46)) ** 2 + (rows - random.uniform(16, 32)) ** 2 < 144
+    pixels = random.integers(20, 90, (48, 64, 3))
+    pixels[mask] = np.array([220, 120, 40]) + random.integers(-20, 20, 3)
+    image = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(image, "JPEG", quality=92)
+    return image.getvalue(), mask.astype(np.uint8)
+
+
+def request_automated(desk: Desk, lines: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, **more.pop("config", {})}
+    return {**desk.request(lines, labels=("disc",)), "LabelingJobAlgorithmsConfig": config, **more}
+
+
+def list_training(desk: Desk, name: str) -> list[dict[str, Any]]:
+    found = desk.sagemaker.list_training_jobs(NameContains=name[:20])["TrainingJobSummaries"]
+    return sorted(found, key=lambda job: str(job["TrainingJobName"]))
+
+
+def test_a_model_labels_what_people_need_not_though_the_server_is_killed_on_the_way(
+    start_local_aws: Any, tmp_path: Path
+) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    draw_masks(masks)
+    options = {"automated_objects": OBJECTS, "train_seconds": 12, "crowd_masks": masks, "crowd_error": 0}
+    aws: LocalAWS = start_local_aws(options=options)
+    desk = Desk(aws)
+    request = request_automated(desk, put_discs(desk))
+    name = request["LabelingJobName"]
+    desk.sagemaker.create_labeling_job(**request)
+
+    def kill() -> None:
+        aws.kill9()
+        aws.start()
+        desk.connect()
+
+    await_until(lambda: list_training(desk, name))
+    kill()
+    folder = aws.folder / "labeling"
+    await_until(lambda: list(folder.glob("*/automated/round-1/output/scores.jsonl")))
+    kill()
+    await_until(lambda: desk.describe(name)["LabelCounters"]["MachineLabeled"])
+    kill()
+    described = desk.await_end(name)
+
+    assert described["LabelingJobStatus"] == "Completed", described.get("FailureReason")
+    counters, lines = described["LabelCounters"], desk.manifest(name)
+    by_people = [line[f"{name}-ref-metadata"]["human-annotated"] for line in lines].count("yes")
+    assert counters["TotalLabeled"] == OBJECTS == counters["HumanLabeled"] + counters["MachineLabeled"]
+    assert counters["HumanLabeled"] == by_people <= OBJECTS // 2
+    assert mean_iou_of_machine(desk, name, lines) >= 0.8
+
+    jobs = list_training(desk, name)
+    assert len({job["TrainingJobName"] for job in jobs}) == len(jobs) >= 1
+    assert described["LabelingJobOutput"]["FinalActiveLearningModelArn"].endswith(
+        f":model/{jobs[-1]['TrainingJobName'].lower()}"
+    )
+    logs = aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TrainingJobs")["logStreams"]
+    assert {job["TrainingJobName"] for job in jobs} <= {s["logStreamName"].partition("/")[0] for s in logs}
+    keys = desk.keys(f"out/{name}/")
+    assert len([key for key in keys if "/consolidated-annotation/output/" in key]) == OBJECTS
+    document = json.loads(desk.read(f"s3://{desk.bucket}/out/{name}/activelearning/round-1/threshold.json"))
+    assert document["lowerBound"] >= 0.7
+    assert any(key.startswith(f"out/{name}/inference/round-1/") for key in keys)
+    assert not list(folder.glob("*/automated"))
+
+
+def draw_masks(folder: Path) -> None:
+    for number in range(OBJECTS):
+        Image.fromarray(draw_disc(number)[1]).save(folder / f"disc-{number:03}.png")
+
+
+def put_discs(desk: Desk) -> list[dict[str, Any]]:
+    return [
+        {"source-ref": desk.put(f"images/disc-{number:03}.jpg", draw_disc(number)[0])}
+        for number in range(OBJECTS)
+    ]
+
+
+def mean_iou_of_machine(desk: Desk, name: str, lines: list[dict[str, Any]]) -> float:
+    """Of the disc, over all automatic labels; each has the metadata of one."""
+    ious = []
+    for number, line in enumerate(lines):
+        metadata = line[f"{name}-ref-metadata"]
+        if metadata["human-annotated"] == "yes":
+            continue
+        assert metadata["type"] == "groundtruth/semantic-segmentation"
+        assert 0 < metadata["internal-color-map"]["1"]["confidence"] <= 1
+        found = np.array(Image.open(io.BytesIO(desk.read(line[f"{name}-ref"]))))
+        truth = draw_disc(number)[1]
+        ious.append(((found == 1) & (truth == 1)).sum() / ((found == 1) | (truth == 1)).sum())
+    return float(np.mean(ious))
