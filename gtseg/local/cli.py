@@ -365,6 +365,55 @@ def examine_outlines(
     )
 
 
+@app.command("profile")
+def show_profile(
+    name: Annotated[str, typer.Argument(help="Name of the AWS profile, e.g. labels.")],
+    write: Annotated[
+        bool, typer.Option("--write", help="Write the sections into the two files instead of printing them.")
+    ] = False,
+    at: Annotated[
+        str | None,
+        typer.Option(help="Address under which clients reach this server, e.g. https://label.local."),
+    ] = None,
+    data: Data = None,
+) -> None:
+    """Print or write the AWS profile of this server: for `[labeling] profile` of gtseg.toml, boto3 and the AWS CLI.
+
+    It goes into ~/.aws/config and ~/.aws/credentials (or AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE).
+    """
+    from gtseg.local import profiles
+    from gtseg.local.serving import find_certificate
+
+    try:
+        profiles.check_name(name)
+    except ValueError as error:
+        raise fail(error, 2) from None
+    serving = find_own_server(data)
+    if serving is None:
+        raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
+    endpoint = find_base(data, at, what="profile")
+    trusted = find_certificate(find_folder(data)) if endpoint.startswith("https://") and not at else None
+    profile = profiles.Profile(
+        name,
+        endpoint,
+        serving.region,
+        serving.access_key,
+        serving.secret_key,
+        ca_bundle=str(trusted) if trusted else None,
+    )
+    config, credentials = profiles.files(os.environ)
+    if not write:
+        for path, lines in ((config, profile.config), (credentials, profile.credentials)):
+            typer.echo("\n".join([f"# {path}", *lines, ""]))
+        return
+    try:
+        changed = profiles.write(profile, os.environ)
+    except ServiceError as error:
+        raise fail(explain(error), 1) from None
+    for path in (config, credentials):
+        typer.echo(f"{path}: profile {name} {'written' if path in changed else 'was there already'}")
+
+
 @app.command("backup")
 def back_up_folder(
     target: Annotated[Path, typer.Argument(help="New folder for the backup; outside of the data folder.")],
@@ -440,6 +489,11 @@ def find_own_server(data: Path | None) -> Serving | None:
 
 def make_link(data: Path | None, at: str | None, token: str) -> str:
     """A link that signs its holder in: what follows # stays in the browser, out of every log."""
+    return f"{find_base(data, at, what='link')}/_portal/signin#{token}"
+
+
+def find_base(data: Path | None, at: str | None, *, what: str) -> str:
+    """The address under which people and clients reach the server, without a slash at its end; said where only this machine does."""
     serving = find_own_server(data)
     base = at or (serving.url if serving else "")
     base = base.replace("//0.0.0.0:", f"//{find_own_address()}:").replace(
@@ -447,9 +501,10 @@ def make_link(data: Path | None, at: str | None, token: str) -> str:
     )
     if at is None and "//127.0.0.1:" in base:
         typer.echo(
-            "The link works on this machine only: serve with --host 0.0.0.0, or give --at ADDRESS.", err=True
+            f"The {what} works on this machine only: serve with --host 0.0.0.0, or give --at ADDRESS.",
+            err=True,
         )
-    return f"{base.rstrip('/')}/_portal/signin#{token}"
+    return base.rstrip("/")
 
 
 def find_own_address() -> str:

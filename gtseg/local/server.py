@@ -137,7 +137,7 @@ def serve(
         barrier = Barrier([objects.index.database.log, store.database.log], pool)
         storages: list[Component] = [objects] if storage is None else [objects, storage]
         components = [*storages, ClockKeeper(store), *front.components, patient]
-        with _run_components(components), _announce(folder, url):
+        with _run_components(components), _announce(folder, url, region):
             _run_server(
                 Acknowledgment(front, barrier),
                 listener,
@@ -291,10 +291,12 @@ def _run_components(components: list[Component]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _announce(folder: Path, url: str) -> Iterator[None]:
+def _announce(folder: Path, url: str, region: str) -> Iterator[None]:
     """DATA/server.json says where this folder is served, as long as it is."""
     path = folder / "server.json"
-    write_atomically(path, json.dumps({"url": url, "pid": os.getpid(), "schema": SCHEMA}).encode())
+    write_atomically(
+        path, json.dumps({"url": url, "region": region, "pid": os.getpid(), "schema": SCHEMA}).encode()
+    )
     try:
         yield
     finally:

@@ -34,6 +34,7 @@ class Serving:
     access_key: str
     secret_key: str
     owner_token: str
+    region: str = "us-east-1"
 
 
 def find_serving(folder: Path) -> Serving | None:
@@ -53,7 +54,10 @@ def find_serving(folder: Path) -> Serving | None:
             prove(connection, secret_key=keys.secret_key, url=place["url"])
         finally:
             connection.close()
-        return Serving(place["url"], int(place["pid"]), keys.access_key, keys.secret_key, keys.owner_token)
+        region = str(place.get("region", "us-east-1"))
+        return Serving(
+            place["url"], int(place["pid"]), keys.access_key, keys.secret_key, keys.owner_token, region
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

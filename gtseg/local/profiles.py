@@ -1,0 +1,155 @@
+"""The AWS profile by which clients reach this server: sections for ~/.aws/config and ~/.aws/credentials, printed or written.
+
+Where a section of that name is there already, only one with this server's key is replaced; everything else in the files stays
+as it is, byte for byte. Format: AWS CLI user guide, "Configuration and credential file settings".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gtseg.local.errors import ServiceError
+from gtseg.local.storage.whole import write_atomically
+
+__all__ = ["Profile", "check_name", "files", "write"]
+
+NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,64}")
+HEADER = re.compile(r"\s*\[\s*(.*?)\s*\]\s*([#;].*)?")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a client needs. `ca_bundle`: the certificate that the server shows, where no authority vouches for it."""
+
+    name: str
+    endpoint: str
+    region: str
+    access_key: str
+    secret_key: str
+    ca_bundle: str | None = None
+
+    @property
+    def config(self) -> list[str]:
+        """Lines of the config file."""
+        trust = [f"ca_bundle = {self.ca_bundle}"] if self.ca_bundle else []
+        return [
+            f"[profile {self.name}]",
+            f"region = {self.region}",
+            f"endpoint_url = {self.endpoint}",
+            *trust,
+        ]
+
+    @property
+    def credentials(self) -> list[str]:
+        """Lines of the credentials file."""
+        return [
+            f"[{self.name}]",
+            f"aws_access_key_id = {self.access_key}",
+            f"aws_secret_access_key = {self.secret_key}",
+        ]
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError for a name that would lead every AWS command here, or that the files cannot hold."""
+    if name == "default":
+        raise ValueError("profile default is what every AWS command takes: give this one a name of its own.")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"profile {name!r}: want up to 64 letters, digits and _.@+- without spaces.")
+
+
+def files(environ: Mapping[str, str]) -> tuple[Path, Path]:
+    """The config and the credentials file, where AWS's own programs look for them."""
+    config = environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
+    credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    return Path(config).expanduser(), Path(credentials).expanduser()
+
+
+def write(profile: Profile, environ: Mapping[str, str]) -> list[Path]:
+    """Put the sections into both files; the files that changed. Raises ServiceError, with nothing written, where the name is taken."""
+    config, credentials = files(environ)
+    texts = {path: _read(path) for path in (config, credentials)}
+    kept = _section(texts[credentials], profile.name)
+    beside = _section(texts[config], f"profile {profile.name}")
+    is_own = any(_value(line, "aws_access_key_id") == profile.access_key for line in (*kept, *beside))
+    if (kept or beside) and not is_own:
+        place = credentials if kept else config
+        raise ServiceError(
+            "ProfileTaken",
+            f"{place} has a profile {profile.name} with other keys: remove it there, or give this one another name.",
+            400,
+        )
+    changed = []
+    for path, header, lines in (
+        (credentials, profile.name, profile.credentials),
+        (config, f"profile {profile.name}", profile.config),
+    ):
+        text = _replaced(texts[path], header, lines)
+        if text != texts[path]:
+            _put(path, text)
+            changed.append(path)
+    return changed
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServiceError("FileUnreadable", f"{path} cannot be read: {error}", 400) from None
+
+
+def _bounds(lines: Sequence[str], header: str) -> tuple[int, int] | None:
+    """Where the section begins and ends; trailing empty lines and comments are the next one's."""
+    starts = [n for n, line in enumerate(lines) if _header(line) == header]
+    if not starts:
+        return None
+    start = starts[0]
+    end = next((n for n in range(start + 1, len(lines)) if _header(lines[n]) is not None), len(lines))
+    while end > start + 1 and (not lines[end - 1].strip() or lines[end - 1].lstrip().startswith(("#", ";"))):
+        end -= 1
+    return start, end
+
+
+def _header(line: str) -> str | None:
+    found = HEADER.fullmatch(line)
+    return " ".join(found[1].replace('"', "").split()) if found else None
+
+
+def _section(text: str, header: str) -> list[str]:
+    lines = text.splitlines()
+    bounds = _bounds(lines, header)
+    return lines[slice(*bounds)] if bounds else []
+
+
+def _value(line: str, key: str) -> str | None:
+    name, equals, value = line.partition("=")
+    return value.strip() if equals and name.strip().lower() == key else None
+
+
+def _replaced(text: str, header: str, section: Sequence[str]) -> str:
+    """The text with the section in the place of the one with that header, or after everything else."""
+    lines = text.splitlines(keepends=True)
+    bounds = _bounds([line.rstrip("\r\n") for line in lines], header)
+    body = "".join(f"{line}\n" for line in section)
+    if bounds:
+        return "".join(lines[: bounds[0]]) + body + "".join(lines[bounds[1] :])
+    if not text:
+        return body
+    return text + ("" if text.endswith("\n") else "\n") + "\n" + body
+
+
+def _put(path: Path, text: str) -> None:
+    """Where the file is a link, to what it names; readable by its owner alone if it is new."""
+    target = path.resolve()
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+        write_atomically(target, text.encode(), mode=mode)
+        os.chmod(target, mode)
+    except OSError as error:
+        raise ServiceError("FileUnwritable", f"{path} cannot be written: {error.strerror}", 400) from None
