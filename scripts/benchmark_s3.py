@@ -1,9 +1,11 @@
 """S3 requests per second and CPU per request of the embedded AWS, beside moto's server, interleaved in one run.
 
-    python scripts/benchmark_s3.py [--requests 400] [--rounds 3] [--size 12000] [--json FILE]
+    python scripts/benchmark_s3.py [--requests 400] [--rounds 3] [--size 12000] [--clients 8] [--beside FOLDER] [--json FILE]
+
+`--beside`: another checkout of gtseg, such as that of an older version, in the place of moto.
 
 The client is one thread over raw sockets with requests signed beforehand, so that it is not what is measured. CPU is
-the server process's own user + system time. `CPU x` and `rate x` are how many times better than moto this server is.
+the server process's own user + system time. `CPU x` and `rate x` are how many times better than the other one this server is.
 """
 
 from __future__ import annotations
@@ -58,12 +60,15 @@ class Figure:
     cpu_ms: float
 
 
-def start_server(command: list[str], log: Path) -> tuple[subprocess.Popen[str], str]:
+def start_server(
+    command: list[str], log: Path, *, folder: Path | None = None
+) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=log.open("wb"),
         text=True,
+        cwd=folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout is not None
@@ -146,8 +151,8 @@ class Connection:
         )
 
 
-def send_all(target: Target, requests: list[bytes], connections: int = 8) -> Figure:
-    """Send every request once over a few connections."""
+def send_all(target: Target, requests: list[bytes], connections: int = 1) -> Figure:
+    """Send every request once over so many connections."""
     parts = urlsplit(target.url)
     selector = selectors.DefaultSelector()
     waiting = iter(requests)
@@ -196,7 +201,9 @@ def make_workloads(count: int, size: int) -> dict[str, Callable[[Target], list[b
     }
 
 
-def measure(targets: list[Target], *, count: int, rounds: int, size: int) -> dict[str, dict[str, Figure]]:
+def measure(
+    targets: list[Target], *, count: int, rounds: int, size: int, clients: int
+) -> dict[str, dict[str, Figure]]:
     """workload -> target -> the median figure of all rounds."""
     workloads = make_workloads(count, size)
     for target in targets:
@@ -205,7 +212,9 @@ def measure(targets: list[Target], *, count: int, rounds: int, size: int) -> dic
     for _ in range(rounds):
         for workload, make in workloads.items():
             for target in targets:
-                figures.setdefault((workload, target.name), []).append(send_all(target, make(target)))
+                figures.setdefault((workload, target.name), []).append(
+                    send_all(target, make(target), clients)
+                )
     return {
         workload: {
             target.name: Figure(
@@ -218,15 +227,15 @@ def measure(targets: list[Target], *, count: int, rounds: int, size: int) -> dic
     }
 
 
-def show(results: dict[str, dict[str, Figure]]) -> None:
+def show(results: dict[str, dict[str, Figure]], other: str) -> None:
     print(
-        f"{'':6}{'gtseg req/s':>14}{'moto req/s':>12}{'rate x':>8}{'gtseg ms CPU':>15}{'moto ms CPU':>13}{'CPU x':>8}"
+        f"{'':6}{'gtseg req/s':>14}{f'{other} req/s':>12}{'rate x':>8}{'gtseg ms CPU':>15}{f'{other} ms CPU':>13}{'CPU x':>8}"
     )
     for workload, by_target in results.items():
-        ours, moto = by_target["gtseg"], by_target["moto"]
+        ours, theirs = by_target["gtseg"], by_target[other]
         print(
-            f"{workload:6}{ours.rate:14.0f}{moto.rate:12.0f}{ours.rate / moto.rate:8.1f}"
-            f"{ours.cpu_ms:15.3f}{moto.cpu_ms:13.3f}{moto.cpu_ms / max(ours.cpu_ms, 1e-9):8.1f}"
+            f"{workload:6}{ours.rate:14.0f}{theirs.rate:12.0f}{ours.rate / theirs.rate:8.2f}"
+            f"{ours.cpu_ms:15.3f}{theirs.cpu_ms:13.3f}{theirs.cpu_ms / max(ours.cpu_ms, 1e-9):8.2f}"
         )
 
 
@@ -237,26 +246,36 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400, help="per workload and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=12_000, help="bytes of an object")
+    parser.add_argument("--clients", type=int, default=8, help="connections at the same time")
+    parser.add_argument("--beside", type=Path, help="another checkout of gtseg, instead of moto")
     parser.add_argument("--json", type=Path, help="write the figures here")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "aws"
-        ours = [sys.executable, "-m", "gtseg.local.server", "--data", str(data), "--port", "0"]
-        started = []
+    with tempfile.TemporaryDirectory() as name:
+        folder, started, targets = Path(name), [], []
+        other = "other" if chosen.beside else "moto"
         try:
-            started.append(start_server(ours, Path(folder) / "gtseg.log"))
-            started.append(start_server([sys.executable, "-c", MOTO], Path(folder) / "moto.log"))
-            keys = json.loads((data / "credentials.json").read_bytes())
-            targets = [
-                Target(name, psutil.Process(process.pid), url, keys["access_key"], keys["secret_key"])
-                for name, (process, url) in zip(("gtseg", "moto"), started, strict=True)
-            ]
-            results = measure(targets, count=chosen.requests, rounds=chosen.rounds, size=chosen.size)
+            for title, checkout in (("gtseg", None), (other, chosen.beside)):
+                is_moto = title == "moto"
+                command = (
+                    ["-c", MOTO] if is_moto else ["-m", "gtseg.local.server", "--data", str(folder / title)]
+                )
+                process, url = start_server(
+                    [sys.executable, *command], folder / f"{title}.log", folder=checkout
+                )
+                started.append(process)
+                owner = folder / ("gtseg" if is_moto else title)
+                keys = json.loads((owner / "credentials.json").read_bytes())
+                targets.append(
+                    Target(title, psutil.Process(process.pid), url, keys["access_key"], keys["secret_key"])
+                )
+            results = measure(
+                targets, count=chosen.requests, rounds=chosen.rounds, size=chosen.size, clients=chosen.clients
+            )
         finally:
-            for process, _ in started:
+            for process in started:
                 process.terminate()
                 process.wait()
-    show(results)
+    show(results, other)
     if chosen.json:
         chosen.json.write_text(
             json.dumps({w: {n: vars(f) for n, f in r.items()} for w, r in results.items()}, indent=1)

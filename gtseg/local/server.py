@@ -19,7 +19,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +132,8 @@ def serve(
         if storage is not None:
             front.find_owner_secret = storage.connection.find_secret
         opened.callback(front.close)
-        pool = opened.enter_context(ThreadPoolExecutor(1, thread_name_prefix="sync"))
-        barrier = Barrier([objects.index.database.log, store.database.log], pool)
+        barrier = Barrier([objects.index.database.log, store.database.log])
+        opened.callback(barrier.close)
         storages: list[Component] = [objects] if storage is None else [objects, storage]
         components = [*storages, ClockKeeper(store), *front.components, patient]
         with _run_components(components), _announce(folder, url, region):

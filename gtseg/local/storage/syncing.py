@@ -12,13 +12,16 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import queue
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 
 __all__ = ["Barrier", "DiskError", "Log", "sync_disk", "sync_file", "sync_folder"]
+
+SYNCS_AT_ONCE = 3
+"""Of one write-ahead log: each takes a while, and one that has begun does not cover what is committed after."""
 
 if sys.platform == "darwin":
     import fcntl
@@ -65,10 +68,12 @@ class Log:
 
     def __init__(self, path: Path, *, sync: Callable[[int], None] = sync_file) -> None:
         self.path, self._sync_descriptor = path, sync
-        self._turn = threading.Lock()
+        self._turns = threading.Semaphore(SYNCS_AT_ONCE)
+        self._lock = threading.Lock()
         self._written = 1  # what an earlier process left in the log may not be on disk
         self._synced = 0
-        self._descriptor: int | None = None
+        self._opened: list[int] = []
+        self._free: list[int] = []
         self._failure: str = ""
 
     @property
@@ -86,7 +91,7 @@ class Log:
         wanted = self._written if position is None else position
         if self._synced >= wanted and not self._failure:
             return
-        with self._turn:  # whoever waits here shares the next sync
+        with self._turns:  # whoever waits here shares a sync that begins later
             if self._synced < wanted or self._failure:
                 self._sync()
 
@@ -95,9 +100,8 @@ class Log:
             raise DiskError(self._failure)
         covered = self._written
         try:
-            if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY)
-            self._sync_descriptor(self._descriptor)
+            descriptor = self._borrow()
+            self._sync_descriptor(descriptor)
         except OSError as error:
             # The kernel may have dropped the pages: a second sync would succeed and prove nothing.
             self._failure = (
@@ -105,47 +109,86 @@ class Log:
                 "server again; `gtseg local check` says whether anything is damaged."
             )
             raise DiskError(self._failure) from None
-        self._synced = covered
+        with self._lock:
+            self._free.append(descriptor)
+            self._synced = max(self._synced, covered)
+
+    def _borrow(self) -> int:
+        """A descriptor that no other sync uses: the kernel tells of an error once per descriptor that was open by then."""
+        with self._lock:
+            if not self._opened:
+                self._opened = [os.open(self.path, os.O_RDONLY) for _ in range(SYNCS_AT_ONCE)]
+                self._free = list(self._opened)
+            return self._free.pop()
 
     def close(self) -> None:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        with self._lock:
+            opened, self._opened, self._free = self._opened, [], []
+        for descriptor in opened:
             os.close(descriptor)
 
 
 class Barrier:
-    """Waiting for logs from an event loop: all who wait at the same time share one pass over them, in their order."""
+    """Waiting for logs from an event loop: all who wait at the same time share one pass over them, in their order.
 
-    def __init__(self, logs: Sequence[Log], pool: Executor) -> None:
-        self._logs, self._pool = logs, pool
-        self._next: asyncio.Future[None] | None = None
-        self._passes: asyncio.Task[None] | None = None
+    Up to `passes` of them go on at the same time, so that nobody waits for the end of a sync that came too early for them.
+    """
+
+    def __init__(self, logs: Sequence[Log], *, passes: int = SYNCS_AT_ONCE) -> None:
+        self._logs, self._passes = logs, passes
+        self._waiting: list[asyncio.Future[None]] = []
+        self._running = 0
+        self._begun: queue.SimpleQueue[_Pass | None] = queue.SimpleQueue()
+        self._threads = [threading.Thread(target=self._work, name="sync") for _ in range(passes)]
+        for thread in self._threads:
+            thread.start()
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._begun.put(None)
+        for thread in self._threads:
+            thread.join()
 
     async def wait(self) -> None:
         """Return once every transaction committed before this call is on disk. Raises DiskError."""
         if all(log.is_clean for log in self._logs):
             return
-        if self._next is None:
-            self._next = asyncio.get_running_loop().create_future()
-        waited = self._next
-        if self._passes is None:
-            self._passes = asyncio.create_task(self._run())
-        await asyncio.shield(waited)
-
-    async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._next is not None:
-            waited, self._next = self._next, None
-            try:
-                await loop.run_in_executor(self._pool, self._sync)
-            except Exception as error:
-                waited.set_exception(error)
-                with contextlib.suppress(Exception):
-                    waited.exception()  # whoever waited may be gone
-            else:
-                waited.set_result(None)
-        self._passes = None
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append(done)
+        if self._running < self._passes:
+            self._begin(loop)
+        await done
 
-    def _sync(self) -> None:
-        for log in self._logs:
-            log.wait()
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._running += 1
+        waiting, self._waiting = self._waiting, []
+        self._begun.put((loop, waiting))
+
+    def _work(self) -> None:
+        for loop, waiting in iter(self._begun.get, None):
+            failure: Exception | None = None
+            try:
+                for log in self._logs:
+                    log.wait()
+            except Exception as error:
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+                loop.call_soon_threadsafe(self._end, loop, waiting, failure)
+
+    def _end(
+        self, loop: asyncio.AbstractEventLoop, waiting: list[asyncio.Future[None]], failure: Exception | None
+    ) -> None:
+        self._running -= 1
+        for done in waiting:
+            if done.done():  # whoever waited is gone
+                continue
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure)
+        if self._waiting:
+            self._begin(loop)
+
+
+_Pass = tuple[asyncio.AbstractEventLoop, list[asyncio.Future[None]]]

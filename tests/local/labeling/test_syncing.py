@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import threading
@@ -155,8 +156,7 @@ def test_all_who_wait_during_one_sync_share_the_next(tmp_path: Path) -> None:
     log = Log(tmp_path / "wal", sync=slow)
 
     async def commit_many() -> None:
-        with ThreadPoolExecutor(1) as pool:
-            barrier = Barrier([log], pool)
+        with contextlib.closing(Barrier([log], passes=1)) as barrier:
             log.note()
             first = asyncio.create_task(barrier.wait())
             assert await asyncio.to_thread(slow.begun.acquire, timeout=30)
@@ -173,6 +173,26 @@ def test_all_who_wait_during_one_sync_share_the_next(tmp_path: Path) -> None:
             await barrier.wait()
 
     in_a_loop_of_its_own(commit_many())
+    assert slow.count == 2
+    assert log.is_clean
+
+
+def test_a_transaction_does_not_wait_for_the_end_of_a_sync_that_began_before_it(tmp_path: Path) -> None:
+    (tmp_path / "wal").touch()
+    slow = Slow()
+    log = Log(tmp_path / "wal", sync=slow)
+
+    async def commit_two() -> None:
+        with contextlib.closing(Barrier([log])) as barrier:
+            for _ in range(2):
+                log.note()
+                waiting.append(asyncio.create_task(barrier.wait()))
+                assert await asyncio.to_thread(slow.begun.acquire, timeout=30)
+            slow.go.release(2)
+            await asyncio.gather(*waiting)
+
+    waiting: list[asyncio.Task[None]] = []
+    in_a_loop_of_its_own(commit_two())
     assert slow.count == 2
     assert log.is_clean
 
