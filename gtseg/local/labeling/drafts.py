@@ -59,23 +59,29 @@ def check_tab(tab: str) -> None:
         raise ServiceError("InvalidRequest", f"tab must be 1 to {TAB_LENGTH} printable ASCII characters.")
 
 
-def report_presence(store: Store, task: Task, *, tab: str, take: bool, active: float) -> Presence:
-    """Tell that `tab` has the task open, and add its `active` seconds; with `take` it is taken from another tab.
+def report_presence(
+    store: Store, task: Task, *, tab: str, active: float = 0, opens: bool = False, take: bool = False
+) -> Presence:
+    """Tell that `tab` still has the task open, and add its `active` seconds.
 
-    A tab that does not have the task changes nothing.
+    A tab that `opens` the task gets it unless another was seen lately; with `take` it is taken from that one too. A tab that
+    does not have the task changes nothing.
     """
     check_tab(tab)
     key, now = (task.job.name, task.line, task.worker), read_clock()
     with store.write() as connection:
         row = _find(connection, task)
-        if row is not None and not take and _is_held_by_another(row, tab, now):
+        if not take and (row is None or row["tab"] != tab) and not (opens and _is_free(row, now)):
+            if row is None:
+                return Presence(True, 0, None)
             return Presence(True, row["version"], row["saved"])
         connection.execute(
             "INSERT INTO labeling_drafts (job, line, worker, tab, seen) VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (job, line, worker) DO UPDATE SET tab = excluded.tab, seen = excluded.seen",
             (*key, tab, now),
         )
-        add_activity(connection, task, active)
+        if task.state == "leased" or is_revising(connection, task):
+            add_activity(connection, task, active)
     return Presence(False, row["version"] if row else 0, row["saved"] if row else None)
 
 
@@ -160,8 +166,8 @@ def _find(connection: sqlite3.Connection, task: Task) -> sqlite3.Row | None:
     return found
 
 
-def _is_held_by_another(row: sqlite3.Row, tab: str, now: float) -> bool:
-    return bool(row["tab"] != tab and now - row["seen"] < AWAY_SECONDS)
+def _is_free(row: sqlite3.Row | None, now: float) -> bool:
+    return row is None or now - row["seen"] >= AWAY_SECONDS
 
 
 def _forget_oldest(connection: sqlite3.Connection, task: Task) -> None:

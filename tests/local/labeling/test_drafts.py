@@ -68,8 +68,8 @@ def refused(action: Callable[[], Any]) -> tuple[int, str]:
     return caught.value.status, caught.value.code
 
 
-def report(room: Room, task: Task, tab: str, *, take: bool = False, active: float = 0) -> drafts.Presence:
-    return drafts.report_presence(room.store, task, tab=tab, take=take, active=active)
+def report(room: Room, task: Task, tab: str, *, opens: bool = True, **more: Any) -> drafts.Presence:
+    return drafts.report_presence(room.store, task, tab=tab, opens=opens, **more)
 
 
 # ---- unsubmitted work
@@ -95,6 +95,16 @@ def test_a_tab_that_left_or_was_not_seen_for_long_is_not_asked(room: Room, monke
     now = drafts.read_clock()
     monkeypatch.setattr(drafts, "read_clock", lambda: now + drafts.AWAY_SECONDS + 1)
     assert not report(room, task, "three").is_elsewhere
+
+
+def test_a_tab_whose_task_was_taken_does_not_get_it_back_by_still_being_there(room: Room) -> None:
+    task = room.lease(room.hire("a"))
+    assert report(room, task, "one", opens=False).is_elsewhere, "it was never opened"
+    report(room, task, "one")
+    report(room, task, "two", take=True)
+    drafts.leave(room.store, task, tab="two", active=0)
+    assert report(room, task, "one", opens=False).is_elsewhere
+    assert not report(room, task, "one").is_elsewhere
 
 
 def test_a_draft_made_from_another_version_overwrites_nothing(room: Room) -> None:

@@ -1,6 +1,6 @@
 """What a person's page needs beyond the worker API: unsubmitted work, active time, submitted answers, questions.
 
-POST /_portal/api/tasks/{id}/presence    {"tab", "active", "take", "leaving"} -> {"elsewhere", "version", "saved_at"}
+POST /_portal/api/tasks/{id}/presence    {"tab", "active", "opens" | "take" | "leaving"} -> {"elsewhere", "version", "saved_at"}
 GET  /_portal/api/tasks/{id}/draft       the draft; its version is in the header Draft-Version
 PUT  /_portal/api/tasks/{id}/draft?tab=&base=     a draft made from version `base` -> {"version"}
 GET  /_portal/api/jobs/{job}/submitted   own answers        POST .../tasks/{id}/revise   .../keep
@@ -44,7 +44,14 @@ def draft_routes(gate: Gate) -> list[BaseRoute]:
         if document.get("leaving") is True:
             drafts.leave(store, task, tab=tab, active=active)
             return {"elsewhere": False}
-        found = drafts.report_presence(store, task, tab=tab, take=document.get("take") is True, active=active)
+        found = drafts.report_presence(
+            store,
+            task,
+            tab=tab,
+            active=active,
+            opens=document.get("opens") is True,
+            take=document.get("take") is True,
+        )
         saved = iso(found.saved) if found.saved else None
         return {"elsewhere": found.is_elsewhere, "version": found.version, "saved_at": saved, "state": task.state}  # fmt: skip
 

@@ -1,9 +1,11 @@
 // One worker at work: take a task, show its page, keep what is drawn, submit, take the next.
 
 import { get, insist, post, Refused, Unreachable } from "./api.js";
+import { Activity } from "./annotate/activity.js";
 import "./annotate/classifier.js";
 import "./annotate/element.js";
 import { h, openDialog } from "./annotate/dom.js";
+import { Draft } from "./annotate/draft.js";
 import { Journal } from "./annotate/journal.js";
 import { readTemplate } from "./template.js";
 
@@ -14,6 +16,8 @@ let task = null;
 let form = null;
 let desk = null;
 let journal = null;
+let draft = null;
+const activity = new Activity().listen();
 let ticking = null;
 let submitting = false;
 
@@ -36,6 +40,7 @@ const home = () => h("a", { class: "button", href: "/_portal/" }, "Back to my jo
 async function next() {
   notice("");
   clearInterval(ticking);
+  letGo();
   task = null;
   page.saved.textContent = "";
   const found = await insist(() => post(`jobs/${encodeURIComponent(job)}/tasks`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
@@ -44,10 +49,15 @@ async function next() {
   return show(found);
 }
 
-async function show(found) {
+async function show(found, { take = false } = {}) {
+  letGo();
   task = found;
-  const html = await insist(() => get(`tasks/${encodeURIComponent(task.task)}/page`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
+  draft = new Draft(task.task, { activity, onlost: () => takenOver(found) });
+  activity.touch();
+  const wait = (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true });
+  const [held, html] = await Promise.all([insist(() => draft.open({ take }), wait), insist(() => get(`tasks/${encodeURIComponent(task.task)}/page`), wait)]);
   notice("");
+  if (held.elsewhere) return openElsewhere(found);
   const fragment = readTemplate(html);
   form = fragment.querySelector("crowd-form");
   desk = form.querySelector(DESK);
@@ -57,7 +67,7 @@ async function show(found) {
   form = page.work.querySelector("crowd-form");
   desk = form.querySelector(DESK);
   const key = [page.who.dataset.worker, job, task.object].join("\n");
-  journal = new Journal(key, showSaved);
+  journal = new Journal(key, showSaved, draft);
   if (desk.localName === "crowd-semantic-segmentation") get(`tasks/${encodeURIComponent(task.task)}/autosegment`).catch(() => {}); // loads the network and the image before the fourth point
   await desk.begin({
     journal,
@@ -73,6 +83,54 @@ async function show(found) {
   }
   startTimer();
   showProgress(found);
+  if (journal.aside) offerAside(found);
+}
+
+// ---- the same task in two places
+
+function openElsewhere(found) {
+  clearInterval(ticking);
+  rest("This image is open elsewhere", "It is open in another tab or on another computer. Take it over to go on here with what was drawn there.", h("button", { class: "primary", onclick: () => takeOver(found) }, "Take over here"), home());
+}
+
+/** Another tab or computer has the task now: nothing more is drawn here. */
+function takenOver(found) {
+  journal?.stop();
+  clearInterval(ticking);
+  page.work.inert = true;
+  page.submit.disabled = page.decline.disabled = true;
+  notice("This image was taken over in another tab or on another computer, with what was drawn here.", { alarm: true, stays: true, actions: [h("button", { onclick: () => takeOver(found) }, "Take it back")] });
+}
+
+/** What is on the page is no longer the task's. */
+function closeDesk() {
+  page.work.replaceChildren(h("p", { class: "rest faint" }, "Opening the image…"));
+  page.submit.disabled = page.decline.disabled = true;
+  page.work.inert = false;
+}
+
+async function takeOver(found) {
+  try {
+    closeDesk();
+    await show(found, { take: true });
+  } catch (error) {
+    notice(`It cannot be taken over: ${error.message}`, { alarm: true, actions: [h("button", { onclick: () => start() }, "Next image")] });
+  }
+}
+
+function offerAside(found) {
+  const use = async () => {
+    closeDesk();
+    await journal.takeAside();
+    await takeOver(found);
+  };
+  notice("This is the drawing from elsewhere. This computer has another one of this image, which did not reach the server.", { stays: true, actions: [h("button", { onclick: use }, "Use this computer's"), h("button", { class: "quiet", onclick: () => notice("") }, "Keep this one")] });
+}
+
+/** The page has nothing more to do with its last task. */
+function letGo() {
+  journal?.stop();
+  draft?.end();
 }
 
 /** How many of this job are done and left; told beside the title, never waited for. */
@@ -88,7 +146,8 @@ async function read(url) {
 }
 
 function showSaved(state) {
-  page.saved.textContent = { saved: "Saved", saving: "Saving…", failed: "Not saved on this computer" }[state];
+  page.saved.textContent = { saved: "Saved", shared: "Saved", here: "Saved on this computer", saving: "Saving…", failed: "Not saved on this computer" }[state];
+  page.saved.title = { saved: "On this computer; on the server in a moment", shared: "On this computer and on the server", here: "Only on this computer until the server answers" }[state] ?? "";
   page.saved.classList.toggle("alarm", state === "failed");
 }
 
@@ -140,8 +199,8 @@ async function submit() {
   page.submit.textContent = "Sending…";
   try {
     page.work.inert = true; // what is drawn from here on would be in no answer
-    const answer = await form.answer();
-    await insist(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, { answer }), (n, seconds) => {
+    const body = { answer: await form.answer(), active: activity.take(), revisable: true };
+    await insist(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
     });
     await journal.forget();

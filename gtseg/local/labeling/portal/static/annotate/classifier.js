@@ -38,7 +38,7 @@ export class CrowdImageClassifier extends HTMLElement {
     this.touch = window.matchMedia("(pointer: coarse)").matches;
     this.actions = new Actions(this, verdictActions(this.categories));
     this.build();
-    this.recall();
+    await this.recall();
     this.view = new View(this.parts.stage, this.parts.photoCanvas, this.parts.maskCanvas);
     this.view.onchange = () => this.tellPlace();
     new Pointer(this.parts.stage, this);
@@ -147,11 +147,18 @@ export class CrowdImageClassifier extends HTMLElement {
   get place() {
     return `verdict ${this.services.journal?.key}`;
   }
+  /** In this browser at once, on the server a little later. */
   keep() {
-    localStorage.setItem(this.place, JSON.stringify({ chosen: this.chosen, comment: this.parts.comment.value }));
+    const kept = { chosen: this.chosen, comment: this.parts.comment.value };
+    const { journal } = this.services;
+    const write = () => localStorage.setItem(this.place, JSON.stringify({ ...kept, base: journal?.about.base ?? 0 }));
+    if (journal) journal.onshared = write;
+    write();
+    journal?.note(kept);
   }
-  recall() {
-    const kept = JSON.parse(localStorage.getItem(this.place) ?? "null");
+  async recall() {
+    const here = JSON.parse(localStorage.getItem(this.place) ?? "null");
+    const kept = (await this.services.journal?.loadValue(here?.base ?? 0)) ?? here;
     if (!kept) return;
     const choice = this.parts.choices[this.categories.indexOf(kept.chosen)];
     if (choice) choice.checked = true;

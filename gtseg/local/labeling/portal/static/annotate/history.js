@@ -3,6 +3,7 @@
 export class History {
   constructor(map, journal) {
     Object.assign(this, { map, journal, ops: [], cursor: 0 });
+    if (journal) journal.history = this;
   }
 
   push(op) {

@@ -1,8 +1,18 @@
-// Work in progress, kept in this browser (IndexedDB): one record per operation, written as soon as the stroke ends. What is on the disk is what
-// was drawn: a reload, a crash, a lost network or a restarted server cost nothing. Keyed by worker, job and object, so that it is found again
-// when the task comes back after its time ran out.
+// Work in progress, kept in this browser (IndexedDB) and, a little later, on the server (draft.js). In the browser: one record per operation, written
+// as soon as the stroke ends, so that a reload, a crash, a lost network or a restarted server cost nothing. Keyed by worker, job and object, so that it
+// is found again when the task comes back after its time ran out.
+//
+// `base` is the server's version that this browser's work was made from, `dirty` whether there is more here than the server has. A server that has
+// another version than `base` was saved to from elsewhere: its drawing is shown, and what is only here is put aside.
+
+import { MOST_BYTES, pack, unpack } from "./draft.js";
+import { Refused, Unreachable } from "../api.js";
 
 const NAME = "gtseg-work";
+const DEBOUNCE_MS = 2000;
+const LONGEST_MS = 10_000;
+const RETRY_MS = 10_000;
+const ASIDE = "\naside";
 
 function asPromise(request) {
   return new Promise((resolve, reject) => {
@@ -27,24 +37,63 @@ async function open() {
   return asPromise(request);
 }
 
+const all = (key) => IDBKeyRange.bound([key, 0], [key, Infinity]);
+
 export class Journal {
-  /** `onstate`("saved" | "saving" | "failed") is called as the disk answers. */
-  constructor(key, onstate = () => {}) {
-    Object.assign(this, { key, onstate, db: null, pending: 0, about: {}, closed: false });
+  /** `onstate`("saved" | "saving" | "failed" | "shared" | "here") is called as disk and server answer; `draft` is the server's part, or null. */
+  constructor(key, onstate = () => {}, draft = null) {
+    Object.assign(this, { key, onstate, draft, db: null, pending: 0, about: {}, closed: false, history: null, value: null, changes: 0, aside: false });
+    if (!draft) return;
+    this.quit = new AbortController();
+    const options = { signal: this.quit.signal };
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.flush(), options);
+    window.addEventListener("blur", () => this.flush(), options);
+    window.addEventListener("online", () => this.flush(), options);
   }
 
-  /** -> {ops, cursor, elapsed} of earlier work on a picture of this size, or null. */
+  /** -> {ops, cursor, elapsed} of earlier work on a picture of this `shape` ({width, height, labels, start}), or null. `aside` says that there is other work. */
   async load(shape) {
-    this.about = { key: this.key, ...shape, cursor: 0, elapsed: 0, started: Date.now() };
+    this.shape = shape;
+    this.about = { key: this.key, ...shape, cursor: 0, elapsed: 0, started: Date.now(), base: 0, dirty: false };
     this.db = await open();
     await forgetOld(this.db);
+    const here = await this.readHere(shape).catch(() => null);
+    const there = await this.readThere(shape, here).catch(() => undefined);
+    if (there) {
+      if (here?.dirty) await this.putAside();
+      this.about = { ...this.about, cursor: there.cursor, base: there.version, dirty: false };
+      await this.rewrite(there.ops);
+      return { ...this.about, ops: there.ops };
+    }
+    if (!here) {
+      this.about.base = this.draft?.version ?? 0;
+      return null;
+    }
+    const { ops, ...about } = here;
+    this.about = { base: 0, dirty: true, ...about };
+    if (this.draft && there === null && this.about.base !== this.draft.version) Object.assign(this.about, { base: this.draft.version, dirty: true }); // what the server has is of no use here
+    if (this.about.dirty) this.touch();
+    return here;
+  }
+
+  async readHere(shape) {
     const transaction = this.db.transaction(["works", "ops"]);
     const found = await asPromise(transaction.objectStore("works").get(this.key));
-    if (!found || found.width !== shape.width || found.height !== shape.height || found.labels !== shape.labels) return null;
-    const ops = await asPromise(transaction.objectStore("ops").getAll(IDBKeyRange.bound([this.key, 0], [this.key, Infinity])));
-    this.about = found;
+    this.aside = Boolean(await asPromise(transaction.objectStore("works").get(this.key + ASIDE)));
+    if (!found || !isOf(found, shape)) return null;
+    const ops = await asPromise(transaction.objectStore("ops").getAll(all(this.key)));
     return { ...found, ops: ops.map(({ to, kind, runs }) => ({ to, kind, runs })) };
   }
+
+  /** The server's drawing, where it is not the one that this browser's was made from; null where there is none of use. */
+  async readThere(shape, here) {
+    if (!this.draft?.version || this.draft.version === here?.base) return null;
+    const found = await this.draft.read();
+    const drawn = found && (await unpack(found.bytes));
+    return drawn && isOf(drawn, shape) ? { ...drawn, version: found.version } : null;
+  }
+
+  // ---- in this browser
 
   record(seq, op) {
     this.about.cursor = seq + 1;
@@ -61,6 +110,13 @@ export class Journal {
 
   async write(change) {
     if (!this.db || this.closed) return;
+    this.about.dirty = true;
+    this.changes += 1;
+    this.touch();
+    await this.put(change);
+  }
+
+  async put(change) {
     this.pending += 1;
     this.onstate("saving");
     try {
@@ -69,22 +125,125 @@ export class Journal {
       transaction.objectStore("works").put({ ...this.about, touched: Date.now() });
       await settled(transaction);
       this.pending -= 1;
-      if (!this.pending) this.onstate("saved");
+      if (!this.pending) this.onstate(this.draft && !this.about.dirty ? "shared" : "saved");
     } catch (error) {
       this.pending -= 1;
       this.onstate("failed", error);
     }
   }
 
-  /** The answer is the server's now. */
-  async forget() {
-    this.closed = true;
-    if (!this.db) return;
+  async rewrite(list) {
+    await this.put((works, ops) => {
+      ops.delete(all(this.key));
+      list.forEach((op, seq) => ops.put({ key: this.key, seq, ...op }));
+    });
+  }
+
+  /** What is only here gets a name of its own, and can be taken instead. */
+  async putAside() {
+    await this.copy(this.key, this.key + ASIDE);
+    this.aside = true;
+  }
+  async copy(from, to, change = {}) {
     const transaction = this.db.transaction(["works", "ops"], "readwrite");
-    transaction.objectStore("works").delete(this.key);
-    transaction.objectStore("ops").delete(IDBKeyRange.bound([this.key, 0], [this.key, Infinity]));
+    const [works, ops] = [transaction.objectStore("works"), transaction.objectStore("ops")];
+    const about = await asPromise(works.get(from));
+    const list = await asPromise(ops.getAll(all(from)));
+    ops.delete(all(to));
+    for (const op of list) ops.put({ ...op, key: to });
+    works.put({ ...about, ...change, key: to });
     await settled(transaction);
   }
+  /** Make what was put aside this browser's work again, to be loaded anew. */
+  async takeAside() {
+    const base = this.about.base;
+    this.closed = true;
+    this.quit?.abort();
+    await this.copy(this.key + ASIDE, this.key, { base, dirty: true });
+    await this.erase(this.key + ASIDE);
+  }
+
+  // ---- on the server
+
+  /** A page without a label map keeps one `value`. */
+  note(value) {
+    this.value = value;
+    this.about.dirty = true;
+    this.changes += 1;
+    this.touch();
+  }
+  /** -> the value on the server, unless `base`, which this browser's was made from, is its version. */
+  async loadValue(base) {
+    this.shape = {};
+    this.about = { base: this.draft?.version ?? 0, dirty: false };
+    const there = await this.readThere({}, { base }).catch(() => null);
+    return there?.value ?? null;
+  }
+
+  /** Save soon: once nothing was drawn for two seconds, or ten seconds after the first stroke. */
+  touch() {
+    if (!this.draft || this.closed) return;
+    this.first ??= Date.now();
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.flush(), Math.max(0, Math.min(DEBOUNCE_MS, this.first + LONGEST_MS - Date.now())));
+  }
+
+  async flush() {
+    clearTimeout(this.timer);
+    if (!this.draft || this.closed || this.draft.lost || !this.about.dirty || this.flushing) return;
+    this.flushing = true;
+    this.first = null;
+    const counted = this.changes;
+    try {
+      const { ops, cursor, map } = this.history ?? {};
+      const blob = await pack(this.shape, { ops, cursor, map, value: this.value });
+      if (blob.size > MOST_BYTES) return this.onstate("here");
+      this.about.base = await this.draft.save(this.about.base, blob);
+      this.about.dirty = this.changes !== counted;
+      if (this.db && !this.closed) await this.put(() => {});
+      else if (!this.about.dirty) this.onstate("shared");
+      this.onshared?.(this.about.base);
+    } catch (error) {
+      if (error.code === "Changed") return this.catchUp(); // a save arrived whose answer did not: nobody else has the task
+      if (error instanceof Unreachable) this.timer = setTimeout(() => this.flush(), RETRY_MS);
+      if (!this.closed && (error instanceof Unreachable || error instanceof Refused)) this.onstate("here");
+    } finally {
+      this.flushing = false;
+      if (this.changes !== counted) this.touch();
+    }
+    return undefined;
+  }
+
+  async catchUp() {
+    const found = await this.draft.tell({}).catch(() => null);
+    if (found && !found.elsewhere) this.about.base = found.version;
+    this.timer = setTimeout(() => this.flush(), DEBOUNCE_MS);
+  }
+
+  /** No more is written: the task goes on elsewhere, or not at all. What is here stays. */
+  stop() {
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.quit?.abort();
+  }
+
+  /** The answer is the server's now. */
+  async forget() {
+    this.stop();
+    if (!this.db) return;
+    await this.erase(this.key);
+    await this.erase(this.key + ASIDE);
+  }
+  async erase(key) {
+    const transaction = this.db.transaction(["works", "ops"], "readwrite");
+    transaction.objectStore("works").delete(key);
+    transaction.objectStore("ops").delete(all(key));
+    await settled(transaction);
+  }
+}
+
+function isOf(about, { width, height, labels, start }) {
+  return about.width === width && about.height === height && about.labels === labels && (about.start ?? "") === (start ?? "");
 }
 
 /** Work that nobody touched for thirty days (a labeling job lives no longer) leaves the disk. */
@@ -94,7 +253,7 @@ async function forgetOld(db) {
   for (const { key, touched } of works) {
     if (Date.now() - (touched ?? 0) < 30 * 86400e3) continue;
     transaction.objectStore("works").delete(key);
-    transaction.objectStore("ops").delete(IDBKeyRange.bound([key, 0], [key, Infinity]));
+    transaction.objectStore("ops").delete(all(key));
   }
   await settled(transaction);
 }

@@ -1,0 +1,44 @@
+// How long a page is in use: the tab is visible, and there was input within the last minute.
+
+const IDLE_MS = 60_000;
+const INPUTS = ["pointermove", "pointerdown", "keydown", "wheel", "touchstart", "input"];
+
+export class Activity {
+  /** `visible`() and `now`() (milliseconds that only grow) are arguments for tests. */
+  constructor({ visible = () => document.visibilityState === "visible", now = () => performance.now() } = {}) {
+    Object.assign(this, { visible, now, total: 0 });
+    this.input = this.mark = now();
+    this.wasVisible = visible();
+  }
+
+  listen() {
+    for (const kind of INPUTS) window.addEventListener(kind, () => this.touch(), { capture: true, passive: true });
+    document.addEventListener("visibilitychange", () => this.advance());
+    return this;
+  }
+
+  /** Input came, or a task began. */
+  touch() {
+    this.advance();
+    this.input = this.now();
+  }
+
+  /** Add what has passed since the last call, as far as it counts. */
+  advance() {
+    const now = this.now();
+    if (this.wasVisible) this.total += Math.max(0, Math.min(now, this.input + IDLE_MS) - this.mark);
+    this.mark = now;
+    this.wasVisible = this.visible();
+  }
+
+  /** Seconds since the last call. `giveBack`(seconds) where they did not arrive. */
+  take() {
+    this.advance();
+    const seconds = this.total / 1000;
+    this.total = 0;
+    return Math.round(seconds * 1000) / 1000;
+  }
+  giveBack(seconds) {
+    this.total += seconds * 1000;
+  }
+}

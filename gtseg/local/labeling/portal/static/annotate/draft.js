@@ -1,0 +1,162 @@
+// Unsubmitted work on the server: a task can be gone on with elsewhere, and one tab at a time has it open.
+
+import { post, Refused, Unreachable } from "../api.js";
+
+const BEAT_MS = 15_000;
+const FORMAT = 1;
+const MOST_NUMBERS = 1_500_000; // of runs kept as steps that can be undone; beyond, the drawing is one step
+export const MOST_BYTES = 4 << 20;
+
+/** This tab's name: kept over a reload, not copied when the tab is duplicated. */
+export const TAB = (() => {
+  const kept = sessionStorage.getItem("gtseg-tab");
+  sessionStorage.removeItem("gtseg-tab");
+  const id = kept ?? Array.from(crypto.getRandomValues(new Uint8Array(12)), (n) => n.toString(16).padStart(2, "0")).join("");
+  window.addEventListener("pagehide", () => sessionStorage.setItem("gtseg-tab", id));
+  window.addEventListener("pageshow", () => sessionStorage.removeItem("gtseg-tab"));
+  return id;
+})();
+
+export class Draft {
+  /** `onlost`() is called once another tab or computer has taken the task. */
+  constructor(task, { activity, onlost = () => {} }) {
+    Object.assign(this, { path: `tasks/${encodeURIComponent(task)}`, activity, onlost, version: 0, lost: false, timer: null });
+  }
+
+  /** -> {elsewhere, version, saved_at}; with `take` the task is taken from where it is open. */
+  async open({ take = false } = {}) {
+    const found = await this.tell({ opens: true, take });
+    this.lost = found.elsewhere;
+    this.version = found.version ?? 0;
+    if (!found.elsewhere) this.start();
+    return found;
+  }
+
+  start() {
+    this.end();
+    this.quit = new AbortController();
+    const options = { signal: this.quit.signal };
+    this.timer = setInterval(() => this.beat(), BEAT_MS);
+    document.addEventListener("visibilitychange", () => document.visibilityState === "hidden" && this.beat(), options);
+    window.addEventListener("pagehide", () => this.leave(), options);
+  }
+
+  /** No more is told of this task; `leave`: and another tab need not ask. */
+  end() {
+    clearInterval(this.timer);
+    this.quit?.abort();
+  }
+  leave() {
+    this.end();
+    const body = JSON.stringify({ tab: TAB, active: this.activity.take(), leaving: true });
+    fetch(`/_portal/api/${this.path}/presence`, { method: "POST", credentials: "same-origin", keepalive: true, headers: { "X-Gtseg-Portal": "1", "Content-Type": "application/json" }, body }).catch(() => {});
+  }
+
+  async beat() {
+    const found = await this.tell({}).catch(() => null);
+    if (found?.elsewhere) this.lose();
+  }
+  lose() {
+    if (this.lost) return;
+    this.lost = true;
+    this.end();
+    this.onlost();
+  }
+
+  async tell(words) {
+    const active = this.activity.take();
+    try {
+      return await post(`${this.path}/presence`, { tab: TAB, active, ...words });
+    } catch (error) {
+      this.activity.giveBack(active);
+      throw error;
+    }
+  }
+
+  /** -> {version, bytes}, or null where nothing was saved. */
+  async read() {
+    const answer = await this.ask("GET", "");
+    if (answer.status === 404) return null;
+    if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => null));
+    this.version = Number(answer.headers.get("Draft-Version"));
+    return { version: this.version, bytes: new Uint8Array(await answer.arrayBuffer()) };
+  }
+
+  /** Save what was made from version `base`. -> the new version */
+  async save(base, blob) {
+    const answer = await this.ask("PUT", `?tab=${TAB}&base=${base}`, blob);
+    const body = await answer.json().catch(() => null);
+    if (answer.status === 409 && body?.error !== "Changed") this.lose();
+    if (!answer.ok) throw new Refused(answer.status, body);
+    this.version = body.version;
+    return body.version;
+  }
+
+  async ask(method, words, body) {
+    const answer = await fetch(`/_portal/api/${this.path}/draft${words}`, { method, credentials: "same-origin", headers: { "X-Gtseg-Portal": "1" }, body }).catch(() => null);
+    if (!answer || answer.status >= 500 || answer.status === 429) throw new Unreachable("the server cannot be reached");
+    return answer;
+  }
+}
+
+// ---- the content of a draft: a line of JSON, then the runs of all steps as numbers, packed
+
+async function through(stream, bytes) {
+  const buffer = await new Response(new Blob([bytes]).stream().pipeThrough(stream)).arrayBuffer();
+  return new Uint8Array(buffer);
+}
+
+/** {ops, cursor} of a map, or {value} of a page without one -> Blob */
+export async function pack(shape, { ops = [], cursor = 0, map = null, value = null }) {
+  let steps = ops;
+  let at = cursor;
+  if (map && ops.reduce((sum, op) => sum + op.runs.length, 0) > MOST_NUMBERS) {
+    steps = collapse(map, ops, cursor);
+    at = steps.length;
+  }
+  const head = new TextEncoder().encode(`${JSON.stringify({ format: FORMAT, ...shape, value, cursor: at, ops: steps.map(({ to, kind, runs }) => ({ to, kind, length: runs.length })) })}\n`);
+  const numbers = new Int32Array(steps.reduce((sum, op) => sum + op.runs.length, 0));
+  let end = 0;
+  for (const { runs } of steps) {
+    numbers.set(runs, end);
+    for (let i = runs.length - 3; i > 0; i -= 3) numbers[end + i] -= numbers[end + i - 3]; // rows follow one another: differences pack well
+    end += runs.length;
+  }
+  return new Blob([await through(new CompressionStream("gzip"), new Blob([head, numbers]))]);
+}
+
+/** bytes -> {width, height, labels, start, value, cursor, ops}. Throws for what is no draft of this page. */
+export async function unpack(bytes) {
+  const plain = await through(new DecompressionStream("gzip"), bytes);
+  const line = plain.indexOf(10);
+  const head = JSON.parse(new TextDecoder().decode(plain.subarray(0, line)));
+  if (head.format !== FORMAT) throw new Error("the draft is of another version of this page");
+  const numbers = new Int32Array(plain.slice(line + 1).buffer);
+  let end = 0;
+  const ops = head.ops.map(({ to, kind, length }) => {
+    const runs = numbers.slice(end, end + length);
+    for (let i = 3; i < length; i += 3) runs[i] += runs[i - 3];
+    end += length;
+    return { to, kind, runs };
+  });
+  return { ...head, ops };
+}
+
+/** All steps up to `cursor` as few: one for each label that the drawing brought. */
+export function collapse(map, ops, cursor) {
+  const before = map.data.slice();
+  for (const { runs } of ops.slice(0, cursor).reverse()) {
+    for (let i = runs.length - 3; i >= 0; i -= 3) before.fill(runs[i + 2], runs[i], runs[i] + runs[i + 1]);
+  }
+  const found = new Map();
+  const { data, width } = map;
+  for (let i = 0; i < data.length; ) {
+    const [to, old, from] = [data[i], before[i], i];
+    do i += 1;
+    while (i % width && data[i] === to && before[i] === old);
+    if (to === old) continue;
+    if (!found.has(to)) found.set(to, []);
+    found.get(to).push(from, i - from, old);
+  }
+  return [...found].map(([to, runs]) => ({ to, kind: "earlier", runs: Int32Array.from(runs) }));
+}

@@ -1,0 +1,119 @@
+"""One task in two tabs, two browsers, and the time that its page was in use."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import numpy as np
+from playwright.sync_api import expect
+from portal_person import begin, draw_photo, encode, enter, make_job
+from test_portal_outages import BACK, dab, dots
+from test_portal_verdict import make_verification, open_verdict
+from test_portal_whole_job import leave_empty_handed, submit
+
+ON_SERVER = "On this computer and on the server"
+
+
+def shared(page: Any) -> None:
+    """The drawing has reached the server."""
+    expect(page.locator("#saved")).to_have_attribute("title", ON_SERVER)
+
+
+def test_a_drawing_goes_on_in_another_browser_and_comes_back(shared_aws: Any, open_page: Any) -> None:
+    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="moved")
+    first, second = open_page(expect_errors=True), open_page(expect_errors=True)
+    enter(first, desk.links["Ada"])
+    begin(first)
+    dab(first, 50.3, 50.4)
+    dab(first, 100.3, 50.4)
+    shared(first)
+    enter(second, desk.links["Ada"])
+    second.get_by_role("link", name="Start").click()
+    expect(second.get_by_role("heading", name="This image is open elsewhere")).to_be_visible()
+    second.get_by_role("button", name="Take over here").click()
+    expect(second.locator(".message")).to_have_text(BACK)
+    second.get_by_role("button", name="Close", exact=True).click()
+    second.keyboard.press("Control+z")  # steps can be undone where they were not drawn
+    dab(second, 150.3, 50.4)
+    shared(second)
+    dab(first, 200.3, 50.4)  # two seconds later it is told, and stops
+    expect(first.get_by_role("alert")).to_contain_text("taken over in another tab")
+    expect(first.get_by_role("button", name="Submit", exact=True)).to_be_disabled()
+    first.get_by_role("button", name="Take it back").click()
+    expect(first.get_by_role("alert")).to_contain_text("This computer has another one")
+    expect(first.locator("#work:not([inert]) [data-ready]")).to_be_visible()
+    first.get_by_role("button", name="Keep this one").click()
+    submit(first)
+    leave_empty_handed(first)
+    desk.await_status()
+    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4), (150.3, 50.4)))
+
+
+def test_what_only_this_computer_has_is_offered_and_taken(shared_aws: Any, open_page: Any) -> None:
+    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="aside")
+    first, second = open_page(expect_errors=True), open_page()
+    enter(first, desk.links["Ada"])
+    begin(first)
+    first.context.set_offline(True)
+    dab(first, 50.3, 50.4)
+    enter(second, desk.links["Ada"])
+    second.get_by_role("link", name="Start").click()
+    second.get_by_role("button", name="Take over here").click()
+    second.locator("[data-ready]").wait_for()
+    second.get_by_role("button", name="Close", exact=True).click()
+    dab(second, 150.3, 50.4)
+    shared(second)
+    first.context.set_offline(False)
+    first.get_by_role("button", name="Take it back").click()
+    first.get_by_role("button", name="Use this computer's").click()
+    expect(first.locator(".message")).to_have_text(BACK)
+    submit(first)
+    leave_empty_handed(first)
+    desk.await_status()
+    assert np.array_equal(desk.masks()[0], dots((50.3, 50.4)))
+
+
+def test_a_reload_of_the_same_tab_asks_nothing(shared_aws: Any, open_page: Any) -> None:
+    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reloaded")
+    page = open_page()
+    enter(page, desk.links["Ada"])
+    begin(page)
+    dab(page, 50.3, 50.4)
+    page.reload()
+    expect(page.locator(".message")).to_have_text(BACK)
+    shared(page)
+
+
+def test_a_verdict_goes_on_elsewhere_too(shared_aws: Any, open_page: Any) -> None:
+    desk = make_verification(shared_aws, "moved-verdict")
+    first, second = open_page(), open_page()
+    open_verdict(first, desk.links["Judge"])
+    first.keyboard.press("2")
+    first.keyboard.press("n")
+    first.keyboard.type("the ears")
+    shared(first)
+    second.goto(desk.links["Judge"])
+    second.get_by_role("link", name="Start").click()
+    second.get_by_role("button", name="Take over here").click()
+    expect(second.get_by_role("radio", name="bad")).to_be_checked()
+    expect(second.get_by_label("What is wrong?")).to_have_value("the ears")
+
+
+def test_time_without_input_does_not_count(local_aws: Any, open_page: Any) -> None:
+    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="pause")
+    page = open_page()
+    page.clock.install()
+    enter(page, desk.links["Ada"])
+    begin(page)
+    with sqlite3.connect(local_aws.folder / "state.sqlite3") as connection:  # it was taken half an hour ago
+        connection.execute("UPDATE labeling_tasks SET accepted = accepted - 1800")
+    page.clock.run_for(40_000)
+    dab(page, 50.3, 50.4)
+    page.clock.run_for(1_380_000)  # 23 minutes away
+    dab(page, 60.3, 50.4)
+    submit(page)
+    leave_empty_handed(page)
+    desk.await_status()
+    (answer,) = desk.answers()
+    assert 100 <= answer["timeSpentInSeconds"] < 160
