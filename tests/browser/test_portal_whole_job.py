@@ -257,18 +257,31 @@ def test_the_keyboard_alone_is_enough(shared_aws: Any, open_page: Any) -> None:
     assert np.array_equal(mask, expected)
 
 
-def test_declining_asks_for_a_reason_that_the_owner_reads(shared_aws: Any, open_page: Any) -> None:
-    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="decline")
-    page = open_page()
-    enter(page, desk.links["Ada"])
-    begin(page)
+def decline(page: Any, reason: str) -> None:
+    page.get_by_role("link", name="Start").click()
+    page.locator("[data-ready]").wait_for()
+    page.get_by_role("button", name="Close", exact=True).click()
     page.get_by_role("button", name="Decline").click()
     dialog = page.get_by_role("dialog", name="Decline this image")
-    dialog.get_by_label("Why can it not be labeled?").fill("No animal in it")
+    dialog.get_by_label("Why can it not be labeled?").fill(reason)
     dialog.get_by_role("button", name="Decline").click()
     leave_empty_handed(page)
-    desk.await_status()
+
+
+def test_a_declined_image_goes_to_a_teammate_first_and_the_owner_reads_the_reasons(
+    local_aws: Any, open_page: Any
+) -> None:
+    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="decline", workers=("Ada", "Bob"))
+    pages = {name: open_page() for name in ("Ada", "Bob")}
+    for name, page in pages.items():
+        enter(page, desk.links[name])
+    decline(pages["Ada"], "No animal in it")
+    assert desk.describe()["LabelCounters"]["FailedNonRetryableError"] == 0
+    pages["Bob"].reload()
+    decline(pages["Bob"], "Nothing but fog")
+    assert desk.await_status()["LabelCounters"]["FailedNonRetryableError"] == 1
     owner = open_page()
-    owner.goto(f"{shared_aws.url}/_portal/signin#{shared_aws.owner_token}")
+    owner.goto(f"{local_aws.url}/_portal/signin#{local_aws.owner_token}")
     owner.get_by_role("link", name="decline").click()
     expect(owner.get_by_text("declined: No animal in it")).to_be_visible()
+    expect(owner.get_by_text("declined: Nothing but fog")).to_be_visible()
