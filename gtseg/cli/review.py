@@ -46,6 +46,15 @@ def verify(
     labels: SourceOptions,
     spending: Spending,
     wait: Annotated[bool, typer.Option("--wait", help="Return when the verification is over.")] = False,
+    machine: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="A random sample of so many masks that a model made (automated labeling), instead of all masks: it estimates how "
+            "many of the others are good.",
+        ),
+    ] = 0,
 ) -> None:
     """Let people say which masks are good and which are bad. Run again, it says what came out.
 
@@ -55,7 +64,7 @@ def verify(
     from gtseg.pipeline.stages.order import PROBLEMS
 
     session = project.open()
-    stage = partial(walk, source=labels.source(), wait=wait)
+    stage = partial(walk, source=labels.source(), wait=wait, machine=machine)
     run = walk_stage(session, stage, spending)
     if spending.dry_run:
         return

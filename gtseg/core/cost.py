@@ -17,6 +17,7 @@ __all__ = [
     "DATED",
     "Price",
     "Row",
+    "automated_row",
     "hosting_row",
     "labeling_rows",
     "storage_row",
@@ -115,6 +116,12 @@ def labeling_rows(
     if price is not None:
         rows.append(Row("label", "workers", tasks, "tasks", Price(price, "[labeling] price_per_task")))
     return rows
+
+
+def automated_row(instance_type: str, price: Price) -> Row:
+    """Automated labeling's training and inference: an hour of it, for how many nobody knows in advance."""
+    what = f"automated labeling's training and inference on {instance_type}, for each hour"
+    return Row("label", what, Decimal(1), "hours", price, recurring=True)
 
 
 def training_row(

@@ -42,6 +42,10 @@ class Dataset(Table):
     alike_labels: Literal["ask", "merge", "keep"] = "ask"
     """Class names that differ only in case, spaces or Unicode form: asked about, one class, or classes of their own."""
 
+    machine_labels: Literal["train-only", "use", "reject"] = "train-only"
+    """Masks that a model made (`human-annotated: no`): in train alone, so that validation and test stay people's; used like any
+    other; or left out."""
+
     @field_validator("group_by")
     @classmethod
     def _compile(cls, pattern: str | None) -> str | None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gtseg.core.scores.intervals import MIN_IMAGES, bootstrap, bootstrap_mean
+from gtseg.core.scores.intervals import MIN_IMAGES, bootstrap, bootstrap_mean, share_interval
 from gtseg.core.scores.metrics import Counts, iou, miou
 
 
@@ -57,3 +57,15 @@ def test_no_image_and_unknown_classes_give_nan_not_an_error() -> None:
     low, high = bootstrap_mean(np.array([[1.0, np.nan], [0.5, np.nan], [0.7, np.nan]] * 4))
     assert np.isnan(low[1])
     assert low[0] < 0.74 < high[0]
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "expected"),
+    [(0, 10, (0.0, 0.3085)), (10, 10, (0.6915, 1.0)), (8, 10, (0.4439, 0.9748)), (90, 100, (0.8238, 0.9510))],
+)
+def test_the_interval_of_a_share_is_clopper_and_pearsons(
+    hits: int, total: int, expected: tuple[float, float]
+) -> None:
+    share, *interval = share_interval(hits, total)
+    assert share == hits / total
+    assert interval == pytest.approx(expected, abs=1e-4)

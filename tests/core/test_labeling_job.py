@@ -135,7 +135,7 @@ def test_every_optional_field_reaches_the_request(shape: Any) -> None:
     model = "arn:aws:sagemaker:us-east-1:111122223333:model/old"
     made = request(
         automated=True, objects=1250, initial_model_arn=model, volume_kms_key="alias/v", subnets=("subnet-1",),
-        security_groups=("sg-1",), kms_key="alias/k", tags={"team": "vision"}, max_labeled_objects=9,
+        security_groups=("sg-1",), kms_key="alias/k", tags={"team": "vision"}, max_labeled_objects=900,
         content_classifiers=("FreeOfAdultContent",),
     )  # fmt: skip
     assert problems(shape, made) == []
@@ -149,7 +149,7 @@ def test_every_optional_field_reaches_the_request(shape: Any) -> None:
     }
     assert made["OutputConfig"]["KmsKeyId"] == "alias/k"
     assert made["Tags"] == [{"Key": "team", "Value": "vision"}]
-    assert made["StoppingConditions"] == {"MaxHumanLabeledObjectCount": 9}
+    assert made["StoppingConditions"] == {"MaxHumanLabeledObjectCount": 900}
 
 
 @given(

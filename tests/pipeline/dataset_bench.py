@@ -83,6 +83,7 @@ class Bench:
         *,
         classes: dict[str, Any] | None = None,
         confidence: float = 0,
+        human: str = "yes",
     ) -> None:
         number = len(self.lines)
         image = jpeg(number) if image is None else image
@@ -98,7 +99,7 @@ class Bench:
                 f"{LABEL}-metadata": {
                     "internal-color-map": color_map(classes, confidence),
                     "type": "groundtruth/semantic-segmentation",
-                    "human-annotated": "yes",
+                    "human-annotated": human,
                     "job-name": "labeling-job/pets",
                 },
             }
@@ -115,7 +116,7 @@ class Bench:
     def make(self, **options: Any) -> Run:
         settings = {
             key: options.pop(key)
-            for key in ("split", "seed", "group_by", "min_confidence", "alike_labels")
+            for key in ("split", "seed", "group_by", "min_confidence", "alike_labels", "machine_labels")
             if key in options
         }
         options.setdefault("manifest", self.manifest())

@@ -251,7 +251,7 @@ def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, client
         ("images", {"source": "empty"}, StageError, "No image to label"),
         ("labeling", {"labels": []}, SettingsError, "labels is empty"),
         ("labeling", {"template": "none.liquid"}, SettingsError, "none.liquid"),
-        ("labeling", {"automated": True}, SettingsError, "does not label automatically"),
+        ("labeling", {"automated": True}, SettingsError, "automated labeling needs 1,250 objects .*; there are 2"),
         ("project", {"create_bucket": False}, StageError, "--create-bucket"),
         ("project", {"role_arn": "arn:aws:iam::12:role/x"}, SettingsError, "role_arn"),
     ],

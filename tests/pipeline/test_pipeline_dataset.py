@@ -434,3 +434,53 @@ def test_one_kind_of_reason_is_told_once_with_one_whole_example(bench: Bench) ->
     assert told.startswith("2 rejected: ")
     assert f"For example s3://{bench.bucket}/images/foreign0.jpg (line 4): mask: " in told
     assert told.endswith("in the map's exact colours.")
+
+
+def fill_by_both(bench: Bench) -> Bench:
+    """Ten images by people, then twenty by a model."""
+    for number in range(30):
+        bench.add(f"p{number:03}.jpg", human="yes" if number < 10 else "no", confidence=0.9)
+    return bench
+
+
+def test_validation_and_test_stay_labeled_by_people(bench: Bench) -> None:
+    run = fill_by_both(bench).make()
+    assert run.dataset is not None
+    assert run.dataset.counts | {"train": 27, "validation": 2, "test": 1} == run.dataset.counts
+    assert run.dataset.by_machine == {"train": 20}
+    records = bench.records()
+    assert {r["split"] for r in records if r.get("by_machine")} == {"train"}
+    assert sum(r.get("by_machine", False) for r in records) == 20
+    assert "labeled by a model: 20 of 27 train" in bench.told("note")
+    assert json.loads(bench.objects()["dataset.json"])["labeled_by_machine"] == {"train": 20}
+
+
+def test_labels_of_a_model_are_used_like_others_or_left_out_where_settings_say_so(bench: Bench) -> None:
+    run = fill_by_both(bench).make(machine_labels="use")
+    assert run.dataset is not None
+    assert run.dataset.counts["validation"] == 6
+    assert set(run.dataset.by_machine) >= {"train", "validation"}
+    run = bench.make(machine_labels="reject")
+    assert run.dataset is not None
+    assert (run.dataset.by_machine, run.dataset.counts["rejected"]) == ({}, 20)
+    assert "a model labeled it" in bench.told()
+    run = bench.make()
+    assert run.dataset is not None
+    assert run.dataset.counts["rejected"] == 0  # what was left out comes back
+
+
+def test_a_model_label_beside_a_test_image_of_its_group_is_left_out(bench: Bench) -> None:
+    for number in range(10):
+        bench.add(f"g{number}-a.jpg")
+    first = bench.make(group_by=r"(g\d+)")
+    for number in range(10):
+        bench.add(f"g{number}-b.jpg", human="no")
+    run = bench.make(group_by=r"(g\d+)")
+    assert first.dataset is not None
+    assert run.dataset is not None
+    assert run.dataset.counts | {"train": 14, "validation": 2, "test": 1, "rejected": 3} == run.dataset.counts
+    assert "must stay together" in bench.told()
+    assert bench.make(group_by=r"(g\d+)").dataset == run.dataset
+    run = bench.make(group_by=r"(g\d+)", machine_labels="use")
+    assert run.dataset is not None
+    assert run.dataset.counts["rejected"] == 0

@@ -16,7 +16,7 @@ from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting, Resource
 from gtseg.aws.s3 import S3
 from gtseg.cli import main
-from gtseg.errors import StageError
+from gtseg.errors import ManifestError, StageError
 from gtseg.pipeline.commands.agreement import agreement
 from gtseg.pipeline.commands.review import adjust, continue_labeling, prelabel, verify
 from gtseg.pipeline.run import LabelingJobSection, LabelSource, Run
@@ -191,6 +191,35 @@ def test_verify_names_the_bad_masks_and_only_these_are_adjusted(project: Project
     done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     assert np.array_equal(mask_at(project, done["b.jpg"][job.label_attribute]), square(shift=2))
     assert done["a.jpg"][job.label_attribute] == done["a.jpg"][first.label_attribute]
+
+
+def test_a_sample_of_what_a_model_labeled_estimates_the_others(project: Project, worker: Worker) -> None:
+    job = label_but(project, worker, images="abcd").labeling_job
+    assert job
+    assert job.output_manifest
+    door, source = S3(project.clients), job.output_manifest
+    with pytest.raises(ManifestError, match="no label that a model made"):
+        verify(project.run, project.context(), machine=2)
+    lines = [json.loads(line) for line in door.read(source)[0].splitlines()]
+    for line in lines[1:]:
+        line[f"{job.label_attribute}-metadata"]["human-annotated"] = "no"
+    mixed = source.replace("output.manifest", "mixed.manifest")
+    door.write(mixed, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    chosen = LabelSource(manifest=mixed)
+    word = walk(project, verify, source=chosen, machine=2).verification
+    assert word
+    assert (word.machine, word.objects) == (2, 2)
+    assert walk(project, verify, source=chosen, machine=2).verification == word.model_copy(
+        update={"status": project.run.verification.status}  # type: ignore[union-attr]
+    )
+    judged = worker.work(word.name, lambda task: {"crowd-image-classifier": {"label": "good"}})
+    assert "a.jpg" not in [name_of(task) for task in judged], "people made that one"
+    word = walk(project, verify, source=chosen, machine=2).verification
+    assert word
+    assert word.share_good is not None
+    share, low, high = word.share_good
+    assert (share, high) == (1, 1)
+    assert low == pytest.approx(0.158, abs=0.001)
 
 
 def test_what_people_called_bad_is_made_anew_by_continue(project: Project, worker: Worker) -> None:

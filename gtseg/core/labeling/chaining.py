@@ -8,11 +8,11 @@ the input of an adjustment or verification job: each such line would fail there,
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gtseg.core.labeling.output_manifest import split_lines
+from gtseg.core.labeling.output_manifest import NOT_HUMAN, split_lines
 from gtseg.core.masks.names import is_background
 from gtseg.errors import ManifestError
 
@@ -87,6 +87,18 @@ def adjust_lines(
             entry |= {attribute: entry[label], f"{attribute}-metadata": entry[f"{label}-metadata"]}
         entries.append(entry)
     return ChainedInput(write_lines(entries), tuple(todo))
+
+
+def is_by_machine(metadata: Mapping[str, Any]) -> bool:
+    """Whether a model made the label that this metadata describes."""
+    return str(metadata.get("human-annotated", "")).lower() in NOT_HUMAN
+
+
+def machine_lines(lines: Iterable[ChainLine], label: str) -> list[ChainLine]:
+    """Those that a model labeled."""
+    return [
+        line for line in lines if line.state == "labeled" and is_by_machine(line.entry[f"{label}-metadata"])
+    ]
 
 
 def verify_lines(lines: Iterable[ChainLine], label: str) -> ChainedInput:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from gtseg.core.labeling.automated import find_automated_problems
 from gtseg.core.labeling.regions import automated_labeling_arn, lambda_arn
 from gtseg.core.limits import (
     AUTOMATED_LABELS,
@@ -38,8 +39,6 @@ from gtseg.core.limits import (
 from gtseg.errors import SettingsError
 
 PRICE_TIERS = tuple(Decimal(price) for price in PRICES)
-AUTOMATED_OBJECTS = 1250
-"""Fewer objects cannot start automated labeling."""
 Task = Literal["SemanticSegmentation", "AdjustmentSemanticSegmentation", "VerificationSemanticSegmentation"]
 """What workers do: draw masks, correct those of an earlier job, or judge them. Names of the built-in functions."""
 MAX_OBJECTS = 20_000
@@ -222,11 +221,9 @@ def _automated_problems(job: LabelingJob) -> list[str]:
     extras = job.initial_model_arn or job.volume_kms_key or job.subnets or job.security_groups
     if not job.automated:
         return ["model, volume key and VPC are for automated labeling only"] if extras else []
-    found = []
-    if job.objects < AUTOMATED_OBJECTS:
-        found.append(
-            f"automated labeling needs {AUTOMATED_OBJECTS:,} objects (better 5,000); there are {job.objects:,}"
-        )
+    found = find_automated_problems(
+        job.objects, max_labeled_objects=job.max_labeled_objects, max_labeled_percent=job.max_labeled_percent
+    )
     if job.labels > AUTOMATED_LABELS:
         found.append(f"automated labeling takes at most {AUTOMATED_LABELS} labels; there are {job.labels}")
     if bool(job.subnets) != bool(job.security_groups):

@@ -20,6 +20,8 @@ SEGMENTATION = "groundtruth/semantic-segmentation"
 MAX_LINE = 4_000_000
 """Bytes. Ground Truth allows 100,000 characters in; a line that never ends is not a manifest."""
 
+NOT_HUMAN = frozenset({"no", "false"})
+"""What `human-annotated` says of a model's label; Ground Truth writes "no"."""
 NO_TABLE = (
     'Say what its values or colors mean, --colors FILE with {"road": 1, "water": 2} or {"road": "#ff0000"}, or import the two '
     "folders: `gtseg import masks`"
@@ -38,6 +40,8 @@ class Labeled:
     confidence: float | None
     group: str = ""
     """What an import says the image must stay together with (`gtseg-group`)."""
+    by_machine: bool = False
+    """Whether a model labeled it (`human-annotated: no`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ Line = Labeled | Failed | Unlabeled | Unusable
 class _Metadata(msgspec.Struct, rename="kebab"):
     internal_color_map: msgspec.Raw = msgspec.Raw()
     failure_reason: str | None = None
+    human_annotated: Any = None
 
 
 class _Entry(msgspec.Struct, rename="kebab"):
@@ -181,7 +186,8 @@ class _LineReader:
             colors, confidence = self._color_map(metadata.internal_color_map)
         except (MaskError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Unusable(number, line.image, f"its internal-color-map cannot be read: {error}")
-        return Labeled(number, line.image, line.mask, colors, confidence, line.group)
+        by_machine = str(metadata.human_annotated).lower() in NOT_HUMAN
+        return Labeled(number, line.image, line.mask, colors, confidence, line.group, by_machine)
 
     def _color_map(self, raw: msgspec.Raw) -> tuple[ColorMap, float | None]:
         if raw == self._last[0]:

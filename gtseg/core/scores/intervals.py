@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -67,3 +68,30 @@ def _percentiles(values: NDArray[np.float64], *, known: bool) -> NDArray[np.floa
         edges = np.nanpercentile(columns, [tail, 100 - tail], axis=0)
         result[..., seen] = edges if values.ndim > 1 else edges.reshape(2, -1)
     return result
+
+
+def share_interval(hits: int, total: int) -> tuple[float, float, float]:
+    """(share, lower, upper): exact 95 % interval of a share of which a random sample is known (Clopper and Pearson, 1934)."""
+    tail = (1 - SHARE) / 2
+    lower = 0.0 if hits == 0 else _solve(lambda p: 1 - _at_most(hits - 1, total, p) - tail)
+    upper = 1.0 if hits == total else _solve(lambda p: tail - _at_most(hits, total, p))
+    return hits / total, lower, upper
+
+
+def _at_most(hits: int, total: int, share: float) -> float:
+    """The probability of at most `hits` in a sample of `total`."""
+    if not 0 < share < 1:
+        return 1.0 if share <= 0 else float(hits >= total)
+    logs = (math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in range(hits + 1))
+    return math.fsum(
+        math.exp(log + k * math.log(share) + (total - k) * math.log1p(-share)) for k, log in enumerate(logs)
+    )
+
+
+def _solve(rising: Callable[[float], float]) -> float:
+    """Where a function that rises over 0 to 1 is 0."""
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
+    return (low + high) / 2

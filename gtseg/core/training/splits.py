@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -27,7 +27,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`parts[i]` is item i's part, `groups[i]` the number of its group; `spread` names groups that an earlier dataset parted."""
+    """`parts[i]` is item i's part, '' for one that no part may have; `groups[i]` the number of its group; `spread` names groups
+    that an earlier dataset parted."""
 
     parts: tuple[str, ...]
     groups: tuple[int, ...]
@@ -52,16 +53,23 @@ def assign(
     *,
     seed: int,
     earlier: Mapping[str, str] | None = None,
+    train_only: Collection[int] = (),
 ) -> Assignment:
     """Every item's part. `earlier` maps an item's content or key to the part it has had; content is asked first.
 
-    The result does not depend on the order of the items.
+    The items at the positions `train_only` go to train, and with them their groups that have no part yet; the shares are those of
+    the other items. Where their group is in validation or test already, no part may have them. The result does not depend on the
+    order of the items.
     """
     earlier = earlier or {}
     numbers = _join(items)
     ordered = sorted(range(len(items)), key=numbers.__getitem__)
     groups = [tuple(positions) for _, positions in groupby(ordered, key=numbers.__getitem__)]
-    parts: list[str | None] = [earlier.get(item.content) or earlier.get(item.key) for item in items]
+    apart = frozenset(train_only)
+    parts: list[str | None] = [
+        None if position in apart else earlier.get(item.content) or earlier.get(item.key)
+        for position, item in enumerate(items)
+    ]
     spread = [
         items[positions[0]].group
         for positions in groups
@@ -70,13 +78,17 @@ def assign(
     counts = {part: parts.count(part) for part in PARTS}
     fresh = []
     for positions in groups:
-        if had := min((part for p in positions if (part := parts[p])), key=PARTS.index, default=None):
+        if apart and not apart.isdisjoint(positions):
+            counts["train"] += _keep_apart(parts, positions, apart)
+        elif had := min((part for p in positions if (part := parts[p])), key=PARTS.index, default=None):
             counts[had] += _fill(parts, positions, had)
         else:
             fresh.append(positions)
     fresh.sort(key=lambda positions: (-len(positions), _rank(items, positions, seed)))
     _deal(parts, fresh, counts=counts, shares=shares)
-    return Assignment(tuple(part or "train" for part in parts), tuple(numbers), tuple(sorted(spread)))
+    return Assignment(
+        tuple("train" if part is None else part for part in parts), tuple(numbers), tuple(sorted(spread))
+    )
 
 
 def _join(items: Sequence[Item]) -> list[int]:
@@ -103,6 +115,16 @@ def _fill(parts: list[str | None], positions: Sequence[int], part: str) -> int:
     for position in empty:
         parts[position] = part
     return len(empty)
+
+
+def _keep_apart(parts: list[str | None], positions: Sequence[int], apart: Collection[int]) -> int:
+    """Put a group with members of `apart` into train; how many others that were. If it has another part: `apart` into none."""
+    others = [p for p in positions if p not in apart]
+    had = min((part for p in others if (part := parts[p])), key=PARTS.index, default="train")
+    elsewhere = next((part for p in others if (part := parts[p]) not in (None, "train")), None)
+    _fill(parts, [p for p in positions if p in apart], "" if elsewhere else "train")
+    filled = _fill(parts, others, had)
+    return filled if had == "train" else 0
 
 
 def _rank(items: Sequence[Item], positions: Sequence[int], seed: int) -> bytes:

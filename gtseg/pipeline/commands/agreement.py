@@ -17,9 +17,10 @@ from PIL import Image
 
 from gtseg.aws.s3 import S3, Bulk
 from gtseg.core.classes import BACKGROUND, VOID
+from gtseg.core.counting import counted
 from gtseg.core.labeling.agreement import WorkerAnswer, read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
-from gtseg.core.labeling.chaining import ChainLine, label_names, read_chain
+from gtseg.core.labeling.chaining import ChainLine, label_names, machine_lines, read_chain
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import ManifestError, MaskError, StageError
 from gtseg.pipeline.run import Context, Run
@@ -50,6 +51,8 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
     lines = read_chain(manifest, state.label_attribute)
     classes = (BACKGROUND, *label_names(lines, state.label_attribute))
     responses = find_responses(state, lines, state.label_attribute, context)
+    if machine := len(machine_lines(lines, state.label_attribute)):
+        context.note(f"{counted(machine, 'image')} labeled by a model: no worker is scored by them")
     if not responses:
         raise StageError(f"{state.name} ({state.status}) has no answer yet.")
     with Bulk(context.clients) as bulk:

@@ -17,6 +17,7 @@ from gtseg.aws.partitions import is_aws
 from gtseg.aws.s3 import is_s3_uri, join_uri, split_uri
 from gtseg.core.counting import counted
 from gtseg.core.images.examination import examine_image
+from gtseg.core.labeling.automated import describe_automated, find_automated_problems
 from gtseg.core.labeling.cors import has_labeling_rule
 from gtseg.core.labeling.input_manifest import MANIFEST_ENDINGS, is_image_name, parse_input_manifest
 from gtseg.core.labeling.regions import lambda_arn
@@ -425,6 +426,28 @@ def _labels(context: Context, root: str) -> Iterator[Finding]:
         yield Finding("good", "labels", f"{count}: {', '.join(context.settings.labeling.labels)}")
 
 
+def _automated(context: Context, root: str) -> Iterator[Finding]:
+    """Whether automated labeling can start, and what it will take."""
+    wanted = context.settings.labeling
+    if not wanted.automated:
+        return
+    objects = count_images(context)
+    if objects is None:
+        words = "automated = true, and how many images there are is not known"
+        yield Finding("warning", "automated labeling", words, "name a source in [images]")
+        return
+    problems = find_automated_problems(
+        objects,
+        max_labeled_objects=wanted.max_labeled_objects,
+        max_labeled_percent=wanted.max_labeled_percent,
+    )
+    for problem in problems:
+        yield Finding("bad", "automated labeling", problem, "[labeling] automated = false, or mend that")
+    if not problems:
+        told = describe_automated(objects, is_aws=context.clients.is_aws("labeling"))
+        yield Finding("good", "automated labeling", told.removeprefix("automated labeling: "))
+
+
 def _template(context: Context, root: str) -> Iterator[Finding]:
     name = context.settings.labeling.template
     path = context.settings.folder / name if name else None
@@ -472,6 +495,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("quota", _quotas),
     ("images", _images),
     ("labels", _labels),
+    ("automated labeling", _automated),
     ("template", _template),
     ("Ground Truth", _closure),
 )

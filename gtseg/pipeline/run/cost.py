@@ -13,6 +13,7 @@ from gtseg.aws.training import TERMINAL, TrainingState, TunedJob
 from gtseg.core.cost import (
     Price,
     Row,
+    automated_row,
     hosting_row,
     labeling_rows,
     storage_row,
@@ -20,6 +21,7 @@ from gtseg.core.cost import (
     total,
     training_row,
 )
+from gtseg.core.labeling.automated import INSTANCE
 from gtseg.errors import AWSError, GtsegError
 from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
@@ -50,11 +52,14 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
     train, deploy = settings.train, settings.deploy
     if stage == "label":
         price = settings.labeling.price_per_task
-        return labeling_rows(
+        rows = labeling_rows(
             _capped(objects or 0, settings),
             settings.labeling.workers_per_object,
             price=None if price is None else Decimal(str(price)),
         )
+        if settings.labeling.automated:
+            rows.append(automated_row(INSTANCE, instance_price(INSTANCE, clients, "train")))
+        return rows
     if stage == "train":
         return [
             training_row(

@@ -74,6 +74,10 @@ class VerificationSection(Frozen):
     bad: int = 0
     redo: str = ""
     """s3://.../redo.jsonl: the images whose masks are to be made again, with the workers' comments."""
+    machine: int = 0
+    """Size of the random sample of a model's labels that are judged; 0: all masks are."""
+    share_good: tuple[float, float, float] | None = None
+    """Of a sample: the share of good masks, and the 95 % interval (lower, upper) of that of all of the model's labels."""
 
 
 class DatasetSection(Frozen):
@@ -83,6 +87,8 @@ class DatasetSection(Frozen):
     """Names by class index; 0 is BACKGROUND."""
     counts: dict[str, int]
     """train, validation, test, rejected, failed, unlabeled: numbers of objects."""
+    by_machine: dict[str, int] = {}
+    """How many of a part's objects a model labeled."""
     fingerprint: str
     account: dict[str, Any] = {}
     """Objects and pixels that came in and went out, and every loss with an example (gtseg.core.account)."""

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from gtseg.aws.groundtruth import JobState
-from gtseg.core.labeling.chaining import ChainLine, read_chain
+from gtseg.core.labeling.chaining import ChainLine, is_by_machine, read_chain
 from gtseg.errors import AWSError
 from gtseg.pipeline.run.context import Context
 
@@ -35,8 +35,11 @@ def find_responses(
 
 
 def _maker(line: ChainLine, label: str) -> str:
-    """The labeling job that made the line's label; '' for an import's, an endpoint's."""
-    kind, _, name = str(line.entry[f"{label}-metadata"].get("job-name", "")).partition("/")
+    """The labeling job whose workers made the line's label; '' for an import's, an endpoint's, a model's."""
+    metadata = line.entry[f"{label}-metadata"]
+    if is_by_machine(metadata):
+        return ""
+    kind, _, name = str(metadata.get("job-name", "")).partition("/")
     return name if kind == "labeling-job" else ""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gtseg.aws.groundtruth import JobState
-from gtseg.core.labeling.chaining import Verdict, read_verdicts, verify_lines, write_lines
+from gtseg.core.labeling.chaining import Verdict, machine_lines, read_verdicts, verify_lines, write_lines
 from gtseg.core.labeling.task_template import review_template
+from gtseg.core.scores.intervals import share_interval
 from gtseg.errors import JobFailed, ManifestError, StageError, reason_given
 from gtseg.pipeline.commands.review.chained import ChainedJob, start
 from gtseg.pipeline.commands.review.earlier import Earlier, find_earlier
@@ -23,22 +26,48 @@ SHOWN = 10
 """Images that are named on the terminal; redo.jsonl has them all."""
 
 
-def verify(run: Run, context: Context, *, source: LabelSource = OWN_LABELS, wait: bool = False) -> Run:
+def verify(
+    run: Run,
+    context: Context,
+    *,
+    source: LabelSource = OWN_LABELS,
+    wait: bool = False,
+    machine: int = 0,
+) -> Run:
     """The run with its verification: started now, under way, or over with its verdicts read and redo.jsonl written.
 
-    The same masks are judged once, however often this is called; with `wait` it returns when the job is over. Raises StageError
+    The same masks are judged once, however often this is called; with `wait` it returns when the job is over. `machine`: a random
+    sample of so many masks that a model made, instead of all masks; what came out estimates the others. Raises StageError
     where there are no masks yet, JobFailed where the verification job failed or was stopped.
     """
     context = context.of("verify")
     earlier = find_earlier(run, context, source)
     word = run.verification
-    if word is None or word.source != earlier.manifest or word.status in {"Failed", "Stopped"}:
-        run = start(_job(run, context, earlier))
+    if machine:
+        machine, earlier = _sample(earlier, machine, context)
+    is_other = word is None or word.source != earlier.manifest or word.machine != machine
+    if is_other or (word and word.status in {"Failed", "Stopped"}):
+        run = start(_job(run, context, earlier, machine=machine))
     return run if context.dry_run else _follow(run, context, wait=wait)
 
 
+def _sample(earlier: Earlier, size: int, context: Context) -> tuple[int, Earlier]:
+    """How many of a model's labels are judged, and those alone: the same ones for the same manifest."""
+    made = sorted(machine_lines(earlier.lines, earlier.label), key=lambda line: line.image)
+    if not made:
+        raise ManifestError(
+            f"{earlier.manifest} has no label that a model made (human-annotated: no): nothing to verify with --machine"
+        )
+    chosen = random.Random(earlier.mark).sample(made, min(size, len(made)))
+    context.note(f"{len(chosen):,} of the {len(made):,} labels that a model made, chosen at random")
+    return len(chosen), replace(earlier, lines=tuple(chosen))
+
+
+@dataclass(frozen=True)
 class VerificationJob(ChainedJob):
-    """A job that becomes the run's verification; its labels stay as they are."""
+    """A job that becomes the run's verification; its labels stay as they are. `machine`: the size of a sample."""
+
+    machine: int = 0
 
     def held_by(self, run: Run) -> VerificationSection | None:
         return run.verification
@@ -50,11 +79,12 @@ class VerificationJob(ChainedJob):
             label_attribute=name,
             source=self.earlier.manifest,
             objects=self.objects,
+            machine=self.machine,
         )
         return run.update(verification=section)
 
 
-def _job(run: Run, context: Context, earlier: Earlier) -> VerificationJob:
+def _job(run: Run, context: Context, earlier: Earlier, *, machine: int) -> VerificationJob:
     if not earlier.labels:
         raise ManifestError(f"{earlier.manifest} holds no mask under {earlier.label!r}: nothing to verify")
     if left := len(earlier.lines) - earlier.labeled:
@@ -76,7 +106,8 @@ def _job(run: Run, context: Context, earlier: Earlier) -> VerificationJob:
         team=choose_workteam(context),
         earlier=earlier,
         kind=VERIFICATION,
-        word="verify",
+        word=f"verify-{machine}" if machine else "verify",
+        machine=machine,
         heading=title,
         attribute_of=lambda name: name,
         build=lambda attribute: verify_lines(earlier.lines, earlier.label),
@@ -120,7 +151,13 @@ def _conclude(run: Run, state: JobState, context: Context) -> Run:
     redo = f"{run.root}labeling/{word.name}/redo.jsonl"
     context.s3.write(redo, write_lines([_redo_line(verdict) for verdict in bad]))
     good = sum(verdict.name == GOOD for verdict in verdicts)
-    update = {"output_manifest": output, "good": good, "bad": len(bad), "redo": redo}
+    share = share_interval(good, good + len(bad)) if word.machine and good + len(bad) else None
+    update = {"output_manifest": output, "good": good, "bad": len(bad), "redo": redo, "share_good": share}
+    if share:
+        context.note(
+            f"of the labels that a model made, {share[0]:.1%} are good: between {share[1]:.1%} and {share[2]:.1%} of all of them "
+            f"(95 % interval, {good + len(bad):,} looked at)"
+        )
     _tell(word.name, verdicts, bad, good=good, redo=redo, context=context)
     return run.update(verification=word.model_copy(update=update))
 

@@ -81,6 +81,7 @@ def _describe(line: Line, finding: Finding) -> Record:
         mask_etag=finding.mask_etag,
         confidence=finding.confidence,
         recipe=finding.recipe,
+        by_machine=finding.by_machine,
     )
     if fact is None:
         return record

@@ -29,6 +29,7 @@ OWN_CODES = frozenset(
 MISSING_OR_HIDDEN = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
 """S3 says 403 for a key that is not there to who may not list the bucket."""
 T = TypeVar("T")
+APART = 'a model labeled it, and what it must stay together with is in validation or test ([dataset] machine_labels = "train-only")'
 CODEC_BYTES = 36 * 1024 * 1024
 """Pixels in the codec at once: memory is set by this and not by the number of threads or objects."""
 CODEC_SLOTS = min(4, os.cpu_count() or 1)
@@ -65,6 +66,7 @@ class Finding:
     recipe: str = ""
     confidence: float | None = None
     group: str = ""
+    by_machine: bool = False
     reason: str = ""
     is_failure: bool = False
     fact: Fact | None = None
@@ -115,15 +117,21 @@ class Checker:
     etags: Mapping[str, str] = field(default_factory=dict)
     earlier: Earlier = field(default_factory=Earlier)
     min_confidence: float = 0.0
+    rejects_machine: bool = False
     codec: Budget = field(default_factory=lambda: Budget(CODEC_BYTES))
 
     def recall(self, candidate: Candidate) -> Finding | None:
         """The earlier dataset's finding, where image, mask, classes and what was written are all as they were."""
-        if self._judge_confidence(candidate.labeled.confidence):
+        if self._refuse(candidate.labeled):
             return None
         for image, mask in product(_forms(candidate.image), _forms(candidate.mask)):
             record = self.earlier.find(image, mask)
-            if record is None or record.status not in ("accepted", "rejected") or not record.mask_etag:
+            if (
+                record is None
+                or record.status not in ("accepted", "rejected")
+                or not record.mask_etag
+                or record.reason == APART
+            ):
                 continue
             finding = self._begin(replace(candidate, image=image, mask=mask))
             if record.recipe == finding.recipe and (known := self._recall(finding, record)):
@@ -133,7 +141,7 @@ class Checker:
     def fetch(self, candidate: Candidate) -> Fetch:
         """All that has to wait for S3. What is wrong with an object is in its Finding; AWSError for what would hit all alike."""
         finding = self._begin(candidate)
-        if reason := self._judge_confidence(finding.confidence):
+        if reason := self._refuse(candidate.labeled):
             return Fetch(replace(finding, reason=reason))
         if reason := explain(finding.image) or explain(finding.mask):
             return Fetch(replace(finding, reason=reason))
@@ -161,9 +169,15 @@ class Checker:
     def _begin(self, candidate: Candidate) -> Finding:
         labeled = candidate.labeled
         made = recipe(labeled.colors, self.classes)
-        return Finding(candidate.image, candidate.mask, made, labeled.confidence, labeled.group)
+        return Finding(
+            candidate.image, candidate.mask, made, labeled.confidence, labeled.group, labeled.by_machine
+        )
 
-    def _judge_confidence(self, confidence: float | None) -> str:
+    def _refuse(self, labeled: Labeled) -> str:
+        """Why the settings leave a label out, whatever its mask holds; '' if they do not."""
+        if labeled.by_machine and self.rejects_machine:
+            return 'a model labeled it ([dataset] machine_labels = "reject")'
+        confidence = labeled.confidence
         if confidence is None or confidence >= self.min_confidence:
             return ""
         return f"confidence {confidence:g} is below min_confidence {self.min_confidence:g}"

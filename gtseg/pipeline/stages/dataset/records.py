@@ -56,6 +56,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     recoded: bool = False
     repaired: bool = False
     recipe: str = ""
+    by_machine: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,8 @@ class Summary:
     repaired: int = 0
     turned: int = 0
     """Images that keep their EXIF rotation."""
+    by_machine: dict[str, int] = field(default_factory=dict)
+    """part -> how many of its objects a model labeled."""
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
     """(status, kind of reason) of the others -> how many; see gtseg.core.reasons."""
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -159,6 +162,8 @@ def _add_accepted(summary: Summary, record: Record) -> None:
     summary.recoded += record.recoded
     summary.repaired += record.repaired
     summary.turned += record.orientation != 1 and not record.converted
+    if record.by_machine:
+        summary.by_machine[record.split] = summary.by_machine.get(record.split, 0) + 1
     totals = summary.pixels[record.split]
     for name, pixels in record.pixels.items():
         totals[name] = totals.get(name, 0) + pixels
@@ -193,6 +198,7 @@ def describe_dataset(
         "split": dict(split),
         "source": dict(source),
         "account": dict(account),
+        **({"labeled_by_machine": summary.by_machine} if summary.by_machine else {}),
         "fingerprint": summary.fingerprint,
     }
 

@@ -22,7 +22,7 @@ from gtseg.errors import StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, DatasetSection, LabelSource, Run, provenance
 from gtseg.pipeline.run.freshness import LABELS, labels_of
 from gtseg.pipeline.stages.dataset.assembling import assemble
-from gtseg.pipeline.stages.dataset.checking import CODEC_SLOTS, Candidate, Checker, Finding, Spool
+from gtseg.pipeline.stages.dataset.checking import APART, CODEC_SLOTS, Candidate, Checker, Finding, Spool
 from gtseg.pipeline.stages.dataset.knowledge import Earlier, list_etags, read_earlier, read_facts
 from gtseg.pipeline.stages.dataset.ledger import Ledger, Table
 from gtseg.pipeline.stages.dataset.origins import Origin
@@ -186,6 +186,7 @@ class _Work:
             etags=list_etags(self.bulk, sources, self.ledger) if earlier.records else {},
             earlier=earlier,
             min_confidence=self.context.settings.dataset.min_confidence,
+            rejects_machine=self.context.settings.dataset.machine_labels == "reject",
         )
         findings, decoded = self.ledger.table(int, Finding), 0
         unknown = self._recall(lines, checker, findings)
@@ -221,14 +222,22 @@ class _Work:
     def _place(self, plan: _Plan) -> _Plan:
         """Part, group and name of every good object; and the groups that an earlier dataset has torn apart."""
         options, earlier = self.context.settings.dataset, plan.earlier
-        items = [
-            Item(finding.image, finding.fact.etag, self._group(finding))
-            for _, finding in plan.findings.rows()
-            if finding.fact and not finding.reason
-        ]
+        items: list[Item] = []
+        machine: set[int] = set()
+        for _, finding in plan.findings.rows():
+            if finding.fact and not finding.reason:
+                if finding.by_machine:
+                    machine.add(len(items))
+                items.append(Item(finding.image, finding.fact.etag, self._group(finding)))
         if not items:
             raise nothing_usable(self.source.manifest, plan.findings)
-        assignment = assign(items, options.split.model_dump(), seed=options.seed, earlier=earlier.splits)
+        assignment = assign(
+            items,
+            options.split.model_dump(),
+            seed=options.seed,
+            earlier=earlier.splits,
+            train_only=machine if options.machine_labels == "train-only" else (),
+        )
         names = name_stems([item.key for item in items])
         places = zip(assignment.parts, names, items, strict=True)
         writer, missing = self._writer(earlier), 0
@@ -236,6 +245,9 @@ class _Work:
             if not finding.fact or finding.reason:
                 continue
             part, name, item = next(places)
+            if not part:
+                plan.findings[position] = replace(finding, reason=APART)
+                continue
             group = item.group if options.group_by or finding.group else ""
             place = writer.settle(Placement(finding, part, name, group))
             plan.placements[position], plan.parts[name] = place, part
@@ -350,6 +362,7 @@ class _Work:
             channels=self.channels,
             classes=plan.classes.names,
             counts=summary.counts,
+            by_machine=summary.by_machine,
             fingerprint=summary.fingerprint,
             account=account_of(summary).as_json(),
             source=self.source.manifest,

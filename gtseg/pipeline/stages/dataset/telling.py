@@ -46,6 +46,13 @@ def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> 
         *_turned(summary.turned),
     ]
     yield from (Event("dataset", "warning", text) for text in warnings)
+    if summary.by_machine:
+        parts = ", ".join(
+            f"{summary.by_machine[part]:,} of {summary.counts[part]:,} {part}"
+            for part in PARTS
+            if part in summary.by_machine
+        )
+        yield Event("dataset", "note", f"labeled by a model: {parts}; all others by people")
     if summary.converted:
         yield Event("dataset", "note", f"{summary.converted} PNG images become JPEG, quality 95")
     if summary.recoded:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gtseg.aws.s3 import split_uri
 from gtseg.core.counting import counted
+from gtseg.core.labeling.automated import describe_automated
 from gtseg.core.labeling.job import LabelingJob, Task, labeling_job_request, plan_labeling_job
 from gtseg.core.labeling.label_file import label_file
 from gtseg.core.labeling.labeling_cost import LabelingCost, labeling_cost
@@ -262,6 +263,9 @@ class FirstJob(LabelingResource):
     def shown(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         gathered, bucket, shown = self.gathered, split_uri(self.run.root)[0], super().shown(name, request)
         shown["writes"][f"{self.run.root}run.json"] = 0
+        if self.context.settings.labeling.automated:
+            is_aws = self.context.clients.is_aws("labeling")
+            shown["automated"] = describe_automated(self.objects, is_aws=is_aws)
         return shown | {
             "uploads": {"files": len(gathered.files), "to": gathered.target} if gathered.folder else None,
             "creates_bucket": None if self.context.s3.bucket_exists(bucket) else bucket,

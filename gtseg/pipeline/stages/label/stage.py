@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gtseg.aws.s3 import is_s3_uri, split_uri
 from gtseg.core.counting import counted
+from gtseg.core.labeling.automated import describe_automated
 from gtseg.core.labeling.regions import lambda_arn
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run, begin
@@ -31,6 +32,9 @@ def label(run: Run, context: Context) -> Run:
     gathered = gather_images(run, context)
     check_labeling_regions(gathered.buckets, context)
     report_images(gathered, context)
+    if context.settings.labeling.automated:
+        words = describe_automated(len(gathered.manifest.objects), is_aws=context.clients.is_aws("labeling"))
+        context.note(words)
     before, run = run.labeling_job, begin(run, context, make_job(run, context, gathered, team=team))
     job = run.labeling_job
     if job and job != before:
@@ -59,11 +63,6 @@ def _check(context: Context) -> None:
     if not wanted.labels:
         raise SettingsError(
             '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
-        )
-    if wanted.automated and not context.clients.is_aws("labeling") and not context.dry_run:
-        raise SettingsError(
-            "[labeling] automated = true: the embedded AWS does not label automatically, and would refuse the job after "
-            "everything was uploaded. Set automated = false; on AWS it works as it is."
         )
     if wanted.workforce != "public":
         return

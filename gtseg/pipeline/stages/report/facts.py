@@ -173,7 +173,10 @@ def _label(run: Run, context: Context) -> dict[str, Any] | None:
         seconds = _between(state.created, state.modified)
     except GtsegError:
         seconds = None
-    did = f"{done:,} of {counted(job.objects, 'image')} labeled by a {job.workforce} workforce"
+    machine = job.counters.get("MachineLabeled", 0)
+    did = f"{done - machine:,} of {counted(job.objects, 'image')} labeled by a {job.workforce} workforce"
+    if machine:
+        did += f", {machine:,} by a model"
     if context.clients.is_aws("sagemaker") and not context.clients.is_aws("labeling"):
         return _row("label", did, seconds=seconds, note="on a labeling server, which bills nothing")
     return _row(
@@ -190,6 +193,8 @@ def _dataset_row(run: Run) -> dict[str, Any] | None:
         return None
     counts = run.dataset.counts
     parts = ", ".join(f"{counts.get(part, 0):,} {part}" for part in ("train", "validation", "test"))
+    if run.dataset.by_machine:
+        parts += f" ({sum(run.dataset.by_machine.values()):,} of them labeled by a model)"
     rejected = sum(counts.get(name, 0) for name in ("rejected", "failed", "unlabeled"))
     return _row("dataset", parts + (f"; {rejected:,} left out" if rejected else ""))
 

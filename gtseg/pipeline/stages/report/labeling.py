@@ -36,6 +36,8 @@ def labeling_facts(run: Run, records: Sequence[dict[str, Any]], context: Context
         "workforce": job.workforce,
         "objects": job.objects,
         "counters": dict(job.counters),
+        "by_machine": job.counters.get("MachineLabeled", 0),
+        "machine_share_good": run.verification.share_good if run.verification else None,
         "confidence": _spread(confidence),
         "left_out": left_out(records),
     }

@@ -1,0 +1,42 @@
+"""What is said of automated labeling before it starts, and which settings cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from gtseg.core.labeling.automated import AutomatedPlan, describe_automated, find_automated_problems
+
+
+@pytest.mark.parametrize(("objects", "validation"), [(1250, 250), (1301, 261), (4999, 1000), (5000, 500)])
+def test_the_validation_set_is_a_fifth_and_a_tenth_of_large_sets(objects: int, validation: int) -> None:
+    assert AutomatedPlan.of(objects).validation == validation
+
+
+@pytest.mark.parametrize(
+    ("objects", "limits", "words"),
+    [
+        (1249, {}, "needs 1,250 objects"),
+        (
+            2000,
+            {"max_labeled_objects": 400},
+            "max_labeled_objects = 400 ends the job before a model is trained",
+        ),
+        (2000, {"max_labeled_percent": 20}, "max_labeled_percent = 20 ends"),
+    ],
+)
+def test_settings_that_cannot_be_are_named(objects: int, limits: dict[str, int], words: str) -> None:
+    (problem,) = find_automated_problems(
+        objects, **({"max_labeled_objects": None, "max_labeled_percent": None} | limits)
+    )
+    assert words in problem
+
+
+def test_what_can_be_has_no_problem() -> None:
+    assert find_automated_problems(2000, max_labeled_objects=401, max_labeled_percent=21) == []
+
+
+def test_who_pays_and_who_trains_is_said() -> None:
+    on_aws, here = (describe_automated(1300, is_aws=is_aws) for is_aws in (True, False))
+    assert "260 images" in on_aws
+    assert "ml.p3.2xlarge" in on_aws
+    assert "ml.p3.2xlarge" not in here
