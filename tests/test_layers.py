@@ -16,7 +16,7 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 # What a service of the embedded AWS may use: never the S3 protocol, never how objects are stored.
 SERVICE = (
     "gtseg.local.clock", "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
-    "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.store",
+    "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.patience", "gtseg.local.storage.store",
     "gtseg.local.storage.syncing",
 )  # fmt: skip
 
@@ -59,7 +59,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("gtseg.local",),
         (
             "moto", "flask", "flask_cors", "werkzeug", "starlette", "uvicorn", "uvloop", "httptools", "anyio", "itsdangerous",
-            "botocore", "boto3", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe", "typer", "rich", "click", "pydantic", "msgspec",
+            "botocore", "boto3", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe", "typer", "rich", "click", "pydantic", "msgspec", "prometheus_client",
         ),
     ),
     "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage"), ()),

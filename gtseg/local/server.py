@@ -126,8 +126,8 @@ def serve(
         keep_certificate(folder, tls)
         options = options or Options()
         storage = open_storage(folder, options, opened=opened) if options.s3 else None
-        patient = PatientObjects(storage or objects)
-        embedded = Embedded(store, storage or objects, options, url, patient)
+        patient = [PatientObjects(storage)] if storage is not None else []
+        embedded = Embedded(store, storage or objects, options, url, *patient)
         front = build(embedded, objects if storage is None else None)
         if storage is not None:
             front.find_owner_secret = storage.connection.find_secret
@@ -135,7 +135,7 @@ def serve(
         barrier = Barrier([objects.index.database.log, store.database.log])
         opened.callback(barrier.close)
         storages: list[Component] = [objects] if storage is None else [objects, storage]
-        components = [*storages, ClockKeeper(store), *front.components, patient]
+        components = [*storages, ClockKeeper(store), *front.components, *patient]
         with _run_components(components), _announce(folder, url, region):
             _run_server(
                 Acknowledgment(front, barrier),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from labeling.labeling_desk import SIZE, Desk, draw_picture
+from labeling.labeling_desk import SIZE, Desk, await_until, draw_answer, draw_picture, square
 from local_aws import LocalAWS
 from PIL import Image
 
@@ -90,3 +92,95 @@ def test_s3_requests_are_refused_with_the_address_of_the_objects(
     with pytest.raises(ClientError, match=re.escape(session_aws.url)) as refusal:
         far_aws.client("s3").list_buckets()
     assert refusal.value.response["Error"]["Code"] == "NotImplemented"
+
+
+def test_only_labeling_is_served_where_that_was_asked_for(far_aws: LocalAWS) -> None:
+    assert far_aws.client("sagemaker").list_workteams()["Workteams"]
+    for service, call in (
+        ("sagemaker", "list_training_jobs"),
+        ("logs", "describe_log_groups"),
+        ("sts", "get_caller_identity"),
+    ):
+        with pytest.raises(ClientError, match="labeling only"):
+            getattr(far_aws.client(service), call)()
+
+
+# ---------------------------------------------------------------- away and back, and images that change
+
+
+@pytest.fixture
+def pair(start_local_aws: Any) -> tuple[LocalAWS, LocalAWS]:
+    """A labeling server, and the server whose S3 it uses, both of this test's own."""
+    storage = start_local_aws()
+    return start_local_aws(options={"s3": storage.url}, variables=variables(storage)), storage
+
+
+def read_health(aws: LocalAWS) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{aws.url}/_gtseg/health", timeout=30) as answer:
+        document: dict[str, Any] = json.load(answer)
+        return document
+
+
+def submit(worker: Any, task: dict[str, Any]) -> None:
+    answer = {"answer": draw_answer(square(), task["labels"])}
+    assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
+
+
+def test_answers_are_kept_while_the_storage_is_away_and_written_once_when_it_is_back(
+    pair: tuple[LocalAWS, LocalAWS],
+) -> None:
+    far, storage = pair
+    desk = FarDesk(far, storage)
+    worker = desk.hire()
+    job = desk.create(3)
+    task = desk.lease(worker, job)
+    assert worker("GET", f"/tasks/{task['task']}/image")[0] == 200
+    port = storage.port
+    storage.kill9()
+    assert worker("GET", f"/tasks/{task['task']}/image")[0] == 200, "what is handed out stays visible"
+    submit(worker, task)
+    submit(worker, desk.lease(worker, job))
+    health = await_until(lambda: (found := read_health(far))["storage"]["reason"] and found)
+    assert (health["status"], health["ready"], health["storage"]["reachable"]) == ("ok", True, False)
+    assert health["backlog"] == {"objects": 2}
+    assert storage.url in health["storage"]["reason"]
+    far.kill9()  # while they wait
+    storage.start(port=port)
+    far.restart()
+    desk.connect()
+    worker.url = far.url
+    submit(worker, desk.lease(worker, job))
+    assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 3
+    assert read_health(far)["storage"]["reachable"]
+    assert read_health(far)["backlog"] == {"objects": 0}
+    assert len(desk.manifest(job)) == 3
+    folder = f"out/{job}/annotations/"
+    for kind, wanted in (("worker-response/", 3), ("consolidated-annotation/output/", 3)):
+        assert len(desk.keys(f"{folder}{kind}")) == wanted, kind
+
+
+def test_an_image_that_is_replaced_fails_with_that_reason_and_its_answer_is_kept(
+    pair: tuple[LocalAWS, LocalAWS],
+) -> None:
+    far, storage = pair
+    desk = FarDesk(far, storage)
+    worker = desk.hire()
+    job = desk.create(3)
+    first, second = desk.lease(worker, job), None
+    desk.put(f"images/{int(first['object']):03}.jpg", draw_picture(99))
+    submit(worker, first)  # drawn on the earlier image
+    second = desk.lease(worker, job)
+    desk.put(f"images/{int(second['object']):03}.jpg", draw_picture(98))
+    status, refusal = worker("GET", f"/tasks/{second['task']}/image")
+    assert (status, refusal["error"]) == (410, "Gone")
+    submit(worker, desk.lease(worker, job))
+    counters = desk.await_end(job)["LabelCounters"]
+    assert (counters["TotalLabeled"], counters["FailedNonRetryableError"]) == (1, 2)
+    name = f"{job}-ref-metadata"
+    reasons = {n: line[name].get("failure-reason", "") for n, line in enumerate(desk.manifest(job))}
+    assert {n for n, reason in reasons.items() if "replaced" in reason} == {
+        int(first["object"]),
+        int(second["object"]),
+    }
+    kept = desk.keys(f"out/{job}/annotations/worker-response/iteration-1/{first['object']}/")
+    assert len(kept) == 1

@@ -201,6 +201,12 @@ class Front:
 
     def _call(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
         """Dispatch one request to a service that is not S3, and record it."""
+        only = self.embedded.options.only
+        if only and (service not in self.services or scope["path"].startswith("/endpoints/")):
+            raise ServiceError(
+                "UnknownOperationException",
+                f"This server serves {only} only (gtseg local up --only {only}); it has no {service} for {scope['path']}.",
+            )
         if service == "sagemaker" and scope["path"].startswith("/endpoints/"):
             return self._invoke(scope["path"], headers, body)
         reply = self._dispatch(service, scope, headers, body)

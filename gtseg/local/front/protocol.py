@@ -33,11 +33,15 @@ MAX_ERRORS = 10  # constraint violations listed in one message
 logger = logging.getLogger(__name__)
 
 
+ABSENT = "The embedded AWS does not implement"
+
+
 class JsonService:
     """One AWS service that speaks JSON 1.1: handlers take and give plain dicts, the model does the rest."""
 
-    def __init__(self, service_name: str) -> None:
-        self.name = service_name
+    def __init__(self, service_name: str, *, absent: str = ABSENT) -> None:
+        """`absent`: what an operation without a handler is answered, before its name."""
+        self.name, self.absent = service_name, absent
         self.model = load_model(service_name)
         self.prefix = str(self.model.metadata["targetPrefix"])
         self._handlers: dict[str, Handler] = {}
@@ -78,7 +82,7 @@ class JsonService:
         if prefix != self.prefix or handler is None:
             raise ServiceError(
                 "UnknownOperationException",
-                f"The embedded AWS does not implement {self.name}:{name or target}.",
+                f"{self.absent} {self.name}:{name or target}.",
             )
         operation = self.model.operation_model(name)
         request = read_request(body, operation.input_shape)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gtseg.local import hosting, labeling, logs, training, transform, tuning
 from gtseg.local.embedded import Component, Embedded
-from gtseg.local.front.protocol import JsonService
+from gtseg.local.front.protocol import ABSENT, JsonService
 from gtseg.local.jobs import tags
 
 __all__ = ["SERVICES", "register_services"]
@@ -26,8 +26,19 @@ SERVICES: dict[str, tuple[Register, ...]] = {
 }
 
 
+ONLY: dict[str, dict[str, tuple[Register, ...]]] = {
+    "": SERVICES,
+    "labeling": {"sagemaker": (tags.register, labeling.register)},
+}
+"""What `gtseg local up --only` leaves of them."""
+
+
 def register_services(embedded: Embedded) -> tuple[dict[str, JsonService], list[Component]]:
     """Every JSON service with its operations, and the components whose background work is to be started."""
-    services = {name: JsonService(name) for name in SERVICES}
-    found = [register(services[name], embedded) for name, rooms in SERVICES.items() for register in rooms]
+    only = embedded.options.only
+    absent = (
+        f"This server serves {only} only (gtseg local up --only {only}) and does not answer" if only else ""
+    )
+    services = {name: JsonService(name, absent=absent or ABSENT) for name in ONLY[only]}
+    found = [register(services[name], embedded) for name, rooms in ONLY[only].items() for register in rooms]
     return services, [component for component in found if component is not None]

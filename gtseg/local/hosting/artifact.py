@@ -12,7 +12,7 @@ from typing import BinaryIO
 from gtseg.local.algorithm.unpacking import BadArchive, unpack
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.channels import DownloadError, place_object
-from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.objects import Objects, StorageAway, split_uri
 
 __all__ = ["ArtifactError", "find_artifact", "read_mxnet_names", "unpack_artifact"]
 
@@ -37,6 +37,8 @@ def find_artifact(objects: Objects, uri: str) -> bool:
         if key.endswith("/"):
             return next(iter(objects.list(bucket, key)), None) is not None
         return objects.head(bucket, key) is not None
+    except StorageAway:
+        raise
     except ServiceError:
         return False
 

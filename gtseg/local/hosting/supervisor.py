@@ -21,6 +21,7 @@ from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
 from gtseg.local.loop import Loop, Threads
+from gtseg.local.storage.patience import Interrupted
 
 __all__ = ["DeploymentError", "Supervisor", "await_ready"]
 
@@ -201,10 +202,10 @@ class Keeper:
         try:
             # What an earlier server unpacked may be cut off or damaged; the artifact itself is checked when it is read.
             # An endpoint whose artifact was deleted meanwhile goes on with what was unpacked, as on AWS.
-            if find_artifact(embedded.objects, variant.data or ""):
+            if find_artifact(embedded.patient, variant.data or ""):
                 shutil.rmtree(folder / "ml" / "model", ignore_errors=True)
             unpack_artifact(
-                embedded.objects,
+                embedded.patient,
                 variant.data or "",
                 folder / "ml" / "model",
                 image=variant.image,
@@ -212,6 +213,8 @@ class Keeper:
             )
         except ArtifactError as error:
             raise DeploymentError(str(error)) from None
+        except Interrupted:
+            raise Abandoned from None
         container = Container(folder, variant.environment)
         self._offsets[variant.name] = 0
         container.start()

@@ -13,10 +13,10 @@ from gtseg.local.labeling.answers import find_element, read_answer
 from gtseg.local.labeling.consolidation import consolidate
 from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.output import Answered
-from gtseg.local.labeling.records import Job, read_clock
+from gtseg.local.labeling.records import CHANGED, Job, read_clock
 from gtseg.local.labeling.verdicts import consolidate_verdicts
 from gtseg.local.labeling.workers import find_names
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.objects import Objects, split_uri
 from gtseg.local.storage.store import Store
 
 __all__ = ["Batch", "consolidate_batch", "next_batch"]
@@ -24,6 +24,7 @@ __all__ = ["Batch", "consolidate_batch", "next_batch"]
 BATCH_OBJECTS = 50
 BATCH_BYTES = 16 << 20  # of answers: what one batch may hold in memory
 THREADS = 2
+LOOK_THREADS = 8  # they wait for the storage
 
 
 @dataclass(frozen=True)
@@ -90,29 +91,28 @@ def choose_answered(job: Job, store: Store) -> list[int]:
 def consolidate_batch(job: Job, store: Store, objects: Objects, *, batch: Batch) -> None:
     """Write everything that these objects become; only then they are labeled."""
     answers = {row["line"]: read_answers(job, store, row["line"]) for row in batch.rows}
+    changed = find_changed_images(job, store, objects, batch=batch)
+    rows = [row for row in batch.rows if row["line"] not in changed]
     for row in batch.rows:
         key = output.worker_response_key(row["iteration"], row["line"], row["stamp"])
         output.put_json(
             objects, job, key, output.worker_response(job, answers[row["line"]], region=store.region)
         )
-    requests = [
-        output.annotation_request(row["line"], row["uri"], answers[row["line"]]) for row in batch.rows
-    ]
+    requests = [output.annotation_request(row["line"], row["uri"], answers[row["line"]]) for row in rows]
     output.put_json(objects, job, output.request_key(batch.iteration, batch.stamp), requests)
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(
-            pool.map(
-                lambda row: consolidate_object(job, objects, row, answers=answers[row["line"]]), batch.rows
-            )
+            pool.map(lambda row: consolidate_object(job, objects, row, answers=answers[row["line"]]), rows)
         )
     responses = [
-        output.annotation_response(row["line"], result)
-        for row, result in zip(batch.rows, results, strict=True)
+        output.annotation_response(row["line"], result) for row, result in zip(rows, results, strict=True)
     ]
     output.put_json(objects, job, output.response_key(batch.iteration, batch.stamp), responses)
     with store.write() as connection:
-        for row, result in zip(batch.rows, results, strict=True):
+        for row, result in zip(rows, results, strict=True):
             finish_object(connection, job, row["line"], result=result)
+        for line in changed:
+            fail_changed(connection, job, line)
         connection.execute("UPDATE labeling_jobs SET modified = ? WHERE name = ?", (read_clock(), job.name))
 
 
@@ -152,6 +152,37 @@ def consolidate_object(
     return {job.attribute: f"s3://{bucket}/{key}", f"{job.attribute}-metadata": metadata}
 
 
+def find_changed_images(job: Job, store: Store, objects: Objects, *, batch: Batch) -> list[int]:
+    """Lines whose image has another ETag than when workers were first given it; one that was deleted has not changed."""
+    query = (
+        "SELECT line, etag FROM labeling_images WHERE job = :job AND line IN "
+        "(SELECT line FROM labeling_objects WHERE job = :job AND state = 'consolidating')"
+    )
+    known = dict(store.read().execute(query, {"job": job.name}).fetchall())
+
+    def is_changed(row: sqlite3.Row) -> bool:
+        if row["line"] not in known:  # a job of an earlier version
+            return False
+        info = objects.head(*split_uri(row["uri"]))
+        return info is not None and info.etag != known[row["line"]]
+
+    with ThreadPoolExecutor(LOOK_THREADS) as pool:
+        return [
+            row["line"]
+            for row, found in zip(batch.rows, pool.map(is_changed, batch.rows), strict=True)
+            if found
+        ]
+
+
+def fail_changed(connection: sqlite3.Connection, job: Job, line: int) -> None:
+    """consolidating -> failed: what was drawn belongs to another image. The answers are in the worker response."""
+    connection.execute(
+        "UPDATE labeling_objects SET state = 'failed', result = ? WHERE job = ? AND line = ?",
+        (CHANGED, job.name, line),
+    )
+    forget_answers(connection, job, line)
+
+
 def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result: dict[str, Any]) -> None:
     """consolidating -> labeled; the answers are in the worker response by now."""
     text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
@@ -159,5 +190,9 @@ def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result
         "UPDATE labeling_objects SET state = 'labeled', result = ? WHERE job = ? AND line = ?",
         (text, job.name, line),
     )
+    forget_answers(connection, job, line)
+
+
+def forget_answers(connection: sqlite3.Connection, job: Job, line: int) -> None:
     for table in ("labeling_answers", "labeling_held"):
         connection.execute(f"DELETE FROM {table} WHERE job = ? AND line = ?", (job.name, line))

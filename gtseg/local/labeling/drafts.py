@@ -180,7 +180,7 @@ def _forget_oldest(connection: sqlite3.Connection, task: Task) -> None:
 
 def forget_job(connection: sqlite3.Connection, job: Job) -> None:
     """The job has ended: no task of it is opened again."""
-    for table in ("labeling_drafts", "labeling_held", "labeling_returned"):
+    for table in ("labeling_drafts", "labeling_held", "labeling_returned", "labeling_images"):
         connection.execute(f"DELETE FROM {table} WHERE job = ?", (job.name,))
 
 

@@ -30,7 +30,7 @@ from gtseg.local.labeling.batches import consolidate_batch, next_batch
 from gtseg.local.labeling.bell import listen, ring
 from gtseg.local.labeling.counts import count_room, count_states, is_satisfied
 from gtseg.local.labeling.drafts import forget_job
-from gtseg.local.labeling.intake import IntakeError, measure_image, read_objects
+from gtseg.local.labeling.intake import IntakeError, Measured, measure_image, read_objects
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
 from gtseg.local.labeling.tasks import expire, settle_abandoned
 from gtseg.local.loop import Loop
@@ -181,11 +181,11 @@ class Engine:
             measured = list(pool.map(lambda row: (row["line"], *self._measure(row["uri"])), rows))
         now = read_clock()
         with self.store.write() as connection:
-            for line, size, reason in measured:
-                open_object(connection, job, line, size=size, reason=reason, now=now)
+            for line, image, reason in measured:
+                open_object(connection, job, line, image=image, reason=reason, now=now)
         return True
 
-    def _measure(self, uri: str) -> tuple[tuple[int, int] | None, str]:
+    def _measure(self, uri: str) -> tuple[Measured | None, str]:
         try:
             return measure_image(self.objects, uri), ""
         except IntakeError as error:
@@ -334,17 +334,20 @@ def open_object(
     job: Job,
     line: int,
     *,
-    size: tuple[int, int] | None,
+    image: Measured | None,
     reason: str,
     now: float,
 ) -> None:
     """queued -> open with as many places as the job wants answers, or failed."""
-    if size is None:
+    if image is None:
         change = "state = 'failed', result = ?, stamp = ?"
         values: tuple[object, ...] = (reason, now)
     else:
         change = "state = 'open', slots = ?, deadline = ?, width = ?, height = ?"
-        values = (job.workers, now + job.lifetime, *size)
+        values = (job.workers, now + job.lifetime, *image.size)
+        connection.execute(
+            "INSERT OR REPLACE INTO labeling_images VALUES (?, ?, ?)", (job.name, line, image.etag)
+        )
     connection.execute(
         f"UPDATE labeling_objects SET {change} WHERE job = ? AND line = ? AND state = 'queued'",
         (*values, job.name, line),

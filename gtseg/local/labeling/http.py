@@ -108,6 +108,12 @@ class Api:
         kind = PICTURES.get(suffix, "application/octet-stream")
         headers = {"Cache-Control": "private, max-age=600"}
         stream = self.embedded.objects.open(bucket, key)
+        if tasks.find_etag(self.store, task) not in (None, stream.info.etag):
+            stream.body.close()
+            tasks.fail_changed_image(self.store, task)
+            raise ServiceError(
+                "Gone", "The image was replaced after it was given to workers. Take the next task.", 410
+            )
         headers |= {"Content-Length": str(stream.info.size), "ETag": f'"{stream.info.etag}"'}
         return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
 

@@ -17,7 +17,7 @@ from gtseg.local.storage.objects import Objects, StorageAway, split_uri
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.syncing import sync_file, sync_folder
 
-__all__ = ["IntakeError", "keep_manifest", "measure_image", "read_line", "read_objects"]
+__all__ = ["IntakeError", "Measured", "keep_manifest", "measure_image", "read_line", "read_objects"]
 
 MAX_LINE = 100_000  # characters (developer guide, "Input manifest")
 MAX_ATTRIBUTE = 20_000
@@ -136,8 +136,16 @@ def read_line(job: Job, store: Store, start: int, length: int) -> bytes:
         return read_manifest(file, job, store, length=length)
 
 
-def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
-    """(width, height) as stored. Raises IntakeError if no worker could be shown this image."""
+@dataclass(frozen=True)
+class Measured:
+    """An image that workers can be shown: (width, height) as stored, and the ETag of these bytes."""
+
+    size: tuple[int, int]
+    etag: str
+
+
+def measure_image(objects: Objects, uri: str) -> Measured:
+    """Look at an image as it is now. Raises IntakeError if no worker could be shown it, or StorageAway."""
     try:
         bucket, key = split_uri(uri)
         with objects.open(bucket, key) as stream:
@@ -146,7 +154,7 @@ def measure_image(objects: Objects, uri: str) -> tuple[int, int]:
                 raise IntakeError(
                     f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}."
                 )
-            return decode_size(stream.body)
+            return Measured(decode_size(stream.body), stream.info.etag)
     except StorageAway:
         raise
     except ServiceError as error:

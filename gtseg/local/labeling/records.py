@@ -19,6 +19,7 @@ from gtseg.local.storage.store import Store
 
 __all__ = [
     "ACTIVE",
+    "CHANGED",
     "DAMAGED",
     "DDL",
     "Job",
@@ -41,6 +42,7 @@ __all__ = [
 # labeling_returned: answers that the owner sent back, kept for the worker to go on from.
 # labeling_drafts: unsubmitted work; `tab` is the browser tab that has it open, last `seen` then; `content` is the page's own.
 # labeling_activity: seconds of a task in which its page was visible and in use.
+# labeling_images: the ETag of an object's image when it was first given to workers.
 # labeling_sessions: browsers signed in to the portal; `id` is a digest, `worker` '' the owner.
 DDL = """
 CREATE TABLE IF NOT EXISTS labeling_jobs (
@@ -86,6 +88,8 @@ CREATE INDEX IF NOT EXISTS labeling_questions_by_worker ON labeling_questions (w
 CREATE TABLE IF NOT EXISTS labeling_reviews (
     job TEXT NOT NULL, line INTEGER NOT NULL, verdict TEXT NOT NULL, comment TEXT NOT NULL, reviewed REAL NOT NULL,
     PRIMARY KEY (job, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labeling_images (
+    job TEXT NOT NULL, line INTEGER NOT NULL, etag TEXT NOT NULL, PRIMARY KEY (job, line)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS labeling_workers (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, team TEXT NOT NULL, simulated INTEGER NOT NULL, token TEXT NOT NULL,
     state TEXT NOT NULL, created REAL NOT NULL, subject TEXT NOT NULL, UNIQUE (team, name)) WITHOUT ROWID;
@@ -100,6 +104,7 @@ CREATE TABLE IF NOT EXISTS labeling_workforces (
     name TEXT PRIMARY KEY, answer TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL) WITHOUT ROWID;
 """
 DAMAGED = "DataFolderDamaged"
+CHANGED = "ClientError: The image was replaced after it was given to workers; what they drew belongs to the earlier one."
 ACTIVE = ("Initializing", "InProgress", "Stopping")
 DEFAULT_LIFETIMES = {"public-crowd": 21_600, "private-crowd": 2_592_000, "vendor-crowd": 2_592_000}
 DEFAULT_CONCURRENT = 1000

@@ -17,12 +17,12 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.bell import ring
-from gtseg.local.labeling.records import Job, find_job, list_active_jobs, read_clock
+from gtseg.local.labeling.records import CHANGED, Job, find_job, list_active_jobs, read_clock
 from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.labeling.workers import Worker, may_label
 from gtseg.local.storage.store import Store
 
-__all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "find_task", "lease_task", "list_jobs_for", "release_all", "release_task", "settle", "settle_abandoned"]  # fmt: skip
+__all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "fail_changed_image", "find_etag", "find_task", "lease_task", "list_jobs_for", "release_all", "release_task", "settle", "settle_abandoned"]  # fmt: skip
 
 GONE = "The labeling job no longer takes answers."
 EXPIRE_AT_ONCE = 500
@@ -257,6 +257,24 @@ def release_task(store: Store, task_id: str, worker: Worker, *, reason: str = ""
         end_lease(connection, task, state="released", reason=reason[:200] or None)
         change_object(connection, task, "slots = slots + 1")
         settle(connection, task.job, task.line)
+    ring(store)
+
+
+def find_etag(store: Store, task: Task) -> str | None:
+    """The ETag that the task's image had when workers were first given it; None where it is not known."""
+    query = "SELECT etag FROM labeling_images WHERE job = ? AND line = ?"
+    row = store.read().execute(query, (task.job.name, task.line)).fetchone()
+    return str(row["etag"]) if row is not None else None
+
+
+def fail_changed_image(store: Store, task: Task) -> None:
+    """Offer an object no more whose image was replaced: it fails, once the answers that it has are written."""
+    with store.write() as connection:
+        row = connection.execute(
+            "SELECT state FROM labeling_objects WHERE job = ? AND line = ?", (task.job.name, task.line)
+        ).fetchone()
+        if row["state"] == "open":
+            close_object(connection, task.job, task.line, reason=CHANGED)
     ring(store)
 
 

@@ -203,9 +203,6 @@ class BucketObjects:
             if error.code in ("NoSuchKey", "404", "NoSuchBucket", "AccessDenied"):
                 self.cache.forget(bucket, key)
             raise
-        if "ETag" not in answer:
-            answer["Body"].close()
-            raise self.connection.distrust(bucket, "the answer is no S3 object")
         return answer
 
     def _keep(self, answer: Any, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:

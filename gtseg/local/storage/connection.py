@@ -10,6 +10,7 @@ A bucket is read with the server's own credentials, else as a requester who pays
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +40,11 @@ CREDENTIALS = (
     "SignatureDoesNotMatch", "RequestTimeTooSkewed", "RequestExpired", "InvalidClientTokenId", "400",
 )  # fmt: skip
 """Errors that other credentials, or a right clock, mend. The answer to a HEAD has no code: 400 is an expired token's status."""
+PROOFS = {
+    "get_object": "ETag", "head_object": "ETag", "put_object": "ETag", "upload_part": "ETag", "create_multipart_upload": "UploadId",
+    "complete_multipart_upload": "ETag",
+}  # fmt: skip
+"""What every answer of S3 to a request has, and a page of somebody else's has not, however successful."""
 logger = logging.getLogger(__name__)
 
 
@@ -63,13 +69,18 @@ class Connection:
         """Bucket -> the key that was read last: whether another one is refused alone, or the whole bucket."""
         self._refusals: dict[str, tuple[str, float]] = {}
         """"" (the service), "read BUCKET", "write BUCKET" -> (reason, epoch seconds since when)."""
-        self._clients = self._connect()
+        self._is_stale = False
+        """Whether what was refused may be allowed with credentials that are read anew."""
+        self._session, self._config = self._connect()
+        self._clients: dict[bool, Any] = {}
+        """Signing or not -> a client, made when it is needed."""
+        self._client("own")
 
     # ---------------------------------------------------------------- clients
 
     @property
     def endpoint(self) -> str:
-        return self.service if self.service != AWS else str(self._clients["own"].meta.endpoint_url)
+        return self.service if self.service != AWS else str(self._client("own").meta.endpoint_url)
 
     def find_secret(self, access_key: str) -> str | None:
         """The secret of the profile's own key, if it is this one and no session's; None for any other."""
@@ -78,11 +89,10 @@ class Connection:
             return None
         return str(keys.secret_key)
 
-    def _connect(self) -> dict[str, Any]:
-        """Clients, signing and not, with the credentials as they are now."""
+    def _connect(self) -> tuple[Any, Any]:
+        """A boto3 session with the credentials as they are now, and the configuration of its clients."""
         import boto3
         import botocore.session
-        from botocore import UNSIGNED
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ProfileNotFound
 
@@ -104,24 +114,40 @@ class Connection:
                 user_agent_extra="gtseg-local",
                 **more,
             )
-            clients = {
-                name: session.client(
-                    "s3",
-                    endpoint_url=None if self.service == AWS else self.service,
-                    region_name=session.region_name or "us-east-1",
-                    config=config if name == "own" else config.merge(Config(signature_version=UNSIGNED)),
-                )
-                for name in ("own", "unsigned")
-            }
         except ProfileNotFound:
             raise ServiceError(
                 "NoProfile", f"The AWS profile {self.profile!r} (--s3-profile) does not exist."
             ) from None
         except (BotoCoreError, ValueError) as error:
-            raise ServiceError("NoStorage", f"--s3 {self.service}: {error}") from None
-        for client in clients.values():
-            client.meta.events.register("before-call.s3", check_listed)
-        return {**clients, "payer": clients["own"]}
+            raise self._invalid(error) from None
+        return session, config
+
+    def _client(self, access: Access) -> Any:
+        signs = access != "unsigned"
+        with self._lock:
+            if signs not in self._clients:
+                self._clients[signs] = self._make_client(signs)
+            return self._clients[signs]
+
+    def _make_client(self, signs: bool) -> Any:
+        from botocore import UNSIGNED
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            client = self._session.client(
+                "s3",
+                endpoint_url=None if self.service == AWS else self.service,
+                region_name=self._session.region_name or "us-east-1",
+                config=self._config if signs else self._config.merge(Config(signature_version=UNSIGNED)),
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise self._invalid(error) from None
+        client.meta.events.register("before-call.s3", check_listed)
+        return client
+
+    def _invalid(self, error: Exception) -> ServiceError:
+        return ServiceError("NoStorage", f"--s3 {self.service}: {describe(error)}")
 
     # ---------------------------------------------------------------- requests
 
@@ -210,12 +236,15 @@ class Connection:
         refusal = self._refusals.get("")
         if refusal is not None and not again:
             raise StorageAway(refusal[0])
+        if access != "unsigned":
+            self._last_bucket = bucket
         payer = {"RequestPayer": "requester"} if access == "payer" and method != "head_bucket" else {}
         try:
-            answer = getattr(self._clients[access], method)(Bucket=bucket, **parameters, **payer)
+            answer = getattr(self._client(access), method)(Bucket=bucket, **parameters, **payer)
         except ParamValidationError as error:
             raise ServiceError("InvalidBucketName", describe(error)) from None
         except NoCredentialsError:
+            self._is_stale = True
             raise NoCredentials(f"{self.endpoint}: this server has no credentials") from None
         except ClientError as error:
             failure = self._translate(error, bucket)
@@ -223,8 +252,10 @@ class Connection:
                 self._forget_refusal("")
             raise failure from None
         except (BotoCoreError, OSError) as error:
+            self._is_stale |= re.search("Credential|Token|SSO", type(error).__name__) is not None
             raise self._lose(describe(error)) from None
-        self._last_bucket = bucket
+        if method in PROOFS and PROOFS[method] not in answer:
+            raise self._lose("what answers is not S3")
         self._forget_refusal("")
         return answer
 
@@ -234,6 +265,8 @@ class Connection:
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         if code == "304" or status == 304:
             return ServiceError("304", "Not Modified", 304)
+        if code in CREDENTIALS or "Token" in code or status == 403:
+            self._is_stale = True
         if status >= 500 or status == 429 or code in THROTTLED or code in CREDENTIALS or "Token" in code:
             return self._lose(f"{message} ({code})" if message else code)
         if code in DENIED or status == 403:
@@ -254,16 +287,17 @@ class Connection:
 
     @property
     def is_away(self) -> bool:
-        """Whether requests are refused without asking."""
+        """Whether requests are refused at once."""
         return "" in self._refusals
 
     def probe(self) -> bool:
         """Ask once more, with credentials read anew; whether the storage answers."""
-        if self._refusals:
+        if self._is_stale:
             try:
-                self._clients = self._connect()
+                self._session, self._config = self._connect()
             except ServiceError:
                 return False
+            self._clients, self._is_stale = {}, False
         try:
             self._ask()
         except StorageAway:

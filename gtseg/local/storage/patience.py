@@ -18,14 +18,14 @@ from gtseg.local.storage.objects import (
     StorageState,
 )
 
-__all__ = ["Abandoned", "PatientObjects"]
+__all__ = ["Interrupted", "PatientObjects"]
 
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 10.0
 Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
 
-class Abandoned(Exception):
+class Interrupted(Exception):
     """The server stops while a call waits for the storage; the work is taken up by the next server."""
 
 
@@ -109,12 +109,12 @@ class PatientObjects:
                 pause = min(MAX_PAUSE_SECONDS, 2 * pause)
 
     def _pause(self, error: StorageAway, seconds: float) -> None:
-        """Raises Abandoned where the server stops."""
+        """Raises Interrupted where the server stops."""
         with self._lock:
             self.waiting += 1
         try:
             if self._stopping.wait(seconds):
-                raise Abandoned(error.message)
+                raise Interrupted(error.message)
         finally:
             with self._lock:
                 self.waiting -= 1

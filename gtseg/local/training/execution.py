@@ -7,6 +7,7 @@ kill, except `running`: the process is still there and is followed on, or it is 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -23,7 +24,8 @@ from gtseg.local.jobs.processes import Process
 from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
-from gtseg.local.storage.objects import split_uri
+from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.storage.patience import Interrupted
 from gtseg.local.training.artifacts import Checkpoints, upload_model
 from gtseg.local.training.configuration import write_configuration
 from gtseg.local.training.jobs import TrainingJobs
@@ -64,9 +66,15 @@ class Execution:
 
     def run(self) -> None:
         try:
-            self._go_on()
-        except Shutdown:
+            self._run()
+        except (Shutdown, Interrupted):
             self._pause()
+
+    def _run(self) -> None:
+        try:
+            self._go_on()
+        except (Shutdown, Interrupted):
+            raise
         except (DownloadError, JobFailure) as error:
             self._fail(str(error))
         except Exception:
@@ -95,7 +103,7 @@ class Execution:
         for channel in record.answer.get("InputDataConfig", []):
             self._check_input_mode(channel, record)
             materialize_channel(
-                self.embedded.objects,
+                self.embedded.patient,
                 channel,
                 self.root / "input" / "data",
                 region=self.embedded.store.region,
@@ -106,7 +114,7 @@ class Execution:
             if self._must_stop(self._read()):
                 return
         write_configuration(self.root, record.answer)
-        Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").download()
+        Checkpoints(self.embedded.patient, record.answer, self.root / "checkpoints").download()
         self._enter("Training", "Training image download completed. Training in progress.", stage="running")
 
     def _check_output(self, record: TrainingRecord) -> None:
@@ -114,7 +122,7 @@ class Execution:
         uris += [record.answer["CheckpointConfig"]["S3Uri"]] if "CheckpointConfig" in record.answer else []
         for uri in uris:
             bucket, _ = split_uri(uri)
-            if not self.embedded.objects.bucket_exists(bucket):
+            if not self.embedded.patient.bucket_exists(bucket):
                 raise JobFailure(f"ClientError: The S3 bucket {bucket} of {uri} does not exist.")
 
     def _check_input_mode(self, channel: dict[str, Any], record: TrainingRecord) -> None:
@@ -143,7 +151,8 @@ class Execution:
             if self.shutdown.wait(POLL_SECONDS):
                 raise Shutdown
             if time.monotonic() - synced > SYNC_SECONDS:
-                checkpoints.upload()
+                with contextlib.suppress(StorageAway):  # the next time, or at the end
+                    checkpoints.upload()
                 synced = time.monotonic()
 
     def _launch(self, record: TrainingRecord) -> None:
@@ -242,8 +251,8 @@ class Execution:
     def _send_results(self, record: TrainingRecord) -> None:
         self._enter("Uploading", "Uploading generated training model", stage="uploading")
         try:
-            Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").upload()
-            upload_model(self.embedded.objects, record.answer, self.root / "model")
+            Checkpoints(self.embedded.patient, record.answer, self.root / "checkpoints").upload()
+            upload_model(self.embedded.patient, record.answer, self.root / "model")
         except ServiceError as error:
             raise JobFailure(f"ClientError: Data upload failed: {error.message}") from None
 
@@ -260,7 +269,7 @@ class Execution:
 
     def _fail(self, reason: str) -> None:
         record = self._read()
-        Checkpoints(self.embedded.objects, record.answer, self.root / "checkpoints").upload(missing_ok=True)
+        Checkpoints(self.embedded.patient, record.answer, self.root / "checkpoints").upload(missing_ok=True)
         self._finish("Failed", "Failed", "Training job failed", reason=reason)
 
     def _finish(self, status: str, secondary: str, message: str, *, reason: str | None = None) -> None:

@@ -27,6 +27,7 @@ from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
 from gtseg.local.storage.objects import split_uri
+from gtseg.local.storage.patience import Interrupted
 from gtseg.local.transform.work import TransformRecord, TransformRecords
 
 __all__ = ["LOG_GROUP", "Execution"]
@@ -69,7 +70,7 @@ class Execution:
             if self._failed.is_set():
                 raise JobFailure("ClientError: See job logs for more information")
             self._finish("Completed")
-        except Shutdown:
+        except (Shutdown, Interrupted):
             pass
         except Stopped:
             self._finish("Stopped")
@@ -87,7 +88,7 @@ class Execution:
         source = record.answer["TransformInput"]["DataSource"]["S3DataSource"]
         bucket, key = split_uri(source["S3Uri"])
         origin = Source(source["S3Uri"], bucket, key, self.embedded.store.region, record.work.role)
-        places = list(list_places(self.embedded.objects, origin, source["S3DataType"]))
+        places = list(list_places(self.embedded.patient, origin, source["S3DataType"]))
         self._start_container(record)
         task = self._make_task(record)
         with ThreadPoolExecutor(self._count_workers(record), thread_name_prefix=self.name) as pool:
@@ -114,7 +115,7 @@ class Execution:
         environment = {**given.get("Environment", {}), **record.answer.get("Environment", {})}
         self.container = Container(self.folder, environment)
         unpack_artifact(
-            self.embedded.objects,
+            self.embedded.patient,
             model_source(given) or "",
             self.folder / "ml" / "model",
             image=given["Image"],
@@ -143,7 +144,7 @@ class Execution:
 
     def _make_task(self, record: TransformRecord) -> Callable[[Place], None]:
         """One input object -> one output object; whatever is wrong with an input goes into the data log."""
-        answer, objects = record.answer, self.embedded.objects
+        answer, objects = record.answer, self.embedded.patient
         started: datetime = answer["TransformStartTime"]
         bucket, prefix = split_uri(answer["TransformOutput"]["S3OutputPath"])
         prefix = prefix.rstrip("/") + "/" if prefix else ""

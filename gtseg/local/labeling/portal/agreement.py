@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.records import Job
 from gtseg.local.labeling.revisions import read_content
-from gtseg.local.storage.objects import Objects
+from gtseg.local.storage.objects import Objects, StorageAway
 from gtseg.local.storage.store import Store
 
 __all__ = [
@@ -81,7 +81,10 @@ def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = A
             if (line, a["worker"], b["worker"], max(a["submitted"], b["submitted"])) not in known
         ]
         if missing and len(made) < limit:
-            made += compare(store, objects, job, line, pairs=missing)
+            try:
+                made += compare(store, objects, job, line, pairs=missing)
+            except StorageAway:  # the page shows what is known; the rest is compared when it is back
+                break
     with store.write() as connection:
         rows_to_keep = [(job.name, p.line, p.first, p.second, p.stamp, p.iou) for p in made]
         connection.executemany(

@@ -13,7 +13,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.portal.agreement import mean_by_line, mean_by_worker, read_pairs, update_agreement
 from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
-from gtseg.local.storage.objects import Objects, split_uri
+from gtseg.local.storage.objects import Objects, ObjectStream, split_uri
 from gtseg.local.storage.store import Store
 
 __all__ = ["describe_job", "describe_objects", "list_jobs", "own_pace", "worker_figures", "write_people"]
@@ -232,8 +232,8 @@ def see_through(png: bytes) -> bytes:
     return out.getvalue()
 
 
-def source_image(store: Store, objects: Objects, name: str, line: int) -> tuple[bytes, str]:
-    """(bytes, content type) of an object of this job. Raises ServiceError NotFound."""
+def source_image(store: Store, objects: Objects, name: str, line: int) -> tuple[ObjectStream, str]:
+    """(bytes, content type) of an object of this job; the caller closes the stream. Raises ServiceError NotFound."""
     row = (
         store.read()
         .execute(
@@ -244,8 +244,6 @@ def source_image(store: Store, objects: Objects, name: str, line: int) -> tuple[
     if row is None:
         raise ServiceError("NotFound", f"The job has no object {line}.", 404)
     bucket, key = split_uri(row["uri"])
-    info = objects.head(bucket, key)
+    stream = objects.open(bucket, key)
     kind = "image/png" if key.lower().endswith(".png") else "image/jpeg"
-    return objects.get(bucket, key), info.content_type if info and (info.content_type or "").startswith(
-        "image/"
-    ) else kind
+    return stream, stream.info.content_type if stream.info.content_type.startswith("image/") else kind

@@ -10,7 +10,7 @@ import base64
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute
 
 from gtseg.local.embedded import Embedded
@@ -122,8 +122,10 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
     def picture(call: Call) -> Response:
         name, line, what = (call.request.path_params[key] for key in ("job", "line", "what"))
         if what == "image":
-            body, kind = overview.source_image(store, objects, name, line)
-        elif what == "mask":
+            stream, kind = overview.source_image(store, objects, name, line)
+            length = {"Content-Length": str(stream.info.size)}
+            return StreamingResponse(stream.blocks(), media_type=kind, headers=IMAGE_HEADERS | length)
+        if what == "mask":
             body, kind = overview.consolidated_mask(store, objects, name, line), "image/png"
         else:
             body, kind = answer_png(name, line, what), "image/png"
