@@ -66,7 +66,7 @@ def measure(body: bytes, folder: Path) -> object:
     objects = FolderObjects(folder)
     objects.create_bucket("b")
     objects.put("b", "a.png", body)
-    return measure_image(objects, "s3://b/a.png")
+    return measure_image(objects, "s3://b/a.png").size
 
 
 def write(body: bytes, folder: Path) -> Path:
