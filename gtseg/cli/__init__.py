@@ -1,6 +1,6 @@
 """gtseg on the command line. Nothing heavy is imported before the command that needs it runs.
 
-A command is one line of COMMANDS and its module in `commands_of`: `gtseg --help` imports none of them.
+A command is one line of SECTIONS and its module in `commands_of`: `gtseg --help` imports none of them.
 """
 
 from __future__ import annotations
@@ -17,35 +17,46 @@ from gtseg.errors import GtsegError
 if TYPE_CHECKING:
     from typer import Typer
 
-COMMANDS = {
-    "init": "Write a commented gtseg.toml and the worker template here.",
-    "label": "Start the labeling job over your images.",
-    "watch": "Follow the labeling job until it ends.",
-    "jobs": "List labeling jobs: this run's, or the account's with --all.",
-    "agreement": "Say how well the workers agree: who is slow, who is off, what is hard.",
-    "verify": "Let people say which masks are good and which are bad.",
-    "adjust": "Let people correct masks that are there.",
-    "dataset": "Turn a job's output into training, validation and test data.",
-    "train": "Train the built-in algorithm, follow it, keep its best epoch.",
-    "tune": "Search for better hyperparameters.",
-    "deploy": "Put the model on an endpoint.",
-    "predict": "Ask the endpoint for the masks of images.",
-    "evaluate": "Score the model on the test split, or any masks against any masks.",
-    "report": "Write the run up as one page to show.",
-    "cleanup": "Delete what costs money; say what is left.",
-    "serve": "Advance every run of the project by itself.",
-    "demo": "From images to a report in a few minutes, on your own machine.",
-    "import": "Bring in labels that did not come from Ground Truth.",
-    "compare": "Put runs or folders of predictions side by side on one page.",
-    "diff": "Say what changed between two runs: data, settings, results.",
-    "export": "Write labels as COCO, YOLO-seg, CVAT XML or index masks.",
-    "doctor": "Check everything that could fail, before it costs anything.",
-    "cost": "What the next stages may cost, what the run has cost, what costs by the hour.",
-    "run": "Do every stage that is not done yet.",
-    "status": "Say what this run has and what comes next.",
-    "local": "The embedded AWS: all of this on your own machine, without an account.",
+SECTIONS = {
+    "Pipeline, in the order of the work": {
+        "init": "Write a commented gtseg.toml and the worker template here.",
+        "run": "Do every stage that is not done yet.",
+        "status": "Say what this run has and what comes next.",
+        "label": "Start the labeling job over your images.",
+        "watch": "Follow the labeling job until it ends.",
+        "dataset": "Turn a job's output into training, validation and test data.",
+        "train": "Train the built-in algorithm, follow it, keep its best epoch.",
+        "tune": "Search for better hyperparameters.",
+        "deploy": "Put the model on an endpoint.",
+        "evaluate": "Score the model on the test split, or any masks against any masks.",
+        "predict": "Ask the endpoint for the masks of images.",
+        "report": "Write the run up as one page to show.",
+    },
+    "Labels that exist already": {
+        "import": "Bring in labels that did not come from Ground Truth.",
+        "export": "Write labels as COCO, YOLO-seg, CVAT XML or index masks.",
+    },
+    "Review": {
+        "agreement": "Say how well the workers agree: who is slow, who is off, what is hard.",
+        "verify": "Let people say which masks are good and which are bad.",
+        "adjust": "Let people correct masks that are there.",
+    },
+    "Operations": {
+        "doctor": "Check everything that could fail, before it costs anything.",
+        "cost": "What the next stages may cost, what the run has cost, what costs by the hour.",
+        "jobs": "List labeling jobs: this run's, or the account's with --all.",
+        "compare": "Put runs or folders of predictions side by side on one page.",
+        "diff": "Say what changed between two runs: data, settings, results.",
+        "serve": "Advance every run of the project by itself.",
+        "cleanup": "Delete what costs money; say what is left.",
+    },
+    "This machine": {
+        "demo": "From images to a report in a few minutes, on your own machine.",
+        "local": "The embedded AWS: all of this on your own machine, without an account.",
+    },
 }
-"""One line of help for each command, in the order of the work."""
+"""One line of help for each command, by section of the help."""
+COMMANDS = {name: line for section in SECTIONS.values() for name, line in section.items()}
 OTHER_NAMES = {
     "flask": ("flask", "werkzeug"),
     "opencv-python-headless": ("cv2",),
@@ -71,11 +82,12 @@ INTERRUPTED = "gtseg: Interrupted. What was done is saved; run the same command 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code. A traceback is a bug of ours."""
+    from gtseg.cli.examples import EXAMPLES
     from gtseg.cli.interrupting import interruptible
     from gtseg.cli.lazy import group
 
     gc.set_threshold(GARBAGE, 20, 20)
-    command = group(COMMANDS, commands_of, HELP)
+    command = group(SECTIONS, commands_of, HELP, EXAMPLES)
     with interruptible() as interrupts:
         try:
             _run(

@@ -26,10 +26,7 @@ def compare(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Several runs, models or folders side by side: scores, and image, label and predictions where they part most.
-
-    gtseg compare fcn deeplab predictions/
-    """
+    """Several runs, models or folders side by side: scores, and image, label and predictions where they part most."""
     from gtseg.pipeline.commands.compare import compare as walk
     from gtseg.pipeline.commands.compare import contender_of_folder, contender_of_run
 

@@ -71,11 +71,7 @@ class ManifestOptions(SourceOptions):
 @app.command()
 @grouped
 def dataset(project: ProjectOptions, labels: ManifestOptions, spending: Spending) -> None:
-    """Turn a labeling job's output into training, validation and test data. Exit code 5: some objects were rejected.
-
-    \b
-    gtseg dataset --manifest s3://bucket/old-job/manifests/output/output.manifest
-    """
+    """Turn a labeling job's output into training, validation and test data. Exit code 5: some objects were rejected."""
     from gtseg.pipeline.stages.dataset import dataset as walk
     from gtseg.pipeline.stages.order import exit_code
 

@@ -60,9 +60,6 @@ def demo(
 ) -> None:
     """From images to a report in a few minutes, on this machine, without an AWS account.
 
-    \b
-    gtseg demo                                       turtles and boats, drawn here
-    gtseg demo DIR --images photos --masks masks     your own images, with masks that simulated workers copy
 
     DIR/report.html is the result. The same command again goes on where it stopped.
     """

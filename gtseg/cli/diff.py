@@ -13,7 +13,7 @@ from gtseg.cli.options import Json, Set, SettingsFile, open_session
 if TYPE_CHECKING:
     from gtseg.pipeline.commands.diff import Change, DataChanges, Difference
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 SHOWN = 5
 """Names of images that are shown of each kind; --json has all."""
 

@@ -37,9 +37,6 @@ def evaluate(
     """Score the model on the test split, which training never saw.
 
     Exit code 5: some images could not be answered and are in no score; the same command asks for them again.
-
-    \b
-    gtseg evaluate --predictions DIR --masks DIR --labels cat,dog     any masks against any masks
     """
     if bool(predictions) != bool(masks):
         raise typer.BadParameter("--predictions and --masks come together")

@@ -48,10 +48,7 @@ def export(
     options: ExportOptions,
     project: ProjectOptions,
 ) -> None:
-    """The run's labels (or any output manifest's) in another tool's format. Exit code 5: something could not go out.
-
-    gtseg export coco coco/
-    """
+    """The run's labels (or any output manifest's) in another tool's format. Exit code 5: something could not go out."""
     from gtseg.pipeline.commands.exports import open_export, write_export
 
     if form not in FORMS:

@@ -39,11 +39,7 @@ def deploy(
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="URI", help="Any model.tar.gz in S3.")] = None,
 ) -> None:
-    """Put the trained model on an endpoint that answers until `gtseg cleanup`.
-
-    \b
-    gtseg deploy --model s3://bucket/model.tar.gz --set deploy.image_uri=... --set deploy.content_type=image/png
-    """
+    """Put the trained model on an endpoint that answers until `gtseg cleanup`."""
     from gtseg.pipeline.stages.deploy import deploy as walk
 
     if job and model:

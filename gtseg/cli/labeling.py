@@ -44,13 +44,7 @@ def label(
         typer.Option("--prelabel", metavar="ENDPOINT", help="A model's masks first; people correct them."),
     ] = None,
 ) -> None:
-    """Start the labeling job over your images: once, however often this is run.
-
-    \b
-    gtseg label --dry-run     prints the exact CreateLabelingJob request and touches nothing
-    gtseg label --continue    a follow-up job over the images that the finished one left without a good mask
-    gtseg label --prelabel NAME   the endpoint's masks go to the workers, who correct them (an adjustment job)
-    """
+    """Start the labeling job over your images: once, however often this is run."""
     from functools import partial
 
     from gtseg.pipeline.commands.review import continue_labeling, prelabel

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_group
+from typer.main import get_command, get_group
 
 
 class LazyGroup(TyperGroup):
-    """Commands by table, name -> help line; `load` gives the typer app that has one."""
+    """Commands by section of the help: section -> name -> help line; `load` gives the typer app that has one."""
 
-    table: Mapping[str, str] = {}
+    sections: Mapping[str, Mapping[str, str]] = {}
+    examples: Mapping[str, Sequence[str]] = {}
     load: Callable[[str], typer.Typer]
+
+    @property
+    def table(self) -> dict[str, str]:
+        """Name -> help line of all commands."""
+        return {name: line for section in self.sections.values() for name, line in section.items()}
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.table)
@@ -23,31 +29,61 @@ class LazyGroup(TyperGroup):
         if cmd_name not in self.table:
             return None
         loaded = get_group(self.load(cmd_name))
-        return loaded.commands.get(cmd_name, loaded)
+        command = loaded.commands.get(cmd_name, loaded)
+        add_examples(command, cmd_name, self.examples)
+        return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in self.table and not args[0].startswith("-"):
             ctx.fail(f"No such command {args[0]!r}.{_suggestion(args[0], list(self.table))}")
         return super().resolve_command(ctx, args)
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands that begin with `incomplete`, without importing any of them."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete.startswith("-"):
+            return list(super().shell_complete(ctx, incomplete))
+        return [
+            CompletionItem(name, help=line)
+            for name, line in self.table.items()
+            if name.startswith(incomplete)
+        ]
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.table.items()))
+        width = max(len(name) for name in self.table)
+        for title, commands in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
 
 
-def group(table: Mapping[str, str], load: Callable[[str], typer.Typer], text: str) -> Any:
+def add_examples(command: Any, path: str, examples: Mapping[str, Sequence[str]]) -> None:
+    """Append the examples of a command and of its subcommands to their help."""
+    if lines := examples.get(path):
+        command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    for name, inner in getattr(command, "commands", {}).items():
+        add_examples(inner, f"{path} {name}", examples)
+
+
+def group(
+    sections: Mapping[str, Mapping[str, str]],
+    load: Callable[[str], typer.Typer],
+    text: str,
+    examples: Mapping[str, Sequence[str]],
+) -> Any:
     """The click group of these commands."""
+    members = {"sections": sections, "load": staticmethod(load), "examples": examples}
     app = typer.Typer(
-        cls=type("Commands", (LazyGroup,), {"table": table, "load": staticmethod(load)}),
+        cls=type("Commands", (LazyGroup,), members),
         help=text.replace("\n\n", "\n\n\b\n"),
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     app.callback()(_options)
-    return get_group(app)
+    return get_command(app)
 
 
 def _options(

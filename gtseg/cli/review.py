@@ -26,11 +26,7 @@ def adjust(
         bool, typer.Option("--bad", help="Only the masks that `gtseg verify` spoke against.")
     ] = False,
 ) -> None:
-    """Let people correct masks: the run's, another job's, an import's. `watch` and `dataset` go on with the result.
-
-    \b
-    gtseg adjust --bad     only those that the last `gtseg verify` spoke against
-    """
+    """Let people correct masks: the run's, another job's, an import's. `watch` and `dataset` go on with the result."""
     from gtseg.pipeline.commands.review import adjust as walk
 
     session = project.open()

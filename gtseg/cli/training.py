@@ -28,10 +28,6 @@ def train(
     """Train the built-in algorithm on the run's channels, and keep every epoch and the best one.
 
     Exit code 5: it was stopped, or ended by a time limit, and its model is kept.
-
-    \b
-    gtseg train --dry-run     prints the exact CreateTrainingJob request and touches nothing
-    gtseg train --set train.hyperparameters.epochs=30
     """
     from gtseg.pipeline.stages.order import exit_code
     from gtseg.pipeline.stages.train import train as walk
@@ -49,11 +45,7 @@ def tune(
     project: ProjectOptions,
     spending: Spending,
 ) -> None:
-    """Search for better hyperparameters with several training jobs; the best one becomes the run's.
-
-    \b
-    gtseg tune --set tune.max_jobs=6
-    """
+    """Search for better hyperparameters with several training jobs; the best one becomes the run's."""
     from gtseg.pipeline.stages.train import tune as walk
 
     session = project.open()

@@ -190,10 +190,7 @@ def exec(
     data: Data = None,
     region: Region = "us-east-1",
 ) -> None:
-    """Run a command against the embedded AWS: start it, run, stop it, leave with the command's exit code.
-
-    gtseg local exec -- aws s3 ls
-    """
+    """Run a command against the embedded AWS: start it, run, stop it, leave with the command's exit code."""
     from gtseg.local.execute import execute
 
     options = check(server)

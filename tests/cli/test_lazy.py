@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -48,23 +47,6 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     typers_own = set() if arguments[0].startswith("-") else {"pydantic", "pydantic_core"}
     assert set(done.stdout.split()) & (HEAVY - typers_own) == set()
-
-
-def test_help_is_not_slower_than_awss_own() -> None:
-    """Both measured now, on this machine: the best of five each."""
-
-    def best(*command: str) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            subprocess.run(command, capture_output=True, check=True)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    scripts = Path(sys.executable).parent
-    if not (scripts / "aws").exists():
-        pytest.skip("the AWS CLI is not installed here")
-    assert best(sys.executable, "-m", "gtseg", "--help") <= best(str(scripts / "aws"), "--version")
 
 
 def test_every_fixed_name_is_in_the_help_and_answers_its_own() -> None:

@@ -39,10 +39,7 @@ def yolo(
     ] = None,
     labels: Labels = None,
 ) -> None:
-    """YOLO-seg outlines; an image without a label file is background. Names from data.yaml, classes.txt or --labels.
-
-    gtseg import yolo dataset/
-    """
+    """YOLO-seg outlines; an image without a label file is background. Names from data.yaml, classes.txt or --labels."""
     from gtseg.imports.yolo import read_yolo
 
     kinds = {*IMAGE_SUFFIXES, ".txt", ".yaml", ".yml"}
@@ -68,10 +65,7 @@ def cvat(
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
-    """CVAT's XML: masks, polygons and ellipses. Its "Segmentation mask" export: gtseg import masks --colors labelmap.txt.
-
-    gtseg import cvat images/ annotations.xml
-    """
+    """CVAT's XML: masks, polygons and ellipses. Its "Segmentation mask" export: gtseg import masks --colors labelmap.txt."""
     from gtseg.imports.cvat import read_cvat
 
     _import(images, annotations, lambda merge: read_cvat(annotations, merge=merge), "cvat", options, project)
@@ -85,10 +79,7 @@ def label_studio(
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
-    """Label Studio's JSON: brushes, polygons and ellipses.
-
-    gtseg import label-studio images/ project-1.json
-    """
+    """Label Studio's JSON: brushes, polygons and ellipses."""
     from gtseg.imports.label_studio import read_label_studio
 
     def read(merge: bool | None) -> AnnotationSet:

@@ -30,10 +30,7 @@ def coco(
         ),
     ] = "auto",
 ) -> None:
-    """COCO annotations, polygons or RLE: categories become classes.
-
-    gtseg import coco photos/ instances.json
-    """
+    """COCO annotations, polygons or RLE: categories become classes."""
     from gtseg.imports.coco import parse_coco, read_coco
 
     document = read_coco(annotations)

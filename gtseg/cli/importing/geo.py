@@ -87,10 +87,7 @@ def geo(
         str | None, typer.Argument(help="GeoJSON or shapefile, or a folder with one per image.")
     ] = None,
 ) -> None:
-    """GeoTIFFs of any bands and depth with polygons: SpaceNet's footprints, shapefiles of events.
-
-    gtseg import geo PS-RGB/ geojson_buildings/ --chip 512
-    """
+    """GeoTIFFs of any bands and depth with polygons: SpaceNet's footprints, shapefiles of events."""
     from gtseg.imports.geo import import_geo, pair_scenes
 
     title, folder = options.title("geo"), options.folder("geo")

@@ -74,10 +74,7 @@ def masks(
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
-    """A folder of images and a folder of masks. Without --colors the masks' own values are shown for confirmation.
-
-    gtseg import masks photos/ masks/ --colors colors.json
-    """
+    """A folder of images and a folder of masks. Without --colors the masks' own values are shown for confirmation."""
     from gtseg.imports.mask_folder import import_masks
     from gtseg.imports.mask_pairs import find_pairs
 

@@ -79,11 +79,7 @@ def tiles(
         int, typer.Option(help="N x N neighbouring tiles stay together in the split.", min=1)
     ] = 1,
 ) -> None:
-    """Slippy-map tiles from Label Maker or RoboSat, or fetched for a box and burned from features.
-
-    gtseg import tiles images/ labels/ --config dataset.toml
-    gtseg import tiles --bbox 1.09,6.05,1.34,6.30 --zoom 15 --imagery 'https://.../{z}/{x}/{y}.jpg' --features osm.geojson --config config.json
-    """
+    """Slippy-map tiles from Label Maker or RoboSat, or fetched for a box and burned from features."""
     names = split_names(labels)
     if box.is_asked:
         report = _fetch_box(_tile_request(box, config, names, group), box, options)
