@@ -54,15 +54,20 @@ def await_transform(aws: Any, name: str) -> dict[str, Any]:
     return until(look)
 
 
-def test_every_object_gets_its_mask_as_an_out_object(aws: Any) -> None:
+def test_every_object_gets_its_mask_from_one_of_two_containers(aws: Any) -> None:
     sagemaker = aws.client("sagemaker")
-    sagemaker.create_transform_job(**transform_request("masks"))
+    two = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}
+    sagemaker.create_transform_job(**transform_request("masks", TransformResources=two))
     waiter = sagemaker.get_waiter("transform_job_completed_or_stopped")
     waiter.wait(TransformJobName="masks", WaiterConfig={"Delay": 1, "MaxAttempts": 90})
     listed = aws.client("s3").list_objects_v2(Bucket="drawn", Prefix="out/")["Contents"]
     assert [item["Key"] for item in listed] == ["out/day/1.jpg.out", "out/day/2.jpg.out"]
     body = aws.client("s3").get_object(Bucket="drawn", Key="out/day/2.jpg.out")["Body"].read()
     assert np.array(Image.open(io.BytesIO(body))).shape == (42, 42)
+    streams = aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TransformJobs")[
+        "logStreams"
+    ]
+    assert len({s["logStreamName"] for s in streams if s["logStreamName"].startswith("masks/")}) == 2
     with pytest.raises(ClientError, match="is in status Completed"):
         sagemaker.stop_transform_job(TransformJobName="masks")
     with pytest.raises(sagemaker.exceptions.ResourceInUse):
@@ -114,8 +119,8 @@ def test_a_killed_server_goes_on_with_its_transform_job(aws: Any) -> None:
         ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "must not be over 100"),
         ({"DataCaptureConfig": {"DestinationS3Uri": "s3://drawn/x"}}, "DataCaptureConfig is not supported"),
         (
-            {"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 3}},
-            "InstanceCount must be 1",
+            {"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 17}},
+            "InstanceCount must be 1 to 16",
         ),
     ],
 )

@@ -1,4 +1,7 @@
-"""One transform job: a container of its own, every input object through it, `<path>.out` for each.
+"""One transform job: containers of its own, every input object through one of them, `<path>.out` for each.
+
+InstanceCount containers share the objects: whichever is free takes the next. The list of objects is read as it is worked
+through, so that memory does not grow with it.
 
 A kill in the middle loses nothing: outputs appear whole, and those that this job has written are not made again.
 An input that fails does not end the job; it goes on with the others and is Failed at its end, as on AWS.
@@ -11,8 +14,10 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime
+from itertools import chain, islice
+from queue import SimpleQueue
 from typing import Any
 
 from gtseg.local.embedded import Embedded
@@ -37,6 +42,7 @@ PATIENCE_SECONDS = 600.0
 PAYLOAD_MB = 6
 logger = logging.getLogger(__name__)
 Place = tuple[str, str, str]  # (bucket, key, path relative to the input prefix)
+Task = Callable[[Place, Container], None]
 
 
 class Shutdown(Exception):
@@ -60,9 +66,9 @@ class Execution:
         self.embedded, self.records, self.name, self.shutdown = embedded, records, name, shutdown
         self.folder = embedded.store.folder.resolve() / "transform" / name
         self.logs = LogEvents(embedded.store)
-        self.container = Container(self.folder)
+        self.containers: list[Container] = []
         self._failed = threading.Event()
-        self._offset = 0
+        self._offsets: dict[int, int] = {}
 
     def run(self) -> None:
         try:
@@ -80,7 +86,11 @@ class Execution:
             logger.exception("transform job %s failed", self.name)
             self._finish("Failed", "InternalServerError: We encountered an internal error. Please try again.")
         finally:
-            self.container.stop()
+            self._stop_containers()
+
+    def _stop_containers(self) -> None:
+        for container in self.containers:
+            container.stop()
 
     def _transform(self) -> None:
         record = self._begin()
@@ -88,12 +98,24 @@ class Execution:
         source = record.answer["TransformInput"]["DataSource"]["S3DataSource"]
         bucket, key = split_uri(source["S3Uri"])
         origin = Source(source["S3Uri"], bucket, key, self.embedded.store.region, record.work.role)
-        places = list(list_places(self.embedded.patient, origin, source["S3DataType"]))
-        self._start_container(record)
+        listed = list_places(self.embedded.patient, origin, source["S3DataType"])
+        places = chain(list(islice(listed, 1)), listed)  # what is not there fails the job before any start
+        self._start_containers(record)
         task = self._make_task(record)
-        with ThreadPoolExecutor(self._count_workers(record), thread_name_prefix=self.name) as pool:
-            for future in [pool.submit(self._do, task, place) for place in places]:
-                future.result()  # the first Shutdown or Stopped; the others see it too and end at once
+        free: SimpleQueue[Container] = SimpleQueue()
+        workers = self._count_workers(record) * len(self.containers)
+        for number in range(workers):
+            free.put(self.containers[number % len(self.containers)])
+        pending: set[Future[None]] = set()
+        with ThreadPoolExecutor(workers, thread_name_prefix=self.name) as pool:
+            for place in places:
+                if len(pending) >= 2 * workers:
+                    done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        future.result()  # Shutdown or Stopped; the others see it too and end at once
+                pending.add(pool.submit(self._do, task, place, free))
+            for future in pending:
+                future.result()
         self._read_logs(final=True)
 
     def _begin(self) -> TransformRecord:
@@ -110,39 +132,48 @@ class Execution:
         if record is not None and record.status == "Stopping":
             raise Stopped
 
-    def _start_container(self, record: TransformRecord) -> None:
+    def _start_containers(self, record: TransformRecord) -> None:
         given = record.work.container
         environment = {**given.get("Environment", {}), **record.answer.get("Environment", {})}
-        self.container = Container(self.folder, environment)
-        unpack_artifact(
-            self.embedded.patient,
-            model_source(given) or "",
-            self.folder / "ml" / "model",
-            image=given["Image"],
-            runnable=is_segmentation_image(given["Image"], self.embedded.store.region),
-        )
-        self.container.start()
-        if not await_ready(self.container, PATIENCE_SECONDS, self._check):
-            self._read_logs(final=True)
-            raise JobFailure(
-                "AlgorithmError: The container did not pass the ping health check. "
-                + self.container.last_lines()
+        count = int(record.answer["TransformResources"]["InstanceCount"])
+        folders = [self.folder / str(number) for number in range(count)]
+        self.containers = [Container(folder, environment) for folder in folders]
+        for container in self.containers:
+            unpack_artifact(
+                self.embedded.patient,
+                model_source(given) or "",
+                container.folder / "ml" / "model",
+                image=given["Image"],
+                runnable=is_segmentation_image(given["Image"], self.embedded.store.region),
             )
+            container.start()
+        for container in self.containers:
+            if not await_ready(container, PATIENCE_SECONDS, self._check):
+                self._read_logs(final=True)
+                raise JobFailure(
+                    "AlgorithmError: The container did not pass the ping health check. "
+                    + container.last_lines()
+                )
 
     def _count_workers(self, record: TransformRecord) -> int:
         """MaxConcurrentTransforms; where it is 0 or absent, what the container answers."""
         wished = record.answer.get("MaxConcurrentTransforms", 0)
         if wished:
             return int(wished)
-        answer = self.container.request("GET", "/execution-parameters", timeout=10)
+        answer = self.containers[0].request("GET", "/execution-parameters", timeout=10)
         return int(json.loads(answer.body).get("MaxConcurrentTransforms", 1)) if answer.status == 200 else 1
 
-    def _do(self, task: Callable[[Place], None], place: Place) -> None:
+    def _do(self, task: Task, place: Place, free: SimpleQueue[Container]) -> None:
+        """One object through a container that is free."""
         self._check()
-        task(place)
+        container = free.get()
+        try:
+            task(place, container)
+        finally:
+            free.put(container)
         self._read_logs()
 
-    def _make_task(self, record: TransformRecord) -> Callable[[Place], None]:
+    def _make_task(self, record: TransformRecord) -> Task:
         """One input object -> one output object; whatever is wrong with an input goes into the data log."""
         answer, objects = record.answer, self.embedded.patient
         started: datetime = answer["TransformStartTime"]
@@ -150,7 +181,7 @@ class Execution:
         prefix = prefix.rstrip("/") + "/" if prefix else ""
         limit = answer.get("MaxPayloadInMB", PAYLOAD_MB) * 2**20
 
-        def transform(place: Place) -> None:
+        def transform(place: Place, container: Container) -> None:
             target = f"{prefix}{place[2]}.out"
             try:
                 done = objects.head(bucket, target)
@@ -161,18 +192,17 @@ class Execution:
                     raise JobFailure(
                         f"Payload of {len(body)} bytes is over MaxPayloadInMB ({limit // 2**20} MB)"
                     )
-                response = self._ask(answer, body)
+                response = self._ask(answer, body, container)
                 objects.put(bucket, target, response.body, content_type=response.headers.get("content-type"))
             except (JobFailure, ServiceError) as error:
                 self._failed.set()
                 text = error.message if isinstance(error, ServiceError) else str(error)
-                self.logs.write(
-                    LOG_GROUP, f"{self._stream()}/data-log", [f"{place[0]}/{place[1]}: ClientError: {text}"]
-                )
+                stream = f"{self._stream(container)}/data-log"
+                self.logs.write(LOG_GROUP, stream, [f"{place[0]}/{place[1]}: ClientError: {text}"])
 
         return transform
 
-    def _ask(self, answer: dict[str, Any], body: bytes) -> Response:
+    def _ask(self, answer: dict[str, Any], body: bytes, container: Container) -> Response:
         """The container's answer, after as many repeats of a server error as ModelClientConfig allows."""
         client = answer.get("ModelClientConfig", {})
         headers = {
@@ -185,7 +215,7 @@ class Execution:
         for _ in range(1 + client.get("InvocationsMaxRetries", 3)):
             self._check()
             try:
-                response = self.container.request("POST", "/invocations", given, body=body, timeout=timeout)
+                response = container.request("POST", "/invocations", given, body=body, timeout=timeout)
             except ContainerTimeout:
                 fault = "Unable to get response from algorithm: it took too long"
                 continue
@@ -199,14 +229,16 @@ class Execution:
                 break
         raise JobFailure(fault)
 
-    def _stream(self) -> str:
-        return f"{self.name}/i-{self.container.port:017x}"
+    def _stream(self, container: Container) -> str:
+        return f"{self.name}/i-{container.port:017x}"
 
     def _read_logs(self, *, final: bool = False) -> None:
         with self.embedded.store.write():
-            lines, self._offset = self.container.read_output(self._offset, final=final)
-            if lines:
-                self.logs.write(LOG_GROUP, self._stream(), lines)
+            for container in self.containers:
+                lines, offset = container.read_output(self._offsets.get(container.port, 0), final=final)
+                self._offsets[container.port] = offset
+                if lines:
+                    self.logs.write(LOG_GROUP, self._stream(container), lines)
 
     def _finish(self, status: str, reason: str | None = None) -> None:
         with self.records.change(self.name) as record:
@@ -216,5 +248,5 @@ class Execution:
             record.answer["TransformEndTime"] = now()
             if reason is not None:
                 record.answer["FailureReason"] = failure_reason(reason, self.embedded.store.folder)
-        self.container.stop()
+        self._stop_containers()
         shutil.rmtree(self.folder, ignore_errors=True)

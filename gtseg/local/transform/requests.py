@@ -23,6 +23,8 @@ KEPT = (
     "DataProcessing",
 )
 LARGEST_MB = 100
+MOST_CONTAINERS = 16
+"""Processes of one job; each holds the model in memory, about 0.3 GB with torch."""
 
 
 def check_request(request: Mapping[str, Any]) -> None:
@@ -57,9 +59,9 @@ def _check_sizes(request: Mapping[str, Any]) -> None:
             f"MaxConcurrentTransforms * MaxPayloadInMB must not be over {LARGEST_MB}: {concurrent} * {payload} is."
         )
     count = request["TransformResources"]["InstanceCount"]
-    if count != 1:
+    if count > MOST_CONTAINERS:
         raise invalid(
-            f"TransformResources.InstanceCount must be 1, not {count}: the embedded AWS is one machine."
+            f"TransformResources.InstanceCount must be 1 to {MOST_CONTAINERS}, not {count}: each instance is a process of this machine."
         )
 
 
