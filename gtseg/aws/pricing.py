@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = ["instance_hours", "read_product"]
 
-COMPONENTS = {"train": "Training", "deploy": "Hosting"}
+COMPONENTS = {"train": "Training", "deploy": "Hosting", "batch": "BatchTransform"}
 
 
 def instance_hours(clients: Clients, instance_types: Iterable[str], *, use: str) -> dict[str, Decimal]:
-    """USD an hour of the instance types in the clients' region for `use` (train, deploy); {} where nobody answers."""
+    """USD an hour of the instance types in the clients' region for `use` (train, deploy, batch); {} where nobody answers."""
     if not clients.is_aws("sagemaker"):
         return {}
     found: dict[str, Decimal] = {}

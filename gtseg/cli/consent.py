@@ -37,6 +37,16 @@ def ask(session: Session, spending: Spending) -> Consent:
         print(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
+    def stop(words: str) -> bool:
+        if spending.yes or not session.clients.is_aws("sagemaker"):
+            return True
+        if not sys.stdin.isatty():
+            return False
+        print(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
     # --yes agrees to the price; a misspelt bucket is not asked for
     asked = wanted.create_bucket or not session.clients.is_aws("s3")
-    return Consent(spend=spend, weigh=weigh, create_bucket=asked, public_crowd=wanted.allow_public_crowd)
+    return Consent(
+        spend=spend, weigh=weigh, stop=stop, create_bucket=asked, public_crowd=wanted.allow_public_crowd
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from gtseg.cli.console import print_columns, print_json
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
-from gtseg.cli.options import LABELS_HELP, LabelValues, ProjectOptions, Void
+from gtseg.cli.options import LABELS_HELP, InBatch, LabelValues, ProjectOptions, Spending, Void
 from gtseg.cli.walking import answer, walk_stage
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def evaluate(
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
     label_values: LabelValues = "",
     void: Void = None,
+    *,
+    in_batch: InBatch,
+    spending: Spending,
 ) -> None:
     """Score the model on the test split, which training never saw.
 
@@ -41,6 +45,8 @@ def evaluate(
     if bool(predictions) != bool(masks):
         raise typer.BadParameter("--predictions and --masks come together")
     if predictions and masks:
+        if in_batch.batch:
+            raise typer.BadParameter("--batch is for a run; --predictions are there already")
         _evaluate_folders(
             predictions, masks, labels, label_values=label_values, void=void, as_json=project.as_json
         )
@@ -52,8 +58,12 @@ def evaluate(
     from gtseg.pipeline.stages.evaluate import evaluate as walk
     from gtseg.pipeline.stages.order import exit_code
 
-    session = project.open()
-    run = walk_stage(session, walk)
+    in_batch.check_spending(spending)
+    session = replace(project, overrides=[*(project.overrides or []), *in_batch.settings()]).open()
+    stage = partial(walk, in_batch=in_batch.batch)
+    run = walk_stage(session, stage, spending if in_batch.batch else None)
+    if spending.dry_run:
+        return
     assert run.evaluation is not None
     _show(run.evaluation, as_json=project.as_json)
     raise typer.Exit(exit_code(run, "evaluate"))

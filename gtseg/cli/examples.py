@@ -29,9 +29,13 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "evaluate": (
         "gtseg evaluate",
+        "gtseg evaluate --batch   # by a transform job: no endpoint is needed",
         "gtseg evaluate --predictions predicted/ --masks masks/ --labels cat,dog",
     ),
-    "predict": ("gtseg predict photos/ --output predicted/ --overlays",),
+    "predict": (
+        "gtseg predict photos/ --output predicted/ --overlays",
+        "gtseg predict --batch s3://bucket/city/ --output s3://bucket/masks/ --instances 4   # no endpoint is needed",
+    ),
     "report": ("gtseg report",),
     "import masks": ("gtseg import masks photos/ masks/ --colors colors.json",),
     "import tiles": (

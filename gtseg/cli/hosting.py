@@ -14,6 +14,7 @@ from gtseg.cli.console import print_json, say
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import (
+    InBatch,
     ProjectOptions,
     Set,
     SettingsFile,
@@ -120,20 +121,37 @@ def predict(
     project: ProjectOptions,
     results: Results,
     on_the_map: OnTheMap,
+    in_batch: InBatch,
+    spending: Spending,
     endpoint: Annotated[str | None, typer.Option(help="Any endpoint instead of the run's.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="With --batch: any model.tar.gz in S3 instead of the run's."),
+    ] = None,
 ) -> None:
-    """Ask the endpoint for the mask of each image: an indexed PNG of the image's own size.
+    """Ask the endpoint, or with --batch a transform job, for the mask of each image: an indexed PNG of the image's own size.
 
     Exit code 5: some images failed. The same command again asks for what is missing only.
     """
     from gtseg.pipeline.commands.predict import predict as ask_all
+    from gtseg.pipeline.commands.predict import predict_in_batch
 
+    if (in_batch.batch and endpoint) or (model and not in_batch.batch):
+        raise typer.BadParameter("--endpoint is for predictions without --batch, --model for those with it")
     on_the_map.check(output)
-    overrides = [*(project.overrides or []), *results.settings()]
+    in_batch.check_spending(spending)
+    overrides = [*(project.overrides or []), *results.settings(), *in_batch.settings()]
     session = replace(project, overrides=overrides).open()
     with listener() as notify:
-        context = session.context(notify)
-        result = ask_all(session.run, context, sources=images, output=output, endpoint=endpoint)
+        if in_batch.batch:
+            consent = ask(session, spending)
+            context = session.context(notify, consent=consent, dry_run=spending.dry_run)
+            result = predict_in_batch(session.run, context, sources=images, output=output, model=model)
+        else:
+            context = session.context(notify)
+            result = ask_all(session.run, context, sources=images, output=output, endpoint=endpoint)
+    if spending.dry_run:
+        return
     on_the_map.write(output, session.run)
     if project.as_json:
         print_json(asdict(result) | {"account": result.account.as_json()})

@@ -87,6 +87,33 @@ class Spending:
 
 
 @dataclass(frozen=True)
+class InBatch:
+    """Batch transform instead of an endpoint."""
+
+    batch: Annotated[
+        bool, typer.Option("--batch", help="By SageMaker batch transform instead of an endpoint.")
+    ] = False
+    instances: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Machines of --batch [default: [batch] instances].")
+    ] = None
+    instance_type: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help="Their type [default: [batch] or [deploy] instance_type]."),
+    ] = None
+
+    def settings(self) -> list[str]:
+        """As overrides of [batch]."""
+        if not self.batch and (self.instances or self.instance_type):
+            raise typer.BadParameter("--instances and --instance-type are for --batch")
+        wanted = {"instances": self.instances, "instance_type": self.instance_type}
+        return [f"batch.{name}={value}" for name, value in wanted.items() if value]
+
+    def check_spending(self, spending: Spending) -> None:
+        if not self.batch and (spending.yes or spending.dry_run):
+            raise typer.BadParameter("--yes and --dry-run are for --batch: an endpoint is paid by the hour")
+
+
+@dataclass(frozen=True)
 class LabelSpending(Spending):
     """What the user of a command that starts a first labeling job agrees to."""
 

@@ -24,6 +24,7 @@ __all__ = [
     "table_price",
     "total",
     "training_row",
+    "transform_row",
 ]
 
 DATED = "2026-11-20"
@@ -43,7 +44,7 @@ INSTANCE_HOURS = {
 
 
 BILLED_BY: Mapping[str, Literal["labeling", "sagemaker", "s3"]] = {
-    "label": "labeling", "train": "sagemaker", "tune": "sagemaker", "deploy": "sagemaker", "storage": "s3",
+    "label": "labeling", "train": "sagemaker", "tune": "sagemaker", "deploy": "sagemaker", "batch": "sagemaker", "storage": "s3",
 }  # fmt: skip
 """The service that bills a stage: nothing is billed where its endpoint is not AWS's."""
 
@@ -136,6 +137,16 @@ def hosting_row(instance_type: str, count: int, price: Price, *, seconds: float 
     hours = Decimal(count) if seconds is None else Decimal(str(seconds)) / 3600 * count
     what = f"endpoint on {count} x {instance_type}"
     return Row("deploy", what, hours, "hours", price, recurring=seconds is None)
+
+
+def transform_row(
+    instance_type: str, count: int, price: Price, *, seconds: float, images: int | None = None
+) -> Row:
+    """Hours of the machines of a transform job. `images`: an estimate for so many; None: what was used."""
+    what = f"batch transform on {count} x {instance_type}"
+    if images is not None:
+        what += f", {images:,} images"
+    return Row("batch", what, Decimal(str(seconds)) / 3600, "hours", price)
 
 
 def storage_row(size: int) -> Row:

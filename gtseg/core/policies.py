@@ -24,6 +24,7 @@ JOB_ACTIONS = {
     "training-job": ["CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"],
     "hyper-parameter-tuning-job": ["CreateHyperParameterTuningJob", "DescribeHyperParameterTuningJob",
                                    "ListTrainingJobsForHyperParameterTuningJob", "StopHyperParameterTuningJob"],
+    "transform-job": ["CreateTransformJob", "DescribeTransformJob", "StopTransformJob"],
     "model": ["CreateModel", "DescribeModel", "DeleteModel"],
     "endpoint-config": ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig", "CreateEndpoint"],
     "endpoint": ["CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "InvokeEndpoint"],

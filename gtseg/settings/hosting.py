@@ -1,4 +1,4 @@
-"""[deploy], [predict], [evaluate], [serve]: the endpoint and what is asked of it."""
+"""[deploy], [predict], [batch], [evaluate], [serve]: the endpoint, batch transform, and what is asked of them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,19 @@ class Predict(Table):
         if self.tile_overlap > self.tile_size // 2:
             raise ValueError(f"tile_overlap must be half of tile_size or less: {self.tile_size // 2}")
         return self
+
+
+class Batch(Table):
+    """`predict --batch` and `evaluate --batch`: SageMaker batch transform."""
+
+    instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] | None = None
+    """Unset: [deploy] instance_type."""
+    instances: Annotated[int, Field(ge=1, le=100)] = 1
+    """The images are shared among so many machines."""
+    stalled_after: Annotated[Seconds, Field(ge=60, le=DAY)] = 1200
+    """A job that writes no mask for so long is offered to be stopped."""
+    seconds_per_image: Annotated[float, Field(gt=0, le=600)] = 3.0
+    """What one image takes on one machine, for the estimate of the price; a job itself has no limit of time on AWS."""
 
 
 class Evaluate(Table):

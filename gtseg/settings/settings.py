@@ -8,7 +8,7 @@ from pydantic import Field
 
 from gtseg.settings.budget import Budget
 from gtseg.settings.dataset import Dataset
-from gtseg.settings.hosting import Deploy, Evaluate, Predict, Serve
+from gtseg.settings.hosting import Batch, Deploy, Evaluate, Predict, Serve
 from gtseg.settings.images import Images
 from gtseg.settings.labeling import Labeling
 from gtseg.settings.project import Project
@@ -25,6 +25,7 @@ class Settings(Table):
     tune: Tune = Tune()
     deploy: Deploy = Deploy()
     predict: Predict = Predict()
+    batch: Batch = Batch()
     evaluate: Evaluate = Evaluate()
     serve: Serve = Serve()
     budget: Budget = Budget()

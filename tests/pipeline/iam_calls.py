@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 from fault_proxy import Request
 
 KINDS = {
-    "LabelingJob": "labeling-job", "TrainingJob": "training-job", "HyperParameterTuningJob": "hyper-parameter-tuning-job",
+    "LabelingJob": "labeling-job", "TrainingJob": "training-job", "TransformJob": "transform-job", "HyperParameterTuningJob": "hyper-parameter-tuning-job",
     "Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint",
 }  # fmt: skip
 BUCKET_READS = {"location": "s3:GetBucketLocation", "cors": "s3:GetBucketCORS"}

@@ -115,6 +115,19 @@ class Shell:
         return process
 
 
+def stop_transform(shell: Shell, server: LocalAWS, *run: str) -> None:
+    """A transform job of another run's model, stopped while its machine comes up."""
+    listed = server.client("s3").list_objects_v2(Bucket="policy-runs")["Contents"]
+    model = next(item["Key"] for item in listed if item["Key"].endswith("model.tar.gz"))
+    words = ("predict", "--batch", "p3.jpg", "-o", "stopped", "--yes", "--model", f"s3://policy-runs/{model}")
+    process = shell.begin(*words, *run, until="DescribeTransformJob")
+    try:
+        shell.gtseg("cleanup", "--all", *run)
+        process.wait(120)
+    finally:
+        process.kill()
+
+
 def walk(shell: Shell, server: LocalAWS) -> None:
     """Every command that asks AWS for anything."""
     shell.gtseg("doctor", codes=(0, 1))
@@ -130,6 +143,7 @@ def walk(shell: Shell, server: LocalAWS) -> None:
     shell.gtseg("deploy", "--yes")
     shell.gtseg("predict", "p0.jpg", "s3://policy-photos/set/p1.jpg", "-o", "predicted")
     shell.gtseg("evaluate")
+    shell.gtseg("predict", "--batch", "p2.jpg", "-o", "in-batch", "--yes")
     shell.gtseg("report")
     shell.gtseg("status")
     shell.gtseg("cost")
@@ -141,7 +155,7 @@ def walk(shell: Shell, server: LocalAWS) -> None:
     shell.gtseg("import", "masks", "s3://policy-photos/set/", "masks", *imported, "--yes")
     shell.gtseg("dataset", *imported)
     shell.gtseg("train", *imported, "--no-follow", "--yes", "--set", "train.hyperparameters.epochs=50")
-    shell.gtseg("cleanup", "--all", *imported)
+    stop_transform(shell, server, *imported)
     server.stop()  # with no crowd and slow training from here on: the jobs that are to be stopped are still there then
     server.options = {"train_seconds": 200}
     server.start(port=server.port)

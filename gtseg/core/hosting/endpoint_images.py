@@ -63,6 +63,21 @@ def _shrink(image: Image.Image, scale: float, *, content_type: str, quality: int
         scale *= 0.8
 
 
+def sent_as_is(head: bytes, size: int, *, max_side: int, content_type: str) -> tuple[int, int] | None:
+    """(width, height) of an image whose own bytes `fit_request` would send; None where it would not, or `head` is too short.
+
+    `head` are its first bytes, `size` is all of them. Decodes nothing.
+    """
+    try:
+        with Image.open(io.BytesIO(head), formats=("JPEG", "PNG")) as image:
+            fits = (
+                image.format == FORMATS.get(content_type) and size <= MAX_BODY and max(image.size) <= max_side
+            )
+            return image.size if fits else None
+    except Exception:  # Pillow's parsers raise what the damage makes of them
+        return None
+
+
 def needs_fitting(image: Image.Image, body: bytes, *, max_side: int) -> bool:
     return max(image.size) > max_side or len(body) > MAX_BODY
 

@@ -1,9 +1,10 @@
-"""predict: images -> masks through the endpoint, and what people want to see beside them."""
+"""predict: images -> masks through the endpoint or by batch transform, and what people want to see beside them."""
 
 from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,23 +20,16 @@ from gtseg.core.hosting.endpoint_images import open_image
 from gtseg.core.masks import Classes, draw_overlay, encode_palette_png
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
 from gtseg.core.reasons import kind_of
+from gtseg.core.scores.metrics import Mask
 from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
 from gtseg.pipeline.run import Context, EndpointSection, Run
+from gtseg.pipeline.run.batch import BatchItem, open_batch, predict_batch
 from gtseg.pipeline.run.inference import Answer, Asker, await_endpoint, in_order
 from gtseg.pipeline.run.places import IMAGES, Entry, Place
 from gtseg.settings import Settings
 
 HEADER = "predictions.json"
 MASK, OVERLAY, PROBABILITIES = ".png", "_overlay.jpg", ".npz"
-
-
-@dataclass(frozen=True)
-class Work:
-    """One image and the name, without ending, that its results get."""
-
-    place: Place
-    entry: Entry
-    name: str
 
 
 @dataclass(frozen=True)
@@ -67,23 +61,81 @@ def predict(
     context = context.of("predict")
     settings = context.settings
     section = _endpoint(run, context, endpoint)
-    target = Place(output, context.s3)
+    since = section.since.isoformat() if section.since else None
     work = _gather(sources, context.s3)
-    _claim(target, section, settings)
-    done = _done(target)
-    writer = _Writer(target, classes_of(run, context.s3), settings)
-    missing = [item for item in work if writer.is_due(item, done)]
+    writer, missing = _begin(
+        run, context, work, output=output, maker={"endpoint": section.arn, "since": since}
+    )
     there = len(work) - len(missing)
-    if there:
-        context.note(f"{counted(there, 'mask is', 'masks are')} there already")
     if missing:
         await_endpoint(section, context)
     asker = Asker(context.hosting, section, settings.predict, probabilities=settings.predict.probabilities)
     failed, seconds = _ask_all(missing, asker, writer, context)
-    result = Predicted(output, len(missing), there, tuple(failed), tuple(seconds))
-    facts = {"output": output, "predicted": len(seconds), "there": there, "failed": dict(failed)}
-    facts |= {"account": result.account.as_json()}
-    context.finish(_words(result), facts)
+    return _tell(Predicted(output, len(missing), there, tuple(failed), tuple(seconds)), context)
+
+
+def predict_in_batch(
+    run: Run,
+    context: Context,
+    *,
+    sources: Sequence[str],
+    output: str,
+    job: str | None = None,
+    model: str | None = None,
+) -> Predicted:
+    """What `predict` does, by SageMaker batch transform of the run's model (or of `job`'s, or any `model`): no endpoint.
+
+    The masks are those that an endpoint of the model gives. Raises SettingsError for --probabilities, which only an endpoint
+    answers; else as `predict` and gtseg.pipeline.run.batch do. A dry run shows the job and writes nothing.
+    """
+    context = context.of("predict")
+    if context.settings.predict.probabilities:
+        raise SettingsError(
+            "--probabilities comes from an endpoint only: leave it out, or predict without --batch"
+        )
+    if context.settings.deploy.accept != "image/png":
+        raise SettingsError(
+            f"[deploy] accept = {context.settings.deploy.accept!r}: predict reads masks as image/png only"
+        )
+    batch = open_batch(run, context, job=job, model=model)
+    work = _gather(sources, context.s3)
+    maker = {"model": batch.hosting.model_data, "image": batch.hosting.image_uri}
+    writer, missing = _begin(run, context, work, output=output, maker=maker)
+
+    def keep(item: BatchItem, mask: Mask) -> None:
+        body = item.place.read(item.entry.name) if context.settings.predict.overlays else b""
+        writer.write(item, body, Answer(mask, None, 0.0))
+
+    _, failed = predict_batch(batch, missing, keep)
+    if context.dry_run:
+        return Predicted(output, 0, len(work) - len(missing), (), ())
+    reasons = tuple((item.entry.address, reason) for item, reason in failed)
+    return _tell(Predicted(output, len(missing), len(work) - len(missing), reasons, ()), context)
+
+
+def _begin(
+    run: Run, context: Context, work: Sequence[BatchItem], *, output: str, maker: Mapping[str, str | None]
+) -> tuple[_Writer, list[BatchItem]]:
+    """Who writes to `output`, which is claimed for `maker`, and the images whose results are not all there."""
+    target = Place(output, context.s3)
+    _claim(target, maker, context)
+    done = _done(target)
+    writer = _Writer(target, classes_of(run, context.s3), context.settings)
+    missing = [item for item in work if writer.is_due(item, done)]
+    if there := len(work) - len(missing):
+        context.note(f"{counted(there, 'mask is', 'masks are')} there already")
+    return writer, missing
+
+
+def _tell(result: Predicted, context: Context) -> Predicted:
+    written = result.asked - len(result.failed)
+    facts = {
+        "output": result.output,
+        "predicted": written,
+        "there": result.there,
+        "failed": dict(result.failed),
+    }
+    context.finish(_words(result), facts | {"account": result.account.as_json()})
     return result
 
 
@@ -93,7 +145,7 @@ def _words(result: Predicted) -> str:
     failed = (
         f"; {len(result.failed)} of {result.asked + result.there} images failed: {losses}" if losses else ""
     )
-    return f"{counted(len(result.seconds), 'mask')} written to {result.output}{speed}{failed}"
+    return f"{counted(result.asked - len(result.failed), 'mask')} written to {result.output}{speed}{failed}"
 
 
 def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
@@ -117,7 +169,7 @@ def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
     return section
 
 
-def _gather(sources: Sequence[str], door: S3) -> list[Work]:
+def _gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
     """Every image, each under a name of its own: `a/x.jpg` -> `a/x`, or `a/x.jpg` where `a/x.png` is there too."""
     pairs: list[tuple[Place, Entry]] = []
     for source in sources:
@@ -137,13 +189,13 @@ def _gather(sources: Sequence[str], door: S3) -> list[Work]:
             pairs += [(place, entry) for entry in place.entries(IMAGES)]
     if not pairs:
         raise StageError(f"No image to predict in {', '.join(sources)}: {', '.join(IMAGES)} are read")
-    stems = [entry.stem for _, entry in pairs]
-    names = [entry.stem if stems.count(entry.stem) == 1 else entry.name for _, entry in pairs]
-    if twice := {name for name in names if names.count(name) > 1}:
+    stems = Counter(entry.stem for _, entry in pairs)
+    names = [entry.stem if stems[entry.stem] == 1 else entry.name for _, entry in pairs]
+    if twice := {name for name, count in Counter(names).items() if count > 1}:
         raise SettingsError(
             f"two images would be written to one name: {sorted(twice)[0]}. Predict their folders apart."
         )
-    return [Work(place, entry, name) for (place, entry), name in zip(pairs, names, strict=True)]
+    return [BatchItem(name, place, entry) for (place, entry), name in zip(pairs, names, strict=True)]
 
 
 def _done(target: Place) -> dict[str, datetime]:
@@ -153,23 +205,19 @@ def _done(target: Place) -> dict[str, datetime]:
     return {entry.name: entry.modified for entry in target.entries((MASK, OVERLAY, PROBABILITIES))}
 
 
-def _claim(target: Place, section: EndpointSection, settings: Settings) -> None:
-    """Say whose predictions these are; refuse to mix them with others."""
-    mine = {
-        "endpoint": section.arn,
-        "since": section.since.isoformat() if section.since else None,
-        "large_images": settings.predict.large_images,
-        "max_side": settings.predict.max_side,
-    }
+def _claim(target: Place, maker: Mapping[str, str | None], context: Context) -> None:
+    """Say whose predictions these are; refuse to mix them with others. A dry run only looks."""
+    options = context.settings.predict
+    mine = {**maker, "large_images": options.large_images, "max_side": options.max_side}
     try:
         found = json.loads(target.read(HEADER)) if target.entry(HEADER) else None
     except ValueError:
         found = {}
     if found is not None and found != mine:
         raise SettingsError(
-            f"{target.root} holds predictions of another endpoint or made otherwise ({HEADER}). Name another --output, or delete it."
+            f"{target.root} holds predictions of another endpoint or model, or made otherwise ({HEADER}). Name another --output, or delete it."
         )
-    if found is None:
+    if found is None and not context.dry_run:
         target.write(HEADER, json.dumps(mine, indent=2).encode() + b"\n")
 
 
@@ -195,13 +243,13 @@ class _Writer:
     classes: Classes
     settings: Settings
 
-    def is_due(self, item: Work, done: Mapping[str, datetime]) -> bool:
+    def is_due(self, item: BatchItem, done: Mapping[str, datetime]) -> bool:
         """Whether one of its results is not there, or older than the image."""
         options, changed = self.settings.predict, item.entry.modified
         endings = [MASK] + [OVERLAY] * options.overlays + [PROBABILITIES] * options.probabilities
         return any(done.get(f"{item.name}{ending}", changed) <= changed for ending in endings)
 
-    def write(self, item: Work, body: bytes, answer: Answer) -> None:
+    def write(self, item: BatchItem, body: bytes, answer: Answer) -> None:
         if self.settings.predict.overlays:
             self.target.write(f"{item.name}{OVERLAY}", self._overlay(body, answer))
         if answer.probabilities is not None:
@@ -223,12 +271,12 @@ class _Writer:
 
 
 def _ask_all(
-    work: Sequence[Work], asker: Asker, writer: _Writer, context: Context
+    work: Sequence[BatchItem], asker: Asker, writer: _Writer, context: Context
 ) -> tuple[list[tuple[str, str]], list[float]]:
     failed: list[tuple[str, str]] = []
     seconds: list[float] = []
 
-    def one(item: Work) -> float:
+    def one(item: BatchItem) -> float:
         body = item.place.read(item.entry.name)
         answer = asker.ask(body)
         writer.write(item, body, answer)

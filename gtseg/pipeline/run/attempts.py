@@ -49,7 +49,8 @@ class Found:
 
     @property
     def is_dead(self) -> bool:
-        return self.status in {"Failed", "Stopped", "Stopping"}
+        """Whether nothing more comes of it. `Over` is a resource's own word for a job whose result has been taken."""
+        return self.status in {"Failed", "Stopped", "Stopping", "Over"}
 
 
 class Described(Protocol):

@@ -8,10 +8,18 @@ from decimal import Decimal
 
 from gtseg.aws.groundtruth import JobState
 from gtseg.aws.training import TrainingState, TuningState
+from gtseg.aws.transform import TransformState
 from gtseg.core.cost import BILLED_BY, Row, total
 from gtseg.errors import AWSError
 from gtseg.pipeline.run import Context, Run
-from gtseg.pipeline.run.cost import billed_rows, labeled_rows, spent_rows, trained_rows, tuned_rows
+from gtseg.pipeline.run.cost import (
+    billed_rows,
+    labeled_rows,
+    spent_rows,
+    trained_rows,
+    transformed_row,
+    tuned_rows,
+)
 
 __all__ = ["Meter"]
 
@@ -55,6 +63,13 @@ class Meter:
         jobs = self.context.training.list_tuned_jobs(state.name)
         rows = tuned_rows(jobs, self.context, _now())
         self._hold(rows, state.name, lambda: self.context.training.stop_tuning(state.name))
+
+    def transform(self, state: TransformState) -> None:
+        """A transform job, by the hours of its machines."""
+        if self.limit is None or state.is_over or not self.context.is_billed("batch"):
+            return
+        row = transformed_row(state, self.context.clients, _now())
+        self._hold([row] if row else [], state.name, lambda: self.context.transforms.stop_job(state.name))
 
     def because(self, why: str) -> str:
         """What a stopped job's error says: the budget first, where that was the cause."""

@@ -13,6 +13,7 @@ from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting
 from gtseg.aws.s3 import S3
 from gtseg.aws.training import Training
+from gtseg.aws.transform import Transforms
 from gtseg.core.cost import BILLED_BY
 from gtseg.errors import GtsegError
 from gtseg.pipeline.run.events import Consent, Event, Kind, Notify, ignore
@@ -58,6 +59,10 @@ class Context:
     @cached_property
     def hosting(self) -> Hosting:
         return Hosting(self.clients, sleep=self.sleep)
+
+    @cached_property
+    def transforms(self) -> Transforms:
+        return Transforms(self.clients, sleep=self.sleep)
 
     @property
     def role_arn(self) -> str:

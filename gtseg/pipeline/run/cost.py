@@ -10,6 +10,7 @@ from decimal import Decimal
 from gtseg.aws.clients import Clients
 from gtseg.aws.pricing import instance_hours
 from gtseg.aws.training import TERMINAL, TrainingState, TunedJob
+from gtseg.aws.transform import TransformState
 from gtseg.core.cost import (
     Price,
     Row,
@@ -20,6 +21,7 @@ from gtseg.core.cost import (
     table_price,
     total,
     training_row,
+    transform_row,
 )
 from gtseg.core.labeling.automated import INSTANCE
 from gtseg.errors import AWSError, GtsegError
@@ -27,9 +29,10 @@ from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
 
 __all__ = [
-    "Bill", "billed_rows", "check_budget", "labeled_rows", "past_rows", "planned_rows", "spent_rows", "trained_rows", "tuned_rows",
+    "Bill", "billed_rows", "check_budget", "labeled_rows", "past_rows", "planned_rows", "spent_rows", "trained_rows",
+    "transformed_row", "tuned_rows",
 ]  # fmt: skip
-OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint"})
+OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint", "batch-model", "transform"})
 """What attempts are of that is no labeling job."""
 
 
@@ -85,7 +88,32 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
                 deploy.instance_type, deploy.instance_count, price_an_hour, seconds=deploy.time_to_live
             )
         ]
+    if stage == "batch":
+        return [_planned_transform(objects or 0, context)]
     return []
+
+
+START_SECONDS = 300.0
+"""Of a transform job's machine until it answers; billed, too."""
+
+
+def _planned_transform(images: int, context: Context) -> Row:
+    """An estimate, not a limit: AWS has none for transform jobs. [budget] and `stalled_after` stop one that is followed."""
+    settings = context.settings
+    batch = settings.batch
+    kind = batch.instance_type or settings.deploy.instance_type
+    seconds = images * batch.seconds_per_image + START_SECONDS * batch.instances
+    price = instance_price(kind, context.clients, "batch")
+    return transform_row(kind, batch.instances, price, seconds=seconds, images=images)
+
+
+def transformed_row(state: TransformState, clients: Clients, at: datetime) -> Row | None:
+    """The hours that a transform job's machines have worked up to now; None before they started."""
+    if state.started is None:
+        return None
+    seconds = ((state.ended or at) - state.started).total_seconds() * state.instance_count
+    price = instance_price(state.instance_type, clients, "batch")
+    return transform_row(state.instance_type, state.instance_count, price, seconds=max(0.0, seconds))
 
 
 def _capped(objects: int, settings: Settings) -> int:
@@ -126,6 +154,10 @@ def spent_rows(
     for name in dict.fromkeys(attempt.name for attempt in run.attempts_of("tune")):
         if name != but and (jobs := _tuned(name, context)):
             rows += tuned_rows(jobs, context, at)
+    for name in dict.fromkeys(attempt.name for attempt in run.attempts_of("transform")):
+        state = context.transforms.find_job(name) if name != but else None
+        row = transformed_row(state, context.clients, at) if state else None
+        rows += [row] if row else []
     return rows + _hosting(run, context.clients, at)[0]
 
 

@@ -40,5 +40,7 @@ class Consent:
     spend: Callable[[str], bool] = lambda words: True
     weigh: Callable[[str, Any, int | None], None] = lambda stage, run, objects: None
     """Called with the stage, the run and the number of objects before `spend`: shows the cost, raises where [budget] forbids it."""
+    stop: Callable[[str], bool] = lambda words: True
+    """Asked before a job that makes no progress is stopped."""
     create_bucket: bool = False
     public_crowd: bool = False

@@ -99,9 +99,18 @@ def _changed_score(run: Run, fingerprint: str | None) -> str:
     scored, endpoint = run.evaluation, run.endpoint
     if scored is None or scored.dataset != fingerprint:
         return "the dataset has changed since it was scored on"
+    if scored.in_batch:
+        return _changed_scored_model(run, scored.made_from)
     if endpoint is None or scored.endpoint != endpoint.name:
         return "it was scored on another endpoint"
     return ""
+
+
+def _changed_scored_model(run: Run, origin: Provenance | None) -> str:
+    """Whether the run's model is another than the one that a transform job has scored."""
+    job, sources = run.training_job, origin.sources if origin else {}
+    is_other = job is not None and job.has_result and sources.get("training_job", job.name) != job.name
+    return "it was scored on another model" if is_other else ""
 
 
 def _changed_labels(run: Run, sources: Mapping[str, str]) -> str:

@@ -146,6 +146,8 @@ class EvaluationSection(Frozen):
     pixels: int = 0
     void_pixels: int = 0
     endpoint: str | None = None
+    in_batch: bool = False
+    """Whether its predictions come from a transform job of the model, not from an endpoint."""
     dataset: str = ""
     """The dataset's fingerprint."""
     predictions: str = ""

@@ -22,6 +22,8 @@ class Entry:
     name: str
     address: str
     modified: datetime
+    size: int = 0
+    """Bytes."""
 
     @property
     def stem(self) -> str:
@@ -50,7 +52,7 @@ class Place:
     def entry(self, name: str) -> Entry | None:
         if self.is_remote:
             head = self._door.head(self._join(name))
-            return Entry(name, self._join(name), head.modified) if head else None
+            return Entry(name, self._join(name), head.modified, head.size) if head else None
         path = Path(self.root) / name
         return _local(path, name) if path.is_file() else None
 
@@ -85,7 +87,7 @@ class Place:
     def _listed(self) -> list[Entry]:
         bucket, prefix = split_uri(self._join(""))
         return [
-            Entry(item.key[len(prefix) :], f"s3://{bucket}/{item.key}", item.modified)
+            Entry(item.key[len(prefix) :], f"s3://{bucket}/{item.key}", item.modified, item.size)
             for item in self._door.list_objects(f"s3://{bucket}/{prefix}")
             if not item.key.endswith("/")
         ]
@@ -105,4 +107,5 @@ class Place:
 
 
 def _local(path: Path, name: str) -> Entry:
-    return Entry(name, str(path), datetime.fromtimestamp(path.stat().st_mtime, UTC))
+    found = path.stat()
+    return Entry(name, str(path), datetime.fromtimestamp(found.st_mtime, UTC), found.st_size)

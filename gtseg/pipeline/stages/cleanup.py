@@ -13,11 +13,16 @@ from gtseg.aws.training import HiddenTags
 from gtseg.aws.waiting import poll
 from gtseg.core.counting import counted
 from gtseg.errors import AWSError, GtsegError
-from gtseg.pipeline.run import EXPIRES_TAG, ROOT_TAG, RUN_TAG, Context, Run, RunFile
+from gtseg.pipeline.run import EXPIRES_TAG, ROOT_TAG, RUN_TAG, Attempt, Context, Run, RunFile
 from gtseg.pipeline.run.cost import OTHER_STAGES
 
 ORDER: tuple[Kind, ...] = ("endpoint", "endpoint-config", "model")
-STAGE_OF: dict[Kind, str] = {"endpoint": "endpoint", "endpoint-config": "config", "model": "model"}
+STAGES_OF: dict[Kind, tuple[str, ...]] = {
+    "endpoint": ("endpoint",),
+    "endpoint-config": ("config",),
+    "model": ("model", "batch-model"),
+}
+"""The stages of the attempts that made them."""
 SETTLE_SECONDS = 30 * 60.0
 RUNNING = frozenset({"InProgress", "Stopping", "Initializing"})
 
@@ -79,7 +84,7 @@ class Sweeper:
     def sweep_run(self, run: Run) -> Run:
         """Every hosting resource that this run ever attempted, whatever became of the attempt."""
         for kind in ORDER:
-            names = {attempt.name for attempt in run.attempts_of(STAGE_OF[kind])}
+            names = {attempt.name for attempt in _attempts(run, kind)}
             for name in sorted(names):
                 found = self.hosting.find(kind, name)
                 if found and self._is_own(found, run):
@@ -89,7 +94,7 @@ class Sweeper:
     def _is_own(self, found: Resource, run: Run) -> bool:
         """By its tags; where nobody may see them, by the attempt that made it."""
         if isinstance(found.tags, HiddenTags):
-            made = (a for a in run.attempts_of(STAGE_OF[found.kind]) if a.name == found.name)
+            made = (a for a in _attempts(run, found.kind) if a.name == found.name)
             return any(attempt.outcome in ("created", "adopted") for attempt in made)
         return found.tags.get(RUN_TAG) == run.name and found.tags.get(ROOT_TAG) == run.root
 
@@ -115,6 +120,12 @@ class Sweeper:
             state = training.find_job(attempt.name)
             if state and state.status in RUNNING:
                 self._stop("training job", attempt.name, partial(training.stop_job, attempt.name))
+        for attempt in run.attempts_of("transform"):
+            transform = self.context.transforms.find_job(attempt.name)
+            if transform and transform.status in RUNNING:
+                self._stop(
+                    "transform job", attempt.name, partial(self.context.transforms.stop_job, attempt.name)
+                )
         for attempt in run.attempts_of("tune"):
             tuning = training.find_tuning(attempt.name)
             if tuning and tuning.status in RUNNING:
@@ -259,6 +270,10 @@ class Sweeper:
         for name, _, status in self.context.training.list_jobs(contains=run.name[:63]):
             if status in RUNNING and f"training job {name}" not in stopped:
                 yield f"training job {name} ({status}), by the second"
+        for attempt in run.attempts_of("transform")[-1:]:
+            state = self.context.transforms.find_job(attempt.name)
+            if state and state.status in RUNNING and f"transform job {state.name}" not in stopped:
+                yield f"transform job {state.name} ({state.status}), by the second"
 
     def _data_size(self, run: Run) -> tuple[int, int]:
         try:
@@ -268,6 +283,10 @@ class Sweeper:
         return sum(sizes), len(sizes)
 
 
+def _attempts(run: Run, kind: Kind) -> list[Attempt]:
+    return [attempt for stage in STAGES_OF[kind] for attempt in run.attempts_of(stage)]
+
+
 def _owns(run: Run | None, kind: Kind, name: str) -> bool:
     """Whether a run still needs a resource: its live endpoint's, or one that it is about to make."""
     if run is None:
@@ -275,7 +294,9 @@ def _owns(run: Run | None, kind: Kind, name: str) -> bool:
     live = run.endpoint
     if live and not live.deleted and name in (live.name, live.config, live.model):
         return True
-    last = run.attempts_of(STAGE_OF[kind])[-1:]
+    if kind == "model" and any(attempt.name == name for attempt in run.attempts_of("batch-model")[-1:]):
+        return True
+    last = run.attempts_of(STAGES_OF[kind][0])[-1:]
     started = not live or live.deleted is not None
     return started and any(attempt.name == name and attempt.outcome == "recorded" for attempt in last)
 

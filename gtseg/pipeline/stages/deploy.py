@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from gtseg.aws.hosting import SETTLED, Kind
 from gtseg.aws.hosting import Resource as Hosted
-from gtseg.aws.s3 import is_s3_uri, split_uri
-from gtseg.aws.training import image_uri_of_sdk
+from gtseg.aws.s3 import split_uri
 from gtseg.core.hosting import requests
-from gtseg.core.training.image_uris import image_uri
-from gtseg.errors import JobFailed, StageError, reason_given
+from gtseg.errors import JobFailed, reason_given
 from gtseg.pipeline.run import (
     EXPIRES_TAG,
     FINGERPRINT_TAG,
-    ROOT_TAG,
-    RUN_TAG,
     STAND_IN,
     Context,
     EndpointSection,
-    Found,
-    Resource,
     Run,
     begin,
-    fingerprint,
-    found,
-    lineage_tags,
     next_name,
     provenance,
 )
 from gtseg.pipeline.run.events import ignore
-from gtseg.pipeline.run.freshness import MODEL, model_of, staleness
+from gtseg.pipeline.run.freshness import MODEL, model_of
+from gtseg.pipeline.run.hosted_model import HostedModel, plan_hosting
 from gtseg.pipeline.run.regions import check_regions
 from gtseg.pipeline.run.renewing import look_at_endpoint
 from gtseg.pipeline.run.resuming import follow, how_to_resume
@@ -49,7 +41,7 @@ def deploy(run: Run, context: Context, *, job: str | None = None, model: str | N
     Ctrl-C: the endpoint comes up by itself. With `dry_run` nothing is written; a `plan` event holds the three requests.
     """
     context = context.of("deploy")
-    plan, training_job = _plan(run, context, job=job, model=model)
+    plan, training_job = plan_hosting(run, context, job=job, model=model)
     check_regions([split_uri(plan.model_data)[0]], context, what="endpoint")
     hosted = HostedModel(run, context, plan, training_job)
     if context.dry_run:
@@ -99,116 +91,6 @@ def _retire(run: Run, context: Context) -> None:
                 context.note(
                     f"deleted {kind.replace('-', ' ')} {attempt.name}: {run.attempts_of(stage)[-1].name} has taken its place"
                 )
-
-
-def _plan(
-    run: Run, context: Context, *, job: str | None, model: str | None
-) -> tuple[requests.Hosting, str | None]:
-    """What to host, and the training job that it comes from (None for a foreign model)."""
-    wanted, region = context.settings.deploy, context.clients.region
-    data, training_job, image = _model(run, context, job=job, model=model)
-    plan = requests.Hosting(
-        role_arn=context.role_arn,
-        image_uri=wanted.image_uri or image or image_uri_of_sdk(region) or image_uri(region),
-        model_data=data,
-        environment=wanted.environment,
-        instance_type=wanted.instance_type,
-        instance_count=wanted.instance_count,
-        kms_key=wanted.kms_key,
-        subnets=wanted.subnets,
-        security_groups=wanted.security_groups,
-        network_isolation=wanted.network_isolation,
-        tags=wanted.tags | {RUN_TAG: run.name, ROOT_TAG: run.root},
-    )
-    return plan, training_job
-
-
-def _model(run: Run, context: Context, *, job: str | None, model: str | None) -> tuple[str, str | None, str]:
-    """(model.tar.gz, training job, its image)."""
-    foreign = model or (None if job else context.settings.deploy.model_data)
-    if foreign:
-        if not is_s3_uri(foreign) or not context.s3.exists(foreign):
-            raise StageError(f"There is no model at {foreign}: name an s3:// address of a model.tar.gz")
-        return foreign, None, ""
-    if job:
-        state = context.training.find_job(job)
-        if state is None or not state.model_artifact:
-            raise StageError(f"There is no training job {job!r} with a model in {context.clients.region}")
-        return state.model_artifact, job, state.image_uri
-    section = run.training_job
-    if section is None or not section.model_artifact:
-        raise StageError(f"Run {run.name!r} has no trained model to deploy. Train one: `gtseg train`.")
-    return section.model_artifact, section.name, section.image_uri
-
-
-@dataclass(frozen=True)
-class HostedModel(Resource):
-    """The model; the endpoint config and the endpoint go on from it, each with the names of the earlier ones."""
-
-    run: Run
-    context: Context
-    plan: requests.Hosting
-    training_job: str | None
-
-    stage, what = "model", "model"
-    kind: Kind = "model"
-    model: str = STAND_IN
-    config: str = STAND_IN
-
-    way_out = "Put the settings back, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
-
-    def gives_way(self, found: Found) -> bool:
-        """A newer model, or other settings, go behind an endpoint of their own; the earlier one is deleted once that answers."""
-        return staleness(self.run, self.context.settings, "deploy") is not None
-
-    @property
-    def fingerprint(self) -> str:
-        seconds = self.context.settings.deploy.time_to_live
-        return fingerprint(self.request(STAND_IN, {}) | {"ttl": seconds})
-
-    @property
-    def origin(self) -> dict[str, str]:
-        """Where the model comes from, and when the endpoint may go."""
-        lineage = lineage_tags(self.run.root, training_job=self.training_job, dataset=self.dataset)
-        seconds = self.context.settings.deploy.time_to_live
-        if seconds is None:
-            return lineage
-        expires = self.context.run_file(self.run).clock() + timedelta(seconds=seconds)
-        return lineage | {EXPIRES_TAG: expires.isoformat()}
-
-    @property
-    def dataset(self) -> str | None:
-        """The fingerprint of the dataset that the model learned from; None for a model that is not the run's own."""
-        job = self.run.training_job
-        if job is None or job.name != self.training_job or job.made_from is None:
-            return None
-        return job.made_from.sources.get("dataset")
-
-    def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
-        return requests.model_request(name, self._tagged(tags))
-
-    def _tagged(self, tags: Mapping[str, str]) -> requests.Hosting:
-        return replace(self.plan, tags={**self.plan.tags, **tags})
-
-    def find(self, name: str) -> Found | None:
-        """An endpoint that is out of service, or going, is as good as failed."""
-        hosted = self.context.hosting.find(self.kind, name)
-        there = found(hosted)
-        if there and hosted and self.is_changed(hosted):
-            return replace(there, fingerprint=None, is_hidden=False)
-        is_dead = there is not None and there.status in {"Failed", "OutOfService", "Deleting"}
-        return replace(there, status="Failed") if there and is_dead else there
-
-    def is_changed(self, hosted: Hosted) -> bool:
-        """Whether somebody has put something else behind the name."""
-        return False
-
-    def create(self, name: str, request: Mapping[str, Any]) -> str:
-        return self.context.hosting.create(self.kind, request)
-
-    def keep(self, run: Run, name: str, arn: str) -> Run:
-        """Only the endpoint has a section: it names the others."""
-        return run
 
 
 @dataclass(frozen=True)

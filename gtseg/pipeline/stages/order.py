@@ -220,6 +220,8 @@ def _is_scored(run: Run) -> bool:
     scored, data, endpoint = run.evaluation, run.dataset, run.endpoint
     if scored is None or data is None or endpoint is None:
         return False
+    if scored.in_batch:
+        return False
     return scored.dataset == data.fingerprint and scored.endpoint == endpoint.name
 
 

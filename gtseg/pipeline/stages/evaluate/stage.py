@@ -1,4 +1,4 @@
-"""evaluate: every image of the test split through the endpoint, every pixel counted once."""
+"""evaluate: every image of the test split through the endpoint or batch transform, every pixel counted once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from gtseg.core.scores.metrics import Mask
 from gtseg.core.training.channels import channel_uri
 from gtseg.errors import AWSError, GtsegError, Interrupted, StageError
 from gtseg.pipeline.run import Context, DatasetSection, EndpointSection, EvaluationSection, Run, provenance
+from gtseg.pipeline.run.batch import Batch, BatchItem, open_batch, predict_batch
 from gtseg.pipeline.run.inference import Asker, await_endpoint, in_order
+from gtseg.pipeline.run.places import Entry, Place
 from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sentence
 
 SPLIT = "test"
@@ -47,8 +49,21 @@ class Scored:
     seconds: float | None
 
 
-def evaluate(run: Run, context: Context) -> Run:
+@dataclass(frozen=True)
+class Model:
+    """What is scored. `endpoint` is None in batch transform, `batch` where it is an endpoint that answers."""
+
+    model_data: str
+    image_uri: str
+    training_job: str | None
+    endpoint: EndpointSection | None = None
+    batch: Batch | None = None
+
+
+def evaluate(run: Run, context: Context, *, in_batch: bool = False) -> Run:
     """The run with its evaluation; predictions and the scores of each image are kept below `evaluation/`.
+
+    `in_batch`: the predictions come from a transform job of the run's model, priced and asked about; no endpoint is needed.
 
     Predictions that are there already, of this model and this dataset, are not asked for again. Raises StageError before
     `deploy`, where the endpoint is gone, or where the dataset has no test split; GtsegError when no image can be scored. Images
@@ -56,14 +71,22 @@ def evaluate(run: Run, context: Context) -> Run:
     """
     context = context.of("evaluate")
     settings = context.settings
-    data, endpoint = _needed(run)
+    data = _dataset(run)
+    model = _batch_model(run, context) if in_batch else _endpoint_model(run)
     begun = time.monotonic()
-    folder = f"{run.root}evaluation/{_mark(data, endpoint)}/"
+    folder = f"{run.root}evaluation/{_mark(data, model)}/"
     pairs = _pairs(data, folder, context)
-    if not all(pair.is_there for pair in pairs):
-        await_endpoint(endpoint, context)
+    failed: dict[str, str] = {}
+    if model.batch:
+        run, failed = _predict_in_batch(pairs, model.batch, context, classes=len(data.classes))
+        if context.dry_run:
+            return run
+        pairs = [pair for pair in _pairs(data, folder, context) if pair.stem not in failed]
+    elif model.endpoint and not all(pair.is_there for pair in pairs):
+        await_endpoint(model.endpoint, context)
     tally = Tally(len(data.classes), settings.evaluate.boundary_tolerance)
-    latencies, failed = _score(pairs, tally, Asker(context.hosting, endpoint, settings.predict), context)
+    asker = Asker(context.hosting, model.endpoint, settings.predict) if model.endpoint else None
+    latencies = _score(pairs, tally, asker, context, failed)
     result = conclude(tally, seed=settings.evaluate.seed, resamples=settings.evaluate.resamples)
     for concern in concerns(result, data.classes):
         context.warn(concern)
@@ -72,7 +95,8 @@ def evaluate(run: Run, context: Context) -> Run:
         data.classes,
         split=SPLIT,
         missing=tuple(failed),
-        endpoint=endpoint.name,
+        endpoint=model.endpoint.name if model.endpoint else None,
+        in_batch=in_batch,
         dataset=data.fingerprint,
         predictions=f"{folder}predictions/",
         details=f"{folder}evaluation.json",
@@ -85,18 +109,18 @@ def evaluate(run: Run, context: Context) -> Run:
             "predict",
             dataset=data.fingerprint,
             split=SPLIT,
-            endpoint=endpoint.name,
-            model_data=endpoint.model_data,
-            training_job=endpoint.training_job,
+            endpoint=model.endpoint.name if model.endpoint else None,
+            model_data=model.model_data,
+            training_job=model.training_job,
         ),
     )
     context.s3.write(section.details, details_of(tally, section))
-    _tell_missing(failed, len(pairs), context)
+    _tell_missing(failed, len(tally.images) + len(failed), context)
     _tell(section, context)
     return run.update(evaluation=section)
 
 
-def _needed(run: Run) -> tuple[DatasetSection, EndpointSection]:
+def _dataset(run: Run) -> DatasetSection:
     if run.dataset is None:
         raise StageError(f"Run {run.name!r} has no dataset to evaluate on. Make one: `gtseg dataset`.")
     if not run.dataset.counts.get(SPLIT):
@@ -104,14 +128,52 @@ def _needed(run: Run) -> tuple[DatasetSection, EndpointSection]:
             "The dataset has no test images: set a share for them in [dataset] split, then `gtseg dataset`. "
             "Training and validation images are no honest test."
         )
-    if run.endpoint is None or run.endpoint.deleted:
-        raise StageError(f"Run {run.name!r} has no endpoint to evaluate. Start one: `gtseg deploy`.")
-    return run.dataset, run.endpoint
+    return run.dataset
 
 
-def _mark(data: DatasetSection, endpoint: EndpointSection) -> str:
+def _endpoint_model(run: Run) -> Model:
+    found = run.endpoint
+    if found is None or found.deleted:
+        raise StageError(
+            f"Run {run.name!r} has no endpoint to evaluate. Start one: `gtseg deploy`; or do without: `gtseg evaluate --batch`."
+        )
+    return Model(found.model_data, found.image_uri, found.training_job, endpoint=found)
+
+
+def _batch_model(run: Run, context: Context) -> Model:
+    batch = open_batch(run, context)
+    return Model(batch.hosting.model_data, batch.hosting.image_uri, batch.training_job, batch=batch)
+
+
+def _predict_in_batch(
+    pairs: list[Pair], batch: Batch, context: Context, *, classes: int
+) -> tuple[Run, dict[str, str]]:
+    """Predictions of the pairs that have none, written where the endpoint's would be; why images have none."""
+    missing = {pair.image: pair for pair in pairs if not pair.is_there}
+    folders = {uri.rsplit("/", 1)[0] + "/" for uri in missing}
+    listed = {
+        entry.address: (place, entry) for folder in folders for place, entry in _listed(folder, context)
+    }
+    items = [BatchItem(missing[uri].stem, *listed[uri]) for uri in missing]
+    palette = _palette(classes)
+
+    def keep(item: BatchItem, mask: Mask) -> None:
+        height, width = mask.shape
+        body = encode_palette_png(mask, width, height, palette=palette)
+        context.s3.write(missing[item.entry.address].prediction, body)
+
+    run, failed = predict_batch(batch, items, keep)
+    return run, {item.name: reason for item, reason in failed}
+
+
+def _listed(folder: str, context: Context) -> list[tuple[Place, Entry]]:
+    place = Place(folder, context.s3)
+    return [(place, entry) for entry in place.entries()]
+
+
+def _mark(data: DatasetSection, model: Model) -> str:
     """Names the folder of predictions: of this model, on this dataset."""
-    text = f"{data.fingerprint}\n{endpoint.model_data}\n{endpoint.image_uri}"
+    text = f"{data.fingerprint}\n{model.model_data}\n{model.image_uri}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -144,16 +206,15 @@ def _stems(uri: str, context: Context) -> dict[str, str]:
 
 
 def _score(
-    pairs: list[Pair], tally: Tally, asker: Asker, context: Context
-) -> tuple[list[float], dict[str, str]]:
-    """Adds every pair to the tally; the seconds of the answers that were asked for now, and why images are in no score."""
+    pairs: list[Pair], tally: Tally, asker: Asker | None, context: Context, failed: dict[str, str]
+) -> list[float]:
+    """Adds every pair to the tally; the seconds of the answers that were asked for now. `failed` learns why images are in no score."""
     door, palette = context.s3, _palette(tally.classes)
     latencies: list[float] = []
-    failed: dict[str, str] = {}
 
     def one(pair: Pair) -> Scored:
         truth = read_mask(door.read(pair.mask)[0])
-        if pair.is_there:
+        if pair.is_there or asker is None:
             return Scored(truth, read_mask(door.read(pair.prediction)[0]), None)
         answer = asker.ask(door.read(pair.image)[0])
         height, width = answer.mask.shape
@@ -162,7 +223,7 @@ def _score(
 
     try:
         for number, (pair, result) in enumerate(
-            in_order(pairs, one, concurrency=asker.options.concurrency), 1
+            in_order(pairs, one, concurrency=context.settings.predict.concurrency), 1
         ):
             if isinstance(result, AWSError):
                 failed[pair.stem] = str(result)
@@ -176,9 +237,9 @@ def _score(
         raise Interrupted("Predictions so far are kept. `gtseg evaluate` goes on from there.") from None
     if failed and not tally.images:
         raise GtsegError(
-            f"Not one of {counted(len(pairs), 'test image')} could be scored. {next(iter(failed.values()))}"
+            f"Not one of {counted(len(failed), 'test image')} could be scored. {next(iter(failed.values()))}"
         )
-    return latencies, failed
+    return latencies
 
 
 def _tell_missing(failed: Mapping[str, str], total: int, context: Context) -> None:

@@ -1,0 +1,480 @@
+"""Masks of many images through SageMaker batch transform: jobs created once, followed, and what they left out done again.
+
+Everything lies below `<run>/batch/<mark>/`, the mark naming the model and how images are sent: `input/` has the images that the
+algorithm cannot take as they are (encoded again, scaled, or cut into tiles), `manifests/` what each job was given, `output/`
+what they answered. Whatever is killed, the same command finds there what is done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from gtseg.aws.s3 import Bulk, Listed, split_uri
+from gtseg.aws.transform import TransformState
+from gtseg.core.counting import counted
+from gtseg.core.hosting.endpoint_images import (
+    Request,
+    crop_request,
+    fit_request,
+    needs_fitting,
+    open_image,
+    read_answer,
+    sent_as_is,
+    to_rgb,
+)
+from gtseg.core.hosting.requests import Hosting
+from gtseg.core.hosting.tiles import Tile, join_masks, plan_tiles
+from gtseg.core.hosting.transform import (
+    MAX_PICTURE,
+    REPORTED,
+    Transform,
+    manifest_body,
+    match_outputs,
+    transform_request,
+)
+from gtseg.core.images.header import ENOUGH_BYTES
+from gtseg.core.scores.metrics import Mask
+from gtseg.errors import AWSError, GtsegError, ImageError, Interrupted, JobFailed, reason_given
+from gtseg.pipeline.run.attempts import Found, Resource, found
+from gtseg.pipeline.run.budget import Meter
+from gtseg.pipeline.run.context import Context
+from gtseg.pipeline.run.creating import begin
+from gtseg.pipeline.run.events import ignore
+from gtseg.pipeline.run.hosted_model import BatchModel, plan_hosting
+from gtseg.pipeline.run.inference import in_order
+from gtseg.pipeline.run.places import Entry, Place
+from gtseg.pipeline.run.provenance import RUN_TAG, lineage_tags
+from gtseg.pipeline.run.regions import check_regions
+from gtseg.pipeline.run.resuming import follow, how_to_resume
+from gtseg.pipeline.run.sections import Run
+
+__all__ = ["Batch", "BatchItem", "open_batch", "predict_batch"]
+
+THREADS = 8
+PATIENCE = 10 * 86400.0
+"""Seconds that one job is followed for; the same command follows it again."""
+MOST_JOBS = 5
+"""Jobs that one command starts for the images of one bucket: the rest is left to the next command."""
+STAND_IN_MODEL = "stand-in-model"
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """One image that a mask is wanted of, under a name of its own."""
+
+    name: str
+    place: Place
+    entry: Entry
+
+
+@dataclass(frozen=True)
+class Part:
+    """One request of a job: an object of a bucket; `tile` of the image where that was cut."""
+
+    bucket: str
+    key: str
+    request: Request
+    """Without its body."""
+    modified: datetime | None
+    """An output must be newer; None where the key names the content."""
+    tile: Tile | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    item: BatchItem
+    size: tuple[int, int]
+    """(width, height)."""
+    parts: tuple[Part, ...]
+
+    @property
+    def bucket(self) -> str:
+        return self.parts[0].bucket
+
+
+Keep = Callable[[BatchItem, Mask], None]
+"""What is done with the (H, W) mask of an image."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A model, and how it is asked in batch transform."""
+
+    run: Run
+    context: Context
+    hosting: Hosting
+    training_job: str | None
+    root: str
+    """s3://.../batch/<mark>/"""
+
+    @property
+    def output(self) -> str:
+        return self.root + "output"
+
+    @property
+    def bucket(self) -> str:
+        return split_uri(self.root)[0]
+
+
+def open_batch(run: Run, context: Context, *, job: str | None = None, model: str | None = None) -> Batch:
+    """The run's model, or any other, for batch transform. Raises StageError where there is none."""
+    hosting, training_job = plan_hosting(run, context, job=job, model=model)
+    predict, deploy = context.settings.predict, context.settings.deploy
+    artifact = context.s3.head(hosting.model_data)
+    facts: list[Any] = [
+        hosting.model_data,
+        artifact.etag if artifact else "",
+        hosting.image_uri,
+        deploy.content_type,
+    ]
+    facts += [
+        deploy.accept,
+        predict.max_side,
+        predict.large_images,
+        predict.jpeg_quality,
+        hosting.environment,
+    ]
+    if predict.large_images == "tile":
+        facts += [predict.tile_size, predict.tile_overlap]
+    mark = hashlib.sha256(json.dumps(facts, sort_keys=True, default=dict).encode()).hexdigest()[:12]
+    return Batch(run, context, hosting, training_job, f"{run.root}batch/{mark}/")
+
+
+def predict_batch(
+    batch: Batch, items: Sequence[BatchItem], keep: Keep
+) -> tuple[Run, list[tuple[BatchItem, str]]]:
+    """Call `keep` with the mask of every item, from several threads; the run, saved, and the items that failed, with reasons.
+
+    Pictures of more than 10 MB are refused by name before anything is asked. Each job is priced and asked about; what a job has
+    left out is done in a follow-up job, as long as each gets further. Raises GtsegError where the user or [budget] refuses,
+    Interrupted on Ctrl-C: the job goes on, and the same command with it. A dry run shows the first job's request.
+    """
+    context = batch.context
+    planned, failed = _plan(items, batch)
+    for item, reason in failed:
+        context.warn(f"{item.entry.address}: {reason}")
+    check_regions({batch.bucket, *(one.bucket for one in planned)}, context, what="transform job")
+    run = batch.run
+    if planned and not context.dry_run:
+        run = _follow_earlier(run, batch, len(planned))
+    for bucket, group in groupby(sorted(planned, key=lambda one: one.bucket), key=lambda one: one.bucket):
+        run, missing = _work(run, batch, list(group), bucket=bucket, keep=keep)
+        failed += missing
+    return run, failed
+
+
+def _work(
+    run: Run, batch: Batch, group: list[Planned], *, bucket: str, keep: Keep
+) -> tuple[Run, list[tuple[BatchItem, str]]]:
+    """The images of one bucket: collect what is there, and start jobs for the rest while they get further."""
+    context, failed = batch.context, list[tuple[BatchItem, str]]()
+    missing = [] if context.dry_run else _collect(group, batch, keep, failed)
+    if context.dry_run:
+        return _begin_job(run, batch, group, bucket=bucket), []
+    for _ in range(MOST_JOBS):
+        if not missing:
+            return run, failed
+        run = _begin_job(run, batch, missing, bucket=bucket)
+        state = _follow(run, batch, run.attempts_of("transform")[-1].name, images=len(missing))
+        before, missing = len(missing), _collect(missing, batch, keep, failed)
+        why = _why(state)
+        if missing and len(missing) == before:
+            if before == len(group):
+                context.warn(f"{state.name} gave no mask at all: {why}")
+            return run, failed + [(one.item, why) for one in missing]
+        if missing:
+            context.warn(
+                f"{state.name} left out {counted(len(missing), 'image')} ({why}): a job follows for them"
+            )
+    words = f"not answered by {MOST_JOBS} jobs; the same command starts the next"
+    return run, failed + [(one.item, words) for one in missing]
+
+
+def _why(state: TransformState) -> str:
+    reason = f": {reason_given(state.reason)}" if state.reason else ""
+    return f"{state.name} {state.status.lower()} without an answer to it{reason} (log group /aws/sagemaker/TransformJobs)"
+
+
+# ---------------------------------------------------------------------------------------------- images to requests
+
+
+def _plan(items: Sequence[BatchItem], batch: Batch) -> tuple[list[Planned], list[tuple[BatchItem, str]]]:
+    """Each image as the algorithm takes it: as it lies in S3, or as an object that is written now. What cannot be is refused."""
+    context, planned, failed = batch.context, list[Planned](), list[tuple[BatchItem, str]]()
+    there = {item.key for item in context.s3.list_objects(f"{batch.root}input/")} if items else set()
+    with Bulk(context.clients) as bulk:
+
+        def one(item: BatchItem) -> Planned:
+            return _requests(item, batch, bulk, there)
+
+        try:
+            for item, result in in_order(items, one, concurrency=THREADS):
+                if isinstance(result, GtsegError):
+                    failed.append((item, str(result)))
+                else:
+                    planned.append(result)
+                context.progress("looking at the images", len(planned) + len(failed), len(items))
+        except KeyboardInterrupt:
+            raise Interrupted("No job was started yet. The same command begins again.") from None
+    return planned, failed
+
+
+def _requests(item: BatchItem, batch: Batch, bulk: Bulk, there: set[str]) -> Planned:
+    predict, kind = batch.context.settings.predict, batch.context.settings.deploy.content_type
+    is_cut = predict.large_images == "tile"
+    if item.entry.size > MAX_PICTURE and not is_cut:
+        raise ImageError(
+            f"{item.entry.size / 2**20:.1f} MB are more than the {MAX_PICTURE // 2**20} MB of a picture in batch transform: make it "
+            "smaller, or have it cut with --tile"
+        )
+    if item.place.is_remote:
+        head = bulk.get(item.entry.address, span=(0, min(ENOUGH_BYTES, max(1, item.entry.size)))).body
+        size = sent_as_is(head, item.entry.size, max_side=predict.max_side, content_type=kind)
+        if size:
+            bucket, key = split_uri(item.entry.address)
+            request = Request(b"", size, size)
+            return Planned(item, size, (Part(bucket, key, request, item.entry.modified),))
+    body = item.place.read(item.entry.name)
+    image = open_image(body)
+    if is_cut and needs_fitting(image, body, max_side=predict.max_side):
+        tiles = plan_tiles(image.height, image.width, size=predict.tile_size, overlap=predict.tile_overlap)
+        colors = to_rgb(image)
+        cuts = (
+            (t, crop_request(colors, t.box, content_type=kind, quality=predict.jpeg_quality)) for t in tiles
+        )
+        return Planned(item, image.size, tuple(_write(r, batch, bulk, there, tile=t) for t, r in cuts))
+    fitted = fit_request(body, max_side=predict.max_side, content_type=kind, quality=predict.jpeg_quality)
+    return Planned(item, image.size, (_write(fitted, batch, bulk, there),))
+
+
+def _write(request: Request, batch: Batch, bulk: Bulk, there: set[str], *, tile: Tile | None = None) -> Part:
+    """The object of one request, named by its content: what is there is not written again."""
+    kind = batch.context.settings.deploy.content_type
+    digest = hashlib.sha256(request.body).hexdigest()[:32]
+    uri = f"{batch.root}input/{digest[:2]}/{digest}.{kind.rsplit('/', 1)[-1]}"
+    bucket, key = split_uri(uri)
+    if key not in there and not batch.context.dry_run:
+        bulk.put(uri, request.body, content_type=kind)
+    return Part(bucket, key, replace(request, body=b""), None, tile)
+
+
+# ------------------------------------------------------------------------------------------------------------- jobs
+
+
+@dataclass(frozen=True)
+class TransformJob(Resource):
+    """One transform job. One that is over is never taken up again: what it answered has been collected before."""
+
+    batch: Batch
+    context: Context
+    manifest: str
+    images: int
+    model: str = STAND_IN_MODEL
+
+    stage, what = "transform", "transform job"
+    way_out = (
+        "It predicts other images or with another model: wait until it is over, or stop it "
+        "(`aws sagemaker stop-transform-job --transform-job-name NAME`, or `gtseg cleanup --all`)."
+    )
+
+    def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+        settings = self.context.settings
+        return transform_request(
+            name,
+            Transform(
+                model=self.model,
+                manifest=self.manifest,
+                output=self.batch.output,
+                content_type=settings.deploy.content_type,
+                accept=settings.deploy.accept,
+                instance_type=settings.batch.instance_type or settings.deploy.instance_type,
+                instance_count=settings.batch.instances,
+                kms_key=settings.project.kms_key,
+                tags={**self.batch.hosting.tags, **tags},
+            ),
+        )
+
+    @property
+    def origin(self) -> Mapping[str, str]:
+        return lineage_tags(self.batch.run.root, training_job=self.batch.training_job)
+
+    def find(self, name: str) -> Found | None:
+        there = found(self.context.transforms.find_job(name))
+        is_over = there is not None and there.status == "Completed"
+        return replace(there, status="Over", reason="completed") if there and is_over else there
+
+    def create(self, name: str, request: Mapping[str, Any]) -> str:
+        return self.context.transforms.create_job(request)
+
+    def keep(self, run: Run, name: str, arn: str) -> Run:
+        """A transform job has no section: its attempt and its outputs are all of it."""
+        return run
+
+
+def _begin_job(run: Run, batch: Batch, missing: Sequence[Planned], *, bucket: str) -> Run:
+    """The run with a job for these images, priced and asked about."""
+    context, wanted = batch.context, batch.context.settings.batch
+    keys = {part.key for one in missing for part in one.parts}
+    body = manifest_body(bucket, keys)
+    manifest = f"{batch.root}manifests/{hashlib.sha256(body).hexdigest()[:24]}.json"
+    job = TransformJob(batch, context, manifest, len(keys))
+    if context.dry_run:
+        return begin(run, context, job)
+    kind = wanted.instance_type or context.settings.deploy.instance_type
+    if context.is_billed("batch"):
+        context.note(
+            f"{REPORTED}: a job that writes nothing for {wanted.stalled_after / 60:g} minutes is offered to be stopped"
+        )
+    context.agree(
+        run,
+        f"Predict {counted(len(keys), 'picture')} by batch transform on {wanted.instances} x {kind}?",
+        stage="batch",
+        objects=len(keys),
+    )
+    context.s3.write(manifest, body)
+    run = begin(
+        run, replace(context, notify=ignore), BatchModel(run, context, batch.hosting, batch.training_job)
+    )
+    run = begin(run, context, replace(job, model=run.attempts_of("batch-model")[-1].name))
+    name = run.attempts_of("transform")[-1].name
+    context.note(f"{name} has {counted(len(keys), 'picture')} for {wanted.instances} x {kind}")
+    return run
+
+
+def _follow_earlier(run: Run, batch: Batch, images: int) -> Run:
+    """Wait for the run's last job where it still writes to this very output."""
+    attempts = run.attempts_of("transform")[-1:]
+    for attempt in attempts:
+        state = batch.context.transforms.find_job(attempt.name)
+        is_own = (
+            state is not None
+            and state.output.rstrip("/") == batch.output
+            and state.tags.get(RUN_TAG, run.name) == run.name
+        )
+        if state and is_own and not state.is_over:
+            batch.context.note(f"{state.name} is there already ({state.status}): followed to its end first")
+            _follow(run, batch, state.name, images=images)
+    return run
+
+
+class _Watch:
+    """How far a job is, by the outputs that are there, and whether it gets further."""
+
+    def __init__(self, run: Run, batch: Batch, name: str, images: int) -> None:
+        self.batch, self.name, self.images = batch, name, images
+        self.meter = Meter(run, batch.context, but=name)
+        self.before = self.count()
+        self.done, self.idle, self.pause, self.has_asked = 0, 0.0, 0.0, False
+
+    def sleep(self, seconds: float) -> None:
+        """Counts the time without a new output, by the waits themselves."""
+        self.idle, self.pause = self.idle + seconds, self.pause - seconds
+        self.batch.context.sleep(seconds)
+
+    def count(self) -> int:
+        return sum(1 for _ in self.batch.context.s3.list_objects(f"{self.batch.output}/"))
+
+    def look(self) -> TransformState:
+        context = self.batch.context
+        state = context.transforms.describe_job(self.name)
+        self.meter.transform(state)
+        if self.pause <= 0 or state.is_over:
+            done = self.count() - self.before
+            self.pause = done / 2000  # a listing of a million outputs every few minutes, not with every look
+            if done != self.done:
+                self.done, self.idle = done, 0.0
+            context.progress(f"{self.name} {state.status}", min(self.done, self.images), self.images)
+        if state.status == "InProgress" and self.idle >= context.settings.batch.stalled_after:
+            self._offer_to_stop()
+        return state
+
+    def _offer_to_stop(self) -> None:
+        context, minutes = self.batch.context, self.idle / 60
+        words = f"{self.name} has written nothing for {minutes:.0f} minutes"
+        if self.has_asked:
+            return
+        self.has_asked = True
+        context.warn(f"{words}. {REPORTED}")
+        if not context.consent.stop(f"{words}. Stop it?"):
+            context.warn(
+                f"{self.name} goes on and costs. Stop it: `aws sagemaker stop-transform-job --transform-job-name {self.name}`"
+            )
+            return
+        try:
+            context.transforms.stop_job(self.name)
+        except AWSError as error:  # it ended by itself between the look and the call
+            context.warn(f"{self.name} could not be stopped: {error.message}")
+
+
+def _follow(run: Run, batch: Batch, name: str, *, images: int) -> TransformState:
+    """The job's last state. Raises JobFailed where [budget] stopped it."""
+    context = batch.context
+    watch = _Watch(run, batch, name, images)
+    stop = f" (stop it: `aws sagemaker stop-transform-job --transform-job-name {name}`)"
+    resume = how_to_resume(name, context, command=f"gtseg {context.stage} --batch", otherwise=stop)
+    state = follow(
+        watch.look,
+        replace(context, sleep=watch.sleep),
+        until=lambda now: now.is_over,
+        patience=PATIENCE,
+        resume=resume,
+        stopped="Stopped following.",
+    )
+    if watch.meter.stopped:
+        raise JobFailed(
+            watch.meter.because(f"{name} was stopped. Its masks so far are kept in {batch.output}/.")
+        )
+    return state
+
+
+# ---------------------------------------------------------------------------------------------------- answers to masks
+
+
+def _collect(
+    group: Sequence[Planned], batch: Batch, keep: Keep, failed: list[tuple[BatchItem, str]]
+) -> list[Planned]:
+    """Keep the mask of every image whose outputs are all there; the others. A bad answer is its image's failure."""
+    context = batch.context
+    prefix = split_uri(f"{batch.output}/")[1]
+    outputs = {item.key[len(prefix) :]: item for item in context.s3.list_objects(f"{batch.output}/")}
+    names = match_outputs([part.key for one in group for part in one.parts], outputs.keys())
+    ready = [one for one in group if all(_is_answered(part, names, outputs) for part in one.parts)]
+    with Bulk(context.clients) as bulk:
+
+        def one_mask(one: Planned) -> None:
+            bodies = (bulk.get(f"{batch.output}/{names[part.key]}").body for part in one.parts)
+            keep(one.item, _join(one, bodies, accept=context.settings.deploy.accept))
+
+        try:
+            for number, (one, result) in enumerate(in_order(ready, one_mask, concurrency=THREADS), 1):
+                if isinstance(result, GtsegError):
+                    failed.append((one.item, str(result)))
+                context.progress("writing masks", number, len(ready))
+        except KeyboardInterrupt:
+            raise Interrupted("The masks so far are written. The same command goes on from there.") from None
+    done = {id(one) for one in ready}
+    return [one for one in group if id(one) not in done]
+
+
+def _is_answered(part: Part, names: Mapping[str, str], outputs: Mapping[str, Listed]) -> bool:
+    name = names.get(part.key)
+    return name is not None and (part.modified is None or outputs[name].modified > part.modified)
+
+
+def _join(one: Planned, bodies: Iterator[bytes], *, accept: str) -> Mask:
+    """The (H, W) mask of the image's own size, as from an endpoint."""
+    masks = (
+        read_answer(body, part.request, accept=accept)[0]
+        for part, body in zip(one.parts, bodies, strict=True)
+    )
+    if one.parts[0].tile is None:
+        return next(masks)
+    width, height = one.size
+    tiles = (part.tile for part in one.parts if part.tile is not None)
+    return join_masks(zip(tiles, masks, strict=True), height, width)

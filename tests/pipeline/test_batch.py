@@ -1,0 +1,388 @@
+"""predict --batch and evaluate --batch on a real server: the endpoint's masks, jobs created once, what they left out."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_channels import draw_scene, train_artifact
+from PIL import Image
+from trained import Trained, created
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3, split_uri
+from gtseg.aws.transform import TransformState
+from gtseg.core.hosting.transform import MAX_PICTURE
+from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
+from gtseg.pipeline.commands.predict import Predicted, predict, predict_in_batch
+from gtseg.pipeline.run import Context
+from gtseg.pipeline.run.cost import planned_rows, spent_rows
+from gtseg.pipeline.run.events import Consent
+from gtseg.pipeline.stages.cleanup import Sweep, sweep
+from gtseg.pipeline.stages.deploy import deploy
+from gtseg.pipeline.stages.evaluate import evaluate
+from gtseg.pipeline.stages.order import standings
+
+
+@pytest.fixture(scope="module")
+def clients(session_aws: Any) -> Iterator[Clients]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        for name, value in session_aws.environment.items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        yield Clients()
+
+
+def new_project(folder: Path, clients: Clients) -> Trained:
+    """A project of a model that is there, and of images in S3: `images/city/`, thirty photographs of several sizes."""
+    project = Trained(folder, clients, f"b{uuid.uuid4().hex[:8]}")
+    bucket = f"bucket-{project.name}"
+    S3(clients).ensure_bucket(bucket)
+    S3(clients).write(f"s3://{bucket}/model.tar.gz", train_artifact())
+    project.tables["deploy"] = f'model_data = "s3://{bucket}/model.tar.gz"'
+    project.tables["predict"] = "max_side = 64"
+    for number in range(30):
+        name = f"s3://{bucket}/images/city/{number % 3}/{number}.jpg"
+        S3(clients).write(name, draw_scene(number, size=40 + number)[0])
+    return project
+
+
+@pytest.fixture(scope="module")
+def city(clients: Clients, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return new_project(tmp_path_factory.mktemp("city"), clients)
+
+
+def in_batch(project: Trained, output: Path | str, *sources: str, **options: Any) -> Predicted:
+    given = sources or (f"s3://bucket-{project.name}/images/city/",)
+    context = project.context(**options)
+    return predict_in_batch(project.run, context, sources=list(given), output=str(output))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.png")}
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A local folder: a JPEG as it is sent, a PNG, one that is scaled down, and a file that is no image."""
+    folder = tmp_path_factory.mktemp("photographs")
+    (folder / "plain.jpg").write_bytes(draw_scene(40)[0])
+    Image.open(io.BytesIO(draw_scene(41)[0])).save(folder / "drawn.png")
+    (folder / "wide.jpg").write_bytes(draw_scene(42, size=150)[0])
+    (folder / "broken.jpg").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predicted(city: Trained, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Masks of the city and of the photographs, in batch by two containers, and `endpoint/` the same through an endpoint."""
+    folder = tmp_path_factory.mktemp("predicted")
+    city.tables["batch"] = "instances = 2"
+    sources = [f"s3://bucket-{city.name}/images/city/", str(photographs)]
+    result = in_batch(city, folder / "batch", *sources)
+    assert [Path(image).name for image, _ in result.failed] == ["broken.jpg"]
+    city.walk(deploy)
+    predict(city.run, city.context(), sources=sources, output=str(folder / "endpoint"))
+    return folder
+
+
+def test_the_masks_are_the_endpoints_byte_for_byte(predicted: Path) -> None:
+    batch, endpoint = files_of(predicted / "batch"), files_of(predicted / "endpoint")
+    assert len(batch) == 33
+    assert batch == endpoint
+    assert any(np.asarray(Image.open(io.BytesIO(body))).max() for body in batch.values())
+
+
+def test_one_job_was_made_and_again_there_is_nothing_to_do(
+    city: Trained, predicted: Path, photographs: Path, session_aws: Any
+) -> None:
+    again = in_batch(city, predicted / "batch", f"s3://bucket-{city.name}/images/city/", str(photographs))
+    assert (again.asked, again.there) == (1, 33)  # the one that is no image is looked at again
+    assert created(session_aws, "CreateTransformJob", city.name) == [f"{city.name}-transform-1"]
+
+
+def test_another_folder_takes_the_answers_that_are_there(
+    city: Trained, predicted: Path, tmp_path: Path, session_aws: Any
+) -> None:
+    assert in_batch(city, tmp_path / "masks").asked == 30
+    assert files_of(tmp_path / "masks").items() <= files_of(predicted / "batch").items()
+    assert len(created(session_aws, "CreateTransformJob", city.name)) == 1
+
+
+def test_large_images_are_cut_and_joined_as_by_the_endpoint(
+    city: Trained, predicted: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "a.jpg").write_bytes(draw_scene(7, size=180)[0])
+    before, city.tables["predict"] = (
+        city.tables["predict"],
+        'max_side = 64\nlarge_images = "tile"\ntile_size = 64\ntile_overlap = 16',
+    )
+    try:
+        in_batch(city, tmp_path / "batch", str(tmp_path / "large"))
+        predict(
+            city.run, city.context(), sources=[str(tmp_path / "large")], output=str(tmp_path / "endpoint")
+        )
+    finally:
+        city.tables["predict"] = before
+    assert files_of(tmp_path / "batch") == files_of(tmp_path / "endpoint") != {}
+
+
+def test_evaluate_in_batch_scores_as_the_endpoint_does(
+    city: Trained, predicted: Path, session_aws: Any
+) -> None:
+    city.give_dataset()
+    run = city.walk(evaluate, in_batch=True)
+    assert run.evaluation is not None
+    assert (run.evaluation.images, run.evaluation.in_batch, run.evaluation.endpoint) == (3, True, None)
+    assert standings(run, city.settings)["evaluate"].cause in ("", "earlier")
+    S3(city.clients).delete(
+        f"s3://{split_uri(run.evaluation.predictions)[0]}/{item.key}"
+        for item in S3(city.clients).list_objects(run.evaluation.predictions)
+    )
+    by_endpoint = city.walk(evaluate).evaluation
+    assert by_endpoint is not None
+    assert by_endpoint.confusion == run.evaluation.confusion
+
+
+def test_a_picture_of_more_than_ten_megabytes_is_refused_by_name_before_the_job(
+    city: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / "huge.jpg").write_bytes(draw_scene(1)[0] + b"\0" * MAX_PICTURE)
+    result = in_batch(city, tmp_path / "masks", str(tmp_path / "huge.jpg"))
+    assert "10.0 MB are more than the 10 MB" in result.failed[0][1]
+    assert "huge.jpg" in city.told("warning")
+    assert not files_of(tmp_path / "masks")
+
+
+def test_a_dry_run_shows_the_job_and_writes_nothing(city: Trained, tmp_path: Path, session_aws: Any) -> None:
+    (tmp_path / "new.jpg").write_bytes(draw_scene(77)[0])
+    before = len(session_aws.calls())
+    in_batch(city, tmp_path / "masks", str(tmp_path / "new.jpg"), dry_run=True)
+    shown = next(dict(event.fields) for event in reversed(city.events) if event.kind == "plan")
+    assert (shown["BatchStrategy"], shown["MaxConcurrentTransforms"], shown["MaxPayloadInMB"]) == (
+        "SingleRecord",
+        1,
+        10,
+    )
+    assert len(session_aws.calls()) == before
+    assert not (tmp_path / "masks").exists()
+
+
+def test_who_says_no_to_the_price_starts_nothing(
+    city: Trained, tmp_path: Path, session_aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(city.clients.__dict__, "is_aws", lambda service: True)
+    (tmp_path / "new.jpg").write_bytes(draw_scene(78)[0])
+    asked: list[str] = []
+
+    def refuse(words: str) -> bool:
+        asked.append(words)
+        return False
+
+    count = len(created(session_aws, "CreateTransformJob", city.name))
+    with pytest.raises(GtsegError, match="Nothing was started"):
+        in_batch(city, tmp_path / "masks", str(tmp_path / "new.jpg"), consent=Consent(spend=refuse))
+    assert asked == ["Predict 1 picture by batch transform on 2 x ml.c5.xlarge?"]
+    assert len(created(session_aws, "CreateTransformJob", city.name)) == count
+
+
+def test_probabilities_are_not_for_batch(city: Trained, tmp_path: Path) -> None:
+    city.tables["predict"] += "\nprobabilities = true"
+    try:
+        with pytest.raises(SettingsError, match="endpoint only"):
+            in_batch(city, tmp_path / "masks")
+    finally:
+        city.tables["predict"] = city.tables["predict"].replace("\nprobabilities = true", "")
+
+
+def test_the_price_is_an_estimate_per_picture_and_the_bill_counts_the_machines(
+    city: Trained, predicted: Path
+) -> None:
+    (row,) = planned_rows("batch", city.context(), objects=2000)
+    assert float(row.quantity) == pytest.approx((2000 * 3 + 2 * 300) / 3600)
+    rows = [row for row in spent_rows(city.run, city.context()) if row.stage == "batch"]
+    assert rows
+    assert all(row.quantity > Decimal(0) for row in rows)
+
+
+def test_without_a_model_there_is_nothing_to_transform(clients: Clients, tmp_path: Path) -> None:
+    project = Trained(tmp_path / "project", clients, "nothing-yet")
+    with pytest.raises(StageError, match="gtseg train"):
+        in_batch(project, tmp_path / "masks", "s3://x/")
+
+
+def test_cleanup_deletes_the_model_of_the_jobs_too(city: Trained, predicted: Path) -> None:
+    assert city.clients.sagemaker.list_models(NameContains=f"{city.name}-batch-model")["Models"]
+    sweep(city.run, city.context(), Sweep(everything=True))
+    assert not city.clients.sagemaker.list_models(NameContains=city.name)["Models"]
+
+
+# ---- jobs that hang, fail or are left alone: AWS's side is played, S3 is real ---------------------------------------
+
+
+@dataclass
+class PlayedTransforms:
+    """Transform jobs by script: each answers so many of its pictures, then hangs, fails or completes."""
+
+    door: S3
+    script: list[tuple[int, str]]
+    stopped: list[str] = field(default_factory=list)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ends_at_look: bool = False
+    looks: int = 10**6
+    """Before whoever follows presses Ctrl-C."""
+
+    def create_job(self, request: dict[str, Any]) -> str:
+        count, end = self.script.pop(0)
+        name, source = request["TransformJobName"], request["TransformInput"]["DataSource"]["S3DataSource"]
+        keys = json.loads(self.door.read(source["S3Uri"])[0])[1:]
+        answer = io.BytesIO()
+        Image.fromarray(np.ones((4, 4), np.uint8)).save(answer, "PNG")
+        for key in keys[:count]:
+            self.door.write(f"{request['TransformOutput']['S3OutputPath']}/{key}.out", answer.getvalue())
+        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
+        self.jobs[name] = {"status": end, "output": request["TransformOutput"]["S3OutputPath"], "tags": tags}
+        return f"arn:{name}"
+
+    def find_job(self, name: str) -> TransformState | None:
+        return self._state(name) if name in self.jobs else None
+
+    def describe_job(self, name: str) -> TransformState:
+        self.looks -= 1
+        if not self.looks:
+            raise KeyboardInterrupt
+        if self.ends_at_look:
+            self.jobs[name]["status"] = "Completed"
+        return self._state(name)
+
+    def _state(self, name: str) -> TransformState:
+        job, then = self.jobs[name], datetime.now(UTC) - timedelta(hours=1)
+        reason = "a picture" if job["status"] == "Failed" else ""
+        return TransformState(
+            name, f"arn:{name}", job["status"], job["output"], "ml.c5.xlarge", 1,
+            created=then, started=then, reason=reason, tags=job["tags"],
+        )  # fmt: skip
+
+    def stop_job(self, name: str) -> None:
+        self.stopped.append(name)
+        self.jobs[name]["status"] = "Stopped"
+
+
+@dataclass(frozen=True)
+class PlayedContext(Context):
+    jobs: Any = None
+
+    @property
+    def transforms(self) -> Any:
+        return self.jobs
+
+
+@dataclass
+class Played:
+    """A project of six tiny photographs whose transform jobs go by the script."""
+
+    project: Trained
+    jobs: PlayedTransforms
+    folder: Path
+    consent: Consent = field(default_factory=Consent)
+
+    def predict(self) -> Predicted:
+        project = self.project
+        context = PlayedContext(
+            project.settings,
+            project.clients,
+            project.events.append,
+            self.consent,
+            lambda seconds: None,
+            jobs=self.jobs,
+        )
+        return predict_in_batch(
+            project.run, context, sources=[str(self.folder / "in")], output=str(self.folder / "masks")
+        )
+
+    @property
+    def masks(self) -> int:
+        return len(files_of(self.folder / "masks"))
+
+
+@pytest.fixture
+def play(clients: Clients, tmp_path: Path) -> Callable[..., Played]:
+    def play(*script: tuple[int, str], consent: Consent | None = None) -> Played:
+        project = Trained(tmp_path / "project", clients, f"p{uuid.uuid4().hex[:8]}")
+        door, bucket = S3(clients), f"bucket-{project.name}"
+        door.ensure_bucket(bucket)
+        door.write(f"s3://{bucket}/model.tar.gz", b"model")
+        project.tables["deploy"] = f'model_data = "s3://{bucket}/model.tar.gz"'
+        project.tables["batch"] = 'stalled_after = "10m"'
+        (tmp_path / "in").mkdir()
+        for number in range(6):
+            Image.new("RGB", (4, 4), (40 * number, 0, 0)).save(tmp_path / "in" / f"{number}.jpg")
+        return Played(project, PlayedTransforms(door, list(script)), tmp_path, consent or Consent())
+
+    return play
+
+
+def test_a_job_without_progress_is_stopped_with_consent_and_the_rest_gets_a_job(play: Any) -> None:
+    asked: list[str] = []
+    consent = Consent(stop=lambda words: not asked.append(words))
+    one = play((2, "InProgress"), (4, "Completed"), consent=consent)
+    assert one.predict().failed == ()
+    assert (one.masks, one.jobs.stopped) == (6, [f"{one.project.name}-transform-1"])
+    assert asked[0].endswith("-transform-1 has written nothing for 10 minutes. Stop it?")
+    assert "1284" in one.project.told("warning")
+
+
+def test_who_does_not_want_it_stopped_is_told_how(play: Any) -> None:
+    one = play((2, "InProgress"), consent=Consent(stop=lambda words: False))
+    one.jobs.looks = 100
+    with pytest.raises(Interrupted, match="gtseg predict --batch"):
+        one.predict()
+    assert one.jobs.stopped == []
+    assert "stop-transform-job" in one.project.told("warning")
+
+
+def test_what_a_failed_job_left_out_is_done_by_the_next(play: Any) -> None:
+    one = play((3, "Failed"), (1, "Failed"), (2, "Completed"))
+    assert one.predict().failed == ()
+    assert (one.masks, len(one.jobs.jobs)) == (6, 3)
+
+
+def test_a_job_that_gets_no_further_is_the_last(play: Any) -> None:
+    one = play((4, "Failed"), (0, "Failed"), (9, "Completed"))
+    result = one.predict()
+    assert (one.masks, len(result.failed), len(one.jobs.jobs)) == (4, 2, 2)
+    assert "transform-2 failed without an answer to it: a picture" in result.failed[0][1]
+
+
+def test_interrupted_the_same_command_follows_the_same_job(play: Any) -> None:
+    one = play((6, "Completed"))
+    one.jobs.looks = 1
+    with pytest.raises(Interrupted, match="gtseg predict --batch"):
+        one.predict()
+    assert one.predict().failed == ()
+    assert (one.masks, len(one.jobs.jobs)) == (6, 1)
+
+
+def test_killed_while_the_job_runs_it_is_followed_to_its_end_first(play: Any) -> None:
+    one = play((6, "InProgress"))
+    one.jobs.looks = 1
+    with pytest.raises(Interrupted):
+        one.predict()
+    one.jobs.ends_at_look = True
+    (one.folder / "in" / "6.jpg").write_bytes(
+        (one.folder / "in" / "0.jpg").read_bytes()
+    )  # the same picture again
+    assert one.predict().failed == ()
+    assert (one.masks, len(one.jobs.jobs)) == (7, 1)
