@@ -1,9 +1,16 @@
-"""How well workers agree: IoU of every two answers for one object, computed once and kept."""
+"""How well workers agree. Pixels of every two answers for one object are counted once and kept; all scores derive from them.
+
+Overlap is the mean IoU of the classes other than background that either answer holds; two answers without any object agree
+fully. An object's agreement is the mean over its pairs, a job's the mean over its objects, and a worker's is the overlap of
+their pixels summed over all their pairs. `gtseg agreement` computes the same from the worker-response files.
+"""
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -17,21 +24,18 @@ from gtseg.local.labeling.revisions import read_content
 from gtseg.local.storage.objects import Objects, StorageAway
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "DDL",
-    "mean_by_line",
-    "mean_by_worker",
-    "measure_iou",
-    "read_pairs",
-    "update_agreement",
-]
+__all__ = ["DDL", "count_pixels", "mean_by_job", "mean_by_line", "mean_by_worker", "measure_overlap", "read_pairs", "update_agreement"]  # fmt: skip
 
 DDL = """
-CREATE TABLE IF NOT EXISTS portal_agreement (
-    job TEXT NOT NULL, line INTEGER NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, stamp REAL NOT NULL, iou REAL NOT NULL,
+CREATE TABLE IF NOT EXISTS portal_pairs (
+    job TEXT NOT NULL, line INTEGER NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, stamp REAL NOT NULL, pixels TEXT NOT NULL,
     PRIMARY KEY (job, line, first, second)) WITHOUT ROWID;
+DROP TABLE IF EXISTS portal_agreement;
 """
 AGREEMENT_PAIRS = 40  # pairs of answers compared per request: a job page never waits for thousands of PNGs
+
+Pixels = Mapping[int, tuple[int, int]]
+"""Class index -> (pixels that both gave it, pixels that either gave it); classes that neither gave are left out."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +44,49 @@ class Pair:
     first: str
     second: str
     stamp: float  # of the later answer
-    iou: float
+    pixels: Pixels
+
+    @property
+    def iou(self) -> float:
+        return measure_overlap(self.pixels)
 
 
-def measure_iou(first: NDArray[np.uint8], second: NDArray[np.uint8], classes: int) -> float:
-    """Mean IoU of two (H, W) index masks over the classes (background among them) that either holds."""
-    matrix = np.bincount(
-        first.reshape(-1).astype(np.int64) * (classes + 1) + second.reshape(-1), minlength=(classes + 1) ** 2
-    )
-    matrix = matrix.reshape(classes + 1, classes + 1)
-    both = np.diag(matrix).astype(float)
-    either = matrix.sum(0) + matrix.sum(1) - both
-    return float(np.mean(both[either > 0] / either[either > 0]))
+def count_pixels(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> dict[int, tuple[int, int]]:
+    """The shared and united pixels of each class of two (H, W) index masks."""
+    one, other = (np.bincount(mask.reshape(-1), minlength=256) for mask in (first, second))
+    both = np.bincount(first[first == second], minlength=256)
+    return {
+        int(index): (int(both[index]), int(one[index] + other[index] - both[index]))
+        for index in np.flatnonzero(one + other)
+    }
+
+
+def measure_overlap(pixels: Pixels) -> float:
+    """Mean IoU of the classes other than background; 1 where there is nothing but background."""
+    shares = [both / either for index, (both, either) in sorted(pixels.items()) if index]
+    return statistics.fmean(shares) if shares else 1.0
+
+
+def add_pixels(parts: Iterable[Pixels]) -> dict[int, tuple[int, int]]:
+    both: Counter[int] = Counter()
+    either: Counter[int] = Counter()
+    for part in parts:
+        for index, (shared, united) in part.items():
+            both[index] += shared
+            either[index] += united
+    return {index: (both[index], either[index]) for index in either}
 
 
 def read_pairs(store: Store, job: Job) -> list[Pair]:
+    """What is known of answers that still stand."""
     rows = store.read().execute(
-        "SELECT line, first, second, stamp, iou FROM portal_agreement WHERE job = ?", (job.name,)
-    )
-    return [Pair(**dict(row)) for row in rows]
+        "SELECT p.line, p.first, p.second, p.stamp, p.pixels FROM portal_pairs p WHERE p.job = ? AND (SELECT count(*) FROM labeling_tasks t "
+        "WHERE t.job = p.job AND t.line = p.line AND t.worker IN (p.first, p.second) AND t.state = 'answered') = 2", (job.name,)
+    )  # fmt: skip
+    return [
+        Pair(row["line"], row["first"], row["second"], row["stamp"], {index: (both, either) for index, both, either in json.loads(row["pixels"])})
+        for row in rows
+    ]  # fmt: skip
 
 
 def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = AGREEMENT_PAIRS) -> list[Pair]:
@@ -86,10 +114,10 @@ def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = A
             except StorageAway:  # the page shows what is known; the rest is compared when it is back
                 break
     with store.write() as connection:
-        rows_to_keep = [(job.name, p.line, p.first, p.second, p.stamp, p.iou) for p in made]
         connection.executemany(
-            "INSERT OR REPLACE INTO portal_agreement VALUES (?, ?, ?, ?, ?, ?)", rows_to_keep
-        )
+            "INSERT OR REPLACE INTO portal_pairs VALUES (?, ?, ?, ?, ?, ?)",
+            [(job.name, p.line, p.first, p.second, p.stamp, json.dumps([(k, *v) for k, v in p.pixels.items()])) for p in made],
+        )  # fmt: skip
     return read_pairs(store, job)
 
 
@@ -106,7 +134,7 @@ def compare(
             a["worker"],
             b["worker"],
             max(a["submitted"], b["submitted"]),
-            measure_iou(masks[a["worker"]], masks[b["worker"]], len(job.labels)),
+            count_pixels(masks[a["worker"]], masks[b["worker"]]),
         )
         for a, b in pairs
     ]
@@ -124,11 +152,12 @@ def read_mask(store: Store, objects: Objects, job: Job, line: int, *, worker: st
 
 
 def mean_by_worker(pairs: Sequence[Pair]) -> dict[str, float]:
-    scores: dict[str, list[float]] = {}
+    """Each worker's overlap with the others: pixels summed over all their pairs."""
+    parts: dict[str, list[Pixels]] = {}
     for pair in pairs:
         for worker in (pair.first, pair.second):
-            scores.setdefault(worker, []).append(pair.iou)
-    return {worker: statistics.fmean(values) for worker, values in scores.items()}
+            parts.setdefault(worker, []).append(pair.pixels)
+    return {worker: measure_overlap(add_pixels(found)) for worker, found in parts.items()}
 
 
 def mean_by_line(pairs: Sequence[Pair]) -> dict[int, float]:
@@ -136,3 +165,9 @@ def mean_by_line(pairs: Sequence[Pair]) -> dict[int, float]:
     for pair in pairs:
         lines.setdefault(pair.line, []).append(pair.iou)
     return {line: statistics.fmean(values) for line, values in lines.items()}
+
+
+def mean_by_job(pairs: Sequence[Pair]) -> float | None:
+    """Mean over the objects that several workers labeled; None where there is none."""
+    lines = mean_by_line(pairs)
+    return statistics.fmean(lines.values()) if lines else None

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gtseg.local.labeling.portal.agreement import measure_iou
+from gtseg.local.labeling.portal.agreement import count_pixels, measure_overlap
 
 GUARD = {"X-Gtseg-Portal": "1"}
 
@@ -170,11 +170,20 @@ def test_a_wrong_sign_in_has_a_clear_answer(shared_aws: Any, body: bytes, status
     assert json.loads(caught.value.read())["message"]
 
 
-def test_agreement_is_the_mean_iou_of_the_classes_that_either_used() -> None:
-    first = np.array([[0, 0, 1, 1]], np.uint8)
-    assert measure_iou(first, first, 3) == 1
-    assert measure_iou(first, np.array([[0, 0, 0, 1]], np.uint8), 3) == pytest.approx((2 / 3 + 1 / 2) / 2)
-    assert measure_iou(first, np.array([[0, 0, 2, 2]], np.uint8), 3) == pytest.approx((1 + 0 + 0) / 3)
+@pytest.mark.parametrize(
+    ("other", "overlap"),
+    [((0, 0, 1, 1), 1), ((0, 0, 0, 1), 1 / 2), ((0, 0, 2, 2), 0), ((0, 2, 1, 1), 1 / 2), ((0, 0, 0, 0), 0)],
+)
+def test_agreement_is_the_mean_iou_of_the_classes_that_either_used_without_background(
+    other: tuple[int, ...], overlap: float
+) -> None:
+    first, second = (np.array([row], np.uint8) for row in ((0, 0, 1, 1), other))
+    assert measure_overlap(count_pixels(first, second)) == pytest.approx(overlap)
+
+
+def test_two_who_both_found_nothing_agree_fully() -> None:
+    nothing = np.zeros((2, 2), np.uint8)
+    assert measure_overlap(count_pixels(nothing, nothing)) == 1
 
 
 def test_a_mask_is_made_transparent_where_nothing_is_labeled() -> None:

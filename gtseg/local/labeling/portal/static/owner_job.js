@@ -24,7 +24,7 @@ function showHead(job) {
     h("dl", { class: "figures" },
       figure(`${counts.answers} / ${counts.wanted}`, "answers"), figure(String(counts.failed), "failed"), figure(String(job.workers_per_object), "workers per object"),
       job.seconds_left === null ? "" : figure(`about ${duration(job.seconds_left)}`, "left at the present pace"),
-      figure(percent(job.agreement), job.comparable ? `mean IoU between workers (${job.compared} of ${job.comparable} objects)` : "mean IoU between workers: nothing to compare")),
+      figure(percent(job.agreement), job.comparable ? `agreement of workers: mean IoU without background (${job.compared} of ${job.comparable} objects)` : "agreement of workers: nothing to compare")),
     h("p", { class: "faint" }, `${job.title} · ${job.labels.join(", ")} · ${job.output}`),
     job.failure ? h("p", { class: "alarm" }, job.failure) : "");
 }
@@ -32,7 +32,7 @@ function showHead(job) {
 function showWorkers(workers) {
   if (!workers.length) return at.workers.replaceChildren(h("p", { class: "faint" }, "Nobody has begun."));
   const number = (text) => h("td", { class: "number" }, text);
-  const heads = ["Name", "Answers", "Median time", "IoU with others", "Declined", "Ran out of time", "Last seen"];
+  const heads = ["Name", "Answers", "Median time", "Agreement with others", "Declined", "Ran out of time", "Last seen"];
   const pause = (w) => h("button", { type: "button", onclick: () => setState(w, w.state === "paused" ? "active" : "paused"), "aria-label": `${w.state === "paused" ? "Resume" : "Pause"} ${w.name}` }, w.state === "paused" ? "Resume" : "Pause");
   return at.workers.replaceChildren(h("table", {},
     h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)), h("td", {}))),

@@ -1,0 +1,74 @@
+"""Amazon Cognito's ListUsers, as far as it tells whom a worker response speaks of: a private team's members by their `sub`.
+
+Source: Cognito user pools API reference, ListUsers: `Filter` of the form `sub = "..."` (AttributeName, = or ^=).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.errors import ServiceError
+from gtseg.local.front.protocol import JsonService
+from gtseg.local.labeling.records import to_datetime
+
+__all__ = ["POOL", "register"]
+
+POOL = "gtseglocal"
+"""The pool's id is <region>_<POOL>, as the issuer in a worker response says."""
+PAGE = 60
+COLUMNS = {"sub": "subject", "name": "name", "username": "id"}
+FILTER = re.compile(r"""\s*([a-z_]+)\s*(=|\^=)\s*"((?:[^"\\]|\\.)*)"\s*""")
+
+
+def register(service: JsonService, embedded: Embedded) -> None:
+    """Answer ListUsers of this server's one pool."""
+    store = embedded.store
+
+    @service.operation("ListUsers")
+    def list_users(request: dict[str, Any]) -> dict[str, Any]:
+        if request["UserPoolId"] != f"{store.region}_{POOL}":
+            raise ServiceError(
+                "ResourceNotFoundException", f"User pool {request['UserPoolId']} does not exist."
+            )
+        where, value = read_filter(request.get("Filter", ""))
+        limit, start = int(request.get("Limit", PAGE)), read_token(request.get("PaginationToken"))
+        rows = store.read().execute(
+            f"SELECT * FROM labeling_workers WHERE team != '*' AND {where} ORDER BY id LIMIT ? OFFSET ?", (*value, limit + 1, start)
+        ).fetchall()  # fmt: skip
+        token = {"PaginationToken": str(start + limit)} if len(rows) > limit else {}
+        return {"Users": [describe_user(row) for row in rows[:limit]], **token}
+
+
+def read_token(token: str | None) -> int:
+    if token is None:
+        return 0
+    if not (token.isascii() and token.isdecimal() and len(token) < 10):
+        raise ServiceError("InvalidParameterException", "The pagination token is not valid.")
+    return int(token)
+
+
+def read_filter(text: str) -> tuple[str, tuple[str, ...]]:
+    """A condition in SQL and its values. Raises ServiceError InvalidParameterException."""
+    if not text:
+        return "1", ()
+    found = FILTER.fullmatch(text)
+    if found is None or found[1] not in COLUMNS:
+        raise ServiceError("InvalidParameterException", "Error while parsing filter.")
+    column, value = COLUMNS[found[1]], re.sub(r"\\(.)", r"\\1", found[3])
+    if found[2] == "=":
+        return f"{column} = ?", (value,)
+    return f"substr({column}, 1, ?) = ?", (str(len(value)), value)
+
+
+def describe_user(row: Any) -> dict[str, Any]:
+    created = to_datetime(row["created"])
+    return {
+        "Username": row["id"],
+        "Attributes": [{"Name": "sub", "Value": row["subject"]}, {"Name": "name", "Value": row["name"]}],
+        "UserCreateDate": created,
+        "UserLastModifiedDate": created,
+        "Enabled": row["state"] != "removed",
+        "UserStatus": "CONFIRMED",
+    }
