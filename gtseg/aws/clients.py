@@ -105,10 +105,20 @@ class Clients:
     @cached_property
     def labeling(self) -> Any:
         """SageMaker's client for labeling jobs, workteams and workforces."""
+        return self.sagemaker if self.labeling_profile is None else self._labeling_client("sagemaker")
+
+    @cached_property
+    def identities(self) -> Any:
+        """Cognito's client for the people of private workforces."""
+        if self.labeling_profile is None:
+            return self.client("cognito-idp")
+        return self._labeling_client("cognito-idp")
+
+    def _labeling_client(self, service: str) -> Any:
         from botocore.config import Config
 
-        if (profile := self.labeling_profile) is None:
-            return self.sagemaker
+        profile = self.labeling_profile
+        assert profile is not None
         with translate("configuration"):
             settings = Config(
                 connect_timeout=CONNECT_SECONDS,
@@ -117,7 +127,7 @@ class Clients:
                 use_dualstack_endpoint=False,
             )
             return self._labeling_session.client(
-                "sagemaker",
+                service,
                 region_name=profile.region,
                 endpoint_url=profile.endpoint,
                 verify=profile.ca_bundle,

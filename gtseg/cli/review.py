@@ -12,6 +12,7 @@ from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
 from gtseg.cli.walking import answer, walk_stage
+from gtseg.core.printable import printable
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -103,7 +104,7 @@ def agreement(
     _print_more(
         ("WORKER", "ANSWERS", "MEDIAN S", "OTHERS", "CONSOLIDATED", "GOLD", ""),
         [
-            (w.worker, str(w.answers), _seconds(w.seconds), _score(w.others), _score(w.consolidated), _score(w.gold),
+            (printable(w.name or w.worker), str(w.answers), _seconds(w.seconds), _score(w.others), _score(w.consolidated), _score(w.gold),
              " ".join([*(["slow"] if w.is_slow else []), *(["off"] if w.is_off else [])]))
             for w in found.workers
         ],

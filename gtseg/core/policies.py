@@ -87,6 +87,7 @@ def caller_policy(
         _allow(["iam:PassRole"], role_arn, condition={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}),
         _allow(["iam:GetRole", "iam:SimulatePrincipalPolicy"], role_arn),
         _allow(["logs:DescribeLogStreams", "logs:GetLogEvents"], f"{arn}:logs:{region}:{account}:log-group:/aws/sagemaker/*"),
+        _allow(["cognito-idp:ListUsers"], f"{arn}:cognito-idp:{region}:{account}:userpool/*"),
         _allow(["pricing:GetProducts", "servicequotas:ListServiceQuotas"], "*"),
     ]  # fmt: skip
     return {"Version": VERSION, "Statement": statements}

@@ -42,6 +42,9 @@ def needs_of(request: Request, *, region: str, account: str) -> Iterator[Need]:
         yield from _of_sagemaker(request, f"arn:aws:sagemaker:{region}:{account}")
     elif service == "logs":
         yield from _of_logs(request, f"arn:aws:logs:{region}:{account}")
+    elif service == "cognito-idp":
+        pool = json.loads(request.body)["UserPoolId"]
+        yield Need(f"cognito-idp:{request.name}", f"arn:aws:cognito-idp:{region}:{account}:userpool/{pool}")
     elif service in ("iam", "sts"):
         yield from _of_query(service, dict(parse_qsl(request.body.decode())), account)
     else:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from labeling_project import Project
 from PIL import Image
 from reviewing_worker import SIZE, Worker, paint, square
 
+from gtseg.core.labeling.agreement import compare, overlap_of
 from gtseg.core.labeling.agreement_tally import Agreement
-from gtseg.errors import MaskError, StageError
+from gtseg.errors import AWSError, MaskError, StageError
+from gtseg.local.labeling.portal.agreement import count_pixels, measure_overlap
 from gtseg.pipeline.commands.agreement import agreement
 from gtseg.pipeline.run import DatasetSection
 from gtseg.pipeline.stages.report.labeling import labeling_facts
@@ -79,3 +86,46 @@ def test_without_a_job_or_an_answer_it_says_what_is_missing(project: Project) ->
         measure(project)
     with pytest.raises(StageError, match="no labeling job 'nobody'"):
         measure(project, job="nobody")
+
+
+def ask_owner(aws: Any, path: str) -> Any:
+    request = urllib.request.Request(f"{aws.url}/_portal/api/owner/{path}")
+    request.add_header("Authorization", f"Bearer {aws.owner_token}")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+def test_the_owners_page_and_the_command_say_the_same_numbers_by_the_same_names(
+    project: Project, shared_aws: Any
+) -> None:
+    label_together(project, shared_aws, (0, 1, 6))
+    found = measure(project)
+    assert project.run.labeling_job
+    page = ask_owner(shared_aws, f"jobs/{project.run.labeling_job.name}")
+    assert found.miou == pytest.approx(page["agreement"], abs=1e-12)
+    assert 0.3 < page["agreement"] < 0.9
+    assert {w.name: w.others for w in found.workers} == pytest.approx(
+        {w["name"]: w["iou"] for w in page["workers"]}
+    )
+    assert all(worker.name.startswith("worker-") for worker in found.workers)
+
+
+def test_workers_stay_ids_where_nobody_may_read_their_names(
+    project: Project, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    label_together(project, shared_aws, (0,), images=1)
+
+    def refuse(*_: Any) -> None:
+        raise AWSError("ListUsers", "AccessDeniedException", "not allowed")
+
+    monkeypatch.setattr("gtseg.pipeline.commands.agreement.find_names", refuse)
+    (worker,) = measure(project).workers
+    assert (worker.name, worker.worker.startswith("private.")) == ("", True)
+    assert "shown by id" in project.told()
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 3)))  # fmt: skip
+def test_two_masks_agree_alike_in_both_halves(masks: np.ndarray) -> None:
+    matrix = compare(masks[0], masks[1], 4)
+    assert matrix is not None
+    assert measure_overlap(count_pixels(masks[0], masks[1])) == pytest.approx(overlap_of(matrix))

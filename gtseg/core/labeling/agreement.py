@@ -17,12 +17,21 @@ from gtseg.errors import MaskError
 
 
 @dataclass(frozen=True)
+class Identity:
+    """A private team's member: the Amazon Cognito user pool and the user's `sub` in it."""
+
+    pool: str
+    subject: str
+
+
+@dataclass(frozen=True)
 class WorkerAnswer:
     """One worker's (H, W) class indices; seconds spent, None where Ground Truth did not say."""
 
     worker: str
     mask: Mask
     seconds: float | None
+    identity: Identity | None = None
 
 
 def read_answers(response: Mapping[str, Any], classes: Sequence[str]) -> list[WorkerAnswer]:
@@ -36,11 +45,21 @@ def read_answers(response: Mapping[str, Any], classes: Sequence[str]) -> list[Wo
                 str(answer.get("workerId", "?")),
                 _read_mask(_element(answer["answerContent"]), classes),
                 answer.get("timeSpentInSeconds"),
+                _read_identity(answer.get("workerMetadata")),
             )
             for answer in response["answers"]
         ]
     except (KeyError, TypeError, AttributeError, ValueError, OSError, SyntaxError) as error:
         raise MaskError(f"not a semantic segmentation answer: {error!r}") from None
+
+
+def _read_identity(metadata: Any) -> Identity | None:
+    """Of `workerMetadata` (developer guide, sms-data-output); None for a public or vendor workforce."""
+    found = metadata.get("identityData") if isinstance(metadata, dict) else None
+    if not isinstance(found, dict) or found.get("identityProviderType") != "Cognito":
+        return None
+    pool, subject = str(found.get("issuer", "")).rpartition("/")[2], str(found.get("sub", ""))
+    return Identity(pool, subject) if pool and subject else None
 
 
 def _element(content: Mapping[str, Any]) -> Mapping[str, Any]:

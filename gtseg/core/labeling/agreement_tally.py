@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gtseg.core.labeling.agreement import WorkerAnswer, compare, overlap_of, pairwise_agreement
+from gtseg.core.labeling.agreement import (
+    Identity,
+    WorkerAnswer,
+    compare,
+    overlap_of,
+    pairwise_agreement,
+)
 from gtseg.core.scores.metrics import Counts, Mask, Matrix, iou
 
 SLOW = 2.0
@@ -38,6 +44,9 @@ class WorkerScore:
     gold_images: int
     is_slow: bool = False
     is_off: bool = False
+    identity: Identity | None = None
+    name: str = ""
+    """Of the person, where it could be found out."""
 
     @property
     def score(self) -> float | None:
@@ -76,6 +85,14 @@ class Agreement:
     workers: tuple[WorkerScore, ...]
     classes: tuple[ClassAgreement, ...]
 
+    def with_names(self, names: Mapping[Identity, str]) -> Agreement:
+        """The same, its workers with the names of the people that they are."""
+        workers = [
+            replace(worker, name=names.get(worker.identity, "")) if worker.identity else worker
+            for worker in self.workers
+        ]
+        return replace(self, workers=tuple(workers))
+
     @property
     def miou(self) -> float | None:
         """Mean over the images that several workers labeled."""
@@ -96,6 +113,7 @@ class _Sums:
     gold_images: int = 0
     answers: int = 0
     seconds: list[float] = field(default_factory=list)
+    identity: Identity | None = None
 
     @classmethod
     def empty(cls, classes: int) -> _Sums:
@@ -127,6 +145,7 @@ class Tally:
         for answer in answers:
             sums = self._of(answer.worker)
             sums.answers += 1
+            sums.identity = sums.identity or answer.identity
             if answer.seconds is not None:
                 sums.seconds.append(float(answer.seconds))
         self._compare_pairs(answers)
@@ -201,6 +220,7 @@ def _score_worker(name: str, sums: _Sums) -> WorkerScore:
         consolidated=_overlap(sums.consolidated),
         gold=_overlap(sums.gold),
         gold_images=sums.gold_images,
+        identity=sums.identity,
     )
 
 

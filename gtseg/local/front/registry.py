@@ -8,6 +8,7 @@ from gtseg.local import hosting, labeling, logs, training, transform, tuning
 from gtseg.local.embedded import Component, Embedded
 from gtseg.local.front.protocol import ABSENT, JsonService
 from gtseg.local.jobs import tags
+from gtseg.local.labeling import identities
 
 __all__ = ["SERVICES", "register_services"]
 
@@ -23,6 +24,7 @@ SERVICES: dict[str, tuple[Register, ...]] = {
         transform.register,
     ),
     "logs": (logs.register,),
+    "cognito-idp": (identities.register,),
 }
 
 

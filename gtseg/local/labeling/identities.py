@@ -35,7 +35,7 @@ def register(service: JsonService, embedded: Embedded) -> None:
         where, value = read_filter(request.get("Filter", ""))
         limit, start = int(request.get("Limit", PAGE)), read_token(request.get("PaginationToken"))
         rows = store.read().execute(
-            f"SELECT * FROM labeling_workers WHERE team != '*' AND {where} ORDER BY id LIMIT ? OFFSET ?", (*value, limit + 1, start)
+            f"SELECT * FROM labeling_workers WHERE {where} ORDER BY id LIMIT ? OFFSET ?", (*value, limit + 1, start)
         ).fetchall()  # fmt: skip
         token = {"PaginationToken": str(start + limit)} if len(rows) > limit else {}
         return {"Users": [describe_user(row) for row in rows[:limit]], **token}

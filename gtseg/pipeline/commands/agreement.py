@@ -15,14 +15,15 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image
 
+from gtseg.aws.identities import find_names
 from gtseg.aws.s3 import S3, Bulk
 from gtseg.core.classes import BACKGROUND, VOID
 from gtseg.core.counting import counted
-from gtseg.core.labeling.agreement import WorkerAnswer, read_answers
+from gtseg.core.labeling.agreement import Identity, WorkerAnswer, read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
 from gtseg.core.labeling.chaining import ChainLine, label_names, machine_lines, read_chain
 from gtseg.core.scores.metrics import Mask
-from gtseg.errors import ManifestError, MaskError, StageError
+from gtseg.errors import AWSError, ManifestError, MaskError, StageError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.places import Place
 from gtseg.pipeline.run.worker_responses import find_responses
@@ -66,7 +67,18 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
                     answered.image, answered.answers, consolidated=answered.consolidated, gold=answered.gold
                 )
             context.progress("comparing answers", done, len(responses))
-    return tally.result()
+    return _with_names(tally.result(), context)
+
+
+def _with_names(found: Agreement, context: Context) -> Agreement:
+    """People by name where Amazon Cognito tells them; else they stay ids."""
+    people = [worker.identity for worker in found.workers if worker.identity is not None]
+    try:
+        names = find_names(context.clients, [(person.pool, person.subject) for person in people])
+    except AWSError as error:
+        context.warn(f"Workers are shown by id: their names cannot be read from Amazon Cognito. {error}")
+        return found
+    return found.with_names({Identity(*key): name for key, name in names.items()})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,13 @@ from typing import Any
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.pictures import decoding
-from gtseg.local.labeling.portal.agreement import mean_by_job, mean_by_line, mean_by_worker, read_pairs, update_agreement
+from gtseg.local.labeling.portal.agreement import (
+    mean_by_job,
+    mean_by_line,
+    mean_by_worker,
+    read_pairs,
+    update_agreement,
+)
 from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
 from gtseg.local.storage.objects import Objects, ObjectStream, split_uri
 from gtseg.local.storage.store import Store

@@ -1,0 +1,47 @@
+"""Cognito's ListUsers: who the people of a worker response are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from labeling_desk import Desk
+
+POOL = "us-east-1_gtseglocal"
+
+
+def test_a_worker_is_found_by_their_sub_and_every_page_is_given(shared_aws: Any) -> None:
+    desk = Desk(shared_aws)
+    for name in ('Zoë "Quick"', "Bob of the users"):
+        desk.hire(name)
+    cognito = shared_aws.client("cognito-idp")
+    pages = cognito.get_paginator("list_users").paginate(
+        UserPoolId=POOL, PaginationConfig={"PageSize": 1, "MaxItems": 1000}
+    )
+    users = [user for page in pages for user in page["Users"]]
+    subs = {
+        attributes["name"]: attributes["sub"]
+        for user in users
+        for attributes in [{item["Name"]: item["Value"] for item in user["Attributes"]}]
+    }
+    assert len(subs) == len(users) >= 2
+    (found,) = cognito.list_users(UserPoolId=POOL, Filter=f'sub = "{subs["Bob of the users"]}"')["Users"]
+    assert {"Name": "name", "Value": "Bob of the users"} in found["Attributes"]
+    (found,) = cognito.list_users(UserPoolId=POOL, Filter='name ^= "Zoë \\"Qu"')["Users"]
+    assert found["Enabled"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ({"UserPoolId": "us-east-1_other"}, "ResourceNotFoundException"),
+        ({"UserPoolId": POOL, "Filter": "sub = 1 OR 1"}, "InvalidParameterException"),
+        ({"UserPoolId": POOL, "Filter": 'token = "x"'}, "InvalidParameterException"),
+        ({"UserPoolId": POOL, "PaginationToken": "-1"}, "InvalidParameterException"),
+    ],
+)
+def test_what_cognito_refuses_is_refused(shared_aws: Any, words: dict[str, str], code: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        shared_aws.client("cognito-idp").list_users(**words)
+    assert caught.value.response["Error"]["Code"] == code
