@@ -56,10 +56,10 @@ def read_filter(text: str) -> tuple[str, tuple[str, ...]]:
     found = FILTER.fullmatch(text)
     if found is None or found[1] not in COLUMNS:
         raise ServiceError("InvalidParameterException", "Error while parsing filter.")
-    column, value = COLUMNS[found[1]], re.sub(r"\\(.)", r"\\1", found[3])
+    column, value = COLUMNS[found[1]], re.sub(r"\\(.)", r"\1", found[3])
     if found[2] == "=":
         return f"{column} = ?", (value,)
-    return f"substr({column}, 1, ?) = ?", (str(len(value)), value)
+    return f"substr({column}, 1, length(?)) = ?", (value, value)
 
 
 def describe_user(row: Any) -> dict[str, Any]:
