@@ -40,13 +40,15 @@ class Loop:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self, patience: float | None = None) -> None:
-        """End the loop; returns when the current step is done, or after `patience` seconds."""
+    def stop(self, patience: float = END_SECONDS) -> None:
+        """End the loop; returns when the current step is done, or after `patience` seconds: one that hangs must not keep the process."""
         self.stopping.set()
         if self._wake is not None:
             self._wake()
         if self._thread.is_alive():
             self._thread.join(patience)
+        if self._thread.is_alive():
+            logger.warning("a step of %s has not ended; it ends with the process", self._name)
 
     def _run(self) -> None:
         while not self.stopping.is_set():
@@ -77,9 +79,9 @@ class Threads:
         self._threads[name] = thread
         thread.start()
 
-    def join(self, patience: float | None = None) -> None:
-        """Wait until all have ended, END_SECONDS or `patience` seconds together: one that hangs must not keep the process."""
-        deadline = time.monotonic() + (END_SECONDS if patience is None else patience)
+    def join(self, patience: float = END_SECONDS) -> None:
+        """Wait until all have ended, `patience` seconds together: one that hangs must not keep the process."""
+        deadline = time.monotonic() + patience
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         for name in sorted(self.running()):

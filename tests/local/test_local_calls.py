@@ -98,3 +98,22 @@ def test_half_a_line_that_a_power_cut_left_is_no_part_of_the_next(tmp_path: Path
     log.record(service="s3", operation="CreateBucket", name="b", status=200, code="")
     log.close()
     assert json.loads((tmp_path / "calls.jsonl").read_text().splitlines()[-1])["name"] == "b"
+
+
+def test_a_full_file_is_kept_under_a_number_and_the_oldest_goes(tmp_path: Path) -> None:
+    log = CallLog(tmp_path / "calls.jsonl", file_bytes=1000)
+    for number in range(100):
+        log.record(service="s3", operation="CreateBucket", name=f"{number}", status=200, code="")
+    log.close()
+    kept = sorted(tmp_path.iterdir())
+    assert [path.name for path in kept] == ["calls.jsonl", *(f"calls.jsonl.{n}" for n in range(1, 5))]
+    assert all(path.stat().st_size <= 1000 for path in kept)
+    lines = [line for path in [*kept[:0:-1], kept[0]] for line in path.read_text().splitlines()]
+    names = [int(json.loads(line)["name"]) for line in lines]
+    assert names == list(range(names[0], 100))
+
+
+def test_a_name_without_end_is_cut_off(tmp_path: Path) -> None:
+    log = CallLog(tmp_path / "calls.jsonl")
+    log.record(service="s3", operation="CreateBucket", name="x" * 5_000_000, status=200, code="")
+    assert (tmp_path / "calls.jsonl").stat().st_size < 2000

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import os
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -295,15 +297,22 @@ def test_a_restarted_server_brings_its_endpoints_back(start_local_aws: Any) -> N
 @pytest.mark.parametrize(
     ("status", "deployed", "error", "tries", "settled"),
     [
-        ("Creating", None, ValueError, 3, "Failed"),
-        ("Updating", "before", RecursionError, 3, "InService"),
-        ("Creating", None, OSError, 5, "Creating"),
+        ("Creating", None, [ValueError("odd")], 3, "Failed"),
+        ("Creating", None, [ValueError("odd"), KeyError("even"), FileNotFoundError(2, "x")], 3, "Failed"),
+        ("Updating", "before", [RecursionError("odd"), ValueError("even")], 3, "InService"),
+        (
+            "Creating",
+            None,
+            [OSError(errno.ENOSPC, "full"), sqlite3.OperationalError("locked")],
+            7,
+            "Creating",
+        ),
     ],
 )
-def test_the_same_error_again_and_again_ends_an_endpoints_tries(
+def test_errors_end_an_endpoints_tries_whatever_they_say_and_a_full_disk_does_not(
     status: str,
     deployed: Any,
-    error: type[Exception],
+    error: list[Exception],
     tries: int,
     settled: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -326,9 +335,9 @@ def test_the_same_error_again_and_again_ends_an_endpoints_tries(
         taken.append(1)
         if len(taken) == tries:
             stopping.set()
-        raise error("odd")
+        raise error[len(taken) % len(error)]
 
     monkeypatch.setattr(keeper, "_advance", advance)
     keeper.run()
     assert (record.status, len(taken)) == (settled, tries)
-    assert settled == "Creating" or "3 times for the same reason" in record.answer["FailureReason"]
+    assert settled == "Creating" or "3 times in a row" in record.answer["FailureReason"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 
 import pytest
@@ -66,4 +67,15 @@ def test_a_thread_that_hangs_does_not_keep_the_process() -> None:
     threads.join(patience=0.0)
     assert threads.running() == {"hangs"}
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "test-hangs")
+    end.set()
+
+
+def test_a_step_that_hangs_keeps_nobody_from_stopping(caplog: pytest.LogCaptureFixture) -> None:
+    begun, end = threading.Event(), threading.Event()
+    looped = Loop("hanging", lambda: begun.set() or end.wait(60), seconds=0.0)  # type: ignore[func-returns-value]
+    looped.start()
+    assert begun.wait(10)
+    looped.stop(0.01)
+    assert "a step of hanging has not ended" in caplog.text
+    assert inspect.signature(Loop.stop).parameters["patience"].default < 60
     end.set()

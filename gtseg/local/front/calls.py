@@ -1,7 +1,11 @@
-"""DATA/calls.jsonl: one line per call that changes something, S3 object traffic aside. It says what was created how often."""
+"""DATA/calls.jsonl: one line per call that changes something, S3 object traffic aside. It says what was created how often.
+
+A file that is full is kept as calls.jsonl.1, the one before as calls.jsonl.2, and so on; the oldest goes.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -12,14 +16,21 @@ from urllib.parse import parse_qsl
 
 __all__ = ["CallLog", "find_name", "find_operation"]
 
+FILE_BYTES = 16 << 20
+KEPT_FILES = 4
+NAME_CHARACTERS = 1024
 MUTATING = ("Create", "Stop", "Delete", "Update", "Put")
 
 
 class CallLog:
-    def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def __init__(self, path: Path, *, file_bytes: int = FILE_BYTES) -> None:
+        self._path, self._file_bytes = path, file_bytes
+        self._descriptor = self._open()
         self._lock = threading.Lock()
         self._end_line(path)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def record(self, *, service: str, operation: str, name: str, status: int, code: str) -> None:
         """Append one line, if the operation changes something; `code` is the AWS error or ''."""
@@ -29,7 +40,7 @@ class CallLog:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "service": service,
             "operation": operation,
-            "name": name,
+            "name": name[:NAME_CHARACTERS],
             "status": status,
             "code": code,
         }
@@ -47,12 +58,29 @@ class CallLog:
     def _append(self, line: bytes) -> None:
         """The whole line or, on a full disk, none of it: half a line would spoil the next one too."""
         size = os.fstat(self._descriptor).st_size
+        if size and size + len(line) > self._file_bytes:
+            self._rotate()
+            size = os.fstat(self._descriptor).st_size
         try:
             while line:
                 line = line[os.write(self._descriptor, line) :]
         except OSError:
             os.ftruncate(self._descriptor, size)
             raise
+
+    def _rotate(self) -> None:
+        """Begin a new file; what cannot be renamed goes on growing."""
+        names = [
+            self._path,
+            *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, KEPT_FILES + 1)),
+        ]
+        with contextlib.suppress(OSError):
+            for older, newer in zip(names[:0:-1], names[-2::-1], strict=True):
+                if newer.exists():
+                    newer.replace(older)
+            fresh = self._open()
+            os.close(self._descriptor)
+            self._descriptor = fresh
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import shutil
 import sqlite3
@@ -27,7 +28,18 @@ __all__ = ["DeploymentError", "Supervisor", "await_ready"]
 
 POLL_SECONDS = 0.1
 BRING_BACK_TRIES = 3
-TRIES = 3  # in a row, at what fails with the same error each time
+TRIES = 3  # at what fails, whatever its errors say
+CALM_SECONDS = 60.0  # without an error, after which the tries before it count no more
+PASSING = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+)
 FAILURE_PAUSE = 3.0  # seconds before what failed is begun again
 LONGEST_PAUSE = 30.0  # between two starts of a container that keeps crashing
 logger = logging.getLogger(__name__)
@@ -75,11 +87,11 @@ class Keeper:
         self._offsets: dict[str, int] = {}
         self._pauses: dict[str, float] = {}
         self._restart_at: dict[str, float] = {}
-        self._failure, self._failures = "", 0
+        self._failures, self._failed_at = 0, 0.0
         self._crashes = 0  # of containers that were to come back after a restart of the server
 
     def run(self) -> None:
-        """Until there is nothing left to keep; begun again after an error, but not for ever after the same one."""
+        """Until there is nothing left to keep; begun again after an error, but not for ever."""
         while not self.stopping.is_set():
             try:
                 while not self.stopping.is_set() and self._advance():
@@ -96,21 +108,22 @@ class Keeper:
             self.stopping.wait(FAILURE_PAUSE)
 
     def _count(self, error: Exception) -> None:
-        """Settle the endpoint once the same error has come TRIES times in a row.
+        """Settle the endpoint once errors have come TRIES times, none of them CALM_SECONDS after the one before.
 
         A full disk or a locked database is no fault of the endpoint: it goes on when that is over.
         """
-        if isinstance(error, OSError | sqlite3.Error):
+        if isinstance(error, sqlite3.OperationalError) or getattr(error, "errno", None) in PASSING:
             return
-        words = f"{type(error).__name__}: {str(error)[:300]}"
-        self._failures = self._failures + 1 if words == self._failure else 1
-        self._failure = words
+        moment = time.monotonic()
+        is_another = moment - self._failed_at > CALM_SECONDS
+        self._failures, self._failed_at = 1 if is_another else self._failures + 1, moment
         record = self.endpoints.records.find(self.name)
         if self._failures < TRIES or record is None:
             return
         self._failures = 0
         is_kept = record.status == "Updating" and record.work.deployed is not None
-        reason = f"The containers could not be kept, {TRIES} times for the same reason: {words}"
+        words = f"{type(error).__name__}: {str(error)[:300]}"
+        reason = f"The containers could not be kept, {TRIES} times in a row; the last time: {words}"
         self._settle("InService" if is_kept else "Failed", reason)
 
     def _advance(self) -> bool:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gtseg.local.labeling import output
 from gtseg.local.labeling.answers import find_element, read_answer
 from gtseg.local.labeling.consolidation import consolidate
 from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.output import Answered
+from gtseg.local.labeling.pictures import MAX_PIXELS, PixelTurns
 from gtseg.local.labeling.records import CHANGED, Job, read_clock
 from gtseg.local.labeling.verdicts import consolidate_verdicts
 from gtseg.local.labeling.workers import find_names
@@ -25,6 +30,8 @@ BATCH_OBJECTS = 50
 BATCH_BYTES = 16 << 20  # of answers: what one batch may hold in memory
 THREADS = 2
 LOOK_THREADS = 8  # they wait for the storage
+VOTES = PixelTurns(MAX_PIXELS)
+VOTE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,12 @@ def consolidate_batch(job: Job, store: Store, objects: Objects, *, batch: Batch)
     output.put_json(objects, job, output.request_key(batch.iteration, batch.stamp), requests)
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(
-            pool.map(lambda row: consolidate_object(job, objects, row, answers=answers[row["line"]]), rows)
+            pool.map(
+                lambda row: consolidate_object(
+                    job, objects, row, answers=answers[row["line"]], folder=store.folder
+                ),
+                rows,
+            )
         )
     responses = [
         output.annotation_response(row["line"], result) for row, result in zip(rows, results, strict=True)
@@ -131,23 +143,33 @@ def read_answers(job: Job, store: Store, line: int) -> list[Answered]:
 
 
 def consolidate_object(
-    job: Job, objects: Objects, row: sqlite3.Row, *, answers: list[Answered]
+    job: Job, objects: Objects, row: sqlite3.Row, *, answers: list[Answered], folder: Path
 ) -> dict[str, Any]:
-    """Vote, write the mask, and say what the manifest line gains: `<attribute>` and `<attribute>-metadata`."""
+    """Vote, write the mask, and say what the manifest line gains: `<attribute>` and `<attribute>-metadata`.
+
+    Objects take turns by their pixels; of one, a single mask is in memory at a time, and all in an unnamed file in `folder`.
+    """
     if job.is_verification:
         return consolidate_verdicts(job, [answer.content for answer in answers], row["stamp"])
     size = row["width"], row["height"]
-    contents = [json.loads(answer.content) for answer in answers]
-    masks = [read_answer(content, job.labels, size) for content in contents]
-    consolidated = consolidate(masks)
+    adjusted = False
+    with VOTES.hold(size[0] * size[1], seconds=VOTE_SECONDS), tempfile.TemporaryFile(dir=folder) as file:
+        for answer in answers:
+            content = json.loads(answer.content)
+            file.write(read_answer(content, job.labels, size).data)
+            adjusted = adjusted or bool(find_element(content).get("initialValueModified", True))
+        file.flush()
+        masks = np.memmap(file, np.uint8, "r", shape=(len(answers), size[1], size[0]))
+        consolidated = consolidate([np.asarray(mask) for mask in masks])
+        png = encode_mask(consolidated.mask, len(job.labels))
+        del masks
     bucket, prefix = job.output
     key = prefix + output.mask_key(row["line"], row["stamp"])
-    objects.put(bucket, key, encode_mask(consolidated.mask, len(job.labels)), content_type="image/png")
+    objects.put(bucket, key, png, content_type="image/png")
     # An integer 0 for a single worker, as in real manifests.
     confidence = consolidated.confidence or 0
     metadata = output.mask_metadata(job, confidence, row["stamp"])
     if job.is_adjustment:
-        adjusted = any(find_element(content).get("initialValueModified", True) for content in contents)
         metadata["adjustment-status"] = "adjusted" if adjusted else "unadjusted"
     return {job.attribute: f"s3://{bucket}/{key}", f"{job.attribute}-metadata": metadata}
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gtseg.local.labeling.answers import index_pixels
+from gtseg.local.labeling.batches import consolidate_object
 from gtseg.local.labeling.consolidation import BAND_PIXELS, consolidate
 from gtseg.local.labeling.masks import colour_of, encode_answer, encode_mask, internal_color_map, read_colour
 from gtseg.local.labeling.mistakes import draw_generator, err
+from gtseg.local.labeling.output import Answered
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -180,3 +186,39 @@ def test_whole_objects_are_overlooked_or_given_another_class_at_times() -> None:
     kinds = {tuple(err(truth, 0.9, labels=3, random=draw_generator(seed))[:, 4]) for seed in range(200)}
     assert {(0, 0), (2, 2)} < kinds
     assert any(3 in kind or 1 in kind for kind in kinds)
+
+
+def test_the_masks_of_nine_workers_are_never_in_memory_together(tmp_path: Path) -> None:
+    size, labels = (1500, 1000), ["road"]
+    answer = encode_labels(np.ones((1000, 1500), np.uint8), labels)
+    answers = [Answered("w", "s", 0.0, 1.0, answer, None)] * 9
+    kept: dict[str, bytes] = {}
+    objects = SimpleNamespace(put=lambda bucket, key, body, **_: kept.update({key: body}))
+    job = SimpleNamespace(
+        is_verification=False, is_adjustment=False, labels=labels, output=("b", ""), attribute="a", name="j"
+    )
+    row = {"width": size[0], "height": size[1], "line": 0, "stamp": 1.0}
+    tracemalloc.start()
+    try:
+        consolidate_object(job, objects, row, answers=answers, folder=tmp_path)  # type: ignore[arg-type]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 7 * size[0] * size[1]  # bytes; nine masks and the result are ten
+    (mask,) = kept.values()
+    assert np.array(Image.open(io.BytesIO(mask))).all()
+
+
+def encode_labels(indices: np.ndarray, labels: list[str]) -> str:
+    """A worker's answer, as the page sends it."""
+    height, width = indices.shape
+    png = base64.b64encode(encode_answer(indices, {1: "#ff0000"})).decode()
+    return json.dumps(
+        {
+            "element": {
+                "inputImageProperties": {"height": height, "width": width},
+                "labelMappings": {labels[0]: {"color": "#ff0000"}},
+                "labeledImage": {"pngImageData": png},
+            }
+        }
+    )
