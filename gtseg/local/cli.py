@@ -448,10 +448,28 @@ def restore_folder(
 
 
 @app.command("check")
-def check_data_folder(data: Data = None) -> None:
+def check_data_folder(
+    s3: Annotated[
+        bool,
+        typer.Option(
+            "--s3",
+            help="Try instead what the running server (gtseg local up --s3) may do in its buckets. Nothing is left.",
+        ),
+    ] = False,
+    place: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --s3: s3://bucket/prefix to read and write. May be repeated. [default: those of its jobs]"
+        ),
+    ] = None,
+    data: Data = None,
+) -> None:
     """Read every object and both databases and compare them with their checksums. Exit code 5: something is damaged."""
     from gtseg.local.storage.backup import check_folder
 
+    if s3 or place:
+        check_storage(data, place or [])
+        return
     folder = find_folder(data)
     try:
         findings = check_folder(folder)
@@ -459,6 +477,27 @@ def check_data_folder(data: Data = None) -> None:
         raise fail(explain(error), 1) from None
     show_findings(
         findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, were read in {folder}."
+    )
+
+
+def check_storage(data: Path | None, places: list[str]) -> None:
+    """Each right that the server tried, and whether it has it; then exit code 4 where one is missing, 3 where S3 is away."""
+    found = ask_owner(data, "POST", "/owner/storage/check", {"places": places})
+    storage, rights = found["storage"], found["rights"]
+    for right in rights:
+        typer.echo(f"{right['action']:<24} {right['place']}  {right['problem'] or 'allowed'}")
+    where = storage["endpoint"] or "the data folder"
+    refused = [right for right in rights if right["problem"]]
+    if refused:
+        raise fail(
+            f"{len(refused)} of {len(rights)} rights are missing at {where}: gtseg init --policies writes labeling-server.json,"
+            " a policy with all of them.",
+            4,
+        )
+    typer.echo(
+        f"{len(rights)} rights at {where} are there."
+        if rights
+        else f"Objects are at {where}; the server has no job yet: give --place s3://bucket/prefix."
     )
 
 

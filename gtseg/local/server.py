@@ -46,6 +46,9 @@ __all__ = ["Front", "build", "open_folder", "serve"]
 
 KEEP_ALIVE_SECONDS = 75
 HANDSHAKE_SECONDS = 10.0
+DRAIN_SECONDS = (
+    10  # for requests that are under way when the server is told to stop: an answer of many megabytes
+)
 LOCK_TRIES, LOCK_PAUSE = 10, 0.05
 logger = logging.getLogger(__name__)
 
@@ -217,7 +220,7 @@ def _run_server(
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
         ssl_certfile=tls[0] if tls else None,
         ssl_keyfile=tls[1] if tls else None,
     )

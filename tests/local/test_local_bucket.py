@@ -20,6 +20,7 @@ from gtseg.local.storage.cache import Cache
 from gtseg.local.storage.connection import Connection
 from gtseg.local.storage.objects import StorageAway, split_uri
 from gtseg.local.storage.patience import Interrupted, PatientObjects
+from gtseg.local.storage.rights import S3_ACTIONS
 
 MEGABYTE = b"m" * (1 << 20)
 
@@ -362,6 +363,49 @@ def test_a_requester_pays_bucket_is_paid_for(objects: BucketObjects, bucket: str
 def test_a_profile_that_does_not_exist_is_named(service: LocalAWS, keys: Any) -> None:
     with pytest.raises(ServiceError, match="'nobody'"):
         Connection(service.url, "nobody")
+
+
+# ---------------------------------------------------------------- rights
+
+
+def test_rights_are_tried_one_by_one_and_nothing_is_left(
+    objects: BucketObjects, s3: Any, bucket: str, faults: Any
+) -> None:
+    objects.put(bucket, "images/a.jpg", b"x")
+    assert [right.problem for right in objects.try_rights(bucket, "images/", writes=True)] == [""] * 4
+    refused = {"kind": "answer", "status": 403, "code": "AccessDenied", "message": "not you"}
+    faults(refused | {"operations": ["s3:CreateMultipartUpload", "s3:ListObjectsV2"]})
+    rights = {right.action: right.problem for right in objects.try_rights(bucket, "images/", writes=True)}
+    assert rights == {
+        "s3:ListBucket": "not you (AccessDenied)",
+        "s3:GetObject": "",
+        "s3:PutObject": "not you (AccessDenied)",
+    }
+    assert objects.state().reason == "", "a question is no work that waits"
+    faults()
+    assert objects.try_rights("no-such-bucket-at-all", "", writes=False)[0].problem
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["images/a.jpg"]
+
+
+def test_the_listed_operations_are_sent_and_no_others(
+    service: LocalAWS, keys: Any, bucket: str, tmp_path: Path, faults: Any
+) -> None:
+    objects, sent = connect(service, tmp_path), set()
+    objects.connection._client("own").meta.events.register(
+        "before-call.s3", lambda model, **_: sent.add(model.name)
+    )
+    objects.bucket_exists(bucket)
+    objects.put(bucket, "small", b"x")
+    objects.put(bucket, "large", io.BytesIO(bytes(PART_BYTES + 1)))
+    objects.get(bucket, "small")
+    objects.head(bucket, "small")
+    list(objects.list(bucket))
+    objects.try_rights(bucket, "", writes=True)
+    assert sent == set(S3_ACTIONS)
+    with pytest.raises(AssertionError, match="DeleteObject"):
+        objects.connection._client("own").delete_object(Bucket=bucket, Key="small")
+    objects.close()
 
 
 # ---------------------------------------------------------------- patience

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import urllib.request
+from contextlib import closing
 from importlib.metadata import version
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from labeling.labeling_desk import await_until
 
 
 def test_health_answers_without_credentials(shared_aws: Any) -> None:
@@ -45,6 +51,34 @@ def test_sigterm_ends_the_server_cleanly(local_aws: Any) -> None:
     assert (told["url"], told["pid"]) == (local_aws.url, local_aws.pid)
     assert local_aws.stop() == 0
     assert not announced.exists()
+
+
+def test_sigterm_takes_no_new_requests_and_lets_those_under_way_arrive(local_aws: Any) -> None:
+    body = json.dumps({"name": "Ada", "team": "gtseg"}).encode()
+    head = (
+        f"POST /_portal/api/workers HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {local_aws.owner_token}\r\n"
+        f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", local_aws.port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100"), "the server waits for the body"
+        connection.sendall(body[:5])
+        os.kill(local_aws.pid, signal.SIGTERM)
+        await_until(lambda: is_closed(local_aws.port))
+        connection.sendall(body[5:])
+        assert connection.recv(1000).startswith(b"HTTP/1.1 201")
+    assert local_aws.stop() == 0
+    local_aws.start()
+    with closing(sqlite3.connect(local_aws.folder / "state.sqlite3")) as state:
+        assert state.execute("SELECT name FROM labeling_workers").fetchall() == [("Ada",)]
+
+
+def is_closed(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+    except ConnectionRefusedError:
+        return True
+    return False
 
 
 def test_other_services_are_answered_by_moto(shared_aws: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ from botocore.exceptions import ClientError
 from labeling.labeling_desk import SIZE, Desk, await_until, draw_answer, draw_picture, square
 from local_aws import LocalAWS
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
+
+from gtseg.local import cli
 
 STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
@@ -184,3 +189,47 @@ def test_an_image_that_is_replaced_fails_with_that_reason_and_its_answer_is_kept
     }
     kept = desk.keys(f"out/{job}/annotations/worker-response/iteration-1/{first['object']}/")
     assert len(kept) == 1
+
+
+def test_check_tries_the_rights_of_the_running_server(far_aws: LocalAWS, session_aws: LocalAWS) -> None:
+    desk = FarDesk(far_aws, session_aws)
+    desk.await_end(desk.create(1))
+    check = ["check", "--s3", f"--data={far_aws.folder}"]
+    result = CliRunner().invoke(cli.app, check)
+    assert result.exit_code == 0, result.output
+    assert f"s3:PutObject             s3://{desk.bucket}/out/  allowed" in result.output
+    assert f"s3:GetObject             s3://{desk.bucket}/images/  allowed" in result.output
+    result = CliRunner().invoke(cli.app, [*check, "--place=s3://no-such-bucket-at-all/x"])
+    assert result.exit_code == 4
+    assert "labeling-server.json" in result.output
+    status, answer = desk.owner("GET", "/owner/jobs")
+    assert (status, answer["storage"]["endpoint"], answer["storage"]["waiting"]) == (200, session_aws.url, 0)
+
+
+# ---------------------------------------------------------------- metrics
+
+
+def read_metrics(aws: LocalAWS, token: str, path: str = "/metrics") -> str:
+    request = urllib.request.Request(f"{aws.url}{path}", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return str(answer.read().decode())
+
+
+def test_metrics_are_prometheus_own_form_and_the_owners_alone(
+    far_aws: LocalAWS, session_aws: LocalAWS
+) -> None:
+    for aws, kind in ((far_aws, "s3"), (session_aws, "folder")):
+        families = {f.name: f for f in text_string_to_metric_families(read_metrics(aws, aws.owner_token))}
+        assert families["gtseg_info"].samples[0].labels["storage"] == kind
+        assert families["gtseg_storage_up"].samples[0].value == 1
+        assert {"gtseg_portal_seconds", "gtseg_labeling_tasks", "gtseg_backlog_objects"} <= families.keys()
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            read_metrics(aws, "wrong")
+    assert "gtseg_storage_requests_total" in read_metrics(far_aws, far_aws.owner_token, "/_gtseg/metrics")
+
+
+def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
+    s3 = shared_aws.client("s3")
+    s3.create_bucket(Bucket="metrics")
+    s3.put_object(Bucket="metrics", Key="k", Body=b"x")
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="metrics")["Contents"]] == ["k"]

@@ -1,6 +1,7 @@
 """The front door: whom a request is for, who is asking, and what is written down about it.
 
     /_gtseg/health, identity, faults   this module
+    /metrics                           metrics.py
     /_portal/...                       the labeling portal and the worker API
     sagemaker + X-Amz-Target           the JSON services (also logs)
     /endpoints/NAME/invocations        hosting.invoke(embedded, name, headers, body) -> (status, headers, body)
@@ -16,6 +17,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -33,6 +35,7 @@ from gtseg.local.front.elsewhere import Elsewhere
 from gtseg.local.front.faults import Fault, Faults
 from gtseg.local.front.health import describe_health
 from gtseg.local.front.hosts import Hosts
+from gtseg.local.front.metrics import Metrics, is_metrics
 from gtseg.local.front.registry import register_services
 from gtseg.local.front.signature import Signed, parse_query, parse_signed, verify
 from gtseg.local.hosting import invoke
@@ -75,6 +78,7 @@ class Front:
         else:
             self.s3 = S3App(self._make_s3(stored), self.faults, self._record_bucket_call, hosts=self.hosts)
         self.portal = self._make_portal()
+        self.metrics = Metrics(embedded)
         self.bodies = Bodies(embedded.store.folder, self.pool)
         self._signed_by: dict[str, str] = {
             embedded.store.credentials.access_key: embedded.store.credentials.secret_key
@@ -106,6 +110,16 @@ class Front:
         )  # also while requests fill the pool
         return 200, {"content-type": "application/json"}, json.dumps(described).encode()
 
+    async def _describe_metrics(self, headers: dict[str, str]) -> Reply:
+        try:
+            return await asyncio.to_thread(self.metrics.answer, headers)
+        except ServiceError as error:
+            return (
+                error.status,
+                {"content-type": "application/json"},
+                json.dumps({"message": error.message}).encode(),
+            )
+
     def _prove_identity(self, query: bytes) -> Reply:
         challenge = identity.find_challenge(query)
         if challenge is None:
@@ -131,7 +145,11 @@ class Front:
         if scope["path"] == identity.PATH:
             await _send(send, self._prove_identity(scope["query_string"]))
             return
-        headers, receive = read_headers(scope), Incoming(receive, self.embedded.options.idle_seconds)
+        headers = read_headers(scope)
+        if is_metrics(scope["path"], headers, has_s3=isinstance(self.s3, S3App)):
+            await _send(send, await self._describe_metrics(headers))
+            return
+        receive = Incoming(receive, self.embedded.options.idle_seconds)
         is_own = scope["path"].startswith(OWN_PATHS) or scope["path"] == "/_portal"
         service = "" if is_own else _find_service(headers, scope["query_string"])
         if (
@@ -154,7 +172,9 @@ class Front:
             described = json.dumps(self.faults.describe()).encode()
             await _send(send, (200, {"content-type": "application/json"}, described))
         else:
+            begun = time.monotonic()
             await self.portal(scope, receive, send)
+            self.metrics.observe(scope["path"], time.monotonic() - begun)
 
     async def _answer_service(
         self, service: str, scope: Scope, receive: Receive, send: Send, *, headers: dict[str, str]

@@ -14,15 +14,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.labeling.records import count_backlog
 from gtseg.local.storage.layout import own_version
-from gtseg.local.storage.objects import StorageState
 
-__all__ = ["describe_health", "describe_storage"]
+__all__ = ["describe_health"]
 
 
 def describe_health(embedded: Embedded) -> dict[str, Any]:
@@ -33,17 +31,6 @@ def describe_health(embedded: Embedded) -> dict[str, Any]:
         "version": own_version(),
         "region": embedded.store.region,
         "only": embedded.options.only or None,
-        "storage": describe_storage(embedded.objects.state()),
+        "storage": embedded.objects.state().describe(),
         "backlog": {"objects": count_backlog(embedded.store)},
-    }
-
-
-def describe_storage(state: StorageState) -> dict[str, Any]:
-    since = datetime.fromtimestamp(state.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if state.since else None
-    return {
-        "kind": state.kind,
-        "endpoint": state.endpoint or None,
-        "reachable": not state.reason,
-        "reason": state.reason or None,
-        "since": since,
     }

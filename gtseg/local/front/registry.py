@@ -32,7 +32,7 @@ ONLY: dict[str, dict[str, tuple[Register, ...]]] = {
     "": SERVICES,
     "labeling": {"sagemaker": (tags.register, labeling.register)},
 }
-"""What `gtseg local up --only` leaves of them."""
+"""What `gtseg local up --only` answers of them. The other rooms work all the same: automated labeling trains."""
 
 
 def register_services(embedded: Embedded) -> tuple[dict[str, JsonService], list[Component]]:
@@ -42,5 +42,10 @@ def register_services(embedded: Embedded) -> tuple[dict[str, JsonService], list[
         f"This server serves {only} only (gtseg local up --only {only}) and does not answer" if only else ""
     )
     services = {name: JsonService(name, absent=absent or ABSENT) for name in ONLY[only]}
-    found = [register(services[name], embedded) for name, rooms in ONLY[only].items() for register in rooms]
+    found: list[Component | None] = []
+    for name, rooms in SERVICES.items():
+        unanswered = JsonService(name)
+        for register in rooms:
+            is_answered = register in ONLY[only].get(name, ())
+            found.append(register(services[name] if is_answered else unanswered, embedded))
     return services, [component for component in found if component is not None]

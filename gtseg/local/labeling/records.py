@@ -27,6 +27,7 @@ __all__ = [
     "find_job",
     "iso",
     "list_active_jobs",
+    "make_job",
     "open_manifest",
     "read_clock",
     "read_manifest",

@@ -27,6 +27,7 @@ from gtseg.local.storage.objects import (
     ObjectInfo,
     ObjectStream,
     Readable,
+    Right,
     StorageAway,
     StorageState,
 )
@@ -37,6 +38,8 @@ PART_BYTES = 16 << 20  # of a multipart upload, in memory while it is sent
 MAX_PARTS = 10_000
 COPY_BYTES = 1 << 20
 PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 10.0
+list_of = list  # the class has a method of that name
+CHECK_NAME = "gtseg-rights-check"
 Taken = TypeVar("Taken")
 PLAIN_ETAG = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -46,6 +49,7 @@ class BucketObjects:
 
     def __init__(self, connection: Connection, cache: Cache) -> None:
         self.connection, self.cache = connection, cache
+        self.hits = self.misses = 0
         self._probed, self._pause = time.monotonic(), PROBE_AWAY_SECONDS
         self._loop = Loop("storage", self._watch, seconds=PROBE_AWAY_SECONDS)
 
@@ -75,6 +79,53 @@ class BucketObjects:
     def state(self) -> StorageState:
         reason, since = self.connection.refusal
         return StorageState("s3", self.connection.endpoint, reason, since)
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "requests_total": self.connection.requests,
+            "refused_requests_total": self.connection.refused,
+            "cache_bytes": self.cache.size,
+            "cache_limit_bytes": self.cache.limit,
+            "cache_hits_total": self.hits,
+            "cache_misses_total": self.misses,
+        }
+
+    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list_of[Right]:
+        """List, read an object (of an empty prefix, one that is not there), begin an upload and take it back."""
+        found: list_of[Right] = []
+        ask = self.connection.ask
+
+        def attempt(action: str, request: Callable[[], Any]) -> Any:
+            problem, answer = "", None
+            try:
+                answer = request()
+            except StorageAway:
+                raise
+            except ServiceError as error:
+                problem = (
+                    ""
+                    if error.code in ("NoSuchKey", "404", "InvalidRange")
+                    else f"{error.message} ({error.code})"
+                )
+            found.append(Right(action, f"s3://{bucket}/{prefix}", problem))
+            return answer
+
+        page = attempt("s3:ListBucket", lambda: ask("list_objects_v2", bucket, Prefix=prefix, MaxKeys=10))
+        keys = [entry["Key"] for entry in (page or {}).get("Contents", []) if not entry["Key"].endswith("/")]
+        key = keys[0] if keys else f"{prefix}{CHECK_NAME}"
+        attempt("s3:GetObject", lambda: ask("head_object", bucket, Key=key))
+        if writes:
+            place = {"Key": f"{prefix}{CHECK_NAME}"}
+            upload = attempt(
+                "s3:PutObject", lambda: ask("create_multipart_upload", bucket, writes=True, **place)
+            )
+            if upload is not None:
+                place["UploadId"] = upload["UploadId"]
+                attempt(
+                    "s3:AbortMultipartUpload",
+                    lambda: ask("abort_multipart_upload", bucket, writes=True, **place),
+                )
+        return found
 
     def bucket_exists(self, bucket: str) -> bool:
         """Also for one that may be written and not listed."""
@@ -193,12 +244,15 @@ class BucketObjects:
         condition = {"IfNoneMatch": f'"{kept.etag}"'} if kept is not None else {}
         try:
             answer = self.connection.read("get_object", bucket, Key=key, **condition)
+            self.misses += 1
         except StorageAway:
             if kept is None:
                 raise
+            self.hits += 1
             return None
         except ServiceError as error:
             if error.code == "304" and kept is not None:
+                self.hits += 1
                 return None
             if error.code in ("NoSuchKey", "404", "NoSuchBucket", "AccessDenied"):
                 self.cache.forget(bucket, key)

@@ -69,6 +69,8 @@ class Connection:
         """Bucket -> the key that was read last: whether another one is refused alone, or the whole bucket."""
         self._refusals: dict[str, tuple[str, float]] = {}
         """"" (the service), "read BUCKET", "write BUCKET" -> (reason, epoch seconds since when)."""
+        self.requests = self.refused = 0
+        """Sent, and of these without an answer that says anything of the object."""
         self._is_stale = False
         """Whether what was refused may be allowed with credentials that are read anew."""
         self._session, self._config = self._connect()
@@ -174,6 +176,20 @@ class Connection:
             raise StorageAway(reason)
         raise refusal
 
+    def ask(self, method: str, bucket: str, *, writes: bool = False, **parameters: Any) -> Any:
+        """The answer to a request that only asks what is allowed: a refusal changes nothing. Raises ServiceError, StorageAway."""
+        known = self._access.get(bucket)
+        refusal: ServiceError | None = None
+        for access in (known,) if known else ("own",) if writes else ("own", "payer", "unsigned"):
+            try:
+                return self._send(method, bucket, access, parameters)
+            except ServiceError as error:
+                if error.code != "AccessDenied" and not isinstance(error, NoCredentials):
+                    raise
+                refusal = refusal or error
+        assert refusal is not None
+        raise ServiceError("AccessDenied", refusal.message, 403)
+
     def _note_read(self, bucket: str, access: Access, key: str) -> None:
         if access == "payer" and bucket not in self._access:
             logger.warning(
@@ -238,6 +254,7 @@ class Connection:
             raise StorageAway(refusal[0])
         if access != "unsigned":
             self._last_bucket = bucket
+        self.requests += 1
         payer = {"RequestPayer": "requester"} if access == "payer" and method != "head_bucket" else {}
         try:
             answer = getattr(self._client(access), method)(Bucket=bucket, **parameters, **payer)
@@ -328,6 +345,7 @@ class Connection:
 
     def _lose(self, what: str) -> StorageAway:
         reason = f"{self.endpoint}: {what}"
+        self.refused += 1
         self._refuse("", reason)
         return StorageAway(reason)
 

@@ -26,7 +26,7 @@ from gtseg.local.storage.backup import is_backed_up
 from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Draft, Files
 from gtseg.local.storage.index import Condition, Index, read_clock_ms
 from gtseg.local.storage.intents import Intent, Intents
-from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable, StorageState
+from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable, Right, StorageState
 from gtseg.local.storage.stored import StoredObject, unpack_row
 from gtseg.local.storage.uploads import Part, Uploads
 from gtseg.local.storage.verifying import is_intact
@@ -36,6 +36,7 @@ __all__ = ["FolderObjects"]
 CHUNK_BYTES = 1 << 20
 GRACE_SECONDS = 60.0  # how long the file of a replaced or deleted object can still be opened by its path
 HOUSEKEEPING_SECONDS = 1.0
+RIGHTS = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
 ABANDONED_MS = (
     7 * 24 * 3600 * 1000
 )  # without a new part; the age that AWS's own example of a lifecycle rule gives uploads
@@ -63,6 +64,14 @@ class FolderObjects:
 
     def state(self) -> StorageState:
         return StorageState("folder")
+
+    def figures(self) -> dict[str, float]:
+        return {}
+
+    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list[Right]:
+        """The folder is this server's own: whatever bucket there is may be read and written."""
+        problem = "" if self.bucket_exists(bucket) else "The specified bucket does not exist"
+        return [Right(action, f"s3://{bucket}/{prefix}", problem) for action in RIGHTS[: 4 if writes else 2]]
 
     def create_bucket(self, bucket: str) -> None:
         """Create a bucket; do nothing if it exists."""

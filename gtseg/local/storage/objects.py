@@ -8,17 +8,17 @@ list_objects_v2, upload_fileobj, which sends large bodies in parts, copy and del
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol, Self
+from typing import Any, BinaryIO, Literal, Protocol, Self
 
 from gtseg.local.errors import ServiceError
 
 __all__ = [
-    "DEFAULT_TYPE", "ObjectInfo", "ObjectStream", "Objects", "Readable", "StorageAway", "StorageState", "split_uri",
+    "DEFAULT_TYPE", "ObjectInfo", "ObjectStream", "Objects", "Readable", "Right", "StorageAway", "StorageState", "split_uri",
 ]  # fmt: skip
 
 DEFAULT_TYPE = "binary/octet-stream"
@@ -42,6 +42,28 @@ class StorageState:
     """Why it cannot be reached; "" if it can."""
     since: float = 0.0
     """Epoch seconds of the first refusal without an answer since; 0 if it can be reached."""
+
+    def describe(self) -> dict[str, Any]:
+        """As JSON has it."""
+        since = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if self.since else None
+        return {
+            "kind": self.kind,
+            "endpoint": self.endpoint or None,
+            "reachable": not self.reason,
+            "reason": self.reason or None,
+            "since": since,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One permission at one place, as it was tried: `problem` is "" where it is there."""
+
+    action: str
+    """As IAM names it: s3:GetObject."""
+    place: str
+    """s3://bucket/prefix"""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +125,14 @@ class Objects(Protocol):
 
     def state(self) -> StorageState:
         """Where the objects are and whether they can be reached; answers at once, whatever the storage does."""
+        ...
+
+    def figures(self) -> Mapping[str, float]:
+        """Numbers for whoever watches the server; names that end with _total only grow."""
+        ...
+
+    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list[Right]:
+        """Try what is needed to read below a prefix, and to write there; nothing is left behind. Raises StorageAway."""
         ...
 
     def bucket_exists(self, bucket: str) -> bool: ...

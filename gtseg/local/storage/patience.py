@@ -14,6 +14,7 @@ from gtseg.local.storage.objects import (
     Objects,
     ObjectStream,
     Readable,
+    Right,
     StorageAway,
     StorageState,
 )
@@ -22,6 +23,7 @@ __all__ = ["Interrupted", "PatientObjects"]
 
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 10.0
 Answer = TypeVar("Answer")
+list_of = list  # the class has a method of that name
 logger = logging.getLogger(__name__)
 
 
@@ -46,6 +48,12 @@ class PatientObjects:
 
     def state(self) -> StorageState:
         return self.objects.state()
+
+    def figures(self) -> dict[str, float]:
+        return {**self.objects.figures(), "waiting_calls": self.waiting}
+
+    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list_of[Right]:
+        return self._wait(lambda: self.objects.try_rights(bucket, prefix, writes=writes))
 
     def bucket_exists(self, bucket: str) -> bool:
         return self._wait(lambda: self.objects.bucket_exists(bucket))

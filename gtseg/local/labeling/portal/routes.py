@@ -22,6 +22,7 @@ from gtseg.local.labeling.portal.desk import desk_routes
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
+from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
 from gtseg.local.labeling.records import find_job
 from gtseg.local.labeling.revisions import read_content
 from gtseg.local.labeling.tasks import find_task
@@ -44,6 +45,7 @@ def portal_routes(embedded: Embedded) -> list[BaseRoute]:
         *outline_routes(gate),
         *owner_routes(gate),
         *people_routes(gate),
+        *storage_routes(gate),
         *page_routes(gate),
     ]
 
@@ -107,7 +109,7 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
     store, objects = gate.store, gate.embedded.objects
 
     def jobs(call: Call) -> dict[str, Any]:
-        return {"jobs": overview.list_jobs(store)}
+        return {"jobs": overview.list_jobs(store), "storage": describe_storage(store, objects)}
 
     def job(call: Call) -> dict[str, Any]:
         return overview.describe_job(store, objects, call.path("job"))

@@ -3,9 +3,10 @@
 import { call, get, insist, post } from "./api.js";
 import { h } from "./annotate/dom.js";
 import { jobMeter, jobState } from "./progress.js";
-import { ago } from "./words.js";
+import { ago, describeStorage } from "./words.js";
 
 const status = document.getElementById("status");
+const away = document.getElementById("storage");
 
 function card(job) {
   return h("article", { class: "card job" },
@@ -16,7 +17,8 @@ function card(job) {
 }
 
 async function show() {
-  const { jobs } = await insist(() => get("owner/jobs"), (n, seconds) => (status.textContent = `The server does not answer. Next try in ${seconds} s.`));
+  const { jobs, storage } = await insist(() => get("owner/jobs"), (n, seconds) => (status.textContent = `The server does not answer. Next try in ${seconds} s.`));
+  away.textContent = describeStorage(storage);
   status.textContent = jobs.length ? "" : "There is no labeling job yet. `gtseg label` makes one.";
   document.getElementById("jobs").replaceChildren(...jobs.map(card));
 }

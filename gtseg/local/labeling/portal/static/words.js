@@ -14,3 +14,10 @@ export function ago(epoch) {
 export function percent(share) {
   return share === null || share === undefined ? "–" : `${(100 * share).toFixed(1)}%`;
 }
+
+/** Why the storage cannot be reached and what waits for it; "" while it can. */
+export function describeStorage(storage) {
+  if (!storage || storage.reachable) return "";
+  const waiting = storage.waiting === 1 ? "1 labeled image waits" : `${storage.waiting} labeled images wait`;
+  return `The storage cannot be reached since ${storage.since.slice(11, 16)} UTC: ${storage.reason}. Answers are kept here; ${waiting} to be written.`;
+}
