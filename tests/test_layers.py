@@ -77,6 +77,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
     ),
+    "gtseg.local.labeling.assist": (
+        (*SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.labeling"), ("numpy", "cv2", "PIL"),
+    ),
     "gtseg.local.labeling.automated": (
         (
             *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.unpacking", "gtseg.local.hosting.artifact",

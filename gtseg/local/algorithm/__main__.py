@@ -42,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     score = commands.add_parser("score", help="a mask and a confidence for each picture of ROOT/input/names")
     score.add_argument("--root", type=Path, required=True, help="the folder that holds model/ and input/")
     score.add_argument("--images", type=Path, required=True, help="the folder of the pictures")
+    score.add_argument("--features", action="store_true", help="say what the network sees in each")
     return top
 
 
@@ -79,7 +80,7 @@ def run_score(folders: Folders, options: argparse.Namespace) -> int:
     try:
         from gtseg.local.algorithm.score import score
 
-        score(folders, options.images)
+        score(folders, options.images, features=options.features)
     except Exception as error:
         return fail(folders, error)
     return 0

@@ -3,7 +3,8 @@
     input/names         one file name a line, of pictures in the folder that is given
     model/              the network
     output/masks/       <name>.png, (H, W) class indices of the picture's size
-    output/scores.jsonl one line a picture: {"name", "confidence", "classes": {class index: confidence}}, "error" for an unreadable one
+    output/scores.jsonl one line a picture: {"name", "confidence", "classes": {class index: confidence}}, with
+                        --features "features"; "error" for an unreadable one
 
 A process that was killed goes on where it was: a line is written when its mask has its name.
 """
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError, Folders
@@ -23,25 +26,34 @@ from gtseg.local.algorithm.predict import Predictor, decode, encode_png, to_mask
 __all__ = ["confidences", "read_scores", "score"]
 
 LOG_EVERY = 100
+FEATURES = 32
 
 
-def score(folders: Folders, images: Path) -> None:
-    """Every picture of `input/names` that has no line yet. Raises ClientError where model/ holds no model."""
+def score(folders: Folders, images: Path, *, features: bool = False) -> None:
+    """Every picture of `input/names` that has no line yet; `features`: with what the network sees in it.
+
+    Raises ClientError where model/ holds no model.
+    """
     names = (folders.root / "input" / "names").read_text(encoding="utf-8").splitlines()
     output = folders.root / "output"
     (output / "masks").mkdir(parents=True, exist_ok=True)
     done = set(read_scores(output / "scores.jsonl", repair=True))
     predictor = Predictor(folders.model)
+    seen = Features(predictor) if features else None
     log.info(f"Scoring {len(names)} pictures, {len(done)} of which are done")
     with (output / "scores.jsonl").open("a", encoding="utf-8") as file:
         for number, name in enumerate((n for n in names if n not in done), 1):
-            file.write(json.dumps({"name": name, **score_one(predictor, images / name, output)}) + "\n")
+            file.write(
+                json.dumps({"name": name, **score_one(predictor, images / name, output, seen=seen)}) + "\n"
+            )
             file.flush()
             if number % LOG_EVERY == 0:
                 log.info(f"{len(done) + number} of {len(names)}")
 
 
-def score_one(predictor: Predictor, path: Path, output: Path) -> dict[str, object]:
+def score_one(
+    predictor: Predictor, path: Path, output: Path, *, seen: Features | None = None
+) -> dict[str, object]:
     try:
         image, size = decode(path.read_bytes(), smallest=predictor.inference_size)
     except (ClientError, OSError) as error:
@@ -55,7 +67,23 @@ def score_one(predictor: Predictor, path: Path, output: Path) -> dict[str, objec
     return {
         "confidence": round(float(np.mean(foreground)) if foreground else classes[0], 6),
         "classes": {str(index): round(value, 4) for index, value in classes.items()},
+        **({"features": seen.last} if seen is not None else {}),
     }
+
+
+class Features:
+    """What the encoder's last stage saw in the last picture: its mean over the picture, in FEATURES random directions."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.last: list[float] = []
+        encoder = getattr(predictor.model, "encoder", None)
+        if encoder is not None:
+            encoder.register_forward_hook(self.keep)
+
+    def keep(self, module: object, given: object, outputs: Sequence[torch.Tensor]) -> None:
+        mean = outputs[-1].float().mean((0, 2, 3)).cpu().numpy()
+        directions = np.random.default_rng(0).normal(size=(len(mean), FEATURES)) / np.sqrt(len(mean))
+        self.last = [round(float(value), 4) for value in mean @ directions]
 
 
 def confidences(probabilities: np.ndarray) -> dict[int, float]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from gtseg.local.labeling import output
 from gtseg.local.labeling.answers import find_element, read_answer
+from gtseg.local.labeling.assist.records import suggesting_model
 from gtseg.local.labeling.consolidation import consolidate
 from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.output import Answered
@@ -137,7 +138,14 @@ def read_answers(job: Job, store: Store, line: int) -> list[Answered]:
     ).fetchall()  # fmt: skip
     workers = find_names(store, job, [row["worker"] for row in rows])
     return [
-        Answered(*workers[row["worker"]], row["accepted"], row["submitted"], row["content"], row["active"])
+        Answered(
+            *workers[row["worker"]],
+            row["accepted"],
+            row["submitted"],
+            row["content"],
+            row["active"],
+            suggesting_model(store, job, line, row["worker"]),
+        )
         for row in rows
     ]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 from gtseg.local.embedded import Embedded
+from gtseg.local.labeling.assist.assistant import Assistant
 from gtseg.local.labeling.engine import Engine
 
 __all__ = ["Labeling"]
@@ -20,10 +21,12 @@ class Labeling:
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
         self.engine = Engine(embedded)
+        self.assistant = Assistant(embedded)
         self.crowd: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.engine.start()
+        self.assistant.start()
         if self.embedded.options.crowd_masks is not None:
             self.crowd = start_crowd(self.embedded)
 
@@ -35,6 +38,7 @@ class Labeling:
             except subprocess.TimeoutExpired:
                 self.crowd.kill()
                 self.crowd.wait()
+        self.assistant.stop()
         self.engine.stop()
 
 

@@ -17,6 +17,7 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.labeling import output
+from gtseg.local.labeling.assist.records import keep_random_order, orders_helpfully
 from gtseg.local.labeling.automated.records import advance, find_round
 from gtseg.local.labeling.automated.rounds import Automation
 from gtseg.local.labeling.automated.sampling import (
@@ -163,6 +164,8 @@ class Engine:
                     for line in read_objects(job, self.store)
                 ),
             )
+            if orders_helpfully(self.store, job):
+                keep_random_order(connection, job)
             connection.execute(
                 "UPDATE labeling_jobs SET status = 'InProgress', modified = ? WHERE name = ? AND status = 'Initializing'",
                 (read_clock(), job.name),
@@ -262,9 +265,12 @@ class Engine:
         return any(self.store.read().execute(query, (job.name, state)).fetchone() for state in unfinished)
 
     def _choose_lines(self, job: Job, size: int) -> list[int]:
-        """At first some at random, then in the manifest's order; no more than the stopping conditions allow."""
+        """At first some at random, then in the manifest's order or the most helpful first; no more than the stopping conditions allow."""
         room = count_room(self.store, job)
-        query = "SELECT line FROM labeling_objects WHERE job = ? AND state = 'waiting' ORDER BY line"
+        query = (
+            "SELECT o.line FROM labeling_objects o LEFT JOIN labeling_order h ON h.job = o.job AND h.line = o.line "
+            "WHERE o.job = ? AND o.state = 'waiting' ORDER BY coalesce(h.place, 1e9), o.line"
+        )
         waiting = [row["line"] for row in self.store.read().execute(query, (job.name,))]
         if job.iteration == 0:
             chosen = random.Random(job.reference).sample(range(len(waiting)), size)

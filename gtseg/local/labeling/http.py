@@ -4,6 +4,7 @@
     POST   /_portal/api/jobs/{job}/tasks        lease the next task; 204 if there is none now
     GET    /_portal/api/tasks/{id}              the task again        .../image  its picture      .../page  its page
                                                 .../annotation  the mask of an earlier job that it is about
+                                                .../suggestion  objects that a model proposes (404: none)
     POST   /_portal/api/tasks/{id}/answer       {"answer": {<element name>: {...}}}; a page adds "active" (seconds in use)
                                                 and "revisable" (its person may change it until it is consolidated)
     POST   /_portal/api/tasks/{id}/decline      {"reason": "..."}     .../release   {"reason": "..."}
@@ -29,6 +30,10 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import drafts, revisions, tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
+from gtseg.local.labeling.assist.assistant import offer_suggestion
+from gtseg.local.labeling.assist.objects import split_objects
+from gtseg.local.labeling.assist.records import find_suggestion
+from gtseg.local.labeling.automated.scoring import read_values
 from gtseg.local.labeling.intake import read_line
 from gtseg.local.labeling.links import worker_links
 from gtseg.local.labeling.portal.gate import Call, Gate
@@ -58,6 +63,7 @@ def worker_routes(gate: Gate) -> list[BaseRoute]:
         gate.route("GET", f"{ROOT}/tasks/{{task}}", api.show, who="worker"),
         gate.route("GET", f"{ROOT}/tasks/{{task}}/image", api.show_image, who="worker"),
         gate.route("GET", f"{ROOT}/tasks/{{task}}/annotation", api.show_annotation, who="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/suggestion", api.show_suggestion, who="worker"),
         gate.route("GET", f"{ROOT}/tasks/{{task}}/page", api.show_page, who="worker"),
         gate.route("POST", f"{ROOT}/tasks/{{task}}/answer", api.answer, who="worker", limit=MAX_ANSWER_BYTES),
         gate.route("POST", f"{ROOT}/tasks/{{task}}/decline", api.decline, who="worker"),
@@ -96,7 +102,10 @@ class Api:
 
     def lease(self, call: Call) -> Any:
         task = tasks.lease_task(self.store, call.path("job"), call.worker)
-        return Response(status_code=204) if task is None else self._describe(task)
+        if task is None:
+            return Response(status_code=204)
+        offer_suggestion(self.store, task)
+        return self._describe(task)
 
     def show(self, call: Call) -> dict[str, Any]:
         return self._describe(self._find(call))
@@ -127,6 +136,13 @@ class Api:
         stream = self.embedded.objects.open(*split_uri(line[names[0]]))
         headers = {"Cache-Control": "private, max-age=600", "Content-Length": str(stream.info.size)}
         return StreamingResponse(stream.blocks(), media_type="image/png", headers=headers)
+
+    def show_suggestion(self, call: Call) -> dict[str, Any]:
+        """The objects that a model proposes for this task; see assist/objects.py."""
+        suggestion = find_suggestion(self.store, self._find(call).id)
+        if suggestion is None:
+            raise ServiceError("NotFound", "This task opened without a suggestion.", 404)
+        return {"model": suggestion.model, "objects": split_objects(read_values(suggestion.mask))}
 
     def show_page(self, call: Call) -> Response:
         """The template as the worker's browser gets it; links lead to the host that the browser asked, and end with the worker."""
@@ -175,7 +191,9 @@ class Api:
 
     def _describe(self, task: Task) -> dict[str, Any]:
         revised_until = revisions.find_revision(self.store, task)
+        suggestion = find_suggestion(self.store, task.id)
         return {
+            "suggested_by": suggestion.model if suggestion else None,
             "task": task.id,
             "job": task.job.title,
             "object": str(task.line),

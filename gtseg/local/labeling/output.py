@@ -42,6 +42,8 @@ class Answered:
     submitted: float
     content: str
     active: float | None = None
+    suggested_by: str = ""
+    """The model whose mask the worker was shown, as a suggestion."""
 
 
 def put_json(objects: Objects, job: Job, key: str, document: Any) -> None:
@@ -91,6 +93,7 @@ def describe_answer(job: Job, answer: Answered, *, region: str) -> dict[str, Any
             answer.submitted - answer.accepted if answer.active is None else answer.active, 3
         ),
         "workerId": answer.worker_id,
+        **({"suggestedBy": answer.suggested_by} if answer.suggested_by else {}),
     }
     if job.crowd == "private-crowd":
         issuer = f"https://cognito-idp.{region}.amazonaws.com/{region}_gtseglocal"

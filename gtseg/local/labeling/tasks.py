@@ -46,6 +46,14 @@ ORDERS = (
     f"""SELECT o.line {FREE_OBJECT} ORDER BY (SELECT max(t.ended) FROM labeling_tasks t WHERE t.job = o.job
     AND t.line = o.line AND t.worker = :worker), o.line LIMIT 1""",
 )
+HELPFUL_ORDERS = (
+    ORDERS[0],
+    ORDERS[1].replace(
+        "ORDER BY o.line",
+        "ORDER BY coalesce((SELECT h.place FROM labeling_order h WHERE h.job = o.job AND h.line = o.line), 1e9), o.line",
+    ),
+    ORDERS[2],
+)
 TEAMMATE = """
 SELECT 1 FROM labeling_workers w WHERE w.state = 'active' AND (w.team = '*' OR w.team = :team)
 AND (EXISTS (SELECT 1 FROM labeling_sessions s WHERE s.worker = w.id AND s.expires > :now)
@@ -125,11 +133,17 @@ def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str
     ]
     if status != "InProgress":
         return None
-    for query in ORDERS:
+    for query in HELPFUL_ORDERS if has_order(connection, job) else ORDERS:
         row = connection.execute(query, {"job": job.name, "now": now, "worker": worker.id}).fetchone()
         if row is not None:
             return add_lease(connection, job, row["line"], worker=worker, now=now)
     return None
+
+
+def has_order(connection: sqlite3.Connection, job: Job) -> bool:
+    """Whether objects are handed out in an order of their own (`gtseg:order`)."""
+    query = "SELECT 1 FROM labeling_order WHERE job = ? LIMIT 1"
+    return connection.execute(query, (job.name,)).fetchone() is not None
 
 
 def add_lease(connection: sqlite3.Connection, job: Job, line: int, *, worker: Worker, now: float) -> str:

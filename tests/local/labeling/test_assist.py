@@ -1,0 +1,208 @@
+"""Suggested masks and helpful order: what opens with a suggestion, what comes of it, and what is handed out first."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from labeling_desk import SIZE, Desk, await_until, draw_answer, square
+from local_aws import LocalAWS
+from PIL import Image
+
+from gtseg.local.embedded import Embedded
+from gtseg.local.labeling.assist.assistant import Assistant
+from gtseg.local.labeling.assist.objects import split_objects
+from gtseg.local.labeling.assist.ordering import order_objects
+from gtseg.local.labeling.assist.records import may_be_suggested
+from gtseg.local.labeling.records import find_job
+from gtseg.local.storage.folder import FolderObjects
+from gtseg.local.storage.store import Store
+
+ASSIST = {"Key": "gtseg:assist", "Value": "true"}
+HELPFUL = {"Key": "gtseg:order", "Value": "helpful"}
+
+
+@pytest.fixture
+def desk(shared_aws: LocalAWS) -> Desk:
+    return Desk(shared_aws)
+
+
+def create(desk: Desk, *tags: dict[str, str], pictures: int = 40, **more: Any) -> str:
+    request = {**desk.request(pictures, **more), "Tags": list(tags)}
+    desk.sagemaker.create_labeling_job(**request)
+    return str(request["LabelingJobName"])
+
+
+def put_round(desk: Desk, name: str, *, lines: int) -> Path:
+    """What a trained model leaves: a square in each image."""
+    reference = desk.describe(name)["JobReferenceCode"]
+    folder = Path(desk.aws.folder) / "labeling" / reference / "assist" / "round-1"
+    (folder / "output" / "masks").mkdir(parents=True)
+    for line in range(lines):
+        Image.fromarray(square()).save(folder / "output" / "masks" / f"{line:06}.png")
+    (folder / "ready.json").write_text(json.dumps({"model": "m/assist-1", "objects": 10}))
+    return folder
+
+
+def label_first_ten(desk: Desk, worker: Any, name: str) -> None:
+    """Ground Truth's first batch, so that all others can be had."""
+    for _ in range(10):
+        task = desk.lease(worker, name)
+        assert task["suggested_by"] is None
+        worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
+
+
+def test_tasks_open_with_suggestions_but_for_a_random_tenth_and_the_answer_names_the_model(
+    desk: Desk,
+) -> None:
+    name, worker = create(desk, ASSIST), desk.hire()
+    label_first_ten(desk, worker, name)
+    first = desk.lease(worker, name)
+    put_round(desk, name, lines=40)
+    assert worker("GET", f"/tasks/{first['task']}")[1]["suggested_by"] is None, "it has opened empty"
+    worker("POST", f"/tasks/{first['task']}/answer", {"answer": draw_answer(square(), first["labels"])})
+    suggested: dict[str, bool] = {}
+    while (task := worker("POST", f"/jobs/{name}/tasks")[1]) is not None and not isinstance(task, bytes):
+        suggested[task["object"]] = task["suggested_by"] == "m/assist-1"
+        status, found = worker("GET", f"/tasks/{task['task']}/suggestion")
+        assert status == (200 if suggested[task["object"]] else 404)
+        if status == 200:
+            (item,) = found["objects"]
+            assert (item["label"], item["area"], item["rows"][0]) == (1, 144, [6, 8, 20])
+        assert desk.lease(worker, name)["suggested_by"] == task["suggested_by"]
+        worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
+    assert len(suggested) == 29
+    assert sum(suggested.values()) > 0
+    desk.await_end(name)
+    for key in desk.keys(f"out/{name}/annotations/worker-response/"):
+        (answer,) = json.loads(desk.read(f"s3://{desk.bucket}/{key}"))["answers"]
+        line = key.split("/")[-2]
+        assert (answer.get("suggestedBy") == "m/assist-1") == suggested.get(line, False)
+    await_until(
+        lambda: not list(Path(desk.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png"))
+    )
+
+
+def test_a_job_without_the_tag_behaves_as_ground_truth_does(desk: Desk) -> None:
+    name, worker = create(desk, pictures=3), desk.hire()
+    put_round(desk, name, lines=3)
+    task = desk.lease(worker, name)
+    assert task["suggested_by"] is None
+    assert worker("GET", f"/tasks/{task['task']}/suggestion")[0] == 404
+
+
+def test_a_helpful_order_is_random_before_there_is_a_model_and_the_same_for_everybody(desk: Desk) -> None:
+    name, worker = create(desk, HELPFUL, pictures=30), desk.hire()
+    order = []
+    for _ in range(30):
+        task = desk.lease(worker, name)
+        order.append(int(task["object"]))
+        worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
+    assert sorted(order) == list(range(30))
+    assert order[10:] != sorted(order[10:])
+
+
+def test_a_tenth_opens_empty_and_it_is_the_same_tenth_again(tmp_path: Path) -> None:
+    class Numbered:
+        reference = "a" * 24
+
+    empty = [line for line in range(5000) if not may_be_suggested(Numbered(), line)]  # type: ignore[arg-type]
+    assert 430 <= len(empty) <= 570
+    assert empty == [line for line in range(5000) if not may_be_suggested(Numbered(), line)]  # type: ignore[arg-type]
+
+
+def test_objects_are_areas_of_one_label_and_rows_give_them_back() -> None:
+    rng = np.random.default_rng(5)
+    mask = np.zeros((60, 80), np.uint8)
+    for label in (1, 2, 1, 3):
+        y, x = rng.integers(0, 40), rng.integers(0, 60)
+        mask[y : y + 15, x : x + 17] = label
+    again = np.zeros_like(mask)
+    objects = split_objects(mask)
+    for item in objects:
+        for y, *ends in item["rows"]:
+            for start, end in zip(ends[::2], ends[1::2], strict=True):
+                again[y, start:end] = item["label"]
+    assert (again == mask).all()
+    assert [item["area"] for item in objects] == sorted((item["area"] for item in objects), reverse=True)
+
+
+def test_a_speck_is_no_object() -> None:
+    mask = np.zeros((200, 200), np.uint8)
+    mask[3, 3] = 1
+    mask[50:70, 50:70] = 1
+    assert [item["area"] for item in split_objects(mask)] == [400]
+
+
+def test_uncertain_and_unlike_objects_come_first_and_every_fifth_is_random() -> None:
+    features = np.repeat(np.eye(4) * 10, 25, axis=0) + np.random.default_rng(0).normal(0, 0.1, (100, 4))
+    confidences = np.linspace(0.99, 0.5, 100)  # the later, the less sure
+    order = order_objects(confidences, features, features[75:80], count=100, seed=1)
+    assert sorted(order) == list(range(100))
+    assert order == order_objects(confidences, features, features[75:80], count=100, seed=1)
+    chosen = [position for place, position in enumerate(order[:4])]
+    assert all(position < 75 for position in chosen[:3]), "the last group is labeled already"
+    assert {position // 25 for position in chosen[:3]} == {0, 1, 2}, "one of each group that is not"
+
+
+def test_the_assistant_trains_on_answers_and_its_round_becomes_ready(tmp_path: Path) -> None:
+    """Its files only: the processes are those of the algorithm, which has tests of its own."""
+    embedded = Embedded(store=Store(tmp_path), objects=FolderObjects(tmp_path), url="http://localhost")
+    try:
+        run_assistant(embedded)
+    finally:
+        embedded.objects.index.database.close()  # type: ignore[attr-defined]
+        embedded.store.close()
+
+
+def run_assistant(embedded: Embedded) -> None:
+    from test_automated_rounds import call, make_request
+
+    from gtseg.local.labeling.assist.rounds import Round, find_rounds
+    from gtseg.local.labeling.masks import encode_mask
+
+    request = make_request(embedded, objects=30)
+    del request["LabelingJobAlgorithmsConfig"]
+    request["Tags"] = [ASSIST]
+    assert call(embedded, "CreateLabelingJob", request)[0] == 200
+    image = io.BytesIO()
+    Image.new("RGB", SIZE).save(image, "JPEG")
+    embedded.objects.put("bucket", "mask.png", encode_mask(square(), 1))
+    for line in range(30):
+        embedded.objects.put("bucket", f"{line}.jpg", image.getvalue())
+    job = find_job(embedded.store, "job")
+    call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})[2].engine.advance(job)
+    with embedded.store.write() as connection:
+        connection.execute(
+            "UPDATE labeling_objects SET state = 'labeled', width = 32, height = 24, result = ? WHERE line < 9",
+            (json.dumps({"job-ref": "s3://bucket/mask.png"}),),
+        )
+    assistant = Assistant(embedded)
+    folder = job.folder(embedded.store) / "assist"
+    assistant.step()
+    assert not find_rounds(folder), "nine answers are too few"
+    with embedded.store.write() as connection:
+        connection.execute(
+            "UPDATE labeling_objects SET state = 'labeled', width = 32, height = 24, result = ? WHERE line = 9",
+            (json.dumps({"job-ref": "s3://bucket/mask.png"}),),
+        )
+    assistant.step()
+    (current,) = find_rounds(folder)
+    assert isinstance(current, Round)
+    counts = [
+        len(list((current.folder / "input" / "data" / channel).iterdir()))
+        for channel in ("train", "train_annotation", "validation", "validation_annotation")
+    ]
+    assert counts == [8, 8, 2, 2]
+    (current.folder / "process-train").mkdir()
+    (current.folder / "process-train" / "exit").write_text("0\n")
+    (current.folder / "process-score").mkdir()
+    (current.folder / "process-score" / "exit").write_text("0\n")
+    assistant.step()
+    assert current.ready == {"model": "Job/assist-1", "objects": 10}
+    assistant.step()
+    assert len(find_rounds(folder)) == 1, "the next model needs half as many answers more"
