@@ -101,6 +101,8 @@ def agreement(
     print(
         f"{len(found.images):,} images, {len(found.workers)} workers; overlap between workers {_score(found.miou)}"
     )
+    if found.suggested:
+        print(f"{found.suggested:,} answers began with a model's suggestion and are compared with nothing")
     _print_more(
         ("WORKER", "ANSWERS", "MEDIAN S", "OTHERS", "CONSOLIDATED", "GOLD", ""),
         [

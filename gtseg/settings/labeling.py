@@ -60,6 +60,10 @@ class Labeling(Table):
     kms_key: KmsKey | None = None
     tags: dict[str, str] = {}
     automated: bool = False
+    assist: bool | Literal["always"] = False
+    """A labeling server of gtseg suggests masks while people label; not where several workers label an image, but for "always"."""
+    order: Literal["given", "helpful"] = "given"
+    """"helpful": a labeling server of gtseg hands out first what its model is unsure of and has not seen the like of."""
     initial_model_arn: str | None = None
     volume_kms_key: KmsKey | None = None
     subnets: Subnets = ()
@@ -69,6 +73,11 @@ class Labeling(Table):
     def lifetime(self) -> int:
         """Seconds that a task waits for workers: 6 h is the crowd's default, 10 days the longest that every rule book allows."""
         return self.task_lifetime or (6 * HOUR if self.workforce == "public" else 10 * DAY)
+
+    @property
+    def suggests(self) -> bool:
+        """Whether masks are suggested: agreement between workers who saw one suggestion would say nothing."""
+        return self.assist == "always" or (bool(self.assist) and self.workers_per_object == 1)
 
     @field_validator("labels")
     @classmethod

@@ -64,3 +64,19 @@ def test_masks_of_two_sizes_are_compared_with_nothing() -> None:
 def test_nothing_is_nobody() -> None:
     result = Tally(CLASSES).result()
     assert (result.images, result.workers, result.miou) == ((), (), None)
+
+
+def test_an_answer_that_began_with_a_suggestion_is_compared_with_nothing() -> None:
+    ones, twos = np.ones((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
+    tally = Tally(("BACKGROUND", "cat"))
+    tally.add(
+        "a",
+        [WorkerAnswer("x", ones, 2.0), WorkerAnswer("y", twos, 3.0, suggested_by="job/assist-1")],
+        gold=ones,
+    )
+    found = tally.result()
+    assert found.suggested == 1
+    assert found.miou is None
+    scores = {worker.worker: (worker.answers, worker.others, worker.gold) for worker in found.workers}
+    assert scores == {"x": (1, None, 1.0), "y": (1, None, None)}
+    assert found.images[0].answers == 2

@@ -32,6 +32,8 @@ class WorkerAnswer:
     mask: Mask
     seconds: float | None
     identity: Identity | None = None
+    suggested_by: str = ""
+    """The model whose mask the worker was shown; '' for one who began with nothing."""
 
 
 def read_answers(response: Mapping[str, Any], classes: Sequence[str]) -> list[WorkerAnswer]:
@@ -46,6 +48,7 @@ def read_answers(response: Mapping[str, Any], classes: Sequence[str]) -> list[Wo
                 _read_mask(_element(answer["answerContent"]), classes),
                 answer.get("timeSpentInSeconds"),
                 _read_identity(answer.get("workerMetadata")),
+                str(answer.get("suggestedBy") or ""),
             )
             for answer in response["answers"]
         ]

@@ -84,6 +84,8 @@ class Agreement:
     images: tuple[ImageAgreement, ...]
     workers: tuple[WorkerScore, ...]
     classes: tuple[ClassAgreement, ...]
+    suggested: int = 0
+    """Answers of workers who were shown a model's mask: counted, and compared with nothing."""
 
     def with_names(self, names: Mapping[Identity, str]) -> Agreement:
         """The same, its workers with the names of the people that they are."""
@@ -129,6 +131,7 @@ class Tally:
         self._workers: dict[str, _Sums] = {}
         self._all = _Sums.empty(len(self.classes))
         self._images: list[ImageAgreement] = []
+        self.suggested = 0
 
     def add(
         self,
@@ -140,6 +143,8 @@ class Tally:
     ) -> None:
         """One image's answers, all masks (H, W) class indices; 255 in `gold` is left out of every score.
 
+        Answers of workers who were shown a model's mask are counted, and compared with nothing.
+
         The consolidated mask of a single answer is that answer: it is compared with nothing.
         """
         for answer in answers:
@@ -148,16 +153,18 @@ class Tally:
             sums.identity = sums.identity or answer.identity
             if answer.seconds is not None:
                 sums.seconds.append(float(answer.seconds))
+        self.suggested += sum(bool(answer.suggested_by) for answer in answers)
+        given, answers = answers, [answer for answer in answers if not answer.suggested_by]
         self._compare_pairs(answers)
         known = consolidated if len(answers) > 1 else None
         with_consolidated = self._compare_with(known, answers, "consolidated")
         with_gold = self._compare_with(gold, answers, "gold")
         pair = pairwise_agreement([answer.mask for answer in answers], len(self.classes))
-        seconds = [float(answer.seconds) for answer in answers if answer.seconds is not None]
+        seconds = [float(answer.seconds) for answer in given if answer.seconds is not None]
         self._images.append(
             ImageAgreement(
                 image,
-                len(answers),
+                len(given),
                 pair[0] if pair else None,
                 pair[1] if pair else None,
                 with_consolidated,
@@ -197,7 +204,7 @@ class Tally:
             ClassAgreement(name, *scores) for name, *scores in zip(self.classes, *columns, strict=True)
         ]
         images = sorted(self._images, key=lambda image: (_hardness(image), image.image))
-        return Agreement(tuple(images), tuple(_judge(workers)), tuple(classes))
+        return Agreement(tuple(images), tuple(_judge(workers)), tuple(classes), self.suggested)
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:

@@ -96,8 +96,9 @@ def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = A
     known = {(pair.line, pair.first, pair.second, pair.stamp) for pair in read_pairs(store, job)}
     lines: dict[int, list[Any]] = {}
     query = (
-        "SELECT line, worker, ended AS submitted FROM labeling_tasks WHERE job = ? AND state = 'answered' AND line IN "
-        "(SELECT line FROM labeling_tasks WHERE job = ? AND state = 'answered' GROUP BY line HAVING count(*) > 1) ORDER BY line, worker"
+        "SELECT t.line, t.worker, t.ended AS submitted FROM labeling_tasks t WHERE t.job = ? AND t.state = 'answered' AND t.line IN "
+        "(SELECT line FROM labeling_tasks WHERE job = ? AND state = 'answered' GROUP BY line HAVING count(*) > 1) AND NOT EXISTS "
+        "(SELECT 1 FROM labeling_suggestions s WHERE s.task = t.id AND s.model IS NOT NULL) ORDER BY t.line, t.worker"
     )
     for row in store.read().execute(query, (job.name, job.name)):
         lines.setdefault(row["line"], []).append(row)

@@ -133,9 +133,16 @@ class LabelingResource(Resource):
             title=self.title,
             task_lifetime=wanted.lifetime,
             price_per_task=self.price,
-            tags=wanted.tags | {RUN_TAG: self.run.name},
+            tags=wanted.tags | {RUN_TAG: self.run.name} | self._options,
             **({key: getattr(wanted, key) for key in settings} | self._encryption),
         )
+
+    @property
+    def _options(self) -> dict[str, str]:
+        """What a labeling server of gtseg does beyond Ground Truth: tags, which AWS keeps and nothing else."""
+        wanted, is_drawing = self.context.settings.labeling, self.task == "SemanticSegmentation"
+        options = {"gtseg:assist": "true"} if is_drawing and wanted.suggests else {}
+        return options | ({"gtseg:order": wanted.order} if is_drawing and wanted.order != "given" else {})
 
     @property
     def _encryption(self) -> dict[str, str]:

@@ -64,6 +64,15 @@ def _check(context: Context) -> None:
         raise SettingsError(
             '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
         )
+    if (wanted.assist or wanted.order != "given") and context.clients.is_aws("labeling"):
+        context.warn(
+            "[labeling] assist and order are for a labeling server of gtseg: on AWS nothing comes of them"
+        )
+    if wanted.assist and not wanted.suggests:
+        context.note(
+            f"no suggested masks: {wanted.workers_per_object} workers label each image, and would agree with the suggestion instead of "
+            'with each other. [labeling] assist = "always" suggests all the same'
+        )
     if wanted.workforce != "public":
         return
     words = (
