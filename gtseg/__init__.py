@@ -1,3 +1,3 @@
 """gtseg: from unlabeled images to a measured, deployed semantic segmentation model."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -214,7 +214,7 @@ def _run_server(
         proxy_headers=bool(options.trusted_proxies),
         forwarded_allow_ips=list(options.trusted_proxies),
         ws="none",
-        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        loop="uvloop",
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -1,6 +1,6 @@
 """The health address, `GET /_gtseg/health`: what anybody may know of a server, no key and no name of a job among it.
 
-    {"status": "ok", "ready": true, "version": "0.1.0", "region": "us-east-1",
+    {"status": "ok", "ready": true, "version": "0.2.0", "region": "us-east-1",
      "only": null | "labeling",                    what is served (gtseg local up --only)
      "storage": {"kind": "folder" | "s3",          where objects are (--s3)
                  "endpoint": null | "https://minio.lan:9000",

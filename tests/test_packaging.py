@@ -1,0 +1,155 @@
+"""The wheel and the source distribution: built, installed, and at work without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import gtseg
+
+ROOT = Path(__file__).parents[1]
+OFFLINE = """
+import ipaddress, socket
+_connect = socket.socket.connect
+def connect(self, address):
+    if self.family != socket.AF_UNIX and not ipaddress.ip_address(address[0]).is_loopback:
+        raise OSError(f"this test allows no network: {address}")
+    return _connect(self, address)
+socket.socket.connect = connect
+socket.getaddrinfo = lambda host, *rest, **more: (_ for _ in ()).throw(OSError(f"this test resolves no names: {host}"))
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The wheel and the source distribution of this tree."""
+    out = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel", "-d", str(out)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    return next(out.glob("*.whl")), next(out.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the wheel's package alone, and a guard that forbids the network to whoever imports it."""
+    target = tmp_path_factory.mktemp("installed")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
+    subprocess.run(
+        [*pip, "--target", str(target), str(built[0])], check=True, capture_output=True, timeout=120
+    )
+    (target / "sitecustomize.py").write_text(OFFLINE)
+    return target
+
+
+def run(installed: Path, *arguments: str, cwd: Path) -> str:
+    """The output of Python on the installed wheel; its dependencies are those of this environment."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GTSEG_", "PYTHON"))}
+    paths = os.pathsep.join((str(installed), sysconfig.get_path("purelib"), *sys.path[1:]))
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=kept | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_holds_the_weights_pages_templates_and_types(built: tuple[Path, Path]) -> None:
+    with zipfile.ZipFile(built[0]) as wheel:
+        names = set(wheel.namelist())
+        size = sum(item.file_size for item in wheel.infolist() if item.filename.endswith(".npz"))
+    wanted = {"gtseg/py.typed", "gtseg/local/labeling/portal/static/task.html"}
+    assert wanted <= names
+    assert any(name.startswith("gtseg/templates/") for name in names)
+    assert sum(name.endswith("efficientnet_lite0.npz") for name in names) == 1
+    assert sum(name.endswith("efficientnet_lite0.NOTICE") for name in names) == 1
+    assert size <= 14_000_000  # all weights of the package together
+
+
+def test_the_source_distribution_builds_the_same_wheel(built: tuple[Path, Path], tmp_path: Path) -> None:
+    with tarfile.open(built[1]) as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = next(tmp_path.iterdir())
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "out")],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    with zipfile.ZipFile(built[0]) as one, zipfile.ZipFile(next((tmp_path / "out").iterdir())) as other:
+        assert {i.filename: i.CRC for i in one.infolist()} == {i.filename: i.CRC for i in other.infolist()}
+
+
+def test_one_place_holds_the_version(built: tuple[Path, Path], installed: Path, tmp_path: Path) -> None:
+    assert built[0].name.startswith(f"gtseg-{gtseg.__version__}-")
+    assert run(installed, "-m", "gtseg", "--version", cwd=tmp_path).strip() == f"gtseg {gtseg.__version__}"
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    assert re.search(r"^## (\S+)", changes, re.MULTILINE)[1] == gtseg.__version__  # type: ignore[index]
+
+
+def test_the_wheel_outlines_and_trains_without_a_network(installed: Path, tmp_path: Path) -> None:
+    """Auto-segment finds a disc, and a training job from ImageNet's weights leaves a model."""
+    code = """
+import json, sys
+import gtseg, numpy as np
+from gtseg.local.labeling.autosegment import Finder, weights_paths
+from gtseg.local.labeling.autosegment.starts import Start
+y, x = np.mgrid[:200, :200]
+disc = (x - 100) ** 2 + (y - 90) ** 2 < 50 ** 2
+image = np.where(disc[..., None], (200, 80, 60), (70, 110, 90)).astype(np.uint8)
+image += np.random.default_rng(0).integers(0, 12, image.shape, dtype=np.uint8)
+points = np.array([[100, 40], [150, 90], [100, 140], [50, 90]], np.float32)
+found = Finder(*weights_paths()).find(image, Start("points", points)).whole(disc.shape)
+print(json.dumps({"from": gtseg.__file__, "iou": float((found & disc).sum() / (found | disc).sum())}))
+"""
+    outlined = json.loads(run(installed, "-c", code, cwd=tmp_path))
+    assert Path(outlined["from"]).is_relative_to(installed)
+    assert outlined["iou"] > 0.9
+
+    root = tmp_path / "ml"
+    draw_channels(root)
+    log = run(
+        installed, "-m", "gtseg.local.algorithm", "train", "--root", str(root), "--seconds", "4", cwd=tmp_path
+    )
+    assert (root / "model" / "model_algo-1").exists() or any((root / "model").iterdir()), log
+
+
+def draw_channels(root: Path) -> None:
+    """Eight images of one bright square each, as /opt/ml of a training job."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for channel, count in (("train", 6), ("validation", 2)):
+        for number in range(count):
+            mask = np.zeros((64, 64), np.uint8)
+            top, left = rng.integers(4, 30, 2)
+            mask[top : top + 24, left : left + 24] = 1
+            image = np.where(mask[..., None] == 1, (220, 60, 50), (60, 90, 120)).astype(np.uint8)
+            for folder, picture, suffix in ((channel, image, "jpg"), (f"{channel}_annotation", mask, "png")):
+                path = root / "input" / "data" / folder / f"{channel}{number}.{suffix}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(picture).save(path)
+    settings = root / "input" / "config" / "hyperparameters.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(
+        json.dumps({"num_classes": "2", "num_training_samples": "6", "mini_batch_size": "2", "epochs": "1"})
+    )
