@@ -16,9 +16,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from gtseg.local.loop import Loop
+from gtseg.local.storage.layout import read_boot
 from gtseg.local.storage.store import Store
 
 __all__ = ["ClockKeeper", "Place", "SteadyClock", "read_clock"]
@@ -34,14 +34,6 @@ logger = logging.getLogger(__name__)
 def read_counter() -> float:
     """Seconds since some moment, which nobody can set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
-def read_boot() -> str:
-    """The same text as long as the machine has not been started anew; "" where the system has none."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return ""
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from gtseg.local.front.connections import BACKLOG, bound_connections
 from gtseg.local.labeling.pictures import return_large_blocks
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
-from gtseg.local.storage.layout import check_kinds, close_to_others, examine_folder, keep_layout
+from gtseg.local.storage.layout import check_kinds, close_to_others, examine_folder, keep_layout, read_boot
 from gtseg.local.storage.patience import PatientObjects
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.syncing import Barrier
@@ -296,9 +296,8 @@ def _run_components(components: list[Component]) -> Iterator[None]:
 def _announce(folder: Path, url: str, region: str) -> Iterator[None]:
     """DATA/server.json says where this folder is served, as long as it is."""
     path = folder / "server.json"
-    write_atomically(
-        path, json.dumps({"url": url, "region": region, "pid": os.getpid(), "schema": SCHEMA}).encode()
-    )
+    place = {"url": url, "region": region, "pid": os.getpid(), "schema": SCHEMA, "boot": read_boot()}
+    write_atomically(path, json.dumps(place).encode())
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from gtseg.local.server import open_folder, serve
 from gtseg.local.serving import find_serving
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
-from gtseg.local.storage.layout import FOLDERS, PLAIN_FILES
+from gtseg.local.storage.layout import FOLDERS, PLAIN_FILES, read_boot
 from gtseg.local.storage.store import Store, read_credentials
 
 Damage = Callable[[Path], None]
@@ -125,6 +125,62 @@ def test_a_folder_without_its_write_ahead_log_is_refused(
     damage(tmp_path / "aws" / name)
     with pytest.raises(ServiceError, match=name), opened(tmp_path / "aws"):
         pass
+
+
+def damage_log(folder: Path, name: str, *, boot: str) -> None:
+    """Turn a bit of a page early in a write-ahead log; the server that was killed ran since `boot`."""
+    log = folder / f"{name}-wal"
+    content = bytearray(log.read_bytes())
+    content[32 + 24 + 100] ^= 1
+    log.write_bytes(content)
+    (folder / "server.json").write_text(json.dumps({"boot": boot}))
+
+
+@pytest.mark.skipif(not read_boot(), reason="the system does not tell one start of the machine from another")
+@pytest.mark.parametrize("name", ["state.sqlite3", "objects.sqlite3"])
+def test_a_log_that_is_damaged_inside_is_named_and_the_way_out_works(
+    tmp_path: Path, folders: tuple[Path, Path], name: str
+) -> None:
+    shutil.copytree(folders[1], tmp_path / "aws")
+    damage_log(tmp_path / "aws", name, boot=read_boot())
+    with (
+        pytest.raises(
+            ServiceError, match=rf"{name}-wal is damaged: \d+ transactions.*PRAGMA application_id=0"
+        ),
+        opened(tmp_path / "aws"),
+    ):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "aws" / name)) as tool:
+        tool.execute("PRAGMA application_id=0")
+    with opened(tmp_path / "aws") as (store, _):
+        assert list_jobs(store) == ["finished", "unfinished"]
+
+
+def test_the_end_of_a_log_that_a_power_cut_left_in_any_state_is_no_damage(
+    tmp_path: Path, folders: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(folders[1], tmp_path / "aws")
+    damage_log(tmp_path / "aws", "state.sqlite3", boot="another")
+    with opened(tmp_path / "aws") as (store, _):
+        assert list_jobs(store) == ["finished", "unfinished"]
+    assert "did not survive the power cut" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["state.sqlite3", "objects.sqlite3"])
+def test_a_database_that_a_tool_has_opened_after_a_kill_says_how_to_go_on(
+    tmp_path: Path, folders: tuple[Path, Path], name: str
+) -> None:
+    shutil.copytree(folders[1], tmp_path / "aws")
+    with contextlib.closing(sqlite3.connect(tmp_path / "aws" / name)) as tool:
+        tool.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    assert not (tmp_path / "aws" / f"{name}-wal").exists()
+    with pytest.raises(ServiceError, match=r"PRAGMA application_id=0 in that tool"), opened(tmp_path / "aws"):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "aws" / name)) as tool:
+        tool.execute("PRAGMA application_id=0")
+    with opened(tmp_path / "aws") as (store, objects):
+        assert objects.bucket_exists("later")
+        assert store.read().execute("SELECT 1 FROM labeling_jobs WHERE failure = 'later'").fetchone()
 
 
 def test_a_folder_of_the_first_version_without_its_write_ahead_log_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ is, and has no write-ahead log beside it, was copied without it and lacks what w
 from __future__ import annotations
 
 import ctypes
+import logging
 import re
 import sqlite3
 import struct
@@ -23,6 +24,7 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.syncing import Log
+from gtseg.local.storage.wal import count_cut_off, is_header
 
 __all__ = ["SCHEMA", "Database", "damaged", "examine", "too_new"]
 
@@ -39,7 +41,7 @@ CHECKED_BYTES = (
 )  # a database up to this size is read to its end before it is used: a tenth of a second
 IN_USE, AT_REST = 0x67747331, 0x67747330  # application_id: "gts1", "gts0"
 MAGIC = b"SQLite format 3\0"
-WAL_MAGIC = (0x377F0682, 0x377F0683)
+logger = logging.getLogger(__name__)
 
 
 def damaged(path: Path, what: str, way_out: str = "") -> ServiceError:
@@ -216,11 +218,12 @@ def migrate(connection: sqlite3.Connection, path: Path, scripts: Mapping[int, st
         raise
 
 
-def examine(path: Path, *, must_exist: bool, thorough: bool = False) -> int:
+def examine(path: Path, *, must_exist: bool, thorough: bool = False, was_cut_off: bool = False) -> int:
     """Look at a database file that no server has open; its schema, 0 where there is none yet.
 
     Raises ServiceError for what is missing, empty, cut off, damaged, or was copied without its write-ahead log.
-    `thorough`: read all of it, whatever its size.
+    `thorough`: read all of it, whatever its size. `was_cut_off`: a power cut may have left the end of its log in any state;
+    otherwise transactions behind a damaged one are what the disk has lost.
     """
     try:
         with path.open("rb") as file:
@@ -243,8 +246,11 @@ def examine(path: Path, *, must_exist: bool, thorough: bool = False) -> int:
         raise damaged(
             path,
             f"was copied without {path.name}-wal, which holds what was written last",
-            f"Copy {path.name}-wal and {path.name}-shm too, or use gtseg local backup, which does.",
+            f"Copy {path.name}-wal and {path.name}-shm too, or use gtseg local backup, which does. If a SQLite tool has opened "
+            f"{path.name} here since its server was killed, nothing is missing: run PRAGMA application_id=0 in that tool.",
         )
+    if wal_size:
+        _check_log(path, was_cut_off=was_cut_off)
     if not wal_size:
         _check_length(path, header, size)
     return _open_and_check(path, size, thorough=thorough)
@@ -258,20 +264,26 @@ def _measure_log(path: Path) -> int:
             head = file.read(32)
     except FileNotFoundError:
         return 0
-    if head and (len(head) < 32 or struct.unpack(">I", head[:4])[0] not in WAL_MAGIC or not _sums_up(head)):
+    if head and not is_header(head):
         raise damaged(wal, "is damaged: it holds what was written last to the database beside it")
     return wal.stat().st_size
 
 
-def _sums_up(head: bytes) -> bool:
-    """Whether the checksum of a write-ahead log's header is right (sqlite.org/fileformat2.html, "Checksum Algorithm")."""
-    order = ">" if head[3] & 1 else "<"
-    words = struct.unpack(f"{order}6I", head[:24])
-    first = second = 0
-    for even, odd in zip(words[::2], words[1::2], strict=True):
-        first = (first + even + second) & 0xFFFFFFFF
-        second = (second + odd + first) & 0xFFFFFFFF
-    return (first, second) == struct.unpack(">2I", head[24:32])
+def _check_log(path: Path, *, was_cut_off: bool) -> None:
+    """Raises ServiceError where the log holds transactions that SQLite would drop in silence."""
+    wal = path.with_name(f"{path.name}-wal")
+    lost = count_cut_off(wal)
+    if lost and not was_cut_off:
+        raise damaged(
+            wal,
+            f"is damaged: {lost} transactions behind the damage cannot be read",
+            "Restore the data folder from a backup (gtseg local restore), or go on without them: run PRAGMA application_id=0 on "
+            f"{path.name} in a SQLite tool.",
+        )
+    if lost:
+        logger.warning(
+            "%s: %d transactions that no answer waited for did not survive the power cut", wal, lost
+        )
 
 
 def _check_length(path: Path, header: bytes, size: int) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "close_to_others",
     "examine_folder",
     "keep_layout",
+    "read_boot",
 ]
 
 FOLDER_FILE = "folder.json"
@@ -80,8 +81,28 @@ def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
             raise damaged(
                 folder / name, f"was copied without {name}-wal, which holds what was written last", way_out
             )
-        examine(folder / name, must_exist=layout.schema > 0, thorough=thorough)
+        examine(
+            folder / name,
+            must_exist=layout.schema > 0,
+            thorough=thorough,
+            was_cut_off=not _is_of_this_boot(folder),
+        )
     return layout
+
+
+def read_boot() -> str:
+    """The same text as long as the machine has not been started anew; "" where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _is_of_this_boot(folder: Path) -> bool:
+    """Whether the last server ended without a power cut: its machine still runs."""
+    place = _read(folder / ANNOUNCEMENT)
+    boot = place.get("boot") if isinstance(place, dict) else None
+    return bool(boot) and boot == read_boot()
 
 
 def read_layout(folder: Path) -> Layout:
@@ -107,7 +128,7 @@ def keep_layout(folder: Path) -> None:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         return None
 
 
