@@ -166,7 +166,10 @@ class Hand:
         """Where image point (x, y) is on the page while the whole image is shown."""
         box = self.page.locator(".stage").bounding_box()
         ratio = self.page.evaluate("devicePixelRatio")
-        across, down = round(box["width"] * ratio), round(box["height"] * ratio)
+        across, down = (
+            int(box["width"] * ratio + 0.5),
+            int(box["height"] * ratio + 0.5),
+        )  # as a browser rounds
         scale = min(across * 0.96 / self.width, down * 0.96 / self.height)
         left, top = (across - self.width * scale) / 2, (down - self.height * scale) / 2
         return box["x"] + (x * scale + left) / ratio, box["y"] + (y * scale + top) / ratio

@@ -70,7 +70,7 @@ def test_a_lease_that_ran_out_is_told_at_submit_and_the_drawing_is_there_when_th
     restart_later(local_aws, "UPDATE labeling_tasks SET expires = ?")
     submit(page)
     expect(page.get_by_role("alert")).to_contain_text("Its time is over")
-    page.get_by_role("button", name="Next image").click()
+    page.get_by_role("button", name="Take it again").click()
     expect(page.locator(".message")).to_have_text(BACK)
     submit(page)
     leave_empty_handed(page)
@@ -96,6 +96,10 @@ def test_what_somebody_else_labeled_meanwhile_is_not_labeled_twice(local_aws: An
     desk.await_status()
     submit(slow)
     expect(slow.get_by_role("alert")).to_contain_text("The answer was not taken")
+    slow.get_by_role("button", name="Take it again").click()
+    expect(slow.get_by_role("alert")).to_contain_text(
+        "It cannot be taken again: The labeling job no longer takes answers."
+    )
     slow.get_by_role("button", name="Next image").click()
     leave_empty_handed(slow)
     assert np.array_equal(desk.masks()[0], dots((200.3, 50.4)))

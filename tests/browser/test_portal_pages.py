@@ -116,7 +116,7 @@ def test_time_running_out_warns_first_and_the_drawing_is_there_again(shared_aws:
     page.clock.fast_forward("04:20")
     expect(page.get_by_role("alert")).to_contain_text("time for this image is over")
     expect(page.get_by_role("button", name="Submit", exact=True)).to_be_disabled()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Next image").click()
     expect(page.locator(".message")).to_have_text("Your earlier work on this image is back.")
 
 

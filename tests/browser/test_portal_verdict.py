@@ -95,6 +95,10 @@ def test_a_person_sees_image_and_mask_and_says_what_is_wrong(shared_aws: Any, op
     expect(page.locator(".legend")).to_contain_text("8.3%")
     page.keyboard.press("2")
     expect(page.get_by_role("radio", name="bad")).to_be_checked()
+    page.keyboard.press("Control+Enter")  # a bad verdict needs its comment, as the page says
+    expect(page.get_by_role("alert")).to_contain_text("Say what is bad about it first")
+    expect(page.get_by_label("What is wrong?")).to_be_focused()
+    page.keyboard.press("Escape")
     page.keyboard.press("n")
     page.keyboard.type("the ears")
     page.reload()

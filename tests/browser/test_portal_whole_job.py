@@ -71,7 +71,7 @@ def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_dra
 
     page.keyboard.press("2")
     page.keyboard.press("p")  # a polygon, label 2
-    corners = [(10.25, 10.25), (60.25, 12.25), (40.25, 70.25)]
+    corners = [(10.25, 10.25), (60.25, 12.75), (40.25, 70.25)]
     for corner in corners:
         hand.click(*corner)
     page.keyboard.press("Enter")
@@ -176,7 +176,7 @@ def test_two_workers_at_once_both_answer_and_never_the_same_object_twice(
     assert all(np.array_equal(png_of(answer), colours_of(expected)) for answer in answers)
 
 
-def test_an_exif_rotated_photograph_is_shown_and_labeled_in_stored_pixels(
+def test_an_exif_rotated_photograph_is_shown_upright_and_labeled_in_stored_pixels(
     shared_aws: Any, open_page: Any
 ) -> None:
     exif = Image.Exif()
@@ -185,9 +185,11 @@ def test_an_exif_rotated_photograph_is_shown_and_labeled_in_stored_pixels(
     page = open_page()
     enter(page, desk.links["Ada"])
     begin(page)
-    expect(page.locator(".place")).to_contain_text("320 × 240")
+    expect(page.locator(".place")).to_contain_text("240 × 320, shown upright")
     page.keyboard.press("b")
-    Hand(page, 320, 240).drag((300.3, 20.4), (300.3, 20.4))
+    upright = (240 - 20.4, 300.3)  # of the stored (300.3, 20.4)
+    Hand(page, 240, 320).drag(upright, upright)
+    expect(page.locator(".place")).to_contain_text("219, 300: cat")
     submit(page)
     leave_empty_handed(page)
     desk.await_status()

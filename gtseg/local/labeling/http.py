@@ -8,6 +8,7 @@
     POST   /_portal/api/tasks/{id}/answer       {"answer": {<element name>: {...}}}; a page adds "active" (seconds in use)
                                                 and "revisable" (its person may change it until it is consolidated)
     POST   /_portal/api/tasks/{id}/decline      {"reason": "..."}     .../release   {"reason": "..."}
+    POST   /_portal/api/tasks/{id}/again        a new lease of its image, after its time ran out
 
     POST   /_portal/api/workers                 {"name", "team"} -> {"worker_id", "token"}     (owner token)
     GET    /_portal/api/workers
@@ -66,6 +67,7 @@ def worker_routes(gate: Gate) -> list[BaseRoute]:
         gate.route("GET", f"{ROOT}/tasks/{{task}}/suggestion", api.show_suggestion, who="worker"),
         gate.route("GET", f"{ROOT}/tasks/{{task}}/page", api.show_page, who="worker"),
         gate.route("POST", f"{ROOT}/tasks/{{task}}/answer", api.answer, who="worker", limit=MAX_ANSWER_BYTES),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/again", api.lease_again, who="worker"),
         gate.route("POST", f"{ROOT}/tasks/{{task}}/decline", api.decline, who="worker"),
         gate.route("POST", f"{ROOT}/tasks/{{task}}/release", api.release, who="worker"),
         gate.route("POST", f"{ROOT}/workers", api.add_worker, who="owner"),
@@ -106,6 +108,9 @@ class Api:
             return Response(status_code=204)
         offer_suggestion(self.store, task)
         return self._describe(task)
+
+    def lease_again(self, call: Call) -> dict[str, Any]:
+        return self._describe(tasks.lease_again(self.store, call.path("task"), call.worker))
 
     def show(self, call: Call) -> dict[str, Any]:
         return self._describe(self._find(call))

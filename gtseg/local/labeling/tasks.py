@@ -22,7 +22,7 @@ from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.labeling.workers import Worker, may_label
 from gtseg.local.storage.store import Store
 
-__all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "fail_changed_image", "find_etag", "find_task", "lease_task", "list_jobs_for", "release_all", "release_task", "settle", "settle_abandoned"]  # fmt: skip
+__all__ = ["Task", "answer_task", "count_available", "decline_task", "expire", "fail_changed_image", "find_etag", "find_task", "lease_again", "lease_task", "list_jobs_for", "release_all", "release_task", "settle", "settle_abandoned"]  # fmt: skip
 
 GONE = "The labeling job no longer takes answers."
 EXPIRE_AT_ONCE = 500
@@ -123,6 +123,51 @@ def lease_task(store: Store, name: str, worker: Worker) -> Task | None:
         ).fetchone()
         task_id = held["id"] if held is not None else take_object(connection, job, worker)
     return find_task(store, task_id, worker) if task_id else None
+
+
+def lease_again(store: Store, task_id: str, worker: Worker) -> Task:
+    """A new lease of the object of a task whose time is over, or the lease that this worker holds of it.
+
+    Raises ServiceError Gone (410) if the object is not free any more, Conflict (409) if the worker holds another one of the job.
+    """
+    expire(store)
+    task = find_task(store, task_id, worker)
+    if not may_label(worker, task.job) or worker.state != "active":
+        raise ServiceError("Forbidden", f"The worker {worker.name} is not at work on this job.", 403)
+    now = read_clock()
+    with store.write() as connection:
+        held = connection.execute(
+            "SELECT id, line FROM labeling_tasks WHERE worker = ? AND job = ? AND state = 'leased' AND expires > ?",
+            (worker.id, task.job.name, now),
+        ).fetchone()
+        if held is not None and held["line"] != task.line:
+            raise ServiceError("Conflict", "You hold another image of this job: submit that one first.", 409)
+        if held is not None:
+            return find_task(store, held["id"], worker)
+        check_free(connection, task, worker=worker, now=now)
+        again = add_lease(connection, task.job, task.line, worker=worker, now=now)
+    return find_task(store, again, worker)
+
+
+def check_free(connection: sqlite3.Connection, task: Task, *, worker: Worker, now: float) -> None:
+    """Raise ServiceError Gone unless the task's object waits for an answer that this worker may give."""
+    row = connection.execute(
+        "SELECT o.state, o.slots, o.deadline, j.status FROM labeling_objects o JOIN labeling_jobs j ON j.name = o.job "
+        "WHERE o.job = ? AND o.line = ?",
+        (task.job.name, task.line),
+    ).fetchone()
+    mine = connection.execute(
+        "SELECT 1 FROM labeling_tasks WHERE job = ? AND line = ? AND worker = ? AND state IN ('answered', 'declined')",
+        (task.job.name, task.line, worker.id),
+    ).fetchone()
+    if row["status"] != "InProgress":
+        raise ServiceError("Gone", GONE, 410)
+    if mine is not None:
+        raise ServiceError("Gone", "You have answered or declined this image already.", 410)
+    if row["state"] != "open" or row["deadline"] <= now:
+        raise ServiceError("Gone", "This image has all its answers.", 410)
+    if row["slots"] <= 0:
+        raise ServiceError("Gone", "Somebody else is labeling this image now.", 410)
 
 
 def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str | None:

@@ -158,6 +158,27 @@ def test_another_teams_job_is_not_given_out(desk: Desk) -> None:
     assert one_of_us("POST", "/jobs/nobody/tasks")[0] in (400, 404)
 
 
+def test_an_image_whose_time_ran_out_is_taken_again_while_it_is_free(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    job = desk.create(2)
+    ada, bob = desk.hire(), desk.hire()
+    task = desk.lease(ada, job)
+    again = f"/tasks/{task['task']}/again"
+    assert ada("POST", again)[1]["task"] == task["task"]  # still held
+    local_aws.kill9()
+    local_aws.change_state("UPDATE labeling_tasks SET expires = ?", time.time() - 1)
+    local_aws.start(port=local_aws.port)
+    status, renewed = ada("POST", again)
+    assert (status, renewed["object"]) == (200, task["object"])
+    assert renewed["task"] != task["task"]
+    assert ada("POST", f"/tasks/{renewed['task']}/release")[0] == 200
+    assert desk.lease(bob, job)["object"] == task["object"]
+    assert ada("POST", again)[0] == 410  # somebody else's now
+    assert desk.lease(ada, job)["object"] != task["object"]
+    assert ada("POST", again)[0] == 409  # one at a time
+    assert bob("POST", again)[0] == 404
+
+
 # ---------------------------------------------------------------- answers
 
 

@@ -7,6 +7,7 @@ import "./annotate/element.js";
 import { h, openDialog } from "./annotate/dom.js";
 import { Draft } from "./annotate/draft.js";
 import { Journal } from "./annotate/journal.js";
+import { Remembered } from "./annotate/remembered.js";
 import { readTemplate } from "./template.js";
 
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
@@ -20,16 +21,26 @@ let draft = null;
 const activity = new Activity().listen();
 let ticking = null;
 let submitting = false;
+let closed = false; // its time is over: nothing is drawn or sent any more
 
-function notice(text, { alarm = false, actions = [] } = {}) {
+/** Over the image, which it does not move; `stays` where it must be answered. */
+function notice(text, { alarm = false, actions = [], stays = false } = {}) {
   page.notice.hidden = !text;
   page.notice.classList.toggle("alarm", alarm);
-  page.notice.replaceChildren(h("span", {}, text ?? ""), ...actions);
+  const hide = h("button", { class: "quiet", type: "button", onclick: () => notice("") }, "Hide");
+  page.notice.replaceChildren(h("span", {}, text ?? ""), ...actions, ...(stays ? [] : [hide]));
+}
+
+/** Whether the task can be worked on: the desk's buttons and keys. */
+function setOpen(yes) {
+  page.submit.disabled = page.decline.disabled = !yes;
+  page.work.inert = !yes;
 }
 
 function rest(title, text, ...actions) {
   page.work.replaceChildren(h("div", { class: "rest" }, h("h1", {}, title), h("p", {}, text), h("p", { class: "actions" }, ...actions)));
   page.submit.disabled = page.decline.disabled = true;
+  page.work.inert = false;
   page.timer.textContent = page.progress.textContent = "";
 }
 
@@ -42,6 +53,7 @@ async function next() {
   clearInterval(ticking);
   letGo();
   task = null;
+  closed = false;
   page.saved.textContent = "";
   const found = await insist(() => post(`jobs/${encodeURIComponent(job)}/tasks`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
   notice("");
@@ -52,6 +64,7 @@ async function next() {
 async function show(found, { take = false } = {}) {
   letGo();
   task = found;
+  closed = false;
   draft = new Draft(task.task, { activity, onlost: () => takenOver(found) });
   activity.touch();
   const wait = (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true });
@@ -71,12 +84,13 @@ async function show(found, { take = false } = {}) {
   if (desk.localName === "crowd-semantic-segmentation") get(`tasks/${encodeURIComponent(task.task)}/autosegment`).catch(() => {}); // loads the network and the image before the fourth point
   await desk.begin({
     journal,
+    settings: new Remembered(`${page.who.dataset.worker}\n${job}`),
     canAutosegment: task.autosegment !== false,
     fetcher: (url) => insist(() => read(url), (n, seconds) => desk.say(`The image does not arrive. Next try in ${seconds} s.`, { alarm: true })),
-    autosegment: (request) => post(`/_portal/api/tasks/${encodeURIComponent(task.task)}/autosegment`, request),
+    autosegment: (request) => post(`/_portal/api/tasks/${encodeURIComponent(task.task)}/autosegment`, request).catch(closeIfGone),
   });
   page.instructions.hidden = !desk.instructions;
-  page.submit.disabled = page.decline.disabled = false;
+  setOpen(!closed);
   if (desk.instructions && !localStorage.getItem(`read ${job}`)) {
     localStorage.setItem(`read ${job}`, "1");
     desk.showInstructions();
@@ -97,8 +111,8 @@ function openElsewhere(found) {
 function takenOver(found) {
   journal?.stop();
   clearInterval(ticking);
-  page.work.inert = true;
-  page.submit.disabled = page.decline.disabled = true;
+  closed = true;
+  setOpen(false);
   notice("This image was taken over in another tab or on another computer, with what was drawn here.", { alarm: true, stays: true, actions: [h("button", { onclick: () => takeOver(found) }, "Take it back")] });
 }
 
@@ -164,7 +178,7 @@ function startTimer() {
     for (const [limit, words] of [[300, "5 minutes"], [60, "1 minute"]]) {
       if (left > limit || left <= 0 || told.has(limit) || task.time_limit_seconds <= limit) continue;
       told.add(limit);
-      if (!submitting) notice(`${words} left for this image. Submit what you have, or it goes back to the others; your drawing stays on this computer.`, { alarm: true, actions: [h("button", { onclick: () => submit() }, "Submit now"), h("button", { class: "quiet", onclick: () => notice("") }, "Hide")] });
+      if (!submitting) notice(`${words} left for this image. Submit what you have, or it goes back to the others; your drawing is kept.`, { alarm: true, actions: [h("button", { onclick: () => submit() }, "Submit now")] });
     }
     if (left <= 0 && !submitting) timeOut();
   };
@@ -179,26 +193,46 @@ function clock(seconds) {
   return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-function timeOut() {
+/** The task is over: closed everywhere, with the drawing kept, and the image asked for again if the person wants it. */
+function timeOut(why = "The time for this image is over.") {
   clearInterval(ticking);
-  page.submit.disabled = page.decline.disabled = true;
-  notice("The time for this image is over and it went back to the others. Your drawing is kept on this computer: it is there again if you get the image again.", { alarm: true, actions: [h("button", { onclick: () => start() }, "Go on")] });
+  closed = true;
+  document.querySelectorAll("dialog[open]").forEach((dialog) => dialog.close());
+  setOpen(false);
+  desk?.showDrawer?.(false);
+  page.timer.textContent = "0:00";
+  page.timer.classList.add("alarm");
+  notice(`${why} Your drawing is kept. Take the image again to go on with it, if it is still free.`, { alarm: true, stays: true, actions: [h("button", { class: "primary", onclick: () => takeAgain() }, "Take it again"), h("button", { onclick: () => start() }, "Next image")] });
+}
+
+/** A refusal that says that the lease has ended (410) closes the page; any other goes on to who asked. */
+function closeIfGone(error) {
+  if (error instanceof Refused && error.status === 410 && !closed) timeOut(error.message);
+  throw error;
+}
+
+async function takeAgain() {
+  try {
+    await show(await post(`tasks/${encodeURIComponent(task.task)}/again`));
+  } catch (error) {
+    notice(`It cannot be taken again: ${error.message} Your drawing is kept on this computer.`, { alarm: true, stays: true, actions: [h("button", { onclick: () => takeAgain() }, "Try again"), h("button", { class: "primary", onclick: () => start() }, "Next image")] });
+  }
 }
 
 // ---- a task ends ----
 
 async function submit() {
-  if (submitting || !task || !desk) return;
+  if (submitting || closed || !task || !desk) return;
   if (desk.localName === "crowd-semantic-segmentation" && !desk.map?.counts) return; // the image is not there yet
   const lacking = desk.lacks?.();
   if (lacking) return notice(lacking, { alarm: true });
   const empty = desk.localName === "crowd-semantic-segmentation" && desk.map.counts[0] === desk.map.data.length;
   if (empty && !(await sure("Nothing is labeled", "Submit this image as it is, without any label?", "Submit without labels"))) return;
+  if (closed) return; // while the question was open
   submitting = true;
-  page.submit.disabled = page.decline.disabled = true;
   page.submit.textContent = "Sending…";
   try {
-    page.work.inert = true; // what is drawn from here on would be in no answer
+    setOpen(false); // what is drawn from here on would be in no answer
     const body = { answer: await form.answer(), active: activity.take(), revisable: true };
     await insist(() => post(`tasks/${encodeURIComponent(task.task)}/answer`, body), (n, seconds) => {
       notice(`Not sent yet: the server does not answer. Your work is kept here; next try in ${seconds} s.`, { alarm: true });
@@ -207,11 +241,13 @@ async function submit() {
     desk.forget?.();
     await start(); // what goes wrong from here on is no longer about the answer
   } catch (error) {
-    page.submit.disabled = page.decline.disabled = false;
-    notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof Refused ? [h("button", { onclick: () => start() }, "Next image")] : [] });
+    if (error instanceof Refused && error.status === 410) timeOut(`The answer was not taken: ${error.message}`);
+    else {
+      setOpen(!closed);
+      notice(`The answer was not taken: ${error.message}`, { alarm: true, actions: error instanceof Refused ? [h("button", { onclick: () => start() }, "Next image")] : [] });
+    }
   } finally {
     submitting = false;
-    page.work.inert = false;
     page.submit.textContent = "Submit";
   }
 }
@@ -225,7 +261,7 @@ function sure(title, text, yes) {
 }
 
 function decline() {
-  if (!task) return;
+  if (!task || closed) return;
   const reason = h("textarea", { id: "reason", rows: "3", maxlength: "500", required: true, placeholder: "The image does not load, shows nothing of this kind, …" });
   const problem = h("p", { class: "alarm", role: "alert" });
   const send = async (event) => {
@@ -238,6 +274,7 @@ function decline() {
       dialog.close();
       return start();
     } catch (error) {
+      if (error instanceof Refused && error.status === 410) return timeOut(error.message);
       return (problem.textContent = `It was not declined: ${error.message}`);
     }
   };
@@ -262,6 +299,6 @@ page.instructions.addEventListener("click", () => desk?.showInstructions());
 page.keys.addEventListener("click", () => desk?.showSheet());
 document.addEventListener("submit-wanted", submit);
 document.addEventListener("submit", (event) => event.preventDefault());
-window.addEventListener("offline", () => notice("The network is gone. Go on drawing: it is kept on this computer.", { alarm: true }));
-window.addEventListener("online", () => notice(""));
+window.addEventListener("offline", () => closed || notice("The network is gone. Go on drawing: it is kept on this computer.", { alarm: true }));
+window.addEventListener("online", () => closed || notice(""));
 start();

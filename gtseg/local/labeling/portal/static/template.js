@@ -20,7 +20,7 @@ const ATTRIBUTES = {
   ol: ["start", "type"],
   "crowd-semantic-segmentation": ["name", "src", "labels", "header", "initial-value"],
   "crowd-image-classifier": ["name", "src", "categories", "header", "overlay"],
-  "worker-comment": ["header", "placeholder"],
+  "worker-comment": ["header", "placeholder", "required-for"],
   "full-instructions": ["header"],
   "short-instructions": ["header"],
 };

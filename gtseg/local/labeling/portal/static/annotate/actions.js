@@ -1,6 +1,8 @@
 // @ts-check
 // Every action of both desks: the one place that gives a key. Keys, buttons' titles, hints and the `?` sheet come from here (keys.js says how).
 
+import { LIMITS } from "./tone.js";
+
 /** @typedef {import("./keys.js").Action} Action */
 
 const LEADERS = ["J", "Y", "'", "\\"]; // the first of two strokes, for labels beyond the tenth
@@ -40,8 +42,12 @@ const SHARED = [
   { id: "visible", label: "Show labels", group: VIEW, keys: ["V"], about: "Show or hide the labels", run: (desk) => desk.look({ shown: !desk.view.shown }) },
   { id: "fainter", label: "Labels fainter", group: VIEW, keys: ["Q"], about: "Labels fainter: only outlines at last", run: (desk) => desk.look({ opacity: Math.max(0, desk.view.opacity - 0.1) }) },
   { id: "stronger", label: "Labels stronger", group: VIEW, keys: ["W"], run: (desk) => desk.look({ opacity: Math.min(1, desk.view.opacity + 0.1) }) },
-  { id: "lessContrast", label: "Less contrast", group: VIEW, keys: ["K"], run: (desk) => desk.look({ contrast: Math.max(0.4, desk.view.contrast - 0.15) }) },
-  { id: "moreContrast", label: "More contrast", group: VIEW, keys: ["L"], run: (desk) => desk.look({ contrast: Math.min(3, desk.view.contrast + 0.15) }) },
+  { id: "autoTone", label: "Auto tone", group: VIEW, keys: ["T"], about: "Auto tone: dark and overexposed pictures become readable", run: (desk) => desk.autoTone(!desk.view.auto) },
+  { id: "lessContrast", label: "Less contrast", group: VIEW, keys: ["K"], run: (desk) => desk.tone({ contrast: Math.max(LIMITS.contrast[0], desk.view.contrast / 1.2) }) },
+  { id: "moreContrast", label: "More contrast", group: VIEW, keys: ["L"], run: (desk) => desk.tone({ contrast: Math.min(LIMITS.contrast[1], desk.view.contrast * 1.2) }) },
+  { id: "darker", label: "Darker", group: VIEW, keys: ["Shift K"], run: (desk) => desk.tone({ gamma: Math.max(LIMITS.gamma[0], desk.view.gamma / 1.2) }) },
+  { id: "brighter", label: "Brighter", group: VIEW, keys: ["Shift L"], run: (desk) => desk.tone({ gamma: Math.min(LIMITS.gamma[1], desk.view.gamma * 1.2) }) },
+  { id: "neutralTone", label: "As it is", group: VIEW, keys: ["Shift T"], about: "The picture as it is", run: (desk) => desk.autoTone(false) },
   { id: "instructions", label: "Instructions", group: TASK, keys: ["I"], about: "Full instructions", run: (desk) => desk.showInstructions() },
   { id: "sheet", label: "Keys", group: TASK, keys: ["?"], about: "This sheet", run: (desk) => desk.showSheet() },
   { id: "submit", label: "Submit", group: TASK, keys: ["Ctrl Enter"], typing: true, run: (desk) => desk.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })) },
@@ -71,6 +77,11 @@ export function drawingActions(labels) {
     { id: "cancel", label: "Give up", group: OBJECT, keys: ["Esc"], about: "Give up what is open", when: isOpen, run: (desk) => desk.active.cancel() },
 
     ...labelActions(labels),
+    { id: "findLabel", label: "Find a label", group: "Labels", keys: ["/"], about: "Find a label by its name", run: (desk) => desk.findLabel() },
+    { id: "hideLabel", label: "Hide the label", group: "Labels", keys: ["Shift H"], about: "Hide the chosen label (its pixels stay as they are)", run: (desk) => desk.changeStates((states) => states.hide(desk.label)) },
+    { id: "onlyLabel", label: "Show only this label", group: "Labels", keys: ["Shift S"], about: "Show only the chosen label, or all again", run: (desk) => desk.changeStates((states) => states.showOnly(desk.label)) },
+    { id: "showAllLabels", label: "Show every label", group: "Labels", keys: ["Shift A"], run: (desk) => desk.changeStates((states) => states.showAll()) },
+    { id: "lockLabel", label: "Lock the label", group: "Labels", keys: ["Shift D"], about: "Lock the chosen label: no tool changes its pixels", run: (desk) => desk.changeStates((states) => states.lock(desk.label)) },
     { id: "previousLabel", label: "Label before", group: "Labels", keys: [","], run: (desk) => desk.pick(((desk.label - 2 + labels.length) % labels.length) + 1) },
     { id: "nextLabel", label: "Label after", group: "Labels", keys: ["."], run: (desk) => desk.pick((desk.label % labels.length) + 1) },
 

@@ -1,15 +1,18 @@
 // <crowd-image-classifier> as label verification uses it: the image, an earlier mask laid over it (`overlay`), one of the categories to choose, and a
-// comment. Attributes name, src, categories, header, overlay; children <full-instructions>, <short-instructions>, <worker-comment>.
+// comment. Attributes name, src, categories, header, overlay; children <full-instructions>, <short-instructions>, <worker-comment>, whose attribute
+// `required-for` (ours; Ground Truth ignores it) names the categories that need a comment, with commas.
 
 import { verdictActions } from "./actions.js";
 import { h, openDialog } from "./dom.js";
 import { readEarlier } from "./earlier.js";
 import { Actions } from "./keys.js";
 import { parseLoose } from "./loose.js";
-import { lookSliders, percent, placeWords, railButton, showLook, takeInstructions, toggle } from "./panel.js";
+import { percent } from "./labels.js";
+import { placeWords, railButton, takeInstructions } from "./panel.js";
 import { Photo } from "./photo.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
+import { lookSettings, showLook, toggle } from "./settings.js";
 import { View } from "./view.js";
 
 const STEPS = { visible: "Hide mask", zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Whole image" };
@@ -41,6 +44,8 @@ export class CrowdImageClassifier extends HTMLElement {
     await this.recall();
     this.view = new View(this.parts.stage, this.parts.photoCanvas, this.parts.maskCanvas);
     this.view.onchange = () => this.tellPlace();
+    const { opacity, brightness, contrast, gamma, auto } = { ...this.view, ...services.settings?.load() };
+    Object.assign(this.view, { opacity, brightness, contrast, gamma, auto });
     new Pointer(this.parts.stage, this);
     this.quit = new AbortController();
     this.actions.listen(this.quit.signal);
@@ -58,6 +63,7 @@ export class CrowdImageClassifier extends HTMLElement {
 
   build() {
     const comment = this.querySelector("worker-comment");
+    this.wantsComment = (comment?.getAttribute("required-for") ?? "").split(",").map((category) => category.trim()).filter(Boolean);
     takeInstructions(this);
     const parts = (this.parts = {});
     parts.photoCanvas = h("canvas", { class: "layer" });
@@ -78,7 +84,7 @@ export class CrowdImageClassifier extends HTMLElement {
       this.shortInstructions ? h("section", { class: "short" }, this.shortInstructions) : null,
       h("section", { class: "verdict" }, h("h2", {}, "Verdict"), h("div", { class: "choices", role: "radiogroup", "aria-label": "Verdict" }, ...verdicts)),
       h("section", { class: "remark" }, h("h2", {}, h("label", { for: "worker-comment" }, comment?.getAttribute("header") || "Comment")), comment?.textContent.trim() ? h("div", { class: "prose" }, ...comment.childNodes) : null, parts.comment),
-      h("section", { class: "settings", "aria-label": "Mask" }, this.labels.length ? h("ul", { class: "legend" }, ...parts.legend) : null, lookSliders(this, parts, "Mask strength"), toggle(this, parts, "visible", "Show mask")));
+      h("section", { class: "settings", "aria-label": "Mask" }, this.labels.length ? h("ul", { class: "legend" }, ...parts.legend) : null, lookSettings(this, parts, "Mask strength"), toggle(this, parts, "visible", "Show mask")));
     this.replaceChildren(rail, parts.stage, side, foot);
   }
 
@@ -105,8 +111,15 @@ export class CrowdImageClassifier extends HTMLElement {
 
   look(settings) {
     Object.assign(this.view, settings);
-    this.parts.photoCanvas.style.filter = this.view.contrast === 1 ? "" : `contrast(${this.view.contrast})`;
     this.view.paint();
+    this.refresh();
+  }
+  tone(tone) {
+    this.view.setTone(tone);
+    this.refresh();
+  }
+  autoTone(auto) {
+    this.view.setAuto(auto);
     this.refresh();
   }
 
@@ -114,6 +127,8 @@ export class CrowdImageClassifier extends HTMLElement {
     const { parts, view, map } = this;
     if (!map) return;
     showLook(parts, view);
+    const { opacity, brightness, contrast, gamma, auto } = view;
+    if (this.ready) this.services.settings?.save({ opacity, brightness, contrast, gamma, auto });
     const { touch, key } = this.actions.words();
     parts.hint.textContent = touch ? "Drag to move, two fingers zoom." : `Drag to move, the wheel zooms. ${key("visible")} hides the mask.`;
     const [visible] = parts.steps;
@@ -173,7 +188,10 @@ export class CrowdImageClassifier extends HTMLElement {
 
   /** What is missing before it can be submitted, in words; "" for nothing. */
   lacks() {
-    return this.chosen === null ? `Choose ${this.categories.join(" or ")} first.` : "";
+    if (this.chosen === null) return `Choose ${this.categories.join(" or ")} first.`;
+    if (!this.wantsComment.includes(this.chosen) || this.parts.comment.value.trim()) return "";
+    this.parts.comment.focus();
+    return `Say what is ${this.chosen} about it first: whoever draws it again reads your comment.`;
   }
   async answer() {
     const comment = this.parts.comment.value.trim();

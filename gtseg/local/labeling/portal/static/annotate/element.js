@@ -7,6 +7,7 @@ import { openDialog } from "./dom.js";
 import { readEarlier } from "./earlier.js";
 import { History } from "./history.js";
 import { Actions } from "./keys.js";
+import { LabelStates } from "./labels.js";
 import { parseLoose } from "./loose.js";
 import { buildPanel } from "./panel.js";
 import { Photo } from "./photo.js";
@@ -34,12 +35,15 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.colours = coloursFor(this.labels, given);
     Object.assign(this, { label: 1, size: 24, protect: false, ready: false, touch: window.matchMedia("(pointer: coarse)").matches });
     this.actions = new Actions(this, drawingActions(this.labels));
+    this.states = new LabelStates(this.labels);
     this.tools = Object.fromEntries(Object.entries(TOOLS).map(([name, Kind]) => [name, new Kind(this)]));
     this.tool = services.canAutosegment ? "auto" : "brush";
     this.panel = buildPanel(this);
     this.view = new View(this.panel.stage, this.panel.photoCanvas, this.panel.labelCanvas);
     this.view.onchange = () => this.overlay();
     this.pointer = new Pointer(this.panel.stage, this);
+    this.view.busy = () => this.pointer.mode === "draw";
+    this.recall();
     this.quit = new AbortController();
     this.actions.listen(this.quit.signal);
     await this.load();
@@ -55,7 +59,8 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.history = new History(this.map, journal);
     const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels) }).catch(() => null);
     if (earlier) this.history.restore(earlier.ops, earlier.cursor);
-    this.size = Math.max(3, Math.round(Math.max(width, height) / 40));
+    this.size = this.chosenSize ?? Math.max(3, Math.round(Math.max(width, height) / 40));
+    this.changeStates(() => {});
     this.view.show(this.photo, this.map, this.colours);
     this.ready = true;
     this.dataset.ready = "true";
@@ -82,7 +87,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
   }
   done(op, { keep = false } = {}) {
     this.history.push(op);
-    this.say("");
+    if (op || !this.refusal) this.say("");
     if (!keep) this.pointed = null;
     this.refresh();
   }
@@ -97,6 +102,9 @@ export class CrowdSemanticSegmentation extends HTMLElement {
 
   press(p, how) {
     this.crosshair = null;
+    this.view.handled = true;
+    this.refusal = ["pan", "eraser", "box"].includes(this.tool) || how.erase ? "" : this.states.refusal(this.label);
+    if (this.refusal) this.say(this.refusal, { alarm: true });
     this.active.down(p, how);
   }
   drag(p) {
@@ -146,20 +154,71 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     if (label < 1 || label > this.labels.length) return;
     this.tools.auto.commit();
     this.label = label;
+    this.showDrawer(false);
     this.refresh();
   }
 
   resizeBrush(factor) {
     const next = Math.round(this.size * factor);
-    this.size = Math.min(1000, Math.max(1, next === this.size ? this.size + Math.sign(factor - 1) : next));
+    this.setSize(next === this.size ? this.size + Math.sign(factor - 1) : next);
+  }
+  /** The brush's diameter in image pixels; from now on for every image. */
+  setSize(size) {
+    this.size = this.chosenSize = Math.min(1000, Math.max(1, Math.round(size)));
     this.refresh();
   }
 
   look(settings) {
     Object.assign(this.view, settings);
-    this.panel.photoCanvas.style.filter = this.view.contrast === 1 ? "" : `contrast(${this.view.contrast})`;
     this.view.paint();
     this.refresh();
+  }
+  tone(tone) {
+    this.view.setTone(tone);
+    this.refresh();
+  }
+  autoTone(auto) {
+    this.view.setAuto(auto);
+    this.refresh();
+  }
+
+  /** Hide, show or lock labels. */
+  changeStates(change) {
+    change(this.states);
+    this.view.hidden = this.states.hidden;
+    this.map.kept = this.states.kept;
+    this.view.paint();
+    this.refresh();
+  }
+
+  findLabel() {
+    this.showDrawer(true);
+    this.panel.labels.find();
+  }
+  /** On a narrow screen labels and settings lie over the image while they are needed. */
+  showDrawer(open = !this.classList.contains("drawer-open")) {
+    this.classList.toggle("drawer-open", open);
+    this.panel.more.setAttribute("aria-expanded", String(open));
+  }
+
+  // ---- what stays from image to image ----
+
+  recall() {
+    const kept = this.services.settings?.load() ?? {};
+    if (kept.tool in TOOLS && (kept.tool !== "auto" || this.services.canAutosegment)) this.tool = kept.tool;
+    this.label = Math.max(0, this.labels.indexOf(kept.label)) + 1;
+    this.protect = Boolean(kept.protect);
+    if (kept.size >= 1) this.chosenSize = Math.min(1000, kept.size);
+    this.states.restore(kept.labels ?? {});
+    const { view } = this;
+    for (const name of ["opacity", "brightness", "contrast", "gamma"]) if (Number.isFinite(kept[name])) view[name] = kept[name];
+    for (const name of ["blanks", "auto"]) view[name] = Boolean(kept[name]);
+  }
+  remember() {
+    const { view, tool, protect } = this;
+    const { opacity, brightness, contrast, gamma, blanks, auto } = view;
+    const labels = this.states.save();
+    this.services.settings?.save({ tool, label: this.labels[this.label - 1], size: this.chosenSize, protect, opacity, brightness, contrast, gamma, blanks, auto, labels });
   }
 
   showInstructions() {
@@ -188,7 +247,8 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.crosshair ??= this.view.toImage(...(this.pointed ?? [stage.clientWidth / 2, stage.clientHeight / 2])).map((v) => Math.floor(v) + 0.5);
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     const whole = Math.max(1, Math.round(reach));
-    this.crosshair = [clamp(this.crosshair[0] + dx * whole, 0.5, this.photo.width - 0.5), clamp(this.crosshair[1] + dy * whole, 0.5, this.photo.height - 0.5)];
+    const [sx, sy] = this.view.turn.stepToStored(dx * whole, dy * whole);
+    this.crosshair = [clamp(this.crosshair[0] + sx, 0.5, this.photo.width - 0.5), clamp(this.crosshair[1] + sy, 0.5, this.photo.height - 0.5)];
     const at = this.view.toScreen(...this.crosshair);
     this.view.pan(keepIn(at[0], stage.clientWidth), keepIn(at[1], stage.clientHeight));
     this.active.hover?.(this.crosshair);
@@ -211,6 +271,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     if (!this.panel) return;
     this.panel.refresh();
     this.overlay();
+    if (this.ready) this.remember();
     this.services.onstate?.(this);
   }
   overlay() {

@@ -1,8 +1,8 @@
 // The element's furniture: tools at the left, the stage in the middle, labels and settings at the right, what to do next at the bottom.
 
-import { labelKey } from "./actions.js";
 import { h, icon } from "./dom.js";
-import { capsOf } from "./keys.js";
+import { labelList, percent } from "./labels.js";
+import { lookSettings, showLook, slider, toggle } from "./settings.js";
 
 const TOOLS = ["auto", "brush", "eraser", "polygon", "fill", "box", "pan"];
 const OFFERS = ["back", "cancel", "commit"]; // buttons for what is open, beside the hint
@@ -26,13 +26,14 @@ export function buildPanel(desk) {
   parts.offers = OFFERS.map((id) => h("button", { type: "button", class: id === "commit" ? "primary" : "", "data-action": id, title: desk.actions.title(id), hidden: true, onclick: () => desk.do(id) }, desk.actions.get(id).label));
   const foot = h("footer", { class: "foot" }, parts.hint, h("span", { class: "offers" }, ...parts.offers), parts.message, parts.place);
 
-  parts.labels = desk.labels.map((label, i) => labelButton(desk, label, i));
-  parts.unlabeled = h("button", { type: "button", class: "label blank", "aria-pressed": "false", title: desk.actions.title("blanks"), onclick: () => desk.do("blanks") },
-    h("i", { class: "swatch hatch" }), h("span", { class: "name" }, "Unlabeled"), h("span", { class: "share" }));
-  const side = h("aside", { class: "side", "aria-label": "Labels and settings" },
+  parts.labels = labelList(desk);
+  parts.unlabeled = parts.labels.blank;
+  parts.more = h("button", { type: "button", class: "more", "aria-expanded": "false", title: "Labels and settings", "aria-label": "Labels and settings", onclick: () => desk.showDrawer() }, icon("more"));
+  parts.drawer = h("div", { class: "drawer" },
     desk.shortInstructions ? h("section", { class: "short" }, desk.shortInstructions) : null,
-    h("section", { class: "labels", role: "group", "aria-label": "Labels" }, h("h2", {}, "Labels"), ...parts.labels, parts.unlabeled),
+    parts.labels.section,
     settings(desk, parts));
+  const side = h("aside", { class: "side", "aria-label": "Labels and settings" }, parts.more, parts.drawer);
   desk.replaceChildren(rail, parts.stage, side, foot);
   return { ...parts, refresh: () => refresh(desk, parts), overlay: () => overlay(desk, parts), say: (text, alarm) => say(parts, text, alarm), tellPlace: (p) => (parts.message.textContent = place(desk, p)) };
 }
@@ -49,45 +50,12 @@ export function takeInstructions(desk) {
   desk.shortInstructions = short?.textContent.trim() || short?.querySelector("img") ? h("div", { class: "prose" }, ...short.childNodes) : null;
 }
 
-function labelButton(desk, label, i) {
-  const swatch = h("i", { class: "swatch", style: { background: desk.colours[i] } });
-  return h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": desk.actions.shortcut(`label${i + 1}`), title: label, onclick: () => desk.pick(i + 1) },
-    swatch, h("span", { class: "name" }, label), h("span", { class: "share" }), h("span", { class: "caps" }, ...capsOf(labelKey(i + 1)).map((cap) => h("kbd", {}, cap))));
-}
-
-/** A labelled range; parts[name] and parts[nameValue] are its input and its value in words. */
-export function slider(parts, name, label, attributes, oninput) {
-  parts[name] = h("input", { type: "range", id: `set-${name}`, ...attributes, oninput: () => oninput(Number(parts[name].value)) });
-  parts[`${name}Value`] = h("output", { for: `set-${name}` });
-  return h("div", { class: "slider" }, h("label", { for: `set-${name}` }, label), parts[`${name}Value`], parts[name]);
-}
-
-export function toggle(desk, parts, name, label = desk.actions.get(name).label) {
-  parts[name] = h("input", { type: "checkbox", onchange: () => desk.do(name) });
-  return h("label", { class: "toggle" }, parts[name], h("span", {}, label), ...desk.actions.get(name).keys.slice(0, 1).map((key) => h("kbd", {}, key)));
-}
-
+/** The chosen label's brush, how labels and picture look. */
 function settings(desk, parts) {
   return h("section", { class: "settings", "aria-label": "Settings" },
-    slider(parts, "size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => { desk.size = Math.round(1000 ** (v / 100)); desk.refresh(); }),
-    lookSliders(desk, parts, "Label strength"),
+    slider(parts, "size", "Brush size", { min: 0, max: 100, step: 1 }, (v) => desk.setSize(1000 ** (v / 100))),
+    lookSettings(desk, parts, "Label strength"),
     toggle(desk, parts, "visible"), toggle(desk, parts, "blanks"), toggle(desk, parts, "protect"));
-}
-
-/** How strong the labels and the image's contrast are. */
-export function lookSliders(desk, parts, label) {
-  return [
-    slider(parts, "opacity", label, { min: 0, max: 100, step: 5 }, (v) => desk.look({ opacity: v / 100 })),
-    slider(parts, "contrast", "Contrast", { min: 40, max: 300, step: 5 }, (v) => desk.look({ contrast: v / 100 })),
-  ];
-}
-
-export function showLook(parts, view) {
-  parts.opacity.value = Math.round(view.opacity * 100);
-  parts.opacityValue.textContent = `${Math.round(view.opacity * 100)}%`;
-  parts.contrast.value = Math.round(view.contrast * 100);
-  parts.contrastValue.textContent = `${Math.round(view.contrast * 100)}%`;
-  parts.visible.checked = view.shown;
 }
 
 function refresh(desk, parts) {
@@ -98,14 +66,13 @@ function refresh(desk, parts) {
   }
   parts.stage.dataset.tool = desk.tool;
   const { map, history, view } = desk;
-  parts.labels.forEach((label, i) => label.setAttribute("aria-pressed", String(i + 1 === desk.label)));
+  parts.labels.refresh();
   parts.hint.textContent = desk.active.hint;
-  for (const offer of parts.offers) offer.hidden = !desk.actions.can(offer.dataset.action);
+  for (const offer of parts.offers) offer.hidden = !desk.active.click || !desk.actions.can(offer.dataset.action);
   if (!map || !history) return;
   const [undo, redo] = parts.steps;
   undo.toggleAttribute("disabled", !history.cursor && !desk.active.points?.length);
   redo.toggleAttribute("disabled", history.cursor >= history.ops.length);
-  parts.labels.forEach((label, i) => (label.querySelector(".share").textContent = percent(map.counts[i + 1] / map.data.length)));
   parts.unlabeled.querySelector(".share").textContent = percent(map.counts[0] / map.data.length);
   parts.unlabeled.setAttribute("aria-pressed", String(view.blanks));
   parts.size.value = Math.round((100 * Math.log(desk.size)) / Math.log(1000));
@@ -115,22 +82,19 @@ function refresh(desk, parts) {
   parts.protect.checked = desk.protect;
 }
 
-export function percent(share) {
-  if (share > 0 && share < 0.001) return "<0.1%";
-  return `${(share * 100).toFixed(share > 0.1 && share < 1 ? 0 : share === 0 || share === 1 ? 0 : 1)}%`;
-}
-
+/** Stored pixel [x, y], named as it is seen: on the upright picture. */
 function place(desk, [x, y]) {
   const label = desk.map.at(Math.floor(x), Math.floor(y));
-  return `${Math.floor(x)}, ${Math.floor(y)}: ${label ? desk.labels[label - 1] : "unlabeled"}`;
+  return `${desk.view.turn.toUpright(x, y).map(Math.floor).join(", ")}: ${label ? desk.labels[label - 1] : "unlabeled"}`;
 }
 
 /** Where on the image stage coordinates `at` are, what is labeled there, and how close one is. */
 export function placeWords(desk, at) {
-  const { view, photo: { width, height } } = desk;
-  const inside = at && view.toImage(...at);
+  const { view } = desk;
+  const { width, height, turned } = view.turn;
+  const inside = at && view.toUpright(...at);
   const seen = inside && inside[0] >= 0 && inside[1] >= 0 && inside[0] < width && inside[1] < height;
-  return `${seen ? place(desk, inside) : `${width} × ${height}`} · ${Math.round(view.zoom * 100)}%`;
+  return `${seen ? place(desk, view.toImage(...at)) : `${width} × ${height}${turned ? ", shown upright" : ""}`} · ${Math.round(view.zoom * 100)}%`;
 }
 
 function say(parts, text, alarm = false) {
@@ -150,7 +114,7 @@ function overlay(desk, parts) {
   if (shape?.closing) marks.push(h("polyline", { points: path(shape.closing), class: "under closing" }), h("polyline", { points: path(shape.closing), class: "over closing" }));
   if (shape?.box) {
     const [[ax, ay], [bx, by]] = [screen(shape.box), screen(shape.box.slice(2))];
-    for (const kind of ["under", "over"]) marks.push(h("rect", { x: ax, y: ay, width: bx - ax, height: by - ay, class: kind }));
+    for (const kind of ["under", "over"]) marks.push(h("rect", { x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(bx - ax), height: Math.abs(by - ay), class: kind }));
   }
   for (const [x, y, kind] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, desk.colours[desk.label - 1]));
   const at = desk.crosshair ? screen(desk.crosshair) : desk.pointed;

@@ -1,24 +1,25 @@
-// The photograph as it is stored: masks are in stored pixels, so an orientation tag is neutralised in the bytes before any browser can act on it.
+// The photograph as it is stored: masks are in stored pixels, so an orientation tag is taken out of the bytes before a browser acts on it. The page
+// turns the picture itself (turn.js).
 
-/** Set the EXIF orientation of a JPEG or PNG to 1, in place. -> whether there was another one. */
+/** Set the EXIF orientation of a JPEG or PNG to 1, in place. -> what it was, 1 to 8 */
 export function neutraliseOrientation(bytes) {
   const at = exifStart(bytes);
-  if (at < 0 || at + 8 > bytes.length) return false;
+  if (at < 0 || at + 8 > bytes.length) return 1;
   const little = bytes[at] === 0x49;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const directory = at + view.getUint32(at + 4, little);
-  if (directory + 2 > bytes.length) return false;
+  if (directory + 2 > bytes.length) return 1;
   const count = view.getUint16(directory, little);
   for (let i = 0; i < count; i += 1) {
     const entry = directory + 2 + i * 12;
-    if (entry + 12 > bytes.length) return false;
+    if (entry + 12 > bytes.length) return 1;
     if (view.getUint16(entry, little) !== 0x0112) continue;
-    const turned = view.getUint16(entry + 8, little) !== 1;
+    const orientation = view.getUint16(entry + 8, little);
     view.setUint16(entry + 8, 1, little);
     if (bytes[0] === 0x89) dropChecksum(bytes);
-    return turned;
+    return orientation >= 1 && orientation <= 8 ? orientation : 1;
   }
-  return false;
+  return 1;
 }
 
 /** Offset of the TIFF header of the EXIF block, or -1. */
@@ -43,8 +44,10 @@ function dropChecksum(bytes) {
 }
 
 export class Photo {
-  constructor(levels) {
+  /** `levels`: the picture, and halves of it down to the screen's size. `orientation`: EXIF, 1 to 8. */
+  constructor(levels, orientation = 1) {
     this.levels = levels;
+    this.orientation = orientation;
     this.width = levels[0].width;
     this.height = levels[0].height;
   }
@@ -53,7 +56,7 @@ export class Photo {
     const answer = await fetcher(url);
     if (!answer.ok) throw new Error(`the image could not be read (${answer.status})`);
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    neutraliseOrientation(bytes);
+    const orientation = neutraliseOrientation(bytes);
     const blob = new Blob([bytes], { type: answer.headers.get("content-type") ?? "" });
     const levels = [await createImageBitmap(blob, { colorSpaceConversion: "none" })];
     while (Math.max(levels.at(-1).width, levels.at(-1).height) > 900) {
@@ -61,7 +64,7 @@ export class Photo {
       const smaller = { resizeWidth: Math.max(1, width >> 1), resizeHeight: Math.max(1, height >> 1), resizeQuality: "medium" };
       levels.push(await createImageBitmap(levels.at(-1), smaller));
     }
-    return new Photo(levels);
+    return new Photo(levels, orientation);
   }
 
   /** The smallest level that still has a pixel for each one of the screen. */

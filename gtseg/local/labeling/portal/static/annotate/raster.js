@@ -45,6 +45,7 @@ export class LabelMap {
     this.data = new Uint8Array(width * height);
     this.counts = new Float64Array(256);
     this.counts[0] = width * height;
+    this.kept = new Uint8Array(256); // 1: no stroke changes the pixels that have this label, or gives it to others
   }
 
   at(x, y) {
@@ -84,7 +85,8 @@ export class Stroke {
   /** Pixels x0 <= x < x1 of row y. */
   span(y, x0, x1) {
     const { map, to, over } = this;
-    if (y < 0 || y >= map.height) return;
+    const { kept } = map;
+    if (y < 0 || y >= map.height || kept[to]) return;
     const from = Math.max(0, x0);
     const until = Math.min(map.width, x1);
     const base = y * map.width;
@@ -94,7 +96,7 @@ export class Stroke {
       const start = x;
       do x += 1;
       while (x < until && map.data[base + x] === old);
-      if (old === to || (over && !over(old))) continue;
+      if (old === to || kept[old] || (over && !over(old))) continue;
       this.runs.add(base + start, x - start, old);
       map.data.fill(to, base + start, base + x);
       map.counts[old] -= x - start;

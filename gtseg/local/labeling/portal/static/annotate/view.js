@@ -3,32 +3,51 @@
 
 import { Area } from "./raster.js";
 import { rgb } from "./png.js";
+import { autoTone, histogramOf, NEUTRAL, quantile, ToneFilter } from "./tone.js";
+import { Turn } from "./turn.js";
 
 const BLANK = [0xd0e020ff, 0x38e020ff]; // ABGR: a stripe, and the tint between stripes that lets the photograph through
 
 export class View {
   constructor(stage, photoCanvas, labelCanvas) {
     Object.assign(this, { stage, photoCanvas, labelCanvas });
-    this.photoContext = photoCanvas.getContext("2d", { alpha: false });
+    this.photoContext = photoCanvas.getContext("2d"); // transparent beside the photograph: the tone's filter leaves the stage alone
     this.labelContext = labelCanvas.getContext("2d");
-    Object.assign(this, { scale: 1, left: 0, top: 0, ratio: 1, photo: null, map: null, opacity: 0.5, contrast: 1, shown: true, blanks: false });
+    this.filter = new ToneFilter(stage, photoCanvas);
+    Object.assign(this, { scale: 1, left: 0, top: 0, ratio: 1, photo: null, map: null, opacity: 0.5, shown: true, blanks: false, auto: false, ...NEUTRAL });
+    this.hidden = new Uint8Array(256); // labels that are not shown
     this.fills = new Uint32Array(256);
     this.edges = new Uint32Array(256);
     this.dirty = new Area();
     this.onchange = () => {};
     this.fitted = true;
+    this.handled = false; // somebody has looked closer, or drawn
+    this.busy = () => false;
     new ResizeObserver(() => this.resize()).observe(stage);
   }
 
   show(photo, map, colours) {
     Object.assign(this, { photo, map, colours });
+    this.turn = new Turn(photo.orientation, photo.width, photo.height);
+    this.histogram = histogramOf(photo.levels.at(-1));
+    this.middle = quantile(this.histogram, 0.5);
+    this.showTone();
     this.paint();
     this.resize();
     this.fit();
   }
 
+  /** Nothing moves the image but the person: it is fitted anew where they changed the window, and stays where it is on the screen where the page
+   *  changed about it, or while they draw. */
   resize() {
     const box = this.stage.getBoundingClientRect();
+    const around = `${window.innerWidth} ${window.innerHeight} ${window.devicePixelRatio}`;
+    const fits = this.fitted && !this.busy() && (around !== this.around || !this.handled);
+    if (this.box && !fits && around === this.around) {
+      this.left -= (box.left - this.box.left) * this.ratio;
+      this.top -= (box.top - this.box.top) * this.ratio;
+    }
+    Object.assign(this, { box, around });
     this.ratio = window.devicePixelRatio || 1;
     const width = Math.max(1, Math.round(box.width * this.ratio));
     const height = Math.max(1, Math.round(box.height * this.ratio));
@@ -36,17 +55,21 @@ export class View {
       for (const canvas of [this.photoCanvas, this.labelCanvas]) Object.assign(canvas, { width, height });
       this.pixels = null;
     }
-    if (this.fitted) this.fit();
+    if (fits) this.fit();
     this.redraw();
   }
 
-  // ---- from the screen to the image and back; the screen in CSS pixels of the stage, the image in its stored pixels ----
+  // ---- from the screen to the image and back; the screen in CSS pixels of the stage, the image in its stored pixels (upright: as it is seen) ----
 
-  toImage(x, y) {
+  toUpright(x, y) {
     return [(x * this.ratio - this.left) / this.scale, (y * this.ratio - this.top) / this.scale];
   }
+  toImage(x, y) {
+    return this.turn.toStored(...this.toUpright(x, y));
+  }
   toScreen(x, y) {
-    return [(x * this.scale + this.left) / this.ratio, (y * this.scale + this.top) / this.ratio];
+    const [u, v] = this.turn.toUpright(x, y);
+    return [(u * this.scale + this.left) / this.ratio, (v * this.scale + this.top) / this.ratio];
   }
   /** CSS pixels per image pixel. */
   get zoom() {
@@ -56,20 +79,20 @@ export class View {
   fit() {
     if (!this.photo) return;
     const { width, height } = this.labelCanvas;
-    this.scale = Math.min((width * 0.96) / this.photo.width, (height * 0.96) / this.photo.height);
-    this.left = (width - this.photo.width * this.scale) / 2;
-    this.top = (height - this.photo.height * this.scale) / 2;
+    this.scale = Math.min((width * 0.96) / this.turn.width, (height * 0.96) / this.turn.height);
+    this.left = (width - this.turn.width * this.scale) / 2;
+    this.top = (height - this.turn.height * this.scale) / 2;
     this.fitted = true;
     this.redraw();
   }
 
   /** Keep the image point under (x, y) where it is. */
   zoomAt(x, y, factor) {
-    const [ix, iy] = this.toImage(x, y);
-    const least = 0.3 * Math.min(this.labelCanvas.width / this.photo.width, this.labelCanvas.height / this.photo.height);
+    const [u, v] = this.toUpright(x, y);
+    const least = 0.3 * Math.min(this.labelCanvas.width / this.turn.width, this.labelCanvas.height / this.turn.height);
     this.scale = Math.min(64 * this.ratio, Math.max(Math.min(least, 1), this.scale * factor));
-    this.left = x * this.ratio - ix * this.scale;
-    this.top = y * this.ratio - iy * this.scale;
+    this.left = x * this.ratio - u * this.scale;
+    this.top = y * this.ratio - v * this.scale;
     this.fitted = false;
     this.keepInSight();
     this.redraw();
@@ -87,8 +110,29 @@ export class View {
   keepInSight() {
     const { width, height } = this.labelCanvas;
     const rest = 60 * this.ratio;
-    this.left = Math.min(width - rest, Math.max(rest - this.photo.width * this.scale, this.left));
-    this.top = Math.min(height - rest, Math.max(rest - this.photo.height * this.scale, this.top));
+    this.left = Math.min(width - rest, Math.max(rest - this.turn.width * this.scale, this.left));
+    this.top = Math.min(height - rest, Math.max(rest - this.turn.height * this.scale, this.top));
+  }
+
+  // ---- the picture's tone ----
+
+  /** Change brightness, contrast or gamma by hand: "auto" is over. @param {Partial<import("./tone.js").Tone>} tone */
+  setTone(tone) {
+    Object.assign(this, tone, { auto: false });
+    this.showTone();
+  }
+
+  /** Spread the picture's grays, or show it as it is. "auto" holds for every picture until it is switched off. */
+  setAuto(auto) {
+    Object.assign(this, NEUTRAL, { auto });
+    this.showTone();
+  }
+
+  showTone() {
+    if (!this.photo) return;
+    if (this.auto) Object.assign(this, autoTone(this.histogram));
+    const { brightness, contrast, gamma } = this;
+    this.filter.show({ brightness, contrast, gamma }, this.middle);
   }
 
   // ---- painting ----
@@ -98,8 +142,9 @@ export class View {
     const bytes = new Uint8Array(this.fills.buffer);
     const edge = new Uint8Array(this.edges.buffer);
     (this.colours ?? []).forEach((hex, i) => {
-      bytes.set([...rgb(hex), fill], 4 * (i + 1));
-      edge.set([...rgb(hex), Math.max(fill, 235)], 4 * (i + 1));
+      const seen = !this.hidden[i + 1];
+      bytes.set(seen ? [...rgb(hex), fill] : [0, 0, 0, 0], 4 * (i + 1));
+      edge.set(seen ? [...rgb(hex), Math.max(fill, 235)] : [0, 0, 0, 0], 4 * (i + 1));
     });
     this.redraw();
   }
@@ -130,11 +175,13 @@ export class View {
       this.drawLabels(0, 0, this.labelCanvas.width, this.labelCanvas.height);
     } else if (!this.dirty.empty) {
       const pad = Math.ceil(this.scale) + 2; // an edge belongs to the neighbour too
+      const { x0, y0, x1, y1 } = this.dirty;
+      const [u0, v0, u1, v1] = this.turn.areaToUpright(x0, y0, x1, y1);
       this.drawLabels(
-        Math.floor(this.dirty.x0 * this.scale + this.left) - pad,
-        Math.floor(this.dirty.y0 * this.scale + this.top) - pad,
-        Math.ceil(this.dirty.x1 * this.scale + this.left) + pad,
-        Math.ceil(this.dirty.y1 * this.scale + this.top) + pad,
+        Math.floor(u0 * this.scale + this.left) - pad,
+        Math.floor(v0 * this.scale + this.top) - pad,
+        Math.ceil(u1 * this.scale + this.left) + pad,
+        Math.ceil(v1 * this.scale + this.top) + pad,
       );
     }
     this.moved = false;
@@ -143,24 +190,25 @@ export class View {
   }
 
   drawPhoto() {
-    const { photoContext: context, photoCanvas: canvas, photo, scale, left, top } = this;
+    const { photoContext: context, photoCanvas: canvas, photo, turn, scale, left, top } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = getComputedStyle(this.stage).backgroundColor;
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    const x0 = Math.max(0, Math.floor(-left / scale));
-    const y0 = Math.max(0, Math.floor(-top / scale));
-    const x1 = Math.min(photo.width, Math.ceil((canvas.width - left) / scale));
-    const y1 = Math.min(photo.height, Math.ceil((canvas.height - top) / scale));
-    if (x1 <= x0 || y1 <= y0) return;
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    const u0 = Math.max(0, Math.floor(-left / scale));
+    const v0 = Math.max(0, Math.floor(-top / scale));
+    const u1 = Math.min(turn.width, Math.ceil((canvas.width - left) / scale));
+    const v1 = Math.min(turn.height, Math.ceil((canvas.height - top) / scale));
+    if (u1 <= u0 || v1 <= v0) return;
+    const [x0, y0, x1, y1] = turn.areaToStored(u0, v0, u1, v1);
     const level = photo.level(scale);
     const [fx, fy] = [level.width / photo.width, level.height / photo.height];
     context.imageSmoothingEnabled = scale < 3;
-    context.drawImage(level, x0 * fx, y0 * fy, (x1 - x0) * fx, (y1 - y0) * fy, x0 * scale + left, y0 * scale + top, (x1 - x0) * scale, (y1 - y0) * scale);
+    context.setTransform(turn.a * scale, turn.b * scale, turn.c * scale, turn.d * scale, turn.e * scale + left, turn.f * scale + top);
+    context.drawImage(level, x0 * fx, y0 * fy, (x1 - x0) * fx, (y1 - y0) * fy, x0, y0, x1 - x0, y1 - y0);
   }
 
   /** Repaint the labels in a rectangle of the stage's own pixels. */
   drawLabels(x0, y0, x1, y1) {
-    const { labelCanvas: canvas, map, scale, left, top, fills, edges, blanks } = this;
+    const { labelCanvas: canvas, map, turn, scale, left, top, fills, edges, blanks, hidden } = this;
     x0 = Math.max(0, x0);
     y0 = Math.max(0, y0);
     x1 = Math.min(canvas.width, x1);
@@ -170,19 +218,24 @@ export class View {
     const [w, h] = [x1 - x0, y1 - y0];
     if (!this.scratch || this.scratch.width !== w || this.scratch.height !== h) this.scratch = new ImageData(w, h);
     const pixels = new Uint32Array(this.scratch.data.buffer);
-    const columns = new Int32Array(w + 1);
+    const { origin, across, down: downwards } = turn.walk;
+    const columns = new Int32Array(w + 1); // the column's part of an offset into the map
+    let [from, until] = [w + 1, 0];
     for (let i = 0; i <= w; i += 1) {
-      const ix = Math.floor((x0 + i + 0.5 - left) / scale);
-      columns[i] = ix < 0 || ix >= map.width ? -1 : ix;
+      const u = Math.floor((x0 + i + 0.5 - left) / scale);
+      if (u < 0 || u >= turn.width) continue;
+      columns[i] = u * across;
+      from = Math.min(from, i);
+      until = i + 1;
     }
-    const { data, width } = map;
+    const { data } = map;
     const stripe = Math.max(4, Math.round(5 * this.ratio));
     const rowOf = (y) => {
       const row = new Int16Array(w + 1).fill(-1);
-      const iy = Math.floor((y + 0.5 - top) / scale);
-      if (iy < 0 || iy >= map.height) return row;
-      const base = iy * width;
-      for (let i = 0; i <= w; i += 1) if (columns[i] >= 0) row[i] = data[base + columns[i]];
+      const v = Math.floor((y + 0.5 - top) / scale);
+      if (v < 0 || v >= turn.height) return row;
+      const base = origin + v * downwards;
+      for (let i = from; i < until; i += 1) row[i] = data[base + columns[i]];
       return row;
     };
     let here = rowOf(y0);
@@ -197,7 +250,7 @@ export class View {
           if (v > 0) pixels[out + i] = fills[v];
           else pixels[out + i] = v === 0 && blanks ? BLANK[Math.floor((x0 + i + y) / stripe) % 4 ? 1 : 0] : 0;
         } else {
-          pixels[out + i] = edges[v > 0 ? v : right > 0 ? right : down > 0 ? down : 0];
+          pixels[out + i] = edges[v > 0 && !hidden[v] ? v : right > 0 && !hidden[right] ? right : down > 0 ? down : 0];
         }
       }
       here = below;

@@ -1,0 +1,139 @@
+// @ts-check
+// The list of labels: choose one, find one, hide it, show only it, lock it.
+
+import { labelKey } from "./actions.js";
+import { h, icon } from "./dom.js";
+import { capsOf } from "./keys.js";
+
+const SEARCHED = 9; // so many labels are found at a glance
+
+/** What is hidden and what is locked, by label (1 to 255). Neither changes under any tool: nothing that is not seen is lost. */
+export class LabelStates {
+  /** @param {string[]} labels */
+  constructor(labels) {
+    this.labels = labels;
+    this.hidden = new Uint8Array(256);
+    this.locked = new Uint8Array(256);
+  }
+
+  /** Whether label n alone is shown. */
+  isOnly(n) {
+    return this.labels.length > 1 && this.labels.every((_, i) => Boolean(this.hidden[i + 1]) === (i + 1 !== n));
+  }
+  hide(n) {
+    this.hidden[n] = Number(!this.hidden[n]);
+  }
+  /** Show label n alone; all again where it was alone already. */
+  showOnly(n) {
+    const only = this.isOnly(n);
+    this.labels.forEach((_, i) => (this.hidden[i + 1] = Number(!only && i + 1 !== n)));
+  }
+  showAll() {
+    this.hidden.fill(0);
+  }
+  lock(n) {
+    this.locked[n] = Number(!this.locked[n]);
+  }
+
+  /** 1 for a label whose pixels no tool changes. */
+  get kept() {
+    return this.hidden.map((hidden, n) => hidden | this.locked[n]);
+  }
+  /** Why nothing can be painted with label n, in words; "" where it can. */
+  refusal(n) {
+    const name = this.labels[n - 1];
+    if (this.locked[n]) return `“${name}” is locked: unlock it to change it.`;
+    return this.hidden[n] ? `“${name}” is hidden: show it to change it.` : "";
+  }
+
+  /** By name, for the next image. */
+  save() {
+    const named = (marks) => this.labels.filter((_, i) => marks[i + 1]);
+    return { hidden: named(this.hidden), locked: named(this.locked) };
+  }
+  restore({ hidden = [], locked = [] }) {
+    this.labels.forEach((label, i) => {
+      this.hidden[i + 1] = Number(hidden.includes(label));
+      this.locked[i + 1] = Number(locked.includes(label));
+    });
+  }
+}
+
+/** The list as a section; `refresh()` brings it up to date. */
+export function labelList(desk) {
+  const rows = desk.labels.map((label, i) => labelRow(desk, label, i + 1));
+  const list = h("div", { class: "list" }, ...rows.map(({ row }) => row));
+  const search = h("input", { type: "search", class: "find", placeholder: "Find a label", "aria-label": "Find a label", autocomplete: "off", spellcheck: "false", hidden: desk.labels.length <= SEARCHED,
+    title: desk.actions.title("findLabel"), oninput: () => filter(), onkeydown: (event) => typed(event) });
+  const none = h("p", { class: "faint none", hidden: true }, "No label has this in its name.");
+  const blank = h("button", { type: "button", class: "label blank", "aria-pressed": "false", title: desk.actions.title("blanks"), onclick: () => desk.do("blanks") },
+    h("i", { class: "swatch hatch" }), h("span", { class: "name" }, "Unlabeled"), h("span", { class: "share" }));
+  const section = h("section", { class: "labels", role: "group", "aria-label": "Labels" }, h("h2", {}, "Labels"), search, none, list, blank);
+  let chosen = 0;
+
+  const found = () => rows.filter(({ row }) => !row.hidden);
+  function filter() {
+    const words = search.value.trim().toLocaleLowerCase().split(/\s+/);
+    rows.forEach(({ row }, i) => (row.hidden = !words.every((word) => desk.labels[i].toLocaleLowerCase().includes(word))));
+    none.hidden = found().length > 0;
+  }
+  function leave() {
+    search.value = "";
+    filter();
+    desk.panel.stage.focus({ preventScroll: true });
+  }
+  /** Enter takes the first that is found, Esc none. */
+  function typed(event) {
+    if (event.key === "Escape") leave();
+    if (event.key !== "Enter" || event.ctrlKey || event.metaKey || event.isComposing) return;
+    const [first] = found();
+    if (first && search.value.trim()) desk.pick(first.n);
+    leave();
+  }
+
+  return {
+    section,
+    blank,
+    find: () => {
+      search.hidden = false;
+      search.focus();
+      search.select();
+    },
+    refresh: () => {
+      for (const each of rows) each.refresh();
+      if (chosen === desk.label) return;
+      chosen = desk.label;
+      rows[chosen - 1].row.scrollIntoView({ block: "nearest", inline: "nearest" });
+    },
+  };
+}
+
+function labelRow(desk, label, n) {
+  const toggle = (name, words, run) => h("button", { type: "button", class: "mark", "aria-pressed": "false", "aria-label": `${words}: ${label}`, title: `${words} (chosen label: ${capsOf(desk.actions.get(name).keys[0]).join(" ")})`, onclick: () => run() }, icon(name));
+  const hide = toggle("hideLabel", "Hide", () => desk.changeStates((states) => states.hide(n)));
+  const only = toggle("onlyLabel", "Show only this", () => desk.changeStates((states) => states.showOnly(n)));
+  const lock = toggle("lockLabel", "Lock", () => desk.changeStates((states) => states.lock(n)));
+  const share = h("span", { class: "share" });
+  const choose = h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": desk.actions.shortcut(`label${n}`), title: label, onclick: () => desk.pick(n) },
+    h("i", { class: "swatch", style: { background: desk.colours[n - 1] } }), h("span", { class: "name" }, label), share, h("span", { class: "caps" }, ...capsOf(labelKey(n)).map((cap) => h("kbd", {}, cap))));
+  const row = h("div", { class: "row" }, choose, h("span", { class: "marks-of" }, hide, only, lock));
+  const press = (button, on) => button.setAttribute("aria-pressed", String(Boolean(on)));
+  return {
+    row,
+    n,
+    refresh: () => {
+      const { map, states } = desk;
+      press(choose, n === desk.label);
+      press(hide, states.hidden[n]);
+      press(only, states.isOnly(n));
+      press(lock, states.locked[n]);
+      row.classList.toggle("hidden-label", Boolean(states.hidden[n]));
+      if (map) share.textContent = percent(map.counts[n] / map.data.length);
+    },
+  };
+}
+
+export function percent(share) {
+  if (share > 0 && share < 0.001) return "<0.1%";
+  return `${(share * 100).toFixed(share > 0.1 && share < 1 ? 0 : share === 0 || share === 1 ? 0 : 1)}%`;
+}

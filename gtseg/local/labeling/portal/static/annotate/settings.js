@@ -1,0 +1,48 @@
+// @ts-check
+// Sliders and switches: brush, labels' strength, and the picture's tone.
+
+import { h } from "./dom.js";
+import { capsOf } from "./keys.js";
+import { LIMITS } from "./tone.js";
+
+/** A labeled range; parts[name] and parts[nameValue] are its input and its value in words. */
+export function slider(parts, name, label, attributes, oninput) {
+  parts[name] = h("input", { type: "range", id: `set-${name}`, ...attributes, oninput: () => oninput(Number(parts[name].value)) });
+  parts[`${name}Value`] = h("output", { for: `set-${name}` });
+  return h("div", { class: "slider" }, h("label", { for: `set-${name}` }, label), parts[`${name}Value`], parts[name]);
+}
+
+export function toggle(desk, parts, name, label = desk.actions.get(name).label) {
+  parts[name] = h("input", { type: "checkbox", onchange: () => desk.do(name) });
+  return h("label", { class: "toggle" }, parts[name], h("span", {}, label), ...desk.actions.get(name).keys.slice(0, 1).map((key) => h("span", { class: "caps" }, ...capsOf(key).map((cap) => h("kbd", {}, cap)))));
+}
+
+/** How strong the labels are, and the tone of the picture. */
+export function lookSettings(desk, parts, label) {
+  const doubling = ([low, high]) => ({ min: Math.log2(low), max: Math.log2(high), step: 0.05 });
+  parts.neutral = h("button", { type: "button", class: "small", onclick: () => desk.do("neutralTone") }, desk.actions.get("neutralTone").label);
+  return [
+    slider(parts, "opacity", label, { min: 0, max: 100, step: 5 }, (v) => desk.look({ opacity: v / 100 })),
+    h("details", { class: "tone" }, h("summary", {}, "Picture"),
+      slider(parts, "brightness", "Brightness", { min: LIMITS.brightness[0], max: LIMITS.brightness[1], step: 0.02 }, (v) => desk.tone({ brightness: v })),
+      slider(parts, "contrast", "Contrast", doubling(LIMITS.contrast), (v) => desk.tone({ contrast: 2 ** v })),
+      slider(parts, "gamma", "Gamma", doubling(LIMITS.gamma), (v) => desk.tone({ gamma: 2 ** v })),
+      parts.neutral),
+    toggle(desk, parts, "autoTone"),
+  ];
+}
+
+export function showLook(parts, view) {
+  const show = (name, value, words) => {
+    parts[name].value = value;
+    parts[`${name}Value`].textContent = words;
+    parts[name].setAttribute("aria-valuetext", words);
+  };
+  show("opacity", Math.round(view.opacity * 100), `${Math.round(view.opacity * 100)}%`);
+  show("brightness", view.brightness, `${view.brightness > 0 ? "+" : view.brightness < 0 ? "−" : ""}${Math.round(Math.abs(view.brightness) * 100)}%`);
+  show("contrast", Math.log2(view.contrast), `${Math.round(view.contrast * 100)}%`);
+  show("gamma", Math.log2(view.gamma), view.gamma.toFixed(2));
+  parts.visible.checked = view.shown;
+  parts.autoTone.checked = view.auto;
+  parts.neutral.disabled = !view.auto && view.brightness === 0 && view.contrast === 1 && view.gamma === 1;
+}
