@@ -240,7 +240,7 @@ def test_after_time_ran_out_nothing_is_sent_and_the_image_can_be_taken_again(
     hand.drag((60.3, 60.4), (60.3, 60.4))
     expect(page.locator("#saved")).to_have_text("Saved")
     sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    page.on("request", lambda request: sent.append(request.url) if "/answer" in request.url else None)
     page.clock.fast_forward("06:50")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("The time for this image is over. Your drawing is kept.")

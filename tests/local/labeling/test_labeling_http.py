@@ -6,6 +6,7 @@ import base64
 import io
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from typing import Any
