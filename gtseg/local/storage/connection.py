@@ -25,6 +25,7 @@ __all__ = ["Connection", "WrongBytes"]
 AWS = "aws"
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS, POOL = 5, 30, 3, 64
 BLOCK_BYTES = 1 << 18
+NOTHING = "gtseg-probe/"  # a prefix that lists nothing
 Access = Literal["own", "payer", "unsigned"]
 DENIED = ("AccessDenied", "403", "Forbidden", "AllAccessDisabled", "401", "Unauthorized")
 THROTTLED = (
@@ -327,7 +328,9 @@ class Connection:
     def _ask(self) -> None:
         if self._last_bucket:  # unlike HeadBucket's, its answer says what is wrong with credentials
             access = self._access.get(self._last_bucket, "own")
-            self._send("list_objects_v2", self._last_bucket, access, {"MaxKeys": 1}, again=True)
+            self._send(
+                "list_objects_v2", self._last_bucket, access, {"Prefix": NOTHING, "MaxKeys": 1}, again=True
+            )
             return
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError

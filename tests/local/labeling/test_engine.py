@@ -18,6 +18,7 @@ from gtseg.local.labeling.jobs import stop_job
 from gtseg.local.labeling.tasks import answer_task, lease_task
 from gtseg.local.labeling.workers import add_worker
 from gtseg.local.storage.folder import FolderObjects
+from gtseg.local.storage.objects import StorageAway
 from gtseg.local.storage.store import Store
 
 OBJECTS = 3
@@ -32,14 +33,15 @@ class FragileObjects(FolderObjects):
 
     countdown = 0
     before = True
+    error: BaseException = Killed()
 
     def put(self, *arguments: Any, **more: Any) -> Any:
         self.countdown -= 1
         if self.countdown == 0 and self.before:
-            raise Killed
+            raise self.error
         info = super().put(*arguments, **more)
         if self.countdown == 0:
-            raise Killed
+            raise self.error
         return info
 
 
@@ -117,17 +119,18 @@ def finish(embedded: Embedded) -> dict[str, Any]:
     return described
 
 
+@pytest.mark.parametrize("error", [Killed(), StorageAway("no answer")], ids=["killed", "away"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("write", range(1, 14))
-def test_a_kill_around_any_write_changes_nothing_in_the_end(
-    embedded: Embedded, write: int, before: bool
+def test_a_kill_or_a_storage_that_goes_away_around_any_write_changes_nothing_in_the_end(
+    embedded: Embedded, write: int, before: bool, error: BaseException
 ) -> None:
     labeling = start_job(embedded)
     step_until_idle(labeling)
     answer_everything(embedded)
     objects = embedded.objects
     assert isinstance(objects, FragileObjects)
-    objects.countdown, objects.before = write, before
+    objects.countdown, objects.before, objects.error = write, before, error
     try:
         step_until_idle(labeling)
     except Killed:
