@@ -86,6 +86,7 @@ async function show(found, { take = false } = {}) {
     journal,
     settings: new Remembered(`${page.who.dataset.worker}\n${job}`),
     canAutosegment: task.autosegment !== false,
+    suggestion: task.suggested_by ? get(`tasks/${encodeURIComponent(task.task)}/suggestion`) : undefined,
     fetcher: (url) => insist(() => read(url), (n, seconds) => desk.say(`The image does not arrive. Next try in ${seconds} s.`, { alarm: true })),
     autosegment: (request) => post(`/_portal/api/tasks/${encodeURIComponent(task.task)}/autosegment`, request).catch(closeIfGone),
   });

@@ -24,6 +24,7 @@ function labelActions(labels) {
 
 const TOOLS = "Tools";
 const OBJECT = "The object that is open";
+const SUGGESTED = "What a model suggests";
 const STEPS = "Steps";
 const VIEW = "View";
 const TASK = "Task";
@@ -32,6 +33,7 @@ const TASK = "Task";
 const tool = (id, key, label, about) => ({ id, label, group: TOOLS, keys: [key], about, run: (desk) => desk.choose(id) });
 /** Whether a tool holds something that is not done: a stroke, a polygon, an object. */
 const isOpen = (desk) => Boolean(desk.active.open || desk.active.shape);
+const isSuggested = (desk) => Boolean(desk.suggestion?.any);
 const middle = (desk) => desk.pointed ?? [desk.view.stage.clientWidth / 2, desk.view.stage.clientHeight / 2];
 
 /** What every desk does alike: how the image is looked at, the instructions, the sheet of keys, the end. @type {Action[]} */
@@ -75,6 +77,9 @@ export function drawingActions(labels) {
     { id: "commit", label: "Done", group: OBJECT, keys: ["Enter", "C"], about: "Done: close the polygon, finish the object", when: isOpen, run: (desk) => desk.active.commit() },
     { id: "back", label: "Point back", group: OBJECT, keys: ["Backspace", "Del"], about: "Take the last point back", when: isOpen, run: (desk) => desk.active.back() },
     { id: "cancel", label: "Give up", group: OBJECT, keys: ["Esc"], about: "Give up what is open", when: isOpen, run: (desk) => desk.active.cancel() },
+
+    { id: "takeSuggested", label: "Take suggestion", group: SUGGESTED, keys: ["S"], about: "Take the suggested object under the pointer, else the largest", when: isSuggested, run: (desk) => desk.suggestion.take(desk.pointed) },
+    { id: "clearSuggested", label: "Clear suggestions", group: SUGGESTED, keys: ["D"], about: "Clear what the model suggests", when: isSuggested, run: (desk) => desk.suggestion.clear() },
 
     ...labelActions(labels),
     { id: "findLabel", label: "Find a label", group: "Labels", keys: ["/"], about: "Find a label by its name", run: (desk) => desk.findLabel() },

@@ -14,19 +14,20 @@ import { Photo } from "./photo.js";
 import { base64, encode } from "./png.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
+import { Suggestion } from "./suggestion.js";
 import { AutoSegment, BoxErase, Brush, Eraser, Fill, Pan, Polygon } from "./tools.js";
 import { View } from "./view.js";
 
 const TOOLS = { auto: AutoSegment, brush: Brush, eraser: Eraser, polygon: Polygon, fill: Fill, box: BoxErase, pan: Pan };
 
-const OPERATIONS = { auto: "an object", brush: "a brush stroke", erase: "erasing", polygon: "a polygon", fill: "filling an area", box: "erasing in a box" };
+const OPERATIONS = { auto: "an object", brush: "a brush stroke", erase: "erasing", polygon: "a polygon", fill: "filling an area", box: "erasing in a box", suggested: "a suggested object" };
 
 export class CrowdSemanticSegmentation extends HTMLElement {
   get name() {
     return this.getAttribute("name") || "crowd-semantic-segmentation";
   }
 
-  /** services: {autosegment(request), journal | null, canAutosegment, fetcher, onstate}. Resolves when the first stroke can be drawn. */
+  /** services: {autosegment(request), journal | null, canAutosegment, fetcher, onstate, suggestion: Promise | undefined}. Resolves when the first stroke can be drawn. */
   async begin(services) {
     this.services = services;
     this.labels = readLabels(this.getAttribute("labels"));
@@ -59,13 +60,14 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.history = new History(this.map, journal);
     const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels) }).catch(() => null);
     if (earlier) this.history.restore(earlier.ops, earlier.cursor);
+    this.suggestion = new Suggestion(this, await this.services.suggestion?.catch(() => null));
     this.size = this.chosenSize ?? Math.max(3, Math.round(Math.max(width, height) / 40));
     this.changeStates(() => {});
     this.view.show(this.photo, this.map, this.colours);
     this.ready = true;
     this.dataset.ready = "true";
     this.refresh();
-    this.say(earlier?.cursor ? "Your earlier work on this image is back." : "");
+    this.say(earlier?.cursor ? "Your earlier work on this image is back." : this.suggestion.any ? this.suggestion.words : "");
   }
 
   /** An earlier mask: its colours, by label name, become the starting labels. Colours outside the mapping are background. */
@@ -138,6 +140,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.view.touch(this.history[way]());
     if (way === "undo") this.tools.auto.undone(op);
     else this.tools.auto.commit();
+    this.suggestion.stepped(taken, way);
     return taken && this.say(`${way === "undo" ? "Undone" : "Redone"}: ${OPERATIONS[taken.kind] ?? taken.kind}. ${this.history.cursor} of ${this.history.ops.length} steps.`);
   }
 

@@ -5,7 +5,7 @@ import { labelList, percent } from "./labels.js";
 import { lookSettings, showLook, slider, toggle } from "./settings.js";
 
 const TOOLS = ["auto", "brush", "eraser", "polygon", "fill", "box", "pan"];
-const OFFERS = ["back", "cancel", "commit"]; // buttons for what is open, beside the hint
+const OFFERS = ["takeSuggested", "clearSuggested", "back", "cancel", "commit"]; // buttons for what is suggested or open, beside the hint
 const STEPS = ["undo", "redo", "zoomOut", "zoomIn", "fit"];
 
 export function buildPanel(desk) {
@@ -106,7 +106,7 @@ function say(parts, text, alarm = false) {
 function overlay(desk, parts) {
   const { view, active } = desk;
   if (!desk.ready) return;
-  const marks = [];
+  const marks = view.shown ? desk.suggestion.marks() : [];
   const screen = (p) => view.toScreen(p[0], p[1]);
   const path = (points) => points.map((p) => screen(p).map((v) => v.toFixed(1)).join(",")).join(" ");
   const shape = active.shape;

@@ -1,0 +1,85 @@
+"""A mask that a model proposes: shown as a proposal, taken object by object, and in no answer before that."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from playwright.sync_api import expect
+from portal_person import Desk, Hand, draw_photo, encode, enter, make_job, png_of
+
+from gtseg.local.labeling.assist.records import may_be_suggested
+
+DISC = (np.mgrid[:240, :320][1] - 160) ** 2 + (np.mgrid[:240, :320][0] - 120) ** 2 < 60**2
+SPOT = np.zeros((240, 320), bool)
+SPOT[10:30, 10:40] = True
+
+
+class Numbered:
+    """What decides whether an object opens empty."""
+
+    def __init__(self, reference: str) -> None:
+        self.reference = reference
+
+
+def open_suggested(aws: Any, open_page: Any, name: str) -> tuple[Desk, Any]:
+    """A page whose image opens with two suggested objects: a disc, and a smaller spot."""
+    for number in range(9):
+        desk = make_job(aws, {"a.png": encode(draw_photo(), "PNG")}, job=f"{name}-{number}")
+        described = desk.describe()
+        if may_be_suggested(Numbered(described["JobReferenceCode"]), 0):  # type: ignore[arg-type]
+            break
+    tags = [{"Key": "gtseg:assist", "Value": "true"}]
+    aws.client("sagemaker").add_tags(ResourceArn=described["LabelingJobArn"], Tags=tags)
+    folder = Path(aws.folder) / "labeling" / described["JobReferenceCode"] / "assist" / "round-1"
+    (folder / "output" / "masks").mkdir(parents=True)
+    mask = DISC * np.uint8(1) + SPOT * np.uint8(2)
+    Image.fromarray(mask.astype(np.uint8)).save(folder / "output" / "masks" / "000000.png")
+    (folder / "ready.json").write_text(json.dumps({"model": "m/assist-1", "objects": 10}))
+    page = open_page()
+    enter(page, desk.links["Ada"])
+    page.goto(f"{aws.url}/_portal/work/{desk.job}")
+    page.locator("[data-ready]").wait_for()
+    page.get_by_role("button", name="Close", exact=True).click()
+    return desk, page
+
+
+def test_one_key_takes_an_object_and_the_rest_is_in_no_answer(shared_aws: Any, open_page: Any) -> None:
+    desk, page = open_suggested(shared_aws, open_page, "taken")
+    expect(page.locator(".suggested")).to_have_count(2)
+    expect(page.locator(".message")).to_contain_text("A model suggests 2 objects")
+    page.keyboard.press("s")  # the pointer is nowhere: the largest
+    expect(page.locator(".suggested")).to_have_count(1)
+    page.keyboard.press("Control+Enter")
+    desk.await_status()
+    (answer,) = desk.answers()
+    drawn = png_of(answer)[..., 3] > 0
+    assert (drawn == DISC).all()
+    assert answer["suggestedBy"] == "m/assist-1"
+
+
+def test_the_object_under_the_pointer_is_taken_undone_and_cleared(shared_aws: Any, open_page: Any) -> None:
+    _, page = open_suggested(shared_aws, open_page, "undone")
+    share = page.get_by_role("button", name="dog").locator(".share")
+    page.mouse.move(*Hand(page, 320, 240).at(20, 20))
+    page.keyboard.press("s")
+    expect(share).not_to_have_text("0%")
+    page.keyboard.press("Control+z")
+    expect(share).to_have_text("0%")
+    expect(page.locator(".suggested")).to_have_count(2)
+    page.keyboard.press("Control+Shift+z")
+    expect(share).not_to_have_text("0%")
+    page.keyboard.press("d")
+    expect(page.locator(".suggested")).to_have_count(0)
+    page.reload()
+    page.locator("[data-ready]").wait_for()
+    expect(page.locator(".suggested")).to_have_count(1)  # the other was taken before
+
+
+def test_an_untouched_suggestion_is_no_answer(shared_aws: Any, open_page: Any) -> None:
+    _, page = open_suggested(shared_aws, open_page, "untouched")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("dialog")).to_contain_text("Nothing is labeled")
