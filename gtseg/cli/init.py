@@ -48,11 +48,11 @@ def init(
 
 
 def _write_policies(folder: Path) -> dict[str, str]:
-    """policies/: for the caller, for SageMaker's role, and who may assume it; made anew from gtseg.toml each time."""
+    """policies/: for the caller, SageMaker's role and who may assume it, a labeling server; made anew from gtseg.toml each time."""
     import json
 
     from gtseg.cli.options import open_settings
-    from gtseg.core.policies import caller_policy, execution_policy, trust_policy
+    from gtseg.core.policies import caller_policy, execution_policy, labeling_server_policy, trust_policy
     from gtseg.pipeline.run import Context, locate
     from gtseg.pipeline.run.account import open_clients
 
@@ -68,6 +68,11 @@ def _write_policies(folder: Path) -> dict[str, str]:
             role_arn=role, project=settings.project.name,
         ),
         "execution-role.json": execution_policy(region=clients.region, buckets=[bucket, *images]),
+        "labeling-server.json": labeling_server_policy(
+            region=clients.region, account=clients.account, bucket=bucket, image_buckets=images,
+            runs=settings.project.prefix + settings.project.name,
+            kms_keys=[key for key in (settings.project.kms_key, settings.labeling.kms_key) if key],
+        ),
         "trust.json": trust_policy(),
     }  # fmt: skip
     (folder / "policies").mkdir(exist_ok=True)

@@ -45,7 +45,7 @@ def run(
     with listener(as_lines=as_json) as notify:
         done = walk(session.run, session.context(notify, consent=consent, dry_run=spending.dry_run), stages)
     if not as_json and not spending.dry_run:
-        say_what_costs(done)
+        say_what_costs(session, done)
     raise typer.Exit(0 if spending.dry_run else max(exit_code(done, stage.name) for stage in stages))
 
 
@@ -80,7 +80,7 @@ def status(
         if stage["reason"]:
             print(f"  {'':<5} {'':<9} to be done again: {stage['reason']}")
     print(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
-    say_what_costs(session.run)
+    say_what_costs(session, session.run)
     say_budget(session)
 
 
@@ -152,14 +152,15 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def say_what_costs(run: Run) -> None:
-    """An endpoint costs on AWS until somebody deletes it; what is said of it is what was last seen."""
+def say_what_costs(session: Session, run: Run) -> None:
+    """An endpoint runs, and costs on AWS, until somebody deletes it; what is said of it is what was last seen."""
     endpoint = run.endpoint
     if endpoint and endpoint.since and not endpoint.deleted:
         times = [time for time in (run.looked, endpoint.ready, endpoint.since) if time]
+        verb = "costs on AWS" if session.clients.is_aws("sagemaker") else "runs"
         say(
             f"Endpoint {endpoint.name} was {endpoint.status or 'coming up'} at {max(times):%Y-%m-%d %H:%M} UTC (`gtseg status --refresh` "
-            "looks again); it costs on AWS until `gtseg cleanup`."
+            f"looks again); it {verb} until `gtseg cleanup`."
         )
 
 

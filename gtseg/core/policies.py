@@ -1,4 +1,4 @@
-"""The least that IAM must allow: for the person who runs gtseg, and for the role that SageMaker assumes.
+"""The least that IAM must allow: for the person who runs gtseg, for the role that SageMaker assumes, for a labeling server.
 
 Sources: SageMaker developer guide, sms-security-permission-execution-role and sagemaker-roles; IAM's service
 authorization reference. The built-in Ground Truth functions need no lambda:InvokeFunction.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["EXECUTION_ACTIONS", "caller_policy", "execution_policy", "trust_policy"]
+__all__ = ["EXECUTION_ACTIONS", "caller_policy", "execution_policy", "labeling_server_policy", "trust_policy"]
 
 VERSION = "2012-10-17"
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
@@ -17,6 +17,7 @@ LOG_ACTIONS = ["cloudwatch:PutMetricData", "logs:CreateLogGroup", "logs:CreateLo
                "logs:DescribeLogStreams", "logs:PutLogEvents"]  # fmt: skip
 IMAGE_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken",
                  "ecr:GetDownloadUrlForLayer"]  # fmt: skip
+KEY_ACTIONS = ["kms:Decrypt", "kms:GenerateDataKey"]
 EXECUTION_ACTIONS = ("s3:ListBucket", *OBJECT_ACTIONS[:2], *LOG_ACTIONS[2:])
 
 JOB_ACTIONS = {
@@ -62,6 +63,35 @@ def execution_policy(*, region: str, buckets: list[str]) -> dict[str, Any]:
         _allow(IMAGE_ACTIONS, "*"),
     ]
     return {"Version": VERSION, "Statement": statements}
+
+
+def labeling_server_policy(
+    *, region: str, account: str, bucket: str, image_buckets: list[str], runs: str, kms_keys: list[str]
+) -> dict[str, Any]:
+    """What a labeling server (`gtseg local up --s3 aws`) does: reads images and masks, writes what its jobs put out.
+
+    `runs`: how keys of this project's runs begin, <prefix><project>. It may delete nothing and use nothing of SageMaker.
+    """
+    arn = f"arn:{_partition(region)}"
+    buckets = [f"{arn}:s3:::{name}" for name in dict.fromkeys([bucket, *image_buckets])]
+    statements = [
+        _allow(["s3:ListBucket"], *buckets),
+        _allow(["s3:GetObject"], *(f"{name}/*" for name in buckets)),
+        _allow(["s3:PutObject", "s3:AbortMultipartUpload"], f"{arn}:s3:::{bucket}/{runs}*/labeling/*"),
+        *(_key(name, f"{arn}:kms:{region}:{account}") for name in dict.fromkeys(kms_keys)),
+    ]
+    return {"Version": VERSION, "Statement": statements}
+
+
+def _key(name: str, keys: str) -> dict[str, Any]:
+    """Use of one KMS key: by ARN, id or alias (KMS developer guide, "kms:ResourceAliases")."""
+    arn = name if name.startswith("arn:") else f"{keys}:{name if '/' in name else 'key/' + name}"
+    if ":alias/" not in arn:
+        return _allow(KEY_ACTIONS, arn)
+    place, _, alias = arn.rpartition(":")
+    return _allow(
+        KEY_ACTIONS, f"{place}:key/*", condition={"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
+    )
 
 
 def caller_policy(

@@ -3,11 +3,16 @@ import json
 import botocore.session
 import pytest
 
-from gtseg.core.policies import caller_policy, execution_policy, trust_policy
+from gtseg.core.policies import caller_policy, execution_policy, labeling_server_policy, trust_policy
+from gtseg.local.storage.rights import KMS_ACTIONS, S3_ACTIONS
 
 CALLER = caller_policy(
     region="eu-west-1", account="111122223333", bucket="data", image_buckets=["photos"],
     role_arn="arn:aws:iam::111122223333:role/gt", project="Turtles",
+)  # fmt: skip
+KEY = "arn:aws:kms:eu-west-1:111122223333:key/1-2"
+SERVER = labeling_server_policy(
+    region="eu-west-1", account="111122223333", bucket="data", image_buckets=["photos"], runs="p/Turtles", kms_keys=[KEY],
 )  # fmt: skip
 SERVICES = {"servicequotas": "service-quotas"}
 
@@ -43,6 +48,35 @@ def test_writing_is_for_the_runs_bucket_only_and_resources_carry_the_projects_na
     assert [s["Resource"] for s in writers] == [["arn:aws:s3:::data/*"]]
     creating = [s for s in CALLER["Statement"] if "sagemaker:CreateTrainingJob" in s["Action"]]
     assert creating[0]["Resource"] == ["arn:aws:sagemaker:eu-west-1:111122223333:training-job/turtles*"]
+
+
+def test_the_labeling_server_is_allowed_exactly_what_it_asks_for() -> None:
+    """The server sends nothing that its own table does not name (gtseg.local.storage.connection.check_listed)."""
+    assert actions(SERVER) == {*S3_ACTIONS.values(), *KMS_ACTIONS}
+
+
+def test_the_labeling_server_writes_below_the_labeling_of_the_projects_runs_only() -> None:
+    writing = next(s for s in SERVER["Statement"] if "s3:PutObject" in s["Action"])
+    assert writing["Resource"] == ["arn:aws:s3:::data/p/Turtles*/labeling/*"]
+
+
+@pytest.mark.parametrize(
+    ("key", "resource", "alias"),
+    [
+        (KEY, KEY, None),
+        ("1-2", KEY, None),
+        ("alias/own", "arn:aws:kms:eu-west-1:111122223333:key/*", "alias/own"),
+        ("arn:aws:kms:us-east-1:1:alias/own", "arn:aws:kms:us-east-1:1:key/*", "alias/own"),
+    ],
+)
+def test_a_key_is_allowed_by_id_arn_or_alias(key: str, resource: str, alias: str | None) -> None:
+    policy = labeling_server_policy(
+        region="eu-west-1", account="111122223333", bucket="b", image_buckets=[], runs="r", kms_keys=[key]
+    )
+    using = policy["Statement"][-1]
+    assert using["Resource"] == [resource]
+    condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
+    assert using.get("Condition") == (condition if alias else None)
 
 
 def test_the_role_may_be_passed_to_sagemaker_only() -> None:

@@ -249,21 +249,27 @@ class Sweeper:
         return run
 
     def tell_costs(self, run: Run, *, data_deleted: bool) -> None:
-        """What of this project is still there and billed."""
-        costs = self.swept.costs
+        """What of this project is still there; billed is what lies at an endpoint of AWS's."""
+        machines: list[str] = []
+        data: list[str] = []
         for found in self._of_project("endpoint"):
             gone = f"endpoint {found.name}" in self.swept.deleted
             if not gone and found.status not in {"Deleting", "Failed"}:
                 owner = found.tags.get(RUN_TAG, "?")
-                costs.append(f"endpoint {found.name} of run {owner} ({found.status}), by the hour")
-        costs += self._running_jobs(run)
+                machines.append(f"endpoint {found.name} of run {owner} ({found.status}), by the hour")
+        machines += self._running_jobs(run)
         size, number = self._data_size(run)
         if number and not data_deleted:
-            costs.append(
-                f"{counted(number, 'object')}, {size / 1e6:,.1f} MB in S3 below {run.root}, by the month"
-            )
-        words = "; ".join(costs) if costs else "nothing of this project"
-        self.context.finish(f"still there and billed on AWS: {words}", _facts(self.swept))
+            what = f"{counted(number, 'object')}, {size / 1e6:,.1f} MB in S3 below {run.root}"
+            data.append(f"{what}, by the month")
+        self.swept.costs += machines + data
+        billed = list(machines) if self.context.is_billed("deploy") else []
+        billed += data if self.context.is_billed("storage") else []
+        free = [words.rpartition(", by ")[0] for words in self.swept.costs if words not in billed]
+        sentence = f"still there and billed on AWS: {'; '.join(billed) or 'nothing of this project'}"
+        if free:
+            sentence += f". Still there and billed by nobody: {'; '.join(free)}"
+        self.context.finish(sentence, _facts(self.swept))
 
     def _running_jobs(self, run: Run) -> Iterator[str]:
         stopped = set(self.swept.stopped)

@@ -1,0 +1,281 @@
+"""Labeling on one server, everything else on another: every stage, and the same results as on one server, byte for byte.
+
+Server A plays AWS. Server B labels: it keeps nothing itself and reads and writes A's buckets (--s3), through a proxy that keeps
+each request. C does all of it alone, for comparison.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from fault_proxy import FaultProxy
+from iam_calls import is_allowed, needs_of
+from local_aws import LocalAWS
+from PIL import Image
+
+from gtseg.cli import main
+from gtseg.core.images.scenes import draw_scene
+
+BUCKET, RUN = "two-sides", "both"
+SETTINGS = f"""
+[project]
+name = "{RUN}"
+bucket = "{BUCKET}"
+create_bucket = true
+[images]
+source = "images"
+[labeling]
+labels = ["turtle", "boat"]
+workers_per_object = 2
+[train.hyperparameters]
+epochs = 1
+mini_batch_size = 2
+crop_size = 48
+base_size = 64
+"""
+PREDICTED = "images/03.png"
+RESULTS = ("channels/", "objects.jsonl")
+"""Objects of a run that hold no time and no id."""
+
+
+@dataclass
+class Sides:
+    """The servers, the folder of the project, what B asked of S3, and what the commands printed."""
+
+    folder: Path
+    here: LocalAWS
+    labels: LocalAWS
+    alone: LocalAWS
+    proxy: FaultProxy
+    printed: dict[str, str]
+
+    def results(self, server: LocalAWS) -> dict[str, bytes]:
+        """The run's results by key, the model as what is in its archive."""
+        s3 = server.client("s3")
+        found: dict[str, bytes] = {}
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{RUN}/"):
+            for item in page.get("Contents", []):
+                key = item["Key"].removeprefix(f"{RUN}/")
+                if key.startswith(RESULTS) or key.endswith("model.tar.gz"):
+                    found[key] = s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read()
+        model = next(key for key in found if key.endswith("model.tar.gz"))
+        with tarfile.open(fileobj=io.BytesIO(found.pop(model))) as archive:
+            found |= {f"model/{m.name}": archive.extractfile(m).read() for m in archive if m.isfile()}  # type: ignore[union-attr]
+        return found
+
+    def run(self, server: LocalAWS) -> dict[str, Any]:
+        body = server.client("s3").get_object(Bucket=BUCKET, Key=f"{RUN}/run.json")["Body"].read()
+        return dict(json.loads(body))
+
+
+def draw(folder: Path) -> Path:
+    """Eight of the demo's scenes at a quarter of their size; the masks that the simulated workers paint."""
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for number in range(8):
+        scene = draw_scene(number)
+        size = (scene.mask.shape[1] // 4, scene.mask.shape[0] // 4)
+        Image.fromarray(scene.pixels).resize(size).save(folder / "images" / f"{number:02}.png")
+        mask = Image.fromarray(scene.mask).resize(size, Image.Resampling.NEAREST)
+        mask.save(folder / "masks" / f"{number:02}.png")
+    (folder / "gtseg.toml").write_text(SETTINGS)
+    return folder
+
+
+def write_profiles(folder: Path, here: LocalAWS, labels: LocalAWS, store: str) -> None:
+    """`company` leads to A, `store` to A's objects past the proxy, `labels` to B (as `gtseg local profile` writes it)."""
+    lines = []
+    for name, server, address in (("company", here, here.url), ("store", here, store)):
+        lines += [f"[profile {name}]", f"region = {server.region}", f"endpoint_url = {address}"]
+        lines += [
+            f"aws_access_key_id = {server.access_key}",
+            f"aws_secret_access_key = {server.secret_key}",
+            "",
+        ]
+    (folder / "config").write_text("\n".join(lines))
+    (folder / "credentials").touch()
+    command = [
+        sys.executable,
+        "-m",
+        "gtseg.local.cli",
+        "profile",
+        "labels",
+        "--write",
+        "--data",
+        str(labels.folder),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
+    folder = draw(tmp_path_factory.mktemp("sides") / "project")
+    crowd = {"crowd_masks": str(folder / "masks"), "crowd_error": 0, "crowd_workers": 2}
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("AWS_CONFIG_FILE", str(folder.parent / "config"))
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder.parent / "credentials"))
+        for name in [
+            name for name in os.environ if name.startswith(("AWS_", "GTSEG_")) and not name.endswith("_FILE")
+        ]:
+            patch.delenv(name)
+        here = LocalAWS(folder.parent / "here", region="eu-west-1")
+        stack.callback(here.stop)
+        proxy = stack.enter_context(FaultProxy(here.url))
+        (folder.parent / "config").write_text(
+            f"[profile store]\nregion = eu-west-1\naws_access_key_id = {here.access_key}\naws_secret_access_key = {here.secret_key}\n"
+        )
+        labels = LocalAWS(
+            folder.parent / "labels",
+            options=crowd | {"s3": proxy.url, "s3_profile": "store", "only": "labeling"},
+        )
+        stack.callback(labels.stop)
+        alone = LocalAWS(folder.parent / "alone", region="eu-west-1", options=crowd)
+        stack.callback(alone.stop)
+        write_profiles(folder.parent, here, labels, proxy.url)
+        patch.chdir(folder)
+        made = Sides(folder, here, labels, alone, proxy, {})
+        walk(made, patch)
+        yield made
+
+
+def gtseg(made: Sides, *words: str, codes: tuple[int, ...] = (0,)) -> None:
+    """A command in this process; what it printed is kept under its words."""
+    code: Any = 0
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(words)
+        except SystemExit as end:
+            code = end.code or 0
+    made.printed[" ".join(words)] = said.getvalue()
+    assert code in codes, f"gtseg {' '.join(words)}: exit code {code}\n{said.getvalue()}"
+
+
+def walk(made: Sides, patch: pytest.MonkeyPatch) -> None:
+    """Alone first; then both sides, the default one named by the environment up to the dataset, by a profile after it."""
+    stages = (
+        ("label",),
+        ("watch",),
+        ("dataset",),
+        ("train",),
+        ("deploy",),
+        ("evaluate",),
+        ("predict", PREDICTED, "-o", "alone"),
+    )
+    for name, value in made.alone.environment.items():
+        if name.startswith("AWS_") and not name.endswith("_FILE"):
+            patch.setenv(name, value)
+    for words in stages:
+        gtseg(made, *words)
+    for name, value in made.here.environment.items():
+        if name.startswith("AWS_") and not name.endswith("_FILE"):
+            patch.setenv(name, value)
+    patch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", made.here.url)
+    patch.setenv("GTSEG_LABELING__PROFILE", "labels")
+    gtseg(made, "doctor")
+    gtseg(made, "init", "--policies")
+    for words in (("label",), ("watch",), ("jobs",), ("agreement",), ("dataset",)):
+        gtseg(made, *words)
+    for name in [name for name in os.environ if name.startswith("AWS_") and not name.endswith("_FILE")]:
+        patch.delenv(name)
+    patch.setenv("AWS_PROFILE", "company")
+    for words in (("train",), ("deploy",), ("evaluate",), ("predict", PREDICTED, "-o", "both"), ("report",)):
+        gtseg(made, *words)
+    gtseg(made, "status", "--refresh")
+    gtseg(made, "cost")
+    for words in (("verify", "--wait"), ("verify",), ("label", "--continue"), ("serve", "--once")):
+        gtseg(made, *words)
+    made.labels.stop()  # with no crowd from here on: what is to be stopped is still there then
+    (
+        made.labels.options.pop("crowd_masks"),
+        made.labels.options.pop("crowd_error"),
+        made.labels.options.pop("crowd_workers"),
+    )
+    made.labels.start(port=made.labels.port)
+    gtseg(made, "label", "--prelabel", f"{RUN}-endpoint-1", "--run", "pre")
+    gtseg(made, "adjust")
+    gtseg(made, "cleanup", "--all")
+
+
+def without_times(lines: bytes) -> bytes:
+    """Ground Truth's mask names end in the time of their making."""
+    return re.sub(rb"_\d{4}-\d\d-\d\dT[\d:.]+\.png", b".png", lines)
+
+
+def test_the_results_are_those_of_one_server_byte_for_byte(sides: Sides) -> None:
+    alone, both = sides.results(sides.alone), sides.results(sides.here)
+    assert alone.keys() == both.keys()
+    assert [key for key in alone if without_times(alone[key]) != without_times(both[key])] == []
+    assert (sides.folder / "alone" / "03.png").read_bytes() == (sides.folder / "both" / "03.png").read_bytes()
+    one, two = (sides.run(server)["evaluation"] for server in (sides.alone, sides.here))
+    for name in ("miou", "pixel_accuracy", "classes", "confusion"):
+        assert one[name] == two[name]
+
+
+def test_each_side_was_asked_for_its_own_alone(sides: Sides) -> None:
+    def created(server: LocalAWS) -> set[str]:
+        return {call["operation"] for call in server.calls() if call["operation"].startswith("Create")}
+
+    assert "CreateLabelingJob" in created(sides.labels)
+    assert "CreateLabelingJob" not in created(sides.here)
+    assert {"CreateTrainingJob", "CreateEndpoint"} <= created(sides.here)
+    assert not created(sides.labels) & {"CreateTrainingJob", "CreateEndpoint", "CreateModel"}
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("doctor", "right if both are addresses of one service"),  # B asks through the proxy
+        ("doctor", "by profile 'labels'"),
+        ("jobs", f"{RUN}-label-1"),
+        ("agreement", "2 workers; overlap between workers 1.000"),
+        ("status --refresh", "everything is done"),
+        ("cleanup --all", f"stopped labeling job {RUN}-"),
+    ],
+)
+def test_commands_see_both_sides(sides: Sides, command: str, said: str) -> None:
+    assert said in sides.printed[command]
+
+
+def test_the_labeling_server_needs_no_right_beyond_its_policy(sides: Sides) -> None:
+    """policies/labeling-server.json against every request that B sent to A."""
+    policy = json.loads((sides.folder / "policies" / "labeling-server.json").read_bytes())
+    place = {"region": "eu-west-1", "account": "123456789012"}
+    needs = {need for request in sides.proxy.seen if request.is_signed for need in needs_of(request, **place)}
+    assert {need.action for need in needs} >= {"s3:GetObject", "s3:PutObject", "s3:ListBucket"}
+    assert [need for need in needs if not is_allowed(policy, need)] == []
+
+
+def test_boto3_and_the_aws_cli_reach_each_side_by_its_profile(sides: Sides) -> None:
+    labels, company = (boto3.Session(profile_name=name) for name in ("labels", "company"))
+    job = labels.client("sagemaker").describe_labeling_job(LabelingJobName=f"{RUN}-label-1")
+    assert job["LabelingJobStatus"] == "Completed"
+    assert company.client("sagemaker").list_labeling_jobs()["LabelingJobSummaryList"] == []
+    with pytest.raises(ClientError, match="S3"):
+        labels.client("s3").list_buckets()
+    aws = ["aws", "--output", "text", "--profile"]
+    listed = subprocess.run(
+        [*aws, "labels", "sagemaker", "list-labeling-jobs"], capture_output=True, text=True
+    )
+    assert f"{RUN}-label-1" in listed.stdout, listed.stderr
+    stored = subprocess.run(
+        [*aws, "company", "s3", "ls", f"s3://{BUCKET}/{RUN}/"], capture_output=True, text=True
+    )
+    assert "run.json" in stored.stdout, stored.stderr
