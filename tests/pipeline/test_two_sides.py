@@ -209,7 +209,7 @@ def walk(made: Sides, patch: pytest.MonkeyPatch) -> None:
         made.labels.options.pop("crowd_workers"),
     )
     made.labels.start(port=made.labels.port)
-    gtseg(made, "label", "--prelabel", f"{RUN}-endpoint-1", "--run", "pre")
+    gtseg(made, "label", "--prelabel", f"{RUN}-endpoint-1", "--run", f"{RUN}-pre")
     gtseg(made, "adjust")
     gtseg(made, "cleanup", "--all")
 

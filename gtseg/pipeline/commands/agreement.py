@@ -26,7 +26,7 @@ from gtseg.core.scores.metrics import Mask
 from gtseg.errors import AWSError, ManifestError, MaskError, StageError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.places import Place
-from gtseg.pipeline.run.worker_responses import find_responses
+from gtseg.pipeline.run.worker_responses import answered_job, find_responses
 
 THREADS = 8
 
@@ -43,7 +43,7 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
         raise StageError(
             f"Run {run.name!r} has no labeling job. Run `gtseg label`, or name a job: --job NAME."
         )
-    state = context.labeling.find_job(name)
+    state = answered_job(run, name, context)
     if state is None:
         raise StageError(
             f"There is no labeling job {name!r} in {context.clients.labeling_region}: an import has no workers."

@@ -8,13 +8,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gtseg.aws.groundtruth import JobState
 from gtseg.core.labeling.chaining import ChainLine, is_by_machine, read_chain
 from gtseg.errors import AWSError
 from gtseg.pipeline.run.context import Context
+from gtseg.pipeline.run.sections import Run
 
-__all__ = ["find_responses"]
+__all__ = ["answered_job", "find_responses"]
+
+
+def answered_job(run: Run, name: str, context: Context) -> JobState | None:
+    """The labeling job of this name; for labels that `gtseg import job` brought into the run, what stands for their job."""
+    section = run.labeling_job
+    if section is None or section.name != name or section.workforce != "import" or section.made_from is None:
+        return context.labeling.find_job(name)
+    if not section.output_manifest or "job" not in section.made_from.settings.get("import", {}):
+        return None
+    return JobState(
+        name, section.arn, "Completed", section.label_attribute, section.counters, f"{run.root}labeling/", section.input_manifest,
+        run.created, run.created, output_manifest=section.output_manifest,
+    )  # fmt: skip
 
 
 def find_responses(
@@ -22,7 +37,8 @@ def find_responses(
 ) -> dict[int, str]:
     """Line -> address of the worker-response file behind its `label`: the job's own, or that of a job which it goes on from.
 
-    An object that was labeled again has the later one. What no labeling job of this account made has none.
+    An object that was labeled again has the later one. Labels that `gtseg import job` brought in have a folder beside the job's
+    own; what nobody's job made has none.
     """
     found = _list_responses(state, context)
     others: defaultdict[str, list[int]] = defaultdict(list)
@@ -30,7 +46,8 @@ def find_responses(
         if number not in found and line.state == "labeled" and (name := _maker(line, label)):
             others[name].append(number)
     for name, numbers in others.items():
-        found |= _of_another(name, {lines[number].image: number for number in numbers}, label, context)
+        wanted = {lines[number].image: number for number in numbers}
+        found |= _of_another(name, wanted, label, context, beside=state)
     return dict(sorted(found.items()))
 
 
@@ -43,9 +60,11 @@ def _maker(line: ChainLine, label: str) -> str:
     return name if kind == "labeling-job" else ""
 
 
-def _of_another(name: str, wanted: Mapping[str, int], label: str, context: Context) -> dict[int, str]:
+def _of_another(
+    name: str, wanted: Mapping[str, int], label: str, context: Context, *, beside: JobState
+) -> dict[int, str]:
     """This manifest's line -> that job's response, for the images `wanted`; its lines may be in another order."""
-    state = context.labeling.find_job(name)
+    state = context.labeling.find_job(name) or _brought(name, beside, context)
     responses = _list_responses(state, context) if state else {}
     if state is None or not responses:
         return {}
@@ -55,6 +74,12 @@ def _of_another(name: str, wanted: Mapping[str, int], label: str, context: Conte
         for number, uri in responses.items()
         if number < len(theirs) and theirs[number].image in wanted
     }
+
+
+def _brought(name: str, beside: JobState, context: Context) -> JobState | None:
+    """What stands for a job whose labels were brought into the run: a folder as of a job, beside those of the run's own."""
+    state = replace(beside, name=name, output_manifest=None)
+    return state if context.s3.exists(state.manifest) else None
 
 
 def _folder(state: JobState) -> str:

@@ -26,9 +26,10 @@ def continue_labeling(run: Run, context: Context) -> Run:
     Raises StageError without a job that has ended, SettingsError where [labeling] labels lost one that was used.
     """
     section, context = run.labeling_job, context.of("continue")
-    if section is not None and section.workforce == "import":
+    is_import = section is not None and section.workforce == "import"
+    if section is not None and is_import and section.counters.get("TotalLabeled") == section.objects:
         raise StageError("An import has nothing left to label. `gtseg adjust` lets people correct its masks.")
-    if section is not None and section.follows and _is_under_way(section.name, context):
+    if section is not None and section.follows and not is_import and _is_under_way(section.name, context):
         words = f"{section.name} goes on from {section.follows} and is under way: nothing to do. `gtseg watch` follows it"
         context.note(words)
         return run

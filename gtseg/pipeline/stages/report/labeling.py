@@ -14,7 +14,7 @@ from gtseg.core.labeling.agreement_tally import Agreement, Tally
 from gtseg.core.labeling.chaining import read_chain
 from gtseg.errors import AWSError, ManifestError, MaskError
 from gtseg.pipeline.run import Context, Run
-from gtseg.pipeline.run.worker_responses import find_responses
+from gtseg.pipeline.run.worker_responses import answered_job, find_responses
 
 SAMPLE = 24
 """Images whose workers' own answers are compared; all of a large job would take long to read."""
@@ -96,7 +96,7 @@ def _answers(run: Run, context: Context) -> dict[str, Any]:
 def _responses(run: Run, context: Context) -> dict[int, str]:
     """Of the run's job and of those that it goes on from."""
     assert run.labeling_job is not None
-    state = context.labeling.find_job(run.labeling_job.name)
+    state = answered_job(run, run.labeling_job.name, context)
     if state is None:
         return {}
     lines = read_chain(context.s3.read(state.manifest)[0], state.label_attribute)

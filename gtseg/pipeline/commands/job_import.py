@@ -1,0 +1,370 @@
+"""import job: what was labeled on a server of its own (a laptop in the field) becomes part of a run elsewhere.
+
+What is read is the folder that Ground Truth's job wrote, as `aws s3 sync` copies it: manifests/output/output.manifest, masks,
+the workers' answers, and gtseg's images.jsonl where there is one. Folders of jobs that it goes on from are looked for beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from gtseg import __version__
+from gtseg.aws.groundtruth import OUTPUT_MANIFEST
+from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
+from gtseg.aws.training import TERMINAL
+from gtseg.core.account import Account, Flow, Loss, merge_losses
+from gtseg.core.counting import counted
+from gtseg.core.labeling.chaining import ChainLine, read_chain, write_lines
+from gtseg.core.labeling.merging import STAYS, Arrival, Images, Merged, Seen, merge_lines, read_seen
+from gtseg.core.labeling.output_manifest import find_label_attributes
+from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
+from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run
+from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
+from gtseg.pipeline.stages.label.images import gather_images
+from gtseg.pipeline.stages.label.job import upload_images
+
+__all__ = ["Brought", "bring_home"]
+
+MASKS = "annotations/consolidated-annotation/"
+ANSWERS = "annotations/worker-response/"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Brought:
+    """The run with the labels, and the account of them."""
+
+    run: Run
+    account: Account
+    name: str
+
+
+def bring_home(
+    run: Run, context: Context, *, source: str, name: str | None = None, label: str | None = None, replace: bool = False,
+    insist: bool = False,
+) -> Brought:  # fmt: skip
+    """The run with the labels of the job below `source`, a folder or an s3:// prefix, for every image that it has too.
+
+    What the run is labeled with already stays unless `replace`; the same job brought twice changes nothing. Raises StageError
+    where there is no such job, or the run's own is under way, and GtsegError where less than half arrives unless `insist`.
+    """
+    context = context.of("import")
+    _refuse_running(run)
+    job = _Job(Place(source.rstrip("/"), context.s3), label)
+    own = _Own.of(run, context)
+    name = name or job.name_for(own)
+    base = f"{run.root}labeling/{name}/"
+    with tempfile.TemporaryDirectory(prefix="gtseg-import-") as folder:
+        staged = Path(folder)
+        arrivals, losses = _receive(job, own, staged, base)
+        merged = merge_lines(own.lines, own.label or f"{name}-ref", arrivals, replace=replace)
+        came = sum(line.state == "labeled" for line in job.lines)
+        account = _account(job, merged, arrivals, losses, came=came)
+        if account.shortfall and not insist:
+            first = next((loss.text for loss in account.losses), "")
+            raise GtsegError(f"{account.shortfall}; the run is unchanged. If that is right: --yes. {first}")
+        if not merged.taken:
+            there = counted(len(merged.there), "label")
+            context.finish(f"{source}: nothing new, the run has its {there} already")
+            return Brought(run, account, name)
+        answers = _stage_answers(job, merged, arrivals, staged)
+        run = _write(run, context, own, merged, staged, base=base, name=name, source=source)
+    words = f"{counted(len(merged.taken), 'image')} labeled by {job.name} are in the run, {counted(answers, 'file')} of answers"
+    context.finish(f"{words} (below {base})")
+    return Brought(run, account, name)
+
+
+def _refuse_running(run: Run) -> None:
+    job = run.labeling_job
+    if job and job.workforce != "import" and job.status not in TERMINAL:
+        raise StageError(
+            f"Run {run.name!r} has the labeling job {job.name} under way: `gtseg watch` waits for it, then bring the labels in."
+        )
+
+
+class _Job:
+    """The folder of a labeling job, and those beside it."""
+
+    def __init__(self, place: Place, label: str | None) -> None:
+        self.place = place
+        entry = place.entry(OUTPUT_MANIFEST)
+        if entry is None:
+            raise StageError(
+                f"{place.root} is no folder of a labeling job: there is no {OUTPUT_MANIFEST} in it. Copy the job's whole folder: "
+                "aws --profile FIELD s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/"
+            )
+        self.body = place.read(OUTPUT_MANIFEST)
+        self.label = label or self._only_label()
+        try:
+            self.lines = read_chain(self.body, self.label)
+        except ManifestError as error:
+            raise ManifestError(f"{place.root}/{OUTPUT_MANIFEST}: {error}") from None
+
+    def _only_label(self) -> str:
+        found = find_label_attributes([self.body])
+        own = f"{self.place.root.rsplit('/', 1)[-1]}-ref"
+        if len(found) == 1 or own in found:
+            return own if own in found else next(iter(found))
+        listed = ", ".join(f"{name} ({count} objects)" for name, count in found.items()) or "none"
+        raise SettingsError(
+            f"{self.place.root}/{OUTPUT_MANIFEST} holds these semantic segmentation labels: {listed}. Choose one with --label-attribute."
+        )
+
+    @cached_property
+    def name(self) -> str:
+        """Its folder's name where some line was labeled by such a job, else the name that most lines give."""
+        makers = Counter(maker for line in self.lines if (maker := self.maker(line)))
+        folder = self.place.root.rsplit("/", 1)[-1].lower()
+        return folder if folder in makers or not makers else makers.most_common(1)[0][0]
+
+    def maker(self, line: ChainLine) -> str:
+        """The labeling job, in lower case, that labeled a line; '' for what none did."""
+        if line.state != "labeled":
+            return ""
+        kind, _, name = str(line.entry[f"{self.label}-metadata"].get("job-name", "")).partition("/")
+        return name.lower() if kind == "labeling-job" else ""
+
+    def name_for(self, own: _Own) -> str:
+        """A name that tells these labels, brought to these lines, from all others; fit for a job."""
+        mark = hashlib.sha256(b"%s\n%s" % (self.body, own.mark.encode())).hexdigest()[:6]
+        plain = re.sub(r"[^a-z0-9]+", "-", self.name).strip("-")[:50].strip("-") or "job"
+        return f"{plain}-{mark}"
+
+    @cached_property
+    def beside(self) -> Mapping[str, Place]:
+        """Folders of other jobs beside this one, by name in lower case."""
+        parent, _, own = self.place.root.rpartition("/")
+        if is_s3_uri(self.place.root):
+            assert self.place.door is not None
+            folders = (
+                [uri.rstrip("/") for uri in self.place.door.list_folders(f"{parent}/")]
+                if parent.count("/") > 2
+                else []
+            )
+        else:
+            resolved = Path(self.place.root).resolve()
+            own, folders = resolved.name, [str(p) for p in resolved.parent.iterdir() if p.is_dir()]
+        found = {uri.rsplit("/", 1)[-1]: Place(uri, self.place.door) for uri in folders}
+        return {name.lower(): place for name, place in found.items() if name != own}
+
+    @cached_property
+    def seen(self) -> Mapping[str, Seen]:
+        """What is known of its images, by their addresses there."""
+        makers = {self.maker(line) for line in self.lines}
+        places = [self.place, *(place for name, place in self.beside.items() if name in makers)]
+        return {uri: seen for place in reversed(places) for uri, seen in _read_images(place).items()}
+
+    def mask(self, line: ChainLine) -> bytes:
+        """A line's mask. Raises GtsegError where it is not in the folders, or is no PNG."""
+        uri = str(line.entry[self.label])
+        before, found, after = uri.partition(f"/{MASKS}")
+        if not found:
+            raise GtsegError(f"its mask {uri} lies in no folder of a labeling job")
+        maker = before.rsplit("/", 1)[-1].lower()
+        place = self.beside.get(maker, self.place) if maker != self.name else self.place
+        if place.entry(MASKS + after) is None:
+            raise GtsegError(f"its mask is not there ({place.root}/{MASKS}{after})")
+        body = place.read(MASKS + after)
+        if not body.startswith(PNG):
+            raise GtsegError(f"its mask is no PNG ({place.root}/{MASKS}{after})")
+        return body
+
+    def answers(self, line: ChainLine) -> tuple[Place, str] | None:
+        """The file with the answers behind a line's label."""
+        if entry := self._answered.get(line.image):
+            return self.place, entry
+        maker = self.maker(line)
+        if maker in self.beside and (entry := self._elsewhere(maker).get(line.image)):
+            return self.beside[maker], entry
+        return None
+
+    @cached_property
+    def _answered(self) -> Mapping[str, str]:
+        return _last_answers(self.place, self.lines)
+
+    def _elsewhere(self, maker: str) -> Mapping[str, str]:
+        if maker not in self._others:
+            place = self.beside[maker]
+            lines = (
+                read_chain(place.read(OUTPUT_MANIFEST), self.label) if place.entry(OUTPUT_MANIFEST) else []
+            )
+            self._others[maker] = _last_answers(place, lines)
+        return self._others[maker]
+
+    @cached_property
+    def _others(self) -> dict[str, Mapping[str, str]]:
+        return {}
+
+
+def _read_images(place: Place) -> Mapping[str, Seen]:
+    return read_seen(place.read("images.jsonl")) if place.entry("images.jsonl") else {}
+
+
+def _last_answers(place: Place, lines: list[ChainLine]) -> Mapping[str, str]:
+    """Image -> its last worker-response file (iteration-<n>/<line>/<time>.json)."""
+    found: dict[int, tuple[int, str]] = {}
+    try:
+        entries = Place(f"{place.root}/{ANSWERS.rstrip('/')}", place.door).entries((".json",))
+    except StageError:
+        return {}
+    for entry in entries:
+        parts = entry.name.split("/")
+        if len(parts) == 3 and parts[1].isdecimal() and int(parts[1]) < len(lines):
+            iteration = parts[0].rpartition("-")[2]
+            candidate = (int(iteration) if iteration.isdecimal() else 0, ANSWERS + entry.name)
+            found[int(parts[1])] = max(found.get(int(parts[1]), candidate), candidate)
+    return {lines[number].image: name for number, (_, name) in found.items()}
+
+
+@dataclass(frozen=True)
+class _Own:
+    """The run's lines as they are. `label`: '' where nothing of it is labeled yet."""
+
+    lines: tuple[ChainLine, ...]
+    label: str
+    images: Images
+    mark: str
+    side: bytes = b""
+    """images.jsonl, where there is none yet."""
+    section: LabelingJobSection | None = None
+
+    @classmethod
+    def of(cls, run: Run, context: Context) -> _Own:
+        section = run.labeling_job
+        digest = lambda uri: hashlib.md5(context.s3.read(uri)[0], usedforsecurity=False).hexdigest()  # noqa: E731
+        if section is None:
+            return cls._of_images(run, context)
+        manifest = _manifest_of(run, section, context)
+        body, etag = context.s3.read(manifest)
+        lines = tuple(read_chain(body, section.label_attribute))
+        kept = context.s3.read_if_exists(section.images) if section.images else None
+        seen = read_seen(kept[0]) if kept else {}
+        known = [seen.get(line.image) for line in lines]
+        if not all(known):
+            seen = dict(_list_images([line.image for line in lines], context.s3)) | seen
+        images = Images([seen.get(line.image) or Seen(line.image) for line in lines], digest=digest)
+        return cls(lines, section.label_attribute, images, f"{manifest} {etag}", section=section)
+
+    @classmethod
+    def _of_images(cls, run: Run, context: Context) -> _Own:
+        """A run that has no labels: the images of [images] source, uploaded where they are a folder's."""
+        ensure_run_bucket(run, context)
+        gathered = gather_images(run, context)
+        upload_images(gathered, context)
+        manifest = gathered.manifest
+        lines = tuple(read_chain(manifest.body, ""))
+        images = Images(
+            [Seen(item.uri, item.size, item.etag) for item in manifest.objects], digest=lambda uri: ""
+        )
+        return cls(lines, "", images, hashlib.sha256(manifest.body).hexdigest(), side=manifest.side_body())
+
+
+def _manifest_of(run: Run, section: LabelingJobSection, context: Context) -> str:
+    """The output manifest of the run's job; the input where it failed before it wrote any."""
+    if section.output_manifest and context.s3.exists(section.output_manifest):
+        return section.output_manifest
+    usual = f"{run.root}labeling/{section.name}/{OUTPUT_MANIFEST}"
+    return usual if context.s3.exists(usual) else section.input_manifest
+
+
+def _list_images(uris: list[str], door: S3) -> Iterator[tuple[str, Seen]]:
+    """Sizes and ETags of the objects below each folder that the images lie in."""
+    for folder in sorted({uri.rpartition("/")[0] + "/" for uri in uris}):
+        bucket = split_uri(folder)[0]
+        for item in door.list_objects(folder):
+            uri = join_uri(bucket, item.key)
+            yield uri, Seen(uri, item.size, item.etag)
+
+
+def _receive(job: _Job, own: _Own, staged: Path, base: str) -> tuple[dict[str, Arrival], list[Loss]]:
+    """The job's labels by the run's images, their masks staged; and what could not be taken."""
+    arrivals: dict[str, Arrival] = {}
+    losses: list[Loss] = []
+    name = base.rstrip("/").rsplit("/", 1)[-1]
+    folder = staged / MASKS / "output"
+    folder.mkdir(parents=True)
+    for line in (line for line in job.lines if line.state == "labeled"):
+        image, problem = own.images.find(job.seen.get(line.image) or Seen(line.image))
+        if not problem and image in arrivals:
+            problem = f"{arrivals[image].came_as} is the same image of the run"
+        if problem:
+            losses.append(Loss("label", problem, line.image))
+            continue
+        try:
+            mask = job.mask(line)
+        except GtsegError as error:
+            losses.append(Loss("label", str(error), line.image))
+            continue
+        file = f"{hashlib.sha256(mask).hexdigest()[:32]}.png"
+        (folder / file).write_bytes(mask)
+        metadata = {**line.entry[f"{job.label}-metadata"], "job-name": f"labeling-job/{name}"}
+        arrivals[image] = Arrival(image, f"{base}{MASKS}output/{file}", metadata, came_as=line.image)
+    return arrivals, losses
+
+
+def _account(
+    job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses: list[Loss], *, came: int
+) -> Account:
+    losses += [Loss("label", STAYS, arrivals[image].came_as) for image in merged.stays]
+    for line in job.lines:
+        if line.state != "labeled":
+            why = "failed there" if line.state == "failed" else "was not labeled there"
+            losses.append(Loss("object", f"{why}: nothing to bring", line.image, kind="note"))
+    went = len(merged.taken) + len(merged.there)
+    return Account((Flow("label", came, went),), losses=merge_losses(losses))
+
+
+def _stage_answers(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], staged: Path) -> int:
+    """The workers' answers where Ground Truth keeps them, by the number of the merged line; how many files."""
+    lines, staged_files = {line.image: line for line in job.lines}, 0
+    for number, image in merged.taken.items():
+        found = job.answers(lines[arrivals[image].came_as])
+        if found is None:
+            continue
+        place, name = found
+        target = staged / ANSWERS / "iteration-1" / str(number) / name.rsplit("/", 1)[-1]
+        target.parent.mkdir(parents=True)
+        target.write_bytes(place.read(name))
+        staged_files += 1
+    return staged_files
+
+
+def _write(
+    run: Run, context: Context, own: _Own, merged: Merged, staged: Path, *, base: str, name: str, source: str
+) -> Run:
+    """Masks and answers first, the manifest last; the run with the section that says where they are."""
+    context.s3.upload_folder(staged, base)
+    label, images = own.label or f"{name}-ref", own.section.images if own.section else ""
+    if own.side:
+        images = f"{base}images.jsonl"
+        context.s3.write(images, own.side)
+    manifest = base + OUTPUT_MANIFEST
+    etag = context.s3.write(manifest, write_lines(merged.entries))
+    origin = Provenance(
+        gtseg=__version__,
+        settings={"import": {"name": name, "job": source}},
+        sources={"manifest": manifest, "manifest_etag": etag},
+    )
+    section = LabelingJobSection(
+        name=name,
+        arn=f"arn:aws:sagemaker:{run.region}:{run.account}:labeling-job/{name}",
+        label_attribute=label,
+        workforce="import",
+        objects=len(merged.entries),
+        images=images,
+        rejected=own.section.rejected if own.section else 0,
+        status="Completed",
+        counters=merged.count(label),
+        output_manifest=manifest,
+        follows=own.section.name if own.section else None,
+        made_from=origin,
+    )
+    return run.update(labeling_job=section, dataset=None)

@@ -1,0 +1,192 @@
+"""import job: what a field laptop labeled, brought into a run elsewhere with its answers, on a real server."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from labeling_project import Project
+from reviewing_worker import Worker, paint, square
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.groundtruth import GroundTruth, JobState
+from gtseg.aws.s3 import S3
+from gtseg.aws.waiting import poll
+from gtseg.errors import GtsegError, StageError
+from gtseg.pipeline.commands.agreement import agreement
+from gtseg.pipeline.commands.job_import import Brought, bring_home
+from gtseg.pipeline.commands.review import continue_labeling
+from gtseg.pipeline.run import Run
+from gtseg.pipeline.stages.dataset import dataset
+from gtseg.pipeline.stages.watch import watch
+
+
+def await_state(door: GroundTruth, name: str, until: Callable[[JobState], bool]) -> None:
+    poll(
+        lambda: door.describe_job(name),
+        until=until,
+        patience=60,
+        resume="",
+        sleep=lambda seconds: time.sleep(0.05),
+    )
+
+
+class Field(Project):
+    """A project on the laptop: three photographs, of which two are labeled before the job is stopped."""
+
+    def label_all(self, aws: Any, folder: Path) -> Path:
+        """Its job's folder as `aws s3 sync` copies it."""
+        self.set("labeling", labels=["cat"])
+        for number in range(3):
+            self.image(f"{number}.jpg", colour=10 * number)
+        job = self.label().labeling_job
+        assert job
+        Worker(aws).work(job.name, lambda task: paint(square(), ["cat"]), count=2)
+        door = GroundTruth(self.clients)
+        await_state(door, job.name, lambda state: state.counters["TotalLabeled"] == 2)
+        door.stop_job(job.name)
+        await_state(door, job.name, lambda state: state.is_over)
+        target = folder / job.name
+        root = f"{self.run.root}labeling/{job.name}/"
+        bucket, prefix = root.removeprefix("s3://").split("/", 1)
+        for item in S3(self.clients).list_objects(root):
+            path = target / item.key.removeprefix(prefix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(S3(self.clients).read(f"s3://{bucket}/{item.key}")[0])
+        return target
+
+
+class Home(Project):
+    """The run at home: the same photographs under other names, and one more."""
+
+    def __init__(self, folder: Path, clients: Clients) -> None:
+        super().__init__(folder, clients)
+        for number in range(3):
+            self.image(f"set/cat-{number}.jpg", colour=10 * number)
+        self.image("set/more.jpg", colour=99)
+
+    def bring(self, source: object, **options: Any) -> Brought:
+        brought = bring_home(self.run, self.context(), source=str(source), **options)
+        if brought.run != self.run:
+            self.run_file.save(brought.run)
+        return brought
+
+    def keep(self, run: Run) -> Run:
+        return self.run_file.save(run)
+
+
+@pytest.fixture
+def home(clients: Clients, tmp_path: Path) -> Home:
+    return Home(tmp_path / "home", clients)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {}
+
+
+@pytest.fixture
+def brought_folder(
+    clients: Clients, shared_aws: Any, tmp_path: Path, kept: dict[str, Path], tmp_path_factory: Any
+) -> Path:
+    """A copy of the laptop's folder, labeled once for this file."""
+    if "job" not in kept:
+        field = Field(tmp_path / "field", clients)
+        kept["job"] = field.label_all(shared_aws, tmp_path_factory.mktemp("field"))
+    return Path(shutil.copytree(kept["job"], tmp_path / "usb" / kept["job"].name))
+
+
+def test_labels_come_home_with_their_answers_and_twice_changes_nothing(
+    home: Home, brought_folder: Path, shared_aws: Any
+) -> None:
+    first = home.bring(brought_folder)
+    job = home.run.labeling_job
+    assert job
+    assert (job.objects, job.counters["TotalLabeled"], job.counters["Unlabeled"]) == (4, 2, 2)
+    assert first.account.exit_code == 0
+    found = agreement(home.run, home.context())
+    assert sorted(image.image.rsplit("/", 1)[-1] for image in found.images) == ["cat-0.jpg", "cat-1.jpg"]
+    assert [worker.answers for worker in found.workers] == [2]
+    before = home.run
+    again = home.bring(brought_folder)
+    assert home.run == before
+    assert (again.account.flow("label").went, again.account.exit_code) == (2, 0)
+    # what the laptop did not label goes to the people here, and the answers of both are found
+    home.keep(continue_labeling(home.run, home.context()))
+    following = home.run.labeling_job
+    assert following
+    Worker(shared_aws).work(following.name, lambda task: paint(square(shift=3), ["cat"]))
+    home.keep(watch(home.run, home.context(sleep=lambda seconds: None)))
+    assert len(agreement(home.run, home.context()).images) == 4
+    home.keep(dataset(home.run, home.context()))
+    assert home.run.dataset
+    assert sum(home.run.dataset.counts[part] for part in ("train", "validation", "test")) == 4
+    home.bring(brought_folder)
+    assert home.run.labeling_job == home.run.labeling_job
+
+
+def test_the_runs_own_labels_stay_unless_they_are_to_be_replaced(
+    home: Home, brought_folder: Path, shared_aws: Any
+) -> None:
+    own = home.label().labeling_job
+    assert own
+    with pytest.raises(StageError, match="under way"):
+        home.bring(brought_folder)
+    Worker(shared_aws).work(own.name, lambda task: paint(square(shift=5), ["cat"]))
+    home.keep(watch(home.run, home.context(sleep=lambda seconds: None)))
+    with pytest.raises(GtsegError, match=r"0 of 2 labels arrived; the run is unchanged.*--replace"):
+        home.bring(brought_folder)
+    taken = home.bring(brought_folder, replace=True)
+    assert taken.account.exit_code == 0
+    job = home.run.labeling_job
+    assert job
+    assert (job.follows, job.label_attribute, job.counters["TotalLabeled"]) == (
+        own.name,
+        own.label_attribute,
+        4,
+    )
+    assert len(agreement(home.run, home.context()).images) == 4
+
+
+def test_from_a_bucket_as_from_a_folder(home: Home, brought_folder: Path, bucket: str) -> None:
+    S3(home.clients).upload_folder(brought_folder, f"s3://{bucket}/usb/{brought_folder.name}/")
+    brought = home.bring(f"s3://{bucket}/usb/{brought_folder.name}/")
+    assert brought.account.flow("label").went == 2
+    assert len(agreement(home.run, home.context()).images) == 2
+
+
+def test_what_cannot_be_taken_is_lost_by_name(home: Home, brought_folder: Path) -> None:
+    masks = sorted((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png"))
+    masks[0].write_bytes(b"no picture")
+    masks[1].unlink()
+    with pytest.raises(GtsegError, match=r"0 of 2 labels arrived; the run is unchanged"):
+        home.bring(brought_folder)
+    lost = home.bring(brought_folder, insist=True).account
+    assert home.run.labeling_job is None
+    said = "\n".join(lost.lines())
+    assert "is no PNG" in said
+    assert "its mask is not there" in said
+    assert lost.exit_code == 5
+
+
+def test_other_bytes_under_the_same_name_are_not_taken(
+    clients: Clients, brought_folder: Path, tmp_path: Path
+) -> None:
+    home = Project(tmp_path / "other", clients)
+    home.image("0.jpg", colour=77)
+    home.image("1.jpg", colour=10)
+    brought = bring_home(home.run, home.context(), source=str(brought_folder))
+    assert [loss.reason for loss in brought.account.losses if loss.kind == "lost"] == [
+        "the run's image of this name has other bytes"
+    ]
+    assert brought.account.flow("label").went == 1
+
+
+@pytest.mark.parametrize("source", ["nowhere", "s3://{bucket}/nothing/"])
+def test_a_folder_of_no_job_is_told_with_the_way_to_copy_one(home: Home, bucket: str, source: str) -> None:
+    with pytest.raises(StageError, match=r"is no folder of a labeling job.*s3 sync"):
+        home.bring(source.format(bucket=bucket))
