@@ -47,6 +47,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "import coco": ("gtseg import coco photos/ instances.json",),
     "import yolo": ("gtseg import yolo dataset/",),
     "import cvat": ("gtseg import cvat images/ annotations.xml",),
+    "import job": (
+        "gtseg import job usb/field-label-1/  # the job's folder, as `aws s3 sync` copied it on the laptop",
+        "gtseg import job s3://field-data/survey/labeling/survey-label-1/ --replace",
+    ),
     "import label-studio": ("gtseg import label-studio images/ project-1.json",),
     "export": ("gtseg export coco coco/", "gtseg export masks masks/ --split"),
     "agreement": ("gtseg agreement", "gtseg agreement --gold known/"),
@@ -72,7 +76,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "local crowd": ("gtseg local crowd --masks masks/ --workers 5 --error 0.1",),
     "local owner": ("gtseg local owner",),
     "local outlines": ("gtseg local outlines",),
-    "local profile": ("gtseg local profile labels --write",),
+    "local profile": (
+        "gtseg local profile labels --write",
+        "gtseg local profile labels --at https://label.lan",
+    ),
     "local backup": ("gtseg local backup /backups/monday",),
     "local restore": ("gtseg local restore /backups/monday --data /srv/gtseg",),
     "local check": ("gtseg local check",),
