@@ -68,8 +68,9 @@ def test_each_kind_of_error_has_its_colour_and_void_none() -> None:
 
 
 def test_numbers_as_people_write_them() -> None:
-    assert [seconds_text(s) for s in (None, 0.44, 12.4, 200, 4000, 200_000)] == [
+    assert [seconds_text(s) for s in (None, 0.02, 0.44, 12.4, 200, 4000, 200_000)] == [
         "",
+        "under 0.1 s",
         "0.4 s",
         "12 s",
         "3 min 20 s",

@@ -41,7 +41,7 @@ def _of_kind(name: str, image: Image.Image) -> list[str]:
         problems.append(f"has {image.n_frames} frames, workers see the first: save that one alone")  # type: ignore[attr-defined]
     if int(image.getexif().get(ORIENTATION, 1) or 1) != 1:
         problems.append(
-            "is turned by its EXIF orientation; masks are made for the stored pixels: turn the pixels themselves"
+            "is turned by its EXIF orientation: people see it upright, masks are in the stored pixels. Better turn the pixels themselves"
         )
     return problems
 

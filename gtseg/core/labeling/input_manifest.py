@@ -134,8 +134,8 @@ def _remark(item: DataObject, header: ImageHeader) -> str:
     remarks = []
     if header.orientation != 1:
         remarks.append(
-            f"is turned by its EXIF orientation ({header.orientation}): workers see it turned, its mask may not fit the stored "
-            "pixels. Better rotate the pixels and drop the tag"
+            f"is turned by its EXIF orientation ({header.orientation}): workers see it upright. gtseg's labeling page keeps its mask "
+            "in the stored pixels; one from Ground Truth may not fit them. Better rotate the pixels and drop the tag"
         )
     if header.mode == "CMYK":
         remarks.append(

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate, Handler
 
-__all__ = ["HEADERS", "page_routes"]
+__all__ = ["HEADERS", "missing_page", "page_routes"]
 
 FOLDER = Path(__file__).with_name("static")
 POLICY = "; ".join(
@@ -36,6 +36,13 @@ def show(page: str, /, **words: str) -> HTMLResponse:
     for word, value in words.items():
         text = text.replace("{{" + word + "}}", html.escape(value, quote=True))
     return HTMLResponse(text, headers=HEADERS)
+
+
+def missing_page(path: str) -> HTMLResponse:
+    """What a browser gets, with status 404, at an address that leads nowhere."""
+    page = show("missing.html", address=path[:200])
+    page.status_code = 404
+    return page
 
 
 def page_routes(gate: Gate) -> list[BaseRoute]:

@@ -7,6 +7,7 @@ behind the gate (gate.py).
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -23,6 +24,7 @@ from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
 from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
+from gtseg.local.labeling.portal.upright import read_orientation, turn_mask
 from gtseg.local.labeling.records import find_job
 from gtseg.local.labeling.revisions import read_content
 from gtseg.local.labeling.tasks import find_task
@@ -131,7 +133,13 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
             body, kind = overview.consolidated_mask(store, objects, name, line), "image/png"
         else:
             body, kind = answer_png(name, line, what), "image/png"
-        return Response(body, media_type=kind, headers=IMAGE_HEADERS)
+        return Response(turn_mask(body, orientation(name, line)), media_type=kind, headers=IMAGE_HEADERS)
+
+    @lru_cache(maxsize=10_000)
+    def orientation(name: str, line: int) -> int:
+        """How the object's photograph is turned on the screen; its masks are turned with it."""
+        stream, _ = overview.source_image(store, objects, name, line)
+        return read_orientation(b"".join(stream.blocks()))
 
     def people(call: Call) -> Response:
         name = call.path("job")

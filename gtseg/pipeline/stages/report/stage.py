@@ -103,9 +103,11 @@ def curves(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """1 h 05 min, 3 min 20 s, 12 s, 0.4 s."""
+    """1 h 05 min, 3 min 20 s, 12 s, 0.4 s, under 0.1 s."""
     if seconds is None:
         return ""
+    if seconds < 0.1:
+        return "under 0.1 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

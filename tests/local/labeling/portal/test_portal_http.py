@@ -87,6 +87,32 @@ def test_a_stranger_is_sent_to_the_sign_in_page(shared_aws: Any, path: str) -> N
     assert (status, headers["location"]) == (303, "/_portal/signin")
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
+
+
+def test_a_browser_at_the_servers_root_is_led_to_the_portal_and_a_program_gets_s3(shared_aws: Any) -> None:
+    status, headers, _ = ask(shared_aws, "GET", "/", headers=BROWSER)
+    assert (status, headers["location"]) == (303, "/_portal/")
+    assert b"<Code>AccessDenied</Code>" in ask(shared_aws, "GET", "/")[2]
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/no-bucket/a%3Cb%3E.png", "/_portal/nothing", "/_portal/api/jobs"]
+)
+def test_a_browser_at_an_unknown_address_gets_a_page_that_says_where_to_go(
+    shared_aws: Any, path: str
+) -> None:
+    status, headers, body = ask(shared_aws, "GET", path, headers=BROWSER)
+    assert status == 404
+    assert headers["content-type"].startswith("text/html")
+    assert b"There is nothing at this address" in body
+    assert b"<b>" not in body
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert not ask(shared_aws, "GET", path)[1].get("content-type", "").startswith("text/html")
+    signed = f"{path}?X-Amz-Signature=0"
+    assert not ask(shared_aws, "GET", signed, headers=BROWSER)[2].startswith(b"<!doctype html>")
+
+
 OWNER_PATHS = [
     "/_portal/api/owner/jobs",
     "/_portal/api/owner/jobs/x",

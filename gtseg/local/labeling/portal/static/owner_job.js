@@ -48,7 +48,7 @@ async function setState(worker, state) {
 function layered(object, mask, words) {
   const { line } = object;
   const source = `/_portal/api/${path}/objects/${line}`;
-  const pictures = [h("img", { src: `${source}/image`, alt: "", loading: "lazy", class: "stored" })];
+  const pictures = [h("img", { src: `${source}/image`, alt: "", loading: "lazy" })];
   if (mask) pictures.push(h("img", { src: `${source}/${encodeURIComponent(mask)}`, alt: "", loading: "lazy", class: mask === "mask" ? "index" : "" }));
   return h("figure", {}, h("button", { type: "button", class: "layered", "aria-label": `${words}: look closely`, onclick: () => enlarge(object, mask) }, ...pictures), h("figcaption", {}, words));
 }
@@ -64,6 +64,8 @@ function enlarge(object, chosen) {
   const over = h("img", { alt: "" });
   const frame = h("div", { class: "frame" }, h("img", { src: `${source}/image`, alt: "The image" }), over);
   frame.style.setProperty("--ratio", object.width / object.height || 1);
+  const [photo] = frame.children;
+  photo.addEventListener("load", () => frame.style.setProperty("--ratio", photo.naturalWidth / photo.naturalHeight)); // upright, as people see it
   const strength = h("input", { type: "range", min: "0", max: "100", value: "60", "aria-label": "Mask strength", oninput: () => (over.style.opacity = strength.value / 100) });
   over.style.opacity = 0.6;
   const buttons = masksOf(object).map(([mask, words], i) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(i) }, words, h("kbd", {}, String(i + 1))));

@@ -1,0 +1,43 @@
+"""Masks turned as their photographs are shown."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from gtseg.local.labeling.portal.upright import read_orientation, turn_mask
+
+STORED = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+def photo(orientation: int, kind: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(STORED).save(file, kind, exif=exif.tobytes())
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_mask_follows_every_orientation_and_keeps_colors_and_transparency(
+    orientation: int, kind: str
+) -> None:
+    picture = photo(orientation, kind)
+    mask = Image.fromarray(STORED, "P")
+    mask.putpalette([255, 255, 255] + [7, 8, 9] * 11)
+    file = io.BytesIO()
+    mask.save(file, "PNG", transparency=0)
+    assert read_orientation(picture) == orientation
+    with Image.open(io.BytesIO(turn_mask(file.getvalue(), orientation))) as turned:
+        upright = ImageOps.exif_transpose(Image.open(io.BytesIO(photo(orientation, "PNG"))))
+        assert np.array_equal(np.array(turned), np.array(upright))
+        assert turned.getpalette()[3:6] == [7, 8, 9]  # type: ignore[index]
+        assert turned.info["transparency"] == 0
+
+
+def test_what_cannot_be_read_is_upright() -> None:
+    assert read_orientation(b"no picture") == 1
