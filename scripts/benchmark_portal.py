@@ -3,11 +3,12 @@
 Ink: a real server, a real Chromium, a drawn photograph; from a pointer event's own time stamp to the end of the frame that painted it, and from
 the fourth extreme point to the outline. Load: people (HTTP clients that do what the page does) label a job with three answers per object while the
 server is killed with SIGKILL and started again; then every answer is looked for in S3. First without a pause, then as people work:
-some seconds of thought, and auto-segment."""
+some seconds of thought, and auto-segment; then so with the same kills."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
@@ -87,7 +88,10 @@ def measure_load(args: argparse.Namespace) -> None:
     for words, objects, kills, think in (
         ("without a pause", args.objects, args.kills, 0.0),
         (f"{args.think:g} s of thought, auto-segment", args.people * 2, 0, args.think),
+        (f"{args.think:g} s of thought, auto-segment, kills", args.people * 5, args.kills, args.think),
     ):
+        if args.pace and not think:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             aws = LocalAWS(Path(folder) / "aws")
             desk = Desk(aws)
@@ -103,6 +107,7 @@ def measure_load(args: argparse.Namespace) -> None:
             )  # fmt: skip
             check_load(desk, job, load, objects=objects, per_object=per_object)
             print(f"{args.people} people, {objects} objects, 640 x 480, {words}: {load.sentence()}")
+            print(f"  {load.restart_sentence()}; load of the machine {os.getloadavg()[0]:.1f}")
             print(
                 f"  checked in S3: {objects} objects with {per_object} answers of {per_object} people each, none lost, none twice"
             )
@@ -119,6 +124,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=20)
     parser.add_argument("--objects", type=int, default=400)
     parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--pace", action="store_true", help="only at people's pace")
     parser.add_argument("--think", type=float, default=5.0, help="mean seconds per task at people's pace")
     args = parser.parse_args()
     if args.only != "load":

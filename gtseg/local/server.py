@@ -30,6 +30,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front.acknowledgment import Acknowledgment
 from gtseg.local.front.app import Front, build
 from gtseg.local.front.connections import BACKLOG, bound_connections
+from gtseg.local.front.handshakes import accept_all
 from gtseg.local.labeling.pictures import return_large_blocks
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["Front", "build", "open_folder", "serve"]
 
 KEEP_ALIVE_SECONDS = 75
-HANDSHAKE_SECONDS = 10.0
 DRAIN_SECONDS = (
     10  # for requests that are under way when the server is told to stop: an answer of many megabytes
 )
@@ -59,23 +59,30 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._accepting: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve the sockets; a TLS handshake has its time too, which uvicorn's own startup does not bound."""
+        """Serve the sockets; a TLS handshake has its time and its place in the limits, which uvicorn's own startup does not give it."""
         await super().startup([])
         if not self.started:
             return
         loop = asyncio.get_running_loop()
         for listener in sockets or []:
-            server = await loop.create_server(
-                self._make_protocol,
-                sock=listener,
-                backlog=BACKLOG,
-                ssl=self.config.ssl,
-                ssl_handshake_timeout=HANDSHAKE_SECONDS if self.config.ssl else None,
-            )
-            self.servers.append(server)
+            if self.config.ssl is None:
+                server = await loop.create_server(self._make_protocol, sock=listener, backlog=BACKLOG)
+                self.servers.append(server)
+            else:
+                kind: Any = self.config.http_protocol_class
+                accepting = accept_all(
+                    listener, self._make_protocol, context=self.config.ssl, admitted=kind.admitted
+                )
+                self._accepting.append(loop.create_task(accepting))
         self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for accepting in self._accepting:
+            accepting.cancel()
+        await super().shutdown(sockets)
 
     def _make_protocol(self) -> asyncio.Protocol:
         kind: Any = self.config.http_protocol_class

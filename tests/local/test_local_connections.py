@@ -149,11 +149,7 @@ class Line:
     rank: int = CLOSED
     aborted: bool = False
 
-    @property
-    def transport(self) -> Line:
-        return self
-
-    def abort(self) -> None:
+    def hang_up(self) -> None:
         self.aborted = True
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+from typing import Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -27,14 +28,23 @@ CLOSED = 4  # a rank of no connection: below it, in the order in which connectio
 STRANGER_IDLE, STRANGER_BUSY, KNOWN_IDLE, KNOWN_BUSY = range(CLOSED)
 
 
+class Connection(Protocol):
+    """What is counted: a connection, or one whose TLS handshake goes on (handshakes.py)."""
+
+    rank: int
+    address: str
+
+    def hang_up(self) -> None: ...
+
+
 class Connections:
     """The open connections of one server. Used by one event loop."""
 
     def __init__(self, total: int, per_address: int) -> None:
         self.total, self.per_address, self.count = total, per_address, 0
-        self.addresses: dict[str, list[dict[BoundedProtocol, None]]] = {}
+        self.addresses: dict[str, list[dict[Connection, None]]] = {}
 
-    def admit(self, connection: BoundedProtocol) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Count a new connection, closing another where there is no room; False: there is none at all."""
         ranks = self.addresses.get(connection.address, [])
         if sum(map(len, ranks)) >= self.per_address:
@@ -48,11 +58,11 @@ class Connections:
         if victim is None:
             return False
         self.place(victim, CLOSED)
-        victim.transport.abort()
+        victim.hang_up()
         self.place(connection, STRANGER_IDLE)
         return True
 
-    def place(self, connection: BoundedProtocol, rank: int) -> None:
+    def place(self, connection: Connection, rank: int) -> None:
         """Put a connection at the end of its rank, or take it out (CLOSED)."""
         if connection.rank != CLOSED:
             ranks = self.addresses[connection.address]
@@ -125,6 +135,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():
             super().data_received(data)
+
+    def hang_up(self) -> None:
+        self.transport.abort()
 
     def _mark_known(self) -> None:
         if self.rank == STRANGER_BUSY:

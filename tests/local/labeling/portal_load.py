@@ -44,12 +44,37 @@ class Load:
         default_factory=list
     )  # (object, person, SHA-256 of the PNG)
     handed_out: list[float] = field(default_factory=list)  # each answered at the first try
+    waited: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # for a task: from when to when, tries included
+    restarts: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # from a kill to the first answer after it
     submitted: list[float] = field(default_factory=list)
     outlined: list[float] = field(default_factory=list)
     repeated: int = 0
     problems: list[str] = field(default_factory=list)
     kills: int = 0
     wall: float = 0.0
+
+    def waits(self, *, outside: bool) -> list[float]:
+        """Seconds from asking for a task to having it; `outside`: only where no restart was meanwhile."""
+        return [
+            end - begin
+            for begin, end in self.waited
+            if not (outside and any(begin < up and down < end for down, up in self.restarts))
+        ]
+
+    def restart_sentence(self) -> str:
+        words = [
+            f"{name} {1000 * statistics.median(found):.0f} ms (median), {1000 * percentile(found, 0.95):.0f} ms (95th percentile)"
+            for name, found in (
+                ("outside of restarts", self.waits(outside=True)),
+                ("restarts included", self.waits(outside=False)),
+            )
+        ]
+        down = sum(up - down for down, up in self.restarts)
+        return f"a task asked for is there after: {'; '.join(words)}; {len(self.restarts)} restarts of {down:.1f} s in all"
 
     def sentence(self) -> str:
         times = {"handed out": self.handed_out, "answer taken": self.submitted, "outline": self.outlined}
@@ -111,10 +136,12 @@ class Person(threading.Thread):
 
     def turn(self) -> None:
         """Take a task and submit it; where there is none, look again a little later."""
+        begun = time.monotonic()
         _, body, took = self.insist("POST", f"/_portal/api/jobs/{self.job}/tasks")
         if not body:
             self.over.wait(0.1)
             return
+        self.load.waited.append((begun, time.monotonic()))
         if took is not None:
             self.load.handed_out.append(took)
         task = json.loads(body)
@@ -235,9 +262,10 @@ def run_load(
             mark = answers * (number + 1) // (kills + 1)
             await_until(lambda mark=mark: load.problems or len(load.acknowledged) >= mark, seconds=seconds)
             time.sleep(dice.uniform(0, 0.1))
-            port = desk.aws.port
+            port, killed = desk.aws.port, time.monotonic()
             desk.aws.kill9()
             desk.aws.start(port=port)
+            load.restarts.append((killed, time.monotonic()))
             load.kills += 1
         await_until(lambda: load.problems or len(load.acknowledged) >= answers, seconds=seconds)
         load.wall = time.monotonic() - begun
