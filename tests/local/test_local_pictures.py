@@ -47,6 +47,12 @@ def claim(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
+def scan(times: int) -> bytes:
+    """A progressive JPEG whose last scan, a few bytes that cost a look at every pixel, comes again and again."""
+    whole = save("JPEG", progressive=True)
+    return whole[:-2] + whole[whole.rindex(b"\xff\xda") : -2] * times + whole[-2:]
+
+
 PNG = save("PNG")
 HOSTILE = {
     "PostScript": POSTSCRIPT,
@@ -58,6 +64,7 @@ HOSTILE = {
     "no pixels in it": claim(8, 6),
     "100,000 x 100,000": claim(100_000, 100_000),
     "11,000 x 11,000": claim(11_000, 11_000),
+    "a JPEG of 5,000 scans": scan(5000),
     "damaged pixels": PNG.replace(b"IDAT", b"IDAT\xff\xff"),
 }
 
@@ -162,3 +169,9 @@ def test_pictures_are_opened_in_one_place_of_the_embedded_aws() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
     }
     assert calls == {"pictures.py"}
+
+
+def test_a_progressive_picture_as_programs_write_it_is_opened() -> None:
+    for body in (save("JPEG", progressive=True), scan(50)):
+        with open_picture(body) as image:
+            assert np.array(image).shape == (6, 8)

@@ -21,6 +21,9 @@ __all__ = ["PictureError", "open_picture"]
 
 FORMATS = ("JPEG", "PNG")  # a JPEG of several pictures (MPO) is read as its first
 MAX_PIXELS = 100_000_000
+MAX_SCANS = 100  # of a progressive JPEG; programs write about ten
+SCAN = b"\xff\xda"
+BLOCK_BYTES = 1 << 20
 DAMAGE = (
     OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError, struct.error, zlib.error,
 )  # fmt: skip
@@ -46,6 +49,8 @@ def open_picture(
             width, height = image.size
             if width * height > pixels:
                 raise PictureError(f"has {width}x{height} pixels; {pixels} are allowed")
+            if image.info.get("progressive"):
+                check_scans(image.fp)  # type: ignore[arg-type]
             yield image
     except Image.DecompressionBombError:
         raise PictureError(f"has far more pixels than the {pixels} that are allowed") from None
@@ -53,3 +58,18 @@ def open_picture(
         raise PictureError(f"is not a {' or '.join(formats)} image") from None
     except DAMAGE as error:
         raise PictureError(f"is damaged: {error}") from None
+
+
+def check_scans(file: BinaryIO) -> None:
+    """Raises PictureError for a JPEG with very many scans: each may be a few bytes and costs a look at every pixel.
+
+    A marker is nowhere inside a scan, so that counting its two bytes is enough.
+    """
+    position, scans, last = file.tell(), 0, b""
+    file.seek(0)
+    while block := file.read(BLOCK_BYTES):
+        scans += (last + block).count(SCAN)
+        last = block[-1:]
+    file.seek(position)
+    if scans > MAX_SCANS:
+        raise PictureError(f"has {scans} scans; {MAX_SCANS} are allowed")

@@ -25,6 +25,7 @@ from gtseg.local.identity import FalseServer, connect, prove
 from gtseg.local.labeling.masks import colour_of, encode_answer
 from gtseg.local.labeling.mistakes import draw_generator, err
 from gtseg.local.labeling.numbers import VOID, Choice, Meaning, find_meaning
+from gtseg.local.labeling.pictures import decoding
 
 __all__ = ["Crowd", "Masks", "Server", "run_crowd"]
 
@@ -192,7 +193,7 @@ def read_values(source: Path | bytes, name: str = "") -> np.ndarray:
     """(H, W) uint8 values of an index PNG, called `name` where it is no file. Raises ValueError."""
     name = source.name if isinstance(source, Path) else name
     try:
-        with open_picture(source, formats=("PNG",)) as image:
+        with open_picture(source, formats=("PNG",)) as image, decoding(image.size):
             mode = image.mode
             values = np.array(image, dtype=np.uint8) if mode in ("L", "P", "1") else None
     except PictureError as error:

@@ -25,6 +25,7 @@ from gtseg.local.labeling.assist.records import (
     suggests,
 )
 from gtseg.local.labeling.assist.rounds import Pair, Round, find_rounds
+from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, list_active_jobs
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.loop import Loop
@@ -150,7 +151,8 @@ class Assistant:
                 size = (row["width"], row["height"])  # type: ignore[index]
                 return read_answer(json.loads(row["content"]), job.labels, size)  # type: ignore[index]
             uri = json.loads(row["result"])[job.attribute]  # type: ignore[index]
-            with open_picture(self.objects.get(*split_uri(uri)), formats=("PNG",)) as picture:
+            content = self.objects.get(*split_uri(uri))
+            with open_picture(content, formats=("PNG",)) as picture, decoding(picture.size):
                 return np.array(picture, dtype=np.uint8)
         except StorageAway:
             raise

@@ -18,6 +18,7 @@ from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact
 from gtseg.local.jobs.container_images import image_uri
 from gtseg.local.jobs.processes import Process
 from gtseg.local.labeling.automated.training import Failure
+from gtseg.local.labeling.pictures import decoding
 from gtseg.local.storage.objects import StorageAway, split_uri
 
 __all__ = ["Score", "Scoring", "measure_quality", "read_values"]
@@ -107,7 +108,7 @@ def name_of(line: int) -> str:
 def read_values(content: bytes) -> np.ndarray:
     """(H, W) uint8 values of an index PNG. Raises ValueError."""
     try:
-        with open_picture(content, formats=("PNG",)) as picture:
+        with open_picture(content, formats=("PNG",)) as picture, decoding(picture.size):
             values: np.ndarray = np.array(picture, dtype=np.uint8)
     except PictureError as error:
         raise ValueError(f"the mask {error}") from None
