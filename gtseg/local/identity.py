@@ -7,19 +7,23 @@ client sends its token.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
 import json
 import re
 import secrets
+import socket
 import ssl
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 __all__ = ["PATH", "FalseServer", "connect", "find_challenge", "make_proof", "prove", "trust"]
 
 PATH = "/_gtseg/identity"
+TIMEOUT_SECONDS = 30.0
 CHALLENGE = re.compile(r"challenge=([0-9a-f]{64})\Z")
 PURPOSE = b"gtseg: identity of the server of a data folder"
 
@@ -52,22 +56,33 @@ def connect(url: str, *, certificate: Path | None, timeout: float) -> http.clien
 def prove(connection: http.client.HTTPConnection, *, secret_key: str, url: str) -> None:
     """Let the other end of a connection prove that it is the server of `url`. Raises FalseServer, OSError.
 
-    The connection is open afterwards, and what is sent on it reaches the same server.
+    The connection is open afterwards, and what is sent on it reaches the same server. The whole exchange has the
+    connection's timeout, however slowly an answer comes.
     """
     challenge = secrets.token_hex(32)
+    deadline = threading.Timer(connection.timeout or TIMEOUT_SECONDS, _hang_up, [connection])
+    deadline.daemon = True
+    deadline.start()
     try:
         connection.request("GET", f"{PATH}?challenge={challenge}")
         answer = connection.getresponse()
         proof = json.loads(answer.read(4096)).get("proof", "")
         is_proven = hmac.compare_digest(str(proof), make_proof(secret_key, challenge, url))
-    except (http.client.HTTPException, ValueError, AttributeError, TypeError):
+    except (http.client.HTTPException, ValueError, AttributeError, TypeError, RecursionError):
         is_proven = False
+    finally:
+        deadline.cancel()
     if not is_proven or connection.sock is None:
         connection.close()
         raise FalseServer(
             f"What answers at {url} is not the server of this data folder; it was told nothing. End it, or start the "
             "folder's server again: gtseg local up"
         )
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    with contextlib.suppress(OSError, AttributeError):  # closed meanwhile, or not yet open
+        connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def trust(certificate: Path | None) -> ssl.SSLContext:

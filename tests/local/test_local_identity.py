@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
+import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -121,3 +124,68 @@ def test_only_a_challenge_of_full_length_is_answered(query: bytes) -> None:
     challenge = query.hex().ljust(64, "0")[:64]
     assert find_challenge(f"challenge={challenge}".encode()) == challenge
     assert make_proof("s", challenge, "http://a") != make_proof("s", challenge, "http://b")
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
+ANSWERS = {
+    "nothing": (b"", b""),
+    "a list in a list in a list": (HEAD % 4096 + b"[" * 4096, b""),
+    "no UTF-8": (HEAD % 3 + b"\xff\xfe\xfd", b""),
+    "a proof that is no text": (HEAD % 13 + b'{"proof": [1]}', b""),
+    "a proof of other letters": (HEAD % 15 + '{"proof": "é"}'.encode(), b""),
+    "a number of thousands of digits": (HEAD % 4096 + b"1" * 4096, b""),
+    "headers without end": (b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200, b""),
+    "a head that drips": (b"HTTP/1.1 200 OK\r\na: ", b"b"),
+    "a body that drips": (HEAD % 4000, b" "),
+    "patience, again and again": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "a chunk that drips": (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffff\r\n", b"a"),
+    "TLS": (b"\x15\x03\x01\x00\x02\x02\x28", b""),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_whatever_an_impostor_answers_it_is_told_nothing_and_keeps_nobody_waiting(name: str) -> None:
+    words, drip = ANSWERS[name]
+    over = threading.Event()
+
+    def answer(listener: socket.socket) -> None:
+        accepted, _ = listener.accept()
+        heard.append(accepted.recv(4096))
+        with contextlib.suppress(OSError):
+            accepted.sendall(words)
+            while not over.wait(0.05):
+                accepted.sendall(drip)
+        with contextlib.suppress(OSError):
+            heard.append(accepted.recv(4096))
+        accepted.close()
+
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=answer, args=(listener,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        begun = time.monotonic()
+        with pytest.raises(OSError):
+            prove(connect(url, certificate=None, timeout=0.5), secret_key="secret", url=url)
+        assert time.monotonic() - begun < 20
+        over.set()
+        thread.join(20)
+    assert heard[0].startswith(b"GET /_gtseg/identity?challenge=")
+    assert b"".join(heard[1:]) == b""
+
+
+def test_a_proof_that_was_heard_before_proves_nothing() -> None:
+    old = make_proof("secret", "0" * 64, "http://127.0.0.1:1")
+
+    def replay(listener: socket.socket) -> None:
+        accepted, _ = listener.accept()
+        accepted.recv(4096)
+        body = json.dumps({"proof": old}).encode()
+        accepted.sendall(HEAD % len(body) + body)
+        accepted.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=replay, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(FalseServer):
+            prove(connect(url, certificate=None, timeout=10), secret_key="secret", url=url)
