@@ -1,3 +1,98 @@
-"""gtseg: from unlabeled images to a measured, deployed semantic segmentation model."""
+"""gtseg as a library: from unlabeled images to a measured, deployed segmentation model, in a notebook or a program.
 
-__version__ = "0.2.0"
+    import gtseg
+
+    project = gtseg.Project.open("gtseg.toml")
+    run = project.run("turtles")
+    run.label()
+    run.watch()
+    run.dataset()
+    run.train()
+    run.deploy()
+    predictions = run.predict("photos/")
+    run.evaluate()
+    run.report()
+
+Each method does what the command of its name does, through the same functions, and returns a typed result that a notebook
+shows with its pictures. What is named here follows semantic versioning; everything else of the package may change.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from gtseg.version import __version__
+
+if TYPE_CHECKING:
+    from gtseg.errors import GtsegError
+    from gtseg.library.data import ChannelDataset
+    from gtseg.library.evaluating import evaluate
+    from gtseg.library.figures import Figure, Picture
+    from gtseg.library.manifests import LabeledImage, Manifest, read_manifest
+    from gtseg.library.project import Project, ProjectRun
+    from gtseg.library.results import (
+        Dataset,
+        Endpoint,
+        Evaluation,
+        Labeling,
+        Prediction,
+        Predictions,
+        Report,
+        Training,
+    )
+
+_PLACES = {
+    "Project": "project",
+    "ProjectRun": "project",
+    "Labeling": "results",
+    "Dataset": "results",
+    "Training": "results",
+    "Endpoint": "results",
+    "Prediction": "results",
+    "Predictions": "results",
+    "Evaluation": "results",
+    "Report": "results",
+    "read_manifest": "manifests",
+    "Manifest": "manifests",
+    "LabeledImage": "manifests",
+    "evaluate": "evaluating",
+    "Figure": "figures",
+    "Picture": "figures",
+    "ChannelDataset": "data",
+}
+"""Modules of gtseg.library, imported when one of their names is first used: `import gtseg` itself imports nothing."""
+
+__all__ = [
+    "ChannelDataset",
+    "Dataset",
+    "Endpoint",
+    "Evaluation",
+    "Figure",
+    "GtsegError",
+    "LabeledImage",
+    "Labeling",
+    "Manifest",
+    "Picture",
+    "Prediction",
+    "Predictions",
+    "Project",
+    "ProjectRun",
+    "Report",
+    "Training",
+    "__version__",
+    "evaluate",
+    "read_manifest",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "GtsegError":
+        return import_module("gtseg.errors").GtsegError
+    if name not in _PLACES:
+        raise AttributeError(f"module 'gtseg' has no attribute {name!r}")
+    return getattr(import_module(f"gtseg.library.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

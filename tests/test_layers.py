@@ -53,6 +53,11 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.pipeline.commands.review": ((*COMMAND, "gtseg.pipeline.commands.review"), LIBRARIES),
     "gtseg.pipeline.commands.serve": ((*COMMAND, "gtseg.pipeline.commands.serve"), LIBRARIES),
     "gtseg.imports": (("gtseg.errors", "gtseg.core", "gtseg.imports"), ("numpy", "PIL", "rasterio", "shapely", "pyproj", "affine", "shapefile", "msgspec", "defusedxml", "yaml")),
+    "gtseg.version": ((), ()),
+    "gtseg.library": (
+        ("gtseg.errors", "gtseg.core", "gtseg.settings", "gtseg.aws", "gtseg.pipeline", "gtseg.library"),
+        ("numpy", "PIL", "pandas", "torch", "IPython"),
+    ),
     "gtseg.cli": (("gtseg",), ("typer", "click", "rich")),
     "gtseg.start": (("gtseg.cli",), ()),
     "gtseg.local": (
@@ -128,7 +133,7 @@ def is_allowed(name: str, layer: str) -> bool:
     own, foreign = LAYERS[layer]
     top = name.split(".")[0]
     if top == "gtseg":
-        return name.startswith("gtseg.__version__") or any(within(name, prefix) for prefix in own)
+        return within(name, "gtseg.version") or any(within(name, prefix) for prefix in own)
     return top in sys.stdlib_module_names or top in foreign
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -57,15 +57,23 @@ class ManifestOptions(SourceOptions):
         ),
     ] = None
 
+    check: Annotated[
+        Literal["full", "palette"] | None,
+        typer.Option(
+            help="Every pixel of each mask, or its palette alone: faster, nothing is counted [default: [dataset] check, full]."
+        ),
+    ] = None
+
     def source(self) -> LabelSource:
         table = _read_table(self.colors) if self.colors else None
         return replace(super().source(), rewrites=_read_rewrites(self.rewrite or []), table=table)
 
     def settings(self) -> list[str]:
         """As overrides of [dataset]."""
+        chosen = [f"dataset.check={self.check}"] if self.check else []
         if self.merge_labels is None:
-            return []
-        return [f"dataset.alike_labels={'merge' if self.merge_labels else 'keep'}"]
+            return chosen
+        return [*chosen, f"dataset.alike_labels={'merge' if self.merge_labels else 'keep'}"]
 
 
 @app.command()

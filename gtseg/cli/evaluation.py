@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import print_columns, print_json
+from gtseg.cli.console import print_columns, print_json, say
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import LABELS_HELP, InBatch, LabelValues, ProjectOptions, Spending, Void
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from gtseg.pipeline.run import EvaluationSection
 
 app = typer.Typer(rich_markup_mode=None)
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        "--export", metavar="DIR", help="Also each chart as SVG, each panel as PNG and each table as CSV."
+    ),
+]
 
 
 @app.command()
@@ -34,6 +40,7 @@ def evaluate(
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
     label_values: LabelValues = "",
     void: Void = None,
+    export: Export = None,
     *,
     in_batch: InBatch,
     spending: Spending,
@@ -48,7 +55,13 @@ def evaluate(
         if in_batch.batch:
             raise typer.BadParameter("--batch is for a run; --predictions are there already")
         _evaluate_folders(
-            predictions, masks, labels, label_values=label_values, void=void, as_json=project.as_json
+            predictions,
+            masks,
+            labels,
+            label_values=label_values,
+            void=void,
+            as_json=project.as_json,
+            export=export,
         )
         return
     if labels or label_values or void is not None:
@@ -65,12 +78,20 @@ def evaluate(
     if spending.dry_run:
         return
     assert run.evaluation is not None
+    _export(run.evaluation, export)
     _show(run.evaluation, as_json=project.as_json)
     raise typer.Exit(exit_code(run, "evaluate"))
 
 
 def _evaluate_folders(
-    predictions: str, masks: str, labels: str, *, label_values: str, void: int | None, as_json: bool
+    predictions: str,
+    masks: str,
+    labels: str,
+    *,
+    label_values: str,
+    void: int | None,
+    as_json: bool,
+    export: Path | None,
 ) -> None:
     from gtseg.aws.clients import Clients
     from gtseg.aws.s3 import S3
@@ -90,8 +111,18 @@ def _evaluate_folders(
             notify=notify,
             door=S3(Clients()),
         )
+    _export(found.section, export)
     _show(found.section, as_json=as_json, account=found.account)
     raise typer.Exit(found.account.exit_code)
+
+
+def _export(section: EvaluationSection, folder: Path | None) -> None:
+    if folder is None:
+        return
+    from gtseg.pipeline.commands.figures import export_evaluation
+
+    names = export_evaluation(section, str(folder))
+    say(f"evaluate: {', '.join(names)} in {folder}")
 
 
 def _show(section: EvaluationSection, *, as_json: bool, account: Account | None = None) -> None:
@@ -121,10 +152,16 @@ def report(
             "--output", "-o", metavar="DIR", help="Folder of the local copies [default: beside gtseg.toml]."
         ),
     ] = None,
+    export: Export = None,
 ) -> None:
     """One page, report.html, and its numbers, report.json: beside gtseg.toml and in the run's bucket."""
     from gtseg.pipeline.stages.report import report as walk
 
     session = project.open()
     run = walk_stage(session, partial(walk, output=output))
+    if export is not None:
+        from gtseg.pipeline.commands.figures import export_report
+
+        with listener() as notify:
+            export_report(run, session.context(notify), str(export))
     answer(run.report, as_json=project.as_json)

@@ -36,7 +36,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "gtseg predict photos/ --output predicted/ --overlays",
         "gtseg predict --batch s3://bucket/city/ --output s3://bucket/masks/ --instances 4   # no endpoint is needed",
     ),
-    "report": ("gtseg report",),
+    "report": (
+        "gtseg report",
+        "gtseg report --export figures/   # charts as SVG, panels as PNG, tables as CSV",
+    ),
     "import masks": ("gtseg import masks photos/ masks/ --colors colors.json",),
     "import tiles": (
         "gtseg import tiles images/ labels/ --config dataset.toml",

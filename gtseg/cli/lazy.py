@@ -96,7 +96,7 @@ def _options(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from gtseg import __version__
+        from gtseg.version import __version__
 
         typer.echo(f"gtseg {__version__}")
         raise typer.Exit

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
-from gtseg.core.files import write_atomically
+from gtseg.core.files import open_atomically, write_atomically
 from gtseg.errors import ManifestError, StageError
 
-from .footprints import Placed, place_of_tile, to_feature_collection
+from .footprints import WEB_MERCATOR, Placed, Site, site_at, stream_features, transform_of_tile
 from .slippy import Tile, parse_tile
 
 __all__ = ["read_places", "write_features", "write_tile_tree"]
@@ -95,19 +96,26 @@ def write_features(
     places: dict[str, dict[str, Any]],
     tolerance: float = 0.5,
 ) -> int:
-    """The masks' regions as GeoJSON footprints in degrees; how many. StageError where no mask has a place."""
-    placed = list(_placed(folder, places))
-    if not placed:
+    """The masks' regions as GeoJSON footprints in degrees; how many. One mask is in memory at a time.
+
+    StageError where no mask has a place.
+    """
+    sites = list(_sites(folder, places))
+    if not sites:
         raise StageError(
             f"{folder}: nothing says where these masks lie: they are no tiles, and --places DIR names no import that has them"
         )
-    collection = to_feature_collection(placed, classes, tolerance=tolerance)
-    write_atomically(target, json.dumps(collection).encode())
-    return len(collection["features"])
+    features, count = stream_features(sites, classes, tolerance=tolerance), 0
+    with open_atomically(target) as file:
+        file.write(b'{"type": "FeatureCollection", "features": [')
+        for count, feature in enumerate(features, 1):
+            file.write((b",\n" if count > 1 else b"\n") + json.dumps(feature).encode())
+        file.write(b"\n]}\n")
+    return count
 
 
-def _placed(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Placed]:
-
+def _sites(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Site]:
+    """Where each mask lies, from its header; its pixels are read when it is its turn."""
     for path in _masks(folder):
         tile = _tile_of(path, folder, places)
         known = places.get(path.stem, {})
@@ -115,8 +123,15 @@ def _placed(folder: Path, places: dict[str, dict[str, Any]]) -> Iterator[Placed]
         if tile is None and not (place and place.get("crs")):
             continue
         with Image.open(path, formats=("PNG",)) as image:
-            mask = _without_nodata(np.asarray(image).astype(np.uint8), known, path)
+            shape = (image.height, image.width)
         if tile is not None:
-            yield place_of_tile(mask, tile)
-        elif place:
-            yield Placed(mask, Affine(*place["transform"]), place["crs"])
+            transform, crs = transform_of_tile(tile, shape), WEB_MERCATOR
+        else:
+            assert place is not None
+            transform, crs = Affine(*place["transform"]), place["crs"]
+        yield site_at(transform, crs, shape, partial(_load, path, known, transform, crs))
+
+
+def _load(path: Path, known: dict[str, Any], transform: Any, crs: str) -> Placed:
+    with Image.open(path, formats=("PNG",)) as image:
+        return Placed(_without_nodata(np.asarray(image).astype(np.uint8), known, path), transform, crs)

@@ -36,6 +36,10 @@ class Dataset(Table):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Objects whose lowest class confidence is below this are rejected; a single worker's 0 means 'none given'."""
 
+    check: Literal["full", "palette"] = "full"
+    """Every pixel of each mask, or its palette alone (the first kilobyte): much faster, but pixels are neither checked nor
+    counted. Masks whose palette does not settle it are checked in full all the same."""
+
     void: tuple[str, ...] = (VOID_NAME,)
     """Classes whose pixels are left out of training and of every score (255 in the channels); any case."""
 

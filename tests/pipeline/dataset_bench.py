@@ -116,7 +116,15 @@ class Bench:
     def make(self, **options: Any) -> Run:
         settings = {
             key: options.pop(key)
-            for key in ("split", "seed", "group_by", "min_confidence", "alike_labels", "machine_labels")
+            for key in (
+                "split",
+                "seed",
+                "group_by",
+                "min_confidence",
+                "alike_labels",
+                "machine_labels",
+                "check",
+            )
             if key in options
         }
         options.setdefault("manifest", self.manifest())

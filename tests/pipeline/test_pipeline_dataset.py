@@ -484,3 +484,39 @@ def test_a_model_label_beside_a_test_image_of_its_group_is_left_out(bench: Bench
     run = bench.make(group_by=r"(g\d+)", machine_labels="use")
     assert run.dataset is not None
     assert run.dataset.counts["rejected"] == 0
+
+
+def test_by_palette_the_channels_are_the_same_and_nothing_is_counted(bench: Bench) -> None:
+    bench.fill(10).make()
+    full = bench.objects()
+    bench.make(check="palette")
+    recalled = json.loads(bench.objects()["dataset.json"])
+    assert "masks_unchecked" not in recalled  # what was checked in full once is known
+    S3(bench.clients).delete(f"{bench.root}{key}" for key in ("objects.jsonl", "dataset.json"))
+    run = bench.make(check="palette")
+    quick = bench.objects()
+    channels = {key for key in full if key.startswith("channels/")}
+    assert {key: quick[key] for key in channels} == {key: full[key] for key in channels}
+    assert json.loads(quick["dataset.json"])["masks_unchecked"] == 10
+    assert json.loads(quick["dataset.json"])["fingerprint"] == json.loads(full["dataset.json"])["fingerprint"]
+    assert "10 masks were looked at by palette only" in bench.told("note")
+    assert "is missing from train" not in bench.told()
+    assert run.dataset is not None
+    bench.make()
+    assert bench.objects()["dataset.json"] == full["dataset.json"]
+
+
+def test_by_palette_what_a_palette_does_not_settle_is_checked_in_full(bench: Bench) -> None:
+    bench.fill(6)
+    colored = Image.fromarray(np.array([WHITE, GREEN, BLUE], np.uint8)[drawing(2)])
+    body = io.BytesIO()
+    colored.save(body, "PNG")
+    bench.put("masks/2_2026-01-01T00:00:00.000001.png", body.getvalue())
+    bench.put("masks/3_2026-01-01T00:00:00.000001.png", b"no PNG")
+    run = bench.make(check="palette")
+    assert run.dataset is not None
+    assert (
+        run.dataset.counts["rejected"],
+        json.loads(bench.objects()["dataset.json"])["masks_unchecked"],
+    ) == (1, 4)
+    assert sum(record.get("recoded", False) for record in bench.records()) == 1

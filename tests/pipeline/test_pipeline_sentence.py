@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import uuid
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from gtseg.aws.s3 import S3
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.scores.metrics import Counts, confusion_matrix, miou
 from gtseg.errors import AWSError, GtsegError, SettingsError, StageError
+from gtseg.pipeline.commands.figures import export_report
 from gtseg.pipeline.commands.predict import predict
 from gtseg.pipeline.run import LabelingJobSection
 from gtseg.pipeline.stages.cleanup import Sweep, Sweeper, sweep
@@ -395,6 +398,19 @@ def test_the_page_asks_the_network_for_nothing_and_holds_the_headline(evaluated:
     assert (facts["evaluation"]["split"], facts["evaluation"]["images"]) == ("test", COUNTS["test"])
     assert facts["evaluation"]["miou"] == run.evaluation.miou  # type: ignore[union-attr]
     assert S3(evaluated.clients).read(f"{run.root}report.html")[0].decode() == page
+
+
+def test_every_chart_panel_and_table_can_be_had_as_a_file(evaluated: Trained, tmp_path: Path) -> None:
+    names = export_report(evaluated.run, evaluated.context(), str(tmp_path))
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()} == set(names)
+    charts = {"confusion.svg", "iou.svg", "training-loss.svg", "validation.svg"}
+    assert charts == {name for name in names if name.endswith(".svg")}
+    assert all(ElementTree.parse(tmp_path / name).getroot().tag.endswith("}svg") for name in charts)
+    assert len([name for name in names if name.startswith("panels/")]) == 4 * COUNTS["test"]
+    with (tmp_path / "classes.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == list(CLASSES)
+    with (tmp_path / "images.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == COUNTS["test"]
 
 
 def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:

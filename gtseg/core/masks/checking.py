@@ -23,6 +23,7 @@ from gtseg.core.masks.png import (
     Png,
     PngHeader,
     encode_palette_png,
+    read_palette,
     read_png,
     read_png_header,
 )
@@ -85,6 +86,33 @@ def check_mask(body: bytes, colors: ColorMap, classes: Classes, *, size: tuple[i
     if header.depth == 16:
         raise MaskError("it has 16 bits per channel; its colours are 8-bit ones. Save it as an 8-bit PNG")
     return _check_rgb(_decode(png.stored() or body), colors, classes)
+
+
+PALETTE_BYTES = 1024
+"""Of a mask's start: its header and the palette of 256 colors, as Ground Truth writes them."""
+
+
+def trust_palette(head: bytes, colors: ColorMap, classes: Classes, *, size: tuple[int, int]) -> bool:
+    """Whether a mask's first bytes say that its file can stay as it is: the palette has each class's color at its own index.
+
+    No pixel is looked at: values of no class, and damage behind the start, stay unseen. False where a full check has to decide:
+    another kind of PNG, other colors, indices to be changed, a size that is not the image's.
+    """
+    try:
+        header, palette = read_palette(head)
+    except MaskError:
+        return False
+    plain = (header.color_type, header.depth, header.interlace) == (PALETTE, 8, 0)
+    if not plain or not colors.has_colors or (header.width, header.height) != size:
+        return False
+    if header.width * header.height > MAX_PIXELS:
+        return False
+    return all(
+        entry.color == int.from_bytes(palette[3 * entry.index : 3 * entry.index + 3], "big")
+        and len(palette) >= 3 * entry.index + 3
+        and classes.index(entry.name) == entry.index
+        for entry in colors.entries
+    )
 
 
 def _read_indexed(png: Png, body: bytes) -> _Indexed:

@@ -130,6 +130,19 @@ def read_png(body: bytes) -> Png:
     raise MaskError(f"the PNG is cut off after {len(body):,} bytes")
 
 
+def read_palette(head: bytes) -> tuple[PngHeader, bytes]:
+    """The header and the palette (RGB after RGB) from a file's first bytes. Raises MaskError where PLTE does not come at once."""
+    header = read_png_header(head)
+    end = 45 + int.from_bytes(head[33:37], "big")
+    if (
+        head[37:41] != b"PLTE"
+        or end > len(head)
+        or zlib.crc32(head[37 : end - 4]) != int.from_bytes(head[end - 4 : end], "big")
+    ):
+        raise MaskError("the PNG does not begin with its palette")
+    return header, head[41 : end - 4]
+
+
 def read_png_header(body: bytes) -> PngHeader:
     if not body.startswith(SIGNATURE):
         raise MaskError(f"not a PNG file: it starts with {body[:8].hex() or 'nothing'}")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gtseg import __version__
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, Listed, is_s3_uri, join_uri, split_uri
@@ -22,6 +21,7 @@ from gtseg.core.files import write_atomically
 from gtseg.core.images.kinds import has_suffix
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run, fingerprint
+from gtseg.version import __version__
 
 MOST_BYTES = 1_000_000_000
 """Of a file that an import fetches."""

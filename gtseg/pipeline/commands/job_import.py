@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gtseg import __version__
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
 from gtseg.aws.training import TERMINAL
@@ -30,6 +29,7 @@ from gtseg.pipeline.run.places import Place
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images
+from gtseg.version import __version__
 
 __all__ = ["Brought", "bring_home"]
 

@@ -62,7 +62,7 @@ def predict(
     settings = context.settings
     section = _endpoint(run, context, endpoint)
     since = section.since.isoformat() if section.since else None
-    work = _gather(sources, context.s3)
+    work = gather(sources, context.s3)
     writer, missing = _begin(
         run, context, work, output=output, maker={"endpoint": section.arn, "since": since}
     )
@@ -98,7 +98,7 @@ def predict_in_batch(
             f"[deploy] accept = {context.settings.deploy.accept!r}: predict reads masks as image/png only"
         )
     batch = open_batch(run, context, job=job, model=model)
-    work = _gather(sources, context.s3)
+    work = gather(sources, context.s3)
     maker = {"model": batch.hosting.model_data, "image": batch.hosting.image_uri}
     writer, missing = _begin(run, context, work, output=output, maker=maker)
 
@@ -169,7 +169,7 @@ def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
     return section
 
 
-def _gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
+def gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
     """Every image, each under a name of its own: `a/x.jpg` -> `a/x`, or `a/x.jpg` where `a/x.png` is there too."""
     pairs: list[tuple[Place, Entry]] = []
     for source in sources:

@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from gtseg import __version__
 from gtseg.pipeline.run.frozen import Frozen
 from gtseg.settings import Settings
+from gtseg.version import __version__
 
 RUN_TAG, ROOT_TAG, VERSION_TAG = "gtseg:run", "gtseg:root", "gtseg:version"
 EXPIRES_TAG = "gtseg:expires"

@@ -15,7 +15,7 @@ from gtseg.aws.s3 import Budget
 from gtseg.core.labeling.output_manifest import Labeled
 from gtseg.core.labeling.references import decoded_forms, explain
 from gtseg.core.masks import CheckedMask, Classes, ColorMap, check_mask
-from gtseg.core.masks.checking import check_size
+from gtseg.core.masks.checking import PALETTE_BYTES, check_size, trust_palette
 from gtseg.core.masks.png import PALETTE, PngHeader, read_png_header
 from gtseg.errors import AWSError, ImageError, MaskError
 from gtseg.pipeline.stages.dataset.knowledge import Earlier
@@ -118,6 +118,8 @@ class Checker:
     earlier: Earlier = field(default_factory=Earlier)
     min_confidence: float = 0.0
     rejects_machine: bool = False
+    by_palette: bool = False
+    """Masks whose palette says that they can stay as they are are not read any further."""
     codec: Budget = field(default_factory=lambda: Budget(CODEC_BYTES))
 
     def recall(self, candidate: Candidate) -> Finding | None:
@@ -134,6 +136,8 @@ class Checker:
             ):
                 continue
             finding = self._begin(replace(candidate, image=image, mask=mask))
+            if not self.by_palette and record.status == "accepted" and not record.pixels:
+                continue  # only its palette was looked at
             if record.recipe == finding.recipe and (known := self._recall(finding, record)):
                 return known
         return None
@@ -152,6 +156,8 @@ class Checker:
         except AWSError as error:
             return Fetch(replace(finding, reason=_own_reason("image", error, finding.image), is_failure=True))
         finding = replace(finding, image=image, fact=fact)
+        if self.by_palette and (trusted := self._trust(finding, candidate.labeled.colors)):
+            return Fetch(trusted)
         try:
             mask, fetched = _first_there(finding.mask, self.origin.read)
         except AWSError as error:
@@ -159,6 +165,17 @@ class Checker:
             return Fetch(replace(finding, reason=reason, is_failure=True))
         finding = replace(finding, mask=mask, mask_etag=fetched.etag)
         return Fetch(finding, fetched.body, candidate.labeled.colors)
+
+    def _trust(self, finding: Finding, colors: ColorMap) -> Finding | None:
+        """The finding of a mask whose palette is right; None where all of it has to be read."""
+        assert finding.fact is not None
+        try:
+            start = self.origin.read_start(finding.mask, PALETTE_BYTES)
+        except AWSError:  # told by the whole read
+            return None
+        size = finding.fact.width, finding.fact.height
+        is_right = trust_palette(start.body[:PALETTE_BYTES], colors, self.classes, size=size)
+        return replace(finding, mask_etag=start.etag) if is_right else None
 
     def judge(self, fetch: Fetch) -> Finding:
         """Every pixel of the mask. Raises as `fetch` does."""

@@ -42,6 +42,10 @@ class Origin:
             raise AWSError(f"read {reference}", "PreconditionFailed", "the file has changed")
         return fetched
 
+    def read_start(self, reference: str, size: int) -> Fetched:
+        """The first `size` bytes of an object, all of a file. Parts of objects have no checksum."""
+        return self._bulk.get(reference, span=(0, size)) if is_s3_uri(reference) else self.read(reference)
+
     def look_at_image(self, reference: str) -> Fact:
         """The image's header by a small ranged read. ImageError for what is neither JPEG nor PNG, or damaged.
 

@@ -11,7 +11,6 @@ from typing import IO, Any, Literal
 
 import msgspec
 
-from gtseg import __version__
 from gtseg.core.labeling.output_manifest import split_lines
 from gtseg.core.masks import Classes, ColorMap, hex_color
 from gtseg.core.reasons import kind_of
@@ -19,6 +18,7 @@ from gtseg.core.training.splits import PARTS
 from gtseg.errors import GtsegError, ManifestError
 from gtseg.pipeline.stages.dataset.downloads import read_pieces
 from gtseg.pipeline.stages.dataset.ledger import Table
+from gtseg.version import __version__
 
 Status = Literal["accepted", "rejected", "failed", "unlabeled"]
 CHECK = 1
@@ -116,6 +116,8 @@ class Summary:
     converted: int = 0
     recoded: int = 0
     repaired: int = 0
+    unchecked: int = 0
+    """Accepted objects of whose masks only the palette was looked at: their pixels are not counted."""
     turned: int = 0
     """Images that keep their EXIF rotation."""
     by_machine: dict[str, int] = field(default_factory=dict)
@@ -161,6 +163,7 @@ def _add_accepted(summary: Summary, record: Record) -> None:
     summary.converted += record.converted
     summary.recoded += record.recoded
     summary.repaired += record.repaired
+    summary.unchecked += not record.pixels
     summary.turned += record.orientation != 1 and not record.converted
     if record.by_machine:
         summary.by_machine[record.split] = summary.by_machine.get(record.split, 0) + 1
@@ -195,6 +198,7 @@ def describe_dataset(
         "images_converted": summary.converted,
         "masks_recoded": summary.recoded,
         "masks_repaired": summary.repaired,
+        **({"masks_unchecked": summary.unchecked} if summary.unchecked else {}),
         "split": dict(split),
         "source": dict(source),
         "account": dict(account),

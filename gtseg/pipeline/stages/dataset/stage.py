@@ -187,6 +187,7 @@ class _Work:
             earlier=earlier,
             min_confidence=self.context.settings.dataset.min_confidence,
             rejects_machine=self.context.settings.dataset.machine_labels == "reject",
+            by_palette=self.context.settings.dataset.check == "palette",
         )
         findings, decoded = self.ledger.table(int, Finding), 0
         unknown = self._recall(lines, checker, findings)

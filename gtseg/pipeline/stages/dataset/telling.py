@@ -38,7 +38,7 @@ def tell_result(section: DatasetSection, *, is_dry: bool) -> Event:
 def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> Iterator[Event]:
     """Warnings, then notes, on what was found."""
     warnings = [
-        *_missing_classes(summary, classes),
+        *(() if summary.unchecked else _missing_classes(summary, classes)),
         *_small_parts(summary),
         *_void_pixels(summary),
         *_reasons(summary),
@@ -53,6 +53,9 @@ def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> 
             if part in summary.by_machine
         )
         yield Event("dataset", "note", f"labeled by a model: {parts}; all others by people")
+    if summary.unchecked:
+        told = f"{counted(summary.unchecked, 'mask was', 'masks were')} looked at by palette only: no pixel was checked or counted"
+        yield Event("dataset", "note", f"{told} (--check full does)")
     if summary.converted:
         yield Event("dataset", "note", f"{summary.converted} PNG images become JPEG, quality 95")
     if summary.recoded:

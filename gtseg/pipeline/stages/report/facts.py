@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from gtseg import __version__
 from gtseg.aws.clients import Clients, Service
 from gtseg.core.cost import BILLED_BY, DATED, HOME, Price
 from gtseg.core.counting import counted
@@ -16,6 +15,7 @@ from gtseg.errors import GtsegError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.cost import instance_price
 from gtseg.pipeline.stages.report.labeling import labeling_facts, left_out
+from gtseg.version import __version__
 
 NEUTRAL = "#9aa3ad"
 """For the background, whose own colour is white."""

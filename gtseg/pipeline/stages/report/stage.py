@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gtseg.core.charts import training_curves
 from gtseg.errors import GtsegError, StageError
 from gtseg.pipeline.run import Context, ReportSection, Run, provenance
 from gtseg.pipeline.run.places import Place
-from gtseg.pipeline.stages.report.charts import Series, line_chart
 from gtseg.pipeline.stages.report.facts import Files, colors_of, gather_facts, page_colors, read_files
 from gtseg.pipeline.stages.report.panels import Panel, draw_panels
 from gtseg.settings.templates import read_template
@@ -86,20 +86,8 @@ def render(facts: Mapping[str, Any], files: Files, *, panels: list[Panel], color
 def curves(facts: Mapping[str, Any]) -> dict[str, str]:
     """Training loss, and what was measured on the validation images, by epoch."""
     training = facts["training"]
-    epochs = training["epochs"] if training else []
     best = training["best"]["number"] if training and training["best"] else None
-
-    def series(name: str, key: str, color: str) -> Series:
-        points = tuple((float(e["number"]), float(e[key])) for e in epochs if e.get(key) is not None)
-        return Series(name, color, points)
-
-    measured = [series("mIoU", "miou", "--accent"), series("pixel accuracy", "pixel_accuracy", "--second")]
-    return {
-        "loss": line_chart(
-            [series("training loss", "train_loss", "--accent")], label="training loss by epoch"
-        ),
-        "validation": line_chart(measured, label="validation mIoU and pixel accuracy by epoch", mark=best),
-    }
+    return training_curves(training["epochs"] if training else [], best=best)
 
 
 def seconds_text(seconds: float | None) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gtseg.pipeline.stages.report.charts import Series, line_chart
+from gtseg.core.charts import Series, line_chart
 from gtseg.pipeline.stages.report.panels import CONFUSED, INVENTED, MISSED, choose, draw_errors
 from gtseg.pipeline.stages.report.stage import percent_text, score_text, seconds_text
 

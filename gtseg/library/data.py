@@ -1,0 +1,54 @@
+"""A torch Dataset over a channel of a run. Needs torch, which the extra gtseg[local] brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.pipeline.run.reading import read_image, read_mask_at
+
+__all__ = ["ChannelDataset"]
+
+Pair = tuple[torch.Tensor, torch.Tensor]
+
+
+class ChannelDataset(torch.utils.data.Dataset[Any]):
+    """Pairs of (3, H, W) float32 pixels between 0 and 1 and (H, W) int64 class indices (255 is void), read from S3 on demand.
+
+    May be handed to the worker processes of a `torch.utils.data.DataLoader`: each connects to S3 by itself.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        region: str | None = None,
+        transform: Callable[[torch.Tensor, torch.Tensor], Any] | None = None,
+    ) -> None:
+        self.pairs, self.region, self.transform = list(pairs), region, transform
+        self._door: S3 | None = None
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> Any:
+        image, mask = self.pairs[index]
+        pixels = np.asarray(read_image(image, self.door), np.float32).transpose(2, 0, 1) / 255
+        indices = read_mask_at(mask, self.door).astype(np.int64)
+        pair = torch.from_numpy(pixels.copy()), torch.from_numpy(indices)
+        return self.transform(*pair) if self.transform else pair
+
+    @property
+    def door(self) -> S3:
+        """This process's own connections."""
+        if self._door is None:
+            self._door = S3(Clients(region=self.region))
+        return self._door
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_door": None}

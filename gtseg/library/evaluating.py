@@ -1,0 +1,89 @@
+"""evaluate: any predictions against any true masks, folders or arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3
+from gtseg.core.classes import BACKGROUND
+from gtseg.core.scores.evaluation import Tally, conclude
+from gtseg.errors import SettingsError
+from gtseg.library.progress import listen
+from gtseg.library.results import Evaluation
+from gtseg.pipeline.stages.evaluate import evaluate_folders, section_of
+from gtseg.settings.hosting import Evaluate
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["evaluate"]
+
+Masks = str | Path | Iterable["NDArray[np.integer]"]
+
+
+def evaluate(
+    predictions: Masks,
+    truth: Masks,
+    *,
+    labels: Sequence[str] = (),
+    values: Sequence[int] = (),
+    void: int | None = None,
+) -> Evaluation:
+    """Score predicted masks against true ones.
+
+    Both are folders (or s3:// prefixes) of index PNGs, paired by path or by name, or both are arrays, (H, W) class indices each,
+    paired by their order. `labels` names the classes from 1 on; 0 is the background and 255 void. For folders, `values` and
+    `void` say otherwise, as --label-values and --void do. Raises SettingsError, StageError or MaskError naming what does not fit.
+    """
+    if isinstance(predictions, str | Path) != isinstance(truth, str | Path):
+        raise SettingsError("predictions and truth must both be folders, or both be arrays")
+    if isinstance(predictions, str | Path) and isinstance(truth, str | Path):
+        found = evaluate_folders(
+            str(predictions),
+            str(truth),
+            labels=list(labels),
+            values=values,
+            void=void,
+            options=Evaluate(),
+            notify=listen(),
+            door=S3(Clients()),
+        )
+        return Evaluation.of(found.section)
+    if values or void is not None:
+        raise SettingsError("values and void are for folders: number arrays by class before they are given")
+    return _evaluate_arrays(predictions, truth, labels)  # type: ignore[arg-type]
+
+
+def _evaluate_arrays(
+    predictions: Iterable[NDArray[np.integer]], truth: Iterable[NDArray[np.integer]], labels: Sequence[str]
+) -> Evaluation:
+    import numpy as np
+
+    pairs = [(np.asarray(p), np.asarray(t)) for p, t in _pair(predictions, truth)]
+    highest = max((int(a[a != 255].max(initial=0)) for pair in pairs for a in pair), default=0)
+    names = (BACKGROUND, *(labels or (f"class-{n}" for n in range(1, highest + 1))))
+    if highest >= len(names):
+        raise SettingsError(
+            f"the masks hold the value {highest}: {len(names) - 1} labels reach to {len(names) - 1}"
+        )
+    options = Evaluate()
+    tally = Tally(len(names), options.boundary_tolerance)
+    for number, (prediction, true) in enumerate(pairs):
+        tally.add(f"mask {number}", true.astype(np.uint8), prediction.astype(np.uint8))
+    result = conclude(tally, seed=options.seed, resamples=options.resamples)
+    return Evaluation.of(section_of(result, names, split="given"))
+
+
+def _pair(
+    predictions: Iterable[NDArray[np.integer]], truth: Iterable[NDArray[np.integer]]
+) -> list[tuple[NDArray[np.integer], NDArray[np.integer]]]:
+    first, second = list(predictions), list(truth)
+    if len(first) != len(second) or not first:
+        raise SettingsError(
+            f"{len(first)} predictions for {len(second)} true masks: there must be as many, at least one"
+        )
+    return list(zip(first, second, strict=True))

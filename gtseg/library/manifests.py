@@ -1,0 +1,186 @@
+"""read_manifest: the labels of any Ground Truth job, as images, masks and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from gtseg.aws.clients import Clients
+from gtseg.aws.s3 import S3, is_s3_uri
+from gtseg.core.hosting.endpoint_images import read_mask
+from gtseg.core.labeling.output_manifest import (
+    NO_TABLE,
+    Failed,
+    Labeled,
+    Line,
+    Unusable,
+    find_label_attributes,
+)
+from gtseg.core.labeling.output_manifest import read_manifest as read_lines
+from gtseg.core.masks import Classes, ColorMap, check_mask, draw_overlay, merge_classes
+from gtseg.core.masks.png import read_png_header
+from gtseg.errors import GtsegError, ManifestError, SettingsError
+from gtseg.library.figures import Picture, strip
+from gtseg.library.tables import html_table, make_table
+from gtseg.pipeline.run.reading import read_bytes, read_image
+from gtseg.pipeline.stages.dataset.sources import Source
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["LabeledImage", "Manifest", "read_manifest"]
+
+SHOWN = 4
+STATUS = {Labeled: "labeled", Failed: "failed", Unusable: "unusable"}
+
+
+def read_manifest(
+    manifest: str | Path, *, label_attribute: str | None = None, rewrite: Mapping[str, str] | None = None
+) -> Manifest:
+    """The output manifest of a semantic segmentation labeling job: a path or an `s3://` address.
+
+    `label_attribute` chooses where a manifest holds several labels. `rewrite` replaces the beginnings of addresses, for images
+    or masks that were moved: `{"s3://old-bucket/": "s3://new-bucket/"}`. Images and masks are read when they are asked for.
+    Raises SettingsError where the label is not to be told, ManifestError naming the line that cannot be read.
+    """
+    place, door = str(manifest), S3(Clients())
+    body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, door)
+    label = label_attribute or _only_label(body, place)
+    lines = tuple(read_lines([body], label))
+    return Manifest(place, label, lines, Source(place, label, rewrites=rewrite or {}), door)
+
+
+def _only_label(body: bytes, place: str) -> str:
+    found = find_label_attributes([body])
+    if len(found) == 1:
+        return next(iter(found))
+    if not found:
+        raise SettingsError(f"{place} holds no semantic segmentation label with metadata. {NO_TABLE}")
+    raise SettingsError(f"{place} holds several labels: label_attribute must be one of {', '.join(found)}")
+
+
+@dataclass(frozen=True)
+class LabeledImage:
+    """One line of a manifest. `status` is labeled, failed, unlabeled or unusable; `reason` says why there is no mask."""
+
+    number: int
+    uri: str
+    """Address or path of the image."""
+    mask_uri: str | None
+    status: str
+    reason: str
+    confidence: float | None
+    classes: tuple[str, ...]
+    """Names of the classes in its color map."""
+    _colors: ColorMap | None = field(repr=False, default=None)
+    _manifest: Manifest | None = field(repr=False, default=None)
+
+    @property
+    def image(self) -> Picture:
+        """The photograph. Raises GtsegError where it cannot be read."""
+        assert self._manifest is not None
+        return Picture(read_image(self.uri, self._manifest.door), Path(self.uri).name)
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """(H, W) uint8 indices into the manifest's `classes`; 255 is void. Raises MaskError for a mask that is none."""
+        if self.mask_uri is None or self._colors is None or self._manifest is None:
+            raise ManifestError(f"line {self.number}: {self.uri} has no mask: {self.status}. {self.reason}")
+        body = read_bytes(self.mask_uri, self._manifest.door)
+        header = read_png_header(body)
+        size = (header.width, header.height)
+        checked = check_mask(body, self._colors, self._manifest.table_of_classes, size=size)
+        return read_mask(checked.annotation or body)
+
+    @property
+    def overlay(self) -> Picture:
+        """The photograph with its mask drawn over it."""
+        assert self._manifest is not None
+        drawn = draw_overlay(self.image.pillow, self.mask, self._manifest.table_of_classes)
+        return Picture(drawn, Path(self.uri).name)
+
+    def _repr_png_(self) -> bytes:
+        return (self.overlay if self.mask_uri else self.image)._repr_png_()
+
+
+@dataclass(frozen=True)
+class Manifest(Sequence[LabeledImage]):
+    """The labels of a job: a sequence of LabeledImage in the manifest's order."""
+
+    address: str
+    label_attribute: str
+    _lines: tuple[Line, ...] = field(repr=False)
+    _source: Source = field(repr=False)
+    door: S3 = field(repr=False)
+
+    @cached_property
+    def table_of_classes(self) -> Classes:
+        """Names and display colors of all masks together; index 0 is the background."""
+        return merge_classes(line.colors for line in self._lines if isinstance(line, Labeled))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names by class index; 0 is BACKGROUND."""
+        return self.table_of_classes.names
+
+    @property
+    def labeled(self) -> list[LabeledImage]:
+        """The images that have a mask."""
+        return [image for image in self if image.status == "labeled"]
+
+    def table(self) -> Any:
+        """A row for each line: number, image, mask, status, reason, confidence. pandas where it is installed."""
+        return make_table([_row(image) for image in self])
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, index: int) -> LabeledImage: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[LabeledImage]: ...
+    def __getitem__(self, index: int | slice) -> LabeledImage | list[LabeledImage]:
+        if isinstance(index, slice):
+            return [self._image(line) for line in self._lines[index]]
+        return self._image(self._lines[index])
+
+    def __iter__(self) -> Iterator[LabeledImage]:
+        return map(self._image, self._lines)
+
+    def _image(self, line: Line) -> LabeledImage:
+        image = self._source.resolve(line.image)
+        status, reason = STATUS.get(type(line), "unlabeled"), getattr(line, "reason", "")
+        if not isinstance(line, Labeled):
+            return LabeledImage(line.number, image, None, status, reason, None, (), None, self)
+        names = tuple(entry.name for entry in line.colors.entries)
+        mask = self._source.resolve(line.mask)
+        return LabeledImage(line.number, image, mask, status, "", line.confidence, names, line.colors, self)
+
+    def _repr_html_(self) -> str:
+        counts: dict[str, int] = {}
+        for line in self._lines:
+            status = STATUS.get(type(line), "unlabeled")
+            counts[status] = counts.get(status, 0) + 1
+        rows = [{"label": self.label_attribute, "classes": ", ".join(self.classes), **counts}]
+        pictures = []
+        for image in self.labeled[:SHOWN]:
+            try:
+                pictures.append(image.overlay)
+            except GtsegError:  # what cannot be read is seen when it is asked for
+                continue
+        return html_table(rows) + strip(pictures)
+
+
+def _row(image: LabeledImage) -> dict[str, Any]:
+    return {
+        "line": image.number,
+        "image": image.uri,
+        "mask": image.mask_uri,
+        "status": image.status,
+        "confidence": image.confidence,
+        "reason": image.reason,
+    }

@@ -1,0 +1,250 @@
+"""Project and ProjectRun: what the commands do, as methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gtseg.errors import SettingsError
+from gtseg.library.progress import listen
+from gtseg.library.results import (
+    Dataset,
+    Endpoint,
+    Evaluation,
+    Labeling,
+    Prediction,
+    Predictions,
+    Report,
+    Training,
+    dataset_of,
+    section_needed,
+)
+from gtseg.library.tables import html_table, make_table
+from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run, RunFile, list_runs, locate
+from gtseg.pipeline.run.account import open_clients
+from gtseg.pipeline.run.cost import check_budget
+from gtseg.pipeline.run.events import Consent, Event, Notify
+from gtseg.pipeline.stages.order import STAGES, standings
+from gtseg.settings import Settings, load
+from gtseg.settings.table import check_run_name
+
+if TYPE_CHECKING:
+    from gtseg.aws.clients import Clients
+
+__all__ = ["Project", "ProjectRun"]
+
+Walk = Callable[[Run, Context], Run]
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project: its settings, and the AWS that the usual AWS configuration names (or the embedded one)."""
+
+    settings: Settings = field(repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path = "gtseg.toml", *, settings: Mapping[str, Any] | None = None) -> Project:
+        """The project of a settings file. `settings` overrides keys: `{"train.max_runtime": "1h"}`.
+
+        Raises SettingsError naming each key that is wrong. Nothing is asked of AWS yet.
+        """
+        flags = list((settings or {}).items())
+        return cls(load(Path(path), environ=os.environ, flags=flags))
+
+    @property
+    def name(self) -> str:
+        """[project] name."""
+        return self.settings.project.name
+
+    @cached_property
+    def _clients(self) -> Clients:
+        return open_clients(self.settings)
+
+    def run(self, name: str | None = None) -> ProjectRun:
+        """A run by its name; without one, the run that has the project's name. It need not exist yet."""
+        if name is not None:
+            check_run_name(name)
+        return ProjectRun(self, name or self.name)
+
+    def runs(self) -> list[str]:
+        """Names of the runs that there are."""
+        return list_runs(self.settings, self._clients)
+
+
+@dataclass(frozen=True)
+class ProjectRun:
+    """One run of a project. Each method is the command of its name: done once, resumed where it was left, never paid twice.
+
+    Methods that start something on AWS take `agree`: without it they raise SettingsError with what it may cost. On the embedded
+    AWS nothing costs, and nobody is asked.
+    """
+
+    project: Project
+    name: str
+
+    def label(self, *, agree: bool = False) -> Labeling:
+        """Start the labeling job of [images] and [labeling], or find the one that runs."""
+        from gtseg.pipeline.stages.label import label
+
+        return _labeling(self._walk(label, agree=agree))
+
+    def watch(self) -> Labeling:
+        """Follow the labeling job to its end. Interrupting the cell leaves the job as it is."""
+        from gtseg.pipeline.stages.watch import watch
+
+        return _labeling(self._walk(watch))
+
+    def dataset(
+        self, *, job: str | None = None, manifest: str | None = None, label_attribute: str | None = None
+    ) -> Dataset:
+        """Make the channels of the run's labels, or of any labeling `job`, or of any output `manifest`."""
+        from gtseg.pipeline.stages.dataset import dataset
+
+        if job and manifest:
+            raise SettingsError("job and manifest exclude each other")
+        is_own = not (job or manifest or label_attribute)
+        source = OWN_LABELS if is_own else LabelSource(job, manifest, label_attribute)
+        run = self._walk(partial(dataset, labels=source))
+        return dataset_of(run, self._context())
+
+    def train(self, *, agree: bool = False) -> Training:
+        """Train on the dataset, and follow the job to its end."""
+        from gtseg.pipeline.stages.train import train
+
+        job = section_needed(self._walk(train, agree=agree).training_job, "training job")
+        epochs = tuple(epoch.model_dump(mode="json") for epoch in job.epochs)
+        best = job.best.model_dump(mode="json") if job.best else None
+        return Training(
+            job.name, job.status or "", job.model_artifact, dict(job.hyperparameters), best, epochs
+        )
+
+    def deploy(self, *, agree: bool = False) -> Endpoint:
+        """Put the model on an endpoint, and wait until it answers. It costs money until `cleanup()`."""
+        from gtseg.pipeline.stages.deploy import deploy
+
+        there = section_needed(self._walk(deploy, agree=agree).endpoint, "endpoint")
+        return Endpoint(there.name, there.status or "", there.instance_type, there.instance_count)
+
+    def predict(
+        self,
+        images: str | Path | Sequence[str | Path],
+        output: str | Path | None = None,
+        *,
+        in_batch: bool = False,
+        agree: bool = False,
+    ) -> Predictions:
+        """Masks of images: files, folders or s3:// prefixes. `output` is a folder or prefix [default: predictions/ beside gtseg.toml].
+
+        `in_batch`: by a transform job, priced and asked about, instead of the endpoint. What is there already is not asked for
+        again. Images without a mask are in `failed` of the result, each with its reason.
+        """
+        from gtseg.pipeline.commands.predict import classes_of, gather, predict, predict_in_batch
+
+        given = [images] if isinstance(images, str | Path) else list(images)
+        sources = [str(one) for one in given]
+        target = str(output or self.project.settings.folder / "predictions")
+        run, context = self._load(), self._context(agree=agree)
+        ask = predict_in_batch if in_batch else predict
+        done = ask(run, context, sources=sources, output=target)
+        failed, classes = dict(done.failed), classes_of(run, context.s3)
+        items = tuple(
+            Prediction(
+                item.name, item.entry.address, f"{target.rstrip('/')}/{item.name}.png", context, classes
+            )
+            for item in gather(sources, context.s3)
+            if item.entry.address not in failed
+        )
+        return Predictions(target, failed, classes.names, items)
+
+    def evaluate(self, *, in_batch: bool = False, agree: bool = False) -> Evaluation:
+        """Score the model on the test split, which training never saw; `in_batch`: by a transform job, without an endpoint."""
+        from gtseg.pipeline.stages.evaluate import evaluate
+
+        run = self._walk(partial(evaluate, in_batch=in_batch), agree=agree)
+        return Evaluation.of(section_needed(run.evaluation, "evaluation"))
+
+    def report(self) -> Report:
+        """Write the report into the run's bucket and beside gtseg.toml."""
+        from gtseg.pipeline.stages.report import report
+
+        section = section_needed(self._walk(report).report, "report")
+        page = self._context().s3.read(section.html)[0].decode()
+        return Report(section.html, page)
+
+    def cleanup(self) -> list[str]:
+        """Delete the endpoint, its config and its models; what was deleted. Never data."""
+        from gtseg.pipeline.stages.cleanup import sweep
+
+        _, swept = sweep(self._load(), self._context())
+        return list(swept.deleted)
+
+    def status(self) -> Any:
+        """A row for each stage: whether it is done, and what it left. pandas where it is installed."""
+        return make_table(self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        run = self._load()
+        found = standings(run, self.project.settings)
+        return [
+            {
+                "stage": stage.name,
+                "done": found[stage.name].is_done,
+                "result": stage.summary(run) or found[stage.name].reason,
+            }
+            for stage in STAGES
+        ]
+
+    def _repr_html_(self) -> str:
+        return html_table(self._rows())
+
+    @property
+    def _run_file(self) -> RunFile:
+        settings, clients = self.project.settings, self.project._clients
+        return RunFile(clients, locate(settings, clients, name=self.name))
+
+    def _load(self) -> Run:
+        run = self._run_file.load()
+        return run if run.etag else run.update(project=self.project.name)
+
+    def _context(self, *, agree: bool = False, notify: Notify | None = None) -> Context:
+        settings, clients = self.project.settings, self.project._clients
+        told = notify or listen()
+        plain = Context(settings, clients, told)
+
+        def weigh(stage: str, run: Run, objects: int | None) -> None:
+            rows, warning = check_budget(stage, run, plain, objects=objects)
+            for row in rows:
+                usd = "unknown" if row.usd is None else f"{row.usd:,.2f} USD"
+                told(Event(stage, "note", f"{row.what}: {row.quantity:,.2f} {row.unit}, at most {usd}"))
+            if warning:
+                told(Event(stage, "warning", warning))
+
+        def spend(words: str) -> bool:
+            if not agree:
+                raise SettingsError(f"{words} This spends money: say agree=True.")
+            return True
+
+        consent = Consent(
+            spend=spend, weigh=weigh, stop=lambda words: agree, create_bucket=not clients.is_aws("s3")
+        )
+        return Context(settings, clients, told, consent)
+
+    def _walk(self, stage: Walk, *, agree: bool = False) -> Run:
+        """One stage, its events shown, its run saved."""
+        return self._run_file.save(stage(self._load(), self._context(agree=agree)))
+
+
+def _labeling(run: Run) -> Labeling:
+    job = section_needed(run.labeling_job, "labeling job")
+    return Labeling(
+        job.name,
+        job.status or "InProgress",
+        job.objects,
+        dict(job.counters),
+        job.output_manifest,
+        job.label_attribute,
+    )

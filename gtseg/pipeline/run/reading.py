@@ -1,0 +1,37 @@
+"""Images and masks by their address, a path or in S3, as people look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gtseg.aws.s3 import S3, is_s3_uri
+from gtseg.core.hosting.endpoint_images import open_image, read_mask, to_rgb
+from gtseg.errors import GtsegError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from gtseg.core.scores.metrics import Mask
+
+__all__ = ["read_bytes", "read_image", "read_mask_at"]
+
+
+def read_bytes(address: str, door: S3) -> bytes:
+    """The bytes of a file or an object. Raises GtsegError where it cannot be read."""
+    if is_s3_uri(address):
+        return door.read(address)[0]
+    try:
+        return Path(address).read_bytes()
+    except OSError as error:
+        raise GtsegError(f"{address} cannot be read: {error.strerror}") from None
+
+
+def read_image(address: str, door: S3) -> Image:
+    """An RGB image in its stored pixels. Raises GtsegError, ImageError."""
+    return to_rgb(open_image(read_bytes(address, door)))
+
+
+def read_mask_at(address: str, door: S3) -> Mask:
+    """(H, W) uint8 values of a mask. Raises GtsegError, MaskError."""
+    return read_mask(read_bytes(address, door))

@@ -1,0 +1,3 @@
+"""The version of gtseg."""
+
+__version__ = "0.2.0"
