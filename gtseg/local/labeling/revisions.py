@@ -194,6 +194,7 @@ def _reopen(
                 "INSERT OR IGNORE INTO labeling_answers VALUES (?, ?, ?, ?, ?, ?)",
                 (*key, task["accepted"], task["ended"], content),
             )
+    connection.execute("DELETE FROM labeling_reviews WHERE job = ? AND line = ?", (job.name, line))
     connection.execute(
         "UPDATE labeling_objects SET state = 'open', result = NULL, batch = NULL, answers = ?, slots = ?, deadline = ?, "
         "iteration = ? WHERE job = ? AND line = ?",

@@ -25,7 +25,7 @@ from gtseg.local.labeling.records import Job, find_job, iso
 from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import may_label
 
-__all__ = ["desk_routes"]
+__all__ = ["desk_routes", "read_png"]
 
 API = "/_portal/api"
 NO_STORE = {"Cache-Control": "no-store"}
@@ -91,7 +91,8 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
 
     def submission(call: Call) -> Response:
         task = find_task(store, call.path("task"), call.worker)
-        return mask_response(read_submission(task), task.line)
+        png = read_png(read_submission(task), task.line)
+        return Response(png, media_type="image/png", headers=NO_STORE)
 
     def read_submission(task: Task) -> dict[str, Any]:
         return revisions.read_content(store, objects, task.job, task.line, worker=task.worker)
@@ -119,13 +120,12 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
     ]
 
 
-def mask_response(content: dict[str, Any], line: int) -> Response:
+def read_png(content: dict[str, Any], line: int) -> bytes:
     """The PNG of an answer. Raises ServiceError NotFound for an answer without one."""
     found = [item for item in content.values() if isinstance(item, dict) and "labeledImage" in item]
     if not found:
         raise ServiceError("NotFound", f"The answer for object {line} holds no mask.", 404)
-    png = base64.b64decode(found[0]["labeledImage"]["pngImageData"])
-    return Response(png, media_type="image/png", headers=NO_STORE)
+    return base64.b64decode(found[0]["labeledImage"]["pngImageData"])
 
 
 def question_routes(gate: Gate) -> list[BaseRoute]:

@@ -6,7 +6,6 @@ behind the gate (gate.py).
 
 from __future__ import annotations
 
-import base64
 from functools import lru_cache
 from typing import Any
 
@@ -16,17 +15,17 @@ from starlette.routing import BaseRoute
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling import workers
+from gtseg.local.labeling import questions, workers
 from gtseg.local.labeling.http import worker_routes
-from gtseg.local.labeling.portal import agreement, overview
-from gtseg.local.labeling.portal.desk import desk_routes
+from gtseg.local.labeling.portal import agreement, gallery, overview
+from gtseg.local.labeling.portal.desk import desk_routes, read_png
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
 from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
 from gtseg.local.labeling.portal.upright import read_orientation, turn_mask
 from gtseg.local.labeling.records import find_job
-from gtseg.local.labeling.revisions import read_content
+from gtseg.local.labeling.revisions import find_revision, read_content, return_object
 from gtseg.local.labeling.tasks import find_task
 from gtseg.local.labeling.workers import describe_worker
 
@@ -39,6 +38,7 @@ IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600"}
 def portal_routes(embedded: Embedded) -> list[BaseRoute]:
     """Everything below /_portal."""
     embedded.store.create(agreement.DDL)
+    embedded.store.create(gallery.DDL)
     gate = Gate(embedded)
     return [
         *worker_routes(gate),
@@ -46,6 +46,7 @@ def portal_routes(embedded: Embedded) -> list[BaseRoute]:
         *desk_routes(gate),
         *outline_routes(gate),
         *owner_routes(gate),
+        *review_routes(gate),
         *people_routes(gate),
         *storage_routes(gate),
         *page_routes(gate),
@@ -82,7 +83,7 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
 
     async def outline(call: Call) -> dict[str, Any]:
         task = await run_in_threadpool(find_task, store, call.path("task"), call.worker)
-        if task.state != "leased":
+        if task.state != "leased" and await run_in_threadpool(find_revision, store, task) is None:
             raise ServiceError("Gone", f"The task is {task.state}.", 410)
         return await outliner.outline(task, call.json())
 
@@ -116,29 +117,31 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
     def job(call: Call) -> dict[str, Any]:
         return overview.describe_job(store, objects, call.path("job"))
 
-    def gallery(call: Call) -> dict[str, Any]:
-        page = call.request.query_params.get("page", "0")
-        if not (page.isascii() and page.isdecimal() and len(page) < 10):
-            raise ServiceError("InvalidRequest", f"page={page[:40]!r} is not a page number.")
-        state = call.request.query_params.get("show")
-        return overview.describe_objects(store, call.path("job"), page=int(page), state=state)
+    def shown(call: Call) -> dict[str, Any]:
+        wanted = gallery.read_wanted(call.request.query_params)
+        return gallery.describe_objects(store, objects, call.path("job"), wanted)
 
     def picture(call: Call) -> Response:
         name, line, what = (call.request.path_params[key] for key in ("job", "line", "what"))
         if what == "image":
-            stream, kind = overview.source_image(store, objects, name, line)
+            stream, kind = gallery.source_image(store, objects, name, line)
             length = {"Content-Length": str(stream.info.size)}
             return StreamingResponse(stream.blocks(), media_type=kind, headers=IMAGE_HEADERS | length)
         if what == "mask":
-            body, kind = overview.consolidated_mask(store, objects, name, line), "image/png"
+            body = gallery.consolidated_mask(store, objects, name, line)
+        elif what == "prior":
+            body = gallery.prior_mask(store, objects, name, line)
         else:
-            body, kind = answer_png(name, line, what), "image/png"
-        return Response(turn_mask(body, orientation(name, line)), media_type=kind, headers=IMAGE_HEADERS)
+            content = read_content(store, objects, find_job(store, name), line, worker=what)
+            body = read_png(content, line)
+        return Response(
+            turn_mask(body, orientation(name, line)), media_type="image/png", headers=IMAGE_HEADERS
+        )
 
     @lru_cache(maxsize=10_000)
     def orientation(name: str, line: int) -> int:
         """How the object's photograph is turned on the screen; its masks are turned with it."""
-        stream, _ = overview.source_image(store, objects, name, line)
+        stream, _ = gallery.source_image(store, objects, name, line)
         return read_orientation(b"".join(stream.blocks()))
 
     def people(call: Call) -> Response:
@@ -146,20 +149,56 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
         headers = {"Content-Disposition": f'attachment; filename="{find_job(store, name).title}-people.csv"'}
         return Response(overview.write_people(store, objects, name), media_type="text/csv", headers=headers)
 
-    def answer_png(name: str, line: int, worker: str) -> bytes:
-        content = read_content(store, objects, find_job(store, name), line, worker=worker)
-        found = [item for item in content.values() if isinstance(item, dict) and "labeledImage" in item]
-        if not found:
-            raise ServiceError("NotFound", f"The answer of {worker!r} for object {line} holds no mask.", 404)
-        return base64.b64decode(found[0]["labeledImage"]["pngImageData"])
-
     root = f"{API}/owner/jobs"
     return [
         gate.route("GET", root, jobs, who="owner"),
         gate.route("GET", f"{root}/{{job}}", job, who="owner"),
         gate.route("GET", f"{root}/{{job}}/people.csv", people, who="owner"),
-        gate.route("GET", f"{root}/{{job}}/objects", gallery, who="owner"),
+        gate.route("GET", f"{root}/{{job}}/objects", shown, who="owner"),
         gate.route("GET", f"{root}/{{job}}/objects/{{line:int}}/{{what}}", picture, who="owner"),
+    ]
+
+
+def review_routes(gate: Gate) -> list[BaseRoute]:
+    """The owner's verdicts, what they send back, and their answers to questions."""
+    store, objects = gate.store, gate.embedded.objects
+
+    def review(call: Call) -> dict[str, Any]:
+        name, line = call.path("job"), call.request.path_params["line"]
+        gallery.keep_review(store, name, line, verdict=call.text("verdict"), comment=call.text("comment", ""))
+        return {"reviews": gallery.count_reviews(store, find_job(store, name))}
+
+    def send_back(call: Call) -> dict[str, Any]:
+        comment, worker = call.text("comment", "").strip(), call.text("worker", "") or None
+        if not 1 <= len(comment) <= gallery.MAX_COMMENT:
+            raise ServiceError(
+                "InvalidRequest", f"Say in 1 to {gallery.MAX_COMMENT} characters what is to be changed."
+            )
+        name, line = call.path("job"), call.request.path_params["line"]
+        count = return_object(store, objects, name, line, comment=comment, worker=worker)
+        return {"returned": count}
+
+    def redo(call: Call) -> Response:
+        title = find_job(store, call.path("job")).title
+        headers = {"Content-Disposition": f'attachment; filename="{title}-redo.jsonl"'}
+        body = gallery.write_redo(store, title)
+        return Response(body, media_type="application/jsonl", headers=headers)
+
+    def asked(call: Call) -> dict[str, Any]:
+        return {"questions": questions.list_questions(store, find_job(store, call.path("job")))}
+
+    def answer(call: Call) -> dict[str, Any]:
+        job = find_job(store, call.path("job"))
+        questions.answer_question(store, job, call.path("question"), text=call.text("answer"))
+        return {"questions": questions.count_questions(store, job)}
+
+    root = f"{API}/owner/jobs/{{job}}"
+    return [
+        gate.route("POST", f"{root}/objects/{{line:int}}/review", review, who="owner"),
+        gate.route("POST", f"{root}/objects/{{line:int}}/return", send_back, who="owner"),
+        gate.route("GET", f"{root}/redo.jsonl", redo, who="owner"),
+        gate.route("GET", f"{root}/questions", asked, who="owner"),
+        gate.route("POST", f"{root}/questions/{{question}}", answer, who="owner"),
     ]
 
 

@@ -213,7 +213,7 @@ def test_two_who_both_found_nothing_agree_fully() -> None:
 
 
 def test_a_mask_is_made_transparent_where_nothing_is_labeled() -> None:
-    from gtseg.local.labeling.portal.overview import see_through
+    from gtseg.local.labeling.portal.gallery import see_through
 
     mask = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
     mask.putpalette([255, 255, 255, 44, 160, 44])
