@@ -12,8 +12,8 @@ function card(job) {
   return h("article", { class: "card job" },
     h("h2", {}, h("a", { href: `/_portal/owner/jobs/${encodeURIComponent(job.name)}` }, job.name)),
     h("div", { class: "go" }, jobState(job)),
-    h("p", { class: "about" }, `${job.title} · ${ago(job.created)}`),
-    jobMeter(job.counts));
+    h("p", { class: "about" }, `${job.title} · ${ago(job.created)}`, job.questions ? h("strong", {}, ` · ${job.questions} ${job.questions === 1 ? "question" : "questions"} to answer`) : ""),
+    jobMeter(job.counts, job.kind === "verification" ? "judged" : "labeled"));
 }
 
 async function show() {

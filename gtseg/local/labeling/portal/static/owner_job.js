@@ -1,42 +1,96 @@
-// One job, for its owner: progress, people, agreement, and every object with image, answers and consolidated mask.
+// One job, for its owner: progress, questions, people, agreement, and a review desk over every object with image, answers, verdicts and masks.
 
 import { get, insist, post } from "./api.js";
-import { h, openDialog } from "./annotate/dom.js";
+import { h } from "./annotate/dom.js";
 import { jobMeter, jobState } from "./progress.js";
+import { layered, openReview } from "./review.js";
 import { ago, duration, percent } from "./words.js";
 
 const at = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 const name = decodeURIComponent(location.pathname.split("/").pop());
 const path = `owner/jobs/${encodeURIComponent(name)}`;
+const FILTERS = { show: at.show, worker: at.worker, label: at.label, review: at.verdict, confidence: at.confidence, agreement: at.agreement };
 let page = 0;
+let pages = 1;
+let job = null;
+let shown = [];
 
 function figure(value, words) {
   return h("div", {}, h("dt", {}, words), h("dd", {}, value));
 }
 
-function showHead(job) {
+/** A command to be typed in the project's folder, with a button that copies it. */
+function command(text) {
+  const copy = h("button", { type: "button", class: "quiet", onclick: async () => { await navigator.clipboard?.writeText(text); copy.textContent = navigator.clipboard ? "Copied" : "Select it to copy"; } }, "Copy");
+  return h("span", { class: "command" }, h("code", {}, text), copy);
+}
+
+const isOver = () => ["Completed", "Stopped", "Failed"].includes(job.status);
+
+/** What a verification leads to: the bad masks are corrected. */
+function afterVerdicts() {
+  const bad = job.verdicts.bad ?? 0;
+  if (!isOver()) return h("p", { class: "faint" }, "When everything is judged, `gtseg verify` reads the verdicts, and `gtseg adjust --bad` has the bad masks corrected.");
+  if (!bad) return h("p", {}, "Every mask that was judged is good.");
+  return h("p", {}, `${bad} ${bad === 1 ? "mask is" : "masks are"} bad. To have ${bad === 1 ? "it" : "them"} corrected, run in the project's folder: `, command("gtseg verify"), " then ", command("gtseg adjust --bad"));
+}
+
+/** What the owner's own verdicts lead to. */
+function afterReviews() {
+  const { good, bad } = job.reviews;
+  if (!good && !bad) return "";
+  const words = `Your verdicts: ${good} good, ${bad} bad. `;
+  if (!bad) return h("p", { class: "number" }, words);
+  if (!isOver()) return h("p", { class: "number" }, words, "While the job runs, Send back in the review gives an object to its people again.");
+  return h("p", { class: "number" }, words, h("a", { href: `/_portal/api/${path}/redo.jsonl`, download: true }, "Download the bad ones"), ", then run in the project's folder: ", command(`gtseg adjust --job ${job.name} --only ${job.name}-redo.jsonl`));
+}
+
+function showHead() {
+  const { counts } = job;
+  const judged = job.kind === "verification";
   at.name.textContent = job.name;
   document.title = `${job.name} · gtseg`;
   at.state.replaceChildren(jobState(job));
-  const { counts } = job;
+  const figures = [
+    figure(`${counts.answers} / ${counts.wanted}`, "answers"), figure(String(counts.failed), "failed"), figure(String(job.workers_per_object), "workers per object"),
+    job.seconds_left === null ? "" : figure(`about ${duration(job.seconds_left)}`, "left at the present pace"),
+    ...(judged
+      ? Object.entries(job.verdicts).map(([verdict, count]) => figure(String(count), verdict))
+      : [figure(percent(job.agreement), job.comparable ? `agreement of workers: mean IoU without background (${job.compared} of ${job.comparable} objects)` : "agreement of workers: nothing to compare")])];
   at.head.replaceChildren(
-    jobMeter(counts),
-    h("dl", { class: "figures" },
-      figure(`${counts.answers} / ${counts.wanted}`, "answers"), figure(String(counts.failed), "failed"), figure(String(job.workers_per_object), "workers per object"),
-      job.seconds_left === null ? "" : figure(`about ${duration(job.seconds_left)}`, "left at the present pace"),
-      figure(percent(job.agreement), job.comparable ? `agreement of workers: mean IoU without background (${job.compared} of ${job.comparable} objects)` : "agreement of workers: nothing to compare")),
+    jobMeter(counts, judged ? "judged" : "labeled"),
+    h("dl", { class: "figures" }, ...figures),
+    judged ? afterVerdicts() : afterReviews(),
     h("p", { class: "faint" }, `${job.title} · ${job.labels.join(", ")} · ${job.output}`),
     job.failure ? h("p", { class: "alarm" }, job.failure) : "");
 }
 
+function fill(select, entries) {
+  const first = select.options[0];
+  const { value } = select;
+  if (select.options.length === entries.length + 1) return;
+  select.replaceChildren(first, ...entries.map(([key, words]) => h("option", { value: key }, words)));
+  select.value = value;
+}
+
+function showFilters() {
+  const judged = job.kind === "verification";
+  at.classword.textContent = judged ? "Verdict" : "Class";
+  at.agreement.closest("label").hidden = judged;
+  fill(at.worker, job.workers.map((w) => [w.worker, w.name]));
+  fill(at.label, job.labels.map((label) => [label, label]));
+}
+
 function showWorkers(workers) {
   if (!workers.length) return at.workers.replaceChildren(h("p", { class: "faint" }, "Nobody has begun."));
-  const number = (text) => h("td", { class: "number" }, text);
-  const heads = ["Name", "Answers", "Median time", "Agreement with others", "Declined", "Ran out of time", "Last seen"];
+  const judged = job.kind === "verification";
+  const number = (text, title = null) => h("td", { class: "number", title }, text);
+  const heads = ["Name", "Answers", "Median time", ...(judged ? [] : ["Agreement with others"]), "Declined", "Ran out of time", "Last seen"];
   const pause = (w) => h("button", { type: "button", onclick: () => setState(w, w.state === "paused" ? "active" : "paused"), "aria-label": `${w.state === "paused" ? "Resume" : "Pause"} ${w.name}` }, w.state === "paused" ? "Resume" : "Pause");
+  const time = (w) => number(duration(w.median_seconds), `In active use; ${duration(w.median_lease_seconds)} from taking an image to submitting it`);
   return at.workers.replaceChildren(h("table", {},
     h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)), h("td", {}))),
-    h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name, w.state === "active" ? "" : ` (${w.state})`), number(String(w.answers)), number(duration(w.median_seconds)), number(percent(w.iou)), number(String(w.declined)), number(String(w.expired)), number(ago(w.last)), h("td", { class: "acts" }, w.state === "removed" ? "" : pause(w)))))));
+    h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name, w.state === "active" ? "" : ` (${w.state})`), number(String(w.answers)), time(w), judged ? null : number(percent(w.iou)), number(String(w.declined)), number(String(w.expired)), number(ago(w.last)), h("td", { class: "acts" }, w.state === "removed" ? "" : pause(w)))))));
 }
 
 /** A paused person gets no more tasks; what they hold they may still submit. */
@@ -45,79 +99,120 @@ async function setState(worker, state) {
   await showAll();
 }
 
-function layered(object, mask, words) {
-  const { line } = object;
-  const source = `/_portal/api/${path}/objects/${line}`;
-  const pictures = [h("img", { src: `${source}/image`, alt: "", loading: "lazy" })];
-  if (mask) pictures.push(h("img", { src: `${source}/${encodeURIComponent(mask)}`, alt: "", loading: "lazy", class: mask === "mask" ? "index" : "" }));
-  return h("figure", {}, h("button", { type: "button", class: "layered", "aria-label": `${words}: look closely`, onclick: () => enlarge(object, mask) }, ...pictures), h("figcaption", {}, words));
+// ---- questions ----
+
+async function showQuestions() {
+  if (at.questions.contains(document.activeElement)) return; // an answer is being written
+  const { questions } = await get(`${path}/questions`);
+  at.asked.hidden = !questions.length;
+  at.questions.replaceChildren(...questions.map(showQuestion));
 }
 
-function masksOf(object) {
-  const answers = object.answers.map((a) => [a.worker, `${a.name}, ${duration(a.seconds)}`]);
-  return [[null, "Image"], ...answers, ...(object.state === "labeled" ? [["mask", "Consolidated"]] : [])];
-}
-
-/** The image large, and whichever mask is chosen over it: by button or number key, so that two masks can be flicked between. */
-function enlarge(object, chosen) {
-  const source = `/_portal/api/${path}/objects/${object.line}`;
-  const over = h("img", { alt: "" });
-  const frame = h("div", { class: "frame" }, h("img", { src: `${source}/image`, alt: "The image" }), over);
-  frame.style.setProperty("--ratio", object.width / object.height || 1);
-  const [photo] = frame.children;
-  photo.addEventListener("load", () => frame.style.setProperty("--ratio", photo.naturalWidth / photo.naturalHeight)); // upright, as people see it
-  const strength = h("input", { type: "range", min: "0", max: "100", value: "60", "aria-label": "Mask strength", oninput: () => (over.style.opacity = strength.value / 100) });
-  over.style.opacity = 0.6;
-  const buttons = masksOf(object).map(([mask, words], i) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(i) }, words, h("kbd", {}, String(i + 1))));
-  const choose = (i) => {
-    const entry = masksOf(object)[i];
-    if (!entry) return;
-    over.hidden = entry[0] === null;
-    if (entry[0] !== null) over.src = `${source}/${encodeURIComponent(entry[0])}`;
-    buttons.forEach((button, n) => {
-      button.setAttribute("aria-pressed", String(n === i));
-      button.classList.toggle("primary", n === i);
-    });
+function showQuestion(q) {
+  const text = h("textarea", { rows: "2", maxlength: "1000", "aria-label": `Answer ${q.name}` });
+  const problem = h("p", { class: "alarm", role: "alert" });
+  const send = async (event) => {
+    event.preventDefault();
+    try {
+      await post(`${path}/questions/${q.id}`, { answer: text.value });
+      document.activeElement?.blur();
+      await showQuestions();
+    } catch (error) {
+      problem.textContent = error.message;
+    }
   };
-  const dialog = openDialog(`${object.line} · ${object.uri.split("/").pop()}`, h("div", { class: "large" }, frame, h("div", { class: "bottom" }, ...buttons, strength)));
-  dialog.addEventListener("keydown", (event) => /^[1-9]$/.test(event.key) && choose(Number(event.key) - 1));
-  choose(masksOf(object).findIndex(([mask]) => mask === chosen));
+  const picture = h("div", { class: "pinned" }, h("img", { src: `/_portal/api/${path}/objects/${q.line}/image`, alt: q.x === null ? `The image ${q.file}` : `The image ${q.file}; a pin shows the place`, loading: "lazy" }));
+  if (q.x !== null) picture.append(h("span", { class: "pin", style: { left: `${(100 * q.x) / q.width}%`, top: `${(100 * q.y) / q.height}%` } }, "?"));
+  return h("article", { class: "question" }, picture, h("div", {},
+    h("p", { class: "faint" }, `${q.name} asks about ${q.line} · ${q.file}, ${ago(q.asked)}`), h("p", {}, q.question),
+    q.answer === null
+      ? h("form", { onsubmit: send }, text, problem, h("p", { class: "actions" }, h("button", { class: "primary" }, "Answer")))
+      : h("p", {}, h("strong", {}, "Your answer: "), q.answer, h("span", { class: "faint" }, q.unread ? " (not read yet)" : " (read)"))));
 }
 
-function showObject(object) {
+// ---- the gallery ----
+
+function showObject(object, index) {
   const file = object.uri.split("/").pop();
+  const words = masks(object);
   return h("article", { class: "card object" },
     h("header", {}, h("h3", {}, `${object.line} · ${file}`), h("span", { class: "faint number" }, object.width ? `${object.width} × ${object.height}` : ""),
       object.agreement === null ? "" : h("span", { class: "number" }, `agreement ${percent(object.agreement)}`),
+      object.confidence === null ? "" : h("span", { class: "number" }, `confidence ${percent(object.confidence)}`),
+      object.verdict === null ? "" : h("strong", { class: object.verdict === "bad" ? "alarm" : "" }, object.verdict),
+      object.review ? h("span", { class: "chip" }, `you: ${object.review}`) : "",
       object.state === "failed" ? h("strong", { class: "alarm" }, "failed") : ""),
     object.reason ? h("p", { class: "alarm" }, object.reason) : "",
-    ...object.declines.map((d) => h("p", { class: "faint" }, `${d.name ?? "Somebody"} declined: ${d.reason || "no reason"}`)),
-    h("div", { class: "strip" }, ...masksOf(object).map(([mask, words]) => layered(object, mask, words))));
+    object.comment ? h("p", {}, "Your comment: ", h("q", {}, object.comment)) : "",
+    ...object.returned.map((r) => h("p", {}, `Sent back to ${r.name ?? "its worker"}: `, h("q", {}, r.comment))),
+    ...object.declines.map((d) => h("p", { class: "faint" }, `${d.name ?? "Somebody"} ${d.skipped ? "skipped it" : "declined"}: ${d.reason || "no reason"}`)),
+    job.kind === "verification" ? verdictsOf(object) : "",
+    h("div", { class: "strip" }, ...words.map(([mask, text], i) => layered(path, object, mask, text, () => review(index, i)))));
+}
+
+function verdictsOf(object) {
+  return h("ul", { class: "verdicts" }, ...object.answers.map((a) => h("li", {}, `${a.name}: `, h("strong", {}, a.verdict ?? "–"), a.comment ? h("span", {}, " · ", h("q", {}, a.comment)) : "", h("span", { class: "faint" }, ` · ${duration(a.seconds)}`))));
+}
+
+/** [[what its picture's address ends with, words], ...]; null is the image alone. */
+function masks(object) {
+  if (job.kind === "verification") return [[null, "Image"], ["prior", "Mask"]];
+  const answers = object.answers.map((a) => [a.worker, `${a.name}, ${duration(a.seconds)}`, a.version]);
+  return [[null, "Image"], ...answers, ...(object.state === "labeled" ? [["mask", "Consolidated", object.version]] : [])];
 }
 
 async function showObjects() {
-  const found = await insist(() => get(`${path}/objects?page=${page}&show=${at.show.value}`));
-  page = Math.min(found.page, found.pages - 1);
-  at.page.textContent = `${page + 1} of ${found.pages}`;
+  const words = new URLSearchParams(Object.entries(FILTERS).map(([key, select]) => [key, select.value]));
+  const found = await insist(() => get(`${path}/objects?page=${page}&${words}`));
+  if (found.page >= found.pages && found.page > 0) return turn(found.pages - 1 - page);
+  ({ page, pages } = found);
+  shown = found.objects;
+  at.page.textContent = `${page + 1} of ${pages}`;
   at.before.disabled = page === 0;
-  at.after.disabled = page + 1 >= found.pages;
-  at.gallery.replaceChildren(...(found.objects.length ? found.objects.map(showObject) : [h("p", { class: "faint" }, "None yet.")]));
+  at.after.disabled = page + 1 >= pages;
+  at.review.disabled = !shown.length;
+  const more = found.looked !== undefined && found.looked < found.looking;
+  at.found.textContent = [`${found.total} ${found.total === 1 ? "object" : "objects"}`, more ? `the classes of ${found.looked} of ${found.looking} masks are known so far` : ""].filter(Boolean).join("; ");
+  at.gallery.replaceChildren(...(shown.length ? shown.map(showObject) : [h("p", { class: "faint" }, "None.")]));
+  if (more) setTimeout(() => document.visibilityState === "visible" && !document.querySelector("dialog[open]") && showObjects(), 2000);
+  return undefined;
+}
+
+/** The review desk, beginning with an object of this page; it goes on over the pages. */
+function review(index, mask = null) {
+  openReview({
+    path, index, mask, masks, verdicts: verdictsOf,
+    job: () => job,
+    shown: () => shown,
+    canReturn: () => job.status === "InProgress",
+    more: async (by) => {
+      if (page + by < 0 || page + by >= pages) return false;
+      page += by;
+      await showObjects();
+      return shown.length > 0;
+    },
+    changed: () => Promise.all([showAll(), showObjects()]),
+  });
 }
 
 async function showAll() {
-  const job = await insist(() => get(path), (n, seconds) => (at.status.textContent = `The server does not answer. Next try in ${seconds} s.`));
+  job = await insist(() => get(path), (n, seconds) => (at.status.textContent = `The server does not answer. Next try in ${seconds} s.`));
   at.status.textContent = "";
-  showHead(job);
+  showHead();
+  showFilters();
   showWorkers(job.workers);
+  await showQuestions();
 }
 
 function turn(by) {
   page = Math.max(0, page + by);
-  showObjects();
+  return showObjects();
 }
 at.csv.href = `/_portal/api/${path}/people.csv`;
 at.before.addEventListener("click", () => turn(-1));
 at.after.addEventListener("click", () => turn(1));
-at.show.addEventListener("change", () => turn(-page));
+at.review.addEventListener("click", () => review(0));
+at.filters.addEventListener("submit", (event) => event.preventDefault());
+for (const select of Object.values(FILTERS)) select.addEventListener("change", () => turn(-page));
 showAll().then(showObjects).catch((error) => (at.status.textContent = error.message));
 setInterval(() => document.visibilityState === "visible" && showAll(), 10_000);
