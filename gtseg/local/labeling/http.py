@@ -29,7 +29,7 @@ from starlette.routing import BaseRoute
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling import drafts, revisions, tasks, workers
+from gtseg.local.labeling import drafts, questions, revisions, tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.assist.assistant import offer_suggestion
 from gtseg.local.labeling.assist.objects import split_objects
@@ -100,6 +100,8 @@ class Api:
             "time_limit_seconds": job.time_limit,
             "created": iso(job.created),
             **tasks.count_available(self.store, job, worker),
+            **questions.count_own(self.store, job, worker.id),
+            "returned": revisions.count_returned(self.store, job, worker.id),
         }
 
     def lease(self, call: Call) -> Any:

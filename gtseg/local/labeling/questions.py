@@ -11,7 +11,15 @@ from gtseg.local.labeling.records import Job, read_clock
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.store import Store
 
-__all__ = ["MAX_TEXT", "answer_question", "ask_question", "count_questions", "list_questions", "mark_seen"]
+__all__ = [
+    "MAX_TEXT",
+    "answer_question",
+    "ask_question",
+    "count_own",
+    "count_questions",
+    "list_questions",
+    "mark_seen",
+]
 
 MAX_TEXT = 1000
 MAX_OPEN = 50  # unanswered questions of one worker in one job
@@ -80,6 +88,15 @@ def count_questions(store: Store, job: Job) -> int:
     """How many of a job's questions wait for an answer."""
     query = "SELECT count(*) FROM labeling_questions WHERE job = ? AND answer IS NULL"
     return int(store.read().execute(query, (job.name,)).fetchone()[0])
+
+
+def count_own(store: Store, job: Job, worker: str) -> dict[str, int]:
+    """`asked`: a worker's questions in a job; `unread`: those whose answer they have not seen."""
+    row = store.read().execute(
+        "SELECT count(*) AS asked, coalesce(sum(answer IS NOT NULL AND seen IS NULL), 0) AS unread FROM labeling_questions "
+        "WHERE worker = ? AND job = ?", (worker, job.name),
+    ).fetchone()  # fmt: skip
+    return dict(row)
 
 
 def mark_seen(store: Store, job: Job, worker: str) -> None:

@@ -16,7 +16,7 @@ from gtseg.local.labeling.workers import Worker, find_names
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
-__all__ = ["Submitted", "find_comment", "find_revision", "keep_answer", "list_submitted", "read_content", "return_object", "revise_task"]  # fmt: skip
+__all__ = ["Submitted", "count_returned", "find_comment", "find_revision", "keep_answer", "list_submitted", "read_content", "return_object", "revise_task"]  # fmt: skip
 
 REVISION_SECONDS = 3600.0  # at most; a job's own time limit may be shorter
 LISTED = 200
@@ -225,6 +225,12 @@ def find_comment(store: Store, task: Task) -> str | None:
         (task.job.name, task.line, task.worker),
     ).fetchone()  # fmt: skip
     return str(row["comment"]) if row is not None else None
+
+
+def count_returned(store: Store, job: Job, worker: str) -> int:
+    """How many of a worker's answers wait for them, sent back by the owner."""
+    query = "SELECT count(*) FROM labeling_returned WHERE job = ? AND worker = ?"
+    return int(store.read().execute(query, (job.name, worker)).fetchone()[0])
 
 
 # ---------------------------------------------------------------- an answer as it was submitted

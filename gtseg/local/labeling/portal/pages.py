@@ -78,6 +78,7 @@ def page_routes(gate: Gate) -> list[BaseRoute]:
         gate.route("GET", "/_portal/", worker_page("home.html"), who="worker", page=True),
         gate.route("GET", SIGN_IN, lambda call: show("signin.html"), who="anybody"),
         gate.route("GET", "/_portal/work/{job}", worker_page("task.html"), who="worker", page=True),
+        gate.route("GET", "/_portal/submitted/{job}", worker_page("submitted.html"), who="worker", page=True),
         gate.route("GET", "/_portal/owner", owner_page("owner.html"), who="owner", page=True),
         gate.route("GET", "/_portal/owner/jobs/{job}", owner_page("owner_job.html"), who="owner", page=True),
         gate.route("GET", "/_portal/static/{path:path}", static, who="anybody"),

@@ -16,8 +16,18 @@ function jobCard(job) {
     h("h2", {}, job.title),
     h("div", { class: "go" }, left ? h("a", { class: "button primary", href: `/_portal/work/${encodeURIComponent(job.job)}` }, job.answered ? "Go on" : "Start") : h("span", { class: "faint" }, "Done")),
     h("p", { class: "about" }, job.description),
-    h("p", { class: "number" }, facts),
+    h("p", { class: "number" }, facts, ...links(job)),
     meter(job));
+}
+
+/** To what was submitted, and to answers of the owner that were not read yet. */
+function links(job) {
+  const to = `/_portal/submitted/${encodeURIComponent(job.job)}`;
+  return [
+    job.answered || job.asked ? h("span", {}, " · ", h("a", { href: to }, "What you submitted")) : null,
+    job.unread ? h("span", {}, " · ", h("a", { href: to }, h("strong", {}, `${job.unread} new ${job.unread === 1 ? "answer" : "answers"} of the owner`))) : null,
+    job.returned ? h("span", {}, " · ", h("strong", {}, `${job.returned} sent back to you`)) : null,
+  ];
 }
 
 function meter({ answered, available }) {
