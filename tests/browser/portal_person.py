@@ -114,14 +114,17 @@ def make_job(
     template: str = TEMPLATE,
     labels: tuple[str, ...] = ("cat", "dog", "sea turtle"),
     time_limit: int = 3600,
+    entry: dict[str, Any] | None = None,
 ) -> Desk:
-    """Images and a private job over them; every worker gets a personal link."""
+    """Images and a private job over them; every worker gets a personal link. `entry` is on every manifest line."""
     s3, sagemaker = aws.client("s3"), aws.client("sagemaker")
     s3.create_bucket(Bucket="labels")
     for name, body in images.items():
         kind = "image/png" if name.endswith(".png") else "image/jpeg"
         s3.put_object(Bucket="labels", Key=f"{job}/{name}", Body=body, ContentType=kind)
-    lines = "".join(json.dumps({"source-ref": f"s3://labels/{job}/{name}"}) + "\n" for name in images)
+    lines = "".join(
+        json.dumps({"source-ref": f"s3://labels/{job}/{name}", **(entry or {})}) + "\n" for name in images
+    )
     s3.put_object(Bucket="labels", Key=f"{job}.manifest", Body=lines.encode())
     categories = {"document-version": "2018-11-28", "labels": [{"label": label} for label in labels]}
     s3.put_object(Bucket="labels", Key=f"{job}.labels.json", Body=json.dumps(categories).encode())

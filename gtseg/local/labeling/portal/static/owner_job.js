@@ -145,7 +145,7 @@ function showObject(object, index) {
     object.reason ? h("p", { class: "alarm" }, object.reason) : "",
     object.comment ? h("p", {}, "Your comment: ", h("q", {}, object.comment)) : "",
     ...object.returned.map((r) => h("p", {}, `Sent back to ${r.name ?? "its worker"}: `, h("q", {}, r.comment))),
-    ...object.declines.map((d) => h("p", { class: "faint" }, `${d.name ?? "Somebody"} ${d.skipped ? "skipped it" : "declined"}: ${d.reason || "no reason"}`)),
+    ...object.declines.map((d) => h("p", { class: "faint" }, `${d.name ?? "Somebody"} ${d.skipped ? "skipped it" : `declined: ${d.reason || "no reason"}`}`)),
     job.kind === "verification" ? verdictsOf(object) : "",
     h("div", { class: "strip" }, ...words.map(([mask, text], i) => layered(path, object, mask, text, () => review(index, i)))));
 }

@@ -8,6 +8,7 @@ import { h, openDialog } from "./annotate/dom.js";
 import { Draft } from "./annotate/draft.js";
 import { Journal } from "./annotate/journal.js";
 import { Remembered } from "./annotate/remembered.js";
+import { Questions, showRemarks } from "./ask.js";
 import { readTemplate } from "./template.js";
 
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
@@ -18,6 +19,7 @@ let form = null;
 let desk = null;
 let journal = null;
 let draft = null;
+let questions = null;
 const activity = new Activity().listen();
 let ticking = null;
 let submitting = false;
@@ -33,13 +35,13 @@ function notice(text, { alarm = false, actions = [], stays = false } = {}) {
 
 /** Whether the task can be worked on: the desk's buttons and keys. */
 function setOpen(yes) {
-  page.submit.disabled = page.decline.disabled = !yes;
+  page.submit.disabled = page.decline.disabled = page.skip.disabled = page.ask.disabled = !yes;
   page.work.inert = !yes;
 }
 
 function rest(title, text, ...actions) {
   page.work.replaceChildren(h("div", { class: "rest" }, h("h1", {}, title), h("p", {}, text), h("p", { class: "actions" }, ...actions)));
-  page.submit.disabled = page.decline.disabled = true;
+  setOpen(false);
   page.work.inert = false;
   page.timer.textContent = page.progress.textContent = "";
 }
@@ -82,8 +84,12 @@ async function show(found, { take = false } = {}) {
   const key = [page.who.dataset.worker, job, task.object].join("\n");
   journal = new Journal(key, showSaved, draft);
   if (desk.localName === "crowd-semantic-segmentation") get(`tasks/${encodeURIComponent(task.task)}/autosegment`).catch(() => {}); // loads the network and the image before the fourth point
+  const mask = desk.localName === "crowd-semantic-segmentation";
+  const again = task.revising || task.returned !== null; // an answer of this person, opened again
   await desk.begin({
     journal,
+    submission: again && mask ? `/_portal/api/tasks/${encodeURIComponent(task.task)}/submission` : null,
+    submitted: again && !mask ? await get(`tasks/${encodeURIComponent(task.task)}/verdict`).catch(() => null) : null,
     settings: new Remembered(`${page.who.dataset.worker}\n${job}`),
     canAutosegment: task.autosegment !== false,
     suggestion: task.suggested_by ? get(`tasks/${encodeURIComponent(task.task)}/suggestion`) : undefined,
@@ -91,7 +97,12 @@ async function show(found, { take = false } = {}) {
     autosegment: (request) => post(`/_portal/api/tasks/${encodeURIComponent(task.task)}/autosegment`, request).catch(closeIfGone),
   });
   page.instructions.hidden = !desk.instructions;
+  page.decline.hidden = page.skip.hidden = task.revising;
+  page.keep.hidden = !task.revising;
+  page.submit.textContent = submitWord();
   setOpen(!closed);
+  questions = new Questions(task, desk);
+  tellRemarks(found);
   if (desk.instructions && !localStorage.getItem(`read ${job}`)) {
     localStorage.setItem(`read ${job}`, "1");
     desk.showInstructions();
@@ -99,6 +110,68 @@ async function show(found, { take = false } = {}) {
   startTimer();
   showProgress(found);
   if (journal.aside) offerAside(found);
+}
+
+const submitWord = () => (task?.revising ? "Submit changes" : "Submit");
+
+/** What the owner and reviewers said of this image, and answers to questions about others. */
+async function tellRemarks(found) {
+  const mine = questions;
+  showRemarks(desk, found, []);
+  await mine.load().catch(() => {});
+  if (task !== found || questions !== mine) return;
+  showRemarks(desk, found, mine.list);
+  if (mine.others?.length) notice(`The owner answered your question about ${mine.others[0].file}: ${mine.others[0].answer}`, { actions: [h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "All answers")] });
+}
+
+// ---- back to what was submitted, and past what is too hard
+
+async function openSubmitted(id) {
+  await post(`tasks/${encodeURIComponent(id)}/revise`);
+  closeDesk();
+  await show(await get(`tasks/${encodeURIComponent(id)}`));
+}
+
+/** The answer submitted last that can still be changed. */
+async function previous() {
+  if (submitting) return;
+  const all = h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "What you submitted");
+  try {
+    const { answers } = await get(`jobs/${encodeURIComponent(job)}/submitted`);
+    const last = answers.find((answer) => answer.state !== "done" && answer.task !== task?.task);
+    if (!last) return notice("Nothing that you submitted can be changed any more: it is consolidated.", { actions: [all] });
+    await journal?.flush();
+    await openSubmitted(last.task);
+  } catch (error) {
+    notice(`It cannot be opened again: ${error.message}`, { alarm: true, actions: [all] });
+  }
+}
+
+/** The answer stays as it was submitted. */
+async function keepAnswer() {
+  try {
+    await post(`tasks/${encodeURIComponent(task.task)}/keep`);
+    await journal?.forget();
+    desk?.forget?.();
+    await start();
+  } catch (error) {
+    notice(error.message, { alarm: true });
+  }
+}
+
+/** The image comes back last; the drawing is kept for then. */
+async function skip() {
+  if (!task || closed || submitting || task.revising) return;
+  const { object } = task;
+  try {
+    await journal?.flush();
+    await post(`tasks/${encodeURIComponent(task.task)}/release`, { reason: "skipped" });
+    await start();
+    if (task?.object === object) notice("This is the only image left for you now. Somebody else may take it, or ask the owner about it.");
+  } catch (error) {
+    if (error instanceof Refused && error.status === 410) timeOut(error.message);
+    else notice(`It was not skipped: ${error.message}`, { alarm: true });
+  }
 }
 
 // ---- the same task in two places
@@ -120,7 +193,7 @@ function takenOver(found) {
 /** What is on the page is no longer the task's. */
 function closeDesk() {
   page.work.replaceChildren(h("p", { class: "rest faint" }, "Opening the image…"));
-  page.submit.disabled = page.decline.disabled = true;
+  setOpen(false);
   page.work.inert = false;
 }
 
@@ -203,7 +276,8 @@ function timeOut(why = "The time for this image is over.") {
   desk?.showDrawer?.(false);
   page.timer.textContent = "0:00";
   page.timer.classList.add("alarm");
-  notice(`${why} Your drawing is kept. Take the image again to go on with it, if it is still free.`, { alarm: true, stays: true, actions: [h("button", { class: "primary", onclick: () => takeAgain() }, "Take it again"), h("button", { onclick: () => start() }, "Next image")] });
+  if (task.revising) return notice("The time to change it is over: your answer stands as you submitted it.", { alarm: true, stays: true, actions: [h("button", { onclick: () => start() }, "Next image")] });
+  return notice(`${why} Your drawing is kept. Take the image again to go on with it, if it is still free.`, { alarm: true, stays: true, actions: [h("button", { class: "primary", onclick: () => takeAgain() }, "Take it again"), h("button", { onclick: () => start() }, "Next image")] });
 }
 
 /** A refusal that says that the lease has ended (410) closes the page; any other goes on to who asked. */
@@ -249,7 +323,7 @@ async function submit() {
     }
   } finally {
     submitting = false;
-    page.submit.textContent = "Submit";
+    page.submit.textContent = submitWord();
   }
 }
 
@@ -297,9 +371,20 @@ async function start() {
 page.submit.addEventListener("click", submit);
 page.decline.addEventListener("click", decline);
 page.instructions.addEventListener("click", () => desk?.showInstructions());
+page.previous.addEventListener("click", previous);
+page.keep.addEventListener("click", keepAnswer);
+page.skip.addEventListener("click", skip);
+page.ask.addEventListener("click", () => questions?.ask());
+document.addEventListener("previous-wanted", previous);
+document.addEventListener("skip-wanted", skip);
+document.addEventListener("ask-wanted", () => questions?.ask());
 page.keys.addEventListener("click", () => desk?.showSheet());
 document.addEventListener("submit-wanted", submit);
 document.addEventListener("submit", (event) => event.preventDefault());
 window.addEventListener("offline", () => closed || notice("The network is gone. Go on drawing: it is kept on this computer.", { alarm: true }));
 window.addEventListener("online", () => closed || notice(""));
-start();
+const wanted = new URLSearchParams(location.search).get("revise");
+if (wanted) {
+  history.replaceState(null, "", location.pathname);
+  openSubmitted(wanted).catch((error) => rest("It cannot be changed", error.message, home(), h("button", { onclick: () => start() }, "Next image")));
+} else start();

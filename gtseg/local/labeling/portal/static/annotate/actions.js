@@ -36,6 +36,9 @@ const isOpen = (desk) => Boolean(desk.active.open || desk.active.shape);
 const isSuggested = (desk) => Boolean(desk.suggestion?.any);
 const middle = (desk) => desk.pointed ?? [desk.view.stage.clientWidth / 2, desk.view.stage.clientHeight / 2];
 
+/** Tell the page around the desk. */
+const tell = (desk, event) => desk.dispatchEvent(new CustomEvent(event, { bubbles: true }));
+
 /** What every desk does alike: how the image is looked at, the instructions, the sheet of keys, the end. @type {Action[]} */
 const SHARED = [
   { id: "zoomIn", label: "Zoom in", group: VIEW, keys: ["+", "="], shown: "+", about: "Closer (also the wheel, two fingers)", run: (desk) => desk.view.zoomAt(...middle(desk), 1.4) },
@@ -51,8 +54,11 @@ const SHARED = [
   { id: "brighter", label: "Brighter", group: VIEW, keys: ["Shift L"], run: (desk) => desk.tone({ gamma: Math.min(LIMITS.gamma[1], desk.view.gamma * 1.2) }) },
   { id: "neutralTone", label: "As it is", group: VIEW, keys: ["Shift T"], about: "The picture as it is", run: (desk) => desk.autoTone(false) },
   { id: "instructions", label: "Instructions", group: TASK, keys: ["I"], about: "Full instructions", run: (desk) => desk.showInstructions() },
+  { id: "ask", label: "Ask the owner", group: TASK, keys: ["M"], about: "Ask the owner about a place of the image", run: (desk) => tell(desk, "ask-wanted") },
+  { id: "skip", label: "Skip", group: TASK, keys: ["Shift N"], about: "Skip the image: it comes back last", run: (desk) => tell(desk, "skip-wanted") },
+  { id: "previous", label: "Back", group: TASK, keys: ["Shift B"], about: "Back to what you submitted last, to change it", run: (desk) => tell(desk, "previous-wanted") },
   { id: "sheet", label: "Keys", group: TASK, keys: ["?"], about: "This sheet", run: (desk) => desk.showSheet() },
-  { id: "submit", label: "Submit", group: TASK, keys: ["Ctrl Enter"], typing: true, run: (desk) => desk.dispatchEvent(new CustomEvent("submit-wanted", { bubbles: true })) },
+  { id: "submit", label: "Submit", group: TASK, keys: ["Ctrl Enter"], typing: true, run: (desk) => tell(desk, "submit-wanted") },
 ];
 
 const ARROWS = ["Left", "Right", "Up", "Down"];

@@ -173,7 +173,9 @@ export class CrowdImageClassifier extends HTMLElement {
   }
   async recall() {
     const here = JSON.parse(localStorage.getItem(this.place) ?? "null");
-    const kept = (await this.services.journal?.loadValue(here?.base ?? 0)) ?? here;
+    const { submitted } = this.services; // an answer that is opened again
+    const before = submitted ? { chosen: submitted.label, comment: submitted.workerComment } : null;
+    const kept = (await this.services.journal?.loadValue(here?.base ?? 0)) ?? here ?? before;
     if (!kept) return;
     const choice = this.parts.choices[this.categories.indexOf(kept.chosen)];
     if (choice) choice.checked = true;

@@ -56,9 +56,10 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     const { width, height } = this.photo;
     this.map = new LabelMap(width, height);
     if (this.initial) await this.loadInitial();
-    const { journal } = this.services;
+    const { journal, submission } = this.services;
+    if (submission) await readEarlier(this.map, submission, this.colours, this.services.fetcher); // an answer that is opened again
     this.history = new History(this.map, journal);
-    const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels) }).catch(() => null);
+    const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels), start: submission ? "submission" : "" }).catch(() => null);
     if (earlier) this.history.restore(earlier.ops, earlier.cursor);
     this.suggestion = new Suggestion(this, await this.services.suggestion?.catch(() => null));
     this.size = this.chosenSize ?? Math.max(3, Math.round(Math.max(width, height) / 40));
