@@ -66,6 +66,7 @@ def test_one_key_per_verdict_goes_through_the_objects_and_what_is_bad_can_be_tak
     enter(page, desk.links["Ada"])
     begin(page)
     for number in range(3):
+        page.keyboard.press("1")  # the label chosen before stays
         dab(page)
         if number == 1:
             page.keyboard.press("2")
