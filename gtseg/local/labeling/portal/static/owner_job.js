@@ -161,9 +161,13 @@ function masks(object) {
   return [[null, "Image"], ...answers, ...(object.state === "labeled" ? [["mask", "Consolidated", object.version]] : [])];
 }
 
+let asked = 0; // a later question's answer may come first
+
 async function showObjects() {
+  const own = (asked += 1);
   const words = new URLSearchParams(Object.entries(FILTERS).map(([key, select]) => [key, select.value]));
   const found = await insist(() => get(`${path}/objects?page=${page}&${words}`));
+  if (own !== asked) return undefined;
   if (found.page >= found.pages && found.page > 0) return turn(found.pages - 1 - page);
   ({ page, pages } = found);
   shown = found.objects;
