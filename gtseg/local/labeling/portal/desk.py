@@ -21,9 +21,11 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import drafts, questions, revisions
 from gtseg.local.labeling.drafts import MAX_DRAFT_BYTES
 from gtseg.local.labeling.portal.gate import Call, Gate
+from gtseg.local.labeling.portal.upright import read_orientation, turn_mask
 from gtseg.local.labeling.records import Job, find_job, iso
 from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import may_label
+from gtseg.local.storage.objects import split_uri
 
 __all__ = ["desk_routes", "read_png"]
 
@@ -92,6 +94,8 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
     def submission(call: Call) -> Response:
         task = find_task(store, call.path("task"), call.worker)
         png = read_png(read_submission(task), task.line)
+        if call.request.query_params.get("upright"):  # beside the photograph as browsers show it
+            png = turn_mask(png, read_orientation(objects.get(*split_uri(task.uri))))
         return Response(png, media_type="image/png", headers=NO_STORE)
 
     def read_submission(task: Task) -> dict[str, Any]:

@@ -6,6 +6,7 @@ behind the gate (gate.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -23,8 +24,8 @@ from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
 from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
-from gtseg.local.labeling.portal.upright import read_orientation, turn_mask
-from gtseg.local.labeling.records import find_job
+from gtseg.local.labeling.portal.upright import read_orientation, turn_mask, turn_place
+from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.revisions import find_revision, read_content, return_object
 from gtseg.local.labeling.tasks import find_task
 from gtseg.local.labeling.workers import describe_worker
@@ -108,6 +109,17 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
     ]
 
 
+def orientations(gate: Gate) -> Callable[[str, int], int]:
+    """How an object's photograph is turned on the screen, by job and line; masks and pins are turned with it."""
+
+    @lru_cache(maxsize=10_000)
+    def orientation(name: str, line: int) -> int:
+        stream, _ = gallery.source_image(gate.store, gate.embedded.objects, name, line)
+        return read_orientation(b"".join(stream.blocks()))
+
+    return orientation
+
+
 def owner_routes(gate: Gate) -> list[BaseRoute]:
     store, objects = gate.store, gate.embedded.objects
 
@@ -138,11 +150,7 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
             turn_mask(body, orientation(name, line)), media_type="image/png", headers=IMAGE_HEADERS
         )
 
-    @lru_cache(maxsize=10_000)
-    def orientation(name: str, line: int) -> int:
-        """How the object's photograph is turned on the screen; its masks are turned with it."""
-        stream, _ = gallery.source_image(store, objects, name, line)
-        return read_orientation(b"".join(stream.blocks()))
+    orientation = orientations(gate)
 
     def people(call: Call) -> Response:
         name = call.path("job")
@@ -184,8 +192,20 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
         body = gallery.write_redo(store, title)
         return Response(body, media_type="application/jsonl", headers=headers)
 
+    orientation = orientations(gate)
+
+    def place(job: Job, question: dict[str, Any]) -> dict[str, float]:
+        """Where the pin is on the screen, as shares of the picture's width and height."""
+        if question["x"] is None:
+            return {}
+        x, y = question["x"] / question["width"], question["y"] / question["height"]
+        left, top = turn_place(x, y, orientation(job.name, question["line"]))
+        return {"left": left, "top": top}
+
     def asked(call: Call) -> dict[str, Any]:
-        return {"questions": questions.list_questions(store, find_job(store, call.path("job")))}
+        job = find_job(store, call.path("job"))
+        found = questions.list_questions(store, job)
+        return {"questions": [question | place(job, question) for question in found]}
 
     def answer(call: Call) -> dict[str, Any]:
         job = find_job(store, call.path("job"))

@@ -10,7 +10,7 @@ from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.pictures import decoding
 
-__all__ = ["read_orientation", "turn_mask"]
+__all__ = ["read_orientation", "turn_mask", "turn_place"]
 
 ORIENTATION = 0x0112
 TURNS = {
@@ -46,3 +46,11 @@ def turn_mask(png: bytes, orientation: int) -> bytes:
     except PictureError as error:
         raise ServiceError("InvalidRequest", f"The mask cannot be shown: it {error}.") from None
     return out.getvalue()
+
+
+def turn_place(x: float, y: float, orientation: int) -> tuple[float, float]:
+    """A place in a stored picture as shares of its width and height -> the same place as it is shown."""
+    places = {
+        2: (1 - x, y), 3: (1 - x, 1 - y), 4: (x, 1 - y), 5: (y, x), 6: (1 - y, x), 7: (1 - y, 1 - x), 8: (y, 1 - x),
+    }  # fmt: skip
+    return places.get(orientation, (x, y))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from gtseg.local.labeling.portal.upright import read_orientation, turn_mask
+from gtseg.local.labeling.portal.upright import read_orientation, turn_mask, turn_place
 
 STORED = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
@@ -41,3 +41,15 @@ def test_a_mask_follows_every_orientation_and_keeps_colors_and_transparency(
 
 def test_what_cannot_be_read_is_upright() -> None:
     assert read_orientation(b"no picture") == 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_place_follows_every_orientation(orientation: int) -> None:
+    mask = np.zeros((3, 4), np.uint8)
+    mask[2, 1] = 1
+    file = io.BytesIO()
+    Image.fromarray(mask).save(file, "PNG")
+    shown = np.array(Image.open(io.BytesIO(turn_mask(file.getvalue(), orientation))))
+    x, y = turn_place(1.5 / 4, 2.5 / 3, orientation)
+    height, width = shown.shape
+    assert shown[int(y * height), int(x * width)] == 1

@@ -122,7 +122,7 @@ function showQuestion(q) {
     }
   };
   const picture = h("div", { class: "pinned" }, h("img", { src: `/_portal/api/${path}/objects/${q.line}/image`, alt: q.x === null ? `The image ${q.file}` : `The image ${q.file}; a pin shows the place`, loading: "lazy" }));
-  if (q.x !== null) picture.append(h("span", { class: "pin", style: { left: `${(100 * q.x) / q.width}%`, top: `${(100 * q.y) / q.height}%` } }, "?"));
+  if (q.x !== null) picture.append(h("span", { class: "pin", style: { left: `${100 * q.left}%`, top: `${100 * q.top}%` } }, "?"));
   return h("article", { class: "question" }, picture, h("div", {},
     h("p", { class: "faint" }, `${q.name} asks about ${q.line} · ${q.file}, ${ago(q.asked)}`), h("p", {}, q.question),
     q.answer === null

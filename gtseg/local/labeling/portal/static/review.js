@@ -12,7 +12,7 @@ export function addressOf(path, object, what, version) {
 
 /** The image, a mask over it, and words: a button that shows them large. */
 export function layered(path, object, mask, words, onclick, version = null) {
-  const pictures = [h("img", { src: addressOf(path, object, "image"), alt: "", loading: "lazy", class: "stored" })];
+  const pictures = [h("img", { src: addressOf(path, object, "image"), alt: "", loading: "lazy" })];
   if (mask) pictures.push(h("img", { src: addressOf(path, object, mask, version ?? object.version), alt: "", loading: "lazy", class: ["mask", "prior"].includes(mask) ? "index" : "" }));
   return h("figure", {}, h("button", { type: "button", class: "layered", "aria-label": `${words}: look closely`, onclick }, ...pictures), h("figcaption", {}, words));
 }
@@ -24,6 +24,7 @@ export function openReview(desk) {
   const over = h("img", { alt: "" });
   const image = h("img", { alt: "The image" });
   const frame = h("div", { class: "frame" }, image, over);
+  image.addEventListener("load", () => frame.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight)); // upright, as people see it
   const strength = h("input", { type: "range", min: "0", max: "100", value: "60", "aria-label": "Mask strength", oninput: () => (over.style.opacity = strength.value / 100) });
   over.style.opacity = 0.6;
   const choices = h("div", { class: "bottom" });

@@ -25,7 +25,7 @@ function card(answer, kind) {
   const verdict = h("p", {});
   if (kind === "verification") get(`tasks/${encodeURIComponent(answer.task)}/verdict`).then((found) => verdict.replaceChildren(h("strong", {}, found.label ?? ""), found.workerComment ? h("q", {}, ` ${found.workerComment}`) : "")).catch(() => {});
   return h("article", { class: "card" },
-    h("div", { class: "layered" }, h("img", { src: `${source}/image`, alt: `${file} with your answer`, loading: "lazy", class: "stored" }), kind === "verification" ? "" : h("img", { src: `${mask}?v=${answer.submitted}`, alt: "", loading: "lazy" })),
+    h("div", { class: "layered" }, h("img", { src: `${source}/image`, alt: `${file} with your answer`, loading: "lazy" }), kind === "verification" ? "" : h("img", { src: `${mask}?upright=1&v=${answer.submitted}`, alt: "", loading: "lazy" })),
     h("h2", {}, file), verdict,
     h("p", { class: "faint number" }, `${ago(answer.submitted)} · ${duration(answer.seconds)}`),
     answer.comment ? h("p", {}, "The owner: ", h("q", {}, answer.comment)) : "",
