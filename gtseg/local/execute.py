@@ -56,9 +56,8 @@ def serve_here(
     def announce(embedded: Embedded) -> None:
         keys = embedded.store.credentials
         serving = Serving(embedded.url, os.getpid(), keys.access_key, keys.secret_key, keys.owner_token)
-        for name, value in variables(serving, folder, region).items():
-            print(f"export {name}={shlex.quote(value)}", flush=True)
-        print("unset AWS_PROFILE AWS_SESSION_TOKEN", flush=True)
+        for line in export_lines(serving, folder, region, options=options):
+            print(line, flush=True)
         for name in ("NO_PROXY", "no_proxy"):
             print(f'export {name}="${{{name}:+${name},}}{past_proxy(embedded.url)}"', flush=True)
         print(f"Serving {folder} at {embedded.url}. Ctrl-C stops it; everything is kept.", file=sys.stderr)
@@ -70,6 +69,34 @@ def serve_here(
         serve(folder, host, port, options=options, on_ready=announce, region=region, tls=tls)
     except ServiceError as error:
         raise RuntimeError(error.message) from None
+
+
+def export_lines(serving: Serving, folder: Path, region: str, *, options: Options) -> list[str]:
+    """Lines for a shell: what leads clients here, and to where the objects are.
+
+    With the S3 service of a URL, its own keys are good for both; with AWS's, labeling alone is led here, by a profile.
+    """
+    if options.s3 == "aws" or (options.s3 and options.only):
+        return [
+            "# Clients reach this server by a profile, and everything else as they do now:",
+            f"#   gtseg local profile labels --write --data {shlex.quote(str(folder))}",
+            '# and in gtseg.toml: [labeling] profile = "labels"',
+        ]
+    if options.s3:
+        values = {
+            "AWS_ENDPOINT_URL": serving.url,
+            "AWS_ENDPOINT_URL_S3": options.s3,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "GTSEG_LOCAL_DATA": str(folder),
+            **({"AWS_PROFILE": options.s3_profile} if options.s3_profile else {}),
+        }
+        keys = "# Keys: those of the S3 service, which this server takes too."
+        return [keys, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
+    exports = [
+        f"export {name}={shlex.quote(value)}" for name, value in variables(serving, folder, region).items()
+    ]
+    return [*exports, "unset AWS_PROFILE AWS_SESSION_TOKEN"]
 
 
 def past_proxy(url: str) -> str:

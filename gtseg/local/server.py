@@ -32,9 +32,17 @@ from gtseg.local.front.app import Front, build
 from gtseg.local.front.connections import BACKLOG, bound_connections
 from gtseg.local.front.handshakes import accept_all
 from gtseg.local.labeling.pictures import return_large_blocks
+from gtseg.local.labeling.records import count_unfinished
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
-from gtseg.local.storage.layout import check_kinds, close_to_others, examine_folder, keep_layout, read_boot
+from gtseg.local.storage.layout import (
+    check_kinds,
+    close_to_others,
+    examine_folder,
+    keep_layout,
+    keep_storage,
+    read_boot,
+)
 from gtseg.local.storage.patience import PatientObjects
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.syncing import Barrier
@@ -135,6 +143,7 @@ def serve(
         store, objects = open_folder(folder, region, opened=opened)
         keep_certificate(folder, tls)
         options = options or Options()
+        keep_storage(folder, options.s3, unfinished=count_unfinished(store))
         storage = open_storage(folder, options, opened=opened) if options.s3 else None
         patient = [PatientObjects(storage)] if storage is not None else []
         embedded = Embedded(store, storage or objects, options, url, *patient)

@@ -20,6 +20,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from gtseg.local import cli
+from gtseg.local.embedded import Options
+from gtseg.local.errors import ServiceError
+from gtseg.local.execute import export_lines
+from gtseg.local.serving import Serving
+from gtseg.local.storage.layout import keep_storage
 
 STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
@@ -108,6 +113,58 @@ def test_only_labeling_is_served_where_that_was_asked_for(far_aws: LocalAWS) -> 
     ):
         with pytest.raises(ClientError, match="labeling only"):
             getattr(far_aws.client(service), call)()
+
+
+def test_a_folder_with_unfinished_jobs_keeps_its_storage(tmp_path: Path) -> None:
+    keep_storage(tmp_path, "", unfinished=3)
+    with pytest.raises(ServiceError, match="3 unfinished labeling jobs") as refusal:
+        keep_storage(tmp_path, "aws", unfinished=3)
+    assert "gtseg local up --s3 aws" in refusal.value.message
+    keep_storage(tmp_path, "aws", unfinished=0)
+    keep_storage(tmp_path, "aws", unfinished=2)
+    with pytest.raises(ServiceError, match="StorageChanged"):
+        keep_storage(tmp_path, "", unfinished=1)
+
+
+def test_what_to_export_leads_s3_to_its_service_and_keys_to_no_other(tmp_path: Path) -> None:
+    serving = Serving("http://here:1", 1, "AKIA", "secret", "token")
+
+    def export(**options: Any) -> str:
+        return "\n".join(export_lines(serving, tmp_path, "us-east-1", options=Options(**options)))
+
+    assert "AWS_SECRET_ACCESS_KEY=secret" in export()
+    own = export(s3="https://minio.lan:9000", s3_profile="minio")
+    assert "AWS_ENDPOINT_URL_S3=https://minio.lan:9000\n" in own
+    assert "AWS_PROFILE=minio" in own
+    assert "secret" not in own
+    for options in ({"s3": "aws"}, {"s3": "https://minio.lan:9000", "only": "labeling"}):
+        assert not any(line.startswith("export") for line in export(**options).splitlines())
+        assert "gtseg local profile labels --write" in export(**options)
+
+
+def test_the_keys_of_an_s3_service_are_good_for_the_server_that_uses_it(
+    far_aws: LocalAWS, session_aws: LocalAWS
+) -> None:
+    owner = {"aws_access_key_id": session_aws.access_key, "aws_secret_access_key": session_aws.secret_key}
+    assert far_aws.client("sagemaker", **owner).list_workteams()["Workteams"]
+    with pytest.raises(ClientError, match="InvalidSignature"):
+        far_aws.client("sagemaker", **owner | {"aws_secret_access_key": "wrong"}).list_workteams()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--s3", "minio.lan"], "want aws, or the URL"),
+        (["--s3-profile", "x"], "--s3-profile needs --s3"),
+        (["--only", "training"], "the only part that can be served alone is labeling"),
+        (["--s3", "aws", "--s3-profile", "no-such-profile"], "'no-such-profile'"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_one_line(flags: list[str], words: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli.app, ["up", "--port=0", f"--data={tmp_path}", *flags])
+    assert result.exit_code in (1, 2)
+    assert words in result.output
+    assert "Traceback" not in result.output
 
 
 # ---------------------------------------------------------------- away and back, and images that change

@@ -24,6 +24,7 @@ __all__ = [
     "DDL",
     "Job",
     "count_backlog",
+    "count_unfinished",
     "find_job",
     "iso",
     "list_active_jobs",
@@ -260,6 +261,13 @@ def count_backlog(store: Store) -> int:
         f"SELECT count(*) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name WHERE j.status IN {ACTIVE} "
         "AND o.state IN ('answered', 'consolidating')"
     ).fetchone()  # fmt: skip
+    return int(row[0])
+
+
+def count_unfinished(store: Store) -> int:
+    """How many labeling jobs have not ended, before the first request as well."""
+    store.create(DDL)
+    row = store.read().execute(f"SELECT count(*) FROM labeling_jobs WHERE status IN {ACTIVE}").fetchone()
     return int(row[0])
 
 

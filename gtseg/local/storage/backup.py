@@ -37,7 +37,7 @@ BACKUP_FILE, BACKUP_LOCK = "backup.json", "backup.lock"
 LEFT_OUT = {
     *DATABASES,
     *(f"{name}{suffix}" for name in DATABASES for suffix in ("-wal", "-shm")),
-    "objects", "endpoints", "lock", "server.json", "server.log", BACKUP_LOCK, BACKUP_FILE,
+    "objects", "endpoints", "cache", "lock", "server.json", "server.log", BACKUP_LOCK, BACKUP_FILE,
 }  # fmt: skip
 """Of the data folder's own entries: what is copied otherwise, is made again, or belongs to a running server."""
 LOCK_TRIES, LOCK_PAUSE = 40, 0.05

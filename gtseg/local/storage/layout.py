@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from gtseg.local.errors import ServiceError
 from gtseg.local.storage.database import SCHEMA, damaged, examine, too_new
 from gtseg.local.storage.whole import read_document, write_atomically
 
@@ -27,17 +28,18 @@ __all__ = [
     "close_to_others",
     "examine_folder",
     "keep_layout",
+    "keep_storage",
     "read_boot",
 ]
 
-FOLDER_FILE = "folder.json"
+FOLDER_FILE, STORAGE_FILE = "folder.json", "storage.json"
 DATABASES = ("state.sqlite3", "objects.sqlite3")
 ANNOUNCEMENT = "server.json"  # there while a server runs; 0.1.0 had no other mark of a database in use
 FIRST_LAYOUT = "calls.jsonl"  # 0.1.0 made it after both databases
 MADE_AGAIN = "Move it away: gtseg makes it again."
 RESTORED = "Move it away, and restore the data folder from a backup (gtseg local restore)."
 PLAIN_FILES = {
-    "lock": MADE_AGAIN, "server.log": MADE_AGAIN, ANNOUNCEMENT: MADE_AGAIN, "server.crt": MADE_AGAIN, FOLDER_FILE: MADE_AGAIN,
+    "lock": MADE_AGAIN, "server.log": MADE_AGAIN, ANNOUNCEMENT: MADE_AGAIN, "server.crt": MADE_AGAIN, FOLDER_FILE: MADE_AGAIN, STORAGE_FILE: MADE_AGAIN,
     FIRST_LAYOUT: "Move it away: gtseg begins another list of calls.",
     "credentials.json": (
         "Move it away, and restore the data folder from a backup (gtseg local restore) or go on without: new AWS keys and a"
@@ -45,7 +47,7 @@ PLAIN_FILES = {
     ),
     **dict.fromkeys(DATABASES, RESTORED),
 }  # fmt: skip
-FOLDERS = {"objects": RESTORED, "endpoints": MADE_AGAIN}
+FOLDERS = {"objects": RESTORED, "endpoints": MADE_AGAIN, "cache": MADE_AGAIN}
 logger = logging.getLogger(__name__)
 
 
@@ -123,6 +125,29 @@ def keep_layout(folder: Path) -> None:
     path = folder / FOLDER_FILE
     if not path.exists() or _read(path) != wanted:
         write_atomically(path, json.dumps(wanted, indent=1).encode())
+
+
+def keep_storage(folder: Path, s3: str, *, unfinished: int) -> None:
+    """Write down where objects are: `s3` as --s3 says it, "" for the data folder.
+
+    Raises ServiceError where they were elsewhere while jobs that are unfinished began: those have their images and results there.
+    """
+    path = folder / STORAGE_FILE
+    way_out = "Delete it, if --s3 is what it was when the unfinished jobs began."
+    earlier = read_document(path, {"s3": str}, way_out=way_out)["s3"] if path.exists() else ""
+    if earlier == s3 and path.exists():
+        return
+    if earlier != s3 and unfinished:
+        was, now = (
+            f"gtseg local up --s3 {place}" if place else "gtseg local up without --s3"
+            for place in (earlier, s3)
+        )
+        raise ServiceError(
+            "StorageChanged",
+            f"{unfinished} unfinished labeling jobs of {folder} have their objects where `{was}` keeps them, and this is `{now}`."
+            f" Start it as before and let them end or stop them; or delete {path}, if it is the same service under another address.",
+        )
+    write_atomically(path, json.dumps({"s3": s3}).encode())
 
 
 def _read(path: Path) -> Any:
