@@ -39,6 +39,15 @@ def label(
             "--continue", help="Send what failed, was rejected or was never labeled to the workers again."
         ),
     ] = False,
+    following: Annotated[
+        int,
+        typer.Option(
+            "--next",
+            min=0,
+            metavar="N",
+            help="Of what is not labeled, the N images that the run's model would learn most from, with its masks to correct.",
+        ),
+    ] = 0,
     endpoint: Annotated[
         str | None,
         typer.Option("--prelabel", metavar="ENDPOINT", help="A model's masks first; people correct them."),
@@ -47,15 +56,17 @@ def label(
     """Start the labeling job over your images: once, however often this is run."""
     from functools import partial
 
-    from gtseg.pipeline.commands.review import continue_labeling, prelabel
+    from gtseg.pipeline.commands.review import continue_labeling, label_next, prelabel
     from gtseg.pipeline.stages.label import label
     from gtseg.pipeline.stages.order import exit_code
 
-    if go_on and endpoint:
-        raise typer.BadParameter("--continue and --prelabel exclude each other")
+    if sum(map(bool, (go_on, endpoint, following))) > 1:
+        raise typer.BadParameter("--continue, --prelabel and --next exclude each other")
     walk: Callable[[Run, Context], Run] = continue_labeling if go_on else label
     if endpoint:
         walk = partial(prelabel, endpoint=endpoint)
+    elif following:
+        walk = partial(label_next, count=following)
     session = project.open()
     run = walk_stage(session, walk, spending)
     if spending.dry_run:

@@ -16,7 +16,7 @@ from gtseg.cli.options import LabelSpending, ProjectOptions, RunOptions, Session
 from gtseg.errors import StageError
 
 if TYPE_CHECKING:
-    from gtseg.pipeline.run import Run
+    from gtseg.pipeline.run import LearningPoint, Run
     from gtseg.settings import Settings
 
 app = typer.Typer(rich_markup_mode=None)
@@ -79,9 +79,19 @@ def status(
         print(f"  {'done' if stage['done'] else '-':<5} {name:<9} {stage['summary']}".rstrip())
         if stage["reason"]:
             print(f"  {'':<5} {'':<9} to be done again: {stage['reason']}")
+    for point in session.run.learning if len(session.run.learning) > 1 else ():
+        print(f"  {_learned(point)}")
     print(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
     say_what_costs(session, session.run)
     say_budget(session)
+
+
+def _learned(point: LearningPoint) -> str:
+    """What one model was worth, against how much was labeled for it."""
+    by_machine = f" ({point.by_machine:,} by a model)" if point.by_machine else ""
+    score = "no score" if point.miou is None else f"mIoU {point.miou:.4f}"
+    span = f" ({point.interval[0]:.3f} to {point.interval[1]:.3f})" if point.interval else ""
+    return f"{point.labeled:,} images labeled{by_machine}: {score}{span} on {point.test:,} test images"
 
 
 def say_budget(session: Session) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 from labeling_project import Project
 from PIL import Image
-from reviewing_worker import Worker, paint, square
+from reviewing_worker import SIZE, Worker, paint, square
 
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting, Resource
@@ -18,11 +19,17 @@ from gtseg.aws.s3 import S3
 from gtseg.cli import main
 from gtseg.errors import ManifestError, StageError
 from gtseg.pipeline.commands.agreement import agreement
-from gtseg.pipeline.commands.review import adjust, continue_labeling, prelabel, verify
-from gtseg.pipeline.run import LabelingJobSection, LabelSource, Run
+from gtseg.pipeline.commands.review import adjust, continue_labeling, label_next, prelabel, verify
+from gtseg.pipeline.run import EndpointSection, LabelingJobSection, LabelSource, Run
+from gtseg.pipeline.run.inference import Answer
 from gtseg.pipeline.stages.dataset import dataset
 from gtseg.pipeline.stages.report.labeling import labeling_facts
 from gtseg.pipeline.stages.watch import watch
+
+ENDPOINT = EndpointSection(
+    name="cats", arn="arn:aws:sagemaker:us-east-1:111122223333:endpoint/cats", config="", model="", model_data="", image_uri="",
+    instance_type="", content_type="image/jpeg", accept="image/png", status="InService", since=datetime(2026, 1, 1, tzinfo=UTC),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -309,6 +316,47 @@ def test_a_model_s_masks_go_to_the_workers_and_none_is_asked_twice(project: Proj
     assert run.dataset
     assert run.dataset.counts["rejected"] == 0
     assert run.dataset.classes == ("BACKGROUND", "cat")
+
+
+def test_the_images_that_the_model_is_least_sure_of_are_labeled_next_and_train_alone(
+    project: Project, worker: Worker
+) -> None:
+    label_but(project, worker, images="abc")
+    for number, name in enumerate(("sure", "unsure", "twin", "other")):
+        pixels = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+        pixels[:, : 8 + 4 * number] = (40 * number, 200 - 50 * number, 90)
+        if name == "twin":
+            pixels[:] = 0
+            pixels[:, :12] = (40, 150, 92)
+        Image.fromarray(pixels).save(project.folder / "images" / f"{name}.png")
+    project.run_file.save(project.run.update(endpoint=ENDPOINT))
+    least: dict[tuple[int, ...], float] = {(0, 200, 90): 0.99, (40, 150, 90): 0.55, (40, 150, 92): 0.55}
+
+    def ask(body: bytes) -> Answer:
+        pixel = np.asarray(Image.open(io.BytesIO(body)).convert("RGB"))[0, 0]
+        sureness = least.get(tuple(int(v) for v in pixel), 0.7)
+        inside = square() == 1
+        plane = np.where(inside, sureness, 0.01).astype(np.float32)
+        return Answer(square(), np.stack([1 - plane, plane]), 0.0)
+
+    job = walk(project, label_next, count=2, ask=ask).labeling_job
+    assert job
+    given = worker.work(job.name, lambda task: paint(square(shift=1), ["cat"], initialValueModified=True))
+    names = sorted(name_of(task) for task in given)
+    assert "sure.png" not in names
+    assert names in (["other.png", "twin.png"], ["other.png", "unsure.png"]), (
+        "near-duplicates are asked about once"
+    )
+    walk(project, watch)
+    run = walk(project, dataset)
+    assert run.dataset
+    assert sum(run.dataset.counts[part] for part in ("train", "validation", "test")) == 5
+    records = [
+        json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()
+    ]
+    assert {r["split"] for r in records if r["image"].endswith(".png")} == {"train"}
+    with pytest.raises(StageError, match="no model in service"):
+        label_next(run.update(endpoint=None), project.context(), count=1)
 
 
 def test_an_endpoint_that_is_not_there_is_named(project: Project) -> None:

@@ -22,6 +22,8 @@ MAX_LINE = 4_000_000
 
 NOT_HUMAN = frozenset({"no", "false"})
 """What `human-annotated` says of a model's label; Ground Truth writes "no"."""
+CHOSEN = "gtseg-chosen"
+"""Member of a line whose image was chosen by a model (`gtseg label --next`): no random sample, so for training alone."""
 NO_TABLE = (
     'Say what its values or colors mean, --colors FILE with {"road": 1, "water": 2} or {"road": "#ff0000"}, or import the two '
     "folders: `gtseg import masks`"
@@ -42,6 +44,8 @@ class Labeled:
     """What an import says the image must stay together with (`gtseg-group`)."""
     by_machine: bool = False
     """Whether a model labeled it (`human-annotated: no`)."""
+    is_chosen: bool = False
+    """Whether a model chose it to be labeled (CHOSEN)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class _LineReader:
             ("image", str | None, msgspec.field(name="source-ref", default=None)),
             ("mask", str | None, msgspec.field(name=label_attribute, default=None)),
             ("metadata", _Metadata | None, msgspec.field(name=f"{label_attribute}-metadata", default=None)),
+            ("chosen", Any, msgspec.field(name=CHOSEN, default=None)),
             ("group", str, msgspec.field(name="gtseg-group", default="")),
         ]
         self._decode: Any = msgspec.json.Decoder(msgspec.defstruct("Line", fields)).decode
@@ -187,7 +192,9 @@ class _LineReader:
         except (MaskError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Unusable(number, line.image, f"its internal-color-map cannot be read: {error}")
         by_machine = str(metadata.human_annotated).lower() in NOT_HUMAN
-        return Labeled(number, line.image, line.mask, colors, confidence, line.group, by_machine)
+        return Labeled(
+            number, line.image, line.mask, colors, confidence, line.group, by_machine, bool(line.chosen)
+        )
 
     def _color_map(self, raw: msgspec.Raw) -> tuple[ColorMap, float | None]:
         if raw == self._last[0]:

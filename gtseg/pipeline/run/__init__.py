@@ -32,6 +32,7 @@ from gtseg.pipeline.run.sections import (
     Attempt,
     DatasetSection,
     LabelingJobSection,
+    LearningPoint,
     Run,
     VerificationSection,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Frozen",
     "LabelSource",
     "LabelingJobSection",
+    "LearningPoint",
     "Provenance",
     "ReportSection",
     "Resource",

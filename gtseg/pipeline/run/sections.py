@@ -99,6 +99,22 @@ class DatasetSection(Frozen):
     made_from: Provenance | None = None
 
 
+class LearningPoint(Frozen):
+    """One model's score on the test split, against how much was labeled when it was made."""
+
+    labeled: int
+    """Images in train and validation."""
+    by_machine: int = 0
+    """How many of them a model labeled."""
+    miou: float | None
+    interval: tuple[float, float] | None = None
+    test: int
+    """Images in test."""
+    dataset: str
+    """The dataset's fingerprint."""
+    made: datetime
+
+
 class Run(Frozen):
     """One run. Values move forward only by `update` and RunFile.save."""
 
@@ -119,6 +135,8 @@ class Run(Frozen):
     endpoint: EndpointSection | None = None
     evaluation: EvaluationSection | None = None
     report: ReportSection | None = None
+    learning: tuple[LearningPoint, ...] = ()
+    """Every evaluation of a newer dataset, the oldest first: what further labels brought."""
     attempts: tuple[Attempt, ...] = ()
     looked: datetime | None = None
     """When AWS was last asked whether all of it is still there."""

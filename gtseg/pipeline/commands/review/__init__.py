@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gtseg.pipeline.commands.review.adjusting import adjust
+from gtseg.pipeline.commands.review.choosing_next import label_next
 from gtseg.pipeline.commands.review.continuing import continue_labeling
 from gtseg.pipeline.commands.review.prelabeling import prelabel
 from gtseg.pipeline.commands.review.verifying import verify
 
-__all__ = ["adjust", "continue_labeling", "prelabel", "verify"]
+__all__ = ["adjust", "continue_labeling", "label_next", "prelabel", "verify"]

@@ -52,7 +52,7 @@ def prelabel(
         return run
     refuse_running(run, context)
     model = _find_endpoint(endpoint, context.settings, hosting or context.hosting)
-    classes = _classes(run, context.settings, endpoint)
+    classes = find_classes(run, context.settings, endpoint)
     gathered = gather_images(run, context)
     report_images(gathered, context)
     if context.dry_run:
@@ -64,7 +64,7 @@ def prelabel(
     asker = Asker(hosting or context.hosting, model, context.settings.predict)
     folder = f"{run.root}labeling/prelabel-{endpoint}/"
     with Bulk(context.clients) as bulk:
-        work = _Prelabeling(folder, model, classes, bulk, ask or (lambda body: asker.ask(body).mask))
+        work = Prelabeling(folder, model, classes, bulk, ask or (lambda body: asker.ask(body).mask))
         entries = work.label_all(gathered.manifest.objects, context)
     door = context.s3
     manifest, images = folder + OUTPUT_MANIFEST, f"{folder}images.jsonl"
@@ -97,7 +97,7 @@ def _find_endpoint(name: str, settings: Settings, hosting: Hosting) -> EndpointS
     )  # fmt: skip
 
 
-def _classes(run: Run, settings: Settings, endpoint: str) -> Classes:
+def find_classes(run: Run, settings: Settings, endpoint: str) -> Classes:
     """What the model's indices mean: the classes that the run trained it on, or [labeling] labels in their order."""
     own = run.dataset if run.endpoint and run.endpoint.name == endpoint else None
     names = own.classes if own else (BACKGROUND, *settings.labeling.labels)
@@ -111,7 +111,7 @@ def _classes(run: Run, settings: Settings, endpoint: str) -> Classes:
 
 
 @dataclass(frozen=True)
-class _Prelabeling:
+class Prelabeling:
     """`folder` holds the masks of one endpoint, named by image and by the state of the endpoint."""
 
     folder: str
@@ -124,7 +124,7 @@ class _Prelabeling:
         """The manifest's entries, in order; an image that the endpoint refuses has no mask."""
         bucket, concurrency = self.folder.split("/")[2], context.settings.predict.concurrency
         there = {f"s3://{bucket}/{item.key}" for item in context.s3.list_objects(f"{self.folder}masks/")}
-        metadata, entries, failed = self._metadata(), [], []
+        metadata, entries, failed = self.metadata, [], []
         results = in_order(objects, lambda item: self._label(item, there), concurrency=concurrency)
         for done, (item, result) in enumerate(results, start=1):
             entry: dict[str, Any] = {"source-ref": item.uri}
@@ -143,14 +143,19 @@ class _Prelabeling:
 
     def _label(self, item: DataObject, there: set[str]) -> str:
         """Address of the image's mask, asked for where it is not there."""
+        uri = self._address(item)
+        return uri if uri in there else self.keep(item, self.ask(self.bulk.get(item.uri).body))
+
+    def _address(self, item: DataObject) -> str:
         made = f"{item.uri}\n{item.etag}\n{self.model.arn}\n{self.model.since}\n{self.classes.names}"
-        uri = f"{self.folder}masks/{hashlib.sha256(made.encode()).hexdigest()[:24]}.png"
-        if uri not in there:
-            mask = self.ask(self.bulk.get(item.uri).body)
-            self._check(mask)
-            height, width = mask.shape
-            body = encode_palette_png(mask, width, height, palette=self.classes.palette)
-            self.bulk.put(uri, body, content_type="image/png")
+        return f"{self.folder}masks/{hashlib.sha256(made.encode()).hexdigest()[:24]}.png"
+
+    def keep(self, item: DataObject, mask: Mask) -> str:
+        """Write an image's mask as Ground Truth writes masks; its address."""
+        self._check(mask)
+        height, width = mask.shape
+        body, uri = encode_palette_png(mask, width, height, palette=self.classes.palette), self._address(item)
+        self.bulk.put(uri, body, content_type="image/png")
         return uri
 
     def _check(self, mask: Mask) -> None:
@@ -159,7 +164,9 @@ class _Prelabeling:
                 f"the endpoint answers class {highest}, and only {len(self.classes.names) - 1} labels are named"
             )
 
-    def _metadata(self) -> Mapping[str, Any]:
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """`<label>-metadata` of the masks."""
         pairs = enumerate(zip(self.classes.names, self.classes.colors, strict=True))
         made = (self.model.since or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
         return {

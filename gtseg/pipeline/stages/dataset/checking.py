@@ -29,7 +29,7 @@ OWN_CODES = frozenset(
 MISSING_OR_HIDDEN = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
 """S3 says 403 for a key that is not there to who may not list the bucket."""
 T = TypeVar("T")
-APART = 'a model labeled it, and what it must stay together with is in validation or test ([dataset] machine_labels = "train-only")'
+APART = 'a model labeled or chose it, and what it must stay together with is in validation or test ([dataset] machine_labels = "train-only")'
 CODEC_BYTES = 36 * 1024 * 1024
 """Pixels in the codec at once: memory is set by this and not by the number of threads or objects."""
 CODEC_SLOTS = min(4, os.cpu_count() or 1)
@@ -67,6 +67,7 @@ class Finding:
     confidence: float | None = None
     group: str = ""
     by_machine: bool = False
+    is_chosen: bool = False
     reason: str = ""
     is_failure: bool = False
     fact: Fact | None = None
@@ -187,7 +188,13 @@ class Checker:
         labeled = candidate.labeled
         made = recipe(labeled.colors, self.classes)
         return Finding(
-            candidate.image, candidate.mask, made, labeled.confidence, labeled.group, labeled.by_machine
+            candidate.image,
+            candidate.mask,
+            made,
+            labeled.confidence,
+            labeled.group,
+            labeled.by_machine,
+            labeled.is_chosen,
         )
 
     def _refuse(self, labeled: Labeled) -> str:

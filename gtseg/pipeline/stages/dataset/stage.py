@@ -224,11 +224,12 @@ class _Work:
         """Part, group and name of every good object; and the groups that an earlier dataset has torn apart."""
         options, earlier = self.context.settings.dataset, plan.earlier
         items: list[Item] = []
-        machine: set[int] = set()
+        for_train: set[int] = set()
+        keeps_apart = options.machine_labels == "train-only"
         for _, finding in plan.findings.rows():
             if finding.fact and not finding.reason:
-                if finding.by_machine:
-                    machine.add(len(items))
+                if finding.is_chosen or (finding.by_machine and keeps_apart):
+                    for_train.add(len(items))
                 items.append(Item(finding.image, finding.fact.etag, self._group(finding)))
         if not items:
             raise nothing_usable(self.source.manifest, plan.findings)
@@ -237,7 +238,7 @@ class _Work:
             options.split.model_dump(),
             seed=options.seed,
             earlier=earlier.splits,
-            train_only=machine if options.machine_labels == "train-only" else (),
+            train_only=for_train,
         )
         names = name_stems([item.key for item in items])
         places = zip(assignment.parts, names, items, strict=True)

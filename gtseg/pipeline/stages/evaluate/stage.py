@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -18,7 +19,15 @@ from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.core.scores.metrics import Mask
 from gtseg.core.training.channels import channel_uri
 from gtseg.errors import AWSError, GtsegError, Interrupted, StageError
-from gtseg.pipeline.run import Context, DatasetSection, EndpointSection, EvaluationSection, Run, provenance
+from gtseg.pipeline.run import (
+    Context,
+    DatasetSection,
+    EndpointSection,
+    EvaluationSection,
+    LearningPoint,
+    Run,
+    provenance,
+)
 from gtseg.pipeline.run.batch import Batch, BatchItem, open_batch, predict_batch
 from gtseg.pipeline.run.inference import Asker, await_endpoint, in_order
 from gtseg.pipeline.run.places import Entry, Place
@@ -117,7 +126,24 @@ def evaluate(run: Run, context: Context, *, in_batch: bool = False) -> Run:
     context.s3.write(section.details, details_of(tally, section))
     _tell_missing(failed, len(tally.images) + len(failed), context)
     _tell(section, context)
-    return run.update(evaluation=section)
+    return run.update(evaluation=section, learning=add_point(run.learning, data, section))
+
+
+def add_point(
+    known: tuple[LearningPoint, ...], data: DatasetSection, section: EvaluationSection
+) -> tuple[LearningPoint, ...]:
+    """The points with this evaluation's; the one of the same dataset is replaced."""
+    span = section.intervals.get("miou")
+    point = LearningPoint(
+        labeled=data.counts.get("train", 0) + data.counts.get("validation", 0),
+        by_machine=data.by_machine.get("train", 0) + data.by_machine.get("validation", 0),
+        miou=section.miou,
+        interval=(span[0], span[1]) if span else None,
+        test=section.images,
+        dataset=data.fingerprint,
+        made=section.made or datetime.now(UTC),
+    )
+    return (*(one for one in known if one.dataset != data.fingerprint), point)
 
 
 def _dataset(run: Run) -> DatasetSection:
