@@ -1,0 +1,225 @@
+"""scripts/benchmark suggestions DATA [--photos 20] [--taught 60]: what a person does for one photograph, with suggested masks and without.
+
+DATA holds images/*.jpg and masks/*.png (0 background, 1 the object, 255 void). A job with `gtseg:assist` learns from the first answers, then a scripted
+person labels what is left in a real browser with pointer and keys; then the same photographs in a job without suggestions. The person
+knows the true masks: takes a suggested object that overlaps a true one by 0.8, clears the rest, and gives every other object its four
+outermost points, then clicks into the largest mistake until the object's IoU is 0.85 or five clicks were made. Presses of the pointer and of keys
+are counted, the one that submits too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+for folder in ("tests/local/labeling", "tests/browser", "tests", "."):
+    sys.path.insert(0, str(ROOT / folder))
+
+from labeling_desk import Api, Desk, draw_answer  # noqa: E402
+from local_aws import LocalAWS  # noqa: E402
+from PIL import Image  # noqa: E402
+from playwright.sync_api import expect, sync_playwright  # noqa: E402
+from portal_person import Hand, enter  # noqa: E402
+
+TAKEN, GOOD, CLICKS, SMALLEST = 0.8, 0.85, 5, 0.004
+MAP = """() => { const { data } = document.querySelector("crowd-semantic-segmentation").map; let s = ""; for (let i = 0; i < data.length; i += 8192) s += String.fromCharCode(...data.subarray(i, i + 8192)); return btoa(s); }"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/benchmark suggestions", description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--photos", type=int, default=20)
+    parser.add_argument("--taught", type=int, default=60)
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    args = parser.parse_args()
+    paths = sorted((args.data / "images").glob("*.jpg"))
+    chosen = [paths[i * len(paths) // (args.photos + args.taught)] for i in range(args.photos + args.taught)]
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        aws = LocalAWS(Path(folder) / "aws")
+        try:
+            browser = driver.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
+            desk = Desk(aws)
+            left, suggested = measure_suggested(desk, browser, chosen, args)
+            plain = measure_plain(desk, browser, left, args)
+        finally:
+            aws.stop()
+    for words, rows in (("with suggestions", suggested), ("without", plain)):
+        actions, ious = [row[0] for row in rows], [row[1] for row in rows]
+        print(
+            f"{words}: {sum(actions)} actions for {len(rows)} photographs, median {statistics.median(actions):g}, mean IoU {statistics.fmean(ious):.3f}"
+        )
+    print(
+        f"ratio {sum(row[0] for row in suggested) / sum(row[0] for row in plain):.2f}; {sum(row[2] for row in suggested)} of {len(suggested)} opened with a suggestion"
+    )
+
+
+def create(desk: Desk, paths: list[Path], tags: list[dict[str, str]]) -> str:
+    lines = [{"source-ref": desk.put(f"images/{path.name}", path.read_bytes())} for path in paths]
+    request = {**desk.request(lines), "Tags": tags}
+    desk.sagemaker.create_labeling_job(**request)
+    return str(request["LabelingJobName"])
+
+
+def measure_suggested(
+    desk: Desk, browser: Any, paths: list[Path], args: argparse.Namespace
+) -> tuple[list[Path], list[tuple[int, float, bool]]]:
+    name = create(desk, paths, [{"Key": "gtseg:assist", "Value": "true"}])
+    teacher, done = desk.hire(), set()
+    for _ in range(args.taught):
+        task = desk.lease(teacher, name)
+        path = path_of(task, args)
+        teacher(
+            "POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(read_mask(path), task["labels"])}
+        )
+        done.add(path)
+    folder = Path(desk.aws.folder) / "labeling" / desk.describe(name)["JobReferenceCode"] / "assist"
+    begun = time.monotonic()
+    while not any(
+        json.loads(p.read_text())["objects"] >= args.taught * 2 // 3
+        for p in folder.glob("round-*/ready.json")
+    ):
+        time.sleep(1)
+    print(f"the model was ready {time.monotonic() - begun:.0f} s after the last answer", file=sys.stderr)
+    left = [path for path in paths if path not in done]
+    return left, label_all(desk, browser, name, len(left), args)
+
+
+def measure_plain(
+    desk: Desk, browser: Any, paths: list[Path], args: argparse.Namespace
+) -> list[tuple[int, float, bool]]:
+    name = create(desk, paths, [])
+    return label_all(desk, browser, name, len(paths), args)
+
+
+def label_all(
+    desk: Desk, browser: Any, name: str, count: int, args: argparse.Namespace
+) -> list[tuple[int, float, bool]]:
+    worker = desk.hire()
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(120_000)
+    enter(page, f"{desk.aws.url}/_portal/signin#{worker.token}")
+    page.goto(f"{desk.aws.url}/_portal/work/{name}")
+    rows = []
+    for number in range(count):
+        page.locator("[data-ready]").wait_for()
+        task = desk.lease(worker, name)
+        person = Person(page, worker, task, read_mask(path_of(task, args)))
+        rows.append(person.label())
+        print(f"{number + 1}: {rows[-1]}", file=sys.stderr)
+        before = task["task"]
+        page.keyboard.press("Control+Enter")
+        if number + 1 < count:
+            until = time.monotonic() + 120
+            while desk.lease(worker, name)["task"] == before and time.monotonic() < until:
+                time.sleep(0.2)
+            page.wait_for_timeout(500)
+    page.close()
+    return rows
+
+
+def path_of(task: dict[str, Any], args: argparse.Namespace) -> Path:
+    return Path(args.data / "images" / task["input"]["taskObject"].rsplit("/", 1)[1])
+
+
+def read_mask(path: Path) -> np.ndarray:
+    mask = np.array(Image.open(path.parent.parent / "masks" / f"{path.stem}.png"))
+    return (mask == 1).astype(np.uint8)
+
+
+class Person:
+    """Labels one photograph; counts presses."""
+
+    def __init__(self, page: Any, worker: Api, task: dict[str, Any], truth: np.ndarray) -> None:
+        self.page, self.worker, self.task, self.truth = page, worker, task, truth
+        self.hand = Hand(page, truth.shape[1], truth.shape[0])
+        self.actions = 1  # the one that submits
+
+    def label(self) -> tuple[int, float, bool]:
+        objects = components(self.truth)
+        suggested = []
+        if self.task["suggested_by"]:
+            found = self.worker("GET", f"/tasks/{self.task['task']}/suggestion")[1]["objects"]
+            suggested = [fill(item["rows"], self.truth.shape) for item in found]
+        rest = list(suggested)
+        for wanted in list(objects):
+            best = max(rest, key=lambda mask: iou(mask, wanted), default=None)
+            if best is not None and iou(best, wanted) >= TAKEN:
+                self.page.mouse.move(*self.hand.at(*middle(best)))
+                self.press("s")
+                rest = [mask for mask in rest if mask is not best]
+                objects = [one for one in objects if one is not wanted]
+        if rest:
+            self.press("d")
+        for wanted in objects:
+            self.outline(wanted)
+        return self.actions, iou(self.drawn(), self.truth > 0), bool(suggested)
+
+    def outline(self, wanted: np.ndarray) -> None:
+        ys, xs = np.nonzero(wanted)
+        for i in (ys.argmin(), ys.argmax(), xs.argmin(), xs.argmax()):
+            self.click(xs[i] + 0.5, ys[i] + 0.5)
+        near = cv2.dilate(wanted.astype(np.uint8), np.ones((41, 41), np.uint8)) > 0
+        for _ in range(CLICKS):
+            expect(self.page.locator(".hint")).to_contain_text("missing", timeout=120_000)
+            drawn = self.drawn() & near
+            if iou(drawn, wanted) >= GOOD:
+                break
+            wrong = max(components((drawn != wanted).astype(np.uint8), smallest=0), key=np.count_nonzero)
+            self.click(*middle(wrong))
+        expect(self.page.locator(".hint")).to_contain_text("missing", timeout=120_000)
+        self.press("Enter")
+
+    def click(self, x: float, y: float) -> None:
+        self.actions += 1
+        self.hand.click(float(x), float(y))
+
+    def press(self, key: str) -> None:
+        self.actions += 1
+        self.page.keyboard.press(key)
+
+    def drawn(self) -> np.ndarray:
+        import base64
+
+        return (
+            np.frombuffer(base64.b64decode(self.page.evaluate(MAP)), np.uint8).reshape(self.truth.shape) > 0
+        )
+
+
+def components(mask: np.ndarray, *, smallest: float = SMALLEST) -> list[np.ndarray]:
+    count, numbers = cv2.connectedComponents(mask.astype(np.uint8))
+    found = [numbers == n for n in range(1, count)]
+    return [one for one in found if np.count_nonzero(one) >= max(1, smallest * mask.size)]
+
+
+def fill(rows: list[list[int]], shape: tuple[int, ...]) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for y, *ends in rows:
+        for a, b in zip(ends[::2], ends[1::2], strict=True):
+            mask[y, a:b] = True
+    return mask
+
+
+def middle(mask: np.ndarray) -> tuple[float, float]:
+    """A point well inside."""
+    distance = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(distance.argmax(), distance.shape)
+    return float(x) + 0.5, float(y) + 0.5
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 1.0
+
+
+if __name__ == "__main__":
+    main()
