@@ -21,6 +21,7 @@ from gtseg.local.labeling import autosegment
 from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_paths
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
+from gtseg.local.labeling.autosegment.finder import only_where_clicked
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
 from gtseg.local.labeling.autosegment.network import (
     SIZE,
@@ -158,6 +159,36 @@ def test_a_further_click_on_the_same_object_is_answered_as_if_it_were_the_first_
     finder.find(image, begun, key="a")
     kept, fresh = (finder.find(image, begun, outside=click, key=key).whole(mask.shape) for key in ("a", None))
     assert np.array_equal(kept, fresh)
+
+
+def test_a_click_far_from_where_the_answer_is_unsure_changes_only_its_neighborhood() -> None:
+    before = np.full((96, 96), 0.9, np.float32)
+    after = np.full((96, 96), 0.4, np.float32)  # would remove everything, without being sure
+    after[44:52, 44:52] = 0.02
+    left = only_where_clicked(before, after, inside=NONE, outside=np.array([[48, 48]], np.float32))
+    removed = left <= 0.5
+    assert removed[44:52, 44:52].all()
+    assert not removed[:40].any()
+    assert not removed[56:].any()
+
+
+def test_each_click_leaves_what_the_clicks_before_it_made() -> None:
+    image, mask = scene()
+    image[60:80, 150:175] = (60, 90, 70)
+    finder, begun = Finder(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
+
+    def found(outside: list[list[float]]) -> np.ndarray:
+        clicks = np.array(outside, np.float32).reshape(-1, 2)
+        return finder.find(image, begun, outside=clicks, key="scene").whole(mask.shape)
+
+    start, one, two = found([]), found([[90, 90]]), found([[90, 90], [140, 115]])
+    _, parts = cv2.connectedComponents((one & ~two).astype(np.uint8))
+    assert not one[90, 90]
+    assert not two[90, 90]
+    assert not (two & ~one).any()  # a click outside adds nothing
+    assert set(np.unique(parts)) == {0, parts[115, 140]}  # and removes nothing but around itself
+    assert np.array_equal(found([[90, 90]]), one)  # the second click taken back
+    assert np.array_equal(found([]), start)
 
 
 def test_the_switch_for_imagenet_weights_leaves_grabcut(monkeypatch: pytest.MonkeyPatch) -> None:

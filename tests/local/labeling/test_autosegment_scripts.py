@@ -7,12 +7,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from gtseg.local.labeling.autosegment.starts import NONE
 from scripts import autosegment_scenes as scenes
 from scripts.benchmark_autosegment import Object, Question, click_on, measure_clicks, worst_place
 from scripts.train_autosegment import (
+    STEADY,
     begin,
     click_rounds,
     example,
@@ -21,6 +24,7 @@ from scripts.train_autosegment import (
     sample_of,
     some_click,
     start_network,
+    weights_of,
 )
 
 
@@ -155,3 +159,14 @@ def test_clicks_of_training_remember_the_first_answer() -> None:
     click_rounds(start_network().eval(), batch, 2, rng)
     assert batch[0].present is not None
     assert batch[0].planes().shape == (7, 64, 64)
+
+
+def test_pixels_that_were_right_before_the_clicks_weigh_more_and_the_mean_stays_one() -> None:
+    rng = np.random.default_rng(0)
+    batch = [begin(one) for one in [example(sample_of(*disc_sample(), rng), rng, size=64, wild=False)] if one]
+    masks = torch.from_numpy(batch[0].example.mask[None, None].astype(np.float32))
+    assert bool((weights_of(batch, masks) == 1).all())
+    batch[0].present = np.where(np.arange(64)[:, None] < 32, masks[0, 0].numpy(), 1 - masks[0, 0].numpy())
+    weights = weights_of(batch, masks)[0, 0]
+    assert float(weights.mean()) == pytest.approx(1)
+    assert float(weights[0, 0] / weights[63, 0]) == pytest.approx(STEADY)

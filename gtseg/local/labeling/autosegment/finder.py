@@ -28,6 +28,13 @@ EDGES_SHARE = 0.5
 """Of GrabCut's word, where the networks leave something open."""
 KEPT = 64
 """Objects whose windows are kept: about 2 MB each."""
+CLICKS_KEPT = 64
+"""Corrected masks that are kept of one object, for the click after them and for taking a click back."""
+REMOVING, ADDING = 0.3, 0.3
+"""How far below (above) 0.5 the answer to a click has to be beside it to take a pixel from the mask (to add one) ..."""
+CAUTION = 3.0
+"""... and how much farther for every window side that the pixel is away from the click; CERTAIN is always enough."""
+CERTAIN = 0.45
 CLICK_SIDES = (0.2, 0.45, 0.9)
 """Windows around a first click, as shares of the image's shorter side; the most certain answer is taken."""
 
@@ -47,6 +54,8 @@ class Work:
     first: NDArray[np.float32] | None = None
     settled: NDArray[np.float32] | None = None
     """The same with GrabCut's word."""
+    corrected: OrderedDict[tuple[bytes, bytes], NDArray[np.float32]] = field(default_factory=OrderedDict)
+    """By the clicks inside and outside that led to it."""
 
 
 def weights_paths() -> list[Path]:
@@ -178,10 +187,35 @@ class Finder:
         assert work.settled is not None
         if len(inside) == len(begun) and not len(outside):
             return work.settled
+        before, added, removed = self.last_step(work, inside=inside, outside=outside)
         probability = self.answer(work, inside=inside, outside=outside, present=work.first)
         probability = obey(work.photo, probability, inside=inside, outside=outside)
         corrected = self.with_edges(work, probability, inside=inside, outside=outside)
-        return only_where_clicked(work.settled, corrected, inside=inside, outside=outside)
+        result = only_where_clicked(before, corrected, inside=added, outside=removed)
+        with self._lock:
+            work.corrected[inside.tobytes(), outside.tobytes()] = result
+            while len(work.corrected) > CLICKS_KEPT:
+                work.corrected.popitem(last=False)
+        return result
+
+    def last_step(
+        self, work: Work, *, inside: Points, outside: Points
+    ) -> tuple[NDArray[np.float32], Points, Points]:
+        """The mask before the last click, and that click: inside or outside. Where it is not kept: the mask before all of them."""
+        assert work.settled is not None
+        begun = 1 if work.start.kind == "click" else 0
+        with self._lock:
+            for shorter, other, added in ((inside, outside, True), (outside, inside, False)):
+                if len(shorter) <= (begun if added else 0):
+                    continue
+                pair = (shorter[:-1], other) if added else (other, shorter[:-1])
+                if len(pair[0]) == begun and not len(pair[1]):
+                    found: NDArray[np.float32] | None = work.settled
+                else:
+                    found = work.corrected.get((pair[0].tobytes(), pair[1].tobytes()))
+                if found is not None:
+                    return (found, shorter[-1:], NONE) if added else (found, NONE, shorter[-1:])
+        return work.settled, inside[begun:], outside
 
     def with_edges(
         self, work: Work, probability: NDArray[np.float32], *, inside: Points, outside: Points
@@ -244,22 +278,29 @@ def certainty(probability: NDArray[np.float32], click: NDArray[np.float32]) -> t
 def only_where_clicked(
     before: NDArray[np.float32], after: NDArray[np.float32], *, inside: Points, outside: Points
 ) -> NDArray[np.float32]:
-    """`before`, with those parts of `after` that a click asked for: added where a click inside is, removed where one outside is."""
+    """`before`, with those parts of `after` that a click asked for: added where a click inside is, removed where one outside is.
+
+    The farther from the click, the surer `after` has to be.
+    """
     result, size = before.copy(), before.shape[0]
-    for points, change in (
-        (inside, (after > 0.5) & (before <= 0.5)),
-        (outside, (after <= 0.5) & (before > 0.5)),
-    ):
-        if not len(points) or not change.any():
+    for points, side, least in ((inside, 1.0, ADDING), (outside, -1.0, REMOVING)):
+        if not len(points):
             continue
-        near = np.zeros(before.shape, np.uint8)
-        for x, y in points:
-            cv2.circle(near, (round(float(x)), round(float(y))), max(2, size // 32), 1, -1)
+        away = distance_to(points, size) / size
+        sure = side * (after - 0.5) > np.minimum(least + CAUTION * away, CERTAIN)
+        change = (sure | (away < 1 / 48)) & (side * (after - 0.5) > 0) & (side * (before - 0.5) <= 0)
         _, labels = cv2.connectedComponents(change.astype(np.uint8), connectivity=4)
-        asked = np.unique(labels[(near > 0) & change])
+        asked = np.unique(labels[(away < 1 / 32) & change])
         taken = np.isin(labels, asked[asked > 0])
         result[taken] = after[taken]
+        result[away < 1 / 64] = 0.5 + side * CERTAIN
     return result
+
+
+def distance_to(points: Points, size: int) -> NDArray[np.float32]:
+    """(size, size) pixels from each place to the nearest of (N, 2) points."""
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    return np.asarray(np.min([np.hypot(x - px, y - py) for px, py in points], axis=0), np.float32)
 
 
 def obey(

@@ -52,7 +52,7 @@ def settle(
     limits: Points | None,
     inside: Points,
 ) -> Found:
-    """Window probabilities (S, S) -> the mask in the pixels of an image of `shape`, without specks.
+    """Window probabilities (S, S) -> the mask in the pixels of an image of `shape`, without specks but those with a click `inside`.
 
     `limits`: window points whose box, with the clicks `inside`, the object does not leave; None: it may fill the window.
     """
@@ -61,7 +61,9 @@ def settle(
         probability = (probability * allowed).astype(np.float32)
     left, top, values = crop.paste(window, probability, shape)
     reach = (left, top, left + values.shape[1], top + values.shape[0])
-    return Found(left, top, without_specks((values > 0.5).astype(np.uint8)), reach)
+    clicked = (inside + 0.5) / window.scale + np.array([window.left - left, window.top - top])
+    kept = without_specks((values > 0.5).astype(np.uint8), keep=clicked.astype(np.float32))
+    return Found(left, top, kept, reach)
 
 
 def without_specks(mask: NDArray[np.uint8], *, keep: Points | None = None) -> NDArray[np.bool_]:
