@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +30,8 @@ __all__ = [
 ]
 
 Place = tuple[str, str]  # (key in the bucket, path below the channel)
+
+DOWNLOADS, BATCH = 16, 256  # objects that are fetched at once, and put off together
 
 
 class DownloadError(Exception):
@@ -97,11 +101,19 @@ def list_places(objects: Objects, source: Source, kind: str) -> Iterator[tuple[s
 
 
 def _lay(objects: Objects, places: Iterable[tuple[str, str, str]], folder: Path) -> int:
-    count = 0
     folder.mkdir(parents=True, exist_ok=True)
-    for bucket, key, path in places:
-        place_object(objects, bucket, key, folder=folder, name=path)
-        count += 1
+    return _place_all(objects, ((bucket, key, folder, path) for bucket, key, path in places))
+
+
+def _place_all(objects: Objects, wanted: Iterable[tuple[str, str, Path, str]]) -> int:
+    """Place every (bucket, key, folder, name), several at a time: they wait for the storage; how many. Raises DownloadError."""
+    count, rest = 0, iter(wanted)
+    with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool:
+        while batch := list(islice(rest, BATCH)):
+            for _ in pool.map(
+                lambda item: place_object(objects, *item[:2], folder=item[2], name=item[3]), batch
+            ):
+                count += 1
     return count
 
 
@@ -151,19 +163,25 @@ def _lay_pairs(
     folders = [data / channel, data / f"{channel}_annotation"]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
+    count = _place_all(objects, _list_pairs(_read(objects, source), source, attributes, folders)) // 2
+    if not count:
+        raise DownloadError(f"the augmented manifest {source.uri} has no records.")
+    return count
+
+
+def _list_pairs(
+    manifest: bytes, source: Source, attributes: Sequence[str], folders: Sequence[Path]
+) -> Iterator[tuple[str, str, Path, str]]:
+    """(bucket, key, folder, name) of the two objects of each record."""
     count = 0
-    for number, line in enumerate(_read(objects, source).splitlines(), 1):
+    for number, line in enumerate(manifest.splitlines(), 1):
         if not line.strip():
             continue
         uris = _read_record(line, attributes, where=f"line {number} of {source.uri}")
         for uri, folder in zip(uris, folders, strict=True):
             bucket, key = _split(uri, f"line {number} of {source.uri}")
-            name = f"{count:08d}{PurePosixPath(key).suffix}"
-            place_object(objects, bucket, key, folder=folder, name=name)
+            yield bucket, key, folder, f"{count:08d}{PurePosixPath(key).suffix}"
         count += 1
-    if not count:
-        raise DownloadError(f"the augmented manifest {source.uri} has no records.")
-    return count
 
 
 def _read_record(line: bytes, attributes: Sequence[str], *, where: str) -> list[str]:
