@@ -3,7 +3,7 @@
     input/names         one file name a line, of pictures in the folder that is given
     model/              the network
     output/masks/       <name>.png, (H, W) class indices of the picture's size
-    output/scores.jsonl one line a picture: {"name", "confidence", "classes": {class index: confidence}}, with
+    output/scores.jsonl one line a picture: {"name", "size", "confidence", "classes": {class index: confidence}}, with
                         --features "features"; "error" for an unreadable one
 
 A process that was killed goes on where it was: a line is written when its mask has its name.
@@ -65,6 +65,7 @@ def score_one(
     classes = confidences(probabilities)
     foreground = [value for index, value in classes.items() if index]
     return {
+        "size": [size[1], size[0]],
         "confidence": round(float(np.mean(foreground)) if foreground else classes[0], 6),
         "classes": {str(index): round(value, 4) for index, value in classes.items()},
         **({"features": seen.last} if seen is not None else {}),

@@ -26,6 +26,7 @@ from gtseg.local.labeling.automated.sampling import (
     find_sample_fault,
     list_chosen,
 )
+from gtseg.local.labeling.automated.scoring import fits
 from gtseg.local.labeling.automated.training import Failure
 from gtseg.local.labeling.batches import consolidate_batch, next_batch
 from gtseg.local.labeling.bell import listen, ring
@@ -181,18 +182,22 @@ class Engine:
         if not rows:
             return False
         with ThreadPoolExecutor(MEASURE_THREADS) as pool:
-            measured = list(pool.map(lambda row: (row["line"], *self._measure(row["uri"])), rows))
+            measured = list(pool.map(lambda row: (row["line"], *self._measure(job, row["uri"])), rows))
         now = read_clock()
         with self.store.write() as connection:
             for line, image, reason in measured:
                 open_object(connection, job, line, image=image, reason=reason, now=now)
         return True
 
-    def _measure(self, uri: str) -> tuple[Measured | None, str]:
+    def _measure(self, job: Job, uri: str) -> tuple[Measured | None, str]:
         try:
-            return measure_image(self.objects, uri), ""
+            found = measure_image(self.objects, uri)
         except IntakeError as error:
             return None, str(error)
+        if job.is_automated and not fits(*found.size):
+            size = "{} x {}".format(*found.size)
+            return None, f"ClientError: {uri} has {size} pixels; automated data labeling takes 1920 x 1080."
+        return found, ""
 
     # ---------------------------------------------------------------- going on
 

@@ -75,6 +75,7 @@ def _facts(state: JobState) -> dict[str, object]:
         "job": state.name,
         "status": state.status,
         "labeled": state.counters.get("TotalLabeled", 0),
+        "by_machine": state.counters.get("MachineLabeled", 0),
         "failed": state.counters.get("FailedNonRetryableError", 0),
         "remaining": state.counters.get("Unlabeled", 0),
     }
@@ -82,7 +83,9 @@ def _facts(state: JobState) -> dict[str, object]:
 
 def _tell_progress(state: JobState, context: Context) -> None:
     facts = _facts(state)
-    words = f"{state.name} {state.status}: {facts['labeled']:,} labeled, {facts['failed']:,} failed, {facts['remaining']:,} remaining"
+    machine = state.counters.get("MachineLabeled", 0)
+    by_machine = f" ({machine:,} by a model)" if machine else ""
+    words = f"{state.name} {state.status}: {facts['labeled']:,} labeled{by_machine}, {facts['failed']:,} failed, {facts['remaining']:,} remaining"
     done = state.total - state.counters.get("Unlabeled", 0)
     context.progress(words, done, state.total, fields=facts)
 
@@ -90,7 +93,8 @@ def _tell_progress(state: JobState, context: Context) -> None:
 def _tell_end(state: JobState, context: Context) -> None:
     facts = _facts(state)
     labeled = counted(state.counters.get("TotalLabeled", 0), "image")
-    words = f"{state.name} is complete: {labeled} labeled"
+    by_machine = f", {facts['by_machine']:,} of them by a model" if facts["by_machine"] else ""
+    words = f"{state.name} is complete: {labeled} labeled{by_machine}"
     if facts["failed"]:
         words = (
             f"{state.name} is complete with labeling errors: {labeled} labeled, {facts['failed']:,} failed. "

@@ -46,7 +46,7 @@ def test_a_model_labels_what_people_need_not_though_the_server_is_killed_on_the_
     masks = tmp_path / "masks"
     masks.mkdir()
     draw_masks(masks)
-    options = {"automated_objects": OBJECTS, "train_seconds": 12, "crowd_masks": masks, "crowd_error": 0}
+    options = {"automated_objects": OBJECTS, "crowd_masks": masks, "crowd_error": 0}
     aws: LocalAWS = start_local_aws(options=options)
     desk = Desk(aws)
     request = request_automated(desk, put_discs(desk))
@@ -61,11 +61,11 @@ def test_a_model_labels_what_people_need_not_though_the_server_is_killed_on_the_
     await_until(lambda: list_training(desk, name))
     kill()
     folder = aws.folder / "labeling"
-    await_until(lambda: list(folder.glob("*/automated/round-1/output/scores.jsonl")))
+    await_until(lambda: list(folder.glob("*/automated/round-1/output/scores.jsonl")), seconds=400)
     kill()
-    await_until(lambda: desk.describe(name)["LabelCounters"]["MachineLabeled"])
+    await_until(lambda: desk.describe(name)["LabelCounters"]["MachineLabeled"], seconds=400)
     kill()
-    described = desk.await_end(name)
+    described = desk.await_end(name, seconds=400)
 
     assert described["LabelingJobStatus"] == "Completed", described.get("FailureReason")
     counters, lines = described["LabelCounters"], desk.manifest(name)

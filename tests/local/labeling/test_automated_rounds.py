@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from gtseg.local.labeling.automated.records import Round, find_round, list_sampl
 from gtseg.local.labeling.automated.rounds import Automation
 from gtseg.local.labeling.automated.sampling import begin_next_round, find_sample_fault
 from gtseg.local.labeling.automated.scoring import measure_quality
-from gtseg.local.labeling.automated.training import name_training
+from gtseg.local.labeling.automated.training import keep_model, name_training
 from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.counts import count_states
 from gtseg.local.labeling.jobs import stop_job
@@ -314,6 +316,63 @@ def test_settings_that_cannot_be_are_refused_and_leave_nothing(
     assert not list((embedded.store.folder / "labeling").glob("*"))
     with pytest.raises(ServiceError, match="does not exist"):
         find_job(embedded.store, "job")
+
+
+def put_model(embedded: Embedded, *, classes: int) -> str:
+    """A model of an earlier job; its ARN."""
+    settings = {
+        "num_classes": str(classes), "_crop_size": "192", "algorithm": "psp", "backbone": "resnet-50", "_network": "efficientnet-lite0"
+    }  # fmt: skip
+    body, content = io.BytesIO(), json.dumps(settings).encode()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        member = tarfile.TarInfo("hyperparams.json")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    embedded.objects.create_bucket("bucket")
+    embedded.objects.put("bucket", "earlier/model.tar.gz", body.getvalue())
+    job = Job(
+        "old",
+        "old",
+        "",
+        "",
+        "",
+        "",
+        0,
+        0,
+        "0" * 24,
+        (),
+        "",
+        0,
+        json.dumps({"RoleArn": "arn:aws:iam::111122223333:role/G"}),
+    )
+    return keep_model(
+        embedded,
+        job,
+        Round(1, "train", None, None, None, None, None),
+        artifact="s3://bucket/earlier/model.tar.gz",
+    )
+
+
+def test_training_goes_on_from_the_model_of_an_earlier_job(embedded: Embedded) -> None:
+    arn = put_model(embedded, classes=2)
+    config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
+    _, job = start_job(embedded, LabelingJobAlgorithmsConfig=config)
+    label_sample(embedded, job)
+    train(embedded, Automation(embedded), job)
+    answer = TrainingJobs(embedded).find(name_training(job, round_of(embedded, job))).answer
+    channels = {c["ChannelName"]: c["DataSource"]["S3DataSource"]["S3Uri"] for c in answer["InputDataConfig"]}
+    assert channels["model"] == "s3://bucket/earlier/model.tar.gz"
+    assert (answer["HyperParameters"]["crop_size"], answer["HyperParameters"]["algorithm"]) == ("192", "psp")
+
+
+def test_a_model_of_other_classes_is_refused(embedded: Embedded) -> None:
+    arn = put_model(embedded, classes=5)
+    config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
+    status, body, _ = call(
+        embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config)
+    )
+    assert status == 400
+    assert "the model has 4 labels beside the background, this job has 1" in body["message"]
 
 
 def test_quality_is_the_mean_over_the_classes_of_the_image_without_background() -> None:

@@ -264,7 +264,8 @@ class Automation:
         room = count_room(self.store, job).objects
         query = "SELECT line FROM labeling_objects WHERE job = ? AND state = 'waiting'"
         waiting = [row["line"] for row in self.store.read().execute(query, (job.name,))]
-        above = [line for line in waiting if line in scores and scores[line].confidence >= threshold]
+        known = [line for line in waiting if line in scores and scores[line].is_fitting]
+        above = [line for line in known if scores[line].confidence >= threshold]
         return sorted(above, key=lambda line: (-scores[line].confidence, line))[:room]
 
     def _label_some(

@@ -21,7 +21,10 @@ from gtseg.local.labeling.automated.training import Failure
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.storage.objects import StorageAway, split_uri
 
-__all__ = ["Score", "Scoring", "measure_quality", "read_values"]
+__all__ = ["Score", "Scoring", "fits", "measure_quality", "read_values"]
+
+LARGEST = (1920, 1080)
+"""Pixels of an image (developer guide, "Automated data labeling")."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Score:
 
     confidence: float
     classes: Mapping[int, float]
+    is_fitting: bool = True
+    """Whether the image is one that automated labeling takes (LARGEST)."""
 
 
 class Scoring:
@@ -60,6 +65,9 @@ class Scoring:
     def prepare(self, lines: Sequence[int], *, artifact: str) -> None:
         """The model and the list of images. Raises Failure."""
         image = image_uri(self.embedded.store.region)
+        self.embedded.objects.head(
+            *split_uri(artifact)
+        )  # where the storage is away, that is no fault of the artifact
         try:
             unpack_artifact(self.embedded.objects, artifact, self.root / "model", image=image, runnable=True)
         except ArtifactError as error:
@@ -93,12 +101,18 @@ class Scoring:
             entry = json.loads(text)
             if "confidence" in entry:
                 classes = {int(index): float(value) for index, value in entry["classes"].items()}
-                found[int(entry["name"])] = Score(float(entry["confidence"]), classes)
+                is_fitting = fits(*entry.get("size", (1, 1)))
+                found[int(entry["name"])] = Score(float(entry["confidence"]), classes, is_fitting)
         return found
 
     def mask(self, line: int) -> np.ndarray:
         """(H, W) uint8 class indices that the model gave an object."""
         return read_values((self.root / "output" / "masks" / f"{name_of(line)}.png").read_bytes())
+
+
+def fits(width: int, height: int) -> bool:
+    """Whether automated labeling takes an image of this size."""
+    return width <= LARGEST[0] and height <= LARGEST[1]
 
 
 def name_of(line: int) -> str:
