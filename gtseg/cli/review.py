@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
 from gtseg.cli.walking import answer, walk_stage
 from gtseg.core.printable import printable
+from gtseg.errors import SettingsError
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -26,14 +28,34 @@ def adjust(
     bad: Annotated[
         bool, typer.Option("--bad", help="Only the masks that `gtseg verify` spoke against.")
     ] = False,
+    only: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Only the images of this file, as the owner's page gives it: JSON lines with source-ref and comments.",
+        ),
+    ] = None,
 ) -> None:
     """Let people correct masks: the run's, another job's, an import's. `watch` and `dataset` go on with the result."""
     from gtseg.pipeline.commands.review import adjust as walk
 
+    if bad and only:
+        raise typer.BadParameter("--bad and --only name two different sets of images: give one of them")
     session = project.open()
-    stage = partial(walk, source=labels.source(), bad=bad)
+    images = _read_images(only) if only else None
+    stage = partial(walk, source=labels.source(), bad=bad, only=images)
     run = walk_stage(session, stage, spending)
     answer(run.labeling_job, as_json=project.as_json and not spending.dry_run)
+
+
+def _read_images(file: Path) -> dict[str, tuple[str, ...]]:
+    from gtseg.pipeline.commands.review.findings import read_redo
+
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"--only {file} cannot be read: {error.strerror}") from None
+    return read_redo(body, str(file))
 
 
 @app.command()

@@ -74,10 +74,12 @@ def test_adjusting_some_carries_the_others_over_and_drops_what_has_no_mask() -> 
         "s3://b/c.jpg", **{"old-ref": "s3://b/o.png", "old-ref-metadata": {"internal-color-map": {}}}
     )
     lines = read_chain(body_of(DONE, FAILED, UNLABELED, other), "x-ref")
-    chained = adjust_lines(lines, "x-ref", attribute="y-ref", only={"s3://b/a.jpg"})
+    chained = adjust_lines(lines, "x-ref", attribute="y-ref", only={"s3://b/a.jpg": ["no tail"]})
     first, second = entries_of(chained.body)
     assert chained.todo == ("s3://b/a.jpg",)
-    assert first == DONE
+    assert first.pop("review-metadata")["worker-feedback"] == [{"comment": "no tail"}]
+    assert first == DONE | {"review": "1"}
+    assert "review" not in second
     assert second["y-ref"] == second["x-ref"]
     assert second["y-ref-metadata"] == second["x-ref-metadata"]
     assert "old-ref" not in second

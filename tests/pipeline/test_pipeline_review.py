@@ -20,6 +20,7 @@ from gtseg.cli import main
 from gtseg.errors import ManifestError, StageError
 from gtseg.pipeline.commands.agreement import agreement
 from gtseg.pipeline.commands.review import adjust, continue_labeling, label_next, prelabel, verify
+from gtseg.pipeline.commands.review.findings import read_redo
 from gtseg.pipeline.run import EndpointSection, LabelingJobSection, LabelSource, Run
 from gtseg.pipeline.run.inference import Answer
 from gtseg.pipeline.stages.dataset import dataset
@@ -194,10 +195,40 @@ def test_verify_names_the_bad_masks_and_only_these_are_adjusted(project: Project
     assert job
     given = worker.work(job.name, lambda task: paint(square(shift=2), ["cat"], initialValueModified=True))
     assert [name_of(task) for task in given] == ["b.jpg"]
+    said = given[0]["input"]["manifestLine"]["review-metadata"]
+    assert (said["type"], said["worker-feedback"]) == (
+        "groundtruth/label-verification",
+        [{"comment": "no tail"}],
+    )
     run = walk(project, watch)
     done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     assert np.array_equal(mask_at(project, done["b.jpg"][job.label_attribute]), square(shift=2))
     assert done["a.jpg"][job.label_attribute] == done["a.jpg"][first.label_attribute]
+
+
+def test_only_the_images_of_a_file_are_adjusted(project: Project, worker: Worker) -> None:
+    first = label_but(project, worker).labeling_job
+    assert first
+    images = [line["source-ref"] for line in lines_of(project, first.output_manifest).values()]  # type: ignore[arg-type]
+    body = (
+        json.dumps({"source-ref": images[1], "comments": []})
+        + "\n\n"
+        + json.dumps({"source-ref": "s3://b/gone.jpg"})
+    )
+    only = read_redo(body.encode(), "redo.jsonl")
+    job = walk(project, adjust, only=only).labeling_job
+    assert job
+    assert "has no mask of 1 image, such as s3://b/gone.jpg" in project.told()
+    given = worker.work(job.name, lambda task: paint(square(), ["cat"], initialValueModified=False))
+    assert [task["input"]["taskObject"] for task in given] == [images[1]]
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"source-ref": 1}', '{"source-ref": "s3://b/k", "comments": "x"}']
+)
+def test_a_bad_line_of_a_file_of_images_is_named(text: str) -> None:
+    with pytest.raises(ManifestError, match=r"redo\.jsonl, line 2"):
+        read_redo(f'{{"source-ref": "s3://b/k"}}\n{text}'.encode(), "redo.jsonl")
 
 
 def test_a_sample_of_what_a_model_labeled_estimates_the_others(project: Project, worker: Worker) -> None:

@@ -16,6 +16,9 @@ from gtseg.core.labeling.output_manifest import NOT_HUMAN, split_lines
 from gtseg.core.masks.names import is_background
 from gtseg.errors import ManifestError
 
+REVIEW = "review"
+"""The attribute under which an adjustment's input says what is wrong about a mask."""
+
 
 @dataclass(frozen=True)
 class ChainLine:
@@ -69,12 +72,17 @@ def continue_lines(lines: Iterable[ChainLine], label: str, redo: Collection[str]
 
 
 def adjust_lines(
-    lines: Iterable[ChainLine], label: str, *, attribute: str, only: Collection[str] | None = None
+    lines: Iterable[ChainLine],
+    label: str,
+    *,
+    attribute: str,
+    only: Mapping[str, Sequence[str]] | None = None,
 ) -> ChainedInput:
     """Labeled objects for an adjustment job that writes `attribute`: all of them, or `only` these images.
 
     Where only some are asked for, the others carry their mask under the new attribute already: Ground Truth leaves such lines
-    as they are, and the output holds every object under one attribute.
+    as they are, and the output holds every object under one attribute. What was said of an image in `only` goes along in the
+    form of a label verification, so that whoever corrects it reads it.
     """
     entries, todo = [], []
     for line in lines:
@@ -83,6 +91,7 @@ def adjust_lines(
         entry = _with_one_label(line.entry, label)
         if only is None or line.image in only:
             todo.append(line.image)
+            entry |= _review(only[line.image] if only else ())
         else:
             entry |= {attribute: entry[label], f"{attribute}-metadata": entry[f"{label}-metadata"]}
         entries.append(entry)
@@ -99,6 +108,19 @@ def machine_lines(lines: Iterable[ChainLine], label: str) -> list[ChainLine]:
     return [
         line for line in lines if line.state == "labeled" and is_by_machine(line.entry[f"{label}-metadata"])
     ]
+
+
+def _review(comments: Sequence[str]) -> dict[str, Any]:
+    """What an image's line gains (developer guide, sms-data-output, "Label verification job output")."""
+    if not comments:
+        return {}
+    metadata = {
+        "class-name": "bad",
+        "type": "groundtruth/label-verification",
+        "human-annotated": "yes",
+        "worker-feedback": [{"comment": comment} for comment in comments],
+    }
+    return {REVIEW: "1", f"{REVIEW}-metadata": metadata}
 
 
 def verify_lines(lines: Iterable[ChainLine], label: str) -> ChainedInput:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gtseg.core.counting import counted
@@ -19,11 +20,18 @@ from gtseg.settings.templates import read_template
 ADJUSTMENT: Final = "AdjustmentSemanticSegmentation"
 
 
-def adjust(run: Run, context: Context, *, source: LabelSource = OWN_LABELS, bad: bool = False) -> Run:
+def adjust(
+    run: Run,
+    context: Context,
+    *,
+    source: LabelSource = OWN_LABELS,
+    bad: bool = False,
+    only: Mapping[str, Sequence[str]] | None = None,
+) -> Run:
     """The run with an adjustment job as its labeling job: `watch` and `dataset` go on with the corrected masks.
 
     The masks are the run's own, or those of another `source`; with `bad` only those that the run's verification spoke
-    against. Raises StageError while the run's job is under way, or is an adjustment already and nothing else is named.
+    against, with `only` those images, each with what is wrong about it, which the workers read. Raises StageError while the run's job is under way, or is an adjustment already and nothing else is named.
     """
     section, context = run.labeling_job, context.of("adjust")
     if section and section.task == ADJUSTMENT and source.is_own:
@@ -33,15 +41,33 @@ def adjust(run: Run, context: Context, *, source: LabelSource = OWN_LABELS, bad:
         )
     refuse_running(run, context)
     earlier = find_earlier(run, context, source)
-    only = spoken_against(run, earlier.manifest, context.s3) if bad else None
+    if bad:
+        only = spoken_against(run, earlier.manifest, context.s3)
     if bad and not only:
         raise StageError(
             f"No verification spoke against a mask of {earlier.name}: `gtseg verify` asks people."
         )
+    if only is not None:
+        _check_images(only, earlier, context)
     return start_adjustment(run, context, earlier, only=only)
 
 
-def start_adjustment(run: Run, context: Context, earlier: Earlier, *, only: set[str] | None = None) -> Run:
+def _check_images(only: Mapping[str, Sequence[str]], earlier: Earlier, context: Context) -> None:
+    """Images that the manifest does not hold are told. Raises StageError where it holds none."""
+    known = {line.image for line in earlier.lines if line.state == "labeled"}
+    missing = [image for image in only if image not in known]
+    if len(missing) == len(only):
+        raise StageError(
+            f"{earlier.name} has a mask of none of the {counted(len(only), 'image')} that are to be adjusted"
+            + (f", such as {missing[0]}" if missing else "")
+        )
+    if missing:
+        context.warn(f"{earlier.name} has no mask of {counted(len(missing), 'image')}, such as {missing[0]}")
+
+
+def start_adjustment(
+    run: Run, context: Context, earlier: Earlier, *, only: Mapping[str, Sequence[str]] | None = None
+) -> Run:
     """An adjustment job over an output manifest; its labels are the manifest's, then those that the settings add."""
     if not earlier.labeled:
         raise ManifestError(f"{earlier.manifest} holds no mask under {earlier.label!r}: nothing to adjust")

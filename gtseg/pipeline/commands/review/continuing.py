@@ -57,7 +57,7 @@ def _redo(run: Run, earlier: Earlier, context: Context) -> frozenset[str]:
         words = f"{hopeless:,} images are left out for what they are themselves: another mask would not help"
         context.note(words)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
-    return frozenset(labeled & (rejected | spoken_against(run, earlier.manifest, context.s3)))
+    return frozenset(labeled & (rejected | spoken_against(run, earlier.manifest, context.s3).keys()))
 
 
 def _job(run: Run, context: Context, earlier: Earlier, redo: frozenset[str]) -> ChainedJob:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from gtseg.aws.s3 import S3
+from gtseg.errors import ManifestError
 from gtseg.pipeline.run import Run
 
 
@@ -19,10 +20,29 @@ def rejected_images(run: Run, manifest: str, door: S3) -> tuple[set[str], int]:
     return for_mask, len(refused) - len(for_mask)
 
 
-def spoken_against(run: Run, manifest: str, door: S3) -> set[str]:
-    """Images that the run's verification of this manifest named to be made again."""
+def spoken_against(run: Run, manifest: str, door: S3) -> dict[str, tuple[str, ...]]:
+    """Images that the run's verification of this manifest named to be made again, and what was said of each."""
     word = run.verification
     if word is None or word.source != manifest or not word.redo:
-        return set()
+        return {}
     found = door.read_if_exists(word.redo)
-    return {json.loads(line)["source-ref"] for line in found[0].splitlines()} if found else set()
+    return read_redo(found[0], word.redo) if found else {}
+
+
+def read_redo(body: bytes, name: str) -> dict[str, tuple[str, ...]]:
+    """Image -> comments, of JSON lines with `source-ref` and `comments`. Raises ManifestError with the number of a bad line."""
+    found: dict[str, tuple[str, ...]] = {}
+    for number, text in enumerate(body.splitlines(), start=1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+            image, comments = line["source-ref"], line.get("comments", [])
+            if not isinstance(image, str) or not isinstance(comments, list):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ManifestError(
+                f'{name}, line {number} is not like {{"source-ref": "s3://...", "comments": ["..."]}}'
+            ) from None
+        found[image] = tuple(str(comment) for comment in comments)
+    return found
