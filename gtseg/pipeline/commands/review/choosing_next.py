@@ -83,7 +83,7 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
     context.note(f"{told}; near-duplicates of them and of what is labeled are left out")
     lines = [_line(one, earlier.label, masks.metadata) for one in picked]
     both = replace(earlier, lines=(*earlier.lines, *lines))
-    return start_adjustment(run, context.of("adjust"), both, only={one.item.uri for one in picked})
+    return start_adjustment(run, context.of("adjust"), both, only={one.item.uri: () for one in picked})
 
 
 def _find_model(run: Run, context: Context, *, is_asked: bool) -> EndpointSection:

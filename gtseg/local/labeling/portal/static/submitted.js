@@ -26,7 +26,7 @@ function card(answer, kind) {
   if (kind === "verification") get(`tasks/${encodeURIComponent(answer.task)}/verdict`).then((found) => verdict.replaceChildren(h("strong", {}, found.label ?? ""), found.workerComment ? h("q", {}, ` ${found.workerComment}`) : "")).catch(() => {});
   return h("article", { class: "card" },
     h("div", { class: "layered" }, h("img", { src: `${source}/image`, alt: `${file} with your answer`, loading: "lazy" }), kind === "verification" ? "" : h("img", { src: `${mask}?upright=1&v=${answer.submitted}`, alt: "", loading: "lazy" })),
-    h("h2", {}, file), verdict,
+    h("h2", {}, file), kind === "verification" ? verdict : "",
     h("p", { class: "faint number" }, `${ago(answer.submitted)} · ${duration(answer.seconds)}`),
     answer.comment ? h("p", {}, "The owner: ", h("q", {}, answer.comment)) : "",
     answer.state === "done" ? h("p", { class: "faint" }, "Done: it cannot be changed any more") : h("p", {}, h("button", { type: "button", class: "primary", "aria-label": `Change ${file}`, onclick: () => change(answer) }, "Change")));

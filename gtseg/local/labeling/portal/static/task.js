@@ -59,7 +59,7 @@ async function next() {
   page.saved.textContent = "";
   const found = await insist(() => post(`jobs/${encodeURIComponent(job)}/tasks`), (n, seconds) => notice(`The server does not answer. Next try in ${seconds} s.`, { alarm: true }));
   notice("");
-  if (!found) return rest("Nothing left to do here", "Every image of this job is labeled or in somebody's hands. One may come back if its time runs out.", home(), h("button", { onclick: () => start() }, "Look again"));
+  if (!found) return rest("Nothing left to do here", "Every image of this job is labeled or in somebody's hands. One may come back if its time runs out.", home(), h("a", { class: "button", href: `/_portal/submitted/${encodeURIComponent(job)}` }, "What you submitted"), h("button", { onclick: () => start() }, "Look again"));
   return show(found);
 }
 
