@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from gtseg.cli.console import show
 from gtseg.core.printable import printable
 from gtseg.errors import GtsegError
 
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except BaseException:
             if not interrupts.came:
                 raise
-            print(INTERRUPTED, file=sys.stderr)  # an import that is interrupted may fail in its own way
+            show(INTERRUPTED, file=sys.stderr)  # an import that is interrupted may fail in its own way
             raise SystemExit(130) from None
 
 
@@ -109,23 +110,23 @@ def _run(command: Callable[[], object]) -> None:
         command()
     except SystemExit as end:
         if end.code == 130:  # typer's, for Ctrl-C
-            print(INTERRUPTED, file=sys.stderr)
+            show(INTERRUPTED, file=sys.stderr)
         raise
     except GtsegError as error:
-        print(f"gtseg: {printable(str(error))}", file=sys.stderr)
+        show(f"gtseg: {printable(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except ModuleNotFoundError as error:
         if (extra := extra_of(error.name or "")) is None:
             raise
         words = f"this needs {error.name}, which is not installed: pip install 'gtseg[{extra}]'"
-        print(f"gtseg: {words}", file=sys.stderr)
+        show(f"gtseg: {words}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:
         raise SystemExit(1) from None
     except OSError as error:  # a folder or file of the user's that cannot be made, read or written
         if error.filename is None:
             raise
-        print(
+        show(
             f"gtseg: {printable(str(error.filename))}: {error.strerror}. Name another place, or free this one.",
             file=sys.stderr,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from gtseg.cli.console import show
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ def ask(session: Session, spending: Spending) -> Consent:
         rows, warning = check_budget(stage, run, session.context(), objects=objects)
         print_rows(f"{stage} may cost at most", rows, file=sys.stderr)
         if warning:
-            print(f"warning: {warning}", file=sys.stderr)
+            show(f"warning: {warning}", file=sys.stderr)
 
     def spend(words: str) -> bool:
         if spending.yes:
             return True
         if not sys.stdin.isatty():
             raise SettingsError(f"{words} This spends money and there is no terminal to ask on: say --yes.")
-        print(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
+        show(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     def stop(words: str) -> bool:
@@ -42,7 +43,7 @@ def ask(session: Session, spending: Spending) -> Consent:
             return True
         if not sys.stdin.isatty():
             return False
-        print(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
+        show(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
     # --yes agrees to the price; a misspelt bucket is not asked for

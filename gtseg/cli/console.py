@@ -10,7 +10,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from gtseg.core.printable import printable
+from gtseg.core.printable import printable, printable_json
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run.events import Event
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 5.0
 
 
+def show(text: str = "", *, file: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
+    """Print text of which a terminal obeys nothing, whoever wrote it; `file` None: stdout."""
+    print(printable(text), file=file, end=end, flush=flush)
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(value, indent=2, default=as_json, ensure_ascii=False))
+    print(printable_json(json.dumps(value, indent=2, default=as_json, ensure_ascii=False)))
 
 
 def as_json(value: object) -> str:
@@ -31,7 +36,9 @@ def as_json(value: object) -> str:
 
 def print_columns(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = False) -> None:
     """A table on stdout, as wide as it needs to be; with `right` all but its first column are numbers."""
-    table = [head, *rows]
+    table = [
+        [printable(cell).replace("\n", "\\n").replace("\t", "\\t") for cell in row] for row in (head, *rows)
+    ]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     for first, *others in table:
         cells = [first.ljust(widths[0])]
@@ -69,7 +76,7 @@ class JsonLines(Listener):
         if event.done is not None:
             line |= {"done": event.done, "total": event.total}
         print(
-            json.dumps(line | dict(event.fields), default=as_json, ensure_ascii=False),
+            printable_json(json.dumps(line | dict(event.fields), default=as_json, ensure_ascii=False)),
             file=self.stream,
             flush=True,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from gtseg.cli.console import print_json, say
+from gtseg.cli.console import print_json, say, show
 from gtseg.cli.grouping import grouped
 from gtseg.cli.options import ProjectOptions, Session
 
@@ -51,7 +51,7 @@ def cost(
     print_rows("so far", spent)
     print_rows("by the hour, until deleted", running)
     if bill.max_usd is not None:
-        print(f"budget: {bill.max_usd} USD")
+        show(f"budget: {bill.max_usd} USD")
 
 
 def _free(session: Session) -> str:
@@ -89,7 +89,7 @@ def print_rows(title: str, rows: Sequence[Row], *, file: TextIO | None = None) -
         return
 
     def tell(text: str) -> None:
-        print(text, file=file)
+        show(text, file=file)
 
     tell(f"{title}:")
     for row in rows:

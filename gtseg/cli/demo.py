@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Self, TextIO
 
 import typer
 
+from gtseg.cli.console import show
 from gtseg.cli.options import LABELS_HELP, LabelValues, Void
 from gtseg.core.counting import counted
+from gtseg.core.printable import printable
 from gtseg.errors import Interrupted
 
 if TYPE_CHECKING:
@@ -82,9 +84,9 @@ def demo(
         )
         narrator.result = f"{project.images} images of {', '.join(project.labels)}"
     for remark in project.remarks:
-        print(f"{'':<{WIDTH}}{remark}")
+        show(f"{'':<{WIDTH}}{remark}")
     if project.skipped:
-        print(
+        show(
             f"{'':<{WIDTH}}{counted(len(project.skipped), 'image has no mask and is', 'images have no mask and are')} left out, like {project.skipped[0]}"
         )
     code = _run(project, train_seconds)
@@ -100,10 +102,10 @@ def _conclude(project: Project, seconds: float) -> None:
     span = found["intervals"].get("miou")
     interval = f" (95 % interval {span[0]:.3f} to {span[1]:.3f})" if span else ""
     score = "unknown" if found["miou"] is None else f"{found['miou']:.3f}"
-    print(
+    show(
         f"\nmIoU {score}{interval} on {found['images']} {found['split']} images, after {_duration(seconds)}."
     )
-    print(f"Open {project.folder / 'report.html'}")
+    show(f"Open {project.folder / 'report.html'}")
 
 
 def _run(project: Project, train_seconds: float) -> int:
@@ -123,7 +125,7 @@ def _run(project: Project, train_seconds: float) -> int:
             if not any(words in said for words in ALREADY_SERVED) or waited >= GHOST_SECONDS:
                 break
             if not waited:
-                print(
+                show(
                     f"{'':<{WIDTH}}an earlier demo of this folder was cut off and is still ending: waiting for it",
                     flush=True,
                 )
@@ -137,8 +139,8 @@ def _explain(code: int, said: str, log: TextIO) -> None:
     """When it failed, its own last words and where all of them are."""
     if code in (0, 5):
         return
-    print("\n".join([line for line in said.splitlines() if line.strip()][-8:]), file=sys.stderr)
-    print(
+    show("\n".join([line for line in said.splitlines() if line.strip()][-8:]), file=sys.stderr)
+    show(
         f"gtseg: the demo stopped. Everything it said is in {log.name}; the same command goes on.",
         file=sys.stderr,
     )
@@ -245,7 +247,7 @@ class Narrator:
 
     def _put(self, words: str) -> None:
         """Begin the stage's line, or on a terminal write over it: a line that wraps could not be taken back."""
-        line = f"{self.stage:<{WIDTH}}{words}"
+        line = printable(f"{self.stage:<{WIDTH}}{words}")
         if self.live:
             line = f"{REWRITE}{line[: shutil.get_terminal_size().columns - 1]}"
         print(line, end="", flush=True, file=self.stream)
@@ -256,7 +258,7 @@ class Narrator:
             return
         took = _duration(time.monotonic() - self.begun)
         start = f"{REWRITE}{self.stage:<{WIDTH}}{STORY[self.stage]}" if self.live else ""
-        end = f": {self.result}" if self.result else ""
+        end = printable(f": {self.result}") if self.result else ""
         print(f"{start}{end} ({took})", flush=True, file=self.stream)
         self.stage, self.result = "", ""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gtseg.cli.console import print_json
+from gtseg.cli.console import print_json, show
 from gtseg.cli.options import Json, Set, SettingsFile, open_session
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def diff(
         print_json(found.as_json())
         return
     for line in lines_of(found):
-        print(line)
+        show(line)
 
 
 def lines_of(found: Difference) -> Iterator[str]:

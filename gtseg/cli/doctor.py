@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gtseg.cli.console import print_json
+from gtseg.cli.console import print_json, show
 from gtseg.cli.grouping import grouped
 from gtseg.cli.options import ProjectOptions
 
@@ -46,9 +46,9 @@ def doctor(
         if not project.as_json:
             mark, colour = MARKS[finding.level]
             typer.secho(mark, fg=colour, nl=False)
-            typer.echo(f"  {finding.subject:<14} {finding.found}")
+            show(f"  {finding.subject:<14} {finding.found}")
             if finding.mend:
-                typer.echo(f"      {'':<14} -> {finding.mend}")
+                show(f"      {'':<14} -> {finding.mend}")
     if project.as_json:
         print_json([asdict(finding) for finding in findings])
     raise typer.Exit(1 if any(finding.level == "bad" for finding in findings) else 0)

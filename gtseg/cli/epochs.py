@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from gtseg.cli.console import Listener, print_json, words_of
+from gtseg.cli.console import Listener, print_json, show, words_of
+from gtseg.core.printable import printable
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run.events import Event
@@ -42,21 +43,21 @@ class EpochLines(Listener):
     def __call__(self, event: Event) -> None:
         if event.kind == "log":
             if self.logs:
-                print(event.message, file=self.stream, flush=True)
+                show(event.message, file=self.stream, flush=True)
         elif event.kind == "epoch":
             self._row(event.fields)
         elif event.message != self.last or event.kind != "progress":
             self.last = event.message
-            print(words_of(event), file=self.stream, flush=True)
+            show(words_of(event), file=self.stream, flush=True)
         if event.kind == "plan":
             print_json(dict(event.fields))
 
     def _row(self, fields: Mapping[str, Any]) -> None:
         if not self.begun:
             self.begun = True
-            print("".join(head.rjust(WIDTH) for head, _, _ in COLUMNS), file=self.stream)
+            show("".join(head.rjust(WIDTH) for head, _, _ in COLUMNS), file=self.stream)
         best = "  best so far" if fields.get("best") else ""
-        print("".join(cell.rjust(WIDTH) for cell in cells(fields)) + best, file=self.stream, flush=True)
+        show("".join(cell.rjust(WIDTH) for cell in cells(fields)) + best, file=self.stream, flush=True)
 
 
 class LiveEpochs(EpochLines):
@@ -89,7 +90,7 @@ class LiveEpochs(EpochLines):
         elif event.kind == "progress":
             self.status = event.message
         elif event.kind != "log" or self.logs:
-            text = event.message if event.kind == "log" else words_of(event)
+            text = printable(event.message) if event.kind == "log" else words_of(event)
             style = {"log": "dim", "warning": "yellow", "finished": "green"}.get(event.kind, "")
             self.console.print(Text(text, style=style))
         if event.kind == "plan":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.cli.console import print_columns, print_json, say
+from gtseg.cli.console import print_columns, print_json, say, show
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import LABELS_HELP, InBatch, LabelValues, ProjectOptions, Spending, Void
@@ -138,8 +138,8 @@ def _show(section: EvaluationSection, *, as_json: bool, account: Account | None 
     for name in ("miou", "miou_builtin", "miou_per_image", "miou_foreground", "pixel_accuracy"):
         value, span = getattr(section, name), section.intervals.get(name)
         interval = f"  [{span[0]:.4f}, {span[1]:.4f}]" if span else ""
-        print(f"{name:<16} {'-' if value is None else f'{value:.4f}'}{interval}")
-    print(f"{section.images} {section.split} images, {section.pixels:,} pixels, {section.void_pixels:,} void")
+        show(f"{name:<16} {'-' if value is None else f'{value:.4f}'}{interval}")
+    show(f"{section.images} {section.split} images, {section.pixels:,} pixels, {section.void_pixels:,} void")
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gtseg.cli.console import print_columns, print_json
+from gtseg.cli.console import print_columns, print_json, show
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
@@ -120,11 +120,11 @@ def agreement(
     if project.as_json:
         print_json({"miou": found.miou, "pixels": found.pixels, **asdict(found)})
         return
-    print(
+    show(
         f"{len(found.images):,} images, {len(found.workers)} workers; overlap between workers {_score(found.miou)}"
     )
     if found.suggested:
-        print(f"{found.suggested:,} answers began with a model's suggestion and are compared with nothing")
+        show(f"{found.suggested:,} answers began with a model's suggestion and are compared with nothing")
     _print_more(
         ("WORKER", "ANSWERS", "MEDIAN S", "OTHERS", "CONSOLIDATED", "GOLD", ""),
         [
@@ -157,5 +157,5 @@ def _seconds(value: float | None) -> str:
 def _print_more(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     """A further table; nothing where it has no rows."""
     if rows:
-        print()
+        show()
         print_columns(head, rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gtseg.cli.consent import ask
-from gtseg.cli.console import print_json, say
+from gtseg.cli.console import print_json, say, show
 from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
 from gtseg.cli.options import LabelSpending, ProjectOptions, RunOptions, Session
@@ -74,14 +74,14 @@ def status(
     if project.as_json:
         print_json(facts)
         return
-    print(f"run {session.run.name} at {session.run.root}")
+    show(f"run {session.run.name} at {session.run.root}")
     for name, stage in facts["stages"].items():
-        print(f"  {'done' if stage['done'] else '-':<5} {name:<9} {stage['summary']}".rstrip())
+        show(f"  {'done' if stage['done'] else '-':<5} {name:<9} {stage['summary']}".rstrip())
         if stage["reason"]:
-            print(f"  {'':<5} {'':<9} to be done again: {stage['reason']}")
+            show(f"  {'':<5} {'':<9} to be done again: {stage['reason']}")
     for point in session.run.learning if len(session.run.learning) > 1 else ():
-        print(f"  {_learned(point)}")
-    print(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
+        show(f"  {_learned(point)}")
+    show(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
     say_what_costs(session, session.run)
     say_budget(session)
 
@@ -140,7 +140,7 @@ def _show_all(session: Session, *, refresh: bool, as_json: bool) -> None:
         )
         return
     for name, found in facts.items():
-        print(f"{name:<40} {'next: ' + found['next'] if found['next'] else 'done'}")
+        show(f"{name:<40} {'next: ' + found['next'] if found['next'] else 'done'}")
     if not facts:
         say(
             f"There is no run below {locate(settings, clients, name='x').removesuffix('x/')} yet: `gtseg label` starts one."

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["printable"]
+__all__ = ["printable", "printable_json"]
 
-UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
     r"""The text with what a terminal would obey as escapes (`\x1b`); line feeds and tabs stay."""
     return UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def printable_json(document: str) -> str:
+    r"""A JSON document with the same characters as JSON's own escapes (`\u001b`); they are nowhere but in its strings."""
+    return UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", document)

@@ -13,6 +13,7 @@ import typer
 from gtseg.local.errors import ServiceError
 from gtseg.local.grouping import grouped
 from gtseg.local.options import ServerOptions, read_values
+from gtseg.local.printing import show
 
 if TYPE_CHECKING:
     from gtseg.local.serving import Serving
@@ -52,7 +53,7 @@ def explain(error: Exception) -> str:
 
 
 def fail(message: object, code: int) -> typer.Exit:
-    typer.echo(f"gtseg: {message}", err=True)
+    show(f"gtseg: {message}", err=True)
     return typer.Exit(code)
 
 
@@ -291,14 +292,14 @@ def add_worker(
 ) -> None:
     """Add a worker and print their personal link, which is shown this once."""
     answer = ask_owner(data, "POST", "/workers", {"name": name, "team": team, "renew": renew})
-    typer.echo(make_link(data, at, answer["token"]))
+    show(make_link(data, at, answer["token"]))
 
 
 @worker_app.command("list")
 def list_workers(data: Data = None) -> None:
     """List the workers: id, team, state, name."""
     for worker in ask_owner(data, "GET", "/workers")["workers"]:
-        typer.echo("\t".join((worker["worker_id"], worker["team"], worker["state"], worker["name"])))
+        show("\t".join((worker["worker_id"], worker["team"], worker["state"], worker["name"])))
 
 
 @worker_app.command("remove")
@@ -327,7 +328,7 @@ def show_owner_link(
     serving = find_own_server(data)
     if serving is None:
         raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
-    typer.echo(make_link(data, at, serving.owner_token))
+    show(make_link(data, at, serving.owner_token))
 
 
 @app.command("outlines")
@@ -349,15 +350,13 @@ def examine_outlines(
     except (OSError, RuntimeError, ServiceError) as error:
         problem = explain(error)
     if as_json:
-        typer.echo(
-            json.dumps({"url": serving.url.rstrip("/"), **({"problem": problem} if problem else found)})
-        )
+        show(json.dumps({"url": serving.url.rstrip("/"), **({"problem": problem} if problem else found)}))
     if problem:
         raise fail(problem, 1)
     if as_json:
         return
-    typer.echo("\n".join([str(found["kind"]), *found["files"]]))
-    typer.echo(
+    show("\n".join([str(found["kind"]), *found["files"]]))
+    show(
         f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click"
     )
 
@@ -401,14 +400,14 @@ def show_profile(
     config, credentials = profiles.files(os.environ)
     if not write:
         for path, lines in ((config, profile.config), (credentials, profile.credentials)):
-            typer.echo("\n".join([f"# {path}", *lines, ""]))
+            show("\n".join([f"# {path}", *lines, ""]))
         return
     try:
         changed = profiles.write(profile, os.environ)
     except ServiceError as error:
         raise fail(explain(error), 1) from None
     for path in (config, credentials):
-        typer.echo(f"{path}: profile {name} {'written' if path in changed else 'was there already'}")
+        show(f"{path}: profile {name} {'written' if path in changed else 'was there already'}")
 
 
 @app.command("backup")
@@ -485,7 +484,7 @@ def check_storage(data: Path | None, places: list[str]) -> None:
     found = ask_owner(data, "POST", "/owner/storage/check", {"places": places})
     storage, rights = found["storage"], found["rights"]
     for right in rights:
-        typer.echo(f"{right['action']:<24} {right['place']}  {right['problem'] or 'allowed'}")
+        show(f"{right['action']:<24} {right['place']}  {right['problem'] or 'allowed'}")
     where = storage["endpoint"] or "the data folder"
     refused = [right for right in rights if right["problem"]]
     if refused:
@@ -494,7 +493,7 @@ def check_storage(data: Path | None, places: list[str]) -> None:
             " a policy with all of them.",
             4,
         )
-    typer.echo(
+    show(
         f"{len(rights)} rights at {where} are there."
         if rights
         else f"Objects are at {where}; the server has no job yet: give --place s3://bucket/prefix."
@@ -504,8 +503,8 @@ def check_storage(data: Path | None, places: list[str]) -> None:
 def show_findings(findings: Findings, summary: str) -> None:
     """What was done, and a line for everything that is damaged; then exit code 5."""
     for line in findings.damaged:
-        typer.echo(f"damaged: {line}", err=True)
-    typer.echo(summary)
+        show(f"damaged: {line}", err=True)
+    show(summary)
     if findings.damaged:
         raise fail(
             f"{len(findings.damaged)} damaged. Upload these objects again, or restore an earlier backup: gtseg local restore.",
@@ -536,7 +535,7 @@ def find_base(data: Path | None, at: str | None, *, what: str) -> str:
         "//[::]:", f"//{find_own_address()}:"
     )
     if at is None and "//127.0.0.1:" in base:
-        typer.echo(
+        show(
             f"The {what} works on this machine only: serve with --host 0.0.0.0, or give --at ADDRESS.",
             err=True,
         )

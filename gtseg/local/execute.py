@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from gtseg.local.options import ServerOptions
+from gtseg.local.printing import show_warnings
 from gtseg.local.serving import Serving, environment, find_certificate, find_serving, is_served, variables
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def serve_here(
     tls: tuple[Path, Path] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; the lines to export go to stdout once requests are answered."""
-    import logging
 
     from gtseg.local.embedded import Embedded
     from gtseg.local.errors import ServiceError
@@ -63,7 +63,7 @@ def serve_here(
         print(f"Serving {folder} at {embedded.url}. Ctrl-C stops it; everything is kept.", file=sys.stderr)
         warn_of_others(host, port, tls=tls)
 
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    show_warnings()
     end_with_parent()
     try:
         serve(folder, host, port, options=options, on_ready=announce, region=region, tls=tls)

@@ -33,6 +33,7 @@ from gtseg.local.front.connections import BACKLOG, bound_connections
 from gtseg.local.front.handshakes import accept_all
 from gtseg.local.labeling.pictures import return_large_blocks
 from gtseg.local.labeling.records import count_unfinished
+from gtseg.local.printing import show_warnings
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.layout import (
@@ -328,7 +329,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--options", default="{}", help="JSON: fields of embedded.Options")
     chosen = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    show_warnings()
     try:
         serve(
             chosen.data,
