@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import expect
 from portal_person import Hand, begin, draw_photo, encode, enter, make_job
+from test_portal_pages import violations
 from test_portal_whole_job import disc, hull, leave_empty_handed, submit
 
 PHOTO = encode(draw_photo(), "PNG")
@@ -289,6 +290,10 @@ def test_all_of_a_phones_tools_labels_and_settings_are_within_reach(shared_aws: 
     for n in range(tools.count()):
         expect(tools.nth(n)).to_be_in_viewport(ratio=1)
     stage = page.locator(".stage").bounding_box()
+    page.get_by_role("button", name="More", exact=True).tap()
+    for name in ("Instructions", "Back", "Ask", "Skip", "Decline"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_in_viewport(ratio=1)
+    page.keyboard.press("Escape")
     page.get_by_role("button", name="Labels and settings").tap()
     page.get_by_label("Find a label").fill("class 33")
     page.get_by_role("button", name="Lock: class 33").tap()
@@ -297,3 +302,32 @@ def test_all_of_a_phones_tools_labels_and_settings_are_within_reach(shared_aws: 
     expect(page.get_by_label("Brush size")).to_be_hidden()
     expect(page.locator(".label[aria-pressed=true]")).to_be_in_viewport(ratio=1)
     assert page.locator(".stage").bounding_box() == stage
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_accessibility_checker_finds_nothing_on_a_phone(
+    shared_aws: Any, open_page: Any, scheme: str
+) -> None:
+    desk = make_job(shared_aws, {"0.png": PHOTO}, job=f"axe-{scheme}", labels=MANY, time_limit=400)
+    page = open_page(
+        bypass_csp=True, color_scheme=scheme, viewport={"width": 390, "height": 844}, has_touch=True
+    )
+    page.clock.install()
+    enter(page, desk.links["Ada"])
+    begin(page)
+    page.get_by_role("button", name="Polygon").tap()
+    for corner in ((20, 20), (80, 20), (80, 80)):
+        page.touchscreen.tap(*Hand(page, 320, 240).at(*corner))
+    expect(page.get_by_role("button", name="Done", exact=True)).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Labels and settings").tap()
+    page.get_by_text("Picture", exact=True).tap()
+    page.get_by_role("button", name="Hide: class 2", exact=True).tap()
+    assert violations(page) == []
+    page.clock.fast_forward("06:50")
+    expect(page.get_by_role("alert")).to_contain_text("The time for this image is over")
+    assert violations(page) == []
+    other = open_page(bypass_csp=True, color_scheme=scheme, expect_errors=True)
+    other.goto(f"{shared_aws.url}/nothing")
+    other.get_by_role("heading", name="There is nothing at this address").wait_for()
+    assert violations(other) == []

@@ -14,6 +14,8 @@ import { readTemplate } from "./template.js";
 const page = Object.fromEntries([...document.querySelectorAll("[id]")].map((element) => [element.id, element]));
 const job = decodeURIComponent(location.pathname.split("/").pop());
 const DESK = "crowd-semantic-segmentation, crowd-image-classifier";
+/** The bar's buttons and their actions, whose keys their titles name. */
+const BUTTONS = { instructions: "instructions", keys: "sheet", previous: "previous", ask: "ask", skip: "skip", submit: "submit" };
 let task = null;
 let form = null;
 let desk = null;
@@ -96,6 +98,7 @@ async function show(found, { take = false } = {}) {
     fetcher: (url) => insist(() => read(url), (n, seconds) => desk.say(`The image does not arrive. Next try in ${seconds} s.`, { alarm: true })),
     autosegment: (request) => post(`/_portal/api/tasks/${encodeURIComponent(task.task)}/autosegment`, request).catch(closeIfGone),
   });
+  for (const [id, action] of Object.entries(BUTTONS)) page[id].title = desk.actions.title(action);
   page.instructions.hidden = !desk.instructions;
   page.decline.hidden = page.skip.hidden = task.revising;
   page.keep.hidden = !task.revising;
@@ -378,6 +381,16 @@ page.ask.addEventListener("click", () => questions?.ask());
 document.addEventListener("previous-wanted", previous);
 document.addEventListener("skip-wanted", skip);
 document.addEventListener("ask-wanted", () => questions?.ask());
+function showMenu(open) {
+  document.body.classList.toggle("menu-open", open);
+  page.more.setAttribute("aria-expanded", String(open));
+}
+page.more.addEventListener("click", (event) => {
+  event.stopPropagation();
+  showMenu(!document.body.classList.contains("menu-open"));
+});
+document.addEventListener("click", () => showMenu(false));
+document.addEventListener("keydown", (event) => event.key === "Escape" && showMenu(false));
 page.keys.addEventListener("click", () => desk?.showSheet());
 document.addEventListener("submit-wanted", submit);
 document.addEventListener("submit", (event) => event.preventDefault());
