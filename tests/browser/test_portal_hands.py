@@ -148,6 +148,7 @@ def test_a_pen_draws_and_a_resting_hand_does_not(tablet: Any) -> None:
 def test_auto_segment_takes_its_points_from_taps(tablet: Any) -> None:
     desk, page, hand = tablet
     take(page, "Auto-segment")
+    take(page, "Four points")
     for point in ((160.5, 61), (160.5, 179), (101, 120.5), (219, 120.5)):
         page.touchscreen.tap(*hand.at(*point))
     expect(page.locator(".hint")).to_contain_text("missing")

@@ -62,6 +62,7 @@ def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_dra
     page.keyboard.press("Escape")
     hand = Hand(page, 320, 240)
 
+    page.get_by_role("button", name="Four points").click()
     for point in ((160.5, 61), (160.5, 179), (101, 120.5), (219, 120.5)):  # auto-segment, label 1
         hand.click(*point)
     expect(page.locator(".hint")).to_contain_text("missing")
@@ -100,7 +101,9 @@ def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_dra
     disc(expected, 280.3, 200.4, 4, value=3)
     found = mask.copy()
     found[mask == 1] = 0
-    assert np.array_equal(found, expected)
+    # A browser rounds a press to a whole pixel of the screen: 0.4 of the image.
+    assert (found != expected).sum() <= 6
+    assert np.array_equal(found == 3, expected == 3)
     true = np.zeros_like(mask)
     disc(true, 160.5, 120.5, 60, value=1)
     assert ((mask == 1) & (true == 1)).sum() / ((mask == 1) | (true == 1)).sum() > 0.9

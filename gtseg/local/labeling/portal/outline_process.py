@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.local.labeling.autosegment import outlines, segment
+from gtseg.local.labeling.autosegment.edges import follow_edge
 from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
 from gtseg.local.labeling.children import serve_questions
 from gtseg.local.labeling.portal.outlines import decode_stored
@@ -66,6 +67,14 @@ def outline(question: dict[str, Any]) -> dict[str, Any]:
     return {"has_picture": True, "rows": found.rows(), "reach": found.reach}
 
 
+def scissors(question: dict[str, Any]) -> dict[str, Any]:
+    image = find_picture(question)
+    if image is None:
+        return {"has_picture": False}
+    path = follow_edge(image, question["start"], question["end"], key=question["picture"])
+    return {"has_picture": True, "path": path.round(2).tolist()}
+
+
 def examine(question: dict[str, Any]) -> dict[str, Any]:
     """Load the models and outline a drawn disc: what they are, and the seconds that a picture and a further click take."""
     picture = np.full((480, 640, 3), 60, np.uint8)
@@ -86,9 +95,5 @@ models: tuple[Path, ...] = ()
 
 if __name__ == "__main__":
     models = tuple(Path(name) for name in sys.argv[1:]) or models_of_environment()
-    serve_questions(
-        {"prepare": prepare, "outline": outline, "examine": examine},
-        memory=MEMORY,
-        seconds=SECONDS,
-        nice=NICE,
-    )
+    answers = {"prepare": prepare, "outline": outline, "scissors": scissors, "examine": examine}
+    serve_questions({**answers}, memory=MEMORY, seconds=SECONDS, nice=NICE)

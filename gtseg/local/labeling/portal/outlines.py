@@ -79,6 +79,13 @@ class Outliner:
         answer = await self._ask("outline", task, fields)
         return {"rows": answer["rows"], "reach": answer["reach"]}
 
+    async def scissors(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:
+        """{"from": [x, y], "to": [x, y]} -> {"path": [[x, y], ...]}. Raises ServiceError InvalidRequest."""
+        if not isinstance(request.get("from"), list) or not isinstance(request.get("to"), list):
+            raise ServiceError("InvalidRequest", 'Send {"from": [x, y], "to": [x, y]}.')
+        answer = await self._ask("scissors", task, {"start": request["from"], "end": request["to"]})
+        return {"path": answer["path"]}
+
     async def examine(self) -> dict[str, Any]:
         """What outlines, and whether it does: loads the models and outlines a drawn disc. Raises ServiceError."""
         loop = asyncio.get_running_loop()

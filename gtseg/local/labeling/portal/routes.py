@@ -27,7 +27,7 @@ from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
 from gtseg.local.labeling.portal.upright import read_orientation, turn_mask, turn_place
 from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.revisions import find_revision, read_content, return_object
-from gtseg.local.labeling.tasks import find_task
+from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import describe_worker
 
 __all__ = ["portal_routes"]
@@ -82,11 +82,19 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
     store, options = gate.store, gate.embedded.options
     outliner = Outliner(gate.embedded.objects, options.outline_model or ())
 
-    async def outline(call: Call) -> dict[str, Any]:
+    async def find_open(call: Call) -> Task:
+        """The task at hand: leased, or an answer that is being changed. Raises ServiceError Gone 410."""
         task = await run_in_threadpool(find_task, store, call.path("task"), call.worker)
         if task.state != "leased" and await run_in_threadpool(find_revision, store, task) is None:
             raise ServiceError("Gone", f"The task is {task.state}.", 410)
-        return await outliner.outline(task, call.json())
+        return task
+
+    async def outline(call: Call) -> dict[str, Any]:
+        return await outliner.outline(await find_open(call), call.json())
+
+    async def scissors(call: Call) -> dict[str, Any]:
+        """{"from": [x, y], "to": [x, y]} -> {"path": [[x, y], ...]}: a line between them that follows the image's edges."""
+        return await outliner.scissors(await find_open(call), call.json())
 
     async def warm(call: Call) -> dict[str, Any]:
         """Asked for when a task's page opens: weights and image are ready before the first click."""
@@ -104,6 +112,7 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
     return [
         gate.route("POST", f"{API}/tasks/{{task}}/autosegment", outline, who="worker"),
         gate.route("GET", f"{API}/tasks/{{task}}/autosegment", warm, who="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/scissors", scissors, who="worker"),
         gate.route("GET", f"{API}/owner/outlines", examine, who="owner"),
         gate.route("GET", f"{API}/pace", pace, who="worker"),
     ]

@@ -85,9 +85,11 @@ async function show(found, { take = false } = {}) {
   desk = form.querySelector(DESK);
   const key = [page.who.dataset.worker, job, task.object].join("\n");
   journal = new Journal(key, showSaved, draft);
-  if (desk.localName === "crowd-semantic-segmentation") get(`tasks/${encodeURIComponent(task.task)}/autosegment`).catch(() => {}); // loads the network and the image before the fourth point
   const mask = desk.localName === "crowd-semantic-segmentation";
   const again = task.revising || task.returned !== null; // an answer of this person, opened again
+  const outlines = `/_portal/api/tasks/${encodeURIComponent(task.task)}`;
+  // loads the network and the image before the first click
+  const starts = mask ? get(`${outlines}/autosegment`).then((found) => found.starts, () => null) : null;
   await desk.begin({
     journal,
     submission: again && mask ? `/_portal/api/tasks/${encodeURIComponent(task.task)}/submission` : null,
@@ -96,7 +98,9 @@ async function show(found, { take = false } = {}) {
     canAutosegment: task.autosegment !== false,
     suggestion: task.suggested_by ? get(`tasks/${encodeURIComponent(task.task)}/suggestion`) : undefined,
     fetcher: (url) => insist(() => read(url), (n, seconds) => desk.say(`The image does not arrive. Next try in ${seconds} s.`, { alarm: true })),
-    autosegment: (request) => post(`/_portal/api/tasks/${encodeURIComponent(task.task)}/autosegment`, request).catch(closeIfGone),
+    starts,
+    autosegment: (request) => post(`${outlines}/autosegment`, request).catch(closeIfGone),
+    scissors: (request) => post(`${outlines}/scissors`, request).catch(closeIfGone),
   });
   for (const [id, action] of Object.entries(BUTTONS)) page[id].title = desk.actions.title(action);
   page.instructions.hidden = !desk.instructions;
@@ -304,6 +308,7 @@ async function submit() {
   if (desk.localName === "crowd-semantic-segmentation" && !desk.map?.counts) return; // the image is not there yet
   const lacking = desk.lacks?.();
   if (lacking) return notice(lacking, { alarm: true });
+  await desk.settle?.();
   const empty = desk.localName === "crowd-semantic-segmentation" && desk.map.counts[0] === desk.map.data.length;
   if (empty && !(await sure("Nothing is labeled", "Submit this image as it is, without any label?", "Submit without labels"))) return;
   if (closed) return; // while the question was open

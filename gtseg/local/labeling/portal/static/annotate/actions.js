@@ -32,8 +32,10 @@ const TASK = "Task";
 /** A tool: its name is the id. */
 const tool = (id, key, label, about) => ({ id, label, group: TOOLS, keys: [key], about, run: (desk) => desk.choose(id) });
 /** Whether a tool holds something that is not done: a stroke, a polygon, an object. */
-const isOpen = (desk) => Boolean(desk.active.open || desk.active.shape);
 const isSuggested = (desk) => Boolean(desk.suggestion?.any);
+const isOpen = (desk) => desk.active.isOpen ?? Boolean(desk.active.open || desk.active.shape);
+/** How a tool works, offered beside the hint while it is in hand. */
+const option = (id, label, of, run, about = label, keys = []) => ({ id, label, group: TOOLS, keys, about, shown: keys[0] ?? "", when: (desk) => desk.tool === of, run });
 const middle = (desk) => desk.pointed ?? [desk.view.stage.clientWidth / 2, desk.view.stage.clientHeight / 2];
 
 /** Tell the page around the desk. */
@@ -66,15 +68,30 @@ const ARROWS = ["Left", "Right", "Up", "Down"];
 /** The desk where masks are drawn. @param {string[]} labels  @returns {Action[]} */
 export function drawingActions(labels) {
   return [
-    tool("auto", "A", "Auto-segment", "Auto-segment: four outermost points"),
+    tool("auto", "A", "Auto-segment", "Auto-segment: a click, a box or four outermost points"),
     tool("brush", "B", "Brush"),
     tool("eraser", "E", "Eraser"),
     tool("polygon", "P", "Polygon"),
+    tool("scissors", "Shift P", "Scissors", "Scissors: an outline that follows the photograph's edges"),
     tool("fill", "F", "Fill", "Fill an area"),
+    tool("region", "G", "Region", "Grow, shrink, smooth a region, fill its holes, remove specks"),
     tool("box", "X", "Box erase", "Erase in a box (Alt: only the chosen label)"),
     tool("pan", "H", "Move", "Move the image"),
     { id: "hold", label: "Move while held", group: TOOLS, keys: ["Space"], about: "Held: dragging moves the image", run: (desk) => desk.holdImage(true), release: (desk) => desk.holdImage(false) },
-    { id: "smaller", label: "Smaller brush", group: TOOLS, keys: ["["], about: "Smaller brush (also Alt and the wheel)", run: (desk) => desk.resizeBrush(1 / 1.25) },
+    option("auto-click", "Click or box", "auto", (desk) => desk.tools.auto.startWith(false)),
+    option("auto-points", "Four points", "auto", (desk) => desk.tools.auto.startWith(true)),
+    option("auto-adds", "Add", "auto", (desk) => (desk.tools.auto.removes = false)),
+    option("auto-removes", "Remove", "auto", (desk) => (desk.tools.auto.removes = true)),
+    option("polygon-add", "Add", "polygon", (desk) => desk.tools.polygon.subtract(false)),
+    option("polygon-subtract", "Subtract", "polygon", (desk) => desk.tools.polygon.subtract(true)),
+    option("scissors-add", "Add", "scissors", (desk) => desk.tools.scissors.subtract(false)),
+    option("scissors-subtract", "Subtract", "scissors", (desk) => desk.tools.scissors.subtract(true)),
+    { id: "other", label: "Other way", group: TOOLS, keys: ["M"], about: "The tool's other way: the next of the choices beside the hint", when: (desk) => desk.active.options.length > 1, run: (desk) => desk.otherWay() },
+    ...["Grow", "Shrink", "Smooth", "Fill holes", "Remove specks"].map((label, i) => {
+      const name = ["grow", "shrink", "smooth", "holes", "specks"][i];
+      return option(`region-${name}`, label, "region", (desk) => (desk.tools.region.work = name));
+    }),
+    { id: "smaller", label: "Smaller brush", group: TOOLS, keys: ["["], about: "Smaller brush (also Alt and the wheel); less of what is done to a region", run: (desk) => desk.resizeBrush(1 / 1.25) },
     { id: "larger", label: "Larger brush", group: TOOLS, keys: ["]"], run: (desk) => desk.resizeBrush(1.25) },
     { id: "protect", label: "Paint only unlabeled", group: TOOLS, keys: ["O"], about: "Paint only where nothing is labeled", run: (desk) => (desk.protect = !desk.protect) },
 

@@ -15,19 +15,15 @@ import { base64, encode } from "./png.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
 import { Suggestion } from "./suggestion.js";
-import { AutoSegment, BoxErase, Brush, Eraser, Fill, Pan, Polygon } from "./tools.js";
+import { OPERATIONS, TOOLS } from "./tools.js";
 import { View } from "./view.js";
-
-const TOOLS = { auto: AutoSegment, brush: Brush, eraser: Eraser, polygon: Polygon, fill: Fill, box: BoxErase, pan: Pan };
-
-const OPERATIONS = { auto: "an object", brush: "a brush stroke", erase: "erasing", polygon: "a polygon", fill: "filling an area", box: "erasing in a box", suggested: "a suggested object" };
 
 export class CrowdSemanticSegmentation extends HTMLElement {
   get name() {
     return this.getAttribute("name") || "crowd-semantic-segmentation";
   }
 
-  /** services: {autosegment(request), journal | null, canAutosegment, fetcher, onstate, suggestion: Promise | undefined}. Resolves when the first stroke can be drawn. */
+  /** services: {autosegment(request), scissors(request), starts, journal | null, canAutosegment, fetcher, onstate, suggestion: Promise | undefined}; `starts`: a promise of how objects may begin. Resolves when the first stroke can be drawn. */
   async begin(services) {
     this.services = services;
     this.labels = readLabels(this.getAttribute("labels"));
@@ -47,6 +43,10 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.recall();
     this.quit = new AbortController();
     this.actions.listen(this.quit.signal);
+    services.starts?.then((starts) => {
+      if (starts) this.tools.auto.starts = starts;
+      this.refresh();
+    });
     await this.load();
   }
 
@@ -94,8 +94,11 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     if (!keep) this.pointed = null;
     this.refresh();
   }
+  isLast(op) {
+    return this.history.ops[this.history.cursor - 1] === op;
+  }
   takeBack(op) {
-    if (this.history.ops[this.history.cursor - 1] === op) this.view.touch(this.history.undo());
+    if (this.isLast(op)) this.view.touch(this.history.undo());
   }
   say(text, { alarm = false } = {}) {
     this.panel.say(text, alarm);
@@ -117,9 +120,9 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.active.up();
   }
   /** Stage coordinates, or null where the pointer left. */
-  pointerAt(at) {
+  pointerAt(at, how = {}) {
     this.pointed = at;
-    if (at && !this.crosshair) this.active.hover?.(this.view.toImage(...at));
+    if (at && !this.crosshair) this.active.hover?.(this.view.toImage(...at), how);
     this.overlay();
   }
 
@@ -135,34 +138,39 @@ export class CrowdSemanticSegmentation extends HTMLElement {
 
   step(way) {
     if (this.pointer.mode === "draw") this.lift();
-    const op = this.history.ops[this.history.cursor - 1];
-    if (way === "undo" && this.active.points?.length && this.active.state !== "refine") return this.active.back();
-    const taken = way === "undo" ? op : this.history.ops[this.history.cursor];
+    if (this.active[way]()) return undefined; // a point or a click of what is open
+    const taken = way === "undo" ? this.history.ops[this.history.cursor - 1] : this.history.ops[this.history.cursor];
     this.view.touch(this.history[way]());
-    if (way === "undo") this.tools.auto.undone(op);
-    else this.tools.auto.commit();
+    if (this.active.complete) this.active.commit();
     this.suggestion.stepped(taken, way);
-    return taken && this.say(`${way === "undo" ? "Undone" : "Redone"}: ${OPERATIONS[taken.kind] ?? taken.kind}. ${this.history.cursor} of ${this.history.ops.length} steps.`);
+    return taken && this.say(`${way === "undo" ? "Undone" : "Redone"}: ${OPERATIONS[taken.kind.replace("+", "")] ?? taken.kind}. ${this.history.cursor} of ${this.history.ops.length} steps.`);
   }
 
   choose(tool) {
     if (tool === "auto" && !this.services.canAutosegment) return this.say("Auto-segment is not offered in this job.");
-    this.active.commit();
-    if (this.active !== this.tools[tool]) this.active.cancel();
+    if (this.active === this.tools[tool]) this.active.commit();
+    else this.active.finish();
     this.tool = tool;
     this.say("");
     return this.refresh();
   }
 
+  /** The next of the tool's options. */
+  otherWay() {
+    const { options } = this.active;
+    this.do(options[(options.findIndex((id) => this.active.isOn(id)) + 1) % options.length]);
+  }
+
   pick(label) {
     if (label < 1 || label > this.labels.length) return;
-    this.tools.auto.commit();
+    if (this.active.complete) this.active.commit();
     this.label = label;
     this.showDrawer(false);
     this.refresh();
   }
 
   resizeBrush(factor) {
+    if (this.active.resize) return this.active.resize(factor);
     const next = Math.round(this.size * factor);
     this.setSize(next === this.size ? this.size + Math.sign(factor - 1) : next);
   }
@@ -263,7 +271,10 @@ export class CrowdSemanticSegmentation extends HTMLElement {
   }
 
   pressAtCrosshair() {
-    if (this.active.click) return this.active.down(this.crosshair, {});
+    if (this.active.click || this.active.taps) {
+      this.active.down(this.crosshair, {});
+      return this.active.up();
+    }
     this.held = !this.held;
     if (this.held) return this.active.down(this.crosshair, {});
     return this.active.up();
@@ -284,8 +295,14 @@ export class CrowdSemanticSegmentation extends HTMLElement {
 
   // ---- the answer ----
 
+  /** What is open is done, and every outline that was asked for is there. */
+  async settle() {
+    this.active.finish();
+    await this.tools.auto.settled();
+  }
+
   async answer() {
-    this.active.commit();
+    await this.settle();
     const { width, height } = this.map;
     const png = await base64(await encode(this.map, this.colours));
     const value = {

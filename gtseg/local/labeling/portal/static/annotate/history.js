@@ -18,15 +18,19 @@ export class History {
   undo() {
     if (!this.cursor) return null;
     this.cursor -= 1;
-    this.journal?.move(this.cursor);
-    return this.map.replay(this.ops[this.cursor], { undo: true });
+    const op = this.ops[this.cursor];
+    const area = this.map.replay(op, { undo: true });
+    if (op.kind.startsWith("+")) area.join(this.undo()); // one step with the operation before it
+    else this.journal?.move(this.cursor);
+    return area;
   }
 
   redo() {
     if (this.cursor >= this.ops.length) return null;
     const area = this.map.replay(this.ops[this.cursor]);
     this.cursor += 1;
-    this.journal?.move(this.cursor);
+    if (this.ops[this.cursor]?.kind.startsWith("+")) area.join(this.redo());
+    else this.journal?.move(this.cursor);
     return area;
   }
 

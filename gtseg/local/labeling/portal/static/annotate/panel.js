@@ -4,7 +4,7 @@ import { h, icon } from "./dom.js";
 import { labelList, percent } from "./labels.js";
 import { lookSettings, showLook, slider, toggle } from "./settings.js";
 
-const TOOLS = ["auto", "brush", "eraser", "polygon", "fill", "box", "pan"];
+const TOOLS = ["auto", "brush", "eraser", "polygon", "scissors", "fill", "region", "box", "pan"];
 const OFFERS = ["takeSuggested", "clearSuggested", "back", "cancel", "commit"]; // buttons for what is suggested or open, beside the hint
 const STEPS = ["undo", "redo", "zoomOut", "zoomIn", "fit"];
 
@@ -24,7 +24,8 @@ export function buildPanel(desk) {
   parts.message = h("p", { class: "message", role: "status", "aria-live": "polite" });
   parts.place = h("p", { class: "place" });
   parts.offers = OFFERS.map((id) => h("button", { type: "button", class: id === "commit" ? "primary" : "", "data-action": id, title: desk.actions.title(id), hidden: true, onclick: () => desk.do(id) }, desk.actions.get(id).label));
-  const foot = h("footer", { class: "foot" }, parts.hint, h("span", { class: "offers" }, ...parts.offers), parts.message, parts.place);
+  parts.options = h("span", { class: "options", role: "group", "aria-label": "How the tool works" });
+  const foot = h("footer", { class: "foot" }, parts.options, parts.hint, h("span", { class: "offers" }, ...parts.offers), parts.message, parts.place);
 
   parts.labels = labelList(desk);
   parts.unlabeled = parts.labels.blank;
@@ -62,16 +63,17 @@ function refresh(desk, parts) {
   for (const tool of parts.tools) {
     const name = tool.dataset.action;
     tool.setAttribute("aria-pressed", String(name === desk.tool));
-    if (name === "auto") tool.hidden = !desk.services.canAutosegment;
+    if (["auto", "scissors"].includes(name)) tool.hidden = !desk.services.canAutosegment;
   }
   parts.stage.dataset.tool = desk.tool;
   const { map, history, view } = desk;
   parts.labels.refresh();
+  showOptions(desk, parts);
   parts.hint.textContent = desk.active.hint;
-  for (const offer of parts.offers) offer.hidden = !desk.active.click || !desk.actions.can(offer.dataset.action);
+  for (const offer of parts.offers) offer.hidden = !(desk.active.click || desk.active.taps) || !desk.actions.can(offer.dataset.action);
   if (!map || !history) return;
   const [undo, redo] = parts.steps;
-  undo.toggleAttribute("disabled", !history.cursor && !desk.active.points?.length);
+  undo.toggleAttribute("disabled", !history.cursor && !desk.active.isOpen);
   redo.toggleAttribute("disabled", history.cursor >= history.ops.length);
   parts.unlabeled.querySelector(".share").textContent = percent(map.counts[0] / map.data.length);
   parts.unlabeled.setAttribute("aria-pressed", String(view.blanks));
@@ -80,6 +82,17 @@ function refresh(desk, parts) {
   showLook(parts, view);
   parts.blanks.checked = view.blanks;
   parts.protect.checked = desk.protect;
+}
+
+/** The tool's own choices. The buttons stay while they are the same, so that the focus does. */
+function showOptions(desk, parts) {
+  const { options } = desk.active;
+  const shown = options.join(" ");
+  if (parts.options.dataset.shown !== shown) {
+    parts.options.dataset.shown = shown;
+    parts.options.replaceChildren(...options.map((id) => h("button", { type: "button", "data-action": id, title: desk.actions.title(id), onclick: () => desk.do(id) }, desk.actions.get(id).label)));
+  }
+  for (const button of parts.options.children) button.setAttribute("aria-pressed", String(desk.active.isOn(button.dataset.action)));
 }
 
 /** Stored pixel [x, y], named as it is seen: on the upright picture. */
@@ -114,9 +127,10 @@ function overlay(desk, parts) {
   if (shape?.closing) marks.push(h("polyline", { points: path(shape.closing), class: "under closing" }), h("polyline", { points: path(shape.closing), class: "over closing" }));
   if (shape?.box) {
     const [[ax, ay], [bx, by]] = [screen(shape.box), screen(shape.box.slice(2))];
-    for (const kind of ["under", "over"]) marks.push(h("rect", { x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(bx - ax), height: Math.abs(by - ay), class: kind }));
+    for (const kind of ["under", "over"]) marks.push(h("rect", { x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(bx - ax), height: Math.abs(by - ay), class: shape.faint ? `${kind} faint` : kind }));
   }
-  for (const [x, y, kind] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, desk.colours[desk.label - 1]));
+  for (const [x, y, kind, hot] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, { colour: desk.colours[desk.label - 1], hot }));
+  parts.stage.classList.toggle("hot", Boolean(shape?.points?.some(([, , , hot]) => hot)));
   const at = desk.crosshair ? screen(desk.crosshair) : desk.pointed;
   if (at && ["brush", "eraser"].includes(desk.tool)) {
     const r = Math.max(1.5, (desk.size / 2) * view.zoom);
@@ -127,10 +141,10 @@ function overlay(desk, parts) {
   parts.place.textContent = placeWords(desk, at);
 }
 
-function point([x, y], kind, colour) {
+function point([x, y], kind, { colour, hot }) {
   if (kind === "inside" || kind === "outside") {
     const sign = kind === "inside" ? "M-4 0h8M0 -4v8" : "M-4 0h8";
-    return h("g", { transform: `translate(${x} ${y})` }, h("circle", { r: 7, class: `click ${kind}` }), h("path", { d: sign, class: "sign" }));
+    return h("g", { transform: `translate(${x} ${y})` }, h("circle", { r: hot ? 9 : 7, class: `click ${kind}` }), h("path", { d: sign, class: "sign" }));
   }
-  return h("circle", { cx: x, cy: y, r: kind === "first" ? 7 : 5, class: "corner", style: { fill: colour } });
+  return h("circle", { cx: x, cy: y, r: (kind === "first" ? 7 : 5) + (hot ? 2 : 0), class: "corner", style: { fill: colour } });
 }

@@ -43,7 +43,7 @@ export class Pointer {
     const double = Boolean(this.lastAt) && performance.now() - this.lastDown < 350 && Math.hypot(at[0] - this.lastAt[0], at[1] - this.lastAt[1]) < 6;
     this.lastDown = performance.now();
     this.lastAt = at;
-    this.desk.press(this.desk.view.toImage(...at), { erase: event.button === 2, only: event.altKey, double });
+    this.desk.press(this.desk.view.toImage(...at), { erase: event.button === 2, only: event.altKey, straight: event.shiftKey, double });
   }
 
   /** Hints speak to the hand that was last used. */
@@ -71,7 +71,7 @@ export class Pointer {
       const events = event.getCoalescedEvents?.() ?? [];
       for (const each of events.length ? events : [event]) this.desk.drag(this.desk.view.toImage(...this.place(each)));
     }
-    if (event.pointerType !== "touch") this.desk.pointerAt(at);
+    if (event.pointerType !== "touch") this.desk.pointerAt(at, { straight: event.shiftKey });
   }
 
   up(event) {
@@ -79,7 +79,7 @@ export class Pointer {
     this.touches.delete(event.pointerId);
     if (this.mode === "draw") {
       if (this.held && event.type === "pointerup") this.desk.press(this.desk.view.toImage(...this.held.at), {});
-      if (event.type === "pointercancel") this.desk.active.cancel();
+      if (event.type === "pointercancel") this.desk.active.drop();
       else this.desk.lift();
     }
     if (this.mode === "pinch" && this.touches.size) return;
@@ -89,7 +89,7 @@ export class Pointer {
   }
 
   startPinch() {
-    if (this.mode === "draw" && !this.held && !this.desk.active.click) this.desk.active.cancel();
+    if (this.mode === "draw" && !this.held && !this.desk.active.click) this.desk.active.drop();
     this.held = null;
     this.mode = "pinch";
     [this.spread, this.middle] = this.span();

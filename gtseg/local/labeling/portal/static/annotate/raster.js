@@ -33,6 +33,9 @@ export class Area {
     this.x1 = Math.max(this.x1, x1);
     this.y1 = Math.max(this.y1, y1);
   }
+  join(other) {
+    if (other) this.grow(other.x0, other.y0, other.x1, other.y1);
+  }
   get empty() {
     return this.x1 <= this.x0 || this.y1 <= this.y0;
   }

@@ -1,0 +1,133 @@
+// Tools that take an area at once: fill, erasing in a box, and what is done to a whole region.
+
+import { grown, holesOf, regionAt, shrunk, smoothed, spansOf, specksOf } from "../regions.js";
+import { Stroke } from "../raster.js";
+import { Tool } from "./tool.js";
+
+export class Fill extends Tool {
+  click = true;
+  get hint() {
+    return `${this.desk.words.Click} an area to give it the label, up to the next border.`;
+  }
+  down(p) {
+    const stroke = new Stroke(this.desk.map, this.desk.label, { kind: "fill" });
+    stroke.flood(Math.floor(p[0]), Math.floor(p[1]));
+    this.desk.view.touch(stroke.takeFresh());
+    this.desk.done(stroke.finish());
+  }
+}
+
+export class BoxErase extends Tool {
+  get hint() {
+    return `Drag a box: everything inside is erased.${this.desk.words.touch ? "" : " With Alt only the chosen label."}`;
+  }
+  down(p, { only = false } = {}) {
+    Object.assign(this, { start: p, end: p, only });
+    this.desk.refresh();
+  }
+  move(p) {
+    if (!this.start) return;
+    this.end = p;
+    this.desk.refresh();
+  }
+  get box() {
+    const [ax, ay] = this.start;
+    const [bx, by] = this.end;
+    return [Math.round(Math.min(ax, bx)), Math.round(Math.min(ay, by)), Math.round(Math.max(ax, bx)), Math.round(Math.max(ay, by))];
+  }
+  up() {
+    if (!this.start) return;
+    const { label } = this.desk;
+    const stroke = new Stroke(this.desk.map, 0, { kind: "box", over: this.only ? (old) => old === label : null });
+    stroke.rect(...this.box);
+    this.start = null;
+    this.desk.view.touch(stroke.takeFresh());
+    this.desk.done(stroke.finish());
+    this.desk.refresh();
+  }
+  cancel() {
+    const open = Boolean(this.start);
+    this.start = null;
+    this.desk.refresh();
+    return open;
+  }
+  get shape() {
+    return this.start ? { box: this.box } : null;
+  }
+}
+
+const REACHES = [1, 2, 3, 5, 8, 12, 20, 32];
+export const REGION_WORK = {
+  grow: (px) => `make it ${px} px wider`,
+  shrink: (px) => `make it ${px} px narrower`,
+  smooth: (px) => `smooth its outline over ${px} px`,
+  holes: () => "fill its holes that are unlabeled",
+  specks: (px) => `erase every part of its label with fewer than ${(4 * px) ** 2} pixels`,
+};
+
+/** One thing done to the region that is clicked: grown, shrunk, smoothed, its holes filled; or to its label: specks removed. */
+export class Region extends Tool {
+  click = true;
+  work = "grow";
+  get reach() {
+    const { width, height } = this.desk.map;
+    this.step ??= Math.max(0, REACHES.findIndex((px) => px >= Math.max(width, height) / 1200));
+    return REACHES[this.step];
+  }
+  get hint() {
+    const { Click, key } = this.desk.words;
+    const sizes = ["holes"].includes(this.work) ? "" : ` ${key("smaller")} and ${key("larger")} change how much.`;
+    return `${Click} a region to ${REGION_WORK[this.work](this.reach)}.${this.desk.touch ? "" : sizes}`;
+  }
+  get options() {
+    return Object.keys(REGION_WORK).map((name) => `region-${name}`);
+  }
+  isOn(id) {
+    return id === `region-${this.work}`;
+  }
+  resize(factor) {
+    this.step = Math.min(REACHES.length - 1, Math.max(0, REACHES.indexOf(this.reach) + Math.sign(factor - 1)));
+  }
+  down(p) {
+    const { desk } = this;
+    const { map } = desk;
+    const [x, y] = p.map(Math.floor);
+    const value = map.at(x, y);
+    if (!value) return desk.say("Nothing is labeled there.");
+    const r = this.reach;
+    const own = (old) => old === value;
+    const free = (old) => old === 0;
+    const region = this.work === "specks" ? null : regionAt(map, x, y, r + 2);
+    const changes = {
+      grow: () => [[value, grown(region, r), free]],
+      shrink: () => [[0, inverse(region, shrunk(region, r, map)), own]],
+      smooth: () => {
+        const after = smoothed(region, r, map);
+        return [[0, inverse(region, after), own], [value, after, free]];
+      },
+      holes: () => [[value, holesOf(region), free]],
+      specks: () => [[0, specksOf(map, value, (4 * r) ** 2), own]],
+    }[this.work]();
+    const before = desk.history.cursor;
+    for (const [to, patch, wanted] of changes) {
+      const joined = desk.history.cursor > before ? "+" : ""; // one step for people
+      const stroke = new Stroke(map, to, { kind: `${joined}region-${this.work}` });
+      for (const span of spansOf(map, patch, wanted)) stroke.span(...span);
+      desk.view.touch(stroke.takeFresh());
+      const op = stroke.finish();
+      if (op) desk.done(op, { keep: true });
+    }
+    return desk.history.cursor === before ? desk.say("There is nothing to change here.") : undefined;
+  }
+}
+
+/** Pixels of a region that are no longer in it. */
+function inverse(region, after) {
+  return { ...region, data: region.data.map((v, i) => (v && !after.data[i] ? 1 : 0)) };
+}
+
+export class Pan extends Tool {
+  get hint() {
+    return `Drag to move the image. ${this.desk.words.touch ? "Two fingers" : "The wheel or two fingers"} zoom.`;
+  }
+}

@@ -1,0 +1,265 @@
+// Auto-segment: a click, a box or four extreme points -> the server's outline, shown at once; then clicks that add and clicks that remove, as dots
+// that can be dragged and deleted. Each click can be undone. Enter accepts; so does whatever begins the next object.
+
+import { DRAG, Tool } from "./tool.js";
+
+const EDGES = ["top", "bottom", "left", "right"];
+/** What is marked: a start, and [[x, y], "inside" | "outside"] in the order they were made. */
+const NOTHING = { kind: "click", points: [], clicks: [] };
+
+/** One object: its marks, and what the server last answered to them. It is answered to the end also when the next one has begun. */
+class Outlined {
+  past = []; // marks that undo goes back to
+  future = [];
+  rows = [];
+  reach = null; // where a further click belongs to it; null: everywhere
+  op = null; // what it put on the map
+  constructor(marks, { away, label }) {
+    Object.assign(this, { marks, away, label });
+  }
+  /** Whether the start has all its points. */
+  get complete() {
+    const { kind, points } = this.marks;
+    return points.length > 0 && (kind !== "points" || points.length === 4);
+  }
+  get request() {
+    const side = (which) => this.marks.clicks.filter(([, kind]) => kind === which).map(([p]) => p);
+    return { points: this.marks.points, inside: side("inside"), outside: side("outside") };
+  }
+}
+
+export class AutoSegment extends Tool {
+  taps = true;
+  starts = ["click", "box", "points"]; // those that the server's model takes
+  four = false; // begin with four points instead of a click or a box
+  removes = false; // what a plain click does to an object that is open
+  object = null; // the one that is open
+  asked = new Set(); // promises of answers that are under way
+
+  get hint() {
+    const { touch, click, Click } = this.desk.words;
+    const n = this.marks.points.length;
+    if (this.collecting) return `${n} of 4: now ${click} the ${EDGES[n]} edge.`;
+    if (this.object?.waiting && !this.object.rows.length) return "Finding the outline…";
+    if (this.hot) return `Drag the dot to move it, ${click} it to delete it.`;
+    if (this.object && this.removes) return `${Click} what is too much.`;
+    if (this.object) return touch ? "Tap what is missing. Dots move; tap one to delete it." : `Click what is missing, right-click what is too much.`;
+    if (this.four) return `${Click} the four outermost points: top, bottom, left, right.`;
+    return this.starts.includes("click") ? `${Click} an object, or drag a box around it.` : "Drag a box around an object.";
+  }
+  get options() {
+    if (this.object?.complete) return ["auto-adds", "auto-removes"];
+    return this.starts.includes("points") ? ["auto-click", "auto-points"] : [];
+  }
+  isOn(id) {
+    return { "auto-adds": !this.removes, "auto-removes": this.removes, "auto-click": !this.four, "auto-points": this.four }[id];
+  }
+  get isOpen() {
+    return Boolean(this.object);
+  }
+  get complete() {
+    return Boolean(this.object?.complete);
+  }
+  /** Between the first and the fourth point. */
+  get collecting() {
+    return Boolean(this.object) && !this.object.complete;
+  }
+  get marks() {
+    return this.object?.marks ?? NOTHING;
+  }
+  startWith(four) {
+    this.four = four;
+    if (this.collecting) this.cancel();
+    this.desk.refresh();
+  }
+
+  // ---- the pointer ----
+
+  down(p, { erase = false, only = false } = {}) {
+    this.press = { at: p, to: p, away: erase || only, dot: this.dotAt(p), dragged: false, before: this.marks };
+  }
+  move(p) {
+    const { press } = this;
+    if (!press) return;
+    press.to = p;
+    if (!press.dragged && this.near(p, press.at, DRAG)) return;
+    press.dragged = true;
+    if (press.dot && this.object) this.object.marks = moved(press.before, press.dot, p);
+    this.desk.overlay();
+  }
+  up() {
+    const { press } = this;
+    this.press = null;
+    if (!press) return undefined;
+    const { at, to, away, dot, dragged, before } = press;
+    if (dot) return dragged ? this.change(this.marks, before) : this.remove(dot);
+    if (this.collecting) return this.change({ ...this.marks, points: [...this.marks.points, at] });
+    if (dragged && this.starts.includes("box")) return this.begin("box", [at, to], away);
+    if (this.complete && !this.isFar(at)) return this.change({ ...this.marks, clicks: [...this.marks.clicks, [at, away || this.removes ? "outside" : "inside"]] });
+    if (this.four) return this.begin("points", [at], away);
+    if (!this.starts.includes("click")) return this.desk.say("This model begins with a box or four points.");
+    return this.begin("click", [at], away);
+  }
+  /** Beyond what the open object's clicks can reach: it belongs to the next one. */
+  isFar([x, y]) {
+    const { reach } = this.object;
+    return Boolean(reach) && (x < reach[0] || y < reach[1] || x >= reach[2] || y >= reach[3]);
+  }
+  dotAt(p) {
+    const dots = [...this.marks.points.map((at, i) => ({ of: "points", i, at })), ...this.marks.clicks.map(([at], i) => ({ of: "clicks", i, at }))];
+    const far = ({ at }) => Math.hypot(at[0] - p[0], at[1] - p[1]);
+    return dots.filter(({ at }) => this.near(at, p)).sort((a, b) => far(a) - far(b))[0] ?? null;
+  }
+  hover(p) {
+    const hot = this.dotAt(p);
+    const same = hot?.of === this.hot?.of && hot?.i === this.hot?.i;
+    this.hot = hot;
+    if (!same) this.desk.refresh();
+  }
+  drop() {
+    if (this.press?.dot && this.object) this.object.marks = this.press.before;
+    this.press = null;
+    this.desk.refresh();
+  }
+
+  // ---- what is marked ----
+
+  begin(kind, points, away) {
+    this.commit();
+    this.object = new Outlined(NOTHING, { away, label: this.desk.label });
+    this.change({ kind, points, clicks: [] });
+  }
+  remove({ of, i }) {
+    const { kind, points, clicks } = this.marks;
+    if (of === "clicks") return this.change({ ...this.marks, clicks: clicks.filter((_, n) => n !== i) });
+    const next = kind === "click" ? clicks.findIndex(([, side]) => side === "inside") : -1;
+    if (next >= 0) return this.change({ kind, points: [clicks[next][0]], clicks: clicks.filter((_, n) => n !== next) });
+    if (kind === "points" && points.length > 1) return this.change({ ...this.marks, points: points.filter((_, n) => n !== i) });
+    return this.cancel();
+  }
+  /** New marks, which undo takes back to `before`. */
+  change(marks, before = this.marks) {
+    this.object.past.push(before);
+    this.object.future = [];
+    this.show(marks);
+  }
+  show(marks) {
+    this.object.marks = marks;
+    this.hot = null;
+    if (this.object.complete) this.ask(this.object);
+    else this.takeBack(this.object);
+    this.desk.refresh();
+  }
+
+  // ---- the outline ----
+
+  /** Ask for an object's marks as they are; marks that change meanwhile are asked for when the answer is there. */
+  ask(object) {
+    if (object.waiting) return;
+    const answer = this.follow(object).finally(() => this.asked.delete(answer));
+    this.asked.add(answer);
+  }
+  async follow(object) {
+    object.waiting = true;
+    for (let marks = null; marks !== object.marks && object.complete && !object.dropped;) {
+      ({ marks } = object);
+      try {
+        const found = await this.desk.autosegment(object.request);
+        if (!object.dropped && object.complete) this.apply(object, found);
+      } catch (error) {
+        if (object.marks === marks) marks = this.fail(object, error);
+      }
+    }
+    object.waiting = false;
+    this.desk.refresh();
+  }
+  apply(object, { rows, reach = null }) {
+    const { desk } = this;
+    if (object !== this.object && object.op && !desk.isLast(object.op)) return; // accepted, and drawn over since
+    this.takeBack(object);
+    Object.assign(object, { rows, reach });
+    const stroke = this.stroke(object.away ? 0 : object.label, "auto");
+    stroke.rows(rows);
+    object.op = stroke.finish();
+    desk.view.touch(stroke.takeFresh());
+    desk.done(object.op, { keep: true });
+    if (!rows.length) desk.say("Nothing was found there. Take it back, or paint it.");
+  }
+  /** The last mark had no answer: what was before it is there still. -> those marks */
+  fail(object, error) {
+    object.marks = object.past.pop() ?? NOTHING;
+    if (object.dropped) return object.marks;
+    if (!object.marks.points.length && object === this.object) this.object = null;
+    const what = object === this.object ? "The last click was taken back" : "An object is missing";
+    this.desk.say(`Auto-segment did not answer: ${error.message}. ${what}; try again, or use the brush.`, { alarm: true });
+    return object.marks;
+  }
+  takeBack(object) {
+    if (object.op) this.desk.takeBack(object.op);
+    object.op = null;
+  }
+  /** When every answer is there. */
+  async settled() {
+    while (this.asked.size) await Promise.allSettled(this.asked);
+  }
+
+  // ---- steps ----
+
+  commit() {
+    if (this.collecting) return this.cancel();
+    Object.assign(this, { object: null, removes: false, hot: null });
+    return this.desk.refresh();
+  }
+  cancel() {
+    const open = this.isOpen || Boolean(this.press);
+    if (this.object) {
+      this.object.dropped = true;
+      this.takeBack(this.object);
+    }
+    Object.assign(this, { object: null, press: null, removes: false, hot: null });
+    this.desk.refresh();
+    return open;
+  }
+  back() {
+    return this.undo();
+  }
+  undo() {
+    if (!this.object) return false;
+    const { object } = this;
+    const before = object.past.pop() ?? NOTHING;
+    if (!before.points.length) return this.cancel();
+    object.future.push(object.marks);
+    this.show(before);
+    return true;
+  }
+  redo() {
+    if (!this.object?.future.length) return false;
+    this.object.past.push(this.object.marks);
+    this.show(this.object.future.pop());
+    return true;
+  }
+
+  get shape() {
+    const { press } = this;
+    const box = press?.dragged && !press.dot && !this.collecting ? corners(press.at, press.to) : null;
+    if (!this.object && !box) return null;
+    const { kind, points, clicks } = this.marks;
+    const isHot = (of, i) => this.hot?.of === of && this.hot.i === i;
+    const first = kind === "click" ? (this.object?.away ? "outside" : "inside") : "extreme";
+    return {
+      box: box ?? (kind === "box" ? corners(...points) : null),
+      faint: !box,
+      points: [...points.map(([x, y], i) => [x, y, first, isHot("points", i)]), ...clicks.map(([[x, y], side], i) => [x, y, side, isHot("clicks", i)])],
+    };
+  }
+}
+
+function corners([ax, ay], [bx, by]) {
+  return [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
+}
+
+/** Marks with one dot elsewhere. */
+function moved(marks, { of, i }, p) {
+  if (of === "points") return { ...marks, points: marks.points.map((at, n) => (n === i ? p : at)) };
+  return { ...marks, clicks: marks.clicks.map(([at, side], n) => (n === i ? [p, side] : [at, side])) };
+}
