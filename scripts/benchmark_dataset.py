@@ -5,7 +5,7 @@
 Runs interleaved; prints medians of wall and CPU seconds of the whole process tree, peak memory, requests and bytes through
 the client. The stub adds 25 ms a request. Images are 1024x768 JPEGs of about 184 KB, masks palette PNGs of 14 KB (or RGBA).
 The blog's way = download all with the AWS CLI, rename, split, move, four uploads. `again` = gtseg on finished output,
-`unknown` = gtseg without images.jsonl.
+`unknown` = gtseg without images.jsonl, `palette` = gtseg with --check palette. One object (--objects 1) shows what starting costs.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ def script_of(way: str, *, rgba: bool, source: str) -> str:
         down = "s5cmd --log error cp 's3://bench/images/*' images/\ns5cmd --log error cp 's3://bench/labeling/job/*' out/"
         up = "\n".join(f"s5cmd --log error cp channels/{p}/ s3://bench/out/blog/{p}/" for p in PARTS)
         return f"{down}\n{rename}\n{up}"
-    return f"exec {sys.executable} -m gtseg dataset --settings gtseg.toml --manifest {source} 2>log"
+    check = "--check palette " if way == "palette" else ""
+    return f"exec {sys.executable} -m gtseg dataset {check}--settings gtseg.toml --manifest {source} 2>log"
 
 
 def measure(way: str, url: str, environment: dict[str, str], *, rgba: bool, keep: bool = False) -> Measured:
@@ -226,7 +227,10 @@ def main() -> None:
     parser.add_argument("--objects", type=int, nargs="+", default=[300, 3000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--ways", nargs="+", choices=["aws", "s5cmd", "gtseg", "unknown"], default=["aws", "s5cmd", "gtseg"]
+        "--ways",
+        nargs="+",
+        choices=["aws", "s5cmd", "gtseg", "palette", "unknown"],
+        default=["aws", "s5cmd", "gtseg"],
     )
     parser.add_argument("--target", nargs="+", choices=["stub", "embedded"], default=["stub", "embedded"])
     parser.add_argument("--size", type=int, nargs=2, default=[1024, 768], help="of the stub's images")
