@@ -98,28 +98,14 @@ def draw(folder: Path) -> Path:
 
 
 def write_profiles(folder: Path, here: LocalAWS, labels: LocalAWS, store: str) -> None:
-    """`company` leads to A, `store` to A's objects past the proxy, `labels` to B (as `gtseg local profile` writes it)."""
-    lines = []
-    for name, server, address in (("company", here, here.url), ("store", here, store)):
-        lines += [f"[profile {name}]", f"region = {server.region}", f"endpoint_url = {address}"]
-        lines += [
-            f"aws_access_key_id = {server.access_key}",
-            f"aws_secret_access_key = {server.secret_key}",
-            "",
-        ]
-    (folder / "config").write_text("\n".join(lines))
-    (folder / "credentials").touch()
-    command = [
-        sys.executable,
-        "-m",
-        "gtseg.local.cli",
-        "profile",
-        "labels",
-        "--write",
-        "--data",
-        str(labels.folder),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    """`company` leads to A under a name of AWS's, `store` to A's objects past the proxy, `labels` to B as gtseg writes it."""
+    keys = f"region = {here.region}\naws_access_key_id = {here.access_key}\naws_secret_access_key = {here.secret_key}\n"
+    (folder / "config").write_text(
+        f"[profile company]\n{keys}endpoint_url = http://api.gtseg.amazonaws.com\nservices = company\n"
+        f"[services company]\ns3 =\n  endpoint_url = {here.url}\n[profile store]\n{keys}endpoint_url = {store}\n"
+    )
+    command = [sys.executable, "-m", "gtseg.local.cli", "profile", "labels", "--write", "--data"]
+    subprocess.run([*command, str(labels.folder)], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +182,20 @@ def walk(made: Sides, patch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_") and not name.endswith("_FILE")]:
         patch.delenv(name)
     patch.setenv("AWS_PROFILE", "company")
-    for words in (("train",), ("deploy",), ("evaluate",), ("predict", PREDICTED, "-o", "both"), ("report",)):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        patch.setenv(name, made.here.url)  # the way to api.gtseg.amazonaws.com
+    for name in ("NO_PROXY", "no_proxy"):
+        patch.setenv(name, "127.0.0.1")
+    with open(os.devnull) as nothing:
+        patch.setattr(sys, "stdin", nothing)
+        gtseg(made, "train", codes=(2,))
+    for words in (
+        ("train", "--yes"),
+        ("deploy", "--yes"),
+        ("evaluate",),
+        ("predict", PREDICTED, "-o", "both"),
+        ("report",),
+    ):
         gtseg(made, *words)
     gtseg(made, "status", "--refresh")
     gtseg(made, "cost")
@@ -247,11 +246,20 @@ def test_each_side_was_asked_for_its_own_alone(sides: Sides) -> None:
         ("jobs", f"{RUN}-label-1"),
         ("agreement", "2 workers; overlap between workers 1.000"),
         ("status --refresh", "everything is done"),
+        ("label", "nothing here"),  # of the price: no AWS labels
+        ("train", "This spends money and there is no terminal to ask on: say --yes"),
+        ("cost", "Not AWS's, and left out: labeling (http://127.0.0.1:"),
         ("cleanup --all", f"stopped labeling job {RUN}-"),
     ],
 )
 def test_commands_see_both_sides(sides: Sides, command: str, said: str) -> None:
     assert said in sides.printed[command]
+
+
+def test_the_report_says_what_was_made_where(sides: Sides) -> None:
+    page = (sides.folder / "report.html").read_text()
+    assert "Labeled, stored with gtseg&#39;s embedded AWS; trained and served on AWS in eu-west-1" in page
+    assert "on a labeling server, which bills nothing" in page
 
 
 def test_the_labeling_server_needs_no_right_beyond_its_policy(sides: Sides) -> None:
