@@ -75,12 +75,10 @@ def no_answer(operation: str, url: str, reason: str, *, place: str = PLACE) -> A
     """The error for a server that has never answered; `place`: where its address is configured."""
     address = urlsplit(url)
     words = reason if address.netloc in reason else f"{address.scheme}://{address.netloc}: {reason}"
-    error = AWSError(
-        operation,
-        "ConnectionError",
-        words,
-        hint=f"{_proxy_words(url)}Is the address reachable, and {place} right?",
-    )
+    hint = f"{_proxy_words(url)}Is the address reachable, and {place} right?"
+    if "CERTIFICATE_VERIFY" in reason:
+        hint += " A certificate that no known authority signed is named by ca_bundle of the profile, or AWS_CA_BUNDLE."
+    error = AWSError(operation, "ConnectionError", words, hint=hint)
     error.is_final = True
     return error
 
