@@ -240,6 +240,9 @@ class Assistant:
                 if row is not None:
                     with self.store.write() as connection:
                         connection.execute("DELETE FROM labeling_order WHERE job = ?", (row["name"],))
+                        connection.execute(
+                            "UPDATE labeling_suggestions SET mask = NULL WHERE job = ?", (row["name"],)
+                        )
 
 
 def link_as(image: Path, folder: Path, line: int) -> str:

@@ -83,7 +83,7 @@ def keep_offer(
 
 def find_suggestion(store: Store, task_id: str) -> Suggestion | None:
     """What a task opened with."""
-    query = "SELECT model, mask FROM labeling_suggestions WHERE task = ? AND model IS NOT NULL"
+    query = "SELECT model, mask FROM labeling_suggestions WHERE task = ? AND mask IS NOT NULL"
     row = store.read().execute(query, (task_id,)).fetchone()
     return Suggestion(row["model"], row["mask"]) if row else None
 

@@ -40,6 +40,8 @@ STATES = {
 }
 SORTED = ("disagree", "unsure")
 
+NOT_HUMAN = '"human-annotated":"no"'  # of a result that a model made
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -161,6 +163,7 @@ def _describe(
     ).fetchall()  # fmt: skip
     return {
         "line": row["line"], "uri": row["uri"], "state": row["state"], "width": row["width"], "height": row["height"], "version": row["stamp"],
+        "by_machine": row["state"] == "labeled" and NOT_HUMAN in row["result"],
         "reason": row["result"] if row["state"] == "failed" else None, "agreement": agreement, "verdict": verdict, "confidence": confidence,
         "review": row["verdict"], "comment": row["comment"] or "", "returned": [dict(item) for item in returned],
         "answers": [_describe_answer(store, objects, job, row["line"], item) for item in _read_answers(store, job, row["line"])],

@@ -8,6 +8,7 @@ from io import StringIO
 from typing import Any
 
 from gtseg.local.labeling import questions
+from gtseg.local.labeling.automated.records import count_machine
 from gtseg.local.labeling.portal.agreement import (
     mean_by_job,
     mean_by_worker,
@@ -44,7 +45,7 @@ def brief(store: Store, job: Job) -> dict[str, Any]:
 
 
 def count_objects(store: Store, job: Job) -> dict[str, int]:
-    """total, labeled, failed, skipped (labeled before this job), in_hand (leased now), answers, wanted."""
+    """total, labeled, failed, skipped (labeled before this job), in_hand (leased now), answers, wanted, machine (labeled by a model)."""
     connection = store.read()
     states = dict(
         connection.execute(
@@ -58,10 +59,10 @@ def count_objects(store: Store, job: Job) -> dict[str, int]:
         "SELECT count(*) FROM labeling_tasks WHERE job = ? AND state = 'leased'", (job.name,)
     ).fetchone()[0]
     total = sum(states.values())
-    skipped = states.get("skipped", 0)
+    skipped, machine = states.get("skipped", 0), count_machine(store, job.name)
     return {
         "total": total, "labeled": states.get("labeled", 0), "failed": states.get("failed", 0), "skipped": skipped,
-        "answers": answers, "wanted": (total - skipped) * job.workers, "in_hand": leased,
+        "answers": answers, "machine": machine, "wanted": (total - skipped - machine) * job.workers, "in_hand": leased,
     }  # fmt: skip
 
 

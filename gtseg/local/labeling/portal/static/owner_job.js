@@ -158,7 +158,7 @@ function verdictsOf(object) {
 function masks(object) {
   if (job.kind === "verification") return [[null, "Image"], ["prior", "Mask"]];
   const answers = object.answers.map((a) => [a.worker, `${a.name}, ${duration(a.seconds)}`, a.version]);
-  return [[null, "Image"], ...answers, ...(object.state === "labeled" ? [["mask", "Consolidated", object.version]] : [])];
+  return [[null, "Image"], ...answers, ...(object.state === "labeled" ? [["mask", object.by_machine ? "By a model" : "Consolidated", object.version]] : [])];
 }
 
 let asked = 0; // a later question's answer may come first
