@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from labeling_desk import Desk, await_until
 from local_aws import LocalAWS
 from PIL import Image
@@ -40,6 +41,7 @@ def list_training(desk: Desk, name: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda job: str(job["TrainingJobName"]))
 
 
+@pytest.mark.timeout(600)  # a model is trained, whatever else the machine does
 def test_a_model_labels_what_people_need_not_though_the_server_is_killed_on_the_way(
     start_local_aws: Any, tmp_path: Path
 ) -> None:
