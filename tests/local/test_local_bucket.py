@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import tarfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +16,15 @@ import pytest
 from local_aws import LocalAWS
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.bucket import PART_BYTES, BucketObjects
-from gtseg.local.storage.cache import Cache
+from gtseg.local.hosting.artifact import find_artifact
+from gtseg.local.jobs.channels import materialize_channel
+from gtseg.local.storage.bucket import PART_BYTES, BucketObjects, is_digest
+from gtseg.local.storage.cache import RESERVE_BYTES, Cache
 from gtseg.local.storage.connection import Connection
 from gtseg.local.storage.objects import StorageAway, split_uri
 from gtseg.local.storage.patience import Interrupted, PatientObjects
 from gtseg.local.storage.rights import S3_ACTIONS
+from gtseg.local.training.artifacts import upload_model
 
 MEGABYTE = b"m" * (1 << 20)
 
@@ -194,6 +198,26 @@ def test_the_cache_keeps_to_its_limit_and_what_was_used_last(
     assert len(list((tmp_path / "small").glob("*.object"))) == 2
 
 
+def test_the_cache_leaves_the_disk_to_the_answers(
+    connection: Connection, objects: BucketObjects, bucket: str, tmp_path: Path
+) -> None:
+    class FullCache(Cache):
+        free = 2 * RESERVE_BYTES
+
+        def measure_free(self) -> int:
+            return self.free
+
+    cache = FullCache(tmp_path / "full", 1 << 40)
+    far = BucketObjects(connection, cache)
+    for key in ("a", "b"):
+        objects.put(bucket, key, MEGABYTE)
+    assert far.get(bucket, "a") == MEGABYTE
+    cache.free = RESERVE_BYTES - 1
+    assert far.get(bucket, "b") == MEGABYTE
+    assert cache.size == 0
+    far.close()
+
+
 def test_a_damaged_or_interrupted_cache_is_fetched_again(
     objects: BucketObjects, connection: Connection, bucket: str, tmp_path: Path
 ) -> None:
@@ -363,6 +387,50 @@ def test_a_requester_pays_bucket_is_paid_for(objects: BucketObjects, bucket: str
 def test_a_profile_that_does_not_exist_is_named(service: LocalAWS, keys: Any) -> None:
     with pytest.raises(ServiceError, match="'nobody'"):
         Connection(service.url, "nobody")
+
+
+@pytest.mark.parametrize(
+    ("answer", "etag", "wanted"),
+    [
+        ({}, "d" * 32, True),
+        ({"ServerSideEncryption": "AES256"}, "d" * 32, True),
+        ({"ServerSideEncryption": "aws:kms"}, "d" * 32, False),
+        ({"ServerSideEncryption": "aws:kms:dsse"}, "d" * 32, False),
+        ({"SSECustomerAlgorithm": "AES256"}, "d" * 32, False),
+        ({}, "d" * 32 + "-2", False),
+    ],
+)
+def test_an_etag_is_a_digest_only_where_s3_says_so(answer: dict[str, str], etag: str, wanted: bool) -> None:
+    assert is_digest(answer, etag) is wanted
+
+
+# ---------------------------------------------------------------- training and hosting
+
+
+def test_channels_models_and_artifacts_pass_through(
+    objects: BucketObjects, bucket: str, tmp_path: Path
+) -> None:
+    for number in range(3):
+        objects.put(bucket, f"train/{number}.jpg", f"{number}".encode())
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": f"s3://{bucket}/train/",
+        "S3DataDistributionType": "FullyReplicated",
+    }
+    channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
+    patient = PatientObjects(objects)
+    assert materialize_channel(patient, channel, tmp_path / "data", region="us-east-1", role="r") == 3
+    assert sorted(path.read_text() for path in (tmp_path / "data" / "train").iterdir()) == ["0", "1", "2"]
+    model = tmp_path / "ml" / "model"
+    model.mkdir(parents=True)
+    (model / "model_best.params").write_bytes(MEGABYTE)
+    uri = f"s3://{bucket}/job/output/model.tar.gz"
+    upload_model(patient, {"ModelArtifacts": {"S3ModelArtifacts": uri}}, model)
+    assert find_artifact(patient, uri)
+    with patient.file(*split_uri(uri)) as path:
+        with tarfile.open(path) as archive:
+            assert archive.getnames() == ["model_best.params"]
+    assert not path.exists()
 
 
 # ---------------------------------------------------------------- rights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import urllib.error
@@ -61,6 +62,17 @@ def draw_masks(folder: Path, count: int) -> Path:
 @pytest.fixture(scope="module")
 def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_masks(tmp_path_factory.mktemp("crowd") / "masks", 14)
+
+
+@pytest.fixture(scope="module")
+def pair(
+    session_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[LocalAWS, LocalAWS]]:
+    """A labeling server without a crowd, and the server whose S3 it uses."""
+    folder = tmp_path_factory.mktemp("people") / "aws"
+    server = LocalAWS(folder, options={"s3": session_aws.url}, variables=variables(session_aws))
+    yield server, session_aws
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -167,11 +179,30 @@ def test_what_cannot_be_served_is_said_in_one_line(flags: list[str], words: str,
     assert "Traceback" not in result.output
 
 
+def test_picture_links_of_task_pages_are_served_here_and_end_with_the_worker(
+    pair: tuple[LocalAWS, LocalAWS],
+) -> None:
+    desk = FarDesk(*pair)
+    worker = desk.hire("Ada")
+    task = desk.lease(worker, desk.create(1))
+    page = worker("GET", f"/tasks/{task['task']}/page")[1].decode()
+    link = html.unescape(re.search(r'src="(http[^"]+X-Amz-Signature[^"]+)"', page)[1])  # type: ignore[index]
+    assert link.startswith(pair[0].url)
+    with urllib.request.urlopen(link, timeout=30) as answer:
+        assert answer.read() == draw_picture(int(task["object"]))
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(link.replace("images/", "images/x"), timeout=30)
+    (person,) = desk.owner("GET", "/workers")[1]["workers"]
+    desk.owner("DELETE", f"/workers/{person['worker_id']}")
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(link, timeout=30)
+
+
 # ---------------------------------------------------------------- away and back, and images that change
 
 
 @pytest.fixture
-def pair(start_local_aws: Any) -> tuple[LocalAWS, LocalAWS]:
+def own_pair(start_local_aws: Any) -> tuple[LocalAWS, LocalAWS]:
     """A labeling server, and the server whose S3 it uses, both of this test's own."""
     storage = start_local_aws()
     return start_local_aws(options={"s3": storage.url}, variables=variables(storage)), storage
@@ -189,9 +220,9 @@ def submit(worker: Any, task: dict[str, Any]) -> None:
 
 
 def test_answers_are_kept_while_the_storage_is_away_and_written_once_when_it_is_back(
-    pair: tuple[LocalAWS, LocalAWS],
+    own_pair: tuple[LocalAWS, LocalAWS],
 ) -> None:
-    far, storage = pair
+    far, storage = own_pair
     desk = FarDesk(far, storage)
     worker = desk.hire()
     job = desk.create(3)

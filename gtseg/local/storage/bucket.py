@@ -32,7 +32,7 @@ from gtseg.local.storage.objects import (
     StorageState,
 )
 
-__all__ = ["BucketObjects"]
+__all__ = ["BucketObjects", "is_digest"]
 
 PART_BYTES = 16 << 20  # of a multipart upload, in memory while it is sent
 MAX_PARTS = 10_000
@@ -262,7 +262,7 @@ class BucketObjects:
     def _keep(self, answer: Any, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
         """Write an answer's bytes to the cache, or to a file without a name where they do not fit."""
         info = read_info(bucket, key, answer)
-        with self.cache.draft() as draft:
+        with self.cache.draft(info.size) as draft:
             digest = self._receive(answer, info, draft.file)
             self.cache.keep(draft, info, digest)
             return info, draft.path.open("rb")

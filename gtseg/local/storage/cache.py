@@ -25,7 +25,7 @@ from typing import BinaryIO
 from gtseg.local.storage.objects import ObjectInfo
 from gtseg.local.storage.verifying import hash_file
 
-__all__ = ["Cache", "Draft"]
+__all__ = ["RESERVE_BYTES", "Cache", "Draft"]
 
 DDL = """
 CREATE TABLE IF NOT EXISTS kept (
@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS kept (
     about TEXT NOT NULL, used REAL NOT NULL, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS kept_by_use ON kept (used);
 """
+RESERVE_BYTES = 1 << 30
 logger = logging.getLogger(__name__)
 
 
@@ -151,8 +152,14 @@ class Cache:
         return True
 
     @contextlib.contextmanager
-    def draft(self) -> Iterator[Draft]:
-        """A new file; it is gone after the block unless it was kept."""
+    def draft(self, size: int) -> Iterator[Draft]:
+        """A new file of so many bytes; it is gone after the block unless it was kept.
+
+        The disk is the answers' too: what is kept goes where less than RESERVE_BYTES would be left of it.
+        """
+        with self._lock:
+            while self._size and self.measure_free() < size + RESERVE_BYTES:
+                self._forget_oldest()
         path = self.folder / f"{secrets.token_hex(12)}.object"
         with path.open("xb") as file:
             try:
@@ -168,7 +175,7 @@ class Cache:
     def keep(self, draft: Draft, info: ObjectInfo, digest: str) -> bool:
         """Keep what was written for an object, in place of an earlier version; whether there is room for it at all."""
         draft.file.flush()
-        if info.size > self.limit:
+        if info.size > self.limit or self.measure_free() < RESERVE_BYTES:
             return False
         about = {
             "content_type": info.content_type,
@@ -206,10 +213,18 @@ class Cache:
 
     def _make_room(self) -> None:
         while self._size > self.limit:
-            oldest = self._connection.execute("SELECT bucket, key FROM kept ORDER BY used LIMIT 1").fetchone()
-            if oldest is None:
-                return
+            self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        oldest = self._connection.execute("SELECT bucket, key FROM kept ORDER BY used LIMIT 1").fetchone()
+        if oldest is None:
+            self._size = 0
+        else:
             self.forget(*oldest)
+
+    def measure_free(self) -> int:
+        """Bytes that the disk still takes."""
+        return shutil.disk_usage(self.folder).free
 
     def _row(self, bucket: str, key: str) -> tuple[str, int, str, str, str] | None:
         query = "SELECT file, size, etag, digest, about FROM kept WHERE bucket = ? AND key = ?"
