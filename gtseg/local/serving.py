@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gtseg.local.identity import connect, prove
@@ -32,8 +32,8 @@ class Serving:
     url: str
     pid: int
     access_key: str
-    secret_key: str
-    owner_token: str
+    secret_key: str = field(repr=False)
+    owner_token: str = field(repr=False)
     region: str = "us-east-1"
 
 

@@ -7,7 +7,7 @@ are signed with the owner's key.
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4QueryAuth
@@ -31,7 +31,7 @@ class Links:
     base_url: str
     region: str
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
 
     def presign(self, uri: str) -> str:
         """A link to `s3://bucket/key` on this server. Raises ServiceError for another URI."""

@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 import string
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from gtseg.local.storage.database import SCHEMA, Database
@@ -27,8 +27,8 @@ class Credentials:
     """The data folder's own AWS keys and the token that opens the owner's HTTP API."""
 
     access_key: str
-    secret_key: str
-    owner_token: str
+    secret_key: str = field(repr=False)
+    owner_token: str = field(repr=False)
 
 
 class Store:

@@ -26,7 +26,7 @@ from gtseg.local.labeling.pictures import PixelTurns
 from gtseg.local.labeling.portal.outlines import decode_stored
 from gtseg.local.labeling.rendering import Renderer
 
-LINKS = Links("http://127.0.0.1:1", "us-east-1", "AKIA", "secret")
+LINKS = Links("http://127.0.0.1:1", "us-east-1", "AKIA", "a-secret-key")
 INPUT = {"taskObject": "s3://b/k.jpg", "labels": ["cat"]}
 
 
@@ -40,6 +40,8 @@ def renderer() -> Iterator[Renderer]:
 EXCESSIVE = {
     "a range of 20 million, joined": "{{ (1..20000000) | join: ',' | size }}",
     "replace upon replace": "{{ 'a'" + " | replace: 'a', 'aaaaaaaaaa'" * 10 + " | size }}",
+    "a base64 of a base64": "{{ (1..5000000) | join | base64_encode | base64_encode | base64_encode | size }}",
+    "a number squared and squared": "{% assign n = 99999999 %}{% for i in (1..40) %}{% assign n = n | times: n %}{% endfor %}{{ n }}",
     "a natural sort of a million": "{{ (1..1000000) | sort_natural | size }}{{ (1..3000000) | sort_natural | size }}{{ (1..5000000) | sort_natural | size }}",
 }
 
@@ -56,6 +58,16 @@ def test_a_template_that_takes_too_long_or_too_much_is_refused_and_the_next_one_
         renderer.render(EXCESSIVE[name], INPUT, LINKS)  # remembered: at once
     assert "X-Amz-Signature" in renderer.render(TEMPLATE, INPUT, LINKS)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10
+
+
+def test_a_template_finds_no_keys_in_what_it_can_name(renderer: Renderer) -> None:
+    names = ("granting", "grants", "grant", "links", "environment", "self", "context", "task")
+    shown = "".join(
+        renderer.render("{{ " + name + " }}{{ " + name + " | to_json }}", INPUT, LINKS) for name in names
+    )
+    assert LINKS.secret_key not in shown
+    assert LINKS.secret_key not in repr(LINKS)
+    assert "Links" not in shown
 
 
 def test_a_renderer_that_was_killed_is_started_anew(renderer: Renderer) -> None:
