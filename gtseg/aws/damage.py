@@ -22,6 +22,8 @@ GIVEN_UP = {
 """Attempts that failed like this (the names of botocore's exceptions) before a server that has never answered is given up."""
 
 CODE = re.compile(r"[A-Za-z0-9._]+")
+PASSING = (429, 500, 502, 503, 504, 509)
+"""Statuses that botocore tries again."""
 
 
 def watch_answers(events: Any, contact: Contact) -> None:
@@ -35,10 +37,12 @@ def watch_answers(events: Any, contact: Contact) -> None:
 def is_foreign(operation: Any, status: int, body: bytes, headers: Mapping[str, str]) -> bool:
     """Whether nobody of AWS wrote it: a page for people, nothing where something must be, or an error without a code.
 
-    Faults of a server or of what stands before it (5xx) pass by themselves and are not judged here.
+    Faults of a server or of what stands before it that pass by themselves are tried again, and not judged here.
     """
-    if status >= 500 or status == 429 or any(name.startswith(("x-amz-", "x-amzn-")) for name in headers):
+    if status in PASSING or any(name.startswith(("x-amz-", "x-amzn-")) for name in headers):
         return False
+    if status >= 500:  # 511 is what a network says that wants people to sign in (RFC 6585)
+        return not _is_signed_by_aws(body, headers)
     kind, protocol = headers.get("content-type", ""), operation.service_model.resolved_protocol
     if operation.http.get("method") == "HEAD":
         lacks_etag = operation.name == "HeadObject" and status < 300 and "etag" not in headers
@@ -72,13 +76,14 @@ def _looks_like_page(body: bytes) -> bool:
 
 
 def _is_foreign_json(operation: Any, status: int, body: bytes) -> bool:
-    """An answer with members is never empty; an error has a name."""
+    """An answer of an operation that has members has one of them; an error has a name."""
     try:
         answer = json.loads(body or b"null")
     except ValueError:
         return True
     if status < 300:
-        return not answer and bool(operation.output_shape and operation.output_shape.members)
+        members = operation.output_shape.members if operation.output_shape else {}
+        return bool(members) and not (isinstance(answer, dict) and answer.keys() & members.keys())
     return not isinstance(answer, dict) or not (answer.get("__type") or answer.get("code"))
 
 

@@ -161,6 +161,8 @@ FALSE = {
     "a refusal in plain text": (403, "text/plain", b"blocked"),
     "a bad gateway": (502, "text/html", b"<html>bad gateway</html>"),
     "a fault without words": (500, "", b""),
+    "a network that wants a sign-in": (511, "text/html", b"<html>sign in</html>"),
+    "a method that nobody knows": (501, "", b""),
 }
 CALLS: dict[str, Callable[[Clients], Any]] = {
     "sts": lambda c: c.account,
@@ -246,6 +248,8 @@ def test_what_is_not_awss_answer_is_said_to_be_none_and_names_the_address(
             ),
         ),
         ("labeling jobs", (200, "application/json", b'{"LabelingJobSummaryList": 5}')),
+        ("labeling jobs", (200, "application/json", b'{"hello": "world"}')),
+        ("endpoints", (200, "application/x-amz-json-1.1", b"[1]")),
     ],
 )
 def test_a_well_formed_answer_of_something_else_is_final_and_no_traceback(
