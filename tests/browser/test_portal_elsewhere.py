@@ -117,3 +117,34 @@ def test_time_without_input_does_not_count(local_aws: Any, open_page: Any) -> No
     desk.await_status()
     (answer,) = desk.answers()
     assert 100 <= answer["timeSpentInSeconds"] < 160
+
+
+def test_a_drawing_of_very_many_runs_is_kept_as_one_step_and_small(shared_aws: Any, open_page: Any) -> None:
+    make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="many")
+    page = open_page(bypass_csp=True)
+    page.goto(f"{shared_aws.url}/_portal/signin")
+    found = page.evaluate("""async () => {
+        const { pack, unpack } = await import("/_portal/static/annotate/draft.js");
+        const { LabelMap, Stroke } = await import("/_portal/static/annotate/raster.js");
+        const map = new LabelMap(1200, 900);
+        const ops = [];
+        for (let n = 0; n < 600; n += 1) {
+            const stroke = new Stroke(map, 1 + (n % 3));
+            for (let y = 0; y < 900; y += 1) stroke.span(y, (n * 7 + y) % 1190, ((n * 7 + y) % 1190) + 9);
+            ops.push(stroke.finish());
+        }
+        const blob = await pack({ width: 1200, height: 900 }, { ops, cursor: ops.length, map });
+        const back = await unpack(new Uint8Array(await blob.arrayBuffer()));
+        const other = new LabelMap(1200, 900);
+        for (const op of back.ops.slice(0, back.cursor)) other.replay(op);
+        const few = await pack({}, { ops: ops.slice(0, 3), cursor: 2, map });
+        const steps = await unpack(new Uint8Array(await few.arrayBuffer()));
+        return {
+            same: other.data.every((value, i) => value === map.data[i]), steps: back.ops.length, size: blob.size,
+            kept: steps.ops.length, cursor: steps.cursor, runs: steps.ops[1].runs.every((value, i) => value === ops[1].runs[i]),
+        };
+    }""")
+    assert found["same"]
+    assert found["steps"] <= 3
+    assert found["size"] < 4 << 20
+    assert (found["kept"], found["cursor"], found["runs"]) == (3, 2, True)

@@ -97,8 +97,9 @@ def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
     total = connection.execute(
         "SELECT count(*) FROM labeling_objects o INDEXED BY labeling_objects_open WHERE o.job = ? AND o.state = 'open' AND o.slots > 0 AND NOT EXISTS ("
         "SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line AND t.worker = ? "
-        "AND t.state IN ('leased', 'answered', 'declined'))",
-        (job.name, worker.id),
+        "AND t.state IN ('leased', 'answered', 'declined')) AND NOT EXISTS (SELECT 1 FROM labeling_returned r JOIN labeling_workers w "
+        "ON w.id = r.worker WHERE r.job = o.job AND r.line = o.line AND r.worker != ? AND w.state = 'active')",
+        (job.name, worker.id, worker.id),
     ).fetchone()[0]
     own = dict(
         connection.execute(

@@ -1,0 +1,118 @@
+"""What a person's page asks beyond the worker API, and the owner's review desk, over HTTP."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+from labeling_desk import Api, Desk, draw_answer, square
+
+TAB = "tab-one"
+
+
+@pytest.fixture
+def desk(shared_aws: Any) -> Desk:
+    return Desk(shared_aws)
+
+
+def put_draft(worker: Api, task: str, body: bytes, *, base: int = 0, tab: str = TAB) -> tuple[int, Any]:
+    return worker("PUT", f"/tasks/{task}/draft?tab={tab}&base={base}", body)
+
+
+def answer(worker: Api, task: dict[str, Any], **more: Any) -> int:
+    body = {"answer": draw_answer(square(), task["labels"]), **more}
+    return worker("POST", f"/tasks/{task['task']}/answer", body)[0]
+
+
+def test_a_draft_is_kept_read_and_nobody_elses(desk: Desk) -> None:
+    job, ann, bob = desk.create(1), desk.hire(), desk.hire()
+    task = desk.lease(ann, job)["task"]
+    opened = ann("POST", f"/tasks/{task}/presence", {"tab": TAB, "opens": True, "active": 2})
+    assert opened == (200, {"elsewhere": False, "version": 0, "saved_at": None, "state": "leased"})
+    assert ann("GET", f"/tasks/{task}/draft")[0] == 404
+    assert put_draft(ann, task, b"strokes") == (200, {"version": 1})
+    assert put_draft(ann, task, b"other", tab="tab-two")[1]["error"] == "OpenElsewhere"
+    assert put_draft(ann, task, b"other")[1]["error"] == "Changed"
+    assert ann("GET", f"/tasks/{task}/draft") == (200, b"strokes")
+    for method, path in (("GET", "draft"), ("POST", "presence"), ("POST", "revise"), ("GET", "submission")):
+        assert bob(method, f"/tasks/{task}/{path}", {} if method == "POST" else None)[0] == 404
+    assert put_draft(bob, task, b"mine")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status"),
+    [("tab=&base=0", b"x", 400), ("tab=t&base=-1", b"x", 400), ("tab=t&base=0", b"", 400), ("tab=t&base=0", b"x" * (4 << 20 | 1), 413)],
+)  # fmt: skip
+def test_odd_empty_and_large_drafts_are_refused(desk: Desk, query: str, body: bytes, status: int) -> None:
+    worker, job = desk.hire(), desk.create(1)
+    task = desk.lease(worker, job)["task"]
+    assert worker("PUT", f"/tasks/{task}/draft?{query}", body)[0] == status
+
+
+def test_drafts_that_come_too_often_are_put_off(desk: Desk) -> None:
+    worker, job = desk.hire(), desk.create(1)
+    task = desk.lease(worker, job)["task"]
+    worker("POST", f"/tasks/{task}/presence", {"tab": TAB, "opens": True})
+    found = {put_draft(worker, task, b"x", base=base)[0] for base in range(30)}
+    assert found == {200, 429}
+
+
+def test_a_submitted_answer_is_listed_opened_and_put_back(desk: Desk) -> None:
+    worker, job = desk.hire(), desk.create(2)
+    task = desk.lease(worker, job)
+    assert answer(worker, task, revisable=True, active=1.5) == 200
+    (row,) = worker("GET", f"/jobs/{job}/submitted")[1]["answers"]
+    assert (row["task"], row["state"]) == (task["task"], "held")
+    assert worker("POST", f"/tasks/{task['task']}/revise")[0] == 200
+    shown = worker("GET", f"/tasks/{task['task']}")[1]
+    assert (shown["state"], shown["revising"]) == ("answered", True)
+    assert worker("GET", f"/tasks/{task['task']}/submission")[1].startswith(b"\x89PNG")
+    assert worker("POST", f"/tasks/{task['task']}/keep")[0] == 200
+    assert answer(worker, desk.lease(worker, job), revisable=True) == 200
+    desk.await_end(job)
+    assert worker("POST", f"/tasks/{task['task']}/revise")[0] == 410
+
+
+def test_a_job_of_another_team_tells_nothing(local_aws: Any) -> None:
+    desk = Desk(local_aws)
+    (team,) = desk.sagemaker.list_workteams()["Workteams"]
+    members = team["MemberDefinitions"]
+    desk.sagemaker.create_workteam(WorkteamName="others", MemberDefinitions=members, Description="x")
+    job, stranger = desk.create(1), desk.hire(team="others")
+    for path in ("submitted", "questions"):
+        assert stranger("GET", f"/jobs/{job}/{path}")[0] == 404
+
+
+def test_the_owner_judges_sends_back_and_answers(desk: Desk) -> None:
+    worker, job = desk.hire("Ann of the review"), desk.create(2)
+    task = desk.lease(worker, job)
+    asked = worker("POST", f"/tasks/{task['task']}/questions", {"question": "A cat?", "x": 8, "y": 6})
+    assert asked[0] == 201
+    (question,) = desk.owner("GET", f"/owner/jobs/{job}/questions")[1]["questions"]
+    assert (question["name"], question["left"], question["top"]) == ("Ann of the review", 0.25, 0.25)
+    path = f"/owner/jobs/{job}/questions/{question['id']}"
+    assert desk.owner("POST", path, {"answer": "yes"}) == (200, {"questions": 0})
+    answer(worker, task)
+    line = f"/owner/jobs/{job}/objects/{task['object']}"
+    assert desk.owner("POST", f"{line}/review", {"verdict": "bad", "comment": "ears"})[1]["reviews"] == {"good": 0, "bad": 1}  # fmt: skip
+    assert desk.owner("GET", f"/owner/jobs/{job}/redo.jsonl")[1]["comments"] == ["ears"]
+    assert desk.owner("POST", f"{line}/review", {"verdict": "maybe"})[0] == 400
+    assert desk.owner("POST", f"{line}/return", {"comment": " "})[0] == 400
+    assert desk.owner("POST", f"{line}/return", {"comment": "ears"}) == (200, {"returned": 1})
+    again = desk.lease(worker, job)
+    assert (again["object"], again["returned"]) == (task["object"], "ears")
+    for query in ("confidence=2", "agreement=x", "page=-1"):
+        assert desk.owner("GET", f"/owner/jobs/{job}/objects?{query}")[0] == 400
+    for query in ("worker=nobody", "label=dog", "show=failed", "review=good"):
+        assert desk.owner("GET", f"/owner/jobs/{job}/objects?{query}")[1]["total"] == 0
+
+
+def test_a_name_with_odd_characters_downloads(desk: Desk) -> None:
+    job = desk.create(1)
+    request = urllib.request.Request(f"{desk.aws.url}/_portal/api/owner/jobs/{job.lower()}/redo.jsonl")
+    request.add_header("Authorization", f"Bearer {desk.aws.owner_token}")
+    with urllib.request.urlopen(request) as reply:
+        assert f'filename="{job}-redo.jsonl"' in reply.headers["Content-Disposition"]
+        assert reply.read() == b""
