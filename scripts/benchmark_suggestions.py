@@ -111,7 +111,7 @@ def label_all(
     page.goto(f"{desk.aws.url}/_portal/work/{name}")
     rows = []
     for number in range(count):
-        page.locator("[data-ready]").wait_for()
+        await_image(page)
         task = desk.lease(worker, name)
         person = Person(page, worker, task, read_mask(path_of(task, args)))
         rows.append(person.label())
@@ -125,6 +125,17 @@ def label_all(
             page.wait_for_timeout(500)
     page.close()
     return rows
+
+
+def await_image(page: Any) -> None:
+    """The next image; between two batches of Ground Truth's the page says that nothing is left, until somebody looks again."""
+    ready, again = page.locator("[data-ready]"), page.get_by_role("button", name="Look again")
+    until = time.monotonic() + 300
+    while not ready.count() and time.monotonic() < until:
+        if again.count():
+            again.click()
+        page.wait_for_timeout(1000)
+    ready.wait_for()
 
 
 def path_of(task: dict[str, Any], args: argparse.Namespace) -> Path:
@@ -218,7 +229,7 @@ def middle(mask: np.ndarray) -> tuple[float, float]:
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
     union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 1.0
+    return float(np.count_nonzero(one & other) / union) if union else 1.0
 
 
 if __name__ == "__main__":

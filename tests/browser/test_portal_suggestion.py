@@ -38,7 +38,7 @@ def open_suggested(aws: Any, open_page: Any, name: str) -> tuple[Desk, Any]:
     (folder / "output" / "masks").mkdir(parents=True)
     mask = DISC * np.uint8(1) + SPOT * np.uint8(2)
     Image.fromarray(mask.astype(np.uint8)).save(folder / "output" / "masks" / "000000.png")
-    (folder / "ready.json").write_text(json.dumps({"model": "m/assist-1", "objects": 10}))
+    (folder / "ready.json").write_text(json.dumps({"model": "m/assist-1", "objects": 1000}))
     page = open_page()
     enter(page, desk.links["Ada"])
     page.goto(f"{aws.url}/_portal/work/{desk.job}")

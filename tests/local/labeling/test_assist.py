@@ -44,7 +44,7 @@ def put_round(desk: Desk, name: str, *, lines: int) -> Path:
     (folder / "output" / "masks").mkdir(parents=True)
     for line in range(lines):
         Image.fromarray(square()).save(folder / "output" / "masks" / f"{line:06}.png")
-    (folder / "ready.json").write_text(json.dumps({"model": "m/assist-1", "objects": 10}))
+    (folder / "ready.json").write_text(json.dumps({"model": "m/assist-1", "objects": 1000}))
     return folder
 
 
