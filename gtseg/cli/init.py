@@ -66,6 +66,7 @@ def _write_policies(folder: Path) -> dict[str, str]:
         "caller.json": caller_policy(
             region=clients.region, account=clients.account, bucket=bucket, image_buckets=images,
             role_arn=role, project=settings.project.name,
+            labels_here=settings.labeling.profile is None or clients.is_aws("labeling"),
         ),
         "execution-role.json": execution_policy(region=clients.region, buckets=[bucket, *images]),
         "labeling-server.json": labeling_server_policy(

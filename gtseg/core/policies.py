@@ -33,6 +33,8 @@ JOB_ACTIONS = {
 LIST_ACTIONS = ["sagemaker:ListLabelingJobs", "sagemaker:ListWorkteams", "sagemaker:ListTrainingJobs",
                 "sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"]  # fmt: skip
 
+LABELING_LISTS = ("sagemaker:ListLabelingJobs", "sagemaker:ListWorkteams")
+
 
 def _allow(actions: list[str], *resources: str, condition: dict[str, Any] | None = None) -> dict[str, Any]:
     statement: dict[str, Any] = {"Effect": "Allow", "Action": actions, "Resource": list(resources)}
@@ -95,25 +97,39 @@ def _key(name: str, keys: str) -> dict[str, Any]:
 
 
 def caller_policy(
-    *, region: str, account: str, bucket: str, image_buckets: list[str], role_arn: str, project: str
+    *,
+    region: str,
+    account: str,
+    bucket: str,
+    image_buckets: list[str],
+    role_arn: str,
+    project: str,
+    labels_here: bool = True,
 ) -> dict[str, Any]:
-    """What the person or machine that runs gtseg does, on this project's resources only."""
+    """What the person or machine that runs gtseg does, on this project's resources only.
+
+    `labels_here`: whether labeling goes through this account too, and not to a labeling server ([labeling] profile).
+    """
     arn = f"arn:{_partition(region)}"
     sagemaker = f"{arn}:sagemaker:{region}:{account}"
     buckets = [f"{arn}:s3:::{name}" for name in dict.fromkeys([bucket, *image_buckets])]
     own = [
         _allow([f"sagemaker:{action}" for action in actions], f"{sagemaker}:{kind}/{project.lower()}*")
         for kind, actions in JOB_ACTIONS.items()
+        if labels_here or kind != "labeling-job"
     ]
+    cors = ["s3:GetBucketCORS", "s3:PutBucketCORS"] if labels_here else []
+    teams = [_allow(["sagemaker:CreateLabelingJob"], f"{sagemaker}:workteam/*")] if labels_here else []
+    lists = [name for name in LIST_ACTIONS if labels_here or name not in LABELING_LISTS]
     statements = [
-        _allow(["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketCORS", "s3:PutBucketCORS"], *buckets),
+        _allow(["s3:ListBucket", "s3:GetBucketLocation", *cors], *buckets),
         _allow(["s3:CreateBucket"], f"{arn}:s3:::{bucket}"),
         _allow(["s3:GetObject"], *(f"{name}/*" for name in buckets)),
         _allow(["s3:PutObject", "s3:DeleteObject"], f"{arn}:s3:::{bucket}/*"),
         *own,
-        _allow(["sagemaker:CreateLabelingJob"], f"{sagemaker}:workteam/*"),
+        *teams,
         _allow(["sagemaker:AddTags", "sagemaker:ListTags"], f"{sagemaker}:*/{project.lower()}*"),
-        _allow([*LIST_ACTIONS, "sts:GetCallerIdentity"], "*"),
+        _allow([*lists, "sts:GetCallerIdentity"], "*"),
         _allow(["iam:PassRole"], role_arn, condition={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}),
         _allow(["iam:GetRole", "iam:SimulatePrincipalPolicy"], role_arn),
         _allow(["logs:DescribeLogStreams", "logs:GetLogEvents"], f"{arn}:logs:{region}:{account}:log-group:/aws/sagemaker/*"),

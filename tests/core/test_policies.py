@@ -50,6 +50,17 @@ def test_writing_is_for_the_runs_bucket_only_and_resources_carry_the_projects_na
     assert creating[0]["Resource"] == ["arn:aws:sagemaker:eu-west-1:111122223333:training-job/turtles*"]
 
 
+def test_who_labels_elsewhere_needs_no_right_to_label_here() -> None:
+    elsewhere = caller_policy(
+        region="eu-west-1", account="111122223333", bucket="data", image_buckets=["photos"],
+        role_arn="arn:aws:iam::111122223333:role/gt", project="Turtles", labels_here=False,
+    )  # fmt: skip
+    assert actions(CALLER) - actions(elsewhere) == {
+        "sagemaker:CreateLabelingJob", "sagemaker:DescribeLabelingJob", "sagemaker:StopLabelingJob", "sagemaker:ListLabelingJobs",
+        "sagemaker:ListWorkteams", "s3:GetBucketCORS", "s3:PutBucketCORS",
+    }  # fmt: skip
+
+
 def test_the_labeling_server_is_allowed_exactly_what_it_asks_for() -> None:
     """The server sends nothing that its own table does not name (gtseg.local.storage.connection.check_listed)."""
     assert actions(SERVER) == {*S3_ACTIONS.values(), *KMS_ACTIONS}

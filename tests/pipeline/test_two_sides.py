@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Protocol
 
 import boto3
 import pytest
@@ -26,11 +27,15 @@ from botocore.exceptions import ClientError
 from fault_proxy import FaultProxy
 from iam_calls import is_allowed, needs_of
 from local_aws import LocalAWS
+from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from gtseg.cli import main
 from gtseg.core.images.scenes import draw_scene
 
+pytestmark = pytest.mark.timeout(
+    900
+)  # the first test waits for every stage on both sides, beside whatever else runs
 BUCKET, RUN = "two-sides", "both"
 SETTINGS = f"""
 [project]
@@ -51,6 +56,12 @@ base_size = 64
 PREDICTED = "images/03.png"
 RESULTS = ("channels/", "objects.jsonl")
 """Objects of a run that hold no time and no id."""
+
+
+class Printing(Protocol):
+    """Who keeps what commands printed, by their words."""
+
+    printed: dict[str, str]
 
 
 @dataclass
@@ -141,7 +152,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         yield made
 
 
-def gtseg(made: Sides, *words: str, codes: tuple[int, ...] = (0,)) -> None:
+def gtseg(made: Printing, *words: str, codes: tuple[int, ...] = (0,)) -> None:
     """A command in this process; what it printed is kept under its words."""
     code: Any = 0
     said = io.StringIO()
@@ -287,3 +298,61 @@ def test_boto3_and_the_aws_cli_reach_each_side_by_its_profile(sides: Sides) -> N
         [*aws, "company", "s3", "ls", f"s3://{BUCKET}/{RUN}/"], capture_output=True, text=True
     )
     assert "run.json" in stored.stdout, stored.stderr
+
+
+def test_two_clients_at_once_start_one_job(sides: Sides) -> None:
+    """From two machines, as far as the servers can tell: two processes that share nothing but the AWS profile."""
+    command = [sys.executable, "-m", "gtseg", "label", "--run", f"{RUN}-twins"]
+    clients = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for _ in range(2)
+    ]
+    said = [client.communicate(timeout=120)[0] for client in clients]
+    assert all(
+        client.returncode == 0 or "Another gtseg process has advanced" in words
+        for client, words in zip(clients, said, strict=True)
+    ), said
+    jobs = (
+        boto3.Session(profile_name="labels")
+        .client("sagemaker")
+        .list_labeling_jobs(NameContains=f"{RUN}-twins")
+    )
+    assert [job["LabelingJobName"] for job in jobs["LabelingJobSummaryList"]] == [f"{RUN}-twins-label-1"]
+    gtseg(sides, "label", "--run", f"{RUN}-twins")
+    assert "nothing to do" in sides.printed[f"label --run {RUN}-twins"]
+
+
+def test_all_services_here_over_an_s3_that_nobody_here_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """docs/deployment.md, arrangement 4: one profile, whose keys the server takes too. The S3 is moto's."""
+    folder = draw(tmp_path / "project")
+    keys = "region = us-east-1\naws_access_key_id = OWN\naws_secret_access_key = own\n"
+    config = tmp_path / "config"
+    for name in [
+        name for name in os.environ if name.startswith(("AWS_", "GTSEG_")) or name.lower() == "http_proxy"
+    ]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.chdir(folder)
+    with ExitStack() as stack:
+        store = ThreadedMotoServer(port=0, verbose=False)
+        store.start()
+        stack.callback(store.stop)
+        s3 = "http://{}:{}".format(*store.get_host_and_port()).replace("0.0.0.0", "127.0.0.1")
+        config.write_text(f"[profile own]\n{keys}")
+        crowd = {"crowd_masks": str(folder / "masks"), "crowd_error": 0, "crowd_workers": 2}
+        server = LocalAWS(tmp_path / "aws", options=crowd | {"s3": s3, "s3_profile": "own"})
+        stack.callback(server.stop)
+        config.write_text(
+            f"[profile own]\n{keys}endpoint_url = {server.url}\nservices = own\n[services own]\ns3 =\n  endpoint_url = {s3}\n"
+        )
+        monkeypatch.setenv("AWS_PROFILE", "own")
+        made = SimpleNamespace(printed={})
+        for word in ("doctor", "label", "watch", "agreement", "dataset"):
+            gtseg(made, word)
+        assert f"reads objects at {s3}" in made.printed["doctor"]
+        assert "CORS" not in made.printed["label"]  # the server shows the images itself
+        listed = boto3.Session().client("s3").list_objects_v2(Bucket=BUCKET, Prefix=f"{RUN}/channels/train/")
+        assert listed["KeyCount"] == 5

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
-from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri
+from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri, work_through
 from gtseg.aws.training import TERMINAL
 from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.counting import counted
@@ -35,6 +36,7 @@ __all__ = ["Brought", "bring_home"]
 
 MASKS = "annotations/consolidated-annotation/"
 ANSWERS = "annotations/worker-response/"
+THREADS = 16
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -64,7 +66,7 @@ def bring_home(
     base = f"{run.root}labeling/{name}/"
     with tempfile.TemporaryDirectory(prefix="gtseg-import-") as folder:
         staged = Path(folder)
-        arrivals, losses = _receive(job, own, staged, base)
+        arrivals, losses = _receive(job, own, staged, base, context)
         merged = merge_lines(own.lines, own.label or f"{name}-ref", arrivals, replace=replace)
         came = sum(line.state == "labeled" for line in job.lines)
         account = _account(job, merged, arrivals, losses, came=came)
@@ -95,6 +97,8 @@ class _Job:
 
     def __init__(self, place: Place, label: str | None) -> None:
         self.place = place
+        self._lock = threading.Lock()
+        self._masks: dict[str, frozenset[str]] = {}
         entry = place.entry(OUTPUT_MANIFEST)
         if entry is None:
             raise StageError(
@@ -170,12 +174,23 @@ class _Job:
             raise GtsegError(f"its mask {uri} lies in no folder of a labeling job")
         maker = before.rsplit("/", 1)[-1].lower()
         place = self.beside.get(maker, self.place) if maker != self.name else self.place
-        if place.entry(MASKS + after) is None:
+        if after not in self._masks_in(place):
             raise GtsegError(f"its mask is not there ({place.root}/{MASKS}{after})")
         body = place.read(MASKS + after)
         if not body.startswith(PNG):
             raise GtsegError(f"its mask is no PNG ({place.root}/{MASKS}{after})")
         return body
+
+    def _masks_in(self, place: Place) -> frozenset[str]:
+        """Names of the masks of a job's folder, listed once."""
+        with self._lock:
+            if place.root not in self._masks:
+                inner = Place(f"{place.root}/{MASKS.rstrip('/')}", place.door)
+                try:
+                    self._masks[place.root] = frozenset(entry.name for entry in inner.entries((".png",)))
+                except StageError:
+                    self._masks[place.root] = frozenset()
+            return self._masks[place.root]
 
     def answers(self, line: ChainLine) -> tuple[Place, str] | None:
         """The file with the answers behind a line's label."""
@@ -284,30 +299,44 @@ def _list_images(uris: list[str], door: S3) -> Iterator[tuple[str, Seen]]:
             yield uri, Seen(uri, item.size, item.etag)
 
 
-def _receive(job: _Job, own: _Own, staged: Path, base: str) -> tuple[dict[str, Arrival], list[Loss]]:
-    """The job's labels by the run's images, their masks staged; and what could not be taken."""
-    arrivals: dict[str, Arrival] = {}
-    losses: list[Loss] = []
-    name = base.rstrip("/").rsplit("/", 1)[-1]
-    folder = staged / MASKS / "output"
-    folder.mkdir(parents=True)
+def _receive(
+    job: _Job, own: _Own, staged: Path, base: str, context: Context
+) -> tuple[dict[str, Arrival], list[Loss]]:
+    """The job's labels by the run's images, their masks staged; and what could not be taken, in the manifest's order."""
+    found: dict[str, ChainLine] = {}
+    losses: dict[str, Loss] = {}
     for line in (line for line in job.lines if line.state == "labeled"):
         image, problem = own.images.find(job.seen.get(line.image) or Seen(line.image))
-        if not problem and image in arrivals:
-            problem = f"{arrivals[image].came_as} is the same image of the run"
+        if not problem and image in found:
+            problem = f"{found[image].image} is the same image of the run"
         if problem:
-            losses.append(Loss("label", problem, line.image))
-            continue
+            losses[line.image] = Loss("label", problem, line.image)
+        else:
+            found[image] = line
+    folder, name = staged / MASKS / "output", base.rstrip("/").rsplit("/", 1)[-1]
+    folder.mkdir(parents=True)
+    writing = threading.Lock()
+
+    def fetch(item: tuple[str, ChainLine]) -> str | Loss:
+        """The name of the staged mask: its digest."""
         try:
-            mask = job.mask(line)
+            mask = job.mask(item[1])
         except GtsegError as error:
-            losses.append(Loss("label", str(error), line.image))
-            continue
+            return Loss("label", str(error), item[1].image)
         file = f"{hashlib.sha256(mask).hexdigest()[:32]}.png"
-        (folder / file).write_bytes(mask)
+        with writing:  # several images may have the same mask
+            (folder / file).write_bytes(mask)
+        return file
+
+    arrivals: dict[str, Arrival] = {}
+    for (image, line), got in work_through(found.items(), fetch, threads=THREADS):
+        if isinstance(got, Loss):
+            losses[line.image] = got
+            continue
         metadata = {**line.entry[f"{job.label}-metadata"], "job-name": f"labeling-job/{name}"}
-        arrivals[image] = Arrival(image, f"{base}{MASKS}output/{file}", metadata, came_as=line.image)
-    return arrivals, losses
+        arrivals[image] = Arrival(image, f"{base}{MASKS}output/{got}", metadata, came_as=line.image)
+        context.progress("reading masks", len(arrivals), len(found))
+    return arrivals, [losses[line.image] for line in job.lines if line.image in losses]
 
 
 def _account(
@@ -324,17 +353,19 @@ def _account(
 
 def _stage_answers(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], staged: Path) -> int:
     """The workers' answers where Ground Truth keeps them, by the number of the merged line; how many files."""
-    lines, staged_files = {line.image: line for line in job.lines}, 0
-    for number, image in merged.taken.items():
-        found = job.answers(lines[arrivals[image].came_as])
-        if found is None:
-            continue
-        place, name = found
-        target = staged / ANSWERS / "iteration-1" / str(number) / name.rsplit("/", 1)[-1]
+    lines = {line.image: line for line in job.lines}
+    files = {number: job.answers(lines[arrivals[image].came_as]) for number, image in merged.taken.items()}
+
+    def fetch(item: tuple[int, tuple[Place, str] | None]) -> bool:
+        if item[1] is None:
+            return False
+        place, name = item[1]
+        target = staged / ANSWERS / "iteration-1" / str(item[0]) / name.rsplit("/", 1)[-1]
         target.parent.mkdir(parents=True)
         target.write_bytes(place.read(name))
-        staged_files += 1
-    return staged_files
+        return True
+
+    return sum(is_there for _, is_there in work_through(files.items(), fetch, threads=THREADS))
 
 
 def _write(
