@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -173,6 +174,30 @@ def test_trouble_is_logged_and_outlived(project: Trained, monkeypatch: pytest.Mo
     assert service.look(pool=None) is False  # type: ignore[arg-type]
     assert lines(log)[-1]["event"] == "trouble"
     assert service.health.describe()[1]["trouble"]
+
+
+def test_a_stop_ends_what_it_waits_for(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM while AWS does not answer: the call is cut short after a while, and at once by a second signal."""
+    service = Service(project.settings, log=io.StringIO())
+    monkeypatch.setattr("gtseg.pipeline.commands.serve.service.STOP_SECONDS", 0.05)
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    }
+
+    def hang(pool: object) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            socket.create_connection(silent.getsockname()).recv(1)  # for ever
+        return True
+
+    monkeypatch.setattr(service, "look", hang)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            service.run()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert service.stop.is_set()
 
 
 def test_a_run_that_fails_is_left_alone_until_it_changes(project: Trained) -> None:

@@ -29,6 +29,7 @@ from gtseg.settings import Settings
 
 WORKERS = 4
 STOP_SECONDS = 20.0
+HAS_TIMER = hasattr(signal, "setitimer")
 SLOWEST = 600.0
 """Seconds between looks while nothing works (credentials expired, AWS away)."""
 
@@ -55,7 +56,9 @@ class Service:
     def run(self, *, once: bool = False) -> int:
         """Until SIGTERM or Ctrl-C (or for one look); the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.stop.set())
+            signal.signal(number, self._end)
+        if HAS_TIMER:
+            signal.signal(signal.SIGALRM, signal.default_int_handler)
         server = serve_health(self.health, self.settings.serve.host, self.settings.serve.port)
         host, port = self.settings.serve.host, server.server_address[1]
         self.say("info", "started", until=self.settings.serve.until, health=f"http://{host}:{port}/healthz")
@@ -63,11 +66,23 @@ class Service:
         try:
             trouble = self.loop(pool, once=once)
         finally:
+            self._limit_stop(0)
             server.shutdown()
-            pool.shutdown(wait=False, cancel_futures=not once)
-            self._let_finish(None if once else STOP_SECONDS)
+            pool.shutdown(wait=False, cancel_futures=not once or self.stop.is_set())
+            self._let_finish(None if once and not self.stop.is_set() else STOP_SECONDS)
         self.say("info", "stopped")
         return 1 if once and trouble else 0
+
+    def _end(self, number: int, frame: Any) -> None:
+        """Stop soon; whatever the main thread waits for is cut short after STOP_SECONDS, or when it is asked again."""
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+        self.stop.set()
+        self._limit_stop(STOP_SECONDS)
+
+    def _limit_stop(self, seconds: float) -> None:
+        if HAS_TIMER:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def loop(self, pool: ThreadPoolExecutor, *, once: bool) -> bool:
         """Looks until told to stop; whether the last look failed."""
