@@ -79,11 +79,18 @@ def read_memory(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
+def read_cpu(pid: int) -> float:
+    """Seconds of processor time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Person(threading.Thread):
     def __init__(self, worker: Any, job: str, think: float, stop: threading.Event) -> None:
         super().__init__(daemon=True)
         self.worker, self.job, self.think, self.stopping = worker, job, think, stop
         self.seconds: list[float] = []
+        self.images: list[float] = []
         self.problems: list[str] = []
 
     def run(self) -> None:
@@ -94,8 +101,10 @@ class Person(threading.Thread):
             if status != 200:
                 self.stopping.wait(0.2)
                 continue
+            taken = time.monotonic()
             status, image = self.worker("GET", f"/tasks/{task['task']}/image")
             self.seconds.append(time.monotonic() - begun)
+            self.images.append(time.monotonic() - taken)
             if status != 200:
                 self.problems.append(str(image))
             if mask.shape != (task["height"], task["width"]):
@@ -166,10 +175,16 @@ def measure(options: argparse.Namespace, desk: FarDesk, faults: Path) -> None:
         f"{1000 * seconds[half]:.0f} ms (median), {1000 * seconds[int(len(seconds) * 0.95)]:.0f} ms (95th percentile), "
         f"{1000 * statistics.fmean(seconds):.0f} ms (mean), {1000 * seconds[-1]:.0f} ms (longest)"
     )
+    images = sorted(second for person in people for second in person.images)
+    print(
+        f"of that the image {1000 * images[half]:.0f} ms (median), {1000 * images[int(len(images) * 0.95)]:.0f} ms (95th percentile)"
+    )
     print(f"memory of the server: {before:.0f} MiB before, then {', '.join(f'{m:.0f}' for m in memory)}")
     print(
         f"problems: {[p for person in people for p in person.problems][:3]}; load of the machine: {os.getloadavg()}"
     )
+    cpu = {"server": read_cpu(desk.aws.pid), "S3": read_cpu(desk.storage.pid), "people": sum(os.times()[:2])}
+    print(f"processor seconds: {', '.join(f'{name} {used:.0f}' for name, used in cpu.items())}")
     print(json.dumps(figures))
 
 

@@ -181,7 +181,7 @@ def break_requests(fault: dict[str, Any]) -> Callable[[FarBench, str], int]:
     """A fault of the storage's answers, from the beginning of a stage."""
 
     def disturb(bench: FarBench, stage: str) -> int:
-        bench.set_faults([fault])
+        bench.set_faults([{**fault, "rate": 1, "limit": 1}, fault])
         process = bench.begin(stage)
         time.sleep(bench.seconds)
         fired = bench.fired(fault["kind"])

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import socket
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -339,6 +340,21 @@ def test_a_dead_port_is_away_at_once_and_names_the_address(keys: Any, tmp_path: 
     objects.close()
 
 
+def test_a_service_that_never_answers_is_away_and_nobody_waits_for_it_twice(
+    keys: Any, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        objects = BucketObjects(Connection(url, read_seconds=0.05), Cache(tmp_path / "cache", 1000))
+        with pytest.raises(StorageAway, match=r"(?i)read timeout"):
+            objects.get("photos", "k")
+        asked = objects.connection.requests
+        with pytest.raises(StorageAway):
+            objects.get("photos", "k")
+        assert objects.connection.requests == asked
+        objects.close()
+
+
 def test_credentials_are_read_anew_while_they_are_refused(
     service: LocalAWS, keys: pytest.MonkeyPatch, bucket: str, tmp_path: Path
 ) -> None:
@@ -460,9 +476,9 @@ def test_the_listed_operations_are_sent_and_no_others(
     service: LocalAWS, keys: Any, bucket: str, tmp_path: Path, faults: Any
 ) -> None:
     objects, sent = connect(service, tmp_path), set()
-    objects.connection._client("own").meta.events.register(
-        "before-call.s3", lambda model, **_: sent.add(model.name)
-    )
+    for writes in (True, False):
+        client = objects.connection._client("own", writes=writes)
+        client.meta.events.register("before-call.s3", lambda model, **_: sent.add(model.name))
     objects.bucket_exists(bucket)
     objects.put(bucket, "small", b"x")
     objects.put(bucket, "large", io.BytesIO(bytes(PART_BYTES + 1)))

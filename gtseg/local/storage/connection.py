@@ -23,7 +23,15 @@ from gtseg.local.storage.rights import S3_ACTIONS
 __all__ = ["Connection", "WrongBytes"]
 
 AWS = "aws"
-CONNECT_SECONDS, READ_SECONDS, ATTEMPTS, POOL = 5, 30, 3, 64
+CONNECT_SECONDS, ATTEMPTS, POOL = 5, 2, 64
+READ_SECONDS, WRITE_SECONDS = (
+    10.0,
+    120.0,
+)  # for the first byte of an answer; a service may put an object's parts together
+READERS, TURN_SECONDS = (
+    24,
+    5.0,
+)  # fewer than the portal has threads: a service that hangs must not keep answers from arriving
 BLOCK_BYTES = 1 << 18
 NOTHING = "gtseg-probe/"  # a prefix that lists nothing
 Access = Literal["own", "payer", "unsigned"]
@@ -41,6 +49,13 @@ CREDENTIALS = (
     "SignatureDoesNotMatch", "RequestTimeTooSkewed", "RequestExpired", "InvalidClientTokenId", "400",
 )  # fmt: skip
 """Errors that other credentials, or a right clock, mend. The answer to a HEAD has no code: 400 is an expired token's status."""
+WRITES = (
+    "put_object",
+    "create_multipart_upload",
+    "upload_part",
+    "complete_multipart_upload",
+    "abort_multipart_upload",
+)
 PROOFS = {
     "get_object": "ETag", "head_object": "ETag", "put_object": "ETag", "upload_part": "ETag", "create_multipart_upload": "UploadId",
     "complete_multipart_upload": "ETag",
@@ -60,9 +75,11 @@ class NoCredentials(StorageAway):
 class Connection:
     """One S3 service with the credentials of one profile. Safe in several threads."""
 
-    def __init__(self, service: str, profile: str = "") -> None:
+    def __init__(self, service: str, profile: str = "", *, read_seconds: float = READ_SECONDS) -> None:
         """`service`: "aws", or the URL of another S3 service. Raises ServiceError for a profile that is none."""
         self.service, self.profile = service, profile
+        self._read_seconds = read_seconds
+        self._readers = threading.BoundedSemaphore(READERS)
         self._lock = threading.Lock()
         self._access: dict[str, Access] = {}
         self._last_bucket = ""
@@ -75,8 +92,8 @@ class Connection:
         self._is_stale = False
         """Whether what was refused may be allowed with credentials that are read anew."""
         self._session, self._config = self._connect()
-        self._clients: dict[bool, Any] = {}
-        """Signing or not -> a client, made when it is needed."""
+        self._clients: dict[tuple[bool, bool], Any] = {}
+        """(signs, writes) -> a client, made when it is needed."""
         self._client("own")
 
     # ---------------------------------------------------------------- clients
@@ -109,7 +126,7 @@ class Connection:
             }
             config = Config(
                 connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
+                read_timeout=self._read_seconds,
                 retries={"mode": "standard", "max_attempts": ATTEMPTS},
                 max_pool_connections=POOL,
                 request_checksum_calculation="when_required",  # Content-MD5, which every S3 service knows, covers uploads
@@ -125,24 +142,25 @@ class Connection:
             raise self._invalid(error) from None
         return session, config
 
-    def _client(self, access: Access) -> Any:
+    def _client(self, access: Access, *, writes: bool = False) -> Any:
         signs = access != "unsigned"
         with self._lock:
-            if signs not in self._clients:
-                self._clients[signs] = self._make_client(signs)
-            return self._clients[signs]
+            if (signs, writes) not in self._clients:
+                self._clients[signs, writes] = self._make_client(signs, writes)
+            return self._clients[signs, writes]
 
-    def _make_client(self, signs: bool) -> Any:
+    def _make_client(self, signs: bool, writes: bool) -> Any:
         from botocore import UNSIGNED
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
 
+        config = self._config if signs else self._config.merge(Config(signature_version=UNSIGNED))
         try:
             client = self._session.client(
                 "s3",
                 endpoint_url=None if self.service == AWS else self.service,
                 region_name=self._session.region_name or "us-east-1",
-                config=self._config if signs else self._config.merge(Config(signature_version=UNSIGNED)),
+                config=config.merge(Config(read_timeout=WRITE_SECONDS)) if writes else config,
             )
         except (BotoCoreError, ValueError) as error:
             raise self._invalid(error) from None
@@ -257,8 +275,13 @@ class Connection:
             self._last_bucket = bucket
         self.requests += 1
         payer = {"RequestPayer": "requester"} if access == "payer" and method != "head_bucket" else {}
+        writes = method in WRITES
+        if not writes and not self._readers.acquire(timeout=TURN_SECONDS):
+            raise StorageAway(f"{self.endpoint}: {READERS} requests wait for its answers already")
         try:
-            answer = getattr(self._client(access), method)(Bucket=bucket, **parameters, **payer)
+            answer = getattr(self._client(access, writes=writes), method)(
+                Bucket=bucket, **parameters, **payer
+            )
         except ParamValidationError as error:
             raise ServiceError("InvalidBucketName", describe(error)) from None
         except NoCredentialsError:
@@ -272,6 +295,9 @@ class Connection:
         except (BotoCoreError, OSError) as error:
             self._is_stale |= re.search("Credential|Token|SSO", type(error).__name__) is not None
             raise self._lose(describe(error)) from None
+        finally:
+            if not writes:
+                self._readers.release()
         if method in PROOFS and PROOFS[method] not in answer:
             raise self._lose("what answers is not S3")
         self._forget_refusal("")
