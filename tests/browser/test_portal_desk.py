@@ -93,6 +93,11 @@ def test_of_forty_labels_each_has_a_key_and_the_chosen_one_is_in_sight(
         expect(chosen.locator(".name")).to_have_text(name)
         expect(chosen).to_be_in_viewport(ratio=1)
     expect(page.get_by_role("button", name="class 30").locator("kbd")).to_have_text(["J", "T"])
+    page.keyboard.press("j")
+    expect(page.locator(".message")).to_contain_text("now the second key")
+    page.keyboard.press("x")
+    expect(chosen.locator(".name")).to_have_text("class 34")
+    expect(page.locator(".message")).to_be_empty()
 
 
 def test_a_label_is_found_by_its_name_and_a_long_one_is_read_whole(shared_aws: Any, open_page: Any) -> None:

@@ -14,6 +14,7 @@ LOOK_UP = """async () => {
   const tables = [new Actions({ active: {} }, drawingActions(many)), new Actions({ active: {} }, verdictActions(["good", "bad"]))];
   return {
     keys: many.map((_, i) => labelKey(i + 1)),
+    shared: tables.map((table) => [...table.byKey].filter(([, actions]) => actions.length > 1).map(([key]) => key)),
     ids: tables.map((table) => table.list.map(({ id }) => id)),
     unknown: tables.flatMap((table) => table.list.filter(({ run, label, group }) => !(run && label && group)).map(({ id }) => id)),
   };
@@ -35,6 +36,7 @@ def test_no_key_is_given_twice_and_each_of_255_labels_has_one(shared_aws: Any, o
     found = page.evaluate(LOOK_UP)  # the tables refuse a key that is given twice
     assert len(set(found["keys"])) == 255
     assert all(key.count(" then ") == (n > 10) for n, key in enumerate(found["keys"], start=1))
+    assert found["shared"] == [["Enter"], []]  # the crosshair's press or "done": the hint says which
     assert found["unknown"] == []
     assert {"brush", "commit", "submit", "sheet"} <= set(found["ids"][0])
 

@@ -109,7 +109,7 @@ def test_a_question_is_pinned_answered_and_read_and_the_image_skipped_meanwhile(
     shared_aws: Any, open_page: Any
 ) -> None:
     desk, page = start(shared_aws, open_page, "asked", "ab")
-    page.keyboard.press("m")
+    page.keyboard.press("Shift+M")
     Hand(page, 320, 240).click(160, 120)
     page.get_by_label("Your question about this place").fill("Cat or fox?")
     page.get_by_role("button", name="Ask", exact=True).last.click()

@@ -193,6 +193,9 @@ def test_an_exif_rotated_photograph_is_shown_upright_and_labeled_in_stored_pixel
     upright = (240 - 20.4, 300.3)  # of the stored (300.3, 20.4)
     Hand(page, 240, 320).drag(upright, upright)
     expect(page.locator(".place")).to_contain_text("219, 300: cat")
+    for key, place in (("ArrowRight", "220, 300"), ("ArrowDown", "220, 301"), ("ArrowLeft", "219, 301")):
+        page.keyboard.press(key)  # the crosshair goes where the arrow points on the upright picture
+        expect(page.locator(".place")).to_contain_text(place)
     submit(page)
     leave_empty_handed(page)
     desk.await_status()

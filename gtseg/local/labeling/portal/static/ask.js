@@ -49,7 +49,7 @@ export class Questions {
   ask() {
     if (this.layer.classList.contains("asking")) return this.stop();
     this.layer.classList.add("asking");
-    this.desk.say?.("Press the place that you ask about. Enter: the whole image. Esc: do not ask.");
+    this.desk.say?.(this.desk.words?.touch ? "Tap the place that you ask about. Ask again: do not ask." : "Click the place that you ask about. Enter: the whole image. Esc: do not ask.");
     this.quit = new AbortController();
     const options = { signal: this.quit.signal, capture: true };
     const keep = (event) => {

@@ -108,6 +108,9 @@ export class CrowdImageClassifier extends HTMLElement {
     this.actions.run(id);
     this.refresh();
   }
+  get words() {
+    return this.actions.words();
+  }
 
   look(settings) {
     Object.assign(this.view, settings);

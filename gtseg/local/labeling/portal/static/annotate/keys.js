@@ -31,8 +31,9 @@ export function strokeOf(event) {
   const letter = /^Key([A-Z])$/.exec(event.code ?? "");
   if (letter && key.length === 1 && (event.altKey || !/[ -~]/.test(key))) [, key] = letter; // other alphabets: by place
   const name = NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key);
+  const plain = event.getModifierState?.("AltGraph"); // it is how some keyboards write "[": no Ctrl and no Alt
   const shift = event.shiftKey && (name.length > 1 || /[A-Z]/.test(name));
-  return [event.ctrlKey || event.metaKey ? "Ctrl" : "", event.altKey ? "Alt" : "", shift ? "Shift" : "", name].filter(Boolean).join(" ");
+  return [!plain && (event.ctrlKey || event.metaKey) ? "Ctrl" : "", !plain && event.altKey ? "Alt" : "", shift ? "Shift" : "", name].filter(Boolean).join(" ");
 }
 
 /** "Ctrl Shift Z" -> ["Ctrl", "Shift", "Z"] as they stand on this computer's keys. */
@@ -130,7 +131,10 @@ export class Actions {
     if (control && OF_CONTROLS.has(stroke.split(" ").pop() ?? "") && !stroke.startsWith("Ctrl")) return null;
     const second = this.first && performance.now() - this.at < PATIENCE ? this.resolve(`${this.first} then ${stroke}`) : null;
     const leads = !second && !writes && this.leaders.has(stroke);
-    if (leads) event.preventDefault();
+    if (leads) {
+      event.preventDefault();
+      this.desk.say?.(`${capsOf(stroke).join(" ")}, and now the second key, which stands beside the label.`);
+    } else if (this.first) this.desk.say?.("");
     this.first = leads ? stroke : "";
     this.at = performance.now();
     const found = second || (leads ? null : this.resolve(stroke));
@@ -139,7 +143,8 @@ export class Actions {
 
   /** @param {KeyboardEvent} event */
   up(event) {
-    if (this.held?.keys?.includes(strokeOf(event))) this.letGo();
+    const last = (/** @type {string} */ stroke) => stroke.split(" ").pop();
+    if (this.held?.keys?.some((key) => last(key) === last(strokeOf(event)))) this.letGo();
   }
   letGo() {
     this.held?.release?.(this.desk);
