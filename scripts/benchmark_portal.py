@@ -1,6 +1,7 @@
-"""scripts/benchmark portal [--only ink|load] [--megapixels 12] [--people 20] [--kills 5]: how quick the page is, and how many people the server bears.
+"""scripts/benchmark portal [--only ink|robot|load] [--cats FOLDER] [--megapixels 12] [--people 20] [--kills 5]: how quick the page is, how much
+work it saves, and how many people the server bears.
 
-Ink: a real server, a real Chromium, a drawn photograph; from a pointer event's own time stamp to the end of the frame that painted it, and from
+Robot: labels ten photographs of --cats, ten drawn street scenes and ten drawn images of cells to IoU 0.9 (portal_robot.py), and counts. Ink: a real server, a real Chromium, a drawn photograph; from a pointer event's own time stamp to the end of the frame that painted it, and from
 the fourth extreme point to the outline. Load: people (HTTP clients that do what the page does) label a job with three answers per object while the
 server is killed with SIGKILL and started again; then every answer is looked for in S3. First without a pause, then as people work:
 some seconds of thought, and auto-segment; then so with the same kills."""
@@ -8,25 +9,28 @@ some seconds of thought, and auto-segment; then so with the same kills."""
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-for folder in ("tests/local/labeling", "tests/browser", "tests", "."):
+for folder in ("scripts", "tests/local/labeling", "tests/browser", "tests", "."):
     sys.path.insert(0, str(ROOT / folder))
 
 from labeling_desk import Desk  # noqa: E402
 from local_aws import LocalAWS  # noqa: E402
 from PIL import Image  # noqa: E402
-from playwright.sync_api import expect, sync_playwright  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
 from portal_load import check_load, run_load  # noqa: E402
 from portal_person import Hand, begin, encode, enter, make_job  # noqa: E402
+from portal_robot import Robot, Scene, cells, photographs, street  # noqa: E402
 
 WATCH = """() => {
   const desk = document.querySelector("crowd-semantic-segmentation");
@@ -65,21 +69,68 @@ def measure_ink(args: argparse.Namespace) -> None:
             f"pointer to ink, {width} x {height}: median {statistics.median(times):.0f} ms, 95th percentile {times[int(len(times) * 0.95)]:.0f} ms ({len(times)} events)"
         )
         outlines = []
+        page.keyboard.press("a")
+        page.get_by_role("button", name="Four points").click()
         for i in range(5):
-            page.keyboard.press("a")
             x, y, r = width * (0.2 + 0.12 * i), height * 0.5, width * 0.05
             for dx, dy in ((0, -r), (0, r), (-r, 0)):
                 hand.click(x + dx, y + dy)
             begun = time.perf_counter()
             hand.click(x + r, y)
-            expect(page.locator(".hint")).to_contain_text("missing", timeout=30_000)
+            page.wait_for_function(
+                "() => document.querySelector('crowd-semantic-segmentation').tools.auto.object.rows.length"
+            )
             outlines.append(time.perf_counter() - begun)
             page.keyboard.press("Enter")
         print(
             f"fourth point to outline: median {statistics.median(outlines):.2f} s, slowest {max(outlines):.2f} s"
         )
+        opened = []
+        for _ in range(5):
+            page.goto(f"{aws.url}/_portal/")
+            begun = time.perf_counter()
+            begin(page, instructions=False)
+            opened.append(time.perf_counter() - begun)
+        print(f"open: median {statistics.median(opened):.2f} s, slowest {max(opened):.2f} s")
         browser.close()
         aws.stop()
+
+
+def measure_robot(args: argparse.Namespace) -> None:
+    """Actions until IoU 0.9, set by set."""
+    sets: dict[str, list[Scene]] = {
+        "drawn street scenes": [street(n) for n in range(args.scenes)],
+        "drawn cells": [cells(n) for n in range(args.scenes)],
+    }
+    if args.cats:
+        names = json.loads((args.cats / "dataset.json").read_text())["splits"]["validation"][: args.scenes]
+        sets = {f"photographs of {args.cats.name}": list(photographs(args.cats, names)), **sets}
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
+        aws = LocalAWS(Path(folder) / "aws")
+        browser = driver.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
+        for number, (words, scenes) in enumerate(sets.items()):
+            print(f"{words}: {label_all(aws, browser, scenes, job=f'robot-{number}')}", flush=True)
+        browser.close()
+        aws.stop()
+
+
+def label_all(aws: LocalAWS, browser: Any, scenes: list[Scene], *, job: str) -> str:
+    """Label each scene on a page of its own, as a job of one image."""
+    total, reached = 0, 0
+    for number, scene in enumerate(scenes):
+        picture = {f"{number}.png": encode(Image.fromarray(scene.picture), "PNG")}
+        desk = make_job(aws, picture, job=f"{job}-{number}", labels=("one", "two"))
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        enter(page, desk.links["Ada"])
+        page.goto(f"{aws.url}/_portal/work/{desk.job}")
+        page.locator("[data-ready]").wait_for()
+        page.keyboard.press("Escape")  # the instructions
+        height, width = scene.truth.shape
+        actions, score = Robot(page, Hand(page, width, height), scene).work()
+        print(f"  {scene.name}: {len(scene.objects)} objects, {actions} actions, IoU {score:.3f}", flush=True)
+        total, reached = total + actions, reached + (score >= 0.9)
+        page.close()
+    return f"{total} actions for {len(scenes)} images, {reached} of them at IoU 0.9"
 
 
 def measure_load(args: argparse.Namespace) -> None:
@@ -118,7 +169,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", choices=("ink", "load"))
+    parser.add_argument("--only", choices=("ink", "robot", "load"))
+    parser.add_argument("--cats", type=Path, help="folder of photographs with polygons/, for the robot")
+    parser.add_argument("--scenes", type=int, default=10, help="images of each set, for the robot")
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--people", type=int, default=20)
@@ -127,9 +180,11 @@ def main() -> None:
     parser.add_argument("--pace", action="store_true", help="only at people's pace")
     parser.add_argument("--think", type=float, default=5.0, help="mean seconds per task at people's pace")
     args = parser.parse_args()
-    if args.only != "load":
+    if args.only in (None, "ink"):
         measure_ink(args)
-    if args.only != "ink":
+    if args.only in (None, "robot"):
+        measure_robot(args)
+    if args.only in (None, "load"):
         measure_load(args)
 
 

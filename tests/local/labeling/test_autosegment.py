@@ -22,6 +22,7 @@ from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_pat
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
 from gtseg.local.labeling.autosegment.finder import only_where_clicked
+from gtseg.local.labeling.autosegment.found import settle
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
 from gtseg.local.labeling.autosegment.network import (
     SIZE,
@@ -389,3 +390,23 @@ def test_an_unreadable_onnx_model_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "bad.onnx"))
     with pytest.raises(ServiceError, match=r"bad\.onnx"):
         segment(scene()[0], extremes(scene()[1]))
+
+
+def test_a_mask_of_many_pixels_is_the_one_that_a_small_image_has() -> None:
+    """An object of many pixels is enlarged in two steps, and only where it is."""
+    image, mask = scene()
+    large = np.asarray(cv2.resize(image, None, fx=8, fy=8, interpolation=cv2.INTER_NEAREST), np.uint8)
+    points = [[8 * x + 4, 8 * y + 4] for x, y in extremes(mask)]
+    found = segment(large, points)
+    true = np.kron(mask, np.ones((8, 8), bool))
+    assert found.mask.shape[1] < 8 * 200  # its box, not its window
+    assert iou(found.whole(true.shape), true) > 0.93
+    assert found.reach is not None
+    assert found.reach[0] < 8 * 50
+
+
+def test_nothing_that_is_found_is_an_empty_mask_of_any_size() -> None:
+    nothing = np.zeros((SIZE, SIZE), np.float32)
+    for side in (100.0, 5000.0):
+        found = settle(nothing, Window(0, 0, side, SIZE), (5000, 5000), limits=None, inside=NONE)
+        assert found.rows() == []

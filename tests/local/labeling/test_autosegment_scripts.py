@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from gtseg.local.labeling.autosegment.starts import NONE
 from scripts import autosegment_scenes as scenes
 from scripts.benchmark_autosegment import Object, Question, click_on, measure_clicks, worst_place
+from scripts.portal_robot import agreement, cells, deepest, street
 from scripts.train_autosegment import (
     STEADY,
     begin,
@@ -170,3 +171,20 @@ def test_pixels_that_were_right_before_the_clicks_weigh_more_and_the_mean_stays_
     weights = weights_of(batch, masks)[0, 0]
     assert float(weights.mean()) == pytest.approx(1)
     assert float(weights[0, 0] / weights[63, 0]) == pytest.approx(STEADY)
+
+
+def test_the_robots_scenes_are_drawn_alike_and_hold_what_they_say() -> None:
+    for draw in (street, cells):
+        scene = draw(3)
+        assert np.array_equal(scene.picture, draw(3).picture)
+        assert all(mask.any() for _, mask in scene.objects)
+        assert agreement(scene.truth, scene.truth) == 1
+        assert agreement(np.zeros_like(scene.truth), scene.truth) == 0
+
+
+def test_the_robot_clicks_in_the_middle_of_the_largest_error() -> None:
+    wrong = np.zeros((40, 60), bool)
+    wrong[5:8, 5:8] = wrong[10:31, 20:41] = True
+    x, y, depth = deepest(wrong)
+    assert (x, y) == (30, 20)
+    assert depth > 9

@@ -76,14 +76,20 @@ def cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     return np.asarray(warped, np.uint8)
 
 
-def paste(
-    window: Window, probability: NDArray[np.float32], shape: tuple[int, int]
-) -> tuple[int, int, NDArray[np.float32]]:
-    """(size, size) window values -> (left, top, (h, w) values) on the pixels of an image of `shape` (H, W)."""
+def extent(window: Window, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    """left, top, right, bottom of the image pixels that a window shows, of an image of `shape` (H, W)."""
     height, width = shape
     x0, y0 = max(0, int(np.floor(window.left))), max(0, int(np.floor(window.top)))
     x1 = min(width, int(np.ceil(window.left + window.side)))
     y1 = min(height, int(np.ceil(window.top + window.side)))
+    return x0, y0, x1, y1
+
+
+def paste(
+    window: Window, probability: NDArray[np.float32], shape: tuple[int, int]
+) -> tuple[int, int, NDArray[np.float32]]:
+    """(size, size) window values -> (left, top, (h, w) values) on the pixels of an image of `shape` (H, W)."""
+    x0, y0, x1, y1 = extent(window, shape)
     m = window.matrix()
     m[:, 2] += m[:, :2] @ np.array([x0, y0], float)
     interpolation = cv2.INTER_CUBIC if window.scale < 1 else cv2.INTER_LINEAR

@@ -13,6 +13,8 @@ from gtseg.local.labeling.autosegment.crop import Points, Window
 
 __all__ = ["Found", "settle", "without_specks"]
 
+LARGE = 0.25
+"""Window pixels per image pixel below which a mask is enlarged in two steps."""
 SPECK = 0.02
 """Of the largest part: smaller parts are noise."""
 
@@ -59,11 +61,40 @@ def settle(
     if limits is not None:
         allowed = crop.box(np.concatenate([limits, inside]), window.size, slack=window.size / 40)
         probability = (probability * allowed).astype(np.float32)
+    reach = crop.extent(window, shape)
+    if window.scale < LARGE:
+        return settle_large(probability, window, reach, inside=inside)
     left, top, values = crop.paste(window, probability, shape)
-    reach = (left, top, left + values.shape[1], top + values.shape[0])
     clicked = (inside + 0.5) / window.scale + np.array([window.left - left, window.top - top])
     kept = without_specks((values > 0.5).astype(np.uint8), keep=clicked.astype(np.float32))
     return Found(left, top, kept, reach)
+
+
+def settle_large(
+    probability: NDArray[np.float32],
+    window: Window,
+    reach: tuple[int, int, int, int],
+    *,
+    inside: Points,
+) -> Found:
+    """The same for an object of many pixels: specks are found before it is enlarged, and only the box of what is left is."""
+    size = window.size * 4
+    smooth = cv2.resize(probability, (size, size), interpolation=cv2.INTER_CUBIC)
+    kept = without_specks((smooth > 0.5).astype(np.uint8), keep=(4 * (inside + 0.5)).astype(np.float32))
+    ys, xs = np.nonzero(kept)
+    if not len(xs):
+        return Found(reach[0], reach[1], np.zeros((1, 1), bool), reach)
+    near = cv2.dilate(kept.astype(np.uint8), np.ones((5, 5), np.uint8))
+    fine = np.clip(255 * smooth * near, 0, 255).astype(np.uint8)
+    step = window.side / size
+    x0, x1 = int(window.left + (xs.min() - 1) * step), int(np.ceil(window.left + (xs.max() + 2) * step))
+    y0, y1 = int(window.top + (ys.min() - 1) * step), int(np.ceil(window.top + (ys.max() + 2) * step))
+    x0, y0, x1, y1 = max(x0, reach[0]), max(y0, reach[1]), min(x1, reach[2]), min(y1, reach[3])
+    back = Window(window.left, window.top, window.side, size).matrix()
+    back[:, 2] += back[:, :2] @ np.array([x0, y0], float)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    values = cv2.warpAffine(fine, back, (max(x1 - x0, 1), max(y1 - y0, 1)), flags=flags)
+    return Found(x0, y0, values > 127, reach)
 
 
 def without_specks(mask: NDArray[np.uint8], *, keep: Points | None = None) -> NDArray[np.bool_]:
