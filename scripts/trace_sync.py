@@ -34,8 +34,8 @@ CALL = re.compile(r"\d+ +(?P<time>[\d.]+) (?P<name>\w+)\((?P<rest>.*)")
 RESUMED = re.compile(r"(?P<thread>\d+) +(?P<time>[\d.]+) <\.\.\. (?P<name>\w+) resumed>.*<(?P<took>[\d.]+)>$")
 TOOK = re.compile(r"<([\d.]+)>$")
 CALLS = "write,pwrite64,writev,sendto,sendmsg,sendfile,fsync,fdatasync,rename,renameat,renameat2"
-SMALL_BYTES = 32_768
-SIZES = (12_000, 64_000, 1_000_000, 16_000_000)
+SMALL_BYTES = 65_536
+SIZES = (12_000, 64_000, 100_000, 1_000_000, 16_000_000)
 PART_BYTES, PARTS = 5 << 20, 3
 SYNCS = ("fsync", "fdatasync")
 

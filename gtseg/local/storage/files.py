@@ -22,7 +22,7 @@ __all__ = ["RUN_BITS", "SMALL_BYTES", "Draft", "Files", "locate"]
 
 FOLDERS = 256
 RUN_BITS = 40
-SMALL_BYTES = 32 * 1024  # objects up to this size are kept in the index (index.py)
+SMALL_BYTES = 64 * 1024  # objects up to this size are kept in the index (index.py)
 
 
 SYNC_THREADS = 32

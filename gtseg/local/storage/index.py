@@ -45,7 +45,7 @@ COLUMNS = "file,size,etag,modified,content_type,about"
 FIND = f"SELECT {COLUMNS} FROM object WHERE bucket=? AND key=?"
 REPLACE = f"INSERT OR REPLACE INTO object(bucket,key,{COLUMNS}) VALUES(?,?,?,?,?,?,?,?)"
 PAGE = 1000
-CHECKPOINT_PAGES = 10_000
+CHECKPOINT_PAGES = 20_000
 """Housekeeping moves the write-ahead log into the file every second, in its own thread; a commit does it only beyond this."""
 
 Condition = Callable[

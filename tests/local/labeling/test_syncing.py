@@ -83,7 +83,7 @@ def test_an_object_is_synced_as_file_folder_and_row_before_its_answer(traced: Tr
     assert "objects.sqlite3-wal" in traced.synced(lambda: s3.create_bucket(Bucket="bucket"))
     small = traced.synced(lambda: s3.put_object(Bucket="bucket", Key="small", Body=b"x"))
     assert small == ["objects.sqlite3-wal"]
-    large = traced.synced(lambda: s3.put_object(Bucket="bucket", Key="large", Body=bytes(50_000)))
+    large = traced.synced(lambda: s3.put_object(Bucket="bucket", Key="large", Body=bytes(100_000)))
     assert is_whole(large)
     upload = s3.create_multipart_upload(Bucket="bucket", Key="parts")["UploadId"]
     parts: list[dict[str, Any]] = []
