@@ -4,14 +4,18 @@ FOLDER holds images/*.jpg, polygons/*.txt (one object per line: class x y x y ..
 --no-objects uses the photographs for surfaces alone: windows that no outline comes near. Everything else is drawn by autosegment_scenes.py,
 from clip art where --cutouts names folders of it. Training ends by CPU time, so that two runs do not give the same weights to the bit.
 
-What ships with the package, each file of 2.8 MB made in 260 CPU seconds, both from the encoder of efficientnet_lite0.npz:
+What ships with the package, each file of 2.8 MB made in two steps from the encoder of efficientnet_lite0.npz:
 
     CLIPS="--cutouts fluent-emoji-3d/package openclipart/usr/share/openclipart/png --leave-out $(cat scripts/autosegment_cutouts.txt)"
-    MORE="--cpu-seconds 260 --size 160 --fall 0.9"
+    FIRST="--cpu-seconds 260 --size 160 --fall 0.9"
+    THEN="--size 192 --rate 1.2e-3 --fall 0.9"
 weights_cats.npz has seen the cats' outlines:
-    train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 1 $MORE --out weights_cats.npz
+    train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 1 $FIRST --out first.npz
+    train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 11 $THEN --cpu-seconds 600 --start first.npz --out weights_cats.npz
 weights_drawn.npz has seen no outline of a photographed object:
-    train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 3 $MORE --out weights_drawn.npz
+    train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 3 $FIRST --out first.npz
+    train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 13 $THEN --cpu-seconds 500 --start first.npz --out weights_drawn.npz
+All but the last were trained with STEADY = 1.
 
 Data and licences: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as @lobehub/fluent-emoji-3d 1.1.0 of npm
 (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain). Every cat, lion and tiger among the clip art is left out."""

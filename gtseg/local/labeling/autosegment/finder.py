@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Finder", "weights_paths"]
 
-FIRST_SHARE = 0.5
-"""Of the first network's word where there are two."""
+FIRST_SHARE = 0.7
+"""Of the first network's word where there are two: the one that has seen photographed objects."""
 EDGES_SHARE = 0.5
 """Of GrabCut's word, where the networks leave something open."""
 KEPT = 64
