@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -184,6 +185,18 @@ def test_other_bytes_under_the_same_name_are_not_taken(
         "the run's image of this name has other bytes"
     ]
     assert brought.account.flow("label").went == 1
+
+
+def test_a_manifest_that_climbs_out_of_its_folder_reads_nothing_there(
+    home: Home, brought_folder: Path
+) -> None:
+    mask = next((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png"))
+    shutil.copy(mask, brought_folder.parent / "secret.png")
+    manifest = brought_folder / "manifests" / "output" / "output.manifest"
+    climbing = "annotations/consolidated-annotation/../../../secret.png"
+    manifest.write_text(re.sub(r"annotations/consolidated-annotation/[^\"]+", climbing, manifest.read_text()))
+    with pytest.raises(GtsegError, match=r"0 of 2 labels arrived.*its mask is not there"):
+        home.bring(brought_folder)
 
 
 @pytest.mark.parametrize("source", ["nowhere", "s3://{bucket}/nothing/"])
