@@ -75,16 +75,20 @@ def _facts(state: JobState) -> dict[str, object]:
         "job": state.name,
         "status": state.status,
         "labeled": state.counters.get("TotalLabeled", 0),
-        "by_machine": state.counters.get("MachineLabeled", 0),
         "failed": state.counters.get("FailedNonRetryableError", 0),
         "remaining": state.counters.get("Unlabeled", 0),
     }
 
 
+def _by_machine(state: JobState, words: str) -> str:
+    """`words` with the number of automatic labels; '' where there are none."""
+    count = state.counters.get("MachineLabeled", 0)
+    return words.format(f"{count:,}") if count else ""
+
+
 def _tell_progress(state: JobState, context: Context) -> None:
     facts = _facts(state)
-    machine = state.counters.get("MachineLabeled", 0)
-    by_machine = f" ({machine:,} by a model)" if machine else ""
+    by_machine = _by_machine(state, " ({} by a model)")
     words = f"{state.name} {state.status}: {facts['labeled']:,} labeled{by_machine}, {facts['failed']:,} failed, {facts['remaining']:,} remaining"
     done = state.total - state.counters.get("Unlabeled", 0)
     context.progress(words, done, state.total, fields=facts)
@@ -93,7 +97,7 @@ def _tell_progress(state: JobState, context: Context) -> None:
 def _tell_end(state: JobState, context: Context) -> None:
     facts = _facts(state)
     labeled = counted(state.counters.get("TotalLabeled", 0), "image")
-    by_machine = f", {facts['by_machine']:,} of them by a model" if facts["by_machine"] else ""
+    by_machine = _by_machine(state, ", {} of them by a model")
     words = f"{state.name} is complete: {labeled} labeled{by_machine}"
     if facts["failed"]:
         words = (
