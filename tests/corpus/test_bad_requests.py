@@ -182,7 +182,7 @@ def test_what_is_no_request_is_refused_or_hung_up_on(aws: Any, raw: bytes) -> No
         status, _ = exchange(connection, raw[-1:])
     assert status in (0, 400, 403, 431, 505)
     with urllib.request.urlopen(f"{aws.url}/_gtseg/health", timeout=20) as answer:
-        assert json.load(answer) == {"status": "ok"}
+        assert json.load(answer)["status"] == "ok"
 
 
 def test_forty_slow_senders_keep_nobody_else_waiting(aws: Any) -> None:
