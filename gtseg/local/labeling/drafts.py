@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.records import Job, read_clock
+from gtseg.local.labeling.records import ACTIVE, Job, read_clock
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.store import Store
 
@@ -70,6 +70,9 @@ def report_presence(
     check_tab(tab)
     key, now = (task.job.name, task.line, task.worker), read_clock()
     with store.write() as connection:
+        status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", key[:1]).fetchone()
+        if status["status"] not in ACTIVE:  # what is unsubmitted was forgotten with the job
+            return Presence(False, 0, None)
         row = _find(connection, task)
         if not take and (row is None or row["tab"] != tab) and not (opens and _is_free(row, now)):
             if row is None:

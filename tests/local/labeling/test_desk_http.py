@@ -116,3 +116,24 @@ def test_a_name_with_odd_characters_downloads(desk: Desk) -> None:
     with urllib.request.urlopen(request) as reply:
         assert f'filename="{job}-redo.jsonl"' in reply.headers["Content-Disposition"]
         assert reply.read() == b""
+
+
+def test_objects_are_found_by_agreement_confidence_class_and_worker(desk: Desk) -> None:
+    job, people = desk.create(1, workers=2), [desk.hire(), desk.hire()]
+    for worker, shift in zip(people, (0, 6), strict=True):
+        task = desk.lease(worker, job)
+        body = {"answer": draw_answer(square(shift=shift), task["labels"])}
+        assert worker("POST", f"/tasks/{task['task']}/answer", body)[0] == 200
+    desk.await_end(job)
+    described = desk.owner("GET", f"/owner/jobs/{job}")[1]
+    assert described["agreement"] == pytest.approx(1 / 3), "squares of 12 pixels, 6 apart"
+    (shown,) = desk.owner("GET", f"/owner/jobs/{job}/objects")[1]["objects"]
+    assert 0 < shown["confidence"] < 1
+
+    def count(query: str) -> int:
+        return int(desk.owner("GET", f"/owner/jobs/{job}/objects?{query}")[1]["total"])
+
+    assert (count("agreement=0.5"), count("agreement=0.3")) == (1, 0)
+    assert (count("confidence=1"), count("confidence=0")) == (1, 0)
+    assert (count("label=cat"), count(f"worker={described['workers'][0]['worker']}")) == (1, 1)
+    assert (count("show=disagree"), count("show=unsure"), count("show=returned")) == (1, 1, 0)

@@ -163,6 +163,7 @@ def test_the_end_of_the_job_forgets_what_was_unsubmitted(room: Room) -> None:
     release_task(room.store, task.id, zoe)
     answer_everything(room.embedded)
     assert finish(room.embedded)["LabelingJobStatus"] == "Completed"
+    assert not report(room, task, "one").is_elsewhere  # a page that is still open
     assert room.store.read().execute("SELECT count(*) FROM labeling_drafts").fetchone()[0] == 0
 
 
