@@ -235,6 +235,7 @@ def _run_server(
         lifespan="off",
         log_config=None,
         access_log=False,
+        log_level="error",  # what is no HTTP is answered 400 and not written down: a log that strangers fill
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,

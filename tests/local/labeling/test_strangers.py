@@ -141,6 +141,24 @@ def test_refused_calls_are_not_written_down(server: LocalAWS) -> None:
     assert log.stat().st_size == before
 
 
+def test_what_is_no_http_is_not_written_down(server: LocalAWS) -> None:
+    before = server.log.stat().st_size
+    for words in (
+        b"\x16\x03\x01",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
+    ):
+        with connect(server) as connection:
+            connection.sendall(words)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(4096)
+    upgrade = b"GET /_gtseg/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n"
+    with connect(server) as connection:
+        connection.sendall(upgrade)
+        connection.recv(4096)
+    assert server.log.stat().st_size == before
+
+
 ODD = {
     "half a surrogate": ("POST", "/_portal/api/session", b'{"token": "\\ud800"}'),
     "deep JSON": ("POST", "/_portal/api/session", b'{"token":' + b"[" * 3000),
