@@ -91,6 +91,8 @@ export function drawingActions(labels) {
       const name = ["grow", "shrink", "smooth", "holes", "specks"][i];
       return option(`region-${name}`, label, "region", (desk) => (desk.tools.region.work = name));
     }),
+    option("region-less", "Less", "region", (desk) => desk.tools.region.resize(1 / 2)),
+    option("region-more", "More", "region", (desk) => desk.tools.region.resize(2)),
     { id: "smaller", label: "Smaller brush", group: TOOLS, keys: ["["], about: "Smaller brush (also Alt and the wheel); less of what is done to a region", run: (desk) => desk.resizeBrush(1 / 1.25) },
     { id: "larger", label: "Larger brush", group: TOOLS, keys: ["]"], run: (desk) => desk.resizeBrush(1.25) },
     { id: "protect", label: "Paint only unlabeled", group: TOOLS, keys: ["O"], about: "Paint only where nothing is labeled", run: (desk) => (desk.protect = !desk.protect) },

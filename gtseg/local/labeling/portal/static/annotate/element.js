@@ -157,8 +157,8 @@ export class CrowdSemanticSegmentation extends HTMLElement {
 
   /** The next of the tool's options. */
   otherWay() {
-    const { options } = this.active;
-    this.do(options[(options.findIndex((id) => this.active.isOn(id)) + 1) % options.length]);
+    const ways = this.active.ways ?? this.active.options;
+    this.do(ways[(ways.findIndex((id) => this.active.isOn(id)) + 1) % ways.length]);
   }
 
   pick(label) {

@@ -92,7 +92,10 @@ function showOptions(desk, parts) {
     parts.options.dataset.shown = shown;
     parts.options.replaceChildren(...options.map((id) => h("button", { type: "button", "data-action": id, title: desk.actions.title(id), onclick: () => desk.do(id) }, desk.actions.get(id).label)));
   }
-  for (const button of parts.options.children) button.setAttribute("aria-pressed", String(desk.active.isOn(button.dataset.action)));
+  for (const button of parts.options.children) {
+    const choice = (desk.active.ways ?? options).includes(button.dataset.action);
+    if (choice) button.setAttribute("aria-pressed", String(desk.active.isOn(button.dataset.action)));
+  }
 }
 
 /** Stored pixel [x, y], named as it is seen: on the upright picture. */

@@ -75,12 +75,13 @@ export class Region extends Tool {
     return REACHES[this.step];
   }
   get hint() {
-    const { Click, key } = this.desk.words;
-    const sizes = ["holes"].includes(this.work) ? "" : ` ${key("smaller")} and ${key("larger")} change how much.`;
-    return `${Click} a region to ${REGION_WORK[this.work](this.reach)}.${this.desk.touch ? "" : sizes}`;
+    return `${this.desk.words.Click} a region to ${REGION_WORK[this.work](this.reach)}.`;
+  }
+  get ways() {
+    return Object.keys(REGION_WORK).map((name) => `region-${name}`);
   }
   get options() {
-    return Object.keys(REGION_WORK).map((name) => `region-${name}`);
+    return this.work === "holes" ? this.ways : [...this.ways, "region-less", "region-more"];
   }
   isOn(id) {
     return id === `region-${this.work}`;
