@@ -162,8 +162,10 @@ def confusion_chart(
                 f'fill-opacity="{share:.3f}"><title>{escape(title)}</title></rect>'
             )
             if cell >= 32:
+                light = ' style="fill:#fff"' if share > 0.5 else ""
                 parts.append(
-                    f'<text class="axis" x="{x + cell / 2}" y="{y + cell / 2 + 4}" text-anchor="middle">{100 * share:.0f}</text>'
+                    f'<text class="axis"{light} x="{x + cell / 2}" y="{y + cell / 2 + 4}" text-anchor="middle">'
+                    f"{100 * share:.0f}</text>"
                 )
     for column, name in enumerate(names):
         x = left + column * cell + cell / 2

@@ -43,7 +43,7 @@ from .writing import write_pair
 __all__ = ["GeoSettings", "Scene", "import_geo", "pair_scenes"]
 
 
-CACHE_MB = 128
+CACHE_BYTES = 128 * 2**20
 """Of blocks that GDAL keeps, for each process: a row of chips across a wide scene. Its own default grows with the machine."""
 
 
@@ -372,7 +372,7 @@ def _reading(scene: Scene) -> Any:
 
     options = dict(scene.options)
     if not options:
-        return rasterio.Env(GDAL_CACHEMAX=CACHE_MB)
+        return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES)
     session = AWSSession(
         aws_access_key_id=options.pop("AWS_ACCESS_KEY_ID", None),
         aws_secret_access_key=options.pop("AWS_SECRET_ACCESS_KEY", None),
@@ -381,7 +381,7 @@ def _reading(scene: Scene) -> Any:
         endpoint_url=options.pop("AWS_S3_ENDPOINT", None),
         aws_unsigned=options.pop("AWS_NO_SIGN_REQUEST", "NO") == "YES",
     )
-    return rasterio.Env(session, GDAL_CACHEMAX=CACHE_MB, **options)
+    return rasterio.Env(session, GDAL_CACHEMAX=CACHE_BYTES, **options)
 
 
 def _chip(scene: Any, task: SceneTask) -> list[Outcome]:

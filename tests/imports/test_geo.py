@@ -239,3 +239,11 @@ def test_a_scene_without_a_place_is_opened_without_a_warning(
     with open_scene(str(path)) as scene:
         assert scene.crs is None
     assert not recwarn.list
+
+
+def test_gdal_keeps_a_row_of_chips_and_no_more() -> None:
+    """rasterio takes bytes here, GDAL itself megabytes: too few, and each block is read for each pixel."""
+    from rasterio._env import get_gdal_config
+
+    with geo._reading(geo.Scene("scene.tif")):
+        assert get_gdal_config("GDAL_CACHEMAX") == 128 * 2**20
