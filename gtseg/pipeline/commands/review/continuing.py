@@ -19,6 +19,9 @@ from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.stages.label.job import fill_task_template
 from gtseg.pipeline.stages.label.workteams import choose_workteam
 
+LEFT = ("Unlabeled", "FailedNonRetryableError")
+"""Counters of what labels that `gtseg import job` brought leave to the workers here; other imports have none."""
+
 
 def continue_labeling(run: Run, context: Context) -> Run:
     """The run with the follow-up as its labeling job; as it was where nothing is left to label, or it is under way already.
@@ -27,7 +30,7 @@ def continue_labeling(run: Run, context: Context) -> Run:
     """
     section, context = run.labeling_job, context.of("continue")
     is_import = section is not None and section.workforce == "import"
-    if section is not None and is_import and section.counters.get("TotalLabeled") == section.objects:
+    if section is not None and is_import and not any(section.counters.get(name) for name in LEFT):
         raise StageError("An import has nothing left to label. `gtseg adjust` lets people correct its masks.")
     if section is not None and section.follows and not is_import and _is_under_way(section.name, context):
         words = f"{section.name} goes on from {section.follows} and is under way: nothing to do. `gtseg watch` follows it"
