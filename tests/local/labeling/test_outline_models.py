@@ -64,7 +64,7 @@ def test_files_are_told_apart_by_the_names_of_their_inputs(files: dict[str, list
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (1300, 900)])
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (1300, 900), (2400, 3300)])
 def test_an_outline_comes_out_where_the_clicks_are(
     files: dict[str, list[Path]], family: str, shape: tuple[int, int]
 ) -> None:
@@ -72,14 +72,15 @@ def test_an_outline_comes_out_where_the_clicks_are(
     height, width = shape
     image = photo(height, width)
     mask = segment(image, [[200, 180]], inside=[[220, 200]], outside=[[20, 20]], models=files[family])
+    unit = max(1, max(shape) / 1024)
     x, y, across, down = middle_and_size(mask.whole(shape))
-    assert abs(x - 210) < 2
-    assert abs(y - 190) < 2
+    assert abs(x - 210) < 2 * unit
+    assert abs(y - 190) < 2 * unit
     longer = max(shape)
     scales = {"SAM 1": (1024 / longer,) * 2, "SAM 2": (1024 / width, 1024 / height)}
     across_scale, down_scale = scales.get(family, (min(1, 1024 / longer),) * 2)
-    assert abs(across - 2 * RADIUS / across_scale) < 4
-    assert abs(down - 2 * RADIUS / down_scale) < 4
+    assert abs(across - 2 * RADIUS / across_scale) < 4 * unit
+    assert abs(down - 2 * RADIUS / down_scale) < 4 * unit
 
 
 @pytest.mark.parametrize("family", FAMILIES)
