@@ -43,7 +43,7 @@ __all__ = ["Engine"]
 
 FIRST_ITERATION = 10  # objects, chosen at random (developer guide, "Batches")
 OPEN_AT_ONCE = 50  # images measured per step, so that the first are handed out while the rest are looked at
-MEASURE_THREADS = 8  # most of the time is spent waiting for a storage elsewhere
+MEASURE_THREADS = 3  # they wait for a storage elsewhere; with 8, people waited for them (docs/decisions.md)
 MAX_AGE = 30 * 86_400  # seconds after which a job fails
 IDLE_SECONDS = 0.5
 STOP_SECONDS = 10.0
