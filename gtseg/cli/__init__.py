@@ -60,6 +60,7 @@ SECTIONS = {
 COMMANDS = {name: line for section in SECTIONS.values() for name, line in section.items()}
 OTHER_NAMES = {
     "flask": ("flask", "werkzeug"),
+    "ipython": ("IPython",),
     "opencv-python-headless": ("cv2",),
     "pyshp": ("shapefile",),
     "python-liquid": ("liquid",),
