@@ -69,7 +69,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage"), ()),
     "gtseg.local.storage.wal": ((), ("numpy",)),
-    "gtseg.local.storage.connection": (("gtseg.local.errors", "gtseg.local.storage"), ("boto3", "botocore")),
+    "gtseg.local.storage.connection": (("gtseg.local.errors", "gtseg.local.storage"), ("boto3", "botocore", "urllib3")),
+    "gtseg.local.storage.answers": ((), ("botocore", "urllib3")),
     "gtseg.local.s3": (
         ("gtseg.local.errors", "gtseg.local.front", "gtseg.local.s3", "gtseg.local.storage"),
         ("numpy", "werkzeug"),

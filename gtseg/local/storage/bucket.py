@@ -20,7 +20,7 @@ from typing import IO, Any, BinaryIO, TypeVar
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.loop import Loop
-from gtseg.local.storage.cache import Cache
+from gtseg.local.storage.cache import RESERVE_BYTES, Cache
 from gtseg.local.storage.connection import Connection, WrongBytes
 from gtseg.local.storage.objects import (
     DEFAULT_TYPE,
@@ -37,6 +37,7 @@ __all__ = ["BucketObjects", "is_digest"]
 PART_BYTES = 16 << 20  # of a multipart upload, in memory while it is sent
 MAX_PARTS = 10_000
 COPY_BYTES = 1 << 20
+UNASKED_BYTES = 64 << 20  # of an object that is fetched whatever room the disk has
 PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 10.0
 list_of = list  # the class has a method of that name
 CHECK_NAME = "gtseg-rights-check"
@@ -139,7 +140,7 @@ class BucketObjects:
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         try:
-            return read_info(bucket, key, self.connection.read("head_object", bucket, Key=key))
+            return self._info(bucket, key, self.connection.read("head_object", bucket, Key=key))
         except StorageAway:
             if kept := self.cache.find(bucket, key):
                 return kept
@@ -203,13 +204,32 @@ class BucketObjects:
         while True:
             page = self.connection.read("list_objects_v2", bucket, Prefix=prefix, **token)
             for entry in page.get("Contents", []):
-                etag, modified = entry["ETag"].strip('"'), int(entry["LastModified"].timestamp() * 1000)
-                yield ObjectInfo(bucket, entry["Key"], entry["Size"], etag, modified_ms=modified)
+                if not str(entry.get("Key", "")).startswith(prefix):
+                    raise self.connection.disbelieve()
+                yield self._info(bucket, entry["Key"], entry | {"ContentLength": entry.get("Size")})
             if not page.get("IsTruncated"):
                 return
-            token = {"ContinuationToken": page["NextContinuationToken"]}
+            following = page.get("NextContinuationToken")
+            if not following or following in token.values():  # it would be listed for ever
+                raise self.connection.disbelieve()
+            token = {"ContinuationToken": following}
 
     # ---------------------------------------------------------------- reading
+
+    def _info(self, bucket: str, key: str, answer: Any) -> ObjectInfo:
+        """Raises StorageAway for an answer that S3 does not give."""
+        try:
+            return read_info(bucket, key, answer)
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            raise self.connection.disbelieve() from None
+
+    def _check_room(self, info: ObjectInfo, folder: Path) -> None:
+        """Raise StorageAway for a large object that would leave the disk of `folder` less than the answers need."""
+        free = self.cache.measure_free() if folder == self.cache.folder else shutil.disk_usage(folder).free
+        if info.size > UNASKED_BYTES and info.size + RESERVE_BYTES > free:
+            raise StorageAway(
+                f"s3://{info.bucket}/{info.key} has {info.size} bytes, and the disk of {folder} has room for {free}"
+            )
 
     def _fetch(self, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
         with self.cache.turn(bucket, key), self._hold_kept(bucket, key) as (kept, source):
@@ -261,16 +281,18 @@ class BucketObjects:
 
     def _keep(self, answer: Any, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
         """Write an answer's bytes to the cache, or to a file without a name where they do not fit."""
-        info = read_info(bucket, key, answer)
-        with self.cache.draft(info.size) as draft:
+        info = self._info(bucket, key, answer)
+        with contextlib.closing(answer["Body"]), self.cache.draft(info.size) as draft:
+            self._check_room(info, self.cache.folder)
             digest = self._receive(answer, info, draft.file)
             self.cache.keep(draft, info, digest)
             return info, draft.path.open("rb")
 
     def _write(self, answer: Any, bucket: str, key: str, target: Path) -> ObjectInfo:
-        info = read_info(bucket, key, answer)
+        info = self._info(bucket, key, answer)
         with contextlib.closing(answer["Body"]), target.open("xb") as file:
             try:
+                self._check_room(info, target.parent)
                 self._receive(answer, info, file)
             except BaseException:
                 target.unlink(missing_ok=True)
@@ -283,6 +305,8 @@ class BucketObjects:
         for block in self.connection.blocks(answer, info.bucket):
             md5.update(block)
             size += len(block)
+            if size > info.size:
+                raise self.connection.distrust(info.bucket, f"more than its {info.size} bytes")
             file.write(block)
         digest = md5.hexdigest()
         if size != info.size:
@@ -332,9 +356,12 @@ class BucketObjects:
 
 
 def read_info(bucket: str, key: str, answer: Any) -> ObjectInfo:
-    """An answer to GetObject or HeadObject."""
+    """An answer to GetObject or HeadObject, or an entry of a listing. Raises ValueError, KeyError and others for what S3 does not give."""
+    size, etag = int(answer["ContentLength"]), str(answer["ETag"]).strip('"')
+    if size < 0 or not etag.isascii() or not etag.isprintable():
+        raise ValueError(f"an object of {size} bytes with the ETag {etag!r}")
     return ObjectInfo(
-        bucket, key, int(answer["ContentLength"]), str(answer.get("ETag", "")).strip('"'),
+        bucket, key, size, etag,
         answer.get("ContentType") or DEFAULT_TYPE, int(answer["LastModified"].timestamp() * 1000), dict(answer.get("Metadata", {})),
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.storage.answers import bound_answers
 from gtseg.local.storage.objects import StorageAway
 from gtseg.local.storage.rights import S3_ACTIONS
 
@@ -33,6 +34,7 @@ READERS, TURN_SECONDS = (
     5.0,
 )  # fewer than the portal has threads: a service that hangs must not keep answers from arriving
 BLOCK_BYTES = 1 << 18
+ANSWER_BYTES = 16 << 20  # of an answer that is no object: a listing of 1,000 keys at most, an error
 NOTHING = "gtseg-probe/"  # a prefix that lists nothing
 Access = Literal["own", "payer", "unsigned"]
 DENIED = ("AccessDenied", "403", "Forbidden", "AllAccessDisabled", "401", "Unauthorized")
@@ -56,9 +58,11 @@ WRITES = (
     "complete_multipart_upload",
     "abort_multipart_upload",
 )
+OBJECT = ("ETag", "LastModified", "ContentLength")
 PROOFS = {
-    "get_object": "ETag", "head_object": "ETag", "put_object": "ETag", "upload_part": "ETag", "create_multipart_upload": "UploadId",
-    "complete_multipart_upload": "ETag",
+    "get_object": OBJECT, "head_object": OBJECT, "put_object": ("ETag",), "upload_part": ("ETag",),
+    "create_multipart_upload": ("UploadId",), "complete_multipart_upload": ("ETag",),
+    "list_objects_v2": ("IsTruncated",),
 }  # fmt: skip
 """What every answer of S3 to a request has, and a page of somebody else's has not, however successful."""
 logger = logging.getLogger(__name__)
@@ -165,6 +169,7 @@ class Connection:
         except (BotoCoreError, ValueError) as error:
             raise self._invalid(error) from None
         client.meta.events.register("before-call.s3", check_listed)
+        bound_answers(client, ANSWER_BYTES)
         return client
 
     def _invalid(self, error: Exception) -> ServiceError:
@@ -248,13 +253,18 @@ class Connection:
     def blocks(self, answer: Any, bucket: str) -> Iterator[bytes]:
         """The bytes of a GetObject answer. Raises StorageAway where they end early or are damaged."""
         from botocore.exceptions import BotoCoreError
+        from urllib3.exceptions import HTTPError
 
         try:
             yield from iter(lambda: answer["Body"].read(BLOCK_BYTES), b"")
-        except (BotoCoreError, OSError) as error:
+        except (BotoCoreError, HTTPError, OSError) as error:
             raise self.distrust(bucket, describe(error)) from None
         finally:
             answer["Body"].close()
+
+    def disbelieve(self) -> StorageAway:
+        """The error for an answer that S3 does not give."""
+        return self._lose("what answers is not S3")
 
     def distrust(self, bucket: str, what: str) -> WrongBytes:
         """The error for bytes that are not those of the object."""
@@ -295,11 +305,13 @@ class Connection:
         except (BotoCoreError, OSError) as error:
             self._is_stale |= re.search("Credential|Token|SSO", type(error).__name__) is not None
             raise self._lose(describe(error)) from None
+        except (KeyError, TypeError, ValueError, RecursionError):  # botocore's, of what it cannot read
+            raise self.disbelieve() from None
         finally:
             if not writes:
                 self._readers.release()
-        if method in PROOFS and PROOFS[method] not in answer:
-            raise self._lose("what answers is not S3")
+        if not all(member in answer for member in PROOFS.get(method, ())):
+            raise self.disbelieve()
         self._forget_refusal("")
         return answer
 

@@ -1,0 +1,134 @@
+"""An S3 service that answers what S3 never answers: nothing of it is believed, fills memory or disk, or goes on for ever."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+
+from gtseg.local.storage.bucket import BucketObjects
+from gtseg.local.storage.cache import Cache
+from gtseg.local.storage.connection import ANSWER_BYTES, Connection
+from gtseg.local.storage.objects import StorageAway
+
+TIME = "Mon, 30 Nov 2026 00:00:00 GMT"
+OBJECT = {"ETag": f'"{hashlib.md5(b"data").hexdigest()}"', "Last-Modified": TIME, "Content-Length": "4"}
+ENTRY = "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>x</ETag><Size>4</Size></Contents>"
+OBJECTS = {
+    "no time": OBJECT | {"Last-Modified": ""},
+    "no such time": OBJECT | {"Last-Modified": "yesterday"},
+    "a year beyond all": OBJECT | {"Last-Modified": "Mon, 30 Nov 99999 00:00:00 GMT"},
+    "less than nothing": OBJECT | {"Content-Length": "-5"},
+    "no number": OBJECT | {"Content-Length": "many"},
+    "an etag that a terminal obeys": OBJECT | {"ETag": '"\x1b[2J"'},
+}
+LISTINGS = {
+    "a page of a hotel": "<html>welcome</html>",
+    "another prefix": "<IsTruncated>false</IsTruncated>" + ENTRY.format("../../etc/passwd"),
+    "no etag": "<IsTruncated>false</IsTruncated><Contents><Key>no etag</Key></Contents>",
+    "no next page": "<IsTruncated>true</IsTruncated>",
+    "the same page": "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>",
+    "nested without end": "<a>" * 5000 + "</a>" * 5000,
+}
+
+
+class Hostile(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None: ...
+
+    def do_GET(self) -> None:
+        place = urlsplit(self.path)
+        key = parse_qs(place.query).get("prefix", [unquote(place.path).partition("/b/")[2]])[0]
+        if key in LISTINGS:
+            self.reply(200, {}, f"<ListBucketResult>{LISTINGS[key]}</ListBucketResult>".encode())
+        elif key.startswith("without end"):
+            self.send_without_end(int(key[-3:]), OBJECT if key.endswith("200") else {})
+        elif key == "a petabyte":
+            self.reply(200, OBJECT | {"Content-Length": str(10**15)}, b"data")
+        else:
+            self.reply(200, OBJECTS[key], b"data")
+
+    do_HEAD = do_GET
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in ({"Content-Length": str(len(body))} | headers).items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_without_end(self, status: int, headers: dict[str, str]) -> None:
+        self.close_connection = True
+        self.reply(status, {"Content-Length": "", "Transfer-Encoding": "chunked"} | headers)
+        block = b"100000\r\n" + b" " * (1 << 20) + b"\r\n"
+        try:
+            while self.command != "HEAD":
+                self.wfile.write(block)
+        except OSError:  # whoever asked has hung up
+            pass
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hostile)
+    server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def objects(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BucketObjects:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setattr("gtseg.local.storage.connection.ATTEMPTS", 1)
+    return BucketObjects(Connection(service), Cache(tmp_path / "cache", 1 << 30))
+
+
+@pytest.mark.parametrize("key", OBJECTS)
+def test_what_s3_never_says_of_an_object_is_not_believed(objects: BucketObjects, key: str) -> None:
+    calls: list[Callable[[], object]] = [lambda: objects.head("b", key), lambda: objects.get("b", key)]
+    for call in calls:
+        with pytest.raises(StorageAway, match="what answers is not S3"):
+            call()
+        objects.connection._forget_refusal("")
+
+
+@pytest.mark.parametrize("prefix", LISTINGS)
+def test_a_listing_that_s3_never_gives_is_not_believed_and_ends(objects: BucketObjects, prefix: str) -> None:
+    with pytest.raises(StorageAway, match="what answers is not S3"):
+        list(objects.list("b", prefix))
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_error_without_end_is_hung_up_on(objects: BucketObjects, status: int) -> None:
+    with pytest.raises(StorageAway, match=f"more than {ANSWER_BYTES} bytes"):
+        objects.get("b", f"without end {status}")
+
+
+def test_a_listing_without_end_is_hung_up_on(objects: BucketObjects) -> None:
+    with pytest.raises(StorageAway, match=f"more than {ANSWER_BYTES} bytes"):
+        list(objects.list("b", "without end 201"))
+
+
+def test_an_object_that_is_longer_than_it_says_is_hung_up_on(objects: BucketObjects) -> None:
+    with pytest.raises(StorageAway, match="more than its 4 bytes"):
+        objects.get("b", "without end 200")
+
+
+def test_an_object_that_the_disk_cannot_hold_is_not_begun(objects: BucketObjects, tmp_path: Path) -> None:
+    with pytest.raises(StorageAway, match="has 1000000000000000 bytes, and the disk of"):
+        objects.open("b", "a petabyte")
+    with pytest.raises(StorageAway, match="has 1000000000000000 bytes, and the disk of"):
+        objects.download("b", "a petabyte", tmp_path / "there" / "file")
+    assert not [path for path in tmp_path.rglob("*") if path.suffix == ".object" or path.name == "file"]
