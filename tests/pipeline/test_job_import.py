@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -17,7 +18,7 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth, JobState
 from gtseg.aws.s3 import S3
 from gtseg.aws.waiting import poll
-from gtseg.errors import GtsegError, StageError
+from gtseg.errors import GtsegError, ManifestError, StageError
 from gtseg.pipeline.commands.agreement import agreement
 from gtseg.pipeline.commands.job_import import Brought, bring_home
 from gtseg.pipeline.commands.review import continue_labeling
@@ -197,6 +198,46 @@ def test_a_manifest_that_climbs_out_of_its_folder_reads_nothing_there(
     manifest.write_text(re.sub(r"annotations/consolidated-annotation/[^\"]+", climbing, manifest.read_text()))
     with pytest.raises(GtsegError, match=r"0 of 2 labels arrived.*its mask is not there"):
         home.bring(brought_folder)
+
+
+@pytest.mark.parametrize("kind", ["answers", "images.jsonl", "manifest", "mask"])
+def test_a_link_that_leads_out_of_the_folder_is_not_read(home: Home, brought_folder: Path, kind: str) -> None:
+    secret = brought_folder.parent / "credentials"
+    files = {
+        "answers": next((brought_folder / "annotations" / "worker-response").rglob("*.json")),
+        "images.jsonl": brought_folder / "images.jsonl",
+        "manifest": brought_folder / "manifests" / "output" / "output.manifest",
+        "mask": next((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png")),
+    }
+    files[kind].rename(secret)
+    files[kind].symlink_to(secret)
+    if kind == "mask":
+        assert any("leads out of" in line for line in home.bring(brought_folder).account.lines())
+        return
+    with pytest.raises(GtsegError, match="is a link that leads out of"):
+        home.bring(brought_folder)
+    assert home.run.labeling_job is None
+
+
+def test_a_pipe_among_the_masks_keeps_nobody_waiting(home: Home, brought_folder: Path) -> None:
+    mask = next((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png"))
+    mask.unlink()
+    os.mkfifo(mask)
+    (mask.parent / "nothing.png").symlink_to("nowhere")
+    assert any("its mask is not there" in line for line in home.bring(brought_folder).account.lines())
+
+
+@pytest.mark.parametrize("member", ["NaN", "1e999", '"\\ud800"', "[" * 3000 + "]" * 3000])
+def test_a_manifest_that_no_reader_takes_is_refused_by_its_line(
+    home: Home, brought_folder: Path, member: str
+) -> None:
+    manifest = brought_folder / "manifests" / "output" / "output.manifest"
+    manifest.write_text(
+        manifest.read_text().replace('"human-annotated"', f'"more":{member},"human-annotated"')
+    )
+    label = f"{brought_folder.name}-ref"
+    with pytest.raises(ManifestError, match="line 1 is not JSON"):
+        home.bring(brought_folder, label=label)
 
 
 @pytest.mark.parametrize("source", ["nowhere", "s3://{bucket}/nothing/"])

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import msgspec
+
 from gtseg.core.labeling.output_manifest import NOT_HUMAN, split_lines
 from gtseg.core.masks.names import is_background
 from gtseg.errors import ManifestError
@@ -44,8 +46,8 @@ def read_chain(body: bytes, label: str) -> list[ChainLine]:
 
 def _read_line(number: int, text: bytes, label: str) -> ChainLine:
     try:
-        entry = json.loads(text)
-    except ValueError as error:
+        entry = msgspec.json.decode(text)  # strict: what it takes can be written again as JSON in UTF-8
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"line {number} is not JSON: {error}") from None
     image = entry.get("source-ref") if isinstance(entry, dict) else None
     if not isinstance(image, str) or not image:

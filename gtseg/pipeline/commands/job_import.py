@@ -105,7 +105,7 @@ class _Job:
                 f"{place.root} is no folder of a labeling job: there is no {OUTPUT_MANIFEST} in it. Copy the job's whole folder: "
                 "aws --profile FIELD s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/"
             )
-        self.body = place.read(OUTPUT_MANIFEST)
+        self.body = place.read_inside(OUTPUT_MANIFEST)
         self.label = label or self._only_label()
         try:
             self.lines = read_chain(self.body, self.label)
@@ -176,7 +176,7 @@ class _Job:
         place = self.beside.get(maker, self.place) if maker != self.name else self.place
         if after not in self._masks_in(place):
             raise GtsegError(f"its mask is not there ({place.root}/{MASKS}{after})")
-        body = place.read(MASKS + after)
+        body = place.read_inside(MASKS + after)
         if not body.startswith(PNG):
             raise GtsegError(f"its mask is no PNG ({place.root}/{MASKS}{after})")
         return body
@@ -209,7 +209,9 @@ class _Job:
         if maker not in self._others:
             place = self.beside[maker]
             lines = (
-                read_chain(place.read(OUTPUT_MANIFEST), self.label) if place.entry(OUTPUT_MANIFEST) else []
+                read_chain(place.read_inside(OUTPUT_MANIFEST), self.label)
+                if place.entry(OUTPUT_MANIFEST)
+                else []
             )
             self._others[maker] = _last_answers(place, lines)
         return self._others[maker]
@@ -220,7 +222,7 @@ class _Job:
 
 
 def _read_images(place: Place) -> Mapping[str, Seen]:
-    return read_seen(place.read("images.jsonl")) if place.entry("images.jsonl") else {}
+    return read_seen(place.read_inside("images.jsonl")) if place.entry("images.jsonl") else {}
 
 
 def _last_answers(place: Place, lines: list[ChainLine]) -> Mapping[str, str]:
@@ -362,7 +364,7 @@ def _stage_answers(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], s
         place, name = item[1]
         target = staged / ANSWERS / "iteration-1" / str(item[0]) / name.rsplit("/", 1)[-1]
         target.parent.mkdir(parents=True)
-        target.write_bytes(place.read(name))
+        target.write_bytes(place.read_inside(name))
         return True
 
     return sum(is_there for _, is_there in work_through(files.items(), fetch, threads=THREADS))

@@ -65,6 +65,16 @@ class Place:
         except OSError as error:
             raise GtsegError(f"{Path(self.root) / name} cannot be read: {error.strerror}") from None
 
+    def read_inside(self, name: str) -> bytes:
+        """As `read`, of a file that lies below the place itself: a link that leads elsewhere is refused. GtsegError."""
+        if not self.is_remote:
+            path, root = (Path(self.root) / name).resolve(), Path(self.root).resolve()
+            if not path.is_relative_to(root):
+                raise GtsegError(f"{Path(self.root) / name} is a link that leads out of {self.root}: {path}")
+            if path.exists() and not path.is_file():
+                raise GtsegError(f"{Path(self.root) / name} is no file")
+        return self.read(name)
+
     def write(self, name: str, body: bytes) -> None:
         """The file appears under its name when it is complete."""
         if self.is_remote:
@@ -100,8 +110,8 @@ class Place:
         for place, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
-                if not name.startswith("."):
-                    path = Path(place) / name
+                path = Path(place) / name
+                if not name.startswith(".") and path.is_file():  # no FIFO, no link to nothing
                     found.append(_local(path, path.relative_to(folder).as_posix()))
         return found
 

@@ -318,12 +318,12 @@ def test_settings_that_cannot_be_are_refused_and_leave_nothing(
         find_job(embedded.store, "job")
 
 
-def put_model(embedded: Embedded, *, classes: int) -> str:
-    """A model of an earlier job; its ARN."""
+def put_model(embedded: Embedded, *, classes: int, content: bytes = b"") -> str:
+    """A model of an earlier job, or of this hyperparams.json; its ARN."""
     settings = {
         "num_classes": str(classes), "_crop_size": "192", "algorithm": "psp", "backbone": "resnet-50", "_network": "efficientnet-lite0"
     }  # fmt: skip
-    body, content = io.BytesIO(), json.dumps(settings).encode()
+    body, content = io.BytesIO(), content or json.dumps(settings).encode()
     with tarfile.open(fileobj=body, mode="w:gz") as archive:
         member = tarfile.TarInfo("hyperparams.json")
         member.size = len(content)
@@ -373,6 +373,20 @@ def test_a_model_of_other_classes_is_refused(embedded: Embedded) -> None:
     )
     assert status == 400
     assert "the model has 4 labels beside the background, this job has 1" in body["message"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * 100_000, b'{"num_classes": Infinity, "_crop_size": 1}', b" " * (2 << 20) + b'{"num_classes": 2}', b"\xff", b"7"],
+)  # fmt: skip
+def test_a_model_whose_settings_are_none_is_refused(embedded: Embedded, content: bytes) -> None:
+    arn = put_model(embedded, classes=2, content=content)
+    config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
+    status, body, _ = call(
+        embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config)
+    )
+    assert status == 400
+    assert "is no model of this algorithm" in body["message"]
 
 
 def test_quality_is_the_mean_over_the_classes_of_the_image_without_background() -> None:

@@ -137,3 +137,36 @@ def test_objects_are_found_by_agreement_confidence_class_and_worker(desk: Desk) 
     assert (count("confidence=1"), count("confidence=0")) == (1, 0)
     assert (count("label=cat"), count(f"worker={described['workers'][0]['worker']}")) == (1, 1)
     assert (count("show=disagree"), count("show=unsure"), count("show=returned")) == (1, 1, 0)
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("questions", {"question": "where?", "x": HUGE, "y": 1}),
+        ("autosegment", {"points": [[HUGE, 1]]}),
+        ("autosegment", {"points": [[2**70, 1]]}),
+        ("autosegment", {"points": [[1, 1]], "inside": [[1, 1]] * 201}),
+        ("autosegment", {"points": [[1, 1]], "outside": {"x": 1}}),
+        ("scissors", {"from": [HUGE, 1], "to": [1, 1]}),
+        ("scissors", {"from": [True, 1], "to": [1, 1]}),
+    ],
+)
+def test_places_that_no_picture_has_are_refused(desk: Desk, path: str, body: dict[str, Any]) -> None:
+    worker, job = desk.hire(), desk.create(1)
+    status, answer = worker("POST", f"/tasks/{desk.lease(worker, job)['task']}/{path}", body)
+    assert (status, answer["error"]) == (400, "InvalidRequest")
+
+
+def test_an_object_whose_number_no_database_keeps_is_not_there(desk: Desk) -> None:
+    objects = f"/owner/jobs/{desk.create(1)}/objects/{10**30}"
+    for method, path, body in (
+        ("GET", "mask", None),
+        ("GET", "image", None),
+        ("POST", "review", {"verdict": "good"}),
+        ("POST", "return", {"comment": "again"}),
+    ):
+        assert desk.owner(method, f"{objects}/{path}", body)[0] == 404
+    assert desk.hire()("GET", f"{objects}/mask")[0] == 401

@@ -31,6 +31,7 @@ KEPT = (
     0.1  # share of the training set that chooses the best epoch; the validation set has no part in training
 )
 FEWEST_KEPT = 4
+SETTINGS_BYTES = 1 << 20  # of hyperparams.json
 DEFAULT = {"algorithm": "fcn", "backbone": "resnet-50"}
 
 
@@ -153,9 +154,19 @@ def read_settings(embedded: Embedded, uri: str) -> dict[str, str]:
     try:
         with tempfile.TemporaryDirectory() as folder, embedded.objects.file(bucket, key) as archive:
             unpack(archive, Path(folder))
-            settings = json.loads((Path(folder) / "hyperparams.json").read_text(encoding="utf-8"))
+            with (Path(folder) / "hyperparams.json").open("rb") as file:
+                settings = json.loads(file.read(SETTINGS_BYTES))
             int(settings["num_classes"]), int(settings["_crop_size"])
-    except (ServiceError, BadArchive, OSError, ValueError, KeyError, TypeError):
+    except (
+        ServiceError,
+        BadArchive,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RecursionError,
+    ):
         raise ServiceError(
             "ValidationException",
             f"InitialActiveLearningModelArn: {uri} is no model of this algorithm that training can go on from.",

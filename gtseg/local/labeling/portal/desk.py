@@ -30,6 +30,7 @@ from gtseg.local.storage.objects import split_uri
 __all__ = ["desk_routes", "read_png"]
 
 API = "/_portal/api"
+MAX_PLACE = 1e9  # pixels; no picture is as wide
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -160,7 +161,10 @@ def read_place(document: dict[str, Any]) -> tuple[float, float] | None:
     place = document.get("x"), document.get("y")
     if place == (None, None):
         return None
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in place):
+    if not all(
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_PLACE
+        for value in place
+    ):
         raise ServiceError("InvalidRequest", "x and y must be numbers of pixels.")
     return float(place[0]), float(place[1])  # type: ignore[arg-type]
 

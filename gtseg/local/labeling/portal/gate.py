@@ -258,6 +258,7 @@ class Endpoint:
     def run(self, call: Call) -> Response:
         """The handler's answer; a ServiceError becomes one here, when the body has been read."""
         try:
+            check_numbers(call.request.path_params)
             result = self.handler(call)
         except ServiceError as error:
             return self.refuse(call.request, error)
@@ -269,6 +270,13 @@ class Endpoint:
             to = "/_portal/owner" if owner else SIGN_IN
             return RedirectResponse(to, 303, headers={"Cache-Control": "no-store"})
         return JSONResponse({"error": error.code, "message": error.message}, error.status)
+
+
+def check_numbers(parameters: dict[str, Any]) -> None:
+    """Raise ServiceError NotFound for a number of the path that nothing can have: a database keeps 64 bits."""
+    for name, value in parameters.items():
+        if isinstance(value, int) and value >= 1 << 63:
+            raise ServiceError("NotFound", f"There is no {name} {str(value)[:40]}.", 404)
 
 
 def to_response(result: Any) -> Response:

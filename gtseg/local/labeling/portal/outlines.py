@@ -7,6 +7,7 @@ process that dies or takes too long is started anew, and the question asked once
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +28,8 @@ __all__ = ["Outliner", "decode_stored"]
 MODULE = "gtseg.local.labeling.portal.outline_process"
 SECONDS = 60.0  # for one question, the start of the process included
 BAND_PIXELS = 1 << 20  # converted at once
-WAITING = 200  # questions at once; more are answered 503
+WAITING, WAITING_OF_ONE = 200, 12  # questions at once, in all and of one worker; more are answered 503
+MAX_CLICKS = 200  # on either side of one object: people need a handful
 
 
 def decode_stored(
@@ -51,6 +53,23 @@ def decode_stored(
         raise ServiceError("InvalidRequest", f"The image cannot be decoded: it {error}.") from None
 
 
+def check_places(places: Any, *, name: str) -> None:
+    """Raise ServiceError InvalidRequest unless it is a list of at most MAX_CLICKS pairs of plain numbers."""
+    if not isinstance(places, list) or not all(is_place(place) for place in places):
+        raise ServiceError("InvalidRequest", f"{name} must be a list of [x, y] pairs in pixels.")
+    if len(places) > MAX_CLICKS:
+        raise ServiceError("InvalidRequest", f"{name} has {len(places)} places; {MAX_CLICKS} is the limit.")
+
+
+def is_place(place: Any) -> bool:
+    """Whether it is [x, y] in numbers that a float holds."""
+    return (
+        isinstance(place, list)
+        and len(place) == 2
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 1e9 for v in place)
+    )
+
+
 class Outliner:
     """Asks the process, one question after the other; waiting holds no thread of those that serve requests."""
 
@@ -59,7 +78,8 @@ class Outliner:
         self.objects = objects
         self.child = Child(MODULE, [str(path) for path in models])
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="outlines")
-        self.waiting = 0
+        self.waiting: Counter[str] = Counter()
+        """Questions by worker."""
 
     async def prepare(self, task: Task) -> dict[str, Any]:
         """Load the network and the image -> {"starts": [...]}: how a person may begin."""
@@ -76,6 +96,8 @@ class Outliner:
                 'Send {"points": [[x, y], ...]}: one click, two corners or four extreme points.',
             )
         fields = {side: request.get(side) or [] for side in ("points", "inside", "outside")}
+        for side, clicks in fields.items():
+            check_places(clicks, name=side)
         answer = await self._ask("outline", task, fields)
         return {"rows": answer["rows"], "reach": answer["reach"]}
 
@@ -83,6 +105,7 @@ class Outliner:
         """{"from": [x, y], "to": [x, y]} -> {"path": [[x, y], ...]}. Raises ServiceError InvalidRequest."""
         if not isinstance(request.get("from"), list) or not isinstance(request.get("to"), list):
             raise ServiceError("InvalidRequest", 'Send {"from": [x, y], "to": [x, y]}.')
+        check_places([request["from"], request["to"]], name="from and to")
         answer = await self._ask("scissors", task, {"start": request["from"], "end": request["to"]})
         return {"path": answer["path"]}
 
@@ -100,14 +123,16 @@ class Outliner:
         return answer
 
     async def _ask(self, do: str, task: Task, fields: dict[str, Any]) -> dict[str, Any]:
-        if self.waiting >= WAITING:
+        if self.waiting[task.worker] >= WAITING_OF_ONE or self.waiting.total() >= WAITING:
             raise ServiceError("SlowDown", "Too many outlines are being computed.", 503)
-        self.waiting += 1
+        self.waiting[task.worker] += 1
         try:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self.thread, self._ask_child, do, task.uri, fields)
         finally:
-            self.waiting -= 1
+            self.waiting[task.worker] -= 1
+            if not self.waiting[task.worker]:
+                del self.waiting[task.worker]
 
     def _ask_child(self, do: str, uri: str, fields: dict[str, Any]) -> dict[str, Any]:
         bucket, key = split_uri(uri)
