@@ -64,6 +64,8 @@ class Labeling(Table):
     """A labeling server of gtseg suggests masks while people label; not where several workers label an image, but for "always"."""
     order: Literal["given", "helpful"] = "given"
     """"helpful": a labeling server of gtseg hands out first what its model is unsure of and has not seen the like of."""
+    gold: Annotated[str, Field(min_length=1)] | None = None
+    """A folder or s3:// prefix of index masks (name.png) of some images, by which a labeling server of gtseg scores its workers."""
     initial_model_arn: str | None = None
     volume_kms_key: KmsKey | None = None
     subnets: Subnets = ()

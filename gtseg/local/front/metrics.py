@@ -36,8 +36,8 @@ COUNTS = {
         "state",
     ),
     "labeling_tasks": (
-        "Tasks that workers were given.",
-        "SELECT state, count(*) FROM labeling_tasks GROUP BY state",
+        "Tasks that workers were given, but for gold images.",
+        "SELECT state, count(*) FROM labeling_tasks WHERE job NOT LIKE '%/gold' GROUP BY state",
         "state",
     ),
     "labeling_workers": (

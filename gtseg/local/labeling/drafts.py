@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.gold import gold_key, job_key
 from gtseg.local.labeling.records import ACTIVE, Job, read_clock
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.store import Store
@@ -70,7 +71,7 @@ def report_presence(
     check_tab(tab)
     key, now = (task.job.name, task.line, task.worker), read_clock()
     with store.write() as connection:
-        status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", key[:1]).fetchone()
+        status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job_key(key[0]),)).fetchone()  # fmt: skip
         if status["status"] not in ACTIVE:  # what is unsubmitted was forgotten with the job
             return Presence(False, 0, None)
         row = _find(connection, task)
@@ -184,7 +185,7 @@ def _forget_oldest(connection: sqlite3.Connection, task: Task) -> None:
 def forget_job(connection: sqlite3.Connection, job: Job) -> None:
     """The job has ended: no task of it is opened again."""
     for table in ("labeling_drafts", "labeling_held", "labeling_returned", "labeling_images"):
-        connection.execute(f"DELETE FROM {table} WHERE job = ?", (job.name,))
+        connection.execute(f"DELETE FROM {table} WHERE job IN (?, ?)", (job.name, gold_key(job.name)))
 
 
 def read_seconds(document: dict[str, Any]) -> float:

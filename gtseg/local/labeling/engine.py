@@ -32,6 +32,7 @@ from gtseg.local.labeling.batches import consolidate_batch, next_batch
 from gtseg.local.labeling.bell import listen, ring
 from gtseg.local.labeling.counts import count_room, count_states, is_satisfied
 from gtseg.local.labeling.drafts import forget_job
+from gtseg.local.labeling.gold import gold_key, keep_gold, read_gold
 from gtseg.local.labeling.intake import IntakeError, Measured, measure_image, read_objects
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
 from gtseg.local.labeling.tasks import expire, settle_abandoned
@@ -146,7 +147,8 @@ class Engine:
     # ---------------------------------------------------------------- beginning
 
     def _begin(self, job: Job) -> bool:
-        """Read the manifest: all its lines and the new status in one transaction."""
+        """Read the manifest: all its lines, its gold images and the new status in one transaction."""
+        gold = read_gold(self.store, self.objects, job)
         with self.store.write() as connection:
             connection.executemany(
                 "INSERT INTO labeling_objects (job, line, start, length, uri, state, result, stamp) "
@@ -165,7 +167,8 @@ class Engine:
                     for line in read_objects(job, self.store)
                 ),
             )
-            if orders_helpfully(self.store, job):
+            keep_gold(connection, job, gold)
+            if gold or orders_helpfully(self.store, job):  # in the manifest's order gold would be seen
                 keep_random_order(connection, job)
             connection.execute(
                 "UPDATE labeling_jobs SET status = 'InProgress', modified = ? WHERE name = ? AND status = 'Initializing'",
@@ -367,8 +370,8 @@ def open_object(
 
 def cancel_leases(connection: sqlite3.Connection, job: Job) -> None:
     connection.execute(
-        "UPDATE labeling_tasks SET state = 'cancelled', ended = ? WHERE state = 'leased' AND job = ?",
-        (read_clock(), job.name),
+        "UPDATE labeling_tasks SET state = 'cancelled', ended = ? WHERE state = 'leased' AND job IN (?, ?)",
+        (read_clock(), job.name, gold_key(job.name)),
     )
 
 

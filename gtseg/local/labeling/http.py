@@ -35,6 +35,7 @@ from gtseg.local.labeling.assist.assistant import offer_suggestion
 from gtseg.local.labeling.assist.objects import split_objects
 from gtseg.local.labeling.assist.records import find_suggestion
 from gtseg.local.labeling.automated.scoring import read_values
+from gtseg.local.labeling.gold import is_gold
 from gtseg.local.labeling.intake import read_line
 from gtseg.local.labeling.links import worker_links
 from gtseg.local.labeling.portal.gate import Call, Gate
@@ -136,7 +137,7 @@ class Api:
     def show_annotation(self, call: Call) -> Response:
         """The mask of an earlier job that this task is about, as PNG."""
         task = self._find(call)
-        line = json.loads(read_line(task.job, self.store, task.start, task.length))
+        line = self._read_entry(task)
         names = find_priors(line, task.job.attribute)
         if not names:
             raise ServiceError("NotFound", "This task brings no annotation of an earlier job.", 404)
@@ -193,8 +194,18 @@ class Api:
 
     def _input(self, task: Task) -> dict[str, Any]:
         """What the built-in pre-annotation function gives as `taskInput`."""
-        line = json.loads(read_line(task.job, self.store, task.start, task.length))
-        return {"taskObject": task.uri, "labels": list(task.job.labels), "manifestLine": line}
+        return {
+            "taskObject": task.uri,
+            "labels": list(task.job.labels),
+            "manifestLine": self._read_entry(task),
+        }
+
+    def _read_entry(self, task: Task) -> dict[str, Any]:
+        """The task's manifest line."""
+        if is_gold(task.job):
+            return {"source-ref": task.uri}
+        entry: dict[str, Any] = json.loads(read_line(task.job, self.store, task.start, task.length))
+        return entry
 
     def _describe(self, task: Task) -> dict[str, Any]:
         revised_until = revisions.find_revision(self.store, task)

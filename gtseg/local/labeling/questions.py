@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.gold import gold_key, job_key
 from gtseg.local.labeling.records import Job, read_clock
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.store import Store
@@ -38,8 +39,11 @@ def ask_question(store: Store, task: Task, *, text: str, place: tuple[float, flo
         )
     key = secrets.token_hex(8)
     with store.write() as connection:
-        query = "SELECT count(*) FROM labeling_questions WHERE worker = ? AND job = ? AND answer IS NULL"
-        if connection.execute(query, (task.worker, task.job.name)).fetchone()[0] >= MAX_OPEN:
+        query = (
+            "SELECT count(*) FROM labeling_questions WHERE worker = ? AND job IN (?, ?) AND answer IS NULL"
+        )
+        keys = (job_key(task.job.name), gold_key(task.job.name))
+        if connection.execute(query, (task.worker, *keys)).fetchone()[0] >= MAX_OPEN:
             raise ServiceError(
                 "TooManyRequests", f"{MAX_OPEN} questions are unanswered: wait for the owner.", 429
             )
@@ -64,8 +68,8 @@ def answer_question(store: Store, job: Job, key: str, *, text: str) -> None:
     text = _check_text(text, "answer")
     with store.write() as connection:
         found = connection.execute(
-            "UPDATE labeling_questions SET answer = ?, answered = ?, seen = NULL WHERE id = ? AND job = ?",
-            (text, read_clock(), key, job.name),
+            "UPDATE labeling_questions SET answer = ?, answered = ?, seen = NULL WHERE id = ? AND job IN (?, ?)",
+            (text, read_clock(), key, job.name, gold_key(job.name)),
         ).rowcount
     if not found:
         raise ServiceError("NotFound", f"The job {job.title} has no question {key[:40]!r}.", 404)
@@ -77,24 +81,24 @@ def list_questions(
     """A job's questions, the unanswered first, of one `worker` or one object where asked."""
     rows = store.read().execute(
         "SELECT q.*, w.name, o.uri, o.width, o.height FROM labeling_questions q JOIN labeling_objects o ON o.job = q.job AND o.line = q.line "
-        "LEFT JOIN labeling_workers w ON w.id = q.worker WHERE q.job = ? AND (? IS NULL OR q.worker = ?) AND (? IS NULL OR q.line = ?) "
+        "LEFT JOIN labeling_workers w ON w.id = q.worker WHERE q.job IN (?, ?) AND (? IS NULL OR q.worker = ?) AND (? IS NULL OR q.line = ?) "
         "ORDER BY q.answer IS NOT NULL, q.asked DESC LIMIT ?",
-        (job.name, worker, worker, line, line, LISTED),
+        (job.name, gold_key(job.name), worker, worker, line, line, LISTED),
     ).fetchall()  # fmt: skip
     return [_describe(row) for row in rows]
 
 
 def count_questions(store: Store, job: Job) -> int:
     """How many of a job's questions wait for an answer."""
-    query = "SELECT count(*) FROM labeling_questions WHERE job = ? AND answer IS NULL"
-    return int(store.read().execute(query, (job.name,)).fetchone()[0])
+    query = "SELECT count(*) FROM labeling_questions WHERE job IN (?, ?) AND answer IS NULL"
+    return int(store.read().execute(query, (job.name, gold_key(job.name))).fetchone()[0])
 
 
 def count_own(store: Store, job: Job, worker: str) -> dict[str, int]:
     """`asked`: a worker's questions in a job; `unread`: those whose answer they have not seen."""
     row = store.read().execute(
         "SELECT count(*) AS asked, coalesce(sum(answer IS NOT NULL AND seen IS NULL), 0) AS unread FROM labeling_questions "
-        "WHERE worker = ? AND job = ?", (worker, job.name),
+        "WHERE worker = ? AND job IN (?, ?)", (worker, job.name, gold_key(job.name)),
     ).fetchone()  # fmt: skip
     return dict(row)
 
@@ -103,8 +107,8 @@ def mark_seen(store: Store, job: Job, worker: str) -> None:
     """The worker has read the answers that there are."""
     with store.write() as connection:
         connection.execute(
-            "UPDATE labeling_questions SET seen = ? WHERE job = ? AND worker = ? AND answer IS NOT NULL AND seen IS NULL",
-            (read_clock(), job.name, worker),
+            "UPDATE labeling_questions SET seen = ? WHERE job IN (?, ?) AND worker = ? AND answer IS NOT NULL AND seen IS NULL",
+            (read_clock(), job.name, gold_key(job.name), worker),
         )
 
 

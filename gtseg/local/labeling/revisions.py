@@ -10,6 +10,7 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.bell import ring
 from gtseg.local.labeling.drafts import is_revising
+from gtseg.local.labeling.gold import gold_key, job_key
 from gtseg.local.labeling.records import Job, find_job, read_clock
 from gtseg.local.labeling.tasks import Task, find_task, settle
 from gtseg.local.labeling.workers import Worker, find_names
@@ -79,10 +80,12 @@ def find_revision(store: Store, task: Task) -> float | None:
 def _is_changeable(connection: sqlite3.Connection, task: Task) -> bool:
     query = (
         "SELECT 1 FROM labeling_objects o JOIN labeling_answers a ON a.job = o.job AND a.line = o.line AND a.worker = ? "
-        "JOIN labeling_jobs j ON j.name = o.job WHERE o.job = ? AND o.line = ? AND o.state IN ('open', 'answered') "
-        "AND j.status = 'InProgress'"
+        "JOIN labeling_jobs j ON j.name = ? WHERE o.job = ? AND o.line = ? AND j.status = 'InProgress' AND (o.state IN "
+        "('open', 'answered') OR o.state = 'gold' AND EXISTS (SELECT 1 FROM labeling_held h WHERE h.job = o.job "
+        "AND h.line = o.line AND h.worker = a.worker AND h.until > ?))"
     )
-    return connection.execute(query, (task.worker, task.job.name, task.line)).fetchone() is not None
+    words = (task.worker, job_key(task.job.name), task.job.name, task.line, read_clock())
+    return connection.execute(query, words).fetchone() is not None
 
 
 def list_submitted(store: Store, job: Job, worker: Worker) -> list[Submitted]:
@@ -94,9 +97,10 @@ def list_submitted(store: Store, job: Job, worker: Worker) -> list[Submitted]:
         "LEFT JOIN labeling_held h ON h.job = t.job AND h.line = t.line AND h.worker = t.worker "
         "LEFT JOIN labeling_activity v ON v.task = t.id "
         "LEFT JOIN labeling_reviews r ON r.job = t.job AND r.line = t.line "
-        "WHERE t.job = ? AND t.worker = ? AND t.state = 'answered' ORDER BY t.ended DESC LIMIT ?",
-        (job.name, worker.id, LISTED),
+        "WHERE t.job IN (?, ?) AND t.worker = ? AND t.state = 'answered' ORDER BY t.ended DESC LIMIT ?",
+        (job.name, gold_key(job.name), worker.id, LISTED),
     ).fetchall()  # fmt: skip
+    now = read_clock()
     return [
         Submitted(
             row["id"],
@@ -105,7 +109,12 @@ def list_submitted(store: Store, job: Job, worker: Worker) -> list[Submitted]:
             row["ended"],
             row["ended"] - row["accepted"] if row["seconds"] is None else row["seconds"],
             "done"
-            if row["kept"] is None or row["state"] not in ("open", "answered") or job.status != "InProgress"
+            if row["kept"] is None
+            or job.status != "InProgress"
+            or (
+                row["state"] not in ("open", "answered")
+                and not (row["state"] == "gold" and now < (row["until"] or 0))
+            )
             else "held"
             if row["until"] is not None
             else "open",

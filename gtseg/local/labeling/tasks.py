@@ -11,12 +11,21 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.bell import ring
+from gtseg.local.labeling.gold import (
+    count_pending,
+    find_task_job,
+    gold_key,
+    is_gold,
+    job_key,
+    take_due,
+    take_let_go,
+)
 from gtseg.local.labeling.records import CHANGED, Job, find_job, list_active_jobs, read_clock
 from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.labeling.workers import Worker, may_label
@@ -103,11 +112,13 @@ def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
     ).fetchone()[0]
     own = dict(
         connection.execute(
-            "SELECT state, count(*) FROM labeling_tasks WHERE job = ? AND worker = ? AND state IN ('leased', 'answered') GROUP BY state",
-            (job.name, worker.id),
+            "SELECT state, count(*) FROM labeling_tasks WHERE job IN (?, ?) AND worker = ? AND state IN ('leased', 'answered') GROUP BY state",
+            (job.name, gold_key(job.name), worker.id),
         ).fetchall()
     )
-    return {"available": total + own.get("leased", 0), "answered": own.get("answered", 0)}
+    available = total + own.get("leased", 0)
+    available += count_pending(connection, job, worker.id, others=available)
+    return {"available": available, "answered": own.get("answered", 0)}
 
 
 def lease_task(store: Store, name: str, worker: Worker) -> Task | None:
@@ -119,8 +130,8 @@ def lease_task(store: Store, name: str, worker: Worker) -> Task | None:
         raise ServiceError("Forbidden", f"The worker {worker.name} is {worker.state}.", 403)
     with store.write() as connection:
         held = connection.execute(
-            "SELECT id FROM labeling_tasks WHERE worker = ? AND job = ? AND state = 'leased' AND expires > ?",
-            (worker.id, job.name, read_clock()),
+            "SELECT id FROM labeling_tasks WHERE worker = ? AND job IN (?, ?) AND state = 'leased' AND expires > ?",
+            (worker.id, job.name, gold_key(job.name), read_clock()),
         ).fetchone()
         task_id = held["id"] if held is not None else take_object(connection, job, worker)
     return find_task(store, task_id, worker) if task_id else None
@@ -138,8 +149,8 @@ def lease_again(store: Store, task_id: str, worker: Worker) -> Task:
     now = read_clock()
     with store.write() as connection:
         held = connection.execute(
-            "SELECT id, line FROM labeling_tasks WHERE worker = ? AND job = ? AND state = 'leased' AND expires > ?",
-            (worker.id, task.job.name, now),
+            "SELECT id, line FROM labeling_tasks WHERE worker = ? AND job IN (?, ?) AND state = 'leased' AND expires > ?",
+            (worker.id, job_key(task.job.name), gold_key(task.job.name), now),
         ).fetchone()
         if held is not None and held["line"] != task.line:
             raise ServiceError("Conflict", "You hold another image of this job: submit that one first.", 409)
@@ -153,9 +164,9 @@ def lease_again(store: Store, task_id: str, worker: Worker) -> Task:
 def check_free(connection: sqlite3.Connection, task: Task, *, worker: Worker, now: float) -> None:
     """Raise ServiceError Gone unless the task's object waits for an answer that this worker may give."""
     row = connection.execute(
-        "SELECT o.state, o.slots, o.deadline, j.status FROM labeling_objects o JOIN labeling_jobs j ON j.name = o.job "
+        "SELECT o.state, o.slots, o.deadline, j.status FROM labeling_objects o JOIN labeling_jobs j ON j.name = ? "
         "WHERE o.job = ? AND o.line = ?",
-        (task.job.name, task.line),
+        (job_key(task.job.name), task.job.name, task.line),
     ).fetchone()
     mine = connection.execute(
         "SELECT 1 FROM labeling_tasks WHERE job = ? AND line = ? AND worker = ? AND state IN ('answered', 'declined')",
@@ -165,6 +176,8 @@ def check_free(connection: sqlite3.Connection, task: Task, *, worker: Worker, no
         raise ServiceError("Gone", GONE, 410)
     if mine is not None:
         raise ServiceError("Gone", "You have answered or declined this image already.", 410)
+    if is_gold(task.job):  # free for every worker once
+        return
     if row["state"] != "open" or row["deadline"] <= now:
         raise ServiceError("Gone", "This image has all its answers.", 410)
     if row["slots"] <= 0:
@@ -179,10 +192,14 @@ def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str
     ]
     if status != "InProgress":
         return None
+    if (line := take_due(connection, job, worker.id)) is not None:
+        return add_lease(connection, replace(job, name=gold_key(job.name)), line, worker=worker, now=now)
     for query in HELPFUL_ORDERS if has_order(connection, job) else ORDERS:
         row = connection.execute(query, {"job": job.name, "now": now, "worker": worker.id}).fetchone()
         if row is not None:
             return add_lease(connection, job, row["line"], worker=worker, now=now)
+    if (line := take_let_go(connection, job, worker.id)) is not None:
+        return add_lease(connection, replace(job, name=gold_key(job.name)), line, worker=worker, now=now)
     return None
 
 
@@ -227,7 +244,7 @@ def find_task(store: Store, task_id: str, worker: Worker) -> Task:
         "length",
         "digest",
     )
-    return Task(id=task_id, job=find_job(store, row["job"]), **{name: row[name] for name in fields})
+    return Task(id=task_id, job=find_task_job(store, row["job"]), **{name: row[name] for name in fields})
 
 
 def answer_task(
@@ -278,7 +295,7 @@ def replace_answer(connection: sqlite3.Connection, task: Task, *, content: str, 
     changed = connection.execute(
         "UPDATE labeling_answers SET content = ?, submitted = ? WHERE job = ? AND line = ? AND worker = ? AND EXISTS ("
         "SELECT 1 FROM labeling_objects o WHERE o.job = labeling_answers.job AND o.line = labeling_answers.line "
-        "AND o.state IN ('open', 'answered'))",
+        "AND o.state IN ('open', 'answered', 'gold'))",
         (content, now, *key),
     ).rowcount
     if not held or not changed:
@@ -484,5 +501,5 @@ def release_all(store: Store, worker_id: str) -> None:
                 "UPDATE labeling_objects SET slots = slots + 1 WHERE job = ? AND line = ? AND state = 'open'",
                 (row["job"], row["line"]),
             )
-            settle(connection, find_job(store, row["job"]), row["line"])
+            settle(connection, find_task_job(store, row["job"]), row["line"])
     ring(store)

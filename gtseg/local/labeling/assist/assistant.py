@@ -25,6 +25,7 @@ from gtseg.local.labeling.assist.records import (
     suggests,
 )
 from gtseg.local.labeling.assist.rounds import Pair, Round, find_rounds
+from gtseg.local.labeling.gold import is_gold
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, list_active_jobs
 from gtseg.local.labeling.tasks import Task
@@ -263,7 +264,7 @@ def offer_suggestion(store: Store, task: Task) -> None:
     if not suggests(store, job):
         return
     offer = None
-    if may_be_suggested(job, task.line):
+    if not is_gold(job) and may_be_suggested(job, task.line):
         for current in find_rounds(folder_of(store, job)):
             if current.is_ready and current.ready["model"]:
                 mask = current.mask(task.line)

@@ -16,6 +16,7 @@ from gtseg.local.labeling.portal.agreement import (
     update_agreement,
 )
 from gtseg.local.labeling.portal.gallery import count_reviews, count_verdicts
+from gtseg.local.labeling.portal.gold_scores import describe_gold
 from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
@@ -106,7 +107,7 @@ def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
 def own_pace(store: Store, worker: str) -> dict[str, float]:
     """Median seconds per image of this worker's last 50 answers, by job (lower case)."""
     times: dict[str, list[float]] = {}
-    query = f"{TIMES} WHERE t.worker = ? AND t.state = 'answered' ORDER BY t.ended DESC"
+    query = f"{TIMES} WHERE t.worker = ? AND t.state = 'answered' AND t.job NOT LIKE '%/gold' ORDER BY t.ended DESC"
     for row in store.read().execute(query, (worker,)):
         if len(spent := times.setdefault(row["job"], [])) < 50:
             spent.append(row["spent"])
@@ -172,6 +173,7 @@ def describe_job(store: Store, objects: Objects, name: str) -> dict[str, Any]:
         "labels": list(job.labels),
         "output": f"s3://{job.output[0]}/{job.output[1]}",
         "workers": worker_figures(store, job),
+        **describe_gold(store, job),
         "agreement": mean_by_job(pairs),
         "compared": len({pair.line for pair in pairs}),
         "comparable": several,

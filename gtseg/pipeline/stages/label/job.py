@@ -34,6 +34,7 @@ from gtseg.pipeline.run import (
 )
 from gtseg.pipeline.run.regions import check_labeling_regions
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket, open_to_workers, plan_cors
+from gtseg.pipeline.stages.label.gold import GoldImage, gold_files
 from gtseg.pipeline.stages.label.images import Gathered
 from gtseg.settings import Settings
 from gtseg.settings.templates import read_template
@@ -133,9 +134,13 @@ class LabelingResource(Resource):
             title=self.title,
             task_lifetime=wanted.lifetime,
             price_per_task=self.price,
-            tags=wanted.tags | {RUN_TAG: self.run.name} | self._options,
+            tags=wanted.tags | {RUN_TAG: self.run.name} | self._options | self.more_tags(name),
             **({key: getattr(wanted, key) for key in settings} | self._encryption),
         )
+
+    def more_tags(self, name: str) -> dict[str, str]:
+        """Tags of one kind of labeling job."""
+        return {}
 
     @property
     def _options(self) -> dict[str, str]:
@@ -221,6 +226,7 @@ class FirstJob(LabelingResource):
     """The job that labels the run's images from nothing."""
 
     gathered: Gathered
+    gold: tuple[GoldImage, ...] = ()
 
     stage = "label"
 
@@ -238,6 +244,9 @@ class FirstJob(LabelingResource):
 
     def manifest(self, name: str) -> bytes:
         return self.gathered.manifest.body
+
+    def more_tags(self, name: str) -> dict[str, str]:
+        return {"gtseg:gold": f"{self.folder(name)}gold/gold.manifest"} if self.gold else {}
 
     def plan(self, name: str, settings: Iterable[str] = (*AS_THEY_ARE, *OF_FIRST_JOBS)) -> LabelingJob:
         return super().plan(name, settings)
@@ -257,7 +266,8 @@ class FirstJob(LabelingResource):
         return mark
 
     def _fingerprint(self, objects: Iterable[str]) -> str:
-        return self.fingerprint_of("".join(objects).encode())
+        gold = b"".join(gold_files(self.gold, self.folder(STAND_IN)).values())
+        return self.fingerprint_of("".join(objects).encode() + gold)
 
     @cached_property
     def manifest_etag(self) -> str:
@@ -265,7 +275,9 @@ class FirstJob(LabelingResource):
         return hashlib.md5(self.gathered.manifest.body, usedforsecurity=False).hexdigest()
 
     def files(self, name: str) -> dict[str, bytes]:
-        return {f"{self.folder(name)}images.jsonl": self.gathered.manifest.side_body(), **super().files(name)}
+        folder = self.folder(name)
+        side = {f"{folder}images.jsonl": self.gathered.manifest.side_body()}
+        return side | gold_files(self.gold, folder) | super().files(name)
 
     def shown(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         gathered, bucket, shown = self.gathered, split_uri(self.run.root)[0], super().shown(name, request)
@@ -320,10 +332,12 @@ def upload_images(gathered: Gathered, context: Context) -> None:
     )
 
 
-def make_job(run: Run, context: Context, gathered: Gathered, *, team: str) -> FirstJob:
+def make_job(
+    run: Run, context: Context, gathered: Gathered, *, team: str, gold: tuple[GoldImage, ...] = ()
+) -> FirstJob:
     """The job that the settings ask for. Raises SettingsError for a template that cannot be read or lacks something."""
     labels = context.settings.labeling.labels
-    return FirstJob(run, context, labels, fill_task_template(context.settings), team, gathered)
+    return FirstJob(run, context, labels, fill_task_template(context.settings), team, gathered, gold)
 
 
 def fill_task_template(settings: Settings) -> bytes:

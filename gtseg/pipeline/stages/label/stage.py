@@ -9,6 +9,7 @@ from gtseg.core.labeling.regions import lambda_arn
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run, begin
 from gtseg.pipeline.run.regions import check_labeling_regions
+from gtseg.pipeline.stages.label.gold import set_gold_aside
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import make_job
 from gtseg.pipeline.stages.label.reports import report_images
@@ -29,13 +30,16 @@ def label(run: Run, context: Context) -> Run:
     _check(context)
     team = choose_workteam(context)
     _check_source(run, context)
-    gathered = gather_images(run, context)
+    gathered, gold = set_gold_aside(gather_images(run, context), context)
     check_labeling_regions(gathered.buckets, context)
     report_images(gathered, context)
     if context.settings.labeling.automated:
         words = describe_automated(len(gathered.manifest.objects), is_aws=context.clients.is_aws("labeling"))
         context.note(words)
-    before, run = run.labeling_job, begin(run, context, make_job(run, context, gathered, team=team))
+    before, run = (
+        run.labeling_job,
+        begin(run, context, make_job(run, context, gathered, team=team, gold=gold)),
+    )
     job = run.labeling_job
     if job and job != before:
         context.finish(f"{job.name} labels {counted(job.objects, 'image')}", {"arn": job.arn})
@@ -64,9 +68,9 @@ def _check(context: Context) -> None:
         raise SettingsError(
             '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
         )
-    if (wanted.assist or wanted.order != "given") and context.clients.is_aws("labeling"):
+    if (wanted.assist or wanted.order != "given" or wanted.gold) and context.clients.is_aws("labeling"):
         context.warn(
-            "[labeling] assist and order are for a labeling server of gtseg: on AWS nothing comes of them"
+            "[labeling] assist, order and gold are for a labeling server of gtseg: on AWS nothing comes of them"
         )
     if wanted.assist and not wanted.suggests:
         context.note(

@@ -85,12 +85,14 @@ function showWorkers(workers) {
   if (!workers.length) return at.workers.replaceChildren(h("p", { class: "faint" }, "Nobody has begun."));
   const judged = job.kind === "verification";
   const number = (text, title = null) => h("td", { class: "number", title }, text);
-  const heads = ["Name", "Answers", "Median time", ...(judged ? [] : ["Agreement with others"]), "Declined", "Ran out of time", "Last seen"];
+  const gold = new Map((job.gold?.workers ?? []).map((w) => [w.worker, w]));
+  const scored = (w) => number(gold.has(w.worker) ? `${gold.get(w.worker).seen}: ${percent(gold.get(w.worker).iou)}` : "0", "Images with a known mask that they answered, and their mean IoU with it");
+  const heads = ["Name", "Answers", "Median time", ...(judged ? [] : ["Agreement with others"]), ...(job.gold ? ["Gold images"] : []), "Declined", "Ran out of time", "Last seen"];
   const pause = (w) => h("button", { type: "button", onclick: () => setState(w, w.state === "paused" ? "active" : "paused"), "aria-label": `${w.state === "paused" ? "Resume" : "Pause"} ${w.name}` }, w.state === "paused" ? "Resume" : "Pause");
   const time = (w) => number(duration(w.median_seconds), `In active use; ${duration(w.median_lease_seconds)} from taking an image to submitting it`);
   return at.workers.replaceChildren(h("table", {},
     h("thead", {}, h("tr", {}, ...heads.map((head, i) => h("th", { scope: "col", class: i ? "number" : "" }, head)), h("td", {}))),
-    h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name, w.state === "active" ? "" : ` (${w.state})`), number(String(w.answers)), time(w), judged ? null : number(percent(w.iou)), number(String(w.declined)), number(String(w.expired)), number(ago(w.last)), h("td", { class: "acts" }, w.state === "removed" ? "" : pause(w)))))));
+    h("tbody", {}, ...workers.map((w) => h("tr", {}, h("th", { scope: "row" }, w.name, w.state === "active" ? "" : ` (${w.state})`), number(String(w.answers)), time(w), judged ? null : number(percent(w.iou)), job.gold ? scored(w) : null, number(String(w.declined)), number(String(w.expired)), number(ago(w.last)), h("td", { class: "acts" }, w.state === "removed" ? "" : pause(w)))))));
 }
 
 /** A paused person gets no more tasks; what they hold they may still submit. */

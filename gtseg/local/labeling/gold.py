@@ -1,0 +1,214 @@
+"""Gold images: images with a known mask, hidden among a job's others to see how well each worker labels.
+
+`gtseg:gold`, a tag of a job, is the S3 URI of a manifest of lines {"source-ref": image, "gold-ref": index mask}. Gold is kept
+under a key of its own beside the job's ("NAME/gold", which no job can be called): what counts, consolidates or writes a job's
+objects never meets it. A worker gets each gold image once, at a place of their own among about ten tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.errors import ServiceError
+from gtseg.local.jobs.tags import tags_of
+from gtseg.local.labeling.intake import IntakeError, measure_image
+from gtseg.local.labeling.pictures import decoding
+from gtseg.local.labeling.records import Job, find_job
+from gtseg.local.storage.objects import Objects, StorageAway, split_uri
+from gtseg.local.storage.store import Store
+
+__all__ = ["DDL", "STATE", "TAG", "Gold", "count_gold", "count_pending", "find_task_job", "gold_key", "is_gold", "job_key", "keep_gold", "read_gold", "read_index_mask", "take_due", "take_let_go"]  # fmt: skip
+
+# labeling_gold: the known mask of a gold image (its labeling_objects row has the state `gold` under the key of gold).
+# labeling_gold_scores: mean IoU of the answer of a task whose digest was that.
+DDL = """
+CREATE TABLE IF NOT EXISTS labeling_gold (
+    job TEXT NOT NULL, line INTEGER NOT NULL, mask BLOB NOT NULL, PRIMARY KEY (job, line));
+CREATE TABLE IF NOT EXISTS labeling_gold_scores (task TEXT PRIMARY KEY, digest TEXT NOT NULL, iou REAL NOT NULL) WITHOUT ROWID;
+"""
+TAG, STATE, END = "gtseg:gold", "gold", "/gold"
+SHARE = 10  # one task in so many, as long as there are gold images that the worker has not had
+MOST = 1000  # gold images of one job
+VOID = 255
+FOREVER = 1e12  # epoch seconds: gold is offered as long as its job goes on
+DONE = "('answered', 'declined', 'returned')"
+
+
+@dataclass(frozen=True)
+class Gold:
+    """An image, its (width, height), and its known mask as PNG."""
+
+    uri: str
+    size: tuple[int, int]
+    mask: bytes
+
+
+def gold_key(job: str) -> str:
+    """The key of a job's gold in every table; no name of a job holds a slash."""
+    return f"{job_key(job)}{END}"
+
+
+def job_key(key: str) -> str:
+    """The job's own key, of that or of its gold's."""
+    return key.removesuffix(END)
+
+
+def is_gold(job: Job) -> bool:
+    """Whether this is a job as its gold tasks know it: all of it but the key under which its objects are kept."""
+    return job.name.endswith(END)
+
+
+def find_task_job(store: Store, key: str) -> Job:
+    """The job of a task's key. Raises ServiceError ResourceNotFound."""
+    return replace(find_job(store, job_key(key)), name=key)
+
+
+def count_gold(store: Store, job: Job) -> int:
+    """How many gold images a job has."""
+    query = "SELECT count(*) FROM labeling_gold WHERE job = ?"
+    return int(store.read().execute(query, (gold_key(job.name),)).fetchone()[0])
+
+
+# ---------------------------------------------------------------- beginning
+
+
+def read_gold(store: Store, objects: Objects, job: Job) -> list[Gold]:
+    """What the job's tag names; nothing where masks are judged or corrected. Raises IntakeError, StorageAway."""
+    uri = next((tag["Value"] for tag in tags_of(store, job.arn) if tag["Key"] == TAG), "")
+    if not uri or job.is_verification or job.is_adjustment:
+        return []
+    lines = [line for line in _read(objects, uri).splitlines() if line.strip()]
+    if len(lines) > MOST:
+        raise IntakeError(f"ClientError: {uri} has more than {MOST} gold images.")
+    return [_read_one(objects, line, f"line {n} of {uri}", job) for n, line in enumerate(lines, 1)]
+
+
+def _read(objects: Objects, uri: str) -> bytes:
+    try:
+        return objects.get(*split_uri(uri))
+    except StorageAway:
+        raise
+    except ServiceError as error:
+        raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
+
+
+def _read_one(objects: Objects, line: bytes, where: str, job: Job) -> Gold:
+    try:
+        entry = json.loads(line)
+        image, mask = entry["source-ref"], entry["gold-ref"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        image = mask = None
+    if not isinstance(image, str) or not isinstance(mask, str):
+        raise IntakeError(f"ClientError: {where} is not JSON with source-ref and gold-ref.")
+    size, png = measure_image(objects, image).size, _read(objects, mask)
+    try:
+        values = read_index_mask(png)
+    except PictureError as error:
+        raise IntakeError(f"ClientError: {mask} {error}.") from None
+    if values.shape != (size[1], size[0]):
+        raise IntakeError(
+            f"ClientError: {mask} has {values.shape[1]} x {values.shape[0]} pixels, its image {size[0]} x {size[1]}."
+        )
+    unknown = sorted({int(value) for value in np.unique(values)} - {*range(len(job.labels) + 1), VOID})
+    if unknown:
+        raise IntakeError(f"ClientError: {mask} has the value {unknown[0]}; the job has {len(job.labels)} labels.")  # fmt: skip
+    return Gold(image, size, png)
+
+
+def read_index_mask(png: bytes) -> NDArray[np.uint8]:
+    """(H, W) class indices, 255 void, of a PNG with one channel. Raises PictureError."""
+    with open_picture(png, formats=("PNG",)) as mask:
+        if mask.mode not in ("L", "P"):
+            raise PictureError(f"is no index mask: its mode is {mask.mode}, not L or P")
+        with decoding(mask.size):
+            return np.array(mask, np.uint8)
+
+
+def keep_gold(connection: sqlite3.Connection, job: Job, gold: Sequence[Gold]) -> None:
+    """Keep gold beside the job's objects, numbered after them in an order of no meaning."""
+    first = connection.execute(
+        "SELECT coalesce(max(line), -1) + 1 FROM labeling_objects WHERE job = ?", (job.name,)
+    ).fetchone()[0]
+    lines = list(range(first, first + len(gold)))
+    random.Random(job.reference).shuffle(lines)
+    key = gold_key(job.name)
+    for line, item in zip(lines, gold, strict=True):
+        connection.execute(
+            "INSERT INTO labeling_objects (job, line, start, length, uri, state, width, height, deadline, stamp) "
+            "VALUES (?, ?, 0, 0, ?, ?, ?, ?, ?, ?)",
+            (key, line, item.uri, STATE, *item.size, FOREVER, job.created),
+        )
+        connection.execute("INSERT INTO labeling_gold VALUES (?, ?, ?)", (key, line, item.mask))
+
+
+# ---------------------------------------------------------------- handing out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One worker's gold in a job: `places` of what they never had, `let_go` what they had and gave back or ran out of time for."""
+
+    done: int
+    places: tuple[tuple[int, int], ...]
+    let_go: tuple[int, ...]
+
+
+def _plan(connection: sqlite3.Connection, job: Job, worker: str) -> Plan | None:
+    """None for a job without gold."""
+    key = gold_key(job.name)
+    lines = [
+        row["line"]
+        for row in connection.execute("SELECT line FROM labeling_gold WHERE job = ? ORDER BY line", (key,))
+    ]
+    if not lines:
+        return None
+    rng = random.Random(f"{job.reference}/{worker}")
+    rng.shuffle(lines)
+    placed = [(max(1, SHARE * n + rng.randrange(SHARE)), line) for n, line in enumerate(lines)]
+    states: dict[int, set[str]] = {}
+    query = "SELECT line, state FROM labeling_tasks WHERE worker = ? AND job = ?"
+    for row in connection.execute(query, (worker, key)):
+        states.setdefault(row["line"], set()).add(row["state"])
+    done = connection.execute(
+        f"SELECT count(*) FROM labeling_tasks WHERE worker = ? AND job IN (?, ?) AND state IN {DONE}",
+        (worker, job.name, key),
+    ).fetchone()[0]
+    over = {line for line, held in states.items() if held & {"leased", "answered", "declined"}}
+    return Plan(
+        done,
+        tuple(item for item in placed if item[1] not in states),
+        tuple(line for line in states if line not in over),
+    )
+
+
+def take_due(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
+    """The gold image whose turn has come; None if it is not."""
+    plan = _plan(connection, job, worker)
+    if plan is None:
+        return None
+    return next((line for place, line in plan.places if place <= plan.done), None)
+
+
+def take_let_go(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
+    """A gold image that the worker let go: like any other it comes again last."""
+    plan = _plan(connection, job, worker)
+    return plan.let_go[0] if plan is not None and plan.let_go else None
+
+
+def count_pending(connection: sqlite3.Connection, job: Job, worker: str, *, others: int) -> int:
+    """How many gold images will come while this worker does `others` objects, so that what is left goes down by one each time."""
+    plan = _plan(connection, job, worker)
+    if plan is None:
+        return 0
+    count = 0
+    for place, _ in plan.places:
+        count += place <= plan.done + others + count
+    return count + len(plan.let_go)
