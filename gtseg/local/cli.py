@@ -119,18 +119,32 @@ class StorageOptions:
 
     def check(self) -> dict[str, Any]:
         """The fields for embedded.Options. Raises typer.Exit naming the option that cannot be."""
-        from urllib.parse import urlsplit
-
-        url = urlsplit(self.s3)
-        if self.s3 not in ("", "aws") and (url.scheme not in ("http", "https") or not url.hostname):
-            raise fail(
-                f"--s3 {self.s3}: want aws, or the URL of an S3 service like https://minio.lan:9000.", 2
-            )
+        if self.s3 not in ("", "aws"):
+            self._check_url()
         if self.s3_profile and not self.s3:
             raise fail("--s3-profile needs --s3.", 2)
         if self.only not in ("", "labeling"):
             raise fail(f"--only {self.only}: the only part that can be served alone is labeling.", 2)
         return vars(self) | {"s3": self.s3.rstrip("/")}
+
+    def _check_url(self) -> None:
+        from urllib.parse import urlsplit
+
+        try:
+            url = urlsplit(self.s3)
+            is_url = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        except ValueError:  # a port or an IPv6 address that is none
+            is_url = False
+        if not is_url or not self.s3.isprintable() or " " in self.s3:
+            raise fail(
+                f"--s3 {self.s3}: want aws, or the URL of an S3 service like https://minio.lan:9000.", 2
+            )
+        if "@" in url.netloc or url.query or url.fragment:
+            raise fail(
+                f"--s3 {url.scheme}://{url.netloc.rpartition('@')[2]}: want the URL alone; keys belong in a profile (--s3-profile) or "
+                "the environment.",
+                2,
+            )
 
 
 @app.command()

@@ -24,8 +24,10 @@ from gtseg.local import cli
 from gtseg.local.embedded import Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.execute import export_lines
+from gtseg.local.front.health import tell_strangers
 from gtseg.local.serving import Serving
 from gtseg.local.storage.layout import keep_storage
+from gtseg.local.storage.objects import StorageState
 
 STAMP = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?")
 
@@ -167,6 +169,11 @@ def test_the_keys_of_an_s3_service_are_good_for_the_server_that_uses_it(
     ("flags", "words"),
     [
         (["--s3", "minio.lan"], "want aws, or the URL"),
+        (["--s3", "http://[::1"], "want aws, or the URL"),
+        (["--s3", "http://minio.lan:99999"], "want aws, or the URL"),
+        (["--s3", "http://minio .lan"], "want aws, or the URL"),
+        (["--s3", "https://key:secret@minio.lan"], "--s3 https://minio.lan: want the URL alone"),
+        (["--s3", "https://minio.lan?key=secret"], "--s3 https://minio.lan: want the URL alone"),
         (["--s3-profile", "x"], "--s3-profile needs --s3"),
         (["--only", "training"], "the only part that can be served alone is labeling"),
         (["--s3", "aws", "--s3-profile", "no-such-profile"], "'no-such-profile'"),
@@ -321,3 +328,20 @@ def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
     s3.create_bucket(Bucket="metrics")
     s3.put_object(Bucket="metrics", Key="k", Body=b"x")
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="metrics")["Contents"]] == ["k"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        's3://secret-bucket cannot be read: User: arn:aws:sts::111122223333:assumed-role/secret-role/i-1 is not authorized to perform: '
+        's3:GetObject on resource: "arn:aws:s3:::secret-bucket/secret job/1.jpg" because no policy allows it',
+        'https://minio.lan:9000: Could not connect to the endpoint URL: "https://minio.lan:9000/secret-bucket/secret-job/1.jpg"',
+        'aws: Connect timeout on endpoint URL: "https://secret-bucket.s3.amazonaws.com/secret-job/1.jpg"',
+        "https://minio.lan:9000: an object of s3://secret-bucket did not arrive whole: secret-job/1.jpg was stored as other bytes",
+    ],
+)  # fmt: skip
+def test_strangers_are_told_that_the_storage_is_away_and_no_names(reason: str) -> None:
+    told = tell_strangers(StorageState("s3", "https://minio.lan:9000", reason, 1.0))
+    assert told.reason
+    assert "secret" not in told.reason
+    assert "111122223333" not in told.reason

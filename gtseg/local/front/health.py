@@ -14,13 +14,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.labeling.records import count_backlog
 from gtseg.local.storage.layout import own_version
+from gtseg.local.storage.objects import StorageState
 
-__all__ = ["describe_health"]
+__all__ = ["describe_health", "tell_strangers"]
+
+ADDRESS = re.compile(r"https?://[^\s\"']*[^\s\"':,.;]")
+NAMES = re.compile(r"\"arn:[^\"]*\"|arn:\S+|s3://\S+")
+DAMAGE = re.compile(r"(did not arrive whole).*", re.DOTALL)
 
 
 def describe_health(embedded: Embedded) -> dict[str, Any]:
@@ -31,6 +38,12 @@ def describe_health(embedded: Embedded) -> dict[str, Any]:
         "version": own_version(),
         "region": embedded.store.region,
         "only": embedded.options.only or None,
-        "storage": embedded.objects.state().describe(),
+        "storage": tell_strangers(embedded.objects.state()).describe(),
         "backlog": {"objects": count_backlog(embedded.store)},
     }
+
+
+def tell_strangers(state: StorageState) -> StorageState:
+    """The state without names of buckets, objects, jobs, accounts and roles, which errors of S3 hold. The owner's page has them."""
+    reason = ADDRESS.sub(lambda _: state.endpoint, state.reason)
+    return replace(state, reason=DAMAGE.sub(r"\1", NAMES.sub("...", reason)))
