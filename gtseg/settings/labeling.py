@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from gtseg.core.classes import BACKGROUND
+from gtseg.core.labeling.color_tags import COLORS_PER_TAG
 from gtseg.core.limits import (
     AUTOMATED_LABELS,
     DAY,
@@ -66,6 +68,9 @@ class Labeling(Table):
     """"helpful": a labeling server of gtseg hands out first what its model is unsure of and has not seen the like of."""
     gold: Annotated[str, Field(min_length=1)] | None = None
     """A folder or s3:// prefix of index masks (name.png) of some images, by which a labeling server of gtseg scores its workers."""
+    colors: dict[str, Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]] = {}
+    """Colors of labels on the page of a labeling server of gtseg, like {cat = "#d55e00"}, when a job begins; later on its
+    owner's page. Files keep Ground Truth's."""
     initial_model_arn: str | None = None
     volume_kms_key: KmsKey | None = None
     subnets: Subnets = ()
@@ -130,8 +135,18 @@ class Labeling(Table):
 
     def _conflicts(self) -> list[str]:
         public = self.workforce == "public"
+        unknown = sorted(set(self.colors) - set(self.labels))
         of_automated = (self.initial_model_arn, self.volume_kms_key, self.subnets, self.security_groups)
         rules = (
+            (bool(unknown), f"colors names what is no label: {', '.join(unknown)}"),
+            (
+                len({color.lower() for color in self.colors.values()}) < len(self.colors),
+                "colors gives two labels the same color",
+            ),
+            (
+                len(self.tags) + math.ceil(len(self.colors) / COLORS_PER_TAG) > 40,
+                f"at most 40 tags: AWS takes 50, gtseg adds its own, and {COLORS_PER_TAG} colors fill one",
+            ),
             (
                 public and self.price_per_task is None,
                 f'workforce = "public" needs price_per_task: one of {", ".join(PRICES)}',

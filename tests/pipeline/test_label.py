@@ -76,6 +76,14 @@ def test_the_job_is_what_the_settings_say_and_carries_the_runs_tags(two: Any) ->
     }  # fmt: skip
 
 
+def test_colors_go_with_the_job_as_a_tag_and_do_not_make_it_another(two: Any) -> None:
+    two.set("labeling", labels=["cat", "dog"], colors={"dog": "#D55E00"})
+    run = two.label()
+    assert GroundTruth(two.clients).find_job(run.labeling_job.name).tags["gtseg:colors"] == "2=d55e00"  # type: ignore[union-attr]
+    two.set("labeling", labels=["cat", "dog"], colors={})
+    assert two.label().labeling_job.name == run.labeling_job.name
+
+
 def test_again_it_finds_its_job_and_does_nothing(two: Any) -> None:
     first, keys = two.label(), two.written()
     assert two.label().labeling_job == first.labeling_job

@@ -95,6 +95,12 @@ def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
         ('[labeling]\ntask_time_limit = "1 year"\n', "a duration is a number with a unit"),
         ('[labeling]\ntask_time_limit = "9h"\n', 'task_time_limit = "9h": at most 8h'),
         ('[labeling]\nlabels = ["a", "a"]\n', "each label once; twice: a"),
+        ('[labeling]\nlabels = ["a"]\ncolors = {b = "#000000"}\n', "colors names what is no label: b"),
+        ('[labeling]\nlabels = ["a"]\ncolors = {a = "red"}\n', "colors"),
+        (
+            '[labeling]\nlabels = ["a", "b"]\ncolors = {a = "#AA0000", b = "#aa0000"}\n',
+            "colors gives two labels the same color",
+        ),
         ('[labeling]\nlabels = ["Background"]\n', ": Ground Truth adds BACKGROUND itself"),
         ('[labeling]\nlabels = ["a", ""]\n', r"labels\[1\] = \"\""),
         ("[labeling]\nprice_per_task = 0.5\n", "0.84, 0.96, 1.08, 1.20"),

@@ -10,7 +10,7 @@ __all__ = ["register"]
 
 def register(service: JsonService, embedded: Embedded) -> Component:
     """Answer Ground Truth's operations; the component moves jobs on, and runs the simulated crowd if there is one."""
-    from gtseg.local.labeling import gold
+    from gtseg.local.labeling import colors, gold
     from gtseg.local.labeling.assist import records as assist
     from gtseg.local.labeling.automated import records as automated
     from gtseg.local.labeling.component import Labeling
@@ -23,6 +23,7 @@ def register(service: JsonService, embedded: Embedded) -> Component:
     embedded.store.create(automated.DDL)
     embedded.store.create(assist.DDL)
     embedded.store.create(gold.DDL)
+    embedded.store.create(colors.DDL)
     make_first_team(embedded)
     register_jobs(service, embedded)
     register_teams(service, embedded)

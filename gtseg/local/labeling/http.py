@@ -35,6 +35,7 @@ from gtseg.local.labeling.assist.assistant import offer_suggestion
 from gtseg.local.labeling.assist.objects import split_objects
 from gtseg.local.labeling.assist.records import find_suggestion
 from gtseg.local.labeling.automated.scoring import read_values
+from gtseg.local.labeling.colors import find_colors
 from gtseg.local.labeling.gold import is_gold
 from gtseg.local.labeling.intake import read_line
 from gtseg.local.labeling.links import worker_links
@@ -223,6 +224,7 @@ class Api:
             "height": task.height,
             "input": self._input(task),
             "labels": list(task.job.labels),
+            "colors": find_colors(self.store, task.job),
             "accepted_at": iso(task.accepted),
             "expires_at": iso(revised_until or task.expires),
             "revising": revised_until is not None,

@@ -9,6 +9,7 @@ from typing import Any
 
 from gtseg.local.labeling import questions
 from gtseg.local.labeling.automated.records import count_machine
+from gtseg.local.labeling.colors import find_colors
 from gtseg.local.labeling.portal.agreement import (
     mean_by_job,
     mean_by_worker,
@@ -171,6 +172,7 @@ def describe_job(store: Store, objects: Objects, name: str) -> dict[str, Any]:
         **head,
         "seconds_left": seconds_left(store, job, head["counts"]),
         "labels": list(job.labels),
+        "colors": find_colors(store, job),
         "output": f"s3://{job.output[0]}/{job.output[1]}",
         "workers": worker_figures(store, job),
         **describe_gold(store, job),

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import questions, workers
+from gtseg.local.labeling.colors import keep_colors
 from gtseg.local.labeling.http import worker_routes
 from gtseg.local.labeling.portal import agreement, gallery, overview
 from gtseg.local.labeling.portal.desk import desk_routes, read_png
@@ -161,6 +162,12 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
 
     orientation = orientations(gate)
 
+    def choose_colors(call: Call) -> dict[str, Any]:
+        """{"colors": {"cat": "#d55e00"}} -> what workers see from their next task on; null: as the job's tags say."""
+        if "colors" not in (document := call.json()):
+            raise ServiceError("InvalidRequest", 'Send {"colors": {"cat": "#d55e00"}}, or null.')
+        return {"colors": keep_colors(store, find_job(store, call.path("job")), document["colors"])}
+
     def people(call: Call) -> Response:
         name = call.path("job")
         headers = {"Content-Disposition": f'attachment; filename="{find_job(store, name).title}-people.csv"'}
@@ -170,6 +177,7 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
     return [
         gate.route("GET", root, jobs, who="owner"),
         gate.route("GET", f"{root}/{{job}}", job, who="owner"),
+        gate.route("POST", f"{root}/{{job}}/colors", choose_colors, who="owner"),
         gate.route("GET", f"{root}/{{job}}/people.csv", people, who="owner"),
         gate.route("GET", f"{root}/{{job}}/objects", shown, who="owner"),
         gate.route("GET", f"{root}/{{job}}/objects/{{line:int}}/{{what}}", picture, who="owner"),

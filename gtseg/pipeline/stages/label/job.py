@@ -13,6 +13,7 @@ from typing import Any
 from gtseg.aws.s3 import split_uri
 from gtseg.core.counting import counted
 from gtseg.core.labeling.automated import describe_automated
+from gtseg.core.labeling.color_tags import color_tags
 from gtseg.core.labeling.job import LabelingJob, Task, labeling_job_request, plan_labeling_job
 from gtseg.core.labeling.label_file import label_file
 from gtseg.core.labeling.labeling_cost import LabelingCost, labeling_cost
@@ -150,13 +151,19 @@ class LabelingResource(Resource):
         return options | ({"gtseg:order": wanted.order} if is_drawing and wanted.order != "given" else {})
 
     @property
+    def _colors(self) -> dict[str, str]:
+        """Colors on the page of a labeling server of gtseg, as tags."""
+        chosen = self.context.settings.labeling.colors
+        return color_tags(self.labels, chosen) if self.task == "SemanticSegmentation" else {}
+
+    @property
     def _encryption(self) -> dict[str, str]:
         """The job's output is encrypted as all else, unless [labeling] names a key of its own."""
         key = self.context.settings.labeling.kms_key or self.context.settings.project.kms_key
         return {"kms_key": key} if key else {}
 
     def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
-        return with_tags(labeling_job_request(self.plan(name)), tags)
+        return with_tags(labeling_job_request(self.plan(name)), {**tags, **self._colors})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -164,7 +171,8 @@ class LabelingResource(Resource):
 
     def fingerprint_of(self, manifest: bytes) -> str:
         """Of the request and of all files that it points to."""
-        return fingerprint(self.request(STAND_IN, {}), manifest, label_file(self.labels), self.template)
+        request = with_tags(labeling_job_request(self.plan(STAND_IN)), {})  # labels stay valid in any colors
+        return fingerprint(request, manifest, label_file(self.labels), self.template)
 
     @property
     def origin(self) -> dict[str, str]:

@@ -68,9 +68,10 @@ def _check(context: Context) -> None:
         raise SettingsError(
             '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
         )
-    if (wanted.assist or wanted.order != "given" or wanted.gold) and context.clients.is_aws("labeling"):
+    beyond_aws = wanted.assist or wanted.order != "given" or wanted.gold or wanted.colors
+    if beyond_aws and context.clients.is_aws("labeling"):
         context.warn(
-            "[labeling] assist, order and gold are for a labeling server of gtseg: on AWS nothing comes of them"
+            "[labeling] assist, order, gold and colors are for a labeling server of gtseg: on AWS nothing comes of them"
         )
     if wanted.assist and not wanted.suggests:
         context.note(

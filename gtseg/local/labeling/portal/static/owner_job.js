@@ -2,6 +2,7 @@
 
 import { get, insist, post } from "./api.js";
 import { h } from "./annotate/dom.js";
+import { shownColors } from "./annotate/shown_colors.js";
 import { jobMeter, jobState } from "./progress.js";
 import { layered, openReview } from "./review.js";
 import { ago, duration, percent } from "./words.js";
@@ -99,6 +100,32 @@ function showWorkers(workers) {
 async function setState(worker, state) {
   await post(`owner/workers/${worker.worker}`, { state });
   await showAll();
+}
+
+// ---- colors ----
+
+/** A color of the owner's choice for each label; the list stays as it is while nothing has changed, so that an open color picker stays open. */
+function showColors() {
+  at.palette.hidden = job.kind === "verification";
+  const state = JSON.stringify([job.labels, job.colors]);
+  if (at.colors.dataset.state === state) return;
+  at.colors.dataset.state = state;
+  const colors = shownColors(job.labels, job.colors);
+  at.colors.replaceChildren(...job.labels.map((label, i) => h("div", { class: "row" },
+    h("label", {}, h("input", { type: "color", value: colors[i], "aria-label": `Color of ${label}`, onchange: (event) => keepColors({ ...job.colors, [label]: event.target.value }) }), h("span", { class: "name" }, label)),
+    h("button", { type: "button", class: "quiet", hidden: !Object.hasOwn(job.colors, label), "aria-label": `Reset the color of ${label}`, onclick: () => keepColors(Object.fromEntries(Object.entries(job.colors).filter(([other]) => other !== label))) }, "Reset"))));
+}
+
+/** null: all as they were when the job began. */
+async function keepColors(colors) {
+  at.colorproblem.textContent = "";
+  try {
+    ({ colors: job.colors } = await post(`${path}/colors`, { colors }));
+  } catch (error) {
+    at.colorproblem.textContent = `Not kept: ${error.message}`;
+    at.colors.dataset.state = ""; // the list shows again what is kept
+  }
+  showColors();
 }
 
 // ---- questions ----
@@ -206,6 +233,7 @@ async function showAll() {
   at.status.textContent = "";
   showHead();
   showFilters();
+  showColors();
   showWorkers(job.workers);
   await showQuestions();
 }
@@ -214,6 +242,7 @@ function turn(by) {
   page = Math.max(0, page + by);
   return showObjects();
 }
+at.colorreset.addEventListener("click", () => keepColors(null));
 at.csv.href = `/_portal/api/${path}/people.csv`;
 at.before.addEventListener("click", () => turn(-1));
 at.after.addEventListener("click", () => turn(1));

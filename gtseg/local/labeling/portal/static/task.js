@@ -92,6 +92,7 @@ async function show(found, { take = false } = {}) {
   const starts = mask ? get(`${outlines}/autosegment`).then((found) => found.starts, () => null) : null;
   await desk.begin({
     journal,
+    colors: task.colors,
     submission: again && mask ? `/_portal/api/tasks/${encodeURIComponent(task.task)}/submission` : null,
     submitted: again && !mask ? await get(`tasks/${encodeURIComponent(task.task)}/verdict`).catch(() => null) : null,
     settings: new Remembered(`${page.who.dataset.worker}\n${job}`),

@@ -13,6 +13,7 @@ import { Photo } from "./photo.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
 import { lookSettings, showLook, toggle } from "./settings.js";
+import { shownColors } from "./shown_colors.js";
 import { View } from "./view.js";
 
 const STEPS = { visible: "Hide mask", zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Whole image" };
@@ -37,7 +38,8 @@ export class CrowdImageClassifier extends HTMLElement {
     this.earlier = this.getAttribute("overlay") ? parseLoose(this.getAttribute("overlay")).semanticSegmentation : null;
     const mappings = Object.entries(this.earlier?.labelMappings ?? {});
     this.labels = mappings.map(([label]) => label);
-    this.colours = mappings.map(([, { color }]) => color.toLowerCase());
+    this.colours = mappings.map(([, { color }]) => color.toLowerCase()); // in files
+    this.shownColors = shownColors(this.labels);
     this.touch = window.matchMedia("(pointer: coarse)").matches;
     this.actions = new Actions(this, verdictActions(this.categories));
     this.build();
@@ -52,7 +54,7 @@ export class CrowdImageClassifier extends HTMLElement {
     this.photo = await Photo.load(this.getAttribute("src"), services.fetcher);
     this.map = new LabelMap(this.photo.width, this.photo.height);
     if (this.earlier) await readEarlier(this.map, this.earlier.src, this.colours, services.fetcher);
-    this.view.show(this.photo, this.map, this.colours);
+    this.view.show(this.photo, this.map, this.shownColors);
     this.ready = true;
     this.dataset.ready = "true";
     this.refresh();
@@ -75,7 +77,7 @@ export class CrowdImageClassifier extends HTMLElement {
     parts.choices = this.categories.map((category, i) => h("input", { type: "radio", name: "verdict", value: category, "aria-keyshortcuts": i < 9 ? String(i + 1) : null, onchange: () => this.choose(category) }));
     const verdicts = this.categories.map((category, i) => h("label", { class: "label" }, parts.choices[i], h("span", { class: "name" }, category), i < 9 ? h("kbd", {}, String(i + 1)) : null));
     parts.comment = h("textarea", { id: "worker-comment", rows: "3", maxlength: "1000", placeholder: comment?.getAttribute("placeholder") ?? "", oninput: () => this.keep() });
-    parts.legend = this.labels.map((label, i) => h("li", {}, h("i", { class: "swatch", style: { background: this.colours[i] } }), h("span", { class: "name" }, label), h("span", { class: "share" })));
+    parts.legend = this.labels.map((label, i) => h("li", {}, h("i", { class: "swatch", style: { background: this.shownColors[i] } }), h("span", { class: "name" }, label), h("span", { class: "share" })));
     parts.place = h("p", { class: "place" });
     parts.message = h("p", { class: "message", role: "status", "aria-live": "polite" });
     parts.hint = h("p", { class: "hint" });

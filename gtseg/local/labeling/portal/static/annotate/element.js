@@ -14,6 +14,7 @@ import { Photo } from "./photo.js";
 import { base64, encode } from "./png.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
+import { shownColors } from "./shown_colors.js";
 import { Suggestion } from "./suggestion.js";
 import { OPERATIONS, TOOLS } from "./tools.js";
 import { View } from "./view.js";
@@ -23,13 +24,14 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     return this.getAttribute("name") || "crowd-semantic-segmentation";
   }
 
-  /** services: {autosegment(request), scissors(request), starts, journal | null, canAutosegment, fetcher, onstate, suggestion: Promise | undefined}; `starts`: a promise of how objects may begin. Resolves when the first stroke can be drawn. */
+  /** services: {colors: the owner's choice by label, autosegment(request), scissors(request), starts, journal | null, canAutosegment, fetcher, onstate, suggestion: Promise | undefined}; `starts`: a promise of how objects may begin. Resolves when the first stroke can be drawn. */
   async begin(services) {
     this.services = services;
     this.labels = readLabels(this.getAttribute("labels"));
     this.initial = this.getAttribute("initial-value") ? parseLoose(this.getAttribute("initial-value")) : null;
     const given = Object.fromEntries(Object.entries(this.initial?.labelMappings ?? {}).map(([label, { color }]) => [label, color]));
-    this.colours = coloursFor(this.labels, given);
+    this.colours = coloursFor(this.labels, given); // in files
+    this.shownColors = shownColors(this.labels, services.colors);
     Object.assign(this, { label: 1, size: 24, protect: false, ready: false, touch: window.matchMedia("(pointer: coarse)").matches });
     this.actions = new Actions(this, drawingActions(this.labels));
     this.states = new LabelStates(this.labels);
@@ -64,7 +66,7 @@ export class CrowdSemanticSegmentation extends HTMLElement {
     this.suggestion = new Suggestion(this, await this.services.suggestion?.catch(() => null));
     this.size = this.chosenSize ?? Math.max(3, Math.round(Math.max(width, height) / 40));
     this.changeStates(() => {});
-    this.view.show(this.photo, this.map, this.colours);
+    this.view.show(this.photo, this.map, this.shownColors);
     this.ready = true;
     this.dataset.ready = "true";
     this.refresh();

@@ -115,7 +115,7 @@ function labelRow(desk, label, n) {
   const lock = toggle("lockLabel", "Lock", () => desk.changeStates((states) => states.lock(n)));
   const share = h("span", { class: "share" });
   const choose = h("button", { type: "button", class: "label", "aria-pressed": "false", "aria-keyshortcuts": desk.actions.shortcut(`label${n}`), title: label, onclick: () => desk.pick(n) },
-    h("i", { class: "swatch", style: { background: desk.colours[n - 1] } }), h("span", { class: "name" }, label), share, h("span", { class: "caps" }, ...capsOf(labelKey(n)).map((cap) => h("kbd", {}, cap))));
+    h("i", { class: "swatch", style: { background: desk.shownColors[n - 1] } }), h("span", { class: "name" }, label), share, h("span", { class: "caps" }, ...capsOf(labelKey(n)).map((cap) => h("kbd", {}, cap))));
   const row = h("div", { class: "row" }, choose, h("span", { class: "marks-of" }, hide, only, lock));
   const press = (button, on) => button.setAttribute("aria-pressed", String(Boolean(on)));
   return {

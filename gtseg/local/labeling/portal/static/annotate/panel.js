@@ -132,7 +132,7 @@ function overlay(desk, parts) {
     const [[ax, ay], [bx, by]] = [screen(shape.box), screen(shape.box.slice(2))];
     for (const kind of ["under", "over"]) marks.push(h("rect", { x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(bx - ax), height: Math.abs(by - ay), class: shape.faint ? `${kind} faint` : kind }));
   }
-  for (const [x, y, kind, hot] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, { colour: desk.colours[desk.label - 1], hot }));
+  for (const [x, y, kind, hot] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, { colour: desk.shownColors[desk.label - 1], hot }));
   parts.stage.classList.toggle("hot", Boolean(shape?.points?.some(([, , , hot]) => hot)));
   const at = desk.crosshair ? screen(desk.crosshair) : desk.pointed;
   if (at && ["brush", "eraser"].includes(desk.tool)) {

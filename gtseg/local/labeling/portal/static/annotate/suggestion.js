@@ -76,7 +76,7 @@ export class Suggestion {
 
   /** Marks on the stage. */
   marks() {
-    const { view, colours } = this.desk;
+    const { view, shownColors: colours } = this.desk;
     const line = (points) => `M${points.map((p) => view.toScreen(...p).map((v) => v.toFixed(1)).join(" ")).join("L")}Z`;
     return this.objects.map(({ label, outlines }) => h("path", { d: outlines.map(line).join(""), class: "suggested", style: { stroke: colours[label - 1], fill: colours[label - 1] } }));
   }
