@@ -377,7 +377,9 @@ def test_a_model_of_other_classes_is_refused(embedded: Embedded) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"[" * 100_000, b'{"num_classes": Infinity, "_crop_size": 1}', b" " * (2 << 20) + b'{"num_classes": 2}', b"\xff", b"7"],
+    [b"[" * 100_000, b'{"num_classes": Infinity, "_crop_size": 1}', b" " * (2 << 20) + b'{"num_classes": 2}', b"\xff", b"7",
+     b'{"num_classes": "2", "_crop_size": "-5"}', b'{"num_classes": "2", "_crop_size": "999999999999"}',
+     b'{"num_classes": "2", "_crop_size": "240", "algorithm": "../x"}', b'{"num_classes": "2", "_crop_size": "240", "backbone": {}}'],
 )  # fmt: skip
 def test_a_model_whose_settings_are_none_is_refused(embedded: Embedded, content: bytes) -> None:
     arn = put_model(embedded, classes=2, content=content)

@@ -33,6 +33,8 @@ KEPT = (
 FEWEST_KEPT = 4
 SETTINGS_BYTES = 1 << 20  # of hyperparams.json
 DEFAULT = {"algorithm": "fcn", "backbone": "resnet-50"}
+NETWORKS = {"algorithm": ("fcn", "psp", "deeplab"), "backbone": ("resnet-50", "resnet-101")}
+CROPS = range(17, 4097)  # pixels; the largest image of automated labeling has 1920 in a row
 
 
 class Failure(Exception):
@@ -156,7 +158,7 @@ def read_settings(embedded: Embedded, uri: str) -> dict[str, str]:
             unpack(archive, Path(folder))
             with (Path(folder) / "hyperparams.json").open("rb") as file:
                 settings = json.loads(file.read(SETTINGS_BYTES))
-            int(settings["num_classes"]), int(settings["_crop_size"])
+            check_settings(settings)
     except (
         ServiceError,
         BadArchive,
@@ -172,6 +174,16 @@ def read_settings(embedded: Embedded, uri: str) -> dict[str, str]:
             f"InitialActiveLearningModelArn: {uri} is no model of this algorithm that training can go on from.",
         ) from None
     return {str(name): str(value) for name, value in settings.items()}
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    """Raise ValueError, or what a document of another form raises, for settings that no training job takes."""
+    int(settings["num_classes"])
+    if int(settings["_crop_size"]) not in CROPS:
+        raise ValueError(f"_crop_size {settings['_crop_size']}")
+    for name, known in NETWORKS.items():
+        if settings.get(name, DEFAULT[name]) not in known:
+            raise ValueError(f"{name} {settings[name]}")
 
 
 def check_initial_model(embedded: Embedded, request: dict[str, Any], labels: Sequence[str]) -> None:
