@@ -28,6 +28,9 @@ TRANSIENT_CODES = frozenset(
 CREDENTIAL_MODULES = ("botocore.credentials", "botocore.tokens")
 PARSER_MODULES = ("botocore.parsers",)
 """They let errors of any kind out for well-formed answers of another service."""
+NO_ADDRESS = ("Invalid endpoint: ", "Port ", "Custom endpoint ")
+"""What errors of botocore and urllib begin with that an endpoint's URL causes."""
+ADDRESS = "Write http://HOST:PORT or https://HOST in AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and their like, or endpoint_url of the profile."
 REACHABLE = "Is the address reachable, and AWS_ENDPOINT_URL (if set) right?"
 
 
@@ -54,6 +57,8 @@ def translate(operation: str) -> Iterator[None]:
     except (aws.HTTPClientError, aws.ConnectionError) as error:
         raise _unreachable(operation, error) from error
     except aws.BotoCoreError as error:
+        if _text(error).startswith(NO_ADDRESS):
+            raise _no_address(error) from error
         raise _of_botocore(operation, error) from error
     except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         if _comes_from(error, PARSER_MODULES):
@@ -61,6 +66,8 @@ def translate(operation: str) -> Iterator[None]:
             foreign = AWSError(operation, NOT_AWS, words, hint=REACHABLE)
             foreign.is_final = True
             raise foreign from error
+        if isinstance(error, ValueError) and _text(error).startswith(NO_ADDRESS):
+            raise _no_address(error) from error
         if not _comes_from_credentials(error):
             raise
         raise _no_credentials(operation, f"{type(error).__name__}: {_text(error)}") from error
@@ -84,6 +91,10 @@ def _of_botocore(operation: str, error: Any) -> AWSError:
     if isinstance(error, lacking) or _comes_from_credentials(error):
         return _no_credentials(operation, text)
     return AWSError(operation, type(error).__name__, text)
+
+
+def _no_address(error: BaseException) -> SettingsError:
+    return SettingsError(f"An endpoint of the AWS configuration is no address. {_text(error)}. {ADDRESS}")
 
 
 def _no_credentials(operation: str, text: str) -> AWSError:

@@ -66,8 +66,7 @@ def read_labeling_profile(core: Any, name: str) -> LabelingProfile:
         )
     if not region:
         raise _lacking(name, file, "it has no region")
-    place = urlsplit(endpoint)
-    if place.scheme not in ("http", "https") or not place.hostname:
+    if not _is_address(endpoint):
         raise _lacking(name, file, f"endpoint_url = {endpoint} is no http:// or https:// address")
     if core.get_credentials() is None:
         raise _lacking(name, _files(core), "it has no aws_access_key_id and aws_secret_access_key")
@@ -85,6 +84,14 @@ def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], 
         if isinstance(own, Mapping) and own.get("endpoint_url"):
             return str(own["endpoint_url"])
     return profile.get("endpoint_url")
+
+
+def _is_address(url: str) -> bool:
+    try:
+        place = urlsplit(url)
+        return place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
+    except ValueError:  # the port is no number, or too high; brackets of an IPv6 address that are not closed
+        return False
 
 
 def _files(core: Any) -> str:

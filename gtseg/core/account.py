@@ -46,7 +46,8 @@ class Loss:
         said = f"{counted(self.count, self.unit, _plural(self.unit))}: {self.reason}"
         if self.example in self.reason:
             return said
-        return f"{said}; {f'for example {self.example}' if self.count > 1 else self.example}"
+        example = self.example.removesuffix(f": {self.reason}")
+        return f"{said}; {f'for example {example}' if self.count > 1 else example}"
 
 
 @dataclass(frozen=True)

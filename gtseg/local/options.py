@@ -63,7 +63,8 @@ class ServerOptions:
     automated_objects: Annotated[
         int,
         typer.Option(
-            min=20, help="Fewest data objects of automated labeling. Ground Truth's is the default."
+            min=20,
+            help="Fewest data objects of automated labeling. Ground Truth's is the default; `gtseg label` itself sends no fewer.",
         ),
     ] = 1250
     crowd_masks: Annotated[

@@ -103,6 +103,7 @@ def test_a_certificate_of_the_profile_is_its_own(write: Write, monkeypatch: pyte
         (f"[profile labels]\nservices = gone\n{REGION}{KEYS}", r"no section \[services gone\]"),
         (f"[services mine]\ns3 =\n  endpoint_url = http://x\n[profile labels]\nservices = mine\n{REGION}{KEYS}", "no endpoint_url"),
         (f"[profile labels]\nendpoint_url = labels.lan:4566\n{REGION}{KEYS}", "no http:// or https:// address"),
+        (f"[profile labels]\nendpoint_url = http://labels.lan:port\n{REGION}{KEYS}", "no http:// or https:// address"),
     ],
 )  # fmt: skip
 def test_what_the_profile_lacks_is_named_and_never_taken_from_elsewhere(

@@ -24,7 +24,7 @@ from gtseg.aws.refusals import refusal
 from gtseg.aws.s3 import S3
 from gtseg.aws.training import HiddenTags, Training, read_tags
 from gtseg.aws.waiting import persist
-from gtseg.errors import AWSError, GtsegError
+from gtseg.errors import AWSError, GtsegError, SettingsError
 
 EXPIRED = (
     "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
@@ -135,6 +135,21 @@ def test_a_damaged_aws_configuration_is_a_setting_to_mend(configured: Callable[[
     with pytest.raises(GtsegError, match="AWS_CONFIG_FILE") as caught:
         _ = configured("[profile p\n").account
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:4566", "localhost", "http://", "http://ho st:1", "http://127.0.0.1:port", "http://h:99999"],
+)
+def test_an_endpoint_that_is_no_address_is_a_setting_to_mend(
+    configured: Callable[[str], Clients], url: str
+) -> None:
+    clients = configured(
+        f"[profile p]\nendpoint_url = {url}\naws_access_key_id = a\naws_secret_access_key = b\n"
+    )
+    for ask in (lambda: clients.account, lambda: S3(clients).read("s3://bucket/key")):
+        with pytest.raises(SettingsError, match="is no address"):
+            ask()
 
 
 def test_an_mfa_session_is_kept_where_the_aws_cli_keeps_its_own(

@@ -8,6 +8,10 @@ def test_losses_of_one_reason_are_one_with_the_first_as_example() -> None:
     assert merged[0].text == "3 images: has no mask; for example a.jpg"
 
 
+def test_a_reason_that_the_example_repeats_is_said_once() -> None:
+    assert Loss("image", "torn", "a.jpg: torn").text == "1 image: torn; a.jpg"
+
+
 def test_an_unexpected_loss_ends_in_5_and_a_note_does_not() -> None:
     flow = Flow("image", 10, 9)
     assert Account((flow,), losses=(Loss("image", "broken", "a.jpg"),)).exit_code == 5

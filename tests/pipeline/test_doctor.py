@@ -135,3 +135,17 @@ def test_without_credentials_the_rest_is_still_looked_at(
     report = list(examine(project.context(clients=Clients()), root))
     assert report[-1].subject in {"template", "Ground Truth"}
     assert any(f.level == "bad" for f in report)
+
+
+def test_one_cause_is_told_once_however_much_it_hinders(project: Any) -> None:
+    project.image("a.jpg")
+    root = project.run_file.root
+    from gtseg.aws.clients import Clients
+
+    bad = [
+        f
+        for f in examine(project.context(clients=Clients(labeling_profile="gone")), root)
+        if f.level == "bad"
+    ]
+    assert ["no such profile" in f.found for f in bad] == [True] + [False] * (len(bad) - 1)
+    assert {f.found for f in bad[1:]} == {"cannot be told, for the reason at region"}

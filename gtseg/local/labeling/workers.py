@@ -53,7 +53,11 @@ def add_worker(
             "SELECT id, state FROM labeling_workers WHERE team = ? AND name = ?", (team.lower(), name)
         ).fetchone()
         if present is not None and present["state"] != "removed" and not renew:
-            raise ServiceError("Conflict", f"The team {team} has a worker {name!r} already.", 409)
+            raise ServiceError(
+                "Conflict",
+                f"The team {team} has a worker {name!r} already. A new link for them: `gtseg local worker add NAME --renew`.",
+                409,
+            )
         worker_id = present["id"] if present is not None else secrets.token_hex(8)
         connection.execute(
             "INSERT INTO labeling_workers VALUES (?, ?, ?, ?, ?, 'active', ?, ?) "

@@ -52,11 +52,17 @@ Check = Callable[[Context, str], Iterator[Finding]]
 
 def examine(context: Context, root: str) -> Iterator[Finding]:
     """Every check in turn; one that AWS refuses is itself a finding, never the end."""
+    said: dict[str, str] = {}
     for subject, check in CHECKS:
         try:
             yield from check(context, root)
         except GtsegError as error:
-            yield Finding("bad", subject, str(error))
+            first = said.setdefault(str(error), subject)
+            yield Finding(
+                "bad",
+                subject,
+                str(error) if first == subject else f"cannot be told, for the reason at {first}",
+            )
 
 
 def _credentials(context: Context, root: str) -> Iterator[Finding]:
