@@ -6,7 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gtseg.aws.contact import no_answer
 from gtseg.aws.failures import read_answer, translate
+from gtseg.errors import AWSError
 
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
@@ -39,9 +41,17 @@ def read_health(clients: Clients) -> Health | None:
         (profile and profile.ca_bundle) or clients.session._session.get_config_variable("ca_bundle") or True
     )
     http = URLLib3Session(verify=verify, proxies=get_environ_proxies(url), timeout=SECONDS)
-    with translate(f"GET {url}"):
-        answer = http.send(AWSRequest("GET", url).prepare())
-        body = answer.content
+    try:
+        with translate(f"GET {url}"):
+            answer = http.send(AWSRequest("GET", url).prepare())
+            body = answer.content
+    except AWSError as error:
+        if (
+            error.code == "ConnectionError"
+        ):  # what is to be mended is the profile's address, where there is one
+            place = clients.contact.place_of(url)
+            raise no_answer(error.operation, url, error.message, place=place) from error
+        raise
     if answer.status_code != 200:
         return None
     return read_answer(f"GET {url}", body, _read)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gtseg.aws.clients import Clients
-from gtseg.errors import SettingsError
+from gtseg.aws.labeling_server import read_health
+from gtseg.errors import AWSError, SettingsError
 
 KEYS = "aws_access_key_id = LABELS\naws_secret_access_key = s\n"
 ENDPOINT = "endpoint_url = http://labels.lan:4566\n"
@@ -139,3 +140,9 @@ def test_without_a_labeling_profile_there_is_one_side(write: Write) -> None:
     clients = Clients()
     assert clients.labeling is clients.sagemaker
     assert clients.labeling_region == "us-west-2"
+
+
+def test_a_labeling_server_that_does_not_answer_is_looked_for_in_its_profile(write: Write) -> None:
+    clients = write(f"[profile labels]\nendpoint_url = http://127.0.0.1:9\n{REGION}{KEYS}")
+    with pytest.raises(AWSError, match="endpoint_url of profile 'labels'"):
+        read_health(clients)
