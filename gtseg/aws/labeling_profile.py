@@ -7,6 +7,7 @@ that the profile lacks is taken from elsewhere, least of all the keys of this ma
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,13 +68,39 @@ def read_labeling_profile(core: Any, name: str) -> LabelingProfile:
     if not region:
         raise _lacking(name, file, "it has no region")
     if not _is_address(endpoint):
-        raise _lacking(name, file, f"endpoint_url = {endpoint} is no http:// or https:// address")
-    if core.get_credentials() is None:
+        raise _lacking(
+            name, file, "its endpoint_url is no http:// or https:// address without user and password"
+        )
+    if not isinstance(region, str) or not re.fullmatch(r"[a-z0-9-]{1,63}", region):
+        raise _lacking(name, file, f"region = {region!r} is none")
+    if _credentials(core, name) is None:
         raise _lacking(name, _files(core), "it has no aws_access_key_id and aws_secret_access_key")
     return LabelingProfile(name, str(endpoint), str(region), file, profile.get("ca_bundle"))
 
 
-def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], file: str) -> str | None:
+def _is_address(endpoint: object) -> bool:
+    """Whether it is http(s)://host[:port][/...], in printable ASCII."""
+    if not isinstance(endpoint, str) or not endpoint.isascii() or not endpoint.isprintable():
+        return False
+    try:
+        place = urlsplit(endpoint)
+        has_port = place.port != 0
+    except ValueError:  # a port or an IPv6 address that is none
+        return False
+    return place.scheme in ("http", "https") and bool(place.hostname) and has_port and "@" not in place.netloc
+
+
+def _credentials(core: Any, name: str) -> Any:
+    """Raises SettingsError for keys that are half there, or that another place does not give."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return core.get_credentials()
+    except BotoCoreError as error:
+        raise _lacking(name, _files(core), " ".join(str(error).split())) from None
+
+
+def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], file: str) -> Any:
     """As botocore does: of the service in the profile's services section, else of the profile."""
     section = profile.get("services")
     if section:
@@ -82,16 +109,8 @@ def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], 
             raise _lacking(name, file, f"services = {section}, and there is no section [services {section}]")
         own = services[section].get(SERVICE)
         if isinstance(own, Mapping) and own.get("endpoint_url"):
-            return str(own["endpoint_url"])
+            return own["endpoint_url"]
     return profile.get("endpoint_url")
-
-
-def _is_address(url: str) -> bool:
-    try:
-        place = urlsplit(url)
-        return place.scheme in ("http", "https") and bool(place.hostname) and place.port != 0
-    except ValueError:  # the port is no number, or too high; brackets of an IPv6 address that are not closed
-        return False
 
 
 def _files(core: Any) -> str:

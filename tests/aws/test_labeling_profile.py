@@ -105,6 +105,12 @@ def test_a_certificate_of_the_profile_is_its_own(write: Write, monkeypatch: pyte
         (f"[services mine]\ns3 =\n  endpoint_url = http://x\n[profile labels]\nservices = mine\n{REGION}{KEYS}", "no endpoint_url"),
         (f"[profile labels]\nendpoint_url = labels.lan:4566\n{REGION}{KEYS}", "no http:// or https:// address"),
         (f"[profile labels]\nendpoint_url = http://labels.lan:port\n{REGION}{KEYS}", "no http:// or https:// address"),
+        (f"[profile labels]\nendpoint_url = http://[::1\n{REGION}{KEYS}", "no http:// or https:// address"),
+        (f"[profile labels]\nendpoint_url = http://key:secret@h\n{REGION}{KEYS}", "address without user"),
+        (f"[profile labels]\nendpoint_url = http://h:99999\n{REGION}{KEYS}", "no http:// or https:// address"),
+        (f"[profile labels]\nendpoint_url =\n  a = b\n{REGION}{KEYS}", "no http:// or https:// address"),
+        (f"[profile labels]\n{ENDPOINT}region = ../x\n{KEYS}", "region = '../x' is none"),
+        (f"[profile labels]\n{ENDPOINT}{REGION}aws_access_key_id = LABELS\n", "Partial credentials"),
     ],
 )  # fmt: skip
 def test_what_the_profile_lacks_is_named_and_never_taken_from_elsewhere(
