@@ -154,11 +154,12 @@ def walk(shell: Shell, server: LocalAWS) -> None:
     imported = ("--run", f"{PROJECT}-imported")
     shell.gtseg("import", "masks", "s3://policy-photos/set/", "masks", *imported, "--yes")
     shell.gtseg("dataset", *imported)
-    shell.gtseg("train", *imported, "--no-follow", "--yes", "--set", "train.hyperparameters.epochs=50")
     stop_transform(shell, server, *imported)
     server.stop()  # with no crowd and slow training from here on: the jobs that are to be stopped are still there then
     server.options = {"train_seconds": 200}
     server.start(port=server.port)
+    shell.gtseg("train", *imported, "--no-follow", "--yes", "--set", "train.hyperparameters.epochs=50")
+    shell.gtseg("cleanup", "--all", *imported)
     tuning = shell.begin("tune", "--yes", until="DescribeHyperParameterTuningJob")
     try:
         # tune saves what it sees in the same run.json: who comes second is told to run the command again

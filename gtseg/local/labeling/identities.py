@@ -38,7 +38,8 @@ def register(service: JsonService, embedded: Embedded) -> None:
             f"SELECT * FROM labeling_workers WHERE {where} ORDER BY id LIMIT ? OFFSET ?", (*value, limit + 1, start)
         ).fetchall()  # fmt: skip
         token = {"PaginationToken": str(start + limit)} if len(rows) > limit else {}
-        return {"Users": [describe_user(row) for row in rows[:limit]], **token}
+        wanted = request.get("AttributesToGet")
+        return {"Users": [describe_user(row, wanted) for row in rows[:limit]], **token}
 
 
 def read_token(token: str | None) -> int:
@@ -62,11 +63,17 @@ def read_filter(text: str) -> tuple[str, tuple[str, ...]]:
     return f"substr({column}, 1, length(?)) = ?", (value, value)
 
 
-def describe_user(row: Any) -> dict[str, Any]:
+def describe_user(row: Any, wanted: list[str] | None) -> dict[str, Any]:
+    """One UserType, with those of its attributes that are `wanted`; None: all."""
     created = to_datetime(row["created"])
+    known = {"sub": row["subject"], "name": row["name"]}
     return {
         "Username": row["id"],
-        "Attributes": [{"Name": "sub", "Value": row["subject"]}, {"Name": "name", "Value": row["name"]}],
+        "Attributes": [
+            {"Name": name, "Value": value}
+            for name, value in known.items()
+            if wanted is None or name in wanted
+        ],
         "UserCreateDate": created,
         "UserLastModifiedDate": created,
         "Enabled": row["state"] != "removed",

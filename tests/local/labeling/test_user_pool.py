@@ -30,6 +30,8 @@ def test_a_worker_is_found_by_their_sub_and_every_page_is_given(shared_aws: Any)
     assert {"Name": "name", "Value": "Bob of the users"} in found["Attributes"]
     (found,) = cognito.list_users(UserPoolId=POOL, Filter='name ^= "Zoë \\"Qu"')["Users"]
     assert found["Enabled"]
+    (one, *_) = cognito.list_users(UserPoolId=POOL, AttributesToGet=["name"])["Users"]
+    assert [attribute["Name"] for attribute in one["Attributes"]] == ["name"]
 
 
 @pytest.mark.parametrize(
