@@ -23,8 +23,8 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.crowd import read_values
 from gtseg.local.labeling.intake import IntakeError, measure_image
-from gtseg.local.labeling.portal.outlines import decode_stored
 from gtseg.local.labeling.portal.gallery import see_through
+from gtseg.local.labeling.portal.outlines import decode_stored
 from gtseg.local.storage.folder import FolderObjects
 
 LOCAL = Path(__file__).resolve().parents[2] / "gtseg" / "local"
