@@ -8,10 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.failures import read_answer, translate
-from gtseg.aws.training import TERMINAL, read_tags
-from gtseg.aws.waiting import persist
+from gtseg.aws.calling import TERMINAL, Calls
 from gtseg.errors import AWSError
 
 T = TypeVar("T")
@@ -73,12 +70,12 @@ class Workteam:
     """Host name of the workers' portal, '' where AWS gives none."""
 
 
-class GroundTruth:
+class GroundTruth(Calls):
     """Ground Truth of the side that labels. Throttling and AWS's own faults are waited out; the rest is AWSError."""
 
-    def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
-        self._clients = clients
-        self._options: dict[str, Any] = {"sleep": sleep} if sleep else {}
+    @property
+    def _client(self) -> Any:
+        return self._clients.labeling
 
     def create_job(self, request: Mapping[str, Any]) -> str:
         """The new job's ARN. AWSError ResourceInUse if the name is taken: also when a repeated call finds its own first."""
@@ -114,7 +111,7 @@ class GroundTruth:
             if error.code in {"ResourceNotFound", "ResourceNotFoundException"}:
                 return None
             raise
-        return state if state.tags else replace(state, tags=self._tags(state.arn))
+        return state if state.tags else replace(state, tags=self.tags(state.arn))
 
     def stop_job(self, name: str) -> None:
         self._call(f"StopLabelingJob {name}", "stop_labeling_job", dict, LabelingJobName=name)
@@ -130,9 +127,6 @@ class GroundTruth:
         """Private teams of this account and region, by name (an account has at most 25)."""
         order = {"SortBy": "Name", "SortOrder": "Ascending"}
         return list(self._pages("list_workteams", "Workteams", 1000, order, read=_workteam))
-
-    def _tags(self, arn: str) -> dict[str, str]:
-        return read_tags(lambda: self._call("ListTags", "list_tags", _tags, ResourceArn=arn).items())
 
     def _pages(
         self, operation: str, items: str, limit: int, filters: Mapping[str, Any], *, read: Callable[[Any], T]
@@ -150,16 +144,6 @@ class GroundTruth:
             limit -= len(found)
             if not token:
                 return
-
-    def _call(self, operation: str, method: str, read: Callable[[Any], T], **request: Any) -> T:
-        """What `read` makes of the answer. One that it cannot read is not AWS's, and is asked for again."""
-
-        def call() -> T:
-            with translate(operation):
-                answer = getattr(self._clients.labeling, method)(**request)
-            return read_answer(operation, answer, read)
-
-        return persist(call, **self._options)
 
 
 def _tags(answer: Mapping[str, Any]) -> dict[str, str]:

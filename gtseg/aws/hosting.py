@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.failures import read_answer, translate
-from gtseg.aws.training import is_missing, read_tags
+from gtseg.aws.calling import Calls, is_missing
+from gtseg.aws.failures import translate
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
@@ -49,12 +48,8 @@ class Resource:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-class Hosting:
+class Hosting(Calls):
     """Hosting of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
-
-    def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
-        self._clients = clients
-        self._options: dict[str, Any] = {"sleep": sleep} if sleep else {}
 
     def create(self, kind: Kind, request: Mapping[str, Any]) -> str:
         """The new resource's ARN. AWSError ResourceInUse if the name is taken (SageMaker's own word: 'already existing')."""
@@ -118,14 +113,6 @@ class Hosting:
             if not token:
                 return
 
-    def tags(self, arn: str) -> dict[str, str]:
-        """HiddenTags where the caller may not see them."""
-
-        def read(answer: Any) -> list[tuple[str, str]]:
-            return [(tag["Key"], tag["Value"]) for tag in answer.get("Tags", [])]
-
-        return read_tags(lambda: self._call("ListTags", "list_tags", read, ResourceArn=arn))
-
     def invoke(
         self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float = 120.0
     ) -> bytes:
@@ -153,14 +140,6 @@ class Hosting:
                 raise
 
         return persist(call, seconds=seconds, **self._options)
-
-    def _call(self, operation: str, method: str, read: Callable[[Any], T], **request: Any) -> T:
-        def call() -> T:
-            with translate(operation):
-                answer = getattr(self._clients.sagemaker, method)(**request)
-            return read_answer(operation, answer, read)
-
-        return persist(call, **self._options)
 
 
 def _resource(kind: Kind, item: Mapping[str, Any]) -> Resource:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.failures import is_transient, read_answer, translate
-from gtseg.aws.waiting import persist
+from gtseg.aws.calling import TERMINAL, Calls, is_missing
 from gtseg.errors import AWSError
 
 T = TypeVar("T")
-
-TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
-"""Statuses of a labeling, training or tuning job that is over."""
-NOT_THERE = ("could not find", "does not exist", "cannot find", "not found")
-
-
-class HiddenTags(dict[str, str]):
-    """Tags that the caller may not see: nobody knows whether there are any."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +72,8 @@ class TuningState:
         return self.status in TERMINAL
 
 
-class Training:
+class Training(Calls):
     """Training of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
-
-    def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
-        self._clients = clients
-        self._options: dict[str, Any] = {"sleep": sleep} if sleep else {}
 
     def create_job(self, request: Mapping[str, Any]) -> str:
         """The new job's ARN. AWSError ResourceInUse if the name is taken."""
@@ -164,10 +150,6 @@ class Training:
             HyperParameterTuningJobName=name,
         )
 
-    def tags(self, arn: str) -> dict[str, str]:
-        """HiddenTags where the caller may not list them."""
-        return read_tags(lambda: self._pages("list_tags", "Tags", _tag, ResourceArn=arn))
-
     def _pages(self, method: str, items: str, read: Callable[[Any], T], **filters: Any) -> Iterator[T]:
         def read_page(answer: Any) -> tuple[list[T], str | None]:
             return [read(item) for item in answer.get(items, [])], answer.get("NextToken")
@@ -179,37 +161,6 @@ class Training:
             yield from found
             if not token:
                 return
-
-    def _call(self, operation: str, method: str, read: Callable[[Any], T], **request: Any) -> T:
-        def call() -> T:
-            with translate(operation):
-                answer = getattr(self._clients.sagemaker, method)(**request)
-            return read_answer(operation, answer, read)
-
-        return persist(call, **self._options)
-
-
-def read_tags(pages: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, str]:
-    """A resource's tags, HiddenTags where they are denied or throttled for good: no job is lost for that."""
-    try:
-        return dict(pages())
-    except AWSError as error:
-        if error.exit_code != 4 and not is_transient(error):
-            raise
-        return HiddenTags()
-
-
-def _tag(item: Mapping[str, str]) -> tuple[str, str]:
-    return item["Key"], item["Value"]
-
-
-def is_missing(error: AWSError) -> bool:
-    """Whether SageMaker says that a thing does not exist: mostly as ValidationException 'Could not find ...'."""
-    if error.code in {"ResourceNotFound", "ResourceNotFoundException"}:
-        return True
-    return error.code in {"ValidationException", "ValidationError"} and any(
-        words in error.message.lower() for words in NOT_THERE
-    )
 
 
 def image_uri_of_sdk(region: str) -> str | None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gtseg.aws.clients import Clients
-from gtseg.aws.failures import read_answer, translate
-from gtseg.aws.training import TERMINAL, is_missing, read_tags
-from gtseg.aws.waiting import persist
+from gtseg.aws.calling import TERMINAL, Calls, is_missing
 from gtseg.errors import AWSError
 
 __all__ = ["TransformState", "Transforms"]
@@ -39,24 +36,19 @@ class TransformState:
         return self.status in TERMINAL
 
 
-class Transforms:
+class Transforms(Calls):
     """Batch transform of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
-
-    def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
-        self._clients = clients
-        self._options: dict[str, Any] = {"sleep": sleep} if sleep else {}
 
     def create_job(self, request: Mapping[str, Any]) -> str:
         """The new job's ARN. AWSError ResourceInUse if the name is taken."""
         operation = "CreateTransformJob"
-        return self._call(
-            operation, "create_transform_job", lambda a: str(a["TransformJobArn"]), request=request
-        )
+        return self._call(operation, "create_transform_job", lambda a: str(a["TransformJobArn"]), **request)
 
     def describe_job(self, name: str) -> TransformState:
         """AWSError with exit code 3 if there is none."""
-        request = {"TransformJobName": name}
-        return self._call(f"DescribeTransformJob {name}", "describe_transform_job", _state, request=request)
+        return self._call(
+            f"DescribeTransformJob {name}", "describe_transform_job", _state, TransformJobName=name
+        )
 
     def find_job(self, name: str) -> TransformState | None:
         """The job with its tags, None if there is none."""
@@ -66,27 +58,10 @@ class Transforms:
             if is_missing(error):
                 return None
             raise
-        return replace(state, tags=read_tags(lambda: self._tags(state.arn)))
+        return replace(state, tags=self.tags(state.arn))
 
     def stop_job(self, name: str) -> None:
-        request = {"TransformJobName": name}
-        self._call(f"StopTransformJob {name}", "stop_transform_job", dict, request=request)
-
-    def _tags(self, arn: str) -> list[tuple[str, str]]:
-        def read(answer: Any) -> list[tuple[str, str]]:
-            return [(tag["Key"], tag["Value"]) for tag in answer.get("Tags", [])]
-
-        return self._call("ListTags", "list_tags", read, request={"ResourceArn": arn})
-
-    def _call(
-        self, operation: str, method: str, read: Callable[[Any], T], *, request: Mapping[str, Any]
-    ) -> T:
-        def call() -> T:
-            with translate(operation):
-                answer = getattr(self._clients.sagemaker, method)(**request)
-            return read_answer(operation, answer, read)
-
-        return persist(call, **self._options)
+        self._call(f"StopTransformJob {name}", "stop_transform_job", dict, TransformJobName=name)
 
 
 def _state(answer: Mapping[str, Any]) -> TransformState:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from botocore import exceptions as aws
 
+from gtseg.aws.calling import HiddenTags, read_tags
 from gtseg.aws.clients import Clients, is_transient, translate
 from gtseg.aws.contact import proxy_variable
 from gtseg.aws.credentials import ask_on_terminal
@@ -22,7 +23,7 @@ from gtseg.aws.hosting import Hosting
 from gtseg.aws.logs import LogTail
 from gtseg.aws.refusals import refusal
 from gtseg.aws.s3 import S3
-from gtseg.aws.training import HiddenTags, Training, read_tags
+from gtseg.aws.training import Training
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError, GtsegError, SettingsError
 

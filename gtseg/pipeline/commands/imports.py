@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gtseg.aws.calling import TERMINAL
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, Listed, is_s3_uri, join_uri, split_uri
-from gtseg.aws.training import TERMINAL
 from gtseg.core.addresses import public_address
 from gtseg.core.counting import counted
 from gtseg.core.files import write_atomically

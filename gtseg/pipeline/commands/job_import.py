@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from gtseg.aws.calling import TERMINAL
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri, work_through
-from gtseg.aws.training import TERMINAL
 from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.counting import counted
 from gtseg.core.labeling.chaining import ChainLine, read_chain, write_lines

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from gtseg.aws.calling import TERMINAL
 from gtseg.aws.clients import Clients
 from gtseg.aws.pricing import instance_hours
-from gtseg.aws.training import TERMINAL, TrainingState, TunedJob
+from gtseg.aws.training import TrainingState, TunedJob
 from gtseg.aws.transform import TransformState
 from gtseg.core.cost import (
     Price,

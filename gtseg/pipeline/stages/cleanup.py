@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
+from gtseg.aws.calling import HiddenTags
 from gtseg.aws.hosting import SETTLED, Kind, Resource
 from gtseg.aws.s3 import split_uri
-from gtseg.aws.training import HiddenTags
 from gtseg.aws.waiting import poll
 from gtseg.core.counting import counted
 from gtseg.errors import AWSError, GtsegError

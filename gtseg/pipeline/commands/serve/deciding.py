@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gtseg.aws.training import TERMINAL
+from gtseg.aws.calling import TERMINAL
 from gtseg.pipeline.run import Run
 from gtseg.pipeline.stages.order import STAGES, Stage, standings, unevaluable
 from gtseg.settings import Settings
