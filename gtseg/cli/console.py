@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -50,7 +51,7 @@ def say(text: str) -> None:
     print(printable(text), file=sys.stderr, flush=True)
 
 
-class Listener:
+class Listener(ABC):
     """Hears events between `with` and its end."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -64,8 +65,9 @@ class Listener:
     ) -> None:
         return None
 
+    @abstractmethod
     def __call__(self, event: Event) -> None:
-        raise NotImplementedError
+        """Take one event."""
 
 
 class JsonLines(Listener):

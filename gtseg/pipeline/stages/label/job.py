@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -53,7 +54,7 @@ OF_FIRST_JOBS = (
 
 
 @dataclass(frozen=True)
-class LabelingResource(Resource):
+class LabelingResource(Resource, ABC):
     """Any labeling job of a run. `team` is an ARN, `template` is filled and ready."""
 
     run: Run
@@ -75,30 +76,30 @@ class LabelingResource(Resource):
         return self.context.settings.labeling.title
 
     @property
-    def objects(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def objects(self) -> int: ...
 
     @property
+    @abstractmethod
     def buckets(self) -> tuple[str, ...]:
         """Buckets that the workers' browsers read from."""
-        raise NotImplementedError
 
     @property
-    def question(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def question(self) -> str: ...
 
     @property
+    @abstractmethod
     def manifest_etag(self) -> str:
         """ETag of the manifest that the job comes from."""
-        raise NotImplementedError
 
     def attribute(self, name: str) -> str:
         """The label attribute that the job of this name writes."""
         return f"{name}-ref"
 
+    @abstractmethod
     def manifest(self, name: str) -> bytes:
         """The input manifest of the job of this name."""
-        raise NotImplementedError
 
     # the request
 
