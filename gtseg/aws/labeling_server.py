@@ -17,6 +17,8 @@ __all__ = ["Health", "read_health"]
 
 PATH = "/_gtseg/health"
 SECONDS = 10
+MOST = 64 * 1024
+"""Bytes of a health answer that are read; a real one has a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ def read_health(clients: Clients) -> Health | None:
     http = URLLib3Session(verify=verify, proxies=get_environ_proxies(url), timeout=SECONDS)
     try:
         with translate(f"GET {url}"):
-            answer = http.send(AWSRequest("GET", url).prepare())
-            body = answer.content
+            answer = http.send(AWSRequest("GET", url, stream_output=True).prepare())
+            body = answer.raw.read(MOST)
     except AWSError as error:
         if (
             error.code == "ConnectionError"

@@ -101,7 +101,7 @@ def list_jobs_for(store: Store, worker: Worker) -> list[Job]:
 
 
 def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
-    """How many objects this worker could take now or has in hand, and how many they have answered."""
+    """How many objects this worker could take now or has in hand, how many come in later iterations, and how many they have answered."""
     connection = store.read()
     total = connection.execute(
         "SELECT count(*) FROM labeling_objects o INDEXED BY labeling_objects_open WHERE o.job = ? AND o.state = 'open' AND o.slots > 0 AND NOT EXISTS ("
@@ -118,7 +118,10 @@ def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
     )
     available = total + own.get("leased", 0)
     available += count_pending(connection, job, worker.id, others=available)
-    return {"available": available, "answered": own.get("answered", 0)}
+    later = connection.execute(
+        "SELECT count(*) FROM labeling_objects WHERE job = ? AND state IN ('waiting', 'queued')", (job.name,)
+    ).fetchone()[0]
+    return {"available": available, "later": later, "answered": own.get("answered", 0)}
 
 
 def lease_task(store: Store, name: str, worker: Worker) -> Task | None:

@@ -58,6 +58,13 @@ def test_a_task_holds_what_a_worker_needs(desk: Desk, leased: tuple[Api, dict]) 
     assert job["available"] == 1, "what is in hand is left to do"
 
 
+def test_images_of_later_iterations_are_told_as_left_too(desk: Desk) -> None:
+    job, worker = desk.create(12), desk.hire()  # the first iteration has ten
+    desk.lease(worker, job)
+    (row,) = [row for row in worker("GET", "/jobs")[1]["jobs"] if row["job"] == job]
+    assert (row["available"], row["later"], row["answered"]) == (10, 2, 0)
+
+
 def test_the_page_is_the_template_with_links_that_work_without_keys(
     desk: Desk, leased: tuple[Api, dict]
 ) -> None:

@@ -9,12 +9,13 @@ const list = document.getElementById("jobs");
 
 function jobCard(job) {
   const left = job.available;
-  const rest = left ? `, about ${duration(left * job.median_seconds)} for what is left` : "";
+  const rest = left + job.later ? `, about ${duration((left + job.later) * job.median_seconds)} for what is left` : "";
+  const open = left ? `${left + job.later} left for you` : job.later ? `nothing for you now, ${job.later} more to come` : "nothing left for you";
   const pace = job.median_seconds ? `your pace: ${duration(job.median_seconds)} an image${rest}` : null;
-  const facts = [`${job.answered} done by you`, left ? `${left} left for you` : "nothing left for you", pace].filter(Boolean).join(" · ");
+  const facts = [`${job.answered} done by you`, open, pace].filter(Boolean).join(" · ");
   return h("article", { class: "card job" },
     h("h2", {}, job.title),
-    h("div", { class: "go" }, left ? h("a", { class: "button primary", href: `/_portal/work/${encodeURIComponent(job.job)}` }, job.answered ? "Go on" : "Start") : h("span", { class: "faint" }, "Done")),
+    h("div", { class: "go" }, left ? h("a", { class: "button primary", href: `/_portal/work/${encodeURIComponent(job.job)}` }, job.answered ? "Go on" : "Start") : h("span", { class: "faint" }, job.later ? "Nothing now" : "Done")),
     h("p", { class: "about" }, job.description),
     h("p", { class: "number" }, facts, ...links(job)),
     meter(job));
@@ -30,8 +31,8 @@ function links(job) {
   ];
 }
 
-function meter({ answered, available }) {
-  const whole = answered + available || 1;
+function meter({ answered, available, later }) {
+  const whole = answered + available + later || 1;
   return h("div", { class: "meter", role: "meter", "aria-label": "Done", "aria-valuemin": "0", "aria-valuemax": String(whole), "aria-valuenow": String(answered) },
     h("i", { style: { width: `${(100 * answered) / whole}%` } }));
 }

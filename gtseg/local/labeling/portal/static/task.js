@@ -232,7 +232,7 @@ function letGo() {
 /** How many of this job are done and left; told beside the title, never waited for. */
 async function showProgress(found) {
   const mine = (await get("jobs").catch(() => null))?.jobs.find((one) => one.job === found.job);
-  if (mine && task === found) page.progress.textContent = `${mine.answered} done · ${mine.available} left`;
+  if (mine && task === found) page.progress.textContent = `${mine.answered} done · ${mine.available + mine.later} left`;
 }
 
 async function read(url) {
