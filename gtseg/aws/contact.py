@@ -47,6 +47,13 @@ class Contact:
     def has_answered(self, url: str = "") -> bool:
         return urlsplit(url or self.last).netloc in self._known
 
+    def count_try(self, url: str) -> int:
+        """How often this thread has now asked a server that has never answered, over all calls (botocore may count to one alone)."""
+        tries: dict[str, int] = self._last.__dict__.setdefault("tries", {})
+        server = urlsplit(url).netloc
+        tries[server] = tries.get(server, 0) + 1
+        return tries[server]
+
     @property
     def last(self) -> str:
         """The address that this thread asked last."""

@@ -130,6 +130,7 @@ class _Watch:
             return
         url = self.contact.last
         place = self.contact.place_of(url)
+        attempts = max(attempts, self.contact.count_try(url))
         if response is not None and attempts > TRIES:
             kind = answer.headers.get("content-type", "")
             body = answer.content if isinstance(answer.content, bytes) else b""

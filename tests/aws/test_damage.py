@@ -11,6 +11,7 @@ import pytest
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.damage import is_damaged
+from gtseg.aws.groundtruth import GroundTruth
 from gtseg.errors import AWSError
 
 XML, JSON = {"content-type": "application/xml"}, {"content-type": "application/x-amz-json-1.1"}
@@ -145,3 +146,17 @@ def test_an_objects_own_bytes_are_left_alone(liar: Liar) -> None:
     liar.script = [whole(b"{ no json", "application/json")]
     assert Clients().s3.get_object(Bucket="b", Key="k")["Body"].read() == b"{ no json"
     assert liar.asked == 1
+
+
+@pytest.mark.parametrize("attempts", ["1", "2", "5"])
+def test_a_dead_server_is_given_up_soon_however_often_boto3_tries(
+    monkeypatch: pytest.MonkeyPatch, attempts: str
+) -> None:
+    for name, value in (("ACCESS_KEY_ID", "x"), ("SECRET_ACCESS_KEY", "x"), ("MAX_ATTEMPTS", attempts)):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    waits: list[float] = []
+    with pytest.raises(AWSError, match="Is the address reachable") as caught:
+        list(GroundTruth(Clients(region="us-east-1"), sleep=waits.append).list_jobs())
+    assert caught.value.is_final
+    assert len(waits) < 3
