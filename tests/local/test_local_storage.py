@@ -226,6 +226,16 @@ def submit(worker: Any, task: dict[str, Any]) -> None:
     assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
 
 
+def test_a_storage_that_is_dead_from_the_start_is_told_before_anybody_needs_it(tmp_path: Path) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1"}
+    server = LocalAWS(tmp_path / "aws", options={"s3": "http://127.0.0.1:9"}, variables=keys)
+    try:
+        storage = await_until(lambda: (found := read_health(server)["storage"])["reason"] and found)
+        assert (storage["reachable"], storage["endpoint"]) == (False, "http://127.0.0.1:9")
+    finally:
+        server.stop()
+
+
 def test_answers_are_kept_while_the_storage_is_away_and_written_once_when_it_is_back(
     own_pair: tuple[LocalAWS, LocalAWS],
 ) -> None:

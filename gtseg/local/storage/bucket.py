@@ -51,13 +51,13 @@ class BucketObjects:
     def __init__(self, connection: Connection, cache: Cache) -> None:
         self.connection, self.cache = connection, cache
         self.hits = self.misses = 0
-        self._probed, self._pause = time.monotonic(), PROBE_AWAY_SECONDS
+        self._probed, self._pause = float("-inf"), PROBE_AWAY_SECONDS  # the first probe comes at once
         self._loop = Loop("storage", self._watch, seconds=PROBE_AWAY_SECONDS)
 
     # ---------------------------------------------------------------- a component
 
     def start(self) -> None:
-        """Begin to ask a storage that is away whether it is back, and now and then one that is not."""
+        """Ask now whether the storage is there, then one that is away whether it is back, and now and then one that is not."""
         self._loop.start()
 
     def stop(self) -> None:
