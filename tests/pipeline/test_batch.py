@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from drawn_channels import draw_scene, train_artifact
+from labeling_project import point_at
 from PIL import Image
 from trained import Trained, created
 
@@ -36,11 +37,7 @@ from gtseg.pipeline.stages.order import standings
 @pytest.fixture(scope="module")
 def clients(session_aws: Any) -> Iterator[Clients]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-            patch.delenv(name, raising=False)
-        for name, value in session_aws.environment.items():
-            if name.startswith("AWS_"):
-                patch.setenv(name, value)
+        point_at(session_aws, patch)
         yield Clients()
 
 

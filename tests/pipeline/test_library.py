@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from labeling_project import point_at
 from PIL import Image
 from trained import CLASSES, Trained
 
@@ -28,11 +29,7 @@ HEAVY = "{'boto3', 'botocore', 'numpy', 'PIL', 'pydantic', 'torch', 'pandas', 't
 @pytest.fixture(scope="module")
 def clients(session_aws: Any) -> Iterator[Clients]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-            patch.delenv(name, raising=False)
-        for name, value in session_aws.environment.items():
-            if name.startswith("AWS_"):
-                patch.setenv(name, value)
+        point_at(session_aws, patch)
         yield Clients()
 
 

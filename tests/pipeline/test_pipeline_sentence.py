@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from labeling_project import point_at
 from PIL import Image
 from trained import CLASSES, COUNTS, Killer, Trained, created, small_scene
 
@@ -38,11 +39,7 @@ from gtseg.pipeline.stages.train import train
 @pytest.fixture(scope="module")
 def clients(session_training_aws: Any) -> Iterator[Clients]:
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-            patch.delenv(name, raising=False)
-        for name, value in session_training_aws.environment.items():
-            if name.startswith("AWS_"):
-                patch.setenv(name, value)
+        point_at(session_training_aws, patch)
         yield Clients()
 
 
