@@ -10,6 +10,7 @@ import { parseLoose } from "./loose.js";
 import { percent } from "./labels.js";
 import { placeWords, railButton, takeInstructions } from "./panel.js";
 import { Photo } from "./photo.js";
+import { PictureElement } from "./picture_element.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
 import { lookSettings, showLook, toggle } from "./settings.js";
@@ -19,7 +20,7 @@ import { View } from "./view.js";
 const STEPS = { visible: "Hide mask", zoomOut: "Zoom out", zoomIn: "Zoom in", fit: "Whole image" };
 const ARROWS = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
 
-export class CrowdImageClassifier extends HTMLElement {
+export class CrowdImageClassifier extends PictureElement {
   // What a Pointer asks of a desk: here it only moves and zooms.
   tool = "pan";
   active = { click: false, cancel: () => false };
@@ -112,20 +113,6 @@ export class CrowdImageClassifier extends HTMLElement {
   }
   get words() {
     return this.actions.words();
-  }
-
-  look(settings) {
-    Object.assign(this.view, settings);
-    this.view.paint();
-    this.refresh();
-  }
-  tone(tone) {
-    this.view.setTone(tone);
-    this.refresh();
-  }
-  autoTone(auto) {
-    this.view.setAuto(auto);
-    this.refresh();
   }
 
   refresh() {

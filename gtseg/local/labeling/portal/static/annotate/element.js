@@ -12,6 +12,7 @@ import { parseLoose } from "./loose.js";
 import { buildPanel } from "./panel.js";
 import { Photo } from "./photo.js";
 import { base64, encode } from "./png.js";
+import { PictureElement } from "./picture_element.js";
 import { Pointer } from "./pointer.js";
 import { LabelMap } from "./raster.js";
 import { shownColors } from "./shown_colors.js";
@@ -19,7 +20,7 @@ import { Suggestion } from "./suggestion.js";
 import { OPERATIONS, TOOLS } from "./tools.js";
 import { View } from "./view.js";
 
-export class CrowdSemanticSegmentation extends HTMLElement {
+export class CrowdSemanticSegmentation extends PictureElement {
   get name() {
     return this.getAttribute("name") || "crowd-semantic-segmentation";
   }
@@ -179,20 +180,6 @@ export class CrowdSemanticSegmentation extends HTMLElement {
   /** The brush's diameter in image pixels; from now on for every image. */
   setSize(size) {
     this.size = this.chosenSize = Math.min(1000, Math.max(1, Math.round(size)));
-    this.refresh();
-  }
-
-  look(settings) {
-    Object.assign(this.view, settings);
-    this.view.paint();
-    this.refresh();
-  }
-  tone(tone) {
-    this.view.setTone(tone);
-    this.refresh();
-  }
-  autoTone(auto) {
-    this.view.setAuto(auto);
     this.refresh();
   }
 

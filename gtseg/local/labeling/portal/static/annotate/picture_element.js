@@ -1,0 +1,17 @@
+// What the elements that show a picture share: how it looks is set in their `view`.
+
+export class PictureElement extends HTMLElement {
+  look(settings) {
+    Object.assign(this.view, settings);
+    this.view.paint();
+    this.refresh();
+  }
+  tone(tone) {
+    this.view.setTone(tone);
+    this.refresh();
+  }
+  autoTone(auto) {
+    this.view.setAuto(auto);
+    this.refresh();
+  }
+}
