@@ -40,14 +40,14 @@ def label(
         ),
     ] = False,
     following: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--next",
-            min=0,
+            min=1,
             metavar="N",
             help="Of what is not labeled, the N images that the run's model would learn most from, with its masks to correct.",
         ),
-    ] = 0,
+    ] = None,
     endpoint: Annotated[
         str | None,
         typer.Option("--prelabel", metavar="ENDPOINT", help="A model's masks first; people correct them."),

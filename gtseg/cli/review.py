@@ -66,14 +66,14 @@ def verify(
     spending: Spending,
     wait: Annotated[bool, typer.Option("--wait", help="Return when the verification is over.")] = False,
     machine: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=0,
+            min=1,
             metavar="N",
             help="A random sample of so many masks that a model made (automated labeling), instead of all masks: it estimates how "
             "many of the others are good.",
         ),
-    ] = 0,
+    ] = None,
 ) -> None:
     """Let people say which masks are good and which are bad. Run again, it says what came out.
 
@@ -83,7 +83,7 @@ def verify(
     from gtseg.pipeline.stages.order import PROBLEMS
 
     session = project.open()
-    stage = partial(walk, source=labels.source(), wait=wait, machine=machine)
+    stage = partial(walk, source=labels.source(), wait=wait, machine=machine or 0)
     run = walk_stage(session, stage, spending)
     if spending.dry_run:
         return

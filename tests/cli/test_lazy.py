@@ -114,3 +114,12 @@ def test_a_wrong_flag_value_is_one_message(tmp_path: Path) -> None:
     done = gtseg("status", "--set", "labeling.workers_per_object=12", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--set labeling.workers_per_object" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["label", "--next", "0"], ["verify", "--machine", "0"]])
+def test_a_number_of_none_is_refused_and_not_taken_for_an_option_left_out(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    done = gtseg(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"Invalid value for '{arguments[1]}'" in done.stderr
