@@ -547,17 +547,17 @@ def jump_clock(bench: Bench, stage: str) -> int:
 
 
 def run_two(bench: Bench, stage: str) -> int:
-    return see_through(bench, [bench.begin(stage) for _ in range(2)])
+    return make_background_transparent(bench, [bench.begin(stage) for _ in range(2)])
 
 
 def run_on_two_machines(bench: Bench, stage: str) -> int:
     """Two folders, two homes: they know of each other by the run in S3 alone."""
     away = bench.move()
     own, other = bench.begin(stage), bench.begin(stage, folder=away, HOME=str(away.parent))
-    return see_through(bench, [own, other])
+    return make_background_transparent(bench, [own, other])
 
 
-def see_through(bench: Bench, processes: list[subprocess.Popen[str]]) -> int:
+def make_background_transparent(bench: Bench, processes: list[subprocess.Popen[str]]) -> int:
     """Two at once on one run: each is done, or says that the other one was faster."""
     codes = []
     for process in processes:

@@ -23,7 +23,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.crowd import read_values
 from gtseg.local.labeling.intake import IntakeError, measure_image
-from gtseg.local.labeling.portal.gallery import see_through
+from gtseg.local.labeling.portal.gallery import make_background_transparent
 from gtseg.local.labeling.portal.outlines import decode_stored
 from gtseg.local.storage.folder import FolderObjects
 
@@ -92,7 +92,7 @@ READERS: dict[str, tuple[type[Exception], Callable[[bytes, Path], object]]] = {
     "request to an endpoint": (ClientError, lambda body, _: decode(body, smallest=8)),
     "data object of a job": (IntakeError, measure),
     "image to outline": (ServiceError, lambda body, _: decode_stored(body)),
-    "mask to show": (ServiceError, lambda body, _: see_through(body)),
+    "mask to show": (ServiceError, lambda body, _: make_background_transparent(body)),
     "mask of a worker": (ServiceError, lambda body, _: index_pixels(body, {})),
     "mask of the crowd": (ValueError, lambda body, folder: read_values(write(body, folder))),
 }

@@ -24,7 +24,7 @@ from gtseg.local import cli
 from gtseg.local.embedded import Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.execute import export_lines
-from gtseg.local.front.health import tell_strangers
+from gtseg.local.front.health import redact_names
 from gtseg.local.serving import Serving
 from gtseg.local.storage.layout import keep_storage
 from gtseg.local.storage.objects import StorageState
@@ -351,7 +351,7 @@ def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
     ],
 )  # fmt: skip
 def test_strangers_are_told_that_the_storage_is_away_and_no_names(reason: str) -> None:
-    told = tell_strangers(StorageState("s3", "https://minio.lan:9000", reason, 1.0))
+    told = redact_names(StorageState("s3", "https://minio.lan:9000", reason, 1.0))
     assert told.reason
     assert "secret" not in told.reason
     assert "111122223333" not in told.reason

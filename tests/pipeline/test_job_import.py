@@ -20,7 +20,7 @@ from gtseg.aws.s3 import S3
 from gtseg.aws.waiting import poll
 from gtseg.errors import GtsegError, ManifestError, StageError
 from gtseg.pipeline.commands.agreement import agreement
-from gtseg.pipeline.commands.job_import import Brought, bring_home
+from gtseg.pipeline.commands.job_import import MergedJob, merge_job
 from gtseg.pipeline.commands.review import continue_labeling
 from gtseg.pipeline.run import Run
 from gtseg.pipeline.stages.dataset import dataset
@@ -71,8 +71,8 @@ class Home(Project):
             self.image(f"set/cat-{number}.jpg", colour=10 * number)
         self.image("set/more.jpg", colour=99)
 
-    def bring(self, source: object, **options: Any) -> Brought:
-        brought = bring_home(self.run, self.context(), source=str(source), **options)
+    def bring(self, source: object, **options: Any) -> MergedJob:
+        brought = merge_job(self.run, self.context(), source=str(source), **options)
         if brought.run != self.run:
             self.run_file.save(brought.run)
         return brought
@@ -181,7 +181,7 @@ def test_other_bytes_under_the_same_name_are_not_taken(
     home = Project(tmp_path / "other", clients)
     home.image("0.jpg", colour=77)
     home.image("1.jpg", colour=10)
-    brought = bring_home(home.run, home.context(), source=str(brought_folder))
+    brought = merge_job(home.run, home.context(), source=str(brought_folder))
     assert [loss.reason for loss in brought.account.losses if loss.kind == "lost"] == [
         "the run's image of this name has other bytes"
     ]

@@ -50,20 +50,20 @@ def job(
     import re
 
     from gtseg.errors import SettingsError
-    from gtseg.pipeline.commands.job_import import bring_home
+    from gtseg.pipeline.commands.job_import import merge_job
 
     if name is not None and not re.fullmatch(r"[a-z0-9](-*[a-z0-9]){0,62}", name):
         raise SettingsError(f"--name {name!r}: lower-case letters, digits and single dashes, 63 at most")
     session = project.open()
     with listener() as notify:
-        brought = bring_home(
+        merged = merge_job(
             session.run, session.context(notify), source=source, name=name, label=label_attribute, replace=replace,
             insist=yes,
         )  # fmt: skip
-    if brought.run is not session.run:
-        session.run_file.save(brought.run)
-    for line in brought.account.lines():
+    if merged.run is not session.run:
+        session.run_file.save(merged.run)
+    for line in merged.account.lines():
         say(f"  {line}")
     if project.as_json:
-        print_json({"name": brought.name, "account": brought.account.as_json()})
-    raise typer.Exit(brought.account.exit_code)
+        print_json({"name": merged.name, "account": merged.account.as_json()})
+    raise typer.Exit(merged.account.exit_code)

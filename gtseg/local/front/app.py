@@ -38,7 +38,7 @@ from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.metrics import Metrics, is_metrics
 from gtseg.local.front.registry import register_services
 from gtseg.local.front.signature import Signed, parse_query, parse_signed, verify
-from gtseg.local.front.visitors import WELCOME, ForVisitors, is_visit
+from gtseg.local.front.visitors import WELCOME, RefusalPages, is_browser_navigation
 from gtseg.local.hosting import invoke
 from gtseg.local.labeling.links import find_link_secret
 from gtseg.local.labeling.portal.routes import portal_routes
@@ -161,11 +161,11 @@ class Front:
             except ServiceError as error:
                 await _send(send, render_misdirected(error), close=not await drain(receive, headers))
                 return
-        if is_visit(scope, headers):
+        if is_browser_navigation(scope, headers):
             if scope["path"] == "/":
                 await _send(send, (303, {"location": WELCOME, "cache-control": "no-store"}, b""))
                 return
-            send = ForVisitors(scope, send)
+            send = RefusalPages(scope, send)
         if is_own:
             await self._answer_own(scope, receive, send)
         elif service in ("", "s3"):

@@ -23,7 +23,7 @@ from gtseg.local.labeling.records import count_backlog
 from gtseg.local.storage.layout import own_version
 from gtseg.local.storage.objects import StorageState
 
-__all__ = ["describe_health", "tell_strangers"]
+__all__ = ["describe_health", "redact_names"]
 
 ADDRESS = re.compile(r"https?://[^\s\"']*[^\s\"':,.;]")
 NAMES = re.compile(r"\"arn:[^\"]*\"|arn:\S+|s3://\S+")
@@ -38,12 +38,12 @@ def describe_health(embedded: Embedded) -> dict[str, Any]:
         "version": own_version(),
         "region": embedded.store.region,
         "only": embedded.options.only or None,
-        "storage": tell_strangers(embedded.objects.state()).describe(),
+        "storage": redact_names(embedded.objects.state()).describe(),
         "backlog": {"objects": count_backlog(embedded.store)},
     }
 
 
-def tell_strangers(state: StorageState) -> StorageState:
+def redact_names(state: StorageState) -> StorageState:
     """The state without names of buckets, objects, jobs, accounts and roles, which errors of S3 hold. The owner's page has them."""
     reason = ADDRESS.sub(lambda _: state.endpoint, state.reason)
     return replace(state, reason=DAMAGE.sub(r"\1", NAMES.sub("...", reason)))

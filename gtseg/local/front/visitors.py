@@ -11,13 +11,13 @@ from starlette.types import Message, Scope, Send
 
 from gtseg.local.labeling.portal.pages import missing_page
 
-__all__ = ["WELCOME", "ForVisitors", "is_visit"]
+__all__ = ["WELCOME", "RefusalPages", "is_browser_navigation"]
 
 WELCOME = "/_portal/"
 """Where `/` leads a browser: the jobs of whoever has signed in, else the page to sign in."""
 
 
-def is_visit(scope: Scope, headers: Mapping[str, str]) -> bool:
+def is_browser_navigation(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Whether a person opened this address in a browser: no AWS client, no script of a page, no signed link."""
     return (
         scope["method"] in ("GET", "HEAD")
@@ -28,7 +28,7 @@ def is_visit(scope: Scope, headers: Mapping[str, str]) -> bool:
     )
 
 
-class ForVisitors:
+class RefusalPages:
     """`send` of a visit: a refusal (401, 403, 404) becomes the page that says where to go."""
 
     def __init__(self, scope: Scope, send: Send) -> None:

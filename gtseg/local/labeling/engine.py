@@ -228,7 +228,7 @@ class Engine:
             begin_first_round(self.store, job)
             return True
         if current.step == "people":
-            return self._go_to_people(job)
+            return self._label_by_people(job)
         if current.step != "done":
             self.automation.work(job)
             return False
@@ -242,7 +242,7 @@ class Engine:
             self._end(job, "Completed")
         return True
 
-    def _go_to_people(self, job: Job) -> bool:
+    def _label_by_people(self, job: Job) -> bool:
         """The sample to people, as many objects at once as the job may have open; then to the model."""
         current = find_round(self.store, job)
         assert current is not None

@@ -25,7 +25,7 @@ from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.storage.objects import Objects, StorageAway, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["DDL", "STATE", "TAG", "Gold", "count_gold", "count_pending", "find_task_job", "gold_key", "is_gold", "job_key", "keep_gold", "read_gold", "read_index_mask", "take_due", "take_let_go"]  # fmt: skip
+__all__ = ["DDL", "STATE", "TAG", "Gold", "count_gold", "count_pending", "find_task_job", "gold_key", "is_gold", "job_key", "keep_gold", "read_gold", "read_index_mask", "take_due", "take_released_gold"]  # fmt: skip
 
 # labeling_gold: the known mask of a gold image (its labeling_objects row has the state `gold` under the key of gold).
 # labeling_gold_scores: mean IoU of the answer of a task whose digest was that.
@@ -197,7 +197,7 @@ def take_due(connection: sqlite3.Connection, job: Job, worker: str) -> int | Non
     return next((line for place, line in plan.places if place <= plan.done), None)
 
 
-def take_let_go(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
+def take_released_gold(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
     """A gold image that the worker let go: like any other it comes again last."""
     plan = _plan(connection, job, worker)
     return plan.let_go[0] if plan is not None and plan.let_go else None

@@ -24,7 +24,7 @@ from gtseg.local.labeling.gold import (
     is_gold,
     job_key,
     take_due,
-    take_let_go,
+    take_released_gold,
 )
 from gtseg.local.labeling.records import CHANGED, Job, find_job, list_active_jobs, read_clock
 from gtseg.local.labeling.verdicts import read_verdict
@@ -201,7 +201,7 @@ def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str
         row = connection.execute(query, {"job": job.name, "now": now, "worker": worker.id}).fetchone()
         if row is not None:
             return add_lease(connection, job, row["line"], worker=worker, now=now)
-    if (line := take_let_go(connection, job, worker.id)) is not None:
+    if (line := take_released_gold(connection, job, worker.id)) is not None:
         return add_lease(connection, replace(job, name=gold_key(job.name)), line, worker=worker, now=now)
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["bound_answers"]
+__all__ = ["limit_answers"]
 
 
 class Bounded:
@@ -33,7 +33,7 @@ class Bounded:
             raise HTTPClientError(error=error) from None
 
 
-def bound_answers(client: Any, limit: int) -> None:
+def limit_answers(client: Any, limit: int) -> None:
     """Let a boto3 client read no answer of more than `limit` bytes into memory; objects are streamed and have no limit."""
     session = client._endpoint.http_session
     send = session.send

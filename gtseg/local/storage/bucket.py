@@ -205,13 +205,13 @@ class BucketObjects:
             page = self.connection.read("list_objects_v2", bucket, Prefix=prefix, **token)
             for entry in page.get("Contents", []):
                 if not str(entry.get("Key", "")).startswith(prefix):
-                    raise self.connection.disbelieve()
+                    raise self.connection.not_s3_error()
                 yield self._info(bucket, entry["Key"], entry | {"ContentLength": entry.get("Size")})
             if not page.get("IsTruncated"):
                 return
             following = page.get("NextContinuationToken")
             if not following or following in token.values():  # it would be listed for ever
-                raise self.connection.disbelieve()
+                raise self.connection.not_s3_error()
             token = {"ContinuationToken": following}
 
     # ---------------------------------------------------------------- reading
@@ -221,7 +221,7 @@ class BucketObjects:
         try:
             return read_info(bucket, key, answer)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-            raise self.connection.disbelieve() from None
+            raise self.connection.not_s3_error() from None
 
     def _check_room(self, info: ObjectInfo, folder: Path) -> None:
         """Raise StorageAway for a large object that would leave the disk of `folder` less than the answers need."""
@@ -306,13 +306,15 @@ class BucketObjects:
             md5.update(block)
             size += len(block)
             if size > info.size:
-                raise self.connection.distrust(info.bucket, f"more than its {info.size} bytes")
+                raise self.connection.damaged_object_error(info.bucket, f"more than its {info.size} bytes")
             file.write(block)
         digest = md5.hexdigest()
         if size != info.size:
-            raise self.connection.distrust(info.bucket, f"{size} of {info.size} bytes")
+            raise self.connection.damaged_object_error(info.bucket, f"{size} of {info.size} bytes")
         if is_digest(answer, info.etag) and info.etag != digest:
-            raise self.connection.distrust(info.bucket, f"its MD5 is {digest}, its ETag {info.etag}")
+            raise self.connection.damaged_object_error(
+                info.bucket, f"its MD5 is {digest}, its ETag {info.etag}"
+            )
         return digest
 
     # ---------------------------------------------------------------- writing
@@ -324,7 +326,7 @@ class BucketObjects:
         )
         etag = str(answer.get("ETag", "")).strip('"')
         if is_digest(answer, etag) and etag != md5.hexdigest():
-            raise self.connection.distrust(bucket, f"{key} was stored as other bytes")
+            raise self.connection.damaged_object_error(bucket, f"{key} was stored as other bytes")
         return make_info(bucket, key, len(body), etag, about)
 
     def _put_parts(

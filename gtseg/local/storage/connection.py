@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.answers import bound_answers
+from gtseg.local.storage.answers import limit_answers
 from gtseg.local.storage.objects import StorageAway
 from gtseg.local.storage.rights import S3_ACTIONS
 
@@ -169,7 +169,7 @@ class Connection:
         except (BotoCoreError, ValueError) as error:
             raise self._invalid(error) from None
         client.meta.events.register("before-call.s3", check_listed)
-        bound_answers(client, ANSWER_BYTES)
+        limit_answers(client, ANSWER_BYTES)
         return client
 
     def _invalid(self, error: Exception) -> ServiceError:
@@ -258,15 +258,15 @@ class Connection:
         try:
             yield from iter(lambda: answer["Body"].read(BLOCK_BYTES), b"")
         except (BotoCoreError, HTTPError, OSError) as error:
-            raise self.distrust(bucket, describe(error)) from None
+            raise self.damaged_object_error(bucket, describe(error)) from None
         finally:
             answer["Body"].close()
 
-    def disbelieve(self) -> StorageAway:
+    def not_s3_error(self) -> StorageAway:
         """The error for an answer that S3 does not give."""
         return self._lose("what answers is not S3")
 
-    def distrust(self, bucket: str, what: str) -> WrongBytes:
+    def damaged_object_error(self, bucket: str, what: str) -> WrongBytes:
         """The error for bytes that are not those of the object."""
         reason = f"{self.endpoint}: an object of s3://{bucket} did not arrive whole: {what}"
         self._refuse(f"read {bucket}", reason)
@@ -306,12 +306,12 @@ class Connection:
             self._is_stale |= re.search("Credential|Token|SSO", type(error).__name__) is not None
             raise self._lose(describe(error)) from None
         except (KeyError, TypeError, ValueError, RecursionError):  # botocore's, of what it cannot read
-            raise self.disbelieve() from None
+            raise self.not_s3_error() from None
         finally:
             if not writes:
                 self._readers.release()
         if not all(member in answer for member in PROOFS.get(method, ())):
-            raise self.disbelieve()
+            raise self.not_s3_error()
         self._forget_refusal("")
         return answer
 

@@ -1,4 +1,4 @@
-"""import job: what was labeled on a server of its own (a laptop in the field) becomes part of a run elsewhere.
+"""import job: merge what was labeled on another server (a laptop in the field) into a run.
 
 What is read is the folder that Ground Truth's job wrote, as `aws s3 sync` copies it: manifests/output/output.manifest, masks,
 the workers' answers, and gtseg's images.jsonl where there is one. Folders of jobs that it goes on from are looked for beside it.
@@ -32,7 +32,7 @@ from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images
 from gtseg.version import __version__
 
-__all__ = ["Brought", "bring_home"]
+__all__ = ["MergedJob", "merge_job"]
 
 MASKS = "annotations/consolidated-annotation/"
 ANSWERS = "annotations/worker-response/"
@@ -41,7 +41,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Brought:
+class MergedJob:
     """The run with the labels, and the account of them."""
 
     run: Run
@@ -49,13 +49,13 @@ class Brought:
     name: str
 
 
-def bring_home(
+def merge_job(
     run: Run, context: Context, *, source: str, name: str | None = None, label: str | None = None, replace: bool = False,
     insist: bool = False,
-) -> Brought:  # fmt: skip
+) -> MergedJob:  # fmt: skip
     """The run with the labels of the job below `source`, a folder or an s3:// prefix, for every image that it has too.
 
-    What the run is labeled with already stays unless `replace`; the same job brought twice changes nothing. Raises StageError
+    What the run is labeled with already stays unless `replace`; merging the same job twice changes nothing. Raises StageError
     where there is no such job, or the run's own is under way, and GtsegError where less than half arrives unless `insist`.
     """
     context = context.of("import")
@@ -76,12 +76,12 @@ def bring_home(
         if not merged.taken:
             there = counted(len(merged.there), "label")
             context.finish(f"{source}: nothing new, the run has its {there} already")
-            return Brought(run, account, name)
+            return MergedJob(run, account, name)
         answers = _stage_answers(job, merged, arrivals, staged)
         run = _write(run, context, own, merged, staged, base=base, name=name, source=source)
     words = f"{counted(len(merged.taken), 'image')} labeled by {job.name} are in the run, {counted(answers, 'file')} of answers"
     context.finish(f"{words} (below {base})")
-    return Brought(run, account, name)
+    return MergedJob(run, account, name)
 
 
 def _refuse_running(run: Run) -> None:
@@ -137,7 +137,7 @@ class _Job:
         return name.lower() if kind == "labeling-job" else ""
 
     def name_for(self, own: _Own) -> str:
-        """A name that tells these labels, brought to these lines, from all others; fit for a job."""
+        """A job name that is unique to these labels and these lines."""
         mark = hashlib.sha256(b"%s\n%s" % (self.body, own.mark.encode())).hexdigest()[:6]
         plain = re.sub(r"[^a-z0-9]+", "-", self.name).strip("-")[:50].strip("-") or "job"
         return f"{plain}-{mark}"

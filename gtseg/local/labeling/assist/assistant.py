@@ -119,7 +119,7 @@ class Assistant:
         if len(pairs) < max(4, GROWTH * before):
             return
         number = last.number + 1 if last else 1
-        Round(folder / f"round-{number}", number).lay_down(pairs, classes=len(job.labels) + 1)
+        Round(folder / f"round-{number}", number).write_channels(pairs, classes=len(job.labels) + 1)
 
     def _count_answers(self, job: Job) -> int:
         query = (

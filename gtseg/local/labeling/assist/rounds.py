@@ -70,7 +70,7 @@ class Round:
     def scoring(self) -> Process:
         return Process(self.folder / "process-score")
 
-    def lay_down(self, pairs: Sequence[Pair], *, classes: int) -> None:
+    def write_channels(self, pairs: Sequence[Pair], *, classes: int) -> None:
         """The channels and the hyperparameters, whole or not at all."""
         part = self.folder.with_name(f".{self.folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)

@@ -300,7 +300,7 @@ def consolidated_mask(store: Store, objects: Objects, name: str, line: int) -> b
     uri = json.loads(row["result"]).get(job.attribute) if row["state"] == "labeled" else None
     if not uri or job.is_verification:
         raise ServiceError("NotFound", f"Object {line} has no consolidated mask.", 404)
-    return see_through(objects.get(*split_uri(uri)))
+    return make_background_transparent(objects.get(*split_uri(uri)))
 
 
 def prior_mask(store: Store, objects: Objects, name: str, line: int) -> bytes:
@@ -311,10 +311,10 @@ def prior_mask(store: Store, objects: Objects, name: str, line: int) -> bytes:
     names = find_priors(entry, job.attribute)
     if not names:
         raise ServiceError("NotFound", f"Object {line} brings no mask of an earlier job.", 404)
-    return see_through(objects.get(*split_uri(entry[names[0]])))
+    return make_background_transparent(objects.get(*split_uri(entry[names[0]])))
 
 
-def see_through(png: bytes) -> bytes:
+def make_background_transparent(png: bytes) -> bytes:
     """The mask with its background transparent, to be laid over the image."""
     out = BytesIO()
     try:

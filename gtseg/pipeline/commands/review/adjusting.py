@@ -11,7 +11,7 @@ from gtseg.core.labeling.task_template import review_template
 from gtseg.errors import ManifestError, StageError
 from gtseg.pipeline.commands.review.chained import ChainedJob, start
 from gtseg.pipeline.commands.review.earlier import Earlier, find_earlier, refuse_running
-from gtseg.pipeline.commands.review.findings import spoken_against
+from gtseg.pipeline.commands.review.findings import find_rejected_images
 from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 from gtseg.pipeline.stages.label.workteams import choose_workteam
 from gtseg.settings import Settings
@@ -42,7 +42,7 @@ def adjust(
     refuse_running(run, context)
     earlier = find_earlier(run, context, source)
     if bad:
-        only = spoken_against(run, earlier.manifest, context.s3)
+        only = find_rejected_images(run, earlier.manifest, context.s3)
     if bad and not only:
         raise StageError(
             f"No verification spoke against a mask of {earlier.name}: `gtseg verify` asks people."

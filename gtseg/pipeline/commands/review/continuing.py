@@ -14,7 +14,7 @@ from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.commands.review.adjusting import ADJUSTMENT, adjustment_template
 from gtseg.pipeline.commands.review.chained import ChainedJob, start
 from gtseg.pipeline.commands.review.earlier import Earlier, find_earlier
-from gtseg.pipeline.commands.review.findings import rejected_images, spoken_against
+from gtseg.pipeline.commands.review.findings import find_rejected_images, rejected_images
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.stages.label.job import fill_task_template
 from gtseg.pipeline.stages.label.workteams import choose_workteam
@@ -60,7 +60,7 @@ def _redo(run: Run, earlier: Earlier, context: Context) -> frozenset[str]:
         words = f"{hopeless:,} images are left out for what they are themselves: another mask would not help"
         context.note(words)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
-    return frozenset(labeled & (rejected | spoken_against(run, earlier.manifest, context.s3).keys()))
+    return frozenset(labeled & (rejected | find_rejected_images(run, earlier.manifest, context.s3).keys()))
 
 
 def _job(run: Run, context: Context, earlier: Earlier, redo: frozenset[str]) -> ChainedJob:

@@ -20,7 +20,7 @@ def rejected_images(run: Run, manifest: str, door: S3) -> tuple[set[str], int]:
     return for_mask, len(refused) - len(for_mask)
 
 
-def spoken_against(run: Run, manifest: str, door: S3) -> dict[str, tuple[str, ...]]:
+def find_rejected_images(run: Run, manifest: str, door: S3) -> dict[str, tuple[str, ...]]:
     """Images that the run's verification of this manifest named to be made again, and what was said of each."""
     word = run.verification
     if word is None or word.source != manifest or not word.redo:

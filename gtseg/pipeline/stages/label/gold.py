@@ -13,7 +13,7 @@ from gtseg.errors import StageError
 from gtseg.pipeline.run import Context
 from gtseg.pipeline.stages.label.images import Gathered
 
-__all__ = ["GoldImage", "gold_files", "set_gold_aside"]
+__all__ = ["GoldImage", "gold_files", "separate_gold"]
 
 MOST = 1000
 
@@ -26,7 +26,7 @@ class GoldImage:
     mask: bytes
 
 
-def set_gold_aside(gathered: Gathered, context: Context) -> tuple[Gathered, tuple[GoldImage, ...]]:
+def separate_gold(gathered: Gathered, context: Context) -> tuple[Gathered, tuple[GoldImage, ...]]:
     """The images to label, and those with a known mask, which are no objects of the job.
 
     A mask belongs to the image of the same name without its ending. Raises StageError for a folder without masks, a mask

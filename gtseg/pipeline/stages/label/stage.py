@@ -9,7 +9,7 @@ from gtseg.core.labeling.regions import lambda_arn
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run, begin
 from gtseg.pipeline.run.regions import check_labeling_regions
-from gtseg.pipeline.stages.label.gold import set_gold_aside
+from gtseg.pipeline.stages.label.gold import separate_gold
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import make_job
 from gtseg.pipeline.stages.label.reports import report_images
@@ -30,7 +30,7 @@ def label(run: Run, context: Context) -> Run:
     _check(context)
     team = choose_workteam(context)
     _check_source(run, context)
-    gathered, gold = set_gold_aside(gather_images(run, context), context)
+    gathered, gold = separate_gold(gather_images(run, context), context)
     check_labeling_regions(gathered.buckets, context)
     report_images(gathered, context)
     if context.settings.labeling.automated:

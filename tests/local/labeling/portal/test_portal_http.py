@@ -213,12 +213,12 @@ def test_two_who_both_found_nothing_agree_fully() -> None:
 
 
 def test_a_mask_is_made_transparent_where_nothing_is_labeled() -> None:
-    from gtseg.local.labeling.portal.gallery import see_through
+    from gtseg.local.labeling.portal.gallery import make_background_transparent
 
     mask = Image.fromarray(np.array([[0, 1]], np.uint8), "P")
     mask.putpalette([255, 255, 255, 44, 160, 44])
     body = io.BytesIO()
     mask.save(body, "PNG")
-    shown = Image.open(io.BytesIO(see_through(body.getvalue()))).convert("RGBA")
+    shown = Image.open(io.BytesIO(make_background_transparent(body.getvalue()))).convert("RGBA")
     assert shown.getpixel((0, 0))[3] == 0
     assert shown.getpixel((1, 0)) == (44, 160, 44, 255)
