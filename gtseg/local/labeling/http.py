@@ -29,7 +29,7 @@ from starlette.routing import BaseRoute
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling import drafts, questions, revisions, tasks, workers
+from gtseg.local.labeling import answering, drafts, leasing, questions, revisions, tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.assist.assistant import offer_suggestion
 from gtseg.local.labeling.assist.objects import split_objects
@@ -107,14 +107,14 @@ class Api:
         }
 
     def lease(self, call: Call) -> Any:
-        task = tasks.lease_task(self.store, call.path("job"), call.worker)
+        task = leasing.lease_task(self.store, call.path("job"), call.worker)
         if task is None:
             return Response(status_code=204)
         offer_suggestion(self.store, task)
         return self._describe(task)
 
     def lease_again(self, call: Call) -> dict[str, Any]:
-        return self._describe(tasks.lease_again(self.store, call.path("task"), call.worker))
+        return self._describe(leasing.lease_again(self.store, call.path("task"), call.worker))
 
     def show(self, call: Call) -> dict[str, Any]:
         return self._describe(self._find(call))
@@ -128,7 +128,7 @@ class Api:
         stream = self.embedded.objects.open(bucket, key)
         if tasks.find_etag(self.store, task) not in (None, stream.info.etag):
             stream.body.close()
-            tasks.fail_changed_image(self.store, task)
+            answering.fail_changed_image(self.store, task)
             raise ServiceError(
                 "Gone", "The image was replaced after it was given to workers. Take the next task.", 410
             )
@@ -165,7 +165,7 @@ class Api:
         if "answer" not in document:
             raise ServiceError("InvalidRequest", 'The body must be {"answer": {<element name>: {...}}}.')
         self._count_activity(call)
-        tasks.answer_task(
+        answering.answer_task(
             self.store,
             call.path("task"),
             call.worker,
@@ -183,11 +183,11 @@ class Api:
                 drafts.add_activity(connection, task, seconds)
 
     def decline(self, call: Call) -> dict[str, Any]:
-        tasks.decline_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
+        answering.decline_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
         return {"state": "declined"}
 
     def release(self, call: Call) -> dict[str, Any]:
-        tasks.release_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
+        answering.release_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
         return {"state": "released"}
 
     def _find(self, call: Call) -> Task:
@@ -255,7 +255,7 @@ class Api:
         )
 
     def remove_worker(self, call: Call) -> Response:
-        tasks.release_all(self.store, call.path("worker"))
+        answering.release_all(self.store, call.path("worker"))
         workers.remove_worker(self.store, call.path("worker"))
         return Response(status_code=204)
 
