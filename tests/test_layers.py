@@ -50,6 +50,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.pipeline.stages.order": ((*STAGE, "gtseg.pipeline.stages"), ()),
     "gtseg.pipeline.commands": (COMMAND, LIBRARIES),
     "gtseg.pipeline.commands.demo": ((*COMMAND, "gtseg.pipeline.commands.demo"), LIBRARIES),
+    "gtseg.pipeline.commands.doctor": ((*COMMAND, "gtseg.pipeline.commands.doctor"), LIBRARIES),
     "gtseg.pipeline.commands.review": ((*COMMAND, "gtseg.pipeline.commands.review"), LIBRARIES),
     "gtseg.pipeline.commands.serve": ((*COMMAND, "gtseg.pipeline.commands.serve"), LIBRARIES),
     "gtseg.imports": (("gtseg.errors", "gtseg.core", "gtseg.imports"), ("numpy", "PIL", "rasterio", "shapely", "pyproj", "affine", "shapefile", "msgspec", "defusedxml", "yaml")),

@@ -1,0 +1,46 @@
+"""doctor: what would go wrong, found before it costs anything. Each finding says what was seen and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gtseg.errors import GtsegError
+from gtseg.pipeline.commands.doctor import account, buckets, inputs
+from gtseg.pipeline.commands.doctor.finding import Check, Finding
+from gtseg.pipeline.commands.doctor.inputs import count_images
+from gtseg.pipeline.run import Context
+
+__all__ = ["Finding", "count_images", "examine"]
+
+
+def examine(context: Context, root: str) -> Iterator[Finding]:
+    """Every check in turn; one that AWS refuses is itself a finding, never the end."""
+    said: dict[str, str] = {}
+    for subject, check in CHECKS:
+        try:
+            yield from check(context, root)
+        except GtsegError as error:
+            first = said.setdefault(str(error), subject)
+            yield Finding(
+                "bad",
+                subject,
+                str(error) if first == subject else f"cannot be told, for the reason at {first}",
+            )
+
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("credentials", account.credentials),
+    ("region", account.region),
+    ("labeling", account.labeling),
+    ("bucket", buckets.bucket),
+    ("other buckets", buckets.other_buckets),
+    ("CORS", buckets.cors),
+    ("role", account.role),
+    ("workteam", account.workteam),
+    ("quota", account.quotas),
+    ("images", inputs.images),
+    ("labels", inputs.labels),
+    ("automated labeling", inputs.automated),
+    ("template", inputs.template),
+    ("Ground Truth", account.closure),
+)

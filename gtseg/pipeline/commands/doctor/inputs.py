@@ -1,0 +1,145 @@
+"""Checks of what goes into a labeling job: images, labels, the worker template, automated labeling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from gtseg.aws.s3 import is_s3_uri, join_uri, split_uri
+from gtseg.core.images.examination import examine_image
+from gtseg.core.labeling.automated import describe_automated, find_automated_problems
+from gtseg.core.labeling.input_manifest import MANIFEST_ENDINGS, is_image_name, parse_input_manifest
+from gtseg.core.labeling.task_template import task_template
+from gtseg.errors import GtsegError, SettingsError
+from gtseg.pipeline.commands.doctor.finding import Finding
+from gtseg.pipeline.run import Context
+from gtseg.settings.templates import read_template
+
+SAMPLE = 50
+CONSOLE_LABELS = 10
+
+
+def images(context: Context, root: str) -> Iterator[Finding]:
+    source = context.settings.images.source
+    if source is None:
+        yield Finding(
+            "warning",
+            "images",
+            "no [images] source yet",
+            "name a folder, an s3:// prefix or an input manifest",
+        )
+        return
+    sample = list(islice(_sample(source, context), SAMPLE))
+    folder = None if is_s3_uri(source) else context.settings.folder / Path(source).expanduser()
+    if folder and not folder.exists():
+        yield Finding("bad", "images", f"there is no folder {folder}", "check [images] source")
+        return
+    if not sample:
+        yield Finding("bad", "images", f"no .jpg, .jpeg or .png in {source}", "check [images] source")
+        return
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda item: (item[0], _look(*item)), sample))
+    troubled = [(name, problems) for name, problems in results if problems]
+    for name, problems in troubled[:10]:
+        yield Finding("bad", "image", f"{name} {problems[0].split(': ')[0]}", problems[0].partition(": ")[2])
+    if len(troubled) < len(sample):
+        yield Finding("good", "images", f"{len(sample) - len(troubled)} of {len(sample)} looked at are fine")
+
+
+def count_images(context: Context) -> int | None:
+    """How many images the source has; None where there is no source or it cannot be read."""
+    try:
+        return (
+            sum(1 for _ in _sample(context.settings.images.source, context))
+            if context.settings.images.source
+            else None
+        )
+    except (GtsegError, OSError):
+        return None
+
+
+def _look(name: str, read: Callable[[], bytes]) -> list[str]:
+    try:
+        return examine_image(name, read())
+    except (OSError, GtsegError) as error:
+        return [f"cannot be read ({error}): check the file and its permissions"]
+
+
+def _sample(source: str, context: Context) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """(name, reader) of the source's first images."""
+    if source.lower().endswith(MANIFEST_ENDINGS):
+        for uri, _ in parse_input_manifest(_reader(source, context)()):
+            yield uri, _reader(uri, context)
+    elif is_s3_uri(source):
+        bucket = split_uri(source)[0]
+        for item in context.s3.list_objects(source):
+            if is_image_name(item.key):
+                uri = join_uri(bucket, item.key)
+                yield uri, _reader(uri, context)
+    else:
+        folder = context.settings.folder / Path(source).expanduser()
+        for path in sorted(p for p in folder.rglob("*") if p.is_file() and is_image_name(p.name)):
+            relative = path.relative_to(folder)
+            if not any(part.startswith(".") for part in relative.parts):
+                yield str(relative), path.read_bytes
+
+
+def _reader(uri: str, context: Context) -> Callable[[], bytes]:
+    if is_s3_uri(uri):
+        return lambda: context.s3.read(uri)[0]
+    return (context.settings.folder / Path(uri).expanduser()).read_bytes
+
+
+def labels(context: Context, root: str) -> Iterator[Finding]:
+    count = len(context.settings.labeling.labels)
+    if count == 0:
+        yield Finding("bad", "labels", "none", "[labeling] labels = [...]")
+    elif count > CONSOLE_LABELS:
+        yield Finding(
+            "warning",
+            "labels",
+            f"{count}: AWS's console shows at most {CONSOLE_LABELS}; the API takes them",
+            "workers choose among many: fewer is faster",
+        )
+    else:
+        yield Finding("good", "labels", f"{count}: {', '.join(context.settings.labeling.labels)}")
+
+
+def automated(context: Context, root: str) -> Iterator[Finding]:
+    """Whether automated labeling can start, and what it will take."""
+    wanted = context.settings.labeling
+    if not wanted.automated:
+        return
+    objects = count_images(context)
+    if objects is None:
+        words = "automated = true, and how many images there are is not known"
+        yield Finding("warning", "automated labeling", words, "name a source in [images]")
+        return
+    problems = find_automated_problems(
+        objects,
+        max_labeled_objects=wanted.max_labeled_objects,
+        max_labeled_percent=wanted.max_labeled_percent,
+    )
+    for problem in problems:
+        yield Finding("bad", "automated labeling", problem, "[labeling] automated = false, or mend that")
+    if not problems:
+        told = describe_automated(objects, is_aws=context.clients.is_aws("labeling"))
+        yield Finding("good", "automated labeling", told.removeprefix("automated labeling: "))
+
+
+def template(context: Context, root: str) -> Iterator[Finding]:
+    name = context.settings.labeling.template
+    path = context.settings.folder / name if name else None
+    text = path.read_text(encoding="utf-8") if path and path.exists() else read_template("template.liquid")
+    try:
+        task_template(text, header="x", instructions="x")
+    except SettingsError as error:
+        yield Finding("bad", "template", str(error), f"mend {path}, or start from `gtseg init`'s")
+        return
+    yield Finding(
+        "good",
+        "template",
+        f"{path if path and path.exists() else 'the built-in one'} has all that Ground Truth needs",
+    )
