@@ -41,9 +41,7 @@ def draw_pattern(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
         return np.sin(2 * np.pi * along / period) * np.sin(2 * np.pi * across / period)
     if kind == 2:
         return np.sign(draw_noise(rng, size, slope=2.0) - rng.uniform(-0.8, 0.8)).astype(np.float32)
-    return np.sign(np.sin(2 * np.pi * along / period) + np.sin(2 * np.pi * across / period)).astype(
-        np.float32
-    )
+    return np.sign(np.sin(2 * np.pi * along / period) + np.sin(2 * np.pi * across / period)).astype(np.float32)
 
 
 def draw_texture(rng: np.random.Generator, size: int = SIZE) -> Image:
@@ -64,27 +62,21 @@ def draw_blob(rng: np.random.Generator, size: int, *, centre: NDArray[np.float64
     """A closed smooth or angular outline."""
     count = int(rng.integers(5, 12)) if rng.random() < 0.4 else 90
     angles = (
-        np.sort(rng.uniform(0, 2 * np.pi, count))
-        if count < 20
-        else np.linspace(0, 2 * np.pi, count, endpoint=False)
+        np.sort(rng.uniform(0, 2 * np.pi, count)) if count < 20 else np.linspace(0, 2 * np.pi, count, endpoint=False)
     )
     rough = np.ones(count)
     for wave in range(1, 7):
         rough += rng.normal(0, 0.28 / wave) * np.cos(wave * angles + rng.uniform(0, 2 * np.pi))
     stretch = np.exp(rng.normal(0, 0.3, 2))
     turn = rng.uniform(0, np.pi)
-    points = (
-        (radius * np.clip(rough, 0.25, 2))[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * stretch
-    )
+    points = (radius * np.clip(rough, 0.25, 2))[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * stretch
     points = points @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) + centre
     mask = np.zeros((size, size), np.uint8)
     cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1)
     return mask
 
 
-def draw_limb(
-    rng: np.random.Generator, mask: Mask, *, start: NDArray[np.float64], length: float, thick: float
-) -> None:
+def draw_limb(rng: np.random.Generator, mask: Mask, *, start: NDArray[np.float64], length: float, thick: float) -> None:
     """A leg, a tail, an ear: a bent line that gets thinner."""
     place, heading = start.copy(), rng.uniform(0, 2 * np.pi)
     bend = rng.normal(0, 0.25)
@@ -207,12 +199,8 @@ def trim(picture: NDArray[np.uint8]) -> Cutout | None:
     """BGRA as read -> RGBA of its largest solid part, holes filled; None for lines, full rectangles and specks."""
     factor = min(1.0, CUTOUT / max(picture.shape[:2]))
     if factor < 1:
-        picture = np.asarray(
-            cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    outlines, _ = cv2.findContours(
-        (picture[..., 3] > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-    )
+        picture = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+    outlines, _ = cv2.findContours((picture[..., 3] > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
     largest = max(outlines, key=cv2.contourArea)
@@ -288,9 +276,7 @@ def cast_shadow(rng: np.random.Generator, canvas: NDArray[np.float32], mask: Mas
     canvas *= 1 - rng.uniform(0.2, 0.6) * soft[..., None]
 
 
-def draw_crowd(
-    rng: np.random.Generator, textures: list[Image], cutouts: list[Cutout]
-) -> tuple[Image, list[Mask]]:
+def draw_crowd(rng: np.random.Generator, textures: list[Image], cutouts: list[Cutout]) -> tuple[Image, list[Mask]]:
     """-> (256, 256, 3) scene with one to five objects, often alike, and the 0/1 mask of each one's visible part."""
     canvas = pick(rng, textures).astype(np.float32)
     if rng.random() < 0.5:  # a wall behind a floor, a hedge behind a path

@@ -27,9 +27,7 @@ from PIL import Image
 
 SCENES, WORLD = 1300, 7
 ACCOUNT, LAMBDAS = "123456789012", "arn:aws:lambda:us-east-1:432418664414:function"
-SPECIFICATION = (
-    "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
-)
+SPECIFICATION = "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
 TEMPLATE = (
     '<crowd-form><crowd-semantic-segmentation name="crowd-semantic-segmentation" '
     'src="{{ task.input.taskObject | grant_read_access }}" labels="{{ task.input.labels | to_json | escape }}">'
@@ -112,9 +110,7 @@ def run(options: argparse.Namespace, folder: Path, classes: list[str]) -> None:
         server.terminate()
         server.wait()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(
-        f"CPU {usage.ru_utime + usage.ru_stime:.0f} s (server, crowd, training, scoring), wall {wall:.0f} s"
-    )
+    print(f"CPU {usage.ru_utime + usage.ru_stime:.0f} s (server, crowd, training, scoring), wall {wall:.0f} s")
 
 
 def make_clients(url: str, data: Path) -> dict[str, Any]:
@@ -190,9 +186,7 @@ def report(s3: Any, described: dict[str, Any], masks: Path, *, classes: int) -> 
             qualities.append(mean_iou(found, truth, classes))
     if qualities:
         low = np.percentile(qualities, 5)
-        print(
-            f"automatic labels: mean IoU without background {np.mean(qualities):.4f} (5th percentile {low:.3f})"
-        )
+        print(f"automatic labels: mean IoU without background {np.mean(qualities):.4f} (5th percentile {low:.3f})")
     for page in s3.get_paginator("list_objects_v2").paginate(
         Bucket="benchmark", Prefix="out/automated/activelearning/"
     ):

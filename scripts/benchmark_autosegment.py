@@ -59,9 +59,7 @@ def read_objects(
     for name in json.loads((folder / "dataset.json").read_text())["splits"][split]:
         image = cv2.imread(str(next((folder / "images").glob(f"{name}.*"))))[..., ::-1]
         for mask in (
-            outlines(folder, name, image.shape[:2])
-            if (folder / "polygons").exists()
-            else parts(folder, name, classes)
+            outlines(folder, name, image.shape[:2]) if (folder / "polygons").exists() else parts(folder, name, classes)
         ):
             ys, xs = np.nonzero(mask)
             if len(xs) and min(np.ptp(xs), np.ptp(ys)) + 1 >= least:
@@ -204,17 +202,13 @@ def report_starts(objects: list[Object], finder: Finder) -> None:
 def report(objects: list[Object], methods: dict[str, Method], *, clicks: bool) -> None:
     for name, method in methods.items():
         figures = [measure(objects, method, off=off) for off in OFF]
-        line = "  ".join(
-            f"off by {off}: {np.mean(scores):.3f}" for off, (scores, _) in zip(OFF, figures, strict=True)
-        )
+        line = "  ".join(f"off by {off}: {np.mean(scores):.3f}" for off, (scores, _) in zip(OFF, figures, strict=True))
         print(f"{line}  {np.mean([spent for _, spent in figures]):.3f} CPU s   {name}", flush=True)
         if clicks:
             rows = measure_clicks(objects, method)
             fell = (np.diff(rows, axis=1) < -0.01).mean(0)
             line = "  ".join(f"{n} clicks: {score:.3f}" for n, score in enumerate(rows.mean(0)))
-            print(
-                f"{line}  worse by more than 0.01 after a click: {fell.mean():.1%} of the clicks", flush=True
-            )
+            print(f"{line}  worse by more than 0.01 after a click: {fell.mean():.1%} of the clicks", flush=True)
 
 
 # ---- the time of one call ------------------------------------------------------------------------------------------
@@ -247,13 +241,9 @@ def time_parts(thing: Object, finder: Finder) -> None:
         "cut the window": lambda: crop.cut(image, window),
         "GrabCut's hint": lambda: grabcut.hint(photo, extreme, inside=NONE, outside=NONE),
         "window, hint, the frozen part": lambda: finder.work_on(image, start, key=None),
-        "one look with a click, refinement": lambda: finder.propose(
-            work, inside=window.inward(click), outside=NONE
-        ),
+        "one look with a click, refinement": lambda: finder.propose(work, inside=window.inward(click), outside=NONE),
         "a further click on the same object": lambda: finder.find(image, start, inside=click, key=1),
-        "mask in the image's pixels": lambda: settle(
-            probability, window, image.shape[:2], limits=extreme, inside=NONE
-        ),
+        "mask in the image's pixels": lambda: settle(probability, window, image.shape[:2], limits=extreme, inside=NONE),
         "rows and JSON": lambda: json.dumps({"rows": found.rows()}),
         "all but the decoding": lambda: json.dumps({"rows": finder.find(image, start).rows()}),
     }
@@ -262,9 +252,7 @@ def time_parts(thing: Object, finder: Finder) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--split", default="validation")
     parser.add_argument("--classes", type=int, nargs="+", default=[1])
@@ -298,9 +286,7 @@ def main() -> None:
             raise SystemExit(f"no object of {args.least} pixels or more in {folder} ({args.split})")
         print(f"{len(objects)} objects of {folder.name}, {args.split}", flush=True)
         for finder in finders:
-            finder.find(
-                objects[0].image, Start("points", extreme_points(objects[0].mask))
-            )  # the first run is slower
+            finder.find(objects[0].image, Start("points", extreme_points(objects[0].mask)))  # the first run is slower
         if args.call:
             time_parts(max(objects, key=lambda thing: int(thing.mask.sum())), finders[0])
         else:

@@ -73,7 +73,9 @@ def script_of(way: str, *, rgba: bool, source: str) -> str:
         up = "\n".join(f"aws s3 cp --quiet --recursive channels/{p}/ s3://bench/out/blog/{p}/" for p in PARTS)
         return f"{down}\n{rename}\n{up}"
     if way == "s5cmd":
-        down = "s5cmd --log error cp 's3://bench/images/*' images/\ns5cmd --log error cp 's3://bench/labeling/job/*' out/"
+        down = (
+            "s5cmd --log error cp 's3://bench/images/*' images/\ns5cmd --log error cp 's3://bench/labeling/job/*' out/"
+        )
         up = "\n".join(f"s5cmd --log error cp channels/{p}/ s3://bench/out/blog/{p}/" for p in PARTS)
         return f"{down}\n{rename}\n{up}"
     check = "--check palette " if way == "palette" else ""
@@ -90,18 +92,14 @@ def measure(way: str, url: str, environment: dict[str, str], *, rgba: bool, keep
     source = MANIFEST.replace("/job/", "/copy/") if way == "unknown" else MANIFEST
     is_stub = clear(url, environment, keep=keep)
     begun = time.perf_counter()
-    process = subprocess.Popen(
-        ["bash", "-ec", script_of(way, rgba=rgba, source=source)], cwd=folder, env=environment
-    )
+    process = subprocess.Popen(["bash", "-ec", script_of(way, rgba=rgba, source=source)], cwd=folder, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - begun
     if status:
         log = folder / "log"
         raise SystemExit(f"{way} failed: {log.read_text()[-2000:] if log.exists() else status}")
     counted = (
-        json.loads(urllib.request.urlopen(f"{url}/_stub/counters").read())
-        if is_stub
-        else {"requests": 0, "bytes": 0}
+        json.loads(urllib.request.urlopen(f"{url}/_stub/counters").read()) if is_stub else {"requests": 0, "bytes": 0}
     )
     shutil.rmtree(folder)
     cpu = usage.ru_utime + usage.ru_stime
@@ -121,9 +119,7 @@ def clear(url: str, environment: dict[str, str], *, keep: bool) -> bool:
         return False
 
 
-def start_stub(
-    objects: int, *, rgba: bool, size: list[int] | None = None
-) -> tuple[subprocess.Popen[str], str]:
+def start_stub(objects: int, *, rgba: bool, size: list[int] | None = None) -> tuple[subprocess.Popen[str], str]:
     command = [
         sys.executable,
         str(HERE / "s3_stub.py"),
@@ -137,9 +133,7 @@ def start_stub(
     return process, process.stdout.readline().strip()
 
 
-def start_embedded(
-    objects: int, folder: Path, *, rgba: bool
-) -> tuple[subprocess.Popen[str], str, dict[str, str]]:
+def start_embedded(objects: int, folder: Path, *, rgba: bool) -> tuple[subprocess.Popen[str], str, dict[str, str]]:
     """The embedded AWS, filled with what the stub holds."""
     command = [sys.executable, "-m", "gtseg.local.server", "--data", str(folder), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -159,9 +153,7 @@ def start_embedded(
     S3(clients).ensure_bucket("bench")
     with Bulk(clients) as bulk:
         items = [(f"s3://{key}", body) for key, (body, _) in shelf.objects.items()]
-        for _ in work_through(
-            items, lambda item: bulk.put(item[0], item[1], content_type="image/jpeg"), threads=16
-        ):
+        for _ in work_through(items, lambda item: bulk.put(item[0], item[1], content_type="image/jpeg"), threads=16):
             pass
     return process, url, environment
 
@@ -221,9 +213,7 @@ def show(title: str, results: dict[str, list[Measured]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, nargs="+", default=[300, 3000])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(

@@ -33,9 +33,7 @@ def pairs(args: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarray]]:
     for number in range(args.images):
         seed = np.random.SeedSequence([args.seed, number])
         truth = blobs(np.random.default_rng(seed), args.size, args.classes)
-        result.append(
-            (truth, blobs(np.random.default_rng(seed), args.size, args.classes, shift=args.size // 100))
-        )
+        result.append((truth, blobs(np.random.default_rng(seed), args.size, args.classes, shift=args.size // 100)))
     return result
 
 
@@ -52,9 +50,9 @@ def ways(args: argparse.Namespace) -> dict[str, Callable[[np.ndarray, np.ndarray
             torch.from_numpy(p).long(), torch.from_numpy(t).long(), k
         ).numpy(),
         "scikit-learn": lambda t, p: sklearn_matrix(t.ravel(), p.ravel(), labels=range(k)),
-        "np.bincount": lambda t, p: np.bincount(
-            t.ravel().astype(np.int64) * k + p.ravel(), minlength=k * k
-        ).reshape(k, k),
+        "np.bincount": lambda t, p: np.bincount(t.ravel().astype(np.int64) * k + p.ravel(), minlength=k * k).reshape(
+            k, k
+        ),
         "memory copy": lambda t, p: (t.copy(), p.copy()),
     }
 

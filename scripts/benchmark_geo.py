@@ -66,15 +66,22 @@ def draw_scene(path: Path, side: int) -> None:
     from rasterio.transform import from_origin
 
     profile = {
-        "driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8", "crs": "EPSG:32631", "tiled": True,
-        "blockxsize": 512, "blockysize": 512, "transform": from_origin(500000, 6000000, 0.5, 0.5), "compress": "deflate",
-    }  # fmt: skip
+        "driver": "GTiff",
+        "width": side,
+        "height": side,
+        "count": 3,
+        "dtype": "uint8",
+        "crs": "EPSG:32631",
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "transform": from_origin(500000, 6000000, 0.5, 0.5),
+        "compress": "deflate",
+    }
     random = np.random.default_rng(0)
     with rasterio.open(path, "w", **profile) as scene:
         for _, window in scene.block_windows(1):
-            scene.write(
-                random.integers(0, 255, (3, window.height, window.width), dtype=np.uint8), window=window
-            )
+            scene.write(random.integers(0, 255, (3, window.height, window.width), dtype=np.uint8), window=window)
 
 
 def draw_features(path: Path, side: int) -> None:
@@ -84,8 +91,7 @@ def draw_features(path: Path, side: int) -> None:
         for y in range(6000000 - side // 2, 6000000, 64):
             rings.append([[x, y], [x + 20, y], [x + 20, y + 20], [x, y + 20], [x, y]])
     features = [
-        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
-        for ring in rings
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}} for ring in rings
     ]
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32631"}}
     path.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
@@ -105,14 +111,10 @@ def run(words: list[str], folder: Path) -> tuple[float, float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiles", type=int, nargs="*", default=[1000, 10000])
     parser.add_argument("--side", type=int, default=128, help="pixels of a tile")
-    parser.add_argument(
-        "--scenes", type=int, nargs="*", default=[4096, 8192], help="pixels of a scene's side"
-    )
+    parser.add_argument("--scenes", type=int, nargs="*", default=[4096, 8192], help="pixels of a scene's side")
     options = parser.parse_args()
     print(f"{'what':36} {'wall s':>8} {'CPU s':>8} {'peak MB':>8} {'a CPU second':>14}")
     for side in options.scenes:

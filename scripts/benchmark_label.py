@@ -23,9 +23,7 @@ from PIL import Image
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--size", type=int, default=512)
     options = parser.parse_args()
@@ -66,9 +64,7 @@ def measure(folder: Path, server: int, url: str, images: int) -> None:
     try:
         for step in ("label", "watch", "dataset"):
             if step == "watch":
-                crowd = subprocess.Popen(
-                    crowd_command, cwd=folder, env=environment, stderr=subprocess.DEVNULL
-                )
+                crowd = subprocess.Popen(crowd_command, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
             before, begun = own_cpu(server), time.perf_counter()
             process = subprocess.Popen(
                 [sys.executable, "-m", "gtseg", step], cwd=folder, env=environment, stderr=subprocess.DEVNULL

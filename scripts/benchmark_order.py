@@ -45,8 +45,7 @@ def main() -> None:
         gains = []
         for seed in range(options.seeds):
             curves = [
-                Learner(data, scratch / f"{seed}-{way}", options, seed).learn(way)
-                for way in ("given", "helpful")
+                Learner(data, scratch / f"{seed}-{way}", options, seed).learn(way) for way in ("given", "helpful")
             ]
             gains.append(float(np.mean(curves[1][1:]) - np.mean(curves[0][1:])))
             told = "; ".join(
@@ -98,9 +97,7 @@ class Learner:
                     *labeled,
                     *(self.choose(left, labeled, more, number) if way == "helpful" else left[:more]),
                 ]
-            scores.append(
-                self.train(labeled, number, ask_pool=way == "helpful" and size < self.options.steps[-1])
-            )
+            scores.append(self.train(labeled, number, ask_pool=way == "helpful" and size < self.options.steps[-1]))
         return scores
 
     def choose(self, left: list[str], labeled: list[str], count: int, number: int) -> list[str]:
@@ -109,9 +106,12 @@ class Learner:
             entry = json.loads(line)
             found[entry["name"].removesuffix(".jpg")] = entry
         order = order_objects(
-            np.array([found[name]["confidence"] for name in left]), as_matrix([found[name]["features"] for name in left]),
-            as_matrix([found[name]["features"] for name in labeled]), count=count, seed=self.seed * 100 + number,
-        )  # fmt: skip
+            np.array([found[name]["confidence"] for name in left]),
+            as_matrix([found[name]["features"] for name in left]),
+            as_matrix([found[name]["features"] for name in labeled]),
+            count=count,
+            seed=self.seed * 100 + number,
+        )
         return [left[position] for position in order]
 
     def train(self, labeled: list[str], number: int, *, ask_pool: bool) -> float:
@@ -123,9 +123,7 @@ class Learner:
                 target = root / "input" / "data" / f"{channel}{ending}"
                 target.mkdir(parents=True)
                 for name in names:
-                    (target / f"{name}.{suffix}").symlink_to(
-                        (self.data / source / f"{name}.{suffix}").resolve()
-                    )
+                    (target / f"{name}.{suffix}").symlink_to((self.data / source / f"{name}.{suffix}").resolve())
         (root / "input" / "config").mkdir()
         settings = {
             "num_classes": str(self.classes),

@@ -82,9 +82,7 @@ def measure_ink(args: argparse.Namespace) -> None:
             )
             outlines.append(time.perf_counter() - begun)
             page.keyboard.press("Enter")
-        print(
-            f"fourth point to outline: median {statistics.median(outlines):.2f} s, slowest {max(outlines):.2f} s"
-        )
+        print(f"fourth point to outline: median {statistics.median(outlines):.2f} s, slowest {max(outlines):.2f} s")
         opened = []
         for _ in range(5):
             page.goto(f"{aws.url}/_portal/")
@@ -148,14 +146,18 @@ def measure_load(args: argparse.Namespace) -> None:
             desk = Desk(aws)
             for number in range(objects):
                 desk.put(f"images/{number:03}.jpg", draw(640, 480))
-            lines = [
-                {"source-ref": f"s3://{desk.bucket}/images/{number:03}.jpg"} for number in range(objects)
-            ]
+            lines = [{"source-ref": f"s3://{desk.bucket}/images/{number:03}.jpg"} for number in range(objects)]
             job = desk.create(lines, workers=per_object)
             load = run_load(
-                desk, job, people=args.people, answers=objects * per_object, kills=kills, think=think,
-                outlines=think > 0, seconds=900,
-            )  # fmt: skip
+                desk,
+                job,
+                people=args.people,
+                answers=objects * per_object,
+                kills=kills,
+                think=think,
+                outlines=think > 0,
+                seconds=900,
+            )
             check_load(desk, job, load, objects=objects, per_object=per_object)
             print(f"{args.people} people, {objects} objects, 640 x 480, {words}: {load.sentence()}")
             print(f"  {load.restart_sentence()}; load of the machine {os.getloadavg()[0]:.1f}")
@@ -166,9 +168,7 @@ def measure_load(args: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("ink", "robot", "load"))
     parser.add_argument("--cats", type=Path, help="folder of photographs with polygons/, for the robot")
     parser.add_argument("--scenes", type=int, default=10, help="images of each set, for the robot")

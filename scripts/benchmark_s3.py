@@ -60,9 +60,7 @@ class Figure:
     cpu_ms: float
 
 
-def start_server(
-    command: list[str], log: Path, *, folder: Path | None = None
-) -> tuple[subprocess.Popen[str], str]:
+def start_server(command: list[str], log: Path, *, folder: Path | None = None) -> tuple[subprocess.Popen[str], str]:
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
@@ -195,15 +193,11 @@ def make_workloads(count: int, size: int) -> dict[str, Callable[[Target], list[b
         "PUT": lambda target: [sign_request(target, "PUT", key, body=body) for key in keys],
         "HEAD": lambda target: [sign_request(target, "HEAD", key) for key in keys],
         "GET": lambda target: [sign_request(target, "GET", key) for key in keys],
-        "LIST": lambda target: (
-            [sign_request(target, "GET", f"/{BUCKET}", query=listing)] * max(count // 20, 1)
-        ),
+        "LIST": lambda target: [sign_request(target, "GET", f"/{BUCKET}", query=listing)] * max(count // 20, 1),
     }
 
 
-def measure(
-    targets: list[Target], *, count: int, rounds: int, size: int, clients: int
-) -> dict[str, dict[str, Figure]]:
+def measure(targets: list[Target], *, count: int, rounds: int, size: int, clients: int) -> dict[str, dict[str, Figure]]:
     """workload -> target -> the median figure of all rounds."""
     workloads = make_workloads(count, size)
     for target in targets:
@@ -212,9 +206,7 @@ def measure(
     for _ in range(rounds):
         for workload, make in workloads.items():
             for target in targets:
-                figures.setdefault((workload, target.name), []).append(
-                    send_all(target, make(target), clients)
-                )
+                figures.setdefault((workload, target.name), []).append(send_all(target, make(target), clients))
     return {
         workload: {
             target.name: Figure(
@@ -240,9 +232,7 @@ def show(results: dict[str, dict[str, Figure]], other: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=400, help="per workload and round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=12_000, help="bytes of an object")
@@ -256,18 +246,12 @@ def main() -> None:
         try:
             for title, checkout in (("gtseg", None), (other, chosen.beside)):
                 is_moto = title == "moto"
-                command = (
-                    ["-c", MOTO] if is_moto else ["-m", "gtseg.local.server", "--data", str(folder / title)]
-                )
-                process, url = start_server(
-                    [sys.executable, *command], folder / f"{title}.log", folder=checkout
-                )
+                command = ["-c", MOTO] if is_moto else ["-m", "gtseg.local.server", "--data", str(folder / title)]
+                process, url = start_server([sys.executable, *command], folder / f"{title}.log", folder=checkout)
                 started.append(process)
                 owner = folder / ("gtseg" if is_moto else title)
                 keys = json.loads((owner / "credentials.json").read_bytes())
-                targets.append(
-                    Target(title, psutil.Process(process.pid), url, keys["access_key"], keys["secret_key"])
-                )
+                targets.append(Target(title, psutil.Process(process.pid), url, keys["access_key"], keys["secret_key"]))
             results = measure(
                 targets, count=chosen.requests, rounds=chosen.rounds, size=chosen.size, clients=chosen.clients
             )

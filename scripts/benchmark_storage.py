@@ -180,9 +180,7 @@ def measure(options: argparse.Namespace, desk: FarDesk, faults: Path) -> None:
         f"of that the image {1000 * images[half]:.0f} ms (median), {1000 * images[int(len(images) * 0.95)]:.0f} ms (95th percentile)"
     )
     print(f"memory of the server: {before:.0f} MiB before, then {', '.join(f'{m:.0f}' for m in memory)}")
-    print(
-        f"problems: {[p for person in people for p in person.problems][:3]}; load of the machine: {os.getloadavg()}"
-    )
+    print(f"problems: {[p for person in people for p in person.problems][:3]}; load of the machine: {os.getloadavg()}")
     cpu = {"server": read_cpu(desk.aws.pid), "S3": read_cpu(desk.storage.pid), "people": sum(os.times()[:2])}
     print(f"processor seconds: {', '.join(f'{name} {used:.0f}' for name, used in cpu.items())}")
     print(json.dumps(figures))

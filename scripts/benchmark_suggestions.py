@@ -80,15 +80,12 @@ def measure_suggested(
     for _ in range(args.taught):
         task = desk.lease(teacher, name)
         path = path_of(task, args)
-        teacher(
-            "POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(read_mask(path), task["labels"])}
-        )
+        teacher("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(read_mask(path), task["labels"])})
         done.add(path)
     folder = Path(desk.aws.folder) / "labeling" / desk.describe(name)["JobReferenceCode"] / "assist"
     begun = time.monotonic()
     while not any(
-        json.loads(p.read_text())["objects"] >= args.taught * 2 // 3
-        for p in folder.glob("round-*/ready.json")
+        json.loads(p.read_text())["objects"] >= args.taught * 2 // 3 for p in folder.glob("round-*/ready.json")
     ):
         time.sleep(1)
     print(f"the model was ready {time.monotonic() - begun:.0f} s after the last answer", file=sys.stderr)
@@ -206,9 +203,7 @@ class Person:
     def drawn(self) -> np.ndarray:
         import base64
 
-        return (
-            np.frombuffer(base64.b64decode(self.page.evaluate(MAP)), np.uint8).reshape(self.truth.shape) > 0
-        )
+        return np.frombuffer(base64.b64decode(self.page.evaluate(MAP)), np.uint8).reshape(self.truth.shape) > 0
 
 
 def components(mask: np.ndarray, *, smallest: float = SMALLEST) -> list[np.ndarray]:

@@ -70,9 +70,7 @@ def lay_out(data: Path, root: Path, hyperparameters: dict[str, str]) -> None:
         for name in (channel, f"{channel}_annotation"):
             (root / "input/data" / name).mkdir(parents=True, exist_ok=True)
         for stem in stems:
-            (root / "input/data" / channel / f"{stem}.jpg").symlink_to(
-                (data / "images" / f"{stem}.jpg").resolve()
-            )
+            (root / "input/data" / channel / f"{stem}.jpg").symlink_to((data / "images" / f"{stem}.jpg").resolve())
             (root / "input/data" / f"{channel}_annotation" / f"{stem}.png").symlink_to(
                 (data / "masks" / f"{stem}.png").resolve()
             )
@@ -112,9 +110,7 @@ def cpu_of_children() -> float:
 
 def print_curve(data: Path, start: str, rows: list[tuple[float, float, float, int, float, float]]) -> None:
     print(f"\n{data.name}: validation mIOU against CPU seconds, start: {start}, one thread")
-    print(
-        f"{'budget':>8} {'process CPU s':>14} {'wall s':>8} {'scored':>7} {'last mIOU':>10} {'best mIOU':>10}"
-    )
+    print(f"{'budget':>8} {'process CPU s':>14} {'wall s':>8} {'scored':>7} {'last mIOU':>10} {'best mIOU':>10}")
     for budget, cpu, wall, epochs, last, best in rows:
         print(f"{budget:8g} {cpu:14.1f} {wall:8.1f} {epochs:7d} {last:10.4f} {best:10.4f}")
     for budget in sorted({row[0] for row in rows}):
@@ -179,9 +175,7 @@ def through_http(root: Path, body: bytes, requests: int) -> float:
         connection = connect(port)
 
         def ask() -> None:
-            connection.request(
-                "POST", "/invocations", body, {"Content-Type": "image/jpeg", "Accept": "image/png"}
-            )
+            connection.request("POST", "/invocations", body, {"Content-Type": "image/jpeg", "Accept": "image/png"})
             answer = connection.getresponse()
             if answer.status != 200 or not answer.read():
                 raise SystemExit(f"the container answered {answer.status}")

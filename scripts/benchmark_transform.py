@@ -31,9 +31,14 @@ SMALL_MB = 20
 """Processes that only start others are not shown."""
 HERE = Path(__file__).resolve().parent
 HYPERPARAMETERS = {
-    "num_classes": "2", "num_training_samples": "6", "epochs": "2", "mini_batch_size": "2", "validation_mini_batch_size": "2",
-    "base_size": "96", "crop_size": "96",
-}  # fmt: skip
+    "num_classes": "2",
+    "num_training_samples": "6",
+    "epochs": "2",
+    "mini_batch_size": "2",
+    "validation_mini_batch_size": "2",
+    "base_size": "96",
+    "crop_size": "96",
+}
 
 
 def draw(number: int, size: int) -> tuple[bytes, np.ndarray]:
@@ -101,9 +106,7 @@ class Watch:
                 except psutil.Error:
                     continue
             with contextlib.suppress(psutil.Error):
-                self.samples.setdefault("client", []).append(
-                    psutil.Process(self.command.pid).memory_info().rss / 2**20
-                )
+                self.samples.setdefault("client", []).append(psutil.Process(self.command.pid).memory_info().rss / 2**20)
             time.sleep(0.5)
 
     def show(self) -> None:
@@ -111,9 +114,7 @@ class Watch:
             half = len(values) // 2
             if half and max(values) > SMALL_MB:
                 first, second = max(values[:half]), max(values[half:])
-                print(
-                    f"    {what:18} at most {first:5.0f} MB in the first half, {second:5.0f} MB in the second"
-                )
+                print(f"    {what:18} at most {first:5.0f} MB in the first half, {second:5.0f} MB in the second")
 
 
 def cpu_of(pid: int) -> float:
@@ -125,17 +126,12 @@ def cpu_of(pid: int) -> float:
         + own.system
         + own.children_user
         + own.children_system
-        + sum(
-            times.user + times.system
-            for times in (child.cpu_times() for child in process.children(recursive=True))
-        )
+        + sum(times.user + times.system for times in (child.cpu_times() for child in process.children(recursive=True)))
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--instances", type=int, default=4)
@@ -154,9 +150,7 @@ def main() -> None:
             server.wait()
 
 
-def measure(
-    folder: Path, server: subprocess.Popen[str], url: str, model: bytes, options: argparse.Namespace
-) -> None:
+def measure(folder: Path, server: subprocess.Popen[str], url: str, model: bytes, options: argparse.Namespace) -> None:
     keys = json.loads((folder / "aws" / "credentials.json").read_text())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": keys["access_key"], "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
@@ -190,9 +184,7 @@ def measure(
             output = folder / f"{way}-{number}"
             if way == "batch":  # answers that are there would be taken
                 bucket = S3(Clients())
-                bucket.delete(
-                    f"s3://bench/{item.key}" for item in bucket.list_objects("s3://bench/bench/batch/")
-                )
+                bucket.delete(f"s3://bench/{item.key}" for item in bucket.list_objects("s3://bench/bench/batch/"))
             before, begun = cpu_of(server.pid), time.perf_counter()
             words = [*gtseg, "predict", "s3://bench/city/", "-o", str(output), *more]
             process = subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.DEVNULL)

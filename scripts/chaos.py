@@ -53,9 +53,7 @@ SAYS_NO = TIMED_OUT | {"dataset": "s3:GetObject"}
 """The call of each stage that AWS refuses."""
 SAYS_NO_OF = {"dataset": "chaos-bucket/c/labeling/*", "report": "chaos-bucket/c/report*"}
 """Which objects, where the call is S3's: run.json itself can be read and written."""
-LATE_SIGNATURE = (
-    "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
-)
+LATE_SIGNATURE = "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
 REFUSALS = {
     "AccessDeniedException": (
         400,
@@ -87,8 +85,10 @@ S3_REFUSALS = {
     "KMS.DisabledException": (400, "arn:aws:kms:us-east-1:123456789012:key/k is disabled", 4),
     "NoSuchBucket": (404, "The specified bucket does not exist", 3),
 }
-PASSING = {"sagemaker": {"ThrottlingException": 400, "ServiceUnavailable": 503, "InternalFailure": 500},
-           "s3": {"SlowDown": 503, "ServiceUnavailable": 503, "InternalError": 500}}  # fmt: skip
+PASSING = {
+    "sagemaker": {"ThrottlingException": 400, "ServiceUnavailable": 503, "InternalFailure": 500},
+    "s3": {"SlowDown": 503, "ServiceUnavailable": 503, "InternalError": 500},
+}
 """What AWS says for a moment: the command comes through."""
 GONE_IS_DONE = {("cleanup", "ResourceNotFoundException")}
 """Refusals that are no refusal: what is to be deleted is gone."""
@@ -187,9 +187,7 @@ class Proxy:
         for name, value in headers:
             if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
                 handler.send_header(name, value)
-        handler.send_header(
-            "content-length", (length if handler.command == "HEAD" else None) or str(len(content))
-        )
+        handler.send_header("content-length", (length if handler.command == "HEAD" else None) or str(len(content)))
         handler.end_headers()
         if handler.command != "HEAD":
             handler.wfile.write(content)
@@ -257,9 +255,13 @@ class Bench:
         path = f"{patches}{os.pathsep}{ROOT}"
         with (self.home / "server.log").open("ab") as log:
             self.server = subprocess.Popen(
-                [*command, "--options", json.dumps(options)], stdout=subprocess.PIPE, stderr=log, text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CHAOS_HOME": str(self.home)}, cwd=ROOT,
-            )  # fmt: skip
+                [*command, "--options", json.dumps(options)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "CHAOS_HOME": str(self.home)},
+                cwd=ROOT,
+            )
         assert self.server.stdout is not None
         url = self.server.stdout.readline().strip()
         if not url:
@@ -356,9 +358,14 @@ class Bench:
     ) -> subprocess.Popen[str]:
         words = [stage, *(["--yes"] if stage in SPENDING else [])]
         return subprocess.Popen(
-            [*before, sys.executable, "-m", "gtseg", *words], cwd=folder or self.project, env=self.environment(**more),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            [*before, sys.executable, "-m", "gtseg", *words],
+            cwd=folder or self.project,
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def finish(self, process: subprocess.Popen[str]) -> int:
         try:
@@ -379,9 +386,7 @@ class Bench:
         """Creating and deleting calls that succeeded, sorted: what the account was asked for."""
         lines = [json.loads(line) for line in (self.data / "calls.jsonl").read_text().splitlines()]
         mine = [c for c in lines if c["status"] < 300 and c["service"] == "sagemaker"]
-        return sorted(
-            (c["operation"], c["name"]) for c in mine if c["operation"].startswith(("Create", "Delete"))
-        )
+        return sorted((c["operation"], c["name"]) for c in mine if c["operation"].startswith(("Create", "Delete")))
 
     def result(self, stage: str) -> Any:
         """What the stage leaves, without times: equal for equal work."""
@@ -416,9 +421,12 @@ class Bench:
 
         keys = json.loads((self.data / "credentials.json").read_bytes())
         return boto3.client(
-            "s3", endpoint_url=self.proxy.target, region_name="us-east-1", aws_access_key_id=keys["access_key"],
+            "s3",
+            endpoint_url=self.proxy.target,
+            region_name="us-east-1",
+            aws_access_key_id=keys["access_key"],
             aws_secret_access_key=keys["secret_key"],
-        )  # fmt: skip
+        )
 
     def read(self, name: str) -> bytes:
         """An object of the run."""
@@ -434,9 +442,7 @@ class Bench:
             return False
         return True
 
-    def walk_undisturbed(
-        self, stages: tuple[str, ...] = STAGES, *, tell: Callable[[str], None] = print
-    ) -> None:
+    def walk_undisturbed(self, stages: tuple[str, ...] = STAGES, *, tell: Callable[[str], None] = print) -> None:
         """Every stage once: its requests, calls and result, and a snapshot of the folder before it."""
         self.draw()
         self.set_faults([])
@@ -581,10 +587,12 @@ def time_out(bench: Bench, stage: str) -> int:
 def spoil(kind: str) -> Callable[[Bench, str], int]:
     def disturb(bench: Bench, stage: str) -> int:
         bodied = "s3:PutObject" if kind.endswith("-request") else "s3:GetObject"
-        bench.set_faults([
-            {"kind": kind, "operations": [bodied, "sagemaker:*"], "limit": 1, "seconds": 1},
-            {"kind": kind, "operations": ["*"], "rate": 0.2, "seconds": 0.3},
-        ])  # fmt: skip
+        bench.set_faults(
+            [
+                {"kind": kind, "operations": [bodied, "sagemaker:*"], "limit": 1, "seconds": 1},
+                {"kind": kind, "operations": ["*"], "rate": 0.2, "seconds": 0.3},
+            ]
+        )
         bench.command(stage)
         fired = bench.fired(kind)
         bench.set_faults([])
@@ -609,10 +617,12 @@ def say_no(bench: Bench, stage: str) -> int:
         assert found == expected, f"{code}: exit code {found} instead of {expected}: {last}"
         assert code in bench.said, f"{code} is not said: {last}"
         assert WAY_OUT.search(last), f"{code}: no way out in {last}"
-    bench.set_faults([
-        {**only, "code": code, "status": status, "message": "for a moment", "limit": 1}
-        for code, status in PASSING[service].items()
-    ])  # fmt: skip
+    bench.set_faults(
+        [
+            {**only, "code": code, "status": status, "message": "for a moment", "limit": 1}
+            for code, status in PASSING[service].items()
+        ]
+    )
     found, before, fired = bench.command(stage), fired, bench.fired("answer")
     assert found == 0, f"what passes by itself: exit code {found}: {bench.said[-600:]}"
     assert fired > before, "what passes by itself did not fire"
@@ -645,9 +655,7 @@ def back_up_meanwhile(bench: Bench, stage: str) -> int:
     kept, again = bench.home / "backup", bench.home / "restored"
     for folder in (kept, again):
         shutil.rmtree(folder, ignore_errors=True)
-    bench.proxy.arm(
-        half_way(bench, stage), lambda: bench.local("backup", "--data", str(bench.data), str(kept))
-    )
+    bench.proxy.arm(half_way(bench, stage), lambda: bench.local("backup", "--data", str(bench.data), str(kept)))
     bench.command(stage)
     bench.local("restore", "--data", str(again), str(kept))
     bench.local("check", "--data", str(again))
@@ -666,8 +674,11 @@ def lose_and_restore(bench: Bench, stage: str) -> int:
         shutil.rmtree(bench.data)
         subprocess.run(
             [sys.executable, "-m", "gtseg", "local", "restore", "--data", str(bench.data), str(kept)],
-            cwd=ROOT, check=True, capture_output=True, timeout=PATIENCE,
-        )  # fmt: skip
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
         bench.start()
 
     bench.proxy.arm(half_way(bench, stage), strike)
@@ -688,9 +699,7 @@ def upgrade(bench: Bench, stage: str) -> int:
                 connection.execute("DROP TABLE IF EXISTS clock")
             connection.close()
         keys = json.loads((bench.data / "credentials.json").read_bytes())
-        (bench.data / "credentials.json").write_text(
-            json.dumps({k: v for k, v in keys.items() if k != "schema"})
-        )
+        (bench.data / "credentials.json").write_text(json.dumps({k: v for k, v in keys.items() if k != "schema"}))
         bench.data.chmod(0o755)
         bench.start()
 
@@ -820,12 +829,8 @@ def table(matrix: Matrix, requests: dict[str, int]) -> str:
             return f"ok ({cell.fired})"
         return "not run" if not cell.outcome else "-" if cell.outcome.startswith("-") else "**failed**"
 
-    rows = [
-        f"| {fault} | " + " | ".join(text(found[fault, stage]) for stage in stages) + " |" for fault in faults
-    ]
-    failed = [
-        f"- {c.fault}, {c.stage}: {' '.join(c.outcome.split())[-300:]}" for c in ran if c.outcome != "ok"
-    ]
+    rows = [f"| {fault} | " + " | ".join(text(found[fault, stage]) for stage in stages) + " |" for fault in faults]
+    failed = [f"- {c.fault}, {c.stage}: {' '.join(c.outcome.split())[-300:]}" for c in ran if c.outcome != "ok"]
     asked = ", ".join(f"{stage} {count}" for stage, count in requests.items())
     return "\n".join([
         "# Chaos", "",
@@ -858,12 +863,8 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=600, help="stop after so long; cells left stay empty, and fail"
     )
-    parser.add_argument(
-        "--shuffle", action="store_true", help="cells in random order, for a run that may be cut short"
-    )
-    parser.add_argument(
-        "--keep", type=Path, help="a file of cells that held earlier, which are not run again"
-    )
+    parser.add_argument("--shuffle", action="store_true", help="cells in random order, for a run that may be cut short")
+    parser.add_argument("--keep", type=Path, help="a file of cells that held earlier, which are not run again")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "chaos.md")
     options = parser.parse_args()
     stages, faults = tuple(options.stages.split(",")), tuple(options.faults.split(","))

@@ -74,16 +74,18 @@ class FarBench(chaos.Bench):  # type: ignore[misc]
         self.server = self.serve(self.data, options, **keys, AWS_EC2_METADATA_DISABLED="true")
         self.proxy.target = self.read_url(self.server)
 
-    def serve(
-        self, folder: Path, options: dict[str, Any], *, port: int = 0, **more: str
-    ) -> subprocess.Popen[str]:
+    def serve(self, folder: Path, options: dict[str, Any], *, port: int = 0, **more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "gtseg.local.server", "--data", str(folder), "--port", str(port)]
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
         with (self.home / "server.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, "--options", json.dumps(options)], stdout=subprocess.PIPE, stderr=log, text=True,
-                env={**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more}, cwd=ROOT,
-            )  # fmt: skip
+                [*command, "--options", json.dumps(options)],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env={**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more},
+                cwd=ROOT,
+            )
 
     def read_url(self, process: subprocess.Popen[str]) -> str:
         assert process.stdout is not None
@@ -118,9 +120,12 @@ class FarBench(chaos.Bench):  # type: ignore[misc]
         import boto3
 
         return boto3.client(
-            "s3", endpoint_url=self.storage_url, region_name="us-east-1", aws_access_key_id=self.keys["access_key"],
+            "s3",
+            endpoint_url=self.storage_url,
+            region_name="us-east-1",
+            aws_access_key_id=self.keys["access_key"],
             aws_secret_access_key=self.keys["secret_key"],
-        )  # fmt: skip
+        )
 
     def fired(self, kind: str) -> int:
         with urllib.request.urlopen(f"{self.storage_url}/_gtseg/faults", timeout=30) as answer:
@@ -133,9 +138,7 @@ class FarBench(chaos.Bench):  # type: ignore[misc]
         return int(code)
 
 
-def strike(
-    begin: Callable[[FarBench], None], end: Callable[[FarBench], int]
-) -> Callable[[FarBench, str], int]:
+def strike(begin: Callable[[FarBench], None], end: Callable[[FarBench], int]) -> Callable[[FarBench, str], int]:
     """A fault from half a stage after the command begins, for so many seconds."""
 
     def disturb(bench: FarBench, stage: str) -> int:

@@ -103,9 +103,7 @@ def choose_python(suite: Path, chosen: str | None) -> str:
     python = chosen or (str(own) if own.exists() else sys.executable)
     wanted = "import pytest, boto3, munch, isodate, requests, pytz, httplib2, lxml, gevent, yaml"
     if subprocess.run([python, "-c", wanted], capture_output=True).returncode:
-        sys.exit(
-            f"{python} lacks the suite's requirements: make {suite}/.venv with requirements.txt, or give --python"
-        )
+        sys.exit(f"{python} lacks the suite's requirements: make {suite}/.venv with requirements.txt, or give --python")
     return python
 
 
@@ -119,9 +117,7 @@ def collect(python: str, suite: Path, env: Mapping[str, str], arguments: Sequenc
     return tests
 
 
-def run_tests(
-    python: str, suite: Path, env: Mapping[str, str], tests: Sequence[str], report: Path
-) -> list[Outcome]:
+def run_tests(python: str, suite: Path, env: Mapping[str, str], tests: Sequence[str], report: Path) -> list[Outcome]:
     """Every test's outcome; progress goes to standard error. A test that takes too long ends the run."""
     listed = report.with_suffix(".txt")
     listed.write_text("\n".join(tests))
@@ -158,9 +154,7 @@ def compare(outcomes: Sequence[Outcome], claims: Claims) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", type=Path, help="checkout of https://github.com/ceph/s3-tests")
     parser.add_argument("--python", help="interpreter with the suite's requirements; default: SUITE/.venv")
     parser.add_argument("--everything", action="store_true", help="also run what is not claimed; only count")

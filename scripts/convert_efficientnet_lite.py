@@ -27,8 +27,7 @@ def folded(weights: dict[str, torch.Tensor], convolution: str, norm: str) -> tup
     """(kernel, bias) of the convolution followed by the normalization, float64."""
     kernel = weights[f"{convolution}.weight"].double().numpy()
     gain, shift, mean, variance = (
-        weights[f"{norm}.{name}"].double().numpy()
-        for name in ("weight", "bias", "running_mean", "running_var")
+        weights[f"{norm}.{name}"].double().numpy() for name in ("weight", "bias", "running_mean", "running_var")
     )
     factor = gain / np.sqrt(variance + EPSILON)
     return kernel * factor[:, None, None, None], shift - mean * factor

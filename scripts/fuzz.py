@@ -80,8 +80,7 @@ def build_png(data: bytes) -> bytes:
     palette, pixels = data[6 : 6 + colours % 30], data[36:]
     chunks = ((b"IHDR", header), (b"PLTE", palette), (b"IDAT", zlib.compress(pixels, 1)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        for name, body in chunks
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     )
 
 
@@ -137,9 +136,15 @@ def fuzz_signature(data: bytes) -> None:
     with contextlib.suppress(ServiceError):
         if signed := parse_signed(headers, dict(pairs)):
             verify(
-                signed, method="GET", raw_path=path, query=pairs, headers=headers, payload_hash="UNSIGNED-PAYLOAD",
-                find_secret=lambda key: "secret", now=datetime(2026, 11, 20, tzinfo=UTC),
-            )  # fmt: skip
+                signed,
+                method="GET",
+                raw_path=path,
+                query=pairs,
+                headers=headers,
+                payload_hash="UNSIGNED-PAYLOAD",
+                find_secret=lambda key: "secret",
+                now=datetime(2026, 11, 20, tzinfo=UTC),
+            )
 
 
 def fuzz_chunked(data: bytes) -> None:
@@ -176,9 +181,11 @@ def fuzz_xml(data: bytes) -> None:
     from gtseg.local.s3.xml import parse
 
     for read in (
-        lambda: parse(data, "Delete"), lambda: _read_wanted(data), lambda: read_tag_document(data, limit=10),
+        lambda: parse(data, "Delete"),
+        lambda: _read_wanted(data),
+        lambda: read_tag_document(data, limit=10),
         lambda: read_tag_header({"x-amz-tagging": data.decode("latin-1")}),
-    ):  # fmt: skip
+    ):
         with contextlib.suppress(ServiceError):
             read()
 
@@ -197,9 +204,10 @@ def fuzz_answer(data: bytes) -> None:
     if len(data) > 40:
         for body in (data, build_png(data)):
             painted = {
-                "inputImageProperties": {"width": 4, "height": 3}, "labelMappings": {"cat": {"color": "#2ca02c"}},
+                "inputImageProperties": {"width": 4, "height": 3},
+                "labelMappings": {"cat": {"color": "#2ca02c"}},
                 "labeledImage": {"pngImageData": base64.b64encode(body).decode()},
-            }  # fmt: skip
+            }
             with contextlib.suppress(ServiceError):
                 read_answer({"crowd-semantic-segmentation": painted}, ["cat"], (4, 3))
 
@@ -224,8 +232,10 @@ def fuzz_archive(data: bytes) -> None:
             with contextlib.suppress(BadArchive, OSError, EOFError, zlib.error):
                 unpack(path, folder)
         if {p.name for p in Path(scratch).iterdir()} | {p.name for p in folder.parent.iterdir()} != {
-            "model.tar.gz", "in", "side",
-        }:  # fmt: skip
+            "model.tar.gz",
+            "in",
+            "side",
+        }:
             raise AssertionError("something left the folder")
 
 
@@ -242,14 +252,18 @@ LINE = json.dumps({
     "job-ref-metadata": {"internal-color-map": {"0": {"class-name": "BACKGROUND", "hex-color": "#ffffff", "confidence": 0.9}},
                          "type": "groundtruth/semantic-segmentation", "human-annotated": "yes"},
 }).encode()  # fmt: skip
-AUTHORIZATION = b"AWS4-HMAC-SHA256 Credential=AKIA/20261120/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=ab"
+AUTHORIZATION = (
+    b"AWS4-HMAC-SHA256 Credential=AKIA/20261120/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-date, Signature=ab"
+)
 PRESIGNED = b"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=A%2F20261120%2Fus-east-1%2Fs3%2Faws4_request"
 TEMPLATE = (
     b'<script src="https://assets.crowd.aws/crowd-html-elements.js"></script><crowd-form><crowd-semantic-segmentation '
     b'name="crowd-semantic-segmentation" src="{{ task.input.taskObject | grant_read_access }}" '
     b'labels="{{ task.input.labels | to_json | escape }}"></crowd-semantic-segmentation></crowd-form>'
 )
-SETTINGS = b'[project]\nname = "a"\n[labeling]\nlabels = ["cat"]\ntask_lifetime = "10d"\n[dataset]\nsplit = { train = 1.0 }\n'
+SETTINGS = (
+    b'[project]\nname = "a"\n[labeling]\nlabels = ["cat"]\ntask_lifetime = "10d"\n[dataset]\nsplit = { train = 1.0 }\n'
+)
 PAINTED = {
     "inputImageProperties": {"width": 4, "height": 3},
     "labelMappings": {"cat": {"color": "#2ca02c"}},
@@ -284,13 +298,26 @@ def run_target(name: str, seconds: int) -> int:
         (corpus / f"seed-{number}").write_bytes(seed)
     words = [f"-dict={write_words(name)}"] if TARGETS[name].words else []
     command = [
-        sys.executable, __file__, "--target", name, str(corpus), f"-max_total_time={seconds}", f"-max_len={LONGEST // 16}",
-        f"-artifact_prefix={FOLDER}/{name}-", "-timeout=20", "-rss_limit_mb=3000", "-print_final_stats=1", *words,
-    ]  # fmt: skip
+        sys.executable,
+        __file__,
+        "--target",
+        name,
+        str(corpus),
+        f"-max_total_time={seconds}",
+        f"-max_len={LONGEST // 16}",
+        f"-artifact_prefix={FOLDER}/{name}-",
+        "-timeout=20",
+        "-rss_limit_mb=3000",
+        "-print_final_stats=1",
+        *words,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     stats = [line for line in done.stderr.splitlines() if line.startswith("stat::number_of_executed_units")]
-    print(f"{name}: exit code {done.returncode}, {''.join(stats[-1:]).rpartition(' ')[2]} inputs, "
-          f"{len(list(corpus.iterdir())):,} kept", flush=True)  # fmt: skip
+    print(
+        f"{name}: exit code {done.returncode}, {''.join(stats[-1:]).rpartition(' ')[2]} inputs, "
+        f"{len(list(corpus.iterdir())):,} kept",
+        flush=True,
+    )
     if done.returncode:
         print("\n".join(done.stderr.splitlines()[-40:]) + "\n" + done.stdout[-3000:], flush=True)
     return done.returncode

@@ -152,9 +152,7 @@ def submit(desk: Any, person: Any, task: dict[str, Any]) -> str:
 
 
 def find_worker(desk: Any, name: str) -> str:
-    return next(
-        one["worker_id"] for one in desk.owner("GET", "/workers")[1]["workers"] if one["name"] == name
-    )
+    return next(one["worker_id"] for one in desk.owner("GET", "/workers")[1]["workers"] if one["name"] == name)
 
 
 def train_and_host(aws: Any, drawn: Any) -> dict[str, Any]:

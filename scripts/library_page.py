@@ -21,9 +21,24 @@ import gtseg
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "library.md"
 ORDER = (
-    "Project", "ProjectRun", "Labeling", "Dataset", "ChannelDataset", "Training", "Endpoint", "Predictions", "Prediction",
-    "Evaluation", "Report", "read_manifest", "Manifest", "LabeledImage", "evaluate", "Figure", "Picture",
-)  # fmt: skip
+    "Project",
+    "ProjectRun",
+    "Labeling",
+    "Dataset",
+    "ChannelDataset",
+    "Training",
+    "Endpoint",
+    "Predictions",
+    "Prediction",
+    "Evaluation",
+    "Report",
+    "read_manifest",
+    "Manifest",
+    "LabeledImage",
+    "evaluate",
+    "Figure",
+    "Picture",
+)
 """GtsegError and __version__ are told in the introduction."""
 INTRODUCTION = """# gtseg as a library
 
@@ -45,9 +60,7 @@ def page() -> str:
     parts = [INTRODUCTION.format(module=paragraphs(inspect.getdoc(gtseg) or ""))]
     for name in ORDER:
         thing = getattr(gtseg, name)
-        parts += (
-            class_part(thing) if inspect.isclass(thing) else [function_part(thing, f"gtseg.{name}", "##")]
-        )
+        parts += class_part(thing) if inspect.isclass(thing) else [function_part(thing, f"gtseg.{name}", "##")]
     return "\n".join(parts).rstrip() + "\n"
 
 

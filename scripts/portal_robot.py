@@ -94,9 +94,7 @@ class Robot:
                 self.label = int(self.truth[y, x])
                 self.act(lambda: self.page.keyboard.press(str(self.label)))
             self.act(
-                lambda x=x, y=y, button=button: self.page.mouse.click(
-                    *self.hand.at(x + 0.5, y + 0.5), button=button
-                )
+                lambda x=x, y=y, button=button: self.page.mouse.click(*self.hand.at(x + 0.5, y + 0.5), button=button)
             )
             tried[max(0, y - 8) : y + 9, max(0, x - 8) : x + 9] = True
             before, found = found, self.drawn()
@@ -130,9 +128,7 @@ class Robot:
                 break
             button = "left" if little > much else "right"
             self.act(
-                lambda x=x, y=y, button=button: self.page.mouse.click(
-                    *self.hand.at(x + 0.5, y + 0.5), button=button
-                )
+                lambda x=x, y=y, button=button: self.page.mouse.click(*self.hand.at(x + 0.5, y + 0.5), button=button)
             )
             dots.append((x, y))
             found = self.drawn()
@@ -222,9 +218,7 @@ def street(seed: int) -> Scene:
                 canvas[wheel > 0] = 25
                 mask = mask | (wheel > 0)
         objects = [(lab, one & ~mask) for lab, one in objects] + [(label, mask)]
-    return Scene(
-        f"street-{seed}", finished(canvas, rng), [(lab, one) for lab, one in objects if one.sum() > 150]
-    )
+    return Scene(f"street-{seed}", finished(canvas, rng), [(lab, one) for lab, one in objects if one.sum() > 150])
 
 
 def cells(seed: int) -> Scene:
@@ -237,9 +231,7 @@ def cells(seed: int) -> Scene:
     while len(objects) < 9:
         cx, cy, r = rng.uniform(50, 430), rng.uniform(50, 430), rng.uniform(24, 48)
         turn = np.arctan2(ys - cy, xs - cx)
-        edge = r * (
-            1 + 0.1 * np.sin(2 * turn + rng.uniform(0, 6)) + 0.07 * np.sin(5 * turn + rng.uniform(0, 6))
-        )
+        edge = r * (1 + 0.1 * np.sin(2 * turn + rng.uniform(0, 6)) + 0.07 * np.sin(5 * turn + rng.uniform(0, 6)))
         mask = np.hypot(xs - cx, ys - cy) < edge
         if (cv2.dilate(mask.astype(np.uint8), np.ones((7, 7))) * taken).any():
             continue

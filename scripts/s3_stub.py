@@ -257,9 +257,7 @@ def list_keys(shelf: Shelf, query: dict[str, list[str]]) -> bytes:
     rows = [f"<IsTruncated>{str(len(keys) > 1000).lower()}</IsTruncated>"]
     if len(keys) > 1000:
         rows.append(f"<NextContinuationToken>{escape(page[-1][len(BUCKET) + 1 :])}</NextContinuationToken>")
-    rows += [
-        f"<CommonPrefixes><Prefix>{escape(f[len(BUCKET) + 1 :])}</Prefix></CommonPrefixes>" for f in folders
-    ]
+    rows += [f"<CommonPrefixes><Prefix>{escape(f[len(BUCKET) + 1 :])}</Prefix></CommonPrefixes>" for f in folders]
     for key in page:
         body, etag = shelf.objects[key]
         name = key[len(BUCKET) + 1 :]

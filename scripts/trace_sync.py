@@ -143,9 +143,7 @@ def count_waits(calls: list[Call]) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--puts", type=int, default=100)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=ROOT.parent) as home:
@@ -164,8 +162,10 @@ def main() -> None:
         ]
         server = subprocess.Popen(
             [*strace, sys.executable, "-m", "gtseg.local.server", "--data", str(folder)],
-            stdout=subprocess.PIPE, text=True, cwd=ROOT,
-        )  # fmt: skip
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
         assert server.stdout is not None
         url = server.stdout.readline().strip()
         pid = json.loads((folder / "server.json").read_bytes())["pid"]
@@ -181,9 +181,13 @@ def main() -> None:
 def put_and_judge(url: str, folder: Path, trace: Path, *, puts: int) -> int:
     keys = json.loads((folder / "credentials.json").read_bytes())
     s3 = boto3.client(
-        "s3", endpoint_url=url, aws_access_key_id=keys["access_key"], aws_secret_access_key=keys["secret_key"],
-        region_name="us-east-1", config=Config(retries={"max_attempts": 0}),
-    )  # fmt: skip
+        "s3",
+        endpoint_url=url,
+        aws_access_key_id=keys["access_key"],
+        aws_secret_access_key=keys["secret_key"],
+        region_name="us-east-1",
+        config=Config(retries={"max_attempts": 0}),
+    )
     s3.create_bucket(Bucket="traced")
     faults = 0
     for size in SIZES:
@@ -227,11 +231,7 @@ def judge(title: str, acts: list[Callable[[], object]], trace: Path, *, has_file
     time.sleep(0.5)
     calls = read_trace(trace)
     begun = moments[0][0]  # before it the server started, in its main thread
-    keepers = {
-        call.thread
-        for call in calls
-        if call.name in SYNCS and call.target == "database" and call.began > begun
-    }
+    keepers = {call.thread for call in calls if call.name in SYNCS and call.target == "database" and call.began > begun}
     calls = [call for call in calls if call.thread not in keepers]
     wrong: dict[str, int] = {}
     syncs = waits = 0
@@ -243,9 +243,7 @@ def judge(title: str, acts: list[Callable[[], object]], trace: Path, *, has_file
         if fault:
             wrong[fault] = wrong.get(fault, 0) + 1
     count = len(acts)
-    print(
-        f"{count} {title}, one client: {syncs / count:.2f} syncs, {waits / count:.2f} waits each", flush=True
-    )
+    print(f"{count} {title}, one client: {syncs / count:.2f} syncs, {waits / count:.2f} waits each", flush=True)
     for fault, times in wrong.items():
         print(f"  WRONG in {times}: {fault}")
     return len(wrong)

@@ -74,11 +74,7 @@ def sample_of(image: NDArray[np.uint8], mask: NDArray[np.uint8], rng: np.random.
 
 def read_outlines(path: Path, shape: tuple[int, int]) -> list[NDArray[np.int32]]:
     """YOLO-seg lines -> (N, 2) pixel outlines."""
-    rows = [
-        np.array(line.split()[1:], float).reshape(-1, 2)
-        for line in path.read_text().splitlines()
-        if line.strip()
-    ]
+    rows = [np.array(line.split()[1:], float).reshape(-1, 2) for line in path.read_text().splitlines() if line.strip()]
     return [np.round(row * (shape[1], shape[0])).astype(np.int32) for row in rows if len(row) >= 3]
 
 
@@ -91,9 +87,7 @@ def read_photographs(folder: Path) -> list[tuple[NDArray[np.uint8], list[NDArray
     return found
 
 
-def object_sample(
-    image: NDArray[np.uint8], outline: NDArray[np.int32], rng: np.random.Generator
-) -> Sample | None:
+def object_sample(image: NDArray[np.uint8], outline: NDArray[np.int32], rng: np.random.Generator) -> Sample | None:
     """One object with generous surroundings, its longer side at most 190 pixels."""
     mask = np.zeros(image.shape[:2], np.uint8)
     cv2.fillPoly(mask, [outline], 1)
@@ -124,9 +118,7 @@ def surfaces(
         side = int(rng.integers(90, 400))
         x, y = (int(rng.integers(0, max(1, length - side))) for length in (image.shape[1], image.shape[0]))
         if not taken[y : y + side, x : x + side].any() and len(found) < 4:
-            found.append(
-                cv2.resize(image[y : y + side, x : x + side], (256, 256), interpolation=cv2.INTER_AREA)
-            )
+            found.append(cv2.resize(image[y : y + side, x : x + side], (256, 256), interpolation=cv2.INTER_AREA))
     return found
 
 
@@ -208,14 +200,11 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     if start.kind == "click":
         true = extreme_points(turned.mask)
         longer = float(max(np.ptp(true[:, 0]), np.ptp(true[:, 1]))) + 1
-        window = click_window(
-            start.points, longer * math.exp(rng.uniform(math.log(1.3), math.log(3.5))), size
-        )
+        window = click_window(start.points, longer * math.exp(rng.uniform(math.log(1.3), math.log(3.5))), size)
     else:
         window = window_of(start.points, size, margin=float(rng.uniform(0.16, 0.28)))
     soft, hinted = (
-        cv2.warpAffine(plane.astype(np.float32), window.matrix(), (size, size))
-        for plane in (turned.mask, turned.hint)
+        cv2.warpAffine(plane.astype(np.float32), window.matrix(), (size, size)) for plane in (turned.mask, turned.hint)
     )
     mask = (soft > 0.5).astype(np.uint8)
     if start.kind == "click":
@@ -224,9 +213,7 @@ def example(sample: Sample, rng: np.random.Generator, *, size: int, wild: bool) 
     return Example(photo, start, start.outline(photo, hinted), mask) if mask.any() else None
 
 
-def draw(
-    textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: np.random.Generator
-) -> list[Sample]:
+def draw(textures: list[NDArray[np.uint8]], cutouts: list[scenes.Cutout], rng: np.random.Generator) -> list[Sample]:
     """The objects of one drawn scene."""
     while True:
         if cutouts and rng.random() < 0.7:
@@ -268,9 +255,7 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -
     probability = torch.sigmoid(logits)
     both = (probability * target).sum((1, 2, 3))
     either = (probability + target - probability * target).sum((1, 2, 3))
-    return (
-        F.binary_cross_entropy_with_logits(logits, target, weights) + (1 - (both + 1) / (either + 1)).mean()
-    )
+    return F.binary_cross_entropy_with_logits(logits, target, weights) + (1 - (both + 1) / (either + 1)).mean()
 
 
 def some_click(
@@ -303,9 +288,13 @@ class Clicked:
     def planes(self) -> NDArray[np.float32]:
         one = self.example
         return prompts(
-            len(one.mask), extreme=one.start.extreme, inside=self.inside, outside=self.outside,
-            outline=one.outline, present=self.present,
-        )  # fmt: skip
+            len(one.mask),
+            extreme=one.start.extreme,
+            inside=self.inside,
+            outside=self.outside,
+            outline=one.outline,
+            present=self.present,
+        )
 
 
 def begin(example: Example) -> Clicked:
@@ -345,9 +334,7 @@ def rate_at(used: float, *, whole: float, rate: float, fall: float) -> float:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--no-objects", action="store_true")
@@ -357,13 +344,9 @@ def arguments() -> argparse.Namespace:
         default=0,
         help="photographs of the training split to leave out: the last ones",
     )
-    parser.add_argument(
-        "--cutouts", type=Path, nargs="*", default=[], help="folders of pictures with an alpha plane"
-    )
+    parser.add_argument("--cutouts", type=Path, nargs="*", default=[], help="folders of pictures with an alpha plane")
     parser.add_argument("--leave-out", default="^$", help="regular expression of cut-outs' paths not to use")
-    parser.add_argument(
-        "--drawn", type=float, default=0.25, help="share of drawn scenes beside photographs' objects"
-    )
+    parser.add_argument("--drawn", type=float, default=0.25, help="share of drawn scenes beside photographs' objects")
     parser.add_argument(
         "--pool",
         type=int,
@@ -409,9 +392,18 @@ def main() -> None:
     steady = copy.deepcopy(net).eval()
     learning = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
     groups = [
-        {"params": [p for n, p in learning if (p.ndim > 1, n.startswith("encoder.")) == kind], "share": share, "weight_decay": decay}
-        for kind, share, decay in (((True, True), 0.25, 0.03), ((False, True), 0.25, 0.0), ((True, False), 1.0, 0.03), ((False, False), 1.0, 0.0))
-    ]  # fmt: skip
+        {
+            "params": [p for n, p in learning if (p.ndim > 1, n.startswith("encoder.")) == kind],
+            "share": share,
+            "weight_decay": decay,
+        }
+        for kind, share, decay in (
+            ((True, True), 0.25, 0.03),
+            ((False, True), 0.25, 0.0),
+            ((True, False), 1.0, 0.03),
+            ((False, False), 1.0, 0.0),
+        )
+    ]
     optimizer = torch.optim.AdamW(groups, lr=args.rate)
     begun, running = time.process_time(), 0.0
 
@@ -436,9 +428,7 @@ def main() -> None:
         click_rounds(net, batch, int(rng.choice([0, 0, 0, 1, 2, 3])), rng)
         pixels, planes, masks = tensors(batch)
         for group in optimizer.param_groups:
-            group["lr"] = group["share"] * rate_at(
-                used, whole=args.cpu_seconds, rate=args.rate, fall=args.fall
-            )
+            group["lr"] = group["share"] * rate_at(used, whole=args.cpu_seconds, rate=args.rate, fall=args.fall)
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(pixels, planes)
         loss = loss_of(logits.float(), masks, weights_of(batch, masks))

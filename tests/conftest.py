@@ -49,9 +49,7 @@ def session_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
 
 
 @pytest.fixture
-def shared_aws(
-    request: pytest.FixtureRequest, session_aws: LocalAWS, start_local_aws: StartLocalAWS
-) -> LocalAWS:
+def shared_aws(request: pytest.FixtureRequest, session_aws: LocalAWS, start_local_aws: StartLocalAWS) -> LocalAWS:
     """One server for every test that neither restarts it nor minds others' buckets."""
     return start_local_aws() if is_retried(request) else session_aws
 

@@ -113,9 +113,7 @@ def train_artifact() -> bytes:
         for name in ("model", "output", "checkpoints"):
             (root / name).mkdir()
         command = [sys.executable, "-m", "gtseg.local.algorithm", "train", "--root", str(root)]
-        subprocess.run(
-            command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
             for path in sorted((root / "model").iterdir()):

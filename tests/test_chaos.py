@@ -12,8 +12,12 @@ import pytest
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "chaos.py"
 SHORT = [
-    ("label", "cli-killed"), ("label", "drop"), ("watch", "server-killed"), ("dataset", "corrupt"), ("dataset", "two-at-once"),
-]  # fmt: skip
+    ("label", "cli-killed"),
+    ("label", "drop"),
+    ("watch", "server-killed"),
+    ("dataset", "corrupt"),
+    ("dataset", "two-at-once"),
+]
 
 
 def load() -> Any:
@@ -37,9 +41,7 @@ def bench() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("stage", "fault"), SHORT)
-def test_after_a_fault_the_same_command_ends_as_if_there_had_been_none(
-    bench: Any, stage: str, fault: str
-) -> None:
+def test_after_a_fault_the_same_command_ends_as_if_there_had_been_none(bench: Any, stage: str, fault: str) -> None:
     cell = chaos.Cell(stage, fault)
     chaos.try_cell(bench, cell)
     assert cell.outcome == "ok", cell.outcome

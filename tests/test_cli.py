@@ -207,9 +207,7 @@ def test_without_a_terminal_money_is_spent_only_on_yes(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("typed", "agreed"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
 )
-def test_on_a_terminal_only_a_typed_yes_is_one(
-    typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_terminal_only_a_typed_yes_is_one(typed: str, agreed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     terminal = io.StringIO(typed)

@@ -64,9 +64,14 @@ def run(number: int, folder: Path, server: Any) -> str:
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        ["bash", "-ec", block(number)], cwd=folder, env=environment, capture_output=True, text=True, check=False,
+        ["bash", "-ec", block(number)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
         stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr
 
@@ -91,9 +96,7 @@ def test_a_finished_ground_truth_job(tmp_path: Path, start_local_aws: Any) -> No
 def test_photographs_and_a_team(tmp_path: Path, start_local_aws: Any) -> None:
     shutil.copytree(DATA / "cats" / "images", tmp_path / "photos")
     count = len(list((tmp_path / "photos").iterdir()))
-    server = start_local_aws(
-        options={"crowd_masks": DATA / "cats" / "masks", "crowd_workers": 4, "crowd_error": 0.05}
-    )
+    server = start_local_aws(options={"crowd_masks": DATA / "cats" / "masks", "crowd_workers": 4, "crowd_error": 0.05})
     assert f"{count} labeled, 0 failed" in run(2, tmp_path, server)
     assert json.loads((tmp_path / "request.json").read_text())
 
@@ -139,9 +142,16 @@ def test_shapefiles_of_events(tmp_path: Path, start_local_aws: Any) -> None:
 
     bands = np.random.default_rng(0).integers(200, 3000, (4, 512, 512), dtype=np.uint16)
     with rasterio.open(
-        tmp_path / "event.tif", "w", driver="GTiff", height=512, width=512, count=4, dtype="uint16",
-        crs="EPSG:32631", transform=from_origin(500_000, 5_000_000, 10, 10),
-    ) as out:  # fmt: skip
+        tmp_path / "event.tif",
+        "w",
+        driver="GTiff",
+        height=512,
+        width=512,
+        count=4,
+        dtype="uint16",
+        crs="EPSG:32631",
+        transform=from_origin(500_000, 5_000_000, 10, 10),
+    ) as out:
         out.write(bands)
     with shapefile.Writer(str(tmp_path / "event")) as writer:
         writer.field("kind", "C")

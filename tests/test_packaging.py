@@ -48,9 +48,7 @@ def installed(built: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     """A folder with the wheel's package alone, and a guard that forbids the network to whoever imports it."""
     target = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-compile"]
-    subprocess.run(
-        [*pip, "--target", str(target), str(built[0])], check=True, capture_output=True, timeout=120
-    )
+    subprocess.run([*pip, "--target", str(target), str(built[0])], check=True, capture_output=True, timeout=120)
     (target / "sitecustomize.py").write_text(OFFLINE)
     return target
 
@@ -126,9 +124,7 @@ print(json.dumps({"from": gtseg.__file__, "iou": float((found & disc).sum() / (f
 
     root = tmp_path / "ml"
     draw_channels(root)
-    log = run(
-        installed, "-m", "gtseg.local.algorithm", "train", "--root", str(root), "--seconds", "4", cwd=tmp_path
-    )
+    log = run(installed, "-m", "gtseg.local.algorithm", "train", "--root", str(root), "--seconds", "4", cwd=tmp_path)
     assert (root / "model" / "model_algo-1").exists() or any((root / "model").iterdir()), log
 
 

@@ -89,12 +89,8 @@ def archive(*members: tuple[str, bytes | None]) -> bytes:
     return body.getvalue()
 
 
-@pytest.mark.parametrize(
-    "member", [("../../escaped", b"x"), ("/tmp/escaped-by-gtseg-test", b"x"), ("link", None)]
-)
-def test_a_model_archive_cannot_write_outside_its_folder(
-    tmp_path: Path, member: tuple[str, bytes | None]
-) -> None:
+@pytest.mark.parametrize("member", [("../../escaped", b"x"), ("/tmp/escaped-by-gtseg-test", b"x"), ("link", None)])
+def test_a_model_archive_cannot_write_outside_its_folder(tmp_path: Path, member: tuple[str, bytes | None]) -> None:
     from gtseg.local.hosting.artifact import _extract
 
     (tmp_path / "model.tar.gz").write_bytes(archive(member))
@@ -126,10 +122,7 @@ def test_pickled_code_in_a_model_is_not_run(tmp_path: Path) -> None:
         torch.load(tmp_path / "model_best.params", weights_only=True)
     assert not (tmp_path / "ran").exists()
     loads = [
-        line
-        for p in (ROOT / "gtseg").rglob("*.py")
-        for line in p.read_text().splitlines()
-        if "torch.load(" in line
+        line for p in (ROOT / "gtseg").rglob("*.py") for line in p.read_text().splitlines() if "torch.load(" in line
     ]
     assert loads
     assert all("weights_only=True" in line for line in loads)
@@ -153,14 +146,10 @@ def test_faults_cannot_be_asked_for_where_none_were_allowed(shared_aws: Any) -> 
         assert not json.load(answer)["enabled"]
 
 
-@pytest.mark.parametrize(
-    "header", [f"Bearer {'x' * 5000}", "Bearer ", "Basic b3duZXI6", "Bearer null", "Bearer ../.."]
-)
+@pytest.mark.parametrize("header", [f"Bearer {'x' * 5000}", "Bearer ", "Basic b3duZXI6", "Bearer null", "Bearer ../.."])
 def test_a_guessed_owner_token_opens_nothing(shared_aws: Any, header: str) -> None:
     for path in ("workers", "owner/jobs"):
-        request = urllib.request.Request(
-            f"{shared_aws.url}/_portal/api/{path}", headers={"Authorization": header}
-        )
+        request = urllib.request.Request(f"{shared_aws.url}/_portal/api/{path}", headers={"Authorization": header})
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(request, timeout=20)
         assert caught.value.code == 401
@@ -170,8 +159,24 @@ def test_traffic_with_a_certificate_is_encrypted_and_a_foreign_certificate_refus
     """`gtseg local up --tls-cert --tls-key`: answers over TLS to who trusts the certificate, to nobody in plain text."""
     import sys
 
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=127.0.0.1", "-addext",
-            "subjectAltName=IP:127.0.0.1", "-keyout", str(tmp_path / "key"), "-out", str(tmp_path / "crt")]  # fmt: skip
+    make = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(tmp_path / "key"),
+        "-out",
+        str(tmp_path / "crt"),
+    ]
     try:
         subprocess.run(make, check=True, capture_output=True)
     except FileNotFoundError:
@@ -193,14 +198,9 @@ def test_traffic_with_a_certificate_is_encrypted_and_a_foreign_certificate_refus
     )
     try:
         assert server.stdout is not None
-        url = next(
-            re.search(r"https://[\d.]+:\d+", line)[0] for line in server.stdout if "AWS_ENDPOINT_URL=" in line
-        )  # type: ignore[index]
+        url = next(re.search(r"https://[\d.]+:\d+", line)[0] for line in server.stdout if "AWS_ENDPOINT_URL=" in line)  # type: ignore[index]
         trusted = ssl.create_default_context(cafile=str(tmp_path / "crt"))
-        assert (
-            json.load(urllib.request.urlopen(f"{url}/_gtseg/health", context=trusted, timeout=20))["status"]
-            == "ok"
-        )
+        assert json.load(urllib.request.urlopen(f"{url}/_gtseg/health", context=trusted, timeout=20))["status"] == "ok"
         with pytest.raises(urllib.error.URLError, match="CERTIFICATE_VERIFY_FAILED"):
             urllib.request.urlopen(f"{url}/_gtseg/health", timeout=20)
         with pytest.raises(OSError):
@@ -240,9 +240,7 @@ def test_a_presigned_link_does_nothing_that_its_maker_did_not_sign(shared_aws: A
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key="secret", Body=b"secret")
     signer = shared_aws.client("s3", config=Config(signature_version=version))
-    link = signer.generate_presigned_url(
-        "put_object", Params={"Bucket": bucket, "Key": "upload"}, ExpiresIn=60
-    )
+    link = signer.generate_presigned_url("put_object", Params={"Bucket": bucket, "Key": "upload"}, ExpiresIn=60)
     for name, value in (
         ("x-amz-copy-source", f"/{bucket}/secret"),
         ("x-amz-acl", "public-read"),
@@ -251,18 +249,14 @@ def test_a_presigned_link_does_nothing_that_its_maker_did_not_sign(shared_aws: A
     ):
         headers = {name: value, "Content-Type": ""}
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(
-                urllib.request.Request(link, data=b"x", method="PUT", headers=headers), timeout=20
-            )
+            urllib.request.urlopen(urllib.request.Request(link, data=b"x", method="PUT", headers=headers), timeout=20)
         assert caught.value.code == 403
         if version == "s3v4":
             assert f"<HeadersNotSigned>{name}</HeadersNotSigned>" in caught.value.read().decode()
     for token in ("x-amz-security-token", "X-Amz-Security-Token"):
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(
-                urllib.request.Request(
-                    f"{link}&{token}=token", data=b"x", method="PUT", headers={"Content-Type": ""}
-                ),
+                urllib.request.Request(f"{link}&{token}=token", data=b"x", method="PUT", headers={"Content-Type": ""}),
                 timeout=20,
             )
         assert caught.value.code == 403

@@ -169,9 +169,7 @@ class Clients:
         from botocore.config import Config
 
         with translate("configuration"):
-            settings = Config(
-                connect_timeout=CONNECT_SECONDS, **{"retries": self._retries(self.session), **config}
-            )
+            settings = Config(connect_timeout=CONNECT_SECONDS, **{"retries": self._retries(self.session), **config})
             return self.session.client(service, region_name=self.region, config=settings)
 
     @cached_property
@@ -199,9 +197,7 @@ class Clients:
     @cached_property
     def runtime(self) -> Any:
         """An answer takes a minute at most (API); who has waited that long has waited for nothing, and is not made to five times."""
-        return self.client(
-            "sagemaker-runtime", max_pool_connections=64, read_timeout=INVOCATION_SECONDS, retries=TWICE
-        )
+        return self.client("sagemaker-runtime", max_pool_connections=64, read_timeout=INVOCATION_SECONDS, retries=TWICE)
 
     @cached_property
     def logs(self) -> Any:

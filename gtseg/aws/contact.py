@@ -60,9 +60,7 @@ class Contact:
         return str(getattr(self._last, "url", ""))
 
 
-def foreign_answer(
-    operation: str, url: str, *, status: int, kind: str, body: bytes, place: str = PLACE
-) -> AWSError:
+def foreign_answer(operation: str, url: str, *, status: int, kind: str, body: bytes, place: str = PLACE) -> AWSError:
     """The error for an answer that AWS did not give; final, because asking again meets the same server."""
     address = urlsplit(url)
     said = " ".join(body[:200].decode("utf-8", "replace").split())
@@ -104,10 +102,7 @@ def proxy_variable(url: str, environ: Mapping[str, str]) -> str | None:
     place = urlsplit(url)
     host = (place.hostname or "").lower()
     spared = (environ.get("no_proxy") or environ.get("NO_PROXY") or "").lower().replace(" ", "").split(",")
-    if any(
-        entry == "*" or (entry and (host == entry or host.endswith("." + entry.lstrip("."))))
-        for entry in spared
-    ):
+    if any(entry == "*" or (entry and (host == entry or host.endswith("." + entry.lstrip(".")))) for entry in spared):
         return None
     names = (f"{place.scheme}_proxy", f"{place.scheme.upper()}_PROXY")
     return next((name for name in names if environ.get(name)), None)

@@ -16,9 +16,15 @@ from gtseg.aws.contact import TRIES, Contact, foreign_answer, no_answer
 __all__ = ["is_damaged", "is_foreign", "watch_answers"]
 
 GIVEN_UP = {
-    "ConnectTimeoutError": 2, "ReadTimeoutError": 1, "EndpointConnectionError": TRIES, "ConnectionClosedError": TRIES,
-    "ProxyConnectionError": 2, "ConnectionError": TRIES, "HTTPClientError": TRIES, "SSLError": 2,
-}  # fmt: skip
+    "ConnectTimeoutError": 2,
+    "ReadTimeoutError": 1,
+    "EndpointConnectionError": TRIES,
+    "ConnectionClosedError": TRIES,
+    "ProxyConnectionError": 2,
+    "ConnectionError": TRIES,
+    "HTTPClientError": TRIES,
+    "SSLError": 2,
+}
 """Attempts that failed like this (the names of botocore's exceptions) before a server that has never answered is given up."""
 
 CODE = re.compile(r"[A-Za-z0-9._]+")
@@ -64,11 +70,7 @@ def is_foreign(operation: Any, status: int, body: bytes, headers: Mapping[str, s
 
 def _is_signed_by_aws(body: bytes, headers: Mapping[str, str]) -> bool:
     """Whether an error has a request id or a code."""
-    return (
-        any(name.startswith(("x-amz-", "x-amzn-")) for name in headers)
-        or b"<Code>" in body
-        or b'"__type"' in body
-    )
+    return any(name.startswith(("x-amz-", "x-amzn-")) for name in headers) or b"<Code>" in body or b'"__type"' in body
 
 
 def _looks_like_page(body: bytes) -> bool:
@@ -119,9 +121,7 @@ class _Watch:
         elif status < 500 or _is_signed_by_aws(body, headers):
             self.contact.answered()
 
-    def decide(
-        self, response: Any, operation: Any, attempts: int, caught_exception: Any = None, **_: Any
-    ) -> None:
+    def decide(self, response: Any, operation: Any, attempts: int, caught_exception: Any = None, **_: Any) -> None:
         """What decides on a retry looks at the answer as it was judged; a server that never answered is soon given up."""
         if response is not None:
             answer, parsed = response
@@ -134,9 +134,7 @@ class _Watch:
         if response is not None and attempts > TRIES:
             kind = answer.headers.get("content-type", "")
             body = answer.content if isinstance(answer.content, bytes) else b""
-            raise foreign_answer(
-                operation.name, url, status=answer.status_code, kind=kind, body=body, place=place
-            )
+            raise foreign_answer(operation.name, url, status=answer.status_code, kind=kind, body=body, place=place)
         name = type(caught_exception).__name__
         if url and name in GIVEN_UP and attempts >= GIVEN_UP[name]:
             raise no_answer(operation.name, url, " ".join(str(caught_exception).split()), place=place)

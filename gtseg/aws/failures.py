@@ -43,9 +43,7 @@ def translate(operation: str) -> Iterator[None]:
     try:
         yield
     except ResponseParserError as error:
-        raise AWSError(
-            operation, "InternalError", f"the answer is not AWS's: {_text(error)[:200]}"
-        ) from error
+        raise AWSError(operation, "InternalError", f"the answer is not AWS's: {_text(error)[:200]}") from error
     except aws.ClientError as error:
         raise from_response(operation, error.response) from error
     except aws.NoRegionError as error:
@@ -85,9 +83,15 @@ def _of_botocore(operation: str, error: Any) -> AWSError:
         hint = "The session of the MFA code has ended: run the same command again and enter a new one."
         return AWSError(operation, "ExpiredToken", text, hint=hint)
     lacking = (
-        aws.NoCredentialsError, aws.PartialCredentialsError, aws.CredentialRetrievalError, aws.ProfileNotFound,
-        aws.MetadataRetrievalError, aws.NoAuthTokenError, aws.UnknownCredentialError, aws.InvalidConfigError,
-    )  # fmt: skip
+        aws.NoCredentialsError,
+        aws.PartialCredentialsError,
+        aws.CredentialRetrievalError,
+        aws.ProfileNotFound,
+        aws.MetadataRetrievalError,
+        aws.NoAuthTokenError,
+        aws.UnknownCredentialError,
+        aws.InvalidConfigError,
+    )
     if isinstance(error, lacking) or _comes_from_credentials(error):
         return _no_credentials(operation, text)
     return AWSError(operation, type(error).__name__, text)
@@ -99,9 +103,7 @@ def _no_address(error: BaseException) -> SettingsError:
 
 def _no_credentials(operation: str, text: str) -> AWSError:
     if "MFA" in text:
-        hint = (
-            f"Run `aws sts get-caller-identity{_profile()}` on a terminal once: its session is used here too."
-        )
+        hint = f"Run `aws sts get-caller-identity{_profile()}` on a terminal once: its session is used here too."
         return AWSError(operation, "NoCredentials", text, hint=hint)
     if "sso" in text.lower():
         return AWSError(operation, "NoCredentials", text, hint=f"Log in: `aws sso login{_profile()}`.")

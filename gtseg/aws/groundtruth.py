@@ -46,9 +46,7 @@ class JobState:
 
     @property
     def total(self) -> int:
-        return sum(
-            self.counters.get(key, 0) for key in ("TotalLabeled", "FailedNonRetryableError", "Unlabeled")
-        )
+        return sum(self.counters.get(key, 0) for key in ("TotalLabeled", "FailedNonRetryableError", "Unlabeled"))
 
 
 @dataclass(frozen=True)
@@ -171,9 +169,7 @@ def _workteam(item: Mapping[str, Any]) -> Workteam:
 
 def _check_arn(arn: str, resource: str) -> str:
     """The ARN. Raises ValueError if it is not that of a SageMaker resource of this name, in whatever case AWS writes it."""
-    if not re.fullmatch(
-        rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{{12}}:{re.escape(resource)}", arn, re.IGNORECASE
-    ):
+    if not re.fullmatch(rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{{12}}:{re.escape(resource)}", arn, re.IGNORECASE):
         raise ValueError(f"{arn!r} is no ARN of {resource}")
     return arn
 
@@ -186,10 +182,7 @@ def _state(answer: Mapping[str, Any]) -> JobState:
         label_attribute=answer.get("LabelAttributeName", ""),
         counters=dict(answer.get("LabelCounters", {})),
         output=answer["OutputConfig"]["S3OutputPath"],
-        input_manifest=answer["InputConfig"]
-        .get("DataSource", {})
-        .get("S3DataSource", {})
-        .get("ManifestS3Uri", ""),
+        input_manifest=answer["InputConfig"].get("DataSource", {}).get("S3DataSource", {}).get("ManifestS3Uri", ""),
         created=answer["CreationTime"],
         modified=answer["LastModifiedTime"],
         reason=answer.get("FailureReason", ""),

@@ -27,9 +27,7 @@ _CALLS: dict[Kind, tuple[str, str]] = {
 _WORDS: dict[Kind, str] = {"endpoint": "Endpoint", "endpoint-config": "EndpointConfig", "model": "Model"}
 MODEL_PAUSES = (0.5, 2.0)
 """Seconds before a picture that the model could not answer is sent again: out of memory passes when others are done."""
-BUSY = frozenset(
-    {"ModelNotReadyException", "ServiceUnavailable", "ServiceUnavailableException", "ThrottlingException"}
-)
+BUSY = frozenset({"ModelNotReadyException", "ServiceUnavailable", "ServiceUnavailableException", "ThrottlingException"})
 """What an endpoint answers while it cannot keep up; worth asking again."""
 
 
@@ -106,16 +104,12 @@ class Hosting(Calls):
         token: str | None = None
         while True:
             page = {"NextToken": token} if token else {}
-            found, token = self._call(
-                f"List{items}", f"list_{call}s", read_page, NameContains=contains, **page
-            )
+            found, token = self._call(f"List{items}", f"list_{call}s", read_page, NameContains=contains, **page)
             yield from found
             if not token:
                 return
 
-    def invoke(
-        self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float = 120.0
-    ) -> bytes:
+    def invoke(self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float = 120.0) -> bytes:
         """One answer. Asked again for `seconds` while the endpoint is busy or AWS stumbles, and a little after a model's error."""
         for pause in MODEL_PAUSES:
             try:
@@ -162,6 +156,4 @@ def _resource(kind: Kind, item: Mapping[str, Any]) -> Resource:
 
 
 def _tagged(found: Resource, tags: Mapping[str, str]) -> Resource:
-    return Resource(
-        found.kind, found.name, found.arn, found.status, found.created, found.reason, found.parts, tags
-    )
+    return Resource(found.kind, found.name, found.arn, found.status, found.created, found.reason, found.parts, tags)

@@ -68,9 +68,7 @@ def read_labeling_profile(core: Any, name: str) -> LabelingProfile:
     if not region:
         raise _lacking(name, file, "it has no region")
     if not _is_address(endpoint):
-        raise _lacking(
-            name, file, "its endpoint_url is no http:// or https:// address without user and password"
-        )
+        raise _lacking(name, file, "its endpoint_url is no http:// or https:// address without user and password")
     if not isinstance(region, str) or not re.fullmatch(r"[a-z0-9-]{1,63}", region):
         raise _lacking(name, file, f"region = {region!r} is none")
     if _credentials(core, name) is None:

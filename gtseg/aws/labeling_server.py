@@ -39,18 +39,14 @@ def read_health(clients: Clients) -> Health | None:
     from botocore.utils import get_environ_proxies
 
     url, profile = clients.endpoint("labeling") + PATH, clients.labeling_profile
-    verify = (
-        (profile and profile.ca_bundle) or clients.session._session.get_config_variable("ca_bundle") or True
-    )
+    verify = (profile and profile.ca_bundle) or clients.session._session.get_config_variable("ca_bundle") or True
     http = URLLib3Session(verify=verify, proxies=get_environ_proxies(url), timeout=SECONDS)
     try:
         with translate(f"GET {url}"):
             answer = http.send(AWSRequest("GET", url, stream_output=True).prepare())
             body = answer.raw.read(MOST)
     except AWSError as error:
-        if (
-            error.code == "ConnectionError"
-        ):  # what is to be mended is the profile's address, where there is one
+        if error.code == "ConnectionError":  # what is to be mended is the profile's address, where there is one
             place = clients.contact.place_of(url)
             raise no_answer(error.operation, url, error.message, place=place) from error
         raise

@@ -17,7 +17,9 @@ NO_REGION = (
     "Name one: `[project] region`, AWS_REGION, AWS_DEFAULT_REGION, or a profile that has one. "
     "For the embedded AWS export the lines that `gtseg local up` prints, or use `gtseg local exec -- ...`."
 )
-NO_CREDENTIALS = "Configure AWS credentials (`aws configure`, AWS_PROFILE), or try without an account: `gtseg local exec -- ...`."
+NO_CREDENTIALS = (
+    "Configure AWS credentials (`aws configure`, AWS_PROFILE), or try without an account: `gtseg local exec -- ...`."
+)
 PERMISSION = "The caller's policy must allow it: `gtseg init --policies` writes one with all that gtseg needs (policies/caller.json)."
 READING = f"{PERMISSION} A bucket that is requester pays is read with `[images] requester_pays = true`."
 WRITING = (
@@ -160,9 +162,7 @@ def is_about_role(operation: str, code: str, message: str) -> bool:
 
 def _clocks(message: str, date: str) -> str:
     """The two clocks, by the message's own stamps (AWS's is the last one) or the answer's Date header."""
-    stamps = [
-        datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) for stamp in _STAMP.findall(message)
-    ]
+    stamps = [datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) for stamp in _STAMP.findall(message)]
     ours, theirs = datetime.now(UTC), _parse_date(date)
     if len(stamps) >= 2:
         ours, theirs = stamps[0], stamps[-1]
@@ -170,11 +170,7 @@ def _clocks(message: str, date: str) -> str:
     apart = abs(round((ours - theirs).total_seconds())) if theirs else 0
     if theirs is None or apart < SLIGHTLY:
         return f"This machine's clock says {ours:%Y-%m-%d %H:%M:%S} UTC, which AWS refuses. {cure}"
-    words = (
-        f"{apart // 3600} h {apart % 3600 // 60} min"
-        if apart >= 3600
-        else f"{apart // 60} min {apart % 60} s"
-    )
+    words = f"{apart // 3600} h {apart % 3600 // 60} min" if apart >= 3600 else f"{apart // 60} min {apart % 60} s"
     return f"This machine's clock says {ours:%Y-%m-%d %H:%M:%S} UTC, AWS's {theirs:%Y-%m-%d %H:%M:%S} UTC: {words} apart. {cure}"
 
 

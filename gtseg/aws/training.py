@@ -77,15 +77,11 @@ class Training(Calls):
 
     def create_job(self, request: Mapping[str, Any]) -> str:
         """The new job's ARN. AWSError ResourceInUse if the name is taken."""
-        return self._call(
-            "CreateTrainingJob", "create_training_job", lambda a: str(a["TrainingJobArn"]), **request
-        )
+        return self._call("CreateTrainingJob", "create_training_job", lambda a: str(a["TrainingJobArn"]), **request)
 
     def describe_job(self, name: str) -> TrainingState:
         """AWSError with exit code 3 if there is none."""
-        return self._call(
-            f"DescribeTrainingJob {name}", "describe_training_job", _training_state, TrainingJobName=name
-        )
+        return self._call(f"DescribeTrainingJob {name}", "describe_training_job", _training_state, TrainingJobName=name)
 
     def find_job(self, name: str) -> TrainingState | None:
         """The job with its tags, None if there is none."""

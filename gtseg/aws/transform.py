@@ -46,9 +46,7 @@ class Transforms(Calls):
 
     def describe_job(self, name: str) -> TransformState:
         """AWSError with exit code 3 if there is none."""
-        return self._call(
-            f"DescribeTransformJob {name}", "describe_transform_job", _state, TransformJobName=name
-        )
+        return self._call(f"DescribeTransformJob {name}", "describe_transform_job", _state, TransformJobName=name)
 
     def find_job(self, name: str) -> TransformState | None:
         """The job with its tags, None if there is none."""

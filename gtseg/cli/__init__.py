@@ -92,11 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = group(SECTIONS, commands_of, HELP, EXAMPLES)
     with interruptible() as interrupts:
         try:
-            _run(
-                lambda: command.main(
-                    args=list(arguments) if arguments is not None else None, prog_name="gtseg"
-                )
-            )
+            _run(lambda: command.main(args=list(arguments) if arguments is not None else None, prog_name="gtseg"))
         except SystemExit:
             raise
         except BaseException:

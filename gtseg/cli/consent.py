@@ -48,6 +48,4 @@ def ask(session: Session, spending: Spending) -> Consent:
 
     # --yes agrees to the price; a misspelt bucket is not asked for
     asked = wanted.create_bucket or not session.clients.is_aws("s3")
-    return Consent(
-        spend=spend, weigh=weigh, stop=stop, create_bucket=asked, public_crowd=wanted.allow_public_crowd
-    )
+    return Consent(spend=spend, weigh=weigh, stop=stop, create_bucket=asked, public_crowd=wanted.allow_public_crowd)

@@ -37,9 +37,7 @@ def as_json(value: object) -> str:
 
 def print_columns(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = False) -> None:
     """A table on stdout, as wide as it needs to be; with `right` all but its first column are numbers."""
-    table = [
-        [printable(cell).replace("\n", "\\n").replace("\t", "\\t") for cell in row] for row in (head, *rows)
-    ]
+    table = [[printable(cell).replace("\n", "\\n").replace("\t", "\\t") for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     for first, *others in table:
         cells = [first.ljust(widths[0])]

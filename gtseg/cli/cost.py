@@ -38,10 +38,17 @@ def cost(
         coming = billed_rows(coming, context)
         spent, running = tuple(billed_rows(spent, context)), tuple(billed_rows(running, context))
     if project.as_json:
-        print_json({"planned": [r.as_json() for r in coming], "spent": [r.as_json() for r in spent],
-                    "by_the_hour": [r.as_json() for r in running], "spent_usd": float(total(spent)[0]),
-                    "planned_usd": float(total(coming)[0]), "max_usd": bill.max_usd and float(bill.max_usd),
-                    "local": not is_billed})  # fmt: skip
+        print_json(
+            {
+                "planned": [r.as_json() for r in coming],
+                "spent": [r.as_json() for r in spent],
+                "by_the_hour": [r.as_json() for r in running],
+                "spent_usd": float(total(spent)[0]),
+                "planned_usd": float(total(coming)[0]),
+                "max_usd": bill.max_usd and float(bill.max_usd),
+                "local": not is_billed,
+            }
+        )
         return
     if not is_billed:
         say("Nothing here costs anything, for no service is AWS's; this is what AWS would bill.")
@@ -63,9 +70,7 @@ def _free(session: Session) -> str:
     }
     clients = session.clients
     return ", ".join(
-        f"{what} ({clients.endpoint(service)})"
-        for service, what in words.items()
-        if not clients.is_aws(service)
+        f"{what} ({clients.endpoint(service)})" for service, what in words.items() if not clients.is_aws(service)
     )
 
 
@@ -95,9 +100,7 @@ def print_rows(title: str, rows: Sequence[Row], *, file: TextIO | None = None) -
     for row in rows:
         usd = "unknown" if row.usd is None else f"{row.usd:,.2f}" if row.usd >= 1 else f"{row.usd:,.4f}"
         price = "?" if row.price.usd is None else f"{row.price.usd:.6f}".rstrip("0").rstrip(".")
-        tell(
-            f"  {row.stage:<8} {row.what:<34} {row.quantity:>12,.2f} {row.unit:<8} x {price:>9} = {usd:>12} USD"
-        )
+        tell(f"  {row.stage:<8} {row.what:<34} {row.quantity:>12,.2f} {row.unit:<8} x {price:>9} = {usd:>12} USD")
     if not rows[0].recurring or len(rows) > 1:
         known, unknown = total(rows)
         if not all(row.recurring for row in rows):

@@ -126,9 +126,7 @@ def _read_table(path: Path) -> ColorMap:
     codes = dict(table.codes)
     if not table.by_index:
         rows = enumerate(sorted(codes.items(), key=lambda row: (row[1], row[0])))
-        return ColorMap(
-            tuple(MapEntry(n, VOID_NAME if i == VOID else names[i], code) for n, (code, i) in rows)
-        )
+        return ColorMap(tuple(MapEntry(n, VOID_NAME if i == VOID else names[i], code) for n, (code, i) in rows))
     codes = {0: 0, VOID: VOID} | codes
     return ColorMap(
         tuple(MapEntry(code, VOID_NAME if i == VOID else names[i], None) for code, i in sorted(codes.items()))

@@ -46,12 +46,8 @@ GHOST_SECONDS, PAUSE_SECONDS = 120.0, 3.0
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything goes.")] = Path(
-        "gtseg-demo"
-    ),
-    images: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Your own images instead of drawn scenes.")
-    ] = None,
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything goes.")] = Path("gtseg-demo"),
+    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Your own images instead of drawn scenes.")] = None,
     masks: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Their index PNGs: the simulated workers copy them.")
     ] = None,
@@ -102,9 +98,7 @@ def _conclude(project: Project, seconds: float) -> None:
     span = found["intervals"].get("miou")
     interval = f" (95 % interval {span[0]:.3f} to {span[1]:.3f})" if span else ""
     score = "unknown" if found["miou"] is None else f"{found['miou']:.3f}"
-    show(
-        f"\nmIoU {score}{interval} on {found['images']} {found['split']} images, after {_duration(seconds)}."
-    )
+    show(f"\nmIoU {score}{interval} on {found['images']} {found['split']} images, after {_duration(seconds)}.")
     show(f"Open {project.folder / 'report.html'}")
 
 
@@ -155,9 +149,7 @@ def _cleanup(project: Project) -> int:
             done = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True, check=False)
             log.write(done.stderr)
             gone = [line for line in done.stderr.splitlines() if line.startswith("cleanup: deleted")]
-            narrator.result = (
-                f"{len(gone)} resources deleted" if done.returncode == 0 else f"failed, see {log.name}"
-            )
+            narrator.result = f"{len(gone)} resources deleted" if done.returncode == 0 else f"failed, see {log.name}"
         return done.returncode
 
 
@@ -178,9 +170,7 @@ def _follow(command: list[str], narrator: Narrator, log: TextIO, project: Projec
         except KeyboardInterrupt:
             narrator.end()
             _let_end(process)
-            raise Interrupted(
-                f"What was done is kept in {project.folder}; the same command goes on."
-            ) from None
+            raise Interrupted(f"What was done is kept in {project.folder}; the same command goes on.") from None
         code = process.wait()
         narrator.end()
         stderr.seek(0)

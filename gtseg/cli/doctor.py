@@ -74,7 +74,9 @@ def examine_outlines(context: Context) -> Iterator[Finding]:
         yield Finding("bad", "outlines", found["problem"], mend)
         return
     files = f" ({', '.join(found['files'])})" if found["files"] else ""
-    times = f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click"
+    times = (
+        f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click"
+    )
     slow = found["click_seconds"] > 0.5
     mend = "two files (encoder and decoder), or a smaller model" if slow and found["files"] else ""
     yield Finding("warning" if mend else "good", "outlines", f"{found['kind']}{files}: {times}", mend)

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 Export = Annotated[
     Path | None,
-    typer.Option(
-        "--export", metavar="DIR", help="Also each chart as SVG, each panel as PNG and each table as CSV."
-    ),
+    typer.Option("--export", metavar="DIR", help="Also each chart as SVG, each panel as PNG and each table as CSV."),
 ]
 
 
@@ -148,9 +146,7 @@ def report(
     project: ProjectOptions,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", "-o", metavar="DIR", help="Folder of the local copies [default: beside gtseg.toml]."
-        ),
+        typer.Option("--output", "-o", metavar="DIR", help="Folder of the local copies [default: beside gtseg.toml]."),
     ] = None,
     export: Export = None,
 ) -> None:

@@ -21,9 +21,9 @@ FORMS = ("coco", "yolo", "masks", "cvat")
 class ExportOptions:
     """What goes out, and how."""
 
-    manifest: Annotated[
-        str | None, typer.Option(metavar="URI", help="Any output.manifest instead of the run's.")
-    ] = None
+    manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of the run's.")] = (
+        None
+    )
     label_attribute: Annotated[str | None, typer.Option(help="Which label, where lines hold several.")] = None
     images: Annotated[bool, typer.Option("--images/--no-images", help="Also write the images.")] = True
     polygons: Annotated[bool, typer.Option(help="COCO, CVAT: outlines instead of run lengths.")] = False
@@ -63,15 +63,21 @@ def export(
         label_attribute=options.label_attribute,
         split=options.split,
     )
-    written = write_export(
-        source, form, out, images=options.images, polygons=options.polygons, accept=options.yes
-    )
+    written = write_export(source, form, out, images=options.images, polygons=options.polygons, accept=options.yes)
     parts = ", ".join(f"{count:,} {part}" for part, count in sorted(written.parts.items()) if part)
     say(f"export: {out}{f' ({parts})' if parts else ''}")
     for line in written.account.lines():
         say(f"  {line}")
     if project.as_json:
         refused = [{"image": item.image, "reason": item.reason} for item in written.refused]
-        print_json({"folder": str(out), "objects": written.account.flow("image").went, "refused": refused,
-                    "classes": list(source.classes), "split": written.parts, "account": written.account.as_json()})  # fmt: skip
+        print_json(
+            {
+                "folder": str(out),
+                "objects": written.account.flow("image").went,
+                "refused": refused,
+                "classes": list(source.classes),
+                "split": written.parts,
+                "account": written.account.as_json(),
+            }
+        )
     raise typer.Exit(written.account.exit_code)

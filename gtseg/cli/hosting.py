@@ -35,9 +35,7 @@ app = typer.Typer(rich_markup_mode=None)
 def deploy(
     project: ProjectOptions,
     spending: Spending,
-    job: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Any training job instead of the run's.")
-    ] = None,
+    job: Annotated[str | None, typer.Option(metavar="NAME", help="Any training job instead of the run's.")] = None,
     model: Annotated[str | None, typer.Option(metavar="URI", help="Any model.tar.gz in S3.")] = None,
 ) -> None:
     """Put the trained model on an endpoint that answers until `gtseg cleanup`."""
@@ -56,12 +54,8 @@ class Results:
     """What `predict` writes beside the masks, and how it cuts large images."""
 
     overlays: Annotated[bool, typer.Option("--overlays", help="Also <name>_overlay.jpg.")] = False
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Also <name>.npz, (classes, H, W).")
-    ] = False
-    tile: Annotated[
-        bool, typer.Option("--tile", help="Cut large images into tiles instead of scaling them.")
-    ] = False
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also <name>.npz, (classes, H, W).")] = False
+    tile: Annotated[bool, typer.Option("--tile", help="Cut large images into tiles instead of scaling them.")] = False
 
     def settings(self) -> list[str]:
         """As overrides of [predict]."""
@@ -82,9 +76,7 @@ class OnTheMap:
     ] = None
     places: Annotated[
         Path | None,
-        typer.Option(
-            "--places", metavar="DIR", help="The import whose images these are: it knows where they lie."
-        ),
+        typer.Option("--places", metavar="DIR", help="The import whose images these are: it knows where they lie."),
     ] = None
 
     def check(self, output: str) -> None:
@@ -115,9 +107,7 @@ class OnTheMap:
 @grouped
 def predict(
     images: Annotated[list[str], typer.Argument(help="Images, folders or s3:// prefixes.")],
-    output: Annotated[
-        str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix of the masks.")
-    ],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix of the masks.")],
     project: ProjectOptions,
     results: Results,
     on_the_map: OnTheMap,
@@ -170,9 +160,7 @@ def cleanup(
     expired: Annotated[
         bool, typer.Option("--expired", help="Endpoints of this project past their time to live.")
     ] = False,
-    data: Annotated[
-        bool, typer.Option("--data", help="Also everything of this run in S3. Cannot be undone.")
-    ] = False,
+    data: Annotated[bool, typer.Option("--data", help="Also everything of this run in S3. Cannot be undone.")] = False,
 ) -> None:
     """Delete endpoint, endpoint config and model; say what was deleted and what still costs money. Never data unless told."""
     from gtseg.errors import GtsegError

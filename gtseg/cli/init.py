@@ -40,9 +40,7 @@ def init(
         say(f"{folder / file}: {outcome[file]}")
     if policies:
         outcome |= _write_policies(folder)
-    say(
-        "Next: name your images and labels in gtseg.toml, then `gtseg local exec -- gtseg run --until dataset`."
-    )
+    say("Next: name your images and labels in gtseg.toml, then `gtseg local exec -- gtseg run --until dataset`.")
     if as_json:
         print_json(outcome)
 
@@ -80,9 +78,7 @@ def _write_policies(folder: Path) -> dict[str, str]:
     for name, document in documents.items():
         (folder / "policies" / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         say(f"{folder / 'policies' / name}: written")
-    say(
-        f"They cover runs whose names begin with {settings.project.name!r}: name others so too, or widen them."
-    )
+    say(f"They cover runs whose names begin with {settings.project.name!r}: name others so too, or widen them.")
     return {f"policies/{name}": "written" for name in documents}
 
 

@@ -35,9 +35,7 @@ def label(
     spending: LabelSpending,
     go_on: Annotated[
         bool,
-        typer.Option(
-            "--continue", help="Send what failed, was rejected or was never labeled to the workers again."
-        ),
+        typer.Option("--continue", help="Send what failed, was rejected or was never labeled to the workers again."),
     ] = False,
     following: Annotated[
         int | None,
@@ -121,15 +119,9 @@ def jobs(
     if as_json:
         print_json([asdict(job) for job in found])
     elif not found:
-        say(
-            "No labeling jobs."
-            if every
-            else f"No labeling jobs of run {name}; --all lists the whole account."
-        )
+        say("No labeling jobs." if every else f"No labeling jobs of run {name}; --all lists the whole account.")
     else:
-        print_columns(
-            ("NAME", "STATUS", "LABELED", "FAILED", "REMAINING", "CREATED"), [_row(job) for job in found]
-        )
+        print_columns(("NAME", "STATUS", "LABELED", "FAILED", "REMAINING", "CREATED"), [_row(job) for job in found])
 
 
 def _row(job: Any) -> tuple[str, ...]:

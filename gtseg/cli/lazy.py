@@ -44,11 +44,7 @@ class LazyGroup(TyperGroup):
 
         if incomplete.startswith("-"):
             return list(super().shell_complete(ctx, incomplete))
-        return [
-            CompletionItem(name, help=line)
-            for name, line in self.table.items()
-            if name.startswith(incomplete)
-        ]
+        return [CompletionItem(name, help=line) for name, line in self.table.items() if name.startswith(incomplete)]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         width = max(len(name) for name in self.table)

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 SettingsFile = Annotated[
     Path | None,
-    typer.Option(
-        "--settings", metavar="FILE", help="Settings file (default: gtseg.toml here, or $GTSEG_SETTINGS)."
-    ),
+    typer.Option("--settings", metavar="FILE", help="Settings file (default: gtseg.toml here, or $GTSEG_SETTINGS)."),
 ]
 RunName = Annotated[
     str | None, typer.Option("--run", metavar="NAME", help="Name of the run (default: the project's name).")
@@ -90,9 +88,7 @@ class Spending:
 class InBatch:
     """Batch transform instead of an endpoint."""
 
-    batch: Annotated[
-        bool, typer.Option("--batch", help="By SageMaker batch transform instead of an endpoint.")
-    ] = False
+    batch: Annotated[bool, typer.Option("--batch", help="By SageMaker batch transform instead of an endpoint.")] = False
     instances: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Machines of --batch [default: [batch] instances].")
     ] = None
@@ -122,9 +118,7 @@ class LabelSpending(Spending):
     ] = False
     allow_public_crowd: Annotated[
         bool,
-        typer.Option(
-            "--allow-public-crowd", help="Insist on Mechanical Turk, which closed on 30 September 2026."
-        ),
+        typer.Option("--allow-public-crowd", help="Insist on Mechanical Turk, which closed on 30 September 2026."),
     ] = False
 
 
@@ -135,9 +129,7 @@ class SourceOptions:
     job: Annotated[
         str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
     ] = None
-    manifest: Annotated[
-        str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")
-    ] = None
+    manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")] = None
     label_attribute: Annotated[
         str | None, typer.Option(help="Which label, where the manifest's lines hold several.")
     ] = None
@@ -178,14 +170,10 @@ def open_session(file: Path | None, name: str | None, overrides: list[str] | Non
     clients = open_clients(settings)
     run_file = RunFile(clients, locate(settings, clients, name=name))
     run = run_file.load()
-    return Session(
-        settings, clients, run_file, run if run.etag else run.update(project=settings.project.name)
-    )
+    return Session(settings, clients, run_file, run if run.etag else run.update(project=settings.project.name))
 
 
-def open_settings(
-    file: Path | None, overrides: list[str] | None = None, *, name: str | None = None
-) -> Settings:
+def open_settings(file: Path | None, overrides: list[str] | None = None, *, name: str | None = None) -> Settings:
     from gtseg.settings import load
     from gtseg.settings.table import check_run_name
 

@@ -25,9 +25,7 @@ def adjust(
     project: ProjectOptions,
     labels: SourceOptions,
     spending: Spending,
-    bad: Annotated[
-        bool, typer.Option("--bad", help="Only the masks that `gtseg verify` spoke against.")
-    ] = False,
+    bad: Annotated[bool, typer.Option("--bad", help="Only the masks that `gtseg verify` spoke against.")] = False,
     only: Annotated[
         Path | None,
         typer.Option(
@@ -100,9 +98,7 @@ def agreement(
     ] = None,
     gold: Annotated[
         str | None,
-        typer.Option(
-            metavar="DIR", help="Known masks, <image>.png with class indices: workers are scored by them."
-        ),
+        typer.Option(metavar="DIR", help="Known masks, <image>.png with class indices: workers are scored by them."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="So many of the hardest images are listed.")] = 10,
 ) -> None:
@@ -120,9 +116,7 @@ def agreement(
     if project.as_json:
         print_json({"miou": found.miou, "pixels": found.pixels, **asdict(found)})
         return
-    show(
-        f"{len(found.images):,} images, {len(found.workers)} workers; overlap between workers {_score(found.miou)}"
-    )
+    show(f"{len(found.images):,} images, {len(found.workers)} workers; overlap between workers {_score(found.miou)}")
     if found.suggested:
         show(f"{found.suggested:,} answers began with a model's suggestion and are compared with nothing")
     _print_more(

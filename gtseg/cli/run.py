@@ -135,9 +135,7 @@ def _show_all(session: Session, *, refresh: bool, as_json: bool) -> None:
         runs = {name: _look_again(session, run) for name, run in runs.items()}
     facts = {name: _facts(run, settings) for name, run in runs.items()}
     if as_json:
-        print_json(
-            [{"name": name, "root": roots[name], "next": found["next"]} for name, found in facts.items()]
-        )
+        print_json([{"name": name, "root": roots[name], "next": found["next"]} for name, found in facts.items()])
         return
     for name, found in facts.items():
         show(f"{name:<40} {'next: ' + found['next'] if found['next'] else 'done'}")

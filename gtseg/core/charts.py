@@ -25,9 +25,7 @@ class Series:
     points: tuple[tuple[float, float], ...]
 
 
-def line_chart(
-    series: Sequence[Series], *, label: str, x_name: str = "epoch", mark: float | None = None
-) -> str:
+def line_chart(series: Sequence[Series], *, label: str, x_name: str = "epoch", mark: float | None = None) -> str:
     """Curves over one pair of axes; `mark` is an x where a dashed line stands. Nothing where no point is."""
     points = [point for one in series for point in one.points]
     if not points:
@@ -46,12 +44,8 @@ def line_chart(
         x, _ = place(mark, low_y)
         parts.append(f'<line class="mark" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
     parts += [_curve(one, place) for one in series]
-    parts.append(
-        f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{escape(x_name)}</text>'
-    )
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
+    parts.append(f'<text class="axis" x="{WIDTH - RIGHT}" y="{HEIGHT - 2}" text-anchor="end">{escape(x_name)}</text>')
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
 
 
 def _grid(low: float, high: float, step: float, *, place: Place, low_x: float) -> str:
@@ -129,19 +123,13 @@ def bar_chart(rows: Sequence[tuple[str, float | None]], *, label: str) -> str:
             f'<text class="axis" x="{left - 6}" y="{y + 15}" text-anchor="end">{escape(_shorten(name))}</text>'
         )
         wide = round((value or 0.0) * (WIDTH - left - 60), 1)
-        parts.append(
-            f'<rect x="{left}" y="{y + 3}" width="{wide}" height="{step - 8}" fill="var(--accent)"/>'
-        )
+        parts.append(f'<rect x="{left}" y="{y + 3}" width="{wide}" height="{step - 8}" fill="var(--accent)"/>')
         text = "not known" if value is None else f"{value:.3f}"
         parts.append(f'<text class="axis" x="{left + wide + 6}" y="{y + 15}">{text}</text>')
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
+    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
 
 
-def confusion_chart(
-    matrix: Sequence[Sequence[int]], names: Sequence[str], *, label: str = "confusion matrix"
-) -> str:
+def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str], *, label: str = "confusion matrix") -> str:
     """A square for each pair of classes: rows are the truth, columns the prediction, darker the larger its share of the row."""
     if not names:
         return ""

@@ -44,8 +44,13 @@ INSTANCE_HOURS = {
 
 
 BILLED_BY: Mapping[str, Literal["labeling", "sagemaker", "s3"]] = {
-    "label": "labeling", "train": "sagemaker", "tune": "sagemaker", "deploy": "sagemaker", "batch": "sagemaker", "storage": "s3",
-}  # fmt: skip
+    "label": "labeling",
+    "train": "sagemaker",
+    "tune": "sagemaker",
+    "deploy": "sagemaker",
+    "batch": "sagemaker",
+    "storage": "s3",
+}
 """The service that bills a stage: nothing is billed where its endpoint is not AWS's."""
 
 
@@ -105,9 +110,7 @@ def table_price(instance_type: str, region: str, *, asked: Mapping[str, Decimal]
     return Price(INSTANCE_HOURS[instance_type], f"table of {DATED}, {HOME} on demand{elsewhere}")
 
 
-def labeling_rows(
-    objects: int, workers_per_object: int, *, price: Decimal | None, fee: bool = True
-) -> list[Row]:
+def labeling_rows(objects: int, workers_per_object: int, *, price: Decimal | None, fee: bool = True) -> list[Row]:
     """`price` is the public crowd's, USD per worker and object; a private team's pay is its own affair."""
     rows = []
     if fee:
@@ -125,9 +128,7 @@ def automated_row(instance_type: str, price: Price) -> Row:
     return Row("label", what, Decimal(1), "hours", price, recurring=True)
 
 
-def training_row(
-    instance_type: str, seconds: float, price: Price, *, stage: str = "train", what: str = ""
-) -> Row:
+def training_row(instance_type: str, seconds: float, price: Price, *, stage: str = "train", what: str = "") -> Row:
     """Hours of one training instance."""
     return Row(stage, what or f"training on {instance_type}", Decimal(str(seconds)) / 3600, "hours", price)
 
@@ -139,9 +140,7 @@ def hosting_row(instance_type: str, count: int, price: Price, *, seconds: float 
     return Row("deploy", what, hours, "hours", price, recurring=seconds is None)
 
 
-def transform_row(
-    instance_type: str, count: int, price: Price, *, seconds: float, images: int | None = None
-) -> Row:
+def transform_row(instance_type: str, count: int, price: Price, *, seconds: float, images: int | None = None) -> Row:
     """Hours of the machines of a transform job. `images`: an estimate for so many; None: what was used."""
     what = f"batch transform on {count} x {instance_type}"
     if images is not None:

@@ -15,12 +15,8 @@ _ARN = r"^arn:aws[a-z\-]*"
 RoleArn = Annotated[
     str, Field(pattern=_ARN + r":iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$", min_length=20, max_length=2048)
 ]
-WorkteamArn = Annotated[
-    str, Field(pattern=_ARN + r":sagemaker:[a-z0-9\-]*:[0-9]{12}:workteam/.*$", max_length=256)
-]
-ModelArn = Annotated[
-    str, Field(pattern=_ARN + r":sagemaker:[a-z0-9\-]*:[0-9]{12}:model/.*$", max_length=2048)
-]
+WorkteamArn = Annotated[str, Field(pattern=_ARN + r":sagemaker:[a-z0-9\-]*:[0-9]{12}:workteam/.*$", max_length=256)]
+ModelArn = Annotated[str, Field(pattern=_ARN + r":sagemaker:[a-z0-9\-]*:[0-9]{12}:model/.*$", max_length=2048)]
 KmsKey = Annotated[str, Field(pattern=r"^[a-zA-Z0-9:/_-]*$", max_length=2048)]
 S3Uri = Annotated[str, Field(pattern=r"^s3://[^/]+/.+$", max_length=1024)]
 Identifier = Annotated[str, Field(pattern=r"^[-0-9a-zA-Z]+$", max_length=32)]

@@ -33,9 +33,7 @@ def unique_names(paths: Sequence[str]) -> list[str]:
     names = [_candidate(path, 0) for path in paths]
     while True:
         counts = Counter(map(fold, names))
-        clashing = [
-            i for i, name in enumerate(names) if counts[fold(name)] > 1 and levels[i] < len(FORMS) - 1
-        ]
+        clashing = [i for i, name in enumerate(names) if counts[fold(name)] > 1 and levels[i] < len(FORMS) - 1]
         if not clashing:
             break
         for i in clashing:

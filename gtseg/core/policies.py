@@ -13,10 +13,19 @@ __all__ = ["EXECUTION_ACTIONS", "caller_policy", "execution_policy", "labeling_s
 VERSION = "2012-10-17"
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
 """Of the role: SageMaker uploads models in parts, gtseg itself never does."""
-LOG_ACTIONS = ["cloudwatch:PutMetricData", "logs:CreateLogGroup", "logs:CreateLogStream",
-               "logs:DescribeLogStreams", "logs:PutLogEvents"]  # fmt: skip
-IMAGE_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken",
-                 "ecr:GetDownloadUrlForLayer"]  # fmt: skip
+LOG_ACTIONS = [
+    "cloudwatch:PutMetricData",
+    "logs:CreateLogGroup",
+    "logs:CreateLogStream",
+    "logs:DescribeLogStreams",
+    "logs:PutLogEvents",
+]
+IMAGE_ACTIONS = [
+    "ecr:BatchCheckLayerAvailability",
+    "ecr:BatchGetImage",
+    "ecr:GetAuthorizationToken",
+    "ecr:GetDownloadUrlForLayer",
+]
 KEY_ACTIONS = ["kms:Decrypt", "kms:GenerateDataKey"]
 EXECUTION_ACTIONS = ("s3:ListBucket", *OBJECT_ACTIONS[:2], *LOG_ACTIONS[2:])
 
@@ -30,8 +39,14 @@ JOB_ACTIONS = {
     "endpoint-config": ["CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig", "CreateEndpoint"],
     "endpoint": ["CreateEndpoint", "DescribeEndpoint", "DeleteEndpoint", "InvokeEndpoint"],
 }  # fmt: skip
-LIST_ACTIONS = ["sagemaker:ListLabelingJobs", "sagemaker:ListWorkteams", "sagemaker:ListTrainingJobs",
-                "sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels"]  # fmt: skip
+LIST_ACTIONS = [
+    "sagemaker:ListLabelingJobs",
+    "sagemaker:ListWorkteams",
+    "sagemaker:ListTrainingJobs",
+    "sagemaker:ListEndpoints",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListModels",
+]
 
 LABELING_LISTS = ("sagemaker:ListLabelingJobs", "sagemaker:ListWorkteams")
 
@@ -91,9 +106,7 @@ def _key(name: str, keys: str) -> dict[str, Any]:
     if ":alias/" not in arn:
         return _allow(KEY_ACTIONS, arn)
     place, _, alias = arn.rpartition(":")
-    return _allow(
-        KEY_ACTIONS, f"{place}:key/*", condition={"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}}
-    )
+    return _allow(KEY_ACTIONS, f"{place}:key/*", condition={"ForAnyValue:StringEquals": {"kms:ResourceAliases": alias}})
 
 
 def caller_policy(

@@ -168,9 +168,7 @@ def _without(image: AnnotatedImage, reason: str, kind: Any = "lost") -> list[Ski
     gone: list[Skipped | Loss] = [Skipped(image.file_name, reason, kind=kind)]
     if image.shapes:
         words = "of an image that was left out"
-        gone.append(
-            Loss("annotation", words, f"{image.shapes[0].name} on {image.file_name}", len(image.shapes), kind)
-        )
+        gone.append(Loss("annotation", words, f"{image.shapes[0].name} on {image.file_name}", len(image.shapes), kind))
     return gone
 
 
@@ -182,9 +180,7 @@ def _left_over(
     limit: int | None,
 ) -> list[Skipped | Loss]:
     if limit is not None:
-        return [
-            loss for image in annotations.images[len(chosen) :] for loss in _without(image, "--limit", "note")
-        ]
+        return [loss for image in annotations.images[len(chosen) :] for loss in _without(image, "--limit", "note")]
     others = sorted(set(files) - set(used))
     reason = f"named by no entry of {annotations.source}"
     return [Loss("image file", reason, str(others[0]), len(others), "outside")] if others else []
@@ -220,9 +216,14 @@ def convert(task: ImageTask) -> list[Outcome]:
                 *losses,
             ]
         item = write_pair(
-            task.folder, task.name, photo.body, mask, classes=task.classes, source=str(task.path),
+            task.folder,
+            task.name,
+            photo.body,
+            mask,
+            classes=task.classes,
+            source=str(task.path),
             used={"annotation": drawn},
-        )  # fmt: skip
+        )
     except (GtsegError, OSError) as error:
         return list(_without(replace(task.image, file_name=str(task.path)), str(error)))
     return [
@@ -245,9 +246,7 @@ def notes_on(photo: Photograph, path: Path) -> list[Loss]:
             )
         )
     if photo.band_dropped:
-        notes.append(
-            Loss("image", "a fourth band that is no transparency was left out", str(path), kind="note")
-        )
+        notes.append(Loss("image", "a fourth band that is no transparency was left out", str(path), kind="note"))
     return notes
 
 
@@ -346,9 +345,7 @@ def region_of(shape: Shape, size: tuple[int, int], *, relative: bool = False) ->
     runs = shape.runs
     is_whole = (runs.left, runs.top) == (0, 0) and runs.order != "rows"
     if is_whole and (runs.height, runs.width) != size:
-        raise MaskError(
-            f"its run lengths are of {runs.width}x{runs.height} pixels, its image has {size[1]}x{size[0]}"
-        )
+        raise MaskError(f"its run lengths are of {runs.width}x{runs.height} pixels, its image has {size[1]}x{size[0]}")
     pixels = decode_runs(runs)
     rows, columns = (
         slice(max(0, -runs.top), max(0, size[0] - runs.top)),
@@ -392,9 +389,7 @@ def _fill(rings: Sequence[Ring], size: tuple[int, int]) -> Region:
     if right <= left or bottom <= top:
         return Region(np.zeros((0, 0), bool), (0, 0))
     shapes = [{"type": "Polygon", "coordinates": [[*ring, ring[0]]]} for ring in rings]
-    window = rasterize(
-        shapes, out_shape=(bottom - top, right - left), transform=Affine.translation(left, top)
-    )
+    window = rasterize(shapes, out_shape=(bottom - top, right - left), transform=Affine.translation(left, top))
     return Region(window.astype(bool), (top, left), nested=len(rings) > 1 and _is_nested(rings))
 
 

@@ -83,9 +83,7 @@ def classify(features: Sequence[Feature], rules: Sequence[ClassRule]) -> list[Bu
     for rule in rules:
         for feature in features:
             if rule.accepts(feature.properties, feature.geometry.geom_type):
-                geometry = (
-                    feature.geometry.buffer(rule.buffer, quad_segs=4) if rule.buffer else feature.geometry
-                )
+                geometry = feature.geometry.buffer(rule.buffer, quad_segs=4) if rule.buffer else feature.geometry
                 if not geometry.is_empty:
                     shapes.append(Burnable(geometry, rule.index, feature.number))
     return shapes
@@ -157,9 +155,7 @@ def burn_numbered(
     owners = np.zeros(size, np.int32)
     if shapes:
         pairs = [(shape.geometry, place) for place, shape in enumerate(shapes, 1)]
-        owners = rasterize(
-            pairs, out_shape=size, fill=0, transform=transform, all_touched=all_touched, dtype="int32"
-        )
+        owners = rasterize(pairs, out_shape=size, fill=0, transform=transform, all_touched=all_touched, dtype="int32")
     mask = np.array([0, *(shape.label for shape in shapes)], np.uint8)[owners]
     if valid is not None:
         mask[~valid] = VOID

@@ -75,9 +75,7 @@ def _void_category(document: dict[str, Any]) -> dict[str, Any]:
     return known or {"id": max((category["id"] for category in categories), default=0) + 1, "name": VOID_NAME}
 
 
-def to_coco(
-    images: Iterable[MaskedImage], classes: Sequence[str], *, polygons: bool = False
-) -> dict[str, Any]:
+def to_coco(images: Iterable[MaskedImage], classes: Sequence[str], *, polygons: bool = False) -> dict[str, Any]:
     """A COCO document of all images."""
     document = new_coco(classes)
     for image in images:
@@ -118,9 +116,7 @@ def _box(region: NDArray[np.bool_]) -> list[int]:
     return [int(columns[0]), int(rows[0]), int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)]
 
 
-def _append(
-    document: dict[str, Any], image: int, category: int, region: Region, *, is_crowd: bool = False
-) -> None:
+def _append(document: dict[str, Any], image: int, category: int, region: Region, *, is_crowd: bool = False) -> None:
     document["info"]["with_holes"] += region.holes
     document["annotations"].append(
         {
@@ -310,9 +306,7 @@ class _Reader:
         return index
 
 
-def _outline_of(
-    annotation: Mapping[str, Any], name: str, losses: list[Loss]
-) -> tuple[tuple[Ring, ...], Runs | None]:
+def _outline_of(annotation: Mapping[str, Any], name: str, losses: list[Loss]) -> tuple[tuple[Ring, ...], Runs | None]:
     """Rings or run lengths of `segmentation`: polygons, one flat polygon, pairs of points, RLE, or a list of one RLE."""
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, list) and len(segmentation) == 1 and isinstance(segmentation[0], dict):

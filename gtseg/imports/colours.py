@@ -61,9 +61,7 @@ class ColourTable:
         return str(code) if self.by_index else f"#{code:06x}"
 
 
-def parse_table(
-    entries: Mapping[str, Any], *, by_index: bool = False, merge: bool | None = None
-) -> ColourTable:
+def parse_table(entries: Mapping[str, Any], *, by_index: bool = False, merge: bool | None = None) -> ColourTable:
     """A table from `{name: "#rrggbb" | [r, g, b] | index, or a list of those}`.
 
     Usual names of background and void (any case; also `ignore`, `unlabeled`) are 0 and 255; the rest are classes in order.
@@ -88,9 +86,7 @@ def table_of_numbering(numbering: Numbering) -> ColourTable:
 
 
 def _values(given: Any, by_index: bool) -> list[Any]:
-    if isinstance(given, list) and not (
-        not by_index and len(given) == 3 and all(isinstance(v, int) for v in given)
-    ):
+    if isinstance(given, list) and not (not by_index and len(given) == 3 and all(isinstance(v, int) for v in given)):
         return given
     return [given]
 
@@ -249,9 +245,7 @@ def discover_table(counts: Mapping[int, int], *, by_index: bool, void: int | Non
     rest = sorted(code for code in counts if code not in {background, void})
     if by_index:
         names = (
-            {"class-1": rest[0]}
-            if is_binary(counts, void=void) and rest
-            else {f"class-{code}": code for code in rest}
+            {"class-1": rest[0]} if is_binary(counts, void=void) and rest else {f"class-{code}": code for code in rest}
         )
         table: dict[str, Any] = {"background": background, **(names or {"class-1": 1})}
         return table | ({VOID_NAME: void} if void is not None else {})
@@ -327,9 +321,7 @@ def parse_labelmap(text: str, source: str) -> dict[str, Any]:
             continue
         fields = line.rsplit(":", 3)
         try:
-            color = (
-                [int(part) for part in fields[1].split(",")] if fields[1].strip() else voc_color(len(entries))
-            )
+            color = [int(part) for part in fields[1].split(",")] if fields[1].strip() else voc_color(len(entries))
             if len(fields) != 4 or len(color) != 3 or not fields[0].strip():
                 raise ValueError
         except (IndexError, ValueError):
@@ -371,7 +363,5 @@ def table_of_label_map(document: Mapping[str, Any], names: Sequence[str] = ()) -
     highest = max((i for i in pairs.values() if i != VOID), default=0)
     classes = tuple(names) or tuple(f"class-{i}" for i in range(1, highest + 1))
     if len(classes) != highest:
-        raise SettingsError(
-            f"the label map has {highest} classes beside background, {len(classes)} names were given"
-        )
+        raise SettingsError(f"the label map has {highest} classes beside background, {len(classes)} names were given")
     return ColourTable({**pairs, VOID: VOID}, classes, True)

@@ -27,8 +27,13 @@ from .rle import Runs, encode_rows
 
 __all__ = ["CvatImage", "image_element", "read_cvat", "xml_head"]
 
-NO_AREA = {"polyline": "a polyline, which has no area", "points": "points, which have no area", "cuboid": "a cuboid, which is no mask",
-           "skeleton": "a skeleton, which is no mask", "box": "a box and no outline: boxes are no masks"}  # fmt: skip
+NO_AREA = {
+    "polyline": "a polyline, which has no area",
+    "points": "points, which have no area",
+    "cuboid": "a cuboid, which is no mask",
+    "skeleton": "a skeleton, which is no mask",
+    "box": "a box and no outline: boxes are no masks",
+}
 DRAWN = {"polygon", "mask", "ellipse"}
 
 
@@ -41,9 +46,7 @@ def read_cvat(path: Path, *, merge: bool | None = None) -> AnnotationSet:
         if kind == "label":
             names.append(str(element.findtext("name") or "").strip())
         elif kind == "track":
-            raise ManifestError(
-                f'{path}: an export of tracks (CVAT for video): export it as "CVAT for images 1.1"'
-            )
+            raise ManifestError(f'{path}: an export of tracks (CVAT for video): export it as "CVAT for images 1.1"')
         elif kind == "image":
             images.append(_read_image(element, losses))
     used = [name for image in images for name, *_ in image.shapes]
@@ -141,9 +144,7 @@ def _outline(element: Any) -> tuple[tuple[Ring, ...], Runs | None]:
     return (), Runs(counts, height, width, left, top, "rows")
 
 
-def _ellipse(
-    center: tuple[float, float], radii: tuple[float, float], degrees: float, *, corners: int = 72
-) -> Ring:
+def _ellipse(center: tuple[float, float], radii: tuple[float, float], degrees: float, *, corners: int = 72) -> Ring:
     turn = math.radians(degrees)
     ring = []
     for step in range(corners):
@@ -240,8 +241,6 @@ def _quoted(text: str) -> str:
 def _xml(text: str) -> str:
     """Without the characters that no XML may hold."""
     return "".join(
-        c
-        if c in "\t\n\r" or 0x20 <= ord(c) < 0xD800 or 0xE000 <= ord(c) < 0xFFFE or ord(c) > 0xFFFF
-        else "\ufffd"
+        c if c in "\t\n\r" or 0x20 <= ord(c) < 0xD800 or 0xE000 <= ord(c) < 0xFFFE or ord(c) > 0xFFFF else "\ufffd"
         for c in text
     )

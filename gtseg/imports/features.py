@@ -177,9 +177,7 @@ def reproject(features: Features, crs: Any) -> Features:
     from shapely import transform
 
     if features.crs is None:
-        raise ManifestError(
-            "the features name no coordinate reference system: give it (--features-crs EPSG:4326)"
-        )
+        raise ManifestError("the features name no coordinate reference system: give it (--features-crs EPSG:4326)")
     try:
         source, target = CRS.from_user_input(features.crs), CRS.from_user_input(crs)
     except CRSError as error:
@@ -187,10 +185,7 @@ def reproject(features: Features, crs: Any) -> Features:
     if source.equals(target, ignore_axis_order=True):
         return features
     transformer = Transformer.from_crs(source, target, always_xy=True)
-    moved = [
-        replace(f, geometry=transform(f.geometry, lambda xy: _project(transformer, xy)))
-        for f in features.items
-    ]
+    moved = [replace(f, geometry=transform(f.geometry, lambda xy: _project(transformer, xy))) for f in features.items]
     # what lies where the other system is not defined is nowhere in it
     return replace(features, items=tuple(f for f in moved if _is_finite(f.geometry.bounds)), crs=str(crs))
 

@@ -125,17 +125,13 @@ def stream_features(
     read. So as many polygons wait as there are along one row of masks. `at_once` of them are joined together.
     """
     for crs in sorted({site.crs for site in sites}):
-        own = sorted(
-            (site for site in sites if site.crs == crs), key=lambda site: (-site.bounds[3], site.bounds[0])
-        )
+        own = sorted((site for site in sites if site.crs == crs), key=lambda site: (-site.bounds[3], site.bounds[0]))
         side = max(site.side for site in own)
         for name, polygon in _sweep(own, classes, margin=side / 100, at_once=at_once):
             yield from _features([polygon], name, crs, tolerance * side, smallest * side * side)
 
 
-def _sweep(
-    sites: Sequence[Site], classes: Sequence[str], *, margin: float, at_once: int
-) -> Iterator[tuple[str, Any]]:
+def _sweep(sites: Sequence[Site], classes: Sequence[str], *, margin: float, at_once: int) -> Iterator[tuple[str, Any]]:
     """(class, polygon) of all masks of one system, joined across their borders; sites from north to south."""
     from shapely import STRtree, box
 
@@ -181,9 +177,7 @@ def _reach(tree: Any, polygon: Any, margin: float) -> NDArray[np.int64]:
     return np.asarray(tree.query(box(west - margin, south - margin, east + margin, north + margin)))
 
 
-def _features(
-    polygons: list[Any], name: str, crs: str, tolerance: float, smallest: float
-) -> list[dict[str, Any]]:
+def _features(polygons: list[Any], name: str, crs: str, tolerance: float, smallest: float) -> list[dict[str, Any]]:
     from pyproj import Geod, Transformer
     from shapely import get_parts, transform, union_all
     from shapely.geometry import mapping

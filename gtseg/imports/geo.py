@@ -199,7 +199,9 @@ class _FeatureIndex:
         ranked = sorted(files, key=shared, reverse=True)
         if len(ranked) == 1 or shared(ranked[0]) > shared(ranked[1]):
             return ranked[0]
-        return f"{len(files)} files of features could be its own: {ranked[0]}, {ranked[1]}; keep one of them in the folder"
+        return (
+            f"{len(files)} files of features could be its own: {ranked[0]}, {ranked[1]}; keep one of them in the folder"
+        )
 
 
 def import_geo(
@@ -291,9 +293,7 @@ def _lost_features(
     is_partial = settings.bbox is not None or settings.date_attribute is not None
     losses = []
     for path, features in read.items():
-        is_shared = (
-            sum(Path(path) in scene.features for scene in scenes) == len(scenes) > 0 and len(read) == 1
-        )
+        is_shared = sum(Path(path) in scene.features for scene in scenes) == len(scenes) > 0 and len(read) == 1
         for feature in features.items:
             if feature.number in drawn.get(path, ()) or not _is_meant(feature, rules):
                 continue
@@ -305,7 +305,9 @@ def _lost_features(
                 if is_partial:
                     words, kind = "outside every scene of its day or box", "note"
             else:
-                words = "no pixel of its own: smaller than one, without data, under another class, or in a chip left out"
+                words = (
+                    "no pixel of its own: smaller than one, without data, under another class, or in a chip left out"
+                )
                 kind = "note" if is_partial or settings.background_ratio is not None else "lost"
             losses.append(Loss("feature", words, name, kind=kind))  # type: ignore[arg-type]
     return losses
@@ -317,9 +319,7 @@ def _is_meant(feature: Feature, rules: Sequence[ClassRule]) -> bool:
 
 def _no_class(items: Sequence[Feature], rules: Sequence[ClassRule]) -> str:
     keys = Counter(key for feature in items for key in feature.properties)
-    shown = ", ".join(
-        f"{key} ({count:,}, such as {_value_of(items, key)!r})" for key, count in keys.most_common(6)
-    )
+    shown = ", ".join(f"{key} ({count:,}, such as {_value_of(items, key)!r})" for key, count in keys.most_common(6))
     return (
         f"none of {counted(len(items), 'feature')} belongs to a class ({', '.join(rule.name for rule in rules)}): "
         f"the filters match none; they have the properties {shown or 'none'}"
@@ -327,9 +327,7 @@ def _no_class(items: Sequence[Feature], rules: Sequence[ClassRule]) -> str:
 
 
 def _value_of(items: Sequence[Feature], key: str) -> Any:
-    return next(
-        (feature.properties[key] for feature in items if feature.properties.get(key) is not None), None
-    )
+    return next((feature.properties[key] for feature in items if feature.properties.get(key) is not None), None)
 
 
 def _explain(read: Mapping[str, Features], scenes: Sequence[Scene], settings: GeoSettings) -> str:
@@ -355,9 +353,7 @@ def chip_scene(task: SceneTask) -> list[Outcome]:
     if not chips:
         return [
             *outcomes,
-            Skipped(
-                task.scene.image, "no chip of it is left", "scene", "note" if task.settings.bbox else "lost"
-            ),
+            Skipped(task.scene.image, "no chip of it is left", "scene", "note" if task.settings.bbox else "lost"),
         ]
     first = outcomes[chips[0]]
     assert isinstance(first, Labelled)
@@ -388,9 +384,7 @@ def _chip(scene: Any, task: SceneTask) -> list[Outcome]:
     settings, rules = task.settings, read_rules(task.settings.classes)
     numbers = _band_numbers(scene, settings)
     found = [(path, _features_on(scene, path, task)) for path in task.scene.features]
-    shapes = [
-        _Shape(shape, str(path)) for path, features in found for shape in classify(features.items, rules)
-    ]
+    shapes = [_Shape(shape, str(path)) for path, features in found for shape in classify(features.items, rules)]
     stretch = settings.stretch or _fit(scene, numbers, settings)
     outcomes: list[Outcome] = [*_doubtful_zeros(scene, numbers, task)]
     empty: list[Window] = []
@@ -455,9 +449,7 @@ def _features_on(scene: Any, path: Path, task: SceneTask) -> Features:
     if not features.items:
         return features
     if scene.crs is None:
-        raise ManifestError(
-            f"{scene.name} names no coordinate reference system, its features cannot be placed"
-        )
+        raise ManifestError(f"{scene.name} names no coordinate reference system, its features cannot be placed")
     if task.settings.date_attribute:
         features = _of_the_day(features, task)
     return wrapped(reproject(_fallback_crs(features, scene), scene.crs), scene)
@@ -496,12 +488,8 @@ def _fit(scene: Any, numbers: tuple[int, ...], settings: GeoSettings) -> Stretch
     step = max(1, int(np.sqrt(scene.height * scene.width / 1_000_000)))
     shape = (len(numbers), max(1, scene.height // step), max(1, scene.width // step))
     bands = scene.read(list(numbers), out_shape=shape)
-    valid = valid_pixels(
-        scene, bands, numbers, decibels=settings.decibels, nodata=settings.nodata, out_shape=shape
-    )
-    return fit_stretch(
-        bands, valid, numbers=numbers, percentiles=settings.percentiles, decibels=settings.decibels
-    )
+    valid = valid_pixels(scene, bands, numbers, decibels=settings.decibels, nodata=settings.nodata, out_shape=shape)
+    return fit_stretch(bands, valid, numbers=numbers, percentiles=settings.percentiles, decibels=settings.decibels)
 
 
 def _raster_window(window: Window) -> Any:
@@ -561,13 +549,9 @@ def _write_chip(
     raster, settings = _raster_window(window), task.settings
     label = f"{task.scene.name}_{window.row}_{window.column}"
     bands = scene.read(list(stretch.bands), window=raster)
-    valid = valid_pixels(
-        scene, bands, stretch.bands, decibels=stretch.decibels, nodata=settings.nodata, window=raster
-    )
+    valid = valid_pixels(scene, bands, stretch.bands, decibels=stretch.decibels, nodata=settings.nodata, window=raster)
     if not valid.any():
-        return Skipped(
-            f"{task.scene.image} {window.row},{window.column}", "no data in the whole chip", "image", "note"
-        )
+        return Skipped(f"{task.scene.image} {window.row},{window.column}", "no data in the whole chip", "image", "note")
     transform = scene.window_transform(raster)
     burned = burn_numbered(
         shapes,
@@ -598,9 +582,7 @@ def _write_chip(
     )
 
 
-def rules_by_attribute(
-    features: Features, attribute: str, *, merge: bool | None = None
-) -> tuple[dict[str, Any], ...]:
+def rules_by_attribute(features: Features, attribute: str, *, merge: bool | None = None) -> tuple[dict[str, Any], ...]:
     """One class per value of an attribute, in sorted order: `--class-attribute damage`. 3, 3.0 and "3" are one."""
     values: dict[str, list[Any]] = {}
     for feature in features.items:
@@ -614,9 +596,7 @@ def rules_by_attribute(
                 known.append(value)
     if not values:
         known_keys = sorted({key for f in features.items[:100] for key in f.properties})
-        raise SettingsError(
-            f"attribute {attribute!r}: no feature has it; they have {', '.join(known_keys) or 'none'}"
-        )
+        raise SettingsError(f"attribute {attribute!r}: no feature has it; they have {', '.join(known_keys) or 'none'}")
     names = arrange_names(sorted(values), merge=merge)
     groups: dict[str, list[Any]] = {}
     for name in sorted(values):
@@ -645,9 +625,7 @@ def stretch_of(folder: Path) -> Stretch:
         raise ManifestError(f"{folder}: its places.jsonl records no stretch")
     low, high = (np.median([entry[end] for entry in found], axis=0) for end in ("low", "high"))
     first = found[0]
-    return Stretch(
-        tuple(first["bands"]), tuple(map(float, low)), tuple(map(float, high)), bool(first["decibels"])
-    )
+    return Stretch(tuple(first["bands"]), tuple(map(float, low)), tuple(map(float, high)), bool(first["decibels"]))
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -656,7 +634,5 @@ def _summary(folder: Path) -> dict[str, Any]:
         if summary["settings"]["kind"] != "geo":
             raise KeyError("kind")
     except (OSError, ValueError, KeyError, TypeError):
-        raise ManifestError(
-            f"{folder} holds no finished import of GeoTIFFs: --like takes its folder"
-        ) from None
+        raise ManifestError(f"{folder} holds no finished import of GeoTIFFs: --like takes its folder") from None
     return dict(summary)

@@ -147,9 +147,7 @@ def choose_tiles(request: TileRequest, shapes: Sequence[Burnable]) -> list[Tile]
 
     tiles = list(tiles_within(request.bbox, request.zoom))
     tree = STRtree([shape[0] for shape in shapes]) if shapes else None
-    labeled = [
-        t for t in tiles if tree is not None and len(tree.query(box(*t.mercator()), predicate="intersects"))
-    ]
+    labeled = [t for t in tiles if tree is not None and len(tree.query(box(*t.mercator()), predicate="intersects"))]
     empty = sorted(
         set(tiles) - set(labeled), key=lambda t: hashlib.sha256(f"{request.seed} {t.name}".encode()).digest()
     )
@@ -184,8 +182,7 @@ def mercator_shapes(request: TileRequest, features: Features) -> list[Burnable]:
 
     pixel = EARTH / 2**request.zoom / 256
     rules = [
-        ClassRule(rule.name, rule.accepts, rule.buffer * pixel, rule.index)
-        for rule in read_rules(request.classes)
+        ClassRule(rule.name, rule.accepts, rule.buffer * pixel, rule.index) for rule in read_rules(request.classes)
     ]
     return classify(reproject(features, "EPSG:3857").items, rules)
 
@@ -210,14 +207,10 @@ def import_bbox(
     classes = class_names(request.classes)
     tasks = []
     chosen = choose_tiles(request, shapes)
-    if shapes and not any(
-        tree and len(tree.query(box(*tile.mercator()), predicate="intersects")) for tile in chosen
-    ):
+    if shapes and not any(tree and len(tree.query(box(*tile.mercator()), predicate="intersects")) for tile in chosen):
         raise ManifestError(_explain(request, found, str(features)))
     for tile in chosen[:limit]:
-        hits = (
-            sorted(int(i) for i in tree.query(box(*tile.mercator()), predicate="intersects")) if tree else []
-        )
+        hits = sorted(int(i) for i in tree.query(box(*tile.mercator()), predicate="intersects")) if tree else []
         tasks.append(
             (
                 tile.name,

@@ -75,9 +75,7 @@ def run_tasks(
     with (folder / "journal.jsonl").open("a", encoding="utf-8") as journal:
         if not done:
             journal.write(json.dumps({"fingerprint": fingerprint}) + "\n")
-        for count, (key, outcomes) in enumerate(
-            _perform(missing, work, workers), len(tasks) - len(missing) + 1
-        ):
+        for count, (key, outcomes) in enumerate(_perform(missing, work, workers), len(tasks) - len(missing) + 1):
             kept[key] = outcomes
             entry = {"key": key, "stamp": stamps[key], "outcomes": [as_json(o) for o in outcomes]}
             journal.write(json.dumps(entry) + "\n")
@@ -113,18 +111,14 @@ def balance(
         features.setdefault(drawn.source, set()).update(drawn.numbers)
     went["feature"] = sum(map(len, features.values()))
     flows = tuple(Flow(unit, count, went.get(unit, 0)) for unit, count in came.items())
-    pixels = {
-        n: sum(item.pixels.get(i, 0) for item in labelled) for i, n in enumerate([BACKGROUND, *classes])
-    }
+    pixels = {n: sum(item.pixels.get(i, 0) for item in labelled) for i, n in enumerate([BACKGROUND, *classes])}
     losses = [
         *losses_of(o for o in outcomes if isinstance(o, Skipped)),
         *(o for o in outcomes if isinstance(o, Loss)),
     ]
     if labelled and any(unit in came for unit in LABEL_UNITS):
         empty = [name for name in classes if not pixels[name]]
-        losses += [
-            Loss("class", "no pixel", repr(name), kind="note" if limited else "lost") for name in empty
-        ]
+        losses += [Loss("class", "no pixel", repr(name), kind="note" if limited else "lost") for name in empty]
     if void := sum(item.pixels.get(VOID, 0) for item in labelled):
         pixels[VOID_NAME] = void
     return Account(flows, pixels, merge_losses(losses))
@@ -158,9 +152,7 @@ def _read_journal(folder: Path, fingerprint: str) -> dict[str, tuple[str, list[O
     lines = path.read_text(encoding="utf-8").splitlines()
     entries = [entry for entry in map(_parse, lines) if entry]
     if entries and entries[0].get("fingerprint") != fingerprint:
-        raise ManifestError(
-            f"{folder} holds an import made with other settings: choose another --out, or remove it"
-        )
+        raise ManifestError(f"{folder} holds an import made with other settings: choose another --out, or remove it")
     return {
         entry["key"]: (entry.get("stamp", ""), [from_json(o) for o in entry["outcomes"]])
         for entry in entries
@@ -193,10 +185,15 @@ def _finish(
     if places:
         write_atomically(folder / "places.jsonl", places.encode())
     write_atomically(folder / "output.manifest", "".join(line + "\n" for line in lines).encode())
-    write_atomically(
-        folder / "skipped.jsonl", "".join(json.dumps(asdict(s)) + "\n" for s in skipped).encode()
-    )
-    summary = {"name": name, "classes": list(classes), "images": len(labelled), "pixels": dict(account.pixels),
-               "skipped": len(skipped), "account": account.as_json(), "settings": settings}  # fmt: skip
+    write_atomically(folder / "skipped.jsonl", "".join(json.dumps(asdict(s)) + "\n" for s in skipped).encode())
+    summary = {
+        "name": name,
+        "classes": list(classes),
+        "images": len(labelled),
+        "pixels": dict(account.pixels),
+        "skipped": len(skipped),
+        "account": account.as_json(),
+        "settings": settings,
+    }
     write_atomically(folder / "import.json", json.dumps(summary, indent=1, default=str).encode())
     return Report(folder, tuple(classes), account, tuple(skipped))

@@ -62,9 +62,7 @@ def read_label_studio(path: Path, *, merge: bool | None = None) -> AnnotationSet
     read = [_read_task(task, number, losses) for number, task in enumerate(tasks, 1)]
     images = [image for task in read for image in task]
     if not images:
-        raise ManifestError(
-            f"{path}: no task of it has labels: {losses[0].text if losses else 'it is empty'}"
-        )
+        raise ManifestError(f"{path}: no task of it has labels: {losses[0].text if losses else 'it is empty'}")
     names = list(dict.fromkeys(region.label for image in images for region in image.regions))
     arranged = arrange_names(names, merge=merge)
     annotated = tuple(
@@ -214,9 +212,7 @@ def _results_of(task: Mapping[str, Any], where: str, losses: list[Loss]) -> list
     )
     for other in ranked[:-1]:
         words = "another annotation of its task is newer or the ground truth"
-        losses.append(
-            Loss("other annotation", words, f"annotation {other.get('id')} of {where}", kind="outside")
-        )
+        losses.append(Loss("other annotation", words, f"annotation {other.get('id')} of {where}", kind="outside"))
     results = ranked[-1].get("result")
     return results if isinstance(results, list) else []
 
@@ -240,12 +236,7 @@ def _is_region(result: Any, results: Sequence[Any]) -> bool:
     value = result.get("value", result)
     if str(result.get("type", "")) in NO_REGIONS:
         return False
-    if (
-        "type" not in result
-        and isinstance(value, dict)
-        and NO_REGIONS & value.keys()
-        and not _labels_of(value)
-    ):
+    if "type" not in result and isinstance(value, dict) and NO_REGIONS & value.keys() and not _labels_of(value):
         return False
     if _labels_of(value) or not isinstance(value, dict) or not any(key in value for key in GEOMETRY):
         return True

@@ -75,9 +75,7 @@ def _stamp(task: PairTask) -> str:
 
 def _left_out(pair: Pair, reason: str, kind: str = "lost") -> list[Skipped | Loss]:
     words = "of an image that was left out"
-    masks = [
-        Loss("mask", words, str(path), kind="note" if kind == "note" else "lost") for _, path in pair.masks
-    ]
+    masks = [Loss("mask", words, str(path), kind="note" if kind == "note" else "lost") for _, path in pair.masks]
     return [Skipped(str(pair.image), reason, kind="note" if kind == "note" else "lost"), *masks]
 
 
@@ -166,7 +164,9 @@ def _covered(
         covering = [name for index, name in enumerate(classes, 1) if index != own and seen[index]]
         if covering:
             extent = "partly" if seen[own] else "wholly"
-            words = f"of the label {label!r}, {extent} under {', '.join(map(repr, covering))}, later in the order of labels"
+            words = (
+                f"of the label {label!r}, {extent} under {', '.join(map(repr, covering))}, later in the order of labels"
+            )
             losses.append(Loss("pixel", words, image, int(seen.sum() - seen[own])))
     return losses
 

@@ -23,9 +23,28 @@ from .outcomes import Skipped
 __all__ = ["Pair", "Pairs", "find_pairs"]
 
 USUAL_SUFFIXES = (
-    "_mask", "-mask", "_masks", ".mask", "_label", "-label", "_labels", "_gt", "-gt", "_seg", "_segmentation", "_annotation",
-    "_annotations", "_groundtruth", "_ground_truth", "_labelids", "_labeltrainids", "_trainids", "_l", "_lab", "_class",
-)  # fmt: skip
+    "_mask",
+    "-mask",
+    "_masks",
+    ".mask",
+    "_label",
+    "-label",
+    "_labels",
+    "_gt",
+    "-gt",
+    "_seg",
+    "_segmentation",
+    "_annotation",
+    "_annotations",
+    "_groundtruth",
+    "_ground_truth",
+    "_labelids",
+    "_labeltrainids",
+    "_trainids",
+    "_l",
+    "_lab",
+    "_class",
+)
 """Endings of masks' stems, case-folded, in the order in which they are tried."""
 PHOTO_FIRST = (".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".png", ".gif")
 """Of two files of one stem in one folder the earlier kind is the photograph."""
@@ -94,9 +113,7 @@ def find_pairs(
             continue
         new = len({mask for _, mask in mine} - used)
         if not new:
-            losses.append(
-                Loss("image", "its mask serves another image, too", f"{path} with {mine[0][1]}", kind="note")
-            )
+            losses.append(Loss("image", "its mask serves another image, too", f"{path} with {mine[0][1]}", kind="note"))
         used.update(mask for _, mask in mine)
         pairs.append(Pair(name, path, tuple(mine), new))
     losses += [Skipped(str(path), "no image of its name", "mask") for path in candidates if path not in used]
@@ -207,9 +224,7 @@ class _MaskIndex:
             return f"several images have its stem, so that a mask of that stem ({other}) could be any one's"
         return exact or f"no mask with its path or stem in {self._where}"
 
-    def labels(
-        self, relative: PurePosixPath, labels: Sequence[str], alone: Alone
-    ) -> list[tuple[str, Path]] | str:
+    def labels(self, relative: PurePosixPath, labels: Sequence[str], alone: Alone) -> list[tuple[str, Path]] | str:
         """[(label, file)] of an image that has one file per label, or why it has none."""
         path, stem = relative.with_suffix("").as_posix(), relative.stem
         found = []

@@ -114,9 +114,11 @@ def _inside(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """(H - 2, W - 2) bool: pixels whose four neighbors have their code."""
     middle = codes[1:-1, 1:-1]
     same: NDArray[np.bool_] = (
-        (codes[:-2, 1:-1] == middle) & (codes[2:, 1:-1] == middle)
-        & (codes[1:-1, :-2] == middle) & (codes[1:-1, 2:] == middle)
-    )  # fmt: skip
+        (codes[:-2, 1:-1] == middle)
+        & (codes[2:, 1:-1] == middle)
+        & (codes[1:-1, :-2] == middle)
+        & (codes[1:-1, 2:] == middle)
+    )
     return same
 
 
@@ -156,9 +158,7 @@ def _reading(looks: Iterable[_Look]) -> tuple[bool, tuple[str, ...]]:
             "Import them apart, or give a table of colors (--colors FILE with --colours)"
         )
     if "palette" in kinds:
-        return False, (
-            f"{kinds['color']} holds colors, {kinds['palette']} a palette: all are read by their colors",
-        )
+        return False, (f"{kinds['color']} holds colors, {kinds['palette']} a palette: all are read by their colors",)
     return False, ()
 
 

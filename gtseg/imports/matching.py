@@ -75,9 +75,7 @@ class ImageIndex:
     def _agreement(self, wanted: PurePosixPath, path: Path) -> tuple[int, bool]:
         """How many last parts agree, and whether the name does to the letter."""
         count = 0
-        for mine, its in zip(
-            reversed(wanted.parts), reversed(path.relative_to(self._root).parts), strict=False
-        ):
+        for mine, its in zip(reversed(wanted.parts), reversed(path.relative_to(self._root).parts), strict=False):
             if fold(mine) != fold(its):
                 break
             count += 1

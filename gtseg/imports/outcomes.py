@@ -90,6 +90,5 @@ def losses_of(skipped: Iterable[Skipped]) -> list[Loss]:
         words = re.sub(r"\d[\d,.]*", "0", re.sub(r"\S*[/\\]\S*|\S+\.\w{2,5}\b", "", item.reason))
         groups.setdefault((item.unit, item.kind, words), []).append(item)
     return [
-        Loss(first[0].unit, first[0].reason, first[0].source, len(first), first[0].kind)
-        for first in groups.values()
+        Loss(first[0].unit, first[0].reason, first[0].source, len(first), first[0].kind) for first in groups.values()
     ]

@@ -51,9 +51,7 @@ def extent_of_features(features: Features, name: str) -> Extent | None:
         max(b[3] for b in boxes),
     )
     crs = features.crs or ""
-    return Extent(
-        name, in_degrees(own, crs) if crs else None, own, crs or "no coordinate reference system", len(boxes)
-    )
+    return Extent(name, in_degrees(own, crs) if crs else None, own, crs or "no coordinate reference system", len(boxes))
 
 
 def in_degrees(own: Box, crs: str) -> Box | None:
@@ -63,9 +61,7 @@ def in_degrees(own: Box, crs: str) -> Box | None:
 
     try:
         source = CRS.from_user_input(crs)
-        if source.is_geographic and (
-            max(abs(own[0]), abs(own[2])) > 540 or max(abs(own[1]), abs(own[3])) > 90.01
-        ):
+        if source.is_geographic and (max(abs(own[0]), abs(own[2])) > 540 or max(abs(own[1]), abs(own[3])) > 90.01):
             return None
         found = Transformer.from_crs(source, "EPSG:4326", always_xy=True).transform_bounds(*own)
     except ProjError:
@@ -121,6 +117,4 @@ def distance(a: Box, b: Box) -> float:
     """Meters between the middles of two boxes in degrees."""
     from pyproj import Geod
 
-    return float(
-        Geod(ellps="WGS84").inv((a[0] + a[2]) / 2, (a[1] + a[3]) / 2, (b[0] + b[2]) / 2, (b[1] + b[3]) / 2)[2]
-    )
+    return float(Geod(ellps="WGS84").inv((a[0] + a[2]) / 2, (a[1] + a[3]) / 2, (b[0] + b[2]) / 2, (b[1] + b[3]) / 2)[2])

@@ -74,12 +74,7 @@ def _limits(values: NDArray[np.float32], percentiles: tuple[float, float]) -> tu
 
 def apply_stretch(bands: NDArray[np.generic], stretch: Stretch) -> NDArray[np.uint8]:
     """(B, H, W) bands of any depth -> (H, W, B) uint8; NaN and values below `low` become 0."""
-    if (
-        bands.dtype == np.uint8
-        and not stretch.decibels
-        and set(stretch.low) == {0.0}
-        and set(stretch.high) == {255.0}
-    ):
+    if bands.dtype == np.uint8 and not stretch.decibels and set(stretch.low) == {0.0} and set(stretch.high) == {255.0}:
         return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
     values = to_decibels(bands) if stretch.decibels else _real(bands)
     low = np.asarray(stretch.low, np.float32)[:, None, None]

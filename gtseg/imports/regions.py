@@ -51,9 +51,7 @@ def _without_holes(rings: Sequence[Points], region: NDArray[np.bool_]) -> Iterat
                 continue
             own = rasterize([{"type": "Polygon", "coordinates": found}], out_shape=region.shape).astype(bool)
             xs = [x for x, _ in found[1]]
-            column = (
-                int(min(xs)) + max(1, int(max(xs) - min(xs)) // 2) if max(xs) - min(xs) > 1 else int(min(xs))
-            )
+            column = int(min(xs)) + max(1, int(max(xs) - min(xs)) // 2) if max(xs) - min(xs) > 1 else int(min(xs))
             left, right = own.copy(), own.copy()
             left[:, column:] = False
             right[:, :column] = False

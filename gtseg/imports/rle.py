@@ -47,9 +47,7 @@ def decode_runs(runs: Runs) -> NDArray[np.bool_]:
         return _decode_brush(bytes(runs.counts), runs.height, runs.width)
     total = sum(runs.counts)
     if min(runs.counts, default=0) < 0 or total != pixels:
-        raise MaskError(
-            f"run lengths add up to {total}, the size {runs.width}x{runs.height} has {pixels} pixels"
-        )
+        raise MaskError(f"run lengths add up to {total}, the size {runs.width}x{runs.height} has {pixels} pixels")
     flat = np.repeat(np.arange(len(runs.counts)) % 2 == 1, runs.counts)
     return flat.reshape((runs.height, runs.width), order="F" if runs.order == "columns" else "C")
 

@@ -31,9 +31,7 @@ def open_scene(path: str) -> Iterator[Any]:
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.vrt import WarpedVRT
 
-    warnings.filterwarnings(
-        "ignore", category=NotGeoreferencedWarning
-    )  # said once for each scene, as a reason
+    warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)  # said once for each scene, as a reason
     with rasterio.open(path) as scene:
         points, crs = scene.gcps
         if scene.crs is not None or not points:
@@ -154,9 +152,7 @@ def _alpha_is_band(scene: Any) -> bool:
     alpha = scene.read(places[0], out_shape=(max(1, scene.height // step), max(1, scene.width // step)))
     if alpha.dtype == np.uint16:
         full = alpha.max()
-        alpha = np.where(alpha == full, 255, np.where(alpha > 0, np.clip(alpha // 257, 1, 254), 0)).astype(
-            np.uint8
-        )
+        alpha = np.where(alpha == full, 255, np.where(alpha > 0, np.clip(alpha // 257, 1, 254), 0)).astype(np.uint8)
     return is_band(alpha)
 
 

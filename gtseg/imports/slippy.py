@@ -29,9 +29,7 @@ class Tile:
 
     def __post_init__(self) -> None:
         if not (0 <= self.z <= 30 and 0 <= self.x < 2**self.z and 0 <= self.y < 2**self.z):
-            raise ManifestError(
-                f"no such tile: z={self.z} x={self.x} y={self.y}; x and y go from 0 to 2^z - 1"
-            )
+            raise ManifestError(f"no such tile: z={self.z} x={self.x} y={self.y}; x and y go from 0 to 2^z - 1")
 
     @property
     def name(self) -> str:

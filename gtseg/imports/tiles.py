@@ -70,18 +70,14 @@ def tile_files(root: Path, suffixes: Collection[str] | None) -> dict[Tile, Path]
     return _sort_tiles(root, list_files(root, suffixes).files)[0]
 
 
-def _sort_tiles(
-    root: Path, files: Sequence[Path], unit: str = "tile image"
-) -> tuple[dict[Tile, Path], list[Loss]]:
+def _sort_tiles(root: Path, files: Sequence[Path], unit: str = "tile image") -> tuple[dict[Tile, Path], list[Loss]]:
     """Tile -> its first file, and what is no tile or a second file of one."""
     tiles: dict[Tile, Path] = {}
     losses = []
     for path in files:
         tile = parse_tile(path.relative_to(root))
         if tile is None:
-            losses.append(
-                Loss(unit, "not named as a tile (z/x/y.ext or x-y-z.ext)", str(path), kind="outside")
-            )
+            losses.append(Loss(unit, "not named as a tile (z/x/y.ext or x-y-z.ext)", str(path), kind="outside"))
         elif (other := tiles.setdefault(tile, path)) is not path:
             losses.append(Loss(unit, "another file of a tile that was taken", f"{path} beside {other}"))
     return tiles, losses
@@ -97,16 +93,8 @@ def open_robosat(
     follow_links: bool = False,
 ) -> TileSource:
     """A RoboSat or neat-EO data set; class names from its TOML, from `names`, else class-1, class-2 ... as many as needed."""
-    left = (
-        list_files(images, IMAGE_SUFFIXES, unit="tile image", follow_links=follow_links)
-        if images.is_dir()
-        else None
-    )
-    right = (
-        list_files(labels, {".png"}, unit="tile label", follow_links=follow_links)
-        if labels.is_dir()
-        else None
-    )
+    left = list_files(images, IMAGE_SUFFIXES, unit="tile image", follow_links=follow_links) if images.is_dir() else None
+    right = list_files(labels, {".png"}, unit="tile label", follow_links=follow_links) if labels.is_dir() else None
     if left is None or right is None:
         raise StageError(f"{images if left is None else labels}: no such folder of tiles")
     image_tiles, image_losses = _sort_tiles(images, left.files)
@@ -322,9 +310,7 @@ def _read_label(task: TileTask) -> NDArray[np.uint8]:
         return coded
     inside = values[values != VOID]
     if inside.size and (inside.min() < 0 or inside.max() > task.classes):
-        raise MaskError(
-            f"{task.tile.name}: class {int(inside.max())}, the data set has {task.classes} and background"
-        )
+        raise MaskError(f"{task.tile.name}: class {int(inside.max())}, the data set has {task.classes} and background")
     return values.astype(np.uint8)
 
 
@@ -335,6 +321,4 @@ def _fit(mask: NDArray[np.uint8], size: tuple[int, int], task: TileTask) -> NDAr
     rows, columns = size[0] // mask.shape[0], size[1] // mask.shape[1]
     if rows == columns and (mask.shape[0] * rows, mask.shape[1] * columns) == size:
         return np.repeat(np.repeat(mask, rows, axis=0), columns, axis=1)
-    raise MaskError(
-        f"{task.tile.name}: label of {mask.shape[1]}x{mask.shape[0]}, image of {size[1]}x{size[0]} pixels"
-    )
+    raise MaskError(f"{task.tile.name}: label of {mask.shape[1]}x{mask.shape[0]}, image of {size[1]}x{size[0]} pixels")

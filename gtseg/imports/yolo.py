@@ -28,8 +28,19 @@ from .regions import pieces, ring_area
 
 __all__ = ["YoloLabel", "read_yolo", "to_yolo"]
 
-NO_LABELS = {"classes.txt", "labels.txt", "obj.names", "notes.txt", "readme.txt", "train.txt", "val.txt", "test.txt",
-             "readme.dataset.txt", "readme.roboflow.txt", "license.txt"}  # fmt: skip
+NO_LABELS = {
+    "classes.txt",
+    "labels.txt",
+    "obj.names",
+    "notes.txt",
+    "readme.txt",
+    "train.txt",
+    "val.txt",
+    "test.txt",
+    "readme.dataset.txt",
+    "readme.roboflow.txt",
+    "license.txt",
+}
 """Text files beside labels that hold none, unless an image has their name."""
 
 
@@ -68,9 +79,7 @@ def read_yolo(
     _refuse_poses(folder)
     given = tuple(names) or _names_of(folder) or (_names_of(root) if labels else ())
     if not given:
-        raise SettingsError(
-            f"{folder}: no data.yaml and no classes.txt names the classes: give them, --labels a,b"
-        )
+        raise SettingsError(f"{folder}: no data.yaml and no classes.txt names the classes: give them, --labels a,b")
     arranged = arrange_names(given, merge=merge)
     index = [arranged.index[name] for name in given]
     images = list_files(folder, IMAGE_SUFFIXES)
@@ -108,9 +117,7 @@ def read_yolo(
         if lost:
             losses.append(Loss("annotation", "its label file has no image", str(path), lost))
     if files and not paired:
-        raise ManifestError(
-            f"{root}: no label file has an image of its name in {folder}, such as {files[0].name}"
-        )
+        raise ManifestError(f"{root}: no label file has an image of its name in {folder}, such as {files[0].name}")
     return AnnotationSet("yolo", str(root), arranged.classes, tuple(annotated), came, merge_losses(losses))
 
 
@@ -148,12 +155,8 @@ def _in_order(path: Path, names: dict[Any, Any]) -> list[Any]:
     if None in numbers:
         raise ManifestError(f"{path}: the keys of `names` are no numbers")
     if sorted(filter(lambda n: n is not None, numbers)) != list(range(len(numbers))):  # type: ignore[type-var]
-        raise ManifestError(
-            f"{path}: the classes of `names` are not numbered 0, 1, 2, ...: {list(names)[:8]}"
-        )
-    return [
-        name for _, name in sorted(zip(numbers, names.values(), strict=True), key=lambda item: item[0] or 0)
-    ]
+        raise ManifestError(f"{path}: the classes of `names` are not numbered 0, 1, 2, ...: {list(names)[:8]}")
+    return [name for _, name in sorted(zip(numbers, names.values(), strict=True), key=lambda item: item[0] or 0)]
 
 
 def _yaml_of(path: Path) -> Any:
@@ -261,9 +264,7 @@ def _lines(path: Path, losses: list[Loss]) -> list[tuple[str, list[str]]]:
     except ManifestError as error:
         losses.append(Loss("label file", str(error), str(path)))
         return []
-    return [
-        (f"line {n} of {path}", line.split()) for n, line in enumerate(text.splitlines(), 1) if line.strip()
-    ]
+    return [(f"line {n} of {path}", line.split()) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
 def _shapes_of(

@@ -67,9 +67,7 @@ def _evaluate_arrays(
     highest = max((int(a[a != 255].max(initial=0)) for pair in pairs for a in pair), default=0)
     names = (BACKGROUND, *(labels or (f"class-{n}" for n in range(1, highest + 1))))
     if highest >= len(names):
-        raise SettingsError(
-            f"the masks hold the value {highest}: {len(names) - 1} labels reach to {len(names) - 1}"
-        )
+        raise SettingsError(f"the masks hold the value {highest}: {len(names) - 1} labels reach to {len(names) - 1}")
     options = Evaluate()
     tally = Tally(len(names), options.boundary_tolerance)
     for number, (prediction, true) in enumerate(pairs):

@@ -118,9 +118,7 @@ class ProjectRun:
         job = section_needed(self._walk(train, agree=agree).training_job, "training job")
         epochs = tuple(epoch.model_dump(mode="json") for epoch in job.epochs)
         best = job.best.model_dump(mode="json") if job.best else None
-        return Training(
-            job.name, job.status or "", job.model_artifact, dict(job.hyperparameters), best, epochs
-        )
+        return Training(job.name, job.status or "", job.model_artifact, dict(job.hyperparameters), best, epochs)
 
     def deploy(self, *, agree: bool = False) -> Endpoint:
         """Put the model on an endpoint, and wait until it answers. It costs money until `cleanup()`."""
@@ -152,9 +150,7 @@ class ProjectRun:
         done = ask(run, context, sources=sources, output=target)
         failed, classes = dict(done.failed), classes_of(run, context.s3)
         items = tuple(
-            Prediction(
-                item.name, item.entry.address, f"{target.rstrip('/')}/{item.name}.png", context, classes
-            )
+            Prediction(item.name, item.entry.address, f"{target.rstrip('/')}/{item.name}.png", context, classes)
             for item in gather(sources, context.s3)
             if item.entry.address not in failed
         )
@@ -228,9 +224,7 @@ class ProjectRun:
                 raise SettingsError(f"{words} This spends money: say agree=True.")
             return True
 
-        consent = Consent(
-            spend=spend, weigh=weigh, stop=lambda words: agree, create_bucket=not clients.is_aws("s3")
-        )
+        consent = Consent(spend=spend, weigh=weigh, stop=lambda words: agree, create_bucket=not clients.is_aws("s3"))
         return Context(settings, clients, told, consent)
 
     def _walk(self, stage: Walk, *, agree: bool = False) -> Run:

@@ -59,9 +59,7 @@ class Labeling:
     def manifest(self) -> Manifest:
         """Its labels. Raises StageError before there are any."""
         if self.output_manifest is None:
-            raise StageError(
-                f"{self.name} has no output manifest yet ({self.status}): watch() it to its end first"
-            )
+            raise StageError(f"{self.name} has no output manifest yet ({self.status}): watch() it to its end first")
         return read_manifest(self.output_manifest, label_attribute=self.label_attribute)
 
     def _repr_html_(self) -> str:
@@ -265,9 +263,7 @@ class Evaluation:
 
         confusion = np.array(section.confusion, np.int64).reshape(len(section.classes), len(section.classes))
         names = tuple(one.name for one in section.classes)
-        return cls(
-            section.miou, section.pixel_accuracy, section.images, names, confusion, section.missing, section
-        )
+        return cls(section.miou, section.pixel_accuracy, section.images, names, confusion, section.missing, section)
 
     def table(self) -> Any:
         """A row for each class: iou, precision, recall, f1, boundary_f1, pixels. pandas where it is installed."""

@@ -33,7 +33,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool | str) or value is None:
         text = "–" if value is None else str(value)
         return f"<td style='text-align:left'>{escape(text)}</td>"
-    text = (
-        f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
-    )
+    text = f"{value:.4f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
     return f"<td style='text-align:right'>{escape(text)}</td>"

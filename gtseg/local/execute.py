@@ -93,9 +93,7 @@ def export_lines(serving: Serving, folder: Path, region: str, *, options: Option
         }
         keys = "# Keys: those of the S3 service, which this server takes too."
         return [keys, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
-    exports = [
-        f"export {name}={shlex.quote(value)}" for name, value in variables(serving, folder, region).items()
-    ]
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in variables(serving, folder, region).items()]
     return [*exports, "unset AWS_PROFILE AWS_SESSION_TOKEN"]
 
 
@@ -248,9 +246,7 @@ def hold_server(folder: Path, *, options: ServerOptions, region: str) -> Iterato
         stop_server(child)
 
 
-def start_server(
-    folder: Path, *, options: ServerOptions, region: str
-) -> tuple[subprocess.Popen[bytes], Path]:
+def start_server(folder: Path, *, options: ServerOptions, region: str) -> tuple[subprocess.Popen[bytes], Path]:
     """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone.
 
     Raises ServiceError where a file of the folder is none.

@@ -14,9 +14,7 @@ __all__ = ["grouped"]
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command with every dataclass among its parameters spread into its fields."""
     hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, Any] = {
-        name: kind for name, kind in hints.items() if name != "return" and is_dataclass(kind)
-    }
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if name != "return" and is_dataclass(kind)}
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         if name in groups:

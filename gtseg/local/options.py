@@ -77,9 +77,7 @@ class ServerOptions:
     crowd_workers: Annotated[int, typer.Option(min=1, max=100, help="How many simulated workers.")] = 3
     crowd_error: Annotated[
         float,
-        typer.Option(
-            min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."
-        ),
+        typer.Option(min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."),
     ] = 0.05
     crowd_seed: Annotated[int, typer.Option(help="Other seeds make other mistakes.")] = 0
     crowd_label_values: Annotated[

@@ -55,9 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["Front", "build", "open_folder", "serve"]
 
 KEEP_ALIVE_SECONDS = 75
-DRAIN_SECONDS = (
-    10  # for requests that are under way when the server is told to stop: an answer of many megabytes
-)
+DRAIN_SECONDS = 10  # for requests that are under way when the server is told to stop: an answer of many megabytes
 LOCK_TRIES, LOCK_PAUSE = 10, 0.05
 logger = logging.getLogger(__name__)
 
@@ -82,9 +80,7 @@ class _Server(uvicorn.Server):
                 self.servers.append(server)
             else:
                 kind: Any = self.config.http_protocol_class
-                accepting = accept_all(
-                    listener, self._make_protocol, context=self.config.ssl, admitted=kind.admitted
-                )
+                accepting = accept_all(listener, self._make_protocol, context=self.config.ssl, admitted=kind.admitted)
                 self._accepting.append(loop.create_task(accepting))
         self._on_started()
 
@@ -103,9 +99,7 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         try:
-            previous = {
-                number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
-            }
+            previous = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         except ValueError:  # not the main thread
             previous = {}
         try:
@@ -175,9 +169,7 @@ def open_folder(folder: Path, region: str, *, opened: contextlib.ExitStack) -> t
     (folder / "server.json").unlink(missing_ok=True)  # of a server that was killed
     close_to_others(folder, everything=layout.schema < SCHEMA)
     if layout.schema and not (folder / "credentials.json").exists():
-        logger.warning(
-            "%s was missing: new AWS keys and a new owner token are made", folder / "credentials.json"
-        )
+        logger.warning("%s was missing: new AWS keys and a new owner token are made", folder / "credentials.json")
     store = Store(folder, region=region)
     opened.callback(store.close)
     objects = FolderObjects(folder)
@@ -284,14 +276,8 @@ def _explain_address(error: OSError, host: str, port: int) -> str:
         errno.EACCES: f"this user may not listen on port {port}",
         errno.EADDRNOTAVAIL: f"{host} is no address of this machine: give another one with --host",
     }
-    reason = reasons.get(
-        error.errno or 0, f"cannot listen on {host}, port {port} ({error.strerror or error})"
-    )
-    return (
-        reason
-        if error.errno == errno.EADDRNOTAVAIL
-        else f"{reason}: give another one with --port (0: any free one)"
-    )
+    reason = reasons.get(error.errno or 0, f"cannot listen on {host}, port {port} ({error.strerror or error})")
+    return reason if error.errno == errno.EADDRNOTAVAIL else f"{reason}: give another one with --port (0: any free one)"
 
 
 @contextlib.contextmanager

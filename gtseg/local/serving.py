@@ -55,9 +55,7 @@ def find_serving(folder: Path) -> Serving | None:
         finally:
             connection.close()
         region = str(place.get("region", "us-east-1"))
-        return Serving(
-            place["url"], int(place["pid"]), keys.access_key, keys.secret_key, keys.owner_token, region
-        )
+        return Serving(place["url"], int(place["pid"]), keys.access_key, keys.secret_key, keys.owner_token, region)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -79,9 +77,7 @@ def variables(serving: Serving, folder: Path, region: str) -> dict[str, str]:
     certificate = find_certificate(folder) if scheme == "https" else None
     encryption = {"AWS_CA_BUNDLE": str(certificate)} if certificate else {}
     return {
-        **(
-            encryption if scheme == "https" else {"AWS_ALLOW_HTTP": "true"}
-        ),  # object_store: obstore, polars, ...
+        **(encryption if scheme == "https" else {"AWS_ALLOW_HTTP": "true"}),  # object_store: obstore, polars, ...
         "AWS_ENDPOINT_URL": serving.url,  # AWS's own SDKs and CLI
         "S3_ENDPOINT_URL": serving.url,  # s5cmd
         "AWS_S3_ENDPOINT": host,  # GDAL and rasterio, with the next two
@@ -98,15 +94,11 @@ def variables(serving: Serving, folder: Path, region: str) -> dict[str, str]:
 def environment(parent: Mapping[str, str], serving: Serving, folder: Path, *, region: str) -> dict[str, str]:
     """The parent's environment with AWS being this server, and nothing else of AWS in it."""
     kept = {
-        name: value
-        for name, value in parent.items()
-        if name not in REMOVED and not name.startswith("AWS_ENDPOINT_URL")
+        name: value for name, value in parent.items() if name not in REMOVED and not name.startswith("AWS_ENDPOINT_URL")
     }
     nothing = folder / "no-aws-config"  # a regular file: some SDKs refuse /dev/null
     nothing.touch(mode=0o600)
-    no_proxy = ",".join(
-        filter(None, [parent.get("NO_PROXY") or parent.get("no_proxy"), "127.0.0.1,localhost"])
-    )
+    no_proxy = ",".join(filter(None, [parent.get("NO_PROXY") or parent.get("no_proxy"), "127.0.0.1,localhost"]))
     return {
         **kept,
         **variables(serving, folder, region),

@@ -54,9 +54,7 @@ class Labeling(Table):
     template: str | None = None
     price_per_task: str | None = None
     """USD per worker and object, one of PRICES; text, so that 0.84 stays 0.84."""
-    content_classifiers: tuple[
-        Literal["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"], ...
-    ] = ()
+    content_classifiers: tuple[Literal["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"], ...] = ()
     max_labeled_objects: LabeledObjects | None = None
     max_labeled_percent: LabeledPercent | None = None
     kms_key: KmsKey | None = None
@@ -107,9 +105,7 @@ class Labeling(Table):
         try:
             return tiers[float(price)]
         except (KeyError, ValueError):
-            raise ValueError(
-                f"Ground Truth pays {', '.join(PRICES)} USD for this task, nothing between"
-            ) from None
+            raise ValueError(f"Ground Truth pays {', '.join(PRICES)} USD for this task, nothing between") from None
 
     @field_validator("tags")
     @classmethod
@@ -117,14 +113,10 @@ class Labeling(Table):
         if len(tags) > 40:
             raise ValueError("at most 40 tags: AWS takes 50 and gtseg adds its own")
         wrong = [
-            k
-            for k, v in tags.items()
-            if not 1 <= len(k) <= 128 or len(v) > 256 or k.startswith(("aws:", "gtseg:"))
+            k for k, v in tags.items() if not 1 <= len(k) <= 128 or len(v) > 256 or k.startswith(("aws:", "gtseg:"))
         ]
         if wrong:
-            raise ValueError(
-                f"tag keys have 1 to 128 characters, values up to 256, no aws: or gtseg: prefix: {wrong}"
-            )
+            raise ValueError(f"tag keys have 1 to 128 characters, values up to 256, no aws: or gtseg: prefix: {wrong}")
         return tags
 
     @model_validator(mode="after")

@@ -56,9 +56,7 @@ def _read(path: Path) -> dict[str, Any]:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         json.dumps(values)
     except FileNotFoundError:
-        raise SettingsError(
-            f"There is no {path}. `gtseg init` writes one here, with every key explained."
-        ) from None
+        raise SettingsError(f"There is no {path}. `gtseg init` writes one here, with every key explained.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     except TypeError as error:
@@ -125,9 +123,7 @@ def _annotation(keys: Path_) -> str | None:
     if "tuple" in text:
         return "list"
     return (
-        "str"
-        if ("str" in text and "dict" not in text) or "parse_duration" in str(field.metadata) + text
-        else "other"
+        "str" if ("str" in text and "dict" not in text) or "parse_duration" in str(field.metadata) + text else "other"
     )
 
 

@@ -32,9 +32,7 @@ class Project(Table):
     @classmethod
     def _end_with_slash(cls, prefix: str) -> str:
         if prefix.startswith(("/", "s3:")):
-            raise ValueError(
-                'a prefix is a key inside the bucket, like "projects/": no scheme, no leading slash'
-            )
+            raise ValueError('a prefix is a key inside the bucket, like "projects/": no scheme, no leading slash')
         return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
     @model_validator(mode="after")

@@ -106,9 +106,7 @@ class Network(Table):
     @classmethod
     def _fit(cls, tags: dict[str, str]) -> dict[str, str]:
         wrong = [
-            k
-            for k, v in tags.items()
-            if not 1 <= len(k) <= 128 or len(v) > 256 or k.startswith(("aws:", "gtseg:"))
+            k for k, v in tags.items() if not 1 <= len(k) <= 128 or len(v) > 256 or k.startswith(("aws:", "gtseg:"))
         ]
         if wrong or len(tags) > 40:
             raise ValueError(
@@ -196,9 +194,7 @@ class Tune(Table):
     @model_validator(mode="after")
     def _be_searchable(self) -> Tune:
         if self.strategy == "Grid" and set(self.ranges) != {"optimizer"}:
-            raise ValueError(
-                'strategy = "Grid" searches choices only: name optimizer and no range of numbers'
-            )
+            raise ValueError('strategy = "Grid" searches choices only: name optimizer and no range of numbers')
         if self.max_parallel_jobs > self.max_jobs:
             raise ValueError("max_parallel_jobs must be max_jobs or less")
         return self

@@ -51,7 +51,5 @@ def test_tags_that_may_not_be_listed_are_hidden_and_lose_no_job(clients: Clients
         ("AccessDeniedException", "could not find", False),
     ],
 )
-def test_sagemaker_says_in_several_ways_that_a_thing_is_missing(
-    code: str, message: str, missing: bool
-) -> None:
+def test_sagemaker_says_in_several_ways_that_a_thing_is_missing(code: str, message: str, missing: bool) -> None:
     assert is_missing(AWSError("Describe", code, message)) is missing

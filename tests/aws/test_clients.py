@@ -48,9 +48,7 @@ def test_awss_own_code_and_message_reach_the_user_with_the_right_exit_code(code:
 
 
 def test_a_head_without_a_body_has_its_status_as_code() -> None:
-    assert (
-        from_response("HeadObject", {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 404}}).exit_code == 3
-    )
+    assert from_response("HeadObject", {"Error": {}, "ResponseMetadata": {"HTTPStatusCode": 404}}).exit_code == 3
 
 
 def test_no_botocore_error_escapes_untranslated() -> None:
@@ -92,15 +90,11 @@ def whose(clients: Clients) -> tuple[bool, bool, bool]:
 
 def test_whose_a_service_is_follows_its_own_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whose(Clients(region="us-east-1")) == (True, True, True)
-    monkeypatch.setenv(
-        "AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000"
-    )  # a MinIO of one's own beside SageMaker
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9000")  # a MinIO of one's own beside SageMaker
     assert whose(Clients(region="us-east-1")) == (True, True, False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://192.168.1.20:4566")  # a server of the team's network
     assert whose(Clients(region="us-east-1")) == (False, False, False)
-    monkeypatch.setenv(
-        "AWS_ENDPOINT_URL_SAGEMAKER", "https://vpce-1.api.sagemaker.us-east-1.vpce.amazonaws.com"
-    )
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "https://vpce-1.api.sagemaker.us-east-1.vpce.amazonaws.com")
     assert whose(Clients(region="us-east-1")) == (True, True, False)
 
 

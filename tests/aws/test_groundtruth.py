@@ -119,9 +119,15 @@ def ask(told: Told) -> GroundTruth:
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:labeling-job/pets"
 JOB = {
-    "LabelingJobName": "Pets", "LabelingJobArn": ARN, "LabelingJobStatus": "Completed", "LabelCounters": {"TotalLabeled": 3},
-    "OutputConfig": {"S3OutputPath": "s3://b/o/"}, "InputConfig": {}, "CreationTime": 1, "LastModifiedTime": 2,
-}  # fmt: skip
+    "LabelingJobName": "Pets",
+    "LabelingJobArn": ARN,
+    "LabelingJobStatus": "Completed",
+    "LabelCounters": {"TotalLabeled": 3},
+    "OutputConfig": {"S3OutputPath": "s3://b/o/"},
+    "InputConfig": {},
+    "CreationTime": 1,
+    "LastModifiedTime": 2,
+}
 
 
 def test_the_end_of_a_job_is_believed_when_it_is_told_twice() -> None:

@@ -22,10 +22,15 @@ Write = Callable[..., Clients]
 def write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Write:
     """Writes the two AWS files; clients whose labeling goes through profile `labels`, everything else by the environment."""
     for name, value in {
-        "AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ENDPOINT_URL_SAGEMAKER": "http://127.0.0.1:8",
-        "AWS_DEFAULT_REGION": "us-west-2", "AWS_REGION": "us-west-2", "AWS_ACCESS_KEY_ID": "OTHER", "AWS_SECRET_ACCESS_KEY": "o",
-    }.items():  # fmt: skip
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ENDPOINT_URL_SAGEMAKER": "http://127.0.0.1:8",
+        "AWS_DEFAULT_REGION": "us-west-2",
+        "AWS_REGION": "us-west-2",
+        "AWS_ACCESS_KEY_ID": "OTHER",
+        "AWS_SECRET_ACCESS_KEY": "o",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)
 
@@ -53,15 +58,17 @@ def test_the_environment_of_the_other_side_changes_nothing_of_the_profile(write:
     assert not clients.is_aws("labeling")
 
 
-def test_a_profile_of_the_other_side_changes_nothing_either(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SAGEMAKER", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID"):  # fmt: skip
+def test_a_profile_of_the_other_side_changes_nothing_either(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_SAGEMAKER",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_ACCESS_KEY_ID",
+    ):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_PROFILE", "company")
-    company = (
-        "[profile company]\nregion = ap-south-1\naws_access_key_id = COMPANY\naws_secret_access_key = c\n"
-    )
+    company = "[profile company]\nregion = ap-south-1\naws_access_key_id = COMPANY\naws_secret_access_key = c\n"
     clients = write(f"{company}[profile labels]\n{ENDPOINT}{REGION}{KEYS}")
     assert seen(clients.labeling) == LABELS
     assert seen(clients.sagemaker) == (
@@ -73,7 +80,9 @@ def test_a_profile_of_the_other_side_changes_nothing_either(
 
 
 def test_a_services_section_comes_before_the_profiles_own_endpoint(write: Write) -> None:
-    services = "[services mine]\nsagemaker =\n  endpoint_url = http://labels.lan:4566\ns3 =\n  endpoint_url = http://s3.lan\n"
+    services = (
+        "[services mine]\nsagemaker =\n  endpoint_url = http://labels.lan:4566\ns3 =\n  endpoint_url = http://s3.lan\n"
+    )
     other = "endpoint_url = http://wrong.lan\n"
     clients = write(f"{services}[profile labels]\nservices = mine\n{other}{REGION}{KEYS}")
     assert seen(clients.labeling) == LABELS
@@ -102,7 +111,10 @@ def test_a_certificate_of_the_profile_is_its_own(write: Write, monkeypatch: pyte
         (f"[profile labels]\n{ENDPOINT}{KEYS}", "it has no region"),
         (f"[profile labels]\n{ENDPOINT}{REGION}", "it has no aws_access_key_id"),
         (f"[profile labels]\nservices = gone\n{REGION}{KEYS}", r"no section \[services gone\]"),
-        (f"[services mine]\ns3 =\n  endpoint_url = http://x\n[profile labels]\nservices = mine\n{REGION}{KEYS}", "no endpoint_url"),
+        (
+            f"[services mine]\ns3 =\n  endpoint_url = http://x\n[profile labels]\nservices = mine\n{REGION}{KEYS}",
+            "no endpoint_url",
+        ),
         (f"[profile labels]\nendpoint_url = labels.lan:4566\n{REGION}{KEYS}", "no http:// or https:// address"),
         (f"[profile labels]\nendpoint_url = http://labels.lan:port\n{REGION}{KEYS}", "no http:// or https:// address"),
         (f"[profile labels]\nendpoint_url = http://[::1\n{REGION}{KEYS}", "no http:// or https:// address"),
@@ -112,7 +124,7 @@ def test_a_certificate_of_the_profile_is_its_own(write: Write, monkeypatch: pyte
         (f"[profile labels]\n{ENDPOINT}region = ../x\n{KEYS}", "region = '../x' is none"),
         (f"[profile labels]\n{ENDPOINT}{REGION}aws_access_key_id = LABELS\n", "Partial credentials"),
     ],
-)  # fmt: skip
+)
 def test_what_the_profile_lacks_is_named_and_never_taken_from_elsewhere(
     write: Write, tmp_path: Path, config: str, missing: str
 ) -> None:

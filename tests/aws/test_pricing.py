@@ -10,8 +10,10 @@ from gtseg.aws.pricing import instance_hours, read_product
 
 PRODUCT = {
     "product": {"attributes": {"instanceName": "ml.g4dn.xlarge", "component": "Training"}},
-    "terms": {"OnDemand": {"A.B": {"priceDimensions": {"A.B.C": {"unit": "Hrs", "pricePerUnit": {"USD": "0.7360000000"}}}}}},
-}  # fmt: skip
+    "terms": {
+        "OnDemand": {"A.B": {"priceDimensions": {"A.B.C": {"unit": "Hrs", "pricePerUnit": {"USD": "0.7360000000"}}}}}
+    },
+}
 
 
 def test_a_products_on_demand_price_is_read() -> None:

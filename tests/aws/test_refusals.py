@@ -27,9 +27,7 @@ from gtseg.aws.training import Training
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError, GtsegError, SettingsError
 
-EXPIRED = (
-    "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
-)
+EXPIRED = "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
 ROLE = "Could not assume role arn:aws:iam::1:role/x. Please ensure that the role exists and allows principal sagemaker.amazonaws.com."
 CASES = {
     ("PutObject s3://b/k", "AccessDenied", "explicit deny in a resource-based policy"): (4, "[project] sse"),
@@ -142,12 +140,8 @@ def test_a_damaged_aws_configuration_is_a_setting_to_mend(configured: Callable[[
     "url",
     ["127.0.0.1:4566", "localhost", "http://", "http://ho st:1", "http://127.0.0.1:port", "http://h:99999"],
 )
-def test_an_endpoint_that_is_no_address_is_a_setting_to_mend(
-    configured: Callable[[str], Clients], url: str
-) -> None:
-    clients = configured(
-        f"[profile p]\nendpoint_url = {url}\naws_access_key_id = a\naws_secret_access_key = b\n"
-    )
+def test_an_endpoint_that_is_no_address_is_a_setting_to_mend(configured: Callable[[str], Clients], url: str) -> None:
+    clients = configured(f"[profile p]\nendpoint_url = {url}\naws_access_key_id = a\naws_secret_access_key = b\n")
     for ask in (lambda: clients.account, lambda: S3(clients).read("s3://bucket/key")):
         with pytest.raises(SettingsError, match="is no address"):
             ask()

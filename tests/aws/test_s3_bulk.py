@@ -55,9 +55,7 @@ def test_any_key_is_written_read_copied_and_listed(clients: Clients, bucket: str
         assert bulk.get(uri).body == b"hello"
         assert bulk.get(uri, span=(1, 3)) == bulk_module.Fetched(b"el", etag, 5, etag)
         assert bulk.copy(uri, copied, if_match=etag) == etag
-        assert [item.key for page in list_pages(bulk, f"s3://{bucket}/copied/") for item in page] == [
-            f"copied/{key}"
-        ]
+        assert [item.key for page in list_pages(bulk, f"s3://{bucket}/copied/") for item in page] == [f"copied/{key}"]
         bulk.delete(copied)
         assert clients.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"hello"
         assert bulk.retries == 0
@@ -71,14 +69,10 @@ def test_listings_are_boto3s(clients: Clients, bucket: str) -> None:
         ours = [item for page in list_pages(bulk, f"s3://{bucket}/") for item in page]
         pages = clients.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         theirs = [
-            (c["Key"], c["Size"], c["ETag"].strip('"'), c["LastModified"])
-            for page in pages
-            for c in page["Contents"]
+            (c["Key"], c["Size"], c["ETag"].strip('"'), c["LastModified"]) for page in pages for c in page["Contents"]
         ]
         assert [tuple(item) for item in ours] == theirs
-        after = [
-            item.key for page in list_pages(bulk, f"s3://{bucket}/3/", start_after="3/00990") for item in page
-        ]
+        after = [item.key for page in list_pages(bulk, f"s3://{bucket}/3/", start_after="3/00990") for item in page]
         assert after == [key for key, *_ in theirs if key.startswith("3/") and key > "3/00990"]
         files, folders = list_folder(bulk, f"s3://{bucket}/")
         assert (files, folders) == ([], [f"{n}/" for n in range(7)])
@@ -103,18 +97,14 @@ def test_refusals_carry_awss_codes(clients: Clients, bucket: str) -> None:
         assert bulk.copy(f"s3://{bucket}/k", f"s3://{bucket}/l", if_match=etag) == etag
 
 
-def test_wrong_credentials_are_exit_code_4(
-    clients: Clients, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_credentials_are_exit_code_4(clients: Clients, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     with Bulk(Clients()) as bulk, pytest.raises(AWSError) as caught:
         bulk.get(f"s3://{bucket}/k")
     assert caught.value.exit_code == 4
 
 
-def test_no_credentials_are_exit_code_4(
-    clients: Clients, bucket: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_credentials_are_exit_code_4(clients: Clients, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     with Bulk(Clients()) as bulk, pytest.raises(AWSError) as caught:
@@ -268,17 +258,8 @@ def test_an_error_inside_a_copys_200_is_an_error(lie: Any) -> None:
 
 def test_chunks_and_the_spaces_before_them_are_read(lie: Any) -> None:
     body = b"\n   <CopyObjectResult><ETag>&quot;abc&quot;</ETag></CopyObjectResult>"
-    chunks = (
-        b"2\r\n"
-        + body[:2]
-        + b"\r\n"
-        + b"%x;ext=1\r\n" % len(body[2:])
-        + body[2:]
-        + b"\r\n0\r\ntrailer: x\r\n\r\n"
-    )
-    bulk, _ = lie(
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks
-    )
+    chunks = b"2\r\n" + body[:2] + b"\r\n" + b"%x;ext=1\r\n" % len(body[2:]) + body[2:] + b"\r\n0\r\ntrailer: x\r\n\r\n"
+    bulk, _ = lie(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks)
     assert bulk.copy("s3://bucket/a", "s3://bucket/b", if_match="abc") == "abc"
 
 

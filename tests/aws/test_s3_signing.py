@@ -25,9 +25,7 @@ def botocore_authorization(
     return request.headers["Authorization"]
 
 
-@given(
-    keys, st.dictionaries(keys, keys, max_size=3), st.sampled_from([None, "token=="]), st.binary(max_size=9)
-)
+@given(keys, st.dictionaries(keys, keys, max_size=3), st.sampled_from([None, "token=="]), st.binary(max_size=9))
 @settings(deadline=None, max_examples=80)
 def test_any_key_and_query_is_signed_as_botocore_signs_it(
     key: str, parameters: dict[str, str], token: str | None, body: bytes
@@ -53,9 +51,7 @@ def test_a_refreshed_session_signs_with_its_new_keys() -> None:
             return Credentials(f"AKID{self.turn}", f"secret{self.turn}", f"token{self.turn}")
 
     signer = Signer(Rotating(), "us-east-1")
-    first, second = (
-        dict(signer.sign("GET", "/b/k", query="", headers={"host": "h"}, body=b"")) for _ in range(2)
-    )
+    first, second = (dict(signer.sign("GET", "/b/k", query="", headers={"host": "h"}, body=b"")) for _ in range(2))
     assert (first["x-amz-security-token"], second["x-amz-security-token"]) == ("token1", "token2")
     assert first["authorization"] != second["authorization"]
 

@@ -27,9 +27,7 @@ def throttled() -> AWSError:
 
 
 def test_throttling_and_broken_connections_are_waited_out() -> None:
-    script = Script(
-        throttled(), AWSError("x", "ConnectionError", "reset"), AWSError("x", "InternalFailure", ""), "ok"
-    )
+    script = Script(throttled(), AWSError("x", "ConnectionError", "reset"), AWSError("x", "InternalFailure", ""), "ok")
     assert persist(script, sleep=script.sleep) == "ok"
     assert len(script.slept) == 3
 

@@ -48,9 +48,7 @@ def open_page(chromium: Any) -> Iterator[OpenPage]:
         page = context.new_page()
         if not expect_errors:
             page.on("pageerror", lambda error: problems.append(str(error)))
-            page.on(
-                "console", lambda message: problems.append(message.text) if message.type == "error" else None
-            )
+            page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
         return page
 
     yield start

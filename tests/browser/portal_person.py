@@ -59,13 +59,8 @@ class Desk:
     def read(self, key_end: str) -> list[bytes]:
         """The job's output objects whose key ends so."""
         s3 = self.aws.client("s3")
-        keys = [
-            o["Key"]
-            for o in s3.list_objects_v2(Bucket="labels", Prefix=f"out/{self.job}/").get("Contents", [])
-        ]
-        return [
-            s3.get_object(Bucket="labels", Key=key)["Body"].read() for key in keys if key.endswith(key_end)
-        ]
+        keys = [o["Key"] for o in s3.list_objects_v2(Bucket="labels", Prefix=f"out/{self.job}/").get("Contents", [])]
+        return [s3.get_object(Bucket="labels", Key=key)["Body"].read() for key in keys if key.endswith(key_end)]
 
     def masks(self) -> list[np.ndarray]:
         """Consolidated masks as (H, W) indices, in the order of the output manifest."""
@@ -122,9 +117,7 @@ def make_job(
     for name, body in images.items():
         kind = "image/png" if name.endswith(".png") else "image/jpeg"
         s3.put_object(Bucket="labels", Key=f"{job}/{name}", Body=body, ContentType=kind)
-    lines = "".join(
-        json.dumps({"source-ref": f"s3://labels/{job}/{name}", **(entry or {})}) + "\n" for name in images
-    )
+    lines = "".join(json.dumps({"source-ref": f"s3://labels/{job}/{name}", **(entry or {})}) + "\n" for name in images)
     s3.put_object(Bucket="labels", Key=f"{job}.manifest", Body=lines.encode())
     categories = {"document-version": "2018-11-28", "labels": [{"label": label} for label in labels]}
     s3.put_object(Bucket="labels", Key=f"{job}.labels.json", Body=json.dumps(categories).encode())
@@ -152,9 +145,7 @@ def make_job(
     desk = Desk(aws, job)
     desk.await_status("InProgress")
     for name in workers:
-        made = ask(
-            aws, "POST", "/_portal/api/workers", {"name": f"{name} {job}", "team": team["WorkteamName"]}
-        )
+        made = ask(aws, "POST", "/_portal/api/workers", {"name": f"{name} {job}", "team": team["WorkteamName"]})
         desk.links[name] = f"{aws.url}/_portal/signin#{made['token']}"
     return desk
 

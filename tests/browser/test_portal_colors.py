@@ -71,9 +71,7 @@ def test_a_color_that_the_owner_chooses_is_seen_from_the_next_image_on_and_is_in
     disc(drawn, 160.3, 120.4, 4, value=2)
     one, other = (png_of(answer) for answer in desk.answers())
     assert np.array_equal(one, other)
-    assert {tuple(pixel) for pixel in one.reshape(-1, 4)} == {
-        tuple(p) for p in colours_of(drawn).reshape(-1, 4)
-    }
+    assert {tuple(pixel) for pixel in one.reshape(-1, 4)} == {tuple(p) for p in colours_of(drawn).reshape(-1, 4)}
     first, second = written(desk)
     assert first == second
     assert Image.open(io.BytesIO(first)).getpalette()[:9] == [
@@ -93,9 +91,7 @@ def test_a_color_that_the_owner_chooses_is_seen_from_the_next_image_on_and_is_in
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colors_come_from_the_jobs_tags_are_chosen_and_reset(
-    shared_aws: Any, open_page: Any, scheme: str
-) -> None:
+def test_colors_come_from_the_jobs_tags_are_chosen_and_reset(shared_aws: Any, open_page: Any, scheme: str) -> None:
     job = f"tagged-{scheme}"
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job)
     arn = desk.describe()["LabelingJobArn"]
@@ -132,9 +128,7 @@ def test_what_is_no_choice_is_refused(shared_aws: Any) -> None:
             ask(shared_aws, "POST", "/_portal/api/owner/jobs/refused/colors", body)
 
 
-def test_each_of_255_labels_has_a_color_of_its_own_whatever_is_chosen(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_each_of_255_labels_has_a_color_of_its_own_whatever_is_chosen(shared_aws: Any, open_page: Any) -> None:
     page = open_page()
     page.goto(f"{shared_aws.url}/_portal/signin")
     shown = page.evaluate(

@@ -20,9 +20,7 @@ MANY = tuple(
 )
 
 
-def open_job(
-    aws: Any, open_page: Any, job: str, *, images: int = 1, **settings: Any
-) -> tuple[Any, Any, Hand]:
+def open_job(aws: Any, open_page: Any, job: str, *, images: int = 1, **settings: Any) -> tuple[Any, Any, Hand]:
     """(desk, page, hand): a worker before the first of some images of 320 x 240."""
     errors = settings.pop("expect_errors", False)
     desk = make_job(
@@ -77,9 +75,7 @@ def test_a_notice_in_the_middle_of_a_stroke_neither_moves_the_image_nor_bends_th
     assert np.array_equal(finish(desk, page), expected)
 
 
-def test_of_forty_labels_each_has_a_key_and_the_chosen_one_is_in_sight(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_of_forty_labels_each_has_a_key_and_the_chosen_one_is_in_sight(shared_aws: Any, open_page: Any) -> None:
     _, page, _ = open_job(shared_aws, open_page, "forty", labels=MANY)
     chosen = page.locator(".label[aria-pressed=true]")
     for keys, name in (
@@ -109,9 +105,7 @@ def test_a_label_is_found_by_its_name_and_a_long_one_is_read_whole(shared_aws: A
     chosen = page.locator(".label[aria-pressed=true] .name")
     expect(chosen).to_have_text(MANY[-1])
     expect(page.locator(".row:visible")).to_have_count(40)
-    assert chosen.evaluate(
-        "(name) => name.scrollWidth <= name.clientWidth && name.scrollHeight <= name.clientHeight"
-    )
+    assert chosen.evaluate("(name) => name.scrollWidth <= name.clientWidth && name.scrollHeight <= name.clientHeight")
     page.keyboard.press("b")  # the keys are the desk's again
     expect(page.get_by_role("button", name="Brush", exact=True)).to_have_attribute("aria-pressed", "true")
 
@@ -174,9 +168,7 @@ def test_dark_and_overexposed_pictures_become_readable_and_only_the_picture_chan
 
     median, spread, beside, ink = look()
     for _ in range(8):
-        page.keyboard.press(
-            "l"
-        )  # contrast turns about the picture's own gray: it becomes neither black nor white
+        page.keyboard.press("l")  # contrast turns about the picture's own gray: it becomes neither black nor white
     assert look()[1] > 2 * spread
     assert 2 < look()[0] < 253
     page.keyboard.press("t")
@@ -233,9 +225,7 @@ def test_one_label_alone_is_shown_and_all_again(shared_aws: Any, open_page: Any)
     assert (colour_at(page, hand, 60, 60), colour_at(page, hand, 120, 60)) == both
 
 
-def test_after_time_ran_out_nothing_is_sent_and_the_image_can_be_taken_again(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_after_time_ran_out_nothing_is_sent_and_the_image_can_be_taken_again(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"0.png": PHOTO}, job="over", time_limit=400)
     page = open_page()
     page.clock.install()
@@ -310,13 +300,9 @@ def test_all_of_a_phones_tools_labels_and_settings_are_within_reach(shared_aws: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_accessibility_checker_finds_nothing_on_a_phone(
-    shared_aws: Any, open_page: Any, scheme: str
-) -> None:
+def test_an_accessibility_checker_finds_nothing_on_a_phone(shared_aws: Any, open_page: Any, scheme: str) -> None:
     desk = make_job(shared_aws, {"0.png": PHOTO}, job=f"axe-{scheme}", labels=MANY, time_limit=400)
-    page = open_page(
-        bypass_csp=True, color_scheme=scheme, viewport={"width": 390, "height": 844}, has_touch=True
-    )
+    page = open_page(bypass_csp=True, color_scheme=scheme, viewport={"width": 390, "height": 844}, has_touch=True)
     page.clock.install()
     enter(page, desk.links["Ada"])
     begin(page)

@@ -31,9 +31,7 @@ class Fingers:
             self.touch("touchMove", point)
         self.touch("touchEnd")
 
-    def spread(
-        self, middle: Point, start: float, end: float, *, to: Point | None = None, steps: int = 8
-    ) -> None:
+    def spread(self, middle: Point, start: float, end: float, *, to: Point | None = None, steps: int = 8) -> None:
         """Two fingers, `start` pixels apart around `middle`, to `end` pixels apart around `to`; the second comes later."""
         to = to or middle
         self.touch("touchStart", (middle[0] - start / 2, middle[1]))
@@ -52,9 +50,7 @@ class Pen:
         self.cdp = page.context.new_cdp_session(page)
 
     def send(self, kind: str, at: Point, *, down: bool, force: float = 0.0) -> None:
-        button = (
-            {"button": "left", "buttons": 1, "clickCount": 1} if down else {"button": "none", "buttons": 0}
-        )
+        button = {"button": "left", "buttons": 1, "clickCount": 1} if down else {"button": "none", "buttons": 0}
         if kind == "mouseReleased":
             button = {"button": "left", "buttons": 0, "clickCount": 1}
         event = {"type": kind, "x": at[0], "y": at[1], "pointerType": "pen", "force": force, **button}

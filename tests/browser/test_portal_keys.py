@@ -68,8 +68,7 @@ def test_the_sheet_and_the_buttons_say_the_same_key(shared_aws: Any, open_page: 
         "(terms) => terms.map((term) => [...term.querySelectorAll('kbd')].map((key) => key.textContent))"
     )
     assert all(
-        title.partition("(")[2].rstrip(")").split()[-1] in {key for row in rows for key in row}
-        for title in titles
+        title.partition("(")[2].rstrip(")").split()[-1] in {key for row in rows for key in row} for title in titles
     )
     expect(sheet).to_contain_text("Press at the crosshair")
     page.keyboard.press("Escape")

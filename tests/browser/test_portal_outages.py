@@ -34,9 +34,7 @@ def restart_later(aws: Any, sql: str = "") -> None:
     aws.start(port=aws.port)
 
 
-def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_drawn(
-    local_aws: Any, open_page: Any
-) -> None:
+def test_a_server_that_dies_in_the_middle_costs_nothing_that_was_drawn(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="killed")
     page = open_page(expect_errors=True)
     enter(page, desk.links["Ada"])
@@ -79,9 +77,7 @@ def test_a_lease_that_ran_out_is_told_at_submit_and_the_drawing_is_there_when_th
 
 
 def test_what_somebody_else_labeled_meanwhile_is_not_labeled_twice(local_aws: Any, open_page: Any) -> None:
-    desk = make_job(
-        local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="overtaken", workers=("Ada", "Bob")
-    )
+    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="overtaken", workers=("Ada", "Bob"))
     slow, quick = open_page(expect_errors=True), open_page(expect_errors=True)
     enter(slow, desk.links["Ada"])
     begin(slow)

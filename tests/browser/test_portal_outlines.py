@@ -142,9 +142,7 @@ def test_clicks_are_taken_while_an_outline_is_on_its_way_and_a_lost_answer_takes
     assert np.array_equal(drawn(page), before)
 
 
-def test_an_outline_that_is_submitted_before_its_answer_is_in_the_mask(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_an_outline_that_is_submitted_before_its_answer_is_in_the_mask(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="at-once")
     page = open_page()
     enter(page, desk.links["Ada"])

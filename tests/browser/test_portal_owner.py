@@ -69,13 +69,9 @@ def test_a_name_that_is_taken_is_said_beside_the_field(local_aws: Any, open_page
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_answers_are_looked_at_closely_and_flicked_between(
-    local_aws: Any, open_page: Any, scheme: str
-) -> None:
+def test_answers_are_looked_at_closely_and_flicked_between(local_aws: Any, open_page: Any, scheme: str) -> None:
     job = f"close-{scheme}"
-    desk = make_job(
-        local_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job, workers=("Ada", "Bob"), per_object=2
-    )
+    desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job=job, workers=("Ada", "Bob"), per_object=2)
     for name, x in (("Ada", 60.3), ("Bob", 64.3)):
         page = open_page()
         enter(page, desk.links[name])
@@ -126,9 +122,7 @@ def test_the_figures_of_each_person_come_as_a_table_for_a_spreadsheet(
     assert [(row["answers"], row["iou"], row["declined"]) for row in rows] == [("1", "1.0", "0")] * 2
 
 
-def test_a_worker_sees_how_far_they_are_and_finds_back_to_what_they_hold(
-    local_aws: Any, open_page: Any
-) -> None:
+def test_a_worker_sees_how_far_they_are_and_finds_back_to_what_they_hold(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}, job="far")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -145,9 +139,7 @@ def test_a_worker_sees_how_far_they_are_and_finds_back_to_what_they_hold(
     page.locator("[data-ready]").wait_for()
 
 
-def test_a_computer_whose_clock_is_wrong_by_hours_shows_the_right_time_left(
-    local_aws: Any, open_page: Any
-) -> None:
+def test_a_computer_whose_clock_is_wrong_by_hours_shows_the_right_time_left(local_aws: Any, open_page: Any) -> None:
     desk = make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="clock")
     page = open_page()
     page.clock.install(time="2031-01-01T12:00:00Z")

@@ -25,9 +25,7 @@ def violations(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_accessibility_checker_finds_nothing_on_any_page(
-    shared_aws: Any, open_page: Any, scheme: str
-) -> None:
+def test_an_accessibility_checker_finds_nothing_on_any_page(shared_aws: Any, open_page: Any, scheme: str) -> None:
     images = {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}
     desk = make_job(shared_aws, images, job=f"axe-{scheme}")
     page = open_page(bypass_csp=True, color_scheme=scheme)

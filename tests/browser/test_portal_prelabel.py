@@ -31,9 +31,13 @@ class Project:
 
     def gtseg(self, *arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "gtseg", *arguments], cwd=self.folder, env={**self.aws.environment, "OMP_NUM_THREADS": "1", "GTSEG_LOCAL_DATA": os.devnull},
-            capture_output=True, text=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            [sys.executable, "-m", "gtseg", *arguments],
+            cwd=self.folder,
+            env={**self.aws.environment, "OMP_NUM_THREADS": "1", "GTSEG_LOCAL_DATA": os.devnull},
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
@@ -70,9 +74,7 @@ def test_a_model_s_masks_open_on_the_page_are_corrected_and_become_the_dataset(
 ) -> None:
     aws = start_local_aws(options={"train_seconds": 60})
     endpoint = deploy_model(tmp_path / "teacher", aws)
-    pupil = Project(
-        tmp_path / "pupil", aws, "pupil", images='source = "photos"', labeling='labels = ["disc"]'
-    )
+    pupil = Project(tmp_path / "pupil", aws, "pupil", images='source = "photos"', labeling='labels = ["disc"]')
     (pupil.folder / "photos").mkdir()
     truth = {}
     for seed in (100, 101):
@@ -84,9 +86,7 @@ def test_a_model_s_masks_open_on_the_page_are_corrected_and_become_the_dataset(
         entry = json.loads(line)
         png = Image.open(io.BytesIO(pupil.read(entry["prelabel-ref"])))
         predicted[entry["source-ref"].rpartition("/")[2]] = np.array(png)
-    overlaps = [
-        (predicted[name] & mask).sum() / (predicted[name] | mask).sum() for name, mask in truth.items()
-    ]
+    overlaps = [(predicted[name] & mask).sum() / (predicted[name] | mask).sum() for name, mask in truth.items()]
     assert min(overlaps) > 0.5, overlaps  # it has learned something: what follows is no empty mask
 
     made = ask(aws, "POST", "/_portal/api/workers", {"name": "Ada", "team": "gtseg"})

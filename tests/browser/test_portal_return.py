@@ -143,9 +143,7 @@ def test_a_question_is_pinned_answered_and_read_and_the_image_skipped_meanwhile(
     assert desk.await_status()["LabelCounters"]["FailedNonRetryableError"] == 0
 
 
-def test_a_reviewers_comment_stands_beside_the_image_that_is_corrected(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_a_reviewers_comment_stands_beside_the_image_that_is_corrected(shared_aws: Any, open_page: Any) -> None:
     review = {
         "type": "groundtruth/label-verification",
         "class-name": "bad",

@@ -40,9 +40,12 @@ def make_verification(aws: Any, job: str) -> Desk:
     )
     labels = {"document-version": "2018-11-28", "labels": [{"label": "good"}, {"label": "bad"}]}
     files = {
-        "a.png": encode(draw_photo(), "PNG"), "m.png": encode(prior, "PNG"), "in.manifest": json.dumps(line) + "\n",
-        "labels.json": json.dumps(labels), "t.liquid": template,
-    }  # fmt: skip
+        "a.png": encode(draw_photo(), "PNG"),
+        "m.png": encode(prior, "PNG"),
+        "in.manifest": json.dumps(line) + "\n",
+        "labels.json": json.dumps(labels),
+        "t.liquid": template,
+    }
     for key, body in files.items():
         s3.put_object(Bucket="labels", Key=f"judged/{key}", Body=body)
     sagemaker.create_labeling_job(

@@ -16,9 +16,7 @@ def disc(mask: np.ndarray, x: float, y: float, r: float, *, value: int) -> None:
     mask[(xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2 <= r * r] = value
 
 
-def hull(
-    mask: np.ndarray, start: tuple[float, float], end: tuple[float, float], r: float, *, value: int
-) -> None:
+def hull(mask: np.ndarray, start: tuple[float, float], end: tuple[float, float], r: float, *, value: int) -> None:
     """Pixels whose centre lies within r of the segment."""
     ys, xs = np.mgrid[: mask.shape[0], : mask.shape[1]] + 0.5
     along = np.array(end) - start
@@ -56,9 +54,7 @@ def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_dra
     enter(page, desk.links["Ada"])
     assert "#" not in page.url
     begin(page, instructions=False)
-    expect(page.get_by_role("dialog", name="Segmentation instructions")).to_contain_text(
-        "Outline every animal"
-    )
+    expect(page.get_by_role("dialog", name="Segmentation instructions")).to_contain_text("Outline every animal")
     page.keyboard.press("Escape")
     hand = Hand(page, 320, 240)
 
@@ -112,9 +108,7 @@ def test_a_whole_job_by_mouse_and_keyboard_ends_in_exactly_the_mask_that_was_dra
     assert value["labelMappings"]["sea turtle"] == {"color": "#ff7f0e"}
 
 
-def test_a_reload_in_the_middle_loses_nothing_and_undo_still_reaches_back(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_a_reload_in_the_middle_loses_nothing_and_undo_still_reaches_back(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="reload")
     page = open_page()
     enter(page, desk.links["Ada"])
@@ -154,9 +148,7 @@ def test_a_network_cut_keeps_the_work_and_submits_when_it_is_back(shared_aws: An
     assert np.array_equal(desk.masks()[0], expected)
 
 
-def test_two_workers_at_once_both_answer_and_never_the_same_object_twice(
-    shared_aws: Any, open_page: Any
-) -> None:
+def test_two_workers_at_once_both_answer_and_never_the_same_object_twice(shared_aws: Any, open_page: Any) -> None:
     images = {f"{n}.png": encode(draw_photo(), "PNG") for n in "ab"}
     desk = make_job(shared_aws, images, job="two", workers=("Ada", "Bob"), per_object=2)
     pages = [open_page(), open_page()]
@@ -221,9 +213,7 @@ def test_a_high_density_screen_gives_the_same_pixels(shared_aws: Any, open_page:
 
 def test_a_phone_labels_by_touch(shared_aws: Any, open_page: Any) -> None:
     desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="phone")
-    page = open_page(
-        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=3
-    )
+    page = open_page(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=3)
     enter(page, desk.links["Ada"])
     begin(page)
     hand = Hand(page, 320, 240)

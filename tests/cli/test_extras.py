@@ -14,9 +14,23 @@ from gtseg.cli import extra_of, main
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 BASE = {
-    "PIL", "boto3", "botocore", "click", "defusedxml", "isal", "jinja2", "markupsafe", "msgspec", "numpy", "pydantic", "rich",
-    "tenacity", "typer", "urllib3", "yaml",
-}  # fmt: skip
+    "PIL",
+    "boto3",
+    "botocore",
+    "click",
+    "defusedxml",
+    "isal",
+    "jinja2",
+    "markupsafe",
+    "msgspec",
+    "numpy",
+    "pydantic",
+    "rich",
+    "tenacity",
+    "typer",
+    "urllib3",
+    "yaml",
+}
 """What the base install brings, by the names it is imported under."""
 
 
@@ -37,9 +51,17 @@ def test_every_package_that_the_tree_imports_belongs_to_the_base_install_or_to_a
 
 @pytest.mark.parametrize(
     ("module", "extra"),
-    [("affine", "geo"), ("shapefile", "geo"), ("cv2", "local"), ("onnxruntime", "onnx"), ("sagemaker.core", "sagemaker"),
-     ("uvloop", "local"), ("gtseg.pipeline", None), ("pytest", None)],
-)  # fmt: skip
+    [
+        ("affine", "geo"),
+        ("shapefile", "geo"),
+        ("cv2", "local"),
+        ("onnxruntime", "onnx"),
+        ("sagemaker.core", "sagemaker"),
+        ("uvloop", "local"),
+        ("gtseg.pipeline", None),
+        ("pytest", None),
+    ],
+)
 def test_a_module_is_known_by_its_extra(module: str, extra: str | None) -> None:
     assert extra_of(module) == extra
 

@@ -31,9 +31,7 @@ def leaves(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 def all_commands() -> dict[str, Any]:
     root = group(SECTIONS, commands_of, "", EXAMPLES)
     return {
-        path: leaf
-        for name in root.list_commands(None)
-        for path, leaf in leaves(root.get_command(None, name), name)
+        path: leaf for name in root.list_commands(None) for path, leaf in leaves(root.get_command(None, name), name)
     }
 
 
@@ -70,9 +68,7 @@ def test_the_page_of_commands_is_what_the_help_says() -> None:
     assert (ROOT / "docs" / "commands.md").read_text() == script.document(), "run scripts/commands.py"
 
 
-@pytest.mark.parametrize(
-    ("typed", "offered"), [("gtseg l", "label local"), ("gtseg local worker p", "pause")]
-)
+@pytest.mark.parametrize(("typed", "offered"), [("gtseg l", "label local"), ("gtseg local worker p", "pause")])
 def test_the_shell_completes_commands(typed: str, offered: str) -> None:
     words = typed.split()
     told = {"_GTSEG_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}

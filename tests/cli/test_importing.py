@@ -32,8 +32,13 @@ def gtseg(project: Path, shared_aws: Any):
         env = {k: v for k, v in {**shared_aws.environment, **environ}.items() if v is not None}
         return subprocess.run(
             [sys.executable, "-W", "ignore", "-m", "gtseg", *map(str, arguments)],
-            cwd=project, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
+            cwd=project,
+            env=env,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
 
     return run
 
@@ -71,17 +76,13 @@ def test_tiles_come_into_the_run_and_go_out_as_coco_and_back_exactly(project: Pa
         assert (np.asarray(Image.open(path)) == np.asarray(came_in)).all()
 
 
-def test_masks_without_a_table_are_shown_and_nothing_is_done_until_confirmed(
-    project: Path, gtseg: Any
-) -> None:
+def test_masks_without_a_table_are_shown_and_nothing_is_done_until_confirmed(project: Path, gtseg: Any) -> None:
     write_pair(project, "a", [[0, 1], [2, 2]])
     asked = gtseg("import", "masks", "images", "masks", "--no-upload")
     assert asked.returncode == 2
     assert "class-2" in asked.stderr
     assert not (project / "imports" / "masks" / "import.json").exists()
-    done = gtseg(
-        "import", "masks", "images", "masks", "--no-upload", "--labels", "cat,dog", "--yes", "--json"
-    )
+    done = gtseg("import", "masks", "images", "masks", "--no-upload", "--labels", "cat,dog", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["pixels"] == {"BACKGROUND": 1, "cat": 1, "dog": 2}
 
@@ -91,9 +92,7 @@ def test_a_label_map_is_understood_in_both_directions(project: Path, gtseg: Any,
     """SageMaker's own is class -> stored value; people write it the other way round."""
     write_pair(project, "a", [[5, 9], [9, 9]])
     (project / "map.json").write_text(json.dumps(document))
-    done = gtseg(
-        "import", "masks", "images", "masks", "--colors", "map.json", "--labels", "cat", "--no-upload"
-    )
+    done = gtseg("import", "masks", "images", "masks", "--colors", "map.json", "--labels", "cat", "--no-upload")
     assert done.returncode == 0, done.stderr
     assert ("wrong way round" in done.stderr) == ("5" in document["map"])
     mask = Image.open(project / "imports" / "masks" / "masks" / "a.png")
@@ -109,9 +108,7 @@ def test_what_was_skipped_is_counted_and_ends_in_code_5(project: Path, gtseg: An
     assert "9x9 pixels, its image has 2x2" in done.stderr
 
 
-def test_spacenet_chips_come_from_the_bucket_window_by_window(
-    project: Path, gtseg: Any, shared_aws: Any
-) -> None:
+def test_spacenet_chips_come_from_the_bucket_window_by_window(project: Path, gtseg: Any, shared_aws: Any) -> None:
     bucket = f"scenes-{uuid.uuid4().hex[:8]}"
     s3 = shared_aws.client("s3")
     s3.create_bucket(Bucket=bucket)
@@ -151,8 +148,12 @@ def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do
     refused = gtseg(*ask, "--out", "closed", **who)
     assert refused.returncode == 4, refused.stderr
     assert "Traceback" not in refused.stderr
-    public = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"],
-              "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]}  # fmt: skip
+    public = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": ["s3:GetObject", "s3:ListBucket"],
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+    }
     s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]}))
     done = gtseg(*ask, "--out", "unsigned", "--limit", 2, **who)
     assert done.returncode == 0, done.stderr
@@ -176,7 +177,7 @@ def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do
         (("export", "coco", "out"), "no labels to export yet"),
         (("import", "masks", DATA, DATA, "--name", "no good"), "--name"),
     ],
-)  # fmt: skip
+)
 def test_wrong_input_is_one_clear_message(gtseg: Any, arguments: tuple[object, ...], words: str) -> None:
     done = gtseg(*arguments)
     assert done.returncode in {2, 3}, done.stderr
@@ -208,8 +209,13 @@ def test_a_box_of_any_slippy_map_comes_in_with_its_config(project: Path, gtseg: 
     (project / "osm.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     with ThreadingHTTPServer(("127.0.0.1", 0), Tiles) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        config = {"bounding_box": box, "zoom": 10, "background_ratio": 0, "classes": [{"name": "Building", "filter": ["has", "building"]}],
-                  "imagery": f"http://127.0.0.1:{server.server_address[1]}/{{z}}/{{x}}/{{y}}.jpg?t={{token}}"}  # fmt: skip
+        config = {
+            "bounding_box": box,
+            "zoom": 10,
+            "background_ratio": 0,
+            "classes": [{"name": "Building", "filter": ["has", "building"]}],
+            "imagery": f"http://127.0.0.1:{server.server_address[1]}/{{z}}/{{x}}/{{y}}.jpg?t={{token}}",
+        }
         (project / "config.json").write_text(json.dumps(config))
         arguments = (
             "import",
@@ -231,18 +237,14 @@ def test_a_box_of_any_slippy_map_comes_in_with_its_config(project: Path, gtseg: 
     assert "secret" not in sparse.stderr + (project / "imports" / "tiles" / "import.json").read_text()
 
 
-def test_an_import_names_what_it_came_from_and_diff_tells_two_apart(
-    project: Path, gtseg: Any, shared_aws: Any
-) -> None:
+def test_an_import_names_what_it_came_from_and_diff_tells_two_apart(project: Path, gtseg: Any, shared_aws: Any) -> None:
     runs = {}
     for name, mask in (("one", [[0, 1], [1, 1]]), ("two", [[0, 1], [1, 0]])):
         write_pair(project, "a", mask)
         words = ("import", "masks", "images", "masks", "--labels", "cat", "--yes", "--out", f"in-{name}")
         done = gtseg(*words, "--run", name, *(["--repair"] if name == "two" else []))
         assert done.returncode == 0, done.stderr
-        body = shared_aws.client("s3").get_object(
-            Bucket=f"test-{project_name(project)}", Key=f"{name}/run.json"
-        )
+        body = shared_aws.client("s3").get_object(Bucket=f"test-{project_name(project)}", Key=f"{name}/run.json")
         runs[name] = json.loads(body["Body"].read())["labeling_job"]["made_from"]
     assert runs["one"]["gtseg"]
     told = runs["one"]["settings"]["import"]

@@ -19,9 +19,7 @@ def init(*arguments: str) -> int:
     return int(end.value.code or 0)
 
 
-def test_init_writes_settings_that_load_and_a_template(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_init_writes_settings_that_load_and_a_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "My cats (2026)"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -30,9 +28,7 @@ def test_init_writes_settings_that_load_and_a_template(
     assert "<crowd-semantic-segmentation" in (folder / "template.liquid").read_text()
 
 
-def test_what_exists_is_never_overwritten_and_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_exists_is_never_overwritten_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "gtseg.toml").write_text("mine")
     assert init(str(tmp_path), "--json") == 0
     assert (tmp_path / "gtseg.toml").read_text() == "mine"

@@ -33,13 +33,15 @@ MODULES = (
 def test_ctrl_c_during_an_import_is_one_line(tmp_path: Path, module: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(STRIKE)
     (tmp_path / "gtseg.toml").write_text('[project]\nname = "p"\n')
-    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}", "STRIKE": module,
-               "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}  # fmt: skip
-    words = (
-        ["evaluate", "--predictions", "a", "--masks", "b", "--labels", "c"]
-        if module == "numpy"
-        else ["status"]
-    )
+    environ = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}",
+        "STRIKE": module,
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }
+    words = ["evaluate", "--predictions", "a", "--masks", "b", "--labels", "c"] if module == "numpy" else ["status"]
     done = subprocess.run(
         [sys.executable, "-m", "gtseg", *words], cwd=tmp_path, env=environ, capture_output=True, text=True
     )

@@ -117,9 +117,7 @@ def test_a_wrong_flag_value_is_one_message(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["label", "--next", "0"], ["verify", "--machine", "0"]])
-def test_a_number_of_none_is_refused_and_not_taken_for_an_option_left_out(
-    arguments: list[str], tmp_path: Path
-) -> None:
+def test_a_number_of_none_is_refused_and_not_taken_for_an_option_left_out(arguments: list[str], tmp_path: Path) -> None:
     done = gtseg(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert f"Invalid value for '{arguments[1]}'" in done.stderr

@@ -37,10 +37,7 @@ def test_colours_become_classes() -> None:
 
 
 def test_agreement_is_the_mean_over_pairs() -> None:
-    masks = [
-        a.mask
-        for a in read_answers({"answers": [answer([[1, 1]]), answer([[1, 1]]), answer([[0, 1]])]}, CLASSES)
-    ]
+    masks = [a.mask for a in read_answers({"answers": [answer([[1, 1]]), answer([[1, 1]]), answer([[0, 1]])]}, CLASSES)]
     overlap, equal = pairwise_agreement(masks, 2) or (0, 0)
     assert overlap == pytest.approx((1 + 0.5 + 0.5) / 3)
     assert equal == pytest.approx((1 + 0.5 + 0.5) / 3)

@@ -55,16 +55,11 @@ def test_it_agrees_with_a_distance_transform() -> None:
     for mask in (truth, prediction):
         padded = np.pad(mask, 1, mode="edge")
         edges.append(
-            sum(
-                (padded[1 + dy : 81 + dy, 1 + dx : 91 + dx] != mask)
-                for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0))
-            )
+            sum((padded[1 + dy : 81 + dy, 1 + dx : 91 + dx] != mask) for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)))
             > 0
         )
     for index in (0, 1):
         a, b = edges[0] & (truth == index), edges[1] & (prediction == index)
         precise = (ndimage.distance_transform_edt(~a)[b] <= reach).mean()
         complete = (ndimage.distance_transform_edt(~b)[a] <= reach).mean()
-        assert boundary_f1(truth, prediction, 2)[index] == pytest.approx(
-            2 * precise * complete / (precise + complete)
-        )
+        assert boundary_f1(truth, prediction, 2)[index] == pytest.approx(2 * precise * complete / (precise + complete))

@@ -48,13 +48,14 @@ def entries_of(body: bytes) -> list[dict[str, Any]]:
 
 def test_continuing_keeps_every_object_and_strips_what_is_to_be_labeled() -> None:
     redo = labeled("s3://b/r.jpg")
-    chained = continue_lines(
-        read_chain(body_of(DONE, FAILED, UNLABELED, redo), "x-ref"), "x-ref", {"s3://b/r.jpg"}
-    )
+    chained = continue_lines(read_chain(body_of(DONE, FAILED, UNLABELED, redo), "x-ref"), "x-ref", {"s3://b/r.jpg"})
     assert chained.todo == ("s3://b/f.jpg", "s3://b/u.jpg", "s3://b/r.jpg")
     assert entries_of(chained.body) == [
-        DONE, {"source-ref": "s3://b/f.jpg"}, UNLABELED, {"source-ref": "s3://b/r.jpg"},
-    ]  # fmt: skip
+        DONE,
+        {"source-ref": "s3://b/f.jpg"},
+        UNLABELED,
+        {"source-ref": "s3://b/r.jpg"},
+    ]
 
 
 @given(st.lists(st.sampled_from(["done", "failed", "unlabeled"]), max_size=20), st.sets(st.integers(0, 19)))
@@ -70,9 +71,7 @@ def test_no_object_is_lost_doubled_or_labeled_twice(states: list[str], redo: set
 
 
 def test_adjusting_some_carries_the_others_over_and_drops_what_has_no_mask() -> None:
-    other = labeled(
-        "s3://b/c.jpg", **{"old-ref": "s3://b/o.png", "old-ref-metadata": {"internal-color-map": {}}}
-    )
+    other = labeled("s3://b/c.jpg", **{"old-ref": "s3://b/o.png", "old-ref-metadata": {"internal-color-map": {}}})
     lines = read_chain(body_of(DONE, FAILED, UNLABELED, other), "x-ref")
     chained = adjust_lines(lines, "x-ref", attribute="y-ref", only={"s3://b/a.jpg": ["no tail"]})
     first, second = entries_of(chained.body)
@@ -107,9 +106,10 @@ def test_a_line_that_is_none_is_named_by_its_number(text: bytes) -> None:
 
 def test_verdicts_are_read_with_comments_and_failures() -> None:
     said = {
-        "source-ref": "s3://b/a.jpg", "v": "1",
+        "source-ref": "s3://b/a.jpg",
+        "v": "1",
         "v-metadata": {"class-name": "bad", "confidence": 0.7, "worker-feedback": [{"comment": "ears"}, {}]},
-    }  # fmt: skip
+    }
     failed = {"source-ref": "s3://b/f.jpg", "v-metadata": {"failure-reason": "declined"}}
     bad, none = read_verdicts(body_of(said, failed, UNLABELED), "v")
     assert (bad.name, bad.confidence, bad.comments) == ("bad", 0.7, ("ears",))

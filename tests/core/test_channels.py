@@ -57,9 +57,7 @@ def test_an_address_that_comes_twice_is_two_objects() -> None:
     assert len(set(name_stems(["s3://b/x.jpg"] * 3))) == 3
 
 
-@given(
-    st.lists(st.text(st.sampled_from("aAb._- /é\u0130ß"), min_size=1, max_size=8), max_size=30), st.randoms()
-)
+@given(st.lists(st.text(st.sampled_from("aAb._- /é\u0130ß"), min_size=1, max_size=8), max_size=30), st.randoms())
 @settings(deadline=None)
 def test_no_two_names_are_alike_on_any_file_system(keys: list[str], random: object) -> None:
     images = [f"s3://bucket/{key}.jpg" for key in keys]

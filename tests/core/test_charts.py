@@ -38,16 +38,19 @@ def test_ticks_are_round_numbers() -> None:
 
 
 def rows(*scores: float | None, objects: bool = True) -> list[dict[str, Any]]:
-    return [
-        {"name": str(n), "miou": s, "pixel_accuracy": s, "has_objects": objects} for n, s in enumerate(scores)
-    ]
+    return [{"name": str(n), "miou": s, "pixel_accuracy": s, "has_objects": objects} for n, s in enumerate(scores)]
 
 
 def test_worst_middle_and_best_none_twice() -> None:
     chosen = choose(rows(*[n / 20 for n in range(20)]), each=2)
     assert [(rank, int(image["name"])) for rank, image in chosen] == [
-        ("worst", 0), ("worst", 1), ("median", 9), ("median", 10), ("best", 19), ("best", 18),
-    ]  # fmt: skip
+        ("worst", 0),
+        ("worst", 1),
+        ("median", 9),
+        ("median", 10),
+        ("best", 19),
+        ("best", 18),
+    ]
     assert [rank for rank, _ in choose(rows(0.1, 0.5, 0.9))] == ["worst", "median", "best"]
     assert [rank for rank, _ in choose(rows(0.1))] == ["only"]
     assert choose(rows(None)) == []

@@ -17,8 +17,6 @@ def test_the_product_spells_background_in_one_place() -> None:
     package = Path(gtseg.__file__).parent
     product = [p for p in package.rglob("*.py") if "local" not in p.relative_to(package).parts]
     spelled = {
-        p.relative_to(package).as_posix()
-        for p in product
-        if re.search(r"""["']BACKGROUND["']""", p.read_text())
+        p.relative_to(package).as_posix() for p in product if re.search(r"""["']BACKGROUND["']""", p.read_text())
     }
     assert spelled <= {"core/classes.py", "core/masks/__init__.py"}

@@ -42,9 +42,7 @@ def test_an_endpoint_without_an_end_is_counted_by_the_hour_not_in_the_total() ->
 @given(st.integers(0, 20_000), st.integers(1, 9))
 def test_more_objects_never_cost_less(objects: int, workers: int) -> None:
     price = Decimal("0.84")
-    assert total(labeling_rows(objects + 1, workers, price=price)) > total(
-        labeling_rows(objects, workers, price=price)
-    )
+    assert total(labeling_rows(objects + 1, workers, price=price)) > total(labeling_rows(objects, workers, price=price))
 
 
 def test_a_terabyte_costs_23_dollars_a_month() -> None:

@@ -42,6 +42,6 @@ def test_a_good_image_has_nothing_to_tell(name: str, body: bytes) -> None:
         ("a.jpg", turned(), "EXIF orientation"),
         ("a.png", encode(PHOTO, "PNG", save_all=True, append_images=[PHOTO.rotate(9)]), "has 2 frames"),
     ],
-)  # fmt: skip
+)
 def test_each_trouble_is_named(name: str, body: bytes, words: str) -> None:
     assert any(words in problem for problem in examine_image(name, body))

@@ -13,13 +13,19 @@ from gtseg.core.hosting.requests import (
 )
 
 SESSION = get_session()
-PLAIN = Hosting(
-    role_arn="arn:aws:iam::123456789012:role/gtseg", image_uri="i", model_data="s3://b/model.tar.gz"
-)
+PLAIN = Hosting(role_arn="arn:aws:iam::123456789012:role/gtseg", image_uri="i", model_data="s3://b/model.tar.gz")
 FULL = Hosting(
-    role_arn=PLAIN.role_arn, image_uri="i", model_data="s3://b/model.tar.gz", environment={"B": "2", "A": "1"}, kms_key="k",
-    subnets=("s-1",), security_groups=("g-1",), network_isolation=True, tags={"gtseg:run": "x"}, instance_count=2,
-)  # fmt: skip
+    role_arn=PLAIN.role_arn,
+    image_uri="i",
+    model_data="s3://b/model.tar.gz",
+    environment={"B": "2", "A": "1"},
+    kms_key="k",
+    subnets=("s-1",),
+    security_groups=("g-1",),
+    network_isolation=True,
+    tags={"gtseg:run": "x"},
+    instance_count=2,
+)
 
 
 @pytest.mark.parametrize("hosting", [PLAIN, FULL])

@@ -29,9 +29,7 @@ def test_size_format_and_colour_come_from_the_first_bytes(kind: str, mode: str) 
 def test_a_header_that_is_cut_short_asks_for_more_and_never_lies(cut: int) -> None:
     whole = encoded(exif=b"Exif\0\0" + b"x" * 60)
     header = read_header(whole[:cut], is_all=False)
-    assert (
-        header is None or header == read_header(whole, is_all=True) or (cut < 3 and isinstance(header, str))
-    )
+    assert header is None or header == read_header(whole, is_all=True) or (cut < 3 and isinstance(header, str))
 
 
 def test_exif_orientation_is_told_and_the_size_stays_the_stored_one() -> None:
@@ -68,9 +66,7 @@ def test_an_image_that_claims_billions_of_pixels_is_measured_not_opened() -> Non
     assert header.pixels == 10_000_000_000
 
 
-@given(
-    st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0"])
-)
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II*\0"]))
 def test_no_bytes_whatever_raise(tail: bytes, start: bytes) -> None:
     assert isinstance(read_header(start + tail, is_all=True), ImageHeader | str)
 

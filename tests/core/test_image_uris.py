@@ -23,6 +23,4 @@ def test_there_are_37_regions_and_others_are_refused_with_the_way_out() -> None:
 
 
 def test_china_has_its_own_suffix() -> None:
-    assert (
-        image_uri("cn-north-1") == "390948362332.dkr.ecr.cn-north-1.amazonaws.com.cn/semantic-segmentation:1"
-    )
+    assert image_uri("cn-north-1") == "390948362332.dkr.ecr.cn-north-1.amazonaws.com.cn/semantic-segmentation:1"

@@ -40,17 +40,12 @@ def test_other_files_do_not(name: str) -> None:
 def test_a_line_is_exactly_its_source_ref_and_reads_back(names: list[str]) -> None:
     uris = [f"s3://b/{name}.jpg" for name in names]
     body = build_input_manifest([item(uri, etag=uri) for uri in uris]).body
-    assert [json.loads(line) for line in body.decode().split("\n")[:-1]] == [
-        {"source-ref": uri} for uri in uris
-    ]
+    assert [json.loads(line) for line in body.decode().split("\n")[:-1]] == [{"source-ref": uri} for uri in uris]
     assert [uri for uri, _ in parse_input_manifest(body)] == uris
 
 
 def test_unicode_keys_are_written_raw() -> None:
-    assert (
-        build_input_manifest([item("s3://b/고양이 1.jpg")]).body
-        == '{"source-ref":"s3://b/고양이 1.jpg"}\n'.encode()
-    )
+    assert build_input_manifest([item("s3://b/고양이 1.jpg")]).body == '{"source-ref":"s3://b/고양이 1.jpg"}\n'.encode()
 
 
 def test_a_repeated_address_is_dropped_and_equal_bytes_are_told() -> None:
@@ -69,9 +64,7 @@ def test_a_repeated_address_is_dropped_and_equal_bytes_are_told() -> None:
         (9, "is empty", "is empty"),
     ],
 )
-def test_images_over_the_limits_are_rejected_with_the_figure(
-    size: int, header: ImageHeader | str, words: str
-) -> None:
+def test_images_over_the_limits_are_rejected_with_the_figure(size: int, header: ImageHeader | str, words: str) -> None:
     manifest = build_input_manifest([item("s3://b/ok.jpg"), item("s3://b/bad.jpg", size=size, header=header)])
     assert [o.uri for o in manifest.objects] == ["s3://b/ok.jpg"]
     assert words in manifest.rejected[0].problem
@@ -140,9 +133,7 @@ def test_a_broken_line_is_named_by_its_number(line: str, words: str) -> None:
 
 
 def test_the_side_file_gives_back_headers_only_for_the_same_bytes() -> None:
-    manifest = build_input_manifest(
-        [item("s3://b/a.jpg", etag="e1"), item("s3://b/b.jpg", header="is empty")]
-    )
+    manifest = build_input_manifest([item("s3://b/a.jpg", etag="e1"), item("s3://b/b.jpg", header="is empty")])
     assert read_side_file(manifest.side_body()) == {("s3://b/a.jpg", "e1"): GOOD}
     assert [json.loads(line).get("rejected") for line in manifest.side_body().splitlines()] == [
         None,

@@ -41,9 +41,7 @@ def test_nine_of_ten_intervals_and_more_hold_the_truth() -> None:
 
 
 @pytest.mark.parametrize(("number", "is_known"), [(1, False), (MIN_IMAGES - 1, False), (MIN_IMAGES, True)])
-def test_an_interval_of_identical_images_is_a_point_and_of_too_few_unknown(
-    number: int, is_known: bool
-) -> None:
+def test_an_interval_of_identical_images_is_a_point_and_of_too_few_unknown(number: int, is_known: bool) -> None:
     one = images(1)
     same = Counts(*(np.repeat(part, number, 0) for part in (one.right, one.truth, one.predicted)))
     low, high = bootstrap(same, {"iou": iou})["iou"]
@@ -63,9 +61,7 @@ def test_no_image_and_unknown_classes_give_nan_not_an_error() -> None:
     ("hits", "total", "expected"),
     [(0, 10, (0.0, 0.3085)), (10, 10, (0.6915, 1.0)), (8, 10, (0.4439, 0.9748)), (90, 100, (0.8238, 0.9510))],
 )
-def test_the_interval_of_a_share_is_clopper_and_pearsons(
-    hits: int, total: int, expected: tuple[float, float]
-) -> None:
+def test_the_interval_of_a_share_is_clopper_and_pearsons(hits: int, total: int, expected: tuple[float, float]) -> None:
     share, *interval = share_interval(hits, total)
     assert share == hits / total
     assert interval == pytest.approx(expected, abs=1e-4)

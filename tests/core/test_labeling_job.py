@@ -165,9 +165,7 @@ def test_every_optional_field_reaches_the_request(shape: Any) -> None:
     keywords=st.lists(st.text(max_size=35), max_size=7),
 )
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_not_refused_fits_the_service_model(
-    shape: Any, name: str, region: str, **values: Any
-) -> None:
+def test_whatever_is_not_refused_fits_the_service_model(shape: Any, name: str, region: str, **values: Any) -> None:
     team = TEAM.replace("us-east-1", region)
     try:
         made = request(

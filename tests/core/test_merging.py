@@ -13,9 +13,13 @@ from gtseg.core.labeling.merging import ABSENT, OTHER, SEVERAL, Arrival, Images,
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 HOME = [
-    Seen("s3://home/x/1.jpg", 10, A), Seen("s3://home/y/1.jpg", 20, B), Seen("s3://home/y/2.jpg", 30, C),
-    Seen("s3://home/x/same.jpg", 40, C), Seen("s3://home/y/same.jpg", 40, C), Seen("s3://home/kms.jpg", 50, A),
-]  # fmt: skip
+    Seen("s3://home/x/1.jpg", 10, A),
+    Seen("s3://home/y/1.jpg", 20, B),
+    Seen("s3://home/y/2.jpg", 30, C),
+    Seen("s3://home/x/same.jpg", 40, C),
+    Seen("s3://home/y/same.jpg", 40, C),
+    Seen("s3://home/kms.jpg", 50, A),
+]
 
 
 @pytest.mark.parametrize(
@@ -58,16 +62,23 @@ ARRIVALS = {a.image: a for a in (arrival(0, "x"), arrival(1, "y"), arrival(2, "z
 def test_own_labels_stay_and_a_failed_object_loses_its_reason() -> None:
     merged = merge_lines(LINES, "l", ARRIVALS)
     assert [entry.get("l") for entry in merged.entries] == [
-        "s3://home/masks/own.png", "s3://home/new/y.png", "s3://home/new/z.png", "s3://home/masks/m.png", None,
-    ]  # fmt: skip
+        "s3://home/masks/own.png",
+        "s3://home/new/y.png",
+        "s3://home/new/z.png",
+        "s3://home/masks/m.png",
+        None,
+    ]
     assert (list(merged.taken), merged.there, merged.stays) == (
         [1, 2],
         ("s3://home/3.jpg",),
         ("s3://home/0.jpg",),
     )
     assert merged.count("l") == {
-        "TotalLabeled": 4, "HumanLabeled": 4, "FailedNonRetryableError": 0, "Unlabeled": 1,
-    }  # fmt: skip
+        "TotalLabeled": 4,
+        "HumanLabeled": 4,
+        "FailedNonRetryableError": 0,
+        "Unlabeled": 1,
+    }
 
 
 def test_replacing_takes_another_label_and_not_the_same_one() -> None:

@@ -21,11 +21,7 @@ def test_names_that_only_a_file_system_takes_for_one_differ() -> None:
     assert len({fold(name) for name in unique_names([composed, decomposed, "z/CAFÉ.jpg"])}) == 3
 
 
-@given(
-    st.lists(
-        st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12), unique=True, max_size=12
-    )
-)
+@given(st.lists(st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=12), unique=True, max_size=12))
 def test_names_are_unique_safe_and_do_not_depend_on_the_order(paths: list[str]) -> None:
     paths = [p for p in paths if p.strip("/.")]
     try:
@@ -33,12 +29,8 @@ def test_names_are_unique_safe_and_do_not_depend_on_the_order(paths: list[str]) 
     except ManifestError:  # two spellings of one path, such as a//b and a/b
         return
     assert len(set(map(fold, names))) == len(paths)
-    assert not any(
-        "/" in name or "\\" in name or name.startswith(".") or len(name.encode()) > 200 for name in names
-    )
-    assert dict(zip(paths, names, strict=True)) == dict(
-        zip(reversed(paths), unique_names(paths[::-1]), strict=True)
-    )
+    assert not any("/" in name or "\\" in name or name.startswith(".") or len(name.encode()) > 200 for name in names)
+    assert dict(zip(paths, names, strict=True)) == dict(zip(reversed(paths), unique_names(paths[::-1]), strict=True))
 
 
 def test_two_sources_of_one_name_are_named() -> None:

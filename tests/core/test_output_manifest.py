@@ -33,9 +33,7 @@ METADATA = {"internal-color-map": MAP, "type": "groundtruth/semantic-segmentatio
 
 
 def read(*lines: Any, label: str = "pets-ref") -> list[Line]:
-    body = b"".join(
-        (line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines
-    )
+    body = b"".join((line if isinstance(line, bytes) else json.dumps(line).encode()) + b"\n" for line in lines)
     return list(read_manifest([body], label))
 
 
@@ -74,9 +72,7 @@ def test_the_real_manifest_is_read() -> None:
 
 def test_old_maps_without_colours_are_read() -> None:
     plain = {"0": {"class-name": "BACKGROUND"}, "1": {"class-name": "cat", "confidence": None}}
-    (line,) = read(
-        {"source-ref": "s3://b/1.jpg", "pets-ref": "m", "pets-ref-metadata": {"internal-color-map": plain}}
-    )
+    (line,) = read({"source-ref": "s3://b/1.jpg", "pets-ref": "m", "pets-ref-metadata": {"internal-color-map": plain}})
     assert isinstance(line, Labeled)
     assert not line.colors.has_colors
 
@@ -84,15 +80,9 @@ def test_old_maps_without_colours_are_read() -> None:
 @pytest.mark.parametrize(
     ("values", "lowest"), [((0, 0), None), ((0.8, 0.8), 0.8), ((0, 0.25), 0.25), ((0.9, 0.4), 0.4)]
 )
-def test_a_confidence_of_0_means_that_none_was_given(
-    values: tuple[float, float], lowest: float | None
-) -> None:
-    colors = {
-        key: {**entry, "confidence": value} for (key, entry), value in zip(MAP.items(), values, strict=True)
-    }
-    (line,) = read(
-        {"source-ref": "s3://b/1.jpg", "pets-ref": "m", "pets-ref-metadata": {"internal-color-map": colors}}
-    )
+def test_a_confidence_of_0_means_that_none_was_given(values: tuple[float, float], lowest: float | None) -> None:
+    colors = {key: {**entry, "confidence": value} for (key, entry), value in zip(MAP.items(), values, strict=True)}
+    (line,) = read({"source-ref": "s3://b/1.jpg", "pets-ref": "m", "pets-ref-metadata": {"internal-color-map": colors}})
     assert isinstance(line, Labeled)
     assert line.confidence == lowest
 
@@ -137,16 +127,10 @@ def test_several_labels_are_all_found() -> None:
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 
 
-@given(
-    st.lists(names, max_size=20), st.integers(1, 64), st.sampled_from(["\n", "\r\n", "\n\n"]), st.booleans()
-)
+@given(st.lists(names, max_size=20), st.integers(1, 64), st.sampled_from(["\n", "\r\n", "\n\n"]), st.booleans())
 @settings(deadline=None)
-def test_lines_come_out_whole_however_they_arrive(
-    keys: list[str], piece: int, newline: str, ends: bool
-) -> None:
-    body = newline.join(
-        json.dumps({"source-ref": f"s3://b/{key}"}, ensure_ascii=False) for key in keys
-    ).encode()
+def test_lines_come_out_whole_however_they_arrive(keys: list[str], piece: int, newline: str, ends: bool) -> None:
+    body = newline.join(json.dumps({"source-ref": f"s3://b/{key}"}, ensure_ascii=False) for key in keys).encode()
     body = b"\xef\xbb\xbf" + body + (newline.encode() if ends else b"")
     pieces = [body[i : i + piece] for i in range(0, len(body), piece)]
     assert [line.image for line in read_manifest(pieces, "x-ref")] == [f"s3://b/{key}" for key in keys]

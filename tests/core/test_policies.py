@@ -7,13 +7,22 @@ from gtseg.core.policies import caller_policy, execution_policy, labeling_server
 from gtseg.local.storage.rights import KMS_ACTIONS, S3_ACTIONS
 
 CALLER = caller_policy(
-    region="eu-west-1", account="111122223333", bucket="data", image_buckets=["photos"],
-    role_arn="arn:aws:iam::111122223333:role/gt", project="Turtles",
-)  # fmt: skip
+    region="eu-west-1",
+    account="111122223333",
+    bucket="data",
+    image_buckets=["photos"],
+    role_arn="arn:aws:iam::111122223333:role/gt",
+    project="Turtles",
+)
 KEY = "arn:aws:kms:eu-west-1:111122223333:key/1-2"
 SERVER = labeling_server_policy(
-    region="eu-west-1", account="111122223333", bucket="data", image_buckets=["photos"], runs="p/Turtles", kms_keys=[KEY],
-)  # fmt: skip
+    region="eu-west-1",
+    account="111122223333",
+    bucket="data",
+    image_buckets=["photos"],
+    runs="p/Turtles",
+    kms_keys=[KEY],
+)
 SERVICES = {"servicequotas": "service-quotas"}
 
 
@@ -28,9 +37,7 @@ def actions(policy: dict) -> set[str]:
 def test_every_action_is_an_operation_of_its_service(action: str) -> None:
     service, name = action.split(":")
     models = [service] if service != "sagemaker" else ["sagemaker", "sagemaker-runtime"]
-    operations = {
-        o for m in models for o in botocore.session.get_session().get_service_model(m).operation_names
-    }
+    operations = {o for m in models for o in botocore.session.get_session().get_service_model(m).operation_names}
     assert name in operations | {"PassRole"}
 
 
@@ -52,13 +59,23 @@ def test_writing_is_for_the_runs_bucket_only_and_resources_carry_the_projects_na
 
 def test_who_labels_elsewhere_needs_no_right_to_label_here() -> None:
     elsewhere = caller_policy(
-        region="eu-west-1", account="111122223333", bucket="data", image_buckets=["photos"],
-        role_arn="arn:aws:iam::111122223333:role/gt", project="Turtles", labels_here=False,
-    )  # fmt: skip
+        region="eu-west-1",
+        account="111122223333",
+        bucket="data",
+        image_buckets=["photos"],
+        role_arn="arn:aws:iam::111122223333:role/gt",
+        project="Turtles",
+        labels_here=False,
+    )
     assert actions(CALLER) - actions(elsewhere) == {
-        "sagemaker:CreateLabelingJob", "sagemaker:DescribeLabelingJob", "sagemaker:StopLabelingJob", "sagemaker:ListLabelingJobs",
-        "sagemaker:ListWorkteams", "s3:GetBucketCORS", "s3:PutBucketCORS",
-    }  # fmt: skip
+        "sagemaker:CreateLabelingJob",
+        "sagemaker:DescribeLabelingJob",
+        "sagemaker:StopLabelingJob",
+        "sagemaker:ListLabelingJobs",
+        "sagemaker:ListWorkteams",
+        "s3:GetBucketCORS",
+        "s3:PutBucketCORS",
+    }
 
 
 def test_the_labeling_server_is_allowed_exactly_what_it_asks_for() -> None:

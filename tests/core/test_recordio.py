@@ -68,9 +68,7 @@ def _record_class(pool, pb2, factory):
     entry.options.map_entry = True
     entry.field.add(name="key", number=1, label=1, type=9)
     entry.field.add(name="value", number=2, label=1, type=11, type_name=".aialgs.data.Value")
-    record.field.add(
-        name="features", number=1, label=3, type=11, type_name=".aialgs.data.Record.FeaturesEntry"
-    )
+    record.field.add(name="features", number=1, label=3, type=11, type_name=".aialgs.data.Record.FeaturesEntry")
     made = pool.DescriptorPool()
     made.Add(file)
     return factory.GetMessageClass(made.FindMessageTypeByName("aialgs.data.Record"))

@@ -28,9 +28,9 @@ def test_every_region_has_the_account_that_the_api_documents(function: str) -> N
 def test_automated_labeling_has_the_documented_algorithm() -> None:
     pattern = r"arn:aws:sagemaker:[a-z<>/0-9-]+:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
     known = documented(pattern)
-    assert any(
-        re.sub(r"<i>region</i>", "us-east-1", arn) == automated_labeling_arn("us-east-1") for arn in known
-    ), known
+    assert any(re.sub(r"<i>region</i>", "us-east-1", arn) == automated_labeling_arn("us-east-1") for arn in known), (
+        known
+    )
 
 
 def test_a_region_without_ground_truth_is_refused_with_those_that_have_it() -> None:

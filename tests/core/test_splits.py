@@ -123,19 +123,13 @@ def test_a_pattern_names_groups(key: str, pattern: str | None, group: str) -> No
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=30), st.data())
-def test_only_train_gets_what_is_for_train_alone_and_no_group_is_parted(
-    sizes: list[int], data: st.DataObject
-) -> None:
+def test_only_train_gets_what_is_for_train_alone_and_no_group_is_parted(sizes: list[int], data: st.DataObject) -> None:
     items = grouped(sizes)
     apart = data.draw(st.sets(st.integers(0, len(items) - 1)))
-    earlier = data.draw(
-        st.dictionaries(st.sampled_from([item.key for item in items]), st.sampled_from(PARTS))
-    )
+    earlier = data.draw(st.dictionaries(st.sampled_from([item.key for item in items]), st.sampled_from(PARTS)))
     parts = assign(items, SHARES, seed=3, earlier=earlier, train_only=apart).parts
     assert all(parts[n] in ("train", "") for n in apart)
     assert all(part in PARTS for n, part in enumerate(parts) if n not in apart)
     for position in apart:
-        others = {
-            parts[n] for n, item in enumerate(items) if item.group == items[position].group and n not in apart
-        }
+        others = {parts[n] for n, item in enumerate(items) if item.group == items[position].group and n not in apart}
         assert (parts[position] == "") == bool(others - {"train"})

@@ -26,12 +26,19 @@ JOB = TrainingJob(
     channels="s3://b/p/channels/",
 )
 FULL = replace(
-    JOB, label_map=True, initial_model="s3://b/m/model.tar.gz", spot=True, checkpoints="s3://b/c/", kms_key="k", volume_kms_key="v",
-    subnets=("subnet-1",), security_groups=("sg-1",), network_isolation=True, tags={"gtseg:run": "x"},
-)  # fmt: skip
-MANIFESTS = replace(
-    JOB, manifests=Manifests("s3://b/train.manifest", "s3://b/validation.manifest", "turtles-ref")
+    JOB,
+    label_map=True,
+    initial_model="s3://b/m/model.tar.gz",
+    spot=True,
+    checkpoints="s3://b/c/",
+    kms_key="k",
+    volume_kms_key="v",
+    subnets=("subnet-1",),
+    security_groups=("sg-1",),
+    network_isolation=True,
+    tags={"gtseg:run": "x"},
 )
+MANIFESTS = replace(JOB, manifests=Manifests("s3://b/train.manifest", "s3://b/validation.manifest", "turtles-ref"))
 TUNING = Tuning(
     ranges={"learning_rate": (1e-4, 1e-1), "mini_batch_size": (1, 128), "optimizer": ("sgd", "adam")}, seed=1
 )
@@ -53,10 +60,7 @@ def channels(request: dict) -> dict:
 
 
 def test_every_channel_address_ends_with_a_slash_or_it_would_also_match_the_annotations() -> None:
-    uris = {
-        name: c["DataSource"]["S3DataSource"]["S3Uri"]
-        for name, c in channels(training_request("n", JOB)).items()
-    }
+    uris = {name: c["DataSource"]["S3DataSource"]["S3Uri"] for name, c in channels(training_request("n", JOB)).items()}
     assert uris == {
         name: f"s3://b/p/channels/{name}/"
         for name in ("train", "train_annotation", "validation", "validation_annotation")
@@ -64,9 +68,7 @@ def test_every_channel_address_ends_with_a_slash_or_it_would_also_match_the_anno
 
 
 def test_training_never_gets_the_test_channels() -> None:
-    assert not any(
-        "test" in name for job in (JOB, FULL, MANIFESTS) for name in channels(training_request("n", job))
-    )
+    assert not any("test" in name for job in (JOB, FULL, MANIFESTS) for name in channels(training_request("n", job)))
 
 
 def test_label_map_and_earlier_model_are_channels_only_when_asked_for() -> None:
@@ -99,8 +101,11 @@ def test_unset_hyperparameters_are_left_out_and_typed_ones_written_as_the_algori
         "backbone": None,
     }
     assert hyperparameter_strings(values) == {
-        "epochs": "30", "syncbn": "True", "learning_rate": "0.0001", "lr_scheduler_step": "10,20",
-    }  # fmt: skip
+        "epochs": "30",
+        "syncbn": "True",
+        "learning_rate": "0.0001",
+        "lr_scheduler_step": "10,20",
+    }
 
 
 def test_a_tuned_hyperparameter_is_not_fixed_too() -> None:
@@ -122,10 +127,7 @@ def test_ranges_by_type() -> None:
 
 
 def test_an_earlier_model_must_agree_and_defaults_count() -> None:
-    assert (
-        disagreements({"num_classes": "3"}, {"num_classes": "3", "backbone": "resnet-50", "crop_size": "240"})
-        == []
-    )
+    assert disagreements({"num_classes": "3"}, {"num_classes": "3", "backbone": "resnet-50", "crop_size": "240"}) == []
     assert disagreements({"num_classes": "3"}, {"num_classes": "4", "algorithm": "psp"}) == [
         "algorithm is fcn, the earlier model has psp",
         "num_classes is 3, the earlier model has 4",

@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from gtseg.core.training.log import METRICS, Epoch, Reading, best_epoch, parse_log
 
-LOG = (
-    (Path(__file__).parent.parent / "data/training-log/ss_training_log_2020-04.txt").read_text().splitlines()
-)
+LOG = (Path(__file__).parent.parent / "data/training-log/ss_training_log_2020-04.txt").read_text().splitlines()
 
 
 def test_the_real_log_has_ten_epochs_with_the_right_numbers() -> None:
@@ -39,9 +37,7 @@ def test_the_best_epoch_is_the_one_whose_model_was_kept() -> None:
 
 def test_every_published_expression_hits_every_epoch() -> None:
     text = "\n".join(LOG)
-    assert {name: len(re.findall(pattern, text)) for name, pattern in METRICS.items()} == dict.fromkeys(
-        METRICS, 10
-    )
+    assert {name: len(re.findall(pattern, text)) for name, pattern in METRICS.items()} == dict.fromkeys(METRICS, 10)
 
 
 @given(st.integers(0, len(LOG)), st.integers(0, len(LOG)))

@@ -211,8 +211,7 @@ def test_every_bad_object_is_refused_with_its_reason_and_the_good_ones_become_th
     assert said.code == 5, said.err[-3000:]
     assert "Traceback" not in said.err
     records = [
-        json.loads(text)
-        for text in S3(desk.clients).read(f"s3://{desk.bucket}/bad/objects.jsonl")[0].splitlines()
+        json.loads(text) for text in S3(desk.clients).read(f"s3://{desk.bucket}/bad/objects.jsonl")[0].splitlines()
     ]
     assert len(records) == len(lines)
     found = dict(zip(lines, records, strict=True))
@@ -243,8 +242,7 @@ def test_the_same_image_twice_is_one_image_of_the_dataset_or_told(desk: Desk) ->
     said = desk.ask("dataset", "--manifest", desk.put("output.manifest", body))
     assert said.code in (0, 5), said.err
     records = [
-        json.loads(text)
-        for text in S3(desk.clients).read(f"s3://{desk.bucket}/bad/objects.jsonl")[0].splitlines()
+        json.loads(text) for text in S3(desk.clients).read(f"s3://{desk.bucket}/bad/objects.jsonl")[0].splitlines()
     ]
     pair = [record for record in records if record["image"] == one[0]["source-ref"]]
     assert len({record["split"] for record in pair if record["status"] == "accepted"}) == 1

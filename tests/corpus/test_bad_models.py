@@ -135,11 +135,7 @@ def mxnet(
     *, count: int = 1, shape: tuple[int, ...] = (2,), names: bytes | None = None, magic: int = 0xF993FAC9
 ) -> bytes:
     """A list file of one array (mxnet src/ndarray/ndarray.cc, Save)."""
-    array = (
-        struct.pack(f"<IiI{len(shape)}q", magic, 0, len(shape), *shape)
-        + struct.pack("<iii", 1, 0, 0)
-        + bytes(8)
-    )
+    array = struct.pack(f"<IiI{len(shape)}q", magic, 0, len(shape), *shape) + struct.pack("<iii", 1, 0, 0) + bytes(8)
     if names is None:
         names = struct.pack("<QQ", 1, 6) + b"arg:w1"
     return struct.pack("<QQQ", 0x112, 0, count) + array + names
@@ -149,16 +145,20 @@ def mxnet(
     ("body", "found"),
     [
         (mxnet(), ["arg:w1"]),
-        (mxnet(count=1 << 63, shape=(-11,)), [UNREADABLE]), (mxnet(shape=(-11,)), [UNREADABLE]),
-        (mxnet(count=1 << 63), [UNREADABLE]), (mxnet(shape=(1 << 60,)), [UNREADABLE]),
-        (mxnet(shape=(-2, -1)), [UNREADABLE]), (mxnet(names=struct.pack("<Q", 1 << 63)), [UNREADABLE]),
-        (mxnet(names=struct.pack("<QQ", 1, 1 << 40)), [UNREADABLE]), (mxnet(magic=7), [UNREADABLE]),
-        (mxnet()[:40], [UNREADABLE]), (b"PK", []), (b"", []),
+        (mxnet(count=1 << 63, shape=(-11,)), [UNREADABLE]),
+        (mxnet(shape=(-11,)), [UNREADABLE]),
+        (mxnet(count=1 << 63), [UNREADABLE]),
+        (mxnet(shape=(1 << 60,)), [UNREADABLE]),
+        (mxnet(shape=(-2, -1)), [UNREADABLE]),
+        (mxnet(names=struct.pack("<Q", 1 << 63)), [UNREADABLE]),
+        (mxnet(names=struct.pack("<QQ", 1, 1 << 40)), [UNREADABLE]),
+        (mxnet(magic=7), [UNREADABLE]),
+        (mxnet()[:40], [UNREADABLE]),
+        (b"PK", []),
+        (b"", []),
     ],
-)  # fmt: skip
-def test_the_names_of_an_mxnet_file_are_read_within_its_own_size(
-    body: bytes, found: list[str], tmp_path: Path
-) -> None:
+)
+def test_the_names_of_an_mxnet_file_are_read_within_its_own_size(body: bytes, found: list[str], tmp_path: Path) -> None:
     (tmp_path / "m.params").write_bytes(body)
     assert read_mxnet_names(tmp_path / "m.params") == found
 
@@ -167,7 +167,7 @@ def test_the_names_of_an_mxnet_file_are_read_within_its_own_size(
     "body",
     [b"", b"not an archive", gzip.compress(b"not a tar" * 100), pack(add(member("a", size=9000)))[:-200], bytes(1024)],
     ids=["empty", "no gzip", "no tar", "cut off", "zeros"],
-)  # fmt: skip
+)
 def test_what_is_no_archive_is_refused(body: bytes, tmp_path: Path) -> None:
     (tmp_path / "model.tar.gz").write_bytes(body)
     with pytest.raises(BadArchive):
@@ -191,9 +191,7 @@ def test_a_good_archive_comes_out_as_it_went_in(tmp_path: Path) -> None:
         ("odd", ODD["a path with NUL"], "a NUL in its path"),
     ],
 )
-def test_an_endpoint_of_a_bad_archive_fails_and_says_why(
-    shared_aws: Any, name: str, body: bytes, words: str
-) -> None:
+def test_an_endpoint_of_a_bad_archive_fails_and_says_why(shared_aws: Any, name: str, body: bytes, words: str) -> None:
     s3, sagemaker = shared_aws.client("s3"), shared_aws.client("sagemaker")
     s3.create_bucket(Bucket=f"bad-models-{name}")
     s3.put_object(Bucket=f"bad-models-{name}", Key="m.tar.gz", Body=body)

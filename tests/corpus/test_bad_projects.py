@@ -117,9 +117,7 @@ def test_every_bad_image_is_told_with_its_reason_and_the_good_one_is_labeled(des
     request = json.loads(said.out)["request"]
     assert request["LabelingJobName"] == "bad-label-1"
     missing = {
-        what: words
-        for what, (name, _, words) in IMAGES.items()
-        if name not in said.err or words not in said.err
+        what: words for what, (name, _, words) in IMAGES.items() if name not in said.err or words not in said.err
     }
     assert not missing, said.err
 

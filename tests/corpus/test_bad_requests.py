@@ -20,9 +20,17 @@ JSON = {"Content-Type": "application/x-amz-json-1.1"}
 
 
 def signed(
-    aws: Any, service: str, path: str = "/", *, body: bytes = b"", method: str = "POST", secret: str = "",
-    headers: dict[str, str] | None = None, region: str = "us-east-1", key: str = "",
-) -> dict[str, str]:  # fmt: skip
+    aws: Any,
+    service: str,
+    path: str = "/",
+    *,
+    body: bytes = b"",
+    method: str = "POST",
+    secret: str = "",
+    headers: dict[str, str] | None = None,
+    region: str = "us-east-1",
+    key: str = "",
+) -> dict[str, str]:
     request = AWSRequest(method, aws.url + path, headers=headers or {}, data=body)
     kind = S3SigV4Auth if service == "s3" else SigV4Auth
     kind(Credentials(key or aws.access_key, secret or aws.secret_key), service, region).add_auth(request)
@@ -133,9 +141,7 @@ STORAGE: dict[str, Case] = {
 }  # fmt: skip
 
 
-def s3(
-    aws: Any, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
-) -> tuple[int, str]:
+def s3(aws: Any, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, str]:
     path = path.replace("BUCKET", "corpus-requests")
     return send(aws, method, path, signed(aws, "s3", path, body=body, method=method, headers=headers), body)
 
@@ -170,10 +176,16 @@ def test_what_was_refused_left_nothing_in_the_bucket(aws: Any) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 4096,
-     b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 20_000],
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\0" * 4096,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 20_000,
+    ],
     ids=["TLS", "no path", "HTTP 9.9", "NULs", "chunk of ZZZ bytes", "20,000 headers"],
-)  # fmt: skip
+)
 def test_what_is_no_request_is_refused_or_hung_up_on(aws: Any, raw: bytes) -> None:
     parts = urlsplit(aws.url)
     with socket.create_connection((parts.hostname, parts.port), timeout=40) as connection:
@@ -188,9 +200,16 @@ def test_what_is_no_request_is_refused_or_hung_up_on(aws: Any, raw: bytes) -> No
 def test_forty_slow_senders_keep_nobody_else_waiting(aws: Any) -> None:
     """Each has sent half a head, or a head and no body: they hold a connection and no thread."""
     parts = urlsplit(aws.url)
-    half = [b"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n" + b"".join(
-        f"{k}: {v}\r\n".encode() for k, v in signed(aws, "sagemaker", body=b"{}", headers=JSON | {"X-Amz-Target": LIST}).items()
-        if k.lower() != "content-length") + b"\r\n{"]  # fmt: skip
+    half = [
+        b"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n"
+        + b"".join(
+            f"{k}: {v}\r\n".encode()
+            for k, v in signed(aws, "sagemaker", body=b"{}", headers=JSON | {"X-Amz-Target": LIST}).items()
+            if k.lower() != "content-length"
+        )
+        + b"\r\n{",
+    ]
     slow = [socket.create_connection((parts.hostname, parts.port), timeout=20) for _ in range(40)]
     try:
         for number, connection in enumerate(slow):

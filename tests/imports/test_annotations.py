@@ -61,9 +61,7 @@ def bring_in(
     (folder / "a.json").write_text(json.dumps(document))
     found = parse_coco(read_coco(folder / "a.json"), "a.json")
     report = import_annotations(folder / "photos", found, folder / "out", name="x", workers=1)
-    masks = {
-        p.stem: int((np.asarray(Image.open(p)) == 1).sum()) for p in (folder / "out" / "masks").glob("*.png")
-    }
+    masks = {p.stem: int((np.asarray(Image.open(p)) == 1).sum()) for p in (folder / "out" / "masks").glob("*.png")}
     lines = (folder / "out" / "output.manifest").read_text().splitlines()
     assert len({json.loads(line)["source-ref"] for line in lines}) == len(lines) == len(masks)
     return report.account, masks
@@ -93,17 +91,13 @@ def test_names_of_other_machines_are_found(tmp_path: Path, name: str, file: str)
 
 def test_equal_names_in_several_folders_stay_apart(tmp_path: Path) -> None:
     names = [f"site{site}/cam0/0001.jpg" for site in "ABC"]
-    _, masks = bring_in(
-        tmp_path, [entry(i, n) for i, n in enumerate(names)], [annotation(i, i) for i in range(3)]
-    )
+    _, masks = bring_in(tmp_path, [entry(i, n) for i, n in enumerate(names)], [annotation(i, i) for i in range(3)])
     assert masks == {f"site{site}-cam0-0001": 400 for site in "ABC"}
 
 
 def test_a_file_that_two_entries_name_is_neithers(tmp_path: Path) -> None:
     images = [entry(1, "a/x.jpg"), entry(2, "b/x.jpg"), entry(3, "y.jpg")]
-    account, masks = bring_in(
-        tmp_path, images, [annotation(i, i) for i in (1, 2, 3)], photos=["x.jpg", "y.jpg"]
-    )
+    account, masks = bring_in(tmp_path, images, [annotation(i, i) for i in (1, 2, 3)], photos=["x.jpg", "y.jpg"])
     assert masks == {"y": 400}
     assert "'a/x.jpg' and 'b/x.jpg'" in reasons(account)
     assert account.shortfall == "1 of 3 images arrived"
@@ -114,13 +108,9 @@ def test_ids_that_differ_in_type_match(tmp_path: Path) -> None:
     assert (masks, account.exit_code) == ({"x": 400}, 0)
 
 
-@pytest.mark.parametrize(
-    "segmentation", [square(5, 5), [square(5, 5)], [[[5, 5], [25, 5], [25, 25], [5, 25]]]]
-)
+@pytest.mark.parametrize("segmentation", [square(5, 5), [square(5, 5)], [[[5, 5], [25, 5], [25, 25], [5, 25]]]])
 def test_a_flat_outline_and_pairs_are_outlines(tmp_path: Path, segmentation: list) -> None:
-    assert bring_in(tmp_path, [entry(1, "x.jpg")], [annotation(1, 1, segmentation=segmentation)])[1] == {
-        "x": 400
-    }
+    assert bring_in(tmp_path, [entry(1, "x.jpg")], [annotation(1, 1, segmentation=segmentation)])[1] == {"x": 400}
 
 
 def test_a_ring_inside_another_is_mentioned(tmp_path: Path) -> None:
@@ -141,11 +131,14 @@ def test_boxes_alone_are_refused_and_beside_outlines_a_shortfall(tmp_path: Path)
 
 
 def test_annotations_that_land_nowhere_are_counted_by_reason(tmp_path: Path) -> None:
-    lost = [annotation(2, 9), annotation(3, 9), annotation(4, 1, segmentation=[[1, 2, 3, 4]]), annotation(5, 1, category_id=7),
-            annotation(6, 1, segmentation=[square(500, 500)])]  # fmt: skip
-    account, masks = bring_in(
-        tmp_path, [entry(1, "x.jpg")], [*(annotation(i, 1) for i in range(10, 20)), *lost]
-    )
+    lost = [
+        annotation(2, 9),
+        annotation(3, 9),
+        annotation(4, 1, segmentation=[[1, 2, 3, 4]]),
+        annotation(5, 1, category_id=7),
+        annotation(6, 1, segmentation=[square(500, 500)]),
+    ]
+    account, masks = bring_in(tmp_path, [entry(1, "x.jpg")], [*(annotation(i, 1) for i in range(10, 20)), *lost])
     assert (account.flow("annotation").came, account.flow("annotation").went) == (15, 10)
     assert {loss.reason: loss.count for loss in account.losses} == {
         "of no image of the file": 2,
@@ -164,17 +157,18 @@ def test_masks_that_are_all_crowds_are_the_class(tmp_path: Path) -> None:
 
 
 def test_background_and_an_unused_parent_are_no_classes(tmp_path: Path) -> None:
-    categories = [{"id": 0, "name": "fish", "supercategory": "none"}, {"id": 1, "name": "peix", "supercategory": "fish"},
-                  {"id": 2, "name": "_background_"}]  # fmt: skip
+    categories = [
+        {"id": 0, "name": "fish", "supercategory": "none"},
+        {"id": 1, "name": "peix", "supercategory": "fish"},
+        {"id": 2, "name": "_background_"},
+    ]
     account, _ = bring_in(tmp_path, [entry(1, "x.jpg")], [annotation(1, 1)], categories)
     assert list(account.pixels) == ["BACKGROUND", "peix"]
     assert "'fish'" in reasons(account, "note")
 
 
 def test_a_class_without_a_pixel_is_a_loss(tmp_path: Path) -> None:
-    account, _ = bring_in(
-        tmp_path, [entry(1, "x.jpg")], [annotation(1, 1)], [LEAF, {"id": 2, "name": "stem"}]
-    )
+    account, _ = bring_in(tmp_path, [entry(1, "x.jpg")], [annotation(1, 1)], [LEAF, {"id": 2, "name": "stem"}])
     assert "1 class: no pixel; 'stem'" in reasons(account)
 
 
@@ -194,9 +188,7 @@ def test_a_photograph_that_its_exif_turns_is_drawn_upright_or_named(
     exif = Image.Exif()
     exif[0x0112] = 6
     photo(tmp_path, "x.jpg", exif=exif)
-    outline = (
-        square(5, 36) if drawn_upright else square(5, 5)
-    )  # below the stored height of 40, within the upright 60
+    outline = square(5, 36) if drawn_upright else square(5, 5)  # below the stored height of 40, within the upright 60
     account, masks = bring_in(
         tmp_path, [entry(1, "x.jpg", **size)], [annotation(1, 1, segmentation=[outline])], photos=[]
     )
@@ -221,9 +213,7 @@ def test_a_mirrored_photograph_whose_size_decides_nothing_is_named(tmp_path: Pat
 def test_an_outline_mostly_outside_its_image_is_lost_by_name(tmp_path: Path, size: dict) -> None:
     image = {"id": 1, "file_name": "x.jpg", **size}
     outlines = [square(5, 5), square(51, 5), square(35, 25)]  # inside, 9 of 20 columns inside, 15 of 20 rows
-    account, masks = bring_in(
-        tmp_path, [image], [annotation(i, 1, segmentation=[o]) for i, o in enumerate(outlines)]
-    )
+    account, masks = bring_in(tmp_path, [image], [annotation(i, 1, segmentation=[o]) for i, o in enumerate(outlines)])
     assert masks == {"x": 400 + 20 * 15}
     assert "1 annotation: more than half of it lies outside the image" in reasons(account)
     assert "annotation 1 on" in reasons(account)
@@ -240,9 +230,7 @@ def test_an_outline_mostly_outside_its_image_is_lost_by_name(tmp_path: Path, siz
         {"segmentation": {"size": [float("inf"), 60], "counts": [1]}},
     ],
 )
-def test_an_image_of_which_nothing_can_be_read_is_named_and_no_background(
-    tmp_path: Path, broken: dict
-) -> None:
+def test_an_image_of_which_nothing_can_be_read_is_named_and_no_background(tmp_path: Path, broken: dict) -> None:
     images = [entry(1, "x.jpg"), entry(2, "y.jpg", width=float("inf"))]
     account, masks = bring_in(tmp_path, images, [annotation(1, 1, **broken), annotation(2, 2, area=10**400)])
     assert masks == {"y": 400}
@@ -271,9 +259,7 @@ def test_only_regular_files_of_the_folder_are_read(tmp_path: Path) -> None:
 
 def test_no_image_starts_an_interpreter(tmp_path: Path) -> None:
     photo(tmp_path, "y.jpg")
-    (tmp_path / "photos" / "x.jpg").write_bytes(
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\nshowpage\n"
-    )
+    (tmp_path / "photos" / "x.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\nshowpage\n")
     account, masks = bring_in(
         tmp_path, [entry(1, "x.jpg"), entry(2, "y.jpg")], [annotation(1, 1), annotation(2, 2)], photos=[]
     )
@@ -283,14 +269,10 @@ def test_no_image_starts_an_interpreter(tmp_path: Path) -> None:
 
 def test_a_label_that_was_corrected_is_drawn_again(tmp_path: Path) -> None:
     bring_in(tmp_path, [entry(1, "x.jpg")], [annotation(1, 1)])
-    assert bring_in(tmp_path, [entry(1, "x.jpg")], [annotation(1, 1, segmentation=[square(5, 5, 10)])])[
-        1
-    ] == {"x": 100}
+    assert bring_in(tmp_path, [entry(1, "x.jpg")], [annotation(1, 1, segmentation=[square(5, 5, 10)])])[1] == {"x": 100}
 
 
-@pytest.mark.parametrize(
-    "text", ["{not", "[]", '{"images": 1, "annotations": [], "categories": []}', "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["{not", "[]", '{"images": 1, "annotations": [], "categories": []}', "[" * 100_000])
 def test_what_is_no_coco_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ManifestError, match=r"a\.json"):

@@ -36,9 +36,7 @@ def test_all_touched_takes_every_pixel_that_is_grazed() -> None:
     assert burn(shapes, (10, 10), transform=TRANSFORM, all_touched=True).sum() == 4
 
 
-@pytest.mark.parametrize(
-    "classes", [[{"filter": None}], [{"name": "a", "colour": 1}], [{"name": "a"}, {"name": "a"}]]
-)
+@pytest.mark.parametrize("classes", [[{"filter": None}], [{"name": "a", "colour": 1}], [{"name": "a"}, {"name": "a"}]])
 def test_rules_that_cannot_be_meant_are_refused(classes: list) -> None:
     with pytest.raises(SettingsError):
         read_rules(classes)

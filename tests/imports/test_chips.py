@@ -8,9 +8,7 @@ from gtseg.imports.chips import windows
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(16, 128), st.data())
-def test_chips_cover_every_pixel_and_stay_inside(
-    height: int, width: int, size: int, data: st.DataObject
-) -> None:
+def test_chips_cover_every_pixel_and_stay_inside(height: int, width: int, size: int, data: st.DataObject) -> None:
     seen = np.zeros((height, width), bool)
     for w in windows(height, width, size=size, overlap=data.draw(st.integers(0, size - 1))):
         assert w.row + w.height <= height

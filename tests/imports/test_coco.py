@@ -29,9 +29,7 @@ def test_run_lengths_come_back_exactly(mask: np.ndarray) -> None:
 @settings(deadline=None)
 @given(MASKS, st.booleans())
 def test_a_mask_goes_out_and_comes_back_exactly(mask: np.ndarray, polygons: bool) -> None:
-    document = json.loads(
-        json.dumps(to_coco([MaskedImage("a.jpg", mask)], ["x", "y", "z"], polygons=polygons))
-    )
+    document = json.loads(json.dumps(to_coco([MaskedImage("a.jpg", mask)], ["x", "y", "z"], polygons=polygons)))
     images, classes = from_coco(document)
     assert classes == ("x", "y", "z")
     assert (images[0] == mask).all()
@@ -55,9 +53,7 @@ def test_a_region_with_a_hole_stays_exact_and_is_counted() -> None:
     ("crowds", "other_things", "value"),
     [("auto", True, 255), ("auto", False, 1), ("class", True, 1), ("void", False, 255)],
 )
-def test_crowds_are_void_only_beside_things_that_are_none(
-    crowds: str, other_things: bool, value: int
-) -> None:
+def test_crowds_are_void_only_beside_things_that_are_none(crowds: str, other_things: bool, value: int) -> None:
     document = to_coco(
         [MaskedImage("a", np.array([[1, 0]], np.uint8)), MaskedImage("b", np.array([[1]], np.uint8))], ["x"]
     )

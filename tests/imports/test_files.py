@@ -22,9 +22,7 @@ def test_links_inside_are_taken_and_those_that_leave_only_on_request(tmp_path: P
     listing = list_files(folder, {".jpg"})
     assert [path.relative_to(folder).as_posix() for path in listing.files] == ["a.jpg", "d.jpg", "sub/b.jpg"]
     assert sum(loss.count for loss in listing.losses) == 4
-    followed = [
-        p.relative_to(folder).as_posix() for p in list_files(folder, {".jpg"}, follow_links=True).files
-    ]
+    followed = [p.relative_to(folder).as_posix() for p in list_files(folder, {".jpg"}, follow_links=True).files]
     assert followed == ["a.jpg", "away/c.jpg", "c.jpg", "d.jpg", "sub/b.jpg"]
 
 

@@ -24,9 +24,7 @@ def test_a_building_on_a_tile_border_is_one_footprint() -> None:
     left[100:120, 250:] = 1
     right[100:120, :6] = 1
     west, east = Tile(18, 70762, 104119), Tile(18, 70763, 104119)
-    found = to_feature_collection([place_of_tile(left, west), place_of_tile(right, east)], ["house"])[
-        "features"
-    ]
+    found = to_feature_collection([place_of_tile(left, west), place_of_tile(right, east)], ["house"])["features"]
     assert len(found) == 1
     side = 40075016.68 / 2**18 / 256
     assert found[0]["properties"]["area"] == pytest.approx(12 * 20 * side * side, rel=1e-4)
@@ -78,9 +76,7 @@ def sites_of_grid(masks: np.ndarray, loaded: list[int]) -> list[Site]:
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 5))
 @settings(max_examples=25)
-def test_polygons_are_joined_across_borders_whatever_is_in_memory_at_once(
-    seed: int, rows: int, columns: int
-) -> None:
+def test_polygons_are_joined_across_borders_whatever_is_in_memory_at_once(seed: int, rows: int, columns: int) -> None:
     masks = np.random.default_rng(seed).integers(0, 3, (rows, columns, 4, 4)).astype(np.uint8)
     loaded: list[int] = []
     sites = sites_of_grid(masks, loaded)

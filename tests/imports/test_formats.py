@@ -81,7 +81,9 @@ def test_cvats_segmentation_masks_by_datumaro_are_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32", "iso-8859-1"])
 def test_xml_with_a_doctype_is_refused_in_any_encoding(tmp_path: Path, encoding: str) -> None:
-    text = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY b "c">]><annotations><image/></annotations>'
+    text = (
+        f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY b "c">]><annotations><image/></annotations>'
+    )
     (tmp_path / "a.xml").write_bytes(text.encode(encoding))
     with pytest.raises(ManifestError, match=r"DOCTYPE|not readable"):
         read_cvat(tmp_path / "a.xml")

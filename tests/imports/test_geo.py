@@ -36,9 +36,17 @@ def chips(folder: Path, settings: GeoSettings, *scenes: Scene):
 def scene_file(path: Path, bands: np.ndarray, **more: object) -> Path:
     count, height, width = bands.shape
     with rasterio.open(
-        path, "w", driver="GTiff", height=height, width=width, count=count, dtype=bands.dtype,
-        crs="EPSG:32616", transform=from_origin(500_000, 4_000_000, 1, 1), **more,
-    ) as out:  # fmt: skip
+        path,
+        "w",
+        driver="GTiff",
+        height=height,
+        width=width,
+        count=count,
+        dtype=bands.dtype,
+        crs="EPSG:32616",
+        transform=from_origin(500_000, 4_000_000, 1, 1),
+        **more,
+    ) as out:
         out.write(bands)
     return path
 
@@ -66,9 +74,7 @@ def test_footprints_come_back_with_their_area(tmp_path: Path) -> None:
     path = DATA / "images" / "sample_geotiff_733826_3725049.tif"
     went_in = read_features(DATA / "features" / "geoms_733826_3725049.geojson")
     with rasterio.open(path) as source:
-        mask = rasterize(
-            [f.geometry for f in went_in.items], out_shape=source.shape, transform=source.transform
-        )
+        mask = rasterize([f.geometry for f in went_in.items], out_shape=source.shape, transform=source.transform)
         came_out = to_feature_collection(
             [Placed(mask.astype(np.uint8), source.transform, str(source.crs))],
             ["building"],
@@ -123,9 +129,7 @@ def test_background_chips_are_kept_at_their_ratio(tmp_path: Path) -> None:
     path = scene_file(tmp_path / "a.tif", np.ones((1, 256, 256), np.uint8))
     polygon = {
         "type": "Polygon",
-        "coordinates": [
-            [[500_001, 3_999_999], [500_009, 3_999_999], [500_009, 3_999_990], [500_001, 3_999_999]]
-        ],
+        "coordinates": [[[500_001, 3_999_999], [500_009, 3_999_999], [500_009, 3_999_990], [500_001, 3_999_999]]],
     }
     (tmp_path / "f.geojson").write_text(json.dumps(polygon))
     scene = Scene(str(path), (tmp_path / "f.geojson",), "a")
@@ -186,16 +190,11 @@ def test_ten_thousand_polygons_over_two_hundred_chips_come_in_whole(tmp_path: Pa
         x, y = 500_000 + 12 * (n % 100) + 2, 4_000_000 - 9 * (n // 100) - 2
         squares.append([[[x, y], [x + 4, y], [x + 4, y - 4], [x, y - 4], [x, y]]])
     features = [
-        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": s}}
-        for s in squares
+        {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": s}} for s in squares
     ]
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32616"}}
-    (tmp_path / "f.geojson").write_text(
-        json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
-    )
-    report = chips(
-        tmp_path / "o", GeoSettings(BUILDING, chip=80), Scene(str(path), (tmp_path / "f.geojson",), "a")
-    )
+    (tmp_path / "f.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+    report = chips(tmp_path / "o", GeoSettings(BUILDING, chip=80), Scene(str(path), (tmp_path / "f.geojson",), "a"))
     assert report.images == 208
     inside = 1000 * 1280
     assert report.pixels["building"] >= 10_000 * 16
@@ -229,9 +228,7 @@ def test_bands_that_nobody_chose_are_named(tmp_path: Path) -> None:
     assert geo._untaken_bands([Scene(str(path), (), "a")], GeoSettings(BUILDING, bands=(4,))) == []
 
 
-def test_a_scene_without_a_place_is_opened_without_a_warning(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder
-) -> None:
+def test_a_scene_without_a_place_is_opened_without_a_warning(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     path = tmp_path / "bare.tif"
     with rasterio.open(path, "w", driver="GTiff", height=4, width=4, count=1, dtype="uint8"):
         pass

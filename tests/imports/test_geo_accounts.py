@@ -34,8 +34,18 @@ def scene(
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.full((3, 128, 128), 90, np.uint8) if bands is None else bands
     count, height, width = values.shape
-    with rasterio.open(path, "w", driver="GTiff", height=height, width=width, count=count, dtype=values.dtype,
-                       crs=crs, transform=transform, **more) as out:  # fmt: skip
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=height,
+        width=width,
+        count=count,
+        dtype=values.dtype,
+        crs=crs,
+        transform=transform,
+        **more,
+    ) as out:
         out.write(values)
 
 
@@ -55,9 +65,7 @@ def features(path: Path, *geometries: Any, properties: list[dict] | None = None)
     path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
 
 
-def bring_in(
-    folder: Path, labels: str = "l.geojson", **settings: Any
-) -> tuple[Report, dict[str, np.ndarray]]:
+def bring_in(folder: Path, labels: str = "l.geojson", **settings: Any) -> tuple[Report, dict[str, np.ndarray]]:
     scenes, early = pair_scenes(folder / "s", folder / labels)
     given = {"classes": single_class("building"), "chip": 64, **settings}
     report = import_geo(scenes, folder / "out", GeoSettings(**given), name="geo", early=early, workers=1)
@@ -164,9 +172,7 @@ def test_a_fourth_band_that_is_tagged_alpha_but_is_a_band_hides_nothing(tmp_path
         ("EPSG:32660", from_origin(714_000, 5_542_000, 50, 50)),
     ],
 )
-def test_scenes_over_the_antimeridian_show_what_lies_beyond_it(
-    tmp_path: Path, crs: str, transform: Any
-) -> None:
+def test_scenes_over_the_antimeridian_show_what_lies_beyond_it(tmp_path: Path, crs: str, transform: Any) -> None:
     scene(tmp_path / "s/a.tif", crs=crs, transform=transform)
     features(tmp_path / "l.geojson", square(-179.998, 49.96 if crs == "EPSG:32660" else 49.995))
     report, _ = bring_in(tmp_path)
@@ -219,8 +225,9 @@ def test_files_of_features_pair_by_the_images_stem_and_no_mask_of_clouds_does(tm
         "y-same": "y/same.geojson",
     }
     assert sorted((loss.kind, loss.reason) for loss in losses) == [
-        ("note", "a description of a scene, no labels"), ("outside", "of no scene"),
-    ]  # fmt: skip
+        ("note", "a description of a scene, no labels"),
+        ("outside", "of no scene"),
+    ]
 
 
 def test_lines_without_a_buffer_are_said(tmp_path: Path) -> None:
@@ -243,9 +250,10 @@ def test_one_value_of_an_attribute_in_three_types_is_one_class_and_a_missing_one
     scene(tmp_path / "s/a.tif")
     places = [square(10 + 0.0025 * i, 49.995, 0.001) for i in range(5)]
     features(
-        tmp_path / "l.geojson", *places,
+        tmp_path / "l.geojson",
+        *places,
         properties=[{"k": 3}, {"k": "3"}, {"k": 3.0}, {"k": None}, {"k": [3]}],
-    )  # fmt: skip
+    )
     rules = rules_by_attribute(read_features(tmp_path / "l.geojson"), "k")
     report, _ = bring_in(tmp_path, classes=rules, class_attribute="k")
     assert report.pixels["3"] == 300

@@ -176,18 +176,14 @@ def test_imagery_without_its_marks_is_refused() -> None:
         tile_url("http://example.com/{z}/{x}.png", Tile(1, 0, 0))
 
 
-def test_too_many_tiles_are_counted_before_any_is_fetched(
-    server: TileServer, houses: Path, tmp_path: Path
-) -> None:
+def test_too_many_tiles_are_counted_before_any_is_fetched(server: TileServer, houses: Path, tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="smaller box"):
         import_bbox(request(server, bbox=(-100, -60, 100, 60), zoom=18), houses, tmp_path, name="box")
     assert not server.asked
 
 
 @pytest.mark.parametrize("body", [b"<html>quota exceeded</html>", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0"])
-def test_an_answer_that_is_no_picture_is_named_and_not_kept(
-    server: TileServer, tmp_path: Path, body: bytes
-) -> None:
+def test_an_answer_that_is_no_picture_is_named_and_not_kept(server: TileServer, tmp_path: Path, body: bytes) -> None:
     good, server.body = server.body, body
     with pytest.raises(ImageError, match="the imagery server's answer is"):
         fetch_tile(request(server), Tile(3, 1, 1), tmp_path)

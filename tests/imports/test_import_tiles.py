@@ -44,9 +44,7 @@ def label_maker(tmp_path: Path) -> Path:
     config = json.loads((folder / "config.json").read_text())
     request = TileRequest((-9.4575, 38.8467, -9.451, 38.8513), 17, "", tuple(config["classes"]))
     shapes = mercator_shapes(request, read_features(LABEL_MAKER / "labels.geojson"))
-    labels = {
-        f"{t.x}-{t.y}-{t.z}": burn_tile(t, shapes, (256, 256)) for t in tile_files(folder / "tiles", {".jpg"})
-    }
+    labels = {f"{t.x}-{t.y}-{t.z}": burn_tile(t, shapes, (256, 256)) for t in tile_files(folder / "tiles", {".jpg"})}
     np.savez(folder / "labels.npz", **labels)
     return folder
 
@@ -73,8 +71,14 @@ def test_label_makers_own_labels_come_in_pixel_for_pixel(tmp_path: Path) -> None
             assert (mask == archive[path.stem]).all()
             sums[path.stem] = int(mask.sum())
     assert report.images == 8
-    expected = {"62092-50164-17": 13500, "62093-50162-17": 36822, "62093-50163-17": 31568, "62093-50164-17": 2400,
-                "62094-50162-17": 21234, "62094-50164-17": 19146}  # fmt: skip
+    expected = {
+        "62092-50164-17": 13500,
+        "62093-50162-17": 36822,
+        "62093-50163-17": 31568,
+        "62093-50164-17": 2400,
+        "62094-50162-17": 21234,
+        "62094-50164-17": 19146,
+    }
     assert expected.items() <= sums.items()
 
 
@@ -136,9 +140,7 @@ def test_a_folder_without_tiles_says_what_it_wants(tmp_path: Path) -> None:
         ('[common]\nclasses = ["background", "lot"]\n', "lot"),
     ],
 )
-def test_masks_of_0_and_255_are_one_class_under_either_dataset_file(
-    tmp_path: Path, text: str, name: str
-) -> None:
+def test_masks_of_0_and_255_are_one_class_under_either_dataset_file(tmp_path: Path, text: str, name: str) -> None:
     (tmp_path / "d.toml").write_text(text)
     for x in (5, 6):
         for kind, image in (

@@ -28,9 +28,7 @@ def run(folder: Path, *names: str, **settings: object):
 
 def test_the_manifest_is_sorted_and_what_was_skipped_is_listed(tmp_path: Path) -> None:
     report = run(tmp_path, "b", "bad", "a")
-    sources = [
-        json.loads(line)["source-ref"] for line in (tmp_path / "output.manifest").read_text().splitlines()
-    ]
+    sources = [json.loads(line)["source-ref"] for line in (tmp_path / "output.manifest").read_text().splitlines()]
     assert sources == ["images/a.jpg", "images/b.jpg"]
     assert [s.reason for s in report.skipped] == ["bad"]
 

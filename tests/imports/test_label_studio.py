@@ -12,8 +12,15 @@ POINTS = [[10, 10], [50, 10], [50, 60], [10, 60]]
 
 
 def polygon(label: str, **more: Any) -> dict[str, Any]:
-    return {"id": "p", "type": "polygonlabels", "original_width": 60, "original_height": 40, "image_rotation": 0,
-            "value": {"points": POINTS, "polygonlabels": [label]}, **more}  # fmt: skip
+    return {
+        "id": "p",
+        "type": "polygonlabels",
+        "original_width": 60,
+        "original_height": 40,
+        "image_rotation": 0,
+        "value": {"points": POINTS, "polygonlabels": [label]},
+        **more,
+    }
 
 
 def task(*results: Any, **more: Any) -> dict[str, Any]:
@@ -29,8 +36,12 @@ def read(folder: Path, *tasks: Any) -> AnnotationSet:
     return read_label_studio(folder / "a.json")
 
 
-SMALL = {"id": 1, "image": "a.jpg", "annotator": 1,
-         "label": [{"points": POINTS, "polygonlabels": ["leaf"], "original_width": 60, "original_height": 40}]}  # fmt: skip
+SMALL = {
+    "id": 1,
+    "image": "a.jpg",
+    "annotator": 1,
+    "label": [{"points": POINTS, "polygonlabels": ["leaf"], "original_width": 60, "original_height": 40}],
+}
 APART = task(
     {"id": "z", "type": "polygon", "original_width": 60, "original_height": 40, "value": {"points": POINTS}},
     {
@@ -44,9 +55,7 @@ APART = task(
 )
 
 
-@pytest.mark.parametrize(
-    "given", [task(polygon("leaf")), SMALL, APART], ids=["json", "json-min", "labels apart"]
-)
+@pytest.mark.parametrize("given", [task(polygon("leaf")), SMALL, APART], ids=["json", "json-min", "labels apart"])
 def test_a_polygon_in_percent_is_drawn(tmp_path: Path, given: dict) -> None:
     found = read(tmp_path, given)
     assert (found.classes, found.came, found.losses) == (("leaf",), 1, ())
@@ -79,11 +88,17 @@ def test_a_task_that_nobody_labeled_is_no_background(tmp_path: Path) -> None:
     ("region", "reason"),
     [
         (polygon("leaf", image_rotation=90), "turned in Label Studio"),
-        ({"type": "rectanglelabels", "value": {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["leaf"]}}, "a box"),
+        (
+            {
+                "type": "rectanglelabels",
+                "value": {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["leaf"]},
+            },
+            "a box",
+        ),
         ({"type": "brushlabels", "value": {"rle": [0], "brushlabels": ["leaf"]}}, "original_width"),
         (polygon("leaf", value={"points": [[1, 1]], "polygonlabels": ["leaf"]}), "fewer than three points"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_mask_is_lost_by_its_reason(tmp_path: Path, region: dict, reason: str) -> None:
     found = read(tmp_path, task(region, polygon("stem")))
     assert (found.came, len(found.images[0].shapes)) == (2, 1)

@@ -34,9 +34,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "images", tmp_path / "masks"
 
 
-def test_a_pair_keeps_the_jpegs_bytes_and_the_masks_pixels(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_pair_keeps_the_jpegs_bytes_and_the_masks_pixels(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     source = photo(images / "a.jpg", (2, 2))
     mask(masks / "a.png", [[0, 1], [255, 1]])
@@ -81,9 +79,7 @@ def test_one_file_per_label_is_stacked(folders: tuple[Path, Path], tmp_path: Pat
     assert np.asarray(Image.open(tmp_path / "out/masks/a.png")).tolist() == [[1, 2]]
 
 
-def test_labels_under_others_and_labels_without_a_file_are_told(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_labels_under_others_and_labels_without_a_file_are_told(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     for name in "ab":
         photo(images / f"{name}.jpg", (3, 1))
@@ -96,9 +92,7 @@ def test_labels_under_others_and_labels_without_a_file_are_told(
     pairs = find_pairs(images, masks, labels=["cat", "dog", "fox"])
     table = parse_table({"background": 0, "cat": 1, "dog": 2, "fox": 3}, by_index=True)
     account = import_masks(pairs, tmp_path / "out", table, name="m", workers=1).account
-    said = {
-        (loss.unit, loss.kind, loss.count, loss.reason) for loss in account.losses if loss.unit != "class"
-    }
+    said = {(loss.unit, loss.kind, loss.count, loss.reason) for loss in account.losses if loss.unit != "class"}
     order = "under 'dog', later in the order of labels"
     assert said == {
         ("pixel", "lost", 1, f"of the label 'cat', partly {order}"),
@@ -119,9 +113,7 @@ def test_a_mask_of_a_mirrored_photograph_is_named(folders: tuple[Path, Path], tm
     assert "EXIF orientation 3" in report.skipped[0].reason
 
 
-def test_a_mask_of_another_size_is_skipped_with_both_sizes(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_mask_of_another_size_is_skipped_with_both_sizes(folders: tuple[Path, Path], tmp_path: Path) -> None:
     images, masks = folders
     photo(images / "a.jpg", (3, 3))
     mask(masks / "a.png", [[0]])

@@ -16,10 +16,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def named(found: Pairs, folder: Path) -> dict[str, str]:
-    return {
-        p.image.relative_to(folder).as_posix(): p.masks[0][1].relative_to(folder).as_posix()
-        for p in found.pairs
-    }
+    return {p.image.relative_to(folder).as_posix(): p.masks[0][1].relative_to(folder).as_posix() for p in found.pairs}
 
 
 def test_one_folder_holds_both_and_no_mask_is_a_photograph(tmp_path: Path) -> None:

@@ -21,9 +21,7 @@ def save(path: Path, values: np.ndarray, palette: list[int] | None = None) -> Pa
 
 def smoothed(values: np.ndarray) -> np.ndarray:
     image = Image.fromarray(values)
-    return np.asarray(
-        image.resize((30, 20), Image.Resampling.BILINEAR).resize((60, 40), Image.Resampling.BILINEAR)
-    )
+    return np.asarray(image.resize((30, 20), Image.Resampling.BILINEAR).resize((60, 40), Image.Resampling.BILINEAR))
 
 
 def test_smoothed_edges_are_no_classes(tmp_path: Path) -> None:

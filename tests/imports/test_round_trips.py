@@ -61,9 +61,7 @@ def import_set(form: str, folder: Path, split: str) -> Report:
 
 def values_of(path: Path) -> np.ndarray:
     stored = np.asarray(Image.open(path))
-    return np.where(
-        stored == len(CLASSES) + 1, 255, stored
-    )  # Ground Truth's map: void is the class after the last
+    return np.where(stored == len(CLASSES) + 1, 255, stored)  # Ground Truth's map: void is the class after the last
 
 
 @pytest.mark.parametrize("form", ["coco", "yolo", "masks", "cvat"])
@@ -89,9 +87,12 @@ def test_what_goes_out_comes_back_pixel_for_pixel(form: str, data: st.DataObject
 
 NUMBERS = st.one_of(st.integers(-5, 20), st.floats(-5, 20), st.just("x"), st.none())
 SEGMENTATIONS = st.one_of(
-    st.none(), st.lists(NUMBERS, max_size=9), st.lists(st.lists(NUMBERS, max_size=9), max_size=3),
-    st.fixed_dictionaries({"size": st.just([10, 12]), "counts": st.lists(st.integers(0, 60), max_size=6)}), st.text(max_size=3),
-)  # fmt: skip
+    st.none(),
+    st.lists(NUMBERS, max_size=9),
+    st.lists(st.lists(NUMBERS, max_size=9), max_size=3),
+    st.fixed_dictionaries({"size": st.just([10, 12]), "counts": st.lists(st.integers(0, 60), max_size=6)}),
+    st.text(max_size=3),
+)
 ANNOTATIONS = st.fixed_dictionaries(
     {},
     optional={
@@ -108,9 +109,7 @@ ANNOTATIONS = st.fixed_dictionaries(
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(ANNOTATIONS, max_size=6), st.lists(st.sampled_from([1, "2", 3, 3]), max_size=4))
-def test_every_annotation_of_any_coco_file_arrives_or_is_named(
-    annotations: list[dict], images: list[object]
-) -> None:
+def test_every_annotation_of_any_coco_file_arrives_or_is_named(annotations: list[dict], images: list[object]) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "images").mkdir()
@@ -129,9 +128,7 @@ def test_every_annotation_of_any_coco_file_arrives_or_is_named(
             return
         refusal = ""
         try:
-            account = import_annotations(
-                folder / "images", found, folder / "out", name="x", workers=1
-            ).account
+            account = import_annotations(folder / "images", found, folder / "out", name="x", workers=1).account
         except ManifestError as refused:
             refusal = str(refused)
     if refusal:  # no image is left: the first one is named, with what it lacks

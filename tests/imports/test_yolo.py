@@ -30,8 +30,15 @@ def test_a_region_with_a_hole_is_cut_and_comes_back_whole(tmp_path: Path) -> Non
 
 
 def test_every_line_is_a_shape_or_a_loss_by_its_number(tmp_path: Path) -> None:
-    lines = ["0 0.1 0.1 0.5 0.1 0.5 0.5", "1 0.5 0.5 0.2 0.2", "7 0.1 0.1 0.5 0.1 0.5 0.5", "0 10 10 50 10 50 50",
-             "0 0.1 0.1 0.5 0.1", "x 0.1 0.1 0.5 0.1 0.5 0.5", "0 0.1 0.1 0.5 0.1 0.5"]  # fmt: skip
+    lines = [
+        "0 0.1 0.1 0.5 0.1 0.5 0.5",
+        "1 0.5 0.5 0.2 0.2",
+        "7 0.1 0.1 0.5 0.1 0.5 0.5",
+        "0 10 10 50 10 50 50",
+        "0 0.1 0.1 0.5 0.1",
+        "x 0.1 0.1 0.5 0.1 0.5 0.5",
+        "0 0.1 0.1 0.5 0.1 0.5",
+    ]
     found = read_yolo(data_set(tmp_path, "\n".join(lines)))
     assert (found.came, len(found.images[0].shapes)) == (7, 1)
     assert sum(loss.count for loss in found.losses) == 6

@@ -44,9 +44,7 @@ def outputs(notebook: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs_and_shows_pictures(
-    path: Path, server: LocalAWS, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_notebook_runs_and_shows_pictures(path: Path, server: LocalAWS, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = outputs(executed(path, server, monkeypatch))
     html = [data["text/html"] for data in shown if "text/html" in data]
     assert sum("image/png" in data for data in shown) >= 1
@@ -58,9 +56,7 @@ def test_a_notebook_runs_and_shows_pictures(
 def test_notebooks_are_kept_without_outputs() -> None:
     for path in NOTEBOOKS:
         cells = nbformat.read(path, as_version=4).cells
-        assert not any(cell.get("outputs") for cell in cells), (
-            f"{path.name}: clear all outputs before it is committed"
-        )
+        assert not any(cell.get("outputs") for cell in cells), f"{path.name}: clear all outputs before it is committed"
 
 
 def test_there_is_one_from_labels_to_a_report_and_one_of_an_old_job() -> None:

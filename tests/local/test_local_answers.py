@@ -18,7 +18,9 @@ from gtseg.local.storage.objects import StorageAway
 
 TIME = "Mon, 30 Nov 2026 00:00:00 GMT"
 OBJECT = {"ETag": f'"{hashlib.md5(b"data").hexdigest()}"', "Last-Modified": TIME, "Content-Length": "4"}
-ENTRY = "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>x</ETag><Size>4</Size></Contents>"
+ENTRY = (
+    "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>x</ETag><Size>4</Size></Contents>"
+)
 OBJECTS = {
     "no time": OBJECT | {"Last-Modified": ""},
     "no such time": OBJECT | {"Last-Modified": "yesterday"},

@@ -108,9 +108,7 @@ def test_files_of_deleted_objects_stay_as_long_as_a_backup_reads(folder: Path) -
         assert not path.exists()
 
 
-def test_a_backup_never_writes_over_anything_and_leaves_nothing_when_it_fails(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_backup_never_writes_over_anything_and_leaves_nothing_when_it_fails(folder: Path, tmp_path: Path) -> None:
     for target, word in (
         (tmp_path, "exists"),
         (folder / "in", "inside"),
@@ -134,9 +132,7 @@ def test_a_backup_never_writes_over_anything_and_leaves_nothing_when_it_fails(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aws"]
 
 
-def test_a_restore_fills_only_an_empty_folder_and_only_from_a_whole_backup(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_restore_fills_only_an_empty_folder_and_only_from_a_whole_backup(folder: Path, tmp_path: Path) -> None:
     back_up(folder, tmp_path / "kept")
     with pytest.raises(ServiceError, match="not empty"):
         restore(tmp_path / "kept", folder)
@@ -228,9 +224,7 @@ def test_an_upload_that_nobody_goes_on_with_expires_with_its_parts(folder: Path)
 
         ids = [objects.uploads.begin(Upload("b", name)) for name in ("left", "worked-on")]
         number = write_file(objects)
-        objects.uploads.put_part(
-            objects.uploads.find("b", "left", ids[0]), Part(1, number, 4, "0" * 32, 0, {})
-        )
+        objects.uploads.put_part(objects.uploads.find("b", "left", ids[0]), Part(1, number, 4, "0" * 32, 0, {}))
         with objects.index.database.write() as connection:
             connection.execute("UPDATE upload SET started=0")
         fresh = Part(1, write_file(objects), 4, "0" * 32, read_clock_ms(), {})

@@ -106,9 +106,7 @@ def bucket(s3: Any) -> str:
 # ---------------------------------------------------------------- the interface
 
 
-def test_bytes_streams_and_paths_are_stored_alike(
-    objects: BucketObjects, bucket: str, tmp_path: Path
-) -> None:
+def test_bytes_streams_and_paths_are_stored_alike(objects: BucketObjects, bucket: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"turtle")
     bodies: list[Any] = [b"turtle", io.BytesIO(b"turtle"), tmp_path / "file"]
     for number, body in enumerate(bodies):
@@ -120,9 +118,7 @@ def test_bytes_streams_and_paths_are_stored_alike(
     assert {info.etag for info in objects.list(bucket)} == {hashlib.md5(b"turtle").hexdigest()}
 
 
-def test_a_large_body_goes_in_parts_and_comes_back_whole(
-    objects: BucketObjects, bucket: str, tmp_path: Path
-) -> None:
+def test_a_large_body_goes_in_parts_and_comes_back_whole(objects: BucketObjects, bucket: str, tmp_path: Path) -> None:
     body = bytes(range(256)) * (PART_BYTES // 256) + b"end"
     (tmp_path / "large").write_bytes(body)
     assert objects.put(bucket, "k", tmp_path / "large").etag.endswith("-2")
@@ -340,9 +336,7 @@ def test_a_dead_port_is_away_at_once_and_names_the_address(keys: Any, tmp_path: 
     objects.close()
 
 
-def test_a_service_that_never_answers_is_away_and_nobody_waits_for_it_twice(
-    keys: Any, tmp_path: Path
-) -> None:
+def test_a_service_that_never_answers_is_away_and_nobody_waits_for_it_twice(keys: Any, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         objects = BucketObjects(Connection(url, read_seconds=0.05), Cache(tmp_path / "cache", 1000))
@@ -423,9 +417,7 @@ def test_an_etag_is_a_digest_only_where_s3_says_so(answer: dict[str, str], etag:
 # ---------------------------------------------------------------- training and hosting
 
 
-def test_channels_models_and_artifacts_pass_through(
-    objects: BucketObjects, bucket: str, tmp_path: Path
-) -> None:
+def test_channels_models_and_artifacts_pass_through(objects: BucketObjects, bucket: str, tmp_path: Path) -> None:
     for number in range(3):
         objects.put(bucket, f"train/{number}.jpg", f"{number}".encode())
     source = {
@@ -495,9 +487,7 @@ def test_the_listed_operations_are_sent_and_no_others(
 # ---------------------------------------------------------------- patience
 
 
-def test_a_patient_call_waits_until_the_storage_is_back(
-    objects: BucketObjects, bucket: str, faults: Any
-) -> None:
+def test_a_patient_call_waits_until_the_storage_is_back(objects: BucketObjects, bucket: str, faults: Any) -> None:
     patient = PatientObjects(objects)
     faults({"kind": "fail", "limit": 3, **PUT})
     objects.connection._forget_refusal("")

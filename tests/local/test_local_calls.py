@@ -24,9 +24,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
         ({}, b'{"Action": "x"}', ""),
     ],
 )
-def test_the_operation_is_where_the_protocol_has_it(
-    headers: dict[str, str], body: bytes, operation: str
-) -> None:
+def test_the_operation_is_where_the_protocol_has_it(headers: dict[str, str], body: bytes, operation: str) -> None:
     assert find_operation(headers, body) == operation
 
 

@@ -113,9 +113,7 @@ def test_a_bad_manifest_is_named_in_the_reason(
 
 
 @pytest.mark.parametrize("uri", ["s3://b/nothing/", "s3://nobody/p/"])
-def test_a_prefix_without_objects_fails_with_sagemakers_words(
-    objects: FolderObjects, tmp_path: Path, uri: str
-) -> None:
+def test_a_prefix_without_objects_fails_with_sagemakers_words(objects: FolderObjects, tmp_path: Path, uri: str) -> None:
     with pytest.raises(DownloadError, match=f'No S3 objects found under S3 URL "{uri}"'):
         lay(objects, tmp_path / "x", uri)
 
@@ -139,9 +137,7 @@ def test_the_name_of_a_channel_is_no_way_out_of_the_folder(objects: FolderObject
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("ab./ ", min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
-def test_no_key_leaves_the_channels_folder(
-    tmp_path_factory: pytest.TempPathFactory, names: list[str]
-) -> None:
+def test_no_key_leaves_the_channels_folder(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     folder = tmp_path_factory.mktemp("keys")
     (folder / "aws").mkdir()
     stored = FolderObjects(folder / "aws")

@@ -38,9 +38,7 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return (
-        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        if Path("/proc").is_dir()
-        else True
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc").is_dir() else True
     )
 
 
@@ -93,9 +91,12 @@ def test_exec_gives_a_command_this_aws_and_nothing_of_another(tmp_path: Path) ->
 def test_exec_leaves_with_the_commands_exit_code(up: Any) -> None:
     folder, _, _ = up()
     for command, code in (
-        (["sh", "-c", "exit 7"], 7), (["no-such-command-here"], 127), ([os.devnull], 126),
-        (["sh", "-c", "kill -9 $$"], 137), (["sh", "-c", "kill $$"], 143),
-    ):  # fmt: skip
+        (["sh", "-c", "exit 7"], 7),
+        (["no-such-command-here"], 127),
+        ([os.devnull], 126),
+        (["sh", "-c", "kill -9 $$"], 137),
+        (["sh", "-c", "kill $$"], 143),
+    ):
         assert run("exec", "--data", str(folder), "--", *command).returncode == code
 
 
@@ -126,7 +127,9 @@ def test_a_second_server_on_the_same_folder_is_refused_in_one_line(up: Any) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_exec_passes_signals_on_and_stops_its_server(tmp_path: Path, number: int) -> None:
-    script = "import signal, sys, time; signal.signal(%d, lambda *_: sys.exit(42)); open(sys.argv[1], 'w'); time.sleep(60)"
+    script = (
+        "import signal, sys, time; signal.signal(%d, lambda *_: sys.exit(42)); open(sys.argv[1], 'w'); time.sleep(60)"
+    )
     ready = tmp_path / "ready"
     command = [
         *LOCAL,
@@ -163,11 +166,13 @@ def test_the_server_ends_with_an_exec_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--crowd-masks", "/no/such/folder"], "is not a folder"), (["--faults", "/no/such/file"], "is not a file"),
-        (["--train-seconds", "0"], "must be more than 0"), (["--crowd-workers", "5"], "need --crowd-masks"),
+        (["--crowd-masks", "/no/such/folder"], "is not a folder"),
+        (["--faults", "/no/such/file"], "is not a file"),
+        (["--train-seconds", "0"], "must be more than 0"),
+        (["--crowd-workers", "5"], "need --crowd-masks"),
         (["--crowd-error", "2"], "--crowd-error"),
     ],
-)  # fmt: skip
+)
 def test_impossible_options_are_usage_errors(tmp_path: Path, arguments: list[str], words: str) -> None:
     done = run("exec", "--data", str(tmp_path), *arguments, "--", "true")
     assert done.returncode == 2
@@ -216,9 +221,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     paths = folder / "cert.pem", folder / "key.pem"
     paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return paths
 

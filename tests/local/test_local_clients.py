@@ -108,11 +108,7 @@ def test_the_exported_lines_are_all_that_a_client_needs(exported: dict[str, str]
 
 def test_every_client_that_the_readme_promises_is_tried_here() -> None:
     readme = (ROOT / "README.md").read_text()
-    promised = re.search(
-        r"with the lines that `up` prints and nothing else:\s+([^:]*?)\.\s+These need", readme
-    )
+    promised = re.search(r"with the lines that `up` prints and nothing else:\s+([^:]*?)\.\s+These need", readme)
     assert promised is not None
-    named = {
-        name.strip().strip("`").removeprefix("the ") for name in promised[1].replace("\n", " ").split(",")
-    }
+    named = {name.strip().strip("`").removeprefix("the ") for name in promised[1].replace("\n", " ").split(",")}
     assert named == CLIENTS.keys() - {"gtseg"}

@@ -36,11 +36,15 @@ def converse(aws: Any, head: bytes) -> bytes:
         return answer
 
 
-@pytest.mark.parametrize("head", [
-    b"GET /_gtseg/health HTTP/1.1\r\nHost: x\r\na: " + b"b" * (HEAD_BYTES_MAXIMUM + 10) + b"\r\n\r\n",
-    b"GET /_gtseg/health?" + b"q" * (HEAD_BYTES_MAXIMUM + 10) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /_gtseg/health HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * (HEAD_BYTES_MAXIMUM // 4),
-], ids=["header", "address", "many headers"])  # fmt: skip
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /_gtseg/health HTTP/1.1\r\nHost: x\r\na: " + b"b" * (HEAD_BYTES_MAXIMUM + 10) + b"\r\n\r\n",
+        b"GET /_gtseg/health?" + b"q" * (HEAD_BYTES_MAXIMUM + 10) + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /_gtseg/health HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * (HEAD_BYTES_MAXIMUM // 4),
+    ],
+    ids=["header", "address", "many headers"],
+)
 def test_a_head_that_is_too_long_is_answered_431(shared_aws: Any, head: bytes) -> None:
     assert converse(shared_aws, head).startswith(b"HTTP/1.1 431")
 
@@ -105,9 +109,7 @@ def test_a_head_that_never_ends_is_hung_up_on(impatient_aws: LocalAWS) -> None:
 
 
 @pytest.mark.parametrize("length", [10, 1 << 20], ids=["small", "large"])
-def test_a_body_that_falls_silent_is_told_so_and_nothing_of_it_stays(
-    impatient_aws: LocalAWS, length: int
-) -> None:
+def test_a_body_that_falls_silent_is_told_so_and_nothing_of_it_stays(impatient_aws: LocalAWS, length: int) -> None:
     files = sum(path.is_file() for path in (impatient_aws.folder / "objects").rglob("*"))
     head = head_of_put(impatient_aws, "silent", length)
     answer = send_slowly(impatient_aws, head, b"x" * (length // 2), pause=0)

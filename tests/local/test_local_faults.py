@@ -101,9 +101,7 @@ def test_an_upload_damaged_on_its_way_in_is_refused_and_nothing_of_it_stays(
     parameters = dict(UPLOADS[vouched])
     signs = {"payload_signing_enabled": bool(parameters.pop("sha256", False))}
     sums = "when_supported" if "ChecksumAlgorithm" in parameters else "when_required"
-    config = Config(
-        retries={"total_max_attempts": 1, "mode": "standard"}, s3=signs, request_checksum_calculation=sums
-    )
+    config = Config(retries={"total_max_attempts": 1, "mode": "standard"}, s3=signs, request_checksum_calculation=sums)
     s3 = aws.client("s3", config=config)
     files = count_files(aws)
     write_fault(path, kind=kind, operations=["s3:PutObject"])
@@ -118,9 +116,7 @@ def test_an_upload_damaged_on_its_way_in_is_refused_and_nothing_of_it_stays(
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_part_and_a_small_body_damaged_on_their_way_in_are_refused(
-    faulty: tuple[Any, Path], kind: str
-) -> None:
+def test_a_part_and_a_small_body_damaged_on_their_way_in_are_refused(faulty: tuple[Any, Path], kind: str) -> None:
     aws, path = faulty
     s3 = aws.client("s3", config=ONCE)
     upload = s3.create_multipart_upload(Bucket="photos", Key="big")["UploadId"]
@@ -135,9 +131,7 @@ def test_a_part_and_a_small_body_damaged_on_their_way_in_are_refused(
 
 
 @pytest.mark.parametrize("kind", REFUSALS)
-def test_a_json_request_damaged_on_its_way_in_fails_its_signature(
-    faulty: tuple[Any, Path], kind: str
-) -> None:
+def test_a_json_request_damaged_on_its_way_in_fails_its_signature(faulty: tuple[Any, Path], kind: str) -> None:
     aws, path = faulty
     write_fault(path, kind=kind, operations=["sagemaker:*"])
     sagemaker = aws.client("sagemaker", config=ONCE)
@@ -248,9 +242,7 @@ def test_an_answer_is_played_for_some_resources_and_spares_requests_with_a_heade
     aws, path = faulty
     s3 = aws.client("s3", config=ONCE)
     unless = {"x-amz-server-side-encryption": "AES256"}
-    write_fault(
-        path, kind="answer", operations=["s3:PutObject"], resources=["photos/a*"], unless=unless, code="No"
-    )
+    write_fault(path, kind="answer", operations=["s3:PutObject"], resources=["photos/a*"], unless=unless, code="No")
     put = {"Bucket": "photos", "Body": b"x"}
     assert outcome(lambda: s3.put_object(Key="a1", **put)) == "No"
     assert outcome(lambda: s3.put_object(Key="a1", ServerSideEncryption="AES256", **put)) == "ok"
@@ -268,12 +260,8 @@ def test_an_answer_can_let_some_pass_first(faulty: tuple[Any, Path]) -> None:
 def test_members_of_a_true_answer_are_rewritten_where_it_has_those_named(faulty: tuple[Any, Path]) -> None:
     aws, path = faulty
     sts, logs = aws.client("sts", config=ONCE), aws.client("logs", config=ONCE)
-    write_fault(
-        path, kind="rewrite", operations=["logs:*"], when={"logGroups": []}, members={"nextToken": "a"}
-    )
+    write_fault(path, kind="rewrite", operations=["logs:*"], when={"logGroups": []}, members={"nextToken": "a"})
     assert logs.describe_log_groups()["nextToken"] == "a"
     assert sts.get_caller_identity()["Account"]
-    write_fault(
-        path, kind="rewrite", operations=["logs:*"], when={"logGroups": 1}, members={"nextToken": "a"}
-    )
+    write_fault(path, kind="rewrite", operations=["logs:*"], when={"logGroups": 1}, members={"nextToken": "a"})
     assert "nextToken" not in logs.describe_log_groups()

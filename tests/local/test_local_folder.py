@@ -144,9 +144,7 @@ def test_a_log_that_is_damaged_inside_is_named_and_the_way_out_works(
     shutil.copytree(folders[1], tmp_path / "aws")
     damage_log(tmp_path / "aws", name, boot=read_boot())
     with (
-        pytest.raises(
-            ServiceError, match=rf"{name}-wal is damaged: \d+ transactions.*PRAGMA application_id=0"
-        ),
+        pytest.raises(ServiceError, match=rf"{name}-wal is damaged: \d+ transactions.*PRAGMA application_id=0"),
         opened(tmp_path / "aws"),
     ):
         pass

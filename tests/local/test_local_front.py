@@ -33,9 +33,7 @@ SCOPE = "AWS4-HMAC-SHA256 Credential=AKIA/20261120/us-east-1/{}/aws4_request, Si
         ({}, b"", ""),
     ],
 )
-def test_the_service_is_that_of_the_credential_scope(
-    headers: dict[str, str], query: bytes, service: str
-) -> None:
+def test_the_service_is_that_of_the_credential_scope(headers: dict[str, str], query: bytes, service: str) -> None:
     assert _find_service(headers, query) == service
 
 
@@ -52,9 +50,7 @@ def test_an_error_is_json_for_json_services_and_xml_for_query_services() -> None
     assert ElementTree.fromstring(body).findtext("Error/Message") == 'no <job> "x" & more'
 
 
-@pytest.mark.parametrize(
-    ("headers", "name"), [({}, "UnrecognizedClientException"), (FORM, "InvalidClientTokenId")]
-)
+@pytest.mark.parametrize(("headers", "name"), [({}, "UnrecognizedClientException"), (FORM, "InvalidClientTokenId")])
 def test_each_protocol_has_its_own_name_for_an_unknown_key(headers: dict[str, str], name: str) -> None:
     assert _rename(ServiceError("InvalidAccessKeyId", "m", 403), headers).code == name
 
@@ -138,14 +134,24 @@ def test_turns_are_handed_out_in_order_and_end() -> None:
 @pytest.mark.parametrize(
     ("host", "server", "answered"),
     [
-        ("127.0.0.1:4566", "127.0.0.1", True), ("localhost:4566", "127.0.0.1", True), ("localhost", "::1", True),
-        ("[::1]:80", "::1", True), ("LABEL.example:1", "10.0.0.5", True), ("10.0.0.5", "10.0.0.5", True),
-        ("10.0.0.5", "::ffff:10.0.0.5", True), ("bucket.localhost:1", "127.0.0.1", True),
-        ("evil.example", "127.0.0.1", False), ("localhost", "10.0.0.5", False), ("10.0.0.6", "10.0.0.5", False),
-        ("", "127.0.0.1", False), ("label.example.evil.example", "10.0.0.5", False), ("a,b", "127.0.0.1", False),
-        ("127.0.0.1:x", "127.0.0.1", False), ("label.example@evil.example", "10.0.0.5", False),
+        ("127.0.0.1:4566", "127.0.0.1", True),
+        ("localhost:4566", "127.0.0.1", True),
+        ("localhost", "::1", True),
+        ("[::1]:80", "::1", True),
+        ("LABEL.example:1", "10.0.0.5", True),
+        ("10.0.0.5", "10.0.0.5", True),
+        ("10.0.0.5", "::ffff:10.0.0.5", True),
+        ("bucket.localhost:1", "127.0.0.1", True),
+        ("evil.example", "127.0.0.1", False),
+        ("localhost", "10.0.0.5", False),
+        ("10.0.0.6", "10.0.0.5", False),
+        ("", "127.0.0.1", False),
+        ("label.example.evil.example", "10.0.0.5", False),
+        ("a,b", "127.0.0.1", False),
+        ("127.0.0.1:x", "127.0.0.1", False),
+        ("label.example@evil.example", "10.0.0.5", False),
     ],
-)  # fmt: skip
+)
 def test_the_server_answers_for_its_addresses_and_the_names_it_was_given(
     host: str, server: str, answered: bool
 ) -> None:

@@ -76,9 +76,7 @@ def await_status(aws: Any, name: str, *statuses: str) -> dict[str, Any]:
 
 
 def list_containers(aws: Any) -> list[int]:
-    found = subprocess.run(
-        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
-    ).stdout
+    found = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     mine = [line.split(None, 1) for line in found.splitlines() if str(aws.folder) in line]
     return [int(pid) for pid, args in mine if "algorithm serve" in args and "/bin/sh" not in args]
 
@@ -214,9 +212,7 @@ def test_what_is_missing_is_refused_by_name(aws: Any) -> None:
     }
     with pytest.raises(ClientError, match=r'Could not find model "arn:aws:sagemaker'):
         sagemaker.create_endpoint_config(EndpointConfigName="nowhere", ProductionVariants=[variant])
-    with pytest.raises(
-        ClientError, match=r"ValidationError.*Endpoint nowhere of account 123456789012 not found"
-    ):
+    with pytest.raises(ClientError, match=r"ValidationError.*Endpoint nowhere of account 123456789012 not found"):
         invoke(aws, "nowhere")
 
 

@@ -70,9 +70,7 @@ def held_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(
-    local_aws: Any, tmp_path: Path
-) -> None:
+def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(local_aws: Any, tmp_path: Path) -> None:
     folder, url = local_aws.folder, local_aws.url
     assert ask_server(folder, "GET", "/workers") == {"workers": []}
     keys = json.loads((folder / "credentials.json").read_bytes())

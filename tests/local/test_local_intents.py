@@ -29,14 +29,10 @@ def objects(tmp_path: Path) -> FolderObjects:
 
 
 def describe(draft: Draft, etag: str = MD5.hexdigest(), parts: tuple[int, ...] = ()) -> StoredObject:
-    return StoredObject(
-        "b", "k", len(CONTENT), etag, "image/png", 1, {"a": "é"}, file=draft.number, parts=parts
-    )
+    return StoredObject("b", "k", len(CONTENT), etag, "image/png", 1, {"a": "é"}, file=draft.number, parts=parts)
 
 
-def cut_the_power(
-    objects: FolderObjects, make: Callable[[Draft], Intent], *, kept_bytes: int
-) -> FolderObjects:
+def cut_the_power(objects: FolderObjects, make: Callable[[Draft], Intent], *, kept_bytes: int) -> FolderObjects:
     """The folder after a power cut between the promise and the row, with so much of the file on disk."""
     draft = objects.files.begin()
     draft.write(CONTENT[:kept_bytes])
@@ -70,9 +66,7 @@ def test_a_part_and_a_completion_are_done_again_from_their_promises(objects: Fol
     name = objects.uploads.begin(Upload("b", "k"))
 
     def promise_part(draft: Draft) -> Intent:
-        return Intent(
-            "b", "k", Part(1, draft.number, len(CONTENT), MD5.hexdigest(), read_clock_ms(), {}), name
-        )
+        return Intent("b", "k", Part(1, draft.number, len(CONTENT), MD5.hexdigest(), read_clock_ms(), {}), name)
 
     def promise_completion(draft: Draft) -> Intent:
         etag = hashlib.md5(MD5.digest(), usedforsecurity=False).hexdigest() + "-1"

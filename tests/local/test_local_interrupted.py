@@ -36,9 +36,13 @@ def test_an_interrupt_while_a_module_is_imported_is_one_line(tmp_path: Path, mod
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "gtseg", "local", "up", "--data", str(tmp_path / "aws"), "--port", "0"]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False,
+        command,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
         env={**os.environ, "PYTHONPATH": path, "INTERRUPTED_AT": module},
-    )  # fmt: skip
+    )
     assert (done.returncode, done.stdout) == (130, ""), done.stderr
     assert done.stderr.startswith("gtseg: Interrupted")
     assert done.stderr.count("\n") == 1

@@ -151,9 +151,7 @@ def make_value(shape: Any, path: str, *, whole: bool = False) -> Any:
         wanted = set(shape.metadata.get("required", [])) | ({name} if name else set())
         wanted |= set(shape.members) if whole and not path else set()
         return {
-            key: make_value(
-                shape.members[key], rest if key == name else "", whole=whole and (key == name or not path)
-            )
+            key: make_value(shape.members[key], rest if key == name else "", whole=whole and (key == name or not path))
             for key in wanted
         }
     if shape.type_name == "list":

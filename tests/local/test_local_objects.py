@@ -28,8 +28,7 @@ def test_bytes_streams_and_paths_are_stored_alike(objects: FolderObjects, tmp_pa
     (tmp_path / "file").write_bytes(b"turtle")
     bodies: list[Any] = [b"turtle", io.BytesIO(b"turtle"), tmp_path / "file"]
     infos = [
-        objects.put("photos", f"{n}", body, content_type="a/b", metadata={"m": "1"})
-        for n, body in enumerate(bodies)
+        objects.put("photos", f"{n}", body, content_type="a/b", metadata={"m": "1"}) for n, body in enumerate(bodies)
     ]
     assert {info.etag for info in infos} == {hashlib.md5(b"turtle").hexdigest()}
     assert [objects.get("photos", f"{n}") for n in range(3)] == [b"turtle"] * 3
@@ -120,9 +119,7 @@ def test_a_stream_that_breaks_leaves_the_old_object(objects: FolderObjects) -> N
     assert objects.get("photos", "k") == b"old"
 
 
-def test_leftovers_of_an_interrupted_run_are_swept_and_nothing_else(
-    objects: FolderObjects, tmp_path: Path
-) -> None:
+def test_leftovers_of_an_interrupted_run_are_swept_and_nothing_else(objects: FolderObjects, tmp_path: Path) -> None:
     objects.put("photos", "k", b"kept")
     with objects.files.begin() as draft:
         draft.write(b"never committed")

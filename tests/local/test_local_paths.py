@@ -32,12 +32,8 @@ def objects(tmp_path: Path) -> Iterator[FolderObjects]:
     stored.index.database.close()
 
 
-@pytest.mark.parametrize(
-    ("reason", "key"), [*HOSTILE.items(), ("names a folder", ""), ("names a folder", "a/.")]
-)
-def test_a_key_that_cannot_be_a_file_below_the_folder_is_refused(
-    tmp_path: Path, reason: str, key: str
-) -> None:
+@pytest.mark.parametrize(("reason", "key"), [*HOSTILE.items(), ("names a folder", ""), ("names a folder", "a/.")])
+def test_a_key_that_cannot_be_a_file_below_the_folder_is_refused(tmp_path: Path, reason: str, key: str) -> None:
     with pytest.raises(UnsafeKey, match=reason):
         path_below(tmp_path, key)
 
@@ -99,9 +95,7 @@ def test_checkpoints_are_copies_that_the_algorithm_may_change(objects: FolderObj
 
 
 @pytest.mark.parametrize("key", ["{outside}/path", "../../escaped"])
-def test_a_model_prefix_writes_no_file_outside_its_folder(
-    objects: FolderObjects, tmp_path: Path, key: str
-) -> None:
+def test_a_model_prefix_writes_no_file_outside_its_folder(objects: FolderObjects, tmp_path: Path, key: str) -> None:
     objects.put("b", "model/" + key.format(outside=tmp_path / "abs"), b"x")
     folder = tmp_path / "endpoint" / "model"
     with pytest.raises(ArtifactError, match="cannot be a file name"):

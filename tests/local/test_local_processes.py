@@ -63,9 +63,7 @@ def test_one_that_does_not_listen_is_killed_after_its_grace(tmp_path: Path) -> N
 
 
 def test_a_stale_pid_file_kills_nobody(tmp_path: Path) -> None:
-    bystander = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True
-    )
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     (tmp_path / "pid").write_text(str(bystander.pid))
     (tmp_path / "lock").touch()
     Process(tmp_path).send(signal.SIGKILL)

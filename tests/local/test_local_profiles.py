@@ -19,7 +19,9 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.profiles import Profile, _replaced, check_name, write
 
 OURS = Profile("labels", "http://127.0.0.1:4566", "eu-west-1", "OURS", "s")
-CONFIG = "# mine\n[default]\nregion = us-east-1\n\n[profile labels]\nregion = old\n# of the next\n[profile z]\nregion = z\n"
+CONFIG = (
+    "# mine\n[default]\nregion = us-east-1\n\n[profile labels]\nregion = old\n# of the next\n[profile z]\nregion = z\n"
+)
 
 
 @pytest.fixture
@@ -73,9 +75,7 @@ def test_a_new_file_is_its_owners_alone_and_links_stay_links(environ: dict[str, 
 def test_an_own_profile_is_replaced_and_all_else_stays(environ: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "aws").mkdir()
     (tmp_path / "aws" / "config").write_text(CONFIG)
-    (tmp_path / "aws" / "credentials").write_text(
-        "[labels]\naws_access_key_id = OURS\naws_secret_access_key = old\n"
-    )
+    (tmp_path / "aws" / "credentials").write_text("[labels]\naws_access_key_id = OURS\naws_secret_access_key = old\n")
     assert len(write(OURS, environ)) == 2
     assert (tmp_path / "aws" / "config").read_text() == CONFIG.replace(
         "region = old\n", "region = eu-west-1\nendpoint_url = http://127.0.0.1:4566\n"
@@ -100,9 +100,7 @@ def test_a_name_that_cannot_be_is_refused(name: str) -> None:
 
 @given(
     st.lists(
-        st.sampled_from(
-            ["[profile labels]", "[profile b]", "[labels]", "region = x", "# c", "", "  s3 =", "   a = b"]
-        )
+        st.sampled_from(["[profile labels]", "[profile b]", "[labels]", "region = x", "# c", "", "  s3 =", "   a = b"])
     )
 )
 def test_replacing_twice_is_replacing_once_and_botocore_reads_it(lines: list[str]) -> None:
@@ -119,5 +117,8 @@ def test_botocore_reads_what_is_written(environ: dict[str, str], monkeypatch: py
         monkeypatch.setenv(name, value)
     profile = botocore.session.Session(profile="labels").get_scoped_config()
     assert profile == {
-        "region": "eu-west-1", "endpoint_url": "http://127.0.0.1:4566", "aws_access_key_id": "OURS", "aws_secret_access_key": "s",
-    }  # fmt: skip
+        "region": "eu-west-1",
+        "endpoint_url": "http://127.0.0.1:4566",
+        "aws_access_key_id": "OURS",
+        "aws_secret_access_key": "s",
+    }

@@ -22,9 +22,7 @@ def records(tmp_path: Path) -> Iterator[Records[QueuedWork]]:
     store.close()
 
 
-def add(
-    records: Records[QueuedWork], name: str, *, stage: str = "queued", status: str = "InProgress"
-) -> None:
+def add(records: Records[QueuedWork], name: str, *, stage: str = "queued", status: str = "InProgress") -> None:
     records.add(Record(name, status, {"CreationTime": now()}, QueuedWork(stage)))
 
 
@@ -85,9 +83,7 @@ def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
     assert work.most == 2
 
 
-def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(
-    records: Records[QueuedWork], start: Any
-) -> None:
+def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(records: Records[QueuedWork], start: Any) -> None:
     add(records, "waits")
     add(records, "began", stage="running")
     work = Work(records)

@@ -128,12 +128,8 @@ def test_the_work_that_version_0_1_0_kept_is_read(store: Store) -> None:
     for (kind, kept), work in zip(rows, works, strict=True):
         records = Records(store, kind, work)
         with store.write() as connection:
-            connection.execute(
-                "INSERT INTO records VALUES (?, 'one', '', 'InProgress', 0, 0, '{}', ?)", (kind, kept)
-            )
+            connection.execute("INSERT INTO records VALUES (?, 'one', '', 'InProgress', 0, 0, '{}', ?)", (kind, kept))
         found = records.find("one")
         assert found is not None
-        kept_now = {
-            name: msgspec.to_builtins(getattr(found.work, name)) for name in found.work.__struct_fields__
-        }
+        kept_now = {name: msgspec.to_builtins(getattr(found.work, name)) for name in found.work.__struct_fields__}
         assert {name: kept_now[name] for name in json.loads(kept)} == json.loads(kept)

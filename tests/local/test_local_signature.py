@@ -27,9 +27,7 @@ def sign(service: str, url: str, headers: dict[str, str] | None = None, body: by
     return request
 
 
-def check(
-    request: AWSRequest, *, now: datetime | None = None, path: str | None = None, secret: str = "secret"
-) -> None:
+def check(request: AWSRequest, *, now: datetime | None = None, path: str | None = None, secret: str = "secret") -> None:
     parts = urlsplit(request.url)
     headers = {name.lower(): value for name, value in request.headers.items()} | {"host": parts.netloc}
     pairs = parse_query(parts.query.encode())
@@ -57,9 +55,7 @@ def check(
 def test_what_botocore_signs_is_accepted(key: str, query: dict[str, str], value: str) -> None:
     from urllib.parse import quote
 
-    encoded = "&".join(
-        f"{quote(name, safe='-_.~')}={quote(text, safe='-_.~')}" for name, text in query.items()
-    )
+    encoded = "&".join(f"{quote(name, safe='-_.~')}={quote(text, safe='-_.~')}" for name, text in query.items())
     url = f"http://localhost:1/bucket/{quote(key, safe='/-_.~')}?{encoded}"
     check(sign("s3", url, {"x-amz-meta-a": f"x{value}y"}))
 

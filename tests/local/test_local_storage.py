@@ -46,10 +46,7 @@ class FarDesk(Desk):
 
 def variables(storage: LocalAWS) -> dict[str, str]:
     """The environment of a server that uses the S3 of another one."""
-    return {
-        name: storage.environment[name]
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
-    }
+    return {name: storage.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")}
 
 
 def draw_masks(folder: Path, count: int) -> Path:
@@ -67,9 +64,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pair(
-    session_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[LocalAWS, LocalAWS]]:
+def pair(session_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAWS, LocalAWS]]:
     """A labeling server without a crowd, and the server whose S3 it uses."""
     folder = tmp_path_factory.mktemp("people") / "aws"
     server = LocalAWS(folder, options={"s3": session_aws.url}, variables=variables(session_aws))
@@ -78,23 +73,17 @@ def pair(
 
 
 @pytest.fixture(scope="module")
-def far_aws(
-    session_aws: LocalAWS, masks: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalAWS]:
+def far_aws(session_aws: LocalAWS, masks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
     """A labeling server with `--s3 URL --only labeling`, whose crowd labels every job."""
     options = {"s3": session_aws.url, "only": "labeling", "crowd_masks": masks}
-    server = LocalAWS(
-        tmp_path_factory.mktemp("far") / "aws", options=options, variables=variables(session_aws)
-    )
+    server = LocalAWS(tmp_path_factory.mktemp("far") / "aws", options=options, variables=variables(session_aws))
     yield server
     server.stop()
 
 
 def label(desk: Desk, name: str) -> tuple[bytes, list[bytes]]:
     """The output manifest of a job that the crowd has labeled, without its times, and the masks in its order."""
-    lines = [
-        {"source-ref": desk.put(f"images/{number:03}.jpg", draw_picture(number))} for number in range(14)
-    ]
+    lines = [{"source-ref": desk.put(f"images/{number:03}.jpg", draw_picture(number))} for number in range(14)]
     request = desk.request(lines, workers=3) | {"LabelingJobName": name, "LabelAttributeName": "mask-ref"}
     desk.sagemaker.create_labeling_job(**request)
     assert desk.await_end(name)["LabelingJobStatus"] == "Completed"
@@ -110,9 +99,7 @@ def test_a_job_over_another_s3_service_ends_in_the_bytes_of_one_in_the_data_fold
     assert label(FarDesk(far_aws, session_aws), "job") == label(Desk(near), "job")
 
 
-def test_s3_requests_are_refused_with_the_address_of_the_objects(
-    far_aws: LocalAWS, session_aws: LocalAWS
-) -> None:
+def test_s3_requests_are_refused_with_the_address_of_the_objects(far_aws: LocalAWS, session_aws: LocalAWS) -> None:
     with pytest.raises(ClientError, match=re.escape(session_aws.url)) as refusal:
         far_aws.client("s3").list_buckets()
     assert refusal.value.response["Error"]["Code"] == "NotImplemented"
@@ -320,9 +307,7 @@ def read_metrics(aws: LocalAWS, token: str, path: str = "/metrics") -> str:
         return str(answer.read().decode())
 
 
-def test_metrics_are_prometheus_own_form_and_the_owners_alone(
-    far_aws: LocalAWS, session_aws: LocalAWS
-) -> None:
+def test_metrics_are_prometheus_own_form_and_the_owners_alone(far_aws: LocalAWS, session_aws: LocalAWS) -> None:
     for aws, kind in ((far_aws, "s3"), (session_aws, "folder")):
         families = {f.name: f for f in text_string_to_metric_families(read_metrics(aws, aws.owner_token))}
         assert families["gtseg_info"].samples[0].labels["storage"] == kind
@@ -343,13 +328,13 @@ def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
 @pytest.mark.parametrize(
     "reason",
     [
-        's3://secret-bucket cannot be read: User: arn:aws:sts::111122223333:assumed-role/secret-role/i-1 is not authorized to perform: '
+        "s3://secret-bucket cannot be read: User: arn:aws:sts::111122223333:assumed-role/secret-role/i-1 is not authorized to perform: "
         's3:GetObject on resource: "arn:aws:s3:::secret-bucket/secret job/1.jpg" because no policy allows it',
         'https://minio.lan:9000: Could not connect to the endpoint URL: "https://minio.lan:9000/secret-bucket/secret-job/1.jpg"',
         'aws: Connect timeout on endpoint URL: "https://secret-bucket.s3.amazonaws.com/secret-job/1.jpg"',
         "https://minio.lan:9000: an object of s3://secret-bucket did not arrive whole: secret-job/1.jpg was stored as other bytes",
     ],
-)  # fmt: skip
+)
 def test_strangers_are_told_that_the_storage_is_away_and_no_names(reason: str) -> None:
     told = redact_names(StorageState("s3", "https://minio.lan:9000", reason, 1.0))
     assert told.reason

@@ -46,9 +46,7 @@ def read_log(aws: Any, job: str) -> list[str]:
 
 def list_processes(folder: Path) -> list[int]:
     """Process ids of the algorithm below a data folder."""
-    found = subprocess.run(
-        ["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True
-    ).stdout
+    found = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     mine = [line.split(None, 1) for line in found.splitlines() if str(folder) in line]
     return [int(pid) for pid, args in mine if "gtseg.local.algorithm train" in args and "/bin/sh" not in args]
 
@@ -128,9 +126,7 @@ def test_a_prefix_without_objects_fails_the_job_and_names_it(aws: Any) -> None:
         ({"ExperimentConfig": {"TrialName": "one"}}, "ExperimentConfig is not supported"),
     ],
 )
-def test_what_cannot_run_is_refused_before_a_job_exists(
-    aws: Any, change: dict[str, Any], message: str
-) -> None:
+def test_what_cannot_run_is_refused_before_a_job_exists(aws: Any, change: dict[str, Any], message: str) -> None:
     sagemaker = aws.client("sagemaker")
     request = training_request("refused", "drawn")
     for member, value in change.items():
@@ -171,9 +167,7 @@ def test_an_augmented_manifest_needs_pipe_mode_and_trains_from_its_pairs(aws: An
     sagemaker.create_training_job(**request)
     in_file_mode = [{**one, "InputMode": "File"} for one in channels]
     with pytest.raises(ClientError, match="needs the Pipe input mode"):
-        sagemaker.create_training_job(
-            **{**request, "TrainingJobName": "file", "InputDataConfig": in_file_mode}
-        )
+        sagemaker.create_training_job(**{**request, "TrainingJobName": "file", "InputDataConfig": in_file_mode})
     answer = await_job(sagemaker, "manifest")
     assert answer["TrainingJobStatus"] == "Completed", answer.get("FailureReason")
 
@@ -257,9 +251,7 @@ def test_the_aws_cli_and_the_listing_see_the_jobs(aws: Any) -> None:
     listed = subprocess.run(command, env=aws.environment, capture_output=True, text=True, check=True)
     summaries = json.loads(listed.stdout)["TrainingJobSummaries"]
     assert [summary["TrainingJobName"] for summary in summaries] == ["typo"]
-    pages = (
-        aws.client("sagemaker").get_paginator("list_training_jobs").paginate(PaginationConfig={"PageSize": 2})
-    )
+    pages = aws.client("sagemaker").get_paginator("list_training_jobs").paginate(PaginationConfig={"PageSize": 2})
     names = [summary["TrainingJobName"] for page in pages for summary in page["TrainingJobSummaries"]]
     assert len(names) == len(set(names)) >= 6
     assert names[0] == "whole"
@@ -270,13 +262,9 @@ def test_the_table_of_images_is_the_sdks_own() -> None:
 
     from gtseg.local.jobs.container_images import REGISTRIES, image_uri, is_segmentation_image
 
-    table = distribution("sagemaker-core").locate_file(
-        "sagemaker/core/image_uri_config/semantic-segmentation.json"
-    )
+    table = distribution("sagemaker-core").locate_file("sagemaker/core/image_uri_config/semantic-segmentation.json")
     assert json.loads(Path(str(table)).read_text())["versions"]["1"]["registries"] == REGISTRIES
-    assert (
-        image_uri("cn-north-1") == "390948362332.dkr.ecr.cn-north-1.amazonaws.com.cn/semantic-segmentation:1"
-    )
+    assert image_uri("cn-north-1") == "390948362332.dkr.ecr.cn-north-1.amazonaws.com.cn/semantic-segmentation:1"
     assert is_segmentation_image(IMAGE, "us-east-1")
     assert not is_segmentation_image(IMAGE, "us-west-2"), "an image of another region"
     assert not is_segmentation_image(IMAGE.replace(":1", ":2"), "us-east-1")

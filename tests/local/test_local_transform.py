@@ -22,9 +22,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     s3.create_bucket(Bucket="drawn")
     s3.put_object(Bucket="drawn", Key="model.tar.gz", Body=train_artifact())
     for number in (1, 2):
-        s3.put_object(
-            Bucket="drawn", Key=f"in/day/{number}.jpg", Body=draw_scene(number, size=40 + number)[0]
-        )
+        s3.put_object(Bucket="drawn", Key=f"in/day/{number}.jpg", Body=draw_scene(number, size=40 + number)[0])
     server.client("sagemaker").create_model(
         ModelName="discs",
         ExecutionRoleArn=ROLE,
@@ -64,9 +62,7 @@ def test_every_object_gets_its_mask_from_one_of_two_containers(aws: Any) -> None
     assert [item["Key"] for item in listed] == ["out/day/1.jpg.out", "out/day/2.jpg.out"]
     body = aws.client("s3").get_object(Bucket="drawn", Key="out/day/2.jpg.out")["Body"].read()
     assert np.array(Image.open(io.BytesIO(body))).shape == (42, 42)
-    streams = aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TransformJobs")[
-        "logStreams"
-    ]
+    streams = aws.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TransformJobs")["logStreams"]
     assert len({s["logStreamName"] for s in streams if s["logStreamName"].startswith("masks/")}) == 2
     with pytest.raises(ClientError, match="is in status Completed"):
         sagemaker.stop_transform_job(TransformJobName="masks")

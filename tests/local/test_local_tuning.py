@@ -29,9 +29,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     server.stop()
 
 
-def tuning_request(
-    name: str, *, strategy: str = "Random", jobs: int | None = 2, **config: Any
-) -> dict[str, Any]:
+def tuning_request(name: str, *, strategy: str = "Random", jobs: int | None = 2, **config: Any) -> dict[str, Any]:
     training = training_request("unused", "drawn", epochs="1")
     ranges = {"CategoricalParameterRanges": [{"Name": "optimizer", "Values": ["sgd", "adam"]}]}
     if strategy != "Grid":
@@ -145,11 +143,7 @@ def test_a_tuning_job_whose_trials_all_fail_fails(aws: Any) -> None:
         ),
         ({"ParameterRanges": {}}, "at least one"),
         (
-            {
-                "ParameterRanges": {
-                    "IntegerParameterRanges": [{"Name": "epochs", "MinValue": "1", "MaxValue": "9"}]
-                }
-            },
+            {"ParameterRanges": {"IntegerParameterRanges": [{"Name": "epochs", "MinValue": "1", "MaxValue": "9"}]}},
             "not tunable",
         ),
         ({"ResourceLimits": {"MaxParallelTrainingJobs": 1}}, "MaxNumberOfTrainingJobs is required"),
@@ -167,9 +161,7 @@ def test_warm_start_is_refused(aws: Any) -> None:
     parents = [{"HyperParameterTuningJobName": "grid"}]
     warm = {"ParentHyperParameterTuningJobs": parents, "WarmStartType": "TransferLearning"}
     with pytest.raises(ClientError, match="WarmStartConfig is not supported"):
-        aws.client("sagemaker").create_hyper_parameter_tuning_job(
-            **tuning_request("warm"), WarmStartConfig=warm
-        )
+        aws.client("sagemaker").create_hyper_parameter_tuning_job(**tuning_request("warm"), WarmStartConfig=warm)
 
 
 def make_number(kind: str, low: str, high: str, scaling: str) -> Parameter:

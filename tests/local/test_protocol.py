@@ -51,13 +51,22 @@ def test_a_pattern_is_refused_in_awss_words() -> None:
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        ({"MaxResults": 0}, "Value '0' at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 1"),
+        (
+            {"MaxResults": 0},
+            "Value '0' at 'maxResults' failed to satisfy constraint: Member must have value greater than or equal to 1",
+        ),
         ({"MaxResults": 101}, "Member must have value less than or equal to 100"),
-        ({"NameContains": "a" * 64}, "at 'nameContains' failed to satisfy constraint: Member must have length less than or equal to 63"),
-        ({"SortBy": "Size"}, "Value 'Size' at 'sortBy' failed to satisfy constraint: Member must satisfy enum value set: [Name, CreationTime, Status]"),
+        (
+            {"NameContains": "a" * 64},
+            "at 'nameContains' failed to satisfy constraint: Member must have length less than or equal to 63",
+        ),
+        (
+            {"SortBy": "Size"},
+            "Value 'Size' at 'sortBy' failed to satisfy constraint: Member must satisfy enum value set: [Name, CreationTime, Status]",
+        ),
         ({"SortBy": "Size", "MaxResults": 0}, "2 validation errors detected: "),
     ],
-)  # fmt: skip
+)
 def test_what_the_model_forbids_is_a_validation_exception(request_: dict, words: str) -> None:
     service, seen = echo_service(answer=EMPTY)
     status, _, body = ask(service, "ListLabelingJobs", request_)
@@ -71,16 +80,27 @@ def test_every_missing_member_is_named_also_inside_structures_and_lists() -> Non
     _, _, body = ask(service, "AddTags", {"Tags": [{"Key": "a"}]})
     assert body["message"].startswith("2 validation errors detected: Value null at 'resourceArn'")
     assert (
-        "Value null at 'tags.1.member.value' failed to satisfy constraint: Member must not be null"
-        in body["message"]
+        "Value null at 'tags.1.member.value' failed to satisfy constraint: Member must not be null" in body["message"]
     )
 
 
 @pytest.mark.parametrize(
     "request_",
-    [b"{", b"[]", b'"x"', b"\xff", b"[" * 100_000, {"MaxResults": "5"}, {"MaxResults": True}, {"MaxResults": 2.5},
-     {"NameContains": 5}, {"CreationTimeAfter": "yesterday"}, {"CreationTimeAfter": 1e300}, {"NameContains": "\ud800"}],
-)  # fmt: skip
+    [
+        b"{",
+        b"[]",
+        b'"x"',
+        b"\xff",
+        b"[" * 100_000,
+        {"MaxResults": "5"},
+        {"MaxResults": True},
+        {"MaxResults": 2.5},
+        {"NameContains": 5},
+        {"CreationTimeAfter": "yesterday"},
+        {"CreationTimeAfter": 1e300},
+        {"NameContains": "\ud800"},
+    ],
+)
 def test_json_of_the_wrong_form_is_a_serialization_exception(request_: Any) -> None:
     service, seen = echo_service(answer=EMPTY)
     status, _, body = ask(service, "ListLabelingJobs", request_)

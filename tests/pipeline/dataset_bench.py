@@ -88,9 +88,7 @@ class Bench:
         number = len(self.lines)
         image = jpeg(number) if image is None else image
         classes = classes or CAT_DOG
-        mask = (
-            ground_truth_png(drawing(number, len(classes)), list(classes.values())) if mask is None else mask
-        )
+        mask = ground_truth_png(drawing(number, len(classes)), list(classes.values())) if mask is None else mask
         reference = self.put(f"masks/{number}_2026-01-01T00:00:00.000001.png", mask)
         self.lines.append(
             {
@@ -141,14 +139,10 @@ class Bench:
         """Everything below the run, by key."""
         door = S3(self.clients)
         items = list(door.list_objects(self.root))
-        return {
-            item.key.removeprefix("run/"): door.read(f"s3://{self.bucket}/{item.key}")[0] for item in items
-        }
+        return {item.key.removeprefix("run/"): door.read(f"s3://{self.bucket}/{item.key}")[0] for item in items}
 
     def records(self) -> list[dict[str, Any]]:
-        return [
-            json.loads(line) for line in S3(self.clients).read(f"{self.root}objects.jsonl")[0].splitlines()
-        ]
+        return [json.loads(line) for line in S3(self.clients).read(f"{self.root}objects.jsonl")[0].splitlines()]
 
     def told(self, kind: str = "warning") -> str:
         return "\n".join(event.message for event in self.events if event.kind == kind)

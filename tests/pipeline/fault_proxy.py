@@ -82,9 +82,7 @@ class FaultProxy:
         for name, value in answered:
             if name.lower() not in {"content-length", "connection", "transfer-encoding"}:
                 handler.send_header(name, value)
-        length = (
-            {k.lower(): v for k, v in answered}.get("content-length") if handler.command == "HEAD" else None
-        )
+        length = {k.lower(): v for k, v in answered}.get("content-length") if handler.command == "HEAD" else None
         handler.send_header("content-length", length or str(len(content)))
         handler.end_headers()
         if handler.command != "HEAD":

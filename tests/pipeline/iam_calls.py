@@ -17,9 +17,14 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 from fault_proxy import Request
 
 KINDS = {
-    "LabelingJob": "labeling-job", "TrainingJob": "training-job", "TransformJob": "transform-job", "HyperParameterTuningJob": "hyper-parameter-tuning-job",
-    "Model": "model", "EndpointConfig": "endpoint-config", "Endpoint": "endpoint",
-}  # fmt: skip
+    "LabelingJob": "labeling-job",
+    "TrainingJob": "training-job",
+    "TransformJob": "transform-job",
+    "HyperParameterTuningJob": "hyper-parameter-tuning-job",
+    "Model": "model",
+    "EndpointConfig": "endpoint-config",
+    "Endpoint": "endpoint",
+}
 BUCKET_READS = {"location": "s3:GetBucketLocation", "cors": "s3:GetBucketCORS"}
 SERVICES = {"service-quotas": "servicequotas"}
 
@@ -53,9 +58,7 @@ def needs_of(request: Request, *, region: str, account: str) -> Iterator[Need]:
 
 def _service(request: Request) -> str:
     """The service of the credential scope; '' for what is not signed."""
-    scope = re.search(
-        r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request", request.headers.get("authorization", "")
-    )
+    scope = re.search(r"Credential=[^/]+/\d{8}/[^/]+/([^/]+)/aws4_request", request.headers.get("authorization", ""))
     if scope is None:
         raise LookupError(f"not signed: {request.name}")
     return scope[1]

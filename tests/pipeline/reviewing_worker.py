@@ -63,9 +63,7 @@ class Worker:
         except urllib.error.HTTPError as error:
             return error.code, error.read()
 
-    def work(
-        self, job: str, answering: Answering, *, count: int = 10_000, seconds: float = 40
-    ) -> list[dict[str, Any]]:
+    def work(self, job: str, answering: Answering, *, count: int = 10_000, seconds: float = 40) -> list[dict[str, Any]]:
         """The tasks that this worker was given: all of the job's, or the first `count`."""
         given, end = [], time.monotonic() + seconds
         while len(given) < count and self._status(job) not in ("Completed", "Failed", "Stopped"):

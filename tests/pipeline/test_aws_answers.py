@@ -76,15 +76,17 @@ def created(server: LocalAWS, name: str) -> list[str]:
     """Jobs and endpoints that were made for a run."""
     calls = server.calls()
     return [
-        c["name"]
-        for c in calls
-        if c["operation"].startswith("Create") and name in c["name"] and c["status"] == 200
+        c["name"] for c in calls if c["operation"].startswith("Create") and name in c["name"] and c["status"] == 200
     ]
 
 
 def rewritten(operation: str, status: str, **members: str) -> dict[str, Any]:
-    return {"kind": "rewrite", "operations": [f"sagemaker:{operation}"], "when": {status: "Completed"},
-            "members": {status: "Stopped", **members}}  # fmt: skip
+    return {
+        "kind": "rewrite",
+        "operations": [f"sagemaker:{operation}"],
+        "when": {status: "Completed"},
+        "members": {status: "Stopped", **members},
+    }
 
 
 def test_a_job_that_reached_its_time_is_a_result_that_is_never_paid_twice(
@@ -118,9 +120,7 @@ def test_a_search_that_was_stopped_has_the_best_of_what_it_tried(project: Traine
 def test_a_run_goes_on_with_a_new_role_a_denied_log_a_lost_endpoint_and_a_model_that_fails(
     server: LocalAWS, project: Trained, play: Play
 ) -> None:
-    unknown = (
-        "Could not assume role arn:aws:iam::123456789012:role/gtseg. Please ensure that the role exists."
-    )
+    unknown = "Could not assume role arn:aws:iam::123456789012:role/gtseg. Please ensure that the role exists."
     play(
         {"kind": "answer", "operations": ["sagemaker:CreateTrainingJob"], "limit": 1, "message": unknown},
         {"kind": "answer", "operations": ["logs:*"], "code": "AccessDeniedException", "message": "no"},
@@ -139,8 +139,16 @@ def test_a_run_goes_on_with_a_new_role_a_denied_log_a_lost_endpoint_and_a_model_
         project.walk(evaluate)
     assert gone.value.exit_code == 3
 
-    play({"kind": "answer", "operations": ["sagemaker:InvokeEndpoint"], "limit": 3, "status": 424, "code": "ModelError",
-          "message": "CUDA out of memory"})  # fmt: skip
+    play(
+        {
+            "kind": "answer",
+            "operations": ["sagemaker:InvokeEndpoint"],
+            "limit": 3,
+            "status": 424,
+            "code": "ModelError",
+            "message": "CUDA out of memory",
+        }
+    )
     run = walk(project.run, project.context())
     assert run.endpoint is not None
     assert run.endpoint.name == f"{project.name}-endpoint-2"
@@ -159,9 +167,7 @@ def test_refresh_says_what_is_gone_and_run_names_the_command_where_it_cannot_mak
     seen = refresh(run, project.context())
     assert seen.looked is not None
     assert seen.dataset == run.dataset
-    door.delete(
-        [f"s3://bucket-{project.name}/{item.key}" for item in door.list_objects(run.dataset.channels)]
-    )
+    door.delete([f"s3://bucket-{project.name}/{item.key}" for item in door.list_objects(run.dataset.channels)])
     with pytest.raises(StageError, match=r"gtseg dataset --manifest s3://x/output.manifest"):
         refresh(run, project.context())
 
@@ -176,9 +182,7 @@ def test_a_model_that_was_deleted_is_trained_again_where_it_is_needed(project: T
 
 
 def test_a_clock_that_is_wrong_is_exit_code_4(project: Trained, play: Play) -> None:
-    late = (
-        "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
-    )
+    late = "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
     play(
         {
             "kind": "answer",
@@ -257,11 +261,11 @@ def elsewhere(bucket: str) -> tuple[dict[str, Any], ...]:
         "resources": [f"{bucket}/"],
         "kind": "answer",
     }
-    place = (
-        '<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>'
+    place = '<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>'
+    return (
+        {**there, "operations": ["s3:GetBucketLocation"], "body": place, "type": "application/xml"},
+        {**there, "operations": ["s3:HeadBucket"]},
     )
-    return ({**there, "operations": ["s3:GetBucketLocation"], "body": place, "type": "application/xml"},
-            {**there, "operations": ["s3:HeadBucket"]})  # fmt: skip
 
 
 def test_images_in_another_region_are_refused_before_anything_is_made(

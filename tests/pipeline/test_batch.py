@@ -117,9 +117,7 @@ def test_another_folder_takes_the_answers_that_are_there(
     assert len(created(session_aws, "CreateTransformJob", city.name)) == 1
 
 
-def test_large_images_are_cut_and_joined_as_by_the_endpoint(
-    city: Trained, predicted: Path, tmp_path: Path
-) -> None:
+def test_large_images_are_cut_and_joined_as_by_the_endpoint(city: Trained, predicted: Path, tmp_path: Path) -> None:
     (tmp_path / "large").mkdir()
     (tmp_path / "large" / "a.jpg").write_bytes(draw_scene(7, size=180)[0])
     before, city.tables["predict"] = (
@@ -128,17 +126,13 @@ def test_large_images_are_cut_and_joined_as_by_the_endpoint(
     )
     try:
         in_batch(city, tmp_path / "batch", str(tmp_path / "large"))
-        predict(
-            city.run, city.context(), sources=[str(tmp_path / "large")], output=str(tmp_path / "endpoint")
-        )
+        predict(city.run, city.context(), sources=[str(tmp_path / "large")], output=str(tmp_path / "endpoint"))
     finally:
         city.tables["predict"] = before
     assert files_of(tmp_path / "batch") == files_of(tmp_path / "endpoint") != {}
 
 
-def test_evaluate_in_batch_scores_as_the_endpoint_does(
-    city: Trained, predicted: Path, session_aws: Any
-) -> None:
+def test_evaluate_in_batch_scores_as_the_endpoint_does(city: Trained, predicted: Path, session_aws: Any) -> None:
     city.give_dataset()
     run = city.walk(evaluate, in_batch=True)
     assert run.evaluation is not None
@@ -153,9 +147,7 @@ def test_evaluate_in_batch_scores_as_the_endpoint_does(
     assert by_endpoint.confusion == run.evaluation.confusion
 
 
-def test_a_picture_of_more_than_ten_megabytes_is_refused_by_name_before_the_job(
-    city: Trained, tmp_path: Path
-) -> None:
+def test_a_picture_of_more_than_ten_megabytes_is_refused_by_name_before_the_job(city: Trained, tmp_path: Path) -> None:
     (tmp_path / "huge.jpg").write_bytes(draw_scene(1)[0] + b"\0" * MAX_PICTURE)
     result = in_batch(city, tmp_path / "masks", str(tmp_path / "huge.jpg"))
     assert "10.0 MB are more than the 10 MB" in result.failed[0][1]
@@ -204,9 +196,7 @@ def test_probabilities_are_not_for_batch(city: Trained, tmp_path: Path) -> None:
         city.tables["predict"] = city.tables["predict"].replace("\nprobabilities = true", "")
 
 
-def test_the_price_is_an_estimate_per_picture_and_the_bill_counts_the_machines(
-    city: Trained, predicted: Path
-) -> None:
+def test_the_price_is_an_estimate_per_picture_and_the_bill_counts_the_machines(city: Trained, predicted: Path) -> None:
     (row,) = planned_rows("batch", city.context(), objects=2000)
     assert float(row.quantity) == pytest.approx((2000 * 3 + 2 * 300) / 3600)
     rows = [row for row in spent_rows(city.run, city.context()) if row.stage == "batch"]
@@ -268,9 +258,17 @@ class PlayedTransforms:
         job, then = self.jobs[name], datetime.now(UTC) - timedelta(hours=1)
         reason = "a picture" if job["status"] == "Failed" else ""
         return TransformState(
-            name, f"arn:{name}", job["status"], job["output"], "ml.c5.xlarge", 1,
-            created=then, started=then, reason=reason, tags=job["tags"],
-        )  # fmt: skip
+            name,
+            f"arn:{name}",
+            job["status"],
+            job["output"],
+            "ml.c5.xlarge",
+            1,
+            created=then,
+            started=then,
+            reason=reason,
+            tags=job["tags"],
+        )
 
     def stop_job(self, name: str) -> None:
         self.stopped.append(name)
@@ -378,8 +376,6 @@ def test_killed_while_the_job_runs_it_is_followed_to_its_end_first(play: Any) ->
     with pytest.raises(Interrupted):
         one.predict()
     one.jobs.ends_at_look = True
-    (one.folder / "in" / "6.jpg").write_bytes(
-        (one.folder / "in" / "0.jpg").read_bytes()
-    )  # the same picture again
+    (one.folder / "in" / "6.jpg").write_bytes((one.folder / "in" / "0.jpg").read_bytes())  # the same picture again
     assert one.predict().failed == ()
     assert (one.masks, len(one.jobs.jobs)) == (7, 1)

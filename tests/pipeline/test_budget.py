@@ -35,9 +35,7 @@ def billed(server: Any) -> dict[str, str]:
 def gtseg(project: Any, server: Any, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
     more = [word for key, value in settings.items() for word in ("--set", f"budget.{key}={value}")]
     command = [sys.executable, "-m", "gtseg", *words, *more]
-    return subprocess.run(
-        command, cwd=project.folder, env=billed(server), capture_output=True, text=True, timeout=200
-    )
+    return subprocess.run(command, cwd=project.folder, env=billed(server), capture_output=True, text=True, timeout=200)
 
 
 def stops(server: Any, project: Any) -> list[str]:
@@ -83,9 +81,7 @@ def test_a_budget_that_does_not_stop_says_so_and_the_job_ends(
 ) -> None:
     command = [sys.executable, "-m", "gtseg", "watch", "--set", "budget.max_usd=0.1"]
     command += ["--set", f"budget.on_exceed={on_exceed}"]
-    process = subprocess.Popen(
-        command, cwd=labeled.folder, env=billed(shared_aws), stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=labeled.folder, env=billed(shared_aws), stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     said = []
     for line in process.stderr:
@@ -156,16 +152,17 @@ def trainable(training_aws: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     made = Trained(tmp_path, Clients(), f"b{os.urandom(4).hex()}")
-    made.tables = {"train.hyperparameters": "epochs = 500\nmini_batch_size = 2\ncrop_size = 48\nbase_size = 48",
-                   "tune": "max_jobs = 3\nlearning_rate = [0.001, 0.01]", "serve": "port = 0"}  # fmt: skip
+    made.tables = {
+        "train.hyperparameters": "epochs = 500\nmini_batch_size = 2\ncrop_size = 48\nbase_size = 48",
+        "tune": "max_jobs = 3\nlearning_rate = [0.001, 0.01]",
+        "serve": "port = 0",
+    }
     _ = made.settings
     made.give_dataset()
     return made
 
 
-def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(
-    trainable: Trained, training_aws: Any
-) -> None:
+def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(trainable: Trained, training_aws: Any) -> None:
     assert gtseg(trainable, training_aws, "train", "--no-follow", "--yes").returncode == 0
     done = gtseg(trainable, training_aws, "train", max_usd="0.00001")
     assert done.returncode in {1, 5}, "5 where it had a model already: that is kept"
@@ -181,8 +178,12 @@ def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(
 def test_tune_stops_its_search(trainable: Trained, training_aws: Any) -> None:
     env = billed(training_aws)
     process = subprocess.Popen(
-        [sys.executable, "-m", "gtseg", "tune", "--yes"], cwd=trainable.folder, env=env, stderr=subprocess.PIPE, text=True
-    )  # fmt: skip
+        [sys.executable, "-m", "gtseg", "tune", "--yes"],
+        cwd=trainable.folder,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stderr is not None
     next(line for line in process.stderr if "InProgress" in line)
     process.kill()
@@ -203,27 +204,32 @@ def test_serve_deletes_the_endpoint_of_a_run_that_has_cost_all_that_it_may(
     name = {stage: f"{run.name}-{stage}-1" for stage in ("model", "config", "endpoint")}
     image = "685385470294.dkr.ecr.eu-west-1.amazonaws.com/semantic-segmentation:1"
     sagemaker.create_model(
-        ModelName=name["model"], ExecutionRoleArn=role, Tags=tags,
+        ModelName=name["model"],
+        ExecutionRoleArn=role,
+        Tags=tags,
         PrimaryContainer={"Image": image, "ModelDataUrl": f"{run.root}model.tar.gz"},
-    )  # fmt: skip
+    )
     variant = {
         "VariantName": "all",
         "ModelName": name["model"],
         "InitialInstanceCount": 1,
         "InstanceType": "ml.c5.xlarge",
     }
-    sagemaker.create_endpoint_config(
-        EndpointConfigName=name["config"], ProductionVariants=[variant], Tags=tags
-    )
+    sagemaker.create_endpoint_config(EndpointConfigName=name["config"], ProductionVariants=[variant], Tags=tags)
     sagemaker.create_endpoint(EndpointName=name["endpoint"], EndpointConfigName=name["config"], Tags=tags)
     for stage in name:
-        run = run.with_attempt(
-            Attempt(stage=stage, number=1, name=name[stage], fingerprint="f", recorded=NOON)
-        )
+        run = run.with_attempt(Attempt(stage=stage, number=1, name=name[stage], fingerprint="f", recorded=NOON))
     section = EndpointSection(
-        name=name["endpoint"], arn="a", config=name["config"], model=name["model"], model_data="m", image_uri=image,
-        instance_type="ml.c5.xlarge", since=datetime.now(UTC) - timedelta(hours=10), status="InService",
-    )  # fmt: skip
+        name=name["endpoint"],
+        arn="a",
+        config=name["config"],
+        model=name["model"],
+        model_data="m",
+        image_uri=image,
+        instance_type="ml.c5.xlarge",
+        since=datetime.now(UTC) - timedelta(hours=10),
+        status="InService",
+    )
     trainable.run_file.save(run.update(endpoint=section, project=run.name))
     status = gtseg(trainable, training_aws, "status", max_usd="4")
     assert "Budget: about 2.04 of 4 USD (51%)" in status.stderr

@@ -85,9 +85,7 @@ def test_masks_of_another_size_are_refused_by_name(project: Any, tested: Run, tm
         compare(tested, [small], project.context())
 
 
-def test_a_run_without_evaluation_and_an_empty_folder_say_what_to_do(
-    tested: Run, project: Any, tmp_path: Path
-) -> None:
+def test_a_run_without_evaluation_and_an_empty_folder_say_what_to_do(tested: Run, project: Any, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="gtseg evaluate"):
         contender_of_run(tested, project.context().s3)
     with pytest.raises(StageError, match="no predicted masks"):

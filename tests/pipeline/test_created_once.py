@@ -36,11 +36,7 @@ class Killer:
     def kill(self, request: Request) -> bool:
         assert self.process is not None
         with self.lock:
-            if (
-                self.name not in request.name
-                or not request.changes_something
-                or self.process.poll() is not None
-            ):
+            if self.name not in request.name or not request.changes_something or self.process.poll() is not None:
                 return False
             os.kill(self.process.pid, signal.SIGKILL)
             self.process.wait(10)
@@ -100,9 +96,17 @@ def test_the_creating_call_lies_between_two_writes_of_run_json(command: Command)
 
 
 KILLS = [
-    ("PUT /test-", "after"), ("images/", "before"), ("images/", "after"), ("?cors", "after"), ("run.json", "before"),
-    ("run.json", "after"), ("data.json", "after"), ("CreateLabelingJob", "before"), ("CreateLabelingJob", "after"), ("run.json", "before"),
-]  # fmt: skip
+    ("PUT /test-", "after"),
+    ("images/", "before"),
+    ("images/", "after"),
+    ("?cors", "after"),
+    ("run.json", "before"),
+    ("run.json", "after"),
+    ("data.json", "after"),
+    ("CreateLabelingJob", "before"),
+    ("CreateLabelingJob", "after"),
+    ("run.json", "before"),
+]
 
 
 def test_killed_at_one_step_after_the_other_the_command_still_makes_one_job(command: Command) -> None:

@@ -21,21 +21,27 @@ from gtseg.pipeline.commands.diff import by_name, compare_records, diff, same_ph
 from gtseg.pipeline.run import EvaluationSection, TrainingJobSection, provenance
 
 
-def record(
-    split: str = "train", *, image: str = "i", mask: str = "m", status: str = "accepted"
-) -> dict[str, Any]:
+def record(split: str = "train", *, image: str = "i", mask: str = "m", status: str = "accepted") -> dict[str, Any]:
     return {"split": split, "status": status, "image_etag": image, "annotation_etag": mask}
 
 
 def test_every_kind_of_change_of_the_data_is_told_apart() -> None:
     one = {
-        "gone": record(), "same": record("test"), "moved": record("train"), "bytes": record(image="1"),
-        "label": record(mask="1"), "refused": record(status="accepted"),
-    }  # fmt: skip
+        "gone": record(),
+        "same": record("test"),
+        "moved": record("train"),
+        "bytes": record(image="1"),
+        "label": record(mask="1"),
+        "refused": record(status="accepted"),
+    }
     other = {
-        "new": record(), "same": record("test"), "moved": record("validation"), "bytes": record(image="2"),
-        "label": record(mask="2"), "refused": record(status="rejected"),
-    }  # fmt: skip
+        "new": record(),
+        "same": record("test"),
+        "moved": record("validation"),
+        "bytes": record(image="2"),
+        "label": record(mask="2"),
+        "refused": record(status="rejected"),
+    }
     found = compare_records(one, other)
     assert (found.added, found.removed) == (("new",), ("gone",))
     assert (found.image_changed, found.label_changed) == (("bytes",), ("label",))
@@ -68,9 +74,7 @@ def test_photographs_that_two_have_are_paired_with_neither() -> None:
     assert same_photographs(twice, {"z/a.jpg": record(image="a")}).keys() == {"z/a.jpg"}
 
 
-@pytest.mark.parametrize(
-    "other", [{}, {"a": record("test", mask="2")}, {"a": record("test"), "b": record("test")}]
-)
+@pytest.mark.parametrize("other", [{}, {"a": record("test", mask="2")}, {"a": record("test"), "b": record("test")}])
 def test_scores_are_comparable_only_on_the_same_images_with_the_same_labels(other: dict[str, Any]) -> None:
     assert not compare_records({"a": record("test")}, other).same_test
 
@@ -101,16 +105,24 @@ def pair(clients: Clients, tmp_path: Path) -> tuple[Trained, Trained]:
             {"line": 0, "image": f"{root}images/a.jpg", **record("test", mask=f"m{number}")},
             {"line": 1, "image": f"{root}images/b.jpg", **record("train")},
         ]
-        S3(clients).write(
-            f"{root}objects.jsonl", b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        )
+        S3(clients).write(f"{root}objects.jsonl", b"".join(json.dumps(line).encode() + b"\n" for line in lines))
         job = TrainingJobSection(
-            name="t", arn="a", image_uri="i", instance_type="m", hyperparameters={"learning_rate": str(rate)},
+            name="t",
+            arn="a",
+            image_uri="i",
+            instance_type="m",
+            hyperparameters={"learning_rate": str(rate)},
             made_from=provenance(settings, "train", dataset="f"),
-        )  # fmt: skip
+        )
         scored = EvaluationSection(
-            split="test", images=1, miou=miou, miou_builtin=miou, miou_per_image=miou, miou_foreground=miou, pixel_accuracy=0.9,
-        )  # fmt: skip
+            split="test",
+            images=1,
+            miou=miou,
+            miou_builtin=miou,
+            miou_per_image=miou,
+            miou_foreground=miou,
+            pixel_accuracy=0.9,
+        )
         project.run_file.__class__(clients, root).save(run.update(training_job=job, evaluation=scored))
         projects.append(project)
     return projects[0], projects[1]
@@ -119,22 +131,19 @@ def pair(clients: Clients, tmp_path: Path) -> tuple[Trained, Trained]:
 def test_the_command_names_the_label_the_setting_and_the_score(pair: Any, shared_aws: Any) -> None:
     project = pair[0]
     command = [sys.executable, "-m", "gtseg", "diff", f"{project.name}-0", f"{project.name}-1"]
-    done = subprocess.run(
-        command, cwd=project.folder, env=shared_aws.environment, capture_output=True, text=True
-    )
+    done = subprocess.run(command, cwd=project.folder, env=shared_aws.environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "1 other labels: images/a.jpg" in done.stdout
     assert "train.hyperparameters.learning_rate 0.0100 -> 0.1000 (+0.0900)" in done.stdout
     assert "test miou 0.5000 -> 0.7500 (+0.2500)" in done.stdout
     assert "the test splits differ" in done.stdout
-    asked = subprocess.run(
-        [*command, "--json"], cwd=project.folder, env=shared_aws.environment, capture_output=True
-    )
+    asked = subprocess.run([*command, "--json"], cwd=project.folder, env=shared_aws.environment, capture_output=True)
     found = json.loads(asked.stdout)
     assert found["data"]["label_changed"] == ["images/a.jpg"]
     assert {change["what"] for change in found["settings"]} == {
-        "train.hyperparameters.learning_rate", "sent learning_rate",
-    }  # fmt: skip
+        "train.hyperparameters.learning_rate",
+        "sent learning_rate",
+    }
 
 
 def test_a_run_against_itself_has_no_change(pair: Any, clients: Clients) -> None:
@@ -142,8 +151,10 @@ def test_a_run_against_itself_has_no_change(pair: Any, clients: Clients) -> None
     run = pair[0].run_file.__class__(clients, f"s3://bucket-{name}/{name}-0/").load()
     found = diff(run, run, S3(clients))
     assert list(lines_of(found))[1:] == [
-        "data: the same images, labels, split and classes", "settings: the same", "results: the same",
-    ]  # fmt: skip
+        "data: the same images, labels, split and classes",
+        "settings: the same",
+        "results: the same",
+    ]
 
 
 def test_a_run_that_is_not_there_is_named(pair: Any, clients: Clients) -> None:
@@ -153,9 +164,7 @@ def test_a_run_that_is_not_there_is_named(pair: Any, clients: Clients) -> None:
         diff(ghost, ghost, S3(clients))
 
 
-def test_a_snapshot_keeps_settings_but_no_secret_and_a_change_of_it_is_seen(
-    tmp_path: Path, clients: Clients
-) -> None:
+def test_a_snapshot_keeps_settings_but_no_secret_and_a_change_of_it_is_seen(tmp_path: Path, clients: Clients) -> None:
     project = Trained(tmp_path, clients, "secrets")
     kept = []
     for secret in ("hunter2", "hunter3"):

@@ -39,9 +39,7 @@ def test_a_region_without_ground_truth_is_named(project: Any) -> None:
     project.set("project", region="eu-north-1")
     project.clients._region = "eu-north-1"
     project.clients.__dict__.pop("region", None)
-    assert any(
-        "eu-north-1" in f.found and f.level == "bad" for f in findings(project) if f.subject == "region"
-    )
+    assert any("eu-north-1" in f.found and f.level == "bad" for f in findings(project) if f.subject == "region")
 
 
 def test_a_missing_bucket_is_said_before_it_is_needed(project: Any) -> None:
@@ -94,15 +92,11 @@ def test_many_labels_are_more_than_the_console_shows(project: Any) -> None:
 
 
 def test_an_unknown_workteam_is_bad(project: Any) -> None:
-    project.set(
-        "labeling", workteam_arn="arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/nobody"
-    )
+    project.set("labeling", workteam_arn="arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/nobody")
     assert found(project, "workteam").level == "bad"
 
 
-@pytest.mark.parametrize(
-    ("service", "level"), [("sagemaker.amazonaws.com", "good"), ("ec2.amazonaws.com", "bad")]
-)
+@pytest.mark.parametrize(("service", "level"), [("sagemaker.amazonaws.com", "good"), ("ec2.amazonaws.com", "bad")])
 def test_a_role_must_trust_sagemaker(project: Any, service: str, level: str) -> None:
     statement = {"Effect": "Allow", "Principal": {"Service": [service]}, "Action": "sts:AssumeRole"}
     name = f"role-{project.name}"
@@ -124,9 +118,7 @@ def test_the_end_of_the_crowd_is_said_with_its_date(project: Any) -> None:
     assert "30 September 2026" in closed.found
 
 
-def test_without_credentials_the_rest_is_still_looked_at(
-    project: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_credentials_the_rest_is_still_looked_at(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     project.image("a.jpg")
     root = project.run_file.root
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
@@ -142,10 +134,6 @@ def test_one_cause_is_told_once_however_much_it_hinders(project: Any) -> None:
     root = project.run_file.root
     from gtseg.aws.clients import Clients
 
-    bad = [
-        f
-        for f in examine(project.context(clients=Clients(labeling_profile="gone")), root)
-        if f.level == "bad"
-    ]
+    bad = [f for f in examine(project.context(clients=Clients(labeling_profile="gone")), root) if f.level == "bad"]
     assert ["no such profile" in f.found for f in bad] == [True] + [False] * (len(bad) - 1)
     assert {f.found for f in bad[1:]} == {"cannot be told, for the reason at region"}

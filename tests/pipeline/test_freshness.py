@@ -51,18 +51,21 @@ def trained(name: str = "r-train-1", chosen: Settings | None = None, **sources: 
 
 def endpoint(chosen: Settings | None = None, **sources: str) -> EndpointSection:
     return EndpointSection(
-        name="e", arn="a", config="c", model="m", model_data="s3://b/m1", image_uri="i", instance_type="t",
-        status="InService", made_from=provenance(chosen or settings(), "deploy", **sources),
-    )  # fmt: skip
+        name="e",
+        arn="a",
+        config="c",
+        model="m",
+        model_data="s3://b/m1",
+        image_uri="i",
+        instance_type="t",
+        status="InService",
+        made_from=provenance(chosen or settings(), "deploy", **sources),
+    )
 
 
 def run(**sections: Any) -> Run:
-    attempt = Attempt(
-        stage="label", number=1, name="r-label-1", fingerprint="x", recorded=NOW, outcome="created"
-    )
-    base = Run(
-        name="r", root="s3://b/r/", account="1" * 12, region="us-east-1", created=NOW, attempts=(attempt,)
-    )
+    attempt = Attempt(stage="label", number=1, name="r-label-1", fingerprint="x", recorded=NOW, outcome="created")
+    base = Run(name="r", root="s3://b/r/", account="1" * 12, region="us-east-1", created=NOW, attempts=(attempt,))
     return base.update(**sections)
 
 
@@ -123,9 +126,7 @@ def test_an_import_of_the_same_name_with_other_bytes_is_new_labels() -> None:
 def test_another_dataset_makes_the_model_stale_and_another_model_the_endpoint() -> None:
     assert "dataset has changed" in why("train", dataset=dataset("f2"), training_job=trained(dataset="f1"))
     newer = trained("r-train-2", dataset="f2")
-    assert "newer model: r-train-2" in why(
-        "deploy", training_job=newer, endpoint=endpoint(run_model="r-train-1")
-    )
+    assert "newer model: r-train-2" in why("deploy", training_job=newer, endpoint=endpoint(run_model="r-train-1"))
     legacy = endpoint(training_job="r-train-1", dataset="f1")
     assert "newer model" in why("deploy", training_job=newer, endpoint=legacy)
 

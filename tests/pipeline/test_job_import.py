@@ -175,9 +175,7 @@ def test_what_cannot_be_taken_is_lost_by_name(home: Home, brought_folder: Path) 
     assert lost.exit_code == 5
 
 
-def test_other_bytes_under_the_same_name_are_not_taken(
-    clients: Clients, brought_folder: Path, tmp_path: Path
-) -> None:
+def test_other_bytes_under_the_same_name_are_not_taken(clients: Clients, brought_folder: Path, tmp_path: Path) -> None:
     home = Project(tmp_path / "other", clients)
     home.image("0.jpg", colour=77)
     home.image("1.jpg", colour=10)
@@ -188,9 +186,7 @@ def test_other_bytes_under_the_same_name_are_not_taken(
     assert brought.account.flow("label").went == 1
 
 
-def test_a_manifest_that_climbs_out_of_its_folder_reads_nothing_there(
-    home: Home, brought_folder: Path
-) -> None:
+def test_a_manifest_that_climbs_out_of_its_folder_reads_nothing_there(home: Home, brought_folder: Path) -> None:
     mask = next((brought_folder / "annotations" / "consolidated-annotation").rglob("*.png"))
     shutil.copy(mask, brought_folder.parent / "secret.png")
     manifest = brought_folder / "manifests" / "output" / "output.manifest"
@@ -228,13 +224,9 @@ def test_a_pipe_among_the_masks_keeps_nobody_waiting(home: Home, brought_folder:
 
 
 @pytest.mark.parametrize("member", ["NaN", "1e999", '"\\ud800"', "[" * 3000 + "]" * 3000])
-def test_a_manifest_that_no_reader_takes_is_refused_by_its_line(
-    home: Home, brought_folder: Path, member: str
-) -> None:
+def test_a_manifest_that_no_reader_takes_is_refused_by_its_line(home: Home, brought_folder: Path, member: str) -> None:
     manifest = brought_folder / "manifests" / "output" / "output.manifest"
-    manifest.write_text(
-        manifest.read_text().replace('"human-annotated"', f'"more":{member},"human-annotated"')
-    )
+    manifest.write_text(manifest.read_text().replace('"human-annotated"', f'"more":{member},"human-annotated"'))
     label = f"{brought_folder.name}-ref"
     with pytest.raises(ManifestError, match="line 1 is not JSON"):
         home.bring(brought_folder, label=label)

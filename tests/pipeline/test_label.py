@@ -43,9 +43,14 @@ def test_a_folder_becomes_a_bucket_a_manifest_and_one_job(two: Any) -> None:
     name = f"{two.name}-label-1"
     assert run.labeling_job.name == name
     assert two.written() == [
-        "images/a 1.jpg", "images/b/2.PNG", f"labeling/{name}/annotation-tool/data.json",
-        f"labeling/{name}/annotation-tool/template.liquid", f"labeling/{name}/images.jsonl", f"labeling/{name}/input.manifest", "run.json",
-    ]  # fmt: skip
+        "images/a 1.jpg",
+        "images/b/2.PNG",
+        f"labeling/{name}/annotation-tool/data.json",
+        f"labeling/{name}/annotation-tool/template.liquid",
+        f"labeling/{name}/images.jsonl",
+        f"labeling/{name}/input.manifest",
+        "run.json",
+    ]
     root = run.root
     assert lines(two, f"labeling/{name}/input.manifest") == [
         {"source-ref": f"{root}images/{n}"} for n in ("a 1.jpg", "b/2.PNG")
@@ -71,9 +76,13 @@ def test_the_job_is_what_the_settings_say_and_carries_the_runs_tags(two: Any) ->
     tags = GroundTruth(two.clients).find_job(run.labeling_job.name).tags  # type: ignore[union-attr]
     etag = S3(two.clients).read(run.labeling_job.input_manifest)[1]  # type: ignore[union-attr]
     assert tags == {
-        "team": "vision", "gtseg:run": two.name, "gtseg:fingerprint": run.attempts[0].fingerprint,
-        "gtseg:root": run.root, "gtseg:version": gtseg.__version__, "gtseg:manifest": etag,
-    }  # fmt: skip
+        "team": "vision",
+        "gtseg:run": two.name,
+        "gtseg:fingerprint": run.attempts[0].fingerprint,
+        "gtseg:root": run.root,
+        "gtseg:version": gtseg.__version__,
+        "gtseg:manifest": etag,
+    }
 
 
 def test_colors_go_with_the_job_as_a_tag_and_do_not_make_it_another(two: Any) -> None:
@@ -115,7 +124,9 @@ def test_an_image_replaced_by_one_of_equal_length_is_no_second_job(two: Any) -> 
 def test_a_run_that_was_fingerprinted_without_etags_still_finds_its_job(two: Any) -> None:
     def earlier_gtseg(job: FirstJob) -> str:
         rows = (f"{item.line}\t{item.size}\n" for item in job.gathered.manifest.objects)
-        return fingerprint(labeling_job_request(job.plan(STAND_IN)), "".join(rows).encode(), label_file(job.labels), job.template)  # fmt: skip
+        return fingerprint(
+            labeling_job_request(job.plan(STAND_IN)), "".join(rows).encode(), label_file(job.labels), job.template
+        )
 
     gathered = gather_images(two.run, two.context())
     team = choose_workteam(two.context())
@@ -157,9 +168,7 @@ def test_a_dry_run_prints_the_request_that_is_then_sent_and_touches_nothing(two:
         "HumanTaskConfig",
     ):
         assert sent[key] == plan["request"][key]
-    assert set(plan["writes"]) == {
-        f"{run.root}{key}" for key in two.written() if not key.startswith("images/")
-    }
+    assert set(plan["writes"]) == {f"{run.root}{key}" for key in two.written() if not key.startswith("images/")}
 
 
 def test_a_prefix_in_a_bucket_is_labeled_where_it_lies(two: Any, bucket: str, clients: Clients) -> None:
@@ -223,9 +232,17 @@ def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> 
     (two.folder / "images/copy.jpg").write_bytes((two.folder / "images/a 1.jpg").read_bytes())
     run = two.label()
     told = two.told("warning")
-    for words in ("empty.jpg is empty", "page.png is a web page or SVG inside", "cut.jpg has a damaged or truncated header", "torn.jpg is cut off", "webp.jpg is WEBP inside",
-                  "really-a-png.jpg is named .jpg but is PNG inside", "cmyk.jpg is CMYK", "turned.jpg is turned by its EXIF orientation (6)",
-                  "copy.jpg has the same bytes as"):  # fmt: skip
+    for words in (
+        "empty.jpg is empty",
+        "page.png is a web page or SVG inside",
+        "cut.jpg has a damaged or truncated header",
+        "torn.jpg is cut off",
+        "webp.jpg is WEBP inside",
+        "really-a-png.jpg is named .jpg but is PNG inside",
+        "cmyk.jpg is CMYK",
+        "turned.jpg is turned by its EXIF orientation (6)",
+        "copy.jpg has the same bytes as",
+    ):
         assert words in told
     assert (run.labeling_job.objects, run.labeling_job.rejected) == (6, 5)
     side = lines(two, f"labeling/{run.labeling_job.name}/images.jsonl")
@@ -263,7 +280,7 @@ def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, client
         ("project", {"create_bucket": False}, StageError, "--create-bucket"),
         ("project", {"role_arn": "arn:aws:iam::12:role/x"}, SettingsError, "role_arn"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused_before_anything_is_made(
     two: Any, table: str, values: dict[str, Any], kind: type[GtsegError], words: str
 ) -> None:
@@ -285,9 +302,7 @@ def test_the_public_crowd_needs_insistence_and_is_warned_of(two: Any) -> None:
         two.label()
     two.label(dry_run=True, consent=Consent(public_crowd=True))
     plan = next(e for e in two.events if e.kind == "plan").fields
-    assert plan["request"]["HumanTaskConfig"]["WorkteamArn"].endswith(
-        ":394669845002:workteam/public-crowd/default"
-    )
+    assert plan["request"]["HumanTaskConfig"]["WorkteamArn"].endswith(":394669845002:workteam/public-crowd/default")
     assert "AWS will most likely refuse" in two.told("warning")
     assert plan["cost"] == "2 objects x (1 worker x 0.84 + 0.08) USD = 1.84 USD"
 
@@ -327,9 +342,7 @@ def test_a_public_bucket_that_is_closed_to_our_credentials_is_read_without_them(
     S3(clients).upload_folder(two.folder / "images", f"s3://{bucket}/")
     public = {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"]}
     public["Resource"] = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-    clients.s3.put_bucket_policy(
-        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]})
-    )
+    clients.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]}))
     denial = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
     def deny(request: Request) -> tuple[int, bytes] | None:
@@ -348,9 +361,7 @@ def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
     two: Any, clients: Clients, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clients.s3.create_bucket(Bucket=f"test-{two.name}")
-    elsewhere = (
-        b'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>'
-    )
+    elsewhere = b'<LocationConstraint xmlns="http://s3.amazonaws.com/doc/2006-03-01/">eu-west-1</LocationConstraint>'
 
     def move(request: Request) -> tuple[int, bytes] | None:
         return (200, elsewhere) if "?location" in request.name else None

@@ -47,7 +47,9 @@ def run(project: Trained) -> Any:
 
 
 def test_importing_it_imports_nothing_heavy() -> None:
-    code = f"import sys, gtseg; assert not {HEAVY} & sys.modules.keys(), sys.modules.keys(); print(gtseg.Project.__name__)"
+    code = (
+        f"import sys, gtseg; assert not {HEAVY} & sys.modules.keys(), sys.modules.keys(); print(gtseg.Project.__name__)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "Project"), done.stderr
 
@@ -138,9 +140,7 @@ def test_folders_are_scored_like_arrays(tmp_path: Path, clients: Clients) -> Non
         ([np.full((2, 3), 7)], TRUTH, ["cat"], "value 7: 1 labels"),
     ],
 )
-def test_what_cannot_be_scored_is_refused(
-    predictions: Any, truth: Any, labels: list[str], words: str
-) -> None:
+def test_what_cannot_be_scored_is_refused(predictions: Any, truth: Any, labels: list[str], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         gtseg.evaluate(predictions, truth, labels=labels)
 

@@ -104,9 +104,7 @@ def test_the_owners_page_and_the_command_say_the_same_numbers_by_the_same_names(
     page = ask_owner(shared_aws, f"jobs/{project.run.labeling_job.name}")
     assert found.miou == pytest.approx(page["agreement"], abs=1e-12)
     assert 0.3 < page["agreement"] < 0.9
-    assert {w.name: w.others for w in found.workers} == pytest.approx(
-        {w["name"]: w["iou"] for w in page["workers"]}
-    )
+    assert {w.name: w.others for w in found.workers} == pytest.approx({w["name"]: w["iou"] for w in page["workers"]})
     assert all(worker.name.startswith("worker-") for worker in found.workers)
 
 
@@ -124,7 +122,7 @@ def test_workers_stay_ids_where_nobody_may_read_their_names(
     assert "shown by id" in project.told()
 
 
-@given(arrays.arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 3)))  # fmt: skip
+@given(arrays.arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 3)))
 def test_two_masks_agree_alike_in_both_halves(masks: np.ndarray) -> None:
     matrix = compare(masks[0], masks[1], 4)
     assert matrix is not None

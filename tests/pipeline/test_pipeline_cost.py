@@ -21,9 +21,15 @@ JOB = LabelingJobSection(
     counters={"TotalLabeled": 50},
 )
 ENDPOINT = EndpointSection(
-    name="e", arn="a", config="c", model="m", model_data="s3://b/m", image_uri="i",
-    instance_type="ml.c5.xlarge", since=NOON - timedelta(hours=10),
-)  # fmt: skip
+    name="e",
+    arn="a",
+    config="c",
+    model="m",
+    model_data="s3://b/m",
+    image_uri="i",
+    instance_type="ml.c5.xlarge",
+    since=NOON - timedelta(hours=10),
+)
 
 
 def remote(project: Any) -> Any:
@@ -87,9 +93,7 @@ def test_training_is_planned_by_its_limit(project: Any, stage: str, usd: str) ->
 def test_a_budget_refuses_what_would_exceed_it(project: Any) -> None:
     project.set("budget", max_usd=5)
     run = project.run.update(labeling_job=JOB)
-    with pytest.raises(
-        GtsegError, match=r"train may cost 17\.67 USD and the run has cost 4\.00 USD: more than 5 USD"
-    ):
+    with pytest.raises(GtsegError, match=r"train may cost 17\.67 USD and the run has cost 4\.00 USD: more than 5 USD"):
         check_budget("train", run, project.context(clients=remote(project)))
 
 

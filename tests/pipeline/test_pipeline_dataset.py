@@ -73,9 +73,7 @@ def test_dataset_json_counts_every_pixel(bench: Bench) -> None:
     run = bench.fill(5).make()
     described = json.loads(bench.objects()["dataset.json"])
     pixels = np.bincount(np.concatenate([drawing(number).ravel() for number in range(5)]))
-    totals = [
-        sum(part[name] for part in described["pixels"].values()) for name in ("BACKGROUND", "cat", "dog")
-    ]
+    totals = [sum(part[name] for part in described["pixels"].values()) for name in ("BACKGROUND", "cat", "dog")]
     assert totals == pixels.tolist()
     assert run.dataset
     assert described["fingerprint"] == run.dataset.fingerprint
@@ -85,8 +83,7 @@ def test_both_label_maps_are_written(bench: Bench) -> None:
     bench.fill(3).make()
     objects = bench.objects()
     assert {
-        json.loads(objects[f"channels/label_map/{p}_label_map.json"])["scale"]
-        for p in ("train", "validation")
+        json.loads(objects[f"channels/label_map/{p}_label_map.json"])["scale"] for p in ("train", "validation")
     } == {1}
 
 
@@ -101,9 +98,7 @@ def test_the_real_job_comes_out_right(bench: Bench) -> None:
     folder = DATA / "pcb-3-classes"
     line = json.loads((folder / "output.manifest").read_text())
     line["source-ref"] = bench.put("label/s10.png", save(Image.new("RGB", (1696, 959), "green")))
-    line["S10-label3-ref"] = bench.put(
-        "masks/0_2022-09-09T17:25:31.918770.png", (folder / "mask.png").read_bytes()
-    )
+    line["S10-label3-ref"] = bench.put("masks/0_2022-09-09T17:25:31.918770.png", (folder / "mask.png").read_bytes())
     run = bench.make(manifest=bench.put("real.manifest", json.dumps(line).encode()))
     assert run.dataset
     assert run.dataset.classes == ("BACKGROUND", "IC", "resistor1", "resistor2")
@@ -126,15 +121,11 @@ def test_what_cannot_be_used_is_told_with_its_reason(bench: Bench) -> None:
     bench.clients.s3.delete_object(Bucket=bench.bucket, Key="images/gone.jpg")
     bench.add("text.jpg", image=b"this is no image")
     bench.add("unsure.jpg", confidence=0.3)
-    bench.lines.append(
-        {"source-ref": "s3://b/failed.jpg", f"{LABEL}-metadata": {"failure-reason": "nobody came"}}
-    )
+    bench.lines.append({"source-ref": "s3://b/failed.jpg", f"{LABEL}-metadata": {"failure-reason": "nobody came"}})
     bench.lines.append({"source-ref": "s3://b/later.jpg"})
     run = bench.make(min_confidence=0.5)
     reasons = {
-        Path(r["image"]).stem: (r["status"], r.get("reason", ""))
-        for r in bench.records()
-        if r["status"] != "accepted"
+        Path(r["image"]).stem: (r["status"], r.get("reason", "")) for r in bench.records() if r["status"] != "accepted"
     }
     assert reasons["foreign"][0] == "rejected"
     assert "#ff7f0e" in reasons["foreign"][1]
@@ -226,9 +217,7 @@ def test_local_manifests_and_files_are_taken(bench: Bench, tmp_path: Path) -> No
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(jpeg(5))
     (tmp_path / "m.png").write_bytes(ground_truth_png(drawing(5), list(CAT_DOG.values())))
-    (tmp_path / "output.manifest").write_text(
-        json.dumps({**line, "source-ref": "images/a.jpg", LABEL: "masks/m.png"})
-    )
+    (tmp_path / "output.manifest").write_text(json.dumps({**line, "source-ref": "images/a.jpg", LABEL: "masks/m.png"}))
     bench.make(manifest=str(tmp_path / "output.manifest"))
     assert bench.objects()["channels/train/a.jpg"] == jpeg(5)
 
@@ -241,9 +230,7 @@ def test_local_manifests_and_files_are_taken(bench: Bench, tmp_path: Path) -> No
         (b'{"source-ref": "s3://b/k.jpg"}', ManifestError, "no semantic segmentation label"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(
-    bench: Bench, manifest: bytes, error: type[GtsegError], why: str
-) -> None:
+def test_a_manifest_that_is_none_is_refused(bench: Bench, manifest: bytes, error: type[GtsegError], why: str) -> None:
     with pytest.raises(error, match=why):
         bench.make(manifest=bench.put("x.manifest", manifest))
 
@@ -294,9 +281,7 @@ def test_a_fifth_of_faults_changes_no_byte(
     calm = bench.objects()
     S3(clients).delete(f"{bench.root}{key}" for key in calm)
     operations = ["s3:GetObject", "s3:PutObject", "s3:CopyObject", "s3:ListObjectsV2", "s3:HeadObject"]
-    faults.write_text(
-        json.dumps({"seed": 5, "fault": [{"kind": kind, "operations": operations, "rate": 0.2}]})
-    )
+    faults.write_text(json.dumps({"seed": 5, "fault": [{"kind": kind, "operations": operations, "rate": 0.2}]}))
     bench.make(manifest=manifest)
     fired = json.loads(urllib.request.urlopen(f"{server.url}/_gtseg/faults").read())["fired"]
     faults.write_text("{}")
@@ -376,9 +361,7 @@ def test_two_jobs_lines_are_both_taken_with_both_attributes(bench: Bench) -> Non
     bench.fill(4)
     for line in bench.lines[2:]:
         line["tuesday-ref"], line["tuesday-ref-metadata"] = line.pop(LABEL), line.pop(f"{LABEL}-metadata")
-    with pytest.raises(
-        SettingsError, match=rf"No line holds two of them.*--label-attribute {LABEL},tuesday-ref"
-    ):
+    with pytest.raises(SettingsError, match=rf"No line holds two of them.*--label-attribute {LABEL},tuesday-ref"):
         bench.make()
     run = bench.make(label_attribute=f"{LABEL},tuesday-ref")
     assert run.dataset
@@ -394,9 +377,7 @@ def test_a_hand_made_manifest_without_metadata_is_taken_with_a_table(bench: Benc
         ManifestError, match=r"annotation-ref \(3 objects\) without metadata.*--colors FILE.*import masks"
     ):
         bench.make()
-    table = parse_color_map(
-        {"0": ("BACKGROUND", None), "1": ("cat", None), "2": ("dog", None), "255": ("void", None)}
-    )
+    table = parse_color_map({"0": ("BACKGROUND", None), "1": ("cat", None), "2": ("dog", None), "255": ("void", None)})
     run = bench.make(table=table)
     assert run.dataset
     assert run.dataset.classes == ("BACKGROUND", "cat", "dog")

@@ -47,9 +47,7 @@ def test_only_images_with_a_mask_are_taken_and_names_come_from_the_values(own: P
 
 @pytest.mark.parametrize("place", ["dataset.json", "masks/dataset.json"])
 @pytest.mark.parametrize("classes", [["background", "cat", "dog"], ["cat", "dog", "bird"][:2]])
-def test_names_come_from_dataset_json_with_or_without_background(
-    own: Path, place: str, classes: list[str]
-) -> None:
+def test_names_come_from_dataset_json_with_or_without_background(own: Path, place: str, classes: list[str]) -> None:
     (own / place).write_text(json.dumps({"classes": classes}))
     assert ready(own).labels == ("cat", "dog")
 
@@ -132,9 +130,7 @@ def test_again_on_the_same_folder_nothing_changes(own: Path) -> None:
     assert settings.read_text() == before
 
 
-def test_the_drawn_scenes_come_once_and_a_missing_one_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_drawn_scenes_come_once_and_a_missing_one_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gtseg.pipeline.commands.demo.project.SCENES", 3)
     options: dict[str, Any] = {
         "images": None,

@@ -28,9 +28,18 @@ from gtseg.pipeline.stages.report.labeling import labeling_facts
 from gtseg.pipeline.stages.watch import watch
 
 ENDPOINT = EndpointSection(
-    name="cats", arn="arn:aws:sagemaker:us-east-1:111122223333:endpoint/cats", config="", model="", model_data="", image_uri="",
-    instance_type="", content_type="image/jpeg", accept="image/png", status="InService", since=datetime(2026, 1, 1, tzinfo=UTC),
-)  # fmt: skip
+    name="cats",
+    arn="arn:aws:sagemaker:us-east-1:111122223333:endpoint/cats",
+    config="",
+    model="",
+    model_data="",
+    image_uri="",
+    instance_type="",
+    content_type="image/jpeg",
+    accept="image/png",
+    status="InService",
+    since=datetime(2026, 1, 1, tzinfo=UTC),
+)
 
 
 @pytest.fixture
@@ -76,9 +85,7 @@ def label_but(project: Project, worker: Worker, *declined: str, images: str = "a
     return walk(project, watch)
 
 
-def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(
-    project: Project, worker: Worker
-) -> None:
+def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(project: Project, worker: Worker) -> None:
     first = label_but(project, worker, "b.jpg")
     before = lines_of(project, first.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     job = walk(project, continue_labeling).labeling_job
@@ -102,8 +109,10 @@ def test_continue_labels_only_what_failed_and_the_dataset_sees_one_manifest(
     )
     found = agreement(project.run, project.context())
     assert {image.image.rsplit("/", 1)[1]: image.answers for image in found.images} == {
-        "a.jpg": 1, "b.jpg": 1, "c.jpg": 1,
-    }  # fmt: skip
+        "a.jpg": 1,
+        "b.jpg": 1,
+        "c.jpg": 1,
+    }
     assert [w.answers for w in found.workers] == [3], "the same person in both jobs"
     facts = labeling_facts(project.run, [], project.context())
     assert facts
@@ -116,9 +125,7 @@ def test_continue_is_created_once_when_its_result_was_not_recorded(project: Proj
     label_but(project, worker, "b.jpg", images="ab")
     before = project.run
     made = continue_labeling(before, project.context())
-    project.run_file.save(
-        made.update(labeling_job=before.labeling_job)
-    )  # as if killed before the section was saved
+    project.run_file.save(made.update(labeling_job=before.labeling_job))  # as if killed before the section was saved
     again = walk(project, continue_labeling)
     assert again.labeling_job == made.labeling_job
     assert [a.outcome for a in again.attempts if a.stage.startswith("continue")] == ["created"]
@@ -131,9 +138,7 @@ def test_continue_waits_for_a_job_that_runs(project: Project) -> None:
         walk(project, continue_labeling)
 
 
-def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(
-    project: Project, worker: Worker
-) -> None:
+def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(project: Project, worker: Worker) -> None:
     first = label_but(project, worker, "c.jpg")
     assert first.labeling_job
     run = walk(project, adjust)
@@ -155,15 +160,11 @@ def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(
     assert "X-Amz-Signature" in pages[0]
     run = walk(project, watch)
     done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
-    status = {
-        name: line[f"{job.label_attribute}-metadata"]["adjustment-status"] for name, line in done.items()
-    }
+    status = {name: line[f"{job.label_attribute}-metadata"]["adjustment-status"] for name, line in done.items()}
     assert status == {"a.jpg": "adjusted", "b.jpg": "unadjusted"}
     assert first.labeling_job.label_attribute in done["a.jpg"]
     run = walk(project, dataset)
-    records = [
-        json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()
-    ]
+    records = [json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()]
     assert all(job.name in record["mask"] for record in records)
     with pytest.raises(StageError, match="is the adjustment of this run already"):
         walk(project, adjust)
@@ -211,9 +212,7 @@ def test_only_the_images_of_a_file_are_adjusted(project: Project, worker: Worker
     assert first
     images = [line["source-ref"] for line in lines_of(project, first.output_manifest).values()]  # type: ignore[arg-type]
     body = (
-        json.dumps({"source-ref": images[1], "comments": []})
-        + "\n\n"
-        + json.dumps({"source-ref": "s3://b/gone.jpg"})
+        json.dumps({"source-ref": images[1], "comments": []}) + "\n\n" + json.dumps({"source-ref": "s3://b/gone.jpg"})
     )
     only = read_redo(body.encode(), "redo.jsonl")
     job = walk(project, adjust, only=only).labeling_job
@@ -223,9 +222,7 @@ def test_only_the_images_of_a_file_are_adjusted(project: Project, worker: Worker
     assert [task["input"]["taskObject"] for task in given] == [images[1]]
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[]", "{}", '{"source-ref": 1}', '{"source-ref": "s3://b/k", "comments": "x"}']
-)
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"source-ref": 1}', '{"source-ref": "s3://b/k", "comments": "x"}'])
 def test_a_bad_line_of_a_file_of_images_is_named(text: str) -> None:
     with pytest.raises(ManifestError, match=r"redo\.jsonl, line 2"):
         read_redo(f'{{"source-ref": "s3://b/k"}}\n{text}'.encode(), "redo.jsonl")
@@ -285,9 +282,7 @@ def test_a_follow_up_of_a_follow_up_covers_all_three_jobs(project: Project, work
         assert job
         worker.work(
             job.name,
-            lambda task, declined=declined: (
-                "blurred" if name_of(task) == declined else paint(square(), ["cat"])
-            ),
+            lambda task, declined=declined: "blurred" if name_of(task) == declined else paint(square(), ["cat"]),
         )
         walk(project, watch)
         names.append(job.name)
@@ -301,10 +296,7 @@ def test_a_follow_up_of_a_follow_up_covers_all_three_jobs(project: Project, work
     alone = dataset(project.run, project.context(), labels=LabelSource(job=names[1]))
     assert alone.dataset
     assert alone.dataset.counts["failed"] == 1
-    assert (
-        f"{names[2]} goes on from {names[1]}: without --job the dataset has the labels of both"
-        in project.told()
-    )
+    assert f"{names[2]} goes on from {names[1]}: without --job the dataset has the labels of both" in project.told()
 
 
 IN_SERVICE = Resource("endpoint", "cats", "arn:aws:sagemaker:us-east-1:1:endpoint/cats", status="InService")
@@ -375,16 +367,12 @@ def test_the_images_that_the_model_is_least_sure_of_are_labeled_next_and_train_a
     given = worker.work(job.name, lambda task: paint(square(shift=1), ["cat"], initialValueModified=True))
     names = sorted(name_of(task) for task in given)
     assert "sure.png" not in names
-    assert names in (["other.png", "twin.png"], ["other.png", "unsure.png"]), (
-        "near-duplicates are asked about once"
-    )
+    assert names in (["other.png", "twin.png"], ["other.png", "unsure.png"]), "near-duplicates are asked about once"
     walk(project, watch)
     run = walk(project, dataset)
     assert run.dataset
     assert sum(run.dataset.counts[part] for part in ("train", "validation", "test")) == 5
-    records = [
-        json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()
-    ]
+    records = [json.loads(line) for line in S3(project.clients).read(f"{run.root}objects.jsonl")[0].splitlines()]
     assert {r["split"] for r in records if r["image"].endswith(".png")} == {"train"}
     with pytest.raises(StageError, match="no model in service"):
         label_next(run.update(endpoint=None), project.context(), count=1)
@@ -400,9 +388,14 @@ def test_imported_masks_are_adjusted(project: Project, worker: Worker) -> None:
     first = label_but(project, worker, images="a").labeling_job
     assert first
     imported = LabelingJobSection(
-        name="bought", arn=first.arn.replace(first.name, "bought"), label_attribute=first.label_attribute,
-        workforce="import", objects=1, status="Completed", output_manifest=first.output_manifest,
-    )  # fmt: skip
+        name="bought",
+        arn=first.arn.replace(first.name, "bought"),
+        label_attribute=first.label_attribute,
+        workforce="import",
+        objects=1,
+        status="Completed",
+        output_manifest=first.output_manifest,
+    )
     project.run_file.save(project.run.update(labeling_job=imported))
     job = walk(project, adjust).labeling_job
     assert job
@@ -421,9 +414,7 @@ def command(project: Project, *words: str) -> int:
     return int(end.value.code or 0)
 
 
-def test_the_commands_say_what_came_out(
-    project: Project, worker: Worker, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_commands_say_what_came_out(project: Project, worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:
     label_but(project, worker, "b.jpg", images="ab")
     before = project.run
     assert command(project, "label", "--continue", "--dry-run") == 0
@@ -447,9 +438,7 @@ def test_the_commands_say_what_came_out(
     assert project.run.labeling_job.objects == 2  # type: ignore[union-attr]
 
 
-def test_an_adjustment_that_left_an_image_is_continued_as_an_adjustment(
-    project: Project, worker: Worker
-) -> None:
+def test_an_adjustment_that_left_an_image_is_continued_as_an_adjustment(project: Project, worker: Worker) -> None:
     label_but(project, worker, images="ab")
     first = walk(project, adjust).labeling_job
     assert first
@@ -469,5 +458,6 @@ def test_an_adjustment_that_left_an_image_is_continued_as_an_adjustment(
     run = walk(project, watch)
     done = lines_of(project, run.labeling_job.output_manifest)  # type: ignore[union-attr, arg-type]
     assert {name: line[f"{first.label_attribute}-metadata"]["adjustment-status"] for name, line in done.items()} == {
-        "a.jpg": "unadjusted", "b.jpg": "adjusted",
-    }  # fmt: skip
+        "a.jpg": "unadjusted",
+        "b.jpg": "adjusted",
+    }

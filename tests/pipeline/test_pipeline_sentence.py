@@ -141,8 +141,11 @@ def test_a_dry_run_shows_the_request_and_makes_nothing(
     plan = next(event for event in project.events if event.kind == "plan")
     assert plan.fields["TrainingJobName"] == f"{project.name}-train-1"
     assert {c["ChannelName"] for c in plan.fields["InputDataConfig"]} == {
-        "train", "train_annotation", "validation", "validation_annotation",
-    }  # fmt: skip
+        "train",
+        "train_annotation",
+        "validation",
+        "validation_annotation",
+    }
     assert len(session_training_aws.calls()) == before
 
 
@@ -160,9 +163,7 @@ def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained
 # ---- deploy ----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_after_each_creating_call_there_is_one_endpoint(
-    deployed: Trained, session_training_aws: Any
-) -> None:
+def test_killed_after_each_creating_call_there_is_one_endpoint(deployed: Trained, session_training_aws: Any) -> None:
     for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
         assert len(created(session_training_aws, operation, deployed.name)) == 1
     section = deployed.run.endpoint
@@ -191,9 +192,7 @@ def test_deploying_a_model_that_is_not_there_says_so(deployed: Trained) -> None:
         deploy(deployed.run, deployed.context(), job="ghost")
 
 
-def test_any_training_job_and_any_model_can_be_deployed_under_another_run(
-    deployed: Trained, tmp_path: Path
-) -> None:
+def test_any_training_job_and_any_model_can_be_deployed_under_another_run(deployed: Trained, tmp_path: Path) -> None:
     other = Trained(tmp_path, deployed.clients, f"o{uuid.uuid4().hex[:8]}")
     S3(deployed.clients).ensure_bucket(f"bucket-{other.name}")
     other.tables["deploy"] = 'time_to_live = "60s"\nenvironment = { MXNET_X = "1" }'
@@ -257,14 +256,10 @@ def test_predictions_of_other_options_are_not_mixed(deployed: Trained, tmp_path:
         predict(deployed.run, deployed.context(settings=tiled), **options)
 
 
-def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
-    deployed: Trained, tmp_path: Path
-) -> None:
+def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(deployed: Trained, tmp_path: Path) -> None:
     (tmp_path / "one.jpg").write_bytes(small_scene(3)[0])
     wanted = {"overlays": True, "probabilities": True}
-    settings = deployed.settings.model_copy(
-        update={"predict": deployed.settings.predict.model_copy(update=wanted)}
-    )
+    settings = deployed.settings.model_copy(update={"predict": deployed.settings.predict.model_copy(update=wanted)})
     options = {"sources": [str(tmp_path / "one.jpg")]}
     predict(deployed.run, deployed.context(settings=settings), **options, output=str(tmp_path / "p"))
     predict(deployed.run, deployed.context(), **options, output=str(tmp_path / "m"))
@@ -276,9 +271,7 @@ def test_probabilities_overlays_and_tiles_agree_with_the_plain_mask(
     assert (said >= values.max(0) - 0.002).all()  # half precision ties what is closer
     assert Image.open(tmp_path / "p/one_overlay.jpg").size == plain.shape[::-1]
     tiled = {"large_images": "tile", "max_side": 64, "tile_size": 64, "tile_overlap": 16}
-    small = deployed.settings.model_copy(
-        update={"predict": deployed.settings.predict.model_copy(update=tiled)}
-    )
+    small = deployed.settings.model_copy(update={"predict": deployed.settings.predict.model_copy(update=tiled)})
     predict(deployed.run, deployed.context(settings=small), **options, output=str(tmp_path / "t"))
     assert read_mask((tmp_path / "t/one.png").read_bytes()).shape == plain.shape
 
@@ -311,9 +304,11 @@ def test_what_is_asked_for_later_is_made_for_masks_that_are_there(deployed: Trai
 def test_s3_prefixes_are_read_and_written(deployed: Trained) -> None:
     root = deployed.run.root
     result = predict(
-        deployed.run, deployed.context(),
-        sources=[f"{root}channels/test/"], output=f"{root}predicted/",
-    )  # fmt: skip
+        deployed.run,
+        deployed.context(),
+        sources=[f"{root}channels/test/"],
+        output=f"{root}predicted/",
+    )
     assert (result.asked, result.failed) == (COUNTS["test"], ())
     names = {item.key.rsplit("/", 1)[1] for item in S3(deployed.clients).list_objects(f"{root}predicted/")}
     assert names == {"predictions.json", "scene-8.png", "scene-9.png", "scene-10.png"}
@@ -434,9 +429,7 @@ def test_names_with_markup_are_shown_not_run(evaluated: Trained) -> None:
     assert "&lt;img src=x" in page
 
 
-def test_a_report_without_the_workers_answers_says_so(
-    evaluated: Trained, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_without_the_workers_answers_says_so(evaluated: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     from gtseg.pipeline.stages.report import labeling
     from gtseg.pipeline.stages.report.facts import gather_facts, read_files
     from gtseg.pipeline.stages.report.stage import render
@@ -477,8 +470,11 @@ def test_every_result_and_every_resource_names_what_it_came_from(evaluated: Trai
     assert job.made_from.sources["dataset"] == "f" * 32
     assert job.made_from.settings["train"]["hyperparameters"]["epochs"] == 2
     assert endpoint.made_from.sources == {
-        "model_data": job.model_artifact, "training_job": job.name, "dataset": "f" * 32, "run_model": job.name,
-    }  # fmt: skip
+        "model_data": job.model_artifact,
+        "training_job": job.name,
+        "dataset": "f" * 32,
+        "run_model": job.name,
+    }
     assert scored.made_from.sources["split"] == "test"
     evaluated.walk(report)
     facts = json.loads((evaluated.folder / "report.json").read_text())
@@ -496,9 +492,7 @@ def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoi
     project.give_dataset()
     run = walk(project.run, project.context(), until_stage("evaluate"))
     assert run.dataset
-    changed = project.run_file.save(
-        run.update(dataset=run.dataset.model_copy(update={"fingerprint": "e" * 32}))
-    )
+    changed = project.run_file.save(run.update(dataset=run.dataset.model_copy(update={"fingerprint": "e" * 32})))
     reasons = {name: one.reason for name, one in standings(changed, project.settings).items()}
     assert reasons["train"] == "the dataset has changed since it was trained on"
     assert reasons["deploy"] == "train comes first"
@@ -570,9 +564,11 @@ def test_an_orphan_is_what_no_run_calls_its_own(evaluated: Trained) -> None:
     artifact = evaluated.run.training_job.model_artifact  # type: ignore[union-attr]
     for name, its in ((f"{evaluated.name}-lost", tags), (f"{evaluated.name}-strange", strange)):
         evaluated.clients.sagemaker.create_model(
-            ModelName=name, ExecutionRoleArn="arn:aws:iam::123456789012:role/gtseg", Tags=its,
+            ModelName=name,
+            ExecutionRoleArn="arn:aws:iam::123456789012:role/gtseg",
+            Tags=its,
             PrimaryContainer={"Image": image, "ModelDataUrl": artifact},
-        )  # fmt: skip
+        )
     _, dry = sweep(evaluated.run, evaluated.context(dry_run=True), Sweep(orphans=True))
     _, swept = sweep(evaluated.run, evaluated.context(), Sweep(orphans=True))
     assert dry.deleted == swept.deleted == [f"model {evaluated.name}-lost"]

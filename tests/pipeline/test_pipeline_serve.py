@@ -25,9 +25,7 @@ from gtseg.pipeline.commands.serve.deciding import decide
 from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run, TrainingJobSection, provenance
 from gtseg.settings import Settings
 
-EMPTY = Run(
-    name="r", root="s3://b/r/", account="1", region="us-east-1", created=datetime(2026, 1, 1, tzinfo=UTC)
-)
+EMPTY = Run(name="r", root="s3://b/r/", account="1", region="us-east-1", created=datetime(2026, 1, 1, tzinfo=UTC))
 JOB = LabelingJobSection(name="r-label-1", arn="a", label_attribute="x-ref", workforce="private", objects=3)
 LABELING = EMPTY.update(labeling_job=JOB)
 LABELED = EMPTY.update(labeling_job=JOB.model_copy(update={"status": "Completed"}))
@@ -35,9 +33,7 @@ DATASET = LABELED.update(
     dataset=DatasetSection(channels="c", classes=("BACKGROUND", "x"), counts={"test": 1}, fingerprint="f")
 )
 TRAINING = DATASET.update(
-    training_job=TrainingJobSection(
-        name="r-train-1", arn="a", image_uri="i", instance_type="t", hyperparameters={}
-    )
+    training_job=TrainingJobSection(name="r-train-1", arn="a", image_uri="i", instance_type="t", hyperparameters={})
 )
 
 CASES = [
@@ -147,9 +143,7 @@ def test_a_started_service_trains_what_is_ready_and_stops_where_the_settings_say
     assert project.run.training_job is not None
     assert project.run.training_job.status == "Completed"
     made = [
-        c
-        for c in training_aws.calls()
-        if c["operation"] == "CreateTrainingJob" and c["name"].startswith(project.name)
+        c for c in training_aws.calls() if c["operation"] == "CreateTrainingJob" and c["name"].startswith(project.name)
     ]
     assert len(made) == 1
     assert {"started", "begin", "end", "waiting"} <= {line["event"] for line in said}
@@ -180,9 +174,7 @@ def test_a_stop_ends_what_it_waits_for(project: Trained, monkeypatch: pytest.Mon
     """SIGTERM while AWS does not answer: the call is cut short after a while, and at once by a second signal."""
     service = Service(project.settings, log=io.StringIO())
     monkeypatch.setattr("gtseg.pipeline.commands.serve.service.STOP_SECONDS", 0.05)
-    handlers = {
-        number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
-    }
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
 
     def hang(pool: object) -> bool:
         os.kill(os.getpid(), signal.SIGTERM)

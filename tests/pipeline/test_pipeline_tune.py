@@ -162,9 +162,15 @@ def test_spot_training_keeps_checkpoints_that_an_interrupted_job_goes_on_from(pr
     assert run.training_job.billable_seconds == answer["BillableTimeInSeconds"] > 0
 
     same = (
-        "HyperParameters", "RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig",
-        "StoppingCondition", "CheckpointConfig", "EnableManagedSpotTraining",
-    )  # fmt: skip
+        "HyperParameters",
+        "RoleArn",
+        "InputDataConfig",
+        "OutputDataConfig",
+        "ResourceConfig",
+        "StoppingCondition",
+        "CheckpointConfig",
+        "EnableManagedSpotTraining",
+    )
     image = {key: answer["AlgorithmSpecification"][key] for key in ("TrainingImage", "TrainingInputMode")}
     again = {key: answer[key] for key in same} | {"AlgorithmSpecification": image}
     sagemaker.create_training_job(TrainingJobName=f"{name}-again", **again)

@@ -213,9 +213,7 @@ def test_no_statement_is_wider_than_what_is_called_of_it(recorded: Recorded) -> 
         (statement["Action"], resource)
         for statement in recorded.policy["Statement"]
         for resource in statement["Resource"]
-        if not any(
-            is_allowed({"Statement": [statement | {"Resource": [resource]}]}, need) for need in recorded.needs
-        )
+        if not any(is_allowed({"Statement": [statement | {"Resource": [resource]}]}, need) for need in recorded.needs)
     ]
     assert not unused
 

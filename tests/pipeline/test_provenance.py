@@ -48,8 +48,10 @@ def test_a_labeling_job_names_its_manifest_its_settings_and_its_request(project:
     assert origin is not None
     _, etag = S3(project.clients).read(run.labeling_job.input_manifest)
     assert origin.sources == {
-        "manifest": run.labeling_job.input_manifest, "manifest_etag": etag, "request": run.attempts[0].fingerprint,
-    }  # fmt: skip
+        "manifest": run.labeling_job.input_manifest,
+        "manifest_etag": etag,
+        "request": run.attempts[0].fingerprint,
+    }
     assert origin.settings["labeling"]["labels"] == ["cat"]
     assert origin.settings["images"]["source"] == "images"
 
@@ -82,9 +84,7 @@ def test_a_tag_that_is_there_stays_and_long_values_are_cut_to_what_aws_takes() -
     tags = lineage_tags("s3://b/" + "x" * 300 + "/", manifest="m", nothing=None)
     assert len(tags["gtseg:root"]) == 256
     assert "gtseg:nothing" not in tags
-    request = with_tags(
-        {"Tags": [{"Key": "gtseg:manifest", "Value": "mine"}]}, {"gtseg:manifest": "other", "b": "c"}
-    )
+    request = with_tags({"Tags": [{"Key": "gtseg:manifest", "Value": "mine"}]}, {"gtseg:manifest": "other", "b": "c"})
     assert request["Tags"] == [{"Key": "gtseg:manifest", "Value": "mine"}, {"Key": "b", "Value": "c"}]
 
 

@@ -112,9 +112,7 @@ class Cloud:
 def test_the_attempt_is_saved_before_its_call_and_its_result_after() -> None:
     cloud = Cloud()
     seen: list[str] = []
-    creation = replace(
-        cloud.creation(), make=lambda name: seen.append(cloud.load().attempts[0].outcome) or "arn"
-    )  # type: ignore[func-returns-value]
+    creation = replace(cloud.creation(), make=lambda name: seen.append(cloud.load().attempts[0].outcome) or "arn")  # type: ignore[func-returns-value]
     run, attempt, arn = create_once(cloud, cloud.load(), creation)  # type: ignore[arg-type]
     assert seen == ["recorded"]
     assert (attempt.name, attempt.outcome, arn) == ("cats-label-1", "created", "arn")

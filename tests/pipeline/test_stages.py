@@ -75,9 +75,15 @@ def test_a_dataset_of_labels_from_elsewhere_needs_no_labeling(project: Any) -> N
 
 def test_after_a_foreign_model_s_endpoint_comes_predict(project: Any) -> None:
     section = EndpointSection(
-        name="e", arn="a", config="c", model="m", model_data="s3://x/m", image_uri="i", instance_type="t",
+        name="e",
+        arn="a",
+        config="c",
+        model="m",
+        model_data="s3://x/m",
+        image_uri="i",
+        instance_type="t",
         status="InService",
-    )  # fmt: skip
+    )
     assert next_step(project.run, SETTINGS) == "label"
     assert next_step(project.run.update(endpoint=section), SETTINGS) == "predict"
 
@@ -110,18 +116,14 @@ def test_a_run_trains_nothing_that_no_test_image_could_score(project: Any) -> No
         fingerprint="f",
     )
     run = project.run.update(dataset=section)
-    with pytest.raises(
-        StageError, match=r"train was not begun: none of the 4 images.*evaluate.required=false"
-    ):
+    with pytest.raises(StageError, match=r"train was not begun: none of the 4 images.*evaluate.required=false"):
         walk(run, project.context())
     assert not unevaluable(run, SETTINGS, until_stage("deploy"))
 
 
 def test_what_was_left_out_is_exit_code_5(project: Any) -> None:
     counts = {"train": 1, "rejected": 1, "failed": 0}
-    section = DatasetSection(
-        channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts=counts, fingerprint="f"
-    )
+    section = DatasetSection(channels="s3://b/c/", classes=("BACKGROUND", "cat"), counts=counts, fingerprint="f")
     run = project.run.update(labeling_job=JOB, dataset=section)
     assert (exit_code(run, "label"), exit_code(run, "dataset")) == (0, 5)
     assert exit_code(run.update(labeling_job=JOB.model_copy(update={"rejected": 2})), "label") == 5

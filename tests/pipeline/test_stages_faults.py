@@ -75,18 +75,22 @@ class Walk:
     def command(self, stage: str) -> None:
         words = [sys.executable, "-m", "gtseg", stage, *(["--yes"] if stage == "label" else [])]
         environment = self.server.environment | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(
-            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=240
-        )
+        done = subprocess.run(words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, f"{stage}: {done.stderr[-3000:]}"
         assert "Traceback" not in done.stderr
 
     def disturb(self, stage: str, kind: str) -> dict[str, int]:
         """Run a stage under faults of one kind; how often that of each operation fired."""
         faults = [
-            {"kind": kind, "operations": [name], "rate": RATE, "seconds": 0.05, "seed": seed_that_hits_the_first(number)}
+            {
+                "kind": kind,
+                "operations": [name],
+                "rate": RATE,
+                "seconds": 0.05,
+                "seed": seed_that_hits_the_first(number),
+            }
             for number, name in enumerate(operations_of(stage, kind))
-        ]  # fmt: skip
+        ]
         self.faults.write_text(json.dumps({"fault": faults}))
         self.command(stage)
         with urllib.request.urlopen(f"{self.server.url}/_gtseg/faults", timeout=30) as answer:
@@ -118,8 +122,14 @@ class Walk:
         """The job that was asked for, as the server has it; without what changes while it runs."""
         job = self.server.client("sagemaker").describe_labeling_job(LabelingJobName="r-label-1")
         changing = (
-            "LabelingJobStatus", "LabelCounters", "LabelingJobOutput", "CreationTime", "LastModifiedTime", "JobReferenceCode", "ResponseMetadata",
-        )  # fmt: skip
+            "LabelingJobStatus",
+            "LabelCounters",
+            "LabelingJobOutput",
+            "CreationTime",
+            "LastModifiedTime",
+            "JobReferenceCode",
+            "ResponseMetadata",
+        )
         return {name: value for name, value in job.items() if name not in changing}
 
 

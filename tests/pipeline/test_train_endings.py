@@ -32,9 +32,7 @@ def context(there: bool | AWSError = True, **train: Any) -> Context:
 
     settings = Settings.model_validate({"project": {"name": "p"}, "train": train})
     heard: list[str] = []
-    made = SimpleNamespace(
-        settings=settings, s3=SimpleNamespace(exists=exists), warn=heard.append, heard=heard
-    )
+    made = SimpleNamespace(settings=settings, s3=SimpleNamespace(exists=exists), warn=heard.append, heard=heard)
     return cast(Context, made)
 
 
@@ -70,9 +68,7 @@ def test_a_model_that_may_not_be_looked_at_is_taken_for_there_with_a_warning() -
         (state("Failed"), ("failed: r", "Cure that")),
     ],
 )
-def test_without_a_model_the_limit_is_named_and_what_to_do(
-    job: TrainingState, words: tuple[str, ...]
-) -> None:
+def test_without_a_model_the_limit_is_named_and_what_to_do(job: TrainingState, words: tuple[str, ...]) -> None:
     said = why_without_model(job, context(max_runtime="1h"))
     assert all(word in said for word in words)
 

@@ -33,9 +33,7 @@ from PIL import Image
 from gtseg.cli import main
 from gtseg.core.images.scenes import draw_scene
 
-pytestmark = pytest.mark.timeout(
-    900
-)  # the first test waits for every stage on both sides, beside whatever else runs
+pytestmark = pytest.mark.timeout(900)  # the first test waits for every stage on both sides, beside whatever else runs
 BUCKET, RUN = "two-sides", "both"
 SETTINGS = f"""
 [project]
@@ -128,9 +126,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("AWS_CONFIG_FILE", str(folder.parent / "config"))
         patch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder.parent / "credentials"))
-        for name in [
-            name for name in os.environ if name.startswith(("AWS_", "GTSEG_")) and not name.endswith("_FILE")
-        ]:
+        for name in [name for name in os.environ if name.startswith(("AWS_", "GTSEG_")) and not name.endswith("_FILE")]:
             patch.delenv(name)
         here = LocalAWS(folder.parent / "here", region="eu-west-1")
         stack.callback(here.stop)
@@ -290,48 +286,33 @@ def test_boto3_and_the_aws_cli_reach_each_side_by_its_profile(sides: Sides) -> N
     with pytest.raises(ClientError, match="S3"):
         labels.client("s3").list_buckets()
     aws = ["aws", "--output", "text", "--profile"]
-    listed = subprocess.run(
-        [*aws, "labels", "sagemaker", "list-labeling-jobs"], capture_output=True, text=True
-    )
+    listed = subprocess.run([*aws, "labels", "sagemaker", "list-labeling-jobs"], capture_output=True, text=True)
     assert f"{RUN}-label-1" in listed.stdout, listed.stderr
-    stored = subprocess.run(
-        [*aws, "company", "s3", "ls", f"s3://{BUCKET}/{RUN}/"], capture_output=True, text=True
-    )
+    stored = subprocess.run([*aws, "company", "s3", "ls", f"s3://{BUCKET}/{RUN}/"], capture_output=True, text=True)
     assert "run.json" in stored.stdout, stored.stderr
 
 
 def test_two_clients_at_once_start_one_job(sides: Sides) -> None:
     """From two machines, as far as the servers can tell: two processes that share nothing but the AWS profile."""
     command = [sys.executable, "-m", "gtseg", "label", "--run", f"{RUN}-twins"]
-    clients = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
-    ]
+    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     said = [client.communicate(timeout=120)[0] for client in clients]
     assert all(
         client.returncode == 0 or "Another gtseg process has advanced" in words
         for client, words in zip(clients, said, strict=True)
     ), said
-    jobs = (
-        boto3.Session(profile_name="labels")
-        .client("sagemaker")
-        .list_labeling_jobs(NameContains=f"{RUN}-twins")
-    )
+    jobs = boto3.Session(profile_name="labels").client("sagemaker").list_labeling_jobs(NameContains=f"{RUN}-twins")
     assert [job["LabelingJobName"] for job in jobs["LabelingJobSummaryList"]] == [f"{RUN}-twins-label-1"]
     gtseg(sides, "label", "--run", f"{RUN}-twins")
     assert "nothing to do" in sides.printed[f"label --run {RUN}-twins"]
 
 
-def test_all_services_here_over_an_s3_that_nobody_here_wrote(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_services_here_over_an_s3_that_nobody_here_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/deployment.md, arrangement 4: one profile, whose keys the server takes too. The S3 is moto's."""
     folder = draw(tmp_path / "project")
     keys = "region = us-east-1\naws_access_key_id = OWN\naws_secret_access_key = own\n"
     config = tmp_path / "config"
-    for name in [
-        name for name in os.environ if name.startswith(("AWS_", "GTSEG_")) or name.lower() == "http_proxy"
-    ]:
+    for name in [name for name in os.environ if name.startswith(("AWS_", "GTSEG_")) or name.lower() == "http_proxy"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)

@@ -69,9 +69,7 @@ def watched(project: Any, shared_aws: Any, monkeypatch: pytest.MonkeyPatch) -> A
 
 
 def test_a_job_is_followed_to_its_end_and_read_from_awss_own_words(watched: Watched) -> None:
-    run = watched.watch(
-        description("Initializing"), description("InProgress", 4), description("Completed", 10)
-    )
+    run = watched.watch(description("Initializing"), description("InProgress", 4), description("Completed", 10))
     job = run.labeling_job
     assert job is not None
     assert (job.status, job.counters["TotalLabeled"], job.output_manifest) == (

@@ -107,15 +107,16 @@ class Trained:
                 "reason": "its mask has 1 colour of no label",
             }
         )
-        rows = [
-            {"index": i, "name": n, "color": c} for i, (n, c) in enumerate(zip(CLASSES, COLORS, strict=True))
-        ]
+        rows = [{"index": i, "name": n, "color": c} for i, (n, c) in enumerate(zip(CLASSES, COLORS, strict=True))]
         door.write(f"{run.root}dataset.json", json.dumps({"classes": rows, "pixels": pixels}).encode())
         door.write(f"{run.root}objects.jsonl", b"".join(json.dumps(r).encode() + b"\n" for r in records))
         section = DatasetSection(
-            channels=channels, classes=CLASSES, counts=COUNTS | {"rejected": 1, "failed": 0, "unlabeled": 0},
-            fingerprint="f" * 32, source="s3://x/output.manifest",
-        )  # fmt: skip
+            channels=channels,
+            classes=CLASSES,
+            counts=COUNTS | {"rejected": 1, "failed": 0, "unlabeled": 0},
+            fingerprint="f" * 32,
+            source="s3://x/output.manifest",
+        )
         self.run_file.save(run.update(dataset=section))
 
 

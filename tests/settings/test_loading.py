@@ -46,13 +46,14 @@ def test_flags_win_over_the_environment_and_that_over_the_file(folder: Path) -> 
         ("GTSEG_LABELING__TITLE", "2026", "2026"),
         ("GTSEG_LABELING__TAGS", '{"team": "x"}', {"team": "x"}),
         ("GTSEG_LABELING__MAX_LABELED_PERCENT", "50", 50),
-        ("GTSEG_LABELING__WORKTEAM_ARN", "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/1",
-         "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/1"),
+        (
+            "GTSEG_LABELING__WORKTEAM_ARN",
+            "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/1",
+            "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/1",
+        ),
     ],
-)  # fmt: skip
-def test_the_environments_text_becomes_the_keys_own_type(
-    folder: Path, name: str, text: str, value: Any
-) -> None:
+)
+def test_the_environments_text_becomes_the_keys_own_type(folder: Path, name: str, text: str, value: Any) -> None:
     key = name.rpartition("__")[2].lower()
     assert getattr(read(folder, environ={name: text}).labeling, key) == value
 
@@ -108,7 +109,10 @@ def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
         ('[labeling]\nworkforce = "public"\n', "needs price_per_task"),
         ('[labeling]\nworkforce = "public"\nprice_per_task = 0.84\n', "needs content_classifiers"),
         ('[labeling]\nworkforce = "vendor"\n', "needs workteam_arn"),
-        ('[labeling]\nworkteam_arn = "arn:aws:sagemaker:us-east-1:123456789012:workteam/vendor-crowd/x"\n', "does not belong"),
+        (
+            '[labeling]\nworkteam_arn = "arn:aws:sagemaker:us-east-1:123456789012:workteam/vendor-crowd/x"\n',
+            "does not belong",
+        ),
         ('[labeling]\nsubnets = ["subnet-1"]\n', "need automated = true"),
         ("[dataset]\nsplit = { train = 0.5, validation = 0.2, test = 0.2 }\n", "must be 1, they are 0.9"),
         ("[dataset]\nsplit = { train = 0.5, val = 0.5 }\n", "unknown key .*split.val.*Did you mean validation"),
@@ -118,7 +122,7 @@ def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
         ("[dataset]\nseed = 2026-01-01\n", "date"),
         ('folder = "x"\n', "folder"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_setting_is_one_error_that_names_key_value_and_what_is_allowed(
     folder: Path, text: str, words: str
 ) -> None:

@@ -55,8 +55,11 @@ def test_typed_values_become_the_strings_of_the_api(read: Any) -> None:
         '[train.hyperparameters]\nlr_scheduler = "step"\nlr_scheduler_step = [10, 20]\nuse_pretrained_model = false\nlearning_rate = 1e-4'
     )
     assert hyperparameter_strings(settings.train.hyperparameters.model_dump()) == {
-        "lr_scheduler": "step", "lr_scheduler_step": "10,20", "use_pretrained_model": "False", "learning_rate": "0.0001",
-    }  # fmt: skip
+        "lr_scheduler": "step",
+        "lr_scheduler_step": "10,20",
+        "use_pretrained_model": "False",
+        "learning_rate": "0.0001",
+    }
 
 
 def test_the_environment_sets_them_too(read: Any) -> None:
@@ -105,9 +108,7 @@ def test_named_ranges_are_searched_and_without_any_all_documented_ones(read: Any
     assert read("[tune]\nmomentum = [0.9, 0.95]").tune.ranges == {"momentum": (0.9, 0.95)}
 
 
-def test_the_shipped_settings_show_every_key_of_these_tables_with_its_real_default(
-    read: Any, tmp_path: Path
-) -> None:
+def test_the_shipped_settings_show_every_key_of_these_tables_with_its_real_default(read: Any, tmp_path: Path) -> None:
     text = TEMPLATE.read_text()
     shown = text[text.index("[train]") :]
     for table in ("train", "tune", "deploy", "predict", "evaluate", "serve"):

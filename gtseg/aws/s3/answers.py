@@ -51,9 +51,7 @@ def is_of_s3(answer: Answer) -> bool:
     """Whether an answer shows that S3 wrote it: a request id, an ETag or a document of its own."""
     if "etag" in answer.headers or any(name.startswith("x-amz-") for name in answer.headers):
         return True
-    return b"<Code>" in answer.body or answer.body.startswith(
-        (b"<?xml", b"<ListBucketResult", b"<CopyObjectResult")
-    )
+    return b"<Code>" in answer.body or answer.body.startswith((b"<?xml", b"<ListBucketResult", b"<CopyObjectResult"))
 
 
 def lacks_etag(answer: Answer) -> tuple[str, str] | None:

@@ -134,9 +134,7 @@ class Bulk:
             headers["if-match"] = f'"{if_match}"'
         answer = self._get(Request("GetObject", "GET", uri, headers, check=check_body))
         size = answer.headers.get("content-range", "").rpartition("/")[2]
-        return Fetched(
-            answer.body, etag_of(answer), int(size) if size.isdigit() else len(answer.body), md5_of(answer)
-        )
+        return Fetched(answer.body, etag_of(answer), int(size) if size.isdigit() else len(answer.body), md5_of(answer))
 
     def put(self, uri: str, body: bytes | FileBody, *, content_type: str) -> str:
         """Write an object, return its ETag. The signature covers the body: damage on the way is refused by S3."""
@@ -252,9 +250,7 @@ class Bulk:
             self._idle[place.endpoint].append(connection)
             host = place.endpoint.host_header
             # a kept-alive connection that the other side has closed meanwhile costs no patience
-            raise Again(
-                AWSError(request.name, "ConnectionError", f"{host}: {error}"), pause=not was_open
-            ) from None
+            raise Again(AWSError(request.name, "ConnectionError", f"{host}: {error}"), pause=not was_open) from None
         self._idle[place.endpoint].append(connection)
         url = f"{place.endpoint.scheme}://{place.endpoint.host_header}"
         if is_foreign(answer, is_head=is_head):

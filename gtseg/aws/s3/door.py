@@ -106,9 +106,7 @@ class S3:
         """The URIs, each with its slash, of the folders right below one: what S3 calls common prefixes."""
         bucket, prefix = split_uri(uri)
         with translate(f"ListObjectsV2 {uri}"):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=bucket, Prefix=prefix, Delimiter="/"
-            )
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
             for page in pages:
                 for item in page.get("CommonPrefixes", ()):
                     yield join_uri(bucket, item["Prefix"])
@@ -130,13 +128,9 @@ class S3:
             for start in range(0, len(keys), 1000):
                 objects = [{"Key": key} for key in keys[start : start + 1000]]
                 with translate(f"DeleteObjects s3://{bucket}/"):
-                    answer = self._client.delete_objects(
-                        Bucket=bucket, Delete={"Objects": objects, "Quiet": True}
-                    )
+                    answer = self._client.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
                 for failed in answer.get("Errors", ())[:1]:
-                    raise AWSError(
-                        f"DeleteObjects s3://{bucket}/{failed['Key']}", failed["Code"], failed["Message"]
-                    )
+                    raise AWSError(f"DeleteObjects s3://{bucket}/{failed['Key']}", failed["Code"], failed["Message"])
 
     def bucket_exists(self, bucket: str) -> bool:
         """False if there is no such bucket; AWSError if it is somebody else's."""

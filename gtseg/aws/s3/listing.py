@@ -32,9 +32,7 @@ class Listed(NamedTuple):
     modified: datetime
 
 
-def list_pages(
-    bulk: Bulk, uri: str, *, start_after: str = "", is_flat: bool = False
-) -> Iterator[list[Listed]]:
+def list_pages(bulk: Bulk, uri: str, *, start_after: str = "", is_flat: bool = False) -> Iterator[list[Listed]]:
     """Every object whose key starts with the URI's key, in key order, a thousand a page.
 
     `is_flat` leaves out what lies in folders below. Keys may hold anything: S3 percent-encodes them for the way.
@@ -44,9 +42,7 @@ def list_pages(
     query |= {"start-after": start_after} if start_after else {}
     query |= {"delimiter": "/"} if is_flat else {}
     while True:
-        request = Request(
-            "ListObjectsV2", "GET", join_uri(bucket), query=quote_query(query), check=check_page
-        )
+        request = Request("ListObjectsV2", "GET", join_uri(bucket), query=quote_query(query), check=check_page)
         body = bulk.send(request).body
         yield read_page(body)
         if (token := _TOKEN.search(body)) is None:
@@ -58,9 +54,7 @@ def list_folder(bulk: Bulk, uri: str) -> tuple[list[Listed], list[str]]:
     """Objects right in a folder, and the keys of the folders right below it; for folders of less than a thousand."""
     bucket, prefix = split_uri(uri)
     query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "delimiter": "/"}
-    body = bulk.send(
-        Request("ListObjectsV2", "GET", join_uri(bucket), query=quote_query(query), check=check_page)
-    ).body
+    body = bulk.send(Request("ListObjectsV2", "GET", join_uri(bucket), query=quote_query(query), check=check_page)).body
     return read_page(body), [_key(folder.decode()) for folder in _FOLDER.findall(body)]
 
 

@@ -49,7 +49,9 @@ class Signer:
         scope = f"{stamp[:8]}/{self.region}/s3/aws4_request"
         text = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         signature = hmac.digest(self._signing_key(keys.secret_key, stamp[:8]), text.encode(), "sha256").hex()
-        authorization = f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
+        authorization = (
+            f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{scope}, SignedHeaders={listed}, Signature={signature}"
+        )
         return [*signed.items(), ("authorization", authorization)]
 
     def _now(self) -> str:
@@ -82,7 +84,5 @@ def quote_path(key: str) -> str:
 
 def quote_query(parameters: Mapping[str, str]) -> str:
     """Sorted, percent-encoded `name=value&...`."""
-    pairs = sorted(
-        (quote(name, safe="-._~"), quote(value, safe="-._~")) for name, value in parameters.items()
-    )
+    pairs = sorted((quote(name, safe="-._~"), quote(value, safe="-._~")) for name, value in parameters.items())
     return "&".join(f"{name}={value}" for name, value in pairs)

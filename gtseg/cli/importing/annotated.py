@@ -27,9 +27,7 @@ Images = Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")
 def yolo(
     folder: Annotated[
         str,
-        typer.Argument(
-            help="Folder or s3:// prefix of the data set (data.yaml, images/, labels/), or of images."
-        ),
+        typer.Argument(help="Folder or s3:// prefix of the data set (data.yaml, images/, labels/), or of images."),
     ],
     options: ImportOptions,
     project: ProjectOptions,
@@ -59,9 +57,7 @@ def yolo(
 @grouped
 def cvat(
     images: Images,
-    annotations: Annotated[
-        Path, typer.Argument(help='annotations.xml of an export as "CVAT for images 1.1".')
-    ],
+    annotations: Annotated[Path, typer.Argument(help='annotations.xml of an export as "CVAT for images 1.1".')],
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:

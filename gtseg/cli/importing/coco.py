@@ -25,9 +25,7 @@ def coco(
     project: ProjectOptions,
     crowds: Annotated[
         Literal["auto", "class", "void"],
-        typer.Option(
-            help="iscrowd 1: void where others of the category are no crowds (auto), their class, or void."
-        ),
+        typer.Option(help="iscrowd 1: void where others of the category are no crowds (auto), their class, or void."),
     ] = "auto",
 ) -> None:
     """COCO annotations, polygons or RLE: categories become classes."""

@@ -26,12 +26,10 @@ class ClassOptions:
     """Which features are which class."""
 
     label: Annotated[str, typer.Option(help="Name of the one class that every feature is.")] = "building"
-    class_attribute: Annotated[str | None, typer.Option(help="Attribute whose values are the classes.")] = (
+    class_attribute: Annotated[str | None, typer.Option(help="Attribute whose values are the classes.")] = None
+    config: Annotated[Path | None, typer.Option(help='JSON with "classes": name, filter, buffer (in map units).')] = (
         None
     )
-    config: Annotated[
-        Path | None, typer.Option(help='JSON with "classes": name, filter, buffer (in map units).')
-    ] = None
     date_attribute: Annotated[
         str | None,
         typer.Option(help="Attribute with a polygon's day: an image takes those of the day in its name."),
@@ -50,9 +48,7 @@ class ChipOptions:
     overlap: Annotated[int, typer.Option(help="Pixels that neighbouring chips share.")] = 0
     bands: Annotated[str | None, typer.Option(help="One or three band numbers: 3,2,1.")] = None
     percentiles: Annotated[str, typer.Option(help="Values that become black and white.")] = "2,98"
-    decibels: Annotated[
-        bool, typer.Option("--db", help="SAR: amplitudes to decibels before the stretch.")
-    ] = False
+    decibels: Annotated[bool, typer.Option("--db", help="SAR: amplitudes to decibels before the stretch.")] = False
     nodata: Annotated[
         float | None,
         typer.Option(
@@ -76,9 +72,7 @@ class ChipOptions:
 @app.command()
 @grouped
 def geo(
-    images: Annotated[
-        str, typer.Argument(help="GeoTIFF, a folder of them, or an s3:// prefix (also public).")
-    ],
+    images: Annotated[str, typer.Argument(help="GeoTIFF, a folder of them, or an s3:// prefix (also public).")],
     classes: ClassOptions,
     chips: ChipOptions,
     options: ImportOptions,
@@ -93,13 +87,9 @@ def geo(
     title, folder = options.title("geo"), options.folder("geo")
     left, right, access = _sources(images, features, folder, project.settings_file)
     scenes, early = pair_scenes(left, right, options=access, follow_links=options.follow_links)
-    settings = options.with_names(
-        lambda merge: _settings(scenes[: options.limit], classes, chips, merge=merge)
-    )
+    settings = options.with_names(lambda merge: _settings(scenes[: options.limit], classes, chips, merge=merge))
     with listener() as notify:
-        report = import_geo(
-            scenes, folder, settings, name=title, early=early, limit=options.limit, notify=bar(notify)
-        )
+        report = import_geo(scenes, folder, settings, name=title, early=early, limit=options.limit, notify=bar(notify))
     sources = {"images": images, "features": features, "config": classes.config, "like": chips.like}
     keep_run = ""
     if features is None or chips.like:
@@ -108,9 +98,7 @@ def geo(
     finish(report, options, project, sources=sources, keep_run=keep_run)
 
 
-def _settings(
-    scenes: Sequence[Scene], classes: ClassOptions, chips: ChipOptions, *, merge: bool | None
-) -> GeoSettings:
+def _settings(scenes: Sequence[Scene], classes: ClassOptions, chips: ChipOptions, *, merge: bool | None) -> GeoSettings:
     from gtseg.imports.geo import GeoSettings, cut_of, stretch_of
 
     chip, overlap, bands, stretch = chips.chip, chips.overlap, _whole_numbers("--bands", chips.bands), None
@@ -135,9 +123,7 @@ def _settings(
     )
 
 
-def _classes(
-    scenes: Sequence[Scene], classes: ClassOptions, *, merge: bool | None
-) -> tuple[dict[str, Any], ...]:
+def _classes(scenes: Sequence[Scene], classes: ClassOptions, *, merge: bool | None) -> tuple[dict[str, Any], ...]:
     from gtseg.imports.burning import read_rules
     from gtseg.imports.features import Features, read_features
     from gtseg.imports.geo import rules_by_attribute, single_class
@@ -152,9 +138,7 @@ def _classes(
         return single_class(classes.label)
     files = sorted({path for scene in scenes for path in scene.features})
     items = [item for path in files for item in read_features(path, crs=classes.features_crs).items]
-    return rules_by_attribute(
-        Features(tuple(items), classes.features_crs), classes.class_attribute, merge=merge
-    )
+    return rules_by_attribute(Features(tuple(items), classes.features_crs), classes.class_attribute, merge=merge)
 
 
 def _sources(images: str, features: str | None, folder: Path, settings: Path | None) -> Any:

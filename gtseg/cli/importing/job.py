@@ -35,9 +35,7 @@ def job(
     label_attribute: Annotated[
         str | None, typer.Option(help="Which label, where the job's lines hold several.")
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Go on where less than half of the labels arrives.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on where less than half of the labels arrives.")] = False,
 ) -> None:
     """Bring home what was labeled on a server of its own (a laptop in the field): masks, confidences, the workers' answers.
 
@@ -57,9 +55,14 @@ def job(
     session = project.open()
     with listener() as notify:
         merged = merge_job(
-            session.run, session.context(notify), source=source, name=name, label=label_attribute, replace=replace,
+            session.run,
+            session.context(notify),
+            source=source,
+            name=name,
+            label=label_attribute,
+            replace=replace,
             insist=yes,
-        )  # fmt: skip
+        )
     if merged.run is not session.run:
         session.run_file.save(merged.run)
     for line in merged.account.lines():

@@ -67,9 +67,7 @@ class MeaningOptions:
 @grouped
 def masks(
     images: Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")],
-    masks: Annotated[
-        str, typer.Argument(help="Folder or s3:// prefix of masks; may be the folder of the images.")
-    ],
+    masks: Annotated[str, typer.Argument(help="Folder or s3:// prefix of masks; may be the folder of the images.")],
     meaning: MeaningOptions,
     options: ImportOptions,
     project: ProjectOptions,
@@ -82,9 +80,7 @@ def masks(
     names = split_names(meaning.labels)
     if meaning.per_label and not names:
         raise SettingsError("--per-label needs --labels a,b: the names of the files or folders")
-    image_folder = fetch(
-        images, folder / "cache/images", IMAGE_SUFFIXES, project.settings_file, options.limit
-    )
+    image_folder = fetch(images, folder / "cache/images", IMAGE_SUFFIXES, project.settings_file, options.limit)
     mask_source = (
         image_folder
         if masks == images
@@ -181,9 +177,7 @@ def _without_edges(survey: Survey, *, repair: bool) -> dict[int, int]:
         "edges, as resizing with interpolation or anti-aliasing leaves them"
     )
     if not repair:
-        raise MaskError(
-            f"{words}. Resize masks with nearest neighbor, or let --repair send those pixels to void"
-        )
+        raise MaskError(f"{words}. Resize masks with nearest neighbor, or let --repair send those pixels to void")
     say(f"import: {words}")
     return {code: number for code, number in survey.counts.items() if code not in set(edges)}
 
@@ -209,12 +203,8 @@ def _label_map_table(document: dict[str, Any], paths: Sequence[Path], names: lis
         return table_of_label_map(document, names)
     turned = {"map": {str(value): int(index) for index, value in document["map"].items()}}
     if not found <= set(table_of_label_map(turned).codes):
-        raise SettingsError(
-            f"the masks hold the values {sorted(found)}; the label map covers {sorted(covered)}"
-        )
-    say(
-        "import: the label map is written the wrong way round (stored value -> class); it is read as it was meant"
-    )
+        raise SettingsError(f"the masks hold the values {sorted(found)}; the label map covers {sorted(covered)}")
+    say("import: the label map is written the wrong way round (stored value -> class); it is read as it was meant")
     return table_of_label_map(turned, names)
 
 

@@ -34,9 +34,9 @@ class ImportOptions:
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder of the import (default: imports/NAME)."),
     ] = None
-    name: Annotated[
-        str | None, typer.Option("--name", help="Name of the import; its label attribute is NAME-ref.")
-    ] = None
+    name: Annotated[str | None, typer.Option("--name", help="Name of the import; its label attribute is NAME-ref.")] = (
+        None
+    )
     limit: Annotated[int | None, typer.Option(help="Take only the first N images.", min=1)] = None
     follow_links: Annotated[
         bool, typer.Option("--follow-links", help="Also take links that lead out of the folder.")
@@ -52,9 +52,9 @@ class ImportOptions:
         bool,
         typer.Option("--upload/--no-upload", help="Put it into the run's bucket, ready for `gtseg dataset`."),
     ] = True
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask, and go on where less than half arrives.")
-    ] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, and go on where less than half arrives.")] = (
+        False
+    )
 
     def title(self, kind: str) -> str:
         """The import's name. Raises SettingsError where it is no job's name."""
@@ -79,12 +79,8 @@ class ImportOptions:
             return read(typer.confirm("Is each of these groups one class?", err=True))
 
 
-Labels = Annotated[
-    str | None, typer.Option(help="Names of the classes, separated by commas, background left out.")
-]
-BBox = Annotated[
-    str | None, typer.Option("--bbox", metavar="W,S,E,N", help="Only what lies in this box, in degrees.")
-]
+Labels = Annotated[str | None, typer.Option(help="Names of the classes, separated by commas, background left out.")]
+BBox = Annotated[str | None, typer.Option("--bbox", metavar="W,S,E,N", help="Only what lies in this box, in degrees.")]
 
 
 def finish(
@@ -109,13 +105,19 @@ def finish(
     if len(report.skipped) > 1:
         say(f"  every one that was left out: {report.folder / 'skipped.jsonl'}")
     if project.as_json:
-        print_json({"folder": str(report.folder), "images": report.images, "classes": list(report.classes),
-                    "pixels": report.pixels, "skipped": len(report.skipped), "account": report.account.as_json()})  # fmt: skip
+        print_json(
+            {
+                "folder": str(report.folder),
+                "images": report.images,
+                "classes": list(report.classes),
+                "pixels": report.pixels,
+                "skipped": len(report.skipped),
+                "account": report.account.as_json(),
+            }
+        )
     shortfall = report.account.shortfall
     if report.images == 0:
-        raise GtsegError(
-            f"nothing was imported: {shortfall or 'the source holds no image'}; {_first_loss(report)}"
-        )
+        raise GtsegError(f"nothing was imported: {shortfall or 'the source holds no image'}; {_first_loss(report)}")
     if shortfall and not options.yes:
         unchanged = "; the run is unchanged" if options.upload else ""
         raise GtsegError(f"{shortfall}{unchanged}. If that is right: --yes. {_first_loss(report)}")

@@ -39,18 +39,14 @@ class BoxOptions:
     """A box of a slippy map, fetched and burned."""
 
     bbox: BBox = None
-    zoom: Annotated[int | None, typer.Option(min=0, max=30, help="With --bbox: the zoom of the tiles.")] = (
-        None
-    )
+    zoom: Annotated[int | None, typer.Option(min=0, max=30, help="With --bbox: the zoom of the tiles.")] = None
     imagery: Annotated[
         str | None, typer.Option(metavar="URL", help="With --bbox: address with {z}, {x}, {y}, {token}.")
     ] = None
     features: Annotated[
         Path | None, typer.Option(help="With --bbox: GeoJSON or shapefile, such as an OpenStreetMap extract.")
     ] = None
-    token: Annotated[
-        str, typer.Option(envvar="GTSEG_IMAGERY_TOKEN", help="Imagery token.", show_default=False)
-    ] = ""
+    token: Annotated[str, typer.Option(envvar="GTSEG_IMAGERY_TOKEN", help="Imagery token.", show_default=False)] = ""
     background_ratio: Annotated[
         float | None,
         typer.Option(min=0, help="With --bbox: empty tiles per labeled one (default: the config's, else 1)."),
@@ -71,13 +67,9 @@ def tiles(
         str | None, typer.Argument(help="Label Maker folder, or RoboSat's folder of image tiles.")
     ] = None,
     label_tiles: Annotated[str | None, typer.Argument(help="RoboSat's folder of label tiles.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Label Maker's JSON, or RoboSat's or neat-EO's TOML.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Label Maker's JSON, or RoboSat's or neat-EO's TOML.")] = None,
     labels: Labels = None,
-    group: Annotated[
-        int, typer.Option(help="N x N neighbouring tiles stay together in the split.", min=1)
-    ] = 1,
+    group: Annotated[int, typer.Option(help="N x N neighbouring tiles stay together in the split.", min=1)] = 1,
 ) -> None:
     """Slippy-map tiles from Label Maker or RoboSat, or fetched for a box and burned from features."""
     names = split_names(labels)
@@ -113,9 +105,7 @@ def _convert(
 
     title, folder = options.title("tiles"), options.folder("tiles")
     source = options.with_names(
-        lambda merge: _tile_source(
-            images, label_tiles, config, names, options=options, project=project, merge=merge
-        )
+        lambda merge: _tile_source(images, label_tiles, config, names, options=options, project=project, merge=merge)
     )
     for note in source.notes:
         say(f"import: {note}")
@@ -156,8 +146,16 @@ def _tile_request(box: BoxOptions, config: Path | None, names: list[str], group:
     level = box.zoom if box.zoom is not None else document.get("zoom")
     address = box.imagery or document.get("imagery")
     classes = document.get("classes") or [{"name": label} for label in names]
-    missing = [flag for flag, value in (("--bbox", bounds), ("--zoom", level is not None), ("--imagery", address),
-                                        ("--config or --labels", classes)) if not value]  # fmt: skip
+    missing = [
+        flag
+        for flag, value in (
+            ("--bbox", bounds),
+            ("--zoom", level is not None),
+            ("--imagery", address),
+            ("--config or --labels", classes),
+        )
+        if not value
+    ]
     kept = box.background_ratio if box.background_ratio is not None else document.get("background_ratio", 1.0)
     if missing or level is None:
         raise SettingsError(f"tiles of a box also need {', '.join(missing)}")

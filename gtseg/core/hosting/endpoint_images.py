@@ -42,9 +42,7 @@ def open_image(body: bytes) -> Image.Image:
     return image
 
 
-def fit_request(
-    body: bytes, *, max_side: int, content_type: str = "image/jpeg", quality: int = 95
-) -> Request:
+def fit_request(body: bytes, *, max_side: int, content_type: str = "image/jpeg", quality: int = 95) -> Request:
     """The image's own bytes where they may be sent as they are, else a re-encoding, scaled down until it fits."""
     image = open_image(body)
     if image.format == FORMATS.get(content_type) and len(body) <= MAX_BODY and max(image.size) <= max_side:
@@ -70,9 +68,7 @@ def sent_as_is(head: bytes, size: int, *, max_side: int, content_type: str) -> t
     """
     try:
         with Image.open(io.BytesIO(head), formats=("JPEG", "PNG")) as image:
-            fits = (
-                image.format == FORMATS.get(content_type) and size <= MAX_BODY and max(image.size) <= max_side
-            )
+            fits = image.format == FORMATS.get(content_type) and size <= MAX_BODY and max(image.size) <= max_side
             return image.size if fits else None
     except Exception:  # Pillow's parsers raise what the damage makes of them
         return None
@@ -93,9 +89,7 @@ def crop_request(
 def to_rgb(image: Image.Image) -> Image.Image:
     """RGB of any mode: 16 bits to 8, transparent parts on white."""
     if image.mode.startswith("I"):
-        return Image.fromarray(
-            (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        ).convert("RGB")
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         paper = Image.new("RGB", image.size, "white")
@@ -155,9 +149,7 @@ def scale_mask(mask: Mask, size: tuple[int, int]) -> Mask:
 def _grow(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     if (values.shape[2], values.shape[1]) == size:
         return values
-    return np.stack(
-        [np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in values]
-    )
+    return np.stack([np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)) for plane in values])
 
 
 def _check_size(size: tuple[int, int], request: Request) -> None:

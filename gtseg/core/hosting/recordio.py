@@ -46,9 +46,7 @@ def decode_probabilities(body: bytes) -> NDArray[np.float32]:
 
 def encode_record(tensors: Mapping[str, NDArray[np.generic]]) -> bytes:
     """One record of float32, float64 or int32 tensors."""
-    entries = (
-        _field(1, _field(1, name.encode()) + _field(2, _tensor(values))) for name, values in tensors.items()
-    )
+    entries = (_field(1, _field(1, name.encode()) + _field(2, _tensor(values))) for name, values in tensors.items())
     payload = b"".join(entries)
     return struct.pack("<II", MAGIC, len(payload)) + payload + b"\0" * (-len(payload) % 4)
 
@@ -62,9 +60,7 @@ def _payloads(body: bytes) -> Iterator[bytes]:
         if magic != MAGIC:
             raise RecordError(f"no RecordIO record starts at byte {at}")
         if at + 8 + length > len(body):
-            raise RecordError(
-                f"the record at byte {at} is cut: {length} bytes said, {len(body) - at - 8} there"
-            )
+            raise RecordError(f"the record at byte {at} is cut: {length} bytes said, {len(body) - at - 8} there")
         yield body[at + 8 : at + 8 + length]
         at += 8 + length + (-length % 4)
 

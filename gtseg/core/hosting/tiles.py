@@ -37,9 +37,7 @@ def plan_tiles(height: int, width: int, *, size: int, overlap: int) -> list[Tile
     Raises SettingsError when the overlap leaves no room to move.
     """
     if not 0 <= overlap <= size // 2:
-        raise SettingsError(
-            f"[predict] tile_overlap = {overlap}: must be 0 to half of tile_size, {size // 2}"
-        )
+        raise SettingsError(f"[predict] tile_overlap = {overlap}: must be 0 to half of tile_size, {size // 2}")
     return [
         Tile(top, left, min(top + size, height), min(left + size, width))
         for top in _starts(height, size, overlap)

@@ -51,9 +51,7 @@ def _of_pixels(image: Image.Image) -> list[str]:
     if image.mode == "CMYK":
         problems.append("is CMYK, browsers and the algorithm read it differently: save it as RGB")
     if image.mode.startswith("I") or _sample_bits(image) > 8:
-        problems.append(
-            "has 16 bits a channel, which JPEG cannot hold: stretch it to 8 (`gtseg import geo` does)"
-        )
+        problems.append("has 16 bits a channel, which JPEG cannot hold: stretch it to 8 (`gtseg import geo` does)")
     image.load()
     return problems
 

@@ -48,9 +48,7 @@ def read_header(head: bytes, *, is_all: bool) -> ImageHeader | str | None:
         return "has a damaged or truncated header" if _may_continue(head) else _refuse(head)
     except Image.DecompressionBombError:
         return _claimed_size(head)
-    except (
-        Exception
-    ):  # Pillow's parsers raise what the damage makes of them: OSError, SyntaxError, struct.error, ...
+    except Exception:  # Pillow's parsers raise what the damage makes of them: OSError, SyntaxError, struct.error, ...
         return "has a damaged or truncated header" if is_all else None
 
 

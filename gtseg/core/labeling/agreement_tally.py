@@ -200,9 +200,7 @@ class Tally:
     def result(self) -> Agreement:
         workers = [_score_worker(name, sums) for name, sums in sorted(self._workers.items())]
         columns = [_class_scores(m) for m in (self._all.others, self._all.consolidated, self._all.gold)]
-        classes = [
-            ClassAgreement(name, *scores) for name, *scores in zip(self.classes, *columns, strict=True)
-        ]
+        classes = [ClassAgreement(name, *scores) for name, *scores in zip(self.classes, *columns, strict=True)]
         images = sorted(self._images, key=lambda image: (_hardness(image), image.image))
         return Agreement(tuple(images), tuple(_judge(workers)), tuple(classes), self.suggested)
 

@@ -107,9 +107,7 @@ def is_by_machine(metadata: Mapping[str, Any]) -> bool:
 
 def machine_lines(lines: Iterable[ChainLine], label: str) -> list[ChainLine]:
     """Those that a model labeled."""
-    return [
-        line for line in lines if line.state == "labeled" and is_by_machine(line.entry[f"{label}-metadata"])
-    ]
+    return [line for line in lines if line.state == "labeled" and is_by_machine(line.entry[f"{label}-metadata"])]
 
 
 def _review(comments: Sequence[str]) -> dict[str, Any]:
@@ -145,14 +143,10 @@ def label_names(lines: Iterable[ChainLine], label: str) -> tuple[str, ...]:
         try:
             rows = sorted(table.items(), key=lambda item: int(item[0]))
             if any("hex-color" not in row for _, row in rows):
-                raise ManifestError(
-                    f"{line.image}: its internal-color-map has no hex-color, which review needs"
-                )
+                raise ManifestError(f"{line.image}: its internal-color-map has no hex-color, which review needs")
             found |= dict.fromkeys(row["class-name"] for _, row in rows)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise ManifestError(
-                f"{line.image}: {label}-metadata has no internal-color-map to be read"
-            ) from None
+            raise ManifestError(f"{line.image}: {label}-metadata has no internal-color-map to be read") from None
     return tuple(name for name in found if not is_background(name))
 
 
@@ -190,18 +184,14 @@ def read_verdicts(body: bytes, attribute: str) -> list[Verdict]:
 
 def _read_verdict(image: str, metadata: dict[str, Any], is_labeled: bool) -> Verdict:
     feedback = metadata.get("worker-feedback") or []
-    comments = tuple(
-        str(item["comment"]) for item in feedback if isinstance(item, dict) and item.get("comment")
-    )
+    comments = tuple(str(item["comment"]) for item in feedback if isinstance(item, dict) and item.get("comment"))
     name = str(metadata.get("class-name", "")) if is_labeled else ""
     return Verdict(image, name, metadata.get("confidence"), comments, str(metadata.get("failure-reason", "")))
 
 
 def write_lines(entries: Sequence[dict[str, Any]]) -> bytes:
     """JSON Lines as Ground Truth writes them."""
-    return b"".join(
-        json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for entry in entries
-    )
+    return b"".join(json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for entry in entries)
 
 
 def _without(entry: dict[str, Any], label: str) -> dict[str, Any]:

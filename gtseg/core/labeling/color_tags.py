@@ -13,6 +13,4 @@ def color_tags(labels: Sequence[str], colors: Mapping[str, str]) -> dict[str, st
     """`gtseg:colors` = "1=d55e00 3=0072b2" (a label's number and its color), then `gtseg:colors-2`, ...; labels without a color are left out."""
     words = [f"{n}={colors[label][1:].lower()}" for n, label in enumerate(labels, 1) if label in colors]
     parts = [words[i : i + COLORS_PER_TAG] for i in range(0, len(words), COLORS_PER_TAG)]
-    return {
-        f"gtseg:colors-{n}" if n > 1 else "gtseg:colors": " ".join(part) for n, part in enumerate(parts, 1)
-    }
+    return {f"gtseg:colors-{n}" if n > 1 else "gtseg:colors": " ".join(part) for n, part in enumerate(parts, 1)}

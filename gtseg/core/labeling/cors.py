@@ -30,7 +30,5 @@ def with_labeling_rule(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     S3 answers by the first rule that matches: ours goes last, except where a rule for every origin would hide it.
     """
     kept = [dict(rule) for rule in rules]
-    hidden = any(
-        "GET" in rule.get("AllowedMethods", ()) and "*" in rule.get("AllowedOrigins", ()) for rule in kept
-    )
+    hidden = any("GET" in rule.get("AllowedMethods", ()) and "*" in rule.get("AllowedOrigins", ()) for rule in kept)
     return [LABELING_RULE, *kept] if hidden else [*kept, LABELING_RULE]

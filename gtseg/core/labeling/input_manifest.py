@@ -113,9 +113,7 @@ def examine(item: DataObject, header: ImageHeader | str, *, automated: bool = Fa
     """The object with its header, and with its problem or remark in words."""
     if isinstance(header, str):
         return replace(item, problem=header)
-    return replace(
-        item, header=header, problem=_problem(item, header, automated), remark=_remark(item, header)
-    )
+    return replace(item, header=header, problem=_problem(item, header, automated), remark=_remark(item, header))
 
 
 def _problem(item: DataObject, header: ImageHeader, automated: bool) -> str:
@@ -138,9 +136,7 @@ def _remark(item: DataObject, header: ImageHeader) -> str:
             "in the stored pixels; one from Ground Truth may not fit them. Better rotate the pixels and drop the tag"
         )
     if header.mode == "CMYK":
-        remarks.append(
-            "is CMYK: browsers show its colours differently, and some not at all. Better save it as RGB"
-        )
+        remarks.append("is CMYK: browsers show its colours differently, and some not at all. Better save it as RGB")
     suffix = splitext(item.uri)[1].lower()
     if header.format in FORMATS and suffix in EXTENSIONS and suffix not in FORMATS[header.format]:
         remarks.append(f"is named {suffix} but is {header.format} inside")
@@ -197,9 +193,7 @@ def check_count(good: int, rejected: int = 0) -> None:
         why = f"all {rejected:,} are refused" if rejected else "there is none (.jpg, .jpeg or .png)"
         raise ManifestError(f"No image to label: {why}")
     if good > MAX_OBJECTS:
-        raise ManifestError(
-            f"{good:,} images; a labeling job takes {MAX_OBJECTS:,}. Split them over several runs"
-        )
+        raise ManifestError(f"{good:,} images; a labeling job takes {MAX_OBJECTS:,}. Split them over several runs")
 
 
 def _side_line(item: DataObject) -> str:

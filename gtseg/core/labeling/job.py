@@ -78,9 +78,7 @@ class LabelingJob(BaseModel):
     task_lifetime: Annotated[int, TASK_LIFETIME]
     max_concurrent_tasks: ConcurrentTasks
     price_per_task: Decimal | None = None
-    content_classifiers: tuple[
-        Literal["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"], ...
-    ] = ()
+    content_classifiers: tuple[Literal["FreeOfPersonallyIdentifiableInformation", "FreeOfAdultContent"], ...] = ()
     max_labeled_objects: LabeledObjects | None = None
     max_labeled_percent: LabeledPercent | None = None
     kms_key: KmsKey | None = None
@@ -203,9 +201,7 @@ def _workforce_problems(job: LabelingJob) -> list[str]:
     if job.workteam_arn.split(":")[3] != job.region:
         found.append(f"workteam_arn = {job.workteam_arn!r} must be in the job's region, {job.region}")
     if job.workforce != "public":
-        return found + (
-            ["price_per_task is for the public crowd only"] if job.price_per_task is not None else []
-        )
+        return found + (["price_per_task is for the public crowd only"] if job.price_per_task is not None else [])
     if job.price_per_task not in PRICE_TIERS:
         found.append(
             f"price_per_task = {job.price_per_task}: the public crowd takes {', '.join(map(str, PRICE_TIERS))} USD"

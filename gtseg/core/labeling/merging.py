@@ -104,9 +104,7 @@ def _one_of(candidates: Sequence[Seen], image: Seen) -> tuple[str, str]:
 def _alike(one: str, other: str) -> int:
     """How many parts of two addresses are the same, from the end."""
     pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
-    return next(
-        (count for count, (a, b) in enumerate(pairs) if a != b), min(one.count("/"), other.count("/"))
-    )
+    return next((count for count, (a, b) in enumerate(pairs) if a != b), min(one.count("/"), other.count("/")))
 
 
 @dataclass(frozen=True)
@@ -156,10 +154,7 @@ def merge_lines(
         entry, arrival = line.entry, arrivals.get(line.image)
         if arrival is None:
             pass
-        elif (
-            line.state == "labeled"
-            and str(entry[label]).rsplit("/", 1)[-1] == arrival.mask.rsplit("/", 1)[-1]
-        ):
+        elif line.state == "labeled" and str(entry[label]).rsplit("/", 1)[-1] == arrival.mask.rsplit("/", 1)[-1]:
             there.append(line.image)
         elif line.state == "labeled" and not replace:
             stays.append(line.image)

@@ -96,9 +96,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         pieces = (rest + chunk).split(b"\n")
         rest = pieces.pop()
         if len(rest) > MAX_LINE:
-            raise ManifestError(
-                f"line {number + len(pieces) + 1} is longer than {MAX_LINE:,} bytes: not a manifest"
-            )
+            raise ManifestError(f"line {number + len(pieces) + 1} is longer than {MAX_LINE:,} bytes: not a manifest")
         for piece in pieces:
             number += 1
             if text := _trim(piece, number):
@@ -111,9 +109,7 @@ def _trim(line: bytes, number: int) -> bytes:
     return (line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line).strip()
 
 
-def read_manifest(
-    chunks: Iterable[bytes], label_attribute: str, *, table: ColorMap | None = None
-) -> Iterator[Line]:
+def read_manifest(chunks: Iterable[bytes], label_attribute: str, *, table: ColorMap | None = None) -> Iterator[Line]:
     """Every object of a manifest, in its order, in constant memory.
 
     `label_attribute` may name several, separated by commas, where no line has more than one of them: two jobs' lines in one
@@ -192,9 +188,7 @@ class _LineReader:
         except (MaskError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Unusable(number, line.image, f"its internal-color-map cannot be read: {error}")
         by_machine = str(metadata.human_annotated).lower() in NOT_HUMAN
-        return Labeled(
-            number, line.image, line.mask, colors, confidence, line.group, by_machine, bool(line.chosen)
-        )
+        return Labeled(number, line.image, line.mask, colors, confidence, line.group, by_machine, bool(line.chosen))
 
     def _color_map(self, raw: msgspec.Raw) -> tuple[ColorMap, float | None]:
         if raw == self._last[0]:
@@ -219,9 +213,7 @@ class _LineReader:
         image = line.get("source-ref")
         if not isinstance(image, str) or not image:
             raise ManifestError(_no_image(number, text))
-        return Unusable(
-            number, image, f"its label {self.label!r} is not a semantic segmentation label: {error}"
-        )
+        return Unusable(number, image, f"its label {self.label!r} is not a semantic segmentation label: {error}")
 
 
 def lowest_confidence(values: list[float | None]) -> float | None:

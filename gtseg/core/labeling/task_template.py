@@ -47,7 +47,5 @@ def _as_html(instructions: str) -> str:
     if re.search(r"<[a-zA-Z][^>]*>", instructions):
         return instructions
     paragraphs = [p.strip() for p in re.split(r"\n\s*\n", instructions) if p.strip()]
-    safe = [
-        html.escape(p).replace("{", "&#123;").replace("}", "&#125;").replace("\n", "<br>") for p in paragraphs
-    ]
+    safe = [html.escape(p).replace("{", "&#123;").replace("}", "&#125;").replace("\n", "<br>") for p in paragraphs]
     return "\n      ".join(f"<p>{p}</p>" for p in safe)

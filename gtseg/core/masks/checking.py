@@ -73,11 +73,7 @@ def check_mask(body: bytes, colors: ColorMap, classes: Classes, *, size: tuple[i
     header = png.header
     if header.color_type == PALETTE:
         indexed = _read_indexed(png, body)
-        meaning = (
-            _by_palette(png, indexed.counts, colors)
-            if colors.has_colors
-            else _by_index(indexed.counts, colors)
-        )
+        meaning = _by_palette(png, indexed.counts, colors) if colors.has_colors else _by_index(indexed.counts, colors)
         return _apply(indexed, meaning, classes)
     if not colors.has_colors:
         return _check_grey(_decode(body), header, colors, classes)
@@ -158,9 +154,7 @@ def _check_grey(image: Image.Image, header: PngHeader, colors: ColorMap, classes
     import numpy as np
 
     if header.color_type in (RGB, RGBA, GREY_ALPHA):
-        raise MaskError(
-            "it is coloured, but its internal-color-map gives no hex-color: its classes cannot be known"
-        )
+        raise MaskError("it is coloured, but its internal-color-map gives no hex-color: its classes cannot be known")
     if header.depth == 16:
         values = np.asarray(image)
         if values.max() > 255:
@@ -209,9 +203,7 @@ def _by_palette(png: Png, counts: list[int], colors: ColorMap) -> dict[int, MapE
     return meaning
 
 
-def find_entry(
-    table: Mapping[int, list[MapEntry]], color: int, *, alpha: int, index: int | None
-) -> MapEntry | None:
+def find_entry(table: Mapping[int, list[MapEntry]], color: int, *, alpha: int, index: int | None) -> MapEntry | None:
     """The class of one exact colour; None for a stranger. A half transparent pixel is the edge of a smoothed drawing.
 
     Where two classes share a colour (a label as white as the background), the index tells them apart, or nothing does.
@@ -269,9 +261,7 @@ def _packed_colors(pixels: np.ndarray, colors: ColorMap) -> dict[int, MapEntry]:
     import numpy as np
 
     table = colors.by_color()
-    packed = {
-        _pack(color): entries[0] for color, entries in table.items() if len({e.name for e in entries}) == 1
-    }
+    packed = {_pack(color): entries[0] for color, entries in table.items() if len({e.name for e in entries}) == 1}
     transparent = pixels < 1 << 24
     if transparent.any():
         for value in np.unique(pixels[transparent])[:4096].tolist():

@@ -13,9 +13,27 @@ from gtseg.errors import MaskError
 
 WHITE = 0xFFFFFF
 SPARE_COLORS = (
-    0x2CA02C, 0x1F77B4, 0xFF7F0E, 0xD62728, 0x9467BD, 0x8C564B, 0xE377C2, 0x7F7F7F, 0xBCBD22, 0x17BECF,
-    0x98DF8A, 0xAEC7E8, 0xFFBB78, 0xFF9896, 0xC5B0D5, 0xC49C94, 0xF7B6D2, 0xC7C7C7, 0xDBDB8D, 0x9EDAE5,
-)  # fmt: skip
+    0x2CA02C,
+    0x1F77B4,
+    0xFF7F0E,
+    0xD62728,
+    0x9467BD,
+    0x8C564B,
+    0xE377C2,
+    0x7F7F7F,
+    0xBCBD22,
+    0x17BECF,
+    0x98DF8A,
+    0xAEC7E8,
+    0xFFBB78,
+    0xFF9896,
+    0xC5B0D5,
+    0xC49C94,
+    0xF7B6D2,
+    0xC7C7C7,
+    0xDBDB8D,
+    0x9EDAE5,
+)
 """For classes whose map gave no colour: Ground Truth's own order, then d3's category20."""
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
 
@@ -86,9 +104,7 @@ def parse_color_map(entries: Mapping[str, tuple[str, str | None]]) -> ColorMap:
     """`{"1": ("cat", "#2ca02c")}` -> ColorMap. Raises MaskError naming the entry that cannot be read."""
     if not entries:
         raise MaskError("the map is empty")
-    parsed = [
-        MapEntry(_index(key), _name(key, name), _color(key, color)) for key, (name, color) in entries.items()
-    ]
+    parsed = [MapEntry(_index(key), _name(key, name), _color(key, color)) for key, (name, color) in entries.items()]
     parsed.sort(key=lambda entry: entry.index)
     if len({entry.index for entry in parsed}) < len(parsed):
         raise MaskError(f"two entries have one index: {', '.join(entries)}")
@@ -118,9 +134,7 @@ def _color(key: str, color: str | None) -> int | None:
     return int(match[1], 16)
 
 
-def merge_classes(
-    maps: Iterable[ColorMap], *, void: Sequence[str] = (), merge_alike: bool = False
-) -> Classes:
+def merge_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = (), merge_alike: bool = False) -> Classes:
     """One table of all class names: BACKGROUND, then the others as they first appear (maps in order, entries by index).
 
     The background's usual names are index 0; classes named like one of `void` (in any case) are none: their pixels become 255.

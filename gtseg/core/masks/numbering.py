@@ -94,9 +94,7 @@ def is_binary(found: Collection[int], *, void: int | None = None) -> bool:
 def _without_background(labels: Sequence[str], *, source: str) -> tuple[str, ...]:
     named = tuple(labels[1:] if labels and is_background(labels[0]) else labels)
     if len(named) >= MAX_CLASSES:
-        raise SettingsError(
-            f"{source} names {len(named)} classes; {MAX_CLASSES - 1} beside the background are taken"
-        )
+        raise SettingsError(f"{source} names {len(named)} classes; {MAX_CLASSES - 1} beside the background are taken")
     if twice := sorted({name for name in named if named.count(name) > 1}):
         raise SettingsError(f"{source} names a class twice: {', '.join(twice)}")
     return named
@@ -156,9 +154,7 @@ def _too_high(seen: set[int], named: tuple[str, ...], *, source: str, what: str)
     ]
     given = sorted(seen - {0})
     if len(given) == count:
-        readings.append(
-            f"or the labels are these values in their order: --label-values {spell_values(given)}"
-        )
+        readings.append(f"or the labels are these values in their order: --label-values {spell_values(given)}")
     elif len(seen) == count:
         readings.append(f"or the labels are these values in their order: --label-values {spell_values(seen)}")
     else:

@@ -12,9 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def draw_overlay(
-    image: Image.Image, indices: np.ndarray, classes: Classes, *, opacity: float = 0.5
-) -> Image.Image:
+def draw_overlay(image: Image.Image, indices: np.ndarray, classes: Classes, *, opacity: float = 0.5) -> Image.Image:
     """`image` with each pixel of a class tinted in that class's colour; background and unknown classes stay as they are.
 
     `indices` is (H, W) uint8; it is scaled to the image by nearest neighbour where sizes differ. Returns an RGB image.

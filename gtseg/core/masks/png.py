@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _inflating: Any = zlib
-with contextlib.suppress(
-    ImportError
-):  # four times zlib's speed where there is a wheel; what it inflates is the same
+with contextlib.suppress(ImportError):  # four times zlib's speed where there is a wheel; what it inflates is the same
     from isal import isal_zlib as _inflating
 
 _BLOCK = 0xFFFF
@@ -64,9 +62,7 @@ class Png:
         except _inflating.error:
             return None
         if len(lines) > size:
-            raise MaskError(
-                "the PNG holds more data than its size has room for: it is damaged, or made to harm"
-            )
+            raise MaskError("the PNG holds more data than its size has room for: it is damaged, or made to harm")
         if len(lines) != size or not inflate.eof or any(lines[:: header.width + 1]):
             return None
         return lines
@@ -88,9 +84,7 @@ class Png:
         if len(lines) != size or not inflate.eof:
             return None
         fields = struct.pack(">IIBBBBB", header.width, header.height, 8, header.color_type, 0, 0, 0)
-        return SIGNATURE + b"".join(
-            (_chunk(b"IHDR", fields), _chunk(b"IDAT", _store(lines)), _chunk(b"IEND", b""))
-        )
+        return SIGNATURE + b"".join((_chunk(b"IHDR", fields), _chunk(b"IDAT", _store(lines)), _chunk(b"IEND", b"")))
 
 
 def _store(data: bytes) -> bytes:
@@ -118,9 +112,7 @@ def read_png(body: bytes) -> Png:
             break
         kind = bytes(view[offset + 4 : offset + 8])
         if zlib.crc32(view[offset + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            raise MaskError(
-                f"the PNG is damaged: the checksum of its {kind.decode('latin-1')} chunk is wrong"
-            )
+            raise MaskError(f"the PNG is damaged: the checksum of its {kind.decode('latin-1')} chunk is wrong")
         if kind == b"IEND":
             palette, alphas, data = (b"".join(found.get(name, ())) for name in (b"PLTE", b"tRNS", b"IDAT"))
             return Png(header, palette, alphas, data)

@@ -16,9 +16,7 @@ TOLERANCE = 0.0075
 """Share of the image's diagonal by which a boundary may be off: the paper's choice."""
 
 
-def boundary_f1(
-    truth: Mask, prediction: Mask, classes: int, *, tolerance: float = TOLERANCE
-) -> NDArray[np.float64]:
+def boundary_f1(truth: Mask, prediction: Mask, classes: int, *, tolerance: float = TOLERANCE) -> NDArray[np.float64]:
     """(K,) F1 of one image's boundaries; NaN for a class that has none in either mask.
 
     A boundary pixel has a 4-neighbour of another class; the image's edge and void are no boundary. A pixel counts as found
@@ -30,9 +28,7 @@ def boundary_f1(
     edges = _edges(truth, void), _edges(prediction, void)
     scores = np.full(classes, np.nan)
     for index in range(classes):
-        wanted, found = (
-            edge & (mask == index) for edge, mask in zip(edges, (truth, prediction), strict=True)
-        )
+        wanted, found = (edge & (mask == index) for edge, mask in zip(edges, (truth, prediction), strict=True))
         if (window := _window(wanted | found, reach)) is not None:
             scores[index] = _score(wanted[window], found[window], reach)
     return scores

@@ -32,15 +32,10 @@ def bootstrap(
     """
     draws = _draws(len(images.right), seed=seed, resamples=resamples)
     pooled = Counts(draws @ images.right, draws @ images.truth, draws @ images.predicted)
-    return {
-        name: _percentiles(score(pooled), known=len(images.right) >= MIN_IMAGES)
-        for name, score in scores.items()
-    }
+    return {name: _percentiles(score(pooled), known=len(images.right) >= MIN_IMAGES) for name, score in scores.items()}
 
 
-def bootstrap_mean(
-    values: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES
-) -> NDArray[np.float64]:
+def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES) -> NDArray[np.float64]:
     """(2,) or (2, K) interval of the mean over images of (I,) or (I, K) values, those that are NaN left out."""
     draws = _draws(len(values), seed=seed, resamples=resamples)
     known = ~np.isnan(values)

@@ -58,9 +58,7 @@ def confusion_matrix(truth: Mask, prediction: Mask, classes: int) -> Matrix:
 def check_pair(truth: Mask, prediction: Mask) -> None:
     """MaskError unless both are uint8 class indices of one shape."""
     if truth.shape != prediction.shape:
-        raise MaskError(
-            f"the prediction is {_size(prediction)}, the mask {_size(truth)}: they must be of one size"
-        )
+        raise MaskError(f"the prediction is {_size(prediction)}, the mask {_size(truth)}: they must be of one size")
     if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
         raise MaskError(f"masks must be uint8 class indices, they are {truth.dtype} and {prediction.dtype}")
 
@@ -82,9 +80,7 @@ def _count_band(truth: Mask, prediction: Mask, *, counts: Matrix, classes: int) 
         truth, prediction = truth[starts], prediction[starts]
     rows = np.minimum(truth, classes).astype(np.uint16)
     if (wrong := (truth >= classes) & (truth != VOID)).any():
-        raise MaskError(
-            f"the mask has the value {truth[wrong][0]}; allowed are 0 to {classes - 1}, and 255 for void"
-        )
+        raise MaskError(f"the mask has the value {truth[wrong][0]}; allowed are 0 to {classes - 1}, and 255 for void")
     codes = rows * np.uint16(256) + prediction
     if weights is None:
         counts += np.bincount(codes, minlength=counts.size)

@@ -185,9 +185,7 @@ def _channels(job: TrainingJob) -> list[dict[str, Any]]:
         # The closing slash matters: S3Prefix without it also matches train_annotation/ and downloads it twice.
         channels = [_channel(name, f"{job.channels}{name}/", CHANNEL_TYPES[name]) for name in names]
     if job.initial_model:
-        channels.append(
-            _channel("model", job.initial_model, "application/x-sagemaker-model") | {"InputMode": "File"}
-        )
+        channels.append(_channel("model", job.initial_model, "application/x-sagemaker-model") | {"InputMode": "File"})
     return channels
 
 

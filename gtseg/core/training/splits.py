@@ -70,11 +70,7 @@ def assign(
         None if position in apart else earlier.get(item.content) or earlier.get(item.key)
         for position, item in enumerate(items)
     ]
-    spread = [
-        items[positions[0]].group
-        for positions in groups
-        if len({parts[p] for p in positions if parts[p]}) > 1
-    ]
+    spread = [items[positions[0]].group for positions in groups if len({parts[p] for p in positions if parts[p]}) > 1]
     counts = {part: parts.count(part) for part in PARTS}
     fresh = []
     for positions in groups:
@@ -86,9 +82,7 @@ def assign(
             fresh.append(positions)
     fresh.sort(key=lambda positions: (-len(positions), _rank(items, positions, seed)))
     _deal(parts, fresh, counts=counts, shares=shares)
-    return Assignment(
-        tuple("train" if part is None else part for part in parts), tuple(numbers), tuple(sorted(spread))
-    )
+    return Assignment(tuple("train" if part is None else part for part in parts), tuple(numbers), tuple(sorted(spread)))
 
 
 def _join(items: Sequence[Item]) -> list[int]:

@@ -26,15 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m gtseg.local.algorithm", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    train = commands.add_parser(
-        "train", help="train on the channels below ROOT/input, leave a model in ROOT/model"
-    )
+    train = commands.add_parser("train", help="train on the channels below ROOT/input, leave a model in ROOT/model")
     train.add_argument("--root", type=Path, required=True, help="SageMaker's folders (see folders.py)")
     limit = train.add_mutually_exclusive_group()
     limit.add_argument("--seconds", type=float, help="wall seconds for the job, over all its resumes")
-    limit.add_argument(
-        "--cpu-seconds", type=float, help="the same in CPU seconds of the process: for benchmarks"
-    )
+    limit.add_argument("--cpu-seconds", type=float, help="the same in CPU seconds of the process: for benchmarks")
     train.add_argument("--seed", type=int, default=1, help="another order of pictures and start of the head")
     serve = commands.add_parser("serve", help="answer inference requests on 127.0.0.1")
     serve.add_argument("--root", type=Path, required=True, help="the folder that holds model/")

@@ -23,18 +23,14 @@ class Norm(nn.BatchNorm2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.training and x.shape[0] * x.shape[2] * x.shape[3] == 1:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-            )
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
         return super().forward(x)
 
 
 class ConvNorm(nn.Sequential):
     """Convolution, normalisation, ReLU. `k` odd; the size stays, divided by `stride`."""
 
-    def __init__(
-        self, i: int, o: int, k: int = 3, *, stride: int = 1, dilation: int = 1, relu: bool = True
-    ) -> None:
+    def __init__(self, i: int, o: int, k: int = 3, *, stride: int = 1, dilation: int = 1, relu: bool = True) -> None:
         padding = k // 2 * dilation
         layers: list[nn.Module] = [
             nn.Conv2d(i, o, k, stride, padding, dilation=dilation, bias=False),
@@ -53,10 +49,7 @@ class PyramidPool(nn.Module):
         self.out_channels = channels + len(bins) * (channels // 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pooled = [
-            enlarge(p(F.adaptive_avg_pool2d(x, b)), x)
-            for b, p in zip(self.bins, self.projections, strict=True)
-        ]
+        pooled = [enlarge(p(F.adaptive_avg_pool2d(x, b)), x) for b, p in zip(self.bins, self.projections, strict=True)]
         return torch.cat([x, *pooled], 1)
 
 
@@ -173,9 +166,7 @@ class CompactNetwork(nn.Module):
         self.stem = nn.Sequential(ConvNorm(3, STEM, stride=2), ConvNorm(STEM, WIDTHS[0], stride=2))
         inputs = (WIDTHS[0], *WIDTHS[:-1])
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                *(Block(i if d == 0 else o, o, stride=2 if d == 0 and k else 1) for d in range(depth))
-            )
+            nn.Sequential(*(Block(i if d == 0 else o, o, stride=2 if d == 0 and k else 1) for d in range(depth)))
             for k, (i, o, depth) in enumerate(zip(inputs, WIDTHS, DEPTHS, strict=True))
         )
         setattr(self, algorithm, HEADS[algorithm](WIDTHS))

@@ -40,9 +40,7 @@ Sample = tuple[np.ndarray, np.ndarray]
 GREY = (104, 116, 124)  # the mean colour, BGR: padding that is zero after normalisation
 
 
-def crop_as_builtin(
-    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, base: int, crop: int
-) -> Sample:
+def crop_as_builtin(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, base: int, crop: int) -> Sample:
     """(H, W, 3), (H, W) -> (crop, crop, 3), (crop, crop).
 
     Long side = base x U(0.5, 2), mirrored half the time, a random crop, blurred half the time: gluon-cv's
@@ -61,9 +59,7 @@ def crop_as_builtin(
     return image, mask
 
 
-def crop_whole(
-    image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, base: int, crop: int
-) -> Sample:
+def crop_whole(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, base: int, crop: int) -> Sample:
     """(H, W, 3), (H, W) -> (crop, crop, 3), (crop, crop): most of the picture in every sample.
 
     Scale 0.6 to 1.6 of the long side = base, a little rotation and stretch, mirrored half the time, anywhere that overlaps.
@@ -181,15 +177,11 @@ def sample_indices(t: int, *, samples: int, batch: int, seed: int) -> list[int]:
     return chosen
 
 
-def training_batch(
-    channel: Channel, t: int, recipe: Recipe, *, crop: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def training_batch(channel: Channel, t: int, recipe: Recipe, *, crop: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Batch t -> (B, 3, crop, crop) float32 normalised BGR, (B, crop, crop) uint8 indices."""
     rng = np.random.default_rng([recipe.seed, 2, t])
     cut = crop_as_builtin if recipe.augmentation == "builtin" else crop_whole
-    base = round(
-        recipe.base_size * crop / recipe.crop_size
-    )  # progressive sizes shrink the picture, not the view
+    base = round(recipe.base_size * crop / recipe.crop_size)  # progressive sizes shrink the picture, not the view
     chosen = sample_indices(t, samples=len(channel), batch=recipe.batch, seed=recipe.seed)
     images = np.empty((recipe.batch, crop, crop, 3), np.uint8)
     masks = np.empty((recipe.batch, crop, crop), np.uint8)

@@ -45,9 +45,7 @@ class FixedDepthwise(torch.autograd.Function):
     """A depthwise convolution whose kernel does not learn: gradients for x and the bias only."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, stride: int
-    ) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, stride: int) -> torch.Tensor:
         ctx.save_for_backward(kernel)
         ctx.shape, ctx.stride = x.shape, stride
         return depthwise(x, kernel, bias, stride)
@@ -68,9 +66,7 @@ class FixedDepthwise(torch.autograd.Function):
 
 def depthwise(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, stride: int) -> torch.Tensor:
     """(B, C, H, W) x (C, 1, k, k) -> (B, C, ceil(H / stride), ceil(W / stride))."""
-    return F.conv2d(
-        x, kernel.to(x.dtype), bias.to(x.dtype), stride, kernel.shape[-1] // 2, groups=len(kernel)
-    )
+    return F.conv2d(x, kernel.to(x.dtype), bias.to(x.dtype), stride, kernel.shape[-1] // 2, groups=len(kernel))
 
 
 class Depthwise(nn.Module):
@@ -163,9 +159,7 @@ def load_encoder(encoder: Encoder, path: Path = WEIGHTS) -> None:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise AlgorithmError(
-            f"the ImageNet weights {path.name} of the package cannot be read: {error}"
-        ) from None
+        raise AlgorithmError(f"the ImageNet weights {path.name} of the package cannot be read: {error}") from None
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise AlgorithmError(
             f"{path.name} is not the file that the package was built with: install gtseg again, "

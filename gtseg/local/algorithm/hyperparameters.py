@@ -186,9 +186,7 @@ def parse(provided: Mapping[str, Any]) -> Hyperparameters:
             raise ClientError(f"Unable to initialize the algorithm. {name!r} is a required property")
     values = {name: read_one(name, text) for name, text in merge(provided).items() if name in READERS}
     if values["lr_scheduler"] == "step" and "lr_scheduler_step" not in provided:
-        raise ClientError(
-            "'lr_scheduler_step' is a required property when lr_scheduler is 'step', e.g. \"10,20\""
-        )
+        raise ClientError("'lr_scheduler_step' is a required property when lr_scheduler is 'step', e.g. \"10,20\"")
     values.setdefault("lr_scheduler_step", ())
     values["crop_size"] = -(-values["crop_size"] // 8) * 8
     return Hyperparameters(**values, given=frozenset(provided))

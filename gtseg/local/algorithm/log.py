@@ -44,9 +44,7 @@ def quality(epoch: int, name: str, value: float) -> None:
 
 
 def throughput(epoch: int, name: str, samples_per_second: float) -> None:
-    info(
-        f"#throughput_metric. host: {HOST}, epoch: {epoch}, {name} throughput: {samples_per_second:.12g} samples/sec."
-    )
+    info(f"#throughput_metric. host: {HOST}, epoch: {epoch}, {name} throughput: {samples_per_second:.12g} samples/sec.")
 
 
 def completed(percent: int) -> None:

@@ -25,9 +25,7 @@ HYPERPARAMETERS, BEST, LAST = "hyperparams.json", "model_best.params", "model_al
 SIZES = {"num_classes": (2, 254), "_inference_size": (1, 10_000)}
 
 
-def build(
-    network: str, *, algorithm: str, backbone: str, num_classes: int, syncbn: bool = False
-) -> nn.Module:
+def build(network: str, *, algorithm: str, backbone: str, num_classes: int, syncbn: bool = False) -> nn.Module:
     """`network`: "efficientnet-lite0", "compact" or "dilated". On one device `syncbn` sees the whole batch as it is: the same numbers."""
     if network == "efficientnet-lite0":
         model: nn.Module = PretrainedNetwork(algorithm, num_classes)
@@ -41,9 +39,7 @@ def build(
     return converted
 
 
-def probabilities(
-    model: nn.Module, x: torch.Tensor, *, half: bool = False, mirror: bool = False
-) -> torch.Tensor:
+def probabilities(model: nn.Module, x: torch.Tensor, *, half: bool = False, mirror: bool = False) -> torch.Tensor:
     """(B, 3, h, w) normalised -> (B, C, h', w') float32: at the network's own output size.
 
     `mirror`: the mean with what the network says of the mirrored picture: on the cats 0.008 to 0.011 mIOU more, for half
@@ -138,9 +134,7 @@ def load_network(folder: Path) -> tuple[nn.Module, dict[str, str]]:
     """The trained network in evaluation mode, and its settings."""
     artifact = read_artifact(folder)
     s = artifact.settings
-    model = build(
-        s["_network"], algorithm=s["algorithm"], backbone=s["backbone"], num_classes=int(s["num_classes"])
-    )
+    model = build(s["_network"], algorithm=s["algorithm"], backbone=s["backbone"], num_classes=int(s["num_classes"]))
     try:
         model.load_state_dict(artifact.weights)
     except RuntimeError as error:

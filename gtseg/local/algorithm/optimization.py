@@ -52,9 +52,7 @@ def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Ten
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """1 - the mean over classes of the soft Dice score of the batch."""
     counts = (target != VOID)[:, None]  # (B, 1, h, w)
-    truth = (
-        F.one_hot(target.where(counts[:, 0], 0), logits.shape[1]).permute(0, 3, 1, 2) * counts
-    )  # (B, C, h, w)
+    truth = F.one_hot(target.where(counts[:, 0], 0), logits.shape[1]).permute(0, 3, 1, 2) * counts  # (B, C, h, w)
     guess = logits.softmax(1) * counts
     inter = (guess * truth).sum((0, 2, 3))
     return 1 - ((2 * inter + 1) / (guess.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)).mean()

@@ -54,9 +54,7 @@ def readable_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
         if path.is_dir() or path.suffix.lower() not in suffixes:
             log.warn(f"{path} is not a readable image file")
         elif path.stem in found:
-            raise ClientError(
-                f"{path.name} and {found[path.stem].name} of channel '{folder.name}' share their stem"
-            )
+            raise ClientError(f"{path.name} and {found[path.stem].name} of channel '{folder.name}' share their stem")
         else:
             found[path.stem] = path
     return found
@@ -74,9 +72,7 @@ def read_image(path: Path, *, smallest: int = 0) -> np.ndarray:
                 times = max(header.size) // smallest
         except PictureError as error:
             raise ClientError(f"{path} cannot be decoded as an image: it {error}") from None
-        flags = {0: flags, 1: flags}.get(
-            times, cv2.IMREAD_REDUCED_COLOR_2 if times < 4 else cv2.IMREAD_REDUCED_COLOR_4
-        )
+        flags = {0: flags, 1: flags}.get(times, cv2.IMREAD_REDUCED_COLOR_2 if times < 4 else cv2.IMREAD_REDUCED_COLOR_4)
     image = cv2.imread(str(path), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise ClientError(f"{path} cannot be decoded as an image")
@@ -166,9 +162,7 @@ def label_table(content: dict[str, object], *, num_classes: int, source: str = "
                 f"{source}: class {index} for pixel value {value} is outside 0..{num_classes - 1} for 0..255"
             )
         if table[value] >= 0:
-            raise ClientError(
-                f"{source}: pixel value {value} belongs to the classes {table[value]} and {index}"
-            )
+            raise ClientError(f"{source}: pixel value {value} belongs to the classes {table[value]} and {index}")
         table[value] = index
     table[VOID] = VOID
     return table

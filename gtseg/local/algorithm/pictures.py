@@ -25,8 +25,17 @@ MAX_SCANS = 100  # of a progressive JPEG; programs write about ten
 SCAN = b"\xff\xda"
 BLOCK_BYTES = 1 << 20
 DAMAGE = (
-    OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError, struct.error, zlib.error,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    TypeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
 # Pillow warns from 89 million pixels on; the limit here is MAX_PIXELS. What else it warns of is not the reader's trouble.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")

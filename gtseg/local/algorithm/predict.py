@@ -127,9 +127,7 @@ class Predictor:
         self.multiple = 32 if network == "efficientnet-lite0" else 16
         self.turn = threading.Lock()
         self.threads = Threads(cores())
-        self.probabilities(
-            np.zeros((self.inference_size, self.inference_size, 3), np.uint8)
-        )  # the first run allocates
+        self.probabilities(np.zeros((self.inference_size, self.inference_size, 3), np.uint8))  # the first run allocates
 
     def prepared(self, image: np.ndarray) -> torch.Tensor:
         """(H, W, 3) uint8 BGR -> (1, 3, h, w) normalised, at the scale that the network was trained for."""

@@ -91,9 +91,7 @@ class Recipe:
     base_size: int  # the long side, pixels, that training varies around
     inference_size: int  # the long side, pixels, at which a picture is seen in validation and in service
     crop_size: int  # the side of a training sample, pixels
-    crops: tuple[
-        int, ...
-    ]  # crop sizes one after the other over the progress of the job; the last is crop_size
+    crops: tuple[int, ...]  # crop sizes one after the other over the progress of the job; the last is crop_size
     batch: int
     validation_batch: int
     optimizer: str  # one of the contract's, or "muon"
@@ -138,13 +136,7 @@ def choose(
     if "backbone" in h.given:
         return documented(h)
     if network is None:
-        network = (
-            "efficientnet-lite0"
-            if h.use_pretrained_model and imagenet
-            else "dilated"
-            if has_gpu
-            else "compact"
-        )
+        network = "efficientnet-lite0" if h.use_pretrained_model and imagenet else "dilated" if has_gpu else "compact"
     if network == "compact":
         return compact(h, fast_half=fast_half, sight=pictures.sight)
     return documented(h) if network == "dilated" else pretrained(h, fast_half=fast_half, pictures=pictures)

@@ -43,17 +43,13 @@ def score(folders: Folders, images: Path, *, features: bool = False) -> None:
     log.info(f"Scoring {len(names)} pictures, {len(done)} of which are done")
     with (output / "scores.jsonl").open("a", encoding="utf-8") as file:
         for number, name in enumerate((n for n in names if n not in done), 1):
-            file.write(
-                json.dumps({"name": name, **score_one(predictor, images / name, output, seen=seen)}) + "\n"
-            )
+            file.write(json.dumps({"name": name, **score_one(predictor, images / name, output, seen=seen)}) + "\n")
             file.flush()
             if number % LOG_EVERY == 0:
                 log.info(f"{len(done) + number} of {len(names)}")
 
 
-def score_one(
-    predictor: Predictor, path: Path, output: Path, *, seen: Features | None = None
-) -> dict[str, object]:
+def score_one(predictor: Predictor, path: Path, output: Path, *, seen: Features | None = None) -> dict[str, object]:
     try:
         image, size = decode(path.read_bytes(), smallest=predictor.inference_size)
     except (ClientError, OSError) as error:

@@ -65,9 +65,7 @@ def unframe(body: bytes) -> Iterator[bytes]:
         if magic != MAGIC:
             raise ValueError(f"byte {start} is not the start of a RecordIO record")
         if start + 8 + length > len(body):
-            raise ValueError(
-                f"the record at byte {start} needs {length} bytes, {len(body) - start - 8} are left"
-            )
+            raise ValueError(f"the record at byte {start} needs {length} bytes, {len(body) - start - 8} are left")
         yield body[start + 8 : start + 8 + length]
         start += 8 + length + (-length % 4)
 
@@ -111,9 +109,7 @@ def read_fields(data: bytes) -> Iterator[tuple[int, bytes]]:
     while at < len(data):
         tag, at = read_varint(data, at)
         if tag & 7 != 2:
-            raise ValueError(
-                f"field {tag >> 3} has wire type {tag & 7}; only length-delimited fields are expected"
-            )
+            raise ValueError(f"field {tag >> 3} has wire type {tag & 7}; only length-delimited fields are expected")
         length, at = read_varint(data, at)
         if at + length > len(data):
             raise ValueError(f"field {tag >> 3} needs {length} bytes, {len(data) - at} are left")

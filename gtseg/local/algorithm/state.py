@@ -81,9 +81,7 @@ def early_stop(p: Progress, miou: float, h: Hyperparameters) -> bool:
     else:
         p.patience_used += 1
     return (
-        h.early_stopping
-        and p.epoch + 1 >= h.early_stopping_min_epochs
-        and p.patience_used >= h.early_stopping_patience
+        h.early_stopping and p.epoch + 1 >= h.early_stopping_min_epochs and p.patience_used >= h.early_stopping_patience
     )
 
 
@@ -146,14 +144,11 @@ def restore(folder: Path, trained: Trained, configuration: Mapping[str, str]) ->
     try:
         content = load_weights(path)
         theirs, ours = (
-            {k: v for k, v in c.items() if k not in EXTENDABLE}
-            for c in (content["configuration"], configuration)
+            {k: v for k, v in c.items() if k not in EXTENDABLE} for c in (content["configuration"], configuration)
         )
         if theirs != ours:
             changed = sorted(k for k in theirs.keys() | ours.keys() if theirs.get(k) != ours.get(k))
-            log.warn(
-                f"{path} belongs to a job with other hyperparameters ({', '.join(changed)}): starting over"
-            )
+            log.warn(f"{path} belongs to a job with other hyperparameters ({', '.join(changed)}): starting over")
             return None
         trained.model.load_state_dict(content["model"])
         if trained.average is not None:
@@ -277,9 +272,7 @@ def find_imagenet(file_name: str) -> Path:
     cache = Path(torch.hub.get_dir()) / "checkpoints" / file_name
     if cache.exists() or given == DOWNLOAD_WORD:
         return cache if cache.exists() else download(DOWNLOAD + file_name, cache)
-    raise FileNotFoundError(
-        f"{cache} is not there, and nothing is downloaded unless {WEIGHTS_ENV}={DOWNLOAD_WORD}"
-    )
+    raise FileNotFoundError(f"{cache} is not there, and nothing is downloaded unless {WEIGHTS_ENV}={DOWNLOAD_WORD}")
 
 
 def open_url(url: str) -> Any:

@@ -109,9 +109,7 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int
     if r.network != "dilated":
         log.warn(recipe.describe(r, h))
     for channel in channels:
-        channel.long_side = (
-            r.base_size * 2 if r.augmentation == "builtin" else max(*r.crops, r.inference_size)
-        )
+        channel.long_side = r.base_size * 2 if r.augmentation == "builtin" else max(*r.crops, r.inference_size)
     log.info(f"Number of GPUs being used: {int(device.type == 'cuda')}")
     cv2.setNumThreads(1)
     trained = make_trained(folders, h, r, device)
@@ -162,9 +160,7 @@ def fit_to_budget(job: Job) -> None:
     room = seconds - job.budget.reserve - job.budget.used()
     batch = max(BATCH_MINIMUM, min(job.r.batch, int(room / max(sample, 1e-9))))
     if batch < job.r.batch:
-        log.warn(
-            f"The time budget of {seconds:g} s has no room for a batch of {job.r.batch}: batches of {batch}"
-        )
+        log.warn(f"The time budget of {seconds:g} s has no room for a batch of {job.r.batch}: batches of {batch}")
         job.r = replace(job.r, batch=batch)
 
 
@@ -172,9 +168,7 @@ def score_pictures(job: Job, epoch: int, is_late: Callable[[], bool]) -> tuple[S
     """Score of the validation channel and how many of its pictures count; a ResNet in a hurry takes them one by one."""
     one_by_one = job.r.network == "dilated" and job.budget.seconds is not None
     r = replace(job.r, validation_batch=1) if one_by_one else job.r
-    return score_channel(
-        job.trained.judged, job.validation, r, epoch=epoch, device=job.device, is_late=is_late
-    )
+    return score_channel(job.trained.judged, job.validation, r, epoch=epoch, device=job.device, is_late=is_late)
 
 
 def log_plan(job: Job) -> None:
@@ -187,9 +181,7 @@ def log_plan(job: Job) -> None:
 def configure(folders: Folders) -> tuple[Hyperparameters, dict[str, str]]:
     provided = folders.read_config("hyperparameters.json")
     log.info(f"Reading default configuration from default-input.json: {hyperparameters.DEFAULTS}")
-    log.info(
-        f"Merging with provided configuration from {folders.config / 'hyperparameters.json'}: {provided}"
-    )
+    log.info(f"Merging with provided configuration from {folders.config / 'hyperparameters.json'}: {provided}")
     h = hyperparameters.parse(provided)
     configuration = hyperparameters.merge(provided)
     log.info(f"Final configuration: {configuration}")
@@ -198,9 +190,7 @@ def configure(folders: Folders) -> tuple[Hyperparameters, dict[str, str]]:
 
 def make_trained(folders: Folders, h: Hyperparameters, r: Recipe, device: torch.device) -> Trained:
     torch.manual_seed(r.seed)
-    model = build(
-        r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn
-    )
+    model = build(r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn)
     start_weights(model, folders, h, r)
     if isinstance(model, PretrainedNetwork):
         model.encoder.freeze(r.frozen)
@@ -213,9 +203,7 @@ def resume(job: Job) -> None:
     progress = state.restore(job.folders.checkpoints, job.trained, job.configuration)
     if progress is None:
         return
-    log.info(
-        f"Resuming from {job.folders.checkpoints / state.CHECKPOINT}: epoch {progress.epoch}, update {progress.t}"
-    )
+    log.info(f"Resuming from {job.folders.checkpoints / state.CHECKPOINT}: epoch {progress.epoch}, update {progress.t}")
     job.progress = progress
     job.budget.spent = progress.spent
     state.bring_back(job.folders, BEST)
@@ -268,9 +256,7 @@ def step(job: Job) -> float:
     p, r, model = job.progress, job.r, job.trained.model
     done = max(p.t / planned_updates(job.h, r.batch)[1], job.budget.share())
     factor = rate_factor(r.scheduler, done, job.h)
-    x, y = training_batch(
-        job.train, p.t, r, crop=crop_at(r.crops, done)
-    )  # (B, 3, S, S) float32, (B, S, S) uint8
+    x, y = training_batch(job.train, p.t, r, crop=crop_at(r.crops, done))  # (B, 3, S, S) float32, (B, S, S) uint8
     x, y = x.to(job.device, memory_format=torch.channels_last), y.to(job.device)
     model.train()
     with torch.autocast(job.device.type, enabled=r.half, dtype=half_dtype(job.device)):
@@ -339,9 +325,7 @@ def serialize(job: Job, name: str) -> None:
 def stop_early(job: Job, epoch: int, miou: float) -> None:
     p = job.progress
     if state.early_stop(p, miou, job.h):
-        log.info(
-            f"Early stopping: no gain in validation mIOU for {p.patience_used} epochs, after epoch {epoch}"
-        )
+        log.info(f"Early stopping: no gain in validation mIOU for {p.patience_used} epochs, after epoch {epoch}")
         p.finished = True
 
 

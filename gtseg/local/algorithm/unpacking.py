@@ -25,8 +25,12 @@ RATIO, ALWAYS = 200, 256 << 20
 """Unpacked bytes for each packed one, once more than ALWAYS are unpacked. Weights hardly shrink; zeros do a thousandfold."""
 BLOCK = HEADER_BYTES = 1 << 20
 NAMING = (
-    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
-)  # fmt: skip
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
 
 
 class BadArchive(Exception):
@@ -47,9 +51,7 @@ def unpack(path: Path, folder: Path) -> None:
             raise
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise BadArchive(str(error)) from None
-        except (
-            Exception
-        ) as error:  # tarfile lets whatever an odd header makes int() or a list raise go through
+        except Exception as error:  # tarfile lets whatever an odd header makes int() or a list raise go through
             raise BadArchive(f"a header cannot be read: {type(error).__name__}: {str(error)[:100]}") from None
 
 
@@ -86,9 +88,7 @@ class Bounded(io.RawIOBase):
         data = self._stream.read(min(size, BLOCK))
         self._left -= len(data)
         if self._left < 0:
-            raise BadArchive(
-                f"it unpacks to more than {self._limit:,} bytes, far more than it was packed from"
-            )
+            raise BadArchive(f"it unpacks to more than {self._limit:,} bytes, far more than it was packed from")
         return data
 
     def close(self) -> None:
@@ -119,9 +119,7 @@ def _check_path(member: tarfile.TarInfo) -> None:
         raise BadArchive(f"{_name(member)} is more than {DEPTH} folders deep")
     sizes = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
     if sum(sizes) + len(parts) > PATH_BYTES or max(sizes) > PART_BYTES:
-        raise BadArchive(
-            f"{_name(member)} has a path of more than {PATH_BYTES} bytes, or {PART_BYTES} in one name"
-        )
+        raise BadArchive(f"{_name(member)} has a path of more than {PATH_BYTES} bytes, or {PART_BYTES} in one name")
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:

@@ -43,9 +43,7 @@ def load_weights(path: Path) -> Any:
         raise BadWeights(f"cannot be read ({type(error).__name__})") from None
     for tensor in _walk(content):
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise BadWeights(
-                f"has a tensor of {tuple(tensor.shape)} that is larger than what is stored of it"
-            )
+            raise BadWeights(f"has a tensor of {tuple(tensor.shape)} that is larger than what is stored of it")
     return content
 
 

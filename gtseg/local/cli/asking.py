@@ -22,9 +22,7 @@ Data = Annotated[
 
 def find_folder(data: Path | None) -> Path:
     """--data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg, absolute."""
-    return (
-        (data or Path(os.environ.get("GTSEG_LOCAL_DATA") or "~/.local/share/gtseg")).expanduser().absolute()
-    )
+    return (data or Path(os.environ.get("GTSEG_LOCAL_DATA") or "~/.local/share/gtseg")).expanduser().absolute()
 
 
 def explain(error: Exception) -> str:
@@ -68,9 +66,7 @@ def find_base(data: Path | None, at: str | None, *, what: str) -> str:
     """The address under which people and clients reach the server, without a slash at its end; said where only this machine does."""
     serving = find_own_server(data)
     base = at or (serving.url if serving else "")
-    base = base.replace("//0.0.0.0:", f"//{find_own_address()}:").replace(
-        "//[::]:", f"//{find_own_address()}:"
-    )
+    base = base.replace("//0.0.0.0:", f"//{find_own_address()}:").replace("//[::]:", f"//{find_own_address()}:")
     if at is None and "//127.0.0.1:" in base:
         show(
             f"The {what} works on this machine only: serve with --host 0.0.0.0, or give --at ADDRESS.",

@@ -30,9 +30,7 @@ def back_up_folder(
         findings = back_up(find_folder(data), target)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
-    show_findings(
-        findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are kept in {target}."
-    )
+    show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are kept in {target}.")
 
 
 @app.command("restore")
@@ -48,9 +46,7 @@ def restore_folder(
         findings = restore(source.expanduser().absolute(), folder)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
-    show_findings(
-        findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are back in {folder}."
-    )
+    show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are back in {folder}.")
 
 
 @app.command("check")
@@ -81,9 +77,7 @@ def check_data_folder(
         findings = check_folder(folder)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
-    show_findings(
-        findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, were read in {folder}."
-    )
+    show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, were read in {folder}.")
 
 
 def check_storage(data: Path | None, places: list[str]) -> None:

@@ -32,14 +32,10 @@ class CrowdOptions:
     workers: Annotated[int, typer.Option(min=1, max=100, help="How many simulated workers.")] = 3
     error: Annotated[
         float,
-        typer.Option(
-            min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."
-        ),
+        typer.Option(min=0, max=1, help="Fraction of the marked area that each one gets wrong; 0: exact masks."),
     ] = 0.05
     seed: Annotated[int, typer.Option(help="Other seeds make other mistakes.")] = 0
-    decline: Annotated[
-        float, typer.Option(min=0, max=1, help="Fraction of tasks that each worker declines.")
-    ] = 0.0
+    decline: Annotated[float, typer.Option(min=0, max=1, help="Fraction of tasks that each worker declines.")] = 0.0
     slow: Annotated[float, typer.Option(min=0, help="Mean seconds over one task; workers differ.")] = 0.0
     label_values: Annotated[
         str,
@@ -48,9 +44,9 @@ class CrowdOptions:
             help="The mask values of the job's labels in their order, like 0-10 or 1,3. [default: 1, 2, ...]",
         ),
     ] = ""
-    void: Annotated[
-        int | None, typer.Option(min=0, max=255, metavar="VALUE", help="The mask value that is void.")
-    ] = None
+    void: Annotated[int | None, typer.Option(min=0, max=255, metavar="VALUE", help="The mask value that is void.")] = (
+        None
+    )
     drop_void: Annotated[
         bool,
         typer.Option("--drop-void", help="Void becomes background in jobs without a label named void."),
@@ -97,9 +93,7 @@ def crowd(
 def add_worker(
     name: Annotated[str, typer.Argument(help="The person's name.")],
     team: Annotated[str, typer.Option(help="Workteam, see `aws sagemaker list-workteams`.")] = "gtseg",
-    renew: Annotated[
-        bool, typer.Option(help="A new token for a worker who is there; the old one is void.")
-    ] = False,
+    renew: Annotated[bool, typer.Option(help="A new token for a worker who is there; the old one is void.")] = False,
     at: Annotated[
         str | None,
         typer.Option(help="Address under which people reach this server, e.g. https://label.local."),
@@ -147,12 +141,8 @@ def show_owner_link(
 
 def find_worker_id(data: Path | None, name: str) -> str:
     found = [
-        w["worker_id"]
-        for w in ask_owner(data, "GET", "/workers")["workers"]
-        if name in (w["worker_id"], w["name"])
+        w["worker_id"] for w in ask_owner(data, "GET", "/workers")["workers"] if name in (w["worker_id"], w["name"])
     ]
     if len(found) != 1:
-        raise fail(
-            f"{'No worker is' if not found else f'{len(found)} workers are'} called {name!r}: give the id.", 3
-        )
+        raise fail(f"{'No worker is' if not found else f'{len(found)} workers are'} called {name!r}: give the id.", 3)
     return str(found[0])

@@ -36,9 +36,7 @@ def examine_outlines(
     if as_json:
         return
     show("\n".join([str(found["kind"]), *found["files"]]))
-    show(
-        f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click"
-    )
+    show(f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click")
 
 
 @app.command("profile")

@@ -21,19 +21,13 @@ Region = Annotated[str, typer.Option(help="The region that it plays.")]
 class ListenOptions:
     """Where a server is reached, and by whose word."""
 
-    host: Annotated[str, typer.Option(help="Address to listen on; other machines need 0.0.0.0 or ::.")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[str, typer.Option(help="Address to listen on; other machines need 0.0.0.0 or ::.")] = "127.0.0.1"
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 4566
-    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate: serve HTTPS (with --tls-key).")] = (
-        None
-    )
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate: serve HTTPS (with --tls-key).")] = None
     tls_key: Annotated[Path | None, typer.Option(help="PEM private key of --tls-cert.")] = None
     name: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Host name under which people reach the server, e.g. label.local. May be repeated."
-        ),
+        typer.Option(help="Host name under which people reach the server, e.g. label.local. May be repeated."),
     ] = None
     trusted_proxy: Annotated[
         list[str] | None,
@@ -62,9 +56,7 @@ class StorageOptions:
     ] = ""
     s3_profile: Annotated[
         str,
-        typer.Option(
-            help="AWS profile for --s3. Default: environment, instance role, SSO, as for every AWS client."
-        ),
+        typer.Option(help="AWS profile for --s3. Default: environment, instance role, SSO, as for every AWS client."),
     ] = ""
     cache_gb: Annotated[
         float, typer.Option(min=0, help="With --s3: disk space for copies of what is read, 10^9 bytes.")
@@ -96,9 +88,7 @@ class StorageOptions:
         except ValueError:  # a port or an IPv6 address that is none
             is_url = False
         if not is_url or not self.s3.isprintable() or " " in self.s3:
-            raise fail(
-                f"--s3 {self.s3}: want aws, or the URL of an S3 service like https://minio.lan:9000.", 2
-            )
+            raise fail(f"--s3 {self.s3}: want aws, or the URL of an S3 service like https://minio.lan:9000.", 2)
         if "@" in url.netloc or url.query or url.fragment:
             raise fail(
                 f"--s3 {url.scheme}://{url.netloc.rpartition('@')[2]}: want the URL alone; keys belong in a profile (--s3-profile) or "

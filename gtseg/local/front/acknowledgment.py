@@ -23,9 +23,7 @@ logger = logging.getLogger(__name__)
 class Acknowledgment:
     """An ASGI application around another one."""
 
-    def __init__(
-        self, application: Callable[[Scope, Receive, Send], Awaitable[None]], barrier: Barrier
-    ) -> None:
+    def __init__(self, application: Callable[[Scope, Receive, Send], Awaitable[None]], barrier: Barrier) -> None:
         self._application, self._barrier = application, barrier
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,9 +60,7 @@ def reads_only(scope: Scope) -> bool:
 
 async def send_failure(scope: Scope, send: Send) -> None:
     """The answer as the client's protocol has it: XML for S3, JSON for the services and the portal."""
-    message = (
-        "The disk of the server takes nothing; nothing is acknowledged until the server is started again."
-    )
+    message = "The disk of the server takes nothing; nothing is acknowledged until the server is started again."
     if scope["path"].startswith("/_"):
         kind, text = b"application/json", json.dumps({"error": "InternalError", "message": message})
     elif any(name == b"x-amz-target" for name, _ in scope["headers"]):

@@ -81,9 +81,7 @@ class Front:
         self.portal = self._make_portal()
         self.metrics = Metrics(embedded)
         self.bodies = Bodies(embedded.store.folder, self.pool)
-        self._signed_by: dict[str, str] = {
-            embedded.store.credentials.access_key: embedded.store.credentials.secret_key
-        }
+        self._signed_by: dict[str, str] = {embedded.store.credentials.access_key: embedded.store.credentials.secret_key}
 
     def _make_s3(self, objects: FolderObjects) -> S3:
         return S3(
@@ -106,9 +104,7 @@ class Front:
         return portal
 
     async def _describe_health(self) -> Reply:
-        described = await asyncio.to_thread(
-            describe_health, self.embedded
-        )  # also while requests fill the pool
+        described = await asyncio.to_thread(describe_health, self.embedded)  # also while requests fill the pool
         return 200, {"content-type": "application/json"}, json.dumps(described).encode()
 
     async def _describe_metrics(self, headers: dict[str, str]) -> Reply:
@@ -153,9 +149,7 @@ class Front:
         receive = Incoming(receive, self.embedded.options.idle_seconds)
         is_own = scope["path"].startswith(OWN_PATHS) or scope["path"] == "/_portal"
         service = "" if is_own else _find_service(headers, scope["query_string"])
-        if (
-            not service
-        ):  # else a signature covers the host, or the request is refused; S3 sees to those without one
+        if not service:  # else a signature covers the host, or the request is refused; S3 sees to those without one
             try:
                 self.hosts.check(headers.get("host", ""), (scope.get("server") or ("",))[0])
             except ServiceError as error:
@@ -189,9 +183,7 @@ class Front:
         try:
             signed = self._parse_signed(scope, headers)
             stranger = scope["client"][0] if scope.get("client") else ""
-            spool = self.bodies.spool(
-                receive, headers, limit=BODY_MAXIMUM, stranger=stranger, too_large=TOO_LARGE
-            )
+            spool = self.bodies.spool(receive, headers, limit=BODY_MAXIMUM, stranger=stranger, too_large=TOO_LARGE)
             async with spool as spooled:
                 self._authenticate(scope, headers, signed, spooled.sha256)
                 spooled.release()
@@ -253,9 +245,7 @@ class Front:
 
     def _put_training_metrics(self, headers: dict[str, str]) -> None:
         """Tell moto's CloudWatch what has been trained since the last request to it."""
-        kept = {
-            name: value for name, value in headers.items() if name in ("authorization", "host", "x-amz-date")
-        }
+        kept = {name: value for name, value in headers.items() if name in ("authorization", "host", "x-amz-date")}
         kept["content-type"] = "application/x-www-form-urlencoded; charset=utf-8"
         for form in self.training_metrics.take_new():
             status, _, answer = moto_behind.answer("POST", "/", "", kept, body=form)

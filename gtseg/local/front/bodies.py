@@ -230,9 +230,7 @@ async def bound_time(seconds: float) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise ServiceError(
-            "RequestTimeout", f"The request did not arrive within {seconds:.0f} seconds.", 408
-        ) from None
+        raise ServiceError("RequestTimeout", f"The request did not arrive within {seconds:.0f} seconds.", 408) from None
 
 
 async def iterate(receive: Receive) -> AsyncIterator[bytes]:

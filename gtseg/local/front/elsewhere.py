@@ -37,11 +37,7 @@ class Elsewhere:
             response = await self.answer(request, scope)
         except ServiceError as error:
             resource, identity = (request.resource, request.id) if request is not None else ("/", "")
-            body = (
-                b""
-                if scope["method"] == "HEAD"
-                else render_error(error, resource=resource, request_id=identity)
-            )
+            body = b"" if scope["method"] == "HEAD" else render_error(error, resource=resource, request_id=identity)
             response = Response(body, error.status, media_type="application/xml")
             is_read = await drain(receive, headers)
         response.headers.update(HEADERS if is_read else {**HEADERS, "connection": "close"})

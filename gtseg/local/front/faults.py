@@ -292,9 +292,7 @@ class Faults:
         elif service == "s3":
             raise ServiceError("InternalError", "We encountered an internal error. Please try again.", 500)
         else:
-            raise ServiceError(
-                "InternalFailure", "The request processing has failed because of a fault.", 500
-            )
+            raise ServiceError("InternalFailure", "The request processing has failed because of a fault.", 500)
 
     def rewrite(self, fault: Fault | None, status: int, body: bytes) -> bytes:
         """The body of a JSON answer, changed where the fault is of that kind."""
@@ -343,9 +341,7 @@ def _parse_header(text: str) -> Fault:
     try:
         return Fault(kind, seconds=float(seconds or 1))
     except ValueError:
-        raise ServiceError(
-            "InvalidArgument", f"{HEADER} {text!r}: {seconds!r} is no number of seconds"
-        ) from None
+        raise ServiceError("InvalidArgument", f"{HEADER} {text!r}: {seconds!r} is no number of seconds") from None
 
 
 class SpoiltSend:

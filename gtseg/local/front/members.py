@@ -108,9 +108,7 @@ def refuse_members(operation: str, request: Mapping[str, Any]) -> None:
     for path in REFUSED.get(operation, ()):
         for value in find_values(request, path):
             if asks(value):
-                raise ServiceError(
-                    "ValidationException", f"{path} is not supported by the embedded AWS: leave it out."
-                )
+                raise ServiceError("ValidationException", f"{path} is not supported by the embedded AWS: leave it out.")
 
 
 def find_values(value: Any, path: str) -> Iterator[Any]:

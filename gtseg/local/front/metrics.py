@@ -79,9 +79,7 @@ class Metrics:
         token = headers.get("authorization", "").partition(" ")[2].strip()
         owner_token = self.embedded.store.credentials.owner_token
         if not hmac.compare_digest(token.encode("utf-8", "surrogateescape"), owner_token.encode()):
-            raise ServiceError(
-                "Unauthorized", "Metrics need the owner's token (Authorization: Bearer TOKEN).", 401
-            )
+            raise ServiceError("Unauthorized", "Metrics need the owner's token (Authorization: Bearer TOKEN).", 401)
         return 200, {"content-type": CONTENT_TYPE_LATEST}, generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:

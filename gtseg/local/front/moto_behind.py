@@ -62,9 +62,7 @@ def _refuse(headers: dict[str, str], error: Exception) -> tuple[int, dict[str, s
     return 501, {"content-type": "text/xml"}, document.encode()
 
 
-def _make_environ(
-    method: str, path: str, query: str, headers: dict[str, str], *, body: bytes
-) -> dict[str, Any]:
+def _make_environ(method: str, path: str, query: str, headers: dict[str, str], *, body: bytes) -> dict[str, Any]:
     host, _, port = headers.get("host", "localhost").partition(":")
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,

@@ -165,9 +165,7 @@ def read_structure(value: Any, shape: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise wrong_type(value, "structure")
     return {
-        name: read_value(value[name], member)
-        for name, member in shape.members.items()
-        if value.get(name) is not None
+        name: read_value(value[name], member) for name, member in shape.members.items() if value.get(name) is not None
     }
 
 

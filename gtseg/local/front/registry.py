@@ -38,9 +38,7 @@ ONLY: dict[str, dict[str, tuple[Register, ...]]] = {
 def register_services(embedded: Embedded) -> tuple[dict[str, JsonService], list[Component]]:
     """Every JSON service with its operations, and the components whose background work is to be started."""
     only = embedded.options.only
-    absent = (
-        f"This server serves {only} only (gtseg local up --only {only}) and does not answer" if only else ""
-    )
+    absent = f"This server serves {only} only (gtseg local up --only {only}) and does not answer" if only else ""
     services = {name: JsonService(name, absent=absent or ABSENT) for name in ONLY[only]}
     found: list[Component | None] = []
     for name, rooms in SERVICES.items():

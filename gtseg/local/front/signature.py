@@ -83,9 +83,7 @@ def _parse_header(authorization: str, headers: dict[str, str]) -> Signed:
             "InvalidRequest",
             f"The authorization mechanism you have provided ({algorithm}) is not supported. Please use {ALGORITHM}.",
         )
-    members = {
-        name.strip(): value.strip() for name, _, value in (part.partition("=") for part in rest.split(","))
-    }
+    members = {name.strip(): value.strip() for name, _, value in (part.partition("=") for part in rest.split(","))}
     try:
         scope, signature = members["Credential"], members["Signature"]
         names = tuple(members["SignedHeaders"].lower().split(";"))
@@ -128,8 +126,7 @@ def _parse_presigned(query: dict[str, str]) -> Signed:
     if not 0 <= expires <= EXPIRES_MAXIMUM:
         raise ServiceError(
             "AuthorizationQueryParametersError",
-            "X-Amz-Expires must be non-negative and less than a week (in seconds); "
-            f"the given value {expires} is not.",
+            f"X-Amz-Expires must be non-negative and less than a week (in seconds); the given value {expires} is not.",
         )
     return signed
 
@@ -234,9 +231,7 @@ def _check_signed_headers(signed: Signed, headers: dict[str, str]) -> None:
             fields={"HeadersNotSigned": ", ".join(unsigned)},
         )
     named = "'Host' or ':authority'" if unsigned == ["host"] else ", ".join(f"'{name}'" for name in unsigned)
-    raise ServiceError(
-        "SignatureDoesNotMatch", f"{named} must be a 'SignedHeader' in the AWS Authorization.", 403
-    )
+    raise ServiceError("SignatureDoesNotMatch", f"{named} must be a 'SignedHeader' in the AWS Authorization.", 403)
 
 
 @lru_cache(maxsize=256)

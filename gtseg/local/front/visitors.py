@@ -46,7 +46,5 @@ class RefusalPages:
     async def _send_page(self) -> None:
         page = missing_page(self._scope["path"])
         body = b"" if self._scope["method"] == "HEAD" else bytes(page.body)
-        await self._send(
-            {"type": "http.response.start", "status": page.status_code, "headers": page.raw_headers}
-        )
+        await self._send({"type": "http.response.start", "status": page.status_code, "headers": page.raw_headers})
         await self._send({"type": "http.response.body", "body": body})

@@ -93,9 +93,7 @@ def _check_content(folder: Path, uri: str, *, image: str, runnable: bool) -> Non
     if runnable and not missing and not parameters:
         return
     found = f"it holds {_list(names)}{_name_framework(names, parameters)}"
-    cause = (
-        f"the embedded AWS cannot run the image {image}" if not runnable else "the container cannot load it"
-    )
+    cause = f"the embedded AWS cannot run the image {image}" if not runnable else "the container cannot load it"
     listed = f" Parameters that it cannot load: {_list(parameters)}." if parameters else ""
     raise ArtifactError(
         f'Model data "{uri}": {cause}; {found}.{listed} It serves what its own semantic segmentation training jobs'
@@ -139,9 +137,7 @@ def read_mxnet_names(path: Path) -> list[str]:
             for _ in range(_read_count(file, end, smallest=MXNET_SMALLEST)):
                 _skip_array(file, end)
             count = _read_count(file, end, smallest=8)
-            return [
-                file.read(_read_count(file, end, smallest=1)).decode(errors="replace") for _ in range(count)
-            ]
+            return [file.read(_read_count(file, end, smallest=1)).decode(errors="replace") for _ in range(count)]
     except (ValueError, struct.error, KeyError):
         return [UNREADABLE]
     except OSError:

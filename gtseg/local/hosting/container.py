@@ -87,9 +87,7 @@ class Container:
         except FileNotFoundError:
             return [], offset
         size = len(chunk) if final else chunk.rfind(b"\n") + 1
-        text = chunk[:size].replace(
-            os.fsencode(self.folder / "ml"), b"/opt/ml"
-        )  # where a container believes to be
+        text = chunk[:size].replace(os.fsencode(self.folder / "ml"), b"/opt/ml")  # where a container believes to be
         return [line.decode(errors="replace") for line in text.splitlines() if line.strip()], offset + size
 
     def last_lines(self, count: int = 3) -> str:

@@ -98,18 +98,14 @@ def _choose_variant(record: EndpointRecord, target: str | None) -> str:
     return random.choices(list(weights), [weight if total else 1.0 for weight in weights.values()])[0]
 
 
-def _await_container(
-    endpoints: Endpoints, record: EndpointRecord, variant: str, deadline: float
-) -> Container:
+def _await_container(endpoints: Endpoints, record: EndpointRecord, variant: str, deadline: float) -> Container:
     """The variant's container. Right after a restart of the server, or of a crashed container, it is waited for."""
     while True:
         container = endpoints.containers.get((record.name, variant))
         if container is not None:
             return container
         if time.monotonic() > deadline - 1.0 or endpoints.records.find(record.name) is None:
-            raise ServiceError(
-                "ServiceUnavailable", f"Endpoint {record.name} has no container that is ready.", 503
-            )
+            raise ServiceError("ServiceUnavailable", f"Endpoint {record.name} has no container that is ready.", 503)
         time.sleep(0.05)
 
 

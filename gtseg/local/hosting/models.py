@@ -83,9 +83,7 @@ def check_model(embedded: Embedded, request: Mapping[str, Any], arn: str) -> Rec
         raise invalid("PrimaryContainer.Image is required.")
     uri = model_source(container)
     if uri is None:
-        raise invalid(
-            "PrimaryContainer.ModelDataUrl is required: the embedded AWS serves model artifacts from S3."
-        )
+        raise invalid("PrimaryContainer.ModelDataUrl is required: the embedded AWS serves model artifacts from S3.")
     read_uri(uri, "ModelDataUrl")
     if not find_artifact(embedded.objects, uri):
         raise invalid(f"Could not find model data at {uri}.")

@@ -257,9 +257,7 @@ class Keeper:
                 work = record.work
                 work.deployed, work.deployed_generation = work.target, work.generation
                 record.answer["EndpointConfigName"] = work.target.config
-                record.answer["ProductionVariants"] = [
-                    _describe_variant(item) for item in work.target.variants
-                ]
+                record.answer["ProductionVariants"] = [_describe_variant(item) for item in work.target.variants]
 
     # ---------------------------------------------------------------- while it serves
 

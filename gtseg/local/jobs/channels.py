@@ -78,9 +78,7 @@ def describe_channel(channel: Mapping[str, Any], default: str) -> dict[str, str]
     return entry
 
 
-def materialize_channel(
-    objects: Objects, channel: Mapping[str, Any], data: Path, *, region: str, role: str
-) -> int:
+def materialize_channel(objects: Objects, channel: Mapping[str, Any], data: Path, *, region: str, role: str) -> int:
     """Lay one channel down below `data`; how many files. Raises DownloadError."""
     given = channel["DataSource"]["S3DataSource"]
     bucket, key = split_uri(given["S3Uri"])
@@ -110,9 +108,7 @@ def _place_all(objects: Objects, wanted: Iterable[tuple[str, str, Path, str]]) -
     count, rest = 0, iter(wanted)
     with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool:
         while batch := list(islice(rest, BATCH)):
-            for _ in pool.map(
-                lambda item: place_object(objects, *item[:2], folder=item[2], name=item[3]), batch
-            ):
+            for _ in pool.map(lambda item: place_object(objects, *item[:2], folder=item[2], name=item[3]), batch):
                 count += 1
     return count
 
@@ -151,9 +147,7 @@ def _read_manifest(objects: Objects, source: Source) -> Iterator[tuple[str, str,
         yield bucket, key, name
 
 
-def _lay_pairs(
-    objects: Objects, source: Source, attributes: Sequence[str], *, data: Path, channel: str
-) -> int:
+def _lay_pairs(objects: Objects, source: Source, attributes: Sequence[str], *, data: Path, channel: str) -> int:
     """Every record of an augmented manifest as `<channel>/00000012.jpg` and `<channel>_annotation/00000012.png`."""
     if len(attributes) != 2:
         raise DownloadError(
@@ -211,9 +205,7 @@ def _split(uri: str, where: str) -> Place:
         raise DownloadError(f"{where} names {uri!r}, which is not an S3 URI.") from None
 
 
-def place_object(
-    objects: Objects, bucket: str, key: str, *, folder: Path, name: str, shared: bool = True
-) -> None:
+def place_object(objects: Objects, bucket: str, key: str, *, folder: Path, name: str, shared: bool = True) -> None:
     """Put an object's bytes into the new file `name` below `folder`. Raises DownloadError.
 
     `shared`: nobody will ever write the file, so that it may be a hard link.

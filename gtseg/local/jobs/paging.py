@@ -39,9 +39,7 @@ class Paging:
         ordered = sorted(((place(item), item) for item in items), key=_first, reverse=self.is_descending)
         if self.after is not None:
             after = self.after
-            ordered = [
-                pair for pair in ordered if (pair[0] < after if self.is_descending else pair[0] > after)
-            ]
+            ordered = [pair for pair in ordered if (pair[0] < after if self.is_descending else pair[0] > after)]
         page, token = self.cut(ordered, _first)
         return [item for _, item in page], token
 
@@ -64,9 +62,7 @@ def read_paging(
     return Paging(
         limit=request.get(limit, size),
         is_descending=is_descending if order is None else order == "Descending",
-        after=_open(given, f"Invalid {token}: it was not given out by this operation.", code)
-        if given
-        else None,
+        after=_open(given, f"Invalid {token}: it was not given out by this operation.", code) if given else None,
     )
 
 

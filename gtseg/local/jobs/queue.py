@@ -55,9 +55,7 @@ class JobQueue(Generic[Q]):
 
     def _advance(self) -> None:
         running = self._threads.running()
-        waiting = [
-            record for record in self.records.having("InProgress", "Stopping") if record.name not in running
-        ]
+        waiting = [record for record in self.records.having("InProgress", "Stopping") if record.name not in running]
         waiting.sort(key=_is_queued)
         places = self.places - len(running)
         for record in waiting:

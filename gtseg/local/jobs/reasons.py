@@ -34,8 +34,14 @@ def as_in_container(text: str, data: Path) -> str:
 def _of_machine(data: Path) -> re.Pattern[str]:
     """Paths that say something of this machine: below the data folder, Python, gtseg, temporary and home folders."""
     folders = {
-        str(data), str(data.resolve()), str(_PACKAGE), sys.prefix, sys.base_prefix, tempfile.gettempdir(), str(Path.home()),
+        str(data),
+        str(data.resolve()),
+        str(_PACKAGE),
+        sys.prefix,
+        sys.base_prefix,
+        tempfile.gettempdir(),
+        str(Path.home()),
         *site.getsitepackages(),
-    } - {"/", "/usr"}  # fmt: skip
+    } - {"/", "/usr"}
     longest = sorted((re.escape(folder) for folder in folders), key=len, reverse=True)
     return re.compile(rf"(?:{'|'.join(longest)})(?:/{_REST})?(?![\w/])")

@@ -63,9 +63,7 @@ class Records(Generic[W]):
     def arn(self, name: str) -> str:
         """arn:aws:sagemaker:<region>:<account>:<kind>/<name>, lower case as AWS writes it."""
         region = self.store.region
-        partition = (
-            "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
-        )
+        partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
         return f"arn:{partition}:sagemaker:{region}:{self.store.account}:{self.kind}/{name.lower()}"
 
     def add(self, record: Record[W]) -> bool:
@@ -88,11 +86,7 @@ class Records(Generic[W]):
         return cursor.rowcount == 1
 
     def find(self, name: str) -> Record[W] | None:
-        row = (
-            self.store.read()
-            .execute("SELECT * FROM records WHERE kind=? AND name=?", (self.kind, name))
-            .fetchone()
-        )
+        row = self.store.read().execute("SELECT * FROM records WHERE kind=? AND name=?", (self.kind, name)).fetchone()
         return self._parse(row) if row else None
 
     @contextmanager

@@ -73,18 +73,14 @@ def put_tags(store: Store, arn: str, tags: Sequence[dict[str, str]] | None) -> N
     _prepare(store)
     for tag in tags:
         if tag["Key"].lower().startswith("aws:"):
-            raise ServiceError(
-                "ValidationException", "System tags with the prefix 'aws:' cannot be added by a user."
-            )
+            raise ServiceError("ValidationException", "System tags with the prefix 'aws:' cannot be added by a user.")
     with store.write() as connection:
         connection.executemany(
             "INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [(arn, tag["Key"], tag["Value"]) for tag in tags]
         )
         count = connection.execute("SELECT count(*) FROM tags WHERE arn = ?", (arn,)).fetchone()[0]
         if count > MAX_TAGS:
-            raise ServiceError(
-                "ValidationException", f"The resource would have {count} tags; {MAX_TAGS} is the most."
-            )
+            raise ServiceError("ValidationException", f"The resource would have {count} tags; {MAX_TAGS} is the most.")
 
 
 def tags_of(store: Store, arn: str) -> list[dict[str, str]]:

@@ -46,9 +46,7 @@ AND NOT EXISTS (SELECT 1 FROM labeling_tasks t WHERE t.job = :job AND t.line = :
 """
 
 
-def answer_task(
-    store: Store, task_id: str, worker: Worker, *, answer: Any, is_revisable: bool = False
-) -> None:
+def answer_task(store: Store, task_id: str, worker: Worker, *, answer: Any, is_revisable: bool = False) -> None:
     """Take a worker's answer. Submitting the same answer again changes nothing; an answer under revision is replaced.
 
     `is_revisable`: the worker may open it again until it is consolidated. Raises ServiceError InvalidAnswer (400) with
@@ -90,7 +88,7 @@ def replace_answer(connection: sqlite3.Connection, task: Task, *, content: str, 
     key, now = (task.job.name, task.line, task.worker), read_clock()
     held = connection.execute(
         "DELETE FROM labeling_held WHERE job = ? AND line = ? AND worker = ? AND revising AND until > ?", (*key, now)
-    ).rowcount  # fmt: skip
+    ).rowcount
     changed = connection.execute(
         "UPDATE labeling_answers SET content = ?, submitted = ? WHERE job = ? AND line = ? AND worker = ? AND EXISTS ("
         "SELECT 1 FROM labeling_objects o WHERE o.job = labeling_answers.job AND o.line = labeling_answers.line "
@@ -163,9 +161,7 @@ def end_lease(
 
 
 def change_object(connection: sqlite3.Connection, task: Task, change: str) -> None:
-    connection.execute(
-        f"UPDATE labeling_objects SET {change} WHERE job = ? AND line = ?", (task.job.name, task.line)
-    )
+    connection.execute(f"UPDATE labeling_objects SET {change} WHERE job = ? AND line = ?", (task.job.name, task.line))
 
 
 def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
@@ -173,9 +169,7 @@ def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
 
     With exactly as many declines it is left open for a teammate who is free; with one more it is closed all the same.
     """
-    row = connection.execute(
-        "SELECT * FROM labeling_objects WHERE job = ? AND line = ?", (job.name, line)
-    ).fetchone()
+    row = connection.execute("SELECT * FROM labeling_objects WHERE job = ? AND line = ?", (job.name, line)).fetchone()
     if row["state"] != "open":
         return
     if row["answers"] >= job.workers:
@@ -185,9 +179,7 @@ def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
     elif row["declines"] > job.workers or (
         row["declines"] == job.workers and not has_free_teammate(connection, job, line)
     ):
-        connection.execute(
-            "UPDATE labeling_objects SET slots = 0 WHERE job = ? AND line = ?", (job.name, line)
-        )
+        connection.execute("UPDATE labeling_objects SET slots = 0 WHERE job = ? AND line = ?", (job.name, line))
         if not has_lease(connection, job, line):
             close_object(connection, job, line, reason=describe_declines(connection, job, line))
 
@@ -202,10 +194,14 @@ def has_free_teammate(connection: sqlite3.Connection, job: Job, line: int) -> bo
 def settle_abandoned(store: Store) -> bool:
     """Close declined objects that wait for a teammate who has left; whether there were any."""
     jobs = {job.name: job for job in list_active_jobs(store)}
-    rows = store.read().execute(
-        "SELECT job, line, declines FROM labeling_objects INDEXED BY labeling_objects_declined "
-        "WHERE state = 'open' AND declines > 0 AND slots > 0"
-    ).fetchall()  # fmt: skip
+    rows = (
+        store.read()
+        .execute(
+            "SELECT job, line, declines FROM labeling_objects INDEXED BY labeling_objects_declined "
+            "WHERE state = 'open' AND declines > 0 AND slots > 0"
+        )
+        .fetchall()
+    )
     left = [
         row for row in rows
         if row["job"] in jobs and row["declines"] >= jobs[row["job"]].workers
@@ -257,9 +253,7 @@ def expire(store: Store) -> bool:
         for row in connection.execute(due, (now, EXPIRE_AT_ONCE)).fetchall():
             settle(connection, jobs[row["job"]], row["line"])
         for row in connection.execute(late, (now, EXPIRE_AT_ONCE)).fetchall():
-            connection.execute(
-                "UPDATE labeling_tasks SET state = 'expired', ended = ? WHERE id = ?", (now, row["id"])
-            )
+            connection.execute("UPDATE labeling_tasks SET state = 'expired', ended = ? WHERE id = ?", (now, row["id"]))
             connection.execute(
                 "UPDATE labeling_objects SET slots = slots + 1 WHERE job = ? AND line = ? AND state = 'open'",
                 (row["job"], row["line"]),

@@ -77,10 +77,7 @@ def read_mappings(mappings: Any, labels: Sequence[str]) -> dict[int, int]:
             red, green, blue = read_colour(entry["color"])
         except (TypeError, KeyError, ValueError):
             raise refuse(f"The label {name[:80]!r} needs a 'color' of the form '#rrggbb'.") from None
-        if (
-            colours.setdefault(red | green << 8 | blue << 16, labels.index(name) + 1)
-            != labels.index(name) + 1
-        ):
+        if colours.setdefault(red | green << 8 | blue << 16, labels.index(name) + 1) != labels.index(name) + 1:
             raise refuse(f"The label {name[:80]!r} has the same colour as another.")
     return colours
 

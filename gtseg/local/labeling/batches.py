@@ -83,9 +83,11 @@ def choose_answered(job: Job, store: Store) -> list[int]:
     )
     more = "SELECT 1 FROM labeling_objects WHERE job = ? AND state IN ('open', 'queued') LIMIT 1"
     words = {
-        "job": job.name, "most": BATCH_OBJECTS, "more": store.read().execute(more, (job.name,)).fetchone() is not None,
+        "job": job.name,
+        "most": BATCH_OBJECTS,
+        "more": store.read().execute(more, (job.name,)).fetchone() is not None,
         "now": read_clock() if job.status == "InProgress" else float("inf"),
-    }  # fmt: skip
+    }
     chosen: list[int] = []
     total = 0
     for row in store.read().execute(query, words):
@@ -103,23 +105,17 @@ def consolidate_batch(job: Job, store: Store, objects: Objects, *, batch: Batch)
     rows = [row for row in batch.rows if row["line"] not in changed]
     for row in batch.rows:
         key = output.worker_response_key(row["iteration"], row["line"], row["stamp"])
-        output.put_json(
-            objects, job, key, output.worker_response(job, answers[row["line"]], region=store.region)
-        )
+        output.put_json(objects, job, key, output.worker_response(job, answers[row["line"]], region=store.region))
     requests = [output.annotation_request(row["line"], row["uri"], answers[row["line"]]) for row in rows]
     output.put_json(objects, job, output.request_key(batch.iteration, batch.stamp), requests)
     with ThreadPoolExecutor(THREADS) as pool:
         results = list(
             pool.map(
-                lambda row: consolidate_object(
-                    job, objects, row, answers=answers[row["line"]], folder=store.folder
-                ),
+                lambda row: consolidate_object(job, objects, row, answers=answers[row["line"]], folder=store.folder),
                 rows,
             )
         )
-    responses = [
-        output.annotation_response(row["line"], result) for row, result in zip(rows, results, strict=True)
-    ]
+    responses = [output.annotation_response(row["line"], result) for row, result in zip(rows, results, strict=True)]
     output.put_json(objects, job, output.response_key(batch.iteration, batch.stamp), responses)
     with store.write() as connection:
         for row, result in zip(rows, results, strict=True):
@@ -197,11 +193,7 @@ def find_changed_images(job: Job, store: Store, objects: Objects, *, batch: Batc
         return info is not None and info.etag != known[row["line"]]
 
     with ThreadPoolExecutor(LOOK_THREADS) as pool:
-        return [
-            row["line"]
-            for row, found in zip(batch.rows, pool.map(is_changed, batch.rows), strict=True)
-            if found
-        ]
+        return [row["line"] for row, found in zip(batch.rows, pool.map(is_changed, batch.rows), strict=True) if found]
 
 
 def fail_changed(connection: sqlite3.Connection, job: Job, line: int) -> None:

@@ -17,9 +17,7 @@ __all__ = ["Consolidated", "consolidate"]
 
 WINDOW = 7  # pixels, side of the window that smoothing looks at
 SMOOTHING = 0.3  # weight of the window beside the pixel's own vote
-BAND_PIXELS = (
-    1 << 20
-)  # rows are worked on in bands of about so many pixels: memory does not grow with the image
+BAND_PIXELS = 1 << 20  # rows are worked on in bands of about so many pixels: memory does not grow with the image
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,7 @@ def vote(masks: Sequence[np.ndarray], box: tuple[slice, slice], disputed: np.nda
         count = np.zeros((frame[0].stop - top, frame[1].stop - left), np.uint8)
         for mask in masks:
             count += mask[frame] == label
-        around = cv2.boxFilter(count, cv2.CV_32F, (WINDOW, WINDOW), borderType=cv2.BORDER_REPLICATE)[inner][
-            disputed
-        ]
+        around = cv2.boxFilter(count, cv2.CV_32F, (WINDOW, WINDOW), borderType=cv2.BORDER_REPLICATE)[inner][disputed]
         own = np.count_nonzero(votes == label, axis=0).astype(np.float32)
         score = np.where(own > 0, own + SMOOTHING * around, np.float32(-2))
         better = score > best

@@ -70,9 +70,7 @@ class Server:
     the server is somebody else's, and the caller's own words say which.
     """
 
-    def __init__(
-        self, url: str, token: str, *, certificate: Path | None = None, secret_key: str | None = None
-    ) -> None:
+    def __init__(self, url: str, token: str, *, certificate: Path | None = None, secret_key: str | None = None) -> None:
         self._url, self._secret_key = url, secret_key
         self._connection = connect(url, certificate=certificate, timeout=60)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
@@ -128,9 +126,7 @@ class Masks:
         A manifest's URIs are raw; one that somebody has percent-encoded all the same is understood where no mask has its raw name.
         """
         key = uri.partition("://")[2].partition("/")[2]
-        return (
-            self._find(PurePosixPath(key)) or ("%" in key and self._find(PurePosixPath(unquote(key)))) or None
-        )
+        return self._find(PurePosixPath(key)) or ("%" in key and self._find(PurePosixPath(unquote(key)))) or None
 
     def _find(self, key: PurePosixPath) -> Path | None:
         parts = key.parts
@@ -206,9 +202,7 @@ def read_values(source: Path | bytes, name: str = "") -> np.ndarray:
 class Worker(threading.Thread):
     """One simulated worker: takes tasks until told to stop."""
 
-    def __init__(
-        self, server: Server, number: int, *, crowd: Crowd, masks: Masks, stop: threading.Event
-    ) -> None:
+    def __init__(self, server: Server, number: int, *, crowd: Crowd, masks: Masks, stop: threading.Event) -> None:
         super().__init__(name=f"crowd-{number}", daemon=True)
         self.server, self.number = server, number
         self.crowd, self.masks, self.stopping = crowd, masks, stop

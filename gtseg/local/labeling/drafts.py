@@ -19,7 +19,19 @@ from gtseg.local.labeling.records import ACTIVE, Job, read_clock
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.store import Store
 
-__all__ = ["MAX_DRAFT_BYTES", "Pace", "Presence", "add_activity", "forget_job", "is_revising", "leave", "read_draft", "read_seconds", "report_presence", "save_draft"]  # fmt: skip
+__all__ = [
+    "MAX_DRAFT_BYTES",
+    "Pace",
+    "Presence",
+    "add_activity",
+    "forget_job",
+    "is_revising",
+    "leave",
+    "read_draft",
+    "read_seconds",
+    "report_presence",
+    "save_draft",
+]
 
 MAX_DRAFT_BYTES = 4 << 20
 KEPT_DRAFTS = 20  # of one worker in one job; the one saved longest ago goes first
@@ -71,7 +83,7 @@ def report_presence(
     check_tab(tab)
     key, now = (task.job.name, task.line, task.worker), read_clock()
     with store.write() as connection:
-        status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job_key(key[0]),)).fetchone()  # fmt: skip
+        status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job_key(key[0]),)).fetchone()
         if status["status"] not in ACTIVE:  # what is unsubmitted was forgotten with the job
             return Presence(False, 0, None)
         row = _find(connection, task)
@@ -116,13 +128,9 @@ def save_draft(store: Store, task: Task, *, tab: str, base: int, content: bytes)
             raise ServiceError("Gone", f"The task is {state['state']}.", 410)
         row = _find(connection, task)
         if row is None or row["tab"] != tab:
-            raise ServiceError(
-                "OpenElsewhere", "The task is open in another tab or on another computer.", 409
-            )
+            raise ServiceError("OpenElsewhere", "The task is open in another tab or on another computer.", 409)
         if row["version"] != base:
-            raise ServiceError(
-                "Changed", f"Version {row['version']} is kept; this was made from {base}.", 409
-            )
+            raise ServiceError("Changed", f"Version {row['version']} is kept; this was made from {base}.", 409)
         now = read_clock()
         connection.execute(
             "UPDATE labeling_drafts SET version = version + 1, saved = ?, seen = ?, content = ? "
@@ -156,10 +164,7 @@ def add_activity(connection: sqlite3.Connection, task: Task, seconds: float) -> 
 def is_revising(connection: sqlite3.Connection, task: Task) -> bool:
     """Whether the worker has the submitted answer open to change it."""
     query = "SELECT 1 FROM labeling_held WHERE job = ? AND line = ? AND worker = ? AND revising AND until > ?"
-    return (
-        connection.execute(query, (task.job.name, task.line, task.worker, read_clock())).fetchone()
-        is not None
-    )
+    return connection.execute(query, (task.job.name, task.line, task.worker, read_clock())).fetchone() is not None
 
 
 def _find(connection: sqlite3.Connection, task: Task) -> sqlite3.Row | None:
@@ -192,5 +197,5 @@ def read_seconds(document: dict[str, Any]) -> float:
     """`active` of a body: seconds since the page told last. Raises ServiceError InvalidRequest."""
     value = document.get("active", 0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise ServiceError("InvalidRequest", f"active must be a number of seconds from 0; got {value!r}."[:200])  # fmt: skip
+        raise ServiceError("InvalidRequest", f"active must be a number of seconds from 0; got {value!r}."[:200])
     return float(value)

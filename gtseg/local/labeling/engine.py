@@ -74,9 +74,7 @@ class Engine:
         self.automation = Automation(embedded)
         self._rewritten: dict[str, Rewritten] = {}
         self._reported: set[str] = set()
-        self._loop = Loop(
-            "labeling", self.step, seconds=IDLE_SECONDS, wait=self._listen, wake=lambda: ring(self.store)
-        )
+        self._loop = Loop("labeling", self.step, seconds=IDLE_SECONDS, wait=self._listen, wake=lambda: ring(self.store))
 
     def start(self) -> None:
         self._loop.start()
@@ -178,9 +176,7 @@ class Engine:
 
     def _open_queued(self, job: Job) -> bool:
         """Give the next queued objects to the workers; those whose image cannot be shown fail."""
-        query = (
-            "SELECT line, uri FROM labeling_objects WHERE job = ? AND state = 'queued' ORDER BY line LIMIT ?"
-        )
+        query = "SELECT line, uri FROM labeling_objects WHERE job = ? AND state = 'queued' ORDER BY line LIMIT ?"
         rows = self.store.read().execute(query, (job.name, OPEN_AT_ONCE)).fetchall()
         if not rows:
             return False
@@ -235,9 +231,7 @@ class Engine:
         self._end_iteration(job)
         if count_states(self.store, job.name)["waiting"]:
             scores = self.automation.read_scores(job, current)
-            begin_next_round(
-                self.store, job, current, confidences={line: s.confidence for line, s in scores.items()}
-            )
+            begin_next_round(self.store, job, current, confidences={line: s.confidence for line, s in scores.items()})
         else:
             self._end(job, "Completed")
         return True
@@ -246,9 +240,7 @@ class Engine:
         """The sample to people, as many objects at once as the job may have open; then to the model."""
         current = find_round(self.store, job)
         assert current is not None
-        chosen = list_chosen(self.store, job, current)[
-            : min(job.concurrent, count_room(self.store, job).people)
-        ]
+        chosen = list_chosen(self.store, job, current)[: min(job.concurrent, count_room(self.store, job).people)]
         self._end_iteration(job)
         if chosen:
             self._queue(job, chosen)
@@ -359,9 +351,7 @@ def open_object(
     else:
         change = "state = 'open', slots = ?, deadline = ?, width = ?, height = ?"
         values = (job.workers, now + job.lifetime, *image.size)
-        connection.execute(
-            "INSERT OR REPLACE INTO labeling_images VALUES (?, ?, ?)", (job.name, line, image.etag)
-        )
+        connection.execute("INSERT OR REPLACE INTO labeling_images VALUES (?, ?, ?)", (job.name, line, image.etag))
     connection.execute(
         f"UPDATE labeling_objects SET {change} WHERE job = ? AND line = ? AND state = 'queued'",
         (*values, job.name, line),
@@ -383,6 +373,5 @@ def has_unlabeled(connection: sqlite3.Connection, job: Job) -> bool:
 def has_objects(store: Store, job: Job) -> bool:
     """Whether the manifest has been read."""
     return (
-        store.read().execute("SELECT 1 FROM labeling_objects WHERE job = ? LIMIT 1", (job.name,)).fetchone()
-        is not None
+        store.read().execute("SELECT 1 FROM labeling_objects WHERE job = ? LIMIT 1", (job.name,)).fetchone() is not None
     )

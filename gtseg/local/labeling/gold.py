@@ -25,7 +25,23 @@ from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.storage.objects import Objects, StorageAway, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["DDL", "STATE", "TAG", "Gold", "count_gold", "count_pending", "find_task_job", "gold_key", "is_gold", "job_key", "keep_gold", "read_gold", "read_index_mask", "take_due", "take_released_gold"]  # fmt: skip
+__all__ = [
+    "DDL",
+    "STATE",
+    "TAG",
+    "Gold",
+    "count_gold",
+    "count_pending",
+    "find_task_job",
+    "gold_key",
+    "is_gold",
+    "job_key",
+    "keep_gold",
+    "read_gold",
+    "read_index_mask",
+    "take_due",
+    "take_released_gold",
+]
 
 # labeling_gold: the known mask of a gold image (its labeling_objects row has the state `gold` under the key of gold).
 # labeling_gold_scores: mean IoU of the answer of a task whose digest was that.
@@ -119,7 +135,7 @@ def _read_one(objects: Objects, line: bytes, where: str, job: Job) -> Gold:
         )
     unknown = sorted({int(value) for value in np.unique(values)} - {*range(len(job.labels) + 1), VOID})
     if unknown:
-        raise IntakeError(f"ClientError: {mask} has the value {unknown[0]}; the job has {len(job.labels)} labels.")  # fmt: skip
+        raise IntakeError(f"ClientError: {mask} has the value {unknown[0]}; the job has {len(job.labels)} labels.")
     return Gold(image, size, png)
 
 
@@ -165,8 +181,7 @@ def _plan(connection: sqlite3.Connection, job: Job, worker: str) -> Plan | None:
     """None for a job without gold."""
     key = gold_key(job.name)
     lines = [
-        row["line"]
-        for row in connection.execute("SELECT line FROM labeling_gold WHERE job = ? ORDER BY line", (key,))
+        row["line"] for row in connection.execute("SELECT line FROM labeling_gold WHERE job = ? ORDER BY line", (key,))
     ]
     if not lines:
         return None

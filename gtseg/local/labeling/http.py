@@ -51,9 +51,7 @@ __all__ = ["worker_routes"]
 
 ROOT = "/_portal/api"
 # The portal takes a page apart and shows its elements in a page of its own; opened by itself it runs nothing.
-PAGE_POLICY = (
-    "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
-)
+PAGE_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -129,9 +127,7 @@ class Api:
         if tasks.find_etag(self.store, task) not in (None, stream.info.etag):
             stream.body.close()
             answering.fail_changed_image(self.store, task)
-            raise ServiceError(
-                "Gone", "The image was replaced after it was given to workers. Take the next task.", 410
-            )
+            raise ServiceError("Gone", "The image was replaced after it was given to workers. Take the next task.", 410)
         headers |= {"Content-Length": str(stream.info.size), "ETag": f'"{stream.info.etag}"'}
         return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
 
@@ -250,9 +246,7 @@ class Api:
         return {"workers": [workers.describe_worker(worker) for worker in workers.list_workers(self.store)]}
 
     def change_worker(self, call: Call) -> dict[str, Any]:
-        return workers.describe_worker(
-            workers.set_worker_state(self.store, call.path("worker"), call.text("state"))
-        )
+        return workers.describe_worker(workers.set_worker_state(self.store, call.path("worker"), call.text("state")))
 
     def remove_worker(self, call: Call) -> Response:
         answering.release_all(self.store, call.path("worker"))

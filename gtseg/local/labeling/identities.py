@@ -29,14 +29,16 @@ def register(service: JsonService, embedded: Embedded) -> None:
     @service.operation("ListUsers")
     def list_users(request: dict[str, Any]) -> dict[str, Any]:
         if request["UserPoolId"] != f"{store.region}_{POOL}":
-            raise ServiceError(
-                "ResourceNotFoundException", f"User pool {request['UserPoolId']} does not exist."
-            )
+            raise ServiceError("ResourceNotFoundException", f"User pool {request['UserPoolId']} does not exist.")
         where, value = read_filter(request.get("Filter", ""))
         limit, start = int(request.get("Limit", PAGE)), read_token(request.get("PaginationToken"))
-        rows = store.read().execute(
-            f"SELECT * FROM labeling_workers WHERE {where} ORDER BY id LIMIT ? OFFSET ?", (*value, limit + 1, start)
-        ).fetchall()  # fmt: skip
+        rows = (
+            store.read()
+            .execute(
+                f"SELECT * FROM labeling_workers WHERE {where} ORDER BY id LIMIT ? OFFSET ?", (*value, limit + 1, start)
+            )
+            .fetchall()
+        )
         token = {"PaginationToken": str(start + limit)} if len(rows) > limit else {}
         wanted = request.get("AttributesToGet")
         return {"Users": [describe_user(row, wanted) for row in rows[:limit]], **token}
@@ -70,9 +72,7 @@ def describe_user(row: Any, wanted: list[str] | None) -> dict[str, Any]:
     return {
         "Username": row["id"],
         "Attributes": [
-            {"Name": name, "Value": value}
-            for name, value in known.items()
-            if wanted is None or name in wanted
+            {"Name": name, "Value": value} for name, value in known.items() if wanted is None or name in wanted
         ],
         "UserCreateDate": created,
         "UserLastModifiedDate": created,

@@ -39,9 +39,7 @@ def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
     except StorageAway:
         raise
     except ServiceError as error:
-        raise ServiceError(
-            "ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}"
-        ) from None
+        raise ServiceError("ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}") from None
     with kept.open("rb") as file:
         sync_file(file.fileno())
     for place in (folder, folder.parent, folder.parent.parent):
@@ -151,9 +149,7 @@ def measure_image(objects: Objects, uri: str) -> Measured:
         with objects.open(bucket, key) as stream:
             size = stream.info.size
             if size > MAX_IMAGE_BYTES:
-                raise IntakeError(
-                    f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}."
-                )
+                raise IntakeError(f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}.")
             return Measured(decode_size(stream.body), stream.info.etag)
     except StorageAway:
         raise
@@ -174,8 +170,6 @@ def decode_size(content: bytes | BinaryIO) -> tuple[int, int]:
             image.verify()
         else:
             image.draft("L", (max(1, width // 8), max(1, height // 8)))
-            with decoding(
-                (width, height)
-            ):  # a progressive JPEG is in memory whole, at whatever size it is decoded
+            with decoding((width, height)):  # a progressive JPEG is in memory whole, at whatever size it is decoded
                 image.load()
     return width, height

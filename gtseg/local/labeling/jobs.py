@@ -27,9 +27,15 @@ from gtseg.local.storage.store import Store
 __all__ = ["register_jobs"]
 
 ECHOED = (
-    "LabelAttributeName", "InputConfig", "OutputConfig", "RoleArn", "LabelCategoryConfigS3Uri", "StoppingConditions",
-    "HumanTaskConfig", "LabelingJobAlgorithmsConfig",
-)  # fmt: skip
+    "LabelAttributeName",
+    "InputConfig",
+    "OutputConfig",
+    "RoleArn",
+    "LabelCategoryConfigS3Uri",
+    "StoppingConditions",
+    "HumanTaskConfig",
+    "LabelingJobAlgorithmsConfig",
+)
 MAX_ACTIVE = 100
 PAGE = 100
 
@@ -138,9 +144,7 @@ def stop_job(store: Store, title: str) -> None:
     """The engine does the rest. A job that has ended cannot be stopped; one that is stopping is."""
     job = find_job(store, title)
     with store.write() as connection:
-        status = connection.execute(
-            "SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)
-        ).fetchone()["status"]
+        status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()["status"]
         if status == "Stopping":
             return
         if status not in ACTIVE:
@@ -243,11 +247,7 @@ def select_team_jobs(store: Store, request: dict[str, Any]) -> list[Job]:
         and not store.read().execute("SELECT 1 FROM labeling_teams WHERE arn = ?", (arn,)).fetchone()
     ):
         raise ServiceError("ResourceNotFound", f"The workteam {arn} does not exist.")
-    return [
-        job
-        for job in read_jobs(store)
-        if job.team_arn == arn and part in job.reference and matches(job, request)
-    ]
+    return [job for job in read_jobs(store) if job.team_arn == arn and part in job.reference and matches(job, request)]
 
 
 def read_jobs(store: Store) -> list[Job]:

@@ -121,9 +121,7 @@ def check_free(connection: sqlite3.Connection, task: Task, *, worker: Worker, no
 def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str | None:
     """A new lease's id: of what was sent back to this worker, then of objects never held, then of those let go."""
     now = read_clock()
-    status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()[
-        "status"
-    ]
+    status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()["status"]
     if status != "InProgress":
         return None
     if (line := take_due(connection, job, worker.id)) is not None:
@@ -145,9 +143,7 @@ def has_order(connection: sqlite3.Connection, job: Job) -> bool:
 
 def add_lease(connection: sqlite3.Connection, job: Job, line: int, *, worker: Worker, now: float) -> str:
     task_id = secrets.token_hex(12)
-    connection.execute(
-        "UPDATE labeling_objects SET slots = slots - 1 WHERE job = ? AND line = ?", (job.name, line)
-    )
+    connection.execute("UPDATE labeling_objects SET slots = slots - 1 WHERE job = ? AND line = ?", (job.name, line))
     connection.execute(
         "INSERT INTO labeling_tasks (id, job, line, worker, state, accepted, expires) SELECT ?, ?, ?, ?, 'leased', ?, "
         "min(?, deadline) FROM labeling_objects WHERE job = ? AND line = ?",

@@ -57,11 +57,7 @@ def find_link_secret(store: Store, access_key: str) -> str | None:
     if not access_key.startswith(PREFIX):
         return None
     worker_id = access_key.removeprefix(PREFIX).lower()
-    row = (
-        store.read()
-        .execute("SELECT token, state FROM labeling_workers WHERE id = ?", (worker_id,))
-        .fetchone()
-    )
+    row = store.read().execute("SELECT token, state FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
     if row is None or row["state"] == "removed":
         return None
     text = f"picture links {worker_id} {row['token']}"

@@ -31,9 +31,27 @@ BACKGROUND_COLOUR = "#ffffff"
 MAX_LABELS = 255  # one byte a pixel, 0 is the background
 # The element's order, from real jobs for the first five, then d3's category20.
 DEFAULT_COLOURS = (
-    "#2ca02c", "#1f77b4", "#ff7f0e", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
-    "#98df8a", "#aec7e8", "#ffbb78", "#ff9896", "#c5b0d5", "#c49c94", "#f7b6d2", "#c7c7c7", "#dbdb8d", "#9edae5",
-)  # fmt: skip
+    "#2ca02c",
+    "#1f77b4",
+    "#ff7f0e",
+    "#d62728",
+    "#9467bd",
+    "#8c564b",
+    "#e377c2",
+    "#7f7f7f",
+    "#bcbd22",
+    "#17becf",
+    "#98df8a",
+    "#aec7e8",
+    "#ffbb78",
+    "#ff9896",
+    "#c5b0d5",
+    "#c49c94",
+    "#f7b6d2",
+    "#c7c7c7",
+    "#dbdb8d",
+    "#9edae5",
+)
 
 
 def colour_of(index: int) -> str:

@@ -32,14 +32,10 @@ def err(mask: np.ndarray, error: float, *, labels: int, random: np.random.Genera
         return mask.copy()
     answer = np.zeros_like(mask)
     for label in np.unique(mask[mask > 0]):
-        count, regions, boxes, _ = cv2.connectedComponentsWithStats(
-            (mask == label).astype(np.uint8), connectivity=8
-        )
+        count, regions, boxes, _ = cv2.connectedComponentsWithStats((mask == label).astype(np.uint8), connectivity=8)
         for number in range(1, count):
             given = choose_class(int(label), error * OBJECT_SHARE, labels=labels, random=random)
-            draw_object(
-                answer, mask, (regions, number, boxes[number]), given, error * (1 - OBJECT_SHARE), random
-            )
+            draw_object(answer, mask, (regions, number, boxes[number]), given, error * (1 - OBJECT_SHARE), random)
     return answer
 
 

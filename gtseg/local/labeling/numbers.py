@@ -66,9 +66,7 @@ def find_meaning(seen: Collection[int], labels: Sequence[str], choice: Choice) -
     codes = {VOID if choice.void is None else choice.void: VOID}
     if choice.values:
         if len(choice.values) != len(named):
-            raise ValueError(
-                f"--label-values gives {len(choice.values)} values, the job has {len(named)} labels"
-            )
+            raise ValueError(f"--label-values gives {len(choice.values)} values, the job has {len(named)} labels")
         codes = {0: 0, VOID: VOID} | codes | {value: n for n, value in enumerate(choice.values, 1)}
         return Meaning(codes, named, void)
     if choice.void != VOID and VOID in seen and set(seen) <= {0, VOID, choice.void}:

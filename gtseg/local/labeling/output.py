@@ -89,9 +89,7 @@ def describe_answer(job: Job, answer: Answered, *, region: str) -> dict[str, Any
         "answerContent": json.loads(answer.content),
         "submissionTime": iso(answer.submitted),
         # "actively working on that task", without breaks (developer guide, "Output data", annotation metadata)
-        "timeSpentInSeconds": round(
-            answer.submitted - answer.accepted if answer.active is None else answer.active, 3
-        ),
+        "timeSpentInSeconds": round(answer.submitted - answer.accepted if answer.active is None else answer.active, 3),
         "workerId": answer.worker_id,
         **({"suggestedBy": answer.suggested_by} if answer.suggested_by else {}),
     }
@@ -104,9 +102,7 @@ def describe_answer(job: Job, answer: Answered, *, region: str) -> dict[str, Any
 
 def annotation_request(line: int, uri: str, answers: Iterable[Answered]) -> dict[str, Any]:
     """One object of a consolidation request."""
-    annotations = [
-        {"workerId": item.worker_id, "annotationData": {"content": item.content}} for item in answers
-    ]
+    annotations = [{"workerId": item.worker_id, "annotationData": {"content": item.content}} for item in answers]
     return {"datasetObjectId": str(line), "dataObject": {"s3Uri": uri}, "annotations": annotations}
 
 
@@ -126,9 +122,7 @@ def mask_metadata(job: Job, confidence: float, stamp: float) -> dict[str, Any]:
     }
 
 
-def machine_metadata(
-    job: Job, confidence: float, classes: Mapping[int, float], stamp: float
-) -> dict[str, Any]:
+def machine_metadata(job: Job, confidence: float, classes: Mapping[int, float], stamp: float) -> dict[str, Any]:
     """`<attribute>-metadata` of an object that a model labeled. `classes`: the confidence of those that its mask has."""
     metadata = mask_metadata(job, confidence, stamp)
     for index, entry in metadata["internal-color-map"].items():
@@ -189,9 +183,7 @@ def write_intermediate(job: Job, store: Store, objects: Objects, *, iteration: i
         for row in store.read().execute(query, (job.name, iteration)):
             source.seek(row["start"])
             line = complete_line(job, read_manifest(source, job, store, length=row["length"]), row)
-            file.write(
-                encode_line({"datasetObjectId": str(row["line"]), "manifestLine": line.decode()}) + b"\n"
-            )
+            file.write(encode_line({"datasetObjectId": str(row["line"]), "manifestLine": line.decode()}) + b"\n")
     bucket, prefix = job.output
     put_file(objects, bucket, f"{prefix}annotations/intermediate/{iteration}/annotations.json", draft)
 

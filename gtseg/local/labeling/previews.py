@@ -18,9 +18,7 @@ def register_previews(service: JsonService, embedded: Embedded) -> None:
     @service.operation("RenderUiTemplate")
     def render_template(request: dict[str, Any]) -> dict[str, Any]:
         if request.get("HumanTaskUiArn"):
-            raise ServiceError(
-                "ResourceNotFound", f"The human task UI {request['HumanTaskUiArn']} does not exist."
-            )
+            raise ServiceError("ResourceNotFound", f"The human task UI {request['HumanTaskUiArn']} does not exist.")
         if "UiTemplate" not in request:
             raise ServiceError("ValidationException", "One of UiTemplate and HumanTaskUiArn is required.")
         task_input = read_input(request["Task"]["Input"])

@@ -32,11 +32,7 @@ def find_setup_fault(entry: dict[str, Any], attribute: str, labels: Iterable[str
         return f"has no annotation but {attribute!r} itself; the job needs a new LabelAttributeName"
     known = {BACKGROUND, *labels} if labels is not None else None
     for name in priors:
-        classes = [
-            item
-            for item in entry[f"{name}-metadata"]["internal-color-map"].values()
-            if isinstance(item, dict)
-        ]
+        classes = [item for item in entry[f"{name}-metadata"]["internal-color-map"].values() if isinstance(item, dict)]
         if any("hex-color" not in item for item in classes):
             return f"has an internal-color-map of {name!r} without hex-color"
         missing = sorted({str(item.get("class-name")) for item in classes} - (known or set()))

@@ -39,14 +39,10 @@ def ask_question(store: Store, task: Task, *, text: str, place: tuple[float, flo
         )
     key = secrets.token_hex(8)
     with store.write() as connection:
-        query = (
-            "SELECT count(*) FROM labeling_questions WHERE worker = ? AND job IN (?, ?) AND answer IS NULL"
-        )
+        query = "SELECT count(*) FROM labeling_questions WHERE worker = ? AND job IN (?, ?) AND answer IS NULL"
         keys = (job_key(task.job.name), gold_key(task.job.name))
         if connection.execute(query, (task.worker, *keys)).fetchone()[0] >= MAX_OPEN:
-            raise ServiceError(
-                "TooManyRequests", f"{MAX_OPEN} questions are unanswered: wait for the owner.", 429
-            )
+            raise ServiceError("TooManyRequests", f"{MAX_OPEN} questions are unanswered: wait for the owner.", 429)
         connection.execute(
             "INSERT INTO labeling_questions (id, job, line, worker, task, x, y, question, asked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -96,10 +92,15 @@ def count_questions(store: Store, job: Job) -> int:
 
 def count_own(store: Store, job: Job, worker: str) -> dict[str, int]:
     """`asked`: a worker's questions in a job; `unread`: those whose answer they have not seen."""
-    row = store.read().execute(
-        "SELECT count(*) AS asked, coalesce(sum(answer IS NOT NULL AND seen IS NULL), 0) AS unread FROM labeling_questions "
-        "WHERE worker = ? AND job IN (?, ?)", (worker, job.name, gold_key(job.name)),
-    ).fetchone()  # fmt: skip
+    row = (
+        store.read()
+        .execute(
+            "SELECT count(*) AS asked, coalesce(sum(answer IS NOT NULL AND seen IS NULL), 0) AS unread FROM labeling_questions "
+            "WHERE worker = ? AND job IN (?, ?)",
+            (worker, job.name, gold_key(job.name)),
+        )
+        .fetchone()
+    )
     return dict(row)
 
 
@@ -115,9 +116,7 @@ def mark_seen(store: Store, job: Job, worker: str) -> None:
 def _check_text(text: str, what: str) -> str:
     text = text.strip()
     if not 1 <= len(text) <= MAX_TEXT:
-        raise ServiceError(
-            "InvalidRequest", f"The {what} must have 1 to {MAX_TEXT} characters; it has {len(text)}."
-        )
+        raise ServiceError("InvalidRequest", f"The {what} must have 1 to {MAX_TEXT} characters; it has {len(text)}.")
     return text
 
 

@@ -106,7 +106,9 @@ CREATE TABLE IF NOT EXISTS labeling_workforces (
     name TEXT PRIMARY KEY, answer TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL) WITHOUT ROWID;
 """
 DAMAGED = "DataFolderDamaged"
-CHANGED = "ClientError: The image was replaced after it was given to workers; what they drew belongs to the earlier one."
+CHANGED = (
+    "ClientError: The image was replaced after it was given to workers; what they drew belongs to the earlier one."
+)
 ACTIVE = ("Initializing", "InProgress", "Stopping")
 DEFAULT_LIFETIMES = {"public-crowd": 21_600, "private-crowd": 2_592_000, "vendor-crowd": 2_592_000}
 DEFAULT_CONCURRENT = 1000
@@ -241,9 +243,7 @@ def find_job(store: Store, name: str) -> Job:
     """The job of that name in any case. Raises ServiceError ResourceNotFound."""
     row = store.read().execute("SELECT * FROM labeling_jobs WHERE name = ?", (name.lower(),)).fetchone()
     if row is None:
-        raise ServiceError(
-            "ResourceNotFound", f"The labeling job {name!r} does not exist in this account and region."
-        )
+        raise ServiceError("ResourceNotFound", f"The labeling job {name!r} does not exist in this account and region.")
     return make_job(row)
 
 
@@ -257,10 +257,14 @@ def list_active_jobs(store: Store) -> list[Job]:
 
 def count_backlog(store: Store) -> int:
     """Data objects of unfinished jobs that people have answered and whose results are not written yet."""
-    row = store.read().execute(
-        f"SELECT count(*) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name WHERE j.status IN {ACTIVE} "
-        "AND o.state IN ('answered', 'consolidating')"
-    ).fetchone()  # fmt: skip
+    row = (
+        store.read()
+        .execute(
+            f"SELECT count(*) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name WHERE j.status IN {ACTIVE} "
+            "AND o.state IN ('answered', 'consolidating')"
+        )
+        .fetchone()
+    )
     return int(row[0])
 
 

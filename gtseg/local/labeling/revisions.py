@@ -18,7 +18,17 @@ from gtseg.local.labeling.workers import Worker, find_names
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
-__all__ = ["Submitted", "count_returned", "find_comment", "find_revision", "keep_answer", "list_submitted", "read_content", "return_object", "revise_task"]  # fmt: skip
+__all__ = [
+    "Submitted",
+    "count_returned",
+    "find_comment",
+    "find_revision",
+    "keep_answer",
+    "list_submitted",
+    "read_content",
+    "return_object",
+    "revise_task",
+]
 
 REVISION_SECONDS = 3600.0  # at most; a job's own time limit may be shorter
 LISTED = 200
@@ -59,9 +69,7 @@ def keep_answer(store: Store, task_id: str, worker: Worker) -> None:
     task = find_task(store, task_id, worker)
     with store.write() as connection:
         key = (task.job.name, task.line, worker.id)
-        connection.execute(
-            "DELETE FROM labeling_held WHERE job = ? AND line = ? AND worker = ? AND revising", key
-        )
+        connection.execute("DELETE FROM labeling_held WHERE job = ? AND line = ? AND worker = ? AND revising", key)
         if task.state == "answered":
             connection.execute("DELETE FROM labeling_drafts WHERE job = ? AND line = ? AND worker = ?", key)
     ring(store)
@@ -71,10 +79,14 @@ def find_revision(store: Store, task: Task) -> float | None:
     """Until when the answer is open to be changed; None if it is not."""
     if task.state != "answered" or not is_revising(store.read(), task):
         return None
-    row = store.read().execute(
-        "SELECT until FROM labeling_held WHERE job = ? AND line = ? AND worker = ?",
-        (task.job.name, task.line, task.worker),
-    ).fetchone()  # fmt: skip
+    row = (
+        store.read()
+        .execute(
+            "SELECT until FROM labeling_held WHERE job = ? AND line = ? AND worker = ?",
+            (task.job.name, task.line, task.worker),
+        )
+        .fetchone()
+    )
     return float(row["until"]) if row is not None else None
 
 
@@ -112,10 +124,7 @@ def list_submitted(store: Store, job: Job, worker: Worker) -> list[Submitted]:
             "done"
             if row["kept"] is None
             or job.status != "InProgress"
-            or (
-                row["state"] not in ("open", "answered")
-                and not (row["state"] == "gold" and now < (row["until"] or 0))
-            )
+            or (row["state"] not in ("open", "answered") and not (row["state"] == "gold" and now < (row["until"] or 0)))
             else "held"
             if row["until"] is not None
             else "open",
@@ -142,9 +151,7 @@ def return_object(
     if row["state"] in ("labeled", "answered", "open"):
         contents = _read_all(store, objects, job, row)
     else:
-        raise ServiceError(
-            "Conflict", f"Object {line} is {row['state']}: there is nothing to send back.", 409
-        )
+        raise ServiceError("Conflict", f"Object {line} is {row['state']}: there is nothing to send back.", 409)
     chosen = {key: content for key, content in contents.items() if worker in (None, key)}
     if not chosen:
         raise ServiceError("NotFound", f"There is no answer to send back for object {line}.", 404)
@@ -182,15 +189,22 @@ def _read_all(store: Store, objects: Objects, job: Job, row: sqlite3.Row) -> dic
 
 
 def _reopen(
-    connection: sqlite3.Connection, job: Job, line: int, *, contents: dict[str, str], chosen: dict[str, str], comment: str
-) -> None:  # fmt: skip
+    connection: sqlite3.Connection,
+    job: Job,
+    line: int,
+    *,
+    contents: dict[str, str],
+    chosen: dict[str, str],
+    comment: str,
+) -> None:
     """labeled | answered | open -> open, with as many places more as answers are sent back."""
     now = read_clock()
     for worker, content in contents.items():
         key = (job.name, line, worker)
         task = connection.execute(
-            "SELECT id, accepted, ended FROM labeling_tasks WHERE job = ? AND line = ? AND worker = ? AND state = 'answered'", key
-        ).fetchone()  # fmt: skip
+            "SELECT id, accepted, ended FROM labeling_tasks WHERE job = ? AND line = ? AND worker = ? AND state = 'answered'",
+            key,
+        ).fetchone()
         if worker in chosen:
             connection.execute("UPDATE labeling_tasks SET state = 'returned' WHERE id = ?", (task["id"],))
             for table in ("labeling_answers", "labeling_held", "labeling_drafts"):
@@ -230,10 +244,14 @@ def _count_leases(connection: sqlite3.Connection, job: Job, line: int) -> int:
 
 def find_comment(store: Store, task: Task) -> str | None:
     """What the owner wrote when they sent the answer back; None if they did not."""
-    row = store.read().execute(
-        "SELECT comment FROM labeling_returned WHERE job = ? AND line = ? AND worker = ?",
-        (task.job.name, task.line, task.worker),
-    ).fetchone()  # fmt: skip
+    row = (
+        store.read()
+        .execute(
+            "SELECT comment FROM labeling_returned WHERE job = ? AND line = ? AND worker = ?",
+            (task.job.name, task.line, task.worker),
+        )
+        .fetchone()
+    )
     return str(row["comment"]) if row is not None else None
 
 
@@ -252,9 +270,11 @@ def read_content(store: Store, objects: Objects, job: Job, line: int, *, worker:
     An answer that was sent back counts while there is no newer one. Raises ServiceError NotFound.
     """
     for table in ("labeling_answers", "labeling_returned"):
-        row = store.read().execute(
-            f"SELECT content FROM {table} WHERE job = ? AND line = ? AND worker = ?", (job.name, line, worker)
-        ).fetchone()  # fmt: skip
+        row = (
+            store.read()
+            .execute(f"SELECT content FROM {table} WHERE job = ? AND line = ? AND worker = ?", (job.name, line, worker))
+            .fetchone()
+        )
         if row is not None:
             content: dict[str, Any] = json.loads(row["content"])
             return content

@@ -62,9 +62,7 @@ def check_attribute(name: str) -> None:
 def check_ending(name: str, kind: str) -> None:
     """Masks are referred to, a verdict is a value (API reference, LabelAttributeName)."""
     if kind == VERIFICATION and name.endswith("-ref"):
-        raise refuse(
-            f"The LabelAttributeName '{name}' for the Label Verification task type must not end with '-ref'."
-        )
+        raise refuse(f"The LabelAttributeName '{name}' for the Label Verification task type must not end with '-ref'.")
     if kind != VERIFICATION and not name.endswith("-ref"):
         raise refuse(
             "The value of the LabelAttributeName field for the Semantic Segmentation task type must end with '-ref'."
@@ -75,9 +73,7 @@ def check_unsupported(request: dict[str, Any]) -> None:
     """What this server does not do is refused, never ignored."""
     source = request["InputConfig"]["DataSource"]
     if source.get("SnsDataSource") or request["OutputConfig"].get("SnsTopicArn"):
-        raise refuse(
-            "Streaming labeling jobs (SnsDataSource, SnsTopicArn) are not supported by the embedded AWS."
-        )
+        raise refuse("Streaming labeling jobs (SnsDataSource, SnsTopicArn) are not supported by the embedded AWS.")
     if not source.get("S3DataSource"):
         raise refuse("InputConfig.DataSource needs an S3DataSource.")
 
@@ -109,19 +105,13 @@ def check_function(field: str, arn: str | None, *, region: str, prefix: str) -> 
     if match is None:
         raise refuse(f"{field} is required: {right}")
     if match[1] != region:
-        raise refuse(
-            f"{field} '{arn}' must be in the same AWS Region as the labeling job ({region}): {right}"
-        )
+        raise refuse(f"{field} '{arn}' must be in the same AWS Region as the labeling job ({region}): {right}")
     kind = match[3].removeprefix(prefix)
     if match[2] == account and match[3].startswith(prefix) and kind in TASK_TYPES:
         return kind
     if match[2] in LAMBDA_ACCOUNTS.values():
-        raise refuse(
-            f"{field} '{arn}' isn't a built-in function for semantic segmentation in {region}: {right}"
-        )
-    raise refuse(
-        f"{field} '{arn}': custom Lambda functions are not supported by the embedded AWS; use {right}"
-    )
+        raise refuse(f"{field} '{arn}' isn't a built-in function for semantic segmentation in {region}: {right}")
+    raise refuse(f"{field} '{arn}': custom Lambda functions are not supported by the embedded AWS; use {right}")
 
 
 def check_interface(config: dict[str, Any]) -> None:
@@ -138,9 +128,7 @@ def check_workteam_arn(arn: str, store: Store) -> str:
         raise refuse(f"The WorkteamArn '{arn}' is not valid.")
     region, account, crowd, name = match.groups()
     if region != store.region:
-        raise refuse(
-            f"The WorkteamArn '{arn}' must be in the same AWS Region as the labeling job ({store.region})."
-        )
+        raise refuse(f"The WorkteamArn '{arn}' must be in the same AWS Region as the labeling job ({store.region}).")
     if crowd == "public-crowd" and (account, name) == (PUBLIC_ACCOUNT, "default"):
         return crowd
     row = store.read().execute("SELECT 1 FROM labeling_teams WHERE arn = ?", (arn,)).fetchone()
@@ -167,9 +155,7 @@ def check_public(request: dict[str, Any], crowd: str) -> None:
     price = request["HumanTaskConfig"].get("PublicWorkforceTaskPrice")
     if crowd != "public-crowd":
         if price:
-            raise refuse(
-                "PublicWorkforceTaskPrice is only for the public workforce (Amazon Mechanical Turk)."
-            )
+            raise refuse("PublicWorkforceTaskPrice is only for the public workforce (Amazon Mechanical Turk).")
         return
     amount = (price or {}).get("AmountInUsd") or {}
     paid = (amount.get("Dollars", 0), amount.get("Cents", 0), amount.get("TenthFractionsOfACent", 0))
@@ -201,22 +187,16 @@ def read_labels(objects: Objects, uri: str) -> list[str]:
         document = json.loads(read_object(objects, "LabelCategoryConfigS3Uri", uri))
         labels = [entry["label"] for entry in document["labels"]]
     except (ValueError, KeyError, TypeError):
-        raise refuse(
-            f'The label category file {uri} must be JSON: {{"labels": [{{"label": "name"}}, ...]}}.'
-        ) from None
+        raise refuse(f'The label category file {uri} must be JSON: {{"labels": [{{"label": "name"}}, ...]}}.') from None
     if not labels or len(labels) > MAX_LABELS:
-        raise refuse(
-            f"The label category file {uri} has {len(labels)} labels; 1 to {MAX_LABELS} are possible."
-        )
+        raise refuse(f"The label category file {uri} has {len(labels)} labels; 1 to {MAX_LABELS} are possible.")
     for label in labels:
         if not isinstance(label, str) or not 1 <= len(label) <= 256:
             raise refuse(f"The label {label!r} in {uri} must be a string of 1 to 256 characters.")
     if len(set(labels)) < len(labels):
         raise refuse(f"The labels in {uri} must be unique.")
     if BACKGROUND in labels:
-        raise refuse(
-            f"The label {BACKGROUND} in {uri} is Ground Truth's own for unlabeled pixels: leave it out."
-        )
+        raise refuse(f"The label {BACKGROUND} in {uri} is Ground Truth's own for unlabeled pixels: leave it out.")
     return labels
 
 

@@ -117,9 +117,7 @@ def add_team(store: Store, request: dict[str, Any]) -> str:
         if title.lower() in names:
             raise ServiceError("ResourceInUse", f"A workteam with the name {title!r} already exists.")
         if len(names) >= MAX_TEAMS:
-            raise ServiceError(
-                "ResourceLimitExceeded", f"There are {len(names)} workteams; {MAX_TEAMS} is the limit."
-            )
+            raise ServiceError("ResourceLimitExceeded", f"There are {len(names)} workteams; {MAX_TEAMS} is the limit.")
         row = (title.lower(), title, arn, json.dumps(answer), now, now)
         connection.execute("INSERT INTO labeling_teams VALUES (?, ?, ?, ?, ?, ?)", row)
         put_tags(store, arn, request.get("Tags"))
@@ -164,9 +162,7 @@ def sub_domain(embedded: Embedded) -> str:
 
 def update_team(store: Store, request: dict[str, Any]) -> Any:
     row = find_team(store, request["WorkteamName"])
-    changes = {
-        name: request[name] for name in ("MemberDefinitions", "Description", *SETTINGS) if name in request
-    }
+    changes = {name: request[name] for name in ("MemberDefinitions", "Description", *SETTINGS) if name in request}
     check_members(request.get("MemberDefinitions", []))
     answer = json.dumps({**json.loads(row["answer"]), **changes})
     with store.write() as connection:
@@ -190,9 +186,7 @@ def delete_team(store: Store, title: str) -> None:
                 f"The workteam {title!r} is in use by the labeling job {busy['title']!r}.",
             )
         connection.execute("DELETE FROM labeling_teams WHERE name = ?", (row["name"],))
-        connection.execute(
-            "UPDATE labeling_workers SET state = 'removed', token = id WHERE team = ?", (row["name"],)
-        )
+        connection.execute("UPDATE labeling_workers SET state = 'removed', token = id WHERE team = ?", (row["name"],))
         delete_tags(store, row["arn"])
 
 
@@ -200,17 +194,11 @@ def delete_team(store: Store, title: str) -> None:
 
 
 def no_workforce(name: str) -> ServiceError:
-    return ServiceError(
-        "ValidationException", f"The workforce {name!r} does not exist; there is {WORKFORCE!r}."
-    )
+    return ServiceError("ValidationException", f"The workforce {name!r} does not exist; there is {WORKFORCE!r}.")
 
 
 def describe_workforce(embedded: Embedded, name: str) -> dict[str, Any]:
-    row = (
-        embedded.store.read()
-        .execute("SELECT * FROM labeling_workforces WHERE name = ?", (name.lower(),))
-        .fetchone()
-    )
+    row = embedded.store.read().execute("SELECT * FROM labeling_workforces WHERE name = ?", (name.lower(),)).fetchone()
     if row is None:
         raise no_workforce(name)
     dates: dict[str, datetime] = {
@@ -233,9 +221,7 @@ def update_workforce(store: Store, request: dict[str, Any]) -> None:
         except ValueError as error:
             raise ServiceError("ValidationException", f"{text!r} is not a CIDR: {error}") from None
     with store.write() as connection:
-        row = connection.execute(
-            "SELECT answer FROM labeling_workforces WHERE name = ?", (name.lower(),)
-        ).fetchone()
+        row = connection.execute("SELECT answer FROM labeling_workforces WHERE name = ?", (name.lower(),)).fetchone()
         if row is None:
             raise no_workforce(name)
         answer = json.loads(row["answer"])

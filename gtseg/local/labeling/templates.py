@@ -33,9 +33,7 @@ def check_template(text: str) -> str:
 def render(text: str, task_input: Any, *, grant: Callable[[str], str]) -> str:
     """The template with `task.input`; `grant` turns an S3 URI into a link. Raises ServiceError ValidationException."""
     try:
-        given = _grants.set(
-            grant
-        )  # out of the template's reach: it could print it, with the keys that it signs with
+        given = _grants.set(grant)  # out of the template's reach: it could print it, with the keys that it signs with
         try:
             return environment().from_string(text).render(task={"input": task_input})
         finally:

@@ -32,17 +32,13 @@ class Verdict:
 
 def read_verdict(answer: Any, labels: Sequence[str]) -> Verdict:
     """Raises ServiceError InvalidAnswer with the reason."""
-    elements = (
-        [item for item in answer.values() if isinstance(item, dict)] if isinstance(answer, dict) else []
-    )
+    elements = [item for item in answer.values() if isinstance(item, dict)] if isinstance(answer, dict) else []
     chosen = [item for item in elements if "label" in item]
     if len(chosen) != 1:
         raise refuse(f"The answer must hold exactly one element with a label; it holds {len(chosen)}.")
     label, comment = chosen[0]["label"], chosen[0].get("workerComment", "")
     if label not in labels:
-        raise refuse(
-            f"{str(label)[:80]!r} is no label of this job; its labels are {', '.join(labels)}."[:400]
-        )
+        raise refuse(f"{str(label)[:80]!r} is no label of this job; its labels are {', '.join(labels)}."[:400])
     if not isinstance(comment, str) or len(comment) > MAX_COMMENT:
         raise refuse(f"workerComment must be a text of at most {MAX_COMMENT} characters.")
     return Verdict(list(labels).index(label), comment.strip())

@@ -16,7 +16,19 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.storage.store import Store
 
-__all__ = ["EVERY_TEAM", "Worker", "add_worker", "describe_worker", "find_active", "find_by_token", "find_names", "list_workers", "may_label", "remove_worker", "set_worker_state"]  # fmt: skip
+__all__ = [
+    "EVERY_TEAM",
+    "Worker",
+    "add_worker",
+    "describe_worker",
+    "find_active",
+    "find_by_token",
+    "find_names",
+    "list_workers",
+    "may_label",
+    "remove_worker",
+    "set_worker_state",
+]
 
 EVERY_TEAM = "*"  # of simulated workers: any team, and the public crowd
 
@@ -74,9 +86,7 @@ def check_team(store: Store, team: str, *, simulated: bool) -> None:
         return
     known = [row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")]
     if team.lower() not in map(str.lower, known):
-        raise ServiceError(
-            "NotFound", f"There is no workteam {team!r}; there is {', '.join(known) or 'none'}.", 404
-        )
+        raise ServiceError("NotFound", f"There is no workteam {team!r}; there is {', '.join(known) or 'none'}.", 404)
 
 
 def describe_worker(worker: Worker) -> dict[str, Any]:
@@ -117,9 +127,7 @@ def remove_worker(store: Store, worker_id: str) -> None:
     """Token, sessions and picture links are void from now on; what the worker has submitted stays."""
     find_worker(store, worker_id)
     with store.write() as connection:
-        connection.execute(
-            "UPDATE labeling_workers SET state = 'removed', token = id WHERE id = ?", (worker_id,)
-        )
+        connection.execute("UPDATE labeling_workers SET state = 'removed', token = id WHERE id = ?", (worker_id,))
         end_sessions(connection, worker_id)
 
 

@@ -167,15 +167,11 @@ class LogEvents:
             .fetchall()
         )
 
-    def after(
-        self, streams: dict[int, str], place: Place, *, window: tuple[int, int], limit: int
-    ) -> list[Event]:
+    def after(self, streams: dict[int, str], place: Place, *, window: tuple[int, int], limit: int) -> list[Event]:
         """The next `limit` events behind `place`, oldest first. `streams`: id -> name; window: ms, [start, end)."""
         return self._select(streams, "(time, id) > (?, ?)", place, window=window, order="ASC", limit=limit)
 
-    def before(
-        self, streams: dict[int, str], place: Place, *, window: tuple[int, int], limit: int
-    ) -> list[Event]:
+    def before(self, streams: dict[int, str], place: Place, *, window: tuple[int, int], limit: int) -> list[Event]:
         """The last `limit` events in front of `place`, oldest first."""
         found = self._select(streams, "(time, id) < (?, ?)", place, window=window, order="DESC", limit=limit)
         return found[::-1]
@@ -196,10 +192,7 @@ class LogEvents:
             f" ORDER BY time {order}, id {order} LIMIT ?",
             (*streams, *place, *window, limit),
         )
-        return [
-            Event(row["id"], streams[row["stream"]], row["time"], row["ingested"], row["message"])
-            for row in rows
-        ]
+        return [Event(row["id"], streams[row["stream"]], row["time"], row["ingested"], row["message"]) for row in rows]
 
 
 def now_ms() -> int:

@@ -89,9 +89,7 @@ def _register_listings(service: JsonService, events: LogEvents, prefix: str) -> 
     def describe_groups(request: dict[str, Any]) -> dict[str, Any]:
         paging = _read_paging(request)
         after = paging.after[0] if paging.after else ""
-        rows = events.groups(
-            prefix=request.get("logGroupNamePrefix", ""), after=after, limit=paging.limit + 1
-        )
+        rows = events.groups(prefix=request.get("logGroupNamePrefix", ""), after=after, limit=paging.limit + 1)
         page, token = paging.cut(rows, lambda row: (row["name"],))
         return {"logGroups": [_describe_group(row, prefix) for row in page], "nextToken": token}
 
@@ -117,9 +115,7 @@ def list_streams(events: LogEvents, request: dict[str, Any], *, prefix: str) -> 
     group = _group_of(request, prefix)
     by_time = request.get("orderBy") == "LastEventTime"
     if by_time and "logStreamNamePrefix" in request:
-        raise ServiceError(
-            "InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix."
-        )
+        raise ServiceError("InvalidParameterException", "Cannot order by LastEventTime with a logStreamNamePrefix.")
     rows = events.streams(group, prefix=request.get("logStreamNamePrefix", ""))
     page, token = _read_paging(request).select(
         rows, lambda row: (row["last"] or 0, row["name"]) if by_time else (row["name"],)
@@ -161,8 +157,7 @@ def get_events(events: LogEvents, request: dict[str, Any], *, prefix: str) -> di
     first, last = (page[0].place, page[-1].place) if page else (place or START, place or START)
     return {
         "events": [
-            {"timestamp": event.time, "message": event.message, "ingestionTime": event.ingested}
-            for event in page
+            {"timestamp": event.time, "message": event.message, "ingestionTime": event.ingested} for event in page
         ],
         "nextForwardToken": _seal_token("f", last),
         "nextBackwardToken": _seal_token("b", first),
@@ -211,9 +206,7 @@ def _chosen_streams(events: LogEvents, request: dict[str, Any], prefix: str) -> 
     group = _group_of(request, prefix)
     names: Sequence[str] | None = request.get("logStreamNames")
     if names and "logStreamNamePrefix" in request:
-        raise ServiceError(
-            "InvalidParameterException", "logStreamNames and logStreamNamePrefix exclude each other."
-        )
+        raise ServiceError("InvalidParameterException", "logStreamNames and logStreamNamePrefix exclude each other.")
     if names:
         return {events.check_stream(group, name): name for name in names}
     rows = events.streams(group, prefix=request.get("logStreamNamePrefix", ""))

@@ -53,9 +53,7 @@ def check_anonymous(s3: S3, request: Request, operation: str) -> None:
     """Raises ServiceError AccessDenied unless everybody may do this."""
     if not request.bucket:
         raise denied()
-    settings = s3.objects.index.read_settings(
-        request.bucket
-    )  # a bucket that is not there is told to everybody
+    settings = s3.objects.index.read_settings(request.bucket)  # a bucket that is not there is told to everybody
     needed = ACTIONS.get(operation)
     if needed is None:
         raise denied()
@@ -111,9 +109,7 @@ def parse_policy(document: bytes, bucket: str) -> Policy:
         for statement in statements:
             _check_statement(statement, bucket)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise ServiceError(
-            "MalformedPolicy", "Policies must be valid JSON with Version and Statement"
-        ) from None
+        raise ServiceError("MalformedPolicy", "Policies must be valid JSON with Version and Statement") from None
     return dict(policy)
 
 
@@ -193,9 +189,7 @@ def put_object_acl(s3: S3, request: Request) -> Answer:
 
 def _read_canned(request: Request) -> str:
     if "x-amz-acl" not in request.headers:
-        raise ServiceError(
-            "NotImplemented", "Only canned ACLs (x-amz-acl) are implemented by this server.", 501
-        )
+        raise ServiceError("NotImplemented", "Only canned ACLs (x-amz-acl) are implemented by this server.", 501)
     return read_acl(request.headers)
 
 

@@ -122,9 +122,7 @@ class S3App:
             inline: Answer = operation.handler(self.s3, request)
             return inline
         if operation.takes_document:
-            request.body = await read_document(
-                request, checks_whole=operation.name != "CompleteMultipartUpload"
-            )
+            request.body = await read_document(request, checks_whole=operation.name != "CompleteMultipartUpload")
         if operation.place == "stream":
             streamed: Answer = await operation.handler(self.s3, request)
             return streamed
@@ -185,9 +183,7 @@ def translate(error: Exception) -> ServiceError:
             "The disk that holds the data folder is full, or its file system takes no file of this size.",
             507,
         )
-    if isinstance(error, ValueError) and "integer string conversion" in str(
-        error
-    ):  # int() of thousands of digits
+    if isinstance(error, ValueError) and "integer string conversion" in str(error):  # int() of thousands of digits
         return ServiceError("InvalidArgument", "A number in the request has too many digits.", 400)
     logger.error("S3 request failed", exc_info=error)
     return ServiceError("InternalError", "We encountered an internal error. Please try again.", 500)

@@ -15,17 +15,13 @@ PAGE = {"max-parts": "1000", "part-number-marker": "0"}
 
 
 def get_attributes(s3: S3, request: Request) -> Answer:
-    asked = [
-        name.strip() for name in request.headers.get("x-amz-object-attributes", "").split(",") if name.strip()
-    ]
+    asked = [name.strip() for name in request.headers.get("x-amz-object-attributes", "").split(",") if name.strip()]
     if not asked or not set(asked) <= set(KNOWN):
         raise ServiceError("InvalidArgument", "Invalid attribute name specified.")
     info = s3.objects.find(request.bucket, request.key)
     limit, after = read_part_page(request)
     parts = _render_parts(info, limit, after) if "ObjectParts" in asked and info.parts else ""
-    described = "".join(
-        parts if name == "ObjectParts" else _render(info, name) for name in KNOWN if name in asked
-    )
+    described = "".join(parts if name == "ObjectParts" else _render(info, name) for name in KNOWN if name in asked)
     return Answer(
         200,
         {"last-modified": format_http_time(info.modified_ms)},

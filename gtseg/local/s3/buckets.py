@@ -23,9 +23,7 @@ NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+\Z)(?!xn--)(?!sthree-)[a-z0-9](?:[a-z0-
 
 def check_name(bucket: str) -> None:
     if not 3 <= len(bucket) <= 63 or NAME.match(bucket) is None:
-        raise ServiceError(
-            "InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": bucket}
-        )
+        raise ServiceError("InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": bucket})
 
 
 def create_bucket(s3: S3, request: Request) -> Answer:
@@ -61,9 +59,7 @@ def _read_new_settings(s3: S3, request: Request) -> dict[str, Any]:
             )
     if not request.body:
         return settings
-    tree = parse(
-        request.body, "CreateBucketConfiguration", "LocationConstraint", "Tags", "Tag", "Key", "Value"
-    )
+    tree = parse(request.body, "CreateBucketConfiguration", "LocationConstraint", "Tags", "Tag", "Key", "Value")
     region = tree.findtext("LocationConstraint") or s3.region
     if {"EU": "eu-west-1"}.get(region, region) != s3.region:
         raise ServiceError(

@@ -127,9 +127,7 @@ class ChunkedDecoder:
         except ValueError:
             raise _malformed(f"{line[:40]!r} is no chunk size") from None
         if not 0 <= self._left <= CHUNK_MAXIMUM:
-            raise ServiceError(
-                "EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size."
-            )
+            raise ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size.")
         self._signature = extension.strip().removeprefix(b"chunk-signature=").decode("latin-1")
         self._digest = hashlib.sha256()
         if self._left:

@@ -39,9 +39,7 @@ def make_write_condition(headers: dict[str, str]) -> Condition | None:
     if match is not None and none_match is not None:
         raise ServiceError("NotImplemented", "If-Match and If-None-Match together are not implemented", 501)
     if none_match is not None and none_match.strip() != "*":
-        raise ServiceError(
-            "NotImplemented", "A header you provided implies functionality that is not implemented", 501
-        )
+        raise ServiceError("NotImplemented", "A header you provided implies functionality that is not implemented", 501)
 
     def check(present: StoredObject | None) -> None:
         if none_match is not None and present is not None:

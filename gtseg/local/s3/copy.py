@@ -103,9 +103,7 @@ def _describe_copy(
     asked = headers.get("x-amz-checksum-algorithm", "")
     algorithm = checksums.read_algorithm(asked) if asked else next(iter(source.checksums), "")
     if "-" in source.etag or (asked and algorithm not in source.checksums):
-        etag, sums = (
-            hash_file(s3, number, algorithm) if content is None else hash_blocks([content], algorithm)
-        )
+        etag, sums = hash_file(s3, number, algorithm) if content is None else hash_blocks([content], algorithm)
         info = replace(info, etag=etag, checksums=sums)
     if replaces:
         info = replace(

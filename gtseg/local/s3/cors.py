@@ -19,9 +19,7 @@ RULES_MAXIMUM = 100
 
 
 def put_cors(s3: S3, request: Request) -> Answer:
-    nodes = parse(request.body, "CORSConfiguration", "CORSRule", "ID", "MaxAgeSeconds", *LISTS).findall(
-        "CORSRule"
-    )
+    nodes = parse(request.body, "CORSConfiguration", "CORSRule", "ID", "MaxAgeSeconds", *LISTS).findall("CORSRule")
     rules = [_read_rule(node) for node in nodes]
     if not 1 <= len(rules) <= RULES_MAXIMUM:
         raise _malformed()

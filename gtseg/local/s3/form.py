@@ -63,9 +63,7 @@ class Form:
         while True:
             try:
                 event = self._decoder.next_event()
-            except (
-                ValueError
-            ):  # no content-disposition, a head that is not UTF-8, or the end where there may be none
+            except ValueError:  # no content-disposition, a head that is not UTF-8, or the end where there may be none
                 raise _incomplete() if self._decoder.complete else _malformed() from None
             if not isinstance(event, NeedData):
                 return event
@@ -78,16 +76,12 @@ def _read_boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
     boundary = options.get("boundary", "")
     if kind.lower() != "multipart/form-data" or not boundary:
-        raise ServiceError(
-            "PreconditionFailed", "Bucket POST must be of the enclosure-type multipart/form-data", 412
-        )
+        raise ServiceError("PreconditionFailed", "Bucket POST must be of the enclosure-type multipart/form-data", 412)
     return boundary.encode("latin-1", "replace")
 
 
 def _malformed() -> ServiceError:
-    return ServiceError(
-        "MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data."
-    )
+    return ServiceError("MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data.")
 
 
 def _incomplete() -> ServiceError:

@@ -61,9 +61,7 @@ class Digests:
         self.size = 0
         self.declared_md5 = _parse_md5(headers.get("content-md5"))
         self.declared_sha256 = _parse_content_hash(headers)
-        self.declared = {
-            name: value for name in ALGORITHMS if (value := headers.get(f"x-amz-checksum-{name.lower()}"))
-        }
+        self.declared = {name: value for name in ALGORITHMS if (value := headers.get(f"x-amz-checksum-{name.lower()}"))}
         self.trailing = _read_trailing(headers)
         wanted = set(self.declared) | ({self.trailing} if self.trailing else set())
         if len(wanted) > 1:
@@ -111,9 +109,7 @@ class Digests:
         computed = {name: encode(checksum.digest()) for name, checksum in self.checksums.items()}
         for name, value in computed.items():
             if self.declared.get(name, value) != value:
-                raise ServiceError(
-                    "BadDigest", f"The {name} you specified did not match the calculated checksum."
-                )
+                raise ServiceError("BadDigest", f"The {name} you specified did not match the calculated checksum.")
         return computed
 
 
@@ -264,9 +260,7 @@ def declared_length(request: Request, *, required: bool = True) -> int:
     text = headers.get("x-amz-decoded-content-length") or headers.get("content-length")
     if text is None:
         if required or "transfer-encoding" in headers:
-            raise ServiceError(
-                "MissingContentLength", "You must provide the Content-Length HTTP header.", 411
-            )
+            raise ServiceError("MissingContentLength", "You must provide the Content-Length HTTP header.", 411)
         return 0
     if not text.isdecimal():
         raise ServiceError("InvalidArgument", f"{text!r} is not a length in bytes")
@@ -286,9 +280,7 @@ def make_decoder(request: Request) -> ChunkedDecoder | None:
     if not kind.startswith("STREAMING-"):
         return None
     if "x-amz-decoded-content-length" not in request.headers:
-        raise ServiceError(
-            "MissingContentLength", "You must provide the x-amz-decoded-content-length header.", 411
-        )
+        raise ServiceError("MissingContentLength", "You must provide the x-amz-decoded-content-length header.", 411)
     signed_chunks = kind.startswith("STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
     if not signed_chunks and kind != "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
         raise ServiceError("NotImplemented", f"x-amz-content-sha256 {kind} is not implemented.", 501)
@@ -303,9 +295,7 @@ def _read_trailing(headers: dict[str, str]) -> str:
     trailer = headers.get("x-amz-trailer", "").strip().lower()
     algorithm = trailer.removeprefix("x-amz-checksum-").upper()
     if trailer and (algorithm not in ALGORITHMS or not trailer.startswith("x-amz-checksum-")):
-        raise ServiceError(
-            "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
-        )
+        raise ServiceError("InvalidRequest", "The value specified in the x-amz-trailer header is not supported")
     return algorithm
 
 

@@ -38,9 +38,7 @@ class Page:
     last: bytes
 
 
-def list_page(
-    index: Index, bucket: str, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
-) -> Page:
+def list_page(index: Index, bucket: str, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Page:
     """Keys and common prefixes greater than `after`, at most `limit` together, in order."""
     rows: list[Row] = []
     prefixes: list[bytes] = []
@@ -211,8 +209,7 @@ def _render_page(
         for key, _, size, etag, modified, _, about in page.rows
     ]
     parts += [
-        f"<CommonPrefixes>{element('Prefix', encode(common.decode()))}</CommonPrefixes>"
-        for common in page.prefixes
+        f"<CommonPrefixes>{element('Prefix', encode(common.decode()))}</CommonPrefixes>" for common in page.prefixes
     ]
     return parts
 

@@ -52,9 +52,7 @@ def read_metadata(headers: dict[str, str]) -> dict[str, str]:
     """User metadata. Raises ServiceError MetadataTooLarge beyond 2 KB (S3 User Guide, "Working with object metadata")."""
     metadata = {name[len(PREFIX) :]: value for name, value in headers.items() if name.startswith(PREFIX)}
     if metadata:
-        size = sum(
-            len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in metadata.items()
-        )
+        size = sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in metadata.items())
         if size > METADATA_BYTES_MAXIMUM:
             raise ServiceError(
                 "MetadataTooLarge",
@@ -119,9 +117,7 @@ def read_acl(headers: dict[str, str]) -> str:
     """The canned ACL. Raises ServiceError for one that is not implemented; "" where access stays private."""
     acl = headers.get("x-amz-acl", "")
     if acl and acl not in CANNED_ACLS:
-        raise ServiceError(
-            "NotImplemented", f"The canned ACL {acl!r} is not implemented by this server.", 501
-        )
+        raise ServiceError("NotImplemented", f"The canned ACL {acl!r} is not implemented by this server.", 501)
     return "public-read" if acl == "public-read" else ""
 
 

@@ -57,9 +57,7 @@ def create_upload(s3: S3, request: Request) -> Answer:
     refuse_disabled_acl(s3, request.bucket, headers)
     algorithm = headers.get("x-amz-checksum-algorithm", "")
     algorithm = checksums.read_algorithm(algorithm) if algorithm else ""
-    kind = headers.get("x-amz-checksum-type", "").upper() or (
-        checksums.default_type(algorithm) if algorithm else ""
-    )
+    kind = headers.get("x-amz-checksum-type", "").upper() or (checksums.default_type(algorithm) if algorithm else "")
     _check_type(algorithm, kind)
     upload = Upload(
         request.bucket,
@@ -129,9 +127,7 @@ def complete_upload(s3: S3, request: Request) -> Answer:
     upload = _find_upload(s3, request)
     parts = _choose_parts(s3, upload, _read_wanted(request.body))
     if condition is not None:
-        condition(
-            s3.objects.index.find(request.bucket, request.key)
-        )  # before the work; again when it is committed
+        condition(s3.objects.index.find(request.bucket, request.key))  # before the work; again when it is committed
     _check_declared_type(request, upload)
     with s3.objects.files.begin() as draft:
         info = _check_declared(s3, request, _assemble(s3, upload, parts, draft))
@@ -252,9 +248,7 @@ def _assemble(s3: S3, upload: Upload, parts: list[Part], draft: Draft) -> Stored
         tags=upload.tags,
         parts=tuple(part.size for part in parts),
         acl=upload.acl,
-        part_checksums=tuple(part.checksums.get(upload.algorithm, "") for part in parts)
-        if upload.algorithm
-        else (),
+        part_checksums=tuple(part.checksums.get(upload.algorithm, "") for part in parts) if upload.algorithm else (),
     )
 
 
@@ -296,9 +290,7 @@ def _check_declared(s3: S3, request: Request, info: StoredObject) -> StoredObjec
             _, sums = hash_file(s3, info.file, name)
             info = replace(info, checksums={**sums, "type": "FULL_OBJECT"})
         if declared.partition("-")[0] != info.checksums[name].partition("-")[0]:
-            raise ServiceError(
-                "BadDigest", f"The {name} you specified did not match the calculated checksum."
-            )
+            raise ServiceError("BadDigest", f"The {name} you specified did not match the calculated checksum.")
     size = request.headers.get("x-amz-mp-object-size")
     if size is not None and size != str(info.size):
         raise ServiceError(
@@ -316,8 +308,5 @@ def _render_completed(s3: S3, request: Request, etag: str, sums: dict[str, str])
         element("Key", request.key),
         element("ETag", f'"{etag}"'),
     ]
-    parts += [
-        element("ChecksumType" if name == "type" else f"Checksum{name}", value)
-        for name, value in sums.items()
-    ]
+    parts += [element("ChecksumType" if name == "type" else f"Checksum{name}", value) for name, value in sums.items()]
     return Answer(body=wrap("CompleteMultipartUploadResult", *parts))

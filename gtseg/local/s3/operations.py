@@ -70,9 +70,7 @@ BUCKETS: Table = {
     ("PUT", BUCKET, "acl"): _document("PutBucketAcl", access.put_bucket_acl),
     ("GET", BUCKET, "ownershipControls"): Operation("GetBucketOwnershipControls", ownership.get_ownership),
     ("PUT", BUCKET, "ownershipControls"): _document("PutBucketOwnershipControls", ownership.put_ownership),
-    ("DELETE", BUCKET, "ownershipControls"): Operation(
-        "DeleteBucketOwnershipControls", ownership.delete_ownership
-    ),
+    ("DELETE", BUCKET, "ownershipControls"): Operation("DeleteBucketOwnershipControls", ownership.delete_ownership),
     ("PUT", BUCKET, "versioning"): _document("PutBucketVersioning", settings.put_versioning),
     **{
         ("GET", BUCKET, name): Operation(operation, settings.answer_absent(code, message))

@@ -54,13 +54,9 @@ async def post_object(s3: S3, request: Request) -> Answer:
     acl = {"x-amz-acl": fields.get("acl", fields.get("x-amz-acl", "bucket-owner-full-control"))}
     refuse_disabled_acl(s3, request.bucket, acl)
     digests = Digests(fields)
-    with await s3.intake.take_stream(
-        form.read_file(), digests, decoder=None, length=None, limit=largest
-    ) as taken:
+    with await s3.intake.take_stream(form.read_file(), digests, decoder=None, length=None, limit=largest) as taken:
         if taken.size < smallest:
-            raise ServiceError(
-                "EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size"
-            )
+            raise ServiceError("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
         info = StoredObject(
             request.bucket,
             key,
@@ -177,9 +173,7 @@ def _render(request: Request, info: StoredObject, fields: Fields) -> Answer:
     redirect = fields.get("success_action_redirect") or fields.get("redirect")
     if redirect:
         joint = "&" if "?" in redirect else "?"
-        return Answer(
-            303, headers | {"location": f"{redirect}{joint}bucket={info.bucket}&etag=%22{info.etag}%22"}
-        )
+        return Answer(303, headers | {"location": f"{redirect}{joint}bucket={info.bucket}&etag=%22{info.etag}%22"})
     status = {"200": 200, "201": 201}.get(fields.get("success_action_status", ""), 204)
     if status != 201:
         return Answer(status, headers)

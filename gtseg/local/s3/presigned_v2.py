@@ -79,9 +79,7 @@ def verify_v2(s3: S3, request: Request) -> Signed:
         raise ServiceError("AccessDenied", "The security token of the request is not signed.", 403)
     expires = query.get("Expires", "")
     if not EXPIRES.fullmatch(expires):
-        raise ServiceError(
-            "AccessDenied", f"Invalid date (should be seconds since epoch): {expires[:100]}", 403
-        )
+        raise ServiceError("AccessDenied", f"Invalid date (should be seconds since epoch): {expires[:100]}", 403)
     if s3.read_clock().timestamp() > int(expires):
         raise ServiceError("AccessDenied", "Request has expired", 403, fields={"Expires": expires})
     expected = sign_text(secret, _describe(request, expires))
@@ -97,9 +95,7 @@ def verify_v2(s3: S3, request: Request) -> Signed:
 
 
 def sign_text(secret: str, text: str) -> str:
-    return base64.b64encode(
-        hmac.digest(secret.encode(), text.encode("utf-8", "surrogateescape"), "sha1")
-    ).decode()
+    return base64.b64encode(hmac.digest(secret.encode(), text.encode("utf-8", "surrogateescape"), "sha1")).decode()
 
 
 def _describe(request: Request, expires: str) -> str:

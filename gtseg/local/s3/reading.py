@@ -32,9 +32,7 @@ async def get_object(s3: S3, request: Request) -> Answer:
         if s3.objects.is_checked(info, descriptor) or info.is_small:
             check_known(s3, info, descriptor)
         else:  # the first look at a file reads all of it
-            await asyncio.get_running_loop().run_in_executor(
-                s3.pool, s3.objects.check_bytes, info, descriptor
-            )
+            await asyncio.get_running_loop().run_in_executor(s3.pool, s3.objects.check_bytes, info, descriptor)
         answer, start, length = plan_read(info, request)
         if answer.status == 304 or not length:
             os.close(descriptor)

@@ -91,13 +91,9 @@ def _check(pairs: list[tuple[str, str]], limit: int) -> dict[str, str]:
         raise ServiceError("BadRequest", f"Object tags cannot be greater than {limit}")
     for key, value in tags.items():
         if not 1 <= len(key) <= KEY_MAXIMUM:
-            raise ServiceError(
-                "InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": key}
-            )
+            raise ServiceError("InvalidTag", "The TagKey you have provided is invalid", fields={"TagKey": key})
         if len(value) > VALUE_MAXIMUM:
-            raise ServiceError(
-                "InvalidTag", "The TagValue you have provided is invalid", fields={"TagValue": value}
-            )
+            raise ServiceError("InvalidTag", "The TagValue you have provided is invalid", fields={"TagValue": value})
         if key.startswith("aws:"):
             raise ServiceError("InvalidTag", "System tags cannot be added/updated by requester")
     return tags

@@ -52,7 +52,6 @@ def list_versions(s3: S3, request: Request) -> Answer:
         for key, _, size, etag, modified, _, _ in page.rows
     ]
     parts += [
-        f"<CommonPrefixes>{element('Prefix', encode(common.decode()))}</CommonPrefixes>"
-        for common in page.prefixes
+        f"<CommonPrefixes>{element('Prefix', encode(common.decode()))}</CommonPrefixes>" for common in page.prefixes
     ]
     return Answer(body=wrap("ListVersionsResult", *parts))

@@ -75,9 +75,7 @@ def back_up(folder: Path, target: Path) -> Findings:
     if target.exists() or target.is_symlink():
         raise ServiceError("TargetExists", f"{target} exists: give the backup another name.")
     if target.resolve().is_relative_to(folder.resolve()):
-        raise ServiceError(
-            "TargetInside", f"{target} is inside the data folder {folder}: give a place outside of it."
-        )
+        raise ServiceError("TargetInside", f"{target} is inside the data folder {folder}: give a place outside of it.")
     with hold_still(folder) as (state, index), _make_whole(target) as partial:
         return _copy(folder, partial, state, index)
 
@@ -140,9 +138,7 @@ def hold_still(folder: Path) -> Iterator[tuple[sqlite3.Connection, sqlite3.Conne
 
 
 @contextlib.contextmanager
-def _lock(
-    path: Path, otherwise: str, *, tries: int = LOCK_TRIES, kind: int = fcntl.LOCK_EX
-) -> Iterator[None]:
+def _lock(path: Path, otherwise: str, *, tries: int = LOCK_TRIES, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600)) as file:
         for left in reversed(range(tries)):
             try:
@@ -170,9 +166,7 @@ def _connect_both(folder: Path) -> Iterator[tuple[sqlite3.Connection, sqlite3.Co
             connection.execute("PRAGMA query_only=1")
         for connection in connections:
             connection.execute("BEGIN")
-            connection.execute(
-                "SELECT count(*) FROM sqlite_master"
-            ).fetchone()  # from here on it sees this moment
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it sees this moment
         yield connections[0], connections[1]
     except sqlite3.DatabaseError as error:
         raise damaged(folder, f"cannot be read: a database is damaged ({error})") from None
@@ -198,9 +192,7 @@ def _examine(folder: Path, stored: Stored, index: sqlite3.Connection) -> str:
         row = index.execute("SELECT content FROM small WHERE number=?", (-stored.file,)).fetchone()
         if row is None:
             return "its bytes are missing in objects.sqlite3"
-        return (
-            "" if is_intact(row[0], stored.etag) else "its bytes in objects.sqlite3 are not those of its ETag"
-        )
+        return "" if is_intact(row[0], stored.etag) else "its bytes in objects.sqlite3 are not those of its ETag"
     path = locate(folder / "objects", stored.file)
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -273,9 +265,13 @@ def _copy(folder: Path, target: Path, state: sqlite3.Connection, index: sqlite3.
         if path.name not in LEFT_OUT and not path.name.startswith("."):
             _copy_entry(path, target / path.name)
     about = {
-        "schema": read_layout(folder).schema, "gtseg": own_version(), "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "objects": findings.objects, "bytes": findings.bytes, "damaged": findings.damaged,
-    }  # fmt: skip
+        "schema": read_layout(folder).schema,
+        "gtseg": own_version(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "objects": findings.objects,
+        "bytes": findings.bytes,
+        "damaged": findings.damaged,
+    }
     write_atomically(target / BACKUP_FILE, json.dumps(about, indent=1).encode())
     return findings
 

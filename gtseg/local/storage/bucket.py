@@ -70,9 +70,7 @@ class BucketObjects:
         is_away = bool(self.connection.refusal[0])
         if time.monotonic() - self._probed < (self._pause if is_away else PROBE_SECONDS):
             return
-        self._pause = (
-            PROBE_AWAY_SECONDS if self.connection.probe() else min(PROBE_MAX_SECONDS, 2 * self._pause)
-        )
+        self._pause = PROBE_AWAY_SECONDS if self.connection.probe() else min(PROBE_MAX_SECONDS, 2 * self._pause)
         self._probed = time.monotonic()
 
     # ---------------------------------------------------------------- the interface of storage.objects
@@ -104,9 +102,7 @@ class BucketObjects:
                 raise
             except ServiceError as error:
                 problem = (
-                    ""
-                    if error.code in ("NoSuchKey", "404", "InvalidRange")
-                    else f"{error.message} ({error.code})"
+                    "" if error.code in ("NoSuchKey", "404", "InvalidRange") else f"{error.message} ({error.code})"
                 )
             found.append(Right(action, f"s3://{bucket}/{prefix}", problem))
             return answer
@@ -117,9 +113,7 @@ class BucketObjects:
         attempt("s3:GetObject", lambda: ask("head_object", bucket, Key=key))
         if writes:
             place = {"Key": f"{prefix}{CHECK_NAME}"}
-            upload = attempt(
-                "s3:PutObject", lambda: ask("create_multipart_upload", bucket, writes=True, **place)
-            )
+            upload = attempt("s3:PutObject", lambda: ask("create_multipart_upload", bucket, writes=True, **place))
             if upload is not None:
                 place["UploadId"] = upload["UploadId"]
                 attempt(
@@ -312,9 +306,7 @@ class BucketObjects:
         if size != info.size:
             raise self.connection.damaged_object_error(info.bucket, f"{size} of {info.size} bytes")
         if is_digest(answer, info.etag) and info.etag != digest:
-            raise self.connection.damaged_object_error(
-                info.bucket, f"its MD5 is {digest}, its ETag {info.etag}"
-            )
+            raise self.connection.damaged_object_error(info.bucket, f"its MD5 is {digest}, its ETag {info.etag}")
         return digest
 
     # ---------------------------------------------------------------- writing
@@ -329,9 +321,7 @@ class BucketObjects:
             raise self.connection.damaged_object_error(bucket, f"{key} was stored as other bytes")
         return make_info(bucket, key, len(body), etag, about)
 
-    def _put_parts(
-        self, bucket: str, key: str, file: IO[bytes], *, size: int, about: dict[str, Any]
-    ) -> ObjectInfo:
+    def _put_parts(self, bucket: str, key: str, file: IO[bytes], *, size: int, about: dict[str, Any]) -> ObjectInfo:
         """A multipart upload, one part after the other; what is interrupted is taken back."""
         length = max(PART_BYTES, -(-size // MAX_PARTS))
         upload = self.connection.write("create_multipart_upload", bucket, Key=key, **about)["UploadId"]
@@ -363,9 +353,14 @@ def read_info(bucket: str, key: str, answer: Any) -> ObjectInfo:
     if size < 0 or not etag.isascii() or not etag.isprintable():
         raise ValueError(f"an object of {size} bytes with the ETag {etag!r}")
     return ObjectInfo(
-        bucket, key, size, etag,
-        answer.get("ContentType") or DEFAULT_TYPE, int(answer["LastModified"].timestamp() * 1000), dict(answer.get("Metadata", {})),
-    )  # fmt: skip
+        bucket,
+        key,
+        size,
+        etag,
+        answer.get("ContentType") or DEFAULT_TYPE,
+        int(answer["LastModified"].timestamp() * 1000),
+        dict(answer.get("Metadata", {})),
+    )
 
 
 def make_info(bucket: str, key: str, size: int, etag: str, about: dict[str, Any]) -> ObjectInfo:
@@ -375,9 +370,7 @@ def make_info(bucket: str, key: str, size: int, etag: str, about: dict[str, Any]
 
 def is_digest(answer: Any, etag: str) -> bool:
     """Whether an ETag is the MD5 of the object: not of parts, and not where S3 encrypts with a key of KMS or of the client."""
-    is_encrypted = (
-        str(answer.get("ServerSideEncryption", "")).startswith("aws:") or "SSECustomerAlgorithm" in answer
-    )
+    is_encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:") or "SSECustomerAlgorithm" in answer
     return not is_encrypted and PLAIN_ETAG.match(etag) is not None
 
 

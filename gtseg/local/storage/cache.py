@@ -64,9 +64,7 @@ class Cache:
 
     def _open(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(
-            self.folder / "index.sqlite3", check_same_thread=False, isolation_level=None
-        )
+        self._connection = sqlite3.connect(self.folder / "index.sqlite3", check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=OFF")
         (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -115,9 +113,7 @@ class Cache:
         file, size, etag, digest, about = row
         if file not in self._checked:
             if not is_whole(self.folder / file, size, digest):
-                logger.warning(
-                    "the cached file of s3://%s/%s is damaged or gone and is fetched again", bucket, key
-                )
+                logger.warning("the cached file of s3://%s/%s is damaged or gone and is fetched again", bucket, key)
                 self.forget(bucket, key)
                 return None
             self._checked.add(file)
@@ -166,9 +162,7 @@ class Cache:
                 yield Draft(path, file)
             finally:
                 with self._lock:
-                    kept = self._connection.execute(
-                        "SELECT 1 FROM kept WHERE file = ?", (path.name,)
-                    ).fetchone()
+                    kept = self._connection.execute("SELECT 1 FROM kept WHERE file = ?", (path.name,)).fetchone()
                     if kept is None:
                         path.unlink(missing_ok=True)
 
@@ -229,9 +223,7 @@ class Cache:
     def _row(self, bucket: str, key: str) -> tuple[str, int, str, str, str] | None:
         query = "SELECT file, size, etag, digest, about FROM kept WHERE bucket = ? AND key = ?"
         with self._lock:
-            row: tuple[str, int, str, str, str] | None = self._connection.execute(
-                query, (bucket, key)
-            ).fetchone()
+            row: tuple[str, int, str, str, str] | None = self._connection.execute(query, (bucket, key)).fetchone()
         return row
 
 
@@ -239,9 +231,6 @@ def is_whole(path: Path, size: int, digest: str) -> bool:
     """Whether a file has this size and MD5."""
     try:
         with path.open("rb") as file:
-            return (
-                os.fstat(file.fileno()).st_size == size
-                and hash_file(file.fileno(), [size])[0].hex() == digest
-            )
+            return os.fstat(file.fileno()).st_size == size and hash_file(file.fileno(), [size])[0].hex() == digest
     except (OSError, IndexError):
         return False

@@ -47,9 +47,17 @@ THROTTLED = (
     "RequestTimeout",
 )
 CREDENTIALS = (
-    "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId",
-    "SignatureDoesNotMatch", "RequestTimeTooSkewed", "RequestExpired", "InvalidClientTokenId", "400",
-)  # fmt: skip
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidToken",
+    "TokenRefreshRequired",
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "RequestTimeTooSkewed",
+    "RequestExpired",
+    "InvalidClientTokenId",
+    "400",
+)
 """Errors that other credentials, or a right clock, mend. The answer to a HEAD has no code: 400 is an expired token's status."""
 WRITES = (
     "put_object",
@@ -125,9 +133,7 @@ class Connection:
             session = boto3.Session(botocore_session=core)
             self._keys = session.get_credentials()
             style = (core.get_scoped_config().get("s3") or {}).get("addressing_style")
-            more: dict[str, Any] = {
-                "s3": {"addressing_style": style or ("auto" if self.service == AWS else "path")}
-            }
+            more: dict[str, Any] = {"s3": {"addressing_style": style or ("auto" if self.service == AWS else "path")}}
             config = Config(
                 connect_timeout=CONNECT_SECONDS,
                 read_timeout=self._read_seconds,
@@ -216,9 +222,7 @@ class Connection:
 
     def _note_read(self, bucket: str, access: Access, key: str) -> None:
         if access == "payer" and bucket not in self._access:
-            logger.warning(
-                "s3://%s is a requester pays bucket: this server's account pays for what it reads", bucket
-            )
+            logger.warning("s3://%s is a requester pays bucket: this server's account pays for what it reads", bucket)
         self._access[bucket] = access
         if key:
             self._readable[bucket] = key
@@ -289,9 +293,7 @@ class Connection:
         if not writes and not self._readers.acquire(timeout=TURN_SECONDS):
             raise StorageAway(f"{self.endpoint}: {READERS} requests wait for its answers already")
         try:
-            answer = getattr(self._client(access, writes=writes), method)(
-                Bucket=bucket, **parameters, **payer
-            )
+            answer = getattr(self._client(access, writes=writes), method)(Bucket=bucket, **parameters, **payer)
         except ParamValidationError as error:
             raise ServiceError("InvalidBucketName", describe(error)) from None
         except NoCredentialsError:
@@ -326,9 +328,7 @@ class Connection:
         if status >= 500 or status == 429 or code in THROTTLED or code in CREDENTIALS or "Token" in code:
             return self._lose(f"{message} ({code})" if message else code)
         if code in DENIED or status == 403:
-            return ServiceError(
-                "AccessDenied", message if message not in ("", "Forbidden") else "Access Denied", 403
-            )
+            return ServiceError("AccessDenied", message if message not in ("", "Forbidden") else "Access Denied", 403)
         if code in ("404", "NotFound"):
             return ServiceError("404", f"There is no such bucket or object in s3://{bucket}.", 404)
         return ServiceError(code, message or code, status or 400)
@@ -366,9 +366,7 @@ class Connection:
     def _ask(self) -> None:
         if self._last_bucket:  # unlike HeadBucket's, its answer says what is wrong with credentials
             access = self._access.get(self._last_bucket, "own")
-            self._send(
-                "list_objects_v2", self._last_bucket, access, {"Prefix": NOTHING, "MaxKeys": 1}, again=True
-            )
+            self._send("list_objects_v2", self._last_bucket, access, {"Prefix": NOTHING, "MaxKeys": 1}, again=True)
             return
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError

@@ -36,9 +36,7 @@ MIGRATIONS: dict[str, dict[int, str]] = {"state.sqlite3": {}, "objects.sqlite3":
 BUSY_SECONDS = 60.0
 CHECKPOINT_PAGES = 1000  # SQLite's own default
 RESTART_PAGES = 256  # a log of a megabyte is worth being written from its beginning again
-CHECKED_BYTES = (
-    64 << 20
-)  # a database up to this size is read to its end before it is used: a tenth of a second
+CHECKED_BYTES = 64 << 20  # a database up to this size is read to its end before it is used: a tenth of a second
 IN_USE, AT_REST = 0x67747331, 0x67747330  # application_id: "gts1", "gts0"
 MAGIC = b"SQLite format 3\0"
 logger = logging.getLogger(__name__)
@@ -66,9 +64,7 @@ class Database:
     `before_commit` is called before each transaction begins and before it is committed.
     """
 
-    def __init__(
-        self, path: Path, *, row_factory: Any = sqlite3.Row, checkpoint_pages: int = CHECKPOINT_PAGES
-    ) -> None:
+    def __init__(self, path: Path, *, row_factory: Any = sqlite3.Row, checkpoint_pages: int = CHECKPOINT_PAGES) -> None:
         self.path = path
         self.log = Log(path.with_name(f"{path.name}-wal"))
         self.before_commit: Callable[[], None] = _do_nothing
@@ -281,9 +277,7 @@ def _check_log(path: Path, *, was_cut_off: bool) -> None:
             f"{path.name} in a SQLite tool.",
         )
     if lost:
-        logger.warning(
-            "%s: %d transactions that no answer waited for did not survive the power cut", wal, lost
-        )
+        logger.warning("%s: %d transactions that no answer waited for did not survive the power cut", wal, lost)
 
 
 def _check_length(path: Path, header: bytes, size: int) -> None:

@@ -189,9 +189,7 @@ class FolderObjects:
             draft.sync(functools.partial(self.index.database.log.wait, position))
             self._intents.carry_out(intent, is_promised=True)
         except BaseException:
-            with contextlib.suppress(
-                sqlite3.Error, OSError
-            ):  # a full disk takes nothing; without its file it is void
+            with contextlib.suppress(sqlite3.Error, OSError):  # a full disk takes nothing; without its file it is void
                 self._intents.forget(intent)
             raise
         draft.keep()
@@ -239,9 +237,7 @@ class FolderObjects:
 
     def check_bytes(self, info: StoredObject, descriptor: int) -> None:
         """Raises ServiceError for a file that does not hold its object. The first look at a file reads all of it."""
-        damage = self.files.checked.examine(
-            info.file, descriptor, size=info.size, etag=info.etag, parts=info.parts
-        )
+        damage = self.files.checked.examine(info.file, descriptor, size=info.size, etag=info.etag, parts=info.parts)
         if damage:
             raise damaged_object(info, damage)
 
@@ -250,9 +246,7 @@ class FolderObjects:
         with open(self.files.locate(part.file), "rb") as file:
             damage = self.files.checked.examine(part.file, file.fileno(), size=part.size, etag=part.etag)
         if damage:
-            raise ServiceError(
-                "InternalError", f"Part {part.number} of the upload is damaged: {damage}.", 500
-            )
+            raise ServiceError("InternalError", f"Part {part.number} of the upload is damaged: {damage}.", 500)
 
     def is_checked(self, info: StoredObject, descriptor: int) -> bool:
         """Whether `check_bytes` knows the file without reading it."""
@@ -357,9 +351,7 @@ def _write_body(draft: Draft, body: bytes | Readable | Path) -> tuple[int, str]:
 
 def damaged_object(info: StoredObject, damage: str) -> ServiceError:
     """The answer for an object whose bytes are not its own; the log names it too."""
-    message = (
-        f"The object s3://{info.bucket}/{info.key} is damaged: {damage}. gtseg local check lists all that is."
-    )
+    message = f"The object s3://{info.bucket}/{info.key} is damaged: {damage}. gtseg local check lists all that is."
     logger.error("%s", message)
     return ServiceError("InternalError", message, 500)
 

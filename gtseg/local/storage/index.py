@@ -152,9 +152,7 @@ class Index:
         row = self.database.read().execute(query, (-info.file,)).fetchone()
         return None if row is None else row[0]
 
-    def replace(
-        self, info: StoredObject, *, condition: Condition | None = None, content: bytes | None = None
-    ) -> None:
+    def replace(self, info: StoredObject, *, condition: Condition | None = None, content: bytes | None = None) -> None:
         """Make `info` the object of its key, if its bucket exists and `condition` allows, in one transaction.
 
         `content`: the bytes of a new small object, whose `file` is negative.
@@ -224,9 +222,7 @@ class Index:
                     connection.execute("INSERT OR IGNORE INTO garbage VALUES(?,?)", (file, now))
 
     def list_garbage(self, *, before_ms: int) -> list[int]:
-        rows = (
-            self.database.read().execute("SELECT file FROM garbage WHERE since<=?", (before_ms,)).fetchall()
-        )
+        rows = self.database.read().execute("SELECT file FROM garbage WHERE since<=?", (before_ms,)).fetchall()
         return [row[0] for row in rows]
 
     def forget_garbage(self, files: Iterable[int]) -> None:

@@ -54,9 +54,7 @@ class Intents:
             connection.execute("DELETE FROM intent WHERE file=?", (intent.what.file,))
         self._index.database.log.wait()
 
-    def carry_out(
-        self, intent: Intent, condition: Condition | None = None, *, is_promised: bool = False
-    ) -> None:
+    def carry_out(self, intent: Intent, condition: Condition | None = None, *, is_promised: bool = False) -> None:
         """Write the row of a file that is on disk. Raises ServiceError where it may not be.
 
         `is_promised`: the promise is on disk too, so that nobody waits for the row.
@@ -123,7 +121,5 @@ def _unpack(text: str) -> Intent:
 def _make(kind: str, about: dict[str, Any]) -> StoredObject | Part:
     if kind == "part":
         return Part(**{"checksums": {}, **about})
-    members: dict[str, Any] = {
-        name: tuple(value) if name in TUPLES else value for name, value in about.items()
-    }
+    members: dict[str, Any] = {name: tuple(value) if name in TUPLES else value for name, value in about.items()}
     return StoredObject(**members)

@@ -80,9 +80,7 @@ def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
     for name in DATABASES:
         if layout.schema == 1 and (folder / ANNOUNCEMENT).exists() and not (folder / f"{name}-wal").exists():
             way_out = f"Copy {name}-wal too, or delete {ANNOUNCEMENT} to go on with what {name} holds."
-            raise damaged(
-                folder / name, f"was copied without {name}-wal, which holds what was written last", way_out
-            )
+            raise damaged(folder / name, f"was copied without {name}-wal, which holds what was written last", way_out)
         examine(
             folder / name,
             must_exist=layout.schema > 0,
@@ -139,8 +137,7 @@ def keep_storage(folder: Path, s3: str, *, unfinished: int) -> None:
         return
     if earlier != s3 and unfinished:
         was, now = (
-            f"gtseg local up --s3 {place}" if place else "gtseg local up without --s3"
-            for place in (earlier, s3)
+            f"gtseg local up --s3 {place}" if place else "gtseg local up without --s3" for place in (earlier, s3)
         )
         raise ServiceError(
             "StorageChanged",

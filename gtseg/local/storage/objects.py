@@ -18,8 +18,16 @@ from typing import Any, BinaryIO, Literal, Protocol, Self
 from gtseg.local.errors import ServiceError
 
 __all__ = [
-    "DEFAULT_TYPE", "ObjectInfo", "ObjectStream", "Objects", "Readable", "Right", "StorageAway", "StorageState", "split_uri",
-]  # fmt: skip
+    "DEFAULT_TYPE",
+    "ObjectInfo",
+    "ObjectStream",
+    "Objects",
+    "Readable",
+    "Right",
+    "StorageAway",
+    "StorageState",
+    "split_uri",
+]
 
 DEFAULT_TYPE = "binary/octet-stream"
 

@@ -86,9 +86,7 @@ class PatientObjects:
     ) -> ObjectInfo:
         if not isinstance(body, bytes | Path):
             raise TypeError("a stream cannot be sent twice: give bytes or a path")
-        return self._wait(
-            lambda: self.objects.put(bucket, key, body, content_type=content_type, metadata=metadata)
-        )
+        return self._wait(lambda: self.objects.put(bucket, key, body, content_type=content_type, metadata=metadata))
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """A listing that broke off is begun again behind what it has given."""

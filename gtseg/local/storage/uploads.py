@@ -63,9 +63,7 @@ class Uploads:
     def begin(self, upload: Upload) -> str:
         """The new upload's id."""
         identity = secrets.token_urlsafe(48)
-        about = {
-            name: value for name, value in asdict(upload).items() if value and name not in ("bucket", "key")
-        }
+        about = {name: value for name, value in asdict(upload).items() if value and name not in ("bucket", "key")}
         with self._database.write() as connection:
             self._index.check_bucket(upload.bucket)
             connection.execute(

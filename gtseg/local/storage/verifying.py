@@ -73,9 +73,7 @@ class Checked:
         kept = self._found.get(number)
         return kept[1] if kept is not None and kept[0] == _identify(os.fstat(descriptor)) else None
 
-    def examine(
-        self, number: int, descriptor: int, *, size: int, etag: str, parts: Sequence[int] = ()
-    ) -> str:
+    def examine(self, number: int, descriptor: int, *, size: int, etag: str, parts: Sequence[int] = ()) -> str:
         """What is wrong with a file, by an earlier look or a new one; "" if nothing is."""
         known = self.recall(number, descriptor)
         if known is not None:

@@ -31,9 +31,7 @@ def upload_model(objects: Objects, answer: Mapping[str, Any], model: Path) -> No
         return
     with tempfile.TemporaryDirectory(dir=model.parent) as folder:
         archive = Path(folder) / "model.tar.gz"
-        with tarfile.open(
-            archive, "w:gz", compresslevel=1
-        ) as tar:  # weights hardly shrink, whatever the level
+        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly shrink, whatever the level
             for path in files:
                 tar.add(path, arcname=path.relative_to(model).as_posix())
         objects.put(bucket, key, archive, content_type="application/x-tar")

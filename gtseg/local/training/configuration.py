@@ -22,8 +22,7 @@ def write_configuration(root: Path, answer: Mapping[str, Any]) -> None:
     documents = {
         "hyperparameters": {key: value for key, value in given.items() if key != "_tuning_objective_metric"},
         "inputdataconfig": {
-            channel["ChannelName"]: describe_channel(channel, mode)
-            for channel in answer.get("InputDataConfig", [])
+            channel["ChannelName"]: describe_channel(channel, mode) for channel in answer.get("InputDataConfig", [])
         },
         "resourceconfig": {
             "current_host": "algo-1",

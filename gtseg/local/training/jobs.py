@@ -49,9 +49,7 @@ class TrainingJobs:
             if record is None:
                 raise invalid("Requested resource not found.")
             if record.status != "InProgress":
-                raise invalid(
-                    f"The request was rejected because the training job is in status {record.status}."
-                )
+                raise invalid(f"The request was rejected because the training job is in status {record.status}.")
             record.work.stop = "requested"
             enter(record, "Stopping", "Stopping the training job", status="Stopping")
 

@@ -47,35 +47,27 @@ def check_request(embedded: Embedded, request: Mapping[str, Any]) -> None:
     refuse(request, REFUSED)
     check_image(embedded, request["AlgorithmSpecification"])
     _check_resources(request.get("ResourceConfig"))
-    _check_channels(
-        request.get("InputDataConfig", []), request["AlgorithmSpecification"]["TrainingInputMode"]
-    )
+    _check_channels(request.get("InputDataConfig", []), request["AlgorithmSpecification"]["TrainingInputMode"])
     read_uri(request["OutputDataConfig"]["S3OutputPath"], "OutputDataConfig.S3OutputPath")
     _check_stopping(request)
     checkpoint = request.get("CheckpointConfig")
     if checkpoint:
         read_uri(checkpoint["S3Uri"], "CheckpointConfig.S3Uri")
         if checkpoint.get("LocalPath", CHECKPOINTS).rstrip("/") != CHECKPOINTS:
-            raise invalid(
-                f"CheckpointConfig.LocalPath: the built-in algorithms keep checkpoints in {CHECKPOINTS}."
-            )
+            raise invalid(f"CheckpointConfig.LocalPath: the built-in algorithms keep checkpoints in {CHECKPOINTS}.")
 
 
 def check_image(embedded: Embedded, specification: Mapping[str, Any]) -> None:
     """The semantic segmentation image of the region, and nothing that a built-in algorithm does not take."""
     region = embedded.store.region
-    refuse(
-        specification, ("AlgorithmName", "ContainerEntrypoint", "ContainerArguments", "TrainingImageConfig")
-    )
+    refuse(specification, ("AlgorithmName", "ContainerEntrypoint", "ContainerArguments", "TrainingImageConfig"))
     if specification.get("MetricDefinitions"):
         raise invalid(
             "You can't override the metric definitions for Amazon SageMaker algorithms. Please retry the request"
             " without specifying metric definitions."
         )
     if not is_segmentation_image(specification.get("TrainingImage", ""), region):
-        supported = (
-            image_uri(region) if region in REGISTRIES else f"none in {region}: the algorithm is not there"
-        )
+        supported = image_uri(region) if region in REGISTRIES else f"none in {region}: the algorithm is not there"
         raise invalid(
             f"The embedded AWS cannot run the training image {specification.get('TrainingImage')!r}."
             f" Supported: {supported}."
@@ -121,9 +113,7 @@ def _check_channels(channels: Sequence[Mapping[str, Any]], default_mode: str) ->
     names = [channel["ChannelName"] for channel in channels]
     for name in names:
         if names.count(name) > 1:
-            raise invalid(
-                f"Channel names must be unique: {name!r} is used more than once in InputDataConfig."
-            )
+            raise invalid(f"Channel names must be unique: {name!r} is used more than once in InputDataConfig.")
     for channel in channels:
         _check_channel(channel, channel.get("InputMode", default_mode))
 
@@ -135,26 +125,20 @@ def _check_channel(channel: Mapping[str, Any], mode: str) -> None:
     refuse(source, ("InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig"))
     read_uri(source["S3Uri"], f"Channel {name!r}: S3Uri")
     if channel.get("CompressionType", "None") != "None":
-        raise invalid(
-            f"Channel {name!r}: CompressionType {channel['CompressionType']} needs the Pipe input mode."
-        )
+        raise invalid(f"Channel {name!r}: CompressionType {channel['CompressionType']} needs the Pipe input mode.")
     kind = source["S3DataType"]
     if kind == "AugmentedManifestFile":
         _check_manifest_channel(channel, source, mode)
     elif kind not in ("S3Prefix", "ManifestFile"):
         raise invalid(f"Channel {name!r}: S3DataType {kind} is not one of a training job.")
     elif source.get("AttributeNames"):
-        raise invalid(
-            f"Channel {name!r}: AttributeNames is only allowed with S3DataType AugmentedManifestFile."
-        )
+        raise invalid(f"Channel {name!r}: AttributeNames is only allowed with S3DataType AugmentedManifestFile.")
 
 
 def _check_manifest_channel(channel: Mapping[str, Any], source: Mapping[str, Any], mode: str) -> None:
     name = channel["ChannelName"]
     if mode != "Pipe":
-        raise invalid(
-            f"Channel {name!r}: S3DataType AugmentedManifestFile needs the Pipe input mode, not {mode}."
-        )
+        raise invalid(f"Channel {name!r}: S3DataType AugmentedManifestFile needs the Pipe input mode, not {mode}.")
     if not source.get("AttributeNames"):
         raise invalid(f"Channel {name!r}: S3DataType AugmentedManifestFile needs AttributeNames.")
 

@@ -60,9 +60,7 @@ class JobFailure(Exception):
 class Execution:
     """Runs in its own thread. `shutdown` is set when the server stops."""
 
-    def __init__(
-        self, embedded: Embedded, records: TransformRecords, name: str, *, shutdown: threading.Event
-    ) -> None:
+    def __init__(self, embedded: Embedded, records: TransformRecords, name: str, *, shutdown: threading.Event) -> None:
         self.embedded, self.records, self.name, self.shutdown = embedded, records, name, shutdown
         self.folder = embedded.store.folder.resolve() / "transform" / name
         self.logs = LogEvents(embedded.store)
@@ -151,8 +149,7 @@ class Execution:
             if not await_ready(container, PATIENCE_SECONDS, self._check):
                 self._read_logs(final=True)
                 raise JobFailure(
-                    "AlgorithmError: The container did not pass the ping health check. "
-                    + container.last_lines()
+                    "AlgorithmError: The container did not pass the ping health check. " + container.last_lines()
                 )
 
     def _count_workers(self, record: TransformRecord) -> int:
@@ -189,9 +186,7 @@ class Execution:
                     return
                 body = objects.get(place[0], place[1])
                 if limit and len(body) > limit:
-                    raise JobFailure(
-                        f"Payload of {len(body)} bytes is over MaxPayloadInMB ({limit // 2**20} MB)"
-                    )
+                    raise JobFailure(f"Payload of {len(body)} bytes is over MaxPayloadInMB ({limit // 2**20} MB)")
                 response = self._ask(answer, body, container)
                 objects.put(bucket, target, response.body, content_type=response.headers.get("content-type"))
             except (JobFailure, ServiceError) as error:

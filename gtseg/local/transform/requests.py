@@ -43,9 +43,7 @@ def check_request(request: Mapping[str, Any]) -> None:
     )
     for member, value, allowed in choices:
         if value not in allowed:
-            raise invalid(
-                f"{member} {value} is not supported for images by the embedded AWS: {' or '.join(allowed)}."
-            )
+            raise invalid(f"{member} {value} is not supported for images by the embedded AWS: {' or '.join(allowed)}.")
     for member in ("InputFilter", "OutputFilter"):
         if request.get("DataProcessing", {}).get(member, "$") != "$":
             raise invalid(f"DataProcessing.{member} filters JSON and CSV records; images have none.")

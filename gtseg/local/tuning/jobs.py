@@ -47,9 +47,7 @@ class TuningJobs:
     def find(self, name: str) -> TuningRecord:
         record = self.records.find(name)
         if record is None:
-            raise ServiceError(
-                "ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}."
-            )
+            raise ServiceError("ResourceNotFound", f"Amazon SageMaker can't find a tuning job with the name {name}.")
         return record
 
     def describe(self, name: str) -> dict[str, Any]:
@@ -163,14 +161,10 @@ class TuningJobs:
             seed += len(failed)
         values = suggest(config["Strategy"], parameters, history, seed=seed)
         number = len(trials) + 1
-        digest = hashlib.sha256(
-            f"{record.name}/{record.answer['CreationTime']}/{number}".encode()
-        ).hexdigest()[:8]
+        digest = hashlib.sha256(f"{record.name}/{record.answer['CreationTime']}/{number}".encode()).hexdigest()[:8]
         name = f"{record.name}-{number:03d}-{digest}"
         request = make_training_request(record.work.request, name, values)
-        self.training.create(
-            request, parent=record.name, parent_arn=record.answer["HyperParameterTuningJobArn"]
-        )
+        self.training.create(request, parent=record.name, parent_arn=record.answer["HyperParameterTuningJobArn"])
 
     def _stop_bad_trials(
         self, record: TuningRecord, trials: Sequence[TrainingRecord], running: Sequence[TrainingRecord]

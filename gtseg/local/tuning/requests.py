@@ -47,9 +47,7 @@ def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None
     refuse(definition, ("TuningObjective", "HyperParameterRanges"))
     _check_resources(definition)
     if config["Strategy"] not in STRATEGIES:
-        raise invalid(
-            f"Strategy {config['Strategy']} is not supported by the embedded AWS: {', '.join(STRATEGIES)}."
-        )
+        raise invalid(f"Strategy {config['Strategy']} is not supported by the embedded AWS: {', '.join(STRATEGIES)}.")
     refuse(config, ("StrategyConfig",))
     _check_objective(config)
     parameters = _check_ranges(config.get("ParameterRanges", {}))
@@ -57,9 +55,7 @@ def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None
     _check_limits(config, parameters)
     _check_criteria(config.get("TuningJobCompletionCriteria", {}))
     values = {parameter.name: CHOSEN_LATER for parameter in parameters}
-    check_request(
-        embedded, make_training_request(request, f"{request['HyperParameterTuningJobName']}-001", values)
-    )
+    check_request(embedded, make_training_request(request, f"{request['HyperParameterTuningJobName']}-001", values))
 
 
 def _check_resources(definition: Mapping[str, Any]) -> None:
@@ -120,9 +116,7 @@ def _check_ranges(ranges: Mapping[str, Any]) -> list[Parameter]:
                 f"ParameterRanges: the hyperparameter {parameter.name!r} is not tunable; tunable: {', '.join(TUNABLE)}."
             )
         if parameter.kind not in (kind, "categorical"):
-            raise invalid(
-                f"ParameterRanges: {parameter.name} takes a {kind} range, not an {parameter.kind} one."
-            )
+            raise invalid(f"ParameterRanges: {parameter.name} takes a {kind} range, not an {parameter.kind} one.")
     return parameters
 
 

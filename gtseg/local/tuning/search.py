@@ -116,9 +116,7 @@ def count_grid(parameters: Sequence[Parameter]) -> int:
     return math.prod(len(parameter.values) for parameter in parameters)
 
 
-def suggest(
-    strategy: str, parameters: Sequence[Parameter], trials: Sequence[Trial], *, seed: int
-) -> dict[str, str]:
+def suggest(strategy: str, parameters: Sequence[Parameter], trials: Sequence[Trial], *, seed: int) -> dict[str, str]:
     """Values for trial number `len(trials)`."""
     random = np.random.default_rng([seed, len(trials)])
     if strategy == "Grid":
@@ -147,9 +145,7 @@ def _suggest_best(
     known = np.array([_encode(parameters, trial.values) for trial in scored])  # (n, d) in [0, 1]
     scores = np.array([trial.score for trial in scored], dtype=float)  # (n,)
     scores = (scores - scores.mean()) / (scores.std() or 1.0)
-    scale, noise = max(
-        itertools.product(SCALES, NOISES), key=lambda pair: _measure_likelihood(known, scores, *pair)
-    )
+    scale, noise = max(itertools.product(SCALES, NOISES), key=lambda pair: _measure_likelihood(known, scores, *pair))
     for trial in trials:  # those that run: believed to come out as expected
         if trial.score is None:
             place = np.array([_encode(parameters, trial.values)])

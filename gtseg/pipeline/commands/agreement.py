@@ -40,9 +40,7 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
     context = context.of("agreement")
     name = job or (run.labeling_job.name if run.labeling_job else None)
     if name is None:
-        raise StageError(
-            f"Run {run.name!r} has no labeling job. Run `gtseg label`, or name a job: --job NAME."
-        )
+        raise StageError(f"Run {run.name!r} has no labeling job. Run `gtseg label`, or name a job: --job NAME.")
     state = answered_job(run, name, context)
     if state is None:
         raise StageError(
@@ -63,9 +61,7 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
             if answered.problem:
                 context.warn(answered.problem)
             else:
-                tally.add(
-                    answered.image, answered.answers, consolidated=answered.consolidated, gold=answered.gold
-                )
+                tally.add(answered.image, answered.answers, consolidated=answered.consolidated, gold=answered.gold)
             context.progress("comparing answers", done, len(responses))
     return _with_names(tally.result(), context)
 
@@ -116,9 +112,7 @@ class _Gold:
         mask = _read_indices(self.place.read(name), f"gold mask {name}")
         wrong = sorted({int(value) for value in np.unique(mask)} - {VOID} - set(range(classes)))
         if wrong:
-            raise MaskError(
-                f"gold mask {name} holds class {wrong[0]}; the job has the classes 0 to {classes - 1}"
-            )
+            raise MaskError(f"gold mask {name} holds class {wrong[0]}; the job has the classes 0 to {classes - 1}")
         return mask
 
 
@@ -156,9 +150,7 @@ def _read_indices(body: bytes, name: str) -> Mask:
     try:
         with Image.open(io.BytesIO(body), formats=("PNG",)) as image:
             if image.mode not in ("P", "L"):
-                raise MaskError(
-                    f"{name} has mode {image.mode}: class indices (palette or grey, 8 bits) are read"
-                )
+                raise MaskError(f"{name} has mode {image.mode}: class indices (palette or grey, 8 bits) are read")
             return np.asarray(image).astype(np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
         raise MaskError(f"{name} cannot be read: {error}") from None

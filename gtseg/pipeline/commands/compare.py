@@ -91,10 +91,7 @@ def compare(run: Run, contenders: Sequence[Contender], context: Context) -> tupl
         context.warn(f"only {len(shared)} of the {len(photos)} test images were predicted by all")
     compared = _score(shared, truths, contenders, run.dataset, context)
     classes = _classes(run.dataset)
-    panels = [
-        _panel(stem, photos, truths, contenders, compared, classes, door)
-        for stem in _most_different(compared)
-    ]
+    panels = [_panel(stem, photos, truths, contenders, compared, classes, door) for stem in _most_different(compared)]
     facts = _facts(run, contenders, compared)
     return _render(facts, panels), facts
 
@@ -205,9 +202,7 @@ def _render(facts: Mapping[str, Any], panels: Sequence[Mapping[str, Any]]) -> st
     from jinja2 import Environment, StrictUndefined
 
     style = re.search(r"<style>(.*?)</style>", read_template("report.html.j2"), re.S)
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"score": score_text, "percent": percent_text}
     template = environment.from_string(read_template("compare.html.j2"))
     return template.render(**facts, panels=panels, style=style[1] if style else "")

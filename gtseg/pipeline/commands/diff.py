@@ -74,16 +74,12 @@ def diff(one: Run, other: Run, door: S3) -> Difference:
     """Raises StageError for a run that has nothing yet, GtsegError for an objects.jsonl that cannot be read."""
     for run in (one, other):
         if run.etag is None:
-            raise StageError(
-                f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`."
-            )
+            raise StageError(f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`.")
     names = [run.dataset.classes if run.dataset else () for run in (one, other)]
     ones = _objects(one, other, door)
     data = compare_records(ones, same_photographs(ones, _objects(other, one, door)))
     classes = tuple(_changes(dict(enumerate(names[0])), dict(enumerate(names[1])), prefix="class "))
-    data = DataChanges(
-        **{**_fields(data), "classes": classes, "same_test": data.same_test and names[0] == names[1]}
-    )
+    data = DataChanges(**{**_fields(data), "classes": classes, "same_test": data.same_test and names[0] == names[1]})
     settings = tuple(c for c in _changes(_settings(one), _settings(other)) if c.what not in RUNS_OWN)
     return Difference(one.name, other.name, data, settings, tuple(_changes(_results(one), _results(other))))
 
@@ -142,9 +138,7 @@ def _stem(name: str, record: Mapping[str, Any]) -> Any:
     return (name.rpartition("/")[2].rpartition(".")[0].casefold(), *size) if all(size) else None
 
 
-def _unique(
-    key: Callable[[str, Mapping[str, Any]], Any], records: Mapping[str, Mapping[str, Any]]
-) -> dict[Any, str]:
+def _unique(key: Callable[[str, Mapping[str, Any]], Any], records: Mapping[str, Mapping[str, Any]]) -> dict[Any, str]:
     """What `key` says of a record -> its name, where it says so of no other."""
     names: dict[Any, list[str]] = {}
     for name, record in records.items():
@@ -153,9 +147,7 @@ def _unique(
     return {mark: found[0] for mark, found in names.items() if len(found) == 1}
 
 
-def compare_records(
-    one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
-) -> DataChanges:
+def compare_records(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> DataChanges:
     """Two sets of records, each by the image's name."""
     both = [name for name in one if name in other]
 

@@ -139,9 +139,7 @@ def open_export(
 def _without_label(line: Line) -> Loss:
     if isinstance(line, Unlabeled):
         return Loss("image", "not labeled yet", line.image, kind="note")
-    reason = (
-        f"Ground Truth gave up: {line.reason}" if isinstance(line, Failed) else getattr(line, "reason", "")
-    )
+    reason = f"Ground Truth gave up: {line.reason}" if isinstance(line, Failed) else getattr(line, "reason", "")
     return Loss("image", reason, line.image)
 
 
@@ -151,14 +149,10 @@ def _splits(run: Run, door: S3, uri: str, *, asked: bool | None) -> dict[int, st
     if asked is False or (asked is None and not is_own):
         return None
     if not is_own:
-        raise StageError(
-            f"Run {run.name!r} has no dataset of {uri}, so that there is no split: `gtseg dataset`"
-        )
+        raise StageError(f"Run {run.name!r} has no dataset of {uri}, so that there is no split: `gtseg dataset`")
     found = door.read_if_exists(f"{run.root}objects.jsonl")
     if found is None:
-        raise StageError(
-            f"{run.root}objects.jsonl, which holds the split, is gone: `gtseg dataset`, or --no-split"
-        )
+        raise StageError(f"{run.root}objects.jsonl, which holds the split, is gone: `gtseg dataset`, or --no-split")
     records = read_records([found[0]], "objects.jsonl")
     return {record.line: record.split for record in records if record.status == "accepted" and record.split}
 
@@ -194,9 +188,7 @@ def write_export(
                 continue
             name = PurePosixPath(item.name)
             writer.add(Item(name.stem, name.suffix, item.mask, item.split))
-            pixels.update(
-                dict(zip(*(v.tolist() for v in np.unique(item.mask, return_counts=True)), strict=True))
-            )
+            pixels.update(dict(zip(*(v.tolist() for v in np.unique(item.mask, return_counts=True)), strict=True)))
             parts[item.split] += 1
         writer.finish()
         account = _account(source, writer, refused, pixels)
@@ -248,9 +240,7 @@ def _only_attribute(uri: str, body: bytes) -> str:
     if not found:
         raise ManifestError(f"{uri} holds no semantic segmentation label")
     if len(found) > 1:
-        raise SettingsError(
-            f"{uri} holds several labels ({', '.join(found)}): choose one with --label-attribute"
-        )
+        raise SettingsError(f"{uri} holds several labels ({', '.join(found)}): choose one with --label-attribute")
     return found[0]
 
 

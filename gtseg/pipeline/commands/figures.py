@@ -34,8 +34,13 @@ CLASS_COLUMNS = (
 )
 IMAGE_COLUMNS = ("name", "miou", "pixel_accuracy", "void_pixels", "has_objects")
 EPOCH_COLUMNS = (
-    "number", "train_loss", "miou", "pixel_accuracy", "train_throughput", "validation_throughput",
-)  # fmt: skip
+    "number",
+    "train_loss",
+    "miou",
+    "pixel_accuracy",
+    "train_throughput",
+    "validation_throughput",
+)
 
 
 def export_evaluation(section: EvaluationSection, folder: str) -> list[str]:
@@ -66,9 +71,7 @@ def export_report(run: Run, context: Context, folder: str) -> list[str]:
     Raises StageError before there is an evaluation.
     """
     if run.evaluation is None:
-        raise StageError(
-            f"Run {run.name!r} has not been evaluated: there is nothing to export. Run `gtseg evaluate`."
-        )
+        raise StageError(f"Run {run.name!r} has not been evaluated: there is nothing to export. Run `gtseg evaluate`.")
     context = context.of("report")
     written = export_evaluation(run.evaluation, folder)
     files = read_files(run, context)
@@ -99,9 +102,7 @@ def export_report(run: Run, context: Context, folder: str) -> list[str]:
         else []
     )
     written += _write_panels(panels, folder)
-    context.finish(
-        f"{counted(len(written), 'file')} in {folder}", {"folder": folder, "files": sorted(written)}
-    )
+    context.finish(f"{counted(len(written), 'file')} in {folder}", {"folder": folder, "files": sorted(written)})
     return written
 
 
@@ -141,9 +142,7 @@ def _write(folder: str, charts: Mapping[str, str], tables: Mapping[str, str]) ->
 def _write_panels(panels: Sequence[Panel], folder: str) -> list[str]:
     """`panels/<rank>-<number>-<image>-<what>.png`."""
     written = []
-    for number, (panel, name) in enumerate(
-        zip(panels, unique_names([p.name for p in panels]), strict=True), 1
-    ):
+    for number, (panel, name) in enumerate(zip(panels, unique_names([p.name for p in panels]), strict=True), 1):
         for what, address in panel.pictures:
             target = io.BytesIO()
             Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).save(target, "PNG")

@@ -81,9 +81,7 @@ def _fetch(door: S3, uri: str, item: Listed, target: Path, folder: Path) -> None
     if not target.is_relative_to(folder.resolve()):
         raise StageError(f"{uri}: its key leads out of the folder it is fetched to")
     if item.size > MOST_BYTES:
-        raise StageError(
-            f"{uri}: {item.size:,} bytes are more than {MOST_BYTES:,}, which no image or label has"
-        )
+        raise StageError(f"{uri}: {item.size:,} bytes are more than {MOST_BYTES:,}, which no image or label has")
     try:
         if target.exists() and _is_current(target, item):
             return
@@ -123,9 +121,7 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
     inputs = fingerprint({file.uri.removeprefix(base): file.etag for file in uploaded})
     origin = Provenance(
         gtseg=__version__,
-        settings={
-            "import": {"name": name, "classes": summary["classes"], **sources, **_plain(summary["settings"])}
-        },
+        settings={"import": {"name": name, "classes": summary["classes"], **sources, **_plain(summary["settings"])}},
         sources={"inputs": inputs, "manifest": manifest, "manifest_etag": etag},
     )
     section = _section(run, name, manifest, len(lines)).model_copy(update={"made_from": origin})
@@ -134,18 +130,14 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     """An import's settings, web addresses without keys and tokens."""
-    return {
-        key: public_address(value) if isinstance(value, str) else value for key, value in settings.items()
-    }
+    return {key: public_address(value) if isinstance(value, str) else value for key, value in settings.items()}
 
 
 def _read_summary(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "import.json").read_text("utf-8"))  # type: ignore[no-any-return]
     except (OSError, ValueError):
-        raise StageError(
-            f"{folder} holds no finished import (no import.json): run `gtseg import` to its end"
-        ) from None
+        raise StageError(f"{folder} holds no finished import (no import.json): run `gtseg import` to its end") from None
 
 
 def _tell_replaced(run: Run, name: str, context: Context) -> None:

@@ -50,9 +50,15 @@ class MergedJob:
 
 
 def merge_job(
-    run: Run, context: Context, *, source: str, name: str | None = None, label: str | None = None, replace: bool = False,
+    run: Run,
+    context: Context,
+    *,
+    source: str,
+    name: str | None = None,
+    label: str | None = None,
+    replace: bool = False,
     insist: bool = False,
-) -> MergedJob:  # fmt: skip
+) -> MergedJob:
     """The run with the labels of the job below `source`, a folder or an s3:// prefix, for every image that it has too.
 
     What the run is labeled with already stays unless `replace`; merging the same job twice changes nothing. Raises StageError
@@ -149,9 +155,7 @@ class _Job:
         if is_s3_uri(self.place.root):
             assert self.place.door is not None
             folders = (
-                [uri.rstrip("/") for uri in self.place.door.list_folders(f"{parent}/")]
-                if parent.count("/") > 2
-                else []
+                [uri.rstrip("/") for uri in self.place.door.list_folders(f"{parent}/")] if parent.count("/") > 2 else []
             )
         else:
             resolved = Path(self.place.root).resolve()
@@ -208,11 +212,7 @@ class _Job:
     def _elsewhere(self, maker: str) -> Mapping[str, str]:
         if maker not in self._others:
             place = self.beside[maker]
-            lines = (
-                read_chain(place.read_inside(OUTPUT_MANIFEST), self.label)
-                if place.entry(OUTPUT_MANIFEST)
-                else []
-            )
+            lines = read_chain(place.read_inside(OUTPUT_MANIFEST), self.label) if place.entry(OUTPUT_MANIFEST) else []
             self._others[maker] = _last_answers(place, lines)
         return self._others[maker]
 
@@ -278,9 +278,7 @@ class _Own:
         upload_images(gathered, context)
         manifest = gathered.manifest
         lines = tuple(read_chain(manifest.body, ""))
-        images = Images(
-            [Seen(item.uri, item.size, item.etag) for item in manifest.objects], digest=lambda uri: ""
-        )
+        images = Images([Seen(item.uri, item.size, item.etag) for item in manifest.objects], digest=lambda uri: "")
         return cls(lines, "", images, hashlib.sha256(manifest.body).hexdigest(), side=manifest.side_body())
 
 
@@ -301,9 +299,7 @@ def _list_images(uris: list[str], door: S3) -> Iterator[tuple[str, Seen]]:
             yield uri, Seen(uri, item.size, item.etag)
 
 
-def _receive(
-    job: _Job, own: _Own, staged: Path, base: str, context: Context
-) -> tuple[dict[str, Arrival], list[Loss]]:
+def _receive(job: _Job, own: _Own, staged: Path, base: str, context: Context) -> tuple[dict[str, Arrival], list[Loss]]:
     """The job's labels by the run's images, their masks staged; and what could not be taken, in the manifest's order."""
     found: dict[str, ChainLine] = {}
     losses: dict[str, Loss] = {}
@@ -341,9 +337,7 @@ def _receive(
     return arrivals, [losses[line.image] for line in job.lines if line.image in losses]
 
 
-def _account(
-    job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses: list[Loss], *, came: int
-) -> Account:
+def _account(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses: list[Loss], *, came: int) -> Account:
     losses += [Loss("label", STAYS, arrivals[image].came_as) for image in merged.stays]
     for line in job.lines:
         if line.state != "labeled":

@@ -63,9 +63,7 @@ def predict(
     section = _endpoint(run, context, endpoint)
     since = section.since.isoformat() if section.since else None
     work = gather(sources, context.s3)
-    writer, missing = _begin(
-        run, context, work, output=output, maker={"endpoint": section.arn, "since": since}
-    )
+    writer, missing = _begin(run, context, work, output=output, maker={"endpoint": section.arn, "since": since})
     there = len(work) - len(missing)
     if missing:
         await_endpoint(section, context)
@@ -90,9 +88,7 @@ def predict_in_batch(
     """
     context = context.of("predict")
     if context.settings.predict.probabilities:
-        raise SettingsError(
-            "--probabilities comes from an endpoint only: leave it out, or predict without --batch"
-        )
+        raise SettingsError("--probabilities comes from an endpoint only: leave it out, or predict without --batch")
     if context.settings.deploy.accept != "image/png":
         raise SettingsError(
             f"[deploy] accept = {context.settings.deploy.accept!r}: predict reads masks as image/png only"
@@ -142,9 +138,7 @@ def _tell(result: Predicted, context: Context) -> Predicted:
 def _words(result: Predicted) -> str:
     speed = f", {np.median(result.seconds) * 1000:.0f} ms each (median)" if result.seconds else ""
     losses = "; ".join(loss.text for loss in result.account.losses)
-    failed = (
-        f"; {len(result.failed)} of {result.asked + result.there} images failed: {losses}" if losses else ""
-    )
+    failed = f"; {len(result.failed)} of {result.asked + result.there} images failed: {losses}" if losses else ""
     return f"{counted(result.asked - len(result.failed), 'mask')} written to {result.output}{speed}{failed}"
 
 
@@ -157,9 +151,18 @@ def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
             raise StageError(f"There is no endpoint {name!r} in {context.clients.region}")
         wanted = context.settings.deploy
         section = EndpointSection(
-            name=name, arn=found.arn, config="", model="", model_data="", image_uri="", instance_type="",
-            content_type=wanted.content_type, accept=wanted.accept, status=found.status, since=found.created,
-        )  # fmt: skip
+            name=name,
+            arn=found.arn,
+            config="",
+            model="",
+            model_data="",
+            image_uri="",
+            instance_type="",
+            content_type=wanted.content_type,
+            accept=wanted.accept,
+            status=found.status,
+            since=found.created,
+        )
     if section is None or section.deleted:
         raise StageError(
             f"Run {run.name!r} has no endpoint to ask. Start one: `gtseg deploy`, or name one: --endpoint."
@@ -262,9 +265,7 @@ class _Writer:
         )
 
     def _overlay(self, body: bytes, answer: Answer) -> bytes:
-        drawn = draw_overlay(
-            open_image(body), answer.mask, self.classes, opacity=self.settings.predict.opacity
-        )
+        drawn = draw_overlay(open_image(body), answer.mask, self.classes, opacity=self.settings.predict.opacity)
         buffer = io.BytesIO()
         drawn.save(buffer, "JPEG", quality=90)
         return buffer.getvalue()
@@ -291,7 +292,5 @@ def _ask_all(
                 seconds.append(result)
             context.progress("predicting", len(failed) + len(seconds), len(work))
     except KeyboardInterrupt:
-        raise Interrupted(
-            f"{len(seconds):,} masks are written. The same command goes on from there."
-        ) from None
+        raise Interrupted(f"{len(seconds):,} masks are written. The same command goes on from there.") from None
     return failed, seconds

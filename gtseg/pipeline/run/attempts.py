@@ -210,9 +210,7 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
         mine = found is not None and found.is_of(last)
         if found and mine and found.is_dead:
             run = run.with_attempt(
-                last.model_copy(
-                    update={"outcome": "failed", "detail": f"{found.status}: {found.reason}"[:1024]}
-                )
+                last.model_copy(update={"outcome": "failed", "detail": f"{found.status}: {found.reason}"[:1024]})
             )
         elif last.fingerprint == resource.fingerprint and (last.outcome == "recorded" or mine):
             return run, last

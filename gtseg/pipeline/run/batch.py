@@ -146,9 +146,7 @@ def open_batch(run: Run, context: Context, *, job: str | None = None, model: str
     return Batch(run, context, hosting, training_job, f"{run.root}batch/{mark}/")
 
 
-def predict_batch(
-    batch: Batch, items: Sequence[BatchItem], keep: Keep
-) -> tuple[Run, list[tuple[BatchItem, str]]]:
+def predict_batch(batch: Batch, items: Sequence[BatchItem], keep: Keep) -> tuple[Run, list[tuple[BatchItem, str]]]:
     """Call `keep` with the mask of every item, from several threads; the run, saved, and the items that failed, with reasons.
 
     Pictures of more than 10 MB are refused by name before anything is asked. Each job is priced and asked about; what a job has
@@ -189,16 +187,16 @@ def _work(
                 context.warn(f"{state.name} gave no mask at all: {why}")
             return run, failed + [(one.item, why) for one in missing]
         if missing:
-            context.warn(
-                f"{state.name} left out {counted(len(missing), 'image')} ({why}): a job follows for them"
-            )
+            context.warn(f"{state.name} left out {counted(len(missing), 'image')} ({why}): a job follows for them")
     words = f"not answered by {MOST_JOBS} jobs; the same command starts the next"
     return run, failed + [(one.item, words) for one in missing]
 
 
 def _why(state: TransformState) -> str:
     reason = f": {reason_given(state.reason)}" if state.reason else ""
-    return f"{state.name} {state.status.lower()} without an answer to it{reason} (log group /aws/sagemaker/TransformJobs)"
+    return (
+        f"{state.name} {state.status.lower()} without an answer to it{reason} (log group /aws/sagemaker/TransformJobs)"
+    )
 
 
 # ---------------------------------------------------------------------------------------------- images to requests
@@ -245,9 +243,7 @@ def _requests(item: BatchItem, batch: Batch, bulk: Bulk, there: set[str]) -> Pla
     if is_cut and needs_fitting(image, body, max_side=predict.max_side):
         tiles = plan_tiles(image.height, image.width, size=predict.tile_size, overlap=predict.tile_overlap)
         colors = to_rgb(image)
-        cuts = (
-            (t, crop_request(colors, t.box, content_type=kind, quality=predict.jpeg_quality)) for t in tiles
-        )
+        cuts = ((t, crop_request(colors, t.box, content_type=kind, quality=predict.jpeg_quality)) for t in tiles)
         return Planned(item, image.size, tuple(_write(r, batch, bulk, there, tile=t) for t, r in cuts))
     fitted = fit_request(body, max_side=predict.max_side, content_type=kind, quality=predict.jpeg_quality)
     return Planned(item, image.size, (_write(fitted, batch, bulk, there),))
@@ -338,9 +334,7 @@ def _begin_job(run: Run, batch: Batch, missing: Sequence[Planned], *, bucket: st
         objects=len(keys),
     )
     context.s3.write(manifest, body)
-    run = begin(
-        run, replace(context, notify=ignore), BatchModel(run, context, batch.hosting, batch.training_job)
-    )
+    run = begin(run, replace(context, notify=ignore), BatchModel(run, context, batch.hosting, batch.training_job))
     run = begin(run, context, replace(job, model=run.attempts_of("batch-model")[-1].name))
     name = run.attempts_of("transform")[-1].name
     context.note(f"{name} has {counted(len(keys), 'picture')} for {wanted.instances} x {kind}")
@@ -427,18 +421,14 @@ def _follow(run: Run, batch: Batch, name: str, *, images: int) -> TransformState
         stopped="Stopped following.",
     )
     if watch.meter.stopped:
-        raise JobFailed(
-            watch.meter.because(f"{name} was stopped. Its masks so far are kept in {batch.output}/.")
-        )
+        raise JobFailed(watch.meter.because(f"{name} was stopped. Its masks so far are kept in {batch.output}/."))
     return state
 
 
 # ---------------------------------------------------------------------------------------------------- answers to masks
 
 
-def _collect(
-    group: Sequence[Planned], batch: Batch, keep: Keep, failed: list[tuple[BatchItem, str]]
-) -> list[Planned]:
+def _collect(group: Sequence[Planned], batch: Batch, keep: Keep, failed: list[tuple[BatchItem, str]]) -> list[Planned]:
     """Keep the mask of every image whose outputs are all there; the others. A bad answer is its image's failure."""
     context = batch.context
     prefix = split_uri(f"{batch.output}/")[1]
@@ -469,10 +459,7 @@ def _is_answered(part: Part, names: Mapping[str, str], outputs: Mapping[str, Lis
 
 def _join(one: Planned, bodies: Iterator[bytes], *, accept: str) -> Mask:
     """The (H, W) mask of the image's own size, as from an endpoint."""
-    masks = (
-        read_answer(body, part.request, accept=accept)[0]
-        for part, body in zip(one.parts, bodies, strict=True)
-    )
+    masks = (read_answer(body, part.request, accept=accept)[0] for part, body in zip(one.parts, bodies, strict=True))
     if one.parts[0].tile is None:
         return next(masks)
     width, height = one.size

@@ -30,9 +30,17 @@ from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
 
 __all__ = [
-    "Bill", "billed_rows", "check_budget", "labeled_rows", "past_rows", "planned_rows", "spent_rows", "trained_rows",
-    "transformed_row", "tuned_rows",
-]  # fmt: skip
+    "Bill",
+    "billed_rows",
+    "check_budget",
+    "labeled_rows",
+    "past_rows",
+    "planned_rows",
+    "spent_rows",
+    "trained_rows",
+    "transformed_row",
+    "tuned_rows",
+]
 OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint", "batch-model", "transform"})
 """What attempts are of that is no labeling job."""
 
@@ -66,9 +74,7 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
         return rows
     if stage == "train":
         return [
-            training_row(
-                train.instance_type, train.max_runtime, instance_price(train.instance_type, clients, "train")
-            )
+            training_row(train.instance_type, train.max_runtime, instance_price(train.instance_type, clients, "train"))
         ]
     if stage == "tune":
         seconds = train.max_runtime * settings.tune.max_jobs
@@ -84,11 +90,7 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
         ]
     if stage == "deploy":
         price_an_hour = instance_price(deploy.instance_type, clients, "deploy")
-        return [
-            hosting_row(
-                deploy.instance_type, deploy.instance_count, price_an_hour, seconds=deploy.time_to_live
-            )
-        ]
+        return [hosting_row(deploy.instance_type, deploy.instance_count, price_an_hour, seconds=deploy.time_to_live)]
     if stage == "batch":
         return [_planned_transform(objects or 0, context)]
     return []
@@ -144,9 +146,7 @@ def billed_rows(rows: Sequence[Row], context: Context) -> list[Row]:
     return [row for row in rows if row.stage in billed]
 
 
-def spent_rows(
-    run: Run, context: Context, *, clock: Callable[[], datetime] = now, but: str = ""
-) -> list[Row]:
+def spent_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = now, but: str = "") -> list[Row]:
     """A row for each kind of work; the job `but` is left out. What AWS has forgotten is taken from run.json."""
     at = clock()
     labeled = sum(_labeled(run, name, context) for name in _labeling_jobs(run) if name != but)
@@ -251,9 +251,7 @@ def _storage(run: Run, context: Context) -> list[Row]:
     return [storage_row(size)] if size else []
 
 
-def check_budget(
-    stage: str, run: Run, context: Context, *, objects: int | None = None
-) -> tuple[list[Row], str | None]:
+def check_budget(stage: str, run: Run, context: Context, *, objects: int | None = None) -> tuple[list[Row], str | None]:
     """(the stage's rows, a warning or None). Raises GtsegError where [budget] forbids the stage."""
     rows, budget = planned_rows(stage, context, objects=objects), context.settings.budget
     limit = budget.max_usd
@@ -265,9 +263,7 @@ def check_budget(
     if words is None and (unknown or any(row.recurring for row in rows)):
         words = f"{stage} has no known limit to its cost (no price, or no end): set its limits or [deploy] time_to_live"
     if words and budget.on_exceed != "warn":
-        raise GtsegError(
-            f'{words}. [budget] max_usd = {limit} refuses it; raise it, or set on_exceed = "warn".'
-        )
+        raise GtsegError(f'{words}. [budget] max_usd = {limit} refuses it; raise it, or set on_exceed = "warn".')
     return rows, words
 
 

@@ -61,13 +61,9 @@ class RunFile:
         try:
             run = Run.model_validate_json(body)
         except ValidationError as error:
-            raise GtsegError(
-                f"{self.uri} is not a run of this gtseg (version {VERSION}): {_first(error)}"
-            ) from None
+            raise GtsegError(f"{self.uri} is not a run of this gtseg (version {VERSION}): {_first(error)}") from None
         if run.version != VERSION:
-            raise GtsegError(
-                f"{self.uri} has version {run.version}; this gtseg reads {VERSION}. Update gtseg."
-            )
+            raise GtsegError(f"{self.uri} has version {run.version}; this gtseg reads {VERSION}. Update gtseg.")
         return run.update(etag=etag, root=self.root)
 
     def save(self, run: Run) -> Run:

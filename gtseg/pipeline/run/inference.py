@@ -66,9 +66,7 @@ class Asker:
             mask, values = self._ask_tiles(body)
         else:
             kind = self.endpoint.content_type
-            request = fit_request(
-                body, max_side=options.max_side, content_type=kind, quality=options.jpeg_quality
-            )
+            request = fit_request(body, max_side=options.max_side, content_type=kind, quality=options.jpeg_quality)
             mask, values = self._send(request)
         return Answer(mask, values, time.monotonic() - begun)
 
@@ -138,9 +136,7 @@ def is_of_one_image(error: GtsegError) -> bool:
     return not isinstance(error, AWSError) or error.code in OF_ONE_IMAGE
 
 
-def in_order(
-    items: Iterable[T], work: Callable[[T], R], *, concurrency: int
-) -> Iterator[tuple[T, R | GtsegError]]:
+def in_order(items: Iterable[T], work: Callable[[T], R], *, concurrency: int) -> Iterator[tuple[T, R | GtsegError]]:
     """(item, result or its own error), in the items' order; at most twice `concurrency` items are on their way.
 
     An error that is not of one image ends it, and so does an endpoint that answers none of the first HOPELESS images.

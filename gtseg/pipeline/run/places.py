@@ -45,9 +45,7 @@ class Place:
         """Every file below, by name; hidden ones are left alone. StageError where there is no such folder."""
         wanted = tuple(endings)
         found = self._listed() if self.is_remote else self._walked()
-        return sorted(
-            (e for e in found if not wanted or e.name.lower().endswith(wanted)), key=lambda entry: entry.name
-        )
+        return sorted((e for e in found if not wanted or e.name.lower().endswith(wanted)), key=lambda entry: entry.name)
 
     def entry(self, name: str) -> Entry | None:
         if self.is_remote:

@@ -44,9 +44,7 @@ def lineage_tags(root: str, **sources: str | None) -> dict[str, str]:
     They are added after the request was fingerprinted: another version of gtseg still adopts what it finds.
     """
     known = {f"gtseg:{kind.replace('_', '-')}": value for kind, value in sources.items() if value}
-    return {
-        key: value[:TAG_VALUE] for key, value in {ROOT_TAG: root, VERSION_TAG: __version__, **known}.items()
-    }
+    return {key: value[:TAG_VALUE] for key, value in {ROOT_TAG: root, VERSION_TAG: __version__, **known}.items()}
 
 
 def with_tags(request: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:

@@ -155,6 +155,4 @@ class Run(Frozen):
         """A copy with this attempt added, or replaced where stage and number are known."""
         key = (attempt.stage, attempt.number)
         others = [a for a in self.attempts if (a.stage, a.number) != key]
-        return self.update(
-            attempts=tuple(sorted([*others, attempt], key=lambda a: (a.recorded, a.stage, a.number)))
-        )
+        return self.update(attempts=tuple(sorted([*others, attempt], key=lambda a: (a.recorded, a.stage, a.number))))

@@ -27,14 +27,20 @@ def answered_job(run: Run, name: str, context: Context) -> JobState | None:
     if not section.output_manifest or "job" not in section.made_from.settings.get("import", {}):
         return None
     return JobState(
-        name, section.arn, "Completed", section.label_attribute, section.counters, f"{run.root}labeling/", section.input_manifest,
-        run.created, run.created, output_manifest=section.output_manifest,
-    )  # fmt: skip
+        name,
+        section.arn,
+        "Completed",
+        section.label_attribute,
+        section.counters,
+        f"{run.root}labeling/",
+        section.input_manifest,
+        run.created,
+        run.created,
+        output_manifest=section.output_manifest,
+    )
 
 
-def find_responses(
-    state: JobState, lines: Sequence[ChainLine], label: str, context: Context
-) -> dict[int, str]:
+def find_responses(state: JobState, lines: Sequence[ChainLine], label: str, context: Context) -> dict[int, str]:
     """Line -> address of the worker-response file behind its `label`: the job's own, or that of a job which it goes on from.
 
     An object that was labeled again has the later one. Labels that `gtseg import job` brought in have a folder beside the job's

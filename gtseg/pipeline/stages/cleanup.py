@@ -123,9 +123,7 @@ class Sweeper:
         for attempt in run.attempts_of("transform"):
             transform = self.context.transforms.find_job(attempt.name)
             if transform and transform.status in RUNNING:
-                self._stop(
-                    "transform job", attempt.name, partial(self.context.transforms.stop_job, attempt.name)
-                )
+                self._stop("transform job", attempt.name, partial(self.context.transforms.stop_job, attempt.name))
         for attempt in run.attempts_of("tune"):
             tuning = training.find_tuning(attempt.name)
             if tuning and tuning.status in RUNNING:

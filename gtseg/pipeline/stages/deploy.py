@@ -51,9 +51,7 @@ def deploy(run: Run, context: Context, *, job: str | None = None, model: str | N
     if run.endpoint is None or run.endpoint.deleted or run.endpoint.status == "Changed":
         context.agree(run, words)
     elif _is_another(run.endpoint, plan):
-        context.agree(
-            run, f"Replace endpoint {run.endpoint.name}, which is deleted once the new one answers. {words}"
-        )
+        context.agree(run, f"Replace endpoint {run.endpoint.name}, which is deleted once the new one answers. {words}")
     run, endpoint = _begin_parts(run, hosted)
     before, run = run.endpoint, begin(run, context, endpoint)
     section = run.endpoint
@@ -84,9 +82,7 @@ def _retire(run: Run, context: Context) -> None:
             if there is None or there.tags.get(FINGERPRINT_TAG) != attempt.fingerprint:
                 continue
             if kind == "endpoint" and there.status not in SETTLED:
-                context.warn(
-                    f"{attempt.name} is {there.status} and stays: `gtseg cleanup --orphans` deletes it later"
-                )
+                context.warn(f"{attempt.name} is {there.status} and stays: `gtseg cleanup --orphans` deletes it later")
             elif there.status != "Deleting" and context.hosting.delete(kind, attempt.name):
                 context.note(
                     f"deleted {kind.replace('-', ' ')} {attempt.name}: {run.attempts_of(stage)[-1].name} has taken its place"

@@ -123,12 +123,7 @@ def next_step(run: Run, settings: Settings) -> str | None:
 def unevaluable(run: Run, settings: Settings, stages: Sequence[Stage]) -> str:
     """Why nothing that is trained could be scored by these stages, with the way out; '' where it could, or where it is allowed."""
     is_asked = any(stage.name == "evaluate" for stage in stages)
-    if (
-        not is_asked
-        or not settings.evaluate.required
-        or run.dataset is None
-        or run.dataset.counts.get("test")
-    ):
+    if not is_asked or not settings.evaluate.required or run.dataset is None or run.dataset.counts.get("test"):
         return ""
     total = sum(run.dataset.counts.get(part, 0) for part in ("train", "validation", "test"))
     return (
@@ -208,9 +203,7 @@ def _deploy_summary(run: Run) -> str:
     if run.endpoint is None:
         return ""
     state = (
-        f"deleted {run.endpoint.deleted:%Y-%m-%d %H:%M}"
-        if run.endpoint.deleted
-        else run.endpoint.status or "coming up"
+        f"deleted {run.endpoint.deleted:%Y-%m-%d %H:%M}" if run.endpoint.deleted else run.endpoint.status or "coming up"
     )
     return f"{run.endpoint.name} on {run.endpoint.instance_type}: {state}"
 

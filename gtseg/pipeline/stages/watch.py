@@ -35,9 +35,7 @@ def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
         state = context.labeling.describe_job(job.name)
         _tell_progress(state, context)
         meter.watch(state)
-        if not context.clients.is_aws("labeling") and not (
-            told or state.is_over or state.counters.get("TotalLabeled")
-        ):
+        if not context.clients.is_aws("labeling") and not (told or state.is_over or state.counters.get("TotalLabeled")):
             context.note("a link for each person who labels: `gtseg local worker add NAME`")
         told = True
         return state
@@ -116,6 +114,4 @@ def _why(state: JobState, *, follows: bool) -> str:
             + ("." if follows else ", or all anew with `gtseg label`.")
         )
     again = "gtseg label --continue" if follows else "gtseg label"
-    return (
-        f"{state.name} failed: {reason_given(state.reason)}. Cure that, then `{again}` starts a new attempt."
-    )
+    return f"{state.name} failed: {reason_given(state.reason)}. Cure that, then `{again}` starts a new attempt."

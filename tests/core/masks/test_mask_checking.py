@@ -27,9 +27,7 @@ PETS = ColorMap((MapEntry(0, "BACKGROUND", WHITE), MapEntry(1, "cat", GREEN), Ma
 PLAIN = ColorMap((MapEntry(0, "BACKGROUND", None), MapEntry(1, "cat", None), MapEntry(2, "dog", None)))
 CLASSES = merge_classes([PETS])
 SMALL = np.array([[0, 1, 2], [2, 2, 0]], dtype=np.uint8)
-masks = hnp.arrays(
-    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 2)
-)
+masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.integers(0, 2))
 
 
 def save(image: Image.Image, **options: object) -> bytes:

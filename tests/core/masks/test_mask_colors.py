@@ -51,9 +51,7 @@ def test_background_is_0_even_where_a_map_has_it_elsewhere_or_not_at_all() -> No
 
 def test_the_background_s_usual_names_are_index_0_and_no_class() -> None:
     maps = [
-        parse_color_map(
-            {"0": (BACKGROUND, "#ffffff"), "1": ("cat", "#2ca02c"), "2": ("background", "#000000")}
-        ),
+        parse_color_map({"0": (BACKGROUND, "#ffffff"), "1": ("cat", "#2ca02c"), "2": ("background", "#000000")}),
         parse_color_map({"0": ("_background_", None), "1": ("cat", None)}),
     ]
     classes = merge_classes(maps)

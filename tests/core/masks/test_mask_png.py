@@ -31,9 +31,7 @@ def noise(mode: str, size: tuple[int, int], seed: int, values: int) -> Image.Ima
     seed=st.integers(0, 99),
     values=st.sampled_from([2, 256]),
 )
-def test_an_image_stored_anew_has_the_same_pixels(
-    mode: str, size: tuple[int, int], seed: int, values: int
-) -> None:
+def test_an_image_stored_anew_has_the_same_pixels(mode: str, size: tuple[int, int], seed: int, values: int) -> None:
     image = noise(mode, size, seed, values)
     stored = read_png(save(image)).stored()
     if stored is None:

@@ -5,9 +5,7 @@ import pytest
 from gtseg.core.masks.names import fold, group_alike, is_background
 
 
-@pytest.mark.parametrize(
-    "name", ["BACKGROUND", "Background", "_background_", "__background__", " back ground ", "bg"]
-)
+@pytest.mark.parametrize("name", ["BACKGROUND", "Background", "_background_", "__background__", " back ground ", "bg"])
 def test_the_background_is_known_under_its_usual_names(name: str) -> None:
     assert is_background(name)
 

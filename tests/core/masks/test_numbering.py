@@ -75,17 +75,13 @@ def test_values_that_cannot_be_read_are_refused(text: str) -> None:
 
 
 @given(st.sets(st.integers(0, 255), max_size=12), st.integers(0, 8), st.none() | st.integers(0, 255))
-def test_every_value_has_a_meaning_or_the_set_is_refused(
-    found: set[int], count: int, void: int | None
-) -> None:
+def test_every_value_has_a_meaning_or_the_set_is_refused(found: set[int], count: int, void: int | None) -> None:
     labels = [f"label {number}" for number in range(count)]
     try:
         numbering = number_masks(found, labels, void=void)
     except SettingsError:
         return
-    assert all(
-        numbering.codes[value] == 255 or numbering.codes[value] < len(numbering.names) for value in found
-    )
+    assert all(numbering.codes[value] == 255 or numbering.codes[value] < len(numbering.names) for value in found)
     if void in found:
         assert numbering.codes[void] == 255
     mask = np.array([sorted(found)], np.uint8)

@@ -52,11 +52,18 @@ def grey() -> bytes:
         (b"no image", SAME, (2, 2)),
     ],
     ids=[
-        "another size", "cut off in its palette", "a damaged palette", "other colors", "a short palette", "another index of the class",
-        "no colors", "indices of 2020", "grey", "empty", "no PNG",
+        "another size",
+        "cut off in its palette",
+        "a damaged palette",
+        "other colors",
+        "a short palette",
+        "another index of the class",
+        "no colors",
+        "indices of 2020",
+        "grey",
+        "empty",
+        "no PNG",
     ],
-)  # fmt: skip
-def test_everything_else_is_left_to_the_full_check(
-    body: bytes, colors: ColorMap, size: tuple[int, int]
-) -> None:
+)
+def test_everything_else_is_left_to_the_full_check(body: bytes, colors: ColorMap, size: tuple[int, int]) -> None:
     assert not trust_palette(body, colors, CLASSES, size=size)

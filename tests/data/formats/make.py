@@ -46,9 +46,7 @@ def coco() -> None:
         "categories": [{"id": 3, "name": "leaf"}, {"id": 7, "name": "stem"}],
     }
     for number, (name, mask) in enumerate(masks().items(), 11):
-        document["images"].append(
-            {"id": number, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]}
-        )
+        document["images"].append({"id": number, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]})
         for index, category in ((1, 3), (2, 7)):
             rle = coco_mask.encode(np.asfortranarray(mask == index))
             if not (mask == index).any():
@@ -110,9 +108,7 @@ def cvat() -> None:
     labels = dm.LabelCategories.from_iterable(CLASSES)
     items = []
     for name, mask in masks().items():
-        shapes = [
-            dm.Mask((mask == i).astype(bool), label=i - 1, z_order=i) for i in (1, 2) if (mask == i).any()
-        ]
+        shapes = [dm.Mask((mask == i).astype(bool), label=i - 1, z_order=i) for i in (1, 2) if (mask == i).any()]
         image = dm.Image.from_file(path=str(HERE / "images" / f"{name}.jpg"), size=SIZE)
         items.append(dm.DatasetItem(id=name, media=image, annotations=shapes, subset="train"))
     for kind in ("cvat", "voc_segmentation"):

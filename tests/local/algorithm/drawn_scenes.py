@@ -30,9 +30,7 @@ def draw(seed: int, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     image = random.integers(0, 70, (size, size, 3), np.uint8)
     image[..., 0] += 120
     mask = np.zeros((size, size), np.uint8)
-    x, y, r = (
-        int(v) for v in random.integers((size // 4, size // 4, size // 8), (size // 2, size // 2, size // 4))
-    )
+    x, y, r = (int(v) for v in random.integers((size // 4, size // 4, size // 8), (size // 2, size // 2, size // 4)))
     for target, disc, box in ((image, (40, 200, 60), (30, 40, 220)), (mask, 1, 2)):
         cv2.circle(target, (x, y), r, disc, -1)
         cv2.rectangle(target, (size * 5 // 8, size * 5 // 8), (size * 7 // 8, size - 1 - r // 2), box, -1)
@@ -48,9 +46,7 @@ def lay_out(root: Path, *, train: int = 6, validation: int = 3, **hyperparameter
             image, mask = draw(seed)
             cv2.imwrite(str(root / f"input/data/{split}/{seed}.jpg"), image, [cv2.IMWRITE_JPEG_QUALITY, 95])
             cv2.imwrite(str(root / f"input/data/{split}_annotation/{seed}.png"), mask)
-    write_hyperparameters(
-        root, num_classes="3", num_training_samples=str(train), **{**QUICK, **hyperparameters}
-    )
+    write_hyperparameters(root, num_classes="3", num_training_samples=str(train), **{**QUICK, **hyperparameters})
     return root
 
 

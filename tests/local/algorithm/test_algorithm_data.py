@@ -85,18 +85,14 @@ def test_validation_yields_every_picture_once_one_size_per_batch(channel: Channe
     assert sorted(i for _, indices in batches for i in indices) == list(range(len(SIZES)))
     for x, indices in batches:
         assert len(x) == len(indices) <= 2
-        assert all(
-            x.shape[2:] == fitted(SIZES[i], recipe.inference_size, multiple=recipe.multiple) for i in indices
-        )
+        assert all(x.shape[2:] == fitted(SIZES[i], recipe.inference_size, multiple=recipe.multiple) for i in indices)
 
 
 @given(
     st.lists(st.tuples(st.integers(20, 400), st.integers(20, 400)), min_size=1, max_size=12),
     st.integers(32, 256),
 )
-def test_pictures_of_any_sizes_share_a_batch_only_where_they_fit(
-    sizes: list[tuple[int, int]], seen: int
-) -> None:
+def test_pictures_of_any_sizes_share_a_batch_only_where_they_fit(sizes: list[tuple[int, int]], seen: int) -> None:
     """What is kept in memory is rounded; the size in the batch must come from the annotation."""
     channel = Channel("validation", [], np.arange(256), np.zeros(2), sizes, 128, 0, long_side=seen * 5 // 4)
     for n, size in enumerate(sizes):
@@ -104,9 +100,7 @@ def test_pictures_of_any_sizes_share_a_batch_only_where_they_fit(
         channel.kept[n] = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     h = parse({"num_classes": "2", "num_training_samples": "5"})
     recipe = dataclasses.replace(choose(h, has_gpu=False), inference_size=seen)
-    assert sorted(i for _, indices in validation_batches(channel, recipe) for i in indices) == list(
-        range(len(sizes))
-    )
+    assert sorted(i for _, indices in validation_batches(channel, recipe) for i in indices) == list(range(len(sizes)))
 
 
 def test_pictures_that_do_not_fit_into_memory_are_read_again(channel: Channel) -> None:

@@ -83,9 +83,7 @@ def test_frozen_blocks_and_kernels_stay_and_the_rest_learns() -> None:
     optimizer.step()
     same = {name for name, value in model.state_dict().items() if torch.equal(value, before[name])}
     kernels = {f"encoder.blocks.{n}.depthwise.kernel" for n in range(BLOCKS)}
-    frozen = {
-        n for n in before if n.startswith(("encoder.stem.", *(f"encoder.blocks.{k}." for k in range(3))))
-    }
+    frozen = {n for n in before if n.startswith(("encoder.stem.", *(f"encoder.blocks.{k}." for k in range(3))))}
     assert same == kernels | frozen
 
 

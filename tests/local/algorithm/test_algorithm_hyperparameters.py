@@ -34,9 +34,7 @@ def test_a_missing_count_is_named(missing: str) -> None:
 
 
 def test_an_unknown_name_is_refused_in_the_words_of_the_json_schema() -> None:
-    with pytest.raises(
-        ClientError, match=r"Additional properties are not allowed \('mini_batch_siz' was unexpected\)"
-    ):
+    with pytest.raises(ClientError, match=r"Additional properties are not allowed \('mini_batch_siz' was unexpected\)"):
         parse({**REQUIRED, "mini_batch_siz": "4"})
 
 

@@ -32,9 +32,7 @@ def test_every_network_trains_a_step(kind: tuple[str, str, str]) -> None:
     x, y = torch.randn(2, 3, 64, 64), torch.randint(0, 3, (2, 64, 64), dtype=torch.uint8)
     y[:, :8] = 255
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    for _ in range(
-        1 if kind[0] == "dilated" else 3
-    ):  # compact blocks and classifiers open one after the other
+    for _ in range(1 if kind[0] == "dilated" else 3):  # compact blocks and classifiers open one after the other
         optimizer.zero_grad()
         outputs = model(x)
         loss_of(outputs, y, aux_weight=0.5, weights=None).backward()
@@ -46,9 +44,7 @@ def test_every_network_trains_a_step(kind: tuple[str, str, str]) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations(KINDS, 2)), ids=str)
-def test_no_two_networks_share_their_parameter_names(
-    one: tuple[str, str, str], other: tuple[str, str, str]
-) -> None:
+def test_no_two_networks_share_their_parameter_names(one: tuple[str, str, str], other: tuple[str, str, str]) -> None:
     with torch.device("meta"):
         names = [frozenset(name for name, _ in made(kind).named_parameters()) for kind in (one, other)]
     assert names[0] != names[1]
@@ -68,9 +64,7 @@ def test_a_backbone_has_as_many_parameters_as_its_name_says(backbone: str, block
     with torch.device("meta"):
         model = made(("dilated", "fcn", backbone))
     count = sum(p.numel() for p in model.backbone.parameters())  # type: ignore[union-attr]
-    assert (
-        count + 2048 * 1000 + 1000 == {16: 25_557_032, 33: 44_549_160}[blocks]
-    )  # torchvision's, with its classifier
+    assert count + 2048 * 1000 + 1000 == {16: 25_557_032, 33: 44_549_160}[blocks]  # torchvision's, with its classifier
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -109,9 +103,7 @@ def test_void_pixels_are_in_no_term_of_the_loss(weights: torch.Tensor | None) ->
 
 def test_a_batch_of_nothing_but_void_has_a_finite_loss() -> None:
     logits = torch.randn(1, 2, 4, 4, requires_grad=True)
-    loss = loss_of(
-        (logits,), torch.full((1, 16, 16), 255, dtype=torch.uint8), aux_weight=0, weights=torch.ones(2)
-    )
+    loss = loss_of((logits,), torch.full((1, 16, 16), 255, dtype=torch.uint8), aux_weight=0, weights=torch.ones(2))
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()  # type: ignore[arg-type]

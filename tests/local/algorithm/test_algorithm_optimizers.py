@@ -74,9 +74,7 @@ def test_each_of_the_contracts_optimizers_is_built_with_its_numbers(name: str) -
 
 
 def test_the_rate_is_a_factor_of_where_it_started() -> None:
-    h = parse(
-        {"num_classes": "2", "num_training_samples": "4", "backbone": "resnet-50", "learning_rate": "0.5"}
-    )
+    h = parse({"num_classes": "2", "num_training_samples": "4", "backbone": "resnet-50", "learning_rate": "0.5"})
     made = optimization.build(nn.Linear(2, 2), choose(h, has_gpu=False), h)
     for factor in (0.5, 0.1):
         set_rate(made, factor)

@@ -99,9 +99,7 @@ def batches_of(folders: Folders, h: Hyperparameters, r: Recipe) -> str:
 
 def graph_of(h: Hyperparameters, r: Recipe) -> list[object]:
     with torch.device("meta"):
-        model = build(
-            r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn
-        )
+        model = build(r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn)
     made = optimization.build(model, r, h)
     settings = [sorted((k, v) for k, v in o.defaults.items() if isinstance(v, int | float)) for o in made]
     shapes = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
@@ -153,9 +151,7 @@ def test_from_scratch_a_gpu_means_the_documented_networks() -> None:
 
 
 def test_the_documented_way_takes_every_default_of_the_contract() -> None:
-    r = choose(
-        parse({"num_classes": "2", "num_training_samples": "9", "backbone": "resnet-50"}), has_gpu=False
-    )
+    r = choose(parse({"num_classes": "2", "num_training_samples": "9", "backbone": "resnet-50"}), has_gpu=False)
     assert (r.optimizer, r.learning_rate, r.scheduler, r.momentum, r.weight_decay) == (
         "sgd",
         0.001,

@@ -65,9 +65,7 @@ def test_protobuf_reads_what_is_encoded() -> None:
     record = record_class().FromString(payload)
     assert list(record.features["shape"].int32_tensor.values) == [1, 3, 4, 5]
     assert list(record.features["target"].float32_tensor.shape) == [60]
-    np.testing.assert_array_equal(
-        np.array(record.features["target"].float32_tensor.values, np.float32), planes.ravel()
-    )
+    np.testing.assert_array_equal(np.array(record.features["target"].float32_tensor.values, np.float32), planes.ravel())
 
 
 def test_what_protobuf_writes_is_decoded() -> None:

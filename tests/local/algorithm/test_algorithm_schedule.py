@@ -34,9 +34,7 @@ def test_poly_prints_the_real_jobs_learning_rates() -> None:
     differences = []
     for epoch, iteration, rate in printed:
         t = int(epoch) * 91.5 + int(iteration)
-        differences.append(
-            round(abs(h.learning_rate * rate_factor("poly", t / planned, h) - float(rate)) * 1e6, 3)
-        )
+        differences.append(round(abs(h.learning_rate * rate_factor("poly", t / planned, h) - float(rate)) * 1e6, 3))
     assert sum(d <= 0.51 for d in differences) >= 38
     assert max(differences) < 1.6
 

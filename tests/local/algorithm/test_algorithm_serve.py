@@ -91,9 +91,7 @@ def test_probabilities_come_as_a_recordio_protobuf(port: int, accept: str) -> No
     planes = record["target"].reshape(record["shape"])
     assert (status, kind, planes.shape) == (200, accept, (1, 3, 40, 60))
     np.testing.assert_allclose(planes.sum(1), 1, atol=1e-4)
-    mask = np.array(
-        Image.open(io.BytesIO(ask(port, "POST", "/invocations", picture(size=(40, 60)), JPEG)[2]))
-    )
+    mask = np.array(Image.open(io.BytesIO(ask(port, "POST", "/invocations", picture(size=(40, 60)), JPEG)[2])))
     np.testing.assert_array_equal(planes[0].argmax(0), mask)
 
 
@@ -103,9 +101,7 @@ def test_probabilities_come_as_a_recordio_protobuf(port: int, accept: str) -> No
 )
 def test_png_bodies_and_generous_wishes_are_answered(port: int, content_type: str, accept: str) -> None:
     body = picture(form=".png" if "png" in content_type else ".jpg")
-    status, kind, _ = ask(
-        port, "POST", "/invocations", body, {"Content-Type": content_type, "Accept": accept}
-    )
+    status, kind, _ = ask(port, "POST", "/invocations", body, {"Content-Type": content_type, "Accept": accept})
     assert (status, kind) == (200, "image/png")
 
 

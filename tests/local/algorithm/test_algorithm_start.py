@@ -44,9 +44,7 @@ def test_an_earlier_model_is_gone_on_from(tmp_path: Path, earlier: Path, packed:
     """With a learning rate too small to move anything, what comes out is what went in."""
     root = job_after(tmp_path, earlier, packed=packed, learning_rate="0.000000000000000000000000000001")
     assert "Continuing from the model in channel 'model'." in run("train", "--root", str(root))
-    before, after = (
-        torch.load(f / "model_best.params", weights_only=True) for f in (earlier, root / "model")
-    )
+    before, after = (torch.load(f / "model_best.params", weights_only=True) for f in (earlier, root / "model"))
     kernels = [k for k in before if before[k].ndim == 4]
     assert kernels
     assert all(torch.allclose(before[k], after[k], rtol=1e-5, atol=1e-7) for k in kernels)

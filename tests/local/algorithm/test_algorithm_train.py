@@ -109,9 +109,7 @@ def test_a_job_that_was_cut_short_ends_as_if_it_never_was(tmp_path: Path, how: s
     assert all(torch.equal(v, theirs[k]) for k, v in ours.items())
 
 
-def test_a_checkpoint_taken_elsewhere_brings_the_best_weights_along(
-    finished: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_a_checkpoint_taken_elsewhere_brings_the_best_weights_along(finished: tuple[Path, str], tmp_path: Path) -> None:
     """A spot job goes on in a fresh container: model/ is empty, and no later epoch need beat the best so far."""
     earlier, _ = finished
     root = lay_out(tmp_path, epochs="25", crop_size="64", learning_rate="0.01")
@@ -150,9 +148,7 @@ def test_the_time_budget_ends_a_job_in_good_order(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_job_is_left_alone_and_said(tmp_path: Path) -> None:
     root = lay_out(tmp_path, epochs="1")
     run("train", "--root", str(root))
-    write_hyperparameters(
-        root, num_classes="3", num_training_samples="6", epochs="1", algorithm="psp", crop_size="32"
-    )
+    write_hyperparameters(root, num_classes="3", num_training_samples="6", epochs="1", algorithm="psp", crop_size="32")
     out = run("train", "--root", str(root))
     assert "other hyperparameters (" in out
     assert "starting over" in out
@@ -194,9 +190,7 @@ def test_no_channels_at_all_fail_with_the_channels_name(tmp_path: Path) -> None:
     assert "channel 'train' is required" in failure(tmp_path)
 
 
-def test_a_loss_that_is_no_number_fails_as_the_algorithms_error(
-    tmp_path: Path, finished: tuple[Path, str]
-) -> None:
+def test_a_loss_that_is_no_number_fails_as_the_algorithms_error(tmp_path: Path, finished: tuple[Path, str]) -> None:
     root = lay_out(tmp_path, crop_size="64")
     shutil.copytree(finished[0] / "model", root / "input/data/model")
     torch.save(

@@ -73,13 +73,7 @@ class Api:
     def __call__(
         self, method: str, path: str, document: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
-        body = (
-            document
-            if isinstance(document, bytes)
-            else None
-            if document is None
-            else json.dumps(document).encode()
-        )
+        body = document if isinstance(document, bytes) else None if document is None else json.dumps(document).encode()
         request = urllib.request.Request(f"{self.url}/_portal/api{path}", body, method=method)
         for name, value in {"Authorization": f"Bearer {self.token}", **(headers or {})}.items():
             if value:
@@ -139,9 +133,7 @@ class Desk:
         return {
             "LabelingJobName": name,
             "LabelAttributeName": f"{name}-ref",
-            "InputConfig": {
-                "DataSource": {"S3DataSource": {"ManifestS3Uri": self.put(f"{name}.manifest", manifest)}}
-            },
+            "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": self.put(f"{name}.manifest", manifest)}}},
             "OutputConfig": {"S3OutputPath": f"s3://{self.bucket}/out/"},
             "RoleArn": "arn:aws:iam::111122223333:role/GroundTruth",
             "LabelCategoryConfigS3Uri": self.put(f"{name}.json", json.dumps(document)),
@@ -175,9 +167,7 @@ class Desk:
         return [json.loads(line) for line in self.read(uri).decode().splitlines()]
 
     def hire(self, name: str = "", team: str = "gtseg", **more: Any) -> Api:
-        status, answer = self.owner(
-            "POST", "/workers", {"name": name or uuid.uuid4().hex, "team": team, **more}
-        )
+        status, answer = self.owner("POST", "/workers", {"name": name or uuid.uuid4().hex, "team": team, **more})
         assert status == 201, answer
         return Api(self.aws.url, answer["token"])
 

@@ -40,16 +40,10 @@ class Refused(Exception):
 class Load:
     """What the people saw; times in seconds."""
 
-    acknowledged: list[tuple[str, str, str]] = field(
-        default_factory=list
-    )  # (object, person, SHA-256 of the PNG)
+    acknowledged: list[tuple[str, str, str]] = field(default_factory=list)  # (object, person, SHA-256 of the PNG)
     handed_out: list[float] = field(default_factory=list)  # each answered at the first try
-    waited: list[tuple[float, float]] = field(
-        default_factory=list
-    )  # for a task: from when to when, tries included
-    restarts: list[tuple[float, float]] = field(
-        default_factory=list
-    )  # from a kill to the first answer after it
+    waited: list[tuple[float, float]] = field(default_factory=list)  # for a task: from when to when, tries included
+    restarts: list[tuple[float, float]] = field(default_factory=list)  # from a kill to the first answer after it
     submitted: list[float] = field(default_factory=list)
     outlined: list[float] = field(default_factory=list)
     repeated: int = 0
@@ -74,7 +68,9 @@ class Load:
             )
         ]
         down = sum(up - down for down, up in self.restarts)
-        return f"a task asked for is there after: {'; '.join(words)}; {len(self.restarts)} restarts of {down:.1f} s in all"
+        return (
+            f"a task asked for is there after: {'; '.join(words)}; {len(self.restarts)} restarts of {down:.1f} s in all"
+        )
 
     def sentence(self) -> str:
         times = {"handed out": self.handed_out, "answer taken": self.submitted, "outline": self.outlined}
@@ -147,9 +143,7 @@ class Person(threading.Thread):
         task = json.loads(body)
         path = f"/_portal/api/tasks/{task['task']}"
         page = self.insist("GET", f"{path}/page")[1].decode()
-        source = urlsplit(
-            html.unescape(re.search(r'<crowd-semantic[^>]*\ssrc="([^"]+)"', page, re.DOTALL)[1])
-        )  # type: ignore[index]
+        source = urlsplit(html.unescape(re.search(r'<crowd-semantic[^>]*\ssrc="([^"]+)"', page, re.DOTALL)[1]))  # type: ignore[index]
         assert source.netloc == self.address
         image = self.insist("GET", f"{source.path}?{source.query}")[1]
         size = Image.open(io.BytesIO(image)).size
@@ -284,17 +278,13 @@ def check_load(desk: Desk, job: str, load: Load, *, objects: int, per_object: in
     assert desk.describe(job)["LabelingJobStatus"] == "Completed"
     assert desk.describe(job)["LabelCounters"]["TotalLabeled"] == objects
     written = written_answers(desk, job)
-    assert {line: len(found) for line, found in written.items()} == {
-        str(n): per_object for n in range(objects)
-    }
+    assert {line: len(found) for line, found in written.items()} == {str(n): per_object for n in range(objects)}
     assert all(len({name for name, _ in found}) == per_object for found in written.values())
     in_s3 = Counter((line, name, digest) for line, found in written.items() for name, digest in found)
     assert in_s3 == Counter(load.acknowledged)
     assert max(in_s3.values()) == 1
     lines = desk.manifest(job)
-    assert [line["source-ref"].rpartition("/")[2] for line in lines] == [
-        f"{n:03}.jpg" for n in range(objects)
-    ]
+    assert [line["source-ref"].rpartition("/")[2] for line in lines] == [f"{n:03}.jpg" for n in range(objects)]
     for line in lines:
         mask = np.array(Image.open(io.BytesIO(desk.read(line[f"{job}-ref"]))))
         assert np.array_equal(mask, expected_mask(mask.shape[1], mask.shape[0]))
@@ -308,8 +298,7 @@ def written_answers(desk: Desk, job: str) -> dict[str, list[tuple[str, str]]]:
         assert line not in found, f"two worker-response files for object {line}"
         answers = json.loads(desk.read(f"s3://{desk.bucket}/{key}"))["answers"]
         found[line] = [
-            (answer["workerId"].rpartition(".")[2].lower(), digest_of(answer["answerContent"]))
-            for answer in answers
+            (answer["workerId"].rpartition(".")[2].lower(), digest_of(answer["answerContent"])) for answer in answers
         ]
     return found
 

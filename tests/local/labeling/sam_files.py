@@ -17,7 +17,14 @@ SIZE = 1024
 Shape = list[int | str]
 
 
-def save(path: Path, nodes: list[onnx.NodeProto], inputs: dict[str, Shape], outputs: dict[str, Shape], weights: dict[str, NDArray[np.generic]], **kinds: int) -> Path:  # fmt: skip
+def save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, Shape],
+    outputs: dict[str, Shape],
+    weights: dict[str, NDArray[np.generic]],
+    **kinds: int,
+) -> Path:
     graph = helper.make_graph(
         nodes,
         path.stem,
@@ -32,9 +39,7 @@ def save(path: Path, nodes: list[onnx.NodeProto], inputs: dict[str, Shape], outp
     return path
 
 
-def save_encoder(
-    path: Path, name: str, outputs: dict[str, tuple[int, int]], *, shape: Shape | None = None
-) -> Path:
+def save_encoder(path: Path, name: str, outputs: dict[str, tuple[int, int]], *, shape: Shape | None = None) -> Path:
     """A picture -> one convolution for each output: its channels, its stride."""
     rng, weights, nodes = np.random.default_rng(0), {}, []
     for output, (channels, stride) in outputs.items():
@@ -66,9 +71,7 @@ DISC = [
 def disc(**names: str) -> list[onnx.NodeProto]:
     """Nodes from "coords" (1, N, 2) and "labels" (1, N) to "disc" (1, h, w) on the grids "grid_x" (1, 1, w) and "grid_y" (1, h, 1)."""
     return [
-        helper.make_node(
-            op, [names.get(i, i) for i in inputs], outputs, **({"axis": 2} if op == "Split" else {})
-        )
+        helper.make_node(op, [names.get(i, i) for i in inputs], outputs, **({"axis": 2} if op == "Split" else {}))
         for op, inputs, outputs in DISC
     ]
 
@@ -86,9 +89,13 @@ def save_sam1(folder: Path, *, name: str = "input_image") -> list[Path]:
     """As `segment-anything`'s scripts/export_onnx_model.py names them; the encoder as samexporter does."""
     encoder = save_encoder(folder / "sam1.encoder.onnx", name, {"image_embeddings": (256, 16)})
     inputs: dict[str, Shape] = {
-        "image_embeddings": [1, 256, 64, 64], "point_coords": [1, "num_points", 2], "point_labels": [1, "num_points"],
-        "mask_input": [1, 1, 256, 256], "has_mask_input": [1], "orig_im_size": [2],
-    }  # fmt: skip
+        "image_embeddings": [1, 256, 64, 64],
+        "point_coords": [1, "num_points", 2],
+        "point_labels": [1, "num_points"],
+        "mask_input": [1, 1, 256, 256],
+        "has_mask_input": [1],
+        "orig_im_size": [2],
+    }
     nodes = disc(coords="point_coords", labels="point_labels")
     nodes += [
         helper.make_node("Unsqueeze", ["disc", "channel"], ["low_res_masks"]),
@@ -167,11 +174,15 @@ def save_efficient_sam(folder: Path, *, one_file: bool = False) -> list[Path]:
         inputs = {"batched_images": picture, **clicks}
         return [save(folder / "efficient_sam.onnx", [shape, *nodes], inputs, outputs, weights)]
     encoder = save(
-        folder / "efficient_sam_encoder.onnx", see, {"batched_images": picture}, {"image_embeddings": [1, 256, 64, 64]}, seeing
-    )  # fmt: skip
+        folder / "efficient_sam_encoder.onnx",
+        see,
+        {"batched_images": picture},
+        {"image_embeddings": [1, 256, 64, 64]},
+        seeing,
+    )
     size = helper.make_node("Identity", ["orig_im_size"], ["size"])
     inputs = {"image_embeddings": [1, 256, 64, 64], **clicks, "orig_im_size": [2]}
     decoder = save(
         folder / "efficient_sam_decoder.onnx", [size, *nodes], inputs, outputs, weights, orig_im_size=TensorProto.INT64
-    )  # fmt: skip
+    )
     return [encoder, decoder]

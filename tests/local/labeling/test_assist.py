@@ -82,9 +82,7 @@ def test_tasks_open_with_suggestions_but_for_a_random_tenth_and_the_answer_names
         (answer,) = json.loads(desk.read(f"s3://{desk.bucket}/{key}"))["answers"]
         line = key.split("/")[-2]
         assert (answer.get("suggestedBy") == "m/assist-1") == suggested.get(line, False)
-    await_until(
-        lambda: not list(Path(desk.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png"))
-    )
+    await_until(lambda: not list(Path(desk.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png")))
 
 
 def test_a_job_without_the_tag_behaves_as_ground_truth_does(desk: Desk) -> None:

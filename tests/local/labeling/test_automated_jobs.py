@@ -14,9 +14,7 @@ from local_aws import LocalAWS
 from PIL import Image
 
 OBJECTS = 150
-SPECIFICATION = (
-    "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
-)
+SPECIFICATION = "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
 
 
 def draw_disc(number: int) -> tuple[bytes, np.ndarray]:
@@ -97,10 +95,7 @@ def draw_masks(folder: Path) -> None:
 
 
 def put_discs(desk: Desk) -> list[dict[str, Any]]:
-    return [
-        {"source-ref": desk.put(f"images/disc-{number:03}.jpg", draw_disc(number)[0])}
-        for number in range(OBJECTS)
-    ]
+    return [{"source-ref": desk.put(f"images/disc-{number:03}.jpg", draw_disc(number)[0])} for number in range(OBJECTS)]
 
 
 def mean_iou_of_machine(desk: Desk, name: str, lines: list[dict[str, Any]]) -> float:

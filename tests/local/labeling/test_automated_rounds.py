@@ -34,9 +34,7 @@ from gtseg.local.training import TrainingJobs
 
 OBJECTS = 200
 MASK = np.pad(np.ones((8, 8), np.uint8), 4)
-SPECIFICATION = (
-    "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
-)
+SPECIFICATION = "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
 
 
 class Killed(BaseException):
@@ -152,8 +150,7 @@ def score(embedded: Embedded, job: Job, *, good: int = OBJECTS) -> None:
             mask = MASK if line < good else np.zeros_like(MASK)
             Image.fromarray(mask).save(root / "output" / "masks" / f"{line:06}.png")
             file.write(
-                json.dumps({"name": f"{line:06}", "confidence": confidence, "classes": {"1": confidence}})
-                + "\n"
+                json.dumps({"name": f"{line:06}", "confidence": confidence, "classes": {"1": confidence}}) + "\n"
             )
 
 
@@ -191,9 +188,7 @@ def test_the_first_sample_is_random_and_a_fifth_of_all_is_never_trained_on(embed
     trained_on = [
         json.loads(line)["source-ref"]
         for channel in ("train", "validation")
-        for line in embedded.objects.get(
-            "bucket", f"out/Job/training/round-1/{channel}.manifest"
-        ).splitlines()
+        for line in embedded.objects.get("bucket", f"out/Job/training/round-1/{channel}.manifest").splitlines()
     ]
     assert sorted(trained_on) == sorted(f"s3://bucket/{line}.jpg" for line in parts["training"])
 
@@ -264,10 +259,7 @@ def test_more_than_a_tenth_of_the_first_sample_failing_fails_the_job(embedded: E
     labeling, job = start_job(embedded)
     label_sample(embedded, job)
     with embedded.store.write() as connection:
-        failing = [
-            row["line"]
-            for row in connection.execute("SELECT line FROM labeling_samples ORDER BY line LIMIT 7")
-        ]
+        failing = [row["line"] for row in connection.execute("SELECT line FROM labeling_samples ORDER BY line LIMIT 7")]
         connection.executemany(
             "UPDATE labeling_objects SET state = 'failed', result = 'no' WHERE line = ?",
             [(line,) for line in failing],
@@ -298,15 +290,26 @@ def test_stopping_a_job_stops_its_training_job(embedded: Embedded) -> None:
     [
         ({"objects": OBJECTS - 1}, f"at least {OBJECTS:,} data objects; the manifest has {OBJECTS - 1}"),
         (
-            {"LabelingJobAlgorithmsConfig": {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION.replace("semantic-segmentation", "image-classification")}},
+            {
+                "LabelingJobAlgorithmsConfig": {
+                    "LabelingJobAlgorithmSpecificationArn": SPECIFICATION.replace(
+                        "semantic-segmentation", "image-classification"
+                    )
+                }
+            },
             "is not that of semantic segmentation",
         ),
         (
-            {"LabelingJobAlgorithmsConfig": {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": "arn:aws:sagemaker:us-east-1:123456789012:model/none"}},
+            {
+                "LabelingJobAlgorithmsConfig": {
+                    "LabelingJobAlgorithmSpecificationArn": SPECIFICATION,
+                    "InitialActiveLearningModelArn": "arn:aws:sagemaker:us-east-1:123456789012:model/none",
+                }
+            },
             "the model 'none'",
         ),
     ],
-)  # fmt: skip
+)
 def test_settings_that_cannot_be_are_refused_and_leave_nothing(
     embedded: Embedded, change: dict[str, Any], words: str
 ) -> None:
@@ -321,8 +324,12 @@ def test_settings_that_cannot_be_are_refused_and_leave_nothing(
 def put_model(embedded: Embedded, *, classes: int, content: bytes = b"") -> str:
     """A model of an earlier job, or of this hyperparams.json; its ARN."""
     settings = {
-        "num_classes": str(classes), "_crop_size": "192", "algorithm": "psp", "backbone": "resnet-50", "_network": "efficientnet-lite0"
-    }  # fmt: skip
+        "num_classes": str(classes),
+        "_crop_size": "192",
+        "algorithm": "psp",
+        "backbone": "resnet-50",
+        "_network": "efficientnet-lite0",
+    }
     body, content = io.BytesIO(), content or json.dumps(settings).encode()
     with tarfile.open(fileobj=body, mode="w:gz") as archive:
         member = tarfile.TarInfo("hyperparams.json")
@@ -368,25 +375,29 @@ def test_training_goes_on_from_the_model_of_an_earlier_job(embedded: Embedded) -
 def test_a_model_of_other_classes_is_refused(embedded: Embedded) -> None:
     arn = put_model(embedded, classes=5)
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
-    status, body, _ = call(
-        embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config)
-    )
+    status, body, _ = call(embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config))
     assert status == 400
     assert "the model has 4 labels beside the background, this job has 1" in body["message"]
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"[" * 100_000, b'{"num_classes": Infinity, "_crop_size": 1}', b" " * (2 << 20) + b'{"num_classes": 2}', b"\xff", b"7",
-     b'{"num_classes": "2", "_crop_size": "-5"}', b'{"num_classes": "2", "_crop_size": "999999999999"}',
-     b'{"num_classes": "2", "_crop_size": "240", "algorithm": "../x"}', b'{"num_classes": "2", "_crop_size": "240", "backbone": {}}'],
-)  # fmt: skip
+    [
+        b"[" * 100_000,
+        b'{"num_classes": Infinity, "_crop_size": 1}',
+        b" " * (2 << 20) + b'{"num_classes": 2}',
+        b"\xff",
+        b"7",
+        b'{"num_classes": "2", "_crop_size": "-5"}',
+        b'{"num_classes": "2", "_crop_size": "999999999999"}',
+        b'{"num_classes": "2", "_crop_size": "240", "algorithm": "../x"}',
+        b'{"num_classes": "2", "_crop_size": "240", "backbone": {}}',
+    ],
+)
 def test_a_model_whose_settings_are_none_is_refused(embedded: Embedded, content: bytes) -> None:
     arn = put_model(embedded, classes=2, content=content)
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
-    status, body, _ = call(
-        embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config)
-    )
+    status, body, _ = call(embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config))
     assert status == 400
     assert "is no model of this algorithm" in body["message"]
 

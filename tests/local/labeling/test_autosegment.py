@@ -78,10 +78,7 @@ def test_the_same_question_has_the_same_answer() -> None:
 def test_without_weights_grabcut_still_finds_the_object() -> None:
     image, mask = scene()
     finder = Finder()
-    assert (
-        iou(finder.find(image, Start("points", np.array(extremes(mask), np.float32))).whole(mask.shape), mask)
-        > 0.9
-    )
+    assert iou(finder.find(image, Start("points", np.array(extremes(mask), np.float32))).whole(mask.shape), mask) > 0.9
 
 
 def test_grabcut_finds_a_thin_slanting_object() -> None:
@@ -295,9 +292,7 @@ def test_points_are_put_in_turn_from_the_top() -> None:
 
 def test_colours_of_the_object_are_told_from_those_around_it() -> None:
     image, mask = scene()
-    ratio = likelihood(
-        image[:200, :200], mask[:200, :200].astype(np.uint8), 1 - mask[:200, :200].astype(np.uint8)
-    )
+    ratio = likelihood(image[:200, :200], mask[:200, :200].astype(np.uint8), 1 - mask[:200, :200].astype(np.uint8))
     assert ratio[mask[:200, :200]].mean() > 0.9
     assert ratio[~mask[:200, :200]].mean() < 0.1
 
@@ -340,9 +335,7 @@ def test_every_engine_gives_the_models_own_answer(tmp_path: Path, engine: str) -
     np.testing.assert_allclose(model(planes)[0, 0], planes[0, 0] - 128, atol=1e-3)
 
 
-def test_a_model_of_another_input_is_refused_with_its_reason(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_of_another_input_is_refused_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_model(tmp_path / "three.onnx", planes=3)
     monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "three.onnx"))
     with pytest.raises(ServiceError, match=r"input \(1 x 3 x 512 x 512\)"):
@@ -355,9 +348,7 @@ def test_a_server_started_with_a_users_model_outlines_with_it(
     make_model(tmp_path / "red.onnx")
     desk = Desk(start_local_aws(options={"outline_model": [tmp_path / "red.onnx"]}))
     image, mask = scene()
-    job = desk.create(
-        [{"source-ref": desk.put("scene.png", cv2.imencode(".png", image[..., ::-1])[1].tobytes())}]
-    )
+    job = desk.create([{"source-ref": desk.put("scene.png", cv2.imencode(".png", image[..., ::-1])[1].tobytes())}])
     worker = desk.hire()
     task = desk.lease(worker, job)
     status, answer = worker("POST", f"/tasks/{task['task']}/autosegment", {"points": extremes(mask)}, PORTAL)

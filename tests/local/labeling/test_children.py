@@ -62,9 +62,7 @@ def test_a_template_that_takes_too_long_or_too_much_is_refused_and_the_next_one_
 
 def test_a_template_finds_no_keys_in_what_it_can_name(renderer: Renderer) -> None:
     names = ("granting", "grants", "grant", "links", "environment", "self", "context", "task")
-    shown = "".join(
-        renderer.render("{{ " + name + " }}{{ " + name + " | to_json }}", INPUT, LINKS) for name in names
-    )
+    shown = "".join(renderer.render("{{ " + name + " }}{{ " + name + " | to_json }}", INPUT, LINKS) for name in names)
     assert LINKS.secret_key not in shown
     assert LINKS.secret_key not in repr(LINKS)
     assert "Links" not in shown
@@ -153,9 +151,7 @@ def test_only_jpeg_and_png_are_opened_and_no_interpreter_is_started(
 
 def test_an_mpo_is_the_jpeg_that_it_begins_with() -> None:
     out = io.BytesIO()
-    Image.new("RGB", (8, 6), (200, 0, 0)).save(
-        out, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 6))]
-    )
+    Image.new("RGB", (8, 6), (200, 0, 0)).save(out, "MPO", save_all=True, append_images=[Image.new("RGB", (8, 6))])
     assert decode_size(out.getvalue()) == (8, 6)
     assert decode_stored(out.getvalue()).shape == (6, 8, 3)
 
@@ -179,9 +175,7 @@ def test_an_answer_of_81_megapixels_is_in_memory_once() -> None:
         "mask = index_pixels(png, {0x2ca02c: 1})\n"
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, mask.shape)\n"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True
-    )
+    found = subprocess.run([sys.executable, "-c", code], input=text, capture_output=True, text=True, check=True)
     more, shape = found.stdout.split(" ", 1)
     assert shape.strip() == "(9000, 9000)"
     assert int(more) < 480, found.stdout
@@ -232,6 +226,13 @@ def picture(width: int, height: int) -> bytes:
 def test_an_answer_names_no_format_but_png() -> None:
     with pytest.raises(ServiceError, match="is not a PNG"):
         read_answer(
-            {"e": {"inputImageProperties": {"width": 8, "height": 8}, "labelMappings": {}, "labeledImage": {"pngImageData": "JSFQUw=="}}},
-            ["cat"], (8, 8),
-        )  # fmt: skip
+            {
+                "e": {
+                    "inputImageProperties": {"width": 8, "height": 8},
+                    "labelMappings": {},
+                    "labeledImage": {"pngImageData": "JSFQUw=="},
+                }
+            },
+            ["cat"],
+            (8, 8),
+        )

@@ -23,7 +23,9 @@ SIGHTS = {  # Machado, Oliveira and Fernandes (2009), severity 1.0, on linear RG
     "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
     "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
 }  # fmt: skip
-XYZ = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])  # fmt: skip
+XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 STRIPES = "#ff20e0"  # of what is unlabeled (view.js)
 
 
@@ -54,13 +56,20 @@ def ciede2000(one: Any, other: Any) -> np.ndarray:
     gray = c1 * c2 == 0
     turn = np.where(gray, 0, (h2 - h1 + 180) % 360 - 180)
     turn = np.where((h2 - h1 == 180) & ~gray, 180, turn)
-    hue = np.where(gray, h1 + h2, np.where(abs(h1 - h2) <= 180, (h1 + h2) / 2, (h1 + h2 + np.where(h1 + h2 < 360, 360, -360)) / 2))  # fmt: skip
+    hue = np.where(
+        gray, h1 + h2, np.where(abs(h1 - h2) <= 180, (h1 + h2) / 2, (h1 + h2 + np.where(h1 + h2 < 360, 360, -360)) / 2)
+    )
     light, chroma = (l1 + l2) / 2, (c1 + c2) / 2
-    t = 1 + sum(k * np.cos(np.radians(n * hue + at)) for k, n, at in ((-0.17, 1, -30), (0.24, 2, 0), (0.32, 3, 6), (-0.2, 4, -63)))  # fmt: skip
+    t = 1 + sum(
+        k * np.cos(np.radians(n * hue + at))
+        for k, n, at in ((-0.17, 1, -30), (0.24, 2, 0), (0.32, 3, 6), (-0.2, 4, -63))
+    )
     dl = (l2 - l1) / (1 + 0.015 * (light - 50) ** 2 / np.sqrt(20 + (light - 50) ** 2))
     dc = (c2 - c1) / (1 + 0.045 * chroma)
     dh = 2 * np.sqrt(c1 * c2) * np.sin(np.radians(turn) / 2) / (1 + 0.015 * chroma * t)
-    rotation = 2 * np.sqrt(chroma**7 / (chroma**7 + 25.0**7)) * np.sin(np.radians(60 * np.exp(-(((hue - 275) / 25) ** 2))))  # fmt: skip
+    rotation = (
+        2 * np.sqrt(chroma**7 / (chroma**7 + 25.0**7)) * np.sin(np.radians(60 * np.exp(-(((hue - 275) / 25) ** 2))))
+    )
     return np.asarray(np.sqrt(dl**2 + dc**2 + dh**2 - rotation * dc * dh))
 
 

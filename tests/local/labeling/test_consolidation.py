@@ -72,9 +72,7 @@ def test_what_is_no_colour_is_refused(text: str) -> None:
 @settings(deadline=None)
 def test_a_workers_png_comes_back_as_the_indices_that_went_in(mask: np.ndarray) -> None:
     colours = {index: colour_of(index) for index in (1, 2, 3)}
-    packed = {
-        int.from_bytes(bytes(read_colour(colour)), "little"): index for index, colour in colours.items()
-    }
+    packed = {int.from_bytes(bytes(read_colour(colour)), "little"): index for index, colour in colours.items()}
     png = encode_answer(mask, colours)
     assert np.array_equal(index_pixels(png, packed), mask)
     with Image.open(io.BytesIO(png)) as image:
@@ -137,9 +135,7 @@ def test_masks_of_different_sizes_or_none_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def cats() -> list[np.ndarray]:
-    return [
-        np.array(Image.open(path), dtype=np.uint8) for path in sorted((DATA / "cats" / "masks").glob("*.png"))
-    ]
+    return [np.array(Image.open(path), dtype=np.uint8) for path in sorted((DATA / "cats" / "masks").glob("*.png"))]
 
 
 def iou(left: np.ndarray, right: np.ndarray) -> float:
@@ -160,8 +156,9 @@ def test_three_workers_at_5_percent_beat_the_best_of_them_on_average(cats: list[
 def test_error_is_the_fraction_of_the_marked_area_that_is_wrong(cats: list[np.ndarray], error: float) -> None:
     wrong = [
         (err(truth, error, labels=1, random=draw_generator(seed, place)) != truth).sum() / (truth > 0).sum()
-        for place, truth in enumerate(cats) for seed in range(8)
-    ]  # fmt: skip
+        for place, truth in enumerate(cats)
+        for seed in range(8)
+    ]
     assert np.mean(wrong) == pytest.approx(error, rel=0.35)
 
 

@@ -72,11 +72,13 @@ def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("mask", "words"),
-    [(square(3), "value 3; the job has 2 labels"), (np.zeros((5, 5), np.uint8), "5x5, the image 32x24"), (np.zeros((24, 32, 3), np.uint8), "mode RGB")],
-)  # fmt: skip
-def test_what_is_no_mask_of_the_image_is_a_reason_to_decline(
-    tmp_path: Path, mask: np.ndarray, words: str
-) -> None:
+    [
+        (square(3), "value 3; the job has 2 labels"),
+        (np.zeros((5, 5), np.uint8), "5x5, the image 32x24"),
+        (np.zeros((24, 32, 3), np.uint8), "mode RGB"),
+    ],
+)
+def test_what_is_no_mask_of_the_image_is_a_reason_to_decline(tmp_path: Path, mask: np.ndarray, words: str) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(mask).save(path)
     with pytest.raises(ValueError, match=words):
@@ -122,9 +124,7 @@ def test_at_error_0_the_masks_of_real_photographs_come_out_exactly(local_aws: An
         {"source-ref": desk.put(f"photos/{path.name}", path.read_bytes())}
         for path in sorted((CATS / "images").glob("*.jpg"))
     ]
-    lines.append(
-        {"source-ref": desk.put("photos/unknown.jpg", (CATS / "images" / "group0277.jpg").read_bytes())}
-    )
+    lines.append({"source-ref": desk.put("photos/unknown.jpg", (CATS / "images" / "group0277.jpg").read_bytes())})
     job = desk.create(lines, workers=3)
     described = run_crowd_until(desk, job, "--masks", str(CATS / "masks"), "--workers", "5", "--error", "0")
     assert described["LabelCounters"]["TotalLabeled"] == 10
@@ -145,9 +145,7 @@ def test_answers_depend_on_seed_worker_and_object_alone(shared_aws: Any, tmp_pat
     outcomes = []
     for seed in ("1", "1", "2"):
         job = desk.create(6, workers=3)
-        run_crowd_until(
-            desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3", "--seed", seed
-        )
+        run_crowd_until(desk, job, "--masks", str(tmp_path), "--workers", "3", "--error", "0.3", "--seed", seed)
         outcomes.append([desk.read(line[f"{job}-ref"]) for line in desk.manifest(job)])
     assert outcomes[0] == outcomes[1]
     assert outcomes[0] != outcomes[2]
@@ -162,9 +160,7 @@ def test_a_crowd_that_declines_everything_fails_the_objects(shared_aws: Any, tmp
     assert "I would rather not" in desk.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
 
 
-def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(
-    start_local_aws: Any, tmp_path: Path
-) -> None:
+def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(start_local_aws: Any, tmp_path: Path) -> None:
     for number in range(40):
         put_mask(tmp_path / "masks", f"{number:03}.png")
     aws = start_local_aws(options={"crowd_masks": str(tmp_path / "masks"), "crowd_error": 0.0})
@@ -178,9 +174,7 @@ def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(
     assert len([key for key in desk.keys(f"out/{job}/") if key.endswith(".png")]) == 40
 
 
-def test_a_crowd_that_comes_while_the_disk_is_full_works_when_there_is_room(
-    local_aws: Any, tmp_path: Path
-) -> None:
+def test_a_crowd_that_comes_while_the_disk_is_full_works_when_there_is_room(local_aws: Any, tmp_path: Path) -> None:
     desk = Desk(local_aws)
     put_mask(tmp_path, "000.png")
     job = desk.create(1, workers=1)
@@ -215,9 +209,7 @@ def test_the_aws_command_line_creates_describes_lists_and_stops(shared_aws: Any)
         aws("describe-labeling-job", "--labeling-job-name", request["LabelingJobName"])["LabelAttributeName"]
         == request["LabelAttributeName"]
     )
-    listed = aws("list-labeling-jobs", "--name-contains", request["LabelingJobName"])[
-        "LabelingJobSummaryList"
-    ]
+    listed = aws("list-labeling-jobs", "--name-contains", request["LabelingJobName"])["LabelingJobSummaryList"]
     assert [job["LabelingJobName"] for job in listed] == [request["LabelingJobName"]]
     aws("stop-labeling-job", "--labeling-job-name", request["LabelingJobName"])
     assert desk.await_end(request["LabelingJobName"])["LabelingJobStatus"] == "Stopped"

@@ -43,8 +43,13 @@ def test_a_draft_is_kept_read_and_nobody_elses(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("query", "body", "status"),
-    [("tab=&base=0", b"x", 400), ("tab=t&base=-1", b"x", 400), ("tab=t&base=0", b"", 400), ("tab=t&base=0", b"x" * (4 << 20 | 1), 413)],
-)  # fmt: skip
+    [
+        ("tab=&base=0", b"x", 400),
+        ("tab=t&base=-1", b"x", 400),
+        ("tab=t&base=0", b"", 400),
+        ("tab=t&base=0", b"x" * (4 << 20 | 1), 413),
+    ],
+)
 def test_odd_empty_and_large_drafts_are_refused(desk: Desk, query: str, body: bytes, status: int) -> None:
     worker, job = desk.hire(), desk.create(1)
     task = desk.lease(worker, job)["task"]
@@ -96,7 +101,10 @@ def test_the_owner_judges_sends_back_and_answers(desk: Desk) -> None:
     assert desk.owner("POST", path, {"answer": "yes"}) == (200, {"questions": 0})
     answer(worker, task)
     line = f"/owner/jobs/{job}/objects/{task['object']}"
-    assert desk.owner("POST", f"{line}/review", {"verdict": "bad", "comment": "ears"})[1]["reviews"] == {"good": 0, "bad": 1}  # fmt: skip
+    assert desk.owner("POST", f"{line}/review", {"verdict": "bad", "comment": "ears"})[1]["reviews"] == {
+        "good": 0,
+        "bad": 1,
+    }
     assert desk.owner("GET", f"/owner/jobs/{job}/redo.jsonl")[1]["comments"] == ["ears"]
     assert desk.owner("POST", f"{line}/review", {"verdict": "maybe"})[0] == 400
     assert desk.owner("POST", f"{line}/return", {"comment": " "})[0] == 400

@@ -77,11 +77,14 @@ def test_a_second_tab_is_told_and_takes_over_and_the_first_saves_no_more(room: R
     found = report(room, task, "two", take=True)
     assert (found.is_elsewhere, found.version) == (False, 1)
     assert drafts.read_draft(room.store, task) == (1, b"stroke")
-    assert refused(lambda: drafts.save_draft(room.store, task, tab="one", base=1, content=b"x")) == (409, "OpenElsewhere")  # fmt: skip
+    assert refused(lambda: drafts.save_draft(room.store, task, tab="one", base=1, content=b"x")) == (
+        409,
+        "OpenElsewhere",
+    )
     assert report(room, task, "one").is_elsewhere
 
 
-def test_a_tab_that_left_or_was_not_seen_for_long_is_not_asked(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_tab_that_left_or_was_not_seen_for_long_is_not_asked(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     task = room.lease(room.hire("a"))
     report(room, task, "one")
     drafts.leave(room.store, task, tab="one", active=0)
@@ -105,7 +108,7 @@ def test_a_draft_made_from_another_version_overwrites_nothing(room: Room) -> Non
     task = room.lease(room.hire("a"))
     report(room, task, "one")
     drafts.save_draft(room.store, task, tab="one", base=0, content=b"first")
-    assert refused(lambda: drafts.save_draft(room.store, task, tab="one", base=0, content=b"x")) == (409, "Changed")  # fmt: skip
+    assert refused(lambda: drafts.save_draft(room.store, task, tab="one", base=0, content=b"x")) == (409, "Changed")
     assert drafts.read_draft(room.store, task) == (1, b"first")
 
 
@@ -119,7 +122,9 @@ def test_a_draft_outlives_its_lease_and_ends_with_the_answer(room: Room) -> None
     again = room.lease(ann)
     assert (again.line, again.id != task.id) == (task.line, True)
     assert drafts.read_draft(room.store, again) == (1, b"kept")
-    assert refused(lambda: drafts.save_draft(room.store, room.again(task, ann), tab="one", base=1, content=b"x"))[0] == 410  # fmt: skip
+    assert (
+        refused(lambda: drafts.save_draft(room.store, room.again(task, ann), tab="one", base=1, content=b"x"))[0] == 410
+    )
     room.answer(again, ann)
     assert refused(lambda: drafts.read_draft(room.store, again))[0] == 404
     assert refused(lambda: drafts.save_draft(room.store, again, tab="one", base=1, content=b"x"))[0] == 410
@@ -164,7 +169,9 @@ def test_the_end_of_the_job_forgets_what_was_unsubmitted(room: Room) -> None:
 # ---- active time
 
 
-def test_active_time_adds_up_never_exceeds_the_lease_and_is_the_time_spent_in_the_output(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_active_time_adds_up_never_exceeds_the_lease_and_is_the_time_spent_in_the_output(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ann = room.hire("a")
     task = room.lease(ann)
     now = task.accepted + 1380
@@ -203,7 +210,7 @@ def test_a_submitted_answer_is_changed_until_it_is_consolidated(room: Room) -> N
     ann, bob = room.hire("a"), room.hire("b")
     task = room.lease(ann)
     room.answer(task, ann, is_revisable=True)
-    assert [row.state for row in revisions.list_submitted(room.store, find_job(room.store, "job"), ann)] == ["held"]  # fmt: skip
+    assert [row.state for row in revisions.list_submitted(room.store, find_job(room.store, "job"), ann)] == ["held"]
     opened = revisions.revise_task(room.store, task.id, ann)
     other = room.lease(bob)
     assert other.line == task.line
@@ -295,7 +302,7 @@ def sign_in(room: Room, worker: Worker) -> None:
     Sessions(room.store).start(worker)
 
 
-def test_as_many_declines_as_answers_leave_an_object_to_a_free_teammate_and_one_more_fails_it(room: Room) -> None:  # fmt: skip
+def test_as_many_declines_as_answers_leave_an_object_to_a_free_teammate_and_one_more_fails_it(room: Room) -> None:
     ann, bob, eve = (room.hire(name) for name in "abe")
     sign_in(room, eve)
     lines = set()
@@ -346,16 +353,21 @@ def test_a_question_is_answered_and_read(room: Room) -> None:
     assert questions.count_questions(room.store, job) == 1
     questions.answer_question(room.store, job, key, text="No, a dog")
     (found,) = questions.list_questions(room.store, job, worker=ann.id)
-    assert (found["question"], found["x"], found["answer"], found["unread"]) == ("Is this a cat?", 3.5, "No, a dog", True)  # fmt: skip
+    assert (found["question"], found["x"], found["answer"], found["unread"]) == (
+        "Is this a cat?",
+        3.5,
+        "No, a dog",
+        True,
+    )
     questions.mark_seen(room.store, job, ann.id)
     assert not questions.list_questions(room.store, job, line=task.line)[0]["unread"]
     assert questions.count_questions(room.store, job) == 0
 
 
-def test_empty_long_misplaced_and_too_many_questions_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_empty_long_misplaced_and_too_many_questions_are_refused(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     task = room.lease(room.hire("a"))
-    for text, place in ((" ", None), ("x" * 1001, None), ("x", (-1, 0)), ("x", (0, 25)), ("x", (float("nan"), 0))):  # fmt: skip
-        assert refused(lambda t=text, p=place: questions.ask_question(room.store, task, text=t, place=p))[0] == 400  # fmt: skip
+    for text, place in ((" ", None), ("x" * 1001, None), ("x", (-1, 0)), ("x", (0, 25)), ("x", (float("nan"), 0))):
+        assert refused(lambda t=text, p=place: questions.ask_question(room.store, task, text=t, place=p))[0] == 400
     monkeypatch.setattr(questions, "MAX_OPEN", 1)
     questions.ask_question(room.store, task, text="x", place=None)
     assert refused(lambda: questions.ask_question(room.store, task, text="x", place=None))[0] == 429

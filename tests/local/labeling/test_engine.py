@@ -68,9 +68,7 @@ def start_job(embedded: Embedded) -> Labeling:
     objects.create_bucket("bucket")
     for number in range(OBJECTS):
         objects.put("bucket", f"{number}.jpg", draw_picture(number))
-    lines = "".join(
-        json.dumps({"source-ref": f"s3://bucket/{number}.jpg"}) + "\n" for number in range(OBJECTS)
-    )
+    lines = "".join(json.dumps({"source-ref": f"s3://bucket/{number}.jpg"}) + "\n" for number in range(OBJECTS))
     for key, body in (
         ("manifest", lines),
         ("labels", '{"labels": [{"label": "cat"}]}'),
@@ -147,9 +145,7 @@ def test_a_kill_or_a_storage_that_goes_away_around_any_write_changes_nothing_in_
     assert len(masks) == OBJECTS
     assert sum("worker-response" in key for key in keys) == OBJECTS
     assert (
-        sum("consolidation-request" in key for key in keys)
-        == sum("consolidation-response" in key for key in keys)
-        == 1
+        sum("consolidation-request" in key for key in keys) == sum("consolidation-response" in key for key in keys) == 1
     )
 
 

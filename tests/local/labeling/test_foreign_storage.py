@@ -63,15 +63,13 @@ class MadeObjects(BucketObjects):
 
     def create_bucket(self, bucket: str) -> None:
         config = Config(s3={"addressing_style": "path"})
-        boto3.client(
-            "s3", endpoint_url=self.connection.service, region_name="us-east-1", config=config
-        ).create_bucket(Bucket=bucket)
+        boto3.client("s3", endpoint_url=self.connection.service, region_name="us-east-1", config=config).create_bucket(
+            Bucket=bucket
+        )
 
 
 @pytest.fixture(params=[serve_moto, serve_rclone], ids=["moto", "rclone"])
-def objects(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MadeObjects]:
+def objects(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MadeObjects]:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
     for url in request.param(tmp_path):

@@ -65,9 +65,7 @@ def test_images_of_later_iterations_are_told_as_left_too(desk: Desk) -> None:
     assert (row["available"], row["later"], row["answered"]) == (10, 2, 0)
 
 
-def test_the_page_is_the_template_with_links_that_work_without_keys(
-    desk: Desk, leased: tuple[Api, dict]
-) -> None:
+def test_the_page_is_the_template_with_links_that_work_without_keys(desk: Desk, leased: tuple[Api, dict]) -> None:
     import html
     import re
     import urllib.request
@@ -93,9 +91,7 @@ def test_removing_a_worker_ends_their_picture_links_and_nobody_elses(desk: Desk)
     for name in ("Leaver", "Stayer"):
         worker = desk.hire(name)
         page = worker("GET", f"/tasks/{desk.lease(worker, job)['task']}/page")[1].decode()
-        links.append(
-            html.unescape(re.search(r'src="(http[^"]+)"\s', page.partition("<crowd-semantic")[2])[1])
-        )
+        links.append(html.unescape(re.search(r'src="(http[^"]+)"\s', page.partition("<crowd-semantic")[2])[1]))
     (leaver,) = [row for row in desk.owner("GET", "/workers")[1]["workers"] if row["name"] == "Leaver"]
     assert desk.owner("DELETE", f"/workers/{leaver['worker_id']}")[0] == 204
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -127,10 +123,7 @@ def test_a_worker_is_no_owner_and_sees_no_task_of_another(desk: Desk, leased: tu
         ("POST", "/decline"),
         ("POST", "/release"),
     ):
-        assert (
-            other(method, f"/tasks/{task['task']}{path}", {"answer": {}} if method == "POST" else None)[0]
-            == 404
-        )
+        assert other(method, f"/tasks/{task['task']}{path}", {"answer": {}} if method == "POST" else None)[0] == 404
 
 
 def test_workers_are_added_listed_paused_and_removed(desk: Desk) -> None:
@@ -197,12 +190,7 @@ def png(width: int, height: int, rows: bytes, *, colour_type: int = 6) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
     header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def encode(image: Image.Image) -> bytes:
@@ -251,9 +239,7 @@ HOSTILE: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_answer_is_refused_with_the_reason_and_the_lease_stays(
-    leased: tuple[Api, dict], name: str
-) -> None:
+def test_a_hostile_answer_is_refused_with_the_reason_and_the_lease_stays(leased: tuple[Api, dict], name: str) -> None:
     worker, task = leased
     answer, words = HOSTILE[name]
     status, body = worker("POST", f"/tasks/{task['task']}/answer", {"answer": answer})
@@ -307,9 +293,7 @@ def test_the_same_answer_again_changes_nothing_and_another_one_is_too_late(desk:
     answer = {"answer": draw_answer(square(), ["cat"])}
     for _ in range(2):
         assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
-    assert (
-        worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(0), ["cat"])})[0] == 410
-    )
+    assert worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(0), ["cat"])})[0] == 410
     assert worker("POST", f"/tasks/{task['task']}/decline", {})[0] == 410
     assert desk.await_end(job)["LabelCounters"]["TotalLabeled"] == 1
 
@@ -374,9 +358,7 @@ def test_an_account_has_one_workforce_and_one_workteam_and_up_to_25(desk: Desk) 
         "changed",
         f"arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/{created[0]}",
     )
-    pages = client.get_paginator("list_workteams").paginate(
-        NameContains="Team", PaginationConfig={"PageSize": 7}
-    )
+    pages = client.get_paginator("list_workteams").paginate(NameContains="Team", PaginationConfig={"PageSize": 7})
     assert [team["WorkteamName"] for page in pages for team in page["Workteams"]] == created
     for name in created:
         assert client.delete_workteam(WorkteamName=name)["Success"]

@@ -59,9 +59,7 @@ def test_a_job_of_one_worker_writes_ground_truths_tree_and_manifest(desk: Desk) 
     }
     assert sum("/output/" in key and key.endswith(".png") for key in keys) == 12
     lines = desk.manifest(job)
-    assert [line["source-ref"] for line in lines] == [
-        f"s3://{desk.bucket}/images/{n:03}.jpg" for n in range(12)
-    ]
+    assert [line["source-ref"] for line in lines] == [f"s3://{desk.bucket}/images/{n:03}.jpg" for n in range(12)]
     for number, line in enumerate(lines):
         assert list(line) == ["source-ref", f"{job}-ref", f"{job}-ref-metadata"]
         assert re.fullmatch(
@@ -113,9 +111,7 @@ def test_worker_response_request_and_response_hold_what_was_submitted(desk: Desk
             "consolidatedAnnotation": {"content": {k: v for k, v in line.items() if k != "source-ref"}},
         }
     ]
-    intermediate = json.loads(
-        desk.read(f"s3://{desk.bucket}/out/{job}/annotations/intermediate/1/annotations.json")
-    )
+    intermediate = json.loads(desk.read(f"s3://{desk.bucket}/out/{job}/annotations/intermediate/1/annotations.json"))
     assert intermediate["datasetObjectId"] == "0"
     assert json.loads(intermediate["manifestLine"]) == line
 
@@ -139,18 +135,13 @@ def test_three_workers_vote_and_nobody_gets_an_object_twice(desk: Desk) -> None:
     job = desk.create(4, workers=3)
     team = [desk.hire() for _ in range(4)]
     seen = [
-        desk.label_all(worker, job, lambda task, n=number: square(shift=n))
-        for number, worker in enumerate(team[:3])
+        desk.label_all(worker, job, lambda task, n=number: square(shift=n)) for number, worker in enumerate(team[:3])
     ]
     assert all(sorted(objects) == ["0", "1", "2", "3"] for objects in seen)
     desk.await_end(job)
     for line in desk.manifest(job):
-        assert np.array_equal(
-            read_mask(desk.read(line[f"{job}-ref"])), square(shift=1)
-        )  # two of three everywhere
-        confidences = {
-            entry["confidence"] for entry in line[f"{job}-ref-metadata"]["internal-color-map"].values()
-        }
+        assert np.array_equal(read_mask(desk.read(line[f"{job}-ref"])), square(shift=1))  # two of three everywhere
+        confidences = {entry["confidence"] for entry in line[f"{job}-ref-metadata"]["internal-color-map"].values()}
         assert len(confidences) == 1
         assert 0.5 < confidences.pop() < 1
 
@@ -214,12 +205,8 @@ def test_stop_keeps_what_has_answers_and_leaves_the_rest_as_it_came(desk: Desk) 
     assert described["LabelingJobStatus"] == "Stopped"
     assert described["LabelCounters"]["TotalLabeled"] == 1
     assert described["LabelCounters"]["Unlabeled"] == 4
-    assert [len(line) for line in desk.manifest(job)] == [
-        3 if str(n) == task["object"] else 1 for n in range(5)
-    ]
-    assert (
-        worker("POST", f"/tasks/{held['task']}/answer", {"answer": draw_answer(square(), ["cat"])})[0] == 410
-    )
+    assert [len(line) for line in desk.manifest(job)] == [3 if str(n) == task["object"] else 1 for n in range(5)]
+    assert worker("POST", f"/tasks/{held['task']}/answer", {"answer": draw_answer(square(), ["cat"])})[0] == 410
     with pytest.raises(ClientError, match=r"ValidationException.*in status Stopped"):
         desk.sagemaker.stop_labeling_job(LabelingJobName=job)
 
@@ -267,9 +254,12 @@ def ask_for_adjustment(
     template = desk.put("adjust.liquid", ADJUST.replace("OLD", old))
     consolidation = {"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Adjustment")}
     return desk.request(
-        lines, labels=labels, UiConfig={"UiTemplateS3Uri": template},
-        PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Adjustment"), AnnotationConsolidationConfig=consolidation,
-    )  # fmt: skip
+        lines,
+        labels=labels,
+        UiConfig={"UiTemplateS3Uri": template},
+        PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Adjustment"),
+        AnnotationConsolidationConfig=consolidation,
+    )
 
 
 def test_an_adjustment_keeps_the_old_annotation_and_says_who_was_adjusted(desk: Desk) -> None:
@@ -303,11 +293,12 @@ def test_an_adjustment_keeps_the_old_annotation_and_says_who_was_adjusted(desk: 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [(lambda item: item.pop("hex-color"), "without hex-color"), (lambda item: item.update({"class-name": "bird"}), "class 'bird'")],
-)  # fmt: skip
-def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(
-    desk: Desk, change: Any, reason: str
-) -> None:
+    [
+        (lambda item: item.pop("hex-color"), "without hex-color"),
+        (lambda item: item.update({"class-name": "bird"}), "class 'bird'"),
+    ],
+)
+def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(desk: Desk, change: Any, reason: str) -> None:
     entry = {"class-name": "cat", "hex-color": "#2ca02c", "confidence": 0}
     change(entry)
     line = {
@@ -325,7 +316,9 @@ def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(
 @pytest.mark.parametrize(
     ("manifest", "reason"),
     [
-        (b"", "no data objects"), (b"\n\n", "no data objects"), (b"{\n", "line 1 of the manifest is not JSON"),
+        (b"", "no data objects"),
+        (b"\n\n", "no data objects"),
+        (b"{\n", "line 1 of the manifest is not JSON"),
         (b'{"source-ref":"s3://b/a.jpg"}\n[]\n', "line 2 of the manifest has no source-ref"),
         (b'{"source":"text"}', "line 1 of the manifest has no source-ref"),
         (b'{"source-ref":"s3://b/a.jpg"}\n\n{"source-ref":"s3://b/a.jpg"}\n', "line 2 of the manifest is empty"),
@@ -334,7 +327,7 @@ def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(
         (b'{"source-ref":"s3://b/\xff.jpg"}', "not JSON in UTF-8"),
         (b'{"source-ref":"s3://b/a.jpg"}\n' * 20_001, "more than 20000 data objects"),
     ],
-)  # fmt: skip
+)
 def test_a_manifest_that_cannot_be_labeled_fails_the_job_with_the_line(
     desk: Desk, manifest: bytes, reason: str
 ) -> None:
@@ -350,9 +343,7 @@ def test_names_are_unique_in_any_case_and_unknown_ones_are_not_found(desk: Desk)
     request = desk.request(1)
     desk.sagemaker.create_labeling_job(**request)
     with pytest.raises(desk.sagemaker.exceptions.ResourceInUse):
-        desk.sagemaker.create_labeling_job(
-            **{**request, "LabelingJobName": request["LabelingJobName"].upper()}
-        )
+        desk.sagemaker.create_labeling_job(**{**request, "LabelingJobName": request["LabelingJobName"].upper()})
     assert desk.describe(request["LabelingJobName"].lower())["LabelingJobName"] == request["LabelingJobName"]
     for call in (desk.sagemaker.describe_labeling_job, desk.sagemaker.stop_labeling_job):
         with pytest.raises(desk.sagemaker.exceptions.ResourceNotFound):
@@ -364,20 +355,14 @@ def test_jobs_are_listed_filtered_sorted_and_in_pages(desk: Desk) -> None:
     names = sorted((desk.create(1) for _ in range(3)), key=str.lower)
     listed = desk.sagemaker.list_labeling_jobs(NameContains=names[1].upper())["LabelingJobSummaryList"]
     assert [job["LabelingJobName"] for job in listed] == [names[1]]
-    pages = desk.sagemaker.get_paginator("list_labeling_jobs").paginate(
-        SortBy="Name", PaginationConfig={"PageSize": 2}
-    )
+    pages = desk.sagemaker.get_paginator("list_labeling_jobs").paginate(SortBy="Name", PaginationConfig={"PageSize": 2})
     everything = [job["LabelingJobName"] for page in pages for job in page["LabelingJobSummaryList"]]
     assert [name for name in everything if name in names] == names
     assert len(everything) == len(set(everything))
     by_time = desk.sagemaker.list_labeling_jobs()["LabelingJobSummaryList"]
     assert by_time == sorted(by_time, key=lambda job: job["CreationTime"])
-    assert (
-        desk.sagemaker.list_labeling_jobs(CreationTimeAfter=time.time() + 60)["LabelingJobSummaryList"] == []
-    )
-    team = desk.sagemaker.list_labeling_jobs_for_workteam(
-        WorkteamArn=TEAM, SortOrder="Descending", MaxResults=1
-    )
+    assert desk.sagemaker.list_labeling_jobs(CreationTimeAfter=time.time() + 60)["LabelingJobSummaryList"] == []
+    team = desk.sagemaker.list_labeling_jobs_for_workteam(WorkteamArn=TEAM, SortOrder="Descending", MaxResults=1)
     assert set(team["LabelingJobSummaryList"][0]["LabelCounters"]) == {
         "HumanLabeled",
         "PendingHuman",
@@ -392,9 +377,7 @@ def test_tags_of_a_job_are_described_listed_and_deleted(desk: Desk) -> None:
     arn = desk.sagemaker.create_labeling_job(**request, Tags=[{"Key": "gtseg:fingerprint", "Value": "abc"}])[
         "LabelingJobArn"
     ]
-    assert (
-        arn == f"arn:aws:sagemaker:us-east-1:123456789012:labeling-job/{request['LabelingJobName'].lower()}"
-    )
+    assert arn == f"arn:aws:sagemaker:us-east-1:123456789012:labeling-job/{request['LabelingJobName'].lower()}"
     desk.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "b", "Value": ""}])
     desk.sagemaker.delete_tags(ResourceArn=arn, TagKeys=["b"])
     assert desk.sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "gtseg:fingerprint", "Value": "abc"}]
@@ -404,9 +387,7 @@ def test_tags_of_a_job_are_described_listed_and_deleted(desk: Desk) -> None:
 
 def test_the_public_crowds_tasks_go_to_simulated_workers_only(desk: Desk) -> None:
     request = desk.request(1, WorkteamArn=PUBLIC, PublicWorkforceTaskPrice={"AmountInUsd": {"Cents": 84}})
-    request["InputConfig"]["DataAttributes"] = {
-        "ContentClassifiers": ["FreeOfPersonallyIdentifiableInformation"]
-    }
+    request["InputConfig"]["DataAttributes"] = {"ContentClassifiers": ["FreeOfPersonallyIdentifiableInformation"]}
     desk.sagemaker.create_labeling_job(**request)
     job, person, simulated = request["LabelingJobName"], desk.hire(), desk.hire(team="*", simulated=True)
     assert desk.label_all(simulated, job) == ["0"]

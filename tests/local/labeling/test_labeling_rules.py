@@ -12,9 +12,7 @@ from labeling_desk import PUBLIC, Desk
 from gtseg.local.labeling.rules import LAMBDA_ACCOUNTS
 
 ACCOUNTS = "arn:aws:lambda:{}:{}:function:{}"
-PUBLIC_PRICE = {
-    "PublicWorkforceTaskPrice": {"AmountInUsd": {"Dollars": 1, "Cents": 8, "TenthFractionsOfACent": 0}}
-}
+PUBLIC_PRICE = {"PublicWorkforceTaskPrice": {"AmountInUsd": {"Dollars": 1, "Cents": 8, "TenthFractionsOfACent": 0}}}
 
 
 @pytest.fixture(scope="module")
@@ -61,25 +59,77 @@ def test_the_ref_rule_has_awss_words(desk: Desk, request_: dict) -> None:
         ("LabelAttributeName", "a-ref-metadata", "can't end with '-metadata'"),
         ("RoleArn", "arn:aws:iam::1:role/short", "at 'roleArn' failed to satisfy constraint"),
         ("LabelCategoryConfigS3Uri", None, "LabelCategoryConfigS3Uri is required"),
-        ("LabelCategoryConfigS3Uri", "s3://no-such-bucket-here/a.json", "LabelCategoryConfigS3Uri: s3://no-such-bucket-here/a.json can't be read"),
-        ("InputConfig.DataSource.S3DataSource.ManifestS3Uri", "s3://no-such-bucket-here/m", "ManifestS3Uri: s3://no-such-bucket-here/m can't be read"),
+        (
+            "LabelCategoryConfigS3Uri",
+            "s3://no-such-bucket-here/a.json",
+            "LabelCategoryConfigS3Uri: s3://no-such-bucket-here/a.json can't be read",
+        ),
+        (
+            "InputConfig.DataSource.S3DataSource.ManifestS3Uri",
+            "s3://no-such-bucket-here/m",
+            "ManifestS3Uri: s3://no-such-bucket-here/m can't be read",
+        ),
         ("OutputConfig.S3OutputPath", "s3://no-such-bucket-here/out/", "the bucket no-such-bucket-here does not exist"),
         ("OutputConfig.SnsTopicArn", "arn:aws:sns:us-east-1:123456789012:t", "Streaming labeling jobs"),
         ("InputConfig.DataSource.S3DataSource", None, "needs an S3DataSource"),
-        ("LabelingJobAlgorithmsConfig.LabelingJobAlgorithmSpecificationArn", "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation", "Automated data labeling"),
-        ("HumanTaskConfig.WorkteamArn", "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/nobody", "does not exist"),
-        ("HumanTaskConfig.WorkteamArn", "arn:aws:sagemaker:us-east-1:123456789012:workteam/vendor-crowd/x", "does not exist"),
-        ("HumanTaskConfig.WorkteamArn", "arn:aws:sagemaker:eu-west-1:123456789012:workteam/private-crowd/gtseg", "same AWS Region"),
-        ("HumanTaskConfig.UiConfig.HumanTaskUiArn", "arn:aws:sagemaker:us-east-1:394669845002:human-task-ui/x", "HumanTaskUiArn is not for image"),
+        (
+            "LabelingJobAlgorithmsConfig.LabelingJobAlgorithmSpecificationArn",
+            "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation",
+            "Automated data labeling",
+        ),
+        (
+            "HumanTaskConfig.WorkteamArn",
+            "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/nobody",
+            "does not exist",
+        ),
+        (
+            "HumanTaskConfig.WorkteamArn",
+            "arn:aws:sagemaker:us-east-1:123456789012:workteam/vendor-crowd/x",
+            "does not exist",
+        ),
+        (
+            "HumanTaskConfig.WorkteamArn",
+            "arn:aws:sagemaker:eu-west-1:123456789012:workteam/private-crowd/gtseg",
+            "same AWS Region",
+        ),
+        (
+            "HumanTaskConfig.UiConfig.HumanTaskUiArn",
+            "arn:aws:sagemaker:us-east-1:394669845002:human-task-ui/x",
+            "HumanTaskUiArn is not for image",
+        ),
         ("HumanTaskConfig.UiConfig.UiTemplateS3Uri", None, "needs UiTemplateS3Uri"),
         ("HumanTaskConfig.PreHumanTaskLambdaArn", None, "PreHumanTaskLambdaArn is required"),
         ("HumanTaskConfig.AnnotationConsolidationConfig", None, "AnnotationConsolidationLambdaArn is required"),
-        ("HumanTaskConfig.PreHumanTaskLambdaArn", "arn:aws:lambda:us-east-1:111122223333:function:mine", "custom Lambda functions are not supported"),
-        ("HumanTaskConfig.PreHumanTaskLambdaArn", "arn:aws:lambda:us-east-1:432418664414:function:PRE-BoundingBox", "isn't a built-in function for semantic segmentation"),
-        ("HumanTaskConfig.PreHumanTaskLambdaArn", "arn:aws:lambda:us-east-1:266458841044:function:PRE-SemanticSegmentation", "isn't a built-in function"),
-        ("HumanTaskConfig.PreHumanTaskLambdaArn", "arn:aws:lambda:us-east-2:266458841044:function:PRE-SemanticSegmentation", "must be in the same AWS Region"),
-        ("HumanTaskConfig.PreHumanTaskLambdaArn", "arn:aws:lambda:us-east-1:432418664414:function:PRE-AdjustmentSemanticSegmentation", "of two task types"),
-        ("HumanTaskConfig.PreHumanTaskLambdaArn", "arn:aws:lambda:us-east-1:432418664414:function:PRE-VerificationSemanticSegmentation", "of two task types"),
+        (
+            "HumanTaskConfig.PreHumanTaskLambdaArn",
+            "arn:aws:lambda:us-east-1:111122223333:function:mine",
+            "custom Lambda functions are not supported",
+        ),
+        (
+            "HumanTaskConfig.PreHumanTaskLambdaArn",
+            "arn:aws:lambda:us-east-1:432418664414:function:PRE-BoundingBox",
+            "isn't a built-in function for semantic segmentation",
+        ),
+        (
+            "HumanTaskConfig.PreHumanTaskLambdaArn",
+            "arn:aws:lambda:us-east-1:266458841044:function:PRE-SemanticSegmentation",
+            "isn't a built-in function",
+        ),
+        (
+            "HumanTaskConfig.PreHumanTaskLambdaArn",
+            "arn:aws:lambda:us-east-2:266458841044:function:PRE-SemanticSegmentation",
+            "must be in the same AWS Region",
+        ),
+        (
+            "HumanTaskConfig.PreHumanTaskLambdaArn",
+            "arn:aws:lambda:us-east-1:432418664414:function:PRE-AdjustmentSemanticSegmentation",
+            "of two task types",
+        ),
+        (
+            "HumanTaskConfig.PreHumanTaskLambdaArn",
+            "arn:aws:lambda:us-east-1:432418664414:function:PRE-VerificationSemanticSegmentation",
+            "of two task types",
+        ),
         ("HumanTaskConfig.TaskTimeLimitInSeconds", 28_801, "28800 seconds"),
         ("HumanTaskConfig.TaskAvailabilityLifetimeInSeconds", 2_592_001, "2592000 seconds"),
         ("HumanTaskConfig.NumberOfHumanWorkersPerDataObject", 10, "Member must have value less than or equal to 9"),
@@ -91,7 +141,7 @@ def test_the_ref_rule_has_awss_words(desk: Desk, request_: dict) -> None:
         ("InputConfig.DataAttributes", {"ContentClassifiers": ["Nope"]}, "Member must satisfy enum value set"),
         ("StoppingConditions", {"MaxPercentageOfInputDatasetLabeled": 101}, "less than or equal to 100"),
     ],
-)  # fmt: skip
+)
 def test_each_rule_names_its_field(desk: Desk, request_: dict, path: str, value: Any, words: str) -> None:
     assert words in refuse(desk, put(request_, path, value))
 
@@ -99,16 +149,18 @@ def test_each_rule_names_its_field(desk: Desk, request_: dict, path: str, value:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        (b"{", "must be JSON"), (b'{"labels": {}}', "has 0 labels"), (b'{"labels": [{"name": "x"}]}', "must be JSON"),
-        (b'{"labels": []}', "0 labels"), (b'{"labels": [{"label": "a"}, {"label": "a"}]}', "unique"),
-        (b'{"labels": [{"label": ""}]}', "1 to 256 characters"), (b'{"labels": [{"label": 5}]}', "1 to 256 characters"),
+        (b"{", "must be JSON"),
+        (b'{"labels": {}}', "has 0 labels"),
+        (b'{"labels": [{"name": "x"}]}', "must be JSON"),
+        (b'{"labels": []}', "0 labels"),
+        (b'{"labels": [{"label": "a"}, {"label": "a"}]}', "unique"),
+        (b'{"labels": [{"label": ""}]}', "1 to 256 characters"),
+        (b'{"labels": [{"label": 5}]}', "1 to 256 characters"),
         (b'{"labels": [{"label": "BACKGROUND"}]}', "leave it out"),
         (b'{"labels": [' + b",".join(b'{"label": "%d"}' % n for n in range(256)) + b"]}", "256 labels; 1 to 255"),
     ],
-)  # fmt: skip
-def test_a_label_file_that_cannot_work_is_refused(
-    desk: Desk, request_: dict, document: bytes, words: str
-) -> None:
+)
+def test_a_label_file_that_cannot_work_is_refused(desk: Desk, request_: dict, document: bytes, words: str) -> None:
     assert words in refuse(desk, {**request_, "LabelCategoryConfigS3Uri": desk.put("labels.json", document)})
 
 
@@ -126,12 +178,20 @@ def test_a_broken_template_is_refused(desk: Desk, request_: dict, template: byte
     ("human", "classifiers", "words"),
     [
         ({}, ["FreeOfPersonallyIdentifiableInformation"], "must be one of the prices"),
-        ({"PublicWorkforceTaskPrice": {"AmountInUsd": {"Cents": 85}}}, ["FreeOfPersonallyIdentifiableInformation"], "0.840, 0.960"),
+        (
+            {"PublicWorkforceTaskPrice": {"AmountInUsd": {"Cents": 85}}},
+            ["FreeOfPersonallyIdentifiableInformation"],
+            "0.840, 0.960",
+        ),
         (PUBLIC_PRICE, ["FreeOfAdultContent"], "FreeOfPersonallyIdentifiableInformation"),
         (PUBLIC_PRICE, [], "FreeOfPersonallyIdentifiableInformation"),
-        ({**PUBLIC_PRICE, "TaskAvailabilityLifetimeInSeconds": 43_201}, ["FreeOfPersonallyIdentifiableInformation"], "43200"),
+        (
+            {**PUBLIC_PRICE, "TaskAvailabilityLifetimeInSeconds": 43_201},
+            ["FreeOfPersonallyIdentifiableInformation"],
+            "43200",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_public_crowd_has_rules_of_its_own(
     desk: Desk, request_: dict, human: dict, classifiers: list, words: str
 ) -> None:
@@ -143,10 +203,7 @@ def test_the_public_crowd_has_rules_of_its_own(
 
 def test_nothing_refused_leaves_a_job_behind(desk: Desk, request_: dict) -> None:
     refuse(desk, put(request_, "HumanTaskConfig.TaskTimeLimitInSeconds", 99_999))
-    assert (
-        desk.sagemaker.list_labeling_jobs(NameContains=request_["LabelingJobName"])["LabelingJobSummaryList"]
-        == []
-    )
+    assert desk.sagemaker.list_labeling_jobs(NameContains=request_["LabelingJobName"])["LabelingJobSummaryList"] == []
 
 
 def test_the_accounts_of_the_built_in_functions_are_the_api_references_own() -> None:

@@ -173,9 +173,17 @@ def small_sam() -> Any:
     modeling = importlib.import_module("segment_anything.modeling")
     torch.manual_seed(0)
     encoder = modeling.ImageEncoderViT(
-        depth=1, embed_dim=16, img_size=1024, mlp_ratio=1, num_heads=1, patch_size=16, use_rel_pos=True,
-        global_attn_indexes=(), window_size=14, out_chans=256,
-    )  # fmt: skip
+        depth=1,
+        embed_dim=16,
+        img_size=1024,
+        mlp_ratio=1,
+        num_heads=1,
+        patch_size=16,
+        use_rel_pos=True,
+        global_attn_indexes=(),
+        window_size=14,
+        out_chans=256,
+    )
     prompts = modeling.PromptEncoder(
         embed_dim=256, image_embedding_size=(64, 64), input_image_size=(1024, 1024), mask_in_chans=16
     )
@@ -192,9 +200,7 @@ def test_sam_1_as_its_own_package_exports_it_answers_as_it_does_in_pytorch(tmp_p
     import torch
 
     model = small_sam()
-    exported = importlib.import_module("segment_anything.utils.onnx").SamOnnxModel(
-        model, return_single_mask=True
-    )
+    exported = importlib.import_module("segment_anything.utils.onnx").SamOnnxModel(model, return_single_mask=True)
     dummies = {  # names and shapes of segment-anything's scripts/export_onnx_model.py
         "image_embeddings": torch.randn(1, 256, 64, 64),
         "point_coords": torch.randint(0, 1024, (1, 5, 2)).float(),
@@ -205,25 +211,41 @@ def test_sam_1_as_its_own_package_exports_it_answers_as_it_does_in_pytorch(tmp_p
     }
     dynamic = {"point_coords": {1: "num_points"}, "point_labels": {1: "num_points"}}
     outputs = ["masks", "iou_predictions", "low_res_masks"]
-    torch.onnx.export(exported, tuple(dummies.values()), str(tmp_path / "decoder.onnx"), opset_version=17, dynamo=False,
-                      input_names=list(dummies), output_names=outputs, dynamic_axes=dynamic)  # fmt: skip
-    torch.onnx.export(model.image_encoder, (torch.randn(1, 3, 1024, 1024),), str(tmp_path / "encoder.onnx"), opset_version=17,
-                      dynamo=False, input_names=["images"], output_names=["embeddings"])  # fmt: skip
-    image = photo(300, 400)
-    found = segment(
-        image, [[200, 150]], inside=[[120, 80]], outside=[[30, 40]], models=sorted(tmp_path.iterdir())
+    torch.onnx.export(
+        exported,
+        tuple(dummies.values()),
+        str(tmp_path / "decoder.onnx"),
+        opset_version=17,
+        dynamo=False,
+        input_names=list(dummies),
+        output_names=outputs,
+        dynamic_axes=dynamic,
     )
+    torch.onnx.export(
+        model.image_encoder,
+        (torch.randn(1, 3, 1024, 1024),),
+        str(tmp_path / "encoder.onnx"),
+        opset_version=17,
+        dynamo=False,
+        input_names=["images"],
+        output_names=["embeddings"],
+    )
+    image = photo(300, 400)
+    found = segment(image, [[200, 150]], inside=[[120, 80]], outside=[[30, 40]], models=sorted(tmp_path.iterdir()))
 
     scale = 1024 / 400
     resized = np.asarray(sam.cv2.resize(image, (1024, 768), interpolation=sam.cv2.INTER_LINEAR))
     with torch.inference_mode():
         pixels = model.preprocess(torch.from_numpy(resized).permute(2, 0, 1)[None].float())
         points = torch.tensor([[200, 150], [120, 80], [30, 40]]).float()[None] * scale
-        sparse, dense = model.prompt_encoder(
-            points=(points, torch.tensor([[1, 1, 0]])), boxes=None, masks=None
+        sparse, dense = model.prompt_encoder(points=(points, torch.tensor([[1, 1, 0]])), boxes=None, masks=None)
+        low, _ = model.mask_decoder(
+            image_embeddings=model.image_encoder(pixels),
+            image_pe=model.prompt_encoder.get_dense_pe(),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
         )
-        low, _ = model.mask_decoder(image_embeddings=model.image_encoder(pixels), image_pe=model.prompt_encoder.get_dense_pe(),
-                                    sparse_prompt_embeddings=sparse, dense_prompt_embeddings=dense, multimask_output=False)  # fmt: skip
         expected = model.postprocess_masks(low, (768, 1024), (300, 400))[0, 0].numpy() > 0
     mask = found.whole((300, 400))
     assert 0.01 < expected.mean() < 0.99, "random weights gave an answer that tells nothing"

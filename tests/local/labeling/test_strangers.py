@@ -87,8 +87,7 @@ def test_15_bodies_of_31_megabytes_with_a_wrong_key_cost_no_memory(server: Local
     before = memory(server)
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda: found.append(send_unsigned(server, "wrong", 31_000_000)))
-        for _ in range(15)
+        threading.Thread(target=lambda: found.append(send_unsigned(server, "wrong", 31_000_000))) for _ in range(15)
     ]
     for thread in threads:
         thread.start()
@@ -152,7 +151,9 @@ def test_what_is_no_http_is_not_written_down(server: LocalAWS) -> None:
             connection.sendall(words)
             connection.shutdown(socket.SHUT_WR)
             connection.recv(4096)
-    upgrade = b"GET /_gtseg/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n"
+    upgrade = (
+        b"GET /_gtseg/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade, close\r\nupgrade: websocket\r\n\r\n"
+    )
     with connect(server) as connection:
         connection.sendall(upgrade)
         connection.recv(4096)
@@ -221,9 +222,7 @@ def ask(url: str, headers: dict[str, str], body: bytes | None = None) -> tuple[i
         return error.code, error.headers
 
 
-@pytest.mark.parametrize(
-    "path", ["/_portal/signin", "/_portal/static/task.js", "/_gtseg/faults", "/bucket/key"]
-)
+@pytest.mark.parametrize("path", ["/_portal/signin", "/_portal/static/task.js", "/_gtseg/faults", "/bucket/key"])
 def test_a_foreign_host_name_is_refused_as_dns_rebinding_sends_it(server: LocalAWS, path: str) -> None:
     assert ask(server.url + path, {"Host": f"evil.example:{server.port}"})[0] == 421
     assert ask(server.url + path, {"Host": f"localhost:{server.port}"})[0] != 421

@@ -93,9 +93,7 @@ def test_an_object_is_synced_as_file_folder_and_row_before_its_answer(traced: Tr
         parts.append({"PartNumber": 1, "ETag": answer["ETag"]})
 
     def complete() -> None:
-        s3.complete_multipart_upload(
-            Bucket="bucket", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts}
-        )
+        s3.complete_multipart_upload(Bucket="bucket", Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
 
     for act in (put_part, complete):
         assert is_whole(traced.synced(act))
@@ -113,9 +111,7 @@ def test_a_job_and_a_workers_answer_are_synced_before_their_answers(traced: Trac
     worker = desk.hire()
     task = desk.lease(worker, request["LabelingJobName"])
     answer = {"answer": draw_answer(square(), task["labels"])}
-    assert "state.sqlite3-wal" in traced.synced(
-        lambda: worker("POST", f"/tasks/{task['task']}/answer", answer)
-    )
+    assert "state.sqlite3-wal" in traced.synced(lambda: worker("POST", f"/tasks/{task['task']}/answer", answer))
     assert "state.sqlite3-wal" in traced.synced(lambda: desk.hire())
     desk.await_end(request["LabelingJobName"])
 

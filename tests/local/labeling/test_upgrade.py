@@ -55,19 +55,13 @@ def test_an_unfinished_job_goes_on_with_its_people_leases_and_answers(desk: Any)
     held = ann("POST", f"/jobs/{UNFINISHED['job']}/tasks")[1]
     assert (held["task"], held["object"]) == (UNFINISHED["held"]["task"], UNFINISHED["held"]["object"])
     mask = np.ones((held["height"], held["width"]), np.uint8)
-    assert (
-        ann("POST", f"/tasks/{held['task']}/answer", {"answer": draw_answer(mask, held["labels"])})[0] == 200
-    )
+    assert ann("POST", f"/tasks/{held['task']}/answer", {"answer": draw_answer(mask, held["labels"])})[0] == 200
     dan = desk.hire("Dan")
     for person in (ann, bob, dan):
-        desk.label_all(
-            person, UNFINISHED["job"], lambda task: np.ones((task["height"], task["width"]), np.uint8)
-        )
+        desk.label_all(person, UNFINISHED["job"], lambda task: np.ones((task["height"], task["width"]), np.uint8))
     answer = desk.await_end(UNFINISHED["job"])
     assert (answer["LabelingJobStatus"], answer["LabelCounters"]["TotalLabeled"]) == ("Completed", 4)
-    responses = [
-        key for key in desk.keys("out/unfinished/annotations/worker-response/") if key.endswith(".json")
-    ]
+    responses = [key for key in desk.keys("out/unfinished/annotations/worker-response/") if key.endswith(".json")]
     assert len(responses) == 4
 
 

@@ -26,9 +26,12 @@ def desk(shared_aws: Any) -> Desk:
 
 def ask_for_verdicts(desk: Desk, lines: list[dict], **settings: Any) -> str:
     request = desk.request(
-        lines, labels=("good", "bad"), PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Verification"),
-        AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Verification")}, **settings,
-    )  # fmt: skip
+        lines,
+        labels=("good", "bad"),
+        PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Verification"),
+        AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Verification")},
+        **settings,
+    )
     desk.sagemaker.create_labeling_job(**{**request, "LabelAttributeName": "checked"})
     return str(request["LabelingJobName"])
 
@@ -53,9 +56,13 @@ def test_the_verdict_of_most_workers_is_written_with_their_comments(desk: Desk) 
     assert line["old-ref"] == OLD["old-ref"]
     assert metadata.pop("creation-date")
     assert metadata == {
-        "class-name": "bad", "confidence": 0.6667, "type": "groundtruth/label-verification", "human-annotated": "yes",
-        "job-name": f"labeling-job/{job.lower()}", "worker-feedback": [{"comment": "no ears"}],
-    }  # fmt: skip
+        "class-name": "bad",
+        "confidence": 0.6667,
+        "type": "groundtruth/label-verification",
+        "human-annotated": "yes",
+        "job-name": f"labeling-job/{job.lower()}",
+        "worker-feedback": [{"comment": "no ears"}],
+    }
 
 
 def test_an_object_without_a_mask_fails_and_a_wrong_word_is_refused(desk: Desk) -> None:
@@ -72,8 +79,11 @@ def test_an_object_without_a_mask_fails_and_a_wrong_word_is_refused(desk: Desk) 
 
 def test_a_verdict_is_no_reference_and_a_mask_is_no_verdict(desk: Desk) -> None:
     line = {"source-ref": desk.put_pictures(1)[0], **OLD}
-    request = desk.request([line], PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Verification"),
-        AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Verification")})  # fmt: skip
+    request = desk.request(
+        [line],
+        PreHumanTaskLambdaArn=PRE.replace("PRE-", "PRE-Verification"),
+        AnnotationConsolidationConfig={"AnnotationConsolidationLambdaArn": ACS.replace("ACS-", "ACS-Verification")},
+    )
     with pytest.raises(desk.sagemaker.exceptions.ClientError, match="must not end with '-ref'"):
         desk.sagemaker.create_labeling_job(**request)
 
@@ -87,13 +97,22 @@ def test_the_owner_s_pages_of_a_verification_show_no_masks(desk: Desk) -> None:
     assert desk.owner("GET", f"/owner/jobs/{job}/objects/0/mask")[0] == 404
 
 
-@pytest.mark.parametrize("answer", [None, [], {}, {"a": {"label": "x"}}, {"a": {"label": []}}, {"a": {"label": "good"}, "b": {"label": "bad"}}, {"a": {"label": "good", "workerComment": 3}}])  # fmt: skip
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        [],
+        {},
+        {"a": {"label": "x"}},
+        {"a": {"label": []}},
+        {"a": {"label": "good"}, "b": {"label": "bad"}},
+        {"a": {"label": "good", "workerComment": 3}},
+    ],
+)
 def test_what_is_no_verdict_is_refused(answer: Any) -> None:
     with pytest.raises(ServiceError):
         read_verdict(answer, ["good", "bad"])
 
 
 def test_a_verdict_is_read() -> None:
-    assert read_verdict({"x": {"label": "bad", "workerComment": " why "}}, ["good", "bad"]) == Verdict(
-        1, "why"
-    )
+    assert read_verdict({"x": {"label": "bad", "workerComment": " why "}}, ["good", "bad"]) == Verdict(1, "why")

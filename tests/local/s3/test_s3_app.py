@@ -42,9 +42,26 @@ def read(s3: Any, bucket: str, key: str, **parameters: Any) -> bytes:
 
 
 HOSTILE = [
-    "a", "a/b", "a/b/", "..", "../../etc/passwd", "./x", "a//b", "/lead", "c:\\d", "0_2022-09-09T17:25:31.918770.png",
-    "näé 日本語 🐢", "q?x=1&y#z%41+ ;=@$,!*'()", "é" * 512, "tab\tnew\nline", "trailing ", " lead", "%2F", "<&>\"'", "~-_.",
-]  # fmt: skip
+    "a",
+    "a/b",
+    "a/b/",
+    "..",
+    "../../etc/passwd",
+    "./x",
+    "a//b",
+    "/lead",
+    "c:\\d",
+    "0_2022-09-09T17:25:31.918770.png",
+    "näé 日本語 🐢",
+    "q?x=1&y#z%41+ ;=@$,!*'()",
+    "é" * 512,
+    "tab\tnew\nline",
+    "trailing ",
+    " lead",
+    "%2F",
+    "<&>\"'",
+    "~-_.",
+]
 
 
 def test_hostile_keys_are_told_apart_and_come_back(s3: Any, bucket: str) -> None:
@@ -107,9 +124,7 @@ def test_copy_takes_metadata_along_or_replaces_it(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", Metadata={"a": "b"}, ContentType="image/png")
     source = {"Bucket": bucket, "Key": "k"}
     s3.copy_object(Bucket=bucket, Key="same", CopySource=source)
-    s3.copy_object(
-        Bucket=bucket, Key="new", CopySource=source, MetadataDirective="REPLACE", Metadata={"c": "d"}
-    )
+    s3.copy_object(Bucket=bucket, Key="new", CopySource=source, MetadataDirective="REPLACE", Metadata={"c": "d"})
     same, new = s3.head_object(Bucket=bucket, Key="same"), s3.head_object(Bucket=bucket, Key="new")
     assert (same["Metadata"], same["ContentType"]) == ({"a": "b"}, "image/png")
     assert (new["Metadata"], new["ContentType"]) == ({"c": "d"}, "binary/octet-stream")
@@ -169,9 +184,7 @@ def test_checksums_are_verified_and_returned(s3: Any, bucket: str, algorithm: st
 
 def test_crc64nvme_is_verified(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"123456789", ChecksumCRC64NVME="rosUhgp5mIg=")
-    assert (
-        s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["ChecksumCRC64NVME"] == "rosUhgp5mIg="
-    )
+    assert s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")["ChecksumCRC64NVME"] == "rosUhgp5mIg="
     wrong = {"ChecksumCRC64NVME": "rosUhgp5mIk="}
     assert code_of(s3.put_object, Bucket=bucket, Key="k", Body=b"123456789", **wrong) == "BadDigest"
 
@@ -188,9 +201,7 @@ def start_upload(s3: Any, bucket: str, *sizes: int) -> tuple[str, list[dict[str,
 
 def test_multipart_upload(s3: Any, bucket: str) -> None:
     upload, parts, content = start_upload(s3, bucket, 5 * MEGABYTE, 5 * MEGABYTE, 7)
-    assert [part["Size"] for part in s3.list_parts(Bucket=bucket, Key="big", UploadId=upload)["Parts"]][
-        2
-    ] == 7
+    assert [part["Size"] for part in s3.list_parts(Bucket=bucket, Key="big", UploadId=upload)["Parts"]][2] == 7
     assert [found["UploadId"] for found in s3.list_multipart_uploads(Bucket=bucket)["Uploads"]] == [upload]
     complete = {"Bucket": bucket, "Key": "big", "UploadId": upload, "MultipartUpload": {"Parts": parts}}
     etag = s3.complete_multipart_upload(**complete)["ETag"]
@@ -244,13 +255,9 @@ def test_listings_page_through_v1_and_v2(s3: Any, bucket: str) -> None:
     for operation in ("list_objects", "list_objects_v2"):
         pages = s3.get_paginator(operation).paginate(Bucket=bucket, PaginationConfig={"PageSize": 3})
         assert [entry["Key"] for page in pages for entry in page["Contents"]] == keys
-        pages = s3.get_paginator(operation).paginate(
-            Bucket=bucket, Delimiter="/", PaginationConfig={"PageSize": 1}
-        )
+        pages = s3.get_paginator(operation).paginate(Bucket=bucket, Delimiter="/", PaginationConfig={"PageSize": 1})
         found = [
-            e.get("Key") or e.get("Prefix")
-            for p in pages
-            for e in p.get("Contents", []) + p.get("CommonPrefixes", [])
+            e.get("Key") or e.get("Prefix") for p in pages for e in p.get("Contents", []) + p.get("CommonPrefixes", [])
         ]
         assert found == ["a/", "b/", "c d", "z+"]
     after = s3.list_objects_v2(Bucket=bucket, StartAfter="b/1")
@@ -282,9 +289,7 @@ def test_settings_that_nobody_made_are_answered_as_aws_does(s3: Any, bucket: str
 def test_what_is_not_implemented_says_so(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k")
     enabled = {"Status": "Enabled"}
-    assert (
-        code_of(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=enabled) == "NotImplemented"
-    )
+    assert code_of(s3.put_bucket_versioning, Bucket=bucket, VersioningConfiguration=enabled) == "NotImplemented"
     assert code_of(s3.restore_object, Bucket=bucket, Key="k") == "NotImplemented"
     assert code_of(s3.get_object_torrent, Bucket=bucket, Key="k") == "NotImplemented"
     assert code_of(s3.put_object, Bucket=bucket, Key="k", ServerSideEncryption="aws:kms") == "NotImplemented"
@@ -309,10 +314,7 @@ def test_cors_preflight_follows_the_buckets_rules(shared_aws: Any, s3: Any, buck
     assert allowed.headers["Access-Control-Allow-Origin"] == "https://a.example"
     assert allowed.headers["Access-Control-Max-Age"] == "9"
     assert urllib3.request("OPTIONS", url, headers={**asked, "Origin": "https://evil"}).status == 403
-    assert (
-        urllib3.request("OPTIONS", url, headers={**asked, "Access-Control-Request-Method": "PUT"}).status
-        == 403
-    )
+    assert urllib3.request("OPTIONS", url, headers={**asked, "Access-Control-Request-Method": "PUT"}).status == 403
     signed = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
     s3.put_object(Bucket=bucket, Key="k")
     answer = urllib3.request("GET", signed, headers={"Origin": "https://a.example"})
@@ -325,9 +327,7 @@ def test_presigned_urls_work_until_they_expire(shared_aws: Any, bucket: str, ver
     target = {"Bucket": bucket, "Key": "a b/é"}
     put = s3.generate_presigned_url("put_object", Params=target, ExpiresIn=60)
     assert urllib3.request("PUT", put, body=b"turtle").status == 200
-    get = s3.generate_presigned_url(
-        "get_object", Params={**target, "ResponseContentType": "a/b"}, ExpiresIn=60
-    )
+    get = s3.generate_presigned_url("get_object", Params={**target, "ResponseContentType": "a/b"}, ExpiresIn=60)
     answer = urllib3.request("GET", get)
     assert (answer.data, answer.headers["Content-Type"]) == (b"turtle", "a/b")
     assert urllib3.request("GET", get.replace("turtle", "x") + "x").status == 403
@@ -340,9 +340,7 @@ def test_presigned_urls_work_until_they_expire(shared_aws: Any, bucket: str, ver
 
 
 def post_form(form: dict[str, Any], body: bytes, **changed: str) -> Any:
-    return urllib3.request(
-        "POST", form["url"], fields={**form["fields"], **changed, "file": ("cat.txt", body)}
-    )
+    return urllib3.request("POST", form["url"], fields={**form["fields"], **changed, "file": ("cat.txt", body)})
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
@@ -379,9 +377,7 @@ def test_the_world_reads_only_what_is_public(shared_aws: Any, s3: Any, bucket: s
         "Action": ["s3:GetObject", "s3:ListBucket"],
         "Resource": resources,
     }
-    s3.put_bucket_policy(
-        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    )
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     assert read(anonymous, bucket, "secret") == b"s"
     assert anonymous.list_objects_v2(Bucket=bucket)["KeyCount"] == 2
     assert code_of(anonymous.put_object, Bucket=bucket, Key="x", Body=b"") == "AccessDenied"

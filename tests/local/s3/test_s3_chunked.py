@@ -73,9 +73,7 @@ def test_a_body_that_ends_early_is_incomplete(chunks: list[bytes], cut: int) -> 
         decoder.finish()
 
 
-@pytest.mark.parametrize(
-    "body", [b"zz\r\n", b"-1\r\n", b"5\r\nabcdefgh\r\n", b"1" * 20_000, b"0\r\n\r\nmore\r\n"]
-)
+@pytest.mark.parametrize("body", [b"zz\r\n", b"-1\r\n", b"5\r\nabcdefgh\r\n", b"1" * 20_000, b"0\r\n\r\nmore\r\n"])
 def test_nonsense_is_refused(body: bytes) -> None:
     with pytest.raises(ServiceError):
         ChunkedDecoder(signer=None, has_trailer=True).feed(body)

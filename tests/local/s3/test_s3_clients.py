@@ -54,15 +54,11 @@ def test_aws_cli_syncs_both_ways(shared_aws: Any, tmp_path: Path) -> None:
     run(shared_aws, aws, "s3", "sync", "--only-show-errors", str(source), "s3://cli-bucket/p/")
     run(shared_aws, aws, "s3", "sync", "--only-show-errors", "s3://cli-bucket/p/", str(target))
     assert read_folder(target) == FILES
-    assert (
-        run(shared_aws, aws, "s3", "sync", str(target), "s3://cli-bucket/p/") == ""
-    )  # nothing is left to do
+    assert run(shared_aws, aws, "s3", "sync", str(target), "s3://cli-bucket/p/") == ""  # nothing is left to do
     (source / "a.txt").unlink()
     run(shared_aws, aws, "s3", "sync", "--delete", "--only-show-errors", str(source), "s3://cli-bucket/p/")
     listed = run(shared_aws, aws, "s3", "ls", "--recursive", "s3://cli-bucket/p/")
-    assert sorted(line[31:] for line in listed.splitlines()) == sorted(
-        f"p/{name}" for name in FILES if name != "a.txt"
-    )
+    assert sorted(line[31:] for line in listed.splitlines()) == sorted(f"p/{name}" for name in FILES if name != "a.txt")
     run(shared_aws, aws, "s3", "rb", "--force", "s3://cli-bucket")
 
 

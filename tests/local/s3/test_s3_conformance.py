@@ -47,25 +47,19 @@ def sha256(data: bytes) -> str:
     return base64.b64encode(hashlib.sha256(data).digest()).decode()
 
 
-def begin_upload(
-    s3: Any, bucket: str, sizes: list[int], **parameters: Any
-) -> tuple[dict[str, Any], list[Any]]:
+def begin_upload(s3: Any, bucket: str, sizes: list[int], **parameters: Any) -> tuple[dict[str, Any], list[Any]]:
     """An upload with SHA-256 checksums; what identifies it, and its parts."""
     identity = {"Bucket": bucket, "Key": "k"}
     created = s3.create_multipart_upload(**identity, ChecksumAlgorithm="SHA256", **parameters)
     upload = {**identity, "UploadId": created["UploadId"]}
     parts = []
     for number, size in enumerate(sizes, 1):
-        put = s3.upload_part(
-            **upload, PartNumber=number, Body=bytes([number]) * size, ChecksumAlgorithm="SHA256"
-        )
+        put = s3.upload_part(**upload, PartNumber=number, Body=bytes([number]) * size, ChecksumAlgorithm="SHA256")
         parts.append({"PartNumber": number, "ETag": put["ETag"], "ChecksumSHA256": put["ChecksumSHA256"]})
     return upload, parts
 
 
-def test_a_whole_objects_checksum_is_checked_at_completion_and_parts_keep_theirs(
-    s3: Any, bucket: str
-) -> None:
+def test_a_whole_objects_checksum_is_checked_at_completion_and_parts_keep_theirs(s3: Any, bucket: str) -> None:
     upload, parts = begin_upload(s3, bucket, [PART, 10])
     chosen: dict[str, Any] = {**upload, "MultipartUpload": {"Parts": parts}}
     digests = b"".join(base64.b64decode(part["ChecksumSHA256"]) for part in parts)
@@ -101,9 +95,7 @@ def test_object_attributes_have_parts_checksums_and_pages(s3: Any, bucket: str) 
     assert [part["PartNumber"] for part in page["Parts"]] == [2]
     last = s3.get_object_attributes(**wanted, PartNumberMarker=2)
     assert last["ObjectParts"]["IsTruncated"] is False
-    assert last["ObjectParts"]["Parts"] == [
-        {"PartNumber": 3, "Size": 7, "ChecksumSHA256": parts[2]["ChecksumSHA256"]}
-    ]
+    assert last["ObjectParts"]["Parts"] == [{"PartNumber": 3, "Size": 7, "ChecksumSHA256": parts[2]["ChecksumSHA256"]}]
     assert code_of(s3.get_object_attributes, **wanted, MaxParts=-1) == "InvalidArgument"
 
 
@@ -251,9 +243,7 @@ def test_a_form_needs_a_signature_and_a_date_in_utc(shared_aws: Any, s3: Any, bu
             check_policy(policy, {}, now=clock())
 
 
-def test_a_number_of_thousands_of_digits_is_the_senders_mistake(
-    shared_aws: Any, s3: Any, bucket: str
-) -> None:
+def test_a_number_of_thousands_of_digits_is_the_senders_mistake(shared_aws: Any, s3: Any, bucket: str) -> None:
     link = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"}, ExpiresIn=60)
     key = parse_qs(urlsplit(link).query)["AWSAccessKeyId"][0]
     url = f"{shared_aws.url}/{bucket}/k?AWSAccessKeyId={key}&Signature=x&Expires={'9' * 5000}"
@@ -267,9 +257,7 @@ def test_a_number_of_thousands_of_digits_is_the_senders_mistake(
     assert 400 <= urllib3.request("GET", signed, headers=ranged).status < 500
 
 
-def test_a_credential_without_a_signature_does_not_open_another_host(
-    shared_aws: Any, s3: Any, bucket: str
-) -> None:
+def test_a_credential_without_a_signature_does_not_open_another_host(shared_aws: Any, s3: Any, bucket: str) -> None:
     s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
     s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
     url = f"{shared_aws.url}/{bucket}"

@@ -70,9 +70,7 @@ def test_a_form_that_is_no_form_is_refused_by_the_name_s3_has_for_it(body: bytes
     assert refusal.value.code == code
 
 
-@pytest.mark.parametrize(
-    "kind", ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=b"]
-)
+@pytest.mark.parametrize("kind", ["", "application/json", "multipart/form-data", "multipart/mixed; boundary=b"])
 def test_another_content_type_is_refused(kind: str) -> None:
     with pytest.raises(ServiceError, match="PreconditionFailed"):
         read(b"", kind=kind)

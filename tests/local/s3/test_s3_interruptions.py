@@ -48,9 +48,7 @@ def test_kill_9_during_puts_leaves_whole_objects_and_no_orphans(local_aws: Any, 
     local_aws.client("s3").create_bucket(Bucket="photos")
     written: dict[str, str] = {}
     writers = [
-        threading.Thread(
-            target=write_until_it_dies, args=(local_aws.client("s3", config=ONCE), f"{n}", size, written)
-        )
+        threading.Thread(target=write_until_it_dies, args=(local_aws.client("s3", config=ONCE), f"{n}", size, written))
         for n in range(4)
     ]
     for writer in writers:
@@ -91,9 +89,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(local_aws: Any) -> None:
     s3.put_object(Bucket="photos", Key="k", Body=b"old")
     files = count_files(local_aws.folder)
     _, hard = resource.prlimit(local_aws.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(
-        local_aws.pid, resource.RLIMIT_FSIZE, (3 << 20, hard)
-    )  # a write beyond it fails as on a full disk
+    resource.prlimit(local_aws.pid, resource.RLIMIT_FSIZE, (3 << 20, hard))  # a write beyond it fails as on a full disk
     for size in (3 << 20) + 1, 20 << 20:
         with pytest.raises(ClientError) as refusal:
             s3.put_object(Bucket="photos", Key="k", Body=b"x" * size)
@@ -112,9 +108,7 @@ def test_listing_putting_and_deleting_at_once_never_fail(shared_aws: Any) -> Non
             key = f"{(number + turn) % 5}/{turn % 7}"
             s3.put_object(Bucket="busy", Key=key, Body=bytes(turn * 10))
             s3.list_objects_v2(Bucket="busy", Delimiter="/" if turn % 2 else "")
-            s3.delete_objects(
-                Bucket="busy", Delete={"Objects": [{"Key": f"{turn % 5}/{number % 7}"}, {"Key": key}]}
-            )
+            s3.delete_objects(Bucket="busy", Delete={"Objects": [{"Key": f"{turn % 5}/{number % 7}"}, {"Key": key}]})
             s3.copy_object(Bucket="busy", Key=f"copy/{number}", CopySource={"Bucket": "busy", "Key": "seed"})
         return 25
 
@@ -166,9 +160,7 @@ def test_a_copy_of_a_small_object_needs_no_file_and_has_its_checksum(local_aws: 
     client.put_object(Bucket="copies", Key="small", Body=small, Metadata={"a": "b"})
     client.put_object(Bucket="copies", Key="large", Body=large)
     for name in ("small", "large"):
-        client.copy_object(
-            Bucket="copies", Key=f"{name}-2", CopySource=f"copies/{name}", ChecksumAlgorithm="SHA256"
-        )
+        client.copy_object(Bucket="copies", Key=f"{name}-2", CopySource=f"copies/{name}", ChecksumAlgorithm="SHA256")
     assert (count_files(local_aws.folder), count_small(local_aws.folder)) == (2, 2)
     client.delete_object(Bucket="copies", Key="small")
     answer = client.get_object(Bucket="copies", Key="small-2", ChecksumMode="ENABLED")

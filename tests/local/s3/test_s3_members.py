@@ -62,9 +62,7 @@ class Door:
         self.objects, self.pool = FolderObjects(folder), ThreadPoolExecutor(2)
         self.objects.start()
         intake = Intake(self.objects.files, self.pool)
-        s3 = S3(
-            self.objects, ACCOUNT, "us-east-1", self.pool, intake, lambda key: "s", lambda: datetime.now(UTC)
-        )
+        s3 = S3(self.objects, ACCOUNT, "us-east-1", self.pool, intake, lambda key: "s", lambda: datetime.now(UTC))
         self.app = S3App(s3, Faults(None), lambda *_: None)
         self.read: set[str] = set()
         config = Config(parameter_validation=False, retries={"total_max_attempts": 1})
@@ -134,9 +132,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "GetObjectAttributes": {"ObjectAttributes": ["ETag"]},
     "PutBucketAcl": {"ACL": "private"},
     "PutObjectAcl": {"ACL": "private"},
-    "PutBucketCors": {
-        "CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]}
-    },
+    "PutBucketCors": {"CORSConfiguration": {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]}},
     "PutBucketOwnershipControls": {"OwnershipControls": {"Rules": [{"ObjectOwnership": "ObjectWriter"}]}},
     "PutBucketPolicy": {"Policy": "{}"},
     "PutBucketTagging": {"Tagging": {"TagSet": []}},
@@ -190,9 +186,7 @@ def parameters_of(door: Door, operation: str) -> dict[str, Any]:
 CHANGING = ("DeleteObject", "DeleteBucket", "CompleteMultipartUpload", "AbortMultipartUpload")
 
 
-def is_accounted_for(
-    door: Door, operation: str, name: str, shape: Any, *, parameters: dict[str, Any]
-) -> bool:
+def is_accounted_for(door: Door, operation: str, name: str, shape: Any, *, parameters: dict[str, Any]) -> bool:
     """Whether the member is looked up, refused, or in the list of what may be ignored."""
     header = shape.serialization.get("name", name)
     lowered = header.lower() if shape.serialization["location"] == "header" else header
@@ -247,15 +241,11 @@ def test_every_header_and_parameter_is_read_refused_or_listed(door: Door, operat
         ),
     ],
 )
-def test_an_element_that_would_be_ignored_is_refused(
-    door: Door, method: str, parameters: dict[str, Any]
-) -> None:
+def test_an_element_that_would_be_ignored_is_refused(door: Door, method: str, parameters: dict[str, Any]) -> None:
     parameters_of(door, "HeadObject")
     bucket = "b-3" if method == "create_bucket" else "b-1"
     if method == "complete_multipart_upload":
-        parameters = parameters_of(door, "CompleteMultipartUpload") | {
-            "MultipartUpload": parameters["MultipartUpload"]
-        }
+        parameters = parameters_of(door, "CompleteMultipartUpload") | {"MultipartUpload": parameters["MultipartUpload"]}
     with pytest.raises(ClientError, match="NotImplemented"):
         getattr(door.client, method)(**{"Bucket": bucket, **parameters})
 

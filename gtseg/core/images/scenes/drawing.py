@@ -102,9 +102,7 @@ def _free_place(
     return None
 
 
-def _lay(
-    rng: np.random.Generator, picture: Picture, mask: NDArray[np.uint8], thing: Thing, *, murky: bool
-) -> None:
+def _lay(rng: np.random.Generator, picture: Picture, mask: NDArray[np.uint8], thing: Thing, *, murky: bool) -> None:
     """Draw one object and its shadow, in place, in the picture and the mask."""
     draw = turtle if thing.kind == TURTLE else boat
     shift = thing.length * float(rng.uniform(0.03, 0.1))

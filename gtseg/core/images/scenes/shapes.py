@@ -64,9 +64,7 @@ def turtle(rng: np.random.Generator) -> list[Part]:
     parts = []
     for side in (-1, 1):
         stroke = swim + rng.uniform(-0.12, 0.12)
-        parts.append(
-            Part(flipper(rng, x=0.2, side=side, long=rng.uniform(0.34, 0.44), sweep=0.5 + stroke), skin)
-        )
+        parts.append(Part(flipper(rng, x=0.2, side=side, long=rng.uniform(0.34, 0.44), sweep=0.5 + stroke), skin))
         parts.append(
             Part(
                 flipper(rng, x=-0.24, side=side, long=rng.uniform(0.16, 0.22), sweep=0.95 + stroke * 0.5),
@@ -128,9 +126,7 @@ def boat(rng: np.random.Generator) -> list[Part]:
     stern = np.array([[-0.5, wide * rng.uniform(0.72, 0.9)]])
     outline = np.concatenate([stern, edge, (edge * mirror)[::-1], stern * mirror])
     parts = [Part(outline, hull)]
-    deck = _shift(
-        ((206, 176, 132), (226, 226, 220), (120, 90, 64))[rng.integers(3)], rng.integers(-10, 11, 3)
-    )
+    deck = _shift(((206, 176, 132), (226, 226, 220), (120, 90, 64))[rng.integers(3)], rng.integers(-10, 11, 3))
     parts.append(Part(outline * np.array([0.86, 0.74]), deck, False))
     if rng.random() < 0.5:
         for x in (-0.3, -0.08, 0.14):
@@ -157,9 +153,7 @@ def raster(parts: Sequence[Part], size: tuple[int, int], *, body_only: bool = Fa
 
 def put(parts: Sequence[Part], *, x: float, y: float, length: float, turn: float) -> list[Part]:
     """Parts in pixels: `length` long, heading `turn`, around (x, y)."""
-    return [
-        Part(rotate(part.points * length, turn) + np.array([x, y]), part.fill, part.is_body) for part in parts
-    ]
+    return [Part(rotate(part.points * length, turn) + np.array([x, y]), part.fill, part.is_body) for part in parts]
 
 
 def window_of(parts: Sequence[Part], size: tuple[int, int], *, margin: float) -> tuple[slice, slice]:
@@ -168,6 +162,4 @@ def window_of(parts: Sequence[Part], size: tuple[int, int], *, margin: float) ->
     low = np.floor(points.min(0) - margin).astype(int)
     high = np.ceil(points.max(0) + margin).astype(int)
     left, top = (int(np.clip(v, 0, limit - 1)) for v, limit in zip(low, (size[1], size[0]), strict=True))
-    return slice(top, max(top + 1, min(int(high[1]), size[0]))), slice(
-        left, max(left + 1, min(int(high[0]), size[1]))
-    )
+    return slice(top, max(top + 1, min(int(high[1]), size[0]))), slice(left, max(left + 1, min(int(high[0]), size[1])))

@@ -11,9 +11,7 @@ Picture = NDArray[np.float32]  # (H, W, 3)
 Size = tuple[int, int]  # height, width
 
 
-def noise(
-    rng: np.random.Generator, size: Size, *, coarse: int, octaves: int = 4, stretch: float = 1.0
-) -> Plane:
+def noise(rng: np.random.Generator, size: Size, *, coarse: int, octaves: int = 4, stretch: float = 1.0) -> Plane:
     """(H, W) fractal noise of about zero mean and unit deviation; the largest lumps are `coarse` pixels wide."""
     height, width = size
     total: Plane = np.zeros(size, np.float32)
@@ -42,9 +40,7 @@ def water(rng: np.random.Generator, size: Size) -> Picture:
     shallow, deep = _WATERS[rng.integers(len(_WATERS))]
     depth = 0.5 + 0.35 * noise(rng, size, coarse=220, octaves=2)
     picture = blend(colour(shallow, size), colour(deep, size), depth)
-    ripples = noise(
-        rng, size, coarse=int(rng.integers(14, 34)), octaves=3, stretch=float(rng.uniform(1.2, 2.4))
-    )
+    ripples = noise(rng, size, coarse=int(rng.integers(14, 34)), octaves=3, stretch=float(rng.uniform(1.2, 2.4)))
     picture += ripples[..., None] * rng.uniform(3, 8)
     net = 1 - np.abs(noise(rng, size, coarse=int(rng.integers(26, 60)), octaves=2))
     picture += (np.clip(net - 0.72, 0, None) * (1.2 - np.clip(depth, 0, 1)))[..., None] * rng.uniform(40, 130)

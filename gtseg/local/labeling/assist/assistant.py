@@ -67,9 +67,7 @@ class Assistant:
     def step(self) -> None:
         """One step of every job that asks for it; none takes long."""
         for job in list_active_jobs(self.store):
-            if job.status != "InProgress" or not (
-                suggests(self.store, job) or orders_helpfully(self.store, job)
-            ):
+            if job.status != "InProgress" or not (suggests(self.store, job) or orders_helpfully(self.store, job)):
                 continue
             try:
                 self.advance(job)
@@ -99,9 +97,7 @@ class Assistant:
         """Start a process, again where it was killed; a round that never comes to its end is given up."""
         tries = self._tries[current.folder] = self._tries.get(current.folder, 0) + 1
         if tries > 2 * TRIES or (current.folder / "output" / "failure").exists():
-            logger.warning(
-                "the model of %s could not be trained: no suggestions come from it", current.folder
-            )
+            logger.warning("the model of %s could not be trained: no suggestions come from it", current.folder)
             (current.folder / "ready.json").write_text(json.dumps({"model": "", "objects": 10**9}))
             return
         assert callable(launch)
@@ -241,9 +237,7 @@ class Assistant:
                 if row is not None:
                     with self.store.write() as connection:
                         connection.execute("DELETE FROM labeling_order WHERE job = ?", (row["name"],))
-                        connection.execute(
-                            "UPDATE labeling_suggestions SET mask = NULL WHERE job = ?", (row["name"],)
-                        )
+                        connection.execute("UPDATE labeling_suggestions SET mask = NULL WHERE job = ?", (row["name"],))
 
 
 def link_as(image: Path, folder: Path, line: int) -> str:

@@ -33,9 +33,7 @@ def describe_object(numbers: np.ndarray, number: int, stats: np.ndarray, label: 
     x, y, width, height, area = (int(value) for value in stats)
     part = np.ascontiguousarray(numbers[y : y + height, x : x + width] == number).astype(np.uint8)
     contours, _ = cv2.findContours(part, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    outlines = [
-        (cv2.approxPolyDP(line, TOLERANCE, closed=True)[:, 0] + (x, y) + 0.5).tolist() for line in contours
-    ]
+    outlines = [(cv2.approxPolyDP(line, TOLERANCE, closed=True)[:, 0] + (x, y) + 0.5).tolist() for line in contours]
     padded = np.pad(part, ((0, 0), (1, 1)))
     rows = []
     for offset, row in enumerate(padded):

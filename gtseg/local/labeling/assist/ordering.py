@@ -8,7 +8,9 @@ import numpy as np
 
 __all__ = ["order_objects"]
 
-RANDOM_SHARE = 5  # every fifth object is a random one, so that the model sees what it does not know that it does not know
+RANDOM_SHARE = (
+    5  # every fifth object is a random one, so that the model sees what it does not know that it does not know
+)
 
 
 def order_objects(

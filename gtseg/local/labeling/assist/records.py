@@ -69,9 +69,7 @@ def may_be_suggested(job: Job, line: int) -> bool:
     return digest[0] * 256 + digest[1] >= 65536 // EMPTY_SHARE
 
 
-def keep_offer(
-    store: Store, task_id: str, job: Job, line: int, worker: str, offer: Suggestion | None
-) -> None:
+def keep_offer(store: Store, task_id: str, job: Job, line: int, worker: str, offer: Suggestion | None) -> None:
     """Decide once how a task opens: with this suggestion, or empty."""
     values = (offer.model, offer.mask) if offer else (None, None)
     with store.write() as connection:
@@ -90,7 +88,9 @@ def find_suggestion(store: Store, task_id: str) -> Suggestion | None:
 
 def suggesting_model(store: Store, job: Job, line: int, worker: str) -> str:
     """The model whose mask a worker was shown for an object; '' for none."""
-    query = "SELECT model FROM labeling_suggestions WHERE job = ? AND line = ? AND worker = ? AND model IS NOT NULL LIMIT 1"
+    query = (
+        "SELECT model FROM labeling_suggestions WHERE job = ? AND line = ? AND worker = ? AND model IS NOT NULL LIMIT 1"
+    )
     row = store.read().execute(query, (job.name, line, worker)).fetchone()
     return str(row["model"]) if row else ""
 

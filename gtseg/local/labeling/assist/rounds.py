@@ -128,9 +128,7 @@ class Round:
         for text in content[: content.rfind(b"\n") + 1].splitlines():
             entry = json.loads(text)
             if "confidence" in entry:
-                found[int(entry["name"])] = Scored(
-                    float(entry["confidence"]), tuple(entry.get("features", ()))
-                )
+                found[int(entry["name"])] = Scored(float(entry["confidence"]), tuple(entry.get("features", ())))
         return found
 
     def end(self) -> None:

@@ -107,8 +107,6 @@ def count_machine(store: Store, name: str) -> int:
 
 def find_final_model(store: Store, name: str) -> str | None:
     """The ARN of the model of the last round that has one."""
-    query = (
-        "SELECT model FROM labeling_rounds WHERE job = ? AND model IS NOT NULL ORDER BY round DESC LIMIT 1"
-    )
+    query = "SELECT model FROM labeling_rounds WHERE job = ? AND model IS NOT NULL ORDER BY round DESC LIMIT 1"
     row = store.read().execute(query, (name,)).fetchone()
     return row["model"] if row else None

@@ -250,8 +250,7 @@ class Automation:
                 return False
             self._label_some(job, current, scoring, scores, chosen[start : start + LABEL_AT_ONCE])
         lines = [
-            {"datasetObjectId": str(line), "confidence": score.confidence}
-            for line, score in sorted(scores.items())
+            {"datasetObjectId": str(line), "confidence": score.confidence} for line, score in sorted(scores.items())
         ]
         self._put(job, f"inference/round-{current.number}/scores.json", lines)
         return self._advance(job, current, "done")
@@ -290,9 +289,7 @@ class Automation:
         with self.store.write() as connection:
             for line, stamp, width, height, result_text in done:
                 finish(connection, job, current, line, values=(stamp, width, height, result_text))
-            connection.execute(
-                "UPDATE labeling_jobs SET modified = ? WHERE name = ?", (read_clock(), job.name)
-            )
+            connection.execute("UPDATE labeling_jobs SET modified = ? WHERE name = ?", (read_clock(), job.name))
 
     def _put(self, job: Job, key: str, document: Any) -> None:
         output.put_json(self.objects, job, key, document)

@@ -108,9 +108,7 @@ def insert_round(connection: sqlite3.Connection, job: Job, number: int) -> None:
     )
 
 
-def insert_sample(
-    connection: sqlite3.Connection, job: Job, lines: list[int], *, number: int, part: str
-) -> None:
+def insert_sample(connection: sqlite3.Connection, job: Job, lines: list[int], *, number: int, part: str) -> None:
     connection.executemany(
         "INSERT INTO labeling_samples (job, line, round, part) VALUES (?, ?, ?, ?)",
         [(job.name, line, number, part) for line in lines],

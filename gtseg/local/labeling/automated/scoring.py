@@ -65,9 +65,7 @@ class Scoring:
     def prepare(self, lines: Sequence[int], *, artifact: str) -> None:
         """The model and the list of images. Raises Failure."""
         image = image_uri(self.embedded.store.region)
-        self.embedded.objects.head(
-            *split_uri(artifact)
-        )  # where the storage is away, that is no fault of the artifact
+        self.embedded.objects.head(*split_uri(artifact))  # where the storage is away, that is no fault of the artifact
         try:
             unpack_artifact(self.embedded.objects, artifact, self.root / "model", image=image, runnable=True)
         except ArtifactError as error:
@@ -136,9 +134,9 @@ def measure_quality(guess: np.ndarray, truth: np.ndarray) -> float:
     if guess.shape != truth.shape:
         return 0.0
     size = int(max(guess.max(initial=0), truth.max(initial=0))) + 1
-    joint = np.bincount(
-        truth.reshape(-1).astype(np.int64) * size + guess.reshape(-1), minlength=size * size
-    ).reshape(size, size)
+    joint = np.bincount(truth.reshape(-1).astype(np.int64) * size + guess.reshape(-1), minlength=size * size).reshape(
+        size, size
+    )
     hits = np.diag(joint)
     unions = joint.sum(0) + joint.sum(1) - hits
     present = unions[1:] > 0

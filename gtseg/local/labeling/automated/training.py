@@ -27,9 +27,7 @@ __all__ = ["Failure", "artifact_of", "check_initial_model", "keep_model", "name_
 INSTANCE = "ml.p3.2xlarge"  # of automated labeling's training and inference (developer guide)
 SAMPLES = 3500  # pictures that a training job sees, each as often as it takes
 EPOCHS = (10, 60)
-KEPT = (
-    0.1  # share of the training set that chooses the best epoch; the validation set has no part in training
-)
+KEPT = 0.1  # share of the training set that chooses the best epoch; the validation set has no part in training
 FEWEST_KEPT = 4
 SETTINGS_BYTES = 1 << 20  # of hyperparams.json
 DEFAULT = {"algorithm": "fcn", "backbone": "resnet-50"}
@@ -56,9 +54,7 @@ def start_training(embedded: Embedded, job: Job, current: Round) -> None:
     shuffled = random.Random(job.reference).sample(rows, len(rows))
     kept = max(FEWEST_KEPT, round(len(rows) * KEPT))
     if len(rows) < 2 * FEWEST_KEPT:
-        raise Failure(
-            f"ClientError: {len(rows)} objects of the training set were labeled: too few to train on."
-        )
+        raise Failure(f"ClientError: {len(rows)} objects of the training set were labeled: too few to train on.")
     bucket, prefix = job.output
     folder = f"{prefix}training/round-{current.number}"
     for channel, chosen in (("train", shuffled[kept:]), ("validation", shuffled[:kept])):
@@ -113,7 +109,11 @@ def make_request(embedded: Embedded, job: Job, current: Round, folder: str, trai
     initial = find_initial_model(embedded, job.request)
     if initial is not None:
         settings = read_settings(embedded, initial)
-        hyperparameters |= {name: settings[name] for name in ("algorithm", "backbone") if settings.get(name) not in (None, DEFAULT[name])}  # fmt: skip
+        hyperparameters |= {
+            name: settings[name]
+            for name in ("algorithm", "backbone")
+            if settings.get(name) not in (None, DEFAULT[name])
+        }
         hyperparameters["crop_size"] = settings["_crop_size"]
         source = {"S3DataType": "S3Prefix", "S3Uri": initial, "S3DataDistributionType": "FullyReplicated"}
         channels.append({"ChannelName": "model", "DataSource": {"S3DataSource": source}})

@@ -47,9 +47,7 @@ class Outlines(Protocol):
     def see(self, image: NDArray[np.uint8], key: object) -> object:
         """Compute what depends on the picture (H, W, 3) alone, and keep it under `key`."""
 
-    def find(
-        self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object
-    ) -> Found:
+    def find(self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object) -> Found:
         """The object; what does not depend on the clicks is kept under `key`, where that is not None."""
 
 
@@ -109,10 +107,6 @@ def read_points(points: Sequence[Sequence[float]], shape: tuple[int, int], *, na
     except (TypeError, ValueError):
         raise ServiceError("InvalidRequest", f"{name} must be a list of [x, y] pairs in pixels.") from None
     height, width = shape
-    if len(array) and (
-        not np.isfinite(array).all() or array.min() < -1 or (array > (width + 1, height + 1)).any()
-    ):
-        raise ServiceError(
-            "InvalidRequest", f"{name} must lie on the image, which is {width} x {height} pixels."
-        )
+    if len(array) and (not np.isfinite(array).all() or array.min() < -1 or (array > (width + 1, height + 1)).any()):
+        raise ServiceError("InvalidRequest", f"{name} must lie on the image, which is {width} x {height} pixels.")
     return np.clip(array, 0, (width - 1, height - 1)).astype(np.float32)

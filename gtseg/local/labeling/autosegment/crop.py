@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float32]  # (N, 2): x, y in pixels of the stored image
-MARGIN = (
-    0.22  # of the longer side of the points' box, on each side: room for points that are a few pixels off
-)
+MARGIN = 0.22  # of the longer side of the points' box, on each side: room for points that are a few pixels off
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,7 @@ class Window:
     def inward(self, points: Points) -> Points:
         """(N, 2) image points -> (N, 2) window points."""
         m = self.matrix()
-        return np.asarray(points, np.float32).reshape(-1, 2) * np.float32(m[0, 0]) + m[:, 2].astype(
-            np.float32
-        )
+        return np.asarray(points, np.float32).reshape(-1, 2) * np.float32(m[0, 0]) + m[:, 2].astype(np.float32)
 
 
 def window_of(points: Points, size: int, *, margin: float = MARGIN) -> Window:
@@ -154,9 +150,7 @@ def smooth_cube(cube: NDArray[np.float32]) -> NDArray[np.float32]:
     return out.reshape(-1)
 
 
-def likelihood(
-    photo: NDArray[np.uint8], inner: NDArray[np.uint8], outer: NDArray[np.uint8]
-) -> NDArray[np.float32]:
+def likelihood(photo: NDArray[np.uint8], inner: NDArray[np.uint8], outer: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(S, S) in 0..1: how much each pixel's colour belongs to `inner` (0/1) rather than `outer` (0/1).
 
     This is what makes the network work on classes it has never seen: what separates the object is measured in the photograph itself."""

@@ -60,9 +60,7 @@ class Dextr:
     def __init__(self, choice: Choice) -> None:
         self.path = choice.encoder
         (name,) = choice.graphs[0].inputs
-        self.model = (
-            open_with_onnxruntime(self.path, name) if has_onnxruntime() else open_with_opencv(self.path)
-        )
+        self.model = open_with_onnxruntime(self.path, name) if has_onnxruntime() else open_with_opencv(self.path)
         self._lock = threading.Lock()  # cv2.dnn.Net is not safe to run from two threads
 
     def find(
@@ -93,9 +91,7 @@ class Dextr:
         """Nothing of the picture is computed before the points are there."""
 
 
-def model_input(
-    photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
-) -> NDArray[np.float32]:
+def model_input(photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points) -> NDArray[np.float32]:
     size = photo.shape[0]
     bumps = crop.heat(np.concatenate([extreme, inside]), size, sigma=size / 51) - crop.heat(
         outside, size, sigma=size / 51

@@ -84,7 +84,5 @@ def search_from(
 
 def place_in(window: Window, point: NDArray[np.float32]) -> tuple[int, int]:
     """The window's pixel that an image point lies in."""
-    x, y = (
-        (float(v) - edge) * window.scale for v, edge in zip(point, (window.left, window.top), strict=True)
-    )
+    x, y = ((float(v) - edge) * window.scale for v, edge in zip(point, (window.left, window.top), strict=True))
     return int(np.clip(x, 0, window.size - 1)), int(np.clip(y, 0, window.size - 1))

@@ -107,9 +107,9 @@ class Finder:
         if self.nets:
             probability = self.propose(work, inside=yes, outside=no)
         else:
-            probability = grabcut.segment_without_weights(
-                work.photo, work.start.around, inside=yes, outside=no
-            ).astype(np.float32)
+            probability = grabcut.segment_without_weights(work.photo, work.start.around, inside=yes, outside=no).astype(
+                np.float32
+            )
         limits = None if start.kind == "click" else work.start.around
         return settle(probability, work.window, image.shape[:2], limits=limits, inside=yes)
 
@@ -163,7 +163,7 @@ class Finder:
         torch.set_num_threads(1)
         planes = crop.prompts(
             self.size, extreme=work.start.extreme, inside=inside, outside=outside, outline=work.outline, present=present
-        )  # fmt: skip
+        )
         both = torch.from_numpy(np.stack([planes, planes[:, :, ::-1]]))
         with torch.inference_mode():
             both = both.to(torch.bfloat16, memory_format=torch.channels_last)
@@ -198,9 +198,7 @@ class Finder:
                 work.corrected.popitem(last=False)
         return result
 
-    def last_step(
-        self, work: Work, *, inside: Points, outside: Points
-    ) -> tuple[NDArray[np.float32], Points, Points]:
+    def last_step(self, work: Work, *, inside: Points, outside: Points) -> tuple[NDArray[np.float32], Points, Points]:
         """The mask before the last click, and that click: inside or outside. Where it is not kept: the mask before all of them."""
         assert work.settled is not None
         begun = 1 if work.start.kind == "click" else 0
@@ -231,16 +229,12 @@ class Finder:
             window = click_window(start.points, max(share * shorter, 24.0), self.size)
             photo, within = crop.cut(image, window), start.within(window)
             if self.nets:
-                work = Work(
-                    within, window, photo, within.outline(photo, np.zeros(photo.shape[:2], np.float32))
-                )
+                work = Work(within, window, photo, within.outline(photo, np.zeros(photo.shape[:2], np.float32)))
                 self.look(work)
                 probability = self.answer(work, inside=within.points, outside=NONE, present=None)
             else:
                 square = np.array([[0.15, 0.15], [0.85, 0.85]], np.float32) * self.size
-                found = grabcut.segment_without_weights(
-                    photo, middles(square), inside=within.points, outside=NONE
-                )
+                found = grabcut.segment_without_weights(photo, middles(square), inside=within.points, outside=NONE)
                 probability = found.astype(np.float32)
             score, corners = certainty(probability, within.points[0])
             if score > best_score:

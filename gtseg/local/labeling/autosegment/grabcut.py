@@ -22,9 +22,7 @@ def cut_out(photo: NDArray[np.uint8], marks: NDArray[np.uint8], *, rounds: int) 
     back, front = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)  # its colour models start from random clusters: the same question gets the same answer
     try:
-        cv2.grabCut(
-            np.ascontiguousarray(photo), marks, (0, 0, 1, 1), back, front, rounds, cv2.GC_INIT_WITH_MASK
-        )
+        cv2.grabCut(np.ascontiguousarray(photo), marks, (0, 0, 1, 1), back, front, rounds, cv2.GC_INIT_WITH_MASK)
     except cv2.error:  # one of the two sides is empty, or of one colour
         return (marks & 1).astype(np.uint8)
     return (marks & 1).astype(np.uint8)  # GC_FGD is 1, GC_PR_FGD 3
@@ -95,9 +93,7 @@ def enlarge(mask: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(mask.astype(np.float32), (size, size)), np.float32)
 
 
-def hint(
-    photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
-) -> NDArray[np.float32]:
+def hint(photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points) -> NDArray[np.float32]:
     """(S, S) in 0..1: GrabCut's mask of a small copy of the window, one of the planes that the network sees."""
     scale = np.float32(HINT / photo.shape[0])
     marks = seed(extreme * scale, HINT)

@@ -37,9 +37,7 @@ def has_onnxruntime() -> bool:
 def open_session(path: Path) -> Run:
     """Raises ServiceError InvalidRequest; its errors and those of each run pass on ONNX Runtime's words."""
     if not has_onnxruntime():
-        raise ServiceError(
-            "InvalidRequest", f"The outline model {path} needs ONNX Runtime: pip install 'gtseg[onnx]'."
-        )
+        raise ServiceError("InvalidRequest", f"The outline model {path} needs ONNX Runtime: pip install 'gtseg[onnx]'.")
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
@@ -51,9 +49,7 @@ def open_session(path: Path) -> Run:
     outputs = [item.name for item in session.get_outputs()]
 
     def run(given: dict[str, Array]) -> dict[str, Array]:
-        feed: dict[str, Array] = {
-            name: np.ascontiguousarray(given[name], kind) for name, kind in kinds.items()
-        }
+        feed: dict[str, Array] = {name: np.ascontiguousarray(given[name], kind) for name, kind in kinds.items()}
         try:
             return dict(zip(outputs, session.run(None, feed), strict=True))
         except Exception as error:

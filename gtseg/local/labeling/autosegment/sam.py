@@ -220,9 +220,7 @@ def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *
         size = (logits.shape[1] * FINE, logits.shape[0] * FINE)
         logits = np.asarray(cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR), np.float32)
         step = (step[0] / FINE, step[1] / FINE)
-        kept = without_specks(
-            (logits > 0).astype(np.uint8), keep=np.asarray(inside / np.array(step), np.float32)
-        )
+        kept = without_specks((logits > 0).astype(np.uint8), keep=np.asarray(inside / np.array(step), np.float32))
         near = cv2.dilate(kept.astype(np.uint8), np.ones((5, 5), np.uint8))
         values: NDArray[Any] = np.clip(128 + 16 * logits * near - 128 * (near == 0), 0, 255).astype(np.uint8)
         threshold = 127
@@ -235,13 +233,9 @@ def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *
     y0, y1 = int(max(0, (ys.min() - 1) * step[1])), int(min(height, np.ceil((ys.max() + 2) * step[1])))
     if x1 <= x0 or y1 <= y0:  # in the padding alone
         return Found(0, 0, np.zeros((1, 1), bool))
-    back = np.array(
-        [[1 / step[0], 0, (x0 + 0.5) / step[0] - 0.5], [0, 1 / step[1], (y0 + 0.5) / step[1] - 0.5]]
-    )
+    back = np.array([[1 / step[0], 0, (x0 + 0.5) / step[0] - 0.5], [0, 1 / step[1], (y0 + 0.5) / step[1] - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     large = cv2.warpAffine(values, back, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     if threshold:
         return Found(x0, y0, large > threshold)
-    return Found(
-        x0, y0, without_specks((large > 0).astype(np.uint8), keep=inside - np.array([x0, y0], np.float32))
-    )
+    return Found(x0, y0, without_specks((large > 0).astype(np.uint8), keep=inside - np.array([x0, y0], np.float32)))

@@ -24,7 +24,16 @@ from gtseg.local.labeling.revisions import read_content
 from gtseg.local.storage.objects import Objects, StorageAway
 from gtseg.local.storage.store import Store
 
-__all__ = ["DDL", "count_pixels", "mean_by_job", "mean_by_line", "mean_by_worker", "measure_overlap", "read_pairs", "update_agreement"]  # fmt: skip
+__all__ = [
+    "DDL",
+    "count_pixels",
+    "mean_by_job",
+    "mean_by_line",
+    "mean_by_worker",
+    "measure_overlap",
+    "read_pairs",
+    "update_agreement",
+]
 
 DDL = """
 CREATE TABLE IF NOT EXISTS portal_pairs (
@@ -81,12 +90,19 @@ def read_pairs(store: Store, job: Job) -> list[Pair]:
     """What is known of answers that still stand."""
     rows = store.read().execute(
         "SELECT p.line, p.first, p.second, p.stamp, p.pixels FROM portal_pairs p WHERE p.job = ? AND (SELECT count(*) FROM labeling_tasks t "
-        "WHERE t.job = p.job AND t.line = p.line AND t.worker IN (p.first, p.second) AND t.state = 'answered') = 2", (job.name,)
-    )  # fmt: skip
+        "WHERE t.job = p.job AND t.line = p.line AND t.worker IN (p.first, p.second) AND t.state = 'answered') = 2",
+        (job.name,),
+    )
     return [
-        Pair(row["line"], row["first"], row["second"], row["stamp"], {index: (both, either) for index, both, either in json.loads(row["pixels"])})
+        Pair(
+            row["line"],
+            row["first"],
+            row["second"],
+            row["stamp"],
+            {index: (both, either) for index, both, either in json.loads(row["pixels"])},
+        )
         for row in rows
-    ]  # fmt: skip
+    ]
 
 
 def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = AGREEMENT_PAIRS) -> list[Pair]:
@@ -117,14 +133,15 @@ def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = A
     with store.write() as connection:
         connection.executemany(
             "INSERT OR REPLACE INTO portal_pairs VALUES (?, ?, ?, ?, ?, ?)",
-            [(job.name, p.line, p.first, p.second, p.stamp, json.dumps([(k, *v) for k, v in p.pixels.items()])) for p in made],
-        )  # fmt: skip
+            [
+                (job.name, p.line, p.first, p.second, p.stamp, json.dumps([(k, *v) for k, v in p.pixels.items()]))
+                for p in made
+            ],
+        )
     return read_pairs(store, job)
 
 
-def compare(
-    store: Store, objects: Objects, job: Job, line: int, *, pairs: Sequence[tuple[Any, Any]]
-) -> list[Pair]:
+def compare(store: Store, objects: Objects, job: Job, line: int, *, pairs: Sequence[tuple[Any, Any]]) -> list[Pair]:
     masks = {
         worker: read_mask(store, objects, job, line, worker=worker)
         for worker in {row["worker"] for pair in pairs for row in pair}

@@ -56,7 +56,7 @@ def draft_routes(gate: Gate) -> list[BaseRoute]:
             take=document.get("take") is True,
         )
         saved = iso(found.saved) if found.saved else None
-        return {"elsewhere": found.is_elsewhere, "version": found.version, "saved_at": saved, "state": task.state}  # fmt: skip
+        return {"elsewhere": found.is_elsewhere, "version": found.version, "saved_at": saved, "state": task.state}
 
     def read(call: Call) -> Response:
         version, content = drafts.read_draft(store, find_task(store, call.path("task"), call.worker))
@@ -70,11 +70,7 @@ def draft_routes(gate: Gate) -> list[BaseRoute]:
             raise ServiceError("InvalidRequest", f"base={base[:40]!r} is not a version.")
         task = find_task(store, call.path("task"), call.worker)
         pace.take(call.worker.id)
-        return {
-            "version": drafts.save_draft(
-                store, task, tab=words.get("tab", ""), base=int(base), content=call.body
-            )
-        }
+        return {"version": drafts.save_draft(store, task, tab=words.get("tab", ""), base=int(base), content=call.body)}
 
     root = f"{API}/tasks/{{task}}"
     return [
@@ -90,7 +86,11 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
     def submitted(call: Call) -> dict[str, Any]:
         job = own_job(gate, call)
         rows = revisions.list_submitted(store, job, call.worker)
-        return {"job": job.title, "kind": "verification" if job.is_verification else "mask", "answers": [asdict(row) for row in rows]}  # fmt: skip
+        return {
+            "job": job.title,
+            "kind": "verification" if job.is_verification else "mask",
+            "answers": [asdict(row) for row in rows],
+        }
 
     def submission(call: Call) -> Response:
         task = find_task(store, call.path("task"), call.worker)
@@ -105,7 +105,7 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
     def verdict(call: Call) -> dict[str, Any]:
         """A submitted answer's other members, such as a verdict with its comment."""
         task = find_task(store, call.path("task"), call.worker)
-        found = [item for item in read_submission(task).values() if isinstance(item, dict) and "label" in item]  # fmt: skip
+        found = [item for item in read_submission(task).values() if isinstance(item, dict) and "label" in item]
         return found[0] if found else {}
 
     def revise(call: Call) -> dict[str, Any]:
@@ -162,8 +162,7 @@ def read_place(document: dict[str, Any]) -> tuple[float, float] | None:
     if place == (None, None):
         return None
     if not all(
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_PLACE
-        for value in place
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_PLACE for value in place
     ):
         raise ServiceError("InvalidRequest", "x and y must be numbers of pixels.")
     return float(place[0]), float(place[1])  # type: ignore[arg-type]

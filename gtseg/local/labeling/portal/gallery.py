@@ -24,7 +24,20 @@ from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.storage.objects import Objects, ObjectStream, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["DDL", "VERDICTS", "Wanted", "consolidated_mask", "count_reviews", "count_verdicts", "describe_objects", "keep_review", "prior_mask", "read_wanted", "source_image", "write_redo"]  # fmt: skip
+__all__ = [
+    "DDL",
+    "VERDICTS",
+    "Wanted",
+    "consolidated_mask",
+    "count_reviews",
+    "count_verdicts",
+    "describe_objects",
+    "keep_review",
+    "prior_mask",
+    "read_wanted",
+    "source_image",
+    "write_redo",
+]
 
 DDL = """
 CREATE TABLE IF NOT EXISTS portal_classes (
@@ -111,8 +124,11 @@ def describe_objects(store: Store, objects: Objects, name: str, wanted: Wanted) 
     shown = rows[wanted.page * PAGE : (wanted.page + 1) * PAGE]
     return {
         "objects": [_describe(store, objects, job, row, agreement=agreement.get(row["line"])) for row in shown],
-        "page": wanted.page, "pages": max(1, -(-len(rows) // PAGE)), "total": len(rows), **looked,
-    }  # fmt: skip
+        "page": wanted.page,
+        "pages": max(1, -(-len(rows) // PAGE)),
+        "total": len(rows),
+        **looked,
+    }
 
 
 def _select(store: Store, job: Job, wanted: Wanted) -> list[Any]:
@@ -150,18 +166,25 @@ def _verdict_of(job: Job, row: Any) -> tuple[str | None, float | None]:
     return None, next((value for value in found if value), None)  # 0: a single worker's
 
 
-def _describe(
-    store: Store, objects: Objects, job: Job, row: Any, *, agreement: float | None
-) -> dict[str, Any]:
+def _describe(store: Store, objects: Objects, job: Job, row: Any, *, agreement: float | None) -> dict[str, Any]:
     verdict, confidence = _verdict_of(job, row)
-    declines = store.read().execute(
-        "SELECT w.name, t.reason, t.state FROM labeling_tasks t LEFT JOIN labeling_workers w ON w.id = t.worker "
-        "WHERE t.job = ? AND t.line = ? AND (t.state = 'declined' OR t.state = 'released' AND t.reason IS NOT NULL)", (job.name, row["line"]),
-    ).fetchall()  # fmt: skip
-    returned = store.read().execute(
-        "SELECT w.name, b.comment FROM labeling_returned b LEFT JOIN labeling_workers w ON w.id = b.worker WHERE b.job = ? AND b.line = ?",
-        (job.name, row["line"]),
-    ).fetchall()  # fmt: skip
+    declines = (
+        store.read()
+        .execute(
+            "SELECT w.name, t.reason, t.state FROM labeling_tasks t LEFT JOIN labeling_workers w ON w.id = t.worker "
+            "WHERE t.job = ? AND t.line = ? AND (t.state = 'declined' OR t.state = 'released' AND t.reason IS NOT NULL)",
+            (job.name, row["line"]),
+        )
+        .fetchall()
+    )
+    returned = (
+        store.read()
+        .execute(
+            "SELECT w.name, b.comment FROM labeling_returned b LEFT JOIN labeling_workers w ON w.id = b.worker WHERE b.job = ? AND b.line = ?",
+            (job.name, row["line"]),
+        )
+        .fetchall()
+    )
     return {
         "line": row["line"], "uri": row["uri"], "state": row["state"], "width": row["width"], "height": row["height"], "version": row["stamp"],
         "by_machine": row["state"] == "labeled" and NOT_HUMAN in row["result"],
@@ -183,9 +206,13 @@ def _read_answers(store: Store, job: Job, line: int) -> list[Any]:
 
 def _describe_answer(store: Store, objects: Objects, job: Job, line: int, row: Any) -> dict[str, Any]:
     described = {
-        "worker": row["worker"], "name": row["name"] or row["worker"], "seconds": row["seconds"], "version": row["ended"],
-        "verdict": None, "comment": "",
-    }  # fmt: skip
+        "worker": row["worker"],
+        "name": row["name"] or row["worker"],
+        "seconds": row["seconds"],
+        "version": row["ended"],
+        "verdict": None,
+        "comment": "",
+    }
     if job.is_verification:
         try:
             word = read_verdict(read_content(store, objects, job, line, worker=row["worker"]), job.labels)
@@ -272,13 +299,16 @@ def count_reviews(store: Store, job: Job) -> dict[str, int]:
 def write_redo(store: Store, name: str) -> str:
     """What the owner called bad, as `gtseg adjust --only` reads it: JSON lines with source-ref and comments."""
     job = find_job(store, name)
-    rows = store.read().execute(
-        "SELECT o.uri, r.comment FROM labeling_reviews r JOIN labeling_objects o ON o.job = r.job AND o.line = r.line "
-        "WHERE r.job = ? AND r.verdict = 'bad' ORDER BY r.line", (job.name,),
-    ).fetchall()  # fmt: skip
-    lines = [
-        {"source-ref": row["uri"], "comments": [row["comment"]] if row["comment"] else []} for row in rows
-    ]
+    rows = (
+        store.read()
+        .execute(
+            "SELECT o.uri, r.comment FROM labeling_reviews r JOIN labeling_objects o ON o.job = r.job AND o.line = r.line "
+            "WHERE r.job = ? AND r.verdict = 'bad' ORDER BY r.line",
+            (job.name,),
+        )
+        .fetchall()
+    )
+    lines = [{"source-ref": row["uri"], "comments": [row["comment"]] if row["comment"] else []} for row in rows]
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 

@@ -38,9 +38,7 @@ __all__ = ["GUARD_HEADER", "SIGN_IN", "Call", "Endpoint", "Gate", "Handler", "Wh
 Who = Literal["worker", "owner", "anybody"]
 Handler = Callable[["Call"], Any]
 
-GUARD_HEADER = (
-    "x-gtseg-portal"  # no form sends it, and a foreign page only after a preflight, which nobody grants
-)
+GUARD_HEADER = "x-gtseg-portal"  # no form sends it, and a foreign page only after a preflight, which nobody grants
 SIGN_IN = "/_portal/signin"
 SIGN_IN_TRIES, BEARER_TRIES, WINDOW = 10, 60, 60.0  # wrong tokens of one address in so many seconds
 BODY_BYTES = 64 << 10
@@ -116,9 +114,7 @@ class Gate:
         """A route whose handler is behind the gate; `page`: strangers are led to the sign-in page."""
         return Route(path, self.endpoint(handler, who=who, limit=limit, page=page), methods=[method])
 
-    def endpoint(
-        self, handler: Handler, *, who: Who, limit: int = BODY_BYTES, page: bool = False
-    ) -> Endpoint:
+    def endpoint(self, handler: Handler, *, who: Who, limit: int = BODY_BYTES, page: bool = False) -> Endpoint:
         """`handler` behind the gate: for `who`, with a body of at most `limit` bytes (of a stranger fewer)."""
         if who == "anybody":
             return Endpoint(self, handler, who, min(limit, STRANGER_BYTES), page, STRANGER_SECONDS)
@@ -241,9 +237,7 @@ class Endpoint:
         if self.who != "anybody":
             mark_known(request.scope)
         if self.limit <= BODY_BYTES:
-            body = await read_limited(
-                request.receive, request.headers, limit=self.limit, seconds=self.seconds
-            )
+            body = await read_limited(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
             if inspect.iscoroutinefunction(self.handler):
                 return to_response(await self.handler(Call(request, body, worker)))
             return await run_in_threadpool(self.run, Call(request, body, worker))

@@ -41,7 +41,7 @@ def describe_gold(store: Store, job: Job) -> dict[str, Any]:
     for (worker, name), scores in found.items():
         known = [score for score in scores if score is not None]
         mean = statistics.fmean(known) if known else None
-        people.append({"worker": worker, "name": name, "seen": len(scores), "scored": len(known), "iou": mean})  # fmt: skip
+        people.append({"worker": worker, "name": name, "seen": len(scores), "scored": len(known), "iou": mean})
     return {"gold": {"images": images, "workers": people}}
 
 

@@ -32,9 +32,7 @@ WAITING, WAITING_OF_ONE = 200, 12  # questions at once, in all and of one worker
 MAX_CLICKS = 200  # on either side of one object: people need a handful
 
 
-def decode_stored(
-    body: bytes, *, make_room: Callable[[int], None] = lambda pixels: None
-) -> NDArray[np.uint8]:
+def decode_stored(body: bytes, *, make_room: Callable[[int], None] = lambda pixels: None) -> NDArray[np.uint8]:
     """(H, W, 3) RGB in stored orientation: an EXIF tag is not acted on. Raises ServiceError InvalidRequest.
 
     `make_room` is told the number of pixels before they are decoded.
@@ -140,9 +138,7 @@ class Outliner:
         if info is None:
             raise ServiceError("NotFound", f"The image {uri} is gone.", 404)
         if info.size > MAX_IMAGE_BYTES:
-            raise ServiceError(
-                "InvalidRequest", f"The image has {info.size} bytes; {MAX_IMAGE_BYTES} is the limit."
-            )
+            raise ServiceError("InvalidRequest", f"The image has {info.size} bytes; {MAX_IMAGE_BYTES} is the limit.")
         question = {"do": do, "picture": f"{uri} {info.etag}", **fields}
         for attempt in (1, 2):
             try:

@@ -63,9 +63,15 @@ def count_objects(store: Store, job: Job) -> dict[str, int]:
     total = sum(states.values())
     skipped, machine = states.get("skipped", 0), count_machine(store, job.name)
     return {
-        "total": total, "labeled": states.get("labeled", 0), "failed": states.get("failed", 0), "skipped": skipped,
-        "answers": answers, "machine": machine, "wanted": (total - skipped - machine) * job.workers, "in_hand": leased,
-    }  # fmt: skip
+        "total": total,
+        "labeled": states.get("labeled", 0),
+        "failed": states.get("failed", 0),
+        "skipped": skipped,
+        "answers": answers,
+        "machine": machine,
+        "wanted": (total - skipped - machine) * job.workers,
+        "in_hand": leased,
+    }
 
 
 def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
@@ -74,9 +80,7 @@ def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
     `median_seconds` is active time where the page told it, else the time of the lease, which `median_lease_seconds` always is.
     """
     connection = store.read()
-    people = {
-        row["id"]: row for row in connection.execute("SELECT id, name, team, state FROM labeling_workers")
-    }
+    people = {row["id"]: row for row in connection.execute("SELECT id, name, team, state FROM labeling_workers")}
     names = {key: row["name"] for key, row in people.items()}
     spent: dict[str, list[float]] = {}
     leased: dict[str, list[float]] = {}
@@ -147,10 +151,14 @@ def defuse(text: str) -> str:
 
 def seconds_left(store: Store, job: Job, counts: dict[str, int]) -> float | None:
     """How long the rest takes at the pace of the last answers, breaks included; None where there is no pace to tell."""
-    rows = store.read().execute(
-        "SELECT ended FROM labeling_tasks WHERE job = ? AND state = 'answered' ORDER BY ended DESC LIMIT ?",
-        (job.name, PACE_ANSWERS),
-    ).fetchall()  # fmt: skip
+    rows = (
+        store.read()
+        .execute(
+            "SELECT ended FROM labeling_tasks WHERE job = ? AND state = 'answered' ORDER BY ended DESC LIMIT ?",
+            (job.name, PACE_ANSWERS),
+        )
+        .fetchall()
+    )
     if job.status != "InProgress" or len(rows) < 5 or rows[0]["ended"] <= rows[-1]["ended"]:
         return None
     rate: float = (len(rows) - 1) / (read_clock() - rows[-1]["ended"])
@@ -164,9 +172,14 @@ def describe_job(store: Store, objects: Objects, name: str) -> dict[str, Any]:
     """Everything at the head of a job's page."""
     job = find_job(store, name)
     pairs = update_agreement(store, objects, job)
-    several = store.read().execute(
-        "SELECT count(*) FROM (SELECT 1 FROM labeling_tasks WHERE job = ? AND state = 'answered' GROUP BY line HAVING count(*) > 1)", (job.name,)
-    ).fetchone()[0]  # fmt: skip
+    several = (
+        store.read()
+        .execute(
+            "SELECT count(*) FROM (SELECT 1 FROM labeling_tasks WHERE job = ? AND state = 'answered' GROUP BY line HAVING count(*) > 1)",
+            (job.name,),
+        )
+        .fetchone()[0]
+    )
     head = brief(store, job)
     return {
         **head,

@@ -99,9 +99,7 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
 
     async def warm(call: Call) -> dict[str, Any]:
         """Asked for when a task's page opens: weights and image are ready before the first click."""
-        return await outliner.prepare(
-            await run_in_threadpool(find_task, store, call.path("task"), call.worker)
-        )
+        return await outliner.prepare(await run_in_threadpool(find_task, store, call.path("task"), call.worker))
 
     async def examine(call: Call) -> dict[str, Any]:
         """For `gtseg doctor`: what outlines, and how quickly."""
@@ -156,9 +154,7 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
         else:
             content = read_content(store, objects, find_job(store, name), line, worker=what)
             body = read_png(content, line)
-        return Response(
-            turn_mask(body, orientation(name, line)), media_type="image/png", headers=IMAGE_HEADERS
-        )
+        return Response(turn_mask(body, orientation(name, line)), media_type="image/png", headers=IMAGE_HEADERS)
 
     orientation = orientations(gate)
 
@@ -196,9 +192,7 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
     def send_back(call: Call) -> dict[str, Any]:
         comment, worker = call.text("comment", "").strip(), call.text("worker", "") or None
         if not 1 <= len(comment) <= gallery.MAX_COMMENT:
-            raise ServiceError(
-                "InvalidRequest", f"Say in 1 to {gallery.MAX_COMMENT} characters what is to be changed."
-            )
+            raise ServiceError("InvalidRequest", f"Say in 1 to {gallery.MAX_COMMENT} characters what is to be changed.")
         name, line = call.path("job"), call.request.path_params["line"]
         count = return_object(store, objects, name, line, comment=comment, worker=worker)
         return {"returned": count}
@@ -244,9 +238,7 @@ def people_routes(gate: Gate) -> list[BaseRoute]:
     store = gate.store
 
     def listed(call: Call) -> dict[str, Any]:
-        teams = [
-            row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")
-        ]
+        teams = [row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")]
         return {
             "workers": [describe_worker(worker) for worker in workers.list_workers(store)],
             "teams": teams,

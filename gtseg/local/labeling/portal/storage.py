@@ -33,18 +33,12 @@ def storage_routes(gate: Gate) -> list[BaseRoute]:
 
     def check(call: Call) -> dict[str, Any]:
         given = call.json().get("places", [])
-        if (
-            not isinstance(given, list)
-            or not all(isinstance(item, str) for item in given)
-            or len(given) > MAX_PLACES
-        ):
+        if not isinstance(given, list) or not all(isinstance(item, str) for item in given) or len(given) > MAX_PLACES:
             raise ServiceError(
                 "InvalidRequest", f'Send {{"places": ["s3://bucket/prefix", ...]}}, at most {MAX_PLACES}.'
             )
         places = {split_uri(uri): True for uri in given} or list_places(store)
-        rights = [
-            right for place, writes in places.items() for right in objects.try_rights(*place, writes=writes)
-        ]
+        rights = [right for place, writes in places.items() for right in objects.try_rights(*place, writes=writes)]
         return {"storage": describe_storage(store, objects), "rights": [asdict(right) for right in rights]}
 
     return [
@@ -56,15 +50,9 @@ def storage_routes(gate: Gate) -> list[BaseRoute]:
 def list_places(store: Store) -> dict[tuple[str, str], bool]:
     """(bucket, prefix) of the latest labeling jobs -> whether they write there: inputs, images, outputs."""
     places: dict[tuple[str, str], bool] = {}
-    for row in (
-        store.read().execute("SELECT * FROM labeling_jobs ORDER BY created DESC LIMIT ?", (JOBS,)).fetchall()
-    ):
+    for row in store.read().execute("SELECT * FROM labeling_jobs ORDER BY created DESC LIMIT ?", (JOBS,)).fetchall():
         job = make_job(row)
-        image = (
-            store.read()
-            .execute("SELECT uri FROM labeling_objects WHERE job = ? LIMIT 1", (job.name,))
-            .fetchone()
-        )
+        image = store.read().execute("SELECT uri FROM labeling_objects WHERE job = ? LIMIT 1", (job.name,)).fetchone()
         inputs = [job.request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"], *(image or ())]
         for uri in inputs:
             bucket, key = split_uri(uri)

@@ -51,6 +51,12 @@ def turn_mask(png: bytes, orientation: int) -> bytes:
 def turn_place(x: float, y: float, orientation: int) -> tuple[float, float]:
     """A place in a stored picture as shares of its width and height -> the same place as it is shown."""
     places = {
-        2: (1 - x, y), 3: (1 - x, 1 - y), 4: (x, 1 - y), 5: (y, x), 6: (1 - y, x), 7: (1 - y, 1 - x), 8: (y, 1 - x),
-    }  # fmt: skip
+        2: (1 - x, y),
+        3: (1 - x, 1 - y),
+        4: (x, 1 - y),
+        5: (y, x),
+        6: (1 - y, x),
+        7: (1 - y, 1 - x),
+        8: (y, 1 - x),
+    }
     return places.get(orientation, (x, y))

@@ -56,9 +56,7 @@ def read_masks(
     if not names:
         names, source = _described(folder)
         names, remarks = _from_description(names, found, source=source)
-    numbering = number_masks(
-        found, names, values=values, void=void, source=source, what=f"the masks of {folder}"
-    )
+    numbering = number_masks(found, names, values=values, void=void, source=source, what=f"the masks of {folder}")
     indices = set(numbering.codes.values())
     if not indices - {0, VOID}:
         remarks.append(f"the masks of {folder} hold only background{' and void' if VOID in indices else ''}")
@@ -104,22 +102,18 @@ def _described(folder: Path) -> tuple[list[str], str]:
                 classes = json.loads(path.read_text(encoding="utf-8"))["classes"]
             except (OSError, ValueError, KeyError, TypeError):
                 continue
-            names = (
-                [c.get("name") if isinstance(c, dict) else c for c in classes]
-                if isinstance(classes, list)
-                else []
-            )
+            names = [c.get("name") if isinstance(c, dict) else c for c in classes] if isinstance(classes, list) else []
             if names and all(isinstance(name, str) and name for name in names):
                 return [str(name) for name in names], str(path)
     return [], ""
 
 
-def _from_description(
-    names: Sequence[str], found: frozenset[int], *, source: str
-) -> tuple[list[str], list[str]]:
+def _from_description(names: Sequence[str], found: frozenset[int], *, source: str) -> tuple[list[str], list[str]]:
     """(labels, remarks). Where a data set's list has as many names as the masks have values and no background, it counts from 0."""
     highest = max(found - {VOID}, default=0)
     if names and not is_background(names[0]) and len(names) == highest + 1:
-        remark = f"{source} names value 0 {names[0]!r}: it becomes the background here, which Ground Truth does not name"
+        remark = (
+            f"{source} names value 0 {names[0]!r}: it becomes the background here, which Ground Truth does not name"
+        )
         return [BACKGROUND, *names[1:]], [remark]
     return list(names), []

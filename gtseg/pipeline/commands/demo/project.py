@@ -121,9 +121,7 @@ def _claim(
         folder.mkdir(parents=True, exist_ok=True)
         if header.exists():
             if json.loads(header.read_text()) != mine:
-                raise SettingsError(
-                    f"{folder} holds a demo of other images: name another folder, `gtseg demo OTHER`."
-                )
+                raise SettingsError(f"{folder} holds a demo of other images: name another folder, `gtseg demo OTHER`.")
         elif (folder / "gtseg.toml").exists():
             raise SettingsError(
                 f"{folder} holds a project of its own (gtseg.toml): name another folder, `gtseg demo OTHER`."

@@ -56,9 +56,7 @@ def labeling(context: Context, root: str) -> Iterator[Finding]:
     yield from _storage(health, context)
     if health.backlog:
         words = f"{counted(health.backlog, 'labeled object')} not written to the storage yet"
-        yield Finding(
-            "warning", "labeling", words, "nothing to do: it is written as soon as the storage takes it"
-        )
+        yield Finding("warning", "labeling", words, "nothing to do: it is written as soon as the storage takes it")
 
 
 def _storage(health: Health, context: Context) -> Iterator[Finding]:
@@ -71,14 +69,10 @@ def _storage(health: Health, context: Context) -> Iterator[Finding]:
         yield Finding("bad", "labeling", words, mend)
     elif theirs and is_aws(theirs) != clients.is_aws("s3"):
         words = f"the labeling server reads objects at {theirs}; the run's are at {ours}"
-        yield Finding(
-            "bad", "labeling", words, "let --s3 of the server and the endpoint of S3 here be the same"
-        )
+        yield Finding("bad", "labeling", words, "let --s3 of the server and the endpoint of S3 here be the same")
     elif health.trouble:
         words = f"the labeling server cannot read {theirs or 'its folder'} now: {health.trouble}"
-        yield Finding(
-            "bad", "labeling", words, "`gtseg local check --s3` on its machine tests what it may do"
-        )
+        yield Finding("bad", "labeling", words, "`gtseg local check --s3` on its machine tests what it may do")
     elif theirs and not is_aws(theirs) and theirs != ours:
         words = f"the labeling server reads objects at {theirs}; here they are at {ours}"
         yield Finding("warning", "labeling", words, "right if both are addresses of one service")
@@ -102,15 +96,15 @@ def region(context: Context, root: str) -> Iterator[Finding]:
 def role(context: Context, root: str) -> Iterator[Finding]:
     arn = context.role_arn
     if not context.clients.is_aws("sagemaker"):
-        words = f"{arn}: {context.clients.endpoint('sagemaker')} is not AWS's; the embedded AWS takes any well-formed role"
+        words = (
+            f"{arn}: {context.clients.endpoint('sagemaker')} is not AWS's; the embedded AWS takes any well-formed role"
+        )
         yield Finding("good", "role", words)
         return
     try:
         role = find_role(context.clients, arn)
     except AWSError as error:
-        yield Finding(
-            "warning", "role", f"{arn} may not be looked at ({error.code})", "allow iam:GetRole to be sure"
-        )
+        yield Finding("warning", "role", f"{arn} may not be looked at ({error.code})", "allow iam:GetRole to be sure")
         return
     if role is None:
         yield Finding(
@@ -203,8 +197,13 @@ def workteam(context: Context, root: str) -> Iterator[Finding]:
 def quotas(context: Context, root: str) -> Iterator[Finding]:
     if not context.clients.is_aws("sagemaker"):
         return
-    uses = ((context.settings.train.instance_type, "spot training job usage" if context.settings.train.spot else "training job usage"),
-            (context.settings.deploy.instance_type, "endpoint usage"))  # fmt: skip
+    uses = (
+        (
+            context.settings.train.instance_type,
+            "spot training job usage" if context.settings.train.spot else "training job usage",
+        ),
+        (context.settings.deploy.instance_type, "endpoint usage"),
+    )
     for instance, use in uses:
         try:
             quota = find_quota(context.clients, f"{instance} for {use}")
@@ -219,9 +218,7 @@ def quotas(context: Context, root: str) -> Iterator[Finding]:
                 "ask AWS for 1 in the Service Quotas console, or take another type",
             )
         else:
-            yield Finding(
-                "good", "quota", f"{instance} for {use}: {'not listed' if quota is None else f'{quota:g}'}"
-            )
+            yield Finding("good", "quota", f"{instance} for {use}: {'not listed' if quota is None else f'{quota:g}'}")
 
 
 def closure(context: Context, root: str) -> Iterator[Finding]:

@@ -32,9 +32,7 @@ def _place(subject: str, bucket: str, context: Context) -> Finding:
     """Whether a bucket lies where the jobs would run."""
     region, ours = region_of(bucket, context.s3), context.clients.region
     if region is None:
-        return Finding(
-            "warning", subject, f"{bucket} does not say in which region it is", f"it must be in {ours}"
-        )
+        return Finding("warning", subject, f"{bucket} does not say in which region it is", f"it must be in {ours}")
     if region != ours:
         mend = f'[project] region = "{region}", or copy what is needed to a bucket in {ours}'
         return Finding("bad", subject, f"{bucket} is in {region}, the jobs would be in {ours}", mend)
@@ -47,16 +45,12 @@ def _writing(root: str, context: Context) -> Iterator[Finding]:
     try:
         context.s3.write(uri, b"gtseg doctor", content_type="text/plain")
     except AWSError as error:
-        yield Finding(
-            "bad", "writing", f"{uri} cannot be written ({error.code}: {error.message})", error.hint
-        )
+        yield Finding("bad", "writing", f"{uri} cannot be written ({error.code}: {error.message})", error.hint)
         return
     try:
         context.s3.delete([uri])
     except AWSError as error:
-        yield Finding(
-            "warning", "writing", f"{uri} was written, but cannot be deleted ({error.code})", error.hint
-        )
+        yield Finding("warning", "writing", f"{uri} was written, but cannot be deleted ({error.code})", error.hint)
         return
     yield Finding("good", "writing", f"an object below {root} was written and deleted")
 

@@ -52,9 +52,7 @@ def count_images(context: Context) -> int | None:
     """How many images the source has; None where there is no source or it cannot be read."""
     try:
         return (
-            sum(1 for _ in _sample(context.settings.images.source, context))
-            if context.settings.images.source
-            else None
+            sum(1 for _ in _sample(context.settings.images.source, context)) if context.settings.images.source else None
         )
     except (GtsegError, OSError):
         return None

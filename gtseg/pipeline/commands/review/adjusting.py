@@ -44,9 +44,7 @@ def adjust(
     if bad:
         only = find_rejected_images(run, earlier.manifest, context.s3)
     if bad and not only:
-        raise StageError(
-            f"No verification spoke against a mask of {earlier.name}: `gtseg verify` asks people."
-        )
+        raise StageError(f"No verification spoke against a mask of {earlier.name}: `gtseg verify` asks people.")
     if only is not None:
         _check_images(only, earlier, context)
     return start_adjustment(run, context, earlier, only=only)

@@ -58,16 +58,12 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
     waiting = [item for item in gathered.manifest.objects if item.uri not in labeled]
     if not waiting:
-        raise StageError(
-            f"All {len(labeled):,} images of [images] source are labeled: nothing is left to choose from."
-        )
+        raise StageError(f"All {len(labeled):,} images of [images] source are labeled: nothing is left to choose from.")
     sample = random.Random(earlier.mark).sample(waiting, min(ASKED, len(waiting)))
     told = f"{counted(len(sample), 'unlabeled image')} of {len(waiting):,} asked of {endpoint.name}, {min(count, len(sample)):,} of them chosen"
     if context.dry_run:
         request = {"EndpointName": endpoint.name, "ContentType": endpoint.content_type, "Accept": PROTOBUF}
-        context.plan(
-            f"would have {told}; nothing was touched", {"InvokeEndpoint": request, "images": len(sample)}
-        )
+        context.plan(f"would have {told}; nothing was touched", {"InvokeEndpoint": request, "images": len(sample)})
         return run
     upload_images(gathered, context)
     with Bulk(context.clients) as bulk:

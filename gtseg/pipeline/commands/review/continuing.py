@@ -33,7 +33,9 @@ def continue_labeling(run: Run, context: Context) -> Run:
     if section is not None and is_import and not any(section.counters.get(name) for name in LEFT):
         raise StageError("An import has nothing left to label. `gtseg adjust` lets people correct its masks.")
     if section is not None and section.follows and not is_import and _is_under_way(section.name, context):
-        words = f"{section.name} goes on from {section.follows} and is under way: nothing to do. `gtseg watch` follows it"
+        words = (
+            f"{section.name} goes on from {section.follows} and is under way: nothing to do. `gtseg watch` follows it"
+        )
         context.note(words)
         return run
     earlier = find_earlier(run, context)
@@ -104,6 +106,4 @@ def check_labels(labels: Sequence[str], earlier: Earlier) -> None:
             "they are no longer wanted: the following job must know every label of the earlier one."
         )
     if not labels:
-        raise SettingsError(
-            '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
-        )
+        raise SettingsError('[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]')

@@ -65,14 +65,10 @@ def find_earlier(run: Run, context: Context, source: LabelSource = OWN_LABELS) -
         raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it.")
     label = source.label_attribute or state.label_attribute
     is_own = section is not None and section.name == state.name
-    return read_earlier(
-        _output_of(state, context), label, context, name=state.name, images=images if is_own else ""
-    )
+    return read_earlier(_output_of(state, context), label, context, name=state.name, images=images if is_own else "")
 
 
-def read_earlier(
-    manifest: str, label: str | None, context: Context, *, name: str, images: str = ""
-) -> Earlier:
+def read_earlier(manifest: str, label: str | None, context: Context, *, name: str, images: str = "") -> Earlier:
     """The manifest at an S3 address; `label` may be left out where it holds one label only."""
     if not is_s3_uri(manifest):
         raise SettingsError(

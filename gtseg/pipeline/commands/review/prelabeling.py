@@ -92,9 +92,18 @@ def _find_endpoint(name: str, settings: Settings, hosting: Hosting) -> EndpointS
         raise StageError(f"The endpoint {name!r} {state} in this region: it cannot be asked for masks.")
     wanted = settings.deploy
     return EndpointSection(
-        name=name, arn=found.arn, config="", model="", model_data="", image_uri="", instance_type="",
-        content_type=wanted.content_type, accept="image/png", status=found.status, since=found.created,
-    )  # fmt: skip
+        name=name,
+        arn=found.arn,
+        config="",
+        model="",
+        model_data="",
+        image_uri="",
+        instance_type="",
+        content_type=wanted.content_type,
+        accept="image/png",
+        status=found.status,
+        since=found.created,
+    )
 
 
 def find_classes(run: Run, settings: Settings, endpoint: str) -> Classes:
@@ -104,9 +113,7 @@ def find_classes(run: Run, settings: Settings, endpoint: str) -> Classes:
     if len(names) < 2:
         raise SettingsError('[labeling] labels is empty: name the model\'s classes, like labels = ["cat"]')
     if len(names) - 1 > len(SPARE_COLORS):
-        raise SettingsError(
-            f"At most {len(SPARE_COLORS)} classes can be prelabeled; there are {len(names) - 1}."
-        )
+        raise SettingsError(f"At most {len(SPARE_COLORS)} classes can be prelabeled; there are {len(names) - 1}.")
     return Classes(tuple(names), (WHITE, *SPARE_COLORS[: len(names) - 1]))
 
 
@@ -136,9 +143,7 @@ class Prelabeling:
             entries.append(entry)
             context.progress("predicting", done, len(objects))
         if len(failed) == len(objects):
-            raise StageError(
-                f"The endpoint {self.model.name} gave no mask for any of {len(objects):,} images."
-            )
+            raise StageError(f"The endpoint {self.model.name} gave no mask for any of {len(objects):,} images.")
         return entries
 
     def _label(self, item: DataObject, there: set[str]) -> str:

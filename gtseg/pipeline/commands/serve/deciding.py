@@ -20,9 +20,7 @@ class Decision:
     waits_for: str = ""
 
 
-def decide(
-    run: Run, jobs: Mapping[str, str], *, settings: Settings, stages: Sequence[Stage] = STAGES
-) -> Decision:
+def decide(run: Run, jobs: Mapping[str, str], *, settings: Settings, stages: Sequence[Stage] = STAGES) -> Decision:
     """`jobs`: status by name of the labeling and training jobs that runs wait for.
 
     What has to be done again because settings changed waits for a person: every run of the project is held against the same
@@ -48,11 +46,7 @@ def decide(
     if until == "cleanup" and not following:
         live = run.endpoint is not None and run.endpoint.deleted is None
         return Decision("cleanup", live, "" if live else "nothing: all is done")
-    words = (
-        f"a person: `gtseg {following[0]}` ([serve] until = {until!r})"
-        if following
-        else "nothing: all is done"
-    )
+    words = f"a person: `gtseg {following[0]}` ([serve] until = {until!r})" if following else "nothing: all is done"
     return Decision(following[0] if following else "", False, words)
 
 

@@ -127,7 +127,9 @@ class Service:
 
     def _no_runs(self) -> str:
         name = self.settings.project.name
-        return f"a first run of project {name!r} below {self.place()}: `gtseg label` begins one (or [serve] begin = true)"
+        return (
+            f"a first run of project {name!r} below {self.place()}: `gtseg label` begins one (or [serve] begin = true)"
+        )
 
     def place(self) -> str:
         """s3://bucket/prefix/ : what all runs of the project start with."""
@@ -197,9 +199,7 @@ class Service:
             return {"state": "blocked", "reason": blocked[1]}
         decision = decide(run, jobs, settings=self.settings)
         if not decision.go:
-            self._say_once(
-                run.root, "info", "waiting", run=run.name, stage=decision.stage, message=decision.waits_for
-            )
+            self._say_once(run.root, "info", "waiting", run=run.name, stage=decision.stage, message=decision.waits_for)
             return {"state": "waiting", "stage": decision.stage, "for": decision.waits_for}
         self.busy[run.root] = pool.submit(self.walk, run, decision)
         return {"state": "working", "stage": decision.stage}

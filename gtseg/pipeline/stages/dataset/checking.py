@@ -230,10 +230,7 @@ class Checker:
         fact = self.facts.get(image)
         if fact is None:
             return self.origin.look_at_image(image)
-        if (
-            self.etags.get(image, fact.etag) != fact.etag
-            and self.origin.look_at_image(image).etag != fact.etag
-        ):
+        if self.etags.get(image, fact.etag) != fact.etag and self.origin.look_at_image(image).etag != fact.etag:
             raise ImageError(replaced(fact.etag))
         return fact
 

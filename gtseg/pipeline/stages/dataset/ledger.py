@@ -76,9 +76,7 @@ class Table(MutableMapping[K, T], Generic[K, T]):
     def rows(self) -> Iterator[tuple[K, T]]:
         """(key, value) in order of the keys; what is changed meanwhile is seen if it is still to come."""
         last: Any = -1  # below every position, and SQLite sorts numbers before strings
-        while page := self._ask(
-            f"SELECT key, value FROM {self._name} WHERE key > ? ORDER BY key LIMIT {PAGE}", last
-        ):
+        while page := self._ask(f"SELECT key, value FROM {self._name} WHERE key > ? ORDER BY key LIMIT {PAGE}", last):
             for key, value in page:
                 yield key, self._decode(value)
             last = page[-1][0]

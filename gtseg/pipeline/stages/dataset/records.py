@@ -92,9 +92,7 @@ def read_records(pieces: Iterable[bytes], uri: str) -> Iterator[Record]:
         for _, line in split_lines(pieces):
             yield decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ManifestError) as error:
-        raise GtsegError(
-            f"{uri} is no objects.jsonl of this gtseg: {error}. Delete it to start afresh"
-        ) from None
+        raise GtsegError(f"{uri} is no objects.jsonl of this gtseg: {error}. Delete it to start afresh") from None
 
 
 @lru_cache(256)
@@ -135,9 +133,7 @@ class Summary:
 def summarize(records: Iterable[Record], classes: Classes, order: Table[str, str]) -> Summary:
     """`order` is an empty table: where the accepted are brought into their order."""
     statuses = ("rejected", "failed", "unlabeled")
-    summary = Summary(
-        dict.fromkeys((*PARTS, *statuses), 0), {part: dict.fromkeys(classes.names, 0) for part in PARTS}
-    )
+    summary = Summary(dict.fromkeys((*PARTS, *statuses), 0), {part: dict.fromkeys(classes.names, 0) for part in PARTS})
     for record in records:
         if record.status == "accepted":
             _add_accepted(summary, record)

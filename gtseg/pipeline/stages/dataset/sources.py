@@ -52,9 +52,7 @@ class Source:
         Web addresses of S3 objects are S3 URIs, and prefixes that have moved are replaced.
         """
         original, reference = reference, read_reference(reference)
-        reference = rewrite(
-            original if original != rewrite(original, self.rewrites) else reference, self.rewrites
-        )
+        reference = rewrite(original if original != rewrite(original, self.rewrites) else reference, self.rewrites)
         if "://" in reference:
             return reference
         if not self.is_local:
@@ -104,11 +102,7 @@ def _from_manifest(manifest: str, label_attribute: str | None) -> Source:
 
 
 def _images_beside(manifest: str) -> str | None:
-    return (
-        manifest.removesuffix(OUTPUT_MANIFEST) + "images.jsonl"
-        if manifest.endswith(OUTPUT_MANIFEST)
-        else None
-    )
+    return manifest.removesuffix(OUTPUT_MANIFEST) + "images.jsonl" if manifest.endswith(OUTPUT_MANIFEST) else None
 
 
 def _describe(context: Context, name: str) -> JobState:
@@ -127,9 +121,7 @@ def _from_job(state: JobState, label_attribute: str | None, *, follows: str | No
         raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it")
     if state.status == "Failed" and not state.output_manifest:
         way = f". `gtseg dataset --job {follows}` takes the labels that it goes on from" if follows else ""
-        raise JobFailed(
-            f"Labeling job {state.name} has failed and left no output manifest: {state.reason}{way}"
-        )
+        raise JobFailed(f"Labeling job {state.name} has failed and left no output manifest: {state.reason}{way}")
     manifest = state.manifest
     return Source(manifest, label_attribute or state.label_attribute, state.name, _images_beside(manifest))
 
@@ -184,9 +176,7 @@ def _choose_bare(source: Source, file: IO[bytes]) -> str:
             f"{source.manifest} names masks under {listed} without metadata: what they hold is unknown. {NO_TABLE}"
         )
     if len(bare) > 1:
-        raise SettingsError(
-            f"{source.manifest} names masks under {listed}. Choose one with --label-attribute"
-        )
+        raise SettingsError(f"{source.manifest} names masks under {listed}. Choose one with --label-attribute")
     return next(iter(bare))
 
 

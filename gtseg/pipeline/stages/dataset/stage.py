@@ -204,9 +204,7 @@ class _Work:
             )
         return findings
 
-    def _recall(
-        self, lines: Lines, checker: Checker, findings: Table[int, Finding]
-    ) -> Iterator[tuple[int, Candidate]]:
+    def _recall(self, lines: Lines, checker: Checker, findings: Table[int, Finding]) -> Iterator[tuple[int, Candidate]]:
         """What an earlier dataset knows goes right into the findings; the others are to be checked."""
         for position, candidate in self._candidates(lines):
             if known := checker.recall(candidate):
@@ -347,9 +345,7 @@ class _Work:
     # ---- saying
 
     def assemble(self, plan: _Plan, objects: IO[bytes]) -> RecordFile:
-        records = assemble(
-            plan.lines, plan.findings, plan.placements, classes=plan.classes, splits=plan.earlier.splits
-        )
+        records = assemble(plan.lines, plan.findings, plan.placements, classes=plan.classes, splits=plan.earlier.splits)
         return write_records(records, objects)
 
     def summarize(self, plan: _Plan, records: RecordFile) -> Summary:

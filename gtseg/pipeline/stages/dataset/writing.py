@@ -125,13 +125,9 @@ class Writer:
         if error.code == "PreconditionFailed":
             if not placement.object_etag and fact:
                 return replace(placement, reason=f"image: {replaced(fact.etag)}")
-            return replace(
-                placement, reason="mask: it was replaced while the dataset was made", is_failure=True
-            )
+            return replace(placement, reason="mask: it was replaced while the dataset was made", is_failure=True)
         what = "mask" if placement.object_etag else "image"
-        return replace(
-            placement, reason=f"{what} cannot be read: {error.code}: {error.message}", is_failure=True
-        )
+        return replace(placement, reason=f"{what} cannot be read: {error.code}: {error.message}", is_failure=True)
 
     def _uri(self, key: str) -> str:
         bucket, prefix = split_uri(self.channels)

@@ -94,14 +94,10 @@ def _account(
     used = {prediction.name for _, prediction in pairs}
     unused = [entry.name for entry in every[1] if entry.name not in used]
     losses = (
-        [Loss("mask", "no prediction of its path or name, not scored", missing[0], len(missing))]
-        if missing
-        else []
+        [Loss("mask", "no prediction of its path or name, not scored", missing[0], len(missing))] if missing else []
     )
     if unused:
-        losses.append(
-            Loss("prediction", "no mask of its path or name, not scored", unused[0], len(unused), "note")
-        )
+        losses.append(Loss("prediction", "no mask of its path or name, not scored", unused[0], len(unused), "note"))
     flows = Flow("mask", len(every[0]), len(pairs)), Flow("prediction", len(every[1]), len(used))
     return Account(flows, losses=tuple(losses))
 

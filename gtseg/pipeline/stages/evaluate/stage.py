@@ -171,15 +171,11 @@ def _batch_model(run: Run, context: Context) -> Model:
     return Model(batch.hosting.model_data, batch.hosting.image_uri, batch.training_job, batch=batch)
 
 
-def _predict_in_batch(
-    pairs: list[Pair], batch: Batch, context: Context, *, classes: int
-) -> tuple[Run, dict[str, str]]:
+def _predict_in_batch(pairs: list[Pair], batch: Batch, context: Context, *, classes: int) -> tuple[Run, dict[str, str]]:
     """Predictions of the pairs that have none, written where the endpoint's would be; why images have none."""
     missing = {pair.image: pair for pair in pairs if not pair.is_there}
     folders = {uri.rsplit("/", 1)[0] + "/" for uri in missing}
-    listed = {
-        entry.address: (place, entry) for folder in folders for place, entry in _listed(folder, context)
-    }
+    listed = {entry.address: (place, entry) for folder in folders for place, entry in _listed(folder, context)}
     items = [BatchItem(missing[uri].stem, *listed[uri]) for uri in missing]
     palette = _palette(classes)
 

@@ -57,9 +57,7 @@ def open_to_workers(buckets: Sequence[str], context: Context) -> None:
             _warn(bucket, error, context)
         else:
             kept = f"; its {len(rules) - 1} own rules stay" if len(rules) > 1 else ""
-            context.note(
-                f"CORS rule put on bucket {bucket}, so that workers' browsers may load its images{kept}"
-            )
+            context.note(f"CORS rule put on bucket {bucket}, so that workers' browsers may load its images{kept}")
 
 
 def _lacks_rule(bucket: str, context: Context) -> bool:

@@ -44,7 +44,11 @@ def separate_gold(gathered: Gathered, context: Context) -> tuple[Gathered, tuple
     for name in masks:
         found = named.get(name, [])
         if len(found) != 1:
-            words = f"several images are called that: {', '.join(found[:3])}" if found else "no image of [images] source is called that"  # fmt: skip
+            words = (
+                f"several images are called that: {', '.join(found[:3])}"
+                if found
+                else "no image of [images] source is called that"
+            )
             raise StageError(f"[labeling] gold = {source!r}: {name}.png: {words}")
     gold = tuple(GoldImage(named[name][0], mask) for name, mask in sorted(masks.items()))
     known = {item.image for item in gold}
@@ -78,8 +82,6 @@ def _read_masks(source: str, context: Context) -> Iterator[tuple[str, bytes]]:
 def gold_files(gold: tuple[GoldImage, ...], folder: str) -> dict[str, bytes]:
     """What the job reads of its gold, by URI: gold.manifest, and a mask for each of its lines."""
     masks = {f"{folder}gold/{number:04}.png": item.mask for number, item in enumerate(gold)}
-    lines = [
-        {"source-ref": item.image, "gold-ref": uri} for item, uri in zip(gold, masks, strict=True)
-    ]  # fmt: skip
+    lines = [{"source-ref": item.image, "gold-ref": uri} for item, uri in zip(gold, masks, strict=True)]
     body = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
     return masks | {f"{folder}gold/gold.manifest": body} if gold else {}

@@ -62,9 +62,7 @@ def gather_images(run: Run, context: Context) -> Gathered:
     """Every image of [images] source, examined. Reads only: nothing is uploaded here."""
     source = context.settings.images.source
     if not source:
-        raise SettingsError(
-            '[images] source is not set: an "s3://bucket/prefix/", a folder, or an input manifest'
-        )
+        raise SettingsError('[images] source is not set: an "s3://bucket/prefix/", a folder, or an input manifest')
     if source.lower().endswith(MANIFEST_ENDINGS):
         return _from_manifest(source, run, context)
     if is_s3_uri(source):
@@ -93,9 +91,7 @@ def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
         raise StageError(f"No image to label: no .jpg, .jpeg or .png below {folder}")
     check_count(len(images))
     target, automated = f"{run.root}images/", context.settings.labeling.automated
-    items = _in_parallel(
-        lambda name: _examine_file(folder / name, target + name, automated=automated), images, context
-    )
+    items = _in_parallel(lambda name: _examine_file(folder / name, target + name, automated=automated), images, context)
     manifest = build_input_manifest(items)
     files = tuple(folder / item.uri[len(target) :] for item in manifest.objects)
     skipped = tuple(name for name in names if not is_image_name(name))
@@ -119,9 +115,7 @@ def _examine_file(path: Path, uri: str, *, automated: bool) -> DataObject:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            return examine(
-                listed_object(uri, size, ""), f"has {size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
-            )
+            return examine(listed_object(uri, size, ""), f"has {size:,} bytes; Ground Truth takes {MAX_BYTES:,}")
         body = path.read_bytes()
     except OSError as error:
         return examine(listed_object(uri, 0, ""), f"cannot be read: {error.strerror}")
@@ -208,9 +202,7 @@ def _read_manifest(source: str, context: Context) -> bytes:
 # what all share
 
 
-def _examine_objects(
-    items: Sequence[DataObject], run: Run, context: Context, reader: Clients
-) -> Iterable[DataObject]:
+def _examine_objects(items: Sequence[DataObject], run: Run, context: Context, reader: Clients) -> Iterable[DataObject]:
     """`reader`: whose credentials read the images, or nobody's."""
     known, automated = _headers_of_earlier_attempt(run, context), context.settings.labeling.automated
     bulk = Bulk(reader)
@@ -219,9 +211,7 @@ def _examine_objects(
         if item.problem:
             return item
         header = known.get((item.uri, item.etag)) if item.etag else None
-        return (
-            examine(item, header, automated=automated) if header else _examine_object(item, bulk, automated)
-        )
+        return examine(item, header, automated=automated) if header else _examine_object(item, bulk, automated)
 
     with bulk:
         return _in_parallel(look, items, context)
@@ -252,9 +242,7 @@ def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject
 
 def _headers_of_earlier_attempt(run: Run, context: Context) -> dict[tuple[str, str], ImageHeader]:
     earlier = run.attempts_of("label")
-    found = (
-        context.s3.read_if_exists(f"{run.root}labeling/{earlier[-1].name}/images.jsonl") if earlier else None
-    )
+    found = context.s3.read_if_exists(f"{run.root}labeling/{earlier[-1].name}/images.jsonl") if earlier else None
     return read_side_file(found[0]) if found else {}
 
 

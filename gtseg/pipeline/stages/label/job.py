@@ -42,14 +42,25 @@ from gtseg.settings import Settings
 from gtseg.settings.templates import read_template
 
 AS_THEY_ARE = (
-    "workforce", "description", "keywords", "workers_per_object", "task_time_limit", "max_concurrent_tasks",
-    "content_classifiers", "kms_key",
-)  # fmt: skip
+    "workforce",
+    "description",
+    "keywords",
+    "workers_per_object",
+    "task_time_limit",
+    "max_concurrent_tasks",
+    "content_classifiers",
+    "kms_key",
+)
 """Settings of [labeling] that every labeling request takes under the same name."""
 OF_FIRST_JOBS = (
-    "max_labeled_objects", "max_labeled_percent", "automated", "initial_model_arn", "volume_kms_key", "subnets",
+    "max_labeled_objects",
+    "max_labeled_percent",
+    "automated",
+    "initial_model_arn",
+    "volume_kms_key",
+    "subnets",
     "security_groups",
-)  # fmt: skip
+)
 """Those that only a job that labels from nothing takes: a review goes to its end, by people."""
 
 
@@ -110,9 +121,7 @@ class LabelingResource(Resource, ABC):
 
     @property
     def cost(self) -> LabelingCost:
-        return labeling_cost(
-            self.objects, self.context.settings.labeling.workers_per_object, price=self.price
-        )
+        return labeling_cost(self.objects, self.context.settings.labeling.workers_per_object, price=self.price)
 
     def folder(self, name: str) -> str:
         return f"{self.run.root}labeling/{name}/"
@@ -206,9 +215,7 @@ class LabelingResource(Resource, ABC):
         """Consent first; then the bucket, what the job reads, and the CORS rule."""
         check_labeling_regions(self.buckets, self.context)
         words = self.cost.sentence()
-        self.context.note(
-            f"cost: {words}" + ("" if self.context.is_billed("label") else " on AWS; nothing here")
-        )
+        self.context.note(f"cost: {words}" + ("" if self.context.is_billed("label") else " on AWS; nothing here"))
         self.context.agree(run, f"{self.question} for {words}?", stage="label", objects=self.objects)
         ensure_run_bucket(run, self.context)
         self.upload()
@@ -336,9 +343,7 @@ def upload_images(gathered: Gathered, context: Context) -> None:
         context.progress(f"uploading to {gathered.target}", len(sent), total)
 
     context.s3.upload_folder(gathered.folder, gathered.target, files=gathered.files, progress=count)
-    context.note(
-        f"{counted(sum(sent), 'image')} uploaded to {gathered.target}, {total - sum(sent):,} were there"
-    )
+    context.note(f"{counted(sum(sent), 'image')} uploaded to {gathered.target}, {total - sum(sent):,} were there")
 
 
 def make_job(
@@ -364,6 +369,4 @@ def _read_task_template(settings: Settings) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"[labeling] template = {settings.labeling.template!r} cannot be read: {error}"
-        ) from None
+        raise SettingsError(f"[labeling] template = {settings.labeling.template!r} cannot be read: {error}") from None

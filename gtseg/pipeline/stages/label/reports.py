@@ -31,8 +31,7 @@ def report_images(gathered: Gathered, context: Context) -> None:
     )
     _tell(
         context.warn,
-        counted(len(refused), "image cannot be labeled and is", "images cannot be labeled and are")
-        + " left out",
+        counted(len(refused), "image cannot be labeled and is", "images cannot be labeled and are") + " left out",
         refused,
     )
     _tell(context.warn, counted(len(twice), "repeated line is", "repeated lines are") + " dropped", twice)

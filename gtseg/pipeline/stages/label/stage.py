@@ -65,9 +65,7 @@ def _check(context: Context) -> None:
     wanted = context.settings.labeling
     lambda_arn(context.clients.labeling_region, "PRE-SemanticSegmentation")
     if not wanted.labels:
-        raise SettingsError(
-            '[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]'
-        )
+        raise SettingsError('[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]')
     beyond_aws = wanted.assist or wanted.order != "given" or wanted.gold or wanted.colors
     if beyond_aws and context.clients.is_aws("labeling"):
         context.warn(
@@ -85,7 +83,5 @@ def _check(context: Context) -> None:
         "AWS will most likely refuse this job, and nobody would work on it"
     )
     if not context.consent.public_crowd:
-        raise SettingsError(
-            f'{words}. Use workforce = "private" or "vendor", or insist with --allow-public-crowd.'
-        )
+        raise SettingsError(f'{words}. Use workforce = "private" or "vendor", or insist with --allow-public-crowd.')
     context.warn(words)

@@ -23,9 +23,7 @@ def choose_workteam(context: Context) -> str:
         )
     if len(teams) > 1:
         listed = "\n".join(f"  {team.arn}" for team in teams)
-        raise SettingsError(
-            f"There are {len(teams)} private workteams. Name one as [labeling] workteam_arn:\n{listed}"
-        )
+        raise SettingsError(f"There are {len(teams)} private workteams. Name one as [labeling] workteam_arn:\n{listed}")
     return teams[0].arn
 
 

@@ -40,9 +40,7 @@ def read_files(run: Run, context: Context) -> Files:
     door = context.s3
     dataset = door.read_if_exists(f"{run.root}dataset.json")
     objects = door.read_if_exists(f"{run.root}objects.jsonl")
-    details = (
-        door.read_if_exists(run.evaluation.details) if run.evaluation and run.evaluation.details else None
-    )
+    details = door.read_if_exists(run.evaluation.details) if run.evaluation and run.evaluation.details else None
     return Files(
         json.loads(dataset[0]) if dataset else {},
         [json.loads(line) for line in objects[0].splitlines() if line.strip()] if objects else [],
@@ -224,9 +222,7 @@ def _deploy(run: Run, context: Context) -> dict[str, Any] | None:
     hour = instance_price(section.instance_type, context.clients, "deploy")
     hourly = machine_cost(hour, 3600, count=section.instance_count)
     price = f"on AWS {hourly:.3f} USD an hour" if hourly is not None else "price not known"
-    state = (
-        f"deleted {section.deleted:%Y-%m-%d %H:%M}" if section.deleted else f"{price} until `gtseg cleanup`"
-    )
+    state = f"deleted {section.deleted:%Y-%m-%d %H:%M}" if section.deleted else f"{price} until `gtseg cleanup`"
     seconds = _between(section.since, section.ready)
     return _row("deploy", f"{section.instance_count} x {section.instance_type}", seconds=seconds, note=state)
 

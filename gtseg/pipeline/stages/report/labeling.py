@@ -21,8 +21,14 @@ SAMPLE = 24
 
 
 NO_ANSWERS: dict[str, Any] = {
-    "responses": 0, "sample": 0, "workers": 0, "answers": 0, "seconds": None, "agreement": None, "trouble": "",
-}  # fmt: skip
+    "responses": 0,
+    "sample": 0,
+    "workers": 0,
+    "answers": 0,
+    "seconds": None,
+    "agreement": None,
+    "trouble": "",
+}
 
 
 def labeling_facts(run: Run, records: Sequence[dict[str, Any]], context: Context) -> dict[str, Any] | None:

@@ -46,9 +46,7 @@ def choose(images: Sequence[dict[str, Any]], *, each: int = EACH) -> list[tuple[
     with_objects = [image for image in scored if image.get("has_objects", True)]
     scored = with_objects if len(with_objects) >= 3 else scored
     if len(scored) <= 3 * each:
-        ranks = (
-            ["worst", *["median"] * (len(scored) - 2), "best"] if len(scored) > 1 else ["only"] * len(scored)
-        )
+        ranks = ["worst", *["median"] * (len(scored) - 2), "best"] if len(scored) > 1 else ["only"] * len(scored)
         return list(zip(ranks, scored, strict=True))
     middle = (len(scored) - each) // 2
     return [
@@ -73,9 +71,7 @@ def draw_panels(
         prediction = read_mask(door.read(f"{evaluation.predictions}{stem}.png")[0])
         photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         pictures = _draw(photo, scale_mask(truth, photo.size), scale_mask(prediction, photo.size), classes)
-        panels.append(
-            Panel(stem, rank, image["miou"], image["pixel_accuracy"], pictures, photo.width / photo.height)
-        )
+        panels.append(Panel(stem, rank, image["miou"], image["pixel_accuracy"], pictures, photo.width / photo.height))
     return panels
 
 

@@ -23,16 +23,12 @@ def report(run: Run, context: Context, *, output: Path | None = None) -> Run:
     gtseg.toml lies). Raises StageError before there is an evaluation.
     """
     if run.evaluation is None:
-        raise StageError(
-            f"Run {run.name!r} has not been evaluated: there is nothing to report. Run `gtseg evaluate`."
-        )
+        raise StageError(f"Run {run.name!r} has not been evaluated: there is nothing to report. Run `gtseg evaluate`.")
     context = context.of("report")
     made = context.run_file(run).clock()
     files = read_files(run, context)
     facts = gather_facts(run, files, context, made=made)
-    page = render(
-        facts, files, panels=_panels(run, files, context), colors=page_colors(colors_of(run, files))
-    )
+    page = render(facts, files, panels=_panels(run, files, context), colors=page_colors(colors_of(run, files)))
     section = ReportSection(
         html=f"{run.root}report.html",
         data=f"{run.root}report.json",
@@ -75,9 +71,7 @@ def render(facts: Mapping[str, Any], files: Files, *, panels: list[Panel], color
     """The page: one HTML file that asks the network for nothing."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"seconds": seconds_text, "score": score_text, "percent": percent_text}
     template = environment.from_string(read_template(TEMPLATE))
     return template.render(**facts, panels=panels, colors=colors, curves=curves(facts), images=files.images)

@@ -22,9 +22,7 @@ def leaves_model(state: TrainingState, context: Context) -> bool:
     except AWSError as error:
         if error.exit_code != 4:
             raise
-        context.warn(
-            f"whether {state.model_artifact} is there cannot be seen ({error.code}): taken for there"
-        )
+        context.warn(f"whether {state.model_artifact} is there cannot be seen ({error.code}): taken for there")
         return True
 
 

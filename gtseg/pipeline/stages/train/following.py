@@ -52,9 +52,7 @@ class Follower:
     def _row(self, epoch: Epoch) -> Event:
         best = self.reading.best
         facts = asdict(epoch) | {"best": best is not None and best.number == epoch.number}
-        return Event(
-            "train", "epoch", epoch_words(epoch), done=epoch.number + 1, total=self.total, fields=facts
-        )
+        return Event("train", "epoch", epoch_words(epoch), done=epoch.number + 1, total=self.total, fields=facts)
 
 
 def epoch_words(epoch: Epoch) -> str:
@@ -103,9 +101,7 @@ def follow_training(
             _read_last_lines(follower, state, context)
         return state.is_over
 
-    state = follow(
-        look, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following."
-    )
+    state = follow(look, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following.")
     section = _seen(section, state, follower.reading)
     if state.status == "Stopped" and not section.epochs and follower.tail.refusal is None:
         section = section.model_copy(update={"model_artifact": None})  # what it holds has learned nothing

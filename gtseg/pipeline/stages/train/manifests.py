@@ -61,7 +61,5 @@ def _address(record: Mapping[str, Any], key: str, data: DatasetSection, *, chang
     if is_s3_uri(own) and not record.get(changed):
         return str(own)
     if not record.get(copy):
-        raise StageError(
-            f"objects.jsonl does not say where the {key} of {record['image']} is: `gtseg dataset`."
-        )
+        raise StageError(f"objects.jsonl does not say where the {key} of {record['image']} is: `gtseg dataset`.")
     return f"{data.channels}{record[copy]}"

@@ -83,9 +83,7 @@ class TrainingResource(Resource):
         """A job that was stopped and left a model has done its work; one that is stopping may."""
         state = self.context.training.find_job(name)
         there, known = found(state), self.run.training_job
-        is_empty = (
-            known is not None and known.name == name and known.status == "Stopped" and not known.has_result
-        )
+        is_empty = known is not None and known.name == name and known.status == "Stopped" and not known.has_result
         lives = state is not None and (
             state.status == "Stopping" or (leaves_model(state, self.context) and not is_empty)
         )

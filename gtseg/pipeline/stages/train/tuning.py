@@ -97,9 +97,7 @@ class TuningResource(Resource):
     def prepare(self, run: Run) -> None:
         hours, jobs = self.job.max_runtime / 3600, self.tuning.max_jobs
         machine = self.job.instance_type
-        self.context.agree(
-            run, f"Train up to {jobs} times on one {machine}, each for at most {hours:.1f} hours?"
-        )
+        self.context.agree(run, f"Train up to {jobs} times on one {machine}, each for at most {hours:.1f} hours?")
 
     def keep(self, run: Run, name: str, arn: str) -> Run:
         if run.tuning_job and run.tuning_job.arn == arn:
@@ -120,9 +118,7 @@ def _follow(name: str, context: Context, meter: Meter) -> TuningState:
         state = context.training.describe_tuning(name)
         done = sum(state.counters.get(key, 0) for key in ("Completed", "Stopped", "NonRetryableError"))
         best = (
-            f", best {state.best.value:.4f} ({state.best.name})"
-            if state.best and state.best.value is not None
-            else ""
+            f", best {state.best.value:.4f} ({state.best.name})" if state.best and state.best.value is not None else ""
         )
         context.progress(f"{name} {state.status}: {done} training jobs done{best}")
         meter.tune(state)
@@ -141,9 +137,7 @@ def _follow(name: str, context: Context, meter: Meter) -> TuningState:
 def _finish(run: Run, job: TrainingJob, state: TuningState, context: Context, *, meter: Meter) -> Run:
     assert run.tuning_job is not None
     jobs = context.training.list_tuned_jobs(state.name)
-    records = tuple(
-        TunedJobRecord(**(asdict(one) | {"hyperparameters": dict(one.hyperparameters)})) for one in jobs
-    )
+    records = tuple(TunedJobRecord(**(asdict(one) | {"hyperparameters": dict(one.hyperparameters)})) for one in jobs)
     tuned = run.tuning_job.model_copy(update={"status": state.status, "jobs": records})
     run = run.update(tuning_job=tuned)
     best = _best_job(state, jobs, job, context)
@@ -154,14 +148,9 @@ def _finish(run: Run, job: TrainingJob, state: TuningState, context: Context, *,
             f"{reason_given(state.reason)}. Cure that, then `gtseg tune` starts a new attempt."
         )
         raise JobFailed(meter.because(why))
-    value = next(
-        (f"{one.value:.4f}" for one in jobs if one.name == best.name and one.value is not None), "unknown"
-    )
+    value = next((f"{one.value:.4f}" for one in jobs if one.name == best.name and one.value is not None), "unknown")
     found_settings = ", ".join(
-        f"{key} {value}"
-        for one in jobs
-        if one.name == best.name
-        for key, value in sorted(one.hyperparameters.items())
+        f"{key} {value}" for one in jobs if one.name == best.name for key, value in sorted(one.hyperparameters.items())
     )
     ended = "" if state.status == "Completed" else f" ({state.status.lower()} early)"
     words = f"{state.name}{ended}: best is {best.name}, {tuned.objective} {value} with {found_settings}"

@@ -221,9 +221,7 @@ def browser(gate: Gate, cookie: str, *, owner: bool = False) -> Request:
     return Request({"type": "http", "method": "GET", "path": "/", "headers": headers, "query_string": b""})
 
 
-def test_wrong_links_are_counted_per_address_and_forgiven_after_a_while(
-    gate: Gate, clock: list[float]
-) -> None:
+def test_wrong_links_are_counted_per_address_and_forgiven_after_a_while(gate: Gate, clock: list[float]) -> None:
     owner = gate.store.credentials.owner_token
     assert {refused(lambda: gate.sign_in("wrong", "10.0.0.1")) for _ in range(SIGN_IN_TRIES)} == {403}
     assert refused(lambda: gate.sign_in("wrong", "10.0.0.1")) == 429
@@ -241,9 +239,7 @@ def test_wrong_bearer_tokens_are_counted_and_right_ones_pass_all_the_same(gate: 
 
     def bearer(value: str) -> Request:
         headers = [(b"authorization", f"Bearer {value}".encode())]
-        return Request(
-            {"type": "http", "method": "GET", "path": "/", "headers": headers, "client": ("10.0.0.1", 1)}
-        )
+        return Request({"type": "http", "method": "GET", "path": "/", "headers": headers, "client": ("10.0.0.1", 1)})
 
     for _ in range(BEARER_TRIES):
         assert refused(lambda: gate.admit(bearer("wrong"), "worker")) == 401
@@ -252,9 +248,7 @@ def test_wrong_bearer_tokens_are_counted_and_right_ones_pass_all_the_same(gate: 
     gate.admit(bearer(gate.store.credentials.owner_token), "owner")
 
 
-def test_a_session_ends_after_half_a_day_and_cannot_be_prolonged_or_exchanged(
-    gate: Gate, clock: list[float]
-) -> None:
+def test_a_session_ends_after_half_a_day_and_cannot_be_prolonged_or_exchanged(gate: Gate, clock: list[float]) -> None:
     sessions = gate.sessions
     cookie = sessions.start(None)
     assert sessions.find(browser(gate, cookie, owner=True), owner=True) is not None

@@ -96,12 +96,8 @@ def test_a_browser_at_the_servers_root_is_led_to_the_portal_and_a_program_gets_s
     assert b"<Code>AccessDenied</Code>" in ask(shared_aws, "GET", "/")[2]
 
 
-@pytest.mark.parametrize(
-    "path", ["/nothing", "/no-bucket/a%3Cb%3E.png", "/_portal/nothing", "/_portal/api/jobs"]
-)
-def test_a_browser_at_an_unknown_address_gets_a_page_that_says_where_to_go(
-    shared_aws: Any, path: str
-) -> None:
+@pytest.mark.parametrize("path", ["/nothing", "/no-bucket/a%3Cb%3E.png", "/_portal/nothing", "/_portal/api/jobs"])
+def test_a_browser_at_an_unknown_address_gets_a_page_that_says_where_to_go(shared_aws: Any, path: str) -> None:
     status, headers, body = ask(shared_aws, "GET", path, headers=BROWSER)
     assert status == 404
     assert headers["content-type"].startswith("text/html")

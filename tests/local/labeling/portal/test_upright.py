@@ -23,9 +23,7 @@ def photo(orientation: int, kind: str) -> bytes:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_mask_follows_every_orientation_and_keeps_colors_and_transparency(
-    orientation: int, kind: str
-) -> None:
+def test_a_mask_follows_every_orientation_and_keeps_colors_and_transparency(orientation: int, kind: str) -> None:
     picture = photo(orientation, kind)
     mask = Image.fromarray(STORED, "P")
     mask.putpalette([255, 255, 255] + [7, 8, 9] * 11)
