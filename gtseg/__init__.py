@@ -27,7 +27,7 @@ from gtseg.version import __version__
 if TYPE_CHECKING:
     from gtseg.errors import GtsegError
     from gtseg.library.data import ChannelDataset
-    from gtseg.library.evaluating import evaluate
+    from gtseg.library.evaluation import evaluate
     from gtseg.library.figures import Figure, Picture
     from gtseg.library.manifests import LabeledImage, Manifest, read_manifest
     from gtseg.library.project import Project, ProjectRun
@@ -56,7 +56,7 @@ _PLACES = {
     "read_manifest": "manifests",
     "Manifest": "manifests",
     "LabeledImage": "manifests",
-    "evaluate": "evaluating",
+    "evaluate": "evaluation",
     "Figure": "figures",
     "Picture": "figures",
     "ChannelDataset": "data",

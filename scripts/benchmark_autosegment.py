@@ -24,8 +24,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from gtseg.local.labeling.autosegment import Finder, crop, grabcut, weights_paths
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.found import settle
-from gtseg.local.labeling.autosegment.starts import NONE, Start
+from gtseg.local.labeling.autosegment.mask_crop import settle
+from gtseg.local.labeling.autosegment.prompts import NONE, Start
 from gtseg.local.labeling.portal.outlines import decode_stored
 
 OFF = (0, 3, 6)  # pixels

@@ -25,7 +25,7 @@ ZOOM, WEST, NORTH = 18, 70000, 104000
 VECTORIZE = """
 import sys
 from pathlib import Path
-from gtseg.imports.placing import write_features, write_tile_tree
+from gtseg.imports.georeferencing import write_features, write_tile_tree
 masks, out = Path(sys.argv[1]), Path(sys.argv[2])
 print(write_tile_tree(masks, out / "tree", places={}), write_features(masks, out / "f.geojson", ["house"], places={}))
 """

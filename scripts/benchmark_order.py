@@ -25,8 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from PIL import Image  # noqa: E402
 
-from gtseg.local.labeling.assist.ordering import as_matrix, order_objects  # noqa: E402
-from gtseg.local.labeling.automated.scoring import measure_quality  # noqa: E402
+from gtseg.local.labeling.assist.order import as_matrix, order_objects  # noqa: E402
+from gtseg.local.labeling.automated.inference import measure_quality  # noqa: E402
 
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 8: 2.36, 10: 2.26}
 TEST = 60

@@ -26,8 +26,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from xml.etree import ElementTree
 
+from gtseg.local.environment import Serving, environment
 from gtseg.local.execute import ServerOptions, hold_server
-from gtseg.local.serving import Serving, environment
 
 CLAIMS = Path(__file__).with_suffix(".toml")
 # The suite asks for several users; this server has one.

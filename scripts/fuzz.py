@@ -177,7 +177,7 @@ def fuzz_json(data: bytes) -> None:
 def fuzz_xml(data: bytes) -> None:
     from gtseg.local.errors import ServiceError
     from gtseg.local.s3.multipart import _read_wanted
-    from gtseg.local.s3.tagging import read_tag_document, read_tag_header
+    from gtseg.local.s3.tags import read_tag_document, read_tag_header
     from gtseg.local.s3.xml import parse
 
     for read in (
@@ -222,7 +222,7 @@ def fuzz_recordio(data: bytes) -> None:
 
 
 def fuzz_archive(data: bytes) -> None:
-    from gtseg.local.algorithm.unpacking import BadArchive, unpack
+    from gtseg.local.algorithm.model_archive import BadArchive, unpack
 
     with tempfile.TemporaryDirectory() as scratch:
         path, folder = Path(scratch) / "model.tar.gz", Path(scratch) / "in" / "side"

@@ -42,7 +42,7 @@ from gtseg.local.labeling.autosegment.crop import Outline, Points, cut, paste, p
 from gtseg.local.labeling.autosegment.grabcut import HINT, hint
 from gtseg.local.labeling.autosegment.network import PromptNet, load_weights, normalized, save_weights
 from gtseg.local.labeling.autosegment.network import start as start_network
-from gtseg.local.labeling.autosegment.starts import NONE, Start, click_window
+from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window
 from scripts import autosegment_scenes as scenes
 
 

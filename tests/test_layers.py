@@ -16,8 +16,8 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 # What a service of the embedded AWS may use: never the S3 protocol, never how objects are stored.
 SERVICE = (
     "gtseg.local.clock", "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
-    "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.patience", "gtseg.local.storage.store",
-    "gtseg.local.storage.syncing",
+    "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.outages", "gtseg.local.storage.store",
+    "gtseg.local.storage.sync",
 )  # fmt: skip
 
 # What a stage and a command may use: a stage never another stage, a command never another command.
@@ -90,14 +90,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "gtseg.local.labeling.automated": (
         (
-            *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.unpacking", "gtseg.local.hosting.artifact",
+            *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.model_archive", "gtseg.local.hosting.artifact",
             "gtseg.local.hosting.models", "gtseg.local.labeling", "gtseg.local.training",
         ),
         ("msgspec", "numpy"),
     ),
     "gtseg.local.training": ((*SERVICE, "gtseg.local.training"), ()),
     "gtseg.local.tuning": ((*SERVICE, "gtseg.local.training", "gtseg.local.tuning"), ("numpy",)),
-    "gtseg.local.hosting": ((*SERVICE, "gtseg.local.algorithm.unpacking", "gtseg.local.hosting"), ("msgspec",)),
+    "gtseg.local.hosting": ((*SERVICE, "gtseg.local.algorithm.model_archive", "gtseg.local.hosting"), ("msgspec",)),
     "gtseg.local.transform": ((*SERVICE, "gtseg.local.hosting", "gtseg.local.transform"), ()),
     "gtseg.local.algorithm": (("gtseg.local.algorithm",), ("torch", "numpy", "PIL", "cv2", "starlette", "uvicorn")),
 }  # fmt: skip

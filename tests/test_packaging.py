@@ -109,7 +109,7 @@ def test_the_wheel_outlines_and_trains_without_a_network(installed: Path, tmp_pa
 import json, sys
 import gtseg, numpy as np
 from gtseg.local.labeling.autosegment import Finder, weights_paths
-from gtseg.local.labeling.autosegment.starts import Start
+from gtseg.local.labeling.autosegment.prompts import Start
 y, x = np.mgrid[:200, :200]
 disc = (x - 100) ** 2 + (y - 90) ** 2 < 50 ** 2
 image = np.where(disc[..., None], (200, 80, 60), (70, 110, 90)).astype(np.uint8)

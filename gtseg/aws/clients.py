@@ -10,7 +10,6 @@ import re
 from functools import cached_property
 from typing import Any, Literal
 
-from gtseg.aws.contact import Contact
 from gtseg.aws.credentials import ask_on_terminal
 from gtseg.aws.damage import watch_answers
 from gtseg.aws.encryption import Encryption, Extras
@@ -18,6 +17,7 @@ from gtseg.aws.failures import from_response, is_transient, translate
 from gtseg.aws.labeling_profile import LabelingProfile, profile_session, read_labeling_profile
 from gtseg.aws.models import Models
 from gtseg.aws.partitions import is_aws
+from gtseg.aws.reachability import Contact
 from gtseg.aws.refusals import NO_REGION
 from gtseg.errors import AWSError, SettingsError
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 from xml.etree import ElementTree
 
-from gtseg.aws.contact import TRIES, Contact, foreign_answer, no_answer
+from gtseg.aws.reachability import TRIES, Contact, foreign_answer, no_answer
 
 __all__ = ["is_damaged", "is_foreign", "watch_answers"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from gtseg.aws.contact import proxy_variable
+from gtseg.aws.reachability import proxy_variable
 from gtseg.aws.refusals import NO_CREDENTIALS, NO_REGION, NOT_AWS, refusal
 from gtseg.errors import AWSError, SettingsError
 

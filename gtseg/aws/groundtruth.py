@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gtseg.aws.calling import TERMINAL, Calls
+from gtseg.aws.calls import TERMINAL, Calls
 from gtseg.errors import AWSError
 
 T = TypeVar("T")

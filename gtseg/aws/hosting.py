@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from gtseg.aws.calling import Calls, is_missing
+from gtseg.aws.calls import Calls, is_missing
 from gtseg.aws.failures import translate
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gtseg.aws.contact import no_answer
 from gtseg.aws.failures import read_answer, translate
+from gtseg.aws.reachability import no_answer
 from gtseg.errors import AWSError
 
 if TYPE_CHECKING:

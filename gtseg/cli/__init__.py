@@ -85,7 +85,7 @@ INTERRUPTED = "gtseg: Interrupted. What was done is saved; run the same command 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code. A traceback is a bug of ours."""
     from gtseg.cli.examples import EXAMPLES
-    from gtseg.cli.interrupting import interruptible
+    from gtseg.cli.interrupts import interruptible
     from gtseg.cli.lazy import group
 
     gc.set_threshold(GARBAGE, 20, 20)
@@ -171,13 +171,13 @@ def _other_commands_of(name: str) -> Typer:
         case "demo":
             from gtseg.cli.demo import app
         case "import":
-            from gtseg.cli.importing import app
+            from gtseg.cli.imports import app
         case "compare":
-            from gtseg.cli.comparing import app
+            from gtseg.cli.comparison import app
         case "diff":
             from gtseg.cli.diff import app
         case "export":
-            from gtseg.cli.exporting import app
+            from gtseg.cli.export import app
         case "doctor":
             from gtseg.cli.doctor import app
         case "cost":

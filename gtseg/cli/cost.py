@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 import typer
 
 from gtseg.cli.console import print_json, say, show
-from gtseg.cli.grouping import grouped
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions, Session
 
 if TYPE_CHECKING:

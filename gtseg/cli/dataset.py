@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gtseg.cli.console import print_json, say
-from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
 from gtseg.core.labeling.class_names import LookalikeNames
 from gtseg.errors import SettingsError
@@ -116,7 +116,7 @@ def _read_table(path: Path) -> ColorMap:
     """A color or index table as the color map of one mask; void is 255 in a table of indices."""
     from gtseg.core.classes import BACKGROUND, VOID, VOID_NAME
     from gtseg.core.masks.colors import ColorMap, MapEntry
-    from gtseg.imports.colours import read_table
+    from gtseg.imports.mask_colors import read_table
 
     try:
         table = read_table(path, by_index=True)

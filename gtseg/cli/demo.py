@@ -15,7 +15,7 @@ import typer
 
 from gtseg.cli.console import show
 from gtseg.cli.options import LABELS_HELP, LabelValues, Void
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.core.printable import printable
 from gtseg.errors import Interrupted
 
@@ -61,7 +61,7 @@ def demo(
 
     DIR/report.html is the result. The same command again goes on where it stopped.
     """
-    from gtseg.core.masks.numbering import parse_values
+    from gtseg.core.masks.class_values import parse_values
     from gtseg.pipeline.commands.demo import prepare
 
     signal.signal(signal.SIGTERM, _interrupt)

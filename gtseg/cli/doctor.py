@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gtseg.cli.console import print_json, show
-from gtseg.cli.grouping import grouped
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions
 from gtseg.errors import GtsegError
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gtseg.cli.console import print_columns, print_json, say, show
-from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import LABELS_HELP, InBatch, LabelValues, ProjectOptions, Spending, Void
-from gtseg.cli.walking import answer, walk_stage
+from gtseg.cli.stage_command import answer, walk_stage
 
 if TYPE_CHECKING:
     from gtseg.core.account import Account
@@ -93,7 +93,7 @@ def _evaluate_folders(
 ) -> None:
     from gtseg.aws.clients import Clients
     from gtseg.aws.s3 import S3
-    from gtseg.core.masks.numbering import parse_values
+    from gtseg.core.masks.class_values import parse_values
     from gtseg.pipeline.stages.evaluate import evaluate_folders
     from gtseg.settings.hosting import Evaluate
 

@@ -11,8 +11,8 @@ import typer
 
 from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say
-from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import (
     InBatch,
     ProjectOptions,
@@ -21,7 +21,7 @@ from gtseg.cli.options import (
     Spending,
     open_settings,
 )
-from gtseg.cli.walking import answer, walk_stage
+from gtseg.cli.stage_command import answer, walk_stage
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class OnTheMap:
         """Refuse what cannot be done before any image is predicted."""
         if not (self.tiles or self.features):
             return
-        from gtseg.imports import placing  # noqa: F401  (needs the extra [geo])
+        from gtseg.imports import georeferencing  # noqa: F401  (needs the extra [geo])
 
         if output.startswith("s3://"):
             raise SettingsError("--tiles and --features read the masks from a local --output folder")
@@ -91,7 +91,7 @@ class OnTheMap:
     def write(self, output: str, run: Run) -> None:
         if not (self.tiles or self.features):
             return
-        from gtseg.imports.placing import read_places, write_features, write_tile_tree
+        from gtseg.imports.georeferencing import read_places, write_features, write_tile_tree
 
         masks, known = Path(output), read_places(self.places)
         if self.tiles:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gtseg.cli.console import print_columns, print_json, say
-from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import (
     Json,
     LabelSpending,
@@ -20,7 +20,7 @@ from gtseg.cli.options import (
     SettingsFile,
     open_settings,
 )
-from gtseg.cli.walking import answer, walk_stage
+from gtseg.cli.stage_command import answer, walk_stage
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run import Context, Run
@@ -106,7 +106,7 @@ def jobs(
     from gtseg.aws.clients import Clients
     from gtseg.aws.groundtruth import GroundTruth
     from gtseg.pipeline.run.account import open_clients
-    from gtseg.settings.loading import is_there
+    from gtseg.settings.loader import is_there
 
     name = None
     if settings_file or not every or is_there(os.environ):

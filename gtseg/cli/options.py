@@ -35,7 +35,7 @@ LABELS_HELP = (
     "Class names: value i of the masks is the i-th label, 0 is the background (unless the first label is); 255 is void, but masks "
     "of 0 and 255 alone hold one class."
 )
-"""The rule of gtseg.core.masks.numbering."""
+"""The rule of gtseg.core.masks.class_values."""
 LabelValues = Annotated[
     str,
     typer.Option(

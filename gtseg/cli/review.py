@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from gtseg.cli.console import print_columns, print_json, show
-from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
-from gtseg.cli.walking import answer, walk_stage
+from gtseg.cli.stage_command import answer, walk_stage
 from gtseg.core.printable import printable
 from gtseg.errors import SettingsError
 

@@ -10,8 +10,8 @@ import typer
 
 from gtseg.cli.consent import ask
 from gtseg.cli.console import print_json, say, show
-from gtseg.cli.grouping import grouped
 from gtseg.cli.listeners import listener
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import LabelSpending, ProjectOptions, RunOptions, Session
 from gtseg.errors import StageError
 

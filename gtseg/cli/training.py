@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from gtseg.cli.epochs import training_listener
-from gtseg.cli.grouping import grouped
+from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions, Spending
-from gtseg.cli.walking import answer, walk_stage
+from gtseg.cli.stage_command import answer, walk_stage
 
 app = typer.Typer(rich_markup_mode=None)
 

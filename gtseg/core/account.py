@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 
 __all__ = ["Account", "Flow", "Loss", "merge_losses"]
 

@@ -17,18 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.core.account import Loss
-from gtseg.core.counting import counted
-from gtseg.core.images.kinds import IMAGE_SUFFIXES
-from gtseg.core.naming import unique_names
+from gtseg.core.images.formats import IMAGE_SUFFIXES
+from gtseg.core.output_names import unique_names
+from gtseg.core.plurals import counted
 from gtseg.errors import GtsegError, ImageError, ManifestError, MaskError
 
+from .file_matching import ImageIndex
 from .files import list_files, require_folder
 from .journal import run_tasks, stamp_files
-from .matching import ImageIndex
 from .outcomes import Outcome, Report, Skipped
+from .output_files import write_pair
 from .photographs import Photograph, read_photograph
 from .rle import Runs, decode_runs
-from .writing import write_pair
 
 __all__ = ["AnnotatedImage", "AnnotationSet", "Shape", "draw", "import_annotations", "ring_of"]
 

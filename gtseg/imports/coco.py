@@ -24,8 +24,8 @@ from gtseg.core.labeling.class_names import arrange_names
 from gtseg.errors import ManifestError, MaskError
 
 from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, ring_of
-from .burning import VOID
 from .files import read_text
+from .rasterization import VOID
 from .regions import outlines, ring_area
 from .rle import Runs, encode_rle, runs_of
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gtseg.core.account import Loss, merge_losses
-from gtseg.core.images.kinds import has_suffix
+from gtseg.core.images.formats import has_suffix
 from gtseg.errors import ManifestError, StageError
 
 __all__ = ["Listing", "list_files", "read_text", "require_folder"]

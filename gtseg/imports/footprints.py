@@ -19,7 +19,7 @@ from PIL import Image
 
 from gtseg.core.files import write_atomically
 
-from .burning import VOID
+from .rasterization import VOID
 from .slippy import Tile
 
 __all__ = [

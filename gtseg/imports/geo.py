@@ -22,23 +22,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gtseg.core.account import Loss
-from gtseg.core.counting import counted
 from gtseg.core.labeling.class_names import arrange_names
-from gtseg.core.naming import unique_names
+from gtseg.core.output_names import unique_names
+from gtseg.core.plurals import counted
 from gtseg.errors import ImageError, ManifestError, SettingsError
 
-from .burning import Burnable, ClassRule, burn_numbered, class_names, classify, read_rules, unclassified
 from .chips import Window, windows
 from .features import Feature, Features, read_features, reproject
 from .files import Listing, list_files
 from .footprints import write_nodata
 from .journal import run_tasks, stamp_files
 from .outcomes import Drawn, Labelled, Outcome, Report, Skipped
+from .output_files import write_pair
+from .overlap import Extent, explain_miss, extent_of_features, extent_of_scene
 from .photographs import jpeg_bytes
-from .placement import Extent, explain_miss, extent_of_features, extent_of_scene
 from .radiometry import Stretch, apply_stretch, fit_stretch
+from .rasterization import Burnable, ClassRule, burn_numbered, class_names, classify, read_rules, unclassified
 from .scenes import color_bands, corners, open_scene, valid_pixels, wrapped, zero_share
-from .writing import write_pair
 
 __all__ = ["GeoSettings", "Scene", "import_geo", "pair_scenes"]
 

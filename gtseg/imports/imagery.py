@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 
 from gtseg.core.account import Loss
 from gtseg.core.files import write_atomically
-from gtseg.core.images.kinds import kind_of
+from gtseg.core.images.formats import kind_of
 from gtseg.errors import GtsegError, ImageError, ManifestError, SettingsError
 
-from .burning import Burnable, burn, burn_numbered, class_names, classify, read_rules, unclassified
 from .features import Features, read_features, reproject
 from .journal import run_tasks
 from .outcomes import Drawn, Outcome, Report, Skipped
+from .output_files import write_pair
 from .photographs import read_photograph
+from .rasterization import Burnable, burn, burn_numbered, class_names, classify, read_rules, unclassified
 from .slippy import Tile, tiles_within
-from .writing import write_pair
 
 __all__ = ["TileRequest", "burn_tile", "fetch_tile", "import_bbox", "tile_url"]
 
@@ -177,7 +177,7 @@ class BoxTask:
 
 def mercator_shapes(request: TileRequest, features: Features) -> list[Burnable]:
     """(geometry in EPSG:3857, class index); a rule's buffer is in pixels of a 256-pixel tile, as in Label Maker."""
-    from .burning import ClassRule
+    from .rasterization import ClassRule
     from .slippy import EARTH
 
     pixel = EARTH / 2**request.zoom / 256
@@ -242,7 +242,7 @@ def import_bbox(
 
 
 def _explain(request: TileRequest, found: Features, source: str) -> str:
-    from .placement import Extent, explain_miss, extent_of_features
+    from .overlap import Extent, explain_miss, extent_of_features
 
     extent = extent_of_features(found, source)
     area = Extent("the box", request.bbox, request.bbox, "EPSG:4326")

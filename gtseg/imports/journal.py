@@ -26,12 +26,12 @@ from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.addresses import public_address
 from gtseg.core.classes import BACKGROUND, VOID_NAME
 from gtseg.core.files import write_atomically
-from gtseg.core.naming import require_unique
+from gtseg.core.output_names import require_unique
 from gtseg.errors import ManifestError
 
-from .burning import VOID
 from .outcomes import Drawn, Labelled, Outcome, Report, Skipped, as_json, from_json, losses_of
-from .writing import manifest_line
+from .output_files import manifest_line
+from .rasterization import VOID
 
 __all__ = ["run_tasks", "stamp_files"]
 

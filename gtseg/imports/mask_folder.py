@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gtseg.core.account import Loss
-from gtseg.core.images.kinds import MASK_FORMATS
+from gtseg.core.images.formats import MASK_FORMATS
 from gtseg.errors import GtsegError, MaskError
 
 from .annotations import notes_on, undecided
-from .colours import ColourTable, decode_mask, read_codes, repair_mask
 from .journal import run_tasks, stamp_files
+from .mask_colors import ColourTable, decode_mask, read_codes, repair_mask
 from .mask_pairs import Pair, Pairs
 from .outcomes import Outcome, Report, Skipped
+from .output_files import write_pair
 from .photographs import Photograph, read_photograph
-from .writing import write_pair
 
 __all__ = ["import_masks"]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gtseg.core.account import Loss
-from gtseg.core.images.kinds import IMAGE_SUFFIXES, MASK_SUFFIXES
-from gtseg.core.naming import fold, unique_names
+from gtseg.core.images.formats import IMAGE_SUFFIXES, MASK_SUFFIXES
+from gtseg.core.output_names import fold, unique_names
 from gtseg.errors import StageError
 
 from .files import list_files, require_folder

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gtseg.core.images.kinds import MASK_FORMATS
+from gtseg.core.images.formats import MASK_FORMATS
 from gtseg.errors import MaskError
 
-from .colours import read_codes
+from .mask_colors import read_codes
 
 __all__ = ["Mixture", "Survey", "check_palettes", "survey_masks"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from gtseg.core.images.formats import IMPORTED, kind_of, stored_format
 from gtseg.core.images.header import ORIENTATION
-from gtseg.core.images.kinds import IMPORTED, kind_of, stored_format
 from gtseg.errors import ImageError
 
 __all__ = ["Photograph", "jpeg_bytes", "read_photograph"]

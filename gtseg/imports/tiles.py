@@ -19,20 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.core.account import Loss
-from gtseg.core.images.kinds import IMAGE_SUFFIXES
+from gtseg.core.images.formats import IMAGE_SUFFIXES
 from gtseg.core.labeling.class_names import arrange_names
-from gtseg.core.masks.numbering import number_masks
+from gtseg.core.masks.class_values import number_masks
 from gtseg.errors import GtsegError, MaskError, SettingsError, StageError
 
-from .burning import VOID
-from .colours import listed_classes, read_codes
 from .files import list_files, read_text
 from .journal import run_tasks, stamp_files
+from .mask_colors import listed_classes, read_codes
 from .mask_survey import Mixture
 from .outcomes import Outcome, Report, Skipped
+from .output_files import write_pair
 from .photographs import read_photograph
+from .rasterization import VOID
 from .slippy import Tile, parse_tile
-from .writing import write_pair
 
 __all__ = ["TileSource", "import_tiles", "open_label_maker", "open_robosat", "tile_files"]
 

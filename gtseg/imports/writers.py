@@ -19,10 +19,10 @@ from gtseg.core.account import Loss
 from gtseg.core.classes import VOID_NAME
 from gtseg.core.masks import encode_palette_png
 
-from .burning import VOID
 from .coco import MaskedImage, extend_coco, new_coco
 from .cvat import image_element, xml_head
-from .writing import VOID_COLOUR, colour_of
+from .output_files import VOID_COLOUR, colour_of
+from .rasterization import VOID
 from .yolo import data_yaml, to_yolo
 
 __all__ = ["FORMATS", "Item", "Writer"]
@@ -130,7 +130,7 @@ class Masks:
         put(self.out / "masks" / item.split / f"{item.stem}.png", body)
 
     def finish(self) -> None:
-        from .colours import label_map_for
+        from .mask_colors import label_map_for
 
         for part in ("train", "validation"):
             document = json.dumps(label_map_for(len(self.classes))).encode()

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gtseg.core.account import Loss, merge_losses
-from gtseg.core.images.kinds import IMAGE_SUFFIXES
+from gtseg.core.images.formats import IMAGE_SUFFIXES
 from gtseg.core.labeling.class_names import arrange_names
-from gtseg.core.naming import fold
+from gtseg.core.output_names import fold
 from gtseg.errors import ManifestError, MaskError, SettingsError
 
 from .annotations import AnnotatedImage, AnnotationSet, Shape, ring_of

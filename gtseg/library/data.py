@@ -10,7 +10,7 @@ import torch
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
-from gtseg.pipeline.run.reading import read_image, read_mask_at
+from gtseg.pipeline.run.pictures import read_image, read_mask_at
 
 __all__ = ["ChannelDataset"]
 

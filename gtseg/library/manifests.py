@@ -25,7 +25,7 @@ from gtseg.core.masks.png import read_png_header
 from gtseg.errors import GtsegError, ManifestError, SettingsError
 from gtseg.library.figures import Picture, strip
 from gtseg.library.tables import html_table, make_table
-from gtseg.pipeline.run.reading import read_bytes, read_image
+from gtseg.pipeline.run.pictures import read_bytes, read_image
 from gtseg.pipeline.stages.dataset.sources import Source
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from gtseg.library.manifests import Manifest, read_manifest
 from gtseg.library.tables import html_table, make_table
 from gtseg.pipeline.commands.predict import classes_of
 from gtseg.pipeline.run import DatasetSection, EvaluationSection
-from gtseg.pipeline.run.reading import read_image, read_mask_at
+from gtseg.pipeline.run.pictures import read_image, read_mask_at
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,9 +20,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from gtseg.local.environment import Serving, environment, find_certificate, find_serving, is_served, variables
 from gtseg.local.options import ServerOptions
-from gtseg.local.printing import show_warnings
-from gtseg.local.serving import Serving, environment, find_certificate, find_serving, is_served, variables
+from gtseg.local.terminal import show_warnings
 
 if TYPE_CHECKING:
     from gtseg.local.embedded import Options

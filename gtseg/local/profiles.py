@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.whole import write_atomically
+from gtseg.local.storage.atomic_files import write_atomically
 
 __all__ = ["Profile", "check_name", "files", "write"]
 

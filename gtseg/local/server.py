@@ -33,7 +33,7 @@ from gtseg.local.front.connections import BACKLOG, bound_connections
 from gtseg.local.front.handshakes import accept_all
 from gtseg.local.labeling.pictures import return_large_blocks
 from gtseg.local.labeling.records import count_unfinished
-from gtseg.local.printing import show_warnings
+from gtseg.local.storage.atomic_files import write_atomically
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.layout import (
@@ -44,10 +44,10 @@ from gtseg.local.storage.layout import (
     keep_storage,
     read_boot,
 )
-from gtseg.local.storage.patience import PatientObjects
+from gtseg.local.storage.outages import PatientObjects
 from gtseg.local.storage.store import Store
-from gtseg.local.storage.syncing import Barrier
-from gtseg.local.storage.whole import write_atomically
+from gtseg.local.storage.sync import Barrier
+from gtseg.local.terminal import show_warnings
 
 if TYPE_CHECKING:
     from gtseg.local.storage.bucket import BucketObjects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gtseg.settings.loading import load
+from gtseg.settings.loader import load
 from gtseg.settings.settings import Settings
 
 __all__ = ["Settings", "load"]

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from botocore import exceptions as aws
 
-from gtseg.aws.calling import HiddenTags, read_tags
+from gtseg.aws.calls import HiddenTags, read_tags
 from gtseg.aws.clients import Clients, is_transient, translate
-from gtseg.aws.contact import proxy_variable
 from gtseg.aws.credentials import ask_on_terminal
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting
 from gtseg.aws.logs import LogTail
+from gtseg.aws.reachability import proxy_variable
 from gtseg.aws.refusals import refusal
 from gtseg.aws.s3 import S3
 from gtseg.aws.training import Training

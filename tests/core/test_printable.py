@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gtseg.cli.console import JsonLines, print_columns, print_json, show
 from gtseg.core.printable import UNSAFE, printable, printable_json
-from gtseg.local import printing
+from gtseg.local import terminal
 from gtseg.pipeline.run.events import Event
 
 HOSTILE = "\x1b]0;owned\x07\x9b2J\u202egpj.exe\r\udcff"
@@ -23,7 +23,7 @@ def test_a_terminal_is_told_nothing_but_text() -> None:
 
 
 def test_both_halves_escape_the_same_characters() -> None:
-    assert printing.UNSAFE.pattern == UNSAFE.pattern
+    assert terminal.UNSAFE.pattern == UNSAFE.pattern
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))
@@ -37,7 +37,7 @@ def test_tables_documents_events_and_words_show_hostile_names(capsys: pytest.Cap
     show(HOSTILE)
     print_columns(["name"], [[HOSTILE], ["two\nrows\tof one"]])
     print_json({HOSTILE: HOSTILE})
-    printing.show(HOSTILE)
+    terminal.show(HOSTILE)
     import sys
 
     JsonLines(sys.stdout)(Event("train", "log", HOSTILE, fields={"line": HOSTILE}))
@@ -49,10 +49,10 @@ def test_tables_documents_events_and_words_show_hostile_names(capsys: pytest.Cap
 
 def test_warnings_show_hostile_names_too() -> None:
     record = logging.LogRecord("gtseg", logging.WARNING, "", 1, "the object %s", (HOSTILE,), None)
-    assert not UNSAFE.search(printing._Printable("%(message)s").format(record))
+    assert not UNSAFE.search(terminal._Printable("%(message)s").format(record))
 
 
-ALLOWED = {"cli/console.py", "cli/demo.py", "cli/lazy.py", "local/printing.py"}
+ALLOWED = {"cli/console.py", "cli/demo.py", "cli/lazy.py", "local/terminal.py"}
 """Where printing is made safe; the demo's line that is written over escapes its words; a version."""
 
 

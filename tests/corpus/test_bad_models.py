@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from gtseg.local.algorithm import unpacking
+from gtseg.local.algorithm import model_archive
 from gtseg.local.algorithm.container import ClientError
+from gtseg.local.algorithm.model_archive import BadArchive, unpack
 from gtseg.local.algorithm.state import open_model_channel
-from gtseg.local.algorithm.unpacking import BadArchive, unpack
 from gtseg.local.hosting.artifact import UNREADABLE, read_mxnet_names
 
 Build = Callable[[tarfile.TarFile], None]
@@ -60,7 +60,7 @@ BAD: dict[str, tuple[Build, str]] = {
     "device": (add(member("null", tarfile.CHRTYPE)), "neither a plain file nor a folder"),
     "pipe": (add(member("pipe", tarfile.FIFOTYPE)), "neither a plain file nor a folder"),
     "zeros": (add(member("zeros", size=300 << 20)), "unpacks to more than 268,435,456 bytes"),
-    "many members": (add(*(member(f"f{n}") for n in range(unpacking.MEMBERS + 1))), "more than 2000 members"),
+    "many members": (add(*(member(f"f{n}") for n in range(model_archive.MEMBERS + 1))), "more than 2000 members"),
     "deep": (add(member("a/" * 1500 + "b", size=1)), "more than 32 folders deep"),
     "long name": (add(member("x" * 300, size=1)), "255 in one name"),
     "long path": (add(member(("x" * 200 + "/") * 6 + "b", size=1)), "more than 1024 bytes"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gtseg.errors import SettingsError
-from gtseg.imports.colours import parse_labelmap, read_table
+from gtseg.imports.mask_colors import parse_labelmap, read_table
 
 
 @pytest.mark.parametrize(

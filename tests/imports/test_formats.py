@@ -11,9 +11,9 @@ from PIL import Image
 from gtseg.errors import ManifestError
 from gtseg.imports.annotations import AnnotationSet, import_annotations
 from gtseg.imports.coco import parse_coco, read_coco
-from gtseg.imports.colours import read_table
 from gtseg.imports.cvat import read_cvat
 from gtseg.imports.label_studio import read_label_studio
+from gtseg.imports.mask_colors import read_table
 from gtseg.imports.mask_folder import import_masks
 from gtseg.imports.mask_pairs import find_pairs
 from gtseg.imports.yolo import read_yolo

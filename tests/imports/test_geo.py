@@ -22,7 +22,7 @@ from gtseg.imports.geo import (
     single_class,
     stretch_of,
 )
-from gtseg.imports.placing import read_places
+from gtseg.imports.georeferencing import read_places
 from gtseg.imports.scenes import open_scene
 
 DATA = Path(__file__).parent.parent / "data" / "geo"

@@ -8,7 +8,7 @@ from gtseg.core.files import write_atomically
 from gtseg.errors import ManifestError
 from gtseg.imports.journal import run_tasks
 from gtseg.imports.outcomes import Outcome, Skipped
-from gtseg.imports.writing import write_pair
+from gtseg.imports.output_files import write_pair
 
 
 def work(task: tuple[Path, str]) -> list[Outcome]:

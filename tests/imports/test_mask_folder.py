@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gtseg.errors import ImageError, MaskError, StageError
-from gtseg.imports.colours import discover_table, parse_table
+from gtseg.imports.mask_colors import discover_table, parse_table
 from gtseg.imports.mask_folder import import_masks
 from gtseg.imports.mask_pairs import find_pairs
 from gtseg.imports.mask_survey import survey_masks

@@ -23,7 +23,7 @@ from gtseg.local.storage.bucket import PART_BYTES, BucketObjects, is_digest
 from gtseg.local.storage.cache import RESERVE_BYTES, Cache
 from gtseg.local.storage.connection import Connection
 from gtseg.local.storage.objects import StorageAway, split_uri
-from gtseg.local.storage.patience import Interrupted, PatientObjects
+from gtseg.local.storage.outages import Interrupted, PatientObjects
 from gtseg.local.storage.rights import S3_ACTIONS
 from gtseg.local.training.artifacts import upload_model
 

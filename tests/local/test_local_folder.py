@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from kept_folder import copy_in_use, unpack
 
+from gtseg.local.environment import find_serving
 from gtseg.local.errors import ServiceError
 from gtseg.local.execute import start_server
 from gtseg.local.options import ServerOptions
 from gtseg.local.server import open_folder, serve
-from gtseg.local.serving import find_serving
 from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.layout import FOLDERS, PLAIN_FILES, read_boot

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtseg.local import identity
+from gtseg.local.environment import find_serving
 from gtseg.local.execute import ask_server, execute, run_crowd_here
 from gtseg.local.identity import FalseServer, connect, find_challenge, make_proof, prove
 from gtseg.local.labeling.crowd import Server
 from gtseg.local.options import ServerOptions
-from gtseg.local.serving import find_serving
 
 Heard = list[tuple[str, str | None]]
 

@@ -14,7 +14,7 @@ from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.index import read_clock_ms
 from gtseg.local.storage.intents import Intent
 from gtseg.local.storage.stored import StoredObject
-from gtseg.local.storage.syncing import DiskError
+from gtseg.local.storage.sync import DiskError
 from gtseg.local.storage.uploads import Part, Upload
 
 CONTENT = bytes(range(256)) * 400

@@ -22,7 +22,7 @@ from gtseg.local.algorithm.predict import decode
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.crowd import read_values
-from gtseg.local.labeling.intake import IntakeError, measure_image
+from gtseg.local.labeling.input_objects import IntakeError, measure_image
 from gtseg.local.labeling.portal.gallery import make_background_transparent
 from gtseg.local.labeling.portal.outlines import decode_stored
 from gtseg.local.storage.folder import FolderObjects

@@ -22,10 +22,10 @@ from typer.testing import CliRunner
 
 from gtseg.local import cli
 from gtseg.local.embedded import Options
+from gtseg.local.environment import Serving
 from gtseg.local.errors import ServiceError
 from gtseg.local.execute import export_lines
 from gtseg.local.front.health import redact_names
-from gtseg.local.serving import Serving
 from gtseg.local.storage.layout import keep_storage
 from gtseg.local.storage.objects import StorageState
 

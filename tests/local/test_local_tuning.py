@@ -15,7 +15,7 @@ from drawn_channels import training_request, until, upload_channels
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.local.tuning.early import is_worse
+from gtseg.local.tuning.early_stopping import is_worse
 from gtseg.local.tuning.search import Parameter, Trial, read_ranges, suggest
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.pipeline.stages.dataset.checking import Finding, Spooled
+from gtseg.pipeline.stages.dataset.check import Finding, Spooled
 from gtseg.pipeline.stages.dataset.ledger import PAGE, Ledger
 from gtseg.pipeline.stages.dataset.origins import Fact
 

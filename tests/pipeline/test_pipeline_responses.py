@@ -9,7 +9,7 @@ from reviewing_worker import Worker, paint, square
 
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
-from gtseg.core.labeling.chaining import ChainLine, read_chain
+from gtseg.core.labeling.chained_jobs import ChainLine, read_chain
 from gtseg.pipeline.run.worker_responses import find_responses
 
 

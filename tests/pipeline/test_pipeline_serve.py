@@ -21,7 +21,7 @@ from trained import Trained
 
 from gtseg.aws.clients import Clients
 from gtseg.pipeline.commands.serve import Service
-from gtseg.pipeline.commands.serve.deciding import decide
+from gtseg.pipeline.commands.serve.decisions import decide
 from gtseg.pipeline.run import DatasetSection, LabelingJobSection, Run, TrainingJobSection, provenance
 from gtseg.settings import Settings
 

@@ -10,7 +10,7 @@ import pytest
 from gtseg.aws.training import TrainingState
 from gtseg.errors import AWSError
 from gtseg.pipeline.run import Context, EpochRecord, TrainingJobSection
-from gtseg.pipeline.stages.train.ending import cut_short, leaves_model, why_without_model
+from gtseg.pipeline.stages.train.outcome import cut_short, leaves_model, why_without_model
 from gtseg.settings import Settings
 
 MODEL = "s3://b/training/j/output/model.tar.gz"

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from gtseg.aws.clients import translate
-from gtseg.aws.contact import TRIES, foreign_answer, no_answer
+from gtseg.aws.reachability import TRIES, foreign_answer, no_answer
 from gtseg.aws.s3.answers import (
     check_body,
     check_copy,
@@ -31,9 +31,9 @@ from gtseg.aws.s3.answers import (
     server_time,
 )
 from gtseg.aws.s3.bodies import FileBody
+from gtseg.aws.s3.bucket_regions import Place, Places
 from gtseg.aws.s3.connections import READ_SECONDS, Answer, Connection, Traffic
 from gtseg.aws.s3.endpoints import Endpoint
-from gtseg.aws.s3.places import Place, Places
 from gtseg.aws.s3.signing import quote_path
 from gtseg.aws.s3.uris import guess_content_type, split_uri
 from gtseg.errors import AWSError

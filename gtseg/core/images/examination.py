@@ -7,8 +7,8 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
+from gtseg.core.images.formats import FORMATS, IMPORTED, kind_of, refuse_kind, stored_format
 from gtseg.core.images.header import ORIENTATION
-from gtseg.core.images.kinds import FORMATS, IMPORTED, kind_of, refuse_kind, stored_format
 
 __all__ = ["examine_image"]
 

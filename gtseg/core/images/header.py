@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
-from gtseg.core.images.kinds import IMPORTED, kind_of, stored_format
+from gtseg.core.images.formats import IMPORTED, kind_of, stored_format
 
 ORIENTATION = 0x0112
 ENOUGH_BYTES = 65_536

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 
 __all__ = ["AUTOMATED_OBJECTS", "INSTANCE", "AutomatedPlan", "describe_automated", "find_automated_problems"]
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import msgspec
 
+from gtseg.core.images.formats import FORMATS, has_suffix, refuse_kind
 from gtseg.core.images.header import ImageHeader
-from gtseg.core.images.kinds import FORMATS, has_suffix, refuse_kind
 from gtseg.core.labeling.job import MAX_OBJECTS
 from gtseg.errors import ManifestError
 

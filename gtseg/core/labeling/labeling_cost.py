@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 
 FEE_PER_OBJECT = Decimal("0.08")
 """USD per labeled object, whoever labels (first volume step; AWS's object detection example notebook uses it)."""

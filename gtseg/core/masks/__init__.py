@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gtseg.core.classes import BACKGROUND, MAX_CLASSES
-from gtseg.core.masks.checking import MAX_PIXELS, CheckedMask, check_mask
+from gtseg.core.masks.check import MAX_PIXELS, CheckedMask, check_mask
 from gtseg.core.masks.colors import (
     Classes,
     ColorMap,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gtseg.core.classes import BACKGROUND, MAX_CLASSES, VOID, VOID_NAME
-from gtseg.core.counting import counted
 from gtseg.core.masks.names import fold, group_alike, is_background
+from gtseg.core.plurals import counted
 from gtseg.errors import MaskError
 
 WHITE = 0xFFFFFF

@@ -28,8 +28,8 @@ from gtseg.local.algorithm.model import (
     read_artifact,
     write_atomically,
 )
+from gtseg.local.algorithm.model_archive import BadArchive, unpack
 from gtseg.local.algorithm.recipe import Recipe
-from gtseg.local.algorithm.unpacking import BadArchive, unpack
 from gtseg.local.algorithm.weights import load_weights
 
 # -------- state -----------------------------------------------------------------------------------

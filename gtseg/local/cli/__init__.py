@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gtseg.local.cli import data_folder, people, running, serving
+from gtseg.local.cli import data_folder, outlines, people, server
 
 app = typer.Typer(
     help="The embedded AWS: the same API calls, answered on your own machine, without an account.",
@@ -13,6 +13,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for room in (serving, people, running, data_folder):
+for room in (server, people, outlines, data_folder):
     app.add_typer(room.app)
 app.add_typer(people.worker_app, name="worker")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gtseg.local.cli.asking import Data, ask_owner, explain, fail, find_folder
+from gtseg.local.cli.client import Data, ask_owner, explain, fail, find_folder
 from gtseg.local.errors import ServiceError
-from gtseg.local.printing import show
+from gtseg.local.terminal import show
 
 if TYPE_CHECKING:
     from gtseg.local.storage.backup import Findings

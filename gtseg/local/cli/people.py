@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from gtseg.local.cli.asking import Data, ask_owner, explain, fail, find_folder, make_link, require_own_server
+from gtseg.local.cli.client import Data, ask_owner, explain, fail, find_folder, make_link, require_own_server
 from gtseg.local.errors import ServiceError
-from gtseg.local.grouping import grouped
+from gtseg.local.option_groups import grouped
 from gtseg.local.options import read_values
-from gtseg.local.printing import show
+from gtseg.local.terminal import show
 
 app = typer.Typer(rich_markup_mode=None)
 worker_app = typer.Typer(help="The people who label: add, list, pause, remove.", no_args_is_help=True)

@@ -1,6 +1,6 @@
 """No answer says that something is done before it is on disk: one rule in front of every route.
 
-Every answer of success to a request that may have changed something waits for the barrier (storage/syncing.py). It costs
+Every answer of success to a request that may have changed something waits for the barrier (storage/sync.py). It costs
 nothing where nothing has been written. Requests that only read do not wait.
 """
 
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from gtseg.local.s3.request import Receive, Scope, Send
-from gtseg.local.storage.syncing import Barrier, DiskError
+from gtseg.local.storage.sync import Barrier, DiskError
 
 __all__ = ["Acknowledgment"]
 

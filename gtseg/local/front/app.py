@@ -28,23 +28,23 @@ from starlette.applications import Starlette
 from gtseg.local import identity
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.front import moto_behind
+from gtseg.local.front import moto_services
 from gtseg.local.front.bodies import Bodies, Incoming, drain, mark_known
+from gtseg.local.front.browser_pages import WELCOME, RefusalPages, is_browser_navigation
 from gtseg.local.front.calls import CallLog, find_name, find_operation
-from gtseg.local.front.elsewhere import Elsewhere
+from gtseg.local.front.external_s3 import Elsewhere
 from gtseg.local.front.faults import Fault, Faults
 from gtseg.local.front.health import describe_health
 from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.metrics import Metrics, is_metrics
 from gtseg.local.front.registry import register_services
 from gtseg.local.front.signature import Signed, parse_query, parse_signed, verify
-from gtseg.local.front.visitors import WELCOME, RefusalPages, is_browser_navigation
 from gtseg.local.hosting import invoke
 from gtseg.local.labeling.links import find_link_secret
 from gtseg.local.labeling.portal.routes import portal_routes
 from gtseg.local.s3.app import S3App
-from gtseg.local.s3.intake import Intake
 from gtseg.local.s3.request import Receive, Scope, Send, read_headers
+from gtseg.local.s3.request_body import Intake
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import escape
 from gtseg.local.storage.folder import FolderObjects
@@ -241,14 +241,14 @@ class Front:
         if service == "monitoring":
             self._put_training_metrics(headers)
         query = scope["query_string"].decode("latin-1")
-        return moto_behind.answer(scope["method"], scope["path"], query, headers, body=body)
+        return moto_services.answer(scope["method"], scope["path"], query, headers, body=body)
 
     def _put_training_metrics(self, headers: dict[str, str]) -> None:
         """Tell moto's CloudWatch what has been trained since the last request to it."""
         kept = {name: value for name, value in headers.items() if name in ("authorization", "host", "x-amz-date")}
         kept["content-type"] = "application/x-www-form-urlencoded; charset=utf-8"
         for form in self.training_metrics.take_new():
-            status, _, answer = moto_behind.answer("POST", "/", "", kept, body=form)
+            status, _, answer = moto_services.answer("POST", "/", "", kept, body=form)
             if status != 200:
                 raise RuntimeError(f"CloudWatch took no training metrics: {status} {answer[:300]!r}")
 

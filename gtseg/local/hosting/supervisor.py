@@ -22,7 +22,7 @@ from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
 from gtseg.local.loop import Loop, Threads
-from gtseg.local.storage.patience import Interrupted
+from gtseg.local.storage.outages import Interrupted
 
 __all__ = ["DeploymentError", "Supervisor", "await_ready"]
 

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from gtseg.local.jobs.paging import read_paging
+from gtseg.local.jobs.pagination import read_paging
 from gtseg.local.storage.store import Store
 
 __all__ = ["NoWork", "Record", "Records", "Work", "now"]

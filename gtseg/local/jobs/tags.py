@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
-from gtseg.local.jobs.paging import read_paging
+from gtseg.local.jobs.pagination import read_paging
 from gtseg.local.jobs.records import Record, Records, Work
 from gtseg.local.storage.store import Store
 

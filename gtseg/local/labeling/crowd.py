@@ -1,6 +1,6 @@
 """Simulated workers: over the worker HTTP API like everybody else, with masks that are known and mistakes on top.
 
-`error` is the fraction of the marked area that each worker gets wrong on average (see mistakes.py); 0 submits the masks
+`error` is the fraction of the marked area that each worker gets wrong on average (see worker_errors.py); 0 submits the masks
 exactly. What a worker submits for an object depends on (seed, worker, object) alone, never on timing.
 """
 
@@ -23,9 +23,9 @@ import numpy as np
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.identity import FalseServer, connect, prove
 from gtseg.local.labeling.masks import colour_of, encode_answer
-from gtseg.local.labeling.mistakes import draw_generator, err
 from gtseg.local.labeling.numbers import VOID, Choice, Meaning, find_meaning
 from gtseg.local.labeling.pictures import decoding
+from gtseg.local.labeling.worker_errors import draw_generator, err
 
 __all__ = ["Crowd", "Masks", "Server", "run_crowd"]
 

@@ -17,8 +17,8 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.labeling import output
-from gtseg.local.labeling.answering import expire, settle_abandoned
 from gtseg.local.labeling.assist.records import keep_random_order, orders_helpfully
+from gtseg.local.labeling.automated.inference import fits
 from gtseg.local.labeling.automated.records import advance, find_round
 from gtseg.local.labeling.automated.rounds import Automation
 from gtseg.local.labeling.automated.sampling import (
@@ -27,15 +27,15 @@ from gtseg.local.labeling.automated.sampling import (
     find_sample_fault,
     list_chosen,
 )
-from gtseg.local.labeling.automated.scoring import fits
 from gtseg.local.labeling.automated.training import Failure
 from gtseg.local.labeling.batches import consolidate_batch, next_batch
-from gtseg.local.labeling.bell import listen, ring
 from gtseg.local.labeling.counts import count_room, count_states, is_satisfied
 from gtseg.local.labeling.drafts import forget_job
 from gtseg.local.labeling.gold import gold_key, keep_gold, read_gold
-from gtseg.local.labeling.intake import IntakeError, Measured, measure_image, read_objects
+from gtseg.local.labeling.input_objects import IntakeError, Measured, measure_image, read_objects
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
+from gtseg.local.labeling.submissions import expire, settle_abandoned
+from gtseg.local.labeling.wakeup import listen, ring
 from gtseg.local.loop import Loop
 from gtseg.local.storage.objects import StorageAway
 from gtseg.local.storage.store import Store

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.tags import tags_of
-from gtseg.local.labeling.intake import IntakeError, measure_image
+from gtseg.local.labeling.input_objects import IntakeError, measure_image
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.storage.objects import Objects, StorageAway, split_uri

@@ -29,18 +29,18 @@ from starlette.routing import BaseRoute
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling import answering, drafts, leasing, questions, revisions, tasks, workers
+from gtseg.local.labeling import drafts, leases, questions, revisions, submissions, tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
 from gtseg.local.labeling.assist.assistant import offer_suggestion
 from gtseg.local.labeling.assist.objects import split_objects
 from gtseg.local.labeling.assist.records import find_suggestion
-from gtseg.local.labeling.automated.scoring import read_values
+from gtseg.local.labeling.automated.inference import read_values
 from gtseg.local.labeling.colors import find_colors
+from gtseg.local.labeling.earlier_annotations import find_priors
 from gtseg.local.labeling.gold import is_gold
-from gtseg.local.labeling.intake import read_line
+from gtseg.local.labeling.input_objects import read_line
 from gtseg.local.labeling.links import worker_links
 from gtseg.local.labeling.portal.gate import Call, Gate
-from gtseg.local.labeling.priors import find_priors
 from gtseg.local.labeling.records import Job, iso, read_clock
 from gtseg.local.labeling.rendering import shared_renderer
 from gtseg.local.labeling.tasks import Task
@@ -105,14 +105,14 @@ class Api:
         }
 
     def lease(self, call: Call) -> Any:
-        task = leasing.lease_task(self.store, call.path("job"), call.worker)
+        task = leases.lease_task(self.store, call.path("job"), call.worker)
         if task is None:
             return Response(status_code=204)
         offer_suggestion(self.store, task)
         return self._describe(task)
 
     def lease_again(self, call: Call) -> dict[str, Any]:
-        return self._describe(leasing.lease_again(self.store, call.path("task"), call.worker))
+        return self._describe(leases.lease_again(self.store, call.path("task"), call.worker))
 
     def show(self, call: Call) -> dict[str, Any]:
         return self._describe(self._find(call))
@@ -126,7 +126,7 @@ class Api:
         stream = self.embedded.objects.open(bucket, key)
         if tasks.find_etag(self.store, task) not in (None, stream.info.etag):
             stream.body.close()
-            answering.fail_changed_image(self.store, task)
+            submissions.fail_changed_image(self.store, task)
             raise ServiceError("Gone", "The image was replaced after it was given to workers. Take the next task.", 410)
         headers |= {"Content-Length": str(stream.info.size), "ETag": f'"{stream.info.etag}"'}
         return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
@@ -161,7 +161,7 @@ class Api:
         if "answer" not in document:
             raise ServiceError("InvalidRequest", 'The body must be {"answer": {<element name>: {...}}}.')
         self._count_activity(call)
-        answering.answer_task(
+        submissions.answer_task(
             self.store,
             call.path("task"),
             call.worker,
@@ -179,11 +179,11 @@ class Api:
                 drafts.add_activity(connection, task, seconds)
 
     def decline(self, call: Call) -> dict[str, Any]:
-        answering.decline_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
+        submissions.decline_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
         return {"state": "declined"}
 
     def release(self, call: Call) -> dict[str, Any]:
-        answering.release_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
+        submissions.release_task(self.store, call.path("task"), call.worker, reason=call.text("reason", ""))
         return {"state": "released"}
 
     def _find(self, call: Call) -> Task:
@@ -249,7 +249,7 @@ class Api:
         return workers.describe_worker(workers.set_worker_state(self.store, call.path("worker"), call.text("state")))
 
     def remove_worker(self, call: Call) -> Response:
-        answering.release_all(self.store, call.path("worker"))
+        submissions.release_all(self.store, call.path("worker"))
         workers.remove_worker(self.store, call.path("worker"))
         return Response(status_code=204)
 

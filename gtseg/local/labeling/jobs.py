@@ -12,15 +12,15 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
-from gtseg.local.jobs.paging import Place, read_paging
+from gtseg.local.jobs.pagination import Place, read_paging
 from gtseg.local.jobs.tags import put_tags, tags_of
 from gtseg.local.labeling.automated.records import count_machine, find_final_model
 from gtseg.local.labeling.automated.requests import check_automated
-from gtseg.local.labeling.bell import ring
 from gtseg.local.labeling.counts import count_left, count_states
-from gtseg.local.labeling.intake import keep_manifest
+from gtseg.local.labeling.input_objects import keep_manifest
 from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, read_clock, set_status, to_datetime
 from gtseg.local.labeling.rules import check_request, read_labels, read_template, refuse
+from gtseg.local.labeling.wakeup import ring
 from gtseg.local.storage.objects import split_uri
 from gtseg.local.storage.store import Store
 

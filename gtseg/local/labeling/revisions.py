@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.answering import settle
-from gtseg.local.labeling.bell import ring
 from gtseg.local.labeling.drafts import is_revising
 from gtseg.local.labeling.gold import gold_key, job_key
 from gtseg.local.labeling.records import Job, find_job, read_clock
+from gtseg.local.labeling.submissions import settle
 from gtseg.local.labeling.tasks import Task, find_task
+from gtseg.local.labeling.wakeup import ring
 from gtseg.local.labeling.workers import Worker, find_names
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store

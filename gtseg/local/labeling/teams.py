@@ -10,7 +10,7 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
-from gtseg.local.jobs.paging import read_paging
+from gtseg.local.jobs.pagination import read_paging
 from gtseg.local.jobs.tags import delete_tags, put_tags
 from gtseg.local.labeling.records import ACTIVE, read_clock, to_datetime
 from gtseg.local.storage.store import Store

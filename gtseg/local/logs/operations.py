@@ -9,7 +9,7 @@ from typing import Any
 from gtseg.local.embedded import Component, Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
-from gtseg.local.jobs.paging import Paging, read_paging
+from gtseg.local.jobs.pagination import Paging, read_paging
 from gtseg.local.logs.events import END, START, Event, LogEvents, Place, now_ms
 from gtseg.local.logs.patterns import compile_pattern
 

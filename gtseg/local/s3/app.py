@@ -17,11 +17,11 @@ from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.access import check_anonymous
 from gtseg.local.s3.cors import allow_origin
-from gtseg.local.s3.intake import read_document
 from gtseg.local.s3.metadata import check_owners, refuse_unsupported
 from gtseg.local.s3.operations import SIGNED_ELSEWHERE, Operation, find_operation
 from gtseg.local.s3.presigned_v2 import is_presigned_v2, verify_v2
 from gtseg.local.s3.request import Answer, FileSlice, Receive, Request, Scope, Send, parse_request
+from gtseg.local.s3.request_body import read_document
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import render_error
 

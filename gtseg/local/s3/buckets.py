@@ -11,7 +11,7 @@ from gtseg.local.s3.metadata import read_acl
 from gtseg.local.s3.ownership import ENFORCED, check_ownership
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
-from gtseg.local.s3.tagging import BUCKET_TAGS_MAXIMUM, read_tag_nodes
+from gtseg.local.s3.tags import BUCKET_TAGS_MAXIMUM, read_tag_nodes
 from gtseg.local.s3.xml import element, format_time, parse, wrap
 
 __all__ = ["create_bucket", "delete_bucket", "get_location", "head_bucket", "list_buckets"]

@@ -22,7 +22,7 @@ from gtseg.local.s3.metadata import (
 from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
-from gtseg.local.s3.tagging import read_tag_header
+from gtseg.local.s3.tags import read_tag_header
 from gtseg.local.s3.xml import element, format_time, wrap
 from gtseg.local.storage.index import read_clock_ms
 from gtseg.local.storage.intents import Intent

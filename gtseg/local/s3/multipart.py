@@ -19,10 +19,10 @@ from gtseg.local.s3.metadata import (
     read_system_headers,
 )
 from gtseg.local.s3.ownership import refuse_disabled_acl
+from gtseg.local.s3.put import settle
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
-from gtseg.local.s3.tagging import read_tag_header
-from gtseg.local.s3.writing import settle
+from gtseg.local.s3.tags import read_tag_header
 from gtseg.local.s3.xml import element, format_time, malformed, parse, wrap
 from gtseg.local.storage.files import Draft
 from gtseg.local.storage.index import read_clock_ms

@@ -14,7 +14,6 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import ALGORITHM, derive_key
 from gtseg.local.s3.access import denied
 from gtseg.local.s3.form import Form
-from gtseg.local.s3.intake import SIZE_MAXIMUM, Digests, iterate_body
 from gtseg.local.s3.metadata import (
     read_acl,
     read_content_type,
@@ -24,10 +23,11 @@ from gtseg.local.s3.metadata import (
 )
 from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.presigned_v2 import sign_text
+from gtseg.local.s3.put import store
 from gtseg.local.s3.request import Answer, Request
+from gtseg.local.s3.request_body import SIZE_MAXIMUM, Digests, iterate_body
 from gtseg.local.s3.service import S3
-from gtseg.local.s3.tagging import read_tag_document
-from gtseg.local.s3.writing import store
+from gtseg.local.s3.tags import read_tag_document
 from gtseg.local.s3.xml import element, wrap
 from gtseg.local.storage.index import read_clock_ms
 from gtseg.local.storage.stored import StoredObject

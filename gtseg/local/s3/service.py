@@ -10,7 +10,7 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import FindSecret
-from gtseg.local.s3.intake import Intake
+from gtseg.local.s3.request_body import Intake
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.uploads import Uploads
 

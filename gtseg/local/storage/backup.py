@@ -23,13 +23,13 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.locks import is_locked
+from gtseg.local.storage.atomic_files import read_document, write_atomically
 from gtseg.local.storage.database import AT_REST, SCHEMA, damaged, too_new
 from gtseg.local.storage.files import locate
 from gtseg.local.storage.layout import DATABASES, close_to_others, examine_folder, own_version, read_layout
 from gtseg.local.storage.stored import unpack_row
-from gtseg.local.storage.syncing import sync_disk, sync_folder
-from gtseg.local.storage.verifying import find_damage, is_intact
-from gtseg.local.storage.whole import read_document, write_atomically
+from gtseg.local.storage.sync import sync_disk, sync_folder
+from gtseg.local.storage.verification import find_damage, is_intact
 
 __all__ = ["BACKUP_FILE", "BACKUP_LOCK", "Findings", "back_up", "check_folder", "is_backed_up", "restore"]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gtseg.local.storage.objects import ObjectInfo
-from gtseg.local.storage.verifying import hash_file
+from gtseg.local.storage.verification import hash_file
 
 __all__ = ["RESERVE_BYTES", "Cache", "Draft"]
 

@@ -1,7 +1,7 @@
 """One SQLite database of the data folder: many readers, one writer, and what must be true of the file before it is opened.
 
 SQLite runs in WAL mode with synchronous=NORMAL: the file is never corrupt, and a commit survives kill -9 at once and a power
-cut once its write-ahead log is synced (`log`, see syncing.py), which every answer waits for. Readers never wait; writers
+cut once its write-ahead log is synced (`log`, see sync.py), which every answer waits for. Readers never wait; writers
 queue on one lock of this process, so that `database is locked` cannot happen (a lock on the folder keeps it to one process).
 
 `PRAGMA user_version` is the schema's version. `PRAGMA application_id` says whether the database is in use: a database that
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.syncing import Log
+from gtseg.local.storage.sync import Log
 from gtseg.local.storage.wal import count_cut_off, is_header
 
 __all__ = ["SCHEMA", "Database", "damaged", "examine", "too_new"]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from gtseg.local.storage.syncing import sync_file, sync_folder
-from gtseg.local.storage.verifying import Checked
+from gtseg.local.storage.sync import sync_file, sync_folder
+from gtseg.local.storage.verification import Checked
 
 __all__ = ["RUN_BITS", "SMALL_BYTES", "Draft", "Files", "locate"]
 

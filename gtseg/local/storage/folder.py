@@ -29,7 +29,7 @@ from gtseg.local.storage.intents import Intent, Intents
 from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable, Right, StorageState
 from gtseg.local.storage.stored import StoredObject, unpack_row
 from gtseg.local.storage.uploads import Part, Uploads
-from gtseg.local.storage.verifying import is_intact
+from gtseg.local.storage.verification import is_intact
 
 __all__ = ["FolderObjects"]
 

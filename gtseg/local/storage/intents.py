@@ -19,7 +19,7 @@ from gtseg.local.storage.files import Files
 from gtseg.local.storage.index import Condition, Index
 from gtseg.local.storage.stored import StoredObject
 from gtseg.local.storage.uploads import Part, Uploads
-from gtseg.local.storage.verifying import find_damage
+from gtseg.local.storage.verification import find_damage
 
 __all__ = ["Intent", "Intents"]
 

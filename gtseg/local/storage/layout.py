@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.local.errors import ServiceError
+from gtseg.local.storage.atomic_files import read_document, write_atomically
 from gtseg.local.storage.database import SCHEMA, damaged, examine, too_new
-from gtseg.local.storage.whole import read_document, write_atomically
 
 __all__ = [
     "DATABASES",

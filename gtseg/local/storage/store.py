@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from gtseg.local.storage.atomic_files import read_document, write_atomically
 from gtseg.local.storage.database import SCHEMA, Database
-from gtseg.local.storage.whole import read_document, write_atomically
 
 __all__ = ["ACCOUNT", "Credentials", "Store", "read_credentials"]
 

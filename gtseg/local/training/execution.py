@@ -25,7 +25,7 @@ from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
 from gtseg.local.storage.objects import StorageAway, split_uri
-from gtseg.local.storage.patience import Interrupted
+from gtseg.local.storage.outages import Interrupted
 from gtseg.local.training.artifacts import Checkpoints, upload_model
 from gtseg.local.training.configuration import write_configuration
 from gtseg.local.training.jobs import TrainingJobs

@@ -32,7 +32,7 @@ from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
 from gtseg.local.storage.objects import split_uri
-from gtseg.local.storage.patience import Interrupted
+from gtseg.local.storage.outages import Interrupted
 from gtseg.local.transform.work import TransformRecord, TransformRecords
 
 __all__ = ["LOG_GROUP", "Execution"]

@@ -13,7 +13,7 @@ from gtseg.local.jobs.records import Records, now
 from gtseg.local.jobs.requests import invalid
 from gtseg.local.jobs.tags import forget, keep_new
 from gtseg.local.training import TrainingJobs, TrainingRecord
-from gtseg.local.tuning.early import is_worse
+from gtseg.local.tuning.early_stopping import is_worse
 from gtseg.local.tuning.requests import begin_answer, check_tuning_request, make_training_request
 from gtseg.local.tuning.search import Trial, count_grid, read_ranges, suggest
 from gtseg.local.tuning.trials import count_objectives, count_statuses, describe_trial, find_best, read_score

@@ -10,7 +10,7 @@ from typing import Any
 
 from gtseg.local.embedded import Component, Embedded
 from gtseg.local.front.protocol import JsonService
-from gtseg.local.jobs.paging import Place, read_paging
+from gtseg.local.jobs.pagination import Place, read_paging
 from gtseg.local.loop import Loop
 from gtseg.local.training import TrainingRecord
 from gtseg.local.tuning.jobs import RUNNING, TuningJobs

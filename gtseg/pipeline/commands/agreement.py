@@ -18,14 +18,14 @@ from PIL import Image
 from gtseg.aws.identities import find_names
 from gtseg.aws.s3 import S3, Bulk
 from gtseg.core.classes import BACKGROUND, VOID
-from gtseg.core.counting import counted
 from gtseg.core.labeling.agreement import Identity, WorkerAnswer, read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
-from gtseg.core.labeling.chaining import ChainLine, label_names, machine_lines, read_chain
+from gtseg.core.labeling.chained_jobs import ChainLine, label_names, machine_lines, read_chain
+from gtseg.core.plurals import counted
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import AWSError, ManifestError, MaskError, StageError
 from gtseg.pipeline.run import Context, Run
-from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.run.locations import Place
 from gtseg.pipeline.run.worker_responses import answered_job, find_responses
 
 THREADS = 8

@@ -32,7 +32,7 @@ from gtseg.core.labeling.output_manifest import (
     read_manifest,
 )
 from gtseg.core.masks import Classes, check_mask, merge_classes
-from gtseg.core.naming import unique_names
+from gtseg.core.output_names import unique_names
 from gtseg.errors import AWSError, GtsegError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import Run
 from gtseg.pipeline.stages.dataset.records import read_records

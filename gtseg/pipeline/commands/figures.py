@@ -12,11 +12,11 @@ from typing import Any
 from PIL import Image
 
 from gtseg.core.charts import bar_chart, confusion_chart, standalone, training_curves
-from gtseg.core.counting import counted
-from gtseg.core.naming import unique_names
+from gtseg.core.output_names import unique_names
+from gtseg.core.plurals import counted
 from gtseg.errors import StageError
 from gtseg.pipeline.run import Context, EvaluationSection, Run
-from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.run.locations import Place
 from gtseg.pipeline.stages.report.facts import colors_of, gather_facts, read_files
 from gtseg.pipeline.stages.report.panels import Panel, draw_panels
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gtseg.aws.calling import TERMINAL
+from gtseg.aws.calls import TERMINAL
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, Listed, is_s3_uri, join_uri, split_uri
 from gtseg.core.addresses import public_address
-from gtseg.core.counting import counted
 from gtseg.core.files import write_atomically
-from gtseg.core.images.kinds import has_suffix
+from gtseg.core.images.formats import has_suffix
+from gtseg.core.plurals import counted
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run, fingerprint
 from gtseg.version import __version__

@@ -16,17 +16,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gtseg.aws.calling import TERMINAL
+from gtseg.aws.calls import TERMINAL
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri, work_through
 from gtseg.core.account import Account, Flow, Loss, merge_losses
-from gtseg.core.counting import counted
-from gtseg.core.labeling.chaining import ChainLine, read_chain, write_lines
-from gtseg.core.labeling.merging import STAYS, Arrival, Images, Merged, Seen, merge_lines, read_seen
+from gtseg.core.labeling.chained_jobs import ChainLine, read_chain, write_lines
+from gtseg.core.labeling.merge import STAYS, Arrival, Images, Merged, Seen, merge_lines, read_seen
 from gtseg.core.labeling.output_manifest import find_label_attributes
+from gtseg.core.plurals import counted
 from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run
-from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.run.locations import Place
 from gtseg.pipeline.stages.label.buckets import ensure_run_bucket
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images

@@ -15,17 +15,17 @@ import numpy as np
 from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.classes import BACKGROUND
-from gtseg.core.counting import counted
 from gtseg.core.hosting.endpoint_images import open_image
 from gtseg.core.masks import Classes, draw_overlay, encode_palette_png
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
+from gtseg.core.plurals import counted
 from gtseg.core.reasons import kind_of
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
 from gtseg.pipeline.run import Context, EndpointSection, Run
 from gtseg.pipeline.run.batch import BatchItem, open_batch, predict_batch
 from gtseg.pipeline.run.inference import Answer, Asker, await_endpoint, in_order
-from gtseg.pipeline.run.places import IMAGES, Entry, Place
+from gtseg.pipeline.run.locations import IMAGES, Entry, Place
 from gtseg.settings import Settings
 
 HEADER = "predictions.json"

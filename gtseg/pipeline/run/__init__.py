@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gtseg.pipeline.run.attempts import STAND_IN, Found, Resource, create_once, found, next_name
 from gtseg.pipeline.run.context import Context
-from gtseg.pipeline.run.creating import begin
+from gtseg.pipeline.run.creation import begin
 from gtseg.pipeline.run.file import RunFile, list_runs, locate
 from gtseg.pipeline.run.fingerprint import FINGERPRINT_TAG, fingerprint
 from gtseg.pipeline.run.frozen import Frozen

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from gtseg.aws.calling import HiddenTags
+from gtseg.aws.calls import HiddenTags
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run.file import RunFile
 from gtseg.pipeline.run.fingerprint import FINGERPRINT_TAG, fingerprint

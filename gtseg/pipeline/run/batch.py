@@ -17,7 +17,6 @@ from typing import Any
 
 from gtseg.aws.s3 import Bulk, Listed, split_uri
 from gtseg.aws.transform import TransformState
-from gtseg.core.counting import counted
 from gtseg.core.hosting.endpoint_images import (
     Request,
     crop_request,
@@ -39,19 +38,20 @@ from gtseg.core.hosting.transform import (
     transform_request,
 )
 from gtseg.core.images.header import ENOUGH_BYTES
+from gtseg.core.plurals import counted
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import AWSError, GtsegError, ImageError, Interrupted, JobFailed, reason_given
 from gtseg.pipeline.run.attempts import Found, Resource, found
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.context import Context
-from gtseg.pipeline.run.creating import begin
+from gtseg.pipeline.run.creation import begin
 from gtseg.pipeline.run.events import ignore
 from gtseg.pipeline.run.hosted_model import BatchModel, plan_hosting
 from gtseg.pipeline.run.inference import in_order
-from gtseg.pipeline.run.places import Entry, Place
+from gtseg.pipeline.run.locations import Entry, Place
+from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
 from gtseg.pipeline.run.provenance import RUN_TAG, lineage_tags
 from gtseg.pipeline.run.regions import check_regions
-from gtseg.pipeline.run.resuming import follow, how_to_resume
 from gtseg.pipeline.run.sections import Run
 
 __all__ = ["Batch", "BatchItem", "open_batch", "predict_batch"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from gtseg.aws.calling import TERMINAL
+from gtseg.aws.calls import TERMINAL
 from gtseg.aws.clients import Clients
 from gtseg.aws.pricing import instance_hours
 from gtseg.aws.training import TrainingState, TunedJob

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.pipeline.run.frozen import Frozen
 from gtseg.pipeline.run.provenance import Provenance
 

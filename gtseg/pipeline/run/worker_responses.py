@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gtseg.aws.groundtruth import JobState
-from gtseg.core.labeling.chaining import ChainLine, is_by_machine, read_chain
+from gtseg.core.labeling.chained_jobs import ChainLine, is_by_machine, read_chain
 from gtseg.errors import AWSError
 from gtseg.pipeline.run.context import Context
 from gtseg.pipeline.run.sections import Run

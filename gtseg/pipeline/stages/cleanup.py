@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
-from gtseg.aws.calling import HiddenTags
+from gtseg.aws.calls import HiddenTags
 from gtseg.aws.hosting import SETTLED, Kind, Resource
 from gtseg.aws.s3 import split_uri
 from gtseg.aws.waiting import poll
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.errors import AWSError, GtsegError
 from gtseg.pipeline.run import EXPIRES_TAG, ROOT_TAG, RUN_TAG, Attempt, Context, Run, RunFile
 from gtseg.pipeline.run.cost import OTHER_STAGES

@@ -23,12 +23,12 @@ from gtseg.pipeline.run import (
     next_name,
     provenance,
 )
+from gtseg.pipeline.run.drift import look_at_endpoint
 from gtseg.pipeline.run.events import ignore
 from gtseg.pipeline.run.freshness import MODEL, model_of
 from gtseg.pipeline.run.hosted_model import HostedModel, plan_hosting
+from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
 from gtseg.pipeline.run.regions import check_regions
-from gtseg.pipeline.run.renewing import look_at_endpoint
-from gtseg.pipeline.run.resuming import follow, how_to_resume
 
 PATIENCE = 45 * 60.0
 """Seconds; AWS gives up on an endpoint's machines well before."""

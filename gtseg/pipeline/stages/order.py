@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run
+from gtseg.pipeline.run.drift import renew
 from gtseg.pipeline.run.freshness import staleness
-from gtseg.pipeline.run.renewing import renew
 from gtseg.settings import Settings
 
 PROBLEMS = 5
@@ -257,7 +257,7 @@ def exit_code(run: Run, name: str) -> int:
 
 
 def refresh(run: Run, context: Context) -> Run:
-    """The run without what was deleted or changed elsewhere; see gtseg.pipeline.run.renewing. Saves nothing."""
+    """The run without what was deleted or changed elsewhere; see gtseg.pipeline.run.drift. Saves nothing."""
 
     def is_done(run: Run, name: str) -> bool:
         return standings(run, context.settings)[name].is_done

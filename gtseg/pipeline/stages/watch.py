@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gtseg.aws.groundtruth import JobState
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.errors import JobFailed, StageError, reason_given
 from gtseg.pipeline.run import Context, LabelingJobSection, Run
 from gtseg.pipeline.run.budget import Meter
-from gtseg.pipeline.run.resuming import follow, how_to_resume
+from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
 
 PATIENCE = 31 * 86400.0
 """Seconds; AWS itself fails a labeling job after 30 days."""

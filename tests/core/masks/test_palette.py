@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from gtseg.core.masks import Classes, ColorMap, MapEntry, encode_palette_png
-from gtseg.core.masks.checking import PALETTE_BYTES, check_mask, trust_palette
+from gtseg.core.masks.check import PALETTE_BYTES, check_mask, trust_palette
 
 CLASSES = Classes(("BACKGROUND", "cat", "dog"), (0xFFFFFF, 0x2CA02C, 0x1F77B4))
 MASK = np.array([[0, 1], [2, 2]], np.uint8)

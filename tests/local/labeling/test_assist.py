@@ -16,7 +16,7 @@ from PIL import Image
 from gtseg.local.embedded import Embedded
 from gtseg.local.labeling.assist.assistant import Assistant
 from gtseg.local.labeling.assist.objects import split_objects
-from gtseg.local.labeling.assist.ordering import order_objects
+from gtseg.local.labeling.assist.order import order_objects
 from gtseg.local.labeling.assist.records import may_be_suggested
 from gtseg.local.labeling.records import find_job
 from gtseg.local.storage.folder import FolderObjects

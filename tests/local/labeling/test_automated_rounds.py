@@ -18,10 +18,10 @@ from gtseg.local.embedded import Embedded, Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling import register
+from gtseg.local.labeling.automated.inference import measure_quality
 from gtseg.local.labeling.automated.records import Round, find_round, list_sample
 from gtseg.local.labeling.automated.rounds import Automation
 from gtseg.local.labeling.automated.sampling import begin_next_round, find_sample_fault
-from gtseg.local.labeling.automated.scoring import measure_quality
 from gtseg.local.labeling.automated.training import keep_model, name_training
 from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.counts import count_states

@@ -21,9 +21,8 @@ from gtseg.local.labeling import autosegment
 from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_paths
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
-from gtseg.local.labeling.autosegment.finder import only_where_clicked
-from gtseg.local.labeling.autosegment.found import settle
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
+from gtseg.local.labeling.autosegment.mask_crop import settle
 from gtseg.local.labeling.autosegment.network import (
     SIZE,
     PromptNet,
@@ -33,7 +32,8 @@ from gtseg.local.labeling.autosegment.network import (
     start,
     trained_names,
 )
-from gtseg.local.labeling.autosegment.starts import NONE, Start, middles
+from gtseg.local.labeling.autosegment.predictor import only_where_clicked
+from gtseg.local.labeling.autosegment.prompts import NONE, Start, middles
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "cats"
 PORTAL = {"X-Gtseg-Portal": "1"}

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from gtseg.local.labeling.autosegment.starts import NONE
+from gtseg.local.labeling.autosegment.prompts import NONE
 from scripts import autosegment_scenes as scenes
 from scripts.benchmark_autosegment import Object, Question, click_on, measure_clicks, worst_place
 from scripts.portal_robot import agreement, cells, deepest, street

@@ -20,7 +20,7 @@ from PIL import Image
 from gtseg.local.algorithm.pictures import PictureError
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
-from gtseg.local.labeling.intake import decode_size
+from gtseg.local.labeling.input_objects import decode_size
 from gtseg.local.labeling.links import Links
 from gtseg.local.labeling.pictures import PixelTurns
 from gtseg.local.labeling.portal.outlines import decode_stored

@@ -19,8 +19,8 @@ from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.batches import consolidate_object
 from gtseg.local.labeling.consolidation import BAND_PIXELS, consolidate
 from gtseg.local.labeling.masks import colour_of, encode_answer, encode_mask, internal_color_map, read_colour
-from gtseg.local.labeling.mistakes import draw_generator, err
 from gtseg.local.labeling.output import Answered
+from gtseg.local.labeling.worker_errors import draw_generator, err
 
 DATA = Path(__file__).parents[2] / "data"
 

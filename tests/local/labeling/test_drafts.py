@@ -13,11 +13,11 @@ from test_engine import answer_everything, embedded, finish, read_output, start_
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import drafts, questions, revisions
-from gtseg.local.labeling.answering import answer_task, decline_task, release_task, settle_abandoned
 from gtseg.local.labeling.component import Labeling
-from gtseg.local.labeling.leasing import lease_task
+from gtseg.local.labeling.leases import lease_task
 from gtseg.local.labeling.portal.sessions import Sessions
 from gtseg.local.labeling.records import find_job
+from gtseg.local.labeling.submissions import answer_task, decline_task, release_task, settle_abandoned
 from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import Worker, add_worker, set_worker_state
 

@@ -13,10 +13,10 @@ from labeling_desk import ACS, PRE, TEAM, TEMPLATE, draw_answer, draw_picture, s
 from gtseg.local.embedded import Embedded
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling import register
-from gtseg.local.labeling.answering import answer_task
 from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.jobs import stop_job
-from gtseg.local.labeling.leasing import lease_task
+from gtseg.local.labeling.leases import lease_task
+from gtseg.local.labeling.submissions import answer_task
 from gtseg.local.labeling.workers import add_worker
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.objects import StorageAway

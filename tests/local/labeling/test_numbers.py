@@ -1,4 +1,4 @@
-"""The crowd's rule for mask values, the same as the product's (gtseg.core.masks.numbering): compared here, in a test."""
+"""The crowd's rule for mask values, the same as the product's (gtseg.core.masks.class_values): compared here, in a test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gtseg.core.masks.numbering import number_masks
+from gtseg.core.masks.class_values import number_masks
 from gtseg.errors import SettingsError
 from gtseg.local.labeling.numbers import Choice, find_meaning, parse_values
 

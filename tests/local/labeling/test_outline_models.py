@@ -22,8 +22,8 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment import open_models, sam, segment
 from gtseg.local.labeling.autosegment.onnx_names import parse_model, read_graph
 from gtseg.local.labeling.autosegment.outline_models import choose_kind
+from gtseg.local.labeling.autosegment.prompts import NONE, Start
 from gtseg.local.labeling.autosegment.sam import Sam, choose_mask
-from gtseg.local.labeling.autosegment.starts import NONE, Start
 from gtseg.local.options import ServerOptions
 
 pytest.importorskip("onnxruntime")

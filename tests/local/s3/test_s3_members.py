@@ -24,10 +24,10 @@ from botocore.exceptions import ClientError
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.faults import Faults
 from gtseg.local.s3.app import S3App, render_failure
-from gtseg.local.s3.intake import Intake
 from gtseg.local.s3.metadata import IGNORED
 from gtseg.local.s3.operations import COPIES, OPERATIONS, find_operation
 from gtseg.local.s3.request import Answer, Request, parse_request
+from gtseg.local.s3.request_body import Intake
 from gtseg.local.s3.service import S3
 from gtseg.local.storage.folder import FolderObjects
 

@@ -15,7 +15,7 @@ from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
-from gtseg.local.labeling.assist.ordering import as_matrix, order_objects
+from gtseg.local.labeling.assist.order import as_matrix, order_objects
 from gtseg.local.labeling.assist.records import (
     Suggestion,
     keep_offer,

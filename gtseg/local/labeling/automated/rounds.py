@@ -21,6 +21,7 @@ from typing import Any
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import output
+from gtseg.local.labeling.automated.inference import Score, Scoring, measure_quality, read_values
 from gtseg.local.labeling.automated.records import (
     MACHINE,
     VALIDATION,
@@ -29,7 +30,6 @@ from gtseg.local.labeling.automated.records import (
     find_round,
     list_sample,
 )
-from gtseg.local.labeling.automated.scoring import Score, Scoring, measure_quality, read_values
 from gtseg.local.labeling.automated.threshold import RISK, TARGET, choose_threshold
 from gtseg.local.labeling.automated.training import (
     Failure,
@@ -38,10 +38,10 @@ from gtseg.local.labeling.automated.training import (
     name_training,
     start_training,
 )
-from gtseg.local.labeling.bell import ring
 from gtseg.local.labeling.counts import count_room
 from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, read_clock
+from gtseg.local.labeling.wakeup import ring
 from gtseg.local.loop import Threads
 from gtseg.local.storage.objects import StorageAway, split_uri
 from gtseg.local.training import TrainingJobs

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.finder import Finder, weights_paths
-from gtseg.local.labeling.autosegment.found import Found
+from gtseg.local.labeling.autosegment.mask_crop import Found
 from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
-from gtseg.local.labeling.autosegment.starts import Start
+from gtseg.local.labeling.autosegment.predictor import Finder, weights_paths
+from gtseg.local.labeling.autosegment.prompts import Start
 
 __all__ = ["Finder", "Found", "Outlines", "open_models", "outlines", "segment", "weights_paths"]
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment import crop
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.found import Found, settle
+from gtseg.local.labeling.autosegment.mask_crop import Found, settle
 from gtseg.local.labeling.autosegment.onnx_session import has_onnxruntime, open_session
 from gtseg.local.labeling.autosegment.outline_models import Choice
-from gtseg.local.labeling.autosegment.starts import Start
+from gtseg.local.labeling.autosegment.prompts import Start
 
 __all__ = ["Dextr"]
 

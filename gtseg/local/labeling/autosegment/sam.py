@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.found import Found, without_specks
+from gtseg.local.labeling.autosegment.mask_crop import Found, without_specks
 from gtseg.local.labeling.autosegment.onnx_session import Run, open_session
 from gtseg.local.labeling.autosegment.outline_models import SAM2_ALIASES, Choice
-from gtseg.local.labeling.autosegment.starts import Start
+from gtseg.local.labeling.autosegment.prompts import Start
 
 __all__ = ["Sam"]
 

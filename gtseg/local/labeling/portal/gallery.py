@@ -13,11 +13,11 @@ import numpy as np
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.earlier_annotations import find_priors
 from gtseg.local.labeling.gold import gold_key
-from gtseg.local.labeling.intake import read_line
+from gtseg.local.labeling.input_objects import read_line
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.portal.agreement import mean_by_line, read_pairs
-from gtseg.local.labeling.priors import find_priors
 from gtseg.local.labeling.records import Job, find_job, read_clock
 from gtseg.local.labeling.revisions import read_content
 from gtseg.local.labeling.verdicts import read_verdict

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.children import Child, ChildDied
-from gtseg.local.labeling.intake import MAX_IMAGE_BYTES
+from gtseg.local.labeling.input_objects import MAX_IMAGE_BYTES
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.objects import Objects, split_uri
 

@@ -20,12 +20,12 @@ from gtseg.local.labeling import questions, workers
 from gtseg.local.labeling.colors import keep_colors
 from gtseg.local.labeling.http import worker_routes
 from gtseg.local.labeling.portal import agreement, gallery, overview
-from gtseg.local.labeling.portal.desk import desk_routes, read_png
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
 from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
 from gtseg.local.labeling.portal.upright import read_orientation, turn_mask, turn_place
+from gtseg.local.labeling.portal.worker_pages import desk_routes, read_png
 from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.revisions import find_revision, read_content, return_object
 from gtseg.local.labeling.tasks import Task, find_task

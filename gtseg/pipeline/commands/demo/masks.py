@@ -11,11 +11,11 @@ import numpy as np
 
 from gtseg.core.classes import BACKGROUND, VOID
 from gtseg.core.hosting.endpoint_images import read_mask
+from gtseg.core.masks.class_values import Numbering, number_masks
 from gtseg.core.masks.names import is_background
-from gtseg.core.masks.numbering import Numbering, number_masks
 from gtseg.core.scores.metrics import Mask
 from gtseg.errors import MaskError, StageError
-from gtseg.pipeline.run.places import Entry, Place
+from gtseg.pipeline.run.locations import Entry, Place
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def read_masks(
     void: int | None = None,
 ) -> Masks:
     """Pairs by relative path without ending, else by stem. Names: `labels`, else dataset.json (key `classes`) in the folder or
-    beside it, else class-1, class-2, ...; what values mean is the rule of gtseg.core.masks.numbering.
+    beside it, else class-1, class-2, ...; what values mean is the rule of gtseg.core.masks.class_values.
 
     Raises StageError where nothing pairs, MaskError naming a file that is no index PNG, SettingsError where names and values
     do not fit.

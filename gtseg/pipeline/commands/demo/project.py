@@ -14,7 +14,7 @@ from gtseg.core.images.scenes import LABELS, draw_scene
 from gtseg.core.masks import encode_palette_png
 from gtseg.errors import GtsegError, SettingsError, StageError
 from gtseg.pipeline.commands.demo.masks import Masks, read_index_mask, read_masks
-from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.run.locations import Place
 
 SCENES = 72
 HEADER = "demo.json"

@@ -9,8 +9,8 @@ from gtseg.aws.clients import Service
 from gtseg.aws.labeling_server import Health, read_health
 from gtseg.aws.partitions import is_aws
 from gtseg.aws.s3 import split_uri
-from gtseg.core.counting import counted
 from gtseg.core.labeling.regions import lambda_arn
+from gtseg.core.plurals import counted
 from gtseg.core.policies import EXECUTION_ACTIONS
 from gtseg.core.training.image_uris import image_uri
 from gtseg.errors import AWSError, SettingsError

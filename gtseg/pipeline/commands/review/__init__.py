@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gtseg.pipeline.commands.review.adjusting import adjust
-from gtseg.pipeline.commands.review.choosing_next import label_next
-from gtseg.pipeline.commands.review.continuing import continue_labeling
-from gtseg.pipeline.commands.review.prelabeling import prelabel
-from gtseg.pipeline.commands.review.verifying import verify
+from gtseg.pipeline.commands.review.adjust import adjust
+from gtseg.pipeline.commands.review.continuation import continue_labeling
+from gtseg.pipeline.commands.review.next_images import label_next
+from gtseg.pipeline.commands.review.prelabel import prelabel
+from gtseg.pipeline.commands.review.verify import verify
 
 __all__ = ["adjust", "continue_labeling", "label_next", "prelabel", "verify"]

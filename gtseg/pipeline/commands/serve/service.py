@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from gtseg.aws.clients import Clients, is_transient
 from gtseg.errors import CREDENTIAL_CODES, AWSError, GtsegError, Interrupted
-from gtseg.pipeline.commands.serve.deciding import Decision, decide, waits_for
+from gtseg.pipeline.commands.serve.decisions import Decision, decide, waits_for
 from gtseg.pipeline.commands.serve.health import Health, serve_health
 from gtseg.pipeline.run import Context, Run, RunFile, locate
 from gtseg.pipeline.run.account import open_clients

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gtseg.aws.s3 import Bulk, Fetched, is_s3_uri
+from gtseg.core.images.formats import refuse_kind
 from gtseg.core.images.header import read_header
-from gtseg.core.images.kinds import refuse_kind
 from gtseg.errors import AWSError, ImageError
 
 STARTS = (4096, 131_072, 2_097_152)

@@ -10,7 +10,6 @@ from typing import IO
 
 from gtseg.aws.groundtruth import OUTPUT_MANIFEST, JobState
 from gtseg.aws.s3 import Bulk, is_s3_uri, join_uri, split_uri
-from gtseg.core.counting import counted
 from gtseg.core.labeling.output_manifest import (
     NO_TABLE,
     Failed,
@@ -25,6 +24,7 @@ from gtseg.core.labeling.output_manifest import (
 )
 from gtseg.core.labeling.references import read_reference, rewrite
 from gtseg.core.masks import ColorMap
+from gtseg.core.plurals import counted
 from gtseg.errors import AWSError, JobFailed, ManifestError, SettingsError, StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 from gtseg.pipeline.run.freshness import staleness

@@ -11,20 +11,27 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 from gtseg.aws.s3 import Bulk, FileBody, is_s3_uri, split_uri, work_through
-from gtseg.core.counting import counted
 from gtseg.core.labeling.class_names import LookalikeNames
 from gtseg.core.labeling.output_manifest import Labeled
 from gtseg.core.labeling.references import decoded_forms
 from gtseg.core.masks import BACKGROUND, Classes, alike_classes, merge_classes
+from gtseg.core.plurals import counted
 from gtseg.core.training.channels import annotation_key, image_key, label_maps, name_stems
 from gtseg.core.training.splits import Item, assign, group_of
 from gtseg.errors import StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, DatasetSection, LabelSource, Run, provenance
 from gtseg.pipeline.run.freshness import LABELS, labels_of
-from gtseg.pipeline.stages.dataset.assembling import assemble
-from gtseg.pipeline.stages.dataset.checking import APART, CODEC_SLOTS, Candidate, Checker, Finding, Spool
-from gtseg.pipeline.stages.dataset.knowledge import Earlier, list_etags, read_earlier, read_facts
+from gtseg.pipeline.stages.dataset.check import APART, CODEC_SLOTS, Candidate, Checker, Finding, Spool
+from gtseg.pipeline.stages.dataset.earlier_dataset import Earlier, list_etags, read_earlier, read_facts
 from gtseg.pipeline.stages.dataset.ledger import Ledger, Table
+from gtseg.pipeline.stages.dataset.messages import (
+    account_of,
+    nothing_labeled,
+    nothing_usable,
+    tell_findings,
+    tell_result,
+)
+from gtseg.pipeline.stages.dataset.object_records import assemble
 from gtseg.pipeline.stages.dataset.origins import Origin
 from gtseg.pipeline.stages.dataset.records import (
     RecordFile,
@@ -43,14 +50,7 @@ from gtseg.pipeline.stages.dataset.sources import (
     copy_manifest,
     find_source,
 )
-from gtseg.pipeline.stages.dataset.telling import (
-    account_of,
-    nothing_labeled,
-    nothing_usable,
-    tell_findings,
-    tell_result,
-)
-from gtseg.pipeline.stages.dataset.writing import Placement, Writer
+from gtseg.pipeline.stages.dataset.writer import Placement, Writer
 
 READERS, WRITERS = 48, 160
 """Requests under way at once. Of masks that are read more would gain nothing: the processor is full of pixels before. A copy

@@ -11,13 +11,13 @@ import numpy as np
 from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.account import Account, Flow, Loss
 from gtseg.core.hosting.endpoint_images import read_mask
-from gtseg.core.masks.numbering import Numbering, is_binary, number_masks, spell_values
-from gtseg.core.scores.concerns import concerns
+from gtseg.core.masks.class_values import Numbering, is_binary, number_masks, spell_values
+from gtseg.core.scores.caveats import concerns
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.errors import MaskError, SettingsError, StageError
 from gtseg.pipeline.run import EvaluationSection
 from gtseg.pipeline.run.events import Event, Notify
-from gtseg.pipeline.run.places import Entry, Place
+from gtseg.pipeline.run.locations import Entry, Place
 from gtseg.pipeline.stages.evaluate.sections import section_of, sentence
 from gtseg.settings.hosting import Evaluate
 
@@ -44,7 +44,7 @@ def evaluate_folders(
 ) -> FolderEvaluation:
     """Index PNGs of `predictions` against those of `masks`, paired by relative path, else by stem.
 
-    `labels`, their `values` and `void` say what the pixels mean, by the rule of gtseg.core.masks.numbering. What makes the score
+    `labels`, their `values` and `void` say what the pixels mean, by the rule of gtseg.core.masks.class_values. What makes the score
     say less than it seems to is a warning before it. Raises StageError where nothing pairs, SettingsError where the labels do
     not fit the masks, MaskError naming the file that is no mask.
     """

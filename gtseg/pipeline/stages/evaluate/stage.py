@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from gtseg.core.counting import counted
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks import encode_palette_png
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
-from gtseg.core.scores.concerns import concerns
+from gtseg.core.plurals import counted
+from gtseg.core.scores.caveats import concerns
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.core.scores.metrics import Mask
 from gtseg.core.training.channels import channel_uri
@@ -30,7 +30,7 @@ from gtseg.pipeline.run import (
 )
 from gtseg.pipeline.run.batch import Batch, BatchItem, open_batch, predict_batch
 from gtseg.pipeline.run.inference import Asker, await_endpoint, in_order
-from gtseg.pipeline.run.places import Entry, Place
+from gtseg.pipeline.run.locations import Entry, Place
 from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sentence
 
 SPLIT = "test"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from gtseg.aws.s3 import is_s3_uri, split_uri
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.errors import StageError
 from gtseg.pipeline.run import Context
 from gtseg.pipeline.stages.label.images import Gathered

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.aws.s3 import split_uri
-from gtseg.core.counting import counted
 from gtseg.core.labeling.automated import describe_automated
 from gtseg.core.labeling.color_tags import color_tags
 from gtseg.core.labeling.job import LabelingJob, Task, labeling_job_request, plan_labeling_job
 from gtseg.core.labeling.label_file import label_file
 from gtseg.core.labeling.labeling_cost import LabelingCost, labeling_cost
 from gtseg.core.labeling.task_template import task_template
+from gtseg.core.plurals import counted
 from gtseg.errors import SettingsError
 from gtseg.pipeline.run import (
     RUN_TAG,

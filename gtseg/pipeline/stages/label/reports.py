@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from gtseg.core.counting import counted
 from gtseg.core.labeling.input_manifest import count_formats
+from gtseg.core.plurals import counted
 from gtseg.pipeline.run import Context
 from gtseg.pipeline.stages.label.images import Gathered
 

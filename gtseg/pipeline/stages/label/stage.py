@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gtseg.aws.s3 import is_s3_uri, split_uri
-from gtseg.core.counting import counted
 from gtseg.core.labeling.automated import describe_automated
 from gtseg.core.labeling.regions import lambda_arn
+from gtseg.core.plurals import counted
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.run import Context, Run, begin
 from gtseg.pipeline.run.regions import check_labeling_regions

@@ -9,8 +9,8 @@ from typing import Any
 
 from gtseg.aws.clients import Clients, Service
 from gtseg.core.cost import BILLED_BY, DATED, HOME, Price
-from gtseg.core.counting import counted
 from gtseg.core.masks import Classes
+from gtseg.core.plurals import counted
 from gtseg.errors import GtsegError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.cost import instance_price

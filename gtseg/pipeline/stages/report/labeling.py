@@ -11,7 +11,7 @@ import numpy as np
 
 from gtseg.core.labeling.agreement import read_answers
 from gtseg.core.labeling.agreement_tally import Agreement, Tally
-from gtseg.core.labeling.chaining import read_chain
+from gtseg.core.labeling.chained_jobs import read_chain
 from gtseg.errors import AWSError, ManifestError, MaskError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.worker_responses import answered_job, find_responses

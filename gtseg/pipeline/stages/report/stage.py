@@ -10,7 +10,7 @@ from typing import Any
 from gtseg.core.charts import training_curves
 from gtseg.errors import GtsegError, StageError
 from gtseg.pipeline.run import Context, ReportSection, Run, provenance
-from gtseg.pipeline.run.places import Place
+from gtseg.pipeline.run.locations import Place
 from gtseg.pipeline.stages.report.facts import Files, colors_of, gather_facts, page_colors, read_files
 from gtseg.pipeline.stages.report.panels import Panel, draw_panels
 from gtseg.settings.templates import read_template

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.core.training.job import TrainingJob, training_request
 from gtseg.errors import JobFailed
 from gtseg.pipeline.run import (
@@ -21,9 +21,9 @@ from gtseg.pipeline.run import (
 )
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.freshness import staleness
-from gtseg.pipeline.stages.train.ending import cut_short, leaves_model, why_without_model
-from gtseg.pipeline.stages.train.following import follow_training
-from gtseg.pipeline.stages.train.planning import made_from, origin_tags, plan_training
+from gtseg.pipeline.stages.train.monitor import follow_training
+from gtseg.pipeline.stages.train.outcome import cut_short, leaves_model, why_without_model
+from gtseg.pipeline.stages.train.plan import made_from, origin_tags, plan_training
 
 SLACK = 6 * 3600.0
 """Seconds beyond the job's own limit: machines are waited for before a job starts."""

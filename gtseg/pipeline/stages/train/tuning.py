@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gtseg.aws.training import TunedJob, TuningState
-from gtseg.core.counting import counted
+from gtseg.core.plurals import counted
 from gtseg.core.training.job import TrainingJob, Tuning, tuning_request
 from gtseg.errors import JobFailed, reason_given
 from gtseg.pipeline.run import (
@@ -25,10 +25,10 @@ from gtseg.pipeline.run import (
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.events import ignore
 from gtseg.pipeline.run.freshness import staleness
-from gtseg.pipeline.run.resuming import follow, how_to_resume
-from gtseg.pipeline.stages.train.ending import leaves_model
-from gtseg.pipeline.stages.train.following import follow_training
-from gtseg.pipeline.stages.train.planning import made_from, origin_tags, plan_training
+from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
+from gtseg.pipeline.stages.train.monitor import follow_training
+from gtseg.pipeline.stages.train.outcome import leaves_model
+from gtseg.pipeline.stages.train.plan import made_from, origin_tags, plan_training
 
 SLACK = 6 * 3600.0
 """Seconds beyond the jobs' own limits."""

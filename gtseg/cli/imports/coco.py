@@ -1,0 +1,43 @@
+"""gtseg import coco: COCO annotations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gtseg.cli.imports.annotated import import_set
+from gtseg.cli.imports.shared import ImportOptions, fetch
+from gtseg.cli.option_groups import grouped
+from gtseg.cli.options import ProjectOptions
+from gtseg.core.images.formats import IMAGE_SUFFIXES
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command()
+@grouped
+def coco(
+    images: Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")],
+    annotations: Annotated[Path, typer.Argument(help="COCO's JSON with images, annotations and categories.")],
+    options: ImportOptions,
+    project: ProjectOptions,
+    crowds: Annotated[
+        Literal["auto", "class", "void"],
+        typer.Option(help="iscrowd 1: void where others of the category are no crowds (auto), their class, or void."),
+    ] = "auto",
+) -> None:
+    """COCO annotations, polygons or RLE: categories become classes."""
+    from gtseg.imports.coco import parse_coco, read_coco
+
+    document = read_coco(annotations)
+    cache = options.folder("coco") / "cache/images"
+    import_set(
+        fetch(images, cache, IMAGE_SUFFIXES, project.settings_file, None),
+        lambda merge: parse_coco(document, str(annotations), crowds=crowds, merge=merge),
+        "coco",
+        options,
+        project,
+        sources={"images": images, "annotations": annotations},
+    )

@@ -1,0 +1,179 @@
+"""gtseg import geo: GeoTIFFs with polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gtseg.cli.imports.shared import BBox, ImportOptions, bar, fetch, finish, parse_box, read_json
+from gtseg.cli.listeners import listener
+from gtseg.cli.option_groups import grouped
+from gtseg.cli.options import ProjectOptions
+from gtseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from gtseg.imports.geo import GeoSettings, Scene
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@dataclass(frozen=True)
+class ClassOptions:
+    """Which features are which class."""
+
+    label: Annotated[str, typer.Option(help="Name of the one class that every feature is.")] = "building"
+    class_attribute: Annotated[str | None, typer.Option(help="Attribute whose values are the classes.")] = None
+    config: Annotated[Path | None, typer.Option(help='JSON with "classes": name, filter, buffer (in map units).')] = (
+        None
+    )
+    date_attribute: Annotated[
+        str | None,
+        typer.Option(help="Attribute with a polygon's day: an image takes those of the day in its name."),
+    ] = None
+    features_crs: Annotated[
+        str | None,
+        typer.Option(help="Coordinate reference system of the features, whatever they say: EPSG:4326."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class ChipOptions:
+    """How scenes become chips of 8 bits."""
+
+    chip: Annotated[int, typer.Option(help="Side of a chip in pixels.")] = 512
+    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring chips share.")] = 0
+    bands: Annotated[str | None, typer.Option(help="One or three band numbers: 3,2,1.")] = None
+    percentiles: Annotated[str, typer.Option(help="Values that become black and white.")] = "2,98"
+    decibels: Annotated[bool, typer.Option("--db", help="SAR: amplitudes to decibels before the stretch.")] = False
+    nodata: Annotated[
+        float | None,
+        typer.Option(
+            help="A value that is no data where the file says none: pixels that have it in every band are void."
+        ),
+    ] = None
+    all_touched: Annotated[bool, typer.Option(help="Burn every pixel that a polygon touches.")] = False
+    background_ratio: Annotated[
+        float | None, typer.Option(min=0, help="Empty chips per labeled one (default: all).")
+    ] = None
+    bbox: BBox = None
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Cut and stretch as an earlier import did: for inference; never replaces a run's labels.",
+        ),
+    ] = None
+
+
+@app.command()
+@grouped
+def geo(
+    images: Annotated[str, typer.Argument(help="GeoTIFF, a folder of them, or an s3:// prefix (also public).")],
+    classes: ClassOptions,
+    chips: ChipOptions,
+    options: ImportOptions,
+    project: ProjectOptions,
+    features: Annotated[
+        str | None, typer.Argument(help="GeoJSON or shapefile, or a folder with one per image.")
+    ] = None,
+) -> None:
+    """GeoTIFFs of any bands and depth with polygons: SpaceNet's footprints, shapefiles of events."""
+    from gtseg.imports.geo import import_geo, pair_scenes
+
+    title, folder = options.title("geo"), options.folder("geo")
+    left, right, access = _sources(images, features, folder, project.settings_file)
+    scenes, early = pair_scenes(left, right, options=access, follow_links=options.follow_links)
+    settings = options.with_names(lambda merge: _settings(scenes[: options.limit], classes, chips, merge=merge))
+    with listener() as notify:
+        report = import_geo(scenes, folder, settings, name=title, early=early, limit=options.limit, notify=bar(notify))
+    sources = {"images": images, "features": features, "config": classes.config, "like": chips.like}
+    keep_run = ""
+    if features is None or chips.like:
+        why = "there are no labels in it" if features is None else "--like is for inference"
+        keep_run = f"{why}: the run keeps the labels that it has; the chips are in {folder}"
+    finish(report, options, project, sources=sources, keep_run=keep_run)
+
+
+def _settings(scenes: Sequence[Scene], classes: ClassOptions, chips: ChipOptions, *, merge: bool | None) -> GeoSettings:
+    from gtseg.imports.geo import GeoSettings, cut_of, stretch_of
+
+    chip, overlap, bands, stretch = chips.chip, chips.overlap, _whole_numbers("--bands", chips.bands), None
+    if chips.like:
+        stretch = stretch_of(chips.like)
+        chip, overlap, bands = cut_of(chips.like)
+    return GeoSettings(
+        stretch=stretch,
+        date_attribute=classes.date_attribute,
+        class_attribute=None if classes.config else classes.class_attribute,
+        classes=_classes(scenes, classes, merge=merge),
+        chip=chip,
+        overlap=overlap,
+        bands=bands,
+        percentiles=_percentiles(chips.percentiles),
+        decibels=chips.decibels,
+        nodata=chips.nodata,
+        all_touched=chips.all_touched,
+        background_ratio=chips.background_ratio,
+        bbox=parse_box(chips.bbox),
+        features_crs=classes.features_crs,
+    )
+
+
+def _classes(scenes: Sequence[Scene], classes: ClassOptions, *, merge: bool | None) -> tuple[dict[str, Any], ...]:
+    from gtseg.imports.features import Features, read_features
+    from gtseg.imports.geo import rules_by_attribute, single_class
+    from gtseg.imports.rasterization import read_rules
+
+    if classes.config:
+        rules = tuple(read_json(classes.config).get("classes") or ())
+        if not rules:
+            raise SettingsError(f"{classes.config}: it names no classes")
+        read_rules(rules, merge=merge)
+        return rules
+    if classes.class_attribute is None:
+        return single_class(classes.label)
+    files = sorted({path for scene in scenes for path in scene.features})
+    items = [item for path in files for item in read_features(path, crs=classes.features_crs).items]
+    return rules_by_attribute(Features(tuple(items), classes.features_crs), classes.class_attribute, merge=merge)
+
+
+def _sources(images: str, features: str | None, folder: Path, settings: Path | None) -> Any:
+    """Scenes stay in S3 and are read window by window; files of features are small and fetched."""
+    from gtseg.imports.geo import IMAGE_SUFFIXES
+
+    right = Path(features) if features else None
+    if features and features.startswith("s3://"):
+        right = fetch(
+            features,
+            folder / "cache/features",
+            {".geojson", ".json", ".shp", ".dbf", ".prj", ".shx"},
+            settings,
+            None,
+        )
+    if not images.startswith("s3://"):
+        return Path(images), right, ()
+    from gtseg.cli.remote_scenes import list_scenes
+
+    scenes, access = list_scenes(images, IMAGE_SUFFIXES, settings)
+    return scenes, right, access
+
+
+def _whole_numbers(flag: str, text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise SettingsError(f"{flag} {text}: want whole numbers separated by commas") from None
+
+
+def _percentiles(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--percentiles {text}: want two numbers, like 2,98") from None
+    if not 0 <= low < high <= 100:
+        raise SettingsError(f"--percentiles {text}: want 0 <= low < high <= 100")
+    return low, high

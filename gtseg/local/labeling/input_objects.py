@@ -1,0 +1,175 @@
+"""The input: manifest lines into objects of the job, images into sizes. Nothing is held in memory as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.errors import ServiceError
+from gtseg.local.labeling.earlier_annotations import find_priors, find_setup_fault
+from gtseg.local.labeling.pictures import decoding
+from gtseg.local.labeling.records import Job, open_manifest, read_manifest
+from gtseg.local.storage.objects import Objects, StorageAway, split_uri
+from gtseg.local.storage.store import Store
+from gtseg.local.storage.sync import sync_file, sync_folder
+
+__all__ = ["IntakeError", "Measured", "keep_manifest", "measure_image", "read_line", "read_objects"]
+
+MAX_LINE = 100_000  # characters (developer guide, "Input manifest")
+MAX_ATTRIBUTE = 20_000
+MAX_OBJECTS = 20_000  # semantic segmentation ("Input data quotas")
+MAX_IMAGE_BYTES = 40 << 20
+
+
+class IntakeError(Exception):
+    """The input manifest cannot be labeled: the job fails with this reason."""
+
+
+def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
+    """The manifest as it is now, whatever becomes of the object. Raises ServiceError ValidationException."""
+    bucket, key = split_uri(uri)
+    kept = folder / "input.manifest"
+    kept.unlink(missing_ok=True)
+    try:
+        objects.download(bucket, key, kept, shared=True)
+    except StorageAway:
+        raise
+    except ServiceError as error:
+        raise ServiceError("ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}") from None
+    with kept.open("rb") as file:
+        sync_file(file.fileno())
+    for place in (folder, folder.parent, folder.parent.parent):
+        sync_folder(place)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One manifest line: `start` and `length` in bytes; `state` waiting, skipped (labeled already) or failed for `reason`."""
+
+    number: int
+    start: int
+    length: int
+    uri: str
+    state: str
+    reason: str | None
+
+
+def read_objects(job: Job, store: Store) -> Iterator[Line]:
+    """Every line of the kept manifest. Raises IntakeError."""
+    start = blank = 0
+    with open_manifest(job, store) as file:
+        for line, raw in enumerate(iter(lambda: file.readline(4 * MAX_LINE + 3), b"")):
+            if not raw.strip():
+                blank = blank or line + 1
+            elif blank:
+                raise IntakeError(f"ClientError: line {blank} of the manifest is empty.")
+            elif line >= MAX_OBJECTS:
+                raise IntakeError(f"ClientError: the manifest has more than {MAX_OBJECTS} data objects.")
+            else:
+                uri, state, reason = check_line(raw, line + 1, job=job)
+                yield Line(line, start, len(raw), uri, state, reason)
+            start += len(raw)
+    if start == 0 or blank == 1:
+        raise IntakeError("ClientError: the manifest has no data objects.")
+
+
+def check_line(raw: bytes, number: int, *, job: Job) -> tuple[str, str, str | None]:
+    """(source-ref, state, reason) of one line; `number` counts from 1."""
+    try:
+        entry = parse_line(raw)
+        problem = find_line_fault(entry) or find_review_fault(entry, job)
+        if problem:
+            raise ValueError(problem)
+    except ValueError as error:
+        raise IntakeError(f"ClientError: line {number} of the manifest {error}.") from None
+    uri: str = entry["source-ref"]
+    if job.attribute in entry:
+        return uri, "skipped", None
+    if (job.is_adjustment or job.is_verification) and not find_priors(entry, job.attribute):
+        verb = "adjust" if job.is_adjustment else "verify"
+        return uri, "failed", f"ClientError: The data object has no annotation to {verb}."
+    return uri, "waiting", None
+
+
+def parse_line(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a line, with its source-ref. Raises ValueError saying what the line is or has instead."""
+    try:
+        text = raw.decode()
+        entry = json.loads(text)
+        json.dumps(entry, ensure_ascii=False).encode()  # no half surrogate pairs
+    except (ValueError, RecursionError):
+        raise ValueError("is not JSON in UTF-8") from None
+    if len(text.rstrip("\r\n")) > MAX_LINE:
+        raise ValueError(f"has more than {MAX_LINE} characters")
+    if not isinstance(entry, dict) or not isinstance(entry.get("source-ref"), str):
+        raise ValueError("has no source-ref")
+    return entry
+
+
+def find_line_fault(entry: dict[str, Any]) -> str:
+    """What no job can take of a line's keys and values; empty if it is fine."""
+    for key, value in entry.items():
+        if key.startswith("$"):
+            return f"has the key {key!r}, which begins with $"
+        if len(value if isinstance(value, str) else json.dumps(value)) > MAX_ATTRIBUTE:
+            return f"has more than {MAX_ATTRIBUTE} characters in {key!r}"
+    return ""
+
+
+def find_review_fault(entry: dict[str, Any], job: Job) -> str:
+    """What an adjustment or verification job cannot take of a line; empty if it is fine."""
+    if not (job.is_adjustment or job.is_verification):
+        return ""
+    return find_setup_fault(entry, job.attribute, job.labels if job.is_adjustment else None) or ""
+
+
+def read_line(job: Job, store: Store, start: int, length: int) -> bytes:
+    """One line of the kept manifest, without its end."""
+    with open_manifest(job, store) as file:
+        file.seek(start)
+        return read_manifest(file, job, store, length=length)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An image that workers can be shown: (width, height) as stored, and the ETag of these bytes."""
+
+    size: tuple[int, int]
+    etag: str
+
+
+def measure_image(objects: Objects, uri: str) -> Measured:
+    """Look at an image as it is now. Raises IntakeError if no worker could be shown it, or StorageAway."""
+    try:
+        bucket, key = split_uri(uri)
+        with objects.open(bucket, key) as stream:
+            size = stream.info.size
+            if size > MAX_IMAGE_BYTES:
+                raise IntakeError(f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}.")
+            return Measured(decode_size(stream.body), stream.info.etag)
+    except StorageAway:
+        raise
+    except ServiceError as error:
+        raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
+    except PictureError as error:
+        raise IntakeError(f"ClientError: {uri} {error}.") from None
+
+
+def decode_size(content: bytes | BinaryIO) -> tuple[int, int]:
+    """(width, height), once the image has shown that it can be decoded: a JPEG at an eighth, a PNG by its checksums.
+
+    Raises PictureError.
+    """
+    with open_picture(content) as image:
+        width, height = image.size
+        if image.format == "PNG":
+            image.verify()
+        else:
+            image.draft("L", (max(1, width // 8), max(1, height // 8)))
+            with decoding((width, height)):  # a progressive JPEG is in memory whole, at whatever size it is decoded
+                image.load()
+    return width, height

@@ -1,0 +1,56 @@
+"""Small files that are there whole or not at all, and say so in one line when they are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gtseg.local.storage.database import damaged
+from gtseg.local.storage.sync import sync_file, sync_folder
+
+__all__ = ["read_document", "write_atomically"]
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Put `content` at `path` whole or not at all; on disk when this returns."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            sync_file(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_document(path: Path, members: Mapping[str, type], *, way_out: str) -> dict[str, Any]:
+    """The JSON object at `path`, which must have these members of these types.
+
+    Raises FileNotFoundError, or ServiceError naming the file and the way out.
+    """
+    try:
+        if path.exists() and not path.is_file():  # opening a pipe would wait for ever for its other end
+            raise damaged(path, "is no plain file", way_out)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise damaged(path, f"cannot be read ({error.strerror})", way_out) from None
+    if not content.strip(b" \r\n\t\0"):
+        raise damaged(path, "is empty", way_out)
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError):
+        raise damaged(path, "is not JSON: it is damaged or cut off", way_out) from None
+    for name, kind in members.items():
+        if not isinstance(document, dict) or not isinstance(document.get(name), kind):
+            raise damaged(path, f"has no valid {name!r}", way_out)
+    return dict(document)

@@ -1,0 +1,135 @@
+"""The labels that a review goes on from: the run's own, another job's, an import's, any output manifest's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from gtseg.aws.groundtruth import JobState
+from gtseg.aws.s3 import is_s3_uri, split_uri
+from gtseg.core.labeling.chained_jobs import ChainLine, label_names, read_chain
+from gtseg.core.labeling.output_manifest import find_label_attributes
+from gtseg.errors import AWSError, ManifestError, SettingsError, StageError
+from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An output manifest as it is now. `name` says whose it is; `images` the label stage's images.jsonl, where there is one."""
+
+    name: str
+    manifest: str
+    etag: str
+    label: str
+    lines: tuple[ChainLine, ...]
+    images: str = ""
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Names of its classes, by index from 1."""
+        return label_names(self.lines, self.label)
+
+    @property
+    def mark(self) -> str:
+        """Six hex digits that tell this manifest, in this state, from every other: part of a following job's name."""
+        return hashlib.sha256(f"{self.manifest}\n{self.etag}".encode()).hexdigest()[:6]
+
+    @property
+    def labeled(self) -> int:
+        return sum(line.state == "labeled" for line in self.lines)
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """Buckets that the workers' browsers read images and masks from."""
+        uris = [line.image for line in self.lines]
+        uris += [str(line.entry[self.label]) for line in self.lines if line.state == "labeled"]
+        return tuple(sorted({split_uri(uri)[0] for uri in uris}))
+
+
+def find_earlier(run: Run, context: Context, source: LabelSource = OWN_LABELS) -> Earlier:
+    """What to go on from. StageError where there is nothing yet or its job still runs, ManifestError for what cannot be read."""
+    if source.manifest:
+        return read_earlier(source.manifest, source.label_attribute, context, name=source.manifest)
+    section = run.labeling_job
+    if section is None and source.is_own:
+        raise StageError(
+            f"Run {run.name!r} has no labels to go on from. Run `gtseg label`, or name a source: --job NAME, --manifest URI."
+        )
+    images = section.images if section else ""
+    if source.is_own and section and section.workforce == "import" and section.output_manifest:
+        return read_earlier(section.output_manifest, section.label_attribute, context, name=section.name)
+    state = _describe(context, source.job or (section.name if section else ""))
+    if not state.is_over:
+        raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it.")
+    label = source.label_attribute or state.label_attribute
+    is_own = section is not None and section.name == state.name
+    return read_earlier(_output_of(state, context), label, context, name=state.name, images=images if is_own else "")
+
+
+def read_earlier(manifest: str, label: str | None, context: Context, *, name: str, images: str = "") -> Earlier:
+    """The manifest at an S3 address; `label` may be left out where it holds one label only."""
+    if not is_s3_uri(manifest):
+        raise SettingsError(
+            f"--manifest {manifest}: workers see what is in S3. Upload it, or bring it in with `gtseg import`."
+        )
+    body, etag = context.s3.read(manifest)
+    if label is None:
+        label = _only_label(manifest, body)
+    try:
+        lines = tuple(read_chain(body, label))
+    except ManifestError as error:
+        raise ManifestError(f"{manifest}: {error}") from None
+    _check_addresses(manifest, label, lines)
+    return Earlier(name, manifest, etag, label, lines, images)
+
+
+def _check_addresses(manifest: str, label: str, lines: Iterable[ChainLine]) -> None:
+    for line in lines:
+        for uri in (line.image, line.entry[label]) if line.state == "labeled" else (line.image,):
+            if not str(uri).startswith("s3://"):
+                raise ManifestError(f"{manifest}: {uri} is no s3:// address: workers could not see it")
+
+
+def refuse_running(run: Run, context: Context) -> None:
+    """A review takes the place of the run's labeling job: only one that has ended may be replaced."""
+    section = run.labeling_job
+    if section is None or section.workforce == "import":
+        return
+    state = context.labeling.find_job(section.name)
+    if state and not state.is_over:
+        raise StageError(
+            f"Run {run.name!r} has the labeling job {section.name} under way ({state.status}): `gtseg watch` waits for it. "
+            "Review other labels in a run of their own: --run NAME."
+        )
+
+
+def _only_label(manifest: str, body: bytes) -> str:
+    found = find_label_attributes([body])
+    if len(found) == 1:
+        return next(iter(found))
+    listed = ", ".join(f"{name} ({count} objects)" for name, count in found.items()) or "none"
+    raise SettingsError(
+        f"{manifest} holds these semantic segmentation labels: {listed}. Choose one with --label-attribute."
+    )
+
+
+def _describe(context: Context, name: str) -> JobState:
+    state = context.labeling.find_job(name)
+    if state is None:
+        raise StageError(
+            f"There is no labeling job {name!r} in {context.clients.labeling_region}. `gtseg jobs` lists them."
+        )
+    return state
+
+
+def _output_of(state: JobState, context: Context) -> str:
+    """Its output manifest; its input where it failed before it wrote any."""
+    uri = state.manifest
+    try:
+        return uri if context.s3.exists(uri) else state.input_manifest
+    except AWSError as error:
+        if error.exit_code != 3:
+            raise
+        return state.input_manifest

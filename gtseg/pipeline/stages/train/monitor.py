@@ -1,0 +1,143 @@
+"""A training job, followed to its end: its log lines, its epochs, the best of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from gtseg.aws.logs import LogTail
+from gtseg.aws.training import TrainingState
+from gtseg.core.training.log import Epoch, Reading
+from gtseg.errors import reason_given
+from gtseg.pipeline.run import Context, EpochRecord, TrainingJobSection
+from gtseg.pipeline.run.budget import Meter
+from gtseg.pipeline.run.events import Event
+from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
+
+LAST_LINES_SECONDS = 20.0
+"""CloudWatch shows a job's last lines some seconds after the job has ended."""
+
+
+class Follower:
+    """Reads a job's log as it comes; tells every line, and every epoch once it is complete."""
+
+    def __init__(self, context: Context, job: str, *, epochs: int | None) -> None:
+        self.tail, self.context, self.total = LogTail(context.clients, job), context, epochs
+        self.notify, self.has_warned = context.notify, False
+        self.reading = Reading()
+        self.told: set[int] = set()
+
+    def read(self) -> int:
+        """How many new lines there were."""
+        lines = [line for text in self.tail.read() for line in text.splitlines()]
+        self._warn_of_refusal()
+        for line in lines:
+            self.notify(Event("train", "log", line))
+        self.reading = self.reading.read(lines)
+        for epoch in self.reading.epochs:
+            if epoch.is_complete and epoch.number not in self.told:
+                self.told.add(epoch.number)
+                self.notify(self._row(epoch))
+        return len(lines)
+
+    def _warn_of_refusal(self) -> None:
+        """A log that may not be read is no reason to leave the job alone."""
+        refusal = self.tail.refusal
+        if refusal is not None and not self.has_warned:
+            self.has_warned = True
+            self.context.warn(
+                f"the job's log cannot be read ({refusal.code}: {reason_given(refusal.message)}): it is followed by its status, and its "
+                f"epochs' scores stay unknown. {refusal.hint}".rstrip()
+            )
+
+    def _row(self, epoch: Epoch) -> Event:
+        best = self.reading.best
+        facts = asdict(epoch) | {"best": best is not None and best.number == epoch.number}
+        return Event("train", "epoch", epoch_words(epoch), done=epoch.number + 1, total=self.total, fields=facts)
+
+
+def epoch_words(epoch: Epoch) -> str:
+    """One epoch as a sentence of numbers."""
+    parts = [f"epoch {epoch.number}"]
+    for name, value, form in (
+        ("train loss", epoch.train_loss, ".4f"),
+        ("validation mIoU", epoch.miou, ".4f"),
+        ("pixel accuracy", epoch.pixel_accuracy, ".4f"),
+    ):
+        parts.append(f"{name} {value:{form}}" if value is not None else f"{name} ?")
+    if epoch.train_throughput:
+        parts.append(f"{epoch.train_throughput:.1f} images/s")
+    return ", ".join(parts)
+
+
+def follow_training(
+    section: TrainingJobSection,
+    context: Context,
+    *,
+    patience: float,
+    meter: Meter | None = None,
+) -> tuple[TrainingState, TrainingJobSection]:
+    """The job's last state and the section with all that is known of it, whether it completed or not.
+
+    Raises WaitTimeout after `patience` seconds of waiting, Interrupted on Ctrl-C: the job is left as it is.
+    """
+    planned = section.hyperparameters.get("epochs", "10")
+    follower = Follower(context, section.name, epochs=int(planned) if planned.isdigit() else None)
+    stop = f" (stop it: `aws sagemaker stop-training-job --training-job-name {section.name}`)"
+    resume = how_to_resume(section.name, context, command="gtseg train", otherwise=stop)
+    seen: list[str] = []
+
+    def look() -> TrainingState:
+        state = context.training.describe_job(section.name)
+        if state.secondary not in seen[-1:]:
+            seen.append(state.secondary)
+            context.progress(f"{section.name} {state.status}: {state.secondary}")
+        follower.read()
+        if meter:
+            meter.train(state)
+        return state
+
+    def is_over(state: TrainingState) -> bool:
+        if state.is_over:
+            _read_last_lines(follower, state, context)
+        return state.is_over
+
+    state = follow(look, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following.")
+    section = _seen(section, state, follower.reading)
+    if state.status == "Stopped" and not section.epochs and follower.tail.refusal is None:
+        section = section.model_copy(update={"model_artifact": None})  # what it holds has learned nothing
+    return state, section
+
+
+def _read_last_lines(follower: Follower, state: TrainingState, context: Context) -> None:
+    """Wait until a completed job's log says that all epochs are there, or for a while."""
+    waited = 0.0
+    while (
+        state.has_result
+        and follower.tail.refusal is None
+        and follower.reading.progress != 100
+        and waited < LAST_LINES_SECONDS
+    ):
+        if not follower.read() and follower.reading.epochs:
+            break
+        context.sleep(1.0)
+        waited += 1.0
+    follower.read()
+
+
+def _seen(section: TrainingJobSection, state: TrainingState, reading: Reading) -> TrainingJobSection:
+    epochs = tuple(EpochRecord(**asdict(epoch)) for epoch in reading.epochs)
+    best = reading.best
+    return section.model_copy(
+        update={
+            "status": state.status,
+            "secondary": state.secondary,
+            "reason": state.reason,
+            "model_artifact": state.model_artifact,
+            "created": state.created,
+            "started": state.started,
+            "ended": state.ended,
+            "billable_seconds": state.billable,
+            "epochs": epochs or section.epochs,
+            "best": EpochRecord(**asdict(best)) if best else section.best,
+        }
+    )

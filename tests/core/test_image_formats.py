@@ -1,0 +1,55 @@
+import io
+
+import pytest
+from PIL import Image
+
+from gtseg.core.images.examination import examine_image
+from gtseg.core.images.formats import has_suffix, kind_of
+from gtseg.core.images.header import read_header
+
+
+def encode(kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 10), "teal").save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (HEIC, "HEIC"),
+        (encode("WEBP"), "WEBP"),
+        (encode("TIFF"), "TIFF"),
+        (encode("GIF"), "GIF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
+        (b"%PDF-1.7", "PDF"),
+    ],
+)
+def test_what_is_no_jpeg_is_named_for_what_it_is_everywhere(body: bytes, kind: str) -> None:
+    header = read_header(body, is_all=True)
+    said = header if isinstance(header, str) else f"is {header.format} inside"
+    assert f"is {kind} inside" in said
+    assert any(f"is {kind} inside" in problem for problem in examine_image("a.jpg", body))
+
+
+def test_a_jpeg_with_more_pictures_behind_it_is_a_jpeg() -> None:
+    body = encode("MPO", save_all=True, append_images=[Image.new("RGB", (20, 10))])
+    header = read_header(body, is_all=True)
+    assert not isinstance(header, str)
+    assert header is not None
+    assert header.format == "JPEG"
+    assert examine_image("live.jpg", body) == []
+
+
+def test_hidden_files_are_no_images() -> None:
+    assert has_suffix("a/b.JPG", {".jpg"})
+    assert not has_suffix("a/._b.jpg", {".jpg"})
+    assert not has_suffix(".jpg", {".jpg"})
+
+
+def test_any_start_is_named_or_unknown() -> None:
+    assert kind_of(b"") == ""
+    assert kind_of(b"hello") == ""
