@@ -15,7 +15,7 @@ from gtseg.local.jobs.tags import tags_of
 from gtseg.local.labeling.records import Job
 from gtseg.local.storage.store import Store
 
-__all__ = ["DDL", "find_colors", "keep_colors"]
+__all__ = ["DDL", "find_colors", "save_colors"]
 
 # labeling_colors: what the owner chose on the page, JSON of label names and colors.
 DDL = "CREATE TABLE IF NOT EXISTS labeling_colors (job TEXT PRIMARY KEY, colors TEXT NOT NULL) WITHOUT ROWID;"
@@ -38,7 +38,7 @@ def read_tags(store: Store, job: Job) -> dict[str, str]:
     return {job.labels[n - 1]: f"#{color}" for n, color in found if 1 <= n <= len(job.labels)}
 
 
-def keep_colors(store: Store, job: Job, wanted: Any) -> dict[str, str]:
+def save_colors(store: Store, job: Job, wanted: Any) -> dict[str, str]:
     """Keep what the owner chose, all of it; None: back to what the job's tags say. Raises ServiceError InvalidRequest."""
     with store.write() as connection:
         if wanted is None:

@@ -59,21 +59,21 @@ def worker_routes(gate: Gate) -> list[BaseRoute]:
     """The worker API, and the owner's part of it."""
     api = Api(gate.embedded)
     return [
-        gate.route("GET", f"{ROOT}/jobs", api.list_jobs, who="worker"),
-        gate.route("POST", f"{ROOT}/jobs/{{job}}/tasks", api.lease, who="worker"),
-        gate.route("GET", f"{ROOT}/tasks/{{task}}", api.show, who="worker"),
-        gate.route("GET", f"{ROOT}/tasks/{{task}}/image", api.show_image, who="worker"),
-        gate.route("GET", f"{ROOT}/tasks/{{task}}/annotation", api.show_annotation, who="worker"),
-        gate.route("GET", f"{ROOT}/tasks/{{task}}/suggestion", api.show_suggestion, who="worker"),
-        gate.route("GET", f"{ROOT}/tasks/{{task}}/page", api.show_page, who="worker"),
-        gate.route("POST", f"{ROOT}/tasks/{{task}}/answer", api.answer, who="worker", limit=MAX_ANSWER_BYTES),
-        gate.route("POST", f"{ROOT}/tasks/{{task}}/again", api.lease_again, who="worker"),
-        gate.route("POST", f"{ROOT}/tasks/{{task}}/decline", api.decline, who="worker"),
-        gate.route("POST", f"{ROOT}/tasks/{{task}}/release", api.release, who="worker"),
-        gate.route("POST", f"{ROOT}/workers", api.add_worker, who="owner"),
-        gate.route("GET", f"{ROOT}/workers", api.list_workers, who="owner"),
-        gate.route("PATCH", f"{ROOT}/workers/{{worker}}", api.change_worker, who="owner"),
-        gate.route("DELETE", f"{ROOT}/workers/{{worker}}", api.remove_worker, who="owner"),
+        gate.route("GET", f"{ROOT}/jobs", api.list_jobs, audience="worker"),
+        gate.route("POST", f"{ROOT}/jobs/{{job}}/tasks", api.lease, audience="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}", api.show, audience="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/image", api.show_image, audience="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/annotation", api.show_annotation, audience="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/suggestion", api.show_suggestion, audience="worker"),
+        gate.route("GET", f"{ROOT}/tasks/{{task}}/page", api.show_page, audience="worker"),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/answer", api.answer, audience="worker", limit=MAX_ANSWER_BYTES),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/again", api.lease_again, audience="worker"),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/decline", api.decline, audience="worker"),
+        gate.route("POST", f"{ROOT}/tasks/{{task}}/release", api.release, audience="worker"),
+        gate.route("POST", f"{ROOT}/workers", api.add_worker, audience="owner"),
+        gate.route("GET", f"{ROOT}/workers", api.list_workers, audience="owner"),
+        gate.route("PATCH", f"{ROOT}/workers/{{worker}}", api.change_worker, audience="owner"),
+        gate.route("DELETE", f"{ROOT}/workers/{{worker}}", api.remove_worker, audience="owner"),
     ]
 
 

@@ -1,8 +1,10 @@
-"""How well workers agree. Pixels of every two answers for one object are counted once and kept; all scores derive from them.
+"""Inter-annotator agreement of a job, measured from per-class pixel counts of pairs of answers.
 
-Overlap is the mean IoU of the classes other than background that either answer holds; two answers without any object agree
-fully. An object's agreement is the mean over its pairs, a job's the mean over its objects, and a worker's is the overlap of
-their pixels summed over all their pairs. `gtseg agreement` computes the same from the worker-response files.
+The counts of each pair of answers for one object are computed once and stored; all scores derive from them. The overlap
+of two answers is the mean IoU over the classes other than background that at least one of them holds; it is 1 if
+neither holds any. The agreement of an object is the mean over its pairs, that of a job the mean over its objects, and
+that of a worker the overlap of the pixel counts summed over all pairs of the worker. `gtseg agreement` computes the
+same from the worker-response files.
 """
 
 from __future__ import annotations
@@ -37,22 +39,27 @@ __all__ = [
 
 DDL = """
 CREATE TABLE IF NOT EXISTS portal_pairs (
-    job TEXT NOT NULL, line INTEGER NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, stamp REAL NOT NULL, pixels TEXT NOT NULL,
-    PRIMARY KEY (job, line, first, second)) WITHOUT ROWID;
+    job TEXT NOT NULL, line INTEGER NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, stamp REAL NOT NULL,
+    pixels TEXT NOT NULL, PRIMARY KEY (job, line, first, second)) WITHOUT ROWID;
 DROP TABLE IF EXISTS portal_agreement;
 """
-AGREEMENT_PAIRS = 40  # pairs of answers compared per request: a job page never waits for thousands of PNGs
+AGREEMENT_PAIRS = 40
+"""Pairs of answers compared per request, to bound the time that a request spends decoding PNG files."""
 
 Pixels = Mapping[int, tuple[int, int]]
-"""Class index -> (pixels that both gave it, pixels that either gave it); classes that neither gave are left out."""
+"""Class index -> (pixels that both answers hold, pixels that at least one holds). Classes with no pixels are left out.
+"""
 
 
 @dataclass(frozen=True)
 class Pair:
+    """Two workers' answers for one object (`line` of the manifest), with their pixel counts."""
+
     line: int
     first: str
     second: str
-    stamp: float  # of the later answer
+    stamp: float
+    """Submission time of the later answer, in seconds since the epoch."""
     pixels: Pixels
 
     @property
@@ -61,7 +68,7 @@ class Pair:
 
 
 def count_pixels(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> dict[int, tuple[int, int]]:
-    """The shared and united pixels of each class of two (H, W) index masks."""
+    """Return the intersection and union of each class, in pixels, of two (H, W) uint8 masks of class indices."""
     one, other = (np.bincount(mask.reshape(-1), minlength=256) for mask in (first, second))
     both = np.bincount(first[first == second], minlength=256)
     return {
@@ -71,12 +78,13 @@ def count_pixels(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> dict[in
 
 
 def measure_overlap(pixels: Pixels) -> float:
-    """Mean IoU of the classes other than background; 1 where there is nothing but background."""
+    """Return the mean IoU of the classes other than background; 1.0 if there are none."""
     shares = [both / either for index, (both, either) in sorted(pixels.items()) if index]
     return statistics.fmean(shares) if shares else 1.0
 
 
 def add_pixels(parts: Iterable[Pixels]) -> dict[int, tuple[int, int]]:
+    """Return the pixel counts summed over all pairs."""
     both: Counter[int] = Counter()
     either: Counter[int] = Counter()
     for part in parts:
@@ -87,10 +95,11 @@ def add_pixels(parts: Iterable[Pixels]) -> dict[int, tuple[int, int]]:
 
 
 def read_pairs(store: Store, job: Job) -> list[Pair]:
-    """What is known of answers that still stand."""
+    """Return the stored pairs of which both answers are still current."""
     rows = store.read().execute(
-        "SELECT p.line, p.first, p.second, p.stamp, p.pixels FROM portal_pairs p WHERE p.job = ? AND (SELECT count(*) FROM labeling_tasks t "
-        "WHERE t.job = p.job AND t.line = p.line AND t.worker IN (p.first, p.second) AND t.state = 'answered') = 2",
+        "SELECT p.line, p.first, p.second, p.stamp, p.pixels FROM portal_pairs p WHERE p.job = ? AND "
+        "(SELECT count(*) FROM labeling_tasks t WHERE t.job = p.job AND t.line = p.line "
+        "AND t.worker IN (p.first, p.second) AND t.state = 'answered') = 2",
         (job.name,),
     )
     return [
@@ -106,14 +115,15 @@ def read_pairs(store: Store, job: Job) -> list[Pair]:
 
 
 def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = AGREEMENT_PAIRS) -> list[Pair]:
-    """Compare what has not been compared, at most `limit` pairs of answers. -> all pairs known now."""
-    if job.is_verification:  # words on masks, no masks
+    """Compare at most `limit` pairs of answers not compared yet, store the counts, and return all current pairs."""
+    if job.is_verification:  # the answers are verdicts, without masks
         return []
     known = {(pair.line, pair.first, pair.second, pair.stamp) for pair in read_pairs(store, job)}
     lines: dict[int, list[Any]] = {}
     query = (
-        "SELECT t.line, t.worker, t.ended AS submitted FROM labeling_tasks t WHERE t.job = ? AND t.state = 'answered' AND t.line IN "
-        "(SELECT line FROM labeling_tasks WHERE job = ? AND state = 'answered' GROUP BY line HAVING count(*) > 1) AND NOT EXISTS "
+        "SELECT t.line, t.worker, t.ended AS submitted FROM labeling_tasks t WHERE t.job = ? AND t.state = 'answered' "
+        "AND t.line IN (SELECT line FROM labeling_tasks WHERE job = ? AND state = 'answered' "
+        "GROUP BY line HAVING count(*) > 1) AND NOT EXISTS "
         "(SELECT 1 FROM labeling_suggestions s WHERE s.task = t.id AND s.model IS NOT NULL) ORDER BY t.line, t.worker"
     )
     for row in store.read().execute(query, (job.name, job.name)):
@@ -128,7 +138,7 @@ def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = A
         if missing and len(made) < limit:
             try:
                 made += compare(store, objects, job, line, pairs=missing)
-            except StorageAway:  # the page shows what is known; the rest is compared when it is back
+            except StorageAway:  # show what is stored; the rest is compared when storage is reachable again
                 break
     with store.write() as connection:
         connection.executemany(
@@ -142,6 +152,7 @@ def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = A
 
 
 def compare(store: Store, objects: Objects, job: Job, line: int, *, pairs: Sequence[tuple[Any, Any]]) -> list[Pair]:
+    """Read the masks of one object's answers, each once, and count the pixels of the given pairs of task rows."""
     masks = {
         worker: read_mask(store, objects, job, line, worker=worker)
         for worker in {row["worker"] for pair in pairs for row in pair}
@@ -159,6 +170,7 @@ def compare(store: Store, objects: Objects, job: Job, line: int, *, pairs: Seque
 
 
 def read_mask(store: Store, objects: Objects, job: Job, line: int, *, worker: str) -> NDArray[np.uint8]:
+    """Return the answer of one worker as an (H, W) uint8 mask of class indices."""
     row = (
         store.read()
         .execute("SELECT width, height FROM labeling_objects WHERE job = ? AND line = ?", (job.name, line))
@@ -170,7 +182,7 @@ def read_mask(store: Store, objects: Objects, job: Job, line: int, *, worker: st
 
 
 def mean_by_worker(pairs: Sequence[Pair]) -> dict[str, float]:
-    """Each worker's overlap with the others: pixels summed over all their pairs."""
+    """Return each worker's overlap with the other workers: pixel counts summed over all pairs of the worker."""
     parts: dict[str, list[Pixels]] = {}
     for pair in pairs:
         for worker in (pair.first, pair.second):
@@ -179,6 +191,7 @@ def mean_by_worker(pairs: Sequence[Pair]) -> dict[str, float]:
 
 
 def mean_by_line(pairs: Sequence[Pair]) -> dict[int, float]:
+    """Return the mean IoU over the pairs of each object."""
     lines: dict[int, list[float]] = {}
     for pair in pairs:
         lines.setdefault(pair.line, []).append(pair.iou)
@@ -186,6 +199,6 @@ def mean_by_line(pairs: Sequence[Pair]) -> dict[int, float]:
 
 
 def mean_by_job(pairs: Sequence[Pair]) -> float | None:
-    """Mean over the objects that several workers labeled; None where there is none."""
+    """Return the mean over the objects that several workers labeled; None if there are none."""
     lines = mean_by_line(pairs)
     return statistics.fmean(lines.values()) if lines else None

@@ -1,4 +1,4 @@
-"""Counts wrong tokens per address, so that secrets cannot be guessed at speed."""
+"""Rate limit on wrong tokens per client address, against guessing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from gtseg.local.errors import ServiceError
 
 __all__ = ["Attempts"]
 
-ADDRESSES = 10_000  # remembered at once; the one that failed longest ago is forgotten first
+ADDRESSES = 10_000
+"""Number of addresses tracked; when exceeded, the address whose last failure is oldest is dropped."""
 
 
 class Attempts:
-    """Wrong tokens of each address (of each /64 network for IPv6) in the last `seconds`."""
+    """Counts the wrong tokens of each address (of each /64 network for IPv6) within the last `seconds`."""
 
     def __init__(self, tries: int, seconds: float, *, read_clock: Callable[[], float] = time.time) -> None:
         self.tries, self.seconds, self.read_clock = tries, seconds, read_clock
@@ -24,7 +25,7 @@ class Attempts:
         self.lock = threading.Lock()
 
     def check(self, address: str) -> None:
-        """Raises ServiceError TooManyRequests 429 if the address has failed too often."""
+        """Raise ServiceError TooManyRequests 429 if the address has failed `tries` times within the window."""
         with self.lock:
             times = self.failures.get(network_of(address))
             since = self.read_clock() - self.seconds
@@ -35,7 +36,7 @@ class Attempts:
             )
 
     def count(self, address: str) -> None:
-        """Note one wrong token."""
+        """Record one wrong token from the address."""
         with self.lock:
             network = network_of(address)
             self.failures.setdefault(network, deque(maxlen=self.tries)).append(self.read_clock())
@@ -45,7 +46,7 @@ class Attempts:
 
 
 def network_of(address: str) -> str:
-    """The address itself; of IPv6 the /64 network, which one subscriber has to itself."""
+    """Return the IPv4 address, or the /64 network of an IPv6 address, the smallest block assigned to one subscriber."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The owner's review desk: objects with images, answers, verdicts and masks, filtered; the owner's own verdicts on them."""
+"""Objects of a job on the owner's review page, filtered and paged, and the owner's verdicts on them."""
 
 from __future__ import annotations
 
@@ -27,26 +27,28 @@ from gtseg.local.storage.store import Store
 __all__ = [
     "DDL",
     "VERDICTS",
-    "Wanted",
+    "ObjectFilter",
     "consolidated_mask",
     "count_reviews",
     "count_verdicts",
     "describe_objects",
-    "keep_review",
+    "format_redo",
+    "parse_filter",
     "prior_mask",
-    "read_wanted",
+    "save_review",
     "source_image",
-    "write_redo",
 ]
 
 DDL = """
 CREATE TABLE IF NOT EXISTS portal_classes (
-    job TEXT NOT NULL, line INTEGER NOT NULL, stamp REAL NOT NULL, classes TEXT NOT NULL, PRIMARY KEY (job, line)) WITHOUT ROWID;
+    job TEXT NOT NULL, line INTEGER NOT NULL, stamp REAL NOT NULL, classes TEXT NOT NULL,
+    PRIMARY KEY (job, line)) WITHOUT ROWID;
 """
 PAGE = 12
 VERDICTS = ("good", "bad")
 MAX_COMMENT = 1000
-LOOKING_SECONDS = 1.0  # at masks whose classes are not known yet, per request
+SCAN_SECONDS = 1.0
+"""Time per request spent reading masks whose classes are not stored yet."""
 STATES = {
     "failed": "o.state = 'failed'",
     "labeled": "o.state = 'labeled'",
@@ -54,12 +56,17 @@ STATES = {
 }
 SORTED = ("disagree", "unsure")
 
-NOT_HUMAN = '"human-annotated":"no"'  # of a result that a model made
+NOT_HUMAN = '"human-annotated":"no"'
+"""Part of the stored result of an object labeled by a model."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which objects are shown. `show` a state or an order; `confidence` and `agreement` at most so much."""
+class ObjectFilter:
+    """Filter, order and page of the objects shown.
+
+    `show` is a state (a key of STATES) or an order (one of SORTED). `confidence` and `agreement` are upper bounds, 0 to
+    1.
+    """
 
     page: int = 0
     show: str = ""
@@ -70,12 +77,12 @@ class Wanted:
     agreement: float | None = None
 
 
-def read_wanted(words: Mapping[str, str]) -> Wanted:
-    """Of a query string. Raises ServiceError InvalidRequest."""
+def parse_filter(words: Mapping[str, str]) -> ObjectFilter:
+    """Parse the query string. Raises ServiceError InvalidRequest."""
     page = words.get("page") or "0"
     if not (page.isascii() and page.isdecimal() and len(page) < 10):
-        raise ServiceError("InvalidRequest", f"page={page[:40]!r} is not a page number.")
-    return Wanted(
+        raise ServiceError("InvalidRequest", f"page={page[:40]!r} is not a page number. Use an integer from 0.")
+    return ObjectFilter(
         page=int(page),
         show=words.get("show", ""),
         worker=words.get("worker", ""),
@@ -92,12 +99,12 @@ def _read_share(name: str, text: str) -> float | None:
     except ValueError:
         value = -1.0
     if value is not None and not 0 <= value <= 1:
-        raise ServiceError("InvalidRequest", f"{name}={text[:40]!r} is not a share from 0 to 1.")
+        raise ServiceError("InvalidRequest", f"{name}={text[:40]!r} is not a number from 0 to 1.")
     return value
 
 
-def describe_objects(store: Store, objects: Objects, name: str, wanted: Wanted) -> dict[str, Any]:
-    """One page of the gallery: objects with answers, failed ones and labeled ones, as far as they are wanted."""
+def describe_objects(store: Store, objects: Objects, name: str, wanted: ObjectFilter) -> dict[str, Any]:
+    """Return one page of the job's answered, labeled or failed objects that match the filter."""
     job = find_job(store, name)
     agreement = mean_by_line(read_pairs(store, job))
     rows = _select(store, job, wanted)
@@ -131,7 +138,7 @@ def describe_objects(store: Store, objects: Objects, name: str, wanted: Wanted) 
     }
 
 
-def _select(store: Store, job: Job, wanted: Wanted) -> list[Any]:
+def _select(store: Store, job: Job, wanted: ObjectFilter) -> list[Any]:
     conditions = [
         "o.job = :job",
         STATES.get(wanted.show, "(o.answers > 0 OR o.state IN ('failed', 'labeled'))"),
@@ -148,22 +155,23 @@ def _select(store: Store, job: Job, wanted: Wanted) -> list[Any]:
     elif wanted.review == "none":
         conditions.append("r.verdict IS NULL")
     query = (
-        "SELECT o.line, o.uri, o.state, o.result, o.width, o.height, o.stamp, o.start, o.length, r.verdict, r.comment FROM labeling_objects o "
-        f"LEFT JOIN labeling_reviews r ON r.job = o.job AND r.line = o.line WHERE {' AND '.join(conditions)} ORDER BY o.line"
+        "SELECT o.line, o.uri, o.state, o.result, o.width, o.height, o.stamp, o.start, o.length, r.verdict, r.comment "
+        "FROM labeling_objects o LEFT JOIN labeling_reviews r ON r.job = o.job AND r.line = o.line "
+        f"WHERE {' AND '.join(conditions)} ORDER BY o.line"
     )
     words = {"job": job.name, "worker": wanted.worker, "review": wanted.review}
     return store.read().execute(query, words).fetchall()
 
 
 def _verdict_of(job: Job, row: Any) -> tuple[str | None, float | None]:
-    """(the verdict of a verification, the confidence) of a labeled object; None where there is none."""
+    """Return (verdict of a verification job, confidence) of a labeled object; None for each that is missing."""
     if row["state"] != "labeled":
         return None, None
     metadata = json.loads(row["result"]).get(f"{job.attribute}-metadata") or {}
     if job.is_verification:
         return metadata.get("class-name"), metadata.get("confidence")
     found = [item.get("confidence") for item in (metadata.get("internal-color-map") or {}).values()]
-    return None, next((value for value in found if value), None)  # 0: a single worker's
+    return None, next((value for value in found if value), None)  # 0 means: one worker, no confidence
 
 
 def _describe(store: Store, objects: Objects, job: Job, row: Any, *, agreement: float | None) -> dict[str, Any]:
@@ -172,7 +180,8 @@ def _describe(store: Store, objects: Objects, job: Job, row: Any, *, agreement: 
         store.read()
         .execute(
             "SELECT w.name, t.reason, t.state FROM labeling_tasks t LEFT JOIN labeling_workers w ON w.id = t.worker "
-            "WHERE t.job = ? AND t.line = ? AND (t.state = 'declined' OR t.state = 'released' AND t.reason IS NOT NULL)",
+            "WHERE t.job = ? AND t.line = ? "
+            "AND (t.state = 'declined' OR t.state = 'released' AND t.reason IS NOT NULL)",
             (job.name, row["line"]),
         )
         .fetchall()
@@ -180,25 +189,30 @@ def _describe(store: Store, objects: Objects, job: Job, row: Any, *, agreement: 
     returned = (
         store.read()
         .execute(
-            "SELECT w.name, b.comment FROM labeling_returned b LEFT JOIN labeling_workers w ON w.id = b.worker WHERE b.job = ? AND b.line = ?",
+            "SELECT w.name, b.comment FROM labeling_returned b LEFT JOIN labeling_workers w ON w.id = b.worker "
+            "WHERE b.job = ? AND b.line = ?",
             (job.name, row["line"]),
         )
         .fetchall()
     )
     return {
-        "line": row["line"], "uri": row["uri"], "state": row["state"], "width": row["width"], "height": row["height"], "version": row["stamp"],
-        "by_machine": row["state"] == "labeled" and NOT_HUMAN in row["result"],
-        "reason": row["result"] if row["state"] == "failed" else None, "agreement": agreement, "verdict": verdict, "confidence": confidence,
+        "line": row["line"], "uri": row["uri"], "state": row["state"], "width": row["width"], "height": row["height"],
+        "version": row["stamp"], "by_machine": row["state"] == "labeled" and NOT_HUMAN in row["result"],
+        "reason": row["result"] if row["state"] == "failed" else None,
+        "agreement": agreement, "verdict": verdict, "confidence": confidence,
         "review": row["verdict"], "comment": row["comment"] or "", "returned": [dict(item) for item in returned],
-        "answers": [_describe_answer(store, objects, job, row["line"], item) for item in _read_answers(store, job, row["line"])],
+        "answers": [
+            _describe_answer(store, objects, job, row["line"], item) for item in _read_answers(store, job, row["line"])
+        ],
         "declines": [{"name": d["name"], "reason": d["reason"], "skipped": d["state"] == "released"} for d in declines],
     }  # fmt: skip
 
 
 def _read_answers(store: Store, job: Job, line: int) -> list[Any]:
     return store.read().execute(
-        "SELECT t.worker, t.ended, coalesce((SELECT sum(v.seconds) FROM labeling_tasks o JOIN labeling_activity v ON v.task = o.id "
-        "WHERE o.job = t.job AND o.line = t.line AND o.worker = t.worker), t.ended - t.accepted) AS seconds, w.name "
+        "SELECT t.worker, t.ended, coalesce((SELECT sum(v.seconds) FROM labeling_tasks o "
+        "JOIN labeling_activity v ON v.task = o.id WHERE o.job = t.job AND o.line = t.line AND o.worker = t.worker), "
+        "t.ended - t.accepted) AS seconds, w.name "
         "FROM labeling_tasks t LEFT JOIN labeling_workers w ON w.id = t.worker "
         "WHERE t.job = ? AND t.line = ? AND t.state = 'answered' ORDER BY t.ended", (job.name, line),
     ).fetchall()  # fmt: skip
@@ -217,13 +231,13 @@ def _describe_answer(store: Store, objects: Objects, job: Job, line: int, row: A
         try:
             word = read_verdict(read_content(store, objects, job, line, worker=row["worker"]), job.labels)
         except ServiceError:
-            return described  # its file was deleted: the name and the time are still known
+            return described  # the answer file was deleted; name and time are still known
         described |= {"verdict": job.labels[word.label], "comment": word.comment}
     return described
 
 
 def count_verdicts(store: Store, job: Job) -> dict[str, int]:
-    """How often each verdict came out of a verification job."""
+    """Return how many objects of a verification job received each verdict."""
     counted = dict.fromkeys(job.labels, 0)
     query = "SELECT state, result FROM labeling_objects WHERE job = ? AND state = 'labeled'"
     for row in store.read().execute(query, (job.name,)):
@@ -233,7 +247,7 @@ def count_verdicts(store: Store, job: Job) -> dict[str, int]:
     return counted
 
 
-# ---- which classes a mask holds ------------------------------------------------------------------------------------
+# --- classes of masks ---
 
 
 def _count_labeled(store: Store, job: Job) -> int:
@@ -242,16 +256,20 @@ def _count_labeled(store: Store, job: Job) -> int:
 
 
 def _find_classes(store: Store, objects: Objects, job: Job) -> dict[int, frozenset[int]]:
-    """Line -> class indices of its consolidated mask, as far as they are known; for a second more are looked at."""
+    """Return line -> class indices of the consolidated mask, for the objects whose classes are known.
+
+    Reads further masks for at most SCAN_SECONDS and stores their classes.
+    """
     query = (
-        "SELECT o.line, o.stamp, o.result, c.classes FROM labeling_objects o LEFT JOIN portal_classes c "
-        "ON c.job = o.job AND c.line = o.line AND c.stamp = o.stamp WHERE o.job = ? AND o.state = 'labeled' ORDER BY o.line"
+        "SELECT o.line, o.stamp, o.result, c.classes FROM labeling_objects o "
+        "LEFT JOIN portal_classes c ON c.job = o.job AND c.line = o.line AND c.stamp = o.stamp "
+        "WHERE o.job = ? AND o.state = 'labeled' ORDER BY o.line"
     )
-    known, made, until = {}, [], time.monotonic() + LOOKING_SECONDS
+    known, made, until = {}, [], time.monotonic() + SCAN_SECONDS
     for row in store.read().execute(query, (job.name,)).fetchall():
         text = row["classes"]
         if text is None and time.monotonic() < until:
-            text = json.dumps(_look_at(objects, str(json.loads(row["result"])[job.attribute])))
+            text = json.dumps(_read_classes(objects, str(json.loads(row["result"])[job.attribute])))
             made.append((job.name, row["line"], row["stamp"], text))
         if text is not None:
             known[row["line"]] = frozenset(json.loads(text))
@@ -261,7 +279,8 @@ def _find_classes(store: Store, objects: Objects, job: Job) -> dict[int, frozens
     return known
 
 
-def _look_at(objects: Objects, uri: str) -> list[int]:
+def _read_classes(objects: Objects, uri: str) -> list[int]:
+    """Return the class indices that a PNG mask holds; [] if it is missing or cannot be decoded."""
     try:
         png = objects.get(*split_uri(uri))
         with open_picture(png, formats=("PNG",)) as mask, decoding(mask.size):
@@ -270,17 +289,22 @@ def _look_at(objects: Objects, uri: str) -> list[int]:
         return []
 
 
-# ---- the owner's verdicts ------------------------------------------------------------------------------------------
+# --- verdicts of the owner ---
 
 
-def keep_review(store: Store, name: str, line: int, *, verdict: str, comment: str) -> None:
-    """Keep the owner's verdict on an object, '' to take it back. Raises ServiceError InvalidRequest, NotFound."""
+def save_review(store: Store, name: str, line: int, *, verdict: str, comment: str) -> None:
+    """Store the owner's verdict on an object; an empty verdict deletes it.
+
+    Raises ServiceError InvalidRequest, NotFound.
+    """
     job = find_job(store, name)
     comment = comment.strip()
     if verdict not in ("", *VERDICTS):
-        raise ServiceError("InvalidRequest", f"verdict must be good, bad or empty; got {verdict[:40]!r}.")
+        raise ServiceError("InvalidRequest", f"verdict must be 'good', 'bad' or empty; got {verdict[:40]!r}.")
     if len(comment) > MAX_COMMENT:
-        raise ServiceError("InvalidRequest", f"A comment may have {MAX_COMMENT} characters.")
+        raise ServiceError(
+            "InvalidRequest", f"A comment may have at most {MAX_COMMENT} characters; got {len(comment)}."
+        )
     _find_row(store, job, line)
     with store.write() as connection:
         connection.execute("DELETE FROM labeling_reviews WHERE job = ? AND line = ?", (job.name, line))
@@ -296,14 +320,15 @@ def count_reviews(store: Store, job: Job) -> dict[str, int]:
     return dict.fromkeys(VERDICTS, 0) | dict(store.read().execute(query, (job.name,)).fetchall())
 
 
-def write_redo(store: Store, name: str) -> str:
-    """What the owner called bad, as `gtseg adjust --only` reads it: JSON lines with source-ref and comments."""
+def format_redo(store: Store, name: str) -> str:
+    """Return the objects with the verdict 'bad' as JSON lines for `gtseg adjust --only`: source-ref and comments."""
     job = find_job(store, name)
     rows = (
         store.read()
         .execute(
-            "SELECT o.uri, r.comment FROM labeling_reviews r JOIN labeling_objects o ON o.job = r.job AND o.line = r.line "
-            "WHERE r.job = ? AND r.verdict = 'bad' ORDER BY r.line",
+            "SELECT o.uri, r.comment FROM labeling_reviews r "
+            "JOIN labeling_objects o ON o.job = r.job AND o.line = r.line WHERE r.job = ? AND r.verdict = 'bad' "
+            "ORDER BY r.line",
             (job.name,),
         )
         .fetchall()
@@ -312,19 +337,19 @@ def write_redo(store: Store, name: str) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-# ---- pictures ------------------------------------------------------------------------------------------------------
+# --- images and masks ---
 
 
 def _find_row(store: Store, job: Job, line: int) -> Any:
     query = "SELECT * FROM labeling_objects WHERE job = ? AND line = ?"
     row = store.read().execute(query, (job.name, line)).fetchone()
     if row is None:
-        raise ServiceError("NotFound", f"The job has no object {line}.", 404)
+        raise ServiceError("NotFound", f"The job {job.title!r} has no object {line}.", 404)
     return row
 
 
 def consolidated_mask(store: Store, objects: Objects, name: str, line: int) -> bytes:
-    """The PNG that the output manifest names, background made transparent. Raises ServiceError NotFound."""
+    """Return the PNG named in the output manifest, with a transparent background. Raises ServiceError NotFound."""
     job = find_job(store, name)
     row = _find_row(store, job, line)
     uri = json.loads(row["result"]).get(job.attribute) if row["state"] == "labeled" else None
@@ -334,18 +359,18 @@ def consolidated_mask(store: Store, objects: Objects, name: str, line: int) -> b
 
 
 def prior_mask(store: Store, objects: Objects, name: str, line: int) -> bytes:
-    """The mask of an earlier job that a verification or adjustment is about. Raises ServiceError NotFound."""
+    """Return the mask of the earlier job that a verification or adjustment refers to. Raises ServiceError NotFound."""
     job = find_job(store, name)
     row = _find_row(store, job, line)
     entry = json.loads(read_line(job, store, row["start"], row["length"]))
     names = find_priors(entry, job.attribute)
     if not names:
-        raise ServiceError("NotFound", f"Object {line} brings no mask of an earlier job.", 404)
+        raise ServiceError("NotFound", f"Object {line} has no mask from an earlier job.", 404)
     return make_background_transparent(objects.get(*split_uri(entry[names[0]])))
 
 
 def make_background_transparent(png: bytes) -> bytes:
-    """The mask with its background transparent, to be laid over the image."""
+    """Return the mask with a transparent background, for display over the image. Raises ServiceError InvalidRequest."""
     out = BytesIO()
     try:
         with open_picture(png, formats=("PNG",)) as mask, decoding(mask.size):
@@ -356,11 +381,14 @@ def make_background_transparent(png: bytes) -> bytes:
 
 
 def source_image(store: Store, objects: Objects, name: str, line: int) -> tuple[ObjectStream, str]:
-    """(bytes, content type) of an object of this job; the caller closes the stream. Raises ServiceError NotFound."""
+    """Return (byte stream, content type) of an object's image; the caller closes the stream.
+
+    Raises ServiceError NotFound.
+    """
     job = find_job(store, name)
     try:
         row = _find_row(store, job, line)
-    except ServiceError:  # a gold image, shown with a question about it
+    except ServiceError:  # a gold image, displayed with a question about it
         row = _find_row(store, replace(job, name=gold_key(job.name)), line)
     bucket, key = split_uri(row["uri"])
     stream = objects.open(bucket, key)

@@ -1,11 +1,15 @@
-"""The portal's gate: the only way to register a handler below /_portal, and the rules that every request passes, in this order.
+"""Access control of the portal: the only way to register a handler below /_portal.
 
-1. Source: the client's address is one that the workforce allows (UpdateWorkforce, SourceIpConfig).
-2. Identity: a bearer token or a session cookie of whom the route is for: a worker, the owner, or anybody.
-3. Guard: a changing request that rests on a cookie carries a header that no foreign page can send (CSRF), and names no foreign origin.
-4. Body: read only now, up to the route's limit and within its time.
+Every request passes these checks in this order:
 
-A handler is a function of a `Call`, run in a thread unless it is a coroutine; it returns a Response or a JSON value, or raises ServiceError.
+1. Source: the workforce allows the client's address (UpdateWorkforce, SourceIpConfig).
+2. Identity: a bearer token or session cookie of the route's audience: a worker, the owner, or the public.
+3. CSRF: a changing request authenticated by a cookie has a header that cross-origin pages cannot send, and no foreign
+   Origin.
+4. Body: read only after the other checks, up to the route's size limit and time limit.
+
+A handler is a function of a `Call`. It runs in a thread unless it is a coroutine function, and returns a Response or a
+JSON value, or raises ServiceError.
 """
 
 from __future__ import annotations
@@ -33,18 +37,23 @@ from gtseg.local.labeling.portal.sessions import Sessions
 from gtseg.local.labeling.teams import allowed_sources
 from gtseg.local.labeling.workers import Worker, find_by_token
 
-__all__ = ["GUARD_HEADER", "SIGN_IN", "Call", "Endpoint", "Gate", "Handler", "Who"]
+__all__ = ["GUARD_HEADER", "SIGN_IN", "Audience", "Call", "Endpoint", "Gate", "Handler"]
 
-Who = Literal["worker", "owner", "anybody"]
+Audience = Literal["worker", "owner", "public"]
 Handler = Callable[["Call"], Any]
 
-GUARD_HEADER = "x-gtseg-portal"  # no form sends it, and a foreign page only after a preflight, which nobody grants
+GUARD_HEADER = "x-gtseg-portal"
+"""HTML forms cannot set it; cross-origin pages need a CORS preflight, which is never granted."""
 SIGN_IN = "/_portal/signin"
-SIGN_IN_TRIES, BEARER_TRIES, WINDOW = 10, 60, 60.0  # wrong tokens of one address in so many seconds
+SIGN_IN_TRIES, BEARER_TRIES, WINDOW = 10, 60, 60.0
+"""Wrong tokens allowed per address within WINDOW seconds."""
 BODY_BYTES = 64 << 10
-STRANGER_BYTES, STRANGER_SECONDS = 4 << 10, 10.0  # of a body before anybody has proved who they are
-BYTES_A_SECOND = 16 << 10  # the slowest a body may come in on average
-COPIES = 4  # of an answer's bytes in memory while it is taken apart: body, document, base64, PNG
+PUBLIC_BODY_BYTES, PUBLIC_BODY_SECONDS = 4 << 10, 10.0
+"""Body limits of public routes: size in bytes, base time limit in seconds."""
+MIN_BYTES_PER_SECOND = 16 << 10
+"""Lowest accepted average upload rate."""
+COPIES = 4
+"""Memory used while an answer is parsed, as a multiple of its size: body, document, base64, PNG."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'; sandbox; frame-ancestors 'none'",
@@ -55,7 +64,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Call:
-    """One request that has passed the gate. `worker` is None unless a worker's token or cookie was given."""
+    """A request that has passed the gate. `found` is None unless a worker authenticated."""
 
     request: Request
     body: bytes = b""
@@ -63,7 +72,7 @@ class Call:
 
     @property
     def worker(self) -> Worker:
-        assert self.found is not None, "the route is not for workers"
+        assert self.found is not None, "the route's audience is not workers"
         return self.found
 
     @property
@@ -74,7 +83,7 @@ class Call:
         return str(self.request.path_params[name])
 
     def json(self) -> dict[str, Any]:
-        """The body, a JSON object. Raises ServiceError InvalidRequest."""
+        """Return the body, a JSON object. Raises ServiceError InvalidRequest."""
         try:
             document = msgspec.json.decode(self.body or b"{}")
         except (ValueError, RecursionError):
@@ -84,7 +93,7 @@ class Call:
         return document
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A string member of the body. Raises ServiceError InvalidRequest."""
+        """Return a string member of the body. Raises ServiceError InvalidRequest."""
         value = self.json().get(name, default)
         if not isinstance(value, str):
             raise ServiceError("InvalidRequest", f"{name} must be a string; got {value!r}."[:200])
@@ -92,7 +101,7 @@ class Call:
 
 
 class Gate:
-    """The rules of one server's portal, and the endpoints that stand behind them."""
+    """Access control of one server's portal: sessions, rate limits, body limits."""
 
     def __init__(self, embedded: Embedded, *, read_clock: Callable[[], float] = time.time) -> None:
         self.embedded, self.store = embedded, embedded.store
@@ -107,30 +116,39 @@ class Gate:
         path: str,
         handler: Handler,
         *,
-        who: Who,
+        audience: Audience,
         limit: int = BODY_BYTES,
         page: bool = False,
     ) -> Route:
-        """A route whose handler is behind the gate; `page`: strangers are led to the sign-in page."""
-        return Route(path, self.endpoint(handler, who=who, limit=limit, page=page), methods=[method])
+        """Return a route whose handler is behind the gate.
 
-    def endpoint(self, handler: Handler, *, who: Who, limit: int = BODY_BYTES, page: bool = False) -> Endpoint:
-        """`handler` behind the gate: for `who`, with a body of at most `limit` bytes (of a stranger fewer)."""
-        if who == "anybody":
-            return Endpoint(self, handler, who, min(limit, STRANGER_BYTES), page, STRANGER_SECONDS)
-        return Endpoint(self, handler, who, limit, page, STRANGER_SECONDS + limit / BYTES_A_SECOND)
+        With `page`, unauthenticated clients are redirected to sign in.
+        """
+        return Route(path, self.endpoint(handler, audience=audience, limit=limit, page=page), methods=[method])
 
-    # ---- the rules ----
+    def endpoint(
+        self, handler: Handler, *, audience: Audience, limit: int = BODY_BYTES, page: bool = False
+    ) -> Endpoint:
+        """Return `handler` behind the gate, for the given audience, with a body of at most `limit` bytes.
 
-    def admit(self, request: Request, who: Who) -> Worker | None:
-        """Source, identity and guard; the worker who asks, if one does. Raises ServiceError 401, 403, 429."""
+        Routes for the public accept at most PUBLIC_BODY_BYTES.
+        """
+        if audience == "public":
+            return Endpoint(self, handler, audience, min(limit, PUBLIC_BODY_BYTES), page, PUBLIC_BODY_SECONDS)
+        return Endpoint(self, handler, audience, limit, page, PUBLIC_BODY_SECONDS + limit / MIN_BYTES_PER_SECOND)
+
+    def admit(self, request: Request, audience: Audience) -> Worker | None:
+        """Check source, identity and CSRF; return the authenticated worker, if any.
+
+        Raises ServiceError 401, 403, 429.
+        """
         self.check_source(request)
-        worker = self.check_identity(request, who)
+        worker = self.check_identity(request, audience)
         check_guard(request)
         return worker
 
     def check_source(self, request: Request) -> None:
-        """The workforce's allowed source addresses. Raises ServiceError Forbidden 403."""
+        """Check that the workforce allows the client's address. Raises ServiceError Forbidden 403."""
         ranges = allowed_sources(self.store)
         if not ranges or request.client is None:
             return
@@ -138,17 +156,22 @@ class Gate:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         if not any(address in ipaddress.ip_network(text) for text in ranges):
-            raise ServiceError("Forbidden", f"Workers may not come from {address} (SourceIpConfig).", 403)
+            raise ServiceError(
+                "Forbidden", f"The workforce does not allow the address {address} (SourceIpConfig).", 403
+            )
 
-    def check_identity(self, request: Request, who: Who) -> Worker | None:
-        """Raises ServiceError Unauthorized 401 unless the request is from whom the route is for."""
-        if who == "anybody":
+    def check_identity(self, request: Request, audience: Audience) -> Worker | None:
+        """Return the worker of a worker's request.
+
+        Raises ServiceError Unauthorized 401 for any other audience's credentials.
+        """
+        if audience == "public":
             return None
-        if who == "owner":
+        if audience == "owner":
             if not self.is_owner(request):
                 raise ServiceError(
                     "Unauthorized",
-                    "This needs the owner's token (Authorization: Bearer TOKEN) or the owner's link.",
+                    "This requires the owner's token (Authorization: Bearer TOKEN) or the owner's link.",
                     401,
                 )
             return None
@@ -173,9 +196,10 @@ class Gate:
         return self.sessions.find(request, owner=True) is not None
 
     def _check_bearer(self, request: Request) -> tuple[bool, Worker | None]:
-        """(whether it is the owner's token, the worker whose token it is). Wrong ones are counted, and answered 429 past the limit.
+        """Return (whether the token is the owner's, the worker with this token).
 
-        A right token always passes, so that nobody who shares a worker's address locks the worker out.
+        Wrong tokens are counted per address and answered 429 beyond the limit. A valid token always passes, so that
+        other clients at the same address cannot lock a worker out.
         """
         token = read_bearer(request)
         if token and self.is_owner_token(token):
@@ -191,7 +215,10 @@ class Gate:
         return hmac.compare_digest(to_bytes(token), to_bytes(self.store.credentials.owner_token))
 
     def sign_in(self, token: str, address: str) -> Worker | None:
-        """The worker whose token it is; None for the owner. Raises ServiceError Forbidden 403, TooManyRequests 429."""
+        """Return the worker with this token; None for the owner's token.
+
+        Raises ServiceError Forbidden 403, TooManyRequests 429.
+        """
         self.sign_ins.check(address)
         if self.is_owner_token(token):
             return None
@@ -199,7 +226,7 @@ class Gate:
         if worker is None:
             self.sign_ins.count(address)
             raise ServiceError(
-                "Forbidden", "This link is not valid any more. Ask whoever gave it to you for a new one.", 403
+                "Forbidden", "This link is no longer valid. Ask the owner of the labeling job for a new one.", 403
             )
         return worker
 
@@ -210,7 +237,7 @@ class Endpoint:
 
     gate: Gate = field(repr=False)
     handler: Handler
-    who: Who
+    audience: Audience
     limit: int
     page: bool
     seconds: float
@@ -230,11 +257,11 @@ class Endpoint:
     async def answer(self, request: Request) -> Response:
         if request.method in ("GET", "HEAD") and not inspect.iscoroutinefunction(self.handler):
             response = await run_in_threadpool(self.admit_and_run, request)
-            if self.who != "anybody" and response.status_code not in (303, 401, 403, 429):
+            if self.audience != "public" and response.status_code not in (303, 401, 403, 429):
                 mark_known(request.scope)
             return response
-        worker = await run_in_threadpool(self.gate.admit, request, self.who)
-        if self.who != "anybody":
+        worker = await run_in_threadpool(self.gate.admit, request, self.audience)
+        if self.audience != "public":
             mark_known(request.scope)
         if self.limit <= BODY_BYTES:
             body = await read_limited(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
@@ -247,10 +274,10 @@ class Endpoint:
             return await run_in_threadpool(lambda: self.run(Call(request, spooled.read(), worker)))
 
     def admit_and_run(self, request: Request) -> Response:
-        return self.run(Call(request, b"", self.gate.admit(request, self.who)))
+        return self.run(Call(request, b"", self.gate.admit(request, self.audience)))
 
     def run(self, call: Call) -> Response:
-        """The handler's answer; a ServiceError becomes one here, when the body has been read."""
+        """Return the handler's response, or that of the ServiceError it raised; the body has already been read."""
         try:
             check_numbers(call.request.path_params)
             result = self.handler(call)
@@ -260,14 +287,14 @@ class Endpoint:
 
     def refuse(self, request: Request, error: ServiceError) -> Response:
         if self.page and error.status == 401:
-            owner = self.who == "worker" and self.gate.is_owner(request)
+            owner = self.audience == "worker" and self.gate.is_owner(request)
             to = "/_portal/owner" if owner else SIGN_IN
             return RedirectResponse(to, 303, headers={"Cache-Control": "no-store"})
         return JSONResponse({"error": error.code, "message": error.message}, error.status)
 
 
 def check_numbers(parameters: dict[str, Any]) -> None:
-    """Raise ServiceError NotFound for a number of the path that nothing can have: a database keeps 64 bits."""
+    """Raise ServiceError NotFound if an integer in the path does not fit into 64 bits, the range of SQLite."""
     for name, value in parameters.items():
         if isinstance(value, int) and value >= 1 << 63:
             raise ServiceError("NotFound", f"There is no {name} {str(value)[:40]}.", 404)
@@ -277,11 +304,11 @@ def to_response(result: Any) -> Response:
     return result if isinstance(result, Response) else JSONResponse(result)
 
 
-# ---------------------------------------------------------------- what a request says
+# --- headers of a request ---
 
 
 def has_credentials(request: Request) -> bool:
-    """Whether there is an Authorization header with a value: cookies do not count then."""
+    """Return whether the request has an Authorization header with a value; cookies are ignored then."""
     return bool(request.headers.get("authorization", "").partition(" ")[2].strip())
 
 
@@ -291,14 +318,17 @@ def read_bearer(request: Request) -> str:
 
 
 def check_guard(request: Request) -> None:
-    """A changing request that rests on a cookie has the portal's own header, and no foreign origin. Raises ServiceError 403."""
+    """Check a changing request authenticated by a cookie against CSRF: guard header and Origin.
+
+    Raises ServiceError 403.
+    """
     if request.method in ("GET", "HEAD") or read_bearer(request):
         return
     if GUARD_HEADER not in request.headers:
         raise ServiceError("Forbidden", f"The header {GUARD_HEADER} is missing.", 403)
     origin = request.headers.get("origin")
     if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        raise ServiceError("Forbidden", f"A page of {origin[:100]!r} may not do this.", 403)
+        raise ServiceError("Forbidden", f"A page of the origin {origin[:100]!r} may not send this request.", 403)
 
 
 def to_bytes(token: str) -> bytes:

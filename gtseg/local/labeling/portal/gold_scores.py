@@ -1,4 +1,4 @@
-"""How well each worker labeled the gold images of a job, as its owner sees it."""
+"""Scores of the workers on the gold images of a job, for the owner's page."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from gtseg.local.storage.store import Store
 
 __all__ = ["describe_gold", "score_answers"]
 
-SCORED = 40  # answers scored per request: a job page never waits for hundreds of PNGs
+SCORED = 40
+"""Answers scored per request, to bound the time that a request spends decoding PNG files."""
 
 
 def describe_gold(store: Store, job: Job) -> dict[str, Any]:
-    """{"gold": {"images", "workers": [{"worker", "name", "seen", "scored", "iou"}]}}; {} for a job without gold.
+    """Return {"gold": {"images", "workers": [{"worker", "name", "seen", "scored", "iou"}]}}; {} without gold images.
 
-    `seen`: gold images that the worker answered; `iou`: their mean IoU over those `scored` so far, None for none.
+    `seen` is the number of gold images that the worker answered, `iou` the mean IoU over the `scored` ones, or None.
     """
     images = count_gold(store, job)
     if not images:
@@ -46,7 +47,7 @@ def describe_gold(store: Store, job: Job) -> dict[str, Any]:
 
 
 def score_answers(store: Store, job: Job, *, limit: int = SCORED) -> None:
-    """Score at most `limit` answers that have no score, or an earlier version's."""
+    """Score at most `limit` answers that have no score or changed since they were scored."""
     rows = store.read().execute(
         "SELECT t.id, t.digest, a.content, g.mask FROM labeling_tasks t "
         "JOIN labeling_answers a ON a.job = t.job AND a.line = t.line AND a.worker = t.worker "
@@ -61,7 +62,7 @@ def score_answers(store: Store, job: Job, *, limit: int = SCORED) -> None:
 
 
 def score(content: str, png: bytes, job: Job) -> float:
-    """Mean IoU of the classes other than background, as agreement has it; void pixels are left out."""
+    """Return the mean IoU over the classes other than background, as in `measure_overlap`, without the void pixels."""
     known = read_index_mask(png)
     answer = read_answer(json.loads(content), job.labels, (known.shape[1], known.shape[0]))
     counted = known != VOID

@@ -1,4 +1,4 @@
-"""The process that computes outlines (outlines.py): the network, and the decoded pictures of the tasks that people work on now."""
+"""The child process that computes outlines for `outlines.py`; keeps the network and decoded images in memory."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_
 from gtseg.local.labeling.children import serve_questions
 from gtseg.local.labeling.portal.outlines import decode_stored
 
-KEPT_PIXELS = 120_000_000  # of decoded pictures: about 360 MB at most
-MEMORY = 12 << 30  # bytes of address space: torch asks for much more than it uses
-SECONDS = 120.0  # of processor time for one question
-NICE = 5  # handing out tasks goes before
+KEPT_PIXELS = 120_000_000
+"""Limit on the decoded images kept, about 360 MB."""
+MEMORY = 12 << 30
+"""Address space in bytes; torch reserves much more than it uses."""
+SECONDS = 120.0
+"""Processor time per question."""
+NICE = 5
+"""Lower priority than the server that hands out tasks."""
 
 pictures: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
 
 
 def find_picture(question: dict[str, Any]) -> NDArray[np.uint8] | None:
-    """The question's picture, decoded once and kept; None where its bytes are needed first."""
+    """Return the question's image, decoded once and kept; None if its content must be sent first."""
     name, content = question["picture"], question.get("content")
     if name in pictures:
         pictures.move_to_end(name)
@@ -38,13 +42,13 @@ def find_picture(question: dict[str, Any]) -> NDArray[np.uint8] | None:
 
 
 def forget(pixels: int) -> None:
-    """Drop the pictures that nobody has asked for the longest, until there is room for so many pixels more."""
+    """Drop the least recently used images until an image of `pixels` pixels fits."""
     while pictures and pixels + sum(i.shape[0] * i.shape[1] for i in pictures.values()) > KEPT_PIXELS:
         pictures.popitem(last=False)
 
 
 def prepare(question: dict[str, Any]) -> dict[str, Any]:
-    """Load the network, and compute what depends on the picture alone, before anybody waits for them."""
+    """Load the network and compute the features of the image, before the worker's first click."""
     image = find_picture(question)
     if image is None:
         return {"has_picture": False}
@@ -53,12 +57,13 @@ def prepare(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def starts() -> list[str]:
-    """How a person may begin."""
+    """Return the ways to start an outline that the models support."""
     chosen = models and choose_kind(models)
     return ["box", "points"] if chosen and chosen.kind == "DEXTR" else ["click", "box", "points"]
 
 
 def outline(question: dict[str, Any]) -> dict[str, Any]:
+    """Segment an object from the question's points and clicks."""
     image = find_picture(question)
     if image is None:
         return {"has_picture": False}
@@ -68,6 +73,7 @@ def outline(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def scissors(question: dict[str, Any]) -> dict[str, Any]:
+    """Return the path between two points that follows the edges of the image."""
     image = find_picture(question)
     if image is None:
         return {"has_picture": False}
@@ -76,7 +82,7 @@ def scissors(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def examine(question: dict[str, Any]) -> dict[str, Any]:
-    """Load the models and outline a drawn disc: what they are, and the seconds that a picture and a further click take."""
+    """Load the models and segment a synthetic disc; return their kind and the seconds per image and per click."""
     picture = np.full((480, 640, 3), 60, np.uint8)
     ys, xs = np.mgrid[:480, :640]
     picture[(ys - 240) ** 2 + (xs - 320) ** 2 < 100**2] = (210, 160, 40)

@@ -1,7 +1,7 @@
-"""The auto-segment call: a click, a box or four points -> rows of a mask, computed in a process of its own, so that nobody else waits for it.
+"""The auto-segment call: from a click, a box or four extreme points to the rows of a mask, computed in a child process.
 
-The process keeps decoded pictures; a picture is sent to it once while people work on it. Whoever asks waits in order; a
-process that dies or takes too long is started anew, and the question asked once more.
+The child process keeps decoded images, so each image is sent to it once. Questions are answered in order. If the
+process dies, it is restarted and the question is sent once more; if it times out, the question fails.
 """
 
 from __future__ import annotations
@@ -26,16 +26,21 @@ from gtseg.local.storage.objects import Objects, split_uri
 __all__ = ["Outliner", "decode_stored"]
 
 MODULE = "gtseg.local.labeling.portal.outline_process"
-SECONDS = 60.0  # for one question, the start of the process included
-BAND_PIXELS = 1 << 20  # converted at once
-WAITING, WAITING_OF_ONE = 200, 12  # questions at once, in all and of one worker; more are answered 503
-MAX_CLICKS = 200  # on either side of one object: people need a handful
+SECONDS = 60.0
+"""Time limit of one question, including the start of the process."""
+BAND_PIXELS = 1 << 20
+"""Pixels converted at a time."""
+MAX_QUEUED = 200
+"""Limit on outline questions waiting at a time, of all workers; further ones are answered 503."""
+MAX_QUEUED_PER_WORKER = 12
+MAX_CLICKS = 200
+"""Limit on clicks inside, and on clicks outside, of one object; a handful is typical."""
 
 
 def decode_stored(body: bytes, *, make_room: Callable[[int], None] = lambda pixels: None) -> NDArray[np.uint8]:
-    """(H, W, 3) RGB in stored orientation: an EXIF tag is not acted on. Raises ServiceError InvalidRequest.
+    """Decode an image to (H, W, 3) uint8 RGB in stored orientation; the EXIF orientation is not applied.
 
-    `make_room` is told the number of pixels before they are decoded.
+    `make_room` is called with the number of pixels before they are decoded. Raises ServiceError InvalidRequest.
     """
     try:
         with open_picture(body) as image:
@@ -51,16 +56,16 @@ def decode_stored(body: bytes, *, make_room: Callable[[int], None] = lambda pixe
         raise ServiceError("InvalidRequest", f"The image cannot be decoded: it {error}.") from None
 
 
-def check_places(places: Any, *, name: str) -> None:
-    """Raise ServiceError InvalidRequest unless it is a list of at most MAX_CLICKS pairs of plain numbers."""
-    if not isinstance(places, list) or not all(is_place(place) for place in places):
+def check_points(places: Any, *, name: str) -> None:
+    """Raise ServiceError InvalidRequest unless `places` is a list of at most MAX_CLICKS pairs of finite numbers."""
+    if not isinstance(places, list) or not all(is_point(place) for place in places):
         raise ServiceError("InvalidRequest", f"{name} must be a list of [x, y] pairs in pixels.")
     if len(places) > MAX_CLICKS:
-        raise ServiceError("InvalidRequest", f"{name} has {len(places)} places; {MAX_CLICKS} is the limit.")
+        raise ServiceError("InvalidRequest", f"{name} has {len(places)} points; the limit is {MAX_CLICKS}.")
 
 
-def is_place(place: Any) -> bool:
-    """Whether it is [x, y] in numbers that a float holds."""
+def is_point(place: Any) -> bool:
+    """Return whether the value is [x, y], two numbers smaller than 1e9."""
     return (
         isinstance(place, list)
         and len(place) == 2
@@ -69,24 +74,27 @@ def is_place(place: Any) -> bool:
 
 
 class Outliner:
-    """Asks the process, one question after the other; waiting holds no thread of those that serve requests."""
+    """Client of the outline process. Questions are sent one at a time; waiting does not occupy a request thread."""
 
     def __init__(self, objects: Objects, models: Sequence[Path] = ()) -> None:
-        """`models`: ONNX files that outline instead of our own network."""
+        """`models` are ONNX files used instead of gtseg's own network."""
         self.objects = objects
         self.child = Child(MODULE, [str(path) for path in models])
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="outlines")
         self.waiting: Counter[str] = Counter()
-        """Questions by worker."""
+        """Number of waiting questions by worker."""
 
     async def prepare(self, task: Task) -> dict[str, Any]:
-        """Load the network and the image -> {"starts": [...]}: how a person may begin."""
+        """Load the network and the image. Return {"starts": [...]}, the supported ways to start an outline."""
         return {"starts": (await self._ask("prepare", task, {}))["starts"]}
 
     async def outline(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:
-        """{"points": [[x, y] x 4, 2 or 1], "inside": [...], "outside": [...]} -> {"rows": [[y, x0, x1, ...], ...], "reach": [l, t, r, b]}.
+        """Segment an object. Raises ServiceError InvalidRequest.
 
-        x1 is excluded; beyond `reach` (null: nowhere) a click belongs to another object.
+        Request: {"points": [[x, y] x 4, 2 or 1], "inside": [[x, y], ...], "outside": [[x, y], ...]}
+        Result:  {"rows": [[y, x0, x1, ...], ...], "reach": [left, top, right, bottom] or null}
+
+        x1 is exclusive. A click beyond `reach` belongs to another object; null means no limit.
         """
         if not isinstance(request.get("points"), list):
             raise ServiceError(
@@ -95,20 +103,20 @@ class Outliner:
             )
         fields = {side: request.get(side) or [] for side in ("points", "inside", "outside")}
         for side, clicks in fields.items():
-            check_places(clicks, name=side)
+            check_points(clicks, name=side)
         answer = await self._ask("outline", task, fields)
         return {"rows": answer["rows"], "reach": answer["reach"]}
 
     async def scissors(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:
-        """{"from": [x, y], "to": [x, y]} -> {"path": [[x, y], ...]}. Raises ServiceError InvalidRequest."""
+        """Return {"path": [[x, y], ...]} for {"from": [x, y], "to": [x, y]}. Raises ServiceError InvalidRequest."""
         if not isinstance(request.get("from"), list) or not isinstance(request.get("to"), list):
             raise ServiceError("InvalidRequest", 'Send {"from": [x, y], "to": [x, y]}.')
-        check_places([request["from"], request["to"]], name="from and to")
+        check_points([request["from"], request["to"]], name="from and to")
         answer = await self._ask("scissors", task, {"start": request["from"], "end": request["to"]})
         return {"path": answer["path"]}
 
     async def examine(self) -> dict[str, Any]:
-        """What outlines, and whether it does: loads the models and outlines a drawn disc. Raises ServiceError."""
+        """Load the models, segment a synthetic disc, and return what was measured. Raises ServiceError."""
         loop = asyncio.get_running_loop()
         answer: dict[str, Any] = await loop.run_in_executor(self.thread, self._examine)
         return answer
@@ -117,12 +125,12 @@ class Outliner:
         try:
             answer: dict[str, Any] = self.child.ask({"do": "examine"}, seconds=SECONDS)
         except ChildDied as error:
-            raise ServiceError("Unavailable", f"The outline models do not answer: {error}.", 503) from None
+            raise ServiceError("Unavailable", f"The outline process does not answer: {error}.", 503) from None
         return answer
 
     async def _ask(self, do: str, task: Task, fields: dict[str, Any]) -> dict[str, Any]:
-        if self.waiting[task.worker] >= WAITING_OF_ONE or self.waiting.total() >= WAITING:
-            raise ServiceError("SlowDown", "Too many outlines are being computed.", 503)
+        if self.waiting[task.worker] >= MAX_QUEUED_PER_WORKER or self.waiting.total() >= MAX_QUEUED:
+            raise ServiceError("SlowDown", "Too many outlines are being computed. Try again in a few seconds.", 503)
         self.waiting[task.worker] += 1
         try:
             loop = asyncio.get_running_loop()
@@ -136,9 +144,9 @@ class Outliner:
         bucket, key = split_uri(uri)
         info = self.objects.head(bucket, key)
         if info is None:
-            raise ServiceError("NotFound", f"The image {uri} is gone.", 404)
+            raise ServiceError("NotFound", f"The image {uri} does not exist.", 404)
         if info.size > MAX_IMAGE_BYTES:
-            raise ServiceError("InvalidRequest", f"The image has {info.size} bytes; {MAX_IMAGE_BYTES} is the limit.")
+            raise ServiceError("InvalidRequest", f"The image has {info.size} bytes; the limit is {MAX_IMAGE_BYTES}.")
         question = {"do": do, "picture": f"{uri} {info.etag}", **fields}
         for attempt in (1, 2):
             try:
@@ -149,7 +157,9 @@ class Outliner:
                 return answer
             except ChildDied as error:
                 if attempt == 2 or error.timed_out:
-                    raise ServiceError("Unavailable", f"No outline for this image: {error}.", 503) from None
+                    raise ServiceError(
+                        "Unavailable", f"The outline of this image was not computed: {error}.", 503
+                    ) from None
         raise AssertionError("two attempts end in an answer or an error")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What the owner of a job sees: how far it is, who did what in which time, how well they agree, every object with its answers."""
+"""Figures of a job for its owner: progress, workers with their times, agreement, and the estimated time left."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
-__all__ = ["describe_job", "list_jobs", "own_pace", "worker_figures", "write_people"]
+__all__ = ["describe_job", "format_workers_csv", "list_jobs", "median_pace", "worker_figures"]
 
 PACE_ANSWERS = 100
+"""Number of latest answers from which the pace of a job is estimated."""
 TIMES = (
     "SELECT t.job, t.worker, t.ended - t.accepted AS leased, coalesce((SELECT sum(v.seconds) FROM labeling_tasks o "
     "JOIN labeling_activity v ON v.task = o.id WHERE o.job = t.job AND o.line = t.line AND o.worker = t.worker), "
@@ -33,12 +34,13 @@ TIMES = (
 
 
 def list_jobs(store: Store) -> list[dict[str, Any]]:
-    """Every labeling job, newest first, with its counts."""
+    """Return a summary of every labeling job, newest first."""
     rows = store.read().execute("SELECT name FROM labeling_jobs ORDER BY created DESC").fetchall()
-    return [brief(store, find_job(store, row["name"])) for row in rows]
+    return [summarize(store, find_job(store, row["name"])) for row in rows]
 
 
-def brief(store: Store, job: Job) -> dict[str, Any]:
+def summarize(store: Store, job: Job) -> dict[str, Any]:
+    """Return the summary of a job shown in the list of jobs."""
     return {
         "name": job.title, "status": job.status, "failure": job.failure, "title": job.human["TaskTitle"],
         "created": job.created, "counts": count_objects(store, job), "workers_per_object": job.workers,
@@ -47,7 +49,17 @@ def brief(store: Store, job: Job) -> dict[str, Any]:
 
 
 def count_objects(store: Store, job: Job) -> dict[str, int]:
-    """total, labeled, failed, skipped (labeled before this job), in_hand (leased now), answers, wanted, machine (labeled by a model)."""
+    """Return the counts of a job's objects and answers.
+
+    total     objects
+    labeled   objects with a consolidated result
+    failed    objects without a result
+    skipped   objects labeled before this job
+    machine   objects labeled by a model
+    in_hand   tasks leased now
+    answers   answers submitted
+    wanted    answers required in total
+    """
     connection = store.read()
     states = dict(
         connection.execute(
@@ -75,9 +87,10 @@ def count_objects(store: Store, job: Job) -> dict[str, int]:
 
 
 def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
-    """Per worker: answers, declines, leases lost, median seconds, last seen, agreement with others (None: nothing to compare).
+    """Return the figures of each worker, sorted by name; `iou` is None where there is nothing to compare.
 
-    `median_seconds` is active time where the page told it, else the time of the lease, which `median_lease_seconds` always is.
+    `median_seconds` is the active time reported by the task page, or the duration of the lease where the page reported
+    none. `median_lease_seconds` is always the duration of the lease.
     """
     connection = store.read()
     people = {row["id"]: row for row in connection.execute("SELECT id, name, team, state FROM labeling_workers")}
@@ -88,7 +101,8 @@ def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
         spent.setdefault(row["worker"], []).append(row["spent"])
         leased.setdefault(row["worker"], []).append(row["leased"])
     ended = connection.execute(
-        "SELECT worker, state, count(*) AS n, max(coalesce(ended, accepted)) AS last FROM labeling_tasks WHERE job = ? GROUP BY worker, state",
+        "SELECT worker, state, count(*) AS n, max(coalesce(ended, accepted)) AS last FROM labeling_tasks "
+        "WHERE job = ? GROUP BY worker, state",
         (job.name,),
     ).fetchall()
     agreement = mean_by_worker(read_pairs(store, job))
@@ -109,8 +123,8 @@ def worker_figures(store: Store, job: Job) -> list[dict[str, Any]]:
     return figures
 
 
-def own_pace(store: Store, worker: str) -> dict[str, float]:
-    """Median seconds per image of this worker's last 50 answers, by job (lower case)."""
+def median_pace(store: Store, worker: str) -> dict[str, float]:
+    """Return the median seconds per image of the worker's last 50 answers of each job, by job key (lower case)."""
     times: dict[str, list[float]] = {}
     query = f"{TIMES} WHERE t.worker = ? AND t.state = 'answered' AND t.job NOT LIKE '%/gold' ORDER BY t.ended DESC"
     for row in store.read().execute(query, (worker,)):
@@ -119,8 +133,8 @@ def own_pace(store: Store, worker: str) -> dict[str, float]:
     return {job: statistics.median(spent) for job, spent in times.items()}
 
 
-def write_people(store: Store, objects: Objects, name: str) -> str:
-    """The figures of a job's people as CSV, for a spreadsheet."""
+def format_workers_csv(store: Store, objects: Objects, name: str) -> str:
+    """Return the figures of a job's workers as CSV."""
     job = find_job(store, name)
     update_agreement(store, objects, job)
     columns = (
@@ -139,18 +153,21 @@ def write_people(store: Store, objects: Objects, name: str) -> str:
     table.writerow(columns)
     for row in worker_figures(store, job):
         last = row["last"] and to_datetime(row["last"]).isoformat(timespec="seconds")
-        figures = row | {"name": defuse(row["name"]), "last": last}
+        figures = row | {"name": escape_formula(row["name"]), "last": last}
         table.writerow(["" if figures[key] is None else figures[key] for key in columns])
     return out.getvalue()
 
 
-def defuse(text: str) -> str:
-    """A name that a spreadsheet does not take for a formula (OWASP, "CSV Injection")."""
+def escape_formula(text: str) -> str:
+    """Return text that a spreadsheet does not evaluate as a formula (OWASP, "CSV Injection")."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def seconds_left(store: Store, job: Job, counts: dict[str, int]) -> float | None:
-    """How long the rest takes at the pace of the last answers, breaks included; None where there is no pace to tell."""
+    """Return the estimated seconds until the job is complete, at the pace of the last answers, breaks included.
+
+    None if the job is not running or has fewer than 5 answers.
+    """
     rows = (
         store.read()
         .execute(
@@ -165,22 +182,20 @@ def seconds_left(store: Store, job: Job, counts: dict[str, int]) -> float | None
     return max(0, counts["wanted"] - counts["answers"]) / rate
 
 
-# ---- one job -------------------------------------------------------------------------------------------------------
-
-
 def describe_job(store: Store, objects: Objects, name: str) -> dict[str, Any]:
-    """Everything at the head of a job's page."""
+    """Return the figures at the head of a job's page."""
     job = find_job(store, name)
     pairs = update_agreement(store, objects, job)
     several = (
         store.read()
         .execute(
-            "SELECT count(*) FROM (SELECT 1 FROM labeling_tasks WHERE job = ? AND state = 'answered' GROUP BY line HAVING count(*) > 1)",
+            "SELECT count(*) FROM (SELECT 1 FROM labeling_tasks WHERE job = ? AND state = 'answered' "
+            "GROUP BY line HAVING count(*) > 1)",
             (job.name,),
         )
         .fetchone()[0]
     )
-    head = brief(store, job)
+    head = summarize(store, job)
     return {
         **head,
         "seconds_left": seconds_left(store, job, head["counts"]),

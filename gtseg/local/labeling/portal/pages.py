@@ -1,4 +1,4 @@
-"""The portal's pages: HTML as it is shipped, behind a Content-Security-Policy that lets nothing foreign run or be reached."""
+"""HTML pages and static files of the portal, with a Content-Security-Policy that allows same-origin resources only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["HEADERS", "missing_page", "page_routes"]
 FOLDER = Path(__file__).with_name("static")
 POLICY = "; ".join(
     [
-        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:", "connect-src 'self'",
-        "form-action 'none'", "base-uri 'none'", "frame-ancestors 'none'",
+        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data: blob:",
+        "connect-src 'self'", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'none'",
     ]
 )  # fmt: skip
 HEADERS = {
@@ -31,7 +31,7 @@ KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".s
 
 
 def show(page: str, /, **words: str) -> HTMLResponse:
-    """A page with {{word}} replaced by its escaped value."""
+    """Return a page with each {{word}} replaced by its HTML-escaped value."""
     text = (FOLDER / page).read_text(encoding="utf-8")
     for word, value in words.items():
         text = text.replace("{{" + word + "}}", html.escape(value, quote=True))
@@ -39,13 +39,14 @@ def show(page: str, /, **words: str) -> HTMLResponse:
 
 
 def missing_page(path: str) -> HTMLResponse:
-    """What a browser gets, with status 404, at an address that leads nowhere."""
+    """Return the page shown to browsers for an unknown path, status 404."""
     page = show("missing.html", address=path[:200])
     page.status_code = 404
     return page
 
 
 def page_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes of the pages and of the static files."""
     shipped = {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*") if path.is_file()}
 
     def worker_page(name: str) -> Handler:
@@ -59,10 +60,10 @@ def page_routes(gate: Gate) -> list[BaseRoute]:
         return lambda call: show(name)
 
     def static(call: Call) -> Response:
-        """Scripts and sheets; a browser asks again each time (ETag), so that an upgrade is seen at once."""
+        """Return a script or style sheet; browsers revalidate it (ETag, no-cache), so that upgrades take effect."""
         path = shipped.get(call.path("path"))
         if path is None:
-            raise ServiceError("NotFound", "There is no such file.", 404)
+            raise ServiceError("NotFound", f"There is no file {call.path('path')[:200]!r}.", 404)
         content = path.read_bytes()
         headers = {
             "ETag": f'"{hashlib.sha256(content).hexdigest()[:32]}"',
@@ -74,12 +75,12 @@ def page_routes(gate: Gate) -> list[BaseRoute]:
         return Response(content, media_type=kind, headers=headers)
 
     return [
-        gate.route("GET", "/_portal", lambda call: RedirectResponse("/_portal/", 303), who="anybody"),
-        gate.route("GET", "/_portal/", worker_page("home.html"), who="worker", page=True),
-        gate.route("GET", SIGN_IN, lambda call: show("signin.html"), who="anybody"),
-        gate.route("GET", "/_portal/work/{job}", worker_page("task.html"), who="worker", page=True),
-        gate.route("GET", "/_portal/submitted/{job}", worker_page("submitted.html"), who="worker", page=True),
-        gate.route("GET", "/_portal/owner", owner_page("owner.html"), who="owner", page=True),
-        gate.route("GET", "/_portal/owner/jobs/{job}", owner_page("owner_job.html"), who="owner", page=True),
-        gate.route("GET", "/_portal/static/{path:path}", static, who="anybody"),
+        gate.route("GET", "/_portal", lambda call: RedirectResponse("/_portal/", 303), audience="public"),
+        gate.route("GET", "/_portal/", worker_page("home.html"), audience="worker", page=True),
+        gate.route("GET", SIGN_IN, lambda call: show("signin.html"), audience="public"),
+        gate.route("GET", "/_portal/work/{job}", worker_page("task.html"), audience="worker", page=True),
+        gate.route("GET", "/_portal/submitted/{job}", worker_page("submitted.html"), audience="worker", page=True),
+        gate.route("GET", "/_portal/owner", owner_page("owner.html"), audience="owner", page=True),
+        gate.route("GET", "/_portal/owner/jobs/{job}", owner_page("owner_job.html"), audience="owner", page=True),
+        gate.route("GET", "/_portal/static/{path:path}", static, audience="public"),
     ]

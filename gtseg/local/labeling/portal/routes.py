@@ -1,7 +1,7 @@
-"""The portal's routes: the worker API, pages for people who label, pages for the owner of a job, and the calls that only they need.
+"""Routes of the portal: pages and calls for workers in a browser and for the owner.
 
-What every worker needs, simulated ones too (jobs, tasks, answers), is the worker API in `labeling/http.py`. Every route is
-behind the gate (gate.py).
+The calls that every worker client uses, simulated workers included (jobs, tasks, answers), are in `labeling/http.py`.
+Every route is behind the gate (gate.py).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from starlette.routing import BaseRoute
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import questions, workers
-from gtseg.local.labeling.colors import keep_colors
+from gtseg.local.labeling.colors import save_colors
 from gtseg.local.labeling.http import worker_routes
 from gtseg.local.labeling.portal import agreement, gallery, overview
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
 from gtseg.local.labeling.portal.outlines import Outliner
 from gtseg.local.labeling.portal.pages import page_routes
 from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
-from gtseg.local.labeling.portal.upright import read_orientation, turn_mask, turn_place
-from gtseg.local.labeling.portal.worker_pages import desk_routes, read_png
+from gtseg.local.labeling.portal.upright import orient_mask, orient_point, read_orientation
+from gtseg.local.labeling.portal.worker_pages import read_png, worker_page_routes
 from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.revisions import find_revision, read_content, return_object
 from gtseg.local.labeling.tasks import Task, find_task
@@ -38,14 +38,14 @@ IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600"}
 
 
 def portal_routes(embedded: Embedded) -> list[BaseRoute]:
-    """Everything below /_portal."""
+    """Return all routes below /_portal."""
     embedded.store.create(agreement.DDL)
     embedded.store.create(gallery.DDL)
     gate = Gate(embedded)
     return [
         *worker_routes(gate),
         *session_routes(gate),
-        *desk_routes(gate),
+        *worker_page_routes(gate),
         *outline_routes(gate),
         *owner_routes(gate),
         *review_routes(gate),
@@ -56,8 +56,10 @@ def portal_routes(embedded: Embedded) -> list[BaseRoute]:
 
 
 def session_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes that start and end a browser session."""
+
     def enter(call: Call) -> Response:
-        """A worker's or the owner's token, exchanged for a session's cookie."""
+        """Exchange a worker's or the owner's token for a session cookie."""
         token = call.json().get("token")
         if not isinstance(token, str) or not token:
             raise ServiceError("InvalidRequest", 'Send {"token": "..."}.')
@@ -67,58 +69,63 @@ def session_routes(gate: Gate) -> list[BaseRoute]:
         return response
 
     def leave(call: Call) -> Response:
-        """End the session here and in the browser."""
+        """End the session on the server and delete its cookies."""
         gate.sessions.end(call.request)
         response = JSONResponse({"to": SIGN_IN})
         gate.sessions.delete_cookies(response)
         return response
 
     return [
-        gate.route("POST", f"{API}/session", enter, who="anybody"),
-        gate.route("DELETE", f"{API}/session", leave, who="anybody"),
+        gate.route("POST", f"{API}/session", enter, audience="public"),
+        gate.route("DELETE", f"{API}/session", leave, audience="public"),
     ]
 
 
 def outline_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes of the drawing aids: auto-segment, scissors, pace."""
     store, options = gate.store, gate.embedded.options
     outliner = Outliner(gate.embedded.objects, options.outline_model or ())
 
     async def find_open(call: Call) -> Task:
-        """The task at hand: leased, or an answer that is being changed. Raises ServiceError Gone 410."""
+        """Return the task, leased or with an answer under revision. Raises ServiceError Gone 410 in any other state."""
         task = await run_in_threadpool(find_task, store, call.path("task"), call.worker)
         if task.state != "leased" and await run_in_threadpool(find_revision, store, task) is None:
-            raise ServiceError("Gone", f"The task is {task.state}.", 410)
+            raise ServiceError("Gone", f"The task is {task.state}, no longer open.", 410)
         return task
 
     async def outline(call: Call) -> dict[str, Any]:
         return await outliner.outline(await find_open(call), call.json())
 
     async def scissors(call: Call) -> dict[str, Any]:
-        """{"from": [x, y], "to": [x, y]} -> {"path": [[x, y], ...]}: a line between them that follows the image's edges."""
+        """Return a path between two points that follows the edges of the image.
+
+        Request: {"from": [x, y], "to": [x, y]}
+        Result:  {"path": [[x, y], ...]}
+        """
         return await outliner.scissors(await find_open(call), call.json())
 
     async def warm(call: Call) -> dict[str, Any]:
-        """Asked for when a task's page opens: weights and image are ready before the first click."""
+        """Load the network and the image when the task's page opens, before the first click."""
         return await outliner.prepare(await run_in_threadpool(find_task, store, call.path("task"), call.worker))
 
     async def examine(call: Call) -> dict[str, Any]:
-        """For `gtseg doctor`: what outlines, and how quickly."""
+        """Return the kind and the speed of the outline models, for `gtseg doctor`."""
         return await outliner.examine()
 
     def pace(call: Call) -> dict[str, Any]:
-        return {"pace": overview.own_pace(store, call.worker.id)}
+        return {"pace": overview.median_pace(store, call.worker.id)}
 
     return [
-        gate.route("POST", f"{API}/tasks/{{task}}/autosegment", outline, who="worker"),
-        gate.route("GET", f"{API}/tasks/{{task}}/autosegment", warm, who="worker"),
-        gate.route("POST", f"{API}/tasks/{{task}}/scissors", scissors, who="worker"),
-        gate.route("GET", f"{API}/owner/outlines", examine, who="owner"),
-        gate.route("GET", f"{API}/pace", pace, who="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/autosegment", outline, audience="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/autosegment", warm, audience="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/scissors", scissors, audience="worker"),
+        gate.route("GET", f"{API}/owner/outlines", examine, audience="owner"),
+        gate.route("GET", f"{API}/pace", pace, audience="worker"),
     ]
 
 
 def orientations(gate: Gate) -> Callable[[str, int], int]:
-    """How an object's photograph is turned on the screen, by job and line; masks and pins are turned with it."""
+    """Return a cached function from (job, line) to the EXIF orientation of the object's image, 1 to 8."""
 
     @lru_cache(maxsize=10_000)
     def orientation(name: str, line: int) -> int:
@@ -129,6 +136,7 @@ def orientations(gate: Gate) -> Callable[[str, int], int]:
 
 
 def owner_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes of the owner's job list and job pages."""
     store, objects = gate.store, gate.embedded.objects
 
     def jobs(call: Call) -> dict[str, Any]:
@@ -138,7 +146,7 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
         return overview.describe_job(store, objects, call.path("job"))
 
     def shown(call: Call) -> dict[str, Any]:
-        wanted = gallery.read_wanted(call.request.query_params)
+        wanted = gallery.parse_filter(call.request.query_params)
         return gallery.describe_objects(store, objects, call.path("job"), wanted)
 
     def picture(call: Call) -> Response:
@@ -154,45 +162,47 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
         else:
             content = read_content(store, objects, find_job(store, name), line, worker=what)
             body = read_png(content, line)
-        return Response(turn_mask(body, orientation(name, line)), media_type="image/png", headers=IMAGE_HEADERS)
+        return Response(orient_mask(body, orientation(name, line)), media_type="image/png", headers=IMAGE_HEADERS)
 
     orientation = orientations(gate)
 
     def choose_colors(call: Call) -> dict[str, Any]:
-        """{"colors": {"cat": "#d55e00"}} -> what workers see from their next task on; null: as the job's tags say."""
+        """Set the class colors of later tasks from {"colors": {"cat": "#d55e00"}}; null restores the job's tags."""
         if "colors" not in (document := call.json()):
             raise ServiceError("InvalidRequest", 'Send {"colors": {"cat": "#d55e00"}}, or null.')
-        return {"colors": keep_colors(store, find_job(store, call.path("job")), document["colors"])}
+        return {"colors": save_colors(store, find_job(store, call.path("job")), document["colors"])}
 
     def people(call: Call) -> Response:
         name = call.path("job")
         headers = {"Content-Disposition": f'attachment; filename="{find_job(store, name).title}-people.csv"'}
-        return Response(overview.write_people(store, objects, name), media_type="text/csv", headers=headers)
+        return Response(overview.format_workers_csv(store, objects, name), media_type="text/csv", headers=headers)
 
     root = f"{API}/owner/jobs"
     return [
-        gate.route("GET", root, jobs, who="owner"),
-        gate.route("GET", f"{root}/{{job}}", job, who="owner"),
-        gate.route("POST", f"{root}/{{job}}/colors", choose_colors, who="owner"),
-        gate.route("GET", f"{root}/{{job}}/people.csv", people, who="owner"),
-        gate.route("GET", f"{root}/{{job}}/objects", shown, who="owner"),
-        gate.route("GET", f"{root}/{{job}}/objects/{{line:int}}/{{what}}", picture, who="owner"),
+        gate.route("GET", root, jobs, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}", job, audience="owner"),
+        gate.route("POST", f"{root}/{{job}}/colors", choose_colors, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}/people.csv", people, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}/objects", shown, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}/objects/{{line:int}}/{{what}}", picture, audience="owner"),
     ]
 
 
 def review_routes(gate: Gate) -> list[BaseRoute]:
-    """The owner's verdicts, what they send back, and their answers to questions."""
+    """Return the routes of the owner's verdicts, returned objects, and answers to questions."""
     store, objects = gate.store, gate.embedded.objects
 
     def review(call: Call) -> dict[str, Any]:
         name, line = call.path("job"), call.request.path_params["line"]
-        gallery.keep_review(store, name, line, verdict=call.text("verdict"), comment=call.text("comment", ""))
+        gallery.save_review(store, name, line, verdict=call.text("verdict"), comment=call.text("comment", ""))
         return {"reviews": gallery.count_reviews(store, find_job(store, name))}
 
     def send_back(call: Call) -> dict[str, Any]:
         comment, worker = call.text("comment", "").strip(), call.text("worker", "") or None
         if not 1 <= len(comment) <= gallery.MAX_COMMENT:
-            raise ServiceError("InvalidRequest", f"Say in 1 to {gallery.MAX_COMMENT} characters what is to be changed.")
+            raise ServiceError(
+                "InvalidRequest", f"comment must say what to change, in 1 to {gallery.MAX_COMMENT} characters."
+            )
         name, line = call.path("job"), call.request.path_params["line"]
         count = return_object(store, objects, name, line, comment=comment, worker=worker)
         return {"returned": count}
@@ -200,17 +210,17 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
     def redo(call: Call) -> Response:
         title = find_job(store, call.path("job")).title
         headers = {"Content-Disposition": f'attachment; filename="{title}-redo.jsonl"'}
-        body = gallery.write_redo(store, title)
+        body = gallery.format_redo(store, title)
         return Response(body, media_type="application/jsonl", headers=headers)
 
     orientation = orientations(gate)
 
     def place(job: Job, question: dict[str, Any]) -> dict[str, float]:
-        """Where the pin is on the screen, as shares of the picture's width and height."""
+        """Return the displayed position of a question's point, as fractions of the image's width and height."""
         if question["x"] is None:
             return {}
         x, y = question["x"] / question["width"], question["y"] / question["height"]
-        left, top = turn_place(x, y, orientation(job.name, question["line"]))
+        left, top = orient_point(x, y, orientation(job.name, question["line"]))
         return {"left": left, "top": top}
 
     def asked(call: Call) -> dict[str, Any]:
@@ -225,16 +235,16 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
 
     root = f"{API}/owner/jobs/{{job}}"
     return [
-        gate.route("POST", f"{root}/objects/{{line:int}}/review", review, who="owner"),
-        gate.route("POST", f"{root}/objects/{{line:int}}/return", send_back, who="owner"),
-        gate.route("GET", f"{root}/redo.jsonl", redo, who="owner"),
-        gate.route("GET", f"{root}/questions", asked, who="owner"),
-        gate.route("POST", f"{root}/questions/{{question}}", answer, who="owner"),
+        gate.route("POST", f"{root}/objects/{{line:int}}/review", review, audience="owner"),
+        gate.route("POST", f"{root}/objects/{{line:int}}/return", send_back, audience="owner"),
+        gate.route("GET", f"{root}/redo.jsonl", redo, audience="owner"),
+        gate.route("GET", f"{root}/questions", asked, audience="owner"),
+        gate.route("POST", f"{root}/questions/{{question}}", answer, audience="owner"),
     ]
 
 
 def people_routes(gate: Gate) -> list[BaseRoute]:
-    """Who may label, for the owner's browser: the same as `gtseg local worker` does."""
+    """Return the routes that manage workers, the counterpart of `gtseg local worker`."""
     store = gate.store
 
     def listed(call: Call) -> dict[str, Any]:
@@ -252,7 +262,7 @@ def people_routes(gate: Gate) -> list[BaseRoute]:
         return describe_worker(workers.set_worker_state(store, call.path("worker"), call.text("state")))
 
     return [
-        gate.route("GET", f"{API}/owner/workers", listed, who="owner"),
-        gate.route("POST", f"{API}/owner/workers", add, who="owner"),
-        gate.route("POST", f"{API}/owner/workers/{{worker}}", change, who="owner"),
+        gate.route("GET", f"{API}/owner/workers", listed, audience="owner"),
+        gate.route("POST", f"{API}/owner/workers", add, audience="owner"),
+        gate.route("POST", f"{API}/owner/workers/{{worker}}", change, audience="owner"),
     ]

@@ -1,8 +1,9 @@
-"""Browser sessions: a signed cookie that carries a session id, and the table of sessions that makes it revocable.
+"""Browser sessions: a signed cookie with a session id, and a table of sessions that makes them revocable.
 
-The signature (itsdangerous) lets a forged cookie be dismissed without a look at the database; the table ends a session on
-the server: at sign-out, when a worker is removed or gets a new token, and after half a day. Only a digest of the id is kept.
-Cookie names differ per data folder: browsers do not keep the cookies of two ports of one host apart.
+The signature (itsdangerous) rejects forged cookies without a database query. The table ends a session on the server: at
+sign-out, when a worker is removed or gets a new token, and after SESSION_SECONDS. Only a digest of the session id is
+stored. Cookie names contain a hash of the data folder's access key, because browsers share cookies between the ports of
+a host.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PATH = "/_portal"
 
 @dataclass(frozen=True)
 class Session:
-    """Who signed in: a worker, or the owner (`worker` None)."""
+    """An authenticated session of a worker, or of the owner (`worker` is None)."""
 
     worker: Worker | None
 
@@ -47,7 +48,7 @@ class Sessions:
         self.signer = URLSafeSerializer(store.credentials.owner_token, salt="gtseg portal session")
 
     def start(self, worker: Worker | None) -> str:
-        """A new session of a worker or of the owner (None): the cookie's value. Ended sessions are forgotten."""
+        """Start a session of a worker, or of the owner (None); return the cookie's value. Deletes expired sessions."""
         key, now = secrets.token_urlsafe(24), self.read_clock()
         with self.store.write() as connection:
             connection.execute("DELETE FROM labeling_sessions WHERE expires <= ?", (now,))
@@ -58,7 +59,7 @@ class Sessions:
         return str(self.signer.dumps(key))
 
     def find(self, request: Request, *, owner: bool) -> Session | None:
-        """The live session of the request's owner or worker cookie."""
+        """Return the session of the request's owner cookie or worker cookie, if it is valid and not expired."""
         key = self._read_key(request.cookies.get(self.owner_cookie if owner else self.worker_cookie, ""))
         if key is None:
             return None
@@ -86,7 +87,7 @@ class Sessions:
                     connection.execute("DELETE FROM labeling_sessions WHERE id = ?", (digest(key),))
 
     def set_cookie(self, response: Response, request: Request, worker: Worker | None) -> None:
-        """Start a session and give it to the browser that asks."""
+        """Start a session and set its cookie on the response."""
         response.set_cookie(
             self.worker_cookie if worker else self.owner_cookie,
             self.start(worker),

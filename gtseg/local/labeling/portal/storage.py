@@ -1,4 +1,4 @@
-"""The storage as the owner sees it: whether it can be reached, what waits to be written, and what this server may do there."""
+"""State of the object storage for the owner: reachability, pending writes, and the server's permissions."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ __all__ = ["describe_storage", "storage_routes"]
 
 API = "/_portal/api/owner/storage"
 MAX_PLACES = 100
-JOBS = 20  # the latest ones, whose places are tried where none are given
+JOBS = 20
+"""Number of latest jobs whose locations are checked if the request names none."""
 
 
 def describe_storage(store: Store, objects: Objects) -> dict[str, Any]:
-    """As at the health address; `waiting`: labeled objects that are not written yet."""
+    """Return the storage state, as in the health response, and `waiting`, the number of objects not yet written."""
     return {**objects.state().describe(), "waiting": count_backlog(store)}
 
 
 def storage_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes that show the storage state and check permissions."""
     store, objects = gate.store, gate.embedded.objects
 
     def show(call: Call) -> dict[str, Any]:
@@ -42,13 +44,13 @@ def storage_routes(gate: Gate) -> list[BaseRoute]:
         return {"storage": describe_storage(store, objects), "rights": [asdict(right) for right in rights]}
 
     return [
-        gate.route("GET", API, show, who="owner"),
-        gate.route("POST", f"{API}/check", check, who="owner"),
+        gate.route("GET", API, show, audience="owner"),
+        gate.route("POST", f"{API}/check", check, audience="owner"),
     ]
 
 
 def list_places(store: Store) -> dict[tuple[str, str], bool]:
-    """(bucket, prefix) of the latest labeling jobs -> whether they write there: inputs, images, outputs."""
+    """Return (bucket, prefix) -> whether jobs write there, for inputs, images and outputs of the latest jobs."""
     places: dict[tuple[str, str], bool] = {}
     for row in store.read().execute("SELECT * FROM labeling_jobs ORDER BY created DESC LIMIT ?", (JOBS,)).fetchall():
         job = make_job(row)

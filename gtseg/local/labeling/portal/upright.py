@@ -1,4 +1,4 @@
-"""Photographs upright, as people see them: browsers turn a picture by its EXIF orientation, a mask in stored pixels must follow."""
+"""EXIF orientation: transforms masks and points from stored pixels to the displayed orientation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.pictures import decoding
 
-__all__ = ["read_orientation", "turn_mask", "turn_place"]
+__all__ = ["orient_mask", "orient_point", "read_orientation"]
 
 ORIENTATION = 0x0112
 TURNS = {
@@ -25,7 +25,7 @@ TURNS = {
 
 
 def read_orientation(picture: bytes) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none, or none that can be read."""
+    """Return the EXIF orientation, 1 to 8; 1 if it is missing or unreadable."""
     try:
         with open_picture(picture) as image:
             found = int(image.getexif().get(ORIENTATION, 1) or 1)
@@ -34,8 +34,11 @@ def read_orientation(picture: bytes) -> int:
     return found if found in TURNS else 1
 
 
-def turn_mask(png: bytes, orientation: int) -> bytes:
-    """A mask in stored pixels as PNG, turned as its photograph is shown. Raises ServiceError for one that cannot be decoded."""
+def orient_mask(png: bytes, orientation: int) -> bytes:
+    """Return a PNG mask transformed from stored pixels to display orientation.
+
+    Raises ServiceError if it cannot be decoded.
+    """
     turn = TURNS.get(orientation)
     if turn is None:
         return png
@@ -44,12 +47,12 @@ def turn_mask(png: bytes, orientation: int) -> bytes:
         with open_picture(png, formats=("PNG",)) as mask, decoding(mask.size):
             mask.transpose(turn).save(out, "PNG")
     except PictureError as error:
-        raise ServiceError("InvalidRequest", f"The mask cannot be shown: it {error}.") from None
+        raise ServiceError("InvalidRequest", f"The mask cannot be decoded: it {error}.") from None
     return out.getvalue()
 
 
-def turn_place(x: float, y: float, orientation: int) -> tuple[float, float]:
-    """A place in a stored picture as shares of its width and height -> the same place as it is shown."""
+def orient_point(x: float, y: float, orientation: int) -> tuple[float, float]:
+    """Transform a point, given as fractions of width and height, from stored pixels to display orientation."""
     places = {
         2: (1 - x, y),
         3: (1 - x, 1 - y),

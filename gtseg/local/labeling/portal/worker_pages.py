@@ -1,11 +1,14 @@
-"""What a person's page needs beyond the worker API: unsubmitted work, active time, submitted answers, questions.
+"""Calls of the worker's browser pages beyond the worker API: drafts, active time, submitted answers, questions.
 
-POST /_portal/api/tasks/{id}/presence    {"tab", "active", "opens" | "take" | "leaving"} -> {"elsewhere", "version", "saved_at"}
-GET  /_portal/api/tasks/{id}/draft       the draft; its version is in the header Draft-Version
-PUT  /_portal/api/tasks/{id}/draft?tab=&base=     a draft made from version `base` -> {"version"}
-GET  /_portal/api/jobs/{job}/submitted   own answers        POST .../tasks/{id}/revise   .../keep
-GET  /_portal/api/tasks/{id}/submission  the mask of the answer that was submitted
-GET  /_portal/api/jobs/{job}/questions   own questions      POST .../tasks/{id}/questions   {"question", "x", "y"}
+POST /_portal/api/tasks/{id}/presence   {"tab", "active", "opens" | "take" | "leaving"}
+                                        -> {"elsewhere", "version", "saved_at", "state"}
+GET  /_portal/api/tasks/{id}/draft      the draft; its version is in the header Draft-Version
+PUT  /_portal/api/tasks/{id}/draft?tab=&base=   a draft made from version `base` -> {"version"}
+GET  /_portal/api/jobs/{job}/submitted  the worker's answers
+POST /_portal/api/tasks/{id}/revise     reopen an answer; .../keep restores it
+GET  /_portal/api/tasks/{id}/submission the mask of the submitted answer
+GET  /_portal/api/jobs/{job}/questions  the worker's questions
+POST /_portal/api/tasks/{id}/questions  {"question", "x", "y"}
 """
 
 from __future__ import annotations
@@ -21,24 +24,27 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import drafts, questions, revisions
 from gtseg.local.labeling.drafts import MAX_DRAFT_BYTES
 from gtseg.local.labeling.portal.gate import Call, Gate
-from gtseg.local.labeling.portal.upright import read_orientation, turn_mask
+from gtseg.local.labeling.portal.upright import orient_mask, read_orientation
 from gtseg.local.labeling.records import Job, find_job, iso
 from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import may_label
 from gtseg.local.storage.objects import split_uri
 
-__all__ = ["desk_routes", "read_png"]
+__all__ = ["read_png", "worker_page_routes"]
 
 API = "/_portal/api"
-MAX_PLACE = 1e9  # pixels; no picture is as wide
+MAX_PLACE = 1e9
+"""Limit on point coordinates, in pixels."""
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def desk_routes(gate: Gate) -> list[BaseRoute]:
+def worker_page_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes of this module."""
     return [*draft_routes(gate), *submitted_routes(gate), *question_routes(gate)]
 
 
 def draft_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes of drafts and of the presence reports that count active time."""
     store, pace = gate.store, drafts.Pace()
 
     def presence(call: Call) -> dict[str, Any]:
@@ -67,24 +73,25 @@ def draft_routes(gate: Gate) -> list[BaseRoute]:
         words = call.request.query_params
         base = words.get("base", "")
         if not (base.isascii() and base.isdecimal() and len(base) < 12):
-            raise ServiceError("InvalidRequest", f"base={base[:40]!r} is not a version.")
+            raise ServiceError("InvalidRequest", f"base={base[:40]!r} is not a draft version. Use an integer from 0.")
         task = find_task(store, call.path("task"), call.worker)
         pace.take(call.worker.id)
         return {"version": drafts.save_draft(store, task, tab=words.get("tab", ""), base=int(base), content=call.body)}
 
     root = f"{API}/tasks/{{task}}"
     return [
-        gate.route("POST", f"{root}/presence", presence, who="worker"),
-        gate.route("GET", f"{root}/draft", read, who="worker"),
-        gate.route("PUT", f"{root}/draft", save, who="worker", limit=MAX_DRAFT_BYTES),
+        gate.route("POST", f"{root}/presence", presence, audience="worker"),
+        gate.route("GET", f"{root}/draft", read, audience="worker"),
+        gate.route("PUT", f"{root}/draft", save, audience="worker", limit=MAX_DRAFT_BYTES),
     ]
 
 
 def submitted_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes of submitted answers and their revision."""
     store, objects = gate.store, gate.embedded.objects
 
     def submitted(call: Call) -> dict[str, Any]:
-        job = own_job(gate, call)
+        job = find_own_job(gate, call)
         rows = revisions.list_submitted(store, job, call.worker)
         return {
             "job": job.title,
@@ -95,15 +102,16 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
     def submission(call: Call) -> Response:
         task = find_task(store, call.path("task"), call.worker)
         png = read_png(read_submission(task), task.line)
-        if call.request.query_params.get("upright"):  # beside the photograph as browsers show it
-            png = turn_mask(png, read_orientation(objects.get(*split_uri(task.uri))))
+        # transformed to the orientation in which browsers display the image
+        if call.request.query_params.get("upright"):
+            png = orient_mask(png, read_orientation(objects.get(*split_uri(task.uri))))
         return Response(png, media_type="image/png", headers=NO_STORE)
 
     def read_submission(task: Task) -> dict[str, Any]:
         return revisions.read_content(store, objects, task.job, task.line, worker=task.worker)
 
     def verdict(call: Call) -> dict[str, Any]:
-        """A submitted answer's other members, such as a verdict with its comment."""
+        """Return the member of a submitted answer that has a label, such as a verdict with a comment; else {}."""
         task = find_task(store, call.path("task"), call.worker)
         found = [item for item in read_submission(task).values() if isinstance(item, dict) and "label" in item]
         return found[0] if found else {}
@@ -117,28 +125,29 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
         return {"state": "answered"}
 
     return [
-        gate.route("GET", f"{API}/jobs/{{job}}/submitted", submitted, who="worker"),
-        gate.route("GET", f"{API}/tasks/{{task}}/submission", submission, who="worker"),
-        gate.route("GET", f"{API}/tasks/{{task}}/verdict", verdict, who="worker"),
-        gate.route("POST", f"{API}/tasks/{{task}}/revise", revise, who="worker"),
-        gate.route("POST", f"{API}/tasks/{{task}}/keep", keep, who="worker"),
+        gate.route("GET", f"{API}/jobs/{{job}}/submitted", submitted, audience="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/submission", submission, audience="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/verdict", verdict, audience="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/revise", revise, audience="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/keep", keep, audience="worker"),
     ]
 
 
 def read_png(content: dict[str, Any], line: int) -> bytes:
-    """The PNG of an answer. Raises ServiceError NotFound for an answer without one."""
+    """Return the PNG mask of an answer. Raises ServiceError NotFound for an answer without one."""
     found = [item for item in content.values() if isinstance(item, dict) and "labeledImage" in item]
     if not found:
-        raise ServiceError("NotFound", f"The answer for object {line} holds no mask.", 404)
+        raise ServiceError("NotFound", f"The answer for object {line} has no mask.", 404)
     return base64.b64decode(found[0]["labeledImage"]["pngImageData"])
 
 
 def question_routes(gate: Gate) -> list[BaseRoute]:
+    """Return the routes of the worker's questions."""
     store = gate.store
 
     def asked(call: Call) -> dict[str, Any]:
-        """Own questions of a job; asking for them counts as having read the answers."""
-        job = own_job(gate, call)
+        """Return the worker's questions of a job, and mark their answers as read."""
+        job = find_own_job(gate, call)
         found = questions.list_questions(store, job, worker=call.worker.id)
         if any(question["unread"] for question in found):
             questions.mark_seen(store, job, call.worker.id)
@@ -147,29 +156,30 @@ def question_routes(gate: Gate) -> list[BaseRoute]:
     def ask(call: Call) -> Response:
         task = find_task(store, call.path("task"), call.worker)
         if task.state != "leased" and revisions.find_revision(store, task) is None:
-            raise ServiceError("Gone", f"The task is {task.state}.", 410)
+            raise ServiceError("Gone", f"The task is {task.state}, no longer open.", 410)
         key = questions.ask_question(store, task, text=call.text("question"), place=read_place(call.json()))
         return JSONResponse({"id": key}, 201)
 
     return [
-        gate.route("GET", f"{API}/jobs/{{job}}/questions", asked, who="worker"),
-        gate.route("POST", f"{API}/tasks/{{task}}/questions", ask, who="worker"),
+        gate.route("GET", f"{API}/jobs/{{job}}/questions", asked, audience="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/questions", ask, audience="worker"),
     ]
 
 
 def read_place(document: dict[str, Any]) -> tuple[float, float] | None:
+    """Return the question's point (x, y) in pixels; None if it has none. Raises ServiceError InvalidRequest."""
     place = document.get("x"), document.get("y")
     if place == (None, None):
         return None
     if not all(
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_PLACE for value in place
     ):
-        raise ServiceError("InvalidRequest", "x and y must be numbers of pixels.")
+        raise ServiceError("InvalidRequest", "x and y must be numbers, in pixels.")
     return float(place[0]), float(place[1])  # type: ignore[arg-type]
 
 
-def own_job(gate: Gate, call: Call) -> Job:
-    """The job of the path. Raises ServiceError NotFound for one that is not for this worker's team."""
+def find_own_job(gate: Gate, call: Call) -> Job:
+    """Return the job of the path. Raises ServiceError NotFound for a job of another team."""
     job = find_job(gate.store, call.path("job"))
     if not may_label(call.worker, job):
         raise ServiceError("NotFound", f"There is no labeling job {job.title!r} of this worker's team.", 404)

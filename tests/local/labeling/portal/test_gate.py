@@ -20,9 +20,9 @@ from gtseg.local.labeling import workers
 from gtseg.local.labeling.portal.gate import (
     BEARER_TRIES,
     GUARD_HEADER,
+    PUBLIC_BODY_BYTES,
     SIGN_IN,
     SIGN_IN_TRIES,
-    STRANGER_BYTES,
     WINDOW,
     Endpoint,
     Gate,
@@ -48,10 +48,10 @@ class Portal:
         self.worker, self.token = workers.add_worker(self.store, "Ada", "gtseg")
         self.sessions = Gate(self.embedded).sessions
 
-    def cookie(self, who: str) -> dict[str, str]:
+    def cookie(self, audience: str) -> dict[str, str]:
         """A signed-in browser's header."""
-        name = self.sessions.owner_cookie if who == "owner" else self.sessions.worker_cookie
-        return {"cookie": f"{name}={self.sessions.start(None if who == 'owner' else self.worker)}"}
+        name = self.sessions.owner_cookie if audience == "owner" else self.sessions.worker_cookie
+        return {"cookie": f"{name}={self.sessions.start(None if audience == 'owner' else self.worker)}"}
 
     def ask(
         self,
@@ -104,8 +104,8 @@ def changing(route: Route) -> bool:
     return not (route.methods or set()) & {"GET"}
 
 
-def other(who: str) -> str:
-    return "owner" if who == "worker" else "worker"
+def other(audience: str) -> str:
+    return "owner" if audience == "worker" else "worker"
 
 
 async def send_for_ever() -> Any:
@@ -117,14 +117,14 @@ GUARD = {GUARD_HEADER: "1"}
 
 def test_every_route_is_registered_at_the_gate(portal: Portal) -> None:
     assert len(portal.routes) == len(portal_routes(portal.embedded)) >= 29
-    assert {endpoint_of(route).who for route in portal.routes} == {"worker", "owner", "anybody"}
+    assert {endpoint_of(route).audience for route in portal.routes} == {"worker", "owner", "public"}
 
 
 def test_rule_1_every_route_is_closed_to_addresses_that_the_workforce_does_not_allow(portal: Portal) -> None:
     update_workforce(portal.store, {"WorkforceName": "default", "SourceIpConfig": {"Cidrs": ["127.0.0.0/8"]}})
     try:
         for route in portal.routes:
-            headers = portal.cookie(endpoint_of(route).who) | GUARD
+            headers = portal.cookie(endpoint_of(route).audience) | GUARD
             status, _, read = portal.ask(route, headers, client="10.1.1.1")
             assert (status, read) == (403, 1 if changing(route) else 0), route.path
             status, _, _ = portal.ask(route, headers, client="::ffff:127.0.0.1")
@@ -136,20 +136,20 @@ def test_rule_1_every_route_is_closed_to_addresses_that_the_workforce_does_not_a
 def test_rule_2_every_route_asks_who_it_is(portal: Portal) -> None:
     for number, route in enumerate(portal.routes):
         endpoint, client = endpoint_of(route), f"10.0.{number}.1"  # wrong tokens are counted per address
-        if endpoint.who == "anybody":
+        if endpoint.audience == "public":
             continue
         refused = 303 if endpoint.page else 401
         for headers in ({}, GUARD, {"authorization": "Bearer wrong"}, {"authorization": "Basic eDp5"}):
             assert portal.ask(route, headers, client=client)[0] == refused, (route.path, headers)
-        assert portal.ask(route, portal.cookie(other(endpoint.who)) | GUARD)[0] == refused, route.path
-        wrong = portal.token if endpoint.who == "owner" else portal.store.credentials.owner_token
+        assert portal.ask(route, portal.cookie(other(endpoint.audience)) | GUARD)[0] == refused, route.path
+        wrong = portal.token if endpoint.audience == "owner" else portal.store.credentials.owner_token
         assert portal.ask(route, {"authorization": f"Bearer {wrong}"})[0] == refused, route.path
-        assert portal.ask(route, portal.cookie(endpoint.who) | GUARD)[0] not in (303, 401, 403), route.path
+        assert portal.ask(route, portal.cookie(endpoint.audience) | GUARD)[0] not in (303, 401, 403), route.path
 
 
 def test_rule_3_every_changing_route_is_closed_to_other_sites(portal: Portal) -> None:
     for route in filter(changing, portal.routes):
-        cookie = portal.cookie(endpoint_of(route).who)
+        cookie = portal.cookie(endpoint_of(route).audience)
         assert portal.ask(route, cookie)[0] == 403, route.path
         assert portal.ask(route, cookie | GUARD | {"origin": "http://evil.example"})[0] == 403, route.path
         assert portal.ask(route, cookie | GUARD | {"origin": "null"})[0] == 403, route.path
@@ -161,13 +161,13 @@ def test_rule_4_every_body_is_read_last_and_up_to_its_limit(portal: Portal) -> N
     for route in filter(changing, portal.routes):
         endpoint = endpoint_of(route)
         long = {"content-length": str(endpoint.limit + 1)}
-        cookie = portal.cookie(endpoint.who) | GUARD
+        cookie = portal.cookie(endpoint.audience) | GUARD
         status, headers, _ = portal.ask(route, cookie | long | {"expect": "100-continue"})
         assert (status, headers["connection"]) == (413, "close"), route.path
         status, _, read = portal.ask(route, cookie | {"transfer-encoding": "chunked"}, body=send_for_ever)
         assert (status, read < 200) == (413, True), route.path
-        if endpoint.who == "anybody":
-            assert endpoint.limit <= STRANGER_BYTES
+        if endpoint.audience == "public":
+            assert endpoint.limit <= PUBLIC_BODY_BYTES
         else:
             status, headers, read = portal.ask(route, GUARD | long | {"content-length": str(700 << 20)})
             assert (status, read, headers["connection"]) == (401, 0, "close"), route.path
@@ -176,8 +176,8 @@ def test_rule_4_every_body_is_read_last_and_up_to_its_limit(portal: Portal) -> N
 def test_rule_4_every_body_has_a_time(portal: Portal) -> None:
     for route in filter(changing, portal.routes):
         endpoint = endpoint_of(route)
-        quick = Endpoint(endpoint.gate, endpoint.handler, endpoint.who, endpoint.limit, endpoint.page, 0.0)
-        headers = portal.cookie(endpoint.who) | GUARD
+        quick = Endpoint(endpoint.gate, endpoint.handler, endpoint.audience, endpoint.limit, endpoint.page, 0.0)
+        headers = portal.cookie(endpoint.audience) | GUARD
         silent = Portal.__new__(Portal)
         silent.app = Starlette(routes=[Route(route.path, quick, methods=list(route.methods or ()))])
         assert silent.ask(route, headers | {"content-length": "5"}, body=asyncio.Event().wait)[0] == 408
@@ -186,7 +186,7 @@ def test_rule_4_every_body_has_a_time(portal: Portal) -> None:
 
 def test_every_answer_forbids_that_it_is_run_as_a_page_of_the_portal(portal: Portal) -> None:
     for route in portal.routes:
-        for headers in ({}, portal.cookie(endpoint_of(route).who) | GUARD):
+        for headers in ({}, portal.cookie(endpoint_of(route).audience) | GUARD):
             _, found, _ = portal.ask(route, headers)
             assert found["x-content-type-options"] == "nosniff", route.path
             policy = found["content-security-policy"]

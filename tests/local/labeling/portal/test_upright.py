@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from gtseg.local.labeling.portal.upright import read_orientation, turn_mask, turn_place
+from gtseg.local.labeling.portal.upright import orient_mask, orient_point, read_orientation
 
 STORED = np.arange(12, dtype=np.uint8).reshape(3, 4)
 
@@ -30,7 +30,7 @@ def test_a_mask_follows_every_orientation_and_keeps_colors_and_transparency(orie
     file = io.BytesIO()
     mask.save(file, "PNG", transparency=0)
     assert read_orientation(picture) == orientation
-    with Image.open(io.BytesIO(turn_mask(file.getvalue(), orientation))) as turned:
+    with Image.open(io.BytesIO(orient_mask(file.getvalue(), orientation))) as turned:
         upright = ImageOps.exif_transpose(Image.open(io.BytesIO(photo(orientation, "PNG"))))
         assert np.array_equal(np.array(turned), np.array(upright))
         assert turned.getpalette()[3:6] == [7, 8, 9]  # type: ignore[index]
@@ -47,7 +47,7 @@ def test_a_place_follows_every_orientation(orientation: int) -> None:
     mask[2, 1] = 1
     file = io.BytesIO()
     Image.fromarray(mask).save(file, "PNG")
-    shown = np.array(Image.open(io.BytesIO(turn_mask(file.getvalue(), orientation))))
-    x, y = turn_place(1.5 / 4, 2.5 / 3, orientation)
+    shown = np.array(Image.open(io.BytesIO(orient_mask(file.getvalue(), orientation))))
+    x, y = orient_point(1.5 / 4, 2.5 / 3, orientation)
     height, width = shown.shape
     assert shown[int(y * height), int(x * width)] == 1
