@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from gtseg.local.front.connections import (
     KNOWN_IDLE,
     STRANGER_BUSY,
     Connections,
+    JoinedWrites,
 )
 
 
@@ -180,3 +182,55 @@ def test_whoever_is_known_stays_and_at_the_limit_of_all_the_busiest_address_make
     for line in (*workers[1:], stranger, third):
         connections.place(line, CLOSED)
     assert (connections.count, connections.addresses) == (0, {})
+
+
+class RecordedTransport:
+    """Writes, in order, and what else was asked for."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def writelines(self, pieces: tuple[bytes, ...]) -> None:
+        self.writes.append(b"".join(pieces))
+
+    def is_closing(self) -> bool:
+        return b"closed" in self.writes
+
+    def close(self) -> None:
+        self.writes.append(b"closed")
+
+    def abort(self) -> None:
+        self.writes.append(b"aborted")
+
+
+@pytest.mark.parametrize(
+    ("calls", "written"),
+    [
+        ([b"head", b"body"], [b"headbody"]),
+        ([b"head", b""], [b"head"]),
+        ([b"head", None, b"body"], [b"head", b"body"]),
+        ([b"head", b"x" * 100_000], [b"head" + b"x" * 100_000]),
+        ([b"x" * 100_000, b"y"], [b"x" * 100_000, b"y"]),
+        ([b"head", "close"], [b"head", b"closed"]),
+        ([b"head", "abort"], [b"aborted"]),
+    ],
+)
+def test_the_head_of_a_response_leaves_with_its_body(calls: list[Any], written: list[bytes]) -> None:
+    recorded = RecordedTransport()
+
+    async def write_all() -> None:
+        joined = JoinedWrites(recorded, asyncio.get_running_loop())  # type: ignore[arg-type]
+        for call in calls:
+            if call is None:
+                await asyncio.sleep(0)
+            elif isinstance(call, str):
+                getattr(joined, call)()
+            else:
+                joined.write(call)
+        await asyncio.sleep(0)
+
+    asyncio.run(write_all())
+    assert recorded.writes == written

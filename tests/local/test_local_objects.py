@@ -172,3 +172,27 @@ def test_the_bytes_of_small_objects_go_when_they_are_replaced_or_deleted(objects
     objects.put("photos", "k", b"4")
     objects.delete("photos", "k")
     assert count_small(objects) == 0
+
+
+def test_small_objects_are_checked_at_every_read(objects: FolderObjects) -> None:
+    objects.create_bucket("bucket")
+    objects.put("bucket", "key", b"as it was put")
+    assert objects.get("bucket", "key") == objects.get("bucket", "key") == b"as it was put"
+    with objects.index.database.write() as connection:
+        connection.execute("UPDATE small SET content=?", (b"as it was not",))
+    with pytest.raises(ServiceError, match="not those of its ETag"):
+        objects.get("bucket", "key")
+    with objects.index.database.write() as connection:
+        connection.execute("DELETE FROM small")
+    with pytest.raises(ServiceError, match="missing"):
+        objects.get("bucket", "key")
+
+
+def test_a_deleted_bucket_takes_no_object(objects: FolderObjects) -> None:
+    objects.create_bucket("short")
+    objects.index.check_bucket_early("short")
+    objects.index.delete_bucket("short")
+    with pytest.raises(ServiceError, match="does not exist"):
+        objects.index.check_bucket_early("short")
+    with pytest.raises(ServiceError, match="does not exist"):
+        objects.put("short", "key", b"x")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -24,6 +24,7 @@ RESERVED_FILES = (
     640  # of the limit of open files: databases (a few for each thread), objects, what tests and plugins open
 )
 FEWEST = 64
+JOINED_BYTES = 64 * 1024
 CLOSED = 4  # a rank of no connection: below it, in the order in which connections are closed to make room
 STRANGER_IDLE, STRANGER_BUSY, KNOWN_IDLE, KNOWN_BUSY = range(CLOSED)
 
@@ -77,6 +78,47 @@ class Connections:
             self.count += 1
 
 
+class JoinedWrites:
+    """A transport that sends a short write together with the next one: a response's head and body in one system call.
+
+    A write that no other follows leaves with the next iteration of the event loop.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held = b""
+        self.is_closing = transport.is_closing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            if len(data) > JOINED_BYTES:
+                self._transport.writelines((held, data))
+            else:
+                self._transport.write(held + data)
+        elif 0 < len(data) <= JOINED_BYTES:
+            self._held = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._held = b""
+        self._transport.abort()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol; a head that is too long is answered 431, one that never ends closes the connection.
 
@@ -93,6 +135,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, JoinedWrites(transport, self.loop))
         self.address = self.client[0] if self.client else ""
         if not self.admitted.admit(self):
             self._refuse(503)

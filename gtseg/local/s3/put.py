@@ -31,7 +31,7 @@ async def put_object(s3: S3, request: Request) -> Answer:
     condition = make_write_condition(headers)
     metadata, system = read_metadata(headers), read_system_headers(headers)
     tags, acl = read_tag_header(headers), read_acl(headers)
-    s3.objects.index.check_bucket(request.bucket)
+    s3.objects.index.check_bucket_early(request.bucket)
     refuse_disabled_acl(s3, request.bucket, headers)
     with await s3.intake.take(request, small_bytes=SMALL_BYTES) as taken:
         info = StoredObject(
@@ -56,6 +56,8 @@ async def store(s3: S3, info: StoredObject, taken: Taken, condition: Condition |
     """Make a body an object; whether it is on disk already. Raises ServiceError where the index refuses it."""
     if taken.draft is None:
         s3.objects.index.replace(info, condition=condition, content=taken.content)
+        if taken.content is not None:
+            s3.objects.files.checked.trust_small(info.file, taken.content)
         return False
     await settle(s3, taken.draft, Intent(info.bucket, info.key, info), condition=condition)
     return True

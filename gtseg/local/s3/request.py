@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,7 +86,7 @@ def parse_request(scope: Scope, receive: Receive, headers: dict[str, str]) -> Re
         dict(pairs),
         headers,
         receive,
-        secrets.token_hex(8).upper(),
+        f"{random.getrandbits(64):016X}",
     )
     if len(key) > KEY_BYTES_MAXIMUM // 4 and len(key.encode()) > KEY_BYTES_MAXIMUM:
         raise ServiceError(

@@ -29,7 +29,6 @@ from gtseg.local.storage.intents import Intent, Intents
 from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable, Right, StorageState
 from gtseg.local.storage.stored import StoredObject, unpack_row
 from gtseg.local.storage.uploads import Part, Uploads
-from gtseg.local.storage.verification import is_intact
 
 __all__ = ["FolderObjects"]
 
@@ -223,17 +222,17 @@ class FolderObjects:
 
     def find_small(self, bucket: str, key: str) -> tuple[StoredObject, bytes | None]:
         """The object, and its bytes where they are in no file. Raises ServiceError NoSuchKey or NoSuchBucket."""
-        while True:
-            info = self.find(bucket, key)
-            if not info.is_small:
-                return info, None
-            content = self.index.read_small(info)
-            if content is None:
-                self.check_replaced(info)
-            elif is_intact(content, info.etag):
-                return info, content
-            else:
-                raise damaged_object(info, "its bytes in objects.sqlite3 are not those of its ETag")
+        info, content = self.index.find_with_content(bucket, key)
+        if info is None:
+            self.find(bucket, key)  # raises, unless the object has been put since
+            return self.find_small(bucket, key)
+        if not info.is_small:
+            return info, None
+        if content is None:
+            raise damaged_object(info, "its bytes are missing from objects.sqlite3")
+        if not self.files.checked.is_small_intact(info.file, content, info.etag):
+            raise damaged_object(info, "its bytes in objects.sqlite3 are not those of its ETag")
+        return info, content
 
     def check_bytes(self, info: StoredObject, descriptor: int) -> None:
         """Raises ServiceError for a file that does not hold its object. The first look at a file reads all of it."""

@@ -43,6 +43,9 @@ CREATE TABLE IF NOT EXISTS completed(
 """
 COLUMNS = "file,size,etag,modified,content_type,about"
 FIND = f"SELECT {COLUMNS} FROM object WHERE bucket=? AND key=?"
+FIND_WITH_CONTENT = (
+    f"SELECT {COLUMNS},content FROM object LEFT JOIN small ON small.number=-object.file WHERE bucket=? AND key=?"
+)
 REPLACE = f"INSERT OR REPLACE INTO object(bucket,key,{COLUMNS}) VALUES(?,?,?,?,?,?,?,?)"
 PAGE = 1000
 CHECKPOINT_PAGES = 20_000
@@ -69,6 +72,8 @@ class Index:
         self.database = Database(path, row_factory=None, checkpoint_pages=CHECKPOINT_PAGES)
         self.database.create(DDL)
         self.run = self._start_run()
+        self._buckets: frozenset[str] = frozenset()
+        self._deletions = 0
 
     def _start_run(self) -> int:
         with self.database.write():
@@ -101,6 +106,8 @@ class Index:
                 raise ServiceError("BucketNotEmpty", "The bucket you tried to delete is not empty", 409)
             self._drop_uploads(bucket)
             connection.execute("DELETE FROM bucket WHERE name=?", (bucket,))
+        self._deletions += 1
+        self._buckets = frozenset()
 
     def _drop_uploads(self, bucket: str) -> None:
         """Unfinished multipart uploads do not keep a bucket alive: they go with it."""
@@ -118,6 +125,14 @@ class Index:
     def bucket_exists(self, bucket: str) -> bool:
         found = self.database.read().execute("SELECT 1 FROM bucket WHERE name=?", (bucket,)).fetchone()
         return found is not None
+
+    def check_bucket_early(self, bucket: str) -> None:
+        """Raise ServiceError NoSuchBucket, before a body is read. The transaction that writes the object checks again."""
+        if bucket not in self._buckets:
+            deletions = self._deletions
+            self.check_bucket(bucket)
+            if deletions == self._deletions:
+                self._buckets |= {bucket}
 
     def check_bucket(self, bucket: str) -> None:
         if not self.bucket_exists(bucket):
@@ -146,11 +161,10 @@ class Index:
         row = self.database.read().execute(FIND, (bucket, key.encode())).fetchone()
         return None if row is None else unpack_row(bucket, key, row)
 
-    def read_small(self, info: StoredObject) -> bytes | None:
-        """The bytes of an object without a file; None if it has been replaced meanwhile."""
-        query = "SELECT content FROM small WHERE number=?"
-        row = self.database.read().execute(query, (-info.file,)).fetchone()
-        return None if row is None else row[0]
+    def find_with_content(self, bucket: str, key: str) -> tuple[StoredObject | None, bytes | None]:
+        """The object, and its bytes where it has no file, in one read; (None, None) if there is none."""
+        row = self.database.read().execute(FIND_WITH_CONTENT, (bucket, key.encode())).fetchone()
+        return (None, None) if row is None else (unpack_row(bucket, key, row[:-1]), row[-1])
 
     def replace(self, info: StoredObject, *, condition: Condition | None = None, content: bytes | None = None) -> None:
         """Make `info` the object of its key, if its bucket exists and `condition` allows, in one transaction.

@@ -156,11 +156,13 @@ class Barrier:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append(done)
-        if self._running < self._passes:
-            self._begin(loop)
+        if len(self._waiting) == 1 and self._running < self._passes:
+            loop.call_soon(self._begin, loop)  # after the requests that are ready now: they share the pass
         await done
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._waiting or self._running >= self._passes:
+            return
         self._running += 1
         waiting, self._waiting = self._waiting, []
         self._begun.put((loop, waiting))
