@@ -1,7 +1,8 @@
-"""Fixtures that start the embedded AWS as users do: a real process on a port of its own, with a data folder of its own."""
+"""Fixtures that start the embedded AWS as users do: as a process with its own port and data folder."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,11 @@ import hypothesis
 import pytest
 from local_aws import LocalAWS
 
-hypothesis.settings.register_profile("gtseg", deadline=None)  # the machine's load is no property of the code
+# No deadline: the duration of an example depends on the machine. CI draws the same examples in every run.
+hypothesis.settings.register_profile("gtseg", deadline=None, derandomize="CI" in os.environ, database=None)
 hypothesis.settings.load_profile("gtseg")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Started in the background by a shell, Ctrl-C is ignored, by every child too: the tests that press it need it heard.
+    # A shell starts background commands with SIGINT ignored, and child processes inherit that; some tests send SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 StartLocalAWS = Callable[..., LocalAWS]
@@ -36,49 +38,21 @@ def start_local_aws(tmp_path: Path) -> Iterator[StartLocalAWS]:
 
 @pytest.fixture
 def local_aws(start_local_aws: StartLocalAWS) -> LocalAWS:
-    """One server of this test's own."""
+    """A server for this test alone."""
     return start_local_aws()
 
 
 @pytest.fixture(scope="session")
-def session_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """What `shared_aws` is at a test's first try; for fixtures of a whole module."""
+def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    """One server for every test that does not restart it and ignores other tests' buckets."""
     server = LocalAWS(tmp_path_factory.mktemp("shared") / "aws")
     yield server
     server.stop()
 
 
-@pytest.fixture
-def shared_aws(request: pytest.FixtureRequest, session_aws: LocalAWS, start_local_aws: StartLocalAWS) -> LocalAWS:
-    """One server for every test that neither restarts it nor minds others' buckets."""
-    return start_local_aws() if is_retried(request) else session_aws
-
-
 @pytest.fixture(scope="session")
-def session_training_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
-    """What `training_aws` is at a test's first try."""
+def training_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+    """One server for every test whose training jobs may end after three seconds."""
     server = LocalAWS(tmp_path_factory.mktemp("training") / "aws", options={"train_seconds": 3})
     yield server
     server.stop()
-
-
-@pytest.fixture
-def training_aws(
-    request: pytest.FixtureRequest, session_training_aws: LocalAWS, start_local_aws: StartLocalAWS
-) -> LocalAWS:
-    """One server for every test whose training jobs may end after three seconds."""
-    return start_local_aws(options={"train_seconds": 3}) if is_retried(request) else session_training_aws
-
-
-def is_retried(request: pytest.FixtureRequest) -> bool:
-    """Whether the test failed once (pytest-rerunfailures): what it left on a shared server would fail it again."""
-    return getattr(request.node, "execution_count", 1) > 1
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Why a test was tried again, though it passed in the end."""
-    for report in terminalreporter.stats.get("rerun", []):
-        reasons = [line for line in report.longreprtext.splitlines() if line.startswith("E  ")]
-        terminalreporter.write_line(f"tried again: {report.nodeid}")
-        for line in reasons[:3]:
-            terminalreporter.write_line(line[:300])

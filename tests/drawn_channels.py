@@ -10,13 +10,12 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from polling import wait_for
 
 ROLE = "arn:aws:iam::123456789012:role/gtseg"
 IMAGE = "811284229777.dkr.ecr.us-east-1.amazonaws.com/semantic-segmentation:1"
@@ -75,15 +74,6 @@ def training_request(name: str, bucket: str, **hyperparameters: str) -> dict[str
     }
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 90) -> Any:
-    """Wait until `condition` gives something true, and give that; AssertionError after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "the condition never came true"
-        time.sleep(0.05)
-    return found
-
-
 def await_job(sagemaker: Any, name: str, *, seconds: float = 90) -> dict[str, Any]:
     """The Describe answer of a training job that has ended."""
 
@@ -91,7 +81,7 @@ def await_job(sagemaker: Any, name: str, *, seconds: float = 90) -> dict[str, An
         answer = sagemaker.describe_training_job(TrainingJobName=name)
         return answer if answer["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
 
-    return until(look, seconds=seconds)
+    return wait_for(look, seconds=seconds)
 
 
 @functools.lru_cache

@@ -16,7 +16,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.fixture(scope="module")
-def session_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+def shared_aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
     """`shared_aws` is of each file's own here: a worker's home page lists every job there is."""
     server = LocalAWS(tmp_path_factory.mktemp("portal") / "aws")
     yield server

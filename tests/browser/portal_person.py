@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import time
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from polling import wait_for
 
 TEMPLATE = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></script>
 <crowd-form>
@@ -50,11 +50,7 @@ class Desk:
         return self.aws.client("sagemaker").describe_labeling_job(LabelingJobName=self.job)  # type: ignore[no-any-return]
 
     def await_status(self, status: str = "Completed", *, seconds: float = 120) -> dict[str, Any]:
-        until = time.monotonic() + seconds
-        while (answer := self.describe())["LabelingJobStatus"] != status:
-            assert time.monotonic() < until, answer
-            time.sleep(0.1)
-        return answer
+        return wait_for(lambda: (answer := self.describe())["LabelingJobStatus"] == status and answer, seconds=seconds)
 
     def read(self, key_end: str) -> list[bytes]:
         """The job's output objects whose key ends so."""

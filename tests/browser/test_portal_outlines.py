@@ -21,9 +21,9 @@ DOTS = ".marks .click, .marks .corner"
 
 
 @pytest.fixture(scope="module")
-def task(session_aws: Any, chromium: Any) -> Iterator[Any]:
+def task(shared_aws: Any, chromium: Any) -> Iterator[Any]:
     """(desk, page): a photograph of a disc of radius 60 around (160.5, 120.5), for every test that does not submit."""
-    desk = make_job(session_aws, {"a.png": encode(draw_photo(), "PNG")}, job="outlines")
+    desk = make_job(shared_aws, {"a.png": encode(draw_photo(), "PNG")}, job="outlines")
     context = chromium.new_context(viewport={"width": 1280, "height": 720})
     context.set_default_timeout(60_000)
     page = context.new_page()

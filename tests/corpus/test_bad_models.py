@@ -6,12 +6,13 @@ import gzip
 import io
 import struct
 import tarfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
 from gtseg.local.algorithm import model_archive
 from gtseg.local.algorithm.container import ClientError
@@ -208,10 +209,8 @@ def test_an_endpoint_of_a_bad_archive_fails_and_says_why(shared_aws: Any, name: 
     }
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-    end = time.monotonic() + 60
-    while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == "Creating":
-        assert time.monotonic() < end
-        time.sleep(0.2)
+    describe = partial(sagemaker.describe_endpoint, EndpointName=name)
+    found = wait_for(lambda: (answer := describe())["EndpointStatus"] != "Creating" and answer)
     assert found["EndpointStatus"] == "Failed"
     assert "Failed to extract model data archive" in found["FailureReason"]
     assert words in found["FailureReason"]

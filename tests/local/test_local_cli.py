@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
 LOCAL = [sys.executable, "-m", "gtseg.local.cli"]
 SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('AWS_')}))"
@@ -22,14 +22,6 @@ LIST = "import boto3; boto3.client('s3').create_bucket(Bucket='kept'); print([b[
 
 def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*LOCAL, *arguments], capture_output=True, text=True, timeout=120, **more)
-
-
-def await_until(check: Callable[[], Any], seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 def is_alive(pid: int) -> bool:
@@ -143,7 +135,7 @@ def test_exec_passes_signals_on_and_stops_its_server(tmp_path: Path, number: int
         str(ready),
     ]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
-    await_until(ready.exists)
+    wait_for(ready.exists)
     server = json.loads((tmp_path / "aws" / "server.json").read_bytes())["pid"]
     process.send_signal(number)
     process.communicate(timeout=60)
@@ -155,11 +147,11 @@ def test_the_server_ends_with_an_exec_that_is_killed(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     command = [*LOCAL, "exec", "--data", str(tmp_path), "--", "sh", "-c", f"touch '{ready}'; exec sleep 30"]
     process = subprocess.Popen(command, start_new_session=True)
-    await_until(ready.exists)
+    wait_for(ready.exists)
     server = json.loads((tmp_path / "server.json").read_bytes())["pid"]
     process.kill()
     process.wait()
-    await_until(lambda: not is_alive(server))
+    wait_for(lambda: not is_alive(server))
     os.killpg(process.pid, signal.SIGKILL)
 
 

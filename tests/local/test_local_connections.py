@@ -60,7 +60,7 @@ def test_a_head_just_within_the_limit_is_served(shared_aws: Any) -> None:
     assert converse(shared_aws, head).startswith(b"HTTP/1.1 200")
 
 
-HEAD_SECONDS, IDLE_SECONDS = 1.0, 1.0
+HEAD_SECONDS, IDLE_SECONDS = 1.5, 1.5
 
 
 @pytest.fixture(scope="module")

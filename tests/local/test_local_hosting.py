@@ -23,8 +23,9 @@ import numpy as np
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from drawn_channels import IMAGE, ROLE, draw_scene, train_artifact, training_request, until, upload_channels
+from drawn_channels import IMAGE, ROLE, draw_scene, train_artifact, training_request, upload_channels
 from PIL import Image
+from polling import wait_for
 
 from gtseg.local.hosting import supervisor
 
@@ -72,7 +73,7 @@ def await_status(aws: Any, name: str, *statuses: str) -> dict[str, Any]:
         answer = aws.client("sagemaker").describe_endpoint(EndpointName=name)
         return answer if answer["EndpointStatus"] in statuses else None
 
-    return until(look)
+    return wait_for(look)
 
 
 def list_containers(aws: Any) -> list[int]:
@@ -138,7 +139,7 @@ def test_what_a_model_cannot_do_is_a_model_error_with_its_own_status(aws: Any) -
 
     (process,) = list_containers(aws)
     os.kill(process, signal.SIGKILL)
-    until(lambda: list_containers(aws) not in ([], [process]))
+    wait_for(lambda: list_containers(aws) not in ([], [process]))
     assert read_mask(invoke(aws, "faulty")).shape == (48, 48), "a crashed container is replaced"
 
     other = pack({"nothing.txt": b"nothing"})
@@ -277,7 +278,7 @@ def test_a_restarted_server_brings_its_endpoints_back(start_local_aws: Any) -> N
     aws.client("sagemaker").delete_model(ModelName="kept")
     create_endpoint(aws, "early", artifact="s3://drawn/early.tar.gz")
     aws.kill9()
-    until(lambda: before not in list_containers(aws))
+    wait_for(lambda: before not in list_containers(aws))
     aws.start()
     assert aws.client("sagemaker").describe_endpoint(EndpointName="kept")["EndpointStatus"] == "InService"
     assert (read_mask(invoke(aws, "kept")) == expected).all()
@@ -287,7 +288,7 @@ def test_a_restarted_server_brings_its_endpoints_back(start_local_aws: Any) -> N
     assert created == ["kept", "early"]
     assert len(list_containers(aws)) == 2
     aws.stop()
-    until(lambda: list_containers(aws) == [])
+    wait_for(lambda: list_containers(aws) == [])
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from polling import wait_for
 
 from gtseg.local.jobs.processes import Process
 
@@ -23,10 +23,7 @@ def launch(folder: Path, code: str, *, dies_with_us: bool = False) -> Process:
 
 
 def await_output(process: Process) -> None:
-    deadline = time.monotonic() + 30
-    while not (process.output.exists() and process.output.stat().st_size):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: process.output.exists() and process.output.stat().st_size)
 
 
 @pytest.mark.parametrize("dies_with_us", [False, True])

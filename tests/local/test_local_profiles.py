@@ -33,7 +33,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_client_of_the_profile_reaches_this_server_and_no_other(
-    session_aws: Any, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    shared_aws: Any, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [
         sys.executable,
@@ -42,7 +42,7 @@ def test_a_client_of_the_profile_reaches_this_server_and_no_other(
         "profile",
         "labels",
         "--data",
-        str(session_aws.folder),
+        str(shared_aws.folder),
     ]
     for words, said in (
         ([], "[profile labels]"),
@@ -55,8 +55,8 @@ def test_a_client_of_the_profile_reaches_this_server_and_no_other(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     client = boto3.Session(profile_name="labels").client("sagemaker")
-    assert client.meta.endpoint_url == session_aws.url
-    assert client.meta.region_name == session_aws.region
+    assert client.meta.endpoint_url == shared_aws.url
+    assert client.meta.region_name == shared_aws.region
     assert client.list_workteams()["Workteams"]
 
 

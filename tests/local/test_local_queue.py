@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_channels import until
+from polling import wait_for
 
 from gtseg.local.jobs.queue import JobQueue, QueuedWork
 from gtseg.local.jobs.records import Record, Records, now
@@ -73,11 +73,11 @@ def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
         add(records, f"job-{number}")
     work, held = Work(records), set()
     start(work, places=2, hold=held.add)
-    until(lambda: len(work.running) == 2 and held == {"job-2", "job-3", "job-4"})
+    wait_for(lambda: len(work.running) == 2 and held == {"job-2", "job-3", "job-4"})
     for number in range(5):
-        until(lambda name=f"job-{number}": name in work.running)
+        wait_for(lambda name=f"job-{number}": name in work.running)
         work.release[f"job-{number}"].set()
-    until(lambda: len(records.having("Completed")) == 5)
+    wait_for(lambda: len(records.having("Completed")) == 5)
     assert work.started[:2] == ["job-0", "job-1"]
     assert sorted(work.started) == [f"job-{number}" for number in range(5)]
     assert work.most == 2
@@ -88,7 +88,7 @@ def test_a_job_that_had_begun_goes_on_before_older_ones_that_wait(records: Recor
     add(records, "began", stage="running")
     work = Work(records)
     start(work, places=1)
-    until(lambda: work.started)
+    wait_for(lambda: work.started)
     assert work.started == ["began"]
 
 
@@ -97,4 +97,4 @@ def test_a_queued_job_that_is_stopped_needs_no_place(records: Records[QueuedWork
     add(records, "stopped", status="Stopping")
     work = Work(records)
     start(work, places=1)
-    until(lambda: sorted(work.started) == ["runs", "stopped"])
+    wait_for(lambda: sorted(work.started) == ["runs", "stopped"])

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from labeling.labeling_desk import await_until
+from polling import wait_for
 
 
 def test_health_answers_without_credentials(shared_aws: Any) -> None:
@@ -64,7 +64,7 @@ def test_sigterm_takes_no_new_requests_and_lets_those_under_way_arrive(local_aws
         assert connection.recv(1000).startswith(b"HTTP/1.1 100"), "the server waits for the body"
         connection.sendall(body[:5])
         os.kill(local_aws.pid, signal.SIGTERM)
-        await_until(lambda: is_closed(local_aws.port))
+        wait_for(lambda: is_closed(local_aws.port))
         connection.sendall(body[5:])
         assert connection.recv(1000).startswith(b"HTTP/1.1 201")
     assert local_aws.stop() == 0

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from labeling.labeling_desk import SIZE, Desk, await_until, draw_answer, draw_picture, square
+from labeling.labeling_desk import SIZE, Desk, draw_answer, draw_picture, square
 from local_aws import LocalAWS
 from PIL import Image
+from polling import wait_for
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
@@ -64,19 +65,19 @@ def masks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pair(session_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAWS, LocalAWS]]:
+def pair(shared_aws: LocalAWS, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalAWS, LocalAWS]]:
     """A labeling server without a crowd, and the server whose S3 it uses."""
     folder = tmp_path_factory.mktemp("people") / "aws"
-    server = LocalAWS(folder, options={"s3": session_aws.url}, variables=variables(session_aws))
-    yield server, session_aws
+    server = LocalAWS(folder, options={"s3": shared_aws.url}, variables=variables(shared_aws))
+    yield server, shared_aws
     server.stop()
 
 
 @pytest.fixture(scope="module")
-def far_aws(session_aws: LocalAWS, masks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
+def far_aws(shared_aws: LocalAWS, masks: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAWS]:
     """A labeling server with `--s3 URL --only labeling`, whose crowd labels every job."""
-    options = {"s3": session_aws.url, "only": "labeling", "crowd_masks": masks}
-    server = LocalAWS(tmp_path_factory.mktemp("far") / "aws", options=options, variables=variables(session_aws))
+    options = {"s3": shared_aws.url, "only": "labeling", "crowd_masks": masks}
+    server = LocalAWS(tmp_path_factory.mktemp("far") / "aws", options=options, variables=variables(shared_aws))
     yield server
     server.stop()
 
@@ -93,14 +94,14 @@ def label(desk: Desk, name: str) -> tuple[bytes, list[bytes]]:
 
 
 def test_a_job_over_another_s3_service_ends_in_the_bytes_of_one_in_the_data_folder(
-    far_aws: LocalAWS, session_aws: LocalAWS, masks: Path, start_local_aws: Any
+    far_aws: LocalAWS, shared_aws: LocalAWS, masks: Path, start_local_aws: Any
 ) -> None:
     near = start_local_aws(options={"crowd_masks": masks})
-    assert label(FarDesk(far_aws, session_aws), "job") == label(Desk(near), "job")
+    assert label(FarDesk(far_aws, shared_aws), "job") == label(Desk(near), "job")
 
 
-def test_s3_requests_are_refused_with_the_address_of_the_objects(far_aws: LocalAWS, session_aws: LocalAWS) -> None:
-    with pytest.raises(ClientError, match=re.escape(session_aws.url)) as refusal:
+def test_s3_requests_are_refused_with_the_address_of_the_objects(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
+    with pytest.raises(ClientError, match=re.escape(shared_aws.url)) as refusal:
         far_aws.client("s3").list_buckets()
     assert refusal.value.response["Error"]["Code"] == "NotImplemented"
 
@@ -144,9 +145,9 @@ def test_what_to_export_leads_s3_to_its_service_and_keys_to_no_other(tmp_path: P
 
 
 def test_the_keys_of_an_s3_service_are_good_for_the_server_that_uses_it(
-    far_aws: LocalAWS, session_aws: LocalAWS
+    far_aws: LocalAWS, shared_aws: LocalAWS
 ) -> None:
-    owner = {"aws_access_key_id": session_aws.access_key, "aws_secret_access_key": session_aws.secret_key}
+    owner = {"aws_access_key_id": shared_aws.access_key, "aws_secret_access_key": shared_aws.secret_key}
     assert far_aws.client("sagemaker", **owner).list_workteams()["Workteams"]
     with pytest.raises(ClientError, match="InvalidSignature"):
         far_aws.client("sagemaker", **owner | {"aws_secret_access_key": "wrong"}).list_workteams()
@@ -217,7 +218,7 @@ def test_a_storage_that_is_dead_from_the_start_is_told_before_anybody_needs_it(t
     keys = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_REGION": "us-east-1"}
     server = LocalAWS(tmp_path / "aws", options={"s3": "http://127.0.0.1:9"}, variables=keys)
     try:
-        storage = await_until(lambda: (found := read_health(server)["storage"])["reason"] and found)
+        storage = wait_for(lambda: (found := read_health(server)["storage"])["reason"] and found)
         assert (storage["reachable"], storage["endpoint"]) == (False, "http://127.0.0.1:9")
     finally:
         server.stop()
@@ -237,7 +238,7 @@ def test_answers_are_kept_while_the_storage_is_away_and_written_once_when_it_is_
     assert worker("GET", f"/tasks/{task['task']}/image")[0] == 200, "what is handed out stays visible"
     submit(worker, task)
     submit(worker, desk.lease(worker, job))
-    health = await_until(lambda: (found := read_health(far))["storage"]["reason"] and found)
+    health = wait_for(lambda: (found := read_health(far))["storage"]["reason"] and found)
     assert (health["status"], health["ready"], health["storage"]["reachable"]) == ("ok", True, False)
     assert health["backlog"] == {"objects": 2}
     assert storage.url in health["storage"]["reason"]
@@ -283,8 +284,8 @@ def test_an_image_that_is_replaced_fails_with_that_reason_and_its_answer_is_kept
     assert len(kept) == 1
 
 
-def test_check_tries_the_rights_of_the_running_server(far_aws: LocalAWS, session_aws: LocalAWS) -> None:
-    desk = FarDesk(far_aws, session_aws)
+def test_check_tries_the_rights_of_the_running_server(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
+    desk = FarDesk(far_aws, shared_aws)
     desk.await_end(desk.create(1))
     check = ["check", "--s3", f"--data={far_aws.folder}"]
     result = CliRunner().invoke(cli.app, check)
@@ -295,7 +296,7 @@ def test_check_tries_the_rights_of_the_running_server(far_aws: LocalAWS, session
     assert result.exit_code == 4
     assert "labeling-server.json" in result.output
     status, answer = desk.owner("GET", "/owner/jobs")
-    assert (status, answer["storage"]["endpoint"], answer["storage"]["waiting"]) == (200, session_aws.url, 0)
+    assert (status, answer["storage"]["endpoint"], answer["storage"]["waiting"]) == (200, shared_aws.url, 0)
 
 
 # ---------------------------------------------------------------- metrics
@@ -307,8 +308,8 @@ def read_metrics(aws: LocalAWS, token: str, path: str = "/metrics") -> str:
         return str(answer.read().decode())
 
 
-def test_metrics_are_prometheus_own_form_and_the_owners_alone(far_aws: LocalAWS, session_aws: LocalAWS) -> None:
-    for aws, kind in ((far_aws, "s3"), (session_aws, "folder")):
+def test_metrics_are_prometheus_own_form_and_the_owners_alone(far_aws: LocalAWS, shared_aws: LocalAWS) -> None:
+    for aws, kind in ((far_aws, "s3"), (shared_aws, "folder")):
         families = {f.name: f for f in text_string_to_metric_families(read_metrics(aws, aws.owner_token))}
         assert families["gtseg_info"].samples[0].labels["storage"] == kind
         assert families["gtseg_storage_up"].samples[0].value == 1

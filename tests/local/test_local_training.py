@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from drawn_channels import IMAGE, await_job, channel, training_request, until, upload_channels
+from drawn_channels import IMAGE, await_job, channel, training_request, upload_channels
+from polling import wait_for
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 
@@ -60,7 +61,7 @@ def await_epoch(aws: Any, job: str, *, after: Any = None) -> Any:
         assert answer["TrainingJobStatus"] == "InProgress", answer
         return times["validation:mIOU"] if times.get("validation:mIOU") not in (None, after) else None
 
-    return until(look)
+    return wait_for(look)
 
 
 def test_a_job_runs_through_sagemakers_states_to_a_model_with_its_last_metrics(aws: Any) -> None:
@@ -228,7 +229,7 @@ def test_a_killed_server_finds_its_job_again_running_or_at_its_checkpoint(start_
 
     aws.kill9()
     os.killpg(os.getpgid(before[0]), signal.SIGKILL)
-    until(lambda: not list_processes(aws.folder))
+    wait_for(lambda: not list_processes(aws.folder))
     aws.start()
     seen = await_epoch(aws, "kept", after=seen)
 

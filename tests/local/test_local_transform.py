@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from drawn_channels import IMAGE, ROLE, draw_scene, train_artifact, until
+from drawn_channels import IMAGE, ROLE, draw_scene, train_artifact
 from PIL import Image
+from polling import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def await_transform(aws: Any, name: str) -> dict[str, Any]:
         answer = aws.client("sagemaker").describe_transform_job(TransformJobName=name)
         return answer if answer["TransformJobStatus"] not in ("InProgress", "Stopping") else None
 
-    return until(look)
+    return wait_for(look)
 
 
 def test_every_object_gets_its_mask_from_one_of_two_containers(aws: Any) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from drawn_channels import training_request, until, upload_channels
+from drawn_channels import training_request, upload_channels
 from hypothesis import given
 from hypothesis import strategies as st
+from polling import wait_for
 
 from gtseg.local.tuning.early_stopping import is_worse
 from gtseg.local.tuning.search import Parameter, Trial, read_ranges, suggest
@@ -69,7 +70,7 @@ def await_tuning(aws: Any, name: str) -> dict[str, Any]:
         answer = aws.client("sagemaker").describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
         return answer if answer["HyperParameterTuningJobStatus"] not in ("InProgress", "Stopping") else None
 
-    return until(look)
+    return wait_for(look)
 
 
 def test_a_grid_runs_every_combination_once_and_knows_the_best(aws: Any) -> None:
@@ -107,7 +108,7 @@ def test_a_stopped_tuning_job_survives_the_kill_of_its_server_and_stops_its_tria
             HyperParameterTuningJobName="halted"
         )["TrainingJobSummaries"]
 
-    until(list_trials)
+    wait_for(list_trials)
     aws.kill9()
     aws.start()
     aws.client("sagemaker").stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="halted")

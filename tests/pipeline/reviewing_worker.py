@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from polling import wait_for
 
 COLOURS = ("#2ca02c", "#1f77b4", "#ff7f0e")
 SIZE = (32, 24)
@@ -65,16 +65,20 @@ class Worker:
 
     def work(self, job: str, answering: Answering, *, count: int = 10_000, seconds: float = 40) -> list[dict[str, Any]]:
         """The tasks that this worker was given: all of the job's, or the first `count`."""
-        given, end = [], time.monotonic() + seconds
-        while len(given) < count and self._status(job) not in ("Completed", "Failed", "Stopped"):
-            assert time.monotonic() < end, f"{job} did not end"
-            status, body = self.ask("POST", f"jobs/{job}/tasks")
-            if status != 200:
-                time.sleep(0.03)
-                continue
-            task = json.loads(body)
-            given.append(task)
-            self._reply(task, answering(task))
+        given: list[dict[str, Any]] = []
+
+        def answer_all() -> bool:
+            """Answer what there is now; whether this was the last."""
+            while len(given) < count:
+                status, body = self.ask("POST", f"jobs/{job}/tasks")
+                if status != 200:
+                    return self._status(job) in ("Completed", "Failed", "Stopped")
+                task = json.loads(body)
+                given.append(task)
+                self._reply(task, answering(task))
+            return True
+
+        wait_for(answer_all, seconds=seconds)
         return given
 
     def page(self, task: dict[str, Any]) -> str:

@@ -35,9 +35,9 @@ from gtseg.pipeline.stages.order import standings
 
 
 @pytest.fixture(scope="module")
-def clients(session_aws: Any) -> Iterator[Clients]:
+def clients(shared_aws: Any) -> Iterator[Clients]:
     with pytest.MonkeyPatch.context() as patch:
-        point_at(session_aws, patch)
+        point_at(shared_aws, patch)
         yield Clients()
 
 
@@ -102,19 +102,19 @@ def test_the_masks_are_the_endpoints_byte_for_byte(predicted: Path) -> None:
 
 
 def test_one_job_was_made_and_again_there_is_nothing_to_do(
-    city: Trained, predicted: Path, photographs: Path, session_aws: Any
+    city: Trained, predicted: Path, photographs: Path, shared_aws: Any
 ) -> None:
     again = in_batch(city, predicted / "batch", f"s3://bucket-{city.name}/images/city/", str(photographs))
     assert (again.asked, again.there) == (1, 33)  # the one that is no image is looked at again
-    assert created(session_aws, "CreateTransformJob", city.name) == [f"{city.name}-transform-1"]
+    assert created(shared_aws, "CreateTransformJob", city.name) == [f"{city.name}-transform-1"]
 
 
 def test_another_folder_takes_the_answers_that_are_there(
-    city: Trained, predicted: Path, tmp_path: Path, session_aws: Any
+    city: Trained, predicted: Path, tmp_path: Path, shared_aws: Any
 ) -> None:
     assert in_batch(city, tmp_path / "masks").asked == 30
     assert files_of(tmp_path / "masks").items() <= files_of(predicted / "batch").items()
-    assert len(created(session_aws, "CreateTransformJob", city.name)) == 1
+    assert len(created(shared_aws, "CreateTransformJob", city.name)) == 1
 
 
 def test_large_images_are_cut_and_joined_as_by_the_endpoint(city: Trained, predicted: Path, tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_large_images_are_cut_and_joined_as_by_the_endpoint(city: Trained, predi
     assert files_of(tmp_path / "batch") == files_of(tmp_path / "endpoint") != {}
 
 
-def test_evaluate_in_batch_scores_as_the_endpoint_does(city: Trained, predicted: Path, session_aws: Any) -> None:
+def test_evaluate_in_batch_scores_as_the_endpoint_does(city: Trained, predicted: Path, shared_aws: Any) -> None:
     city.give_dataset()
     run = city.walk(evaluate, in_batch=True)
     assert run.evaluation is not None
@@ -155,9 +155,9 @@ def test_a_picture_of_more_than_ten_megabytes_is_refused_by_name_before_the_job(
     assert not files_of(tmp_path / "masks")
 
 
-def test_a_dry_run_shows_the_job_and_writes_nothing(city: Trained, tmp_path: Path, session_aws: Any) -> None:
+def test_a_dry_run_shows_the_job_and_writes_nothing(city: Trained, tmp_path: Path, shared_aws: Any) -> None:
     (tmp_path / "new.jpg").write_bytes(draw_scene(77)[0])
-    before = len(session_aws.calls())
+    before = len(shared_aws.calls())
     in_batch(city, tmp_path / "masks", str(tmp_path / "new.jpg"), dry_run=True)
     shown = next(dict(event.fields) for event in reversed(city.events) if event.kind == "plan")
     assert (shown["BatchStrategy"], shown["MaxConcurrentTransforms"], shown["MaxPayloadInMB"]) == (
@@ -165,12 +165,12 @@ def test_a_dry_run_shows_the_job_and_writes_nothing(city: Trained, tmp_path: Pat
         1,
         10,
     )
-    assert len(session_aws.calls()) == before
+    assert len(shared_aws.calls()) == before
     assert not (tmp_path / "masks").exists()
 
 
 def test_who_says_no_to_the_price_starts_nothing(
-    city: Trained, tmp_path: Path, session_aws: Any, monkeypatch: pytest.MonkeyPatch
+    city: Trained, tmp_path: Path, shared_aws: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(city.clients.__dict__, "is_aws", lambda service: True)
     (tmp_path / "new.jpg").write_bytes(draw_scene(78)[0])
@@ -180,11 +180,11 @@ def test_who_says_no_to_the_price_starts_nothing(
         asked.append(words)
         return False
 
-    count = len(created(session_aws, "CreateTransformJob", city.name))
+    count = len(created(shared_aws, "CreateTransformJob", city.name))
     with pytest.raises(GtsegError, match="Nothing was started"):
         in_batch(city, tmp_path / "masks", str(tmp_path / "new.jpg"), consent=Consent(spend=refuse))
     assert asked == ["Predict 1 picture by batch transform on 2 x ml.c5.xlarge?"]
-    assert len(created(session_aws, "CreateTransformJob", city.name)) == count
+    assert len(created(shared_aws, "CreateTransformJob", city.name)) == count
 
 
 def test_probabilities_are_not_for_batch(city: Trained, tmp_path: Path) -> None:

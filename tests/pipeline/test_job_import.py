@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from labeling_project import Project
+from polling import pause
 from reviewing_worker import Worker, paint, square
 
 from gtseg.aws.clients import Clients
@@ -33,7 +33,7 @@ def await_state(door: GroundTruth, name: str, until: Callable[[JobState], bool])
         until=until,
         patience=60,
         resume="",
-        sleep=lambda seconds: time.sleep(0.05),
+        sleep=pause,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from polling import wait_for
 
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.s3 import S3
@@ -29,11 +30,8 @@ def put_mask(project: Any, name: str) -> None:
 
 
 def await_begun(project: Any, name: str) -> str:
-    while True:
-        status = project.clients.sagemaker.describe_labeling_job(LabelingJobName=name)["LabelingJobStatus"]
-        if status != "Initializing":
-            return str(status)
-        time.sleep(0.05)
+    describe = partial(project.clients.sagemaker.describe_labeling_job, LabelingJobName=name)
+    return wait_for(lambda: (status := str(describe()["LabelingJobStatus"])) != "Initializing" and status)
 
 
 def test_images_with_a_known_mask_are_gold_and_no_objects_of_the_job(three: Any) -> None:

@@ -27,9 +27,9 @@ HEAVY = "{'boto3', 'botocore', 'numpy', 'PIL', 'pydantic', 'torch', 'pandas', 't
 
 
 @pytest.fixture(scope="module")
-def clients(session_aws: Any) -> Iterator[Clients]:
+def clients(shared_aws: Any) -> Iterator[Clients]:
     with pytest.MonkeyPatch.context() as patch:
-        point_at(session_aws, patch)
+        point_at(shared_aws, patch)
         yield Clients()
 
 

@@ -37,19 +37,19 @@ from gtseg.pipeline.stages.train import train
 
 
 @pytest.fixture(scope="module")
-def clients(session_training_aws: Any) -> Iterator[Clients]:
+def clients(training_aws: Any) -> Iterator[Clients]:
     with pytest.MonkeyPatch.context() as patch:
-        point_at(session_training_aws, patch)
+        point_at(training_aws, patch)
         yield Clients()
 
 
 @pytest.fixture(scope="module")
-def trained(clients: Clients, session_training_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def trained(clients: Clients, training_aws: Any, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A run with a finished training job: its command was killed at every step on the way."""
     project = Trained(tmp_path_factory.mktemp("project"), clients, f"r{uuid.uuid4().hex[:8]}")
     _ = project.settings
     project.give_dataset()
-    killer = Killer(session_training_aws)
+    killer = Killer(training_aws)
     for step in (
         ("CreateTrainingJob", "before"),
         ("CreateTrainingJob", "after"),
@@ -88,8 +88,8 @@ def test_train_before_dataset_names_the_command_to_run(clients: Clients, tmp_pat
         train(project.run, project.context(clients=clients))
 
 
-def test_killed_at_every_step_there_is_one_training_job(trained: Trained, session_training_aws: Any) -> None:
-    assert created(session_training_aws, "CreateTrainingJob", trained.name) == [f"{trained.name}-train-1"]
+def test_killed_at_every_step_there_is_one_training_job(trained: Trained, training_aws: Any) -> None:
+    assert created(training_aws, "CreateTrainingJob", trained.name) == [f"{trained.name}-train-1"]
     assert [a.outcome for a in trained.run.attempts_of("train")] == ["adopted"]
 
 
@@ -130,13 +130,11 @@ def test_other_settings_on_a_finished_job_are_an_error_not_a_second_job(trained:
         train(trained.run, trained.context(settings=settings))
 
 
-def test_a_dry_run_shows_the_request_and_makes_nothing(
-    trained: Trained, session_training_aws: Any, tmp_path: Path
-) -> None:
+def test_a_dry_run_shows_the_request_and_makes_nothing(trained: Trained, training_aws: Any, tmp_path: Path) -> None:
     project = Trained(tmp_path, trained.clients, f"dry{uuid.uuid4().hex[:6]}")
     S3(trained.clients).ensure_bucket(f"bucket-{project.name}")
     project.give_dataset()
-    before = len(session_training_aws.calls())
+    before = len(training_aws.calls())
     train(project.run, project.context(dry_run=True))
     plan = next(event for event in project.events if event.kind == "plan")
     assert plan.fields["TrainingJobName"] == f"{project.name}-train-1"
@@ -146,7 +144,7 @@ def test_a_dry_run_shows_the_request_and_makes_nothing(
         "validation",
         "validation_annotation",
     }
-    assert len(session_training_aws.calls()) == before
+    assert len(training_aws.calls()) == before
 
 
 def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained: Trained) -> None:
@@ -163,9 +161,9 @@ def test_an_earlier_model_that_does_not_fit_is_refused_with_what_differs(trained
 # ---- deploy ----------------------------------------------------------------------------------------------------------
 
 
-def test_killed_after_each_creating_call_there_is_one_endpoint(deployed: Trained, session_training_aws: Any) -> None:
+def test_killed_after_each_creating_call_there_is_one_endpoint(deployed: Trained, training_aws: Any) -> None:
     for operation in ("CreateModel", "CreateEndpointConfig", "CreateEndpoint"):
-        assert len(created(session_training_aws, operation, deployed.name)) == 1
+        assert len(created(training_aws, operation, deployed.name)) == 1
     section = deployed.run.endpoint
     assert section is not None
     assert (section.status, section.instance_type) == ("InService", "ml.c5.xlarge")
@@ -516,13 +514,13 @@ def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoi
 
 
 def test_cleanup_deletes_endpoint_config_and_model_in_this_order_and_no_data(
-    evaluated: Trained, session_training_aws: Any
+    evaluated: Trained, training_aws: Any
 ) -> None:
     objects = {item.key for item in S3(evaluated.clients).list_objects(evaluated.run.root)}
     run, swept = sweep(evaluated.run, evaluated.context())
     deletes = [
         c["operation"]
-        for c in session_training_aws.calls()
+        for c in training_aws.calls()
         if c["operation"].startswith("Delete") and c["name"].startswith(evaluated.name)
     ]
     assert deletes == ["DeleteEndpoint", "DeleteEndpointConfig", "DeleteModel"]

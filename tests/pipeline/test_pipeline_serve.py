@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 from trained import Trained
 
 from gtseg.aws.clients import Clients
@@ -128,12 +128,14 @@ def test_a_started_service_trains_what_is_ready_and_stops_where_the_settings_say
             said.append(json.loads(line))
             if said[-1]["event"] == "waiting" and "gtseg deploy" in said[-1]["message"]:
                 break
-        for _ in range(100):  # the log's line comes a moment before
+
+        def read_health() -> Any:
+            """The service's health, once it knows what the log said a moment ago."""
             with urllib.request.urlopen(said[0]["health"], timeout=10) as answer:
                 health = json.load(answer)
-            if health["runs"].get(project.name, {}).get("stage") == "deploy":
-                break
-            time.sleep(0.1)
+            return health["runs"].get(project.name, {}).get("stage") == "deploy" and health
+
+        health = wait_for(read_health)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(30) == 0
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from fault_proxy import FaultProxy
 from iam_calls import Need, actions_of, is_allowed, needs_of
 from local_aws import LocalAWS
 from PIL import Image
+from polling import wait_for
 
 from gtseg.cli import main
 
@@ -103,15 +103,20 @@ class Shell:
             for need in needs_of(request, **self.place):
                 self.needs.setdefault(need, who)
 
-    def begin(self, *words: str, until: str) -> subprocess.Popen[bytes]:
-        """A command in a process of its own, once it has made the call."""
+    def begin(self, *words: str, job: str) -> subprocess.Popen[bytes]:
+        """Start a command in another process; return when it follows the job that it created.
+
+        From its first Describe after the Create until the job ends it does not write run.json.
+        """
         start = len(self.proxy.seen)
         process = subprocess.Popen([sys.executable, "-m", "gtseg", *words], stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 200
-        while not any(request.name == until for request in self.proxy.seen[start:]):
+
+        def follows() -> bool:
             assert process.poll() is None, process.communicate()[1].decode()
-            assert time.monotonic() < deadline, f"{words} did not call {until}"
-            time.sleep(0.05)
+            names = [request.name for request in self.proxy.seen[start:]]
+            return f"Create{job}" in names and f"Describe{job}" in names[names.index(f"Create{job}") :]
+
+        wait_for(follows, seconds=200)
         return process
 
 
@@ -120,7 +125,7 @@ def stop_transform(shell: Shell, server: LocalAWS, *run: str) -> None:
     listed = server.client("s3").list_objects_v2(Bucket="policy-runs")["Contents"]
     model = next(item["Key"] for item in listed if item["Key"].endswith("model.tar.gz"))
     words = ("predict", "--batch", "p3.jpg", "-o", "stopped", "--yes", "--model", f"s3://policy-runs/{model}")
-    process = shell.begin(*words, *run, until="DescribeTransformJob")
+    process = shell.begin(*words, *run, job="TransformJob")
     try:
         shell.gtseg("cleanup", "--all", *run)
         process.wait(120)
@@ -160,10 +165,9 @@ def walk(shell: Shell, server: LocalAWS) -> None:
     server.start(port=server.port)
     shell.gtseg("train", *imported, "--no-follow", "--yes", "--set", "train.hyperparameters.epochs=50")
     shell.gtseg("cleanup", "--all", *imported)
-    tuning = shell.begin("tune", "--yes", until="DescribeHyperParameterTuningJob")
+    tuning = shell.begin("tune", "--yes", job="HyperParameterTuningJob")
     try:
-        # tune saves what it sees in the same run.json: who comes second is told to run the command again
-        assert any(shell.gtseg("cleanup", "--all", codes=(0, 1)) == 0 for _ in range(9))
+        shell.gtseg("cleanup", "--all")
         tuning.wait(240)
     finally:
         tuning.kill()

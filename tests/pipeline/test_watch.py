@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fault_proxy import THROTTLED, FaultProxy, Request
+from polling import pause
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.groundtruth import GroundTruth
@@ -163,4 +164,4 @@ def test_a_real_job_that_is_stopped_is_told_apart(project: Any) -> None:
     run = project.label()
     GroundTruth(project.clients).stop_job(run.labeling_job.name)
     with pytest.raises(JobFailed, match="was stopped: 0 of 1"):
-        watch(run, project.context(sleep=lambda s: time.sleep(0.05)))
+        watch(run, project.context(sleep=pause))

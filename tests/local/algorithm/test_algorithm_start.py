@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,10 +117,8 @@ def test_a_download_without_an_answer_is_given_up(
     tmp_path: Path, silent_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "PATIENCE", 0.3)
-    before = time.monotonic()
     with pytest.raises(OSError):
         state.download(silent_server, tmp_path / "weights.pth")
-    assert time.monotonic() - before < 60
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from polling import wait_for
 
 TEMPLATE = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></script><crowd-form>
 <crowd-semantic-segmentation name="crowd-semantic-segmentation" src="{{ task.input.taskObject | grant_read_access }}"
@@ -26,15 +26,6 @@ PUBLIC = "arn:aws:sagemaker:us-east-1:394669845002:workteam/public-crowd/default
 COLOURS = {1: "#2ca02c", 2: "#1f77b4", 3: "#ff7f0e"}
 SIZE = (32, 24)
 END = ("Completed", "Failed", "Stopped")
-
-
-def await_until(check: Callable[[], Any], *, seconds: float = 120) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        if time.monotonic() > deadline:
-            raise AssertionError("it did not happen in time")
-        time.sleep(0.02)
-    return found
 
 
 def draw_picture(number: int) -> bytes:
@@ -159,7 +150,7 @@ class Desk:
         return self.sagemaker.describe_labeling_job(LabelingJobName=name)
 
     def await_end(self, name: str, *, seconds: float = 120) -> dict[str, Any]:
-        await_until(lambda: self.describe(name)["LabelingJobStatus"] in END, seconds=seconds)
+        wait_for(lambda: self.describe(name)["LabelingJobStatus"] in END, seconds=seconds)
         return self.describe(name)
 
     def manifest(self, name: str) -> list[dict[str, Any]]:
@@ -172,23 +163,29 @@ class Desk:
         return Api(self.aws.url, answer["token"])
 
     def lease(self, worker: Api, job: str, *, seconds: float = 120) -> dict[str, Any]:
-        return await_until(lambda: worker("POST", f"/jobs/{job}/tasks")[1], seconds=seconds)
+        return wait_for(lambda: worker("POST", f"/jobs/{job}/tasks")[1], seconds=seconds)
 
     def label_all(
-        self, worker: Api, job: str, mask: Callable[[dict[str, Any]], np.ndarray] = lambda task: square()
+        self,
+        worker: Api,
+        job: str,
+        mask: Callable[[dict[str, Any]], np.ndarray] = lambda task: square(),
+        *,
+        count: int | None = None,
     ) -> list[str]:
-        """Answer until the job has ended or has nothing more for this worker; the objects in their order."""
+        """Answer `count` tasks, or every task until the job has ended; return the objects in order."""
         done: list[str] = []
-        idle_since = time.monotonic()
-        while time.monotonic() - idle_since < 1.5:
-            status, task = worker("POST", f"/jobs/{job}/tasks")
-            if status == 200:
+
+        def answer_all() -> bool:
+            """Answer what there is now; whether this was the last."""
+            while len(done) != count:
+                status, task = worker("POST", f"/jobs/{job}/tasks")
+                if status != 200:
+                    return self.describe(job)["LabelingJobStatus"] in END
                 answer = {"answer": draw_answer(mask(task), task["labels"])}
                 assert worker("POST", f"/tasks/{task['task']}/answer", answer)[0] == 200
                 done.append(task["object"])
-                idle_since = time.monotonic()
-            elif self.describe(job)["LabelingJobStatus"] in END:
-                break
-            else:
-                time.sleep(0.03)
+            return True
+
+        wait_for(answer_all, seconds=120)
         return done

@@ -25,8 +25,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-from labeling_desk import Desk, await_until
+from labeling_desk import Desk
 from PIL import Image
+from polling import wait_for
 
 COLOUR = (0x2C, 0xA0, 0x2C)
 OVER = 120.0  # seconds that one request may be repeated
@@ -196,7 +197,7 @@ class Person(threading.Thread):
             self.load.repeated += 1
             if time.monotonic() - begun > OVER:
                 break
-            time.sleep(min(15, 2 ** min(n - 1, 4)))
+            self.over.wait(min(15, 2 ** min(n - 1, 4)))
         raise Refused(f"{method} {path}: no answer for {OVER:.0f} s")
 
     def ask(self, method: str, path: str, document: Any) -> tuple[Any, bytes] | None:
@@ -254,14 +255,14 @@ def run_load(
     try:
         for number in range(kills):
             mark = answers * (number + 1) // (kills + 1)
-            await_until(lambda mark=mark: load.problems or len(load.acknowledged) >= mark, seconds=seconds)
-            time.sleep(dice.uniform(0, 0.1))
+            wait_for(lambda mark=mark: load.problems or len(load.acknowledged) >= mark, seconds=seconds)
+            over.wait(dice.uniform(0, 0.1))
             port, killed = desk.aws.port, time.monotonic()
             desk.aws.kill9()
             desk.aws.start(port=port)
             load.restarts.append((killed, time.monotonic()))
             load.kills += 1
-        await_until(lambda: load.problems or len(load.acknowledged) >= answers, seconds=seconds)
+        wait_for(lambda: load.problems or len(load.acknowledged) >= answers, seconds=seconds)
         load.wall = time.monotonic() - begun
         desk.connect()
         desk.await_end(job, seconds=seconds)

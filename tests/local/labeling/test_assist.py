@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import SIZE, Desk, await_until, draw_answer, square
+from labeling_desk import SIZE, Desk, draw_answer, square
 from local_aws import LocalAWS
 from PIL import Image
+from polling import wait_for
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.labeling.assist.assistant import Assistant
@@ -82,7 +83,7 @@ def test_tasks_open_with_suggestions_but_for_a_random_tenth_and_the_answer_names
         (answer,) = json.loads(desk.read(f"s3://{desk.bucket}/{key}"))["answers"]
         line = key.split("/")[-2]
         assert (answer.get("suggestedBy") == "m/assist-1") == suggested.get(line, False)
-    await_until(lambda: not list(Path(desk.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png")))
+    wait_for(lambda: not list(Path(desk.aws.folder).glob("labeling/*/assist/round-1/output/masks/000039.png")))
 
 
 def test_a_job_without_the_tag_behaves_as_ground_truth_does(desk: Desk) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import Desk, await_until
+from labeling_desk import Desk
 from local_aws import LocalAWS
 from PIL import Image
+from polling import wait_for
 
 OBJECTS = 150
 SPECIFICATION = "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
@@ -58,12 +59,12 @@ def test_a_model_labels_what_people_need_not_though_the_server_is_killed_on_the_
         aws.start()
         desk.connect()
 
-    await_until(lambda: list_training(desk, name))
+    wait_for(lambda: list_training(desk, name))
     kill()
     folder = aws.folder / "labeling"
-    await_until(lambda: list(folder.glob("*/automated/round-1/output/scores.jsonl")), seconds=400)
+    wait_for(lambda: list(folder.glob("*/automated/round-1/output/scores.jsonl")), seconds=400)
     kill()
-    await_until(lambda: desk.describe(name)["LabelCounters"]["MachineLabeled"], seconds=400)
+    wait_for(lambda: desk.describe(name)["LabelCounters"]["MachineLabeled"], seconds=400)
     kill()
     described = desk.await_end(name, seconds=400)
 

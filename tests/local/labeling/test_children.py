@@ -193,8 +193,8 @@ def outline_process(aws: Any) -> psutil.Process:
     return found
 
 
-def test_outlines_survive_the_death_of_their_process(session_aws: Any) -> None:
-    desk = Desk(session_aws)
+def test_outlines_survive_the_death_of_their_process(shared_aws: Any) -> None:
+    desk = Desk(shared_aws)
     desk.put("large.png", picture(320, 240))
     job = desk.create([{"source-ref": f"s3://{desk.bucket}/large.png"}])
     worker: Api = desk.hire()
@@ -204,7 +204,7 @@ def test_outlines_survive_the_death_of_their_process(session_aws: Any) -> None:
     status, first = worker("POST", path, points)
     assert status == 200
     assert first["rows"]
-    outline_process(session_aws).kill()
+    outline_process(shared_aws).kill()
     assert worker("POST", path, points) == (200, first)
     for bad in (
         {},

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import SIZE, Desk, await_until, square
+from labeling_desk import SIZE, Desk, square
 from PIL import Image
+from polling import wait_for
 from test_verdicts import ask_for_verdicts
 
 from gtseg.local.labeling.crowd import Masks, choose_verdicts, measure_agreement
@@ -166,7 +167,7 @@ def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(start_l
     aws = start_local_aws(options={"crowd_masks": str(tmp_path / "masks"), "crowd_error": 0.0})
     desk = Desk(aws)
     job = desk.create(40, workers=3)
-    await_until(lambda: desk.describe(job)["LabelCounters"]["TotalLabeled"] >= 1)
+    wait_for(lambda: desk.describe(job)["LabelCounters"]["TotalLabeled"] >= 1)
     aws.kill9()
     aws.start()
     desk.connect()

@@ -15,8 +15,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
-from labeling_desk import await_until
 from moto.server import ThreadedMotoServer
+from polling import wait_for
 from test_engine import answer_everything, finish, read_output, start_job, step_until_idle
 
 from gtseg.local.embedded import Embedded
@@ -53,7 +53,7 @@ def serve_rclone(folder: Path) -> Iterator[str]:
         "stored",
     ]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL) as process:
-        await_until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        wait_for(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
         yield f"http://127.0.0.1:{port}"
         process.terminate()
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import END, SIZE, Api, Desk, await_until, draw_answer, draw_picture, square
+from labeling_desk import END, SIZE, Api, Desk, draw_answer, draw_picture, square
 from local_aws import LocalAWS
 from PIL import Image
+from polling import wait_for
 
 OBJECTS, GOLD = 22, 2
 
@@ -72,7 +73,7 @@ def lease_or_end(desk: Desk, worker: Api, job: str) -> dict[str, Any] | None:
             return [task]
         return [None] if desk.describe(job)["LabelingJobStatus"] in END else []
 
-    found: dict[str, Any] | None = await_until(ask)[0]
+    found: dict[str, Any] | None = wait_for(ask)[0]
     return found
 
 
@@ -141,7 +142,7 @@ def test_a_gold_task_looks_like_any_other(desk: Desk) -> None:
 def test_what_is_left_goes_down_by_one_with_every_answer(desk: Desk) -> None:
     job, worker = create(desk, 10, put_gold(desk, [square()])), desk.hire()
     desk.lease(worker, job)
-    await_until(lambda: counts(worker, job)[0] >= 10)
+    wait_for(lambda: counts(worker, job)[0] >= 10)
     total, left = counts(worker, job)[0], []
     for _ in range(total):
         left.append(counts(worker, job)[0])
@@ -189,7 +190,7 @@ def test_a_lease_of_gold_outlives_a_kill_and_is_free_again_when_its_time_is_over
     local_aws.change_state("UPDATE labeling_tasks SET expires = 1 WHERE id = ?", task["task"])
     desk.connect()
     worker.url = local_aws.url
-    await_until(lambda: worker("GET", f"/tasks/{task['task']}")[1]["state"] == "expired")
+    wait_for(lambda: worker("GET", f"/tasks/{task['task']}")[1]["state"] == "expired")
     status, again = worker("POST", f"/tasks/{task['task']}/again")
     assert (status, again["object"]) == (200, task["object"])
     assert send(worker, again, square()) == 200

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labeling_desk import SIZE, TEMPLATE, Api, Desk, await_until, draw_answer, draw_picture, square
+from labeling_desk import SIZE, TEMPLATE, Api, Desk, draw_answer, draw_picture, square
 from local_aws import LocalAWS
 from PIL import Image
+from polling import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -369,7 +370,7 @@ def test_an_account_has_one_workforce_and_one_workteam_and_up_to_25(desk: Desk) 
 
 def test_a_team_with_a_job_in_progress_stays(desk: Desk) -> None:
     job = desk.create(1)
-    await_until(lambda: desk.describe(job)["LabelingJobStatus"] == "InProgress")
+    wait_for(lambda: desk.describe(job)["LabelingJobStatus"] == "InProgress")
     with pytest.raises(desk.sagemaker.exceptions.ClientError, match="in use by the labeling job"):
         desk.sagemaker.delete_workteam(WorkteamName="gtseg")
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from botocore.exceptions import ClientError
-from labeling_desk import ACS, PRE, PUBLIC, TEAM, Desk, await_until, draw_answer, square
+from labeling_desk import ACS, END, PRE, PUBLIC, TEAM, Desk, draw_answer, square
 from PIL import Image
+from polling import wait_for
 
 
 @pytest.fixture
@@ -135,7 +136,8 @@ def test_three_workers_vote_and_nobody_gets_an_object_twice(desk: Desk) -> None:
     job = desk.create(4, workers=3)
     team = [desk.hire() for _ in range(4)]
     seen = [
-        desk.label_all(worker, job, lambda task, n=number: square(shift=n)) for number, worker in enumerate(team[:3])
+        desk.label_all(worker, job, lambda task, n=number: square(shift=n), count=4)
+        for number, worker in enumerate(team[:3])
     ]
     assert all(sorted(objects) == ["0", "1", "2", "3"] for objects in seen)
     desk.await_end(job)
@@ -187,7 +189,7 @@ def test_as_many_declines_as_answers_wanted_fail_an_object_with_the_reasons(desk
 def test_one_answer_among_declines_is_enough(desk: Desk) -> None:
     job = desk.create(1, workers=2)
     workers = [desk.hire() for _ in range(3)]
-    desk.label_all(workers[0], job)
+    desk.label_all(workers[0], job, count=1)
     for worker in workers[1:]:
         task = desk.lease(worker, job)
         worker("POST", f"/tasks/{task['task']}/decline", {})
@@ -464,21 +466,19 @@ def test_a_server_killed_again_and_again_loses_no_object_and_doubles_none(local_
 def label_until(desk: Desk, job: str, tokens: list[str], *, answers: int) -> None:
     from labeling_desk import Api
 
-    given = 0
-    for token in tokens * 100:
-        worker = Api(desk.aws.url, token)
-        while True:
-            status, task = worker("POST", f"/jobs/{job}/tasks")
-            if status != 200:
-                break
-            worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), ["cat"])})
-            given += 1
-            if given >= answers:
-                return
-        if desk.describe(job)["LabelingJobStatus"] in ("Completed", "Failed", "Stopped"):
-            return
-        time.sleep(0.02)
-    raise AssertionError("the job did not end")
+    workers, given = [Api(desk.aws.url, token) for token in tokens], 0
+
+    def answer_all() -> bool:
+        """Answer what there is for each worker now; whether this was the last."""
+        nonlocal given
+        for worker in workers:
+            while given < answers and (offer := worker("POST", f"/jobs/{job}/tasks"))[0] == 200:
+                task = offer[1]
+                worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), ["cat"])})
+                given += 1
+        return given >= answers or desk.describe(job)["LabelingJobStatus"] in END
+
+    wait_for(answer_all, seconds=120)
 
 
 def test_a_job_survives_a_restart_before_it_has_begun_and_while_it_waits(local_aws: Any) -> None:
@@ -488,7 +488,7 @@ def test_a_job_survives_a_restart_before_it_has_begun_and_while_it_waits(local_a
     desk.aws.kill9()
     desk.aws.start()
     desk.connect()
-    await_until(lambda: desk.describe(job)["LabelingJobStatus"] == "InProgress")
+    wait_for(lambda: desk.describe(job)["LabelingJobStatus"] == "InProgress")
     after = desk.describe(job)
     for name in ("CreationTime", "JobReferenceCode", "HumanTaskConfig", "LabelingJobArn"):
         assert after[name] == before[name]

@@ -16,8 +16,8 @@ PUBLIC_PRICE = {"PublicWorkforceTaskPrice": {"AmountInUsd": {"Dollars": 1, "Cent
 
 
 @pytest.fixture(scope="module")
-def desk(session_aws: Any) -> Desk:
-    return Desk(session_aws)
+def desk(shared_aws: Any) -> Desk:
+    return Desk(shared_aws)
 
 
 @pytest.fixture(scope="module")

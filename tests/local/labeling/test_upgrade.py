@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,6 +48,10 @@ def test_a_finished_job_has_its_masks_and_the_owner_their_token(desk: Any) -> No
     assert {worker["name"] for worker in desk.owner("GET", "/workers")[1]["workers"]} >= {"Ann", "Bob"}
 
 
+def cover(task: dict[str, Any]) -> np.ndarray:
+    return np.ones((task["height"], task["width"]), np.uint8)
+
+
 def test_an_unfinished_job_goes_on_with_its_people_leases_and_answers(desk: Any) -> None:
     from labeling_desk import draw_answer
 
@@ -54,11 +59,15 @@ def test_an_unfinished_job_goes_on_with_its_people_leases_and_answers(desk: Any)
     assert sign_in(desk, "Cleo")("GET", "/jobs")[0] == 401
     held = ann("POST", f"/jobs/{UNFINISHED['job']}/tasks")[1]
     assert (held["task"], held["object"]) == (UNFINISHED["held"]["task"], UNFINISHED["held"]["object"])
-    mask = np.ones((held["height"], held["width"]), np.uint8)
-    assert ann("POST", f"/tasks/{held['task']}/answer", {"answer": draw_answer(mask, held["labels"])})[0] == 200
+    assert ann("POST", f"/tasks/{held['task']}/answer", {"answer": draw_answer(cover(held), held["labels"])})[0] == 200
     dan = desk.hire("Dan")
-    for person in (ann, bob, dan):
-        desk.label_all(person, UNFINISHED["job"], lambda task: np.ones((task["height"], task["width"]), np.uint8))
+    people = [
+        threading.Thread(target=desk.label_all, args=(person, UNFINISHED["job"], cover)) for person in (ann, bob, dan)
+    ]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
     answer = desk.await_end(UNFINISHED["job"])
     assert (answer["LabelingJobStatus"], answer["LabelCounters"]["TotalLabeled"]) == ("Completed", 4)
     responses = [key for key in desk.keys("out/unfinished/annotations/worker-response/") if key.endswith(".json")]
