@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
-from gtseg.aws.calls import TERMINAL, Calls
+from gtseg.aws.calls import TERMINAL, Calls, is_missing
 from gtseg.errors import AWSError
 
 T = TypeVar("T")
@@ -113,6 +113,19 @@ class GroundTruth(Calls):
 
     def stop_job(self, name: str) -> None:
         self._call(f"StopLabelingJob {name}", "stop_labeling_job", dict, LabelingJobName=name)
+
+    def find_model_artifact(self, name: str) -> str | None:
+        """The address of a model's artifact where labeling jobs run ('' where it names none), None if there is no such model."""
+
+        def read(answer: Any) -> str:
+            return str((answer.get("PrimaryContainer") or {}).get("ModelDataUrl") or "")
+
+        try:
+            return self._call(f"DescribeModel {name}", "describe_model", read, ModelName=name)
+        except AWSError as error:
+            if is_missing(error):
+                return None
+            raise
 
     def list_jobs(self, *, contains: str | None = None, limit: int = 100) -> Iterator[JobSummary]:
         """Newest first, at most `limit`."""

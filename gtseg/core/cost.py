@@ -110,15 +110,26 @@ def table_price(instance_type: str, region: str, *, asked: Mapping[str, Decimal]
     return Price(INSTANCE_HOURS[instance_type], f"table of {DATED}, {HOME} on demand{elsewhere}")
 
 
-def labeling_rows(objects: int, workers_per_object: int, *, price: Decimal | None, fee: bool = True) -> list[Row]:
-    """`price` is the public crowd's, USD per worker and object; a private team's pay is its own affair."""
+def labeling_rows(
+    objects: int,
+    workers_per_object: int,
+    *,
+    price: Decimal | None,
+    fee: bool = True,
+    by_people: int | None = None,
+    what: str = "workers",
+) -> list[Row]:
+    """`price` is the public crowd's, USD per worker and object; a private team's pay is its own affair.
+
+    `by_people`: how many of the objects people label, where a model labels the others: workers are paid for these alone.
+    """
     rows = []
     if fee:
         source = f"Ground Truth's fee, table of {DATED}; volume steps and free tier left out"
         rows.append(Row("label", "service fee", Decimal(objects), "objects", Price(LABELING_FEE, source)))
-    tasks = Decimal(objects * workers_per_object)
+    tasks = Decimal((objects if by_people is None else by_people) * workers_per_object)
     if price is not None:
-        rows.append(Row("label", "workers", tasks, "tasks", Price(price, "[labeling] price_per_task")))
+        rows.append(Row("label", what, tasks, "tasks", Price(price, "[labeling] price_per_task")))
     return rows
 
 

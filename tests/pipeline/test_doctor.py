@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from gtseg.core.training.image_uris import image_uri
 from gtseg.pipeline.commands.doctor import Finding, examine
 
 
@@ -137,3 +140,33 @@ def test_one_cause_is_told_once_however_much_it_hinders(project: Any) -> None:
     bad = [f for f in examine(project.context(clients=Clients(labeling_profile="gone")), root) if f.level == "bad"]
     assert ["no such profile" in f.found for f in bad] == [True] + [False] * (len(bad) - 1)
     assert {f.found for f in bad[1:]} == {"cannot be told, for the reason at region"}
+
+
+def put_model(project: Any, name: str) -> str:
+    """A model as an earlier labeling job leaves it, its artifact among the project's objects."""
+    bucket = f"test-{project.name}"
+    project.clients.s3.create_bucket(Bucket=bucket)
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("model_algo-1"), io.BytesIO())
+    project.clients.s3.put_object(Bucket=bucket, Key="earlier/model.tar.gz", Body=body.getvalue())
+    container = {"Image": image_uri("us-east-1"), "ModelDataUrl": f"s3://{bucket}/earlier/model.tar.gz"}
+    arn: str = project.clients.sagemaker.create_model(
+        ModelName=name, PrimaryContainer=container, ExecutionRoleArn=f"arn:aws:iam::{project.clients.account}:role/x"
+    )["ModelArn"]
+    return arn
+
+
+def test_the_model_that_automated_labeling_starts_from_must_be_there_and_readable(project: Any) -> None:
+    arn = put_model(project, f"{project.name}-earlier")
+
+    def look(model: str) -> Finding:
+        project.set("labeling", labels=["cat"], automated=True, initial_model_arn=model)
+        return found(project, "initial model")
+
+    assert look(arn).level == "good"
+    assert "there is no model" in look(f"{arn}-x").found
+    assert "is of region eu-west-1" in look(arn.replace("us-east-1", "eu-west-1")).found
+    assert "is of account 000000000000" in look(arn.replace(project.clients.account, "000000000000")).found
+    project.clients.s3.delete_object(Bucket=f"test-{project.name}", Key="earlier/model.tar.gz")
+    assert "is gone: there is no s3://" in look(arn).found

@@ -79,6 +79,26 @@ def test_what_was_labeled_is_billed_not_what_was_asked(project: Any) -> None:
     assert total(bill.spent)[0] == Decimal("4.00")
 
 
+def test_workers_are_paid_for_what_people_labeled_and_the_fee_is_for_every_object(project: Any) -> None:
+    project.set(
+        "labeling",
+        labels=["cat"],
+        workforce="public",
+        price_per_task="0.84",
+        task_lifetime="6h",
+        content_classifiers=["FreeOfPersonallyIdentifiableInformation"],
+    )
+    counters = {"TotalLabeled": 50, "HumanLabeled": 20, "MachineLabeled": 30}
+    job = JOB.model_copy(update={"workforce": "public", "counters": counters})
+    fee, workers = past_rows(project.run.update(labeling_job=job), project.context(), clock=lambda: NOON).spent
+    assert (fee.quantity, workers.quantity, workers.usd) == (50, 20, Decimal("16.80"))
+
+
+def test_the_most_that_automated_labeling_costs_is_that_people_label_all(project: Any) -> None:
+    project.set("labeling", labels=["cat"], automated=True)
+    assert total(planned_rows("label", project.context(), objects=2000))[0] == Decimal("160.00")
+
+
 def test_stopping_conditions_lower_the_ceiling(project: Any) -> None:
     project.set("labeling", labels=["cat"], max_labeled_objects=10)
     assert total(planned_rows("label", project.context(), objects=100))[0] == Decimal("0.80")

@@ -378,6 +378,18 @@ def test_the_images_that_the_model_is_least_sure_of_are_labeled_next_and_train_a
         label_next(run.update(endpoint=None), project.context(), count=1)
 
 
+def test_gold_images_are_never_labeled_by_a_follow_up(project: Project, worker: Worker) -> None:
+    label_but(project, worker, "b.jpg", images="abc")
+    write_gold(project, square())
+    (project.folder / "gold" / "a.png").unlink()
+    project.set("labeling", gold="gold", labels=["cat"])
+    assert walk(project, continue_labeling).labeling_job == project.run.labeling_job
+    assert "1 image of [labeling] gold left out" in project.told()
+    project.run_file.save(project.run.update(endpoint=ENDPOINT))
+    with pytest.raises(StageError, match=r"labeled but for 1 gold image: nothing is left"):
+        walk(project, label_next, count=2, ask=lambda body: Answer(square(), None, 0.0))
+
+
 def test_an_endpoint_that_is_not_there_is_named(project: Project) -> None:
     project.image("a.jpg")
     with pytest.raises(StageError, match="'dogs' does not exist"):

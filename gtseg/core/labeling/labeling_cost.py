@@ -19,6 +19,8 @@ class LabelingCost:
     workers_per_object: int
     fee: Decimal
     workers: Decimal | None
+    fewest: int | None = None
+    """Objects that people label in any case, where a model may label the others; None: people label all of them."""
 
     @property
     def total(self) -> Decimal:
@@ -29,10 +31,21 @@ class LabelingCost:
         if self.workers is None:
             return f"{fee} = {self.total:,.2f} USD, and what your team costs for {counted(self.objects * self.workers_per_object, 'task')}"
         price = self.workers / (self.objects * self.workers_per_object)
+        if self.fewest is not None:
+            least = self.fee + self.fewest * self.workers_per_object * price
+            return (
+                f"{fee}, and {counted(self.workers_per_object, 'worker')} x {price:.2f} USD for each of the {self.fewest:,} to "
+                f"{self.objects:,} that people label = {least:,.2f} to {self.total:,.2f} USD"
+            )
         return f"{counted(self.objects, 'object')} x ({counted(self.workers_per_object, 'worker')} x {price:.2f} + {FEE_PER_OBJECT}) USD = {self.total:,.2f} USD"
 
 
-def labeling_cost(objects: int, workers_per_object: int, *, price: Decimal | None) -> LabelingCost:
-    """The cost of labeling every object; `price` is USD per worker and object of the public crowd."""
+def labeling_cost(
+    objects: int, workers_per_object: int, *, price: Decimal | None, fewest: int | None = None
+) -> LabelingCost:
+    """The cost of labeling every object; `price` is USD per worker and object of the public crowd.
+
+    `fewest`: objects that people label in any case, where a model may label the others.
+    """
     workers = None if price is None else objects * workers_per_object * price
-    return LabelingCost(objects, workers_per_object, objects * FEE_PER_OBJECT, workers)
+    return LabelingCost(objects, workers_per_object, objects * FEE_PER_OBJECT, workers, fewest)

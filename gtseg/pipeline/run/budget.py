@@ -14,6 +14,7 @@ from gtseg.errors import AWSError
 from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.cost import (
     billed_rows,
+    count_labeled,
     labeled_rows,
     spent_rows,
     trained_rows,
@@ -46,7 +47,8 @@ class Meter:
         """A labeling job, by what it has labeled so far."""
         if self.limit is None or state.is_over or not self.context.is_billed("label"):
             return
-        rows = labeled_rows(state.counters.get("TotalLabeled", 0), self.run, self.context.settings)
+        labeled, by_people = count_labeled(state.counters)
+        rows = labeled_rows(labeled, self.run, self.context.settings, by_people=by_people)
         self._hold(rows, state.name, lambda: self.context.labeling.stop_job(state.name))
 
     def train(self, state: TrainingState) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "Bill",
     "billed_rows",
     "check_budget",
+    "count_labeled",
     "labeled_rows",
     "past_rows",
     "planned_rows",
@@ -68,6 +69,9 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
             _capped(objects or 0, settings),
             settings.labeling.workers_per_object,
             price=None if price is None else Decimal(str(price)),
+            what="workers, at most: what a model labels is paid to nobody"
+            if settings.labeling.automated
+            else "workers",
         )
         if settings.labeling.automated:
             rows.append(automated_row(INSTANCE, instance_price(INSTANCE, clients, "train")))
@@ -149,8 +153,9 @@ def billed_rows(rows: Sequence[Row], context: Context) -> list[Row]:
 def spent_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = now, but: str = "") -> list[Row]:
     """A row for each kind of work; the job `but` is left out. What AWS has forgotten is taken from run.json."""
     at = clock()
-    labeled = sum(_labeled(run, name, context) for name in _labeling_jobs(run) if name != but)
-    rows = labeled_rows(labeled, run, context.settings)
+    counts = [_labeled(run, name, context) for name in _labeling_jobs(run) if name != but]
+    labeled, by_people = (sum(count[i] for count in counts) for i in (0, 1))
+    rows = labeled_rows(labeled, run, context.settings, by_people=by_people)
     rows += _training(run, context, at, but=but)
     for name in dict.fromkeys(attempt.name for attempt in run.attempts_of("tune")):
         if name != but and (jobs := _tuned(name, context)):
@@ -162,14 +167,20 @@ def spent_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = no
     return rows + _hosting(run, context.clients, at)[0]
 
 
-def labeled_rows(labeled: int, run: Run, settings: Settings) -> list[Row]:
-    """Ground Truth bills what was labeled, not what was asked for."""
+def count_labeled(counters: Mapping[str, int]) -> tuple[int, int]:
+    """LabelCounters -> (objects labeled, by people: what a model labeled is paid to nobody)."""
+    labeled = int(counters.get("TotalLabeled", 0))
+    return labeled, labeled - int(counters.get("MachineLabeled", 0))
+
+
+def labeled_rows(labeled: int, run: Run, settings: Settings, *, by_people: int) -> list[Row]:
+    """Ground Truth bills what was labeled, not what was asked for; workers are paid for what they labeled."""
     if not labeled:
         return []
     job = run.labeling_job
     price = settings.labeling.price_per_task if job and job.workforce == "public" else None
     workers = settings.labeling.workers_per_object
-    return labeling_rows(labeled, workers, price=None if price is None else Decimal(str(price)))
+    return labeling_rows(labeled, workers, price=None if price is None else Decimal(str(price)), by_people=by_people)
 
 
 def _labeling_jobs(run: Run) -> list[str]:
@@ -180,13 +191,13 @@ def _labeling_jobs(run: Run) -> list[str]:
     return list(dict.fromkeys(own))
 
 
-def _labeled(run: Run, name: str, context: Context) -> int:
+def _labeled(run: Run, name: str, context: Context) -> tuple[int, int]:
     section = run.labeling_job
     known: Mapping[str, int] = section.counters if section and section.name == name else {}
     if not (section and section.name == name and section.status in TERMINAL):
         state = context.labeling.find_job(name)
         known = state.counters if state else known
-    return int(known.get("TotalLabeled", 0))
+    return count_labeled(known)
 
 
 def _training(run: Run, context: Context, at: datetime, *, but: str) -> list[Row]:

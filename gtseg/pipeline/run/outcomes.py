@@ -133,11 +133,11 @@ class EvaluationSection(Frozen):
     images: int
     missing: tuple[str, ...] = ()
     """Images of the split that the endpoint could not answer: they are in no score."""
-    miou: float | None
-    miou_builtin: float | None
-    miou_per_image: float | None
-    miou_foreground: float | None
-    pixel_accuracy: float | None
+    miou: float | None = None
+    miou_builtin: float | None = None
+    miou_per_image: float | None = None
+    miou_foreground: float | None = None
+    pixel_accuracy: float | None = None
     intervals: dict[str, Interval] = {}
     classes: tuple[ClassScores, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()

@@ -106,7 +106,7 @@ class LearningPoint(Frozen):
     """Images in train and validation."""
     by_machine: int = 0
     """How many of them a model labeled."""
-    miou: float | None
+    miou: float | None = None
     interval: tuple[float, float] | None = None
     test: int
     """Images in test."""

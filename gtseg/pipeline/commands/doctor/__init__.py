@@ -41,6 +41,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("images", inputs.images),
     ("labels", inputs.labels),
     ("automated labeling", inputs.automated),
+    ("initial model", inputs.initial_model),
     ("template", inputs.template),
     ("Ground Truth", account.closure),
 )

@@ -12,6 +12,7 @@ from gtseg.core.images.examination import examine_image
 from gtseg.core.labeling.automated import describe_automated, find_automated_problems
 from gtseg.core.labeling.input_manifest import MANIFEST_ENDINGS, is_image_name, parse_input_manifest
 from gtseg.core.labeling.task_template import task_template
+from gtseg.core.plurals import counted
 from gtseg.errors import GtsegError, SettingsError
 from gtseg.pipeline.commands.doctor.finding import Finding
 from gtseg.pipeline.run import Context
@@ -125,6 +126,30 @@ def automated(context: Context, root: str) -> Iterator[Finding]:
     if not problems:
         told = describe_automated(objects, is_aws=context.clients.is_aws("labeling"))
         yield Finding("good", "automated labeling", told.removeprefix("automated labeling: "))
+
+
+def initial_model(context: Context, root: str) -> Iterator[Finding]:
+    """Whether the model that automated labeling starts from exists where the job runs, and can be read."""
+    arn, subject = context.settings.labeling.initial_model_arn, "initial model"
+    if not arn:
+        return
+    mend = "give the FinalActiveLearningModelArn of an earlier labeling job of this account and region"
+    region, account, name = arn.split(":", 5)[3], arn.split(":", 5)[4], arn.partition(":model/")[2]
+    clients = context.clients
+    if region != clients.labeling_region:
+        words = f"initial_model_arn is of region {region or 'none'}; the labeling job runs in {clients.labeling_region}"
+        yield Finding("bad", subject, words, mend)
+    elif clients.labeling_profile is None and account != clients.account:
+        words = f"initial_model_arn is of account {account}; the labeling job runs in account {clients.account}"
+        yield Finding("bad", subject, words, mend)
+    elif (artifact := context.labeling.find_model_artifact(name)) is None:
+        yield Finding("bad", subject, f"there is no model {arn}", mend)
+    elif not artifact:
+        yield Finding("warning", subject, f"{arn} names no artifact: whether it can be read is not known", mend)
+    elif (found := context.s3.head(artifact)) is None:
+        yield Finding("bad", subject, f"the artifact of {name} is gone: there is no {artifact}", mend)
+    else:
+        yield Finding("good", subject, f"{name}: {artifact} has {counted(found.size, 'byte')}")
 
 
 def template(context: Context, root: str) -> Iterator[Finding]:

@@ -8,14 +8,17 @@ output manifest holds every object once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gtseg.core.labeling.chained_jobs import ChainLine, continue_lines, label_names, prior_attribute
+from gtseg.core.plurals import counted
 from gtseg.errors import SettingsError, StageError
 from gtseg.pipeline.commands.review.adjust import ADJUSTMENT, adjustment_template
 from gtseg.pipeline.commands.review.chained_job import ChainedJob, start
 from gtseg.pipeline.commands.review.earlier_labels import Earlier, find_earlier
 from gtseg.pipeline.commands.review.findings import find_rejected_images, rejected_images
 from gtseg.pipeline.run import Context, Run
+from gtseg.pipeline.stages.label.gold import find_gold
 from gtseg.pipeline.stages.label.job import fill_task_template
 from gtseg.pipeline.stages.label.workteams import choose_workteam
 
@@ -38,7 +41,7 @@ def continue_labeling(run: Run, context: Context) -> Run:
         )
         context.note(words)
         return run
-    earlier = find_earlier(run, context)
+    earlier = _without_gold(find_earlier(run, context), context)
     redo = _redo(run, earlier, context)
     todo = continue_lines(earlier.lines, earlier.label, redo).todo
     if not todo:
@@ -48,6 +51,18 @@ def continue_labeling(run: Run, context: Context) -> Run:
     words = f"{len(todo):,} of {len(earlier.lines):,} images: {failed:,} failed, {len(redo):,} to be made again, the rest never labeled"
     context.note(words)
     return start(_job(run, context, earlier, redo))
+
+
+def _without_gold(earlier: Earlier, context: Context) -> Earlier:
+    """Images of [labeling] gold that nobody has labeled are left out: their masks are known."""
+    unlabeled = [line.image for line in earlier.lines if line.state != "labeled"]
+    gold = find_gold(unlabeled, context) if unlabeled else frozenset()
+    if not gold:
+        return earlier
+    context.note(f"{counted(len(gold), 'image')} of [labeling] gold left out")
+    return replace(
+        earlier, lines=tuple(line for line in earlier.lines if line.image not in gold or line.state == "labeled")
+    )
 
 
 def _is_under_way(name: str, context: Context) -> bool:
@@ -62,7 +77,8 @@ def _redo(run: Run, earlier: Earlier, context: Context) -> frozenset[str]:
         words = f"{hopeless:,} images are left out for what they are themselves: another mask would not help"
         context.note(words)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
-    return frozenset(labeled & (rejected | find_rejected_images(run, earlier.manifest, context.s3).keys()))
+    redo = labeled & (rejected | find_rejected_images(run, earlier.manifest, context.s3).keys())
+    return frozenset(redo - find_gold(redo, context)) if redo else frozenset()
 
 
 def _job(run: Run, context: Context, earlier: Earlier, redo: frozenset[str]) -> ChainedJob:

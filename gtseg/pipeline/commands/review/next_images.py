@@ -24,6 +24,7 @@ from gtseg.pipeline.commands.review.earlier_labels import find_earlier, refuse_r
 from gtseg.pipeline.commands.review.prelabel import Prelabeling, find_classes
 from gtseg.pipeline.run import Context, EndpointSection, Run
 from gtseg.pipeline.run.inference import PROTOBUF, Answer, Asker, await_endpoint, in_order
+from gtseg.pipeline.stages.label.gold import find_gold
 from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images
 
@@ -55,10 +56,14 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
     earlier = find_earlier(run, context)
     endpoint = _find_model(run, context, is_asked=ask is None)
     gathered = gather_images(run, context)
+    gold = find_gold([item.uri for item in gathered.manifest.objects], context)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
-    waiting = [item for item in gathered.manifest.objects if item.uri not in labeled]
+    waiting = [item for item in gathered.manifest.objects if item.uri not in labeled | gold]
     if not waiting:
-        raise StageError(f"All {len(labeled):,} images of [images] source are labeled: nothing is left to choose from.")
+        but = f" but for {counted(len(gold), 'gold image')}" if gold else ""
+        raise StageError(
+            f"All {len(labeled):,} images of [images] source are labeled{but}: nothing is left to choose from."
+        )
     sample = random.Random(earlier.mark).sample(waiting, min(ASKED, len(waiting)))
     told = f"{counted(len(sample), 'unlabeled image')} of {len(waiting):,} asked of {endpoint.name}, {min(count, len(sample)):,} of them chosen"
     if context.dry_run:

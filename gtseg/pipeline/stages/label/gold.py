@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ from gtseg.errors import StageError
 from gtseg.pipeline.run import Context
 from gtseg.pipeline.stages.label.images import Gathered
 
-__all__ = ["GoldImage", "gold_files", "separate_gold"]
+__all__ = ["GoldImage", "find_gold", "gold_files", "separate_gold"]
 
 MOST = 1000
 
@@ -58,6 +58,15 @@ def separate_gold(gathered: Gathered, context: Context) -> tuple[Gathered, tuple
     words = "has a known mask and scores" if len(gold) == 1 else "have known masks and score"
     context.note(f"{counted(len(gold), 'image')} {words} the workers: gold, not labeled by this job")
     return replace(gathered, manifest=replace(gathered.manifest, objects=left)), gold
+
+
+def find_gold(images: Iterable[str], context: Context) -> frozenset[str]:
+    """Those of the images that [labeling] gold has a mask of. Raises StageError for a folder that is not there."""
+    source = context.settings.labeling.gold
+    if not source or context.clients.is_aws("labeling"):
+        return frozenset()
+    names = {name for name, _ in _read_masks(source, context)}
+    return frozenset(uri for uri in images if PurePosixPath(split_uri(uri)[1]).stem in names)
 
 
 def _read_masks(source: str, context: Context) -> Iterator[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gtseg.aws.s3 import split_uri
-from gtseg.core.labeling.automated import describe_automated
+from gtseg.core.labeling.automated import AutomatedPlan, describe_automated
 from gtseg.core.labeling.color_tags import color_tags
 from gtseg.core.labeling.job import LabelingJob, Task, labeling_job_request, plan_labeling_job
 from gtseg.core.labeling.label_file import label_file
@@ -257,6 +257,12 @@ class FirstJob(LabelingResource):
     @property
     def question(self) -> str:
         return f"Start labeling {counted(self.objects, 'image')}"
+
+    @property
+    def cost(self) -> LabelingCost:
+        wanted = self.context.settings.labeling
+        fewest = AutomatedPlan.of(self.objects).validation if wanted.automated else None
+        return labeling_cost(self.objects, wanted.workers_per_object, price=self.price, fewest=fewest)
 
     def manifest(self, name: str) -> bytes:
         return self.gathered.manifest.body
