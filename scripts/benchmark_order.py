@@ -44,9 +44,8 @@ def main() -> None:
         data = options.data or draw(scratch / "scenes")
         gains = []
         for seed in range(options.seeds):
-            curves = [
-                Learner(data, scratch / f"{seed}-{way}", options, seed).learn(way) for way in ("given", "helpful")
-            ]
+            learner = Learner(data, scratch / str(seed), options, seed)
+            curves = [learner.learn(way) for way in ("given", "helpful")]
             gains.append(float(np.mean(curves[1][1:]) - np.mean(curves[0][1:])))
             told = "; ".join(
                 f"{way} {' '.join(f'{v:.3f}' for v in curve)}"
@@ -77,7 +76,7 @@ def draw(folder: Path) -> Path:
 
 
 class Learner:
-    """One seed, one way of choosing."""
+    """One seed. The first model is the same for both ways, and is trained once."""
 
     def __init__(self, data: Path, folder: Path, options: argparse.Namespace, seed: int) -> None:
         self.data, self.folder, self.options, self.seed = data, folder, options, seed
@@ -85,24 +84,24 @@ class Learner:
         names = sorted(path.stem for path in (data / "images").glob("*.jpg"))
         random.Random(seed).shuffle(names)
         self.test, self.pool = names[:TEST], names[TEST:]
+        self.labeled = self.pool[: options.steps[0]]
+        self.first = self.train(self.labeled, folder / "first", ask_pool=True)
 
     def learn(self, way: str) -> list[float]:
         """The score after each step."""
-        labeled, scores = self.pool[: self.options.steps[0]], []
-        for number, size in enumerate(self.options.steps):
+        labeled, scores, root = self.labeled, [self.first], self.folder / "first"
+        for number, size in enumerate(self.options.steps[1:], start=1):
+            left = [name for name in self.pool if name not in labeled]
             more = size - len(labeled)
-            if more > 0:
-                left = [name for name in self.pool if name not in labeled]
-                labeled = [
-                    *labeled,
-                    *(self.choose(left, labeled, more, number) if way == "helpful" else left[:more]),
-                ]
-            scores.append(self.train(labeled, number, ask_pool=way == "helpful" and size < self.options.steps[-1]))
+            labeled = [*labeled, *(self.choose(root, left, labeled, more) if way == "helpful" else left[:more])]
+            root = self.folder / f"{way}-{number}"
+            scores.append(self.train(labeled, root, ask_pool=way == "helpful" and size < self.options.steps[-1]))
         return scores
 
-    def choose(self, left: list[str], labeled: list[str], count: int, number: int) -> list[str]:
+    def choose(self, root: Path, left: list[str], labeled: list[str], count: int) -> list[str]:
+        """The `count` images that the model of `root` puts first."""
         found = {}
-        for line in (self.folder / str(number - 1) / "output" / "scores.jsonl").read_text().splitlines():
+        for line in (root / "output" / "scores.jsonl").read_text().splitlines():
             entry = json.loads(line)
             found[entry["name"].removesuffix(".jpg")] = entry
         order = order_objects(
@@ -110,12 +109,11 @@ class Learner:
             as_matrix([found[name]["features"] for name in left]),
             as_matrix([found[name]["features"] for name in labeled]),
             count=count,
-            seed=self.seed * 100 + number,
+            seed=self.seed * 100 + len(labeled),
         )
         return [left[position] for position in order]
 
-    def train(self, labeled: list[str], number: int, *, ask_pool: bool) -> float:
-        root = self.folder / str(number)
+    def train(self, labeled: list[str], root: Path, *, ask_pool: bool) -> float:
         kept = max(2, len(labeled) // 8)
         shuffled = random.Random(self.seed).sample(labeled, len(labeled))
         for channel, names in (("train", shuffled[kept:]), ("validation", shuffled[:kept])):
