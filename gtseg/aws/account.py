@@ -1,4 +1,4 @@
-"""What the account says of itself: who is asking, the execution role, quotas."""
+"""Account data: caller identity, execution role, IAM simulation and service quotas."""
 
 from __future__ import annotations
 
@@ -12,26 +12,24 @@ from gtseg.errors import AWSError
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
 
-__all__ = ["Role", "find_quota", "find_role", "simulate", "who_am_i"]
-
 
 @dataclass(frozen=True)
 class Role:
-    """An IAM role: who may assume it, as a list of service names."""
+    """An IAM role. `services`: the service principals that its trust policy allows to assume it."""
 
     arn: str
     trusted: tuple[str, ...]
 
 
 def who_am_i(clients: Clients) -> tuple[str, str]:
-    """(account, ARN) of the caller."""
+    """Return (account, ARN) of the caller."""
     with translate("GetCallerIdentity"):
         answer = clients.sts.get_caller_identity()
     return read_answer("GetCallerIdentity", answer, lambda a: (str(a["Account"]), str(a["Arn"])))
 
 
 def find_role(clients: Clients, arn: str) -> Role | None:
-    """The role, None if there is none. AWSError where the caller may not look."""
+    """Return the role, or None if there is none. Raises AWSError if the caller may not read it."""
     name = arn.rsplit("/", 1)[-1]
     try:
         with translate(f"GetRole {name}"):
@@ -64,7 +62,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def simulate(clients: Clients, role_arn: str, actions: Sequence[str], resource: str) -> list[str]:
-    """The actions that IAM would deny the role on a resource. AWSError where simulation is not allowed."""
+    """Return the actions that IAM would deny the role on a resource. Raises AWSError if simulation is not allowed."""
     with translate("SimulatePrincipalPolicy"):
         answer = clients.iam.simulate_principal_policy(
             PolicySourceArn=role_arn, ActionNames=list(actions), ResourceArns=[resource]
@@ -73,7 +71,9 @@ def simulate(clients: Clients, role_arn: str, actions: Sequence[str], resource: 
 
 
 def find_quota(clients: Clients, name: str) -> float | None:
-    """A SageMaker quota by its name, like `ml.g4dn.xlarge for training job usage`; None if AWS lists none of that name."""
+    """Return the SageMaker quota of this name (e.g. `ml.g4dn.xlarge for training job usage`), or None if AWS lists
+    none.
+    """
     client = clients.client("service-quotas")
     with translate("ListServiceQuotas"):
         for page in client.get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker"):

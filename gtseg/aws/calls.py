@@ -1,4 +1,4 @@
-"""What the doors to SageMaker's APIs share: one way to call, the end of a job, tags that may be hidden, things that are missing."""
+"""Base of the SageMaker API clients: calls with retries, terminal job statuses, tags, missing resources."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from gtseg.aws.failures import is_transient, read_answer, translate
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
-__all__ = ["TERMINAL", "Calls", "HiddenTags", "is_missing", "read_tags"]
-
 T = TypeVar("T")
 
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
-"""Statuses of a labeling, training, tuning or transform job that is over."""
+"""Terminal statuses of labeling, training, tuning and transform jobs."""
 NOT_THERE = ("could not find", "does not exist", "cannot find", "not found")
 
 
 class HiddenTags(dict[str, str]):
-    """Tags that the caller may not see: nobody knows whether there are any."""
+    """Tags that the caller may not list; the resource may or may not have any."""
 
 
 class Calls:
-    """Calls of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+    """API calls in one account and region.
+
+    Retries throttling and server errors; raises AWSError for all other errors.
+    """
 
     def __init__(self, clients: Clients, *, sleep: Callable[[float], None] | None = None) -> None:
         self._clients = clients
@@ -32,11 +33,14 @@ class Calls:
 
     @property
     def _client(self) -> Any:
-        """The boto3 client that is called."""
+        """The boto3 client that the calls use."""
         return self._clients.sagemaker
 
     def _call(self, operation: str, method: str, read: Callable[[Any], T], **request: Any) -> T:
-        """What `read` makes of the answer. One that it cannot read is not AWS's, and is asked for again."""
+        """Call the API and return `read(response)`.
+
+        A response that `read` cannot parse is not from AWS and is retried.
+        """
 
         def call() -> T:
             with translate(operation):
@@ -46,7 +50,7 @@ class Calls:
         return persist(call, **self._options)
 
     def tags(self, arn: str) -> dict[str, str]:
-        """Tags of a resource; HiddenTags where the caller may not list them."""
+        """Return the tags of a resource; HiddenTags if the caller may not list them."""
         return read_tags(lambda: self._tag_pages(arn))
 
     def _tag_pages(self, arn: str) -> Iterator[tuple[str, str]]:
@@ -63,7 +67,7 @@ class Calls:
 
 
 def read_tags(pages: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, str]:
-    """A resource's tags, HiddenTags where they are denied or throttled for good: no job is lost for that."""
+    """Return the tags of a resource; HiddenTags if ListTags is denied or stays throttled, which never fails a job."""
     try:
         return dict(pages())
     except AWSError as error:
@@ -73,7 +77,10 @@ def read_tags(pages: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, str]:
 
 
 def is_missing(error: AWSError) -> bool:
-    """Whether SageMaker says that a thing does not exist: mostly as ValidationException 'Could not find ...'."""
+    """Return whether the error means that a resource does not exist.
+
+    SageMaker mostly reports it as ValidationException 'Could not find ...'.
+    """
     if error.code in {"ResourceNotFound", "ResourceNotFoundException"}:
         return True
     return error.code in {"ValidationException", "ValidationError"} and any(

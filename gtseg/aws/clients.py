@@ -1,6 +1,6 @@
-"""boto3 is imported here only.
+"""boto3 clients; the only module that imports boto3.
 
-The standard AWS configuration (profile, region, AWS_ENDPOINT_URL*, retries) is botocore's to read; nothing of it is copied.
+botocore reads the standard AWS configuration (profile, region, AWS_ENDPOINT_URL*, retries); nothing is copied from it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from gtseg.aws.credentials import ask_on_terminal
 from gtseg.aws.damage import watch_answers
 from gtseg.aws.encryption import Encryption, Extras
-from gtseg.aws.failures import from_response, is_transient, translate
+from gtseg.aws.failures import translate
 from gtseg.aws.labeling_profile import LabelingProfile, profile_session, read_labeling_profile
 from gtseg.aws.models import Models
 from gtseg.aws.partitions import is_aws
@@ -21,20 +21,21 @@ from gtseg.aws.reachability import Contact
 from gtseg.aws.refusals import NO_REGION
 from gtseg.errors import AWSError, SettingsError
 
-__all__ = ["Clients", "Service", "from_response", "is_transient", "translate"]
-
 Service = Literal["labeling", "sagemaker", "s3"]
-"""Services that may have different endpoints: labeling jobs and teams, everything else of SageMaker, objects."""
+"""Services that may have separate endpoints: labeling jobs and workteams, all other SageMaker APIs, S3."""
 
 ACCOUNT_ATTEMPTS = 5
 CONNECT_SECONDS = 10
-"""botocore: 60; a connection that takes more than ten seconds is better tried again."""
+"""Connect timeout. botocore's default is 60; after ten seconds a new attempt is more likely to succeed."""
 INVOCATION_SECONDS = 70
 TWICE = {"mode": "standard", "total_max_attempts": 2}
 
 
 class Clients:
-    """One lazily made boto3 client per service, all of one account and region; labeling's may go through another profile."""
+    """Lazily created boto3 clients, one per service, in one account and region.
+
+    Labeling clients may use another profile.
+    """
 
     def __init__(
         self,
@@ -66,26 +67,31 @@ class Clients:
 
     @cached_property
     def region(self) -> str:
-        # boto3 reads AWS_DEFAULT_REGION only; AWS_REGION is what every newer SDK and the CLI read first.
+        # boto3 reads AWS_DEFAULT_REGION only; newer SDKs and the AWS CLI read AWS_REGION first.
         if not (region := self._region or os.environ.get("AWS_REGION") or self.session.region_name):
             raise SettingsError(f"No AWS region is configured. {NO_REGION}")
         return str(region)
 
     @cached_property
     def account(self) -> str:
-        """The twelve digits of the caller's account. Everything is named after them: an answer without them is asked for again."""
+        """The caller's 12-digit account ID. It is part of every resource name, so a malformed response is retried."""
         for _ in range(ACCOUNT_ATTEMPTS):
             with translate("GetCallerIdentity"):
                 account = str(self.sts.get_caller_identity().get("Account"))
             if re.fullmatch(r"[0-9]{12}", account):
                 return account
-        raise AWSError("GetCallerIdentity", "InternalError", f"{account!r} is no account: not AWS's answer")
-
-    # labeling
+        raise AWSError(
+            "GetCallerIdentity",
+            "InternalError",
+            f"{account!r} is not a 12-digit account ID: the response is not from AWS",
+        )
 
     @cached_property
     def labeling_profile(self) -> LabelingProfile | None:
-        """The profile that labeling goes through; None: that of everything else. Raises SettingsError for what it lacks."""
+        """The profile of the labeling clients; None if it is the default one.
+
+        Raises SettingsError if it is incomplete.
+        """
         if self._labeling_profile is None:
             return None
         with translate("configuration"):
@@ -104,12 +110,12 @@ class Clients:
 
     @cached_property
     def labeling(self) -> Any:
-        """SageMaker's client for labeling jobs, workteams and workforces."""
+        """SageMaker client for labeling jobs, workteams and workforces."""
         return self.sagemaker if self.labeling_profile is None else self._labeling_client("sagemaker")
 
     @cached_property
     def identities(self) -> Any:
-        """Cognito's client for the people of private workforces."""
+        """Cognito client for the members of private workforces."""
         if self.labeling_profile is None:
             return self.client("cognito-idp")
         return self._labeling_client("cognito-idp")
@@ -123,7 +129,8 @@ class Clients:
             settings = Config(
                 connect_timeout=CONNECT_SECONDS,
                 retries=self._retries(self._labeling_session),
-                use_fips_endpoint=False,  # of the other side's environment: botocore refuses them with an endpoint
+                # botocore rejects FIPS and dual stack of the environment together with an endpoint
+                use_fips_endpoint=False,
                 use_dualstack_endpoint=False,
             )
             return self._labeling_session.client(
@@ -139,10 +146,8 @@ class Clients:
         """The region of labeling jobs."""
         return self.labeling_profile.region if self.labeling_profile else self.region
 
-    # whose endpoints
-
     def endpoint(self, service: Service) -> str:
-        """Where a service's requests go."""
+        """Return the endpoint URL of a service."""
         client = {
             "labeling": lambda: self.labeling,
             "sagemaker": lambda: self.sagemaker,
@@ -151,21 +156,21 @@ class Clients:
         return str(client[service]().meta.endpoint_url).rstrip("/")
 
     def is_aws(self, service: Service) -> bool:
-        """Whether a service is AWS's own: what is done there may cost money, and AWS's rules hold."""
+        """Return whether the endpoint of a service is AWS's: calls may cost money, and AWS's limits apply."""
         return is_aws(self.endpoint(service))
 
     def ends_with_command(self, service: Service) -> bool:
-        """Whether a service's endpoint is a server that runs for one command only and stops with it.
+        """Return whether the endpoint of a service is a server that runs for a single command only and stops with it.
 
-        Whoever starts such a server names it in GTSEG_LOCAL_EXEC, as `gtseg local exec` does.
+        The program that starts such a server sets GTSEG_LOCAL_EXEC to its URL, as `gtseg local exec` does.
         """
         passing = os.environ.get("GTSEG_LOCAL_EXEC", "").rstrip("/")
         return bool(passing) and self.endpoint(service) == passing
 
-    # services
-
     def client(self, service: str, **config: Any) -> Any:
-        """A new client; `config` goes to botocore's Config (standard retries, unless the user configured others)."""
+        """Return a new client. `config` goes to botocore's Config; retries are standard unless the user configured
+        others.
+        """
         from botocore.config import Config
 
         with translate("configuration"):
@@ -177,7 +182,7 @@ class Clients:
         return self.client("s3", max_pool_connections=64)
 
     def unsigned(self) -> Clients:
-        """Clients whose S3 asks as nobody: for public buckets that answer the anonymous only."""
+        """Return clients with unsigned S3 requests, for public buckets that reject signed ones."""
         from botocore import UNSIGNED
 
         other = Clients(
@@ -196,7 +201,10 @@ class Clients:
 
     @cached_property
     def runtime(self) -> Any:
-        """An answer takes a minute at most (API); who has waited that long has waited for nothing, and is not made to five times."""
+        """SageMaker runtime client.
+
+        The API limits a response to 60 s, so a call that timed out is retried only once.
+        """
         return self.client("sagemaker-runtime", max_pool_connections=64, read_timeout=INVOCATION_SECONDS, retries=TWICE)
 
     @cached_property
@@ -213,7 +221,9 @@ class Clients:
 
     @staticmethod
     def _retries(session: Any) -> Any:
-        """Standard mode and five attempts, except for what the user's own AWS configuration says."""
+        """Return retry settings: standard mode and five attempts, except where the user's AWS configuration sets
+        others.
+        """
         configured = session._session.get_config_variable
         mode, attempts = configured("retry_mode"), configured("max_attempts")
         standard = {"mode": "standard"} if mode in (None, "legacy") else {}

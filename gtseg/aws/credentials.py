@@ -1,4 +1,4 @@
-"""Multi-factor authentication: the code is asked for on a terminal, and the session is kept where the AWS CLI keeps its own."""
+"""Multi-factor authentication: prompt for the code on a terminal and cache the session in the AWS CLI's cache."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ask_on_terminal"]
-
 CACHE = Path("~/.aws/cli/cache")
-"""The AWS CLI's: one code serves both for an hour."""
+"""Cache folder of the AWS CLI: one code serves both programs for an hour."""
 
 
 def ask_on_terminal(session: Any) -> None:
-    """Let a botocore session ask for an MFA code only where somebody can answer."""
+    """Make a botocore session prompt for an MFA code only if standard input is a terminal."""
     from botocore.credentials import JSONFileCache
 
     provider = session.get_component("credential_provider").get_provider("assume-role")
@@ -28,7 +26,7 @@ def _ask(words: str) -> str:
     if not sys.stdin.isatty():
         raise CredentialRetrievalError(
             provider="assume-role",
-            error_msg="the profile wants an MFA code, and there is no terminal to ask on",
+            error_msg="the profile requires an MFA code, and there is no terminal to enter it on",
         )
     from getpass import getpass
 

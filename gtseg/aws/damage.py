@@ -1,6 +1,7 @@
-"""Answers that got damaged on their way are asked for again: botocore takes whatever part of a body arrives for the whole.
+"""Retries of damaged responses: botocore accepts a truncated body as complete.
 
-TLS makes that rare, a proxy or a plain connection does not. Objects' own bodies are not looked at here: they have checksums.
+TLS makes damage rare, a proxy or a plain connection does not. Bodies of objects are not checked here: they have
+checksums.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from xml.etree import ElementTree
 
 from gtseg.aws.reachability import TRIES, Contact, foreign_answer, no_answer
 
-__all__ = ["is_damaged", "is_foreign", "watch_answers"]
-
-GIVEN_UP = {
+MAX_ATTEMPTS = {
     "ConnectTimeoutError": 2,
     "ReadTimeoutError": 1,
     "EndpointConnectionError": TRIES,
@@ -25,29 +24,29 @@ GIVEN_UP = {
     "HTTPClientError": TRIES,
     "SSLError": 2,
 }
-"""Attempts that failed like this (the names of botocore's exceptions) before a server that has never answered is given up."""
+"""Attempts that fail with each botocore exception before a server that has never responded is given up."""
 
 CODE = re.compile(r"[A-Za-z0-9._]+")
-PASSING = (429, 500, 502, 503, 504, 509)
-"""Statuses that botocore tries again."""
+RETRIED_STATUSES = (429, 500, 502, 503, 504, 509)
+"""HTTP statuses that botocore retries."""
 
 
 def watch_answers(events: Any, contact: Contact) -> None:
-    """Let every client of a session (its event emitter) retry a damaged answer, and end with one that is not AWS's."""
-    watch = _Watch(contact)
+    """Retry damaged responses and reject foreign ones, in every client of a session. `events`: its event emitter."""
+    watch = _ResponseHandlers(contact)
     events.register("before-send.*.*", watch.begin)
-    events.register("before-parse.*.*", watch.judge)
-    events.register("needs-retry.*.*", watch.decide)  # the longer name comes before the service's own handler
+    events.register("before-parse.*.*", watch.check_response)
+    events.register("needs-retry.*.*", watch.check_retry)  # the longer event name runs before the service's own handler
 
 
 def is_foreign(operation: Any, status: int, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Whether nobody of AWS wrote it: a page for people, nothing where something must be, or an error without a code.
+    """Return whether a response is not from AWS: an HTML page, a missing body, or an error without a code.
 
-    Faults of a server or of what stands before it that pass by themselves are tried again, and not judged here.
+    Temporary failures of a server or of a proxy before it are retried and do not count as foreign.
     """
-    if status in PASSING or any(name.startswith(("x-amz-", "x-amzn-")) for name in headers):
+    if status in RETRIED_STATUSES or any(name.startswith(("x-amz-", "x-amzn-")) for name in headers):
         return False
-    if status >= 500:  # 511 is what a network says that wants people to sign in (RFC 6585)
+    if status >= 500:  # 511 Network Authentication Required (RFC 6585): a network that asks users to sign in
         return not _is_signed_by_aws(body, headers)
     kind, protocol = headers.get("content-type", ""), operation.service_model.resolved_protocol
     if operation.http.get("method") == "HEAD":
@@ -69,7 +68,7 @@ def is_foreign(operation: Any, status: int, body: bytes, headers: Mapping[str, s
 
 
 def _is_signed_by_aws(body: bytes, headers: Mapping[str, str]) -> bool:
-    """Whether an error has a request id or a code."""
+    """Return whether an error response has a request ID or an error code."""
     return any(name.startswith(("x-amz-", "x-amzn-")) for name in headers) or b"<Code>" in body or b'"__type"' in body
 
 
@@ -78,7 +77,7 @@ def _looks_like_page(body: bytes) -> bool:
 
 
 def _is_foreign_json(operation: Any, status: int, body: bytes) -> bool:
-    """An answer of an operation that has members has one of them; an error has a name."""
+    """Return whether JSON is not from AWS: no member of the operation's output shape, or an error without a type."""
     try:
         answer = json.loads(body or b"null")
     except ValueError:
@@ -90,15 +89,15 @@ def _is_foreign_json(operation: Any, status: int, body: bytes) -> bool:
 
 
 def _has_document(operation: Any) -> bool:
-    """Whether an S3 operation answers with XML, and not by headers alone or with an object's bytes."""
+    """Return whether an S3 operation responds with an XML document rather than headers only or an object's bytes."""
     shape = operation.output_shape
     if shape is None or operation.has_streaming_output:
         return False
     return any(not member.serialization.get("location") for member in shape.members.values())
 
 
-class _Watch:
-    """botocore's handlers for one Contact."""
+class _ResponseHandlers:
+    """botocore event handlers that share one Contact."""
 
     def __init__(self, contact: Contact) -> None:
         self.contact = contact
@@ -106,8 +105,11 @@ class _Watch:
     def begin(self, request: Any, **_: Any) -> None:
         self.contact.begin(request.url)
 
-    def judge(self, operation_model: Any, response_dict: MutableMapping[str, Any], **_: Any) -> None:
-        """botocore retries by status, and does the same itself where S3 puts an error into an answer 200."""
+    def check_response(self, operation_model: Any, response_dict: MutableMapping[str, Any], **_: Any) -> None:
+        """Mark a damaged response as status 500 so that botocore retries it, and raise AWSError for a foreign one.
+
+        botocore does the same for S3 errors inside a response of status 200.
+        """
         status, body, headers = (response_dict[key] for key in ("status_code", "body", "headers"))
         if not isinstance(body, bytes):
             return
@@ -121,8 +123,10 @@ class _Watch:
         elif status < 500 or _is_signed_by_aws(body, headers):
             self.contact.answered()
 
-    def decide(self, response: Any, operation: Any, attempts: int, caught_exception: Any = None, **_: Any) -> None:
-        """What decides on a retry looks at the answer as it was judged; a server that never answered is soon given up."""
+    def check_retry(self, response: Any, operation: Any, attempts: int, caught_exception: Any = None, **_: Any) -> None:
+        """Pass the corrected status to botocore's retry handler, and give up early on a server that has never
+        responded.
+        """
         if response is not None:
             answer, parsed = response
             answer.status_code = parsed.get("ResponseMetadata", {}).get("HTTPStatusCode", answer.status_code)
@@ -136,12 +140,12 @@ class _Watch:
             body = answer.content if isinstance(answer.content, bytes) else b""
             raise foreign_answer(operation.name, url, status=answer.status_code, kind=kind, body=body, place=place)
         name = type(caught_exception).__name__
-        if url and name in GIVEN_UP and attempts >= GIVEN_UP[name]:
+        if url and name in MAX_ATTEMPTS and attempts >= MAX_ATTEMPTS[name]:
             raise no_answer(operation.name, url, " ".join(str(caught_exception).split()), place=place)
 
 
 def is_damaged(status: int, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Whether it is shorter than it was said to be, no XML or JSON where it was said to be that, or an error without its code."""
+    """Return whether a response is truncated, not the XML or JSON that it claims to be, or an error without a code."""
     length = headers.get("content-length", "")
     if "content-encoding" not in headers and length.isdecimal() and int(length) != len(body):
         return True
@@ -159,9 +163,10 @@ def is_damaged(status: int, body: bytes, headers: Mapping[str, str]) -> bool:
 
 
 def _names_its_error(answer: Any, headers: Mapping[str, str]) -> bool:
-    """The AWS JSON protocols name an error in the body's `__type`, some services in a header too; `prefix#` may come before it.
+    """Return whether an AWS JSON error names its type, the same in body and header if both are present.
 
-    Source: Smithy, "AWS JSON 1.1 protocol", operation error serialization.
+    The body has `__type`, some services also send a header; a `prefix#` may precede the name. Source: Smithy, "AWS JSON
+    1.1 protocol", operation error serialization.
     """
     name = answer.get("__type") if isinstance(answer, dict) else None
     if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""What every object that gtseg writes is encrypted with, for buckets whose policy demands that each request says so."""
+"""Encryption headers of every object written, for buckets whose policy requires them on each request."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Encryption", "Extras"]
-
 WRITES = ("PutObject", "CopyObject", "CreateMultipartUpload")
 READS = ("GetObject", "HeadObject", "ListObjectsV2", "CopyObject")
 
 
 @dataclass(frozen=True)
 class Encryption:
-    """`sse`: AES256, aws:kms or aws:kms:dsse, None for the bucket's own default. `kms_key`: its id, alias or ARN."""
+    """Encryption settings. `sse`: AES256, aws:kms or aws:kms:dsse, None for the bucket's default.
+
+    `kms_key`: ID, alias or ARN of the key.
+    """
 
     sse: str | None = None
     kms_key: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        """Of PutObject, CopyObject and CreateMultipartUpload."""
+        """Headers of PutObject, CopyObject and CreateMultipartUpload."""
         sse = self.sse or ("aws:kms" if self.kms_key else None)
         key = {"x-amz-server-side-encryption-aws-kms-key-id": self.kms_key} if self.kms_key else {}
         return {"x-amz-server-side-encryption": sse, **key} if sse else {}
@@ -29,7 +30,7 @@ class Encryption:
 
 @dataclass(frozen=True)
 class Extras:
-    """boto3's S3 calls with the same headers as the bulk path's."""
+    """Adds the headers of the bulk client to boto3's S3 calls."""
 
     encryption: Encryption
     requester_pays: bool

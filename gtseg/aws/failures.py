@@ -1,4 +1,4 @@
-"""botocore's errors become AWSError here only: AWS's own code and message, with the cure."""
+"""Conversion of botocore errors to AWSError with AWS's code, AWS's message and a hint. No other module does this."""
 
 from __future__ import annotations
 
@@ -11,61 +11,81 @@ from gtseg.aws.reachability import proxy_variable
 from gtseg.aws.refusals import NO_CREDENTIALS, NO_REGION, NOT_AWS, refusal
 from gtseg.errors import AWSError, SettingsError
 
-__all__ = ["TRANSIENT_CODES", "from_response", "is_transient", "read_answer", "translate"]
-
 T = TypeVar("T")
 
 TRANSIENT_CODES = frozenset(
     {
-        "ConnectionError", "InternalError", "InternalFailure", "InternalServerError", "InternalServiceError", "RequestTimeout",
-        "RequestTimeoutException", "RequestLimitExceeded", "ServiceUnavailable", "ServiceUnavailableException", "SlowDown",
-        "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
-        "ProvisionedThroughputExceededException", "BandwidthLimitExceeded", "TransactionInProgressException",
-        "EC2ThrottledException", "PriorRequestNotComplete", "500", "502", "503", "504",
+        "ConnectionError",
+        "InternalError",
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServiceError",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "ProvisionedThroughputExceededException",
+        "BandwidthLimitExceeded",
+        "TransactionInProgressException",
+        "EC2ThrottledException",
+        "PriorRequestNotComplete",
+        "500",
+        "502",
+        "503",
+        "504",
     }
-)  # fmt: skip
-"""What may pass by itself: throttling, AWS's own faults, a broken connection."""
+)
+"""Error codes of temporary failures: throttling, server errors, broken connections."""
 CREDENTIAL_MODULES = ("botocore.credentials", "botocore.tokens")
 PARSER_MODULES = ("botocore.parsers",)
-"""They let errors of any kind out for well-formed answers of another service."""
-NO_ADDRESS = ("Invalid endpoint: ", "Port ", "Custom endpoint ")
-"""What errors of botocore and urllib begin with that an endpoint's URL causes."""
-ADDRESS = "Write http://HOST:PORT or https://HOST in AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 and their like, or endpoint_url of the profile."
+"""botocore modules that let errors of any kind escape on well-formed responses of another service."""
+BAD_ENDPOINT = ("Invalid endpoint: ", "Port ", "Custom endpoint ")
+"""Prefixes of botocore and urllib errors that an invalid endpoint URL causes."""
+ADDRESS = (
+    "Write http://HOST:PORT or https://HOST in AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3 or similar, or endpoint_url of "
+    "the profile."
+)
 REACHABLE = "Is the address reachable, and AWS_ENDPOINT_URL (if set) right?"
 
 
 @contextmanager
 def translate(operation: str) -> Iterator[None]:
-    """Every botocore error inside becomes AWSError(operation, AWS's code, AWS's message)."""
+    """Raise botocore errors of the block as AWSError(operation, AWS's code, AWS's message)."""
     from botocore import exceptions as aws
     from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ResponseParserError as error:
-        raise AWSError(operation, "InternalError", f"the answer is not AWS's: {_text(error)[:200]}") from error
+        raise AWSError(operation, "InternalError", f"the response is not from AWS: {_text(error)[:200]}") from error
     except aws.ClientError as error:
         raise from_response(operation, error.response) from error
     except aws.NoRegionError as error:
         raise SettingsError(f"No AWS region is configured. {NO_REGION}") from error
     except (aws.ConfigNotFound, aws.ConfigParseError) as error:
-        raise SettingsError(f"{_text(error)}. Mend the file, or name another in AWS_CONFIG_FILE.") from error
+        raise SettingsError(f"{_text(error)}. Correct the file, or name another in AWS_CONFIG_FILE.") from error
     except aws.ParamValidationError as error:
         raise refusal(operation, "ParamValidation", _text(error)) from error
     except (aws.HTTPClientError, aws.ConnectionError) as error:
         raise _unreachable(operation, error) from error
     except aws.BotoCoreError as error:
-        if _text(error).startswith(NO_ADDRESS):
-            raise _no_address(error) from error
+        if _text(error).startswith(BAD_ENDPOINT):
+            raise _invalid_endpoint(error) from error
         raise _of_botocore(operation, error) from error
     except (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         if _comes_from(error, PARSER_MODULES):
-            words = f"the answer is not AWS's: {type(error).__name__} {_text(error)[:200]}"
+            words = f"the response is not from AWS: {type(error).__name__} {_text(error)[:200]}"
             foreign = AWSError(operation, NOT_AWS, words, hint=REACHABLE)
             foreign.is_final = True
             raise foreign from error
-        if isinstance(error, ValueError) and _text(error).startswith(NO_ADDRESS):
-            raise _no_address(error) from error
+        if isinstance(error, ValueError) and _text(error).startswith(BAD_ENDPOINT):
+            raise _invalid_endpoint(error) from error
         if not _comes_from_credentials(error):
             raise
         raise _no_credentials(operation, f"{type(error).__name__}: {_text(error)}") from error
@@ -80,7 +100,7 @@ def _of_botocore(operation: str, error: Any) -> AWSError:
     if isinstance(error, aws.SSOError | aws.TokenRetrievalError):
         return AWSError(operation, "ExpiredToken", text, hint=f"Log in: `aws sso login{_profile()}`.")
     if isinstance(error, aws.RefreshWithMFAUnsupportedError):
-        hint = "The session of the MFA code has ended: run the same command again and enter a new one."
+        hint = "The MFA session has ended: run the same command again and enter a new code."
         return AWSError(operation, "ExpiredToken", text, hint=hint)
     lacking = (
         aws.NoCredentialsError,
@@ -97,13 +117,13 @@ def _of_botocore(operation: str, error: Any) -> AWSError:
     return AWSError(operation, type(error).__name__, text)
 
 
-def _no_address(error: BaseException) -> SettingsError:
-    return SettingsError(f"An endpoint of the AWS configuration is no address. {_text(error)}. {ADDRESS}")
+def _invalid_endpoint(error: BaseException) -> SettingsError:
+    return SettingsError(f"An endpoint of the AWS configuration is not a valid URL. {_text(error)}. {ADDRESS}")
 
 
 def _no_credentials(operation: str, text: str) -> AWSError:
     if "MFA" in text:
-        hint = f"Run `aws sts get-caller-identity{_profile()}` on a terminal once: its session is used here too."
+        hint = f"Run `aws sts get-caller-identity{_profile()}` on a terminal once: gtseg uses the same session."
         return AWSError(operation, "NoCredentials", text, hint=hint)
     if "sso" in text.lower():
         return AWSError(operation, "NoCredentials", text, hint=f"Log in: `aws sso login{_profile()}`.")
@@ -116,12 +136,12 @@ def _profile() -> str:
 
 
 def _comes_from_credentials(error: BaseException) -> bool:
-    """Whether it was raised while credentials were looked for: those providers let errors of any kind out."""
+    """Return whether the error was raised while resolving credentials: the providers let errors of any kind escape."""
     return _comes_from(error, CREDENTIAL_MODULES)
 
 
 def _comes_from(error: BaseException, modules: tuple[str, ...]) -> bool:
-    """Whether one of these modules is on the way from here to where it was raised."""
+    """Return whether one of these modules is in the traceback of the error."""
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_globals.get("__name__") in modules:
@@ -135,22 +155,24 @@ def _unreachable(operation: str, error: Any) -> AWSError:
 
     text, address = _text(error), str(getattr(error, "kwargs", {}).get("endpoint_url", ""))
     if isinstance(error, aws.SSLError) and "CERTIFICATE" in text.upper():
-        hint = "A proxy that opens TLS shows a certificate of its own: name its authority in AWS_CA_BUNDLE."
+        hint = (
+            "A proxy that intercepts TLS presents its own certificate: name its certificate authority in AWS_CA_BUNDLE."
+        )
         failure = AWSError(operation, "ConnectionError", text, hint=hint)
         failure.is_final = True
         return failure
     if isinstance(error, aws.ProxyConnectionError):
-        hint = "HTTP_PROXY or HTTPS_PROXY names it; hosts in NO_PROXY go past it: export NO_PROXY=127.0.0.1,localhost"
+        hint = "HTTP_PROXY or HTTPS_PROXY names it; hosts in NO_PROXY bypass it: export NO_PROXY=127.0.0.1,localhost"
         return AWSError(operation, "ConnectionError", text, hint=f"{hint} for the embedded AWS.")
     if isinstance(error, aws.ReadTimeoutError):
         return refusal(operation, "RequestTimeout", text)
     proxy = proxy_variable(address, os.environ) if address else None
-    words = f"{proxy} sends it through a proxy; NO_PROXY names hosts that go past it. " if proxy else ""
+    words = f"{proxy} sends the request through a proxy; hosts in NO_PROXY bypass it. " if proxy else ""
     return AWSError(operation, "ConnectionError", text, hint=words + REACHABLE)
 
 
 def from_response(operation: str, response: Mapping[str, Any]) -> AWSError:
-    """AWSError of an error answer; a HEAD has no body, its status is its code."""
+    """Convert an error response to AWSError. A response to HEAD has no body; its status is the code."""
     error, about = response.get("Error", {}), response.get("ResponseMetadata", {})
     code = str(error.get("Code") or about.get("HTTPStatusCode") or "Unknown")
     date = about.get("HTTPHeaders", {}).get("date", "")
@@ -164,11 +186,11 @@ def is_transient(error: BaseException) -> bool:
 
 
 def read_answer(operation: str, answer: Any, read: Callable[[Any], T]) -> T:
-    """What `read` makes of an answer; one that it cannot read is not AWS's, or got damaged on its way."""
+    """Return `read(answer)`. Raises AWSError InternalError if it cannot be parsed: foreign, or damaged in transit."""
     try:
         return read(answer)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        words = f"the answer is not AWS's: {type(error).__name__} {_text(error)}"
+        words = f"the response is not from AWS: {type(error).__name__} {_text(error)}"
         raise AWSError(operation, "InternalError", words, hint=REACHABLE) from error
 
 

@@ -1,4 +1,4 @@
-"""Ground Truth: labeling jobs and workteams. Plain values in, plain values out."""
+"""Ground Truth API: labeling jobs and workteams, as plain values."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gtseg.errors import AWSError
 
 T = TypeVar("T")
 
-LOOKS = 10
+MAX_CONFIRMATIONS = 10
 OUTPUT_MANIFEST = "manifests/output/output.manifest"
-"""Where Ground Truth writes its output manifest, below its job's folder (developer guide, sms-data-output)."""
+"""Path of Ground Truth's output manifest below the job's folder (developer guide, sms-data-output)."""
 
 
 @dataclass(frozen=True)
 class JobState:
-    """What DescribeLabelingJob says. `counters` are LabelCounters; `created` and `modified` UTC."""
+    """A labeling job as DescribeLabelingJob returns it. `counters`: LabelCounters; `created` and `modified` in UTC."""
 
     name: str
     arn: str
@@ -41,7 +41,7 @@ class JobState:
 
     @property
     def manifest(self) -> str:
-        """Its output manifest, or where it will be."""
+        """URI of the output manifest, or of where it will be written."""
         return self.output_manifest or f"{self.output.rstrip('/')}/{self.name}/{OUTPUT_MANIFEST}"
 
     @property
@@ -65,18 +65,21 @@ class Workteam:
     name: str
     arn: str
     portal: str
-    """Host name of the workers' portal, '' where AWS gives none."""
+    """Host name of the worker portal, '' if AWS returns none."""
 
 
 class GroundTruth(Calls):
-    """Ground Truth of the side that labels. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+    """Ground Truth API at the labeling endpoint. Retries throttling and server errors; other errors raise AWSError."""
 
     @property
     def _client(self) -> Any:
         return self._clients.labeling
 
     def create_job(self, request: Mapping[str, Any]) -> str:
-        """The new job's ARN. AWSError ResourceInUse if the name is taken: also when a repeated call finds its own first."""
+        """Create the job and return its ARN.
+
+        Raises AWSError ResourceInUse if the name is taken, also by an earlier attempt of the same call.
+        """
         name = request["LabelingJobName"]
 
         def read(answer: Any) -> str:
@@ -85,16 +88,16 @@ class GroundTruth(Calls):
         return self._call("CreateLabelingJob", "create_labeling_job", read, **request)
 
     def describe_job(self, name: str) -> JobState:
-        """AWSError ResourceNotFound if there is none.
+        """Describe a job. Raises AWSError ResourceNotFound if there is none.
 
-        The API's answers have no checksum, and whatever comes later is built on a job's end: it is believed when two
-        answers say the same.
+        Responses have no checksum, and later stages depend on the final state: a terminal state is accepted only if two
+        responses agree.
         """
         state = self._describe(name)
-        for _ in range(LOOKS):
-            if not state.is_over or (again := self._describe(name)) == state:
+        for _ in range(MAX_CONFIRMATIONS):
+            if not state.is_over or (retry := self._describe(name)) == state:
                 break
-            state = again
+            state = retry
         return state
 
     def _describe(self, name: str) -> JobState:
@@ -102,7 +105,7 @@ class GroundTruth(Calls):
         return self._call(operation, "describe_labeling_job", _state, LabelingJobName=name)
 
     def find_job(self, name: str) -> JobState | None:
-        """The job with its tags, None if there is none."""
+        """Return the job with its tags, or None if there is none."""
         try:
             state = self.describe_job(name)
         except AWSError as error:
@@ -128,14 +131,14 @@ class GroundTruth(Calls):
             raise
 
     def list_jobs(self, *, contains: str | None = None, limit: int = 100) -> Iterator[JobSummary]:
-        """Newest first, at most `limit`."""
+        """Iterate over labeling jobs, newest first, at most `limit`."""
         filters: dict[str, Any] = {"SortBy": "CreationTime", "SortOrder": "Descending"}
         if contains:
             filters["NameContains"] = contains
         yield from self._pages("list_labeling_jobs", "LabelingJobSummaryList", limit, filters, read=_summary)
 
     def list_workteams(self) -> list[Workteam]:
-        """Private teams of this account and region, by name (an account has at most 25)."""
+        """Return the private workteams of this account and region by name (an account has at most 25)."""
         order = {"SortBy": "Name", "SortOrder": "Ascending"}
         return list(self._pages("list_workteams", "Workteams", 1000, order, read=_workteam))
 
@@ -181,9 +184,9 @@ def _workteam(item: Mapping[str, Any]) -> Workteam:
 
 
 def _check_arn(arn: str, resource: str) -> str:
-    """The ARN. Raises ValueError if it is not that of a SageMaker resource of this name, in whatever case AWS writes it."""
+    """Return the ARN. Raises ValueError if it is not a SageMaker ARN of this resource (compared without case)."""
     if not re.fullmatch(rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{{12}}:{re.escape(resource)}", arn, re.IGNORECASE):
-        raise ValueError(f"{arn!r} is no ARN of {resource}")
+        raise ValueError(f"{arn!r} is not an ARN of {resource}")
     return arn
 
 

@@ -1,4 +1,4 @@
-"""Models, endpoint configs, endpoints, and asking an endpoint. Plain values in, plain values out."""
+"""Hosting API: models, endpoint configurations, endpoints and invocations, as plain values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gtseg.errors import AWSError
 T = TypeVar("T")
 Kind = Literal["endpoint", "endpoint-config", "model"]
 COMING = frozenset({"Creating", "Updating", "RollingBack"})
-"""An endpoint that does not answer yet, or not yet with what it is to serve."""
+"""Endpoint statuses in which it does not serve, or not yet the new configuration."""
 SETTLED = frozenset({"InService", "Failed", "OutOfService", "UpdateRollbackFailed"})
 _CALLS: dict[Kind, tuple[str, str]] = {
     "endpoint": ("endpoint", "EndpointName"),
@@ -26,14 +26,14 @@ _CALLS: dict[Kind, tuple[str, str]] = {
 }
 _WORDS: dict[Kind, str] = {"endpoint": "Endpoint", "endpoint-config": "EndpointConfig", "model": "Model"}
 MODEL_PAUSES = (0.5, 2.0)
-"""Seconds before a picture that the model could not answer is sent again: out of memory passes when others are done."""
+"""Pauses in seconds before an image is sent again after a ModelError: out of memory passes as other requests end."""
 BUSY = frozenset({"ModelNotReadyException", "ServiceUnavailable", "ServiceUnavailableException", "ThrottlingException"})
-"""What an endpoint answers while it cannot keep up; worth asking again."""
+"""Error codes of an overloaded endpoint; the invocation is retried."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A model, endpoint config or endpoint. `status` is an endpoint's; the others simply are ('Exists')."""
+    """A model, endpoint configuration or endpoint. `status` is the endpoint's; 'Exists' for the other kinds."""
 
     kind: Kind
     name: str
@@ -42,15 +42,17 @@ class Resource:
     created: datetime | None = None
     reason: str = ""
     parts: tuple[str, ...] = ()
-    """What it is made of: an endpoint's config, a config's models."""
+    """Names of its parts: the configuration of an endpoint, the models of a configuration."""
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Hosting(Calls):
-    """Hosting of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+    """Hosting API of one account and region. Retries throttling and server errors; other errors raise AWSError."""
 
     def create(self, kind: Kind, request: Mapping[str, Any]) -> str:
-        """The new resource's ARN. AWSError ResourceInUse if the name is taken (SageMaker's own word: 'already existing')."""
+        """Create the resource and return its ARN. Raises AWSError ResourceInUse if the name is taken ('already
+        existing').
+        """
         try:
             return self._call(
                 f"Create{_WORDS[kind]}",
@@ -69,7 +71,7 @@ class Hosting(Calls):
         return self._call(operation, f"describe_{call}", partial(_resource, kind), **{key: name})
 
     def look(self, kind: Kind, name: str) -> Resource | None:
-        """The resource, its tags not read; None if there is none."""
+        """Return the resource without its tags, or None if there is none."""
         try:
             return self.describe(kind, name)
         except AWSError as error:
@@ -78,12 +80,12 @@ class Hosting(Calls):
             raise
 
     def find(self, kind: Kind, name: str) -> Resource | None:
-        """The resource with its tags, None if there is none."""
+        """Return the resource with its tags, or None if there is none."""
         found = self.look(kind, name)
         return _tagged(found, self.tags(found.arn)) if found else None
 
     def delete(self, kind: Kind, name: str) -> bool:
-        """False if it was gone already."""
+        """Delete the resource. Return False if it did not exist."""
         call, key = _CALLS[kind]
         try:
             self._call(f"Delete{_WORDS[kind]} {name}", f"delete_{call}", dict, **{key: name})
@@ -94,7 +96,7 @@ class Hosting(Calls):
         return True
 
     def list_all(self, kind: Kind, *, contains: str) -> Iterator[Resource]:
-        """Newest first, tags not read."""
+        """Iterate over resources without their tags, newest first."""
         call, _ = _CALLS[kind]
         items = {"endpoint": "Endpoints", "endpoint-config": "EndpointConfigs", "model": "Models"}[kind]
 
@@ -110,7 +112,10 @@ class Hosting(Calls):
                 return
 
     def invoke(self, endpoint: str, body: bytes, *, content_type: str, accept: str, seconds: float = 120.0) -> bytes:
-        """One answer. Asked again for `seconds` while the endpoint is busy or AWS stumbles, and a little after a model's error."""
+        """Invoke the endpoint and return the response body.
+
+        Retries for `seconds` while the endpoint is overloaded or fails temporarily, and a few times after a ModelError.
+        """
         for pause in MODEL_PAUSES:
             try:
                 return self._invoke(endpoint, body, content_type=content_type, accept=accept, seconds=seconds)

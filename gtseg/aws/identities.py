@@ -1,4 +1,4 @@
-"""Amazon Cognito: the names of a private workforce's people."""
+"""Amazon Cognito: names of the members of a private workforce."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 from gtseg.aws.clients import Clients
 from gtseg.aws.failures import translate
 
-__all__ = ["find_names"]
-
 ATTRIBUTES = ("name", "email", "preferred_username")
-"""What a person is called by, the first that is there."""
+"""User attributes that serve as a name, in order of preference."""
 
 
 def find_names(clients: Clients, users: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """(user pool, `sub`) -> name, of those that are found. Raises AWSError."""
+    """Return {(user pool, `sub`): name} of the users that were found. Raises AWSError."""
     found: dict[tuple[str, str], str] = {}
     for pool, subject in users:
         words = subject.replace("\\", "\\\\").replace('"', '\\"')

@@ -1,8 +1,9 @@
-"""The AWS profile that labeling goes through, where it is not the one of everything else.
+"""AWS profile of the labeling endpoint, if it differs from the default profile.
 
-boto3 lets AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SAGEMAKER and AWS_DEFAULT_REGION win over the settings of a profile that was named
-explicitly. So the profile's endpoint and region are read here, with botocore's own parser, and handed to the client; and nothing
-that the profile lacks is taken from elsewhere, least of all the keys of this machine's role.
+In boto3, AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_SAGEMAKER and AWS_DEFAULT_REGION override the settings of an explicitly
+named profile. So this module reads the profile's endpoint and region with botocore's parser and passes them to the
+client. Nothing that the profile lacks is filled in from other sources, in particular not the credentials of the
+machine's role.
 """
 
 from __future__ import annotations
@@ -15,32 +16,30 @@ from urllib.parse import urlsplit
 
 from gtseg.errors import SettingsError
 
-__all__ = ["LabelingProfile", "profile_session", "read_labeling_profile"]
-
 SERVICE = "sagemaker"
 FOREIGN_PROVIDERS = ("env", "ec2-credentials-file", "boto-config", "container-role", "iam-role")
-"""Where botocore looks for keys outside of the profile (the METHODs of its providers)."""
+"""METHOD names of the botocore credential providers outside of the profile."""
 
 
 @dataclass(frozen=True)
 class LabelingProfile:
-    """What the profile itself says. `ca_bundle`: the certificates that its server is checked against."""
+    """Settings of the profile itself. `ca_bundle`: the certificates that verify its server."""
 
     name: str
     endpoint: str
     region: str
     file: str
-    """The configuration file that was read."""
+    """Path of the configuration file."""
     ca_bundle: str | None = None
 
     @property
     def place(self) -> str:
-        """Where its endpoint is written, in words."""
+        """Description of where the endpoint is configured, for messages."""
         return f"endpoint_url of profile {self.name!r} in {self.file}"
 
 
 def profile_session(name: str) -> Any:
-    """A botocore session of the profile and nothing else. Raises SettingsError if there is no such profile."""
+    """Return a botocore session limited to the profile. Raises SettingsError if there is no such profile."""
     import botocore.session
 
     core = botocore.session.Session(profile=name)
@@ -53,7 +52,7 @@ def profile_session(name: str) -> Any:
 
 
 def read_labeling_profile(core: Any, name: str) -> LabelingProfile:
-    """The profile's own endpoint and region. Raises SettingsError, naming profile, file and key, for what it lacks."""
+    """Return the profile's endpoint and region. Raises SettingsError that names profile, file and missing key."""
     profile: Mapping[str, Any] = core.get_scoped_config()
     file = str(core.get_config_variable("config_file"))
     endpoint = _endpoint(name, profile, core.full_config, file)
@@ -62,34 +61,34 @@ def read_labeling_profile(core: Any, name: str) -> LabelingProfile:
         raise _lacking(
             name,
             file,
-            "it has no endpoint_url (nor one for sagemaker in a services section): it would lead to AWS. For AWS write "
-            "endpoint_url = https://api.sagemaker.REGION.amazonaws.com",
+            "it has no endpoint_url (nor one for sagemaker in a services section), so labeling would go to AWS. For "
+            "AWS write endpoint_url = https://api.sagemaker.REGION.amazonaws.com",
         )
     if not region:
         raise _lacking(name, file, "it has no region")
     if not _is_address(endpoint):
-        raise _lacking(name, file, "its endpoint_url is no http:// or https:// address without user and password")
+        raise _lacking(name, file, "its endpoint_url must be an http:// or https:// address without user and password")
     if not isinstance(region, str) or not re.fullmatch(r"[a-z0-9-]{1,63}", region):
-        raise _lacking(name, file, f"region = {region!r} is none")
+        raise _lacking(name, file, f"region = {region!r} is not a region name")
     if _credentials(core, name) is None:
         raise _lacking(name, _files(core), "it has no aws_access_key_id and aws_secret_access_key")
     return LabelingProfile(name, str(endpoint), str(region), file, profile.get("ca_bundle"))
 
 
 def _is_address(endpoint: object) -> bool:
-    """Whether it is http(s)://host[:port][/...], in printable ASCII."""
+    """Return whether `endpoint` is http(s)://host[:port][/...] in printable ASCII."""
     if not isinstance(endpoint, str) or not endpoint.isascii() or not endpoint.isprintable():
         return False
     try:
         place = urlsplit(endpoint)
         has_port = place.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
+    except ValueError:  # invalid port or IPv6 address
         return False
     return place.scheme in ("http", "https") and bool(place.hostname) and has_port and "@" not in place.netloc
 
 
 def _credentials(core: Any, name: str) -> Any:
-    """Raises SettingsError for keys that are half there, or that another place does not give."""
+    """Return the credentials. Raises SettingsError if they are incomplete or their provider fails."""
     from botocore.exceptions import BotoCoreError
 
     try:
@@ -99,12 +98,12 @@ def _credentials(core: Any, name: str) -> Any:
 
 
 def _endpoint(name: str, profile: Mapping[str, Any], config: Mapping[str, Any], file: str) -> Any:
-    """As botocore does: of the service in the profile's services section, else of the profile."""
+    """Return the endpoint as botocore does: from the profile's services section, else from the profile."""
     section = profile.get("services")
     if section:
         services = config.get("services", {})
         if section not in services:
-            raise _lacking(name, file, f"services = {section}, and there is no section [services {section}]")
+            raise _lacking(name, file, f"services = {section}, but there is no section [services {section}]")
         own = services[section].get(SERVICE)
         if isinstance(own, Mapping) and own.get("endpoint_url"):
             return own["endpoint_url"]
@@ -117,6 +116,6 @@ def _files(core: Any) -> str:
 
 def _lacking(name: str, file: str, problem: str) -> SettingsError:
     return SettingsError(
-        f"[labeling] profile = {name!r} ({file}): {problem}. `gtseg local profile NAME --write` writes one on the machine of the "
-        "labeling server."
+        f"[labeling] profile = {name!r} ({file}): {problem}. `gtseg local profile NAME --write`, run on the machine "
+        "of the labeling server, writes a profile."
     )

@@ -1,4 +1,4 @@
-"""What a labeling server that is not AWS says of itself at its health address: which objects it reads, and what waits."""
+"""Health endpoint of a labeling server that is not AWS: its storage and its backlog."""
 
 from __future__ import annotations
 
@@ -13,27 +13,31 @@ from gtseg.errors import AWSError
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
 
-__all__ = ["Health", "read_health"]
-
 PATH = "/_gtseg/health"
 SECONDS = 10
-MOST = 64 * 1024
-"""Bytes of a health answer that are read; a real one has a few hundred."""
+MAX_BYTES = 64 * 1024
+"""Maximum bytes read of a health response; a real one has a few hundred."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """`storage`: the S3 endpoint whose objects it reads, '' for a folder of its own. `trouble`: why it cannot read now, or ''."""
+    """Health of a labeling server. `storage`: S3 endpoint of its objects, '' if it stores them in a folder of its own.
+
+    `trouble`: why the storage is unreachable, or ''.
+    """
 
     version: str
     storage: str
     trouble: str
     backlog: int
-    """Labeled objects that are not written to the storage yet."""
+    """Number of labeled objects not written to the storage yet."""
 
 
 def read_health(clients: Clients) -> Health | None:
-    """The health of the server behind labeling's endpoint; None where there is no such address, or it says nothing. AWSError where nobody answers."""
+    """Return the health of the server at the labeling endpoint, or None if it has no health endpoint.
+
+    Raises AWSError if the server does not respond.
+    """
     from botocore.awsrequest import AWSRequest
     from botocore.httpsession import URLLib3Session
     from botocore.utils import get_environ_proxies
@@ -44,9 +48,9 @@ def read_health(clients: Clients) -> Health | None:
     try:
         with translate(f"GET {url}"):
             answer = http.send(AWSRequest("GET", url, stream_output=True).prepare())
-            body = answer.raw.read(MOST)
+            body = answer.raw.read(MAX_BYTES)
     except AWSError as error:
-        if error.code == "ConnectionError":  # what is to be mended is the profile's address, where there is one
+        if error.code == "ConnectionError":  # the hint names where the profile configures the address
             place = clients.contact.place_of(url)
             raise no_answer(error.operation, url, error.message, place=place) from error
         raise

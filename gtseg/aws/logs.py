@@ -1,31 +1,32 @@
-"""CloudWatch Logs of a training job: every line once, in order, as it comes."""
+"""CloudWatch Logs of a training job: each line once, in order, as it arrives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from gtseg.aws.clients import Clients, translate
+from gtseg.aws.clients import Clients
+from gtseg.aws.failures import translate
 from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError
 
 TRAINING_JOBS = "/aws/sagemaker/TrainingJobs"
 
 PATIENCE = 20.0
-"""Seconds that a throttled log is asked for again at one look; the next look asks anew."""
+"""Seconds for which a throttled request is retried within one read; the next read starts anew."""
 
 
 class LogTail:
-    """The lines of `<job>/algo-1-...`; each call of `read` gives those that came since the last."""
+    """Log lines of `<job>/algo-1-...`; each call of `read` returns the lines since the previous call."""
 
     def __init__(self, clients: Clients, job: str, *, group: str = TRAINING_JOBS) -> None:
         self._clients, self._group, self._prefix = clients, group, f"{job}/"
         self._tokens: dict[str, str | None] = {}
         self.refusal: AWSError | None = None
-        """Why the log cannot be read: denied, or throttled for good. What a job is and does is known without it."""
+        """Why the log cannot be read: denied, or throttled for longer than PATIENCE. The job does not depend on it."""
 
     def read(self) -> list[str]:
-        """New lines; [] where there are none, where the job has not written yet, or where nobody may read them."""
+        """Return new lines; [] if there are none, the job has not written yet, or reading is denied."""
         if self.refusal is not None and self.refusal.exit_code == 4:
             return []
         try:

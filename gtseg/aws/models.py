@@ -1,4 +1,4 @@
-"""botocore's descriptions of AWS's services, decoded by a faster reader: half of what making a client costs is JSON."""
+"""Faster JSON decoder for botocore's service models: half of the cost of creating a client is JSON."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ OPENERS: Mapping[str, Callable[..., Any]] = {".json": open, ".json.gz": gzip.ope
 
 
 class Models:
-    """What botocore's Loader asks of its `file_loader`; paths come without their ending."""
+    """The interface of `file_loader` in botocore's Loader; paths come without their extension."""
 
     def exists(self, file_path: str) -> bool:
         return any(os.path.isfile(file_path + ending) for ending in OPENERS)
 
     def load_file(self, file_path: str) -> Any:
-        """The decoded file, None where there is none."""
+        """Return the decoded file, or None if there is none."""
         for ending, opener in OPENERS.items():
             with contextlib.suppress(FileNotFoundError), opener(file_path + ending, "rb") as file:
                 return msgspec.json.decode(file.read())

@@ -1,4 +1,4 @@
-"""AWS's price list, where it can be asked (pricing:GetProducts; its endpoints are in three regions only)."""
+"""AWS Price List API (pricing:GetProducts; it has endpoints in three regions only)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from gtseg.aws.clients import translate
+from gtseg.aws.failures import translate
 from gtseg.errors import AWSError
 
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
 
-__all__ = ["instance_hours", "read_product"]
-
 COMPONENTS = {"train": "Training", "deploy": "Hosting", "batch": "BatchTransform"}
 
 
 def instance_hours(clients: Clients, instance_types: Iterable[str], *, use: str) -> dict[str, Decimal]:
-    """USD an hour of the instance types in the clients' region for `use` (train, deploy, batch); {} where nobody answers."""
+    """Return USD per hour of the instance types in the clients' region for `use` (train, deploy, batch).
+
+    Types without a price are left out; {} if the price list cannot be read.
+    """
     if not clients.is_aws("sagemaker"):
         return {}
     found: dict[str, Decimal] = {}
@@ -32,7 +33,10 @@ def instance_hours(clients: Clients, instance_types: Iterable[str], *, use: str)
 
 
 def _ask(clients: Clients, instance_type: str, component: str) -> dict[str, Decimal]:
-    """Source: `aws pricing get-attribute-values --service-code AmazonSageMaker`, as public code uses it."""
+    """Return {instance type: USD per hour} or {}.
+
+    Filters: `aws pricing get-attribute-values --service-code AmazonSageMaker`, as public code uses them.
+    """
     wanted = {
         "productFamily": "ML Instance",
         "regionCode": clients.region,
@@ -48,7 +52,7 @@ def _ask(clients: Clients, instance_type: str, component: str) -> dict[str, Deci
 
 
 def read_product(product: str | dict[str, Any]) -> Decimal | None:
-    """The on-demand USD price in one product of the list; None where it has none or is not understood."""
+    """Return the on-demand USD price of one product of the list, or None if it has none or cannot be parsed."""
     try:
         document = json.loads(product) if isinstance(product, str) else product
         terms = document["terms"]["OnDemand"].values()

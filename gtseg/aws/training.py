@@ -1,4 +1,4 @@
-"""Training and tuning jobs. Plain values in, plain values out."""
+"""Training and tuning API, as plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What DescribeTrainingJob says. Times in UTC; `billable` seconds."""
+    """A training job as DescribeTrainingJob returns it. Times in UTC; `billable` in seconds."""
 
     name: str
     arn: str
@@ -38,13 +38,13 @@ class TrainingState:
 
     @property
     def has_result(self) -> bool:
-        """Whether it is over and AWS has kept a model of it: also of one that was stopped or ended by a time limit."""
+        """Whether the job is over and AWS has kept a model of it, also if it was stopped or hit its time limit."""
         return self.status == "Completed" or (self.status == "Stopped" and self.model_artifact is not None)
 
 
 @dataclass(frozen=True)
 class TunedJob:
-    """One training job of a tuning job. `value` is the objective's last value, None before there is one. Times in UTC."""
+    """A training job of a tuning job. `value`: its last objective value, None before the first. Times in UTC."""
 
     name: str
     status: str
@@ -56,7 +56,7 @@ class TunedJob:
 
 @dataclass(frozen=True)
 class TuningState:
-    """What DescribeHyperParameterTuningJob says; `counters` of its training jobs by status."""
+    """A tuning job as DescribeHyperParameterTuningJob returns it. `counters`: number of training jobs by status."""
 
     name: str
     arn: str
@@ -73,18 +73,18 @@ class TuningState:
 
 
 class Training(Calls):
-    """Training of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+    """Training API of one account and region. Retries throttling and server errors; other errors raise AWSError."""
 
     def create_job(self, request: Mapping[str, Any]) -> str:
-        """The new job's ARN. AWSError ResourceInUse if the name is taken."""
+        """Create the job and return its ARN. Raises AWSError ResourceInUse if the name is taken."""
         return self._call("CreateTrainingJob", "create_training_job", lambda a: str(a["TrainingJobArn"]), **request)
 
     def describe_job(self, name: str) -> TrainingState:
-        """AWSError with exit code 3 if there is none."""
+        """Describe a job. Raises AWSError with exit code 3 if there is none."""
         return self._call(f"DescribeTrainingJob {name}", "describe_training_job", _training_state, TrainingJobName=name)
 
     def find_job(self, name: str) -> TrainingState | None:
-        """The job with its tags, None if there is none."""
+        """Return the job with its tags, or None if there is none."""
         try:
             state = self.describe_job(name)
         except AWSError as error:
@@ -97,7 +97,7 @@ class Training(Calls):
         self._call(f"StopTrainingJob {name}", "stop_training_job", dict, TrainingJobName=name)
 
     def list_jobs(self, *, contains: str = "") -> Iterator[tuple[str, str, str]]:
-        """(name, ARN, status), newest first."""
+        """Iterate over (name, ARN, status), newest first."""
         filters = {"NameContains": contains} if contains else {}
         names = ("TrainingJobName", "TrainingJobArn", "TrainingJobStatus")
 
@@ -129,7 +129,7 @@ class Training(Calls):
         return replace(state, tags=self.tags(state.arn))
 
     def list_tuned_jobs(self, name: str) -> list[TunedJob]:
-        """Every training job of a tuning job, best first."""
+        """Return every training job of a tuning job, best first."""
         found = self._pages(
             "list_training_jobs_for_hyper_parameter_tuning_job",
             "TrainingJobSummaries",
@@ -160,7 +160,7 @@ class Training(Calls):
 
 
 def image_uri_of_sdk(region: str) -> str | None:
-    """The algorithm's image by SageMaker's own SDK; None where the SDK is not installed or does not know the region."""
+    """Return the algorithm's image URI of the SageMaker SDK, or None if it is not installed or lacks the region."""
     try:
         from sagemaker.core import image_uris
     except ImportError:

@@ -1,4 +1,4 @@
-"""Transform jobs. Plain values in, plain values out."""
+"""Batch transform API, as plain values."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import Any, TypeVar
 from gtseg.aws.calls import TERMINAL, Calls, is_missing
 from gtseg.errors import AWSError
 
-__all__ = ["TransformState", "Transforms"]
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class TransformState:
-    """What DescribeTransformJob says. Times in UTC."""
+    """A transform job as DescribeTransformJob returns it. Times in UTC."""
 
     name: str
     arn: str
@@ -37,19 +35,22 @@ class TransformState:
 
 
 class Transforms(Calls):
-    """Batch transform of one account and region. Throttling and AWS's own faults are waited out; the rest is AWSError."""
+    """Batch transform API of one account and region.
+
+    Retries throttling and server errors; other errors raise AWSError.
+    """
 
     def create_job(self, request: Mapping[str, Any]) -> str:
-        """The new job's ARN. AWSError ResourceInUse if the name is taken."""
+        """Create the job and return its ARN. Raises AWSError ResourceInUse if the name is taken."""
         operation = "CreateTransformJob"
         return self._call(operation, "create_transform_job", lambda a: str(a["TransformJobArn"]), **request)
 
     def describe_job(self, name: str) -> TransformState:
-        """AWSError with exit code 3 if there is none."""
+        """Describe a job. Raises AWSError with exit code 3 if there is none."""
         return self._call(f"DescribeTransformJob {name}", "describe_transform_job", _state, TransformJobName=name)
 
     def find_job(self, name: str) -> TransformState | None:
-        """The job with its tags, None if there is none."""
+        """Return the job with its tags, or None if there is none."""
         try:
             state = self.describe_job(name)
         except AWSError as error:

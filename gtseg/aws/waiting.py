@@ -1,4 +1,4 @@
-"""Every wait and every retry, with its end. tenacity lives here only."""
+"""Bounded waits and retries; the only module that uses tenacity."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gtseg.errors import AWSError, WaitTimeout
 T = TypeVar("T")
 
 SHORTEST, LONGEST = 1.0, 30.0
-"""Seconds between two looks: starts short so that quick jobs end quickly, ends long so that AWS is not asked for nothing."""
+"""Seconds between two polls: short at first so that quick jobs end quickly, long later to spare AWS requests."""
 TROUBLE_SECONDS = 15 * 60.0
-"""How long throttling, AWS's own faults and broken connections may last without a single good answer."""
+"""Seconds for which throttling, server errors and broken connections may last without one successful response."""
 
 
 ROLE_SECONDS, ROLE_ATTEMPTS = 5.0, 13
-"""IAM spreads a new role within about a minute."""
+"""Pause in seconds and attempts while a new role propagates in IAM, about a minute."""
 
 
 def persist(
@@ -30,9 +30,9 @@ def persist(
     seconds: float = 120.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """The call's answer; what may pass by itself is tried again for `seconds`, with jitter. The last error is raised.
+    """Return the result of `call`. Retries temporary failures for `seconds` with jitter, then raises the last error.
 
-    A role that SageMaker cannot assume is tried again for a minute.
+    Retries for a minute if SageMaker cannot assume the role.
     """
     spreading = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_waits_for_role),
@@ -67,10 +67,10 @@ def poll(
     resume: str,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """The first answer of `look` for which `until` holds.
+    """Call `look` until `until(result)` holds, and return the result.
 
-    Between looks 1 s, backing off to 30 s, with jitter; transient trouble is survived. Raises WaitTimeout with `resume`
-    (how to come back) after `patience` seconds of waiting, AWSError for what does not pass.
+    Waits 1 s, backing off to 30 s, with jitter, and survives temporary failures. Raises WaitTimeout with `resume` (the
+    command that continues) after `patience` seconds of waiting, AWSError for permanent failures.
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_not_result(until),
@@ -82,9 +82,9 @@ def poll(
     try:
         return retrying(lambda: persist(look, seconds=TROUBLE_SECONDS, sleep=sleep))
     except tenacity.RetryError:
-        raise WaitTimeout(f"Still going after {patience:g} s of waiting. {resume}") from None
+        raise WaitTimeout(f"Still running after {patience:g} s of waiting. {resume}") from None
 
 
 def _waited(patience: float) -> Callable[[tenacity.RetryCallState], bool]:
-    """Counts the waits themselves, so that a test with its own sleep has an end too."""
+    """Return a stop condition that sums the waits themselves, so that tests with a fake sleep end too."""
     return lambda state: state.idle_for + state.upcoming_sleep > patience

@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 from gtseg.core.plurals import counted
 
-__all__ = ["Account", "Flow", "Loss", "merge_losses"]
-
 Kind = Literal["lost", "outside", "note"]
 MOST_LINES = 12
 

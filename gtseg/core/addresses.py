@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["public_address"]
-
 HIDDEN = "..."
 SECRET = re.compile(r"key|token|secret|sig|auth|pass|cred|session|access", re.IGNORECASE)
 PLAIN = re.compile(r"[A-Za-z0-9._,:/-]{0,12}|[^&]*\{[^&]*\}[^&]*")

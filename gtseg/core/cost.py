@@ -12,21 +12,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
-__all__ = [
-    "BILLED_BY",
-    "DATED",
-    "Price",
-    "Row",
-    "automated_row",
-    "hosting_row",
-    "labeling_rows",
-    "storage_row",
-    "table_price",
-    "total",
-    "training_row",
-    "transform_row",
-]
-
 DATED = "2026-11-20"
 HOME = "us-east-1"
 HOURS_A_MONTH = Decimal(730)

@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 
-__all__ = ["fold", "require_unique", "unique_names"]
-
 from gtseg.errors import ManifestError
 
 UNSAFE = re.compile("[\x00-\x1f\x7f/\\\\\ud800-\udfff]")

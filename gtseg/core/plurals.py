@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["counted"]
-
 
 def counted(number: int, noun: str, plural: str = "") -> str:
     """`1 image`, `2 images`, `1,250 images`; `plural` where it is not `noun` with an s, or where a verb follows."""

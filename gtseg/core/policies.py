@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["EXECUTION_ACTIONS", "caller_policy", "execution_policy", "labeling_server_policy", "trust_policy"]
-
 VERSION = "2012-10-17"
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
 """Of the role: SageMaker uploads models in parts, gtseg itself never does."""

@@ -30,8 +30,6 @@ from .output_files import write_pair
 from .photographs import Photograph, read_photograph
 from .rle import Runs, decode_runs
 
-__all__ = ["AnnotatedImage", "AnnotationSet", "Shape", "draw", "import_annotations", "ring_of"]
-
 Ring = tuple[tuple[float, float], ...]
 FARTHEST = 1e9
 """No coordinate of an outline is larger, in pixels."""

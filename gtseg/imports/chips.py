@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from gtseg.errors import SettingsError
 
-__all__ = ["Window", "windows"]
-
 
 @dataclass(frozen=True, order=True)
 class Window:

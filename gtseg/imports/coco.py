@@ -29,8 +29,6 @@ from .rasterization import VOID
 from .regions import outlines, ring_area
 from .rle import Runs, encode_rle, runs_of
 
-__all__ = ["MaskedImage", "extend_coco", "new_coco", "parse_coco", "read_coco", "to_coco"]
-
 MOST_AREA = 10**18
 """Square pixels; an `area` beyond it is no number that a picture can have."""
 Crowds = Literal["auto", "class", "void"]

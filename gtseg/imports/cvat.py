@@ -25,8 +25,6 @@ from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, ring_of
 from .regions import outlines, pieces
 from .rle import Runs, encode_rows
 
-__all__ = ["CvatImage", "image_element", "read_cvat", "xml_head"]
-
 NO_AREA = {
     "polyline": "a polyline, which has no area",
     "points": "points, which have no area",

@@ -24,9 +24,6 @@ from .files import read_text
 if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
-__all__ = ["Feature", "Features", "read_features", "reproject"]
-
-
 NO_GEOMETRY = "no geometry, or one that is empty or broken"
 
 

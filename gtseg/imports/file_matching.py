@@ -10,8 +10,6 @@ from urllib.parse import unquote, urlsplit
 from gtseg.core.images.formats import IMAGE_SUFFIXES
 from gtseg.core.output_names import fold
 
-__all__ = ["ImageIndex", "plain_path"]
-
 UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-(?=.)")
 """Label Studio puts eight hexadecimal digits before the name of an uploaded file."""
 

@@ -17,8 +17,6 @@ from gtseg.core.account import Loss, merge_losses
 from gtseg.core.images.formats import has_suffix
 from gtseg.errors import ManifestError, StageError
 
-__all__ = ["Listing", "list_files", "read_text", "require_folder"]
-
 MOST_TEXT = 2_000_000_000
 """Bytes of an annotation file: beyond that it is no file of annotations."""
 

@@ -12,8 +12,6 @@ from typing import Any
 
 from gtseg.errors import SettingsError
 
-__all__ = ["Filter", "compile_filter"]
-
 Filter = Callable[[Mapping[str, Any], str], bool]
 ORDER = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 

@@ -22,19 +22,6 @@ from gtseg.core.files import write_atomically
 from .rasterization import VOID
 from .slippy import Tile
 
-__all__ = [
-    "WEB_MERCATOR",
-    "Placed",
-    "Site",
-    "place_of_tile",
-    "site_at",
-    "site_of",
-    "stream_features",
-    "to_feature_collection",
-    "transform_of_tile",
-    "write_nodata",
-]
-
 WEB_MERCATOR = "EPSG:3857"
 WAITING = 2000
 """Polygons at the borders of masks that are joined together: fewer takes longer, more takes memory."""

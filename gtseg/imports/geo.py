@@ -40,9 +40,6 @@ from .radiometry import Stretch, apply_stretch, fit_stretch
 from .rasterization import Burnable, ClassRule, burn_numbered, class_names, classify, read_rules, unclassified
 from .scenes import color_bands, corners, open_scene, valid_pixels, wrapped, zero_share
 
-__all__ = ["GeoSettings", "Scene", "import_geo", "pair_scenes"]
-
-
 CACHE_BYTES = 128 * 2**20
 """Of blocks that GDAL keeps, for each process: a row of chips across a wide scene. Its own default grows with the machine."""
 

@@ -23,8 +23,6 @@ from gtseg.errors import ManifestError, StageError
 from .footprints import WEB_MERCATOR, Placed, Site, site_at, stream_features, transform_of_tile
 from .slippy import Tile, parse_tile
 
-__all__ = ["read_places", "write_features", "write_tile_tree"]
-
 
 def read_places(folder: Path | None) -> dict[str, dict[str, Any]]:
     """name -> place of an import's folder, with "nodata" the path of the mask of its pixels without data; {} for none."""

@@ -35,8 +35,6 @@ from .photographs import read_photograph
 from .rasterization import Burnable, burn, burn_numbered, class_names, classify, read_rules, unclassified
 from .slippy import Tile, tiles_within
 
-__all__ = ["TileRequest", "burn_tile", "fetch_tile", "import_bbox", "tile_url"]
-
 ATTEMPTS = 5
 MOST_BYTES = 32_000_000
 """Of a tile; a server that sends more sends no tile."""

@@ -33,8 +33,6 @@ from .outcomes import Drawn, Labelled, Outcome, Report, Skipped, as_json, from_j
 from .output_files import manifest_line
 from .rasterization import VOID
 
-__all__ = ["run_tasks", "stamp_files"]
-
 LABEL_UNITS = ("mask", "annotation", "feature", "tile label")
 """Units that are labels: where none came in, no class is missed."""
 

@@ -21,8 +21,6 @@ from .annotations import AnnotatedImage, AnnotationSet, Ring, Shape, ring_of
 from .files import read_text
 from .rle import Runs
 
-__all__ = ["read_label_studio"]
-
 LABEL_KEYS = (
     "brushlabels",
     "polygonlabels",

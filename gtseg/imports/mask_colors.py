@@ -30,21 +30,6 @@ from gtseg.errors import ManifestError, MaskError, SettingsError
 from .files import read_text
 from .rasterization import VOID
 
-__all__ = [
-    "ColourTable",
-    "Repaired",
-    "colours_of",
-    "decode_mask",
-    "diagnose",
-    "listed_classes",
-    "parse_labelmap",
-    "parse_table",
-    "read_codes",
-    "read_table",
-    "repair_mask",
-    "table_of_numbering",
-]
-
 MAX_DISCOVERED = 64
 MAX_PIXELS = 200_000_000
 

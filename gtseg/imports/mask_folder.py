@@ -26,8 +26,6 @@ from .outcomes import Outcome, Report, Skipped
 from .output_files import write_pair
 from .photographs import Photograph, read_photograph
 
-__all__ = ["import_masks"]
-
 
 @dataclass(frozen=True)
 class PairTask:

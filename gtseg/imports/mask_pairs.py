@@ -20,8 +20,6 @@ from gtseg.errors import StageError
 from .files import list_files, require_folder
 from .outcomes import Skipped
 
-__all__ = ["Pair", "Pairs", "find_pairs"]
-
 USUAL_SUFFIXES = (
     "_mask",
     "-mask",

@@ -21,8 +21,6 @@ from gtseg.errors import MaskError
 
 from .mask_colors import read_codes
 
-__all__ = ["Mixture", "Survey", "check_palettes", "survey_masks"]
-
 MANY_EDGES = 4
 """So many values without an area of their own are no classes but smoothed edges."""
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from gtseg.core.account import Account, Kind, Loss
 
-__all__ = ["Drawn", "Labelled", "Outcome", "Report", "Skipped", "as_json", "from_json", "losses_of"]
-
 
 @dataclass(frozen=True)
 class Labelled:

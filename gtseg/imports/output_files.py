@@ -22,8 +22,6 @@ from gtseg.core.masks.colors import SPARE_COLORS
 from .outcomes import Labelled
 from .rasterization import VOID
 
-__all__ = ["encode_mask", "manifest_line", "write_pair"]
-
 VOID_COLOUR = "#000000"
 
 

@@ -12,8 +12,6 @@ from gtseg.core.plurals import counted
 from .features import Features
 from .scenes import bounds_of
 
-__all__ = ["Extent", "explain_miss", "extent_of_features", "extent_of_scene"]
-
 Box = tuple[float, float, float, float]
 
 

@@ -14,8 +14,6 @@ from gtseg.core.images.formats import IMPORTED, kind_of, stored_format
 from gtseg.core.images.header import ORIENTATION
 from gtseg.errors import ImageError
 
-__all__ = ["Photograph", "jpeg_bytes", "read_photograph"]
-
 MAX_PIXELS = 200_000_000
 BROKEN = (
     OSError,

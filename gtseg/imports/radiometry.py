@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from gtseg.errors import ImageError
 
-__all__ = ["Stretch", "apply_stretch", "fit_stretch", "to_decibels"]
-
 
 @dataclass(frozen=True)
 class Stretch:

@@ -16,19 +16,6 @@ from gtseg.errors import SettingsError
 from .features import Feature
 from .filters import Filter, compile_filter
 
-__all__ = [
-    "VOID",
-    "Burnable",
-    "Burned",
-    "ClassRule",
-    "burn",
-    "burn_numbered",
-    "class_names",
-    "classify",
-    "read_rules",
-    "unclassified",
-]
-
 VOID = 255  # what the dataset stage, training and metrics leave out
 
 

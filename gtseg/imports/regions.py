@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Piece", "outlines", "pieces", "ring_area"]
-
 Points = list[tuple[float, float]]
 
 

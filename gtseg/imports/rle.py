@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from gtseg.errors import MaskError
 
-__all__ = ["Runs", "decode_rle", "decode_runs", "encode_rle", "encode_rows", "runs_of"]
-
 MOST_PIXELS = 200_000_000
 
 

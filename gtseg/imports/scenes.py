@@ -16,8 +16,6 @@ from gtseg.errors import ManifestError
 from .features import Features
 from .photographs import is_band
 
-__all__ = ["bounds_of", "color_bands", "corners", "open_scene", "valid_pixels", "wrapped", "zero_share"]
-
 WAYS_OUT = "warp it first: gdalwarp -t_srs EPSG:4326 {path} warped.tif"
 
 

@@ -13,8 +13,6 @@ from pathlib import PurePath
 
 from gtseg.errors import ManifestError
 
-__all__ = ["EARTH", "Tile", "parse_tile", "tiles_within"]
-
 EARTH = 2 * math.pi * 6378137.0  # metres around the equator of EPSG:3857
 MAX_LATITUDE = 85.0511287798066
 

@@ -34,8 +34,6 @@ from .photographs import read_photograph
 from .rasterization import VOID
 from .slippy import Tile, parse_tile
 
-__all__ = ["TileSource", "import_tiles", "open_label_maker", "open_robosat", "tile_files"]
-
 
 @dataclass(frozen=True)
 class TileSource:

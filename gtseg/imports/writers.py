@@ -25,8 +25,6 @@ from .output_files import VOID_COLOUR, colour_of
 from .rasterization import VOID
 from .yolo import data_yaml, to_yolo
 
-__all__ = ["FORMATS", "Item", "Writer"]
-
 
 @dataclass(frozen=True)
 class Item:

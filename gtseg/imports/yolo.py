@@ -26,8 +26,6 @@ from .annotations import AnnotatedImage, AnnotationSet, Shape, ring_of
 from .files import list_files, read_text
 from .regions import pieces, ring_area
 
-__all__ = ["YoloLabel", "read_yolo", "to_yolo"]
-
 NO_LABELS = {
     "classes.txt",
     "labels.txt",

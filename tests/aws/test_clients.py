@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from botocore import exceptions as aws
 
-from gtseg.aws.clients import Clients, from_response, is_transient, translate
+from gtseg.aws.clients import Clients
+from gtseg.aws.failures import from_response, is_transient, translate
 from gtseg.errors import AWSError, GtsegError, SettingsError
 
 

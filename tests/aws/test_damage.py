@@ -120,7 +120,7 @@ def test_a_query_answer_that_is_cut_or_altered_is_asked_for_again(liar: Liar) ->
 
 def test_an_account_that_never_comes_is_an_error(liar: Liar) -> None:
     liar.script = [whole(IDENTITY.replace(b"123456789012", b"1g3456789012"))]
-    with pytest.raises(AWSError, match=r"1g3456789012.* is no account"):
+    with pytest.raises(AWSError, match=r"1g3456789012.* is not a 12-digit account ID"):
         _ = Clients().account
 
 

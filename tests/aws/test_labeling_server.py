@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gtseg.aws.clients import Clients
-from gtseg.aws.labeling_server import MOST, read_health
+from gtseg.aws.labeling_server import MAX_BYTES, read_health
 from gtseg.errors import AWSError
 
 STORAGE = {"kind": "s3", "endpoint": "https://minio.lan:9000/", "reachable": False, "reason": "no answer"}
@@ -72,4 +72,4 @@ def test_an_answer_without_end_is_not_read_to_its_end(server: Server) -> None:
     server.body = b'{"version": "' + b"x" * 200_000_000
     with pytest.raises(AWSError, match="health"):
         read_health(Clients(region="us-east-1"))
-    assert server.sent < 100 * MOST
+    assert server.sent < 100 * MAX_BYTES

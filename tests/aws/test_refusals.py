@@ -15,8 +15,9 @@ import pytest
 from botocore import exceptions as aws
 
 from gtseg.aws.calls import HiddenTags, read_tags
-from gtseg.aws.clients import Clients, is_transient, translate
+from gtseg.aws.clients import Clients
 from gtseg.aws.credentials import ask_on_terminal
+from gtseg.aws.failures import is_transient, translate
 from gtseg.aws.groundtruth import GroundTruth
 from gtseg.aws.hosting import Hosting
 from gtseg.aws.logs import LogTail
@@ -143,7 +144,7 @@ def test_a_damaged_aws_configuration_is_a_setting_to_mend(configured: Callable[[
 def test_an_endpoint_that_is_no_address_is_a_setting_to_mend(configured: Callable[[str], Clients], url: str) -> None:
     clients = configured(f"[profile p]\nendpoint_url = {url}\naws_access_key_id = a\naws_secret_access_key = b\n")
     for ask in (lambda: clients.account, lambda: S3(clients).read("s3://bucket/key")):
-        with pytest.raises(SettingsError, match="is no address"):
+        with pytest.raises(SettingsError, match="is not a valid URL"):
             ask()
 
 
@@ -270,7 +271,7 @@ def test_a_well_formed_answer_of_something_else_is_final_and_no_traceback(
 ) -> None:
     url, told = false_aws
     told["answer"] = answer
-    with pytest.raises(AWSError, match=r"not (AWS|an answer of AWS)") as caught:
+    with pytest.raises(AWSError, match=r"not (from AWS|a response of AWS)") as caught:
         CALLS[call](at(url))
     assert (caught.value.code, is_transient(caught.value)) == ("NotAWS", False)
 

@@ -335,7 +335,7 @@ def test_aws_has_its_own_hosts() -> None:
             patch.delenv(name, raising=False)
         patch.setenv("AWS_ACCESS_KEY_ID", "a")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-        endpoint = Bulk(clients)._places.find("some-bucket").endpoint
+        endpoint = Bulk(clients)._routes.find("some-bucket").endpoint
     assert (endpoint.scheme, endpoint.host, endpoint.port) == (
         "https",
         "some-bucket.s3.eu-central-1.amazonaws.com",

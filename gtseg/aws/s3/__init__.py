@@ -1,9 +1,9 @@
-"""The one door to S3: small reads and writes through boto3, bulk data on signed, kept-alive connections.
+"""S3 access: small reads and writes through boto3, bulk transfers on signed, persistent connections.
 
-door = S3(clients)
-body, etag = door.read("s3://bucket/key")
-etag = door.write("s3://bucket/key", body, if_match=etag)      # AWSError PreconditionFailed if somebody was faster
-for item in door.list_objects("s3://bucket/prefix/"): ...       # Listed(key, size, etag, modified), sorted by key
+s3 = S3(clients)
+body, etag = s3.read("s3://bucket/key")
+etag = s3.write("s3://bucket/key", body, if_match=etag)      # AWSError PreconditionFailed if it changed meanwhile
+for item in s3.list_objects("s3://bucket/prefix/"): ...       # Listed(key, size, etag, modified), sorted by key
 """
 
 from __future__ import annotations

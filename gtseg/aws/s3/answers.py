@@ -1,4 +1,4 @@
-"""What S3's answers say: errors, ETags, and whether a body is the object that was asked for."""
+"""Checks of S3 responses: errors, ETags, and whether a body is the complete object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CODE, _MESSAGE, _ETAG = (
 
 
 def read_error(operation: str, answer: Answer) -> AWSError:
-    """The error in an answer's XML; a bodyless answer's status is its code."""
+    """Return the error in a response's XML. A response without a body has its status as the code."""
     code, message = _CODE.search(answer.body), _MESSAGE.search(answer.body)
     text = html.unescape(message[1].decode("utf-8", "replace")) if message else f"HTTP status {answer.status}"
     name = code[1].decode("utf-8", "replace") if code else str(answer.status)
@@ -30,9 +30,9 @@ def read_error(operation: str, answer: Answer) -> AWSError:
 
 
 def is_foreign(answer: Answer, *, is_head: bool) -> bool:
-    """Whether nobody of S3 wrote it: no request id, and a page for people or an error without a code.
+    """Return whether a response is not from S3: no request ID, and an HTML page or an error without a code.
 
-    Faults of what stands before S3 (5xx) pass by themselves and are not judged here.
+    Failures of a proxy before S3 (5xx) are temporary and do not count.
     """
     headers = answer.headers
     if (
@@ -47,16 +47,16 @@ def is_foreign(answer: Answer, *, is_head: bool) -> bool:
     return answer.status >= 300 and not is_head and _CODE.search(answer.body) is None
 
 
-def is_of_s3(answer: Answer) -> bool:
-    """Whether an answer shows that S3 wrote it: a request id, an ETag or a document of its own."""
+def is_from_s3(answer: Answer) -> bool:
+    """Return whether a response is from S3: it has a request ID, an ETag or one of S3's documents."""
     if "etag" in answer.headers or any(name.startswith("x-amz-") for name in answer.headers):
         return True
     return b"<Code>" in answer.body or answer.body.startswith((b"<?xml", b"<ListBucketResult", b"<CopyObjectResult"))
 
 
 def lacks_etag(answer: Answer) -> tuple[str, str] | None:
-    """Every object that S3 reads or writes has an ETag."""
-    return None if answer.headers.get("etag") else ("InternalError", "the answer is not S3's: it has no ETag")
+    """Return an error if a response has no ETag; S3 returns one for every object read or written."""
+    return None if answer.headers.get("etag") else ("InternalError", "the response is not from S3: it has no ETag")
 
 
 def etag_of(answer: Answer) -> str:
@@ -64,13 +64,13 @@ def etag_of(answer: Answer) -> str:
 
 
 def copied_etag(answer: Answer) -> str:
-    """The ETag in a CopyObject's XML."""
+    """Return the ETag in the XML of CopyObject."""
     found = _ETAG.search(answer.body)
     return html.unescape(found[1].decode()).strip('"') if found else ""
 
 
 def server_time(answer: Answer) -> float:
-    """S3's clock, seconds since 1970; this machine's where the answer has no date."""
+    """Return S3's clock in seconds since 1970; this machine's if the response has no date."""
     try:
         return parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except ValueError:
@@ -78,29 +78,29 @@ def server_time(answer: Answer) -> float:
 
 
 def check_body(answer: Answer) -> tuple[str, str] | None:
-    """Why the body is not the object; a part of it cannot be told."""
+    """Return (code, message) if the body is not the object's, None if it is or is only a part of it."""
     if missing := lacks_etag(answer):
         return missing
-    if not is_whole(answer):
+    if not is_complete(answer):
         return None
     headers = answer.headers
     stored = headers.get("x-amz-checksum-crc32", "-")
     if "-" not in stored:  # "...-3" is the checksum of three parts' checksums
         actual = binascii.b2a_base64(zlib.crc32(answer.body).to_bytes(4, "big"), newline=False).decode()
-        return None if actual == stored else ("DamagedBody", "its CRC-32 is not the one that S3 keeps")
+        return None if actual == stored else ("DamagedBody", "its CRC-32 differs from the one that S3 stores")
     if (wanted := md5_of(answer)) and hashlib.md5(answer.body, usedforsecurity=False).hexdigest() != wanted:
-        return "DamagedBody", "its MD5 is not its ETag"
+        return "DamagedBody", "its MD5 differs from its ETag"
     return None
 
 
-def is_whole(answer: Answer) -> bool:
-    """A range that covers everything is the whole object too."""
+def is_complete(answer: Answer) -> bool:
+    """Return whether the body is the complete object; a range may cover it all."""
     size = len(answer.body)
     return answer.status != 206 or answer.headers.get("content-range") == f"bytes 0-{size - 1}/{size}"
 
 
 def md5_of(answer: Answer) -> str:
-    """The whole object's MD5, '' where its ETag is something else: a KMS key, a customer's key or several parts made it."""
+    """Return the object's MD5, '' if its ETag is none: encrypted with KMS or a customer key, or a multipart upload."""
     headers, etag = answer.headers, etag_of(answer)
     plain = headers.get("x-amz-server-side-encryption", "AES256") == "AES256"
     own_key = "x-amz-server-side-encryption-customer-algorithm" in headers
@@ -108,8 +108,10 @@ def md5_of(answer: Answer) -> str:
 
 
 def check_copy(answer: Answer) -> tuple[str, str] | None:
-    """S3 answers 200 before it copies, and may put an error into the body afterwards (API reference, CopyObject)."""
+    """Return (code, message) if the copy failed: S3 may send status 200 first and an error in the body (CopyObject
+    API).
+    """
     if _ETAG.search(answer.body) and answer.body.isascii():
         return None
     code = _CODE.search(answer.body)
-    return code[1].decode("ascii", "replace") if code else "InternalError", "the copy's answer names no ETag"
+    return code[1].decode("ascii", "replace") if code else "InternalError", "the response to the copy has no ETag"

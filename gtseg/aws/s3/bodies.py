@@ -1,4 +1,4 @@
-"""A request's body that stays in its file: it is read in pieces, again for every attempt."""
+"""Request body that is read from a file in pieces, again for every attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PIECE = 256 * 1024
 
 @dataclass(frozen=True)
 class FileBody:
-    """The whole of an open file, which must not change meanwhile."""
+    """Contents of an open file, which must not change during the request."""
 
     file: IO[bytes]
 

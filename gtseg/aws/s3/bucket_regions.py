@@ -1,4 +1,4 @@
-"""Each bucket's endpoint with the signer of its region, found once, found again when S3 says that the bucket lives elsewhere."""
+"""Endpoint and signer of each bucket's region, cached, and resolved again when S3 redirects to another region."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MOVED = frozenset({"PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"})
 
 
-class Asked(Protocol):
-    """What a request's head is made of."""
+class RequestFields(Protocol):
+    """Fields of a request that its head is built from."""
 
     @property
     def method(self) -> str: ...
@@ -32,61 +32,61 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where requests for one bucket go. No signer: they go unsigned."""
+class Route:
+    """Where requests for one bucket go. Without a signer they are unsigned."""
 
     endpoint: Endpoint
     signer: Signer | None
 
-    def head(self, asked: Asked, key: str) -> bytes:
-        """Request line and headers, signed, as they go over the wire."""
+    def head(self, request: RequestFields, key: str) -> bytes:
+        """Return the signed request line and headers in wire format."""
         path = self.endpoint.base + quote_path(key)
-        fields = {"host": self.endpoint.host_header, **asked.headers}
+        fields = {"host": self.endpoint.host_header, **request.headers}
         pairs = list(fields.items())
         if self.signer:
-            pairs = self.signer.sign(asked.method, path, query=asked.query, headers=fields, body=asked.body)
+            pairs = self.signer.sign(request.method, path, query=request.query, headers=fields, body=request.body)
         lines = "".join([f"{name}: {value}\r\n" for name, value in pairs])
-        length = f"content-length: {len(asked.body)}\r\n" if asked.method in ("PUT", "POST") else ""
-        target = f"{path}?{asked.query}" if asked.query else path
-        return f"{asked.method} {target} HTTP/1.1\r\n{lines}{length}\r\n".encode("latin-1")
+        length = f"content-length: {len(request.body)}\r\n" if request.method in ("PUT", "POST") else ""
+        target = f"{path}?{request.query}" if request.query else path
+        return f"{request.method} {target} HTTP/1.1\r\n{lines}{length}\r\n".encode("latin-1")
 
 
-class Places:
-    """The places of all buckets of one account."""
+class Routes:
+    """Routes of all buckets of one account."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._known: dict[tuple[str, bool], Place] = {}
+        self._known: dict[tuple[str, bool], Route] = {}
         self._signers: dict[str, Signer] = {}
         self._lock = threading.Lock()
 
-    def find(self, bucket: str, *, is_anonymous: bool = False) -> Place:
-        if (place := self._known.get((bucket, is_anonymous))) is None:
+    def find(self, bucket: str, *, is_anonymous: bool = False) -> Route:
+        if (route := self._known.get((bucket, is_anonymous))) is None:
             with self._lock:
-                if (place := self._known.get((bucket, is_anonymous))) is None:
-                    place = self._known[bucket, is_anonymous] = self._look(bucket, is_anonymous)
-        return place
+                if (route := self._known.get((bucket, is_anonymous))) is None:
+                    route = self._known[bucket, is_anonymous] = self._resolve(bucket, is_anonymous)
+        return route
 
-    def is_moved(self, place: Place, answer: Answer, code: str) -> bool:
-        """Whether S3 says that the bucket lives in another region than the one that was asked."""
+    def is_redirected(self, route: Route, answer: Answer, code: str) -> bool:
+        """Return whether S3 responded that the bucket is in another region."""
         region = answer.headers.get("x-amz-bucket-region")
-        elsewhere = region is not None and place.endpoint.region not in (None, region)
+        elsewhere = region is not None and route.endpoint.region not in (None, region)
         return answer.status in (301, 307) or code in MOVED or elsewhere
 
     def move(self, bucket: str, *, is_anonymous: bool) -> None:
-        """Ask boto3 where the bucket lives."""
+        """Resolve the bucket's region again with boto3."""
         learn_region(self._client(is_anonymous), bucket)
         with self._lock:
             self._known.pop((bucket, is_anonymous), None)
 
-    def _look(self, bucket: str, is_anonymous: bool) -> Place:
+    def _resolve(self, bucket: str, is_anonymous: bool) -> Route:
         endpoint = find_endpoint(self._client(is_anonymous), bucket)
         if endpoint.region is None:
-            return Place(endpoint, None)
+            return Route(endpoint, None)
         if endpoint.region not in self._signers:
             credentials = self._clients.session.get_credentials()
             self._signers[endpoint.region] = Signer(credentials, endpoint.region)
-        return Place(endpoint, self._signers[endpoint.region])
+        return Route(endpoint, self._signers[endpoint.region])
 
     def _client(self, is_anonymous: bool) -> Any:
         return (self._clients.unsigned() if is_anonymous else self._clients).s3

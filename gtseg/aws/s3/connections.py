@@ -1,6 +1,7 @@
-"""One kept-alive HTTP/1.1 connection: a request out, a whole answer back or an error that says which.
+"""Persistent HTTP/1.1 connection that returns complete responses or raises a specific error.
 
-http.client spends more CPU on an answer's headers than all else here costs; S3's answers need its length, and chunks.
+http.client spends more CPU on parsing headers than everything else here; S3 responses need content length and chunks
+only.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from gtseg.aws.s3.bodies import FileBody
 from gtseg.aws.s3.endpoints import Endpoint
 
 CONNECT_SECONDS, READ_SECONDS = 10, 60
-"""botocore: 60 and 60; a connection that takes more than ten seconds is better tried again."""
+"""Connect and read timeouts. botocore: 60 and 60; after ten seconds a new attempt is more likely to succeed."""
 _MAX_HEAD_LINES = 200
 _SMALL = 65536
 _BUFFER = 16 * 1024
-"""Bytes read ahead; the rest of a long body goes right to where it is wanted."""
+"""Read-ahead in bytes; the rest of a long body is read directly into its buffer."""
 
 
 class BrokenAnswer(OSError):
-    """The answer ended early or was no HTTP."""
+    """The response ended early or was not HTTP."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """One whole HTTP answer; header names in lower case."""
+    """One complete HTTP response; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -41,7 +42,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Traffic:
-    """What went over a connection, headers included."""
+    """Requests and bytes transferred over a connection, headers included."""
 
     requests: int = 0
     sent: int = 0
@@ -50,7 +51,7 @@ class Traffic:
 
 @dataclass(slots=True)
 class Connection:
-    """To one endpoint; not for two threads at once. Opens itself when needed."""
+    """A connection to one endpoint, opened when needed. Not thread-safe."""
 
     endpoint: Endpoint
     traffic: Traffic = field(default_factory=Traffic)
@@ -62,7 +63,10 @@ class Connection:
         return self._socket is not None
 
     def exchange(self, head: bytes, body: bytes | FileBody, *, is_head: bool = False) -> Answer:
-        """Send a request's head and body, return the whole answer. OSError for all that goes wrong; the caller closes."""
+        """Send a request's head and body and return the complete response.
+
+        Raises OSError; the caller must then close.
+        """
         if self._socket is None:
             self._open()
         self.traffic.requests += 1
@@ -79,7 +83,7 @@ class Connection:
 
     def _send(self, head: bytes, body: bytes | FileBody) -> None:
         if isinstance(body, bytes) and len(body) < _SMALL:
-            self._socket.sendall(head + body)  # one packet where it fits
+            self._socket.sendall(head + body)  # one packet if it fits
             return
         self._socket.sendall(head)
         for piece in (body,) if isinstance(body, bytes) else body:
@@ -104,13 +108,13 @@ class Connection:
             self._tunnel(proxy)
             self._reader.close()
         if self.endpoint.scheme == "https":
-            self._socket = trust().wrap_socket(self._socket, server_hostname=self.endpoint.host)
+            self._socket = ssl_context().wrap_socket(self._socket, server_hostname=self.endpoint.host)
         else:
             _let_kernel_wait(self._socket)
         self._reader = self._socket.makefile("rb", _BUFFER)
 
     def _tunnel(self, proxy: Any) -> None:
-        """CONNECT through the proxy, for http too: S3 sees the request that was signed."""
+        """Open a tunnel with CONNECT, for http too: the proxy must not change the signed request."""
         host = f"{self.endpoint.host}:{self.endpoint.port}"
         lines = [f"CONNECT {host} HTTP/1.1", f"Host: {host}"]
         if proxy.username:
@@ -127,7 +131,7 @@ class Connection:
             return self._split_head(self._reader.read(end + 4))
         first = self._reader.readline(65537)
         if not first.startswith(b"HTTP/1.") or len(first) < 12:
-            raise BrokenAnswer("no answer" if not first else f"no HTTP answer: {first[:60]!r}")
+            raise BrokenAnswer("no answer" if not first else f"not an HTTP response: {first[:60]!r}")
         headers: dict[str, str] = {}
         size = len(first)
         for _ in range(_MAX_HEAD_LINES):
@@ -137,13 +141,13 @@ class Connection:
                 self.traffic.received += size
                 return int(first[9:12]), headers
             if not line.endswith(b"\n"):
-                raise BrokenAnswer("the answer ended inside its headers")
+                raise BrokenAnswer("the response ended inside its headers")
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
-        raise BrokenAnswer("an answer with endless headers")
+        raise BrokenAnswer("the response has too many headers")
 
     def _split_head(self, head: bytes) -> tuple[int, dict[str, str]]:
-        """A head that has come in one piece, as nearly all do: a third of the line by line reading's CPU."""
+        """Parse a head that arrived in one piece, the usual case, at a third of the CPU of reading line by line."""
         self.traffic.received += len(head)
         first, *lines = head.decode("latin-1")[:-4].split("\r\n")
         fields = [line.partition(":") for line in lines]
@@ -154,16 +158,16 @@ class Connection:
             return b"".join(self._read_chunks())
         if (length := headers.get("content-length")) is None:
             headers["connection"] = "close"
-            self._socket.settimeout(READ_SECONDS)  # silence is an error here, and no end
+            self._socket.settimeout(READ_SECONDS)  # treat silence as an error, not as the end of the body
             return bytes(self._reader.read())
         return self._read_exactly(int(length))
 
     def _read_chunks(self) -> list[bytes]:
-        """CopyObject's and listings' way to answer; S3 sends spaces meanwhile to keep the connection alive."""
+        """Read a chunked body (CopyObject, listings). S3 sends spaces first to keep the connection alive."""
         chunks = []
         while size := int(self._reader.readline(1024).split(b";")[0].strip() or b"-1", 16):
             if size < 0:
-                raise BrokenAnswer("the answer ended inside its chunks")
+                raise BrokenAnswer("the response ended inside its chunks")
             chunks.append(self._read_exactly(size))
             self._reader.readline(1024)
         while self._reader.readline(65537) not in (b"\r\n", b"\n", b""):
@@ -171,22 +175,22 @@ class Connection:
         return chunks
 
     def _read_exactly(self, size: int) -> bytes:
-        content: bytes = (self._reader.read(size) if size else b"") or b""  # None: nothing came in time
+        content: bytes = (self._reader.read(size) if size else b"") or b""  # None on timeout
         if len(content) != size:
-            raise BrokenAnswer(f"the answer has {len(content):,} of its {size:,} bytes")
+            raise BrokenAnswer(f"the response has {len(content):,} of its {size:,} bytes")
         return content
 
 
 def _let_kernel_wait(connection: socket.socket) -> None:
-    """Timeouts in the kernel (socket(7), SO_RCVTIMEO): Python's own cost a poll, and the interpreter's lock, before each call."""
+    """Set timeouts in the kernel (socket(7), SO_RCVTIMEO): Python's cost a poll and the interpreter lock per call."""
     connection.settimeout(None)
     for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
         connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", READ_SECONDS, 0))
 
 
 @lru_cache(1)
-def trust() -> ssl.SSLContext:
-    """The certificates that botocore trusts: AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, else its own."""
+def ssl_context() -> ssl.SSLContext:
+    """The CA certificates that botocore trusts: AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, else its own."""
     from botocore.httpsession import get_cert_path
 
     bundle = os.environ.get("AWS_CA_BUNDLE") or os.environ.get("REQUESTS_CA_BUNDLE")
@@ -194,7 +198,7 @@ def trust() -> ssl.SSLContext:
 
 
 def find_proxy(url: str) -> Any:
-    """The proxy of HTTP(S)_PROXY and NO_PROXY for an address, as botocore reads them; None without."""
+    """Return the proxy for a URL from HTTP(S)_PROXY and NO_PROXY as botocore reads them, or None."""
     from botocore.utils import get_environ_proxies
 
     proxy = get_environ_proxies(url).get(urlsplit(url).scheme)

@@ -1,6 +1,8 @@
-"""Where a bucket's requests go, and for which region they are signed: botocore's own answer, taken from a request that
-it builds and that is never sent. So AWS_ENDPOINT_URL, profiles, addressing styles, dual stack, FIPS, access points and the
-redirects that boto3 has learnt all hold here too."""
+"""Endpoint and signing region of a bucket, taken from a request that botocore builds but never sends.
+
+So AWS_ENDPOINT_URL, profiles, addressing styles, dual stack, FIPS, access points and the redirects that boto3 has
+cached all apply.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from gtseg.aws.clients import translate
+from gtseg.aws.failures import translate
 from gtseg.errors import AWSError
 
 _KEY = "gtseg-where-is-this-bucket"
 _ONE_AT_A_TIME = threading.Lock()
-"""A second thread must not lose its handler when the first takes its own away: the request would be sent."""
+"""Serializes probes: a thread that removed another's handler would let its request be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """`base` is the path before a key, with its slash: `/` or `/bucket/`. No region: requests go unsigned."""
+    """An S3 endpoint.
+
+    `base`: the path before a key, with its slash (`/` or `/bucket/`). No region: unsigned requests.
+    """
 
     scheme: str
     host: str
@@ -39,12 +44,12 @@ class _Caught(Exception):
 
 
 def _catch(request: Any, **_: Any) -> None:
-    if _KEY in request.url:  # other threads' requests of this client go on their way
+    if _KEY in request.url:  # requests of other threads pass
         raise _Caught(request)
 
 
 def find_endpoint(client: Any, bucket: str) -> Endpoint:
-    """The endpoint that this boto3 S3 client uses for a bucket, as far as it knows by now."""
+    """Return the endpoint that this boto3 S3 client currently uses for a bucket."""
     with _ONE_AT_A_TIME:
         client.meta.events.register("before-send.s3.HeadObject", _catch, unique_id=_KEY)
         try:
@@ -54,11 +59,11 @@ def find_endpoint(client: Any, bucket: str) -> Endpoint:
             return _read(caught.request, bucket)
         finally:
             client.meta.events.unregister("before-send.s3.HeadObject", _catch, unique_id=_KEY)
-    raise AWSError(f"HeadBucket {bucket}", "NoEndpoint", "botocore sent a request that it should not have")
+    raise AWSError(f"HeadBucket {bucket}", "NoEndpoint", "botocore sent a request that must not be sent")
 
 
 def learn_region(client: Any, bucket: str) -> None:
-    """Let boto3 follow S3's redirect to the bucket's region; it remembers."""
+    """Make boto3 follow S3's redirect to the bucket's region and cache it."""
     with translate(f"HeadBucket {bucket}"):
         client.head_bucket(Bucket=bucket)
 
@@ -71,7 +76,7 @@ def _read(request: Any, bucket: str) -> Endpoint:
         raise AWSError(
             f"HeadBucket {bucket}",
             "UnsupportedSignature",
-            f"this bucket needs {text.split()[0]}; use a plain bucket",
+            f"the bucket needs {text.split()[0]}, which is not supported; use a plain bucket",
         )
     region = text.split("Credential=")[1].split("/")[2] if text else None
     port = address.port or (443 if address.scheme == "https" else 80)

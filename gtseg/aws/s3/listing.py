@@ -1,4 +1,4 @@
-"""Listings of any length: ListObjectsV2 page by page, read by one expression instead of an XML tree."""
+"""Object listings: ListObjectsV2 page by page, parsed by one regular expression instead of an XML tree."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Listed(NamedTuple):
 
 
 def list_pages(bulk: Bulk, uri: str, *, start_after: str = "", is_flat: bool = False) -> Iterator[list[Listed]]:
-    """Every object whose key starts with the URI's key, in key order, a thousand a page.
+    """Iterate over the objects whose key starts with the URI's key, in key order, a thousand per page.
 
-    `is_flat` leaves out what lies in folders below. Keys may hold anything: S3 percent-encodes them for the way.
+    `is_flat` omits objects in subfolders. Keys may contain any character: S3 percent-encodes them in the response.
     """
     bucket, prefix = split_uri(uri)
     query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
@@ -51,7 +51,7 @@ def list_pages(bulk: Bulk, uri: str, *, start_after: str = "", is_flat: bool = F
 
 
 def list_folder(bulk: Bulk, uri: str) -> tuple[list[Listed], list[str]]:
-    """Objects right in a folder, and the keys of the folders right below it; for folders of less than a thousand."""
+    """Return the objects directly in a folder and the keys of its direct subfolders, up to a thousand."""
     bucket, prefix = split_uri(uri)
     query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "delimiter": "/"}
     body = bulk.send(Request("ListObjectsV2", "GET", join_uri(bucket), query=quote_query(query), check=check_page)).body
@@ -59,7 +59,7 @@ def list_folder(bulk: Bulk, uri: str) -> tuple[list[Listed], list[str]]:
 
 
 def check_page(answer: Answer) -> tuple[str, str] | None:
-    """With encoding-type=url every answer is ASCII."""
+    """Check that the XML is complete; with encoding-type=url every response is ASCII."""
     if not answer.body.isascii() or not answer.body.rstrip().endswith(b"</ListBucketResult>"):
         return "DamagedBody", "the listing's XML is damaged"
     try:
@@ -70,9 +70,9 @@ def check_page(answer: Answer) -> tuple[str, str] | None:
 
 
 def read_page(body: bytes) -> list[Listed]:
-    """The objects of one answer with encoding-type=url."""
+    """Return the objects of one response with encoding-type=url."""
     found = _CONTENTS.findall(body)
-    if len(found) != body.count(b"<Contents>"):  # written in another order than AWS's
+    if len(found) != body.count(b"<Contents>"):  # written in another element order than AWS's
         return _read_tree(body)
     return [
         Listed(_key(key.decode()), int(size), _etag(etag), datetime.fromisoformat(time.decode()))

@@ -1,4 +1,4 @@
-"""What S3 does one object at a time: conditional reads and writes, listing, copies, buckets, CORS."""
+"""Single-object operations of S3: conditional reads and writes, listing, copies, buckets, CORS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gtseg.aws.clients import translate
+from gtseg.aws.failures import translate
 from gtseg.aws.s3.bulk import Bulk
 from gtseg.aws.s3.listing import Listed, list_pages
 from gtseg.aws.s3.parallel import work_through
@@ -25,7 +25,7 @@ UPLOAD_THREADS = 16
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A local file and the object it became; `sent` is False where the same bytes were there already."""
+    """A local file and the object it became. `sent`: False if the object already had the same bytes."""
 
     path: Path
     uri: str
@@ -35,7 +35,7 @@ class Uploaded:
 
 
 class S3:
-    """S3 by URI. Every method raises AWSError with AWS's own code when AWS refuses."""
+    """S3 by URI. Every method raises AWSError with AWS's code."""
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
@@ -45,7 +45,7 @@ class S3:
         return self._clients.s3
 
     def read(self, uri: str) -> tuple[bytes, str]:
-        """The object's bytes and its ETag (without quotes). AWSError NoSuchKey if there is none."""
+        """Return the object's bytes and its ETag (without quotes). Raises AWSError NoSuchKey if there is none."""
         with Bulk(self._clients) as bulk:
             fetched = bulk.get(uri)
         return fetched.body, fetched.etag
@@ -67,10 +67,10 @@ class S3:
         if_none_match: bool = False,
         content_type: str | None = None,
     ) -> str:
-        """Put one object, return its ETag.
+        """Put one object and return its ETag.
 
-        `if_match` = only over exactly this version, `if_none_match` = only where nothing is: else AWSError with a
-        code of CONDITION_CODES.
+        `if_match`: overwrite this version only; `if_none_match`: create only. Otherwise raises AWSError with a code of
+        CONDITION_CODES.
         """
         bucket, key = split_uri(uri)
         extra: dict[str, Any] = {"ContentType": content_type or guess_content_type(key)}
@@ -82,7 +82,7 @@ class S3:
             return str(self._client.put_object(Bucket=bucket, Key=key, Body=body, **extra)["ETag"].strip('"'))
 
     def head(self, uri: str) -> Listed | None:
-        """Size, ETag and time of one object, None if there is none."""
+        """Return size, ETag and time of one object, or None if there is none."""
         bucket, key = split_uri(uri)
         try:
             with translate(f"HeadObject {uri}"):
@@ -97,13 +97,13 @@ class S3:
         return self.head(uri) is not None
 
     def list_objects(self, uri: str) -> Iterator[Listed]:
-        """Every object whose key starts with the URI's key, in key order, page by page."""
+        """Iterate over the objects whose key starts with the URI's key, in key order, page by page."""
         with Bulk(self._clients) as bulk:
             for page in list_pages(bulk, uri):
                 yield from page
 
     def list_folders(self, uri: str) -> Iterator[str]:
-        """The URIs, each with its slash, of the folders right below one: what S3 calls common prefixes."""
+        """Return the URIs, each with its slash, of the direct subfolders: S3's common prefixes."""
         bucket, prefix = split_uri(uri)
         with translate(f"ListObjectsV2 {uri}"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
@@ -112,7 +112,7 @@ class S3:
                     yield join_uri(bucket, item["Prefix"])
 
     def copy(self, source: str, target: str, *, if_match: str | None = None) -> str:
-        """Copy inside S3, nothing through this machine; `if_match` = only this version of the source. Returns the new ETag."""
+        """Copy an object within S3 and return the new ETag. `if_match`: copy this version of the source only."""
         from_bucket, from_key = split_uri(source)
         bucket, key = split_uri(target)
         extra = {"CopySourceIfMatch": if_match} if if_match else {}
@@ -123,7 +123,7 @@ class S3:
         return str(answer["CopyObjectResult"]["ETag"].strip('"'))
 
     def delete(self, uris: Iterable[str]) -> None:
-        """Delete objects, a thousand a request; one that is gone already is no error."""
+        """Delete objects, a thousand per request; a missing one is not an error."""
         for bucket, keys in _by_bucket(uris).items():
             for start in range(0, len(keys), 1000):
                 objects = [{"Key": key} for key in keys[start : start + 1000]]
@@ -133,7 +133,7 @@ class S3:
                     raise AWSError(f"DeleteObjects s3://{bucket}/{failed['Key']}", failed["Code"], failed["Message"])
 
     def bucket_exists(self, bucket: str) -> bool:
-        """False if there is no such bucket; AWSError if it is somebody else's."""
+        """Return whether the bucket exists. Raises AWSError if it belongs to another account."""
         try:
             with translate(f"HeadBucket {bucket}"):
                 self._client.head_bucket(Bucket=bucket)
@@ -144,7 +144,7 @@ class S3:
         return True
 
     def ensure_bucket(self, bucket: str) -> bool:
-        """Create the bucket in the client's region if it is missing; True if it was created now."""
+        """Create the bucket in the client's region if it is missing. Return True if it was created."""
         if self.bucket_exists(bucket):
             return False
         region = self._client.meta.region_name
@@ -158,9 +158,9 @@ class S3:
         return True
 
     def bucket_region(self, bucket: str) -> str:
-        """The region that holds the bucket (GetBucketLocation says None for us-east-1 and EU for eu-west-1).
+        """Return the region of the bucket (GetBucketLocation returns None for us-east-1 and EU for eu-west-1).
 
-        A bucket of others denies GetBucketLocation, and names its region in the header of that very refusal.
+        A bucket of another account denies GetBucketLocation; the header of that error names its region.
         """
         try:
             with translate(f"GetBucketLocation {bucket}"):
@@ -172,7 +172,7 @@ class S3:
         return {"": "us-east-1", "EU": "eu-west-1"}.get(place or "", str(place))
 
     def _named_region(self, bucket: str) -> str | None:
-        """What HeadBucket's headers say, also where it is denied."""
+        """Return the headers of HeadBucket, also if it is denied."""
         from botocore.exceptions import ClientError
 
         try:
@@ -186,7 +186,7 @@ class S3:
         return str(named) if named else None
 
     def cors_rules(self, bucket: str) -> list[dict[str, Any]]:
-        """The bucket's CORS rules, [] if it has none."""
+        """Return the bucket's CORS rules, [] if it has none."""
         try:
             with translate(f"GetBucketCors {bucket}"):
                 return list(self._client.get_bucket_cors(Bucket=bucket).get("CORSRules", []))
@@ -196,7 +196,7 @@ class S3:
             raise
 
     def put_cors(self, bucket: str, rules: list[dict[str, Any]]) -> None:
-        """Replace the bucket's CORS rules by these."""
+        """Replace the bucket's CORS rules."""
         with translate(f"PutBucketCors {bucket}"):
             self._client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": rules})
 
@@ -208,9 +208,9 @@ class S3:
         files: Iterable[Path] | None = None,
         progress: Callable[[Uploaded], None] | None = None,
     ) -> list[Uploaded]:
-        """Put `files` (default: every file below `folder`) under `uri`, keeping their relative paths.
+        """Upload `files` (default: every file below `folder`) under `uri`, keeping their relative paths.
 
-        A file whose bytes are there already (size and MD5 = ETag) is not sent again. Results in the files' order.
+        A file is skipped if the object has the same size and MD5 (ETag). Results are in the order of the files.
         """
         paths = sorted(p for p in folder.rglob("*") if p.is_file()) if files is None else list(files)
         bucket, prefix = split_uri(uri)

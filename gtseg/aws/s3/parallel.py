@@ -1,4 +1,4 @@
-"""The same work on many items from many threads, with a bounded number of them under way."""
+"""Parallel work on many items in threads, with a bounded number in progress."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _END = object()
 def work_through(
     items: Iterable[T], work: Callable[[T], R], *, threads: int, most: int | None = None
 ) -> Generator[tuple[T, R]]:
-    """(item, result) as results come, in no order. The first exception stops everything and is raised here.
+    """Yield (item, result) in order of completion. The first exception stops all threads and is raised here.
 
-    Threads take items one by one, and wait where results are not fetched, so nothing piles up: `most` items (twice the
-    threads) are under way or waiting at once. Leaving the loop early, or Ctrl-C, lets requests under way end.
+    Threads take items one by one and wait for the consumer, so that results do not accumulate: at most `most` items
+    (default: twice the threads) are in progress or waiting. Leaving the loop early, or Ctrl-C, lets running requests
+    end.
     """
     source, lock, stop = iter(items), threading.Lock(), threading.Event()
     room = threading.Semaphore(most or 2 * threads)
@@ -67,7 +68,7 @@ def _collect(results: SimpleQueue[Any], workers: int) -> Iterator[Any]:
 
 
 class Budget:
-    """A weighted lock: at most `limit` units are out at once, so memory has a bound whatever the threads do."""
+    """A weighted semaphore: at most `limit` units are held at once, which bounds memory."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._free = limit, limit
@@ -75,11 +76,11 @@ class Budget:
         self._waiting: deque[tuple[int, threading.Lock]] = deque()
 
     def hold(self, units: int) -> _Held:
-        """A context in which `units` are taken; more than there are count as all of them."""
+        """Return a context manager that holds `units`, capped at the limit."""
         return _Held(self, min(max(units, 1), self._limit))
 
     def take(self, units: int) -> None:
-        """First come, first served: who gives wakes the one whose turn it is, and nobody else."""
+        """Take units in FIFO order; releasing units wakes only the next waiter. Raises GtsegError after an hour."""
         with self._lock:
             if not self._waiting and units <= self._free:
                 self._free -= units
@@ -88,7 +89,7 @@ class Budget:
             turn.acquire()
             self._waiting.append((units, turn))
         if not turn.acquire(timeout=3600):
-            raise GtsegError("an hour has passed waiting for other work of this process to end")
+            raise GtsegError("waited an hour for other work of this process to end")
 
     def give(self, units: int) -> None:
         with self._lock:

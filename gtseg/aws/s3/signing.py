@@ -1,6 +1,7 @@
-"""AWS Signature Version 4 for S3, by hand: a tenth of a botocore request's CPU.
+"""AWS Signature Version 4 for S3 at a tenth of the CPU of botocore's.
 
-General Reference "Create a signed AWS API request": canonical request, string to sign, signature. S3 encodes a path once.
+General Reference, "Create a signed AWS API request": canonical request, string to sign, signature. S3 encodes a path
+once.
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ _UNSAFE = re.compile(rb"[^A-Za-z0-9._~/-]")
 
 
 class Signer:
-    """Signs requests of one region. `credentials` is botocore's object: asking it for frozen ones also refreshes them."""
+    """Signs requests of one region. `credentials`: botocore's object; reading its frozen credentials refreshes them."""
 
     def __init__(self, credentials: Any, region: str) -> None:
         self._credentials, self.region = credentials, region
         self._key: tuple[str, str, bytes] = ("", "", b"")
         self._stamp: tuple[int, str] = (0, "")
         self.clock_offset = 0.0
-        """Seconds to add to this machine's clock: S3 refuses requests that are a quarter of an hour off."""
+        """Seconds to add to this machine's clock: S3 rejects requests that are 15 minutes off."""
 
     def sign(
         self, method: str, path: str, *, query: str, headers: Mapping[str, str], body: bytes | FileBody
     ) -> list[tuple[str, str]]:
-        """Headers to send, Authorization included. `headers` (lower-case names, `host` among them) are all signed.
+        """Return the headers to send, Authorization included. All of `headers` (lower-case names, with `host`) are
+        signed.
 
-        `path` and `query` are percent-encoded already, the query's names in order.
+        `path` and `query` must be percent-encoded, the query sorted by name.
         """
         keys = self._credentials.get_frozen_credentials()
         stamp = self._now()
@@ -78,11 +80,11 @@ def _digest(body: bytes | FileBody) -> str:
 
 
 def quote_path(key: str) -> str:
-    """A key as S3 signs it: every byte but letters, digits, `-._~/` percent-encoded, once."""
+    """Return a key as S3 signs it: every byte but letters, digits and `-._~/` percent-encoded, once."""
     return _UNSAFE.sub(lambda byte: b"%%%02X" % ord(byte[0]), key.encode()).decode()
 
 
 def quote_query(parameters: Mapping[str, str]) -> str:
-    """Sorted, percent-encoded `name=value&...`."""
+    """Return sorted, percent-encoded `name=value&...`."""
     pairs = sorted((quote(name, safe="-._~"), quote(value, safe="-._~")) for name, value in parameters.items())
     return "&".join(f"{name}={value}" for name, value in pairs)

@@ -15,7 +15,9 @@ def is_s3_uri(text: str) -> bool:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """`s3://bucket/a/b` -> `("bucket", "a/b")`; the key is "" for a bucket alone. SettingsError if it is no S3 URI."""
+    """Split `s3://bucket/a/b` into `("bucket", "a/b")`; the key is "" for a bucket alone. Raises SettingsError if
+    invalid.
+    """
     match = _URI.fullmatch(uri)
     if match is None:
         raise SettingsError(f"{uri!r} is not an S3 URI; write s3://bucket/key")
@@ -23,7 +25,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 
 def join_uri(bucket: str, *parts: str) -> str:
-    """`("b", "p/", "k")` -> `s3://b/p/k`; parts are joined as they are, so a prefix brings its own slash."""
+    """Join `("b", "p/", "k")` to `s3://b/p/k`. Parts are concatenated as they are, so a prefix needs its own slash."""
     return f"s3://{bucket}/{''.join(parts)}"
 
 

@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["MAX_PICTURE", "REPORTED", "Transform", "manifest_body", "match_outputs", "transform_request"]
-
 MAX_PICTURE_MB = 10
 MAX_PICTURE = MAX_PICTURE_MB * 2**20
 """Bytes of one request; the built-in image's /execution-parameters answers MaxPayloadInMB = 10 (issue 1284)."""

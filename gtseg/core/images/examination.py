@@ -10,8 +10,6 @@ from PIL import Image, UnidentifiedImageError
 from gtseg.core.images.formats import FORMATS, IMPORTED, kind_of, refuse_kind, stored_format
 from gtseg.core.images.header import ORIENTATION
 
-__all__ = ["examine_image"]
-
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError)
 
 

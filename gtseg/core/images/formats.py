@@ -9,18 +9,6 @@ from __future__ import annotations
 from collections.abc import Container
 from pathlib import PurePosixPath
 
-__all__ = [
-    "FORMATS",
-    "IMAGE_SUFFIXES",
-    "IMPORTED",
-    "MASK_FORMATS",
-    "MASK_SUFFIXES",
-    "has_suffix",
-    "kind_of",
-    "refuse_kind",
-    "stored_format",
-]
-
 FORMATS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
 """Formats that Ground Truth's workers can see, with the extensions that fit."""
 IMPORTED = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from gtseg.core.plurals import counted
 
-__all__ = ["AUTOMATED_OBJECTS", "INSTANCE", "AutomatedPlan", "describe_automated", "find_automated_problems"]
-
 AUTOMATED_OBJECTS = 1250
 """Fewer objects cannot start automated labeling."""
 ADVISED_OBJECTS = 5000

@@ -13,8 +13,6 @@ from gtseg.core.classes import MAX_CLASSES, VOID
 from gtseg.core.masks.names import fold, group_alike, is_background
 from gtseg.errors import SettingsError
 
-__all__ = ["ClassNames", "LookalikeNames", "arrange_names", "is_void_name"]
-
 VOID_NAMES = frozenset({"void", "ignore", "unlabeled", "unlabelled"})
 MOST_CLASSES = MAX_CLASSES - 1
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["COLORS_PER_TAG", "color_tags"]
-
 COLORS_PER_TAG = 23  # "255=d55e00 " 23 times is within a tag's 256 characters
 
 

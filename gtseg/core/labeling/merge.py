@@ -17,8 +17,6 @@ import msgspec
 
 from gtseg.core.labeling.chained_jobs import ChainLine
 
-__all__ = ["Arrival", "Images", "Merged", "Seen", "merge_lines", "read_seen"]
-
 MD5 = re.compile(r"[0-9a-f]{32}")
 ABSENT = "the run has no such image"
 OTHER = "the run's image of this name has other bytes"

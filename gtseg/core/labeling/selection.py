@@ -16,8 +16,6 @@ from PIL import Image
 
 from gtseg.errors import ImageError
 
-__all__ = ["Look", "choose_next", "expected_iou", "look_at"]
-
 Vector = NDArray[np.float64]
 SIDE = 8
 """Pixels of the thumbnail that images are compared by."""

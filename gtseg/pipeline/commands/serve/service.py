@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, TextIO
 
-from gtseg.aws.clients import Clients, is_transient
+from gtseg.aws.clients import Clients
+from gtseg.aws.failures import is_transient
 from gtseg.errors import CREDENTIAL_CODES, AWSError, GtsegError, Interrupted
 from gtseg.pipeline.commands.serve.decisions import Decision, decide, waits_for
 from gtseg.pipeline.commands.serve.health import Health, serve_health
