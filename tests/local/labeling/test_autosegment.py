@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from gtseg.cli import doctor
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import autosegment
-from gtseg.local.labeling.autosegment import Finder, Found, segment, weights_paths
+from gtseg.local.labeling.autosegment import Finder, segment, weights_paths
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
-from gtseg.local.labeling.autosegment.mask_crop import settle
+from gtseg.local.labeling.autosegment.mask_crop import FoundMask, FoundRows, settle
 from gtseg.local.labeling.autosegment.network import (
     SIZE,
     PromptNet,
@@ -217,7 +217,7 @@ def test_real_cats_are_found_better_than_by_grabcut_alone() -> None:
         window = window_of(points, 256)
         found = segment_without_weights(cut(image, window), window.inward(points), inside=NONE, outside=NONE)
         left, top, values = paste(window, found.astype(np.float32), mask.shape)
-        plain.append(iou(Found(left, top, values > 0.5).whole(mask.shape), mask))
+        plain.append(iou(FoundMask(left, top, values > 0.5).whole(mask.shape), mask))
     assert np.mean(ours) > 0.75
     assert np.mean(ours) > np.mean(plain)
 
@@ -260,7 +260,7 @@ def test_odd_points_give_some_mask_and_never_an_error(points: list[list[float]])
 def test_rows_hold_exactly_the_mask(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.4
     again = np.zeros((height + 7, width + 5), bool)
-    for y, *ends in Found(5, 7, mask).rows():
+    for y, *ends in FoundMask(5, 7, mask).rows():
         for left, right in zip(ends[::2], ends[1::2], strict=True):
             again[y, left:right] = True
     assert np.array_equal(again[7:, 5:], mask)
@@ -390,10 +390,26 @@ def test_a_mask_of_many_pixels_is_the_one_that_a_small_image_has() -> None:
     points = [[8 * x + 4, 8 * y + 4] for x, y in extremes(mask)]
     found = segment(large, points)
     true = np.kron(mask, np.ones((8, 8), bool))
-    assert found.mask.shape[1] < 8 * 200  # its box, not its window
     assert iou(found.whole(true.shape), true) > 0.93
     assert found.reach is not None
     assert found.reach[0] < 8 * 50
+
+
+def test_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
+    """Within a pixel at each end of a run; a hole, a part of its own and the image's border among them."""
+    window, shape = Window(-300.25, 120.5, 3000.0, SIZE), (3000, 2500)
+    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+    discs = np.hypot(x - 30, y - 80) - 45, 12 - np.hypot(x - 40, y - 90), np.hypot(x - 160, y - 150) - 25
+    signed = np.minimum(np.maximum(discs[0], discs[1]), discs[2])
+    probability = (1 / (1 + np.exp(np.clip(2 * signed, -30, 30)))).astype(np.float32)
+    found = settle(probability, window, shape, limits=None, inside=NONE)
+    assert isinstance(found, FoundRows)
+    left, top, values = paste(window, probability, shape)
+    plain = FoundMask(left, top, values > 0.5).whole(shape).astype(np.uint8)
+    across = np.ones((5, 5), np.uint8)
+    whole = found.whole(shape)
+    assert (cv2.erode(plain, across) <= whole).all()
+    assert (whole <= cv2.dilate(plain, across)).all()
 
 
 def test_nothing_that_is_found_is_an_empty_mask_of_any_size() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from gtseg.local.labeling.autosegment import crop
 from gtseg.local.labeling.autosegment.crop import Points, Window
 
-__all__ = ["Found", "settle", "without_specks"]
+__all__ = ["Found", "FoundMask", "FoundRows", "settle", "without_specks"]
 
 LARGE = 0.25
 """Window pixels per image pixel below which a mask is enlarged in two steps."""
@@ -19,31 +20,69 @@ SPECK = 0.02
 """Of the largest part: smaller parts are noise."""
 
 
+class Found(Protocol):
+    """An object that was found."""
+
+    @property
+    def reach(self) -> tuple[int, int, int, int] | None:
+        """left, top, right, bottom within which a further click changes this mask; None: anywhere."""
+
+    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """(H, W) bool of the whole image."""
+
+    def rows(self) -> list[list[int]]:
+        """[y, x0, x1, x0, x1, ...] for every row with object pixels, x1 excluded."""
+
+
 @dataclass(frozen=True)
-class Found:
+class FoundMask:
     """(h, w) bool, its first pixel at (left, top) of the image."""
 
     left: int
     top: int
     mask: NDArray[np.bool_]
     reach: tuple[int, int, int, int] | None = None
-    """left, top, right, bottom within which a further click changes this mask; None: anywhere."""
 
     def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """(H, W) bool of the whole image."""
         full = np.zeros(shape, bool)
         full[self.top : self.top + self.mask.shape[0], self.left : self.left + self.mask.shape[1]] = self.mask
         return full
 
     def rows(self) -> list[list[int]]:
-        """[y, x0, x1, x0, x1, ...] for every row with object pixels, x1 excluded."""
         padded = np.zeros((self.mask.shape[0], self.mask.shape[1] + 2), np.int8)
         padded[:, 1:-1] = self.mask
         ys, xs = np.nonzero(np.diff(padded, axis=1))
-        rows: dict[int, list[int]] = {}
-        for y, x in zip((ys + self.top).tolist(), (xs + self.left).tolist(), strict=True):
-            rows.setdefault(y, [y]).append(x)
-        return list(rows.values())
+        return rows_of(ys + self.top, xs + self.left)
+
+
+@dataclass(frozen=True)
+class FoundRows:
+    """An object of many pixels: rows are all that is asked of it, and its mask would cost more than finding it."""
+
+    lines: list[list[int]]
+    reach: tuple[int, int, int, int] | None = None
+
+    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        full = np.zeros(shape, bool)
+        for y, *ends in self.lines:
+            for x0, x1 in zip(ends[::2], ends[1::2], strict=True):
+                full[y, x0:x1] = True
+        return full
+
+    def rows(self) -> list[list[int]]:
+        return self.lines
+
+
+def rows_of(ys: NDArray[np.int64], xs: NDArray[np.int64]) -> list[list[int]]:
+    """Places (N,) where rows change between object and not, from left to right -> rows; what has no pixel is left out."""
+    rows: dict[int, list[int]] = {}
+    for y, x in zip(ys.tolist(), xs.tolist(), strict=True):
+        row = rows.setdefault(y, [y])
+        if len(row) > 1 and row[-1] == x:
+            row.pop()
+        else:
+            row.append(x)
+    return [row for row in rows.values() if len(row) > 1]
 
 
 def settle(
@@ -67,7 +106,7 @@ def settle(
     left, top, values = crop.paste(window, probability, shape)
     clicked = (inside + 0.5) / window.scale + np.array([window.left - left, window.top - top])
     kept = without_specks((values > 0.5).astype(np.uint8), keep=clicked.astype(np.float32))
-    return Found(left, top, kept, reach)
+    return FoundMask(left, top, kept, reach)
 
 
 def settle_large(
@@ -76,25 +115,32 @@ def settle_large(
     reach: tuple[int, int, int, int],
     *,
     inside: Points,
-) -> Found:
-    """The same for an object of many pixels: specks are found before it is enlarged, and only the box of what is left is."""
+) -> FoundRows:
+    """The same for an object of many pixels: its mask is never enlarged across.
+
+    Specks are found on a copy of four times the window's size. That is enlarged down to the image's rows, and each row is cut where it
+    crosses one half between two columns of the copy: what enlarging it across would give, at the cost of the copy's width.
+    """
     size = window.size * 4
     smooth = cv2.resize(probability, (size, size), interpolation=cv2.INTER_CUBIC)
     kept = without_specks((smooth > 0.5).astype(np.uint8), keep=(4 * (inside + 0.5)).astype(np.float32))
-    ys, xs = np.nonzero(kept)
-    if not len(xs):
-        return Found(reach[0], reach[1], np.zeros((1, 1), bool), reach)
+    if not kept.any():
+        return FoundRows([], reach)
     near = cv2.dilate(kept.astype(np.uint8), np.ones((5, 5), np.uint8))
     fine = np.clip(255 * smooth * near, 0, 255).astype(np.uint8)
-    step = window.side / size
-    x0, x1 = int(window.left + (xs.min() - 1) * step), int(np.ceil(window.left + (xs.max() + 2) * step))
-    y0, y1 = int(window.top + (ys.min() - 1) * step), int(np.ceil(window.top + (ys.max() + 2) * step))
-    x0, y0, x1, y1 = max(x0, reach[0]), max(y0, reach[1]), min(x1, reach[2]), min(y1, reach[3])
-    back = Window(window.left, window.top, window.side, size).matrix()
-    back[:, 2] += back[:, :2] @ np.array([x0, y0], float)
+    x, y, across, down = cv2.boundingRect(near)
+    step = window.side / size  # image pixels for a pixel of the copy
+    top = max(reach[1], int(window.top + (y - 1) * step))
+    bottom = min(reach[3], int(np.ceil(window.top + (y + down + 1) * step)))
+    rows = np.array([[1, 0, x - 1], [0, 1 / step, (top + 0.5 - window.top) / step - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    values = cv2.warpAffine(fine, back, (max(x1 - x0, 1), max(y1 - y0, 1)), flags=flags)
-    return Found(x0, y0, values > 127, reach)
+    values = cv2.warpAffine(fine, rows, (across + 2, max(bottom - top, 1)), flags=flags)
+    object_there = values > 127
+    ys, columns = np.nonzero(object_there[:, 1:] != object_there[:, :-1])
+    before, after = values[ys, columns].astype(np.float32), values[ys, columns + 1].astype(np.float32)
+    crossing = columns + x - 1 + (127.5 - before) / (after - before)
+    xs = np.ceil(window.left + (crossing + 0.5) * step - 0.5).astype(np.int64)
+    return FoundRows(rows_of(ys + top, np.clip(xs, reach[0], reach[2])), reach)
 
 
 def without_specks(mask: NDArray[np.uint8], *, keep: Points | None = None) -> NDArray[np.bool_]:

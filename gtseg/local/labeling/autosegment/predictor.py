@@ -303,15 +303,17 @@ def obey(
     """A click is always right: around it, and as far as its color goes, the probability is moved to its side."""
     size = photo.shape[0]
     lab = cv2.cvtColor(cv2.GaussianBlur(photo, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    result = probability.copy()
+    result, spread = probability.copy(), size / 22
+    far = 4 * spread  # beyond it nothing is moved
     for points, wanted in ((inside, 1.0), (outside, 0.0)):
         for px, py in points:
             cx, cy = (int(np.clip(round(float(v)), 0, size - 1)) for v in (px, py))
+            near = tuple(slice(max(0, int(c - far)), min(size, int(c + far) + 1)) for c in (cy, cx))
+            y, x = np.mgrid[near].astype(np.float32)
             distance = np.hypot(x - px, y - py)
-            alike = np.exp(-((lab - lab[cy, cx]) ** 2).sum(-1) / (2 * 22.0**2))
-            reach = np.exp(-(distance**2) / (2 * (size / 22) ** 2)) * alike
+            alike = np.exp(-((lab[near] - lab[cy, cx]) ** 2).sum(-1) / (2 * 22.0**2))
+            reach = np.exp(-(distance**2) / (2 * spread**2)) * alike
             reach[distance < size / 64] = 1
             lacking = max(0.0, 0.75 - abs(result[cy, cx] - (1 - wanted)))
-            result += (1 if wanted else -1) * reach * lacking
+            result[near] += (1 if wanted else -1) * reach * lacking
     return np.clip(result, 0, 1)

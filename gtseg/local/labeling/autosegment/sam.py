@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.mask_crop import Found, without_specks
+from gtseg.local.labeling.autosegment.mask_crop import Found, FoundMask, without_specks
 from gtseg.local.labeling.autosegment.onnx_session import Run, open_session
 from gtseg.local.labeling.autosegment.outline_models import SAM2_ALIASES, Choice
 from gtseg.local.labeling.autosegment.prompts import Start
@@ -228,14 +228,14 @@ def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *
         kept, values, threshold = logits > 0, logits, 0
     ys, xs = np.nonzero(kept)
     if not len(xs):
-        return Found(0, 0, np.zeros((1, 1), bool))
+        return FoundMask(0, 0, np.zeros((1, 1), bool))
     x0, x1 = int(max(0, (xs.min() - 1) * step[0])), int(min(width, np.ceil((xs.max() + 2) * step[0])))
     y0, y1 = int(max(0, (ys.min() - 1) * step[1])), int(min(height, np.ceil((ys.max() + 2) * step[1])))
     if x1 <= x0 or y1 <= y0:  # in the padding alone
-        return Found(0, 0, np.zeros((1, 1), bool))
+        return FoundMask(0, 0, np.zeros((1, 1), bool))
     back = np.array([[1 / step[0], 0, (x0 + 0.5) / step[0] - 0.5], [0, 1 / step[1], (y0 + 0.5) / step[1] - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     large = cv2.warpAffine(values, back, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     if threshold:
-        return Found(x0, y0, large > threshold)
-    return Found(x0, y0, without_specks((large > 0).astype(np.uint8), keep=inside - np.array([x0, y0], np.float32)))
+        return FoundMask(x0, y0, large > threshold)
+    return FoundMask(x0, y0, without_specks((large > 0).astype(np.uint8), keep=inside - np.array([x0, y0], np.float32)))
