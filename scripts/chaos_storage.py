@@ -1,9 +1,16 @@
 """The matrix of scripts/chaos with the objects elsewhere: a server with --s3, and a second one that plays the S3 service.
 
+    python scripts/chaos_storage.py                                  every cell; writes docs/chaos-storage.md
     python scripts/chaos_storage.py --stages label,watch --faults away --seconds 60
 
 Clients reach S3 at the second server and everything else at the first, with one pair of keys. A fault begins half a stage
-after the command and lasts --seconds; then the same command runs again. What holds is what holds in scripts/chaos.
+after the command and lasts --seconds; a command that ends meanwhile runs again at once, and last of all the same command runs
+undisturbed. What holds is what holds in scripts/chaos.
+
+The row two-clients has two sides: the first server labels and does nothing else, the second one plays AWS and does the rest.
+Two commands of two machines, which have nothing in common but the run in S3, begin the stage at once.
+
+Most of a cell is waiting, so --lanes cells go on beside each other, each with a copy of the servers' folders of its own.
 """
 
 from __future__ import annotations
@@ -12,12 +19,21 @@ import argparse
 import importlib.util
 import json
 import os
+import queue
+import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,17 +52,33 @@ EXPIRED = {
     "code": "ExpiredToken",
     "message": "The provided token has expired.",
 }
+PORTS = (20_000, 30_000)
+"""Below those that the system hands out: a server that is away for a minute finds its port again."""
+AGAIN_SECONDS = 10
+"""Between two tries of a command that ended while the fault lasts."""
 
 
 class FarBench(chaos.Bench):  # type: ignore[misc]
-    """Two servers over one folder that can be put back."""
+    """Two servers over one folder that can be put back.
 
-    def __init__(self, home: Path) -> None:
+    `sides`: the first one labels only and the second one, which plays AWS, does the rest.
+    """
+
+    def __init__(self, home: Path, *, seconds: float = 60.0, sides: bool = False) -> None:
         super().__init__(home)
         self.storage: subprocess.Popen[str] | None = None
-        self.storage_url, self.port = "", 0
+        self.storage_url, self.port = "", find_port()
         self.took: dict[str, float] = {}
-        self.seconds = 60.0
+        self.seconds, self.sides = seconds, sides
+
+    def copy(self, home: Path) -> FarBench:
+        """A bench beside this one, with what this one knows of undisturbed stages."""
+        shutil.copytree(self.home, home, symlinks=True)
+        bench = FarBench(home, seconds=self.seconds, sides=self.sides)
+        for kept in home.glob("before-*/storage.json"):  # the same service under another address
+            kept.write_text(json.dumps({"s3": f"http://127.0.0.1:{bench.port}"}))
+        bench.requests, bench.expected, bench.took = self.requests, self.expected, self.took
+        return bench
 
     @property
     def keys(self) -> dict[str, str]:
@@ -66,7 +98,8 @@ class FarBench(chaos.Bench):  # type: ignore[misc]
         self.port = urlsplit(self.storage_url).port or 0
 
     def start_labeling(self) -> None:
-        options = {"crowd_masks": str(self.home / "masks"), "crowd_error": 0, "s3": self.storage_url}
+        options: dict[str, Any] = {"crowd_masks": str(self.home / "masks"), "crowd_error": 0, "s3": self.storage_url}
+        options |= {"only": "labeling"} if self.sides else {}
         keys = {
             "AWS_ACCESS_KEY_ID": self.keys["access_key"],
             "AWS_SECRET_ACCESS_KEY": self.keys["secret_key"],
@@ -107,14 +140,33 @@ class FarBench(chaos.Bench):  # type: ignore[misc]
     # ---- clients
 
     def environment(self, **more: str) -> dict[str, str]:
-        return dict(
-            super().environment(
-                AWS_ENDPOINT_URL_S3=self.storage_url,
-                AWS_ACCESS_KEY_ID=self.keys["access_key"],
-                AWS_SECRET_ACCESS_KEY=self.keys["secret_key"],
-                **more,
-            )
+        keys = {"AWS_ACCESS_KEY_ID": self.keys["access_key"], "AWS_SECRET_ACCESS_KEY": self.keys["secret_key"]}
+        if not self.sides:
+            return dict(super().environment(AWS_ENDPOINT_URL_S3=self.storage_url, **keys, **more))
+        config, own = self.home / "config", json.loads((self.data / "credentials.json").read_bytes())
+        config.write_text(
+            f"[profile labels]\nregion = us-east-1\nendpoint_url = {self.proxy.url}\n"
+            f"aws_access_key_id = {own['access_key']}\naws_secret_access_key = {own['secret_key']}\n"
         )
+        sides = {
+            "AWS_ENDPOINT_URL": self.storage_url,
+            "AWS_CONFIG_FILE": str(config),
+            "GTSEG_LABELING__PROFILE": "labels",
+        }
+        return dict(super().environment(**sides, **keys, **more))
+
+    def call_logs(self) -> list[Path]:
+        return [self.data / "calls.jsonl", self.data / "s3" / "calls.jsonl"]
+
+    def result(self, stage: str) -> Any:
+        """As scripts/chaos has it; once labels are there also how many answers and masks the job has in S3."""
+        found = super().result(stage)
+        if stage not in ("watch", "dataset"):
+            return found
+        pages = self.s3().get_paginator("list_objects_v2").paginate(Bucket="chaos-bucket", Prefix="c/labeling/")
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        kinds = ("/worker-response/", "/consolidated-annotation/output/", "output.manifest")
+        return [*found, [sum(kind in key for key in keys) for kind in kinds]]
 
     def s3(self) -> Any:
         import boto3
@@ -138,6 +190,30 @@ class FarBench(chaos.Bench):  # type: ignore[misc]
         return int(code)
 
 
+def find_port() -> int:
+    """A port that is free now and that the system gives to nobody by itself."""
+    for port in random.sample(range(*PORTS), 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")
+
+
+def wait_out(bench: FarBench, stage: str, process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+    """As long as the fault lasts; a command that has ended is begun again, as a person would. The last one begun."""
+    end = time.monotonic() + bench.seconds
+    while (left := end - time.monotonic()) > 0:
+        try:
+            process.wait(left)
+        except subprocess.TimeoutExpired:
+            break
+        time.sleep(min(AGAIN_SECONDS, max(0.0, end - time.monotonic())))
+        if end - time.monotonic() > AGAIN_SECONDS:
+            bench.finish(process)
+            process = bench.begin(stage)
+    return process
+
+
 def strike(begin: Callable[[FarBench], None], end: Callable[[FarBench], int]) -> Callable[[FarBench, str], int]:
     """A fault from half a stage after the command begins, for so many seconds."""
 
@@ -145,7 +221,7 @@ def strike(begin: Callable[[FarBench], None], end: Callable[[FarBench], int]) ->
         process = bench.begin(stage)
         time.sleep(bench.took[stage] / 2)
         begin(bench)
-        time.sleep(bench.seconds)
+        process = wait_out(bench, stage, process)
         fired = end(bench)
         bench.finish(process)
         return fired
@@ -185,14 +261,18 @@ def break_requests(fault: dict[str, Any]) -> Callable[[FarBench, str], int]:
 
     def disturb(bench: FarBench, stage: str) -> int:
         bench.set_faults([{**fault, "rate": 1, "limit": 1}, fault])
-        process = bench.begin(stage)
-        time.sleep(bench.seconds)
+        process = wait_out(bench, stage, bench.begin(stage))
         fired = bench.fired(fault["kind"])
         bench.set_faults([])
         bench.finish(process)
         return fired
 
     return disturb
+
+
+def run_two_clients(bench: FarBench, stage: str) -> int:
+    assert bench.sides
+    return int(chaos.run_on_two_machines(bench, stage))
 
 
 FAULTS: dict[str, Callable[[FarBench, str], int]] = {
@@ -202,7 +282,60 @@ FAULTS: dict[str, Callable[[FarBench, str], int]] = {
     "expired": break_requests(EXPIRED | {"operations": ["s3:*"]}),
     "labeling-killed": strike(kill_labeling, revive_labeling),
     "both-killed": strike(kill_both, revive_both),
+    "two-clients": run_two_clients,
 }
+SIDED = ("two-clients",)
+"""Faults that are tried with labeling at one server and everything else at another."""
+
+
+class Run:
+    """Cells that are left, tried beside each other; the page is written after each."""
+
+    def __init__(self, matrix: Any, options: argparse.Namespace) -> None:
+        self.matrix, self.options = matrix, options
+        self.lock = threading.Lock()
+        self.began = time.monotonic()
+
+    def go(self, home: Path) -> None:
+        for sides in (False, True):
+            cells = [c for c in self.matrix.cells if not c.outcome and (c.fault in SIDED) is sides]
+            if cells:
+                self.try_cells(cells, home / f"sides-{sides}", sides=sides)
+
+    def try_cells(self, cells: list[Any], home: Path, *, sides: bool) -> None:
+        """Each stage once undisturbed; then its cells in lanes, each with a bench of its own."""
+        waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for cell in cells:
+            waiting.put(cell)
+        with ExitStack() as stack:
+            first = FarBench(home / "lane-0", seconds=self.options.seconds, sides=sides)
+            first.home.mkdir(parents=True)
+            stack.callback(first.close)
+            last = max(chaos.STAGES.index(cell.stage) for cell in cells)
+            first.walk_undisturbed(chaos.STAGES[: last + 1])
+            first.stop()
+            benches = [first]
+            for number in range(1, min(self.options.lanes, len(cells))):
+                benches.append(first.copy(home / f"lane-{number}"))
+                stack.callback(benches[-1].close)
+            lanes = [threading.Thread(target=self.work, args=(bench, waiting)) for bench in benches]
+            for lane in lanes:
+                lane.start()
+            for lane in lanes:
+                lane.join()
+
+    def work(self, bench: FarBench, waiting: queue.SimpleQueue[Any]) -> None:
+        while time.monotonic() - self.began < 60 * self.options.minutes:
+            try:
+                cell = waiting.get_nowait()
+            except queue.Empty:
+                return
+            chaos.try_cell(bench, cell)
+            with self.lock:
+                print(f"{cell.stage} {cell.fault}: {cell.outcome} ({cell.fired}, {cell.seconds} s)", flush=True)
+                if self.options.keep:
+                    self.options.keep.write_text(json.dumps([asdict(one) for one in self.matrix.cells]))
+                self.options.out.write_text(render(self.matrix, seconds=self.options.seconds))
 
 
 def main() -> None:
@@ -210,37 +343,40 @@ def main() -> None:
     parser.add_argument("--stages", default=",".join(chaos.STAGES))
     parser.add_argument("--faults", default=",".join(FAULTS))
     parser.add_argument("--seconds", type=float, default=60, help="how long a fault lasts")
+    parser.add_argument("--lanes", type=int, default=3, help="cells beside each other")
+    parser.add_argument("--minutes", type=float, default=600, help="begin no cell after so long")
+    parser.add_argument("--keep", type=Path, help="a file of cells that held earlier, which are not run again")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "chaos-storage.md")
     options = parser.parse_args()
-    stages, faults = tuple(options.stages.split(",")), tuple(options.faults.split(","))
     chaos.FAULTS, chaos.IMPOSSIBLE = FAULTS, {}
-    matrix = chaos.generate(stages, faults)
-    bench = FarBench(Path(chaos.tempfile.mkdtemp(prefix="chaos-")))
-    bench.seconds = options.seconds
-    try:
-        bench.walk_undisturbed(
-            tuple(s for s in chaos.STAGES if chaos.STAGES.index(s) <= max(map(chaos.STAGES.index, stages)))
-        )
-        for cell in matrix.cells:
-            chaos.try_cell(bench, cell)
-            print(f"{cell.stage} {cell.fault}: {cell.outcome} ({cell.fired}, {cell.seconds} s)", flush=True)
-            options.out.write_text(render(matrix, bench))
-    finally:
-        bench.close()
-        chaos.shutil.rmtree(bench.home, ignore_errors=True)
+    matrix = chaos.generate(tuple(options.stages.split(",")), tuple(options.faults.split(",")))
+    chaos.recall(matrix, options.keep)
+    os.nice(10)
+    with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as home:
+        Run(matrix, options).go(Path(home))
+    options.out.write_text(render(matrix, seconds=options.seconds))
     sys.exit(1 if matrix.wrong else 0)
 
 
-def render(matrix: Any, bench: FarBench) -> str:
-    """The table of scripts/chaos under words of its own."""
-    lines = chaos.table(matrix, bench.requests).splitlines()
+def render(matrix: Any, *, seconds: float) -> str:
+    """docs/chaos-storage.md."""
+    lines = chaos.table(matrix, {}).splitlines()
     head = next(number for number, line in enumerate(lines) if line.startswith("| fault"))
+    ran = [cell for cell in matrix.cells if cell.outcome]
     words = [
         "# Chaos with the objects elsewhere", "",
-        "Written by `scripts/chaos_storage.py`: a server with `--s3`, a second one that plays the S3 service, and clients that use",
-        f"both. A fault lasts {bench.seconds:.0f} seconds; then the same command runs again. A cell holds as in [chaos.md](chaos.md).", "",
+        "Written by `scripts/chaos_storage.py`: a server with `--s3` labels, trains and hosts, a second one plays the S3 service, and",
+        f"clients use both. A fault begins half a stage after the command (of answers: with it) and lasts {seconds:.0f} seconds; a command",
+        "that ends meanwhile runs again, and last of all it runs undisturbed. A cell holds as in [chaos.md](chaos.md), and also only if",
+        "there are as many answers and masks in S3 as without the fault. In brackets: how often the fault fired. `two-clients`: the first",
+        "server labels only, the second one plays AWS for everything else, and a command of two machines each begins the stage at once.",
+        "", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {sum(cell.outcome == 'ok' for cell in ran)} of {len(matrix.cells)} cells hold, "
+        f"{sum(cell.outcome != 'ok' for cell in ran)} failed, {len(matrix.cells) - len(ran)} were not run.", "",
+        *lines[head:], "",
+        "An image that is replaced while people label, and answers that wait through `kill -9` of both servers, are tests:",
+        "`tests/local/test_local_storage.py`. One cell of this matrix is a test: `tests/test_chaos_storage.py`.", "",
     ]  # fmt: skip
-    return "\n".join([*words, lines[head - 2], "", *lines[head:], ""])
+    return "\n".join(words)
 
 
 if __name__ == "__main__":

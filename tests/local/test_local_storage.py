@@ -122,6 +122,11 @@ def test_a_folder_with_unfinished_jobs_keeps_its_storage(tmp_path: Path) -> None
     with pytest.raises(ServiceError, match="3 unfinished labeling jobs") as refusal:
         keep_storage(tmp_path, "aws", unfinished=3)
     assert "gtseg local up --s3 aws" in refusal.value.message
+    told = re.search(r"write (\{.*?\}) into (.*)\.$", refusal.value.message)
+    assert told is not None
+    Path(told[2]).write_text(told[1])
+    keep_storage(tmp_path, "aws", unfinished=3)  # as the message says it: the same service under another address
+    keep_storage(tmp_path, "", unfinished=0)
     keep_storage(tmp_path, "aws", unfinished=0)
     keep_storage(tmp_path, "aws", unfinished=2)
     with pytest.raises(ServiceError, match="StorageChanged"):

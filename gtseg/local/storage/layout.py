@@ -131,7 +131,7 @@ def keep_storage(folder: Path, s3: str, *, unfinished: int) -> None:
     Raises ServiceError where they were elsewhere while jobs that are unfinished began: those have their images and results there.
     """
     path = folder / STORAGE_FILE
-    way_out = "Delete it, if --s3 is what it was when the unfinished jobs began."
+    way_out = f"Write {json.dumps({'s3': s3})} into it, if --s3 is what it was when the unfinished jobs began."
     earlier = read_document(path, {"s3": str}, way_out=way_out)["s3"] if path.exists() else ""
     if earlier == s3 and path.exists():
         return
@@ -142,7 +142,8 @@ def keep_storage(folder: Path, s3: str, *, unfinished: int) -> None:
         raise ServiceError(
             "StorageChanged",
             f"{unfinished} unfinished labeling jobs of {folder} have their objects where `{was}` keeps them, and this is `{now}`."
-            f" Start it as before and let them end or stop them; or delete {path}, if it is the same service under another address.",
+            f" Start it as before and let them end or stop them; or, if it is the same service under another address, write"
+            f" {json.dumps({'s3': s3})} into {path}.",
         )
     write_atomically(path, json.dumps({"s3": s3}).encode())
 

@@ -1,0 +1,50 @@
+"""The short form of scripts/chaos_storage.py: a cell of its matrix, and that a matrix without cells is not taken for a good one."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "chaos_storage.py"
+
+
+def load() -> Any:
+    spec = importlib.util.spec_from_file_location("chaos_storage", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["chaos_storage"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+chaos_storage = load()
+
+
+def test_a_storage_that_dies_while_a_job_is_made_ends_in_one_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chaos_storage.chaos, "FAULTS", chaos_storage.FAULTS)
+    bench = chaos_storage.FarBench(tmp_path, seconds=1.0)
+    try:
+        bench.walk_undisturbed(("label",), tell=lambda words: None)
+        cell = chaos_storage.chaos.Cell("label", "away")
+        chaos_storage.chaos.try_cell(bench, cell)
+        assert cell.outcome == "ok", cell.outcome
+        assert cell.fired > 0
+    finally:
+        bench.close()
+
+
+def test_every_stage_meets_every_fault() -> None:
+    assert {"away", "throttled", "wrong-bytes", "expired", "labeling-killed", "both-killed", "two-clients"} == set(
+        chaos_storage.FAULTS
+    )
+    matrix = chaos_storage.chaos.generate(chaos_storage.chaos.STAGES, tuple(chaos_storage.FAULTS))
+    assert len(matrix.wrong) == len(matrix.cells) == 8 * len(chaos_storage.FAULTS)
+    page = chaos_storage.render(matrix, seconds=60)
+    assert page.count("| not run") == len(matrix.cells)
