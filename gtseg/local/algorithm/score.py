@@ -54,11 +54,11 @@ def score_one(predictor: Predictor, path: Path, output: Path, *, seen: Features 
         image, size = decode(path.read_bytes(), smallest=predictor.inference_size)
     except (ClientError, OSError) as error:
         return {"error": str(error)}
-    probabilities = predictor.probabilities(image)  # (C, h, w)
+    probabilities, agreement = look_twice(predictor, image)
     part = output / "masks" / f".{path.name}.part"
     part.write_bytes(encode_png(to_mask(probabilities, size)))
     os.replace(part, output / "masks" / f"{path.name}.png")
-    classes = confidences(probabilities)
+    classes = {index: value * agreement.get(index, 1.0) for index, value in confidences(probabilities).items()}
     foreground = [value for index, value in classes.items() if index]
     return {
         "size": [size[1], size[0]],
@@ -66,6 +66,22 @@ def score_one(predictor: Predictor, path: Path, output: Path, *, seen: Features 
         "classes": {str(index): round(value, 4) for index, value in classes.items()},
         **({"features": seen.last} if seen is not None else {}),
     }
+
+
+def look_twice(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, dict[int, float]]:
+    """The picture and its mirror image: the mean of both (C, h, w) probabilities, and the IoU of both masks by class.
+
+    On photographs of cats the mean was a point of mIoU better than one look, and the correlation of the confidence with the
+    true IoU 0.76 to 0.78 instead of 0.69 to 0.71 (docs/decisions.md).
+    """
+    first = predictor.probabilities(image)
+    second = predictor.probabilities(np.ascontiguousarray(image[:, ::-1]))[:, :, ::-1]
+    one, other = first.argmax(0), second.argmax(0)
+    agreement = {}
+    for index in np.union1d(np.unique(one), np.unique(other)):
+        ours, theirs = one == index, other == index
+        agreement[int(index)] = float(np.count_nonzero(ours & theirs) / np.count_nonzero(ours | theirs))
+    return (first + second) / 2, agreement
 
 
 class Features:

@@ -21,7 +21,7 @@ from gtseg.local.labeling import register
 from gtseg.local.labeling.automated.inference import measure_quality
 from gtseg.local.labeling.automated.records import Round, find_round, list_sample
 from gtseg.local.labeling.automated.rounds import Automation
-from gtseg.local.labeling.automated.sampling import begin_next_round, find_sample_fault
+from gtseg.local.labeling.automated.sampling import begin_next_round, find_sample_fault, size_validation
 from gtseg.local.labeling.automated.training import keep_model, name_training
 from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.counts import count_states
@@ -33,6 +33,7 @@ from gtseg.local.storage.store import Store
 from gtseg.local.training import TrainingJobs
 
 OBJECTS = 200
+SAMPLE = 86  # of them: a validation set of 66, and 20 to train on
 MASK = np.pad(np.ones((8, 8), np.uint8), 4)
 SPECIFICATION = "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
 
@@ -174,15 +175,20 @@ def run_round(embedded: Embedded) -> Job:
     return job
 
 
-def test_the_first_sample_is_random_and_a_fifth_of_all_is_never_trained_on(embedded: Embedded) -> None:
+def test_the_validation_set_has_the_documented_size_and_a_third_of_a_small_set() -> None:
+    assert [size_validation(n) for n in (1250, 1300, 4999, 5000)] == [250, 260, 1000, 500]
+    assert [size_validation(n) for n in (60, 296, 400, 1000)] == [20, 98, 100, 200]
+
+
+def test_the_first_sample_is_random_and_the_validation_set_is_never_trained_on(embedded: Embedded) -> None:
     _, job = start_job(embedded)
     parts = {
         part: [row["line"] for row in list_sample(embedded.store, job, part, state="waiting")]
         for part in ("validation", "training")
     }
-    assert (len(parts["validation"]), len(parts["training"])) == (40, 20)
+    assert (len(parts["validation"]), len(parts["training"])) == (66, 20)
     assert not set(parts["validation"]) & set(parts["training"])
-    assert max(parts["validation"]) > 40
+    assert max(parts["validation"]) > 66
     label_sample(embedded, job)
     train(embedded, Automation(embedded), job)
     trained_on = [
@@ -194,7 +200,7 @@ def test_the_first_sample_is_random_and_a_fifth_of_all_is_never_trained_on(embed
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-@pytest.mark.parametrize("write", [1, 2, 3, 40, 90, 141, 142])
+@pytest.mark.parametrize("write", [1, 2, 3, 40, 90, 115, 116])
 def test_a_kill_around_any_write_labels_nothing_twice(embedded: Embedded, write: int, before: bool) -> None:
     _, job = start_job(embedded)
     label_sample(embedded, job)
@@ -209,9 +215,9 @@ def test_a_kill_around_any_write_labels_nothing_twice(embedded: Embedded, write:
     run_round(embedded)
     assert count_states(embedded.store, "job")["labeled"] == OBJECTS
     keys = [info.key for info in objects.list("bucket", "out/Job/annotations/")]
-    assert len([key for key in keys if key.endswith(".png")]) == len(set(keys)) == OBJECTS - 60
+    assert len([key for key in keys if key.endswith(".png")]) == len(set(keys)) == OBJECTS - SAMPLE
     described = call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})[1]
-    assert described["LabelCounters"]["MachineLabeled"] == OBJECTS - 60
+    assert described["LabelCounters"]["MachineLabeled"] == OBJECTS - SAMPLE
     assert described["LabelingJobOutput"]["FinalActiveLearningModelArn"].endswith("-1")
 
 
@@ -232,14 +238,14 @@ def test_what_is_least_sure_goes_to_people_and_the_validation_set_follows(embedd
     begin_next_round(embedded.store, job, current, confidences={n: s.confidence for n, s in scores.items()})
     begin_next_round(embedded.store, job, current, confidences={})  # a second time changes nothing
     chosen = [row["line"] for row in list_sample(embedded.store, job, "training", state="waiting")]
-    assert len(chosen) == 10
+    assert len(chosen) == 20
     waiting = [
         row["line"]
         for row in embedded.store.read().execute(
             "SELECT line FROM labeling_objects WHERE state = 'waiting' ORDER BY line"
         )
     ]
-    assert chosen == waiting[-10:]  # confidence falls with the line
+    assert chosen == waiting[-20:]  # confidence falls with the line
     left = [row for row in list_sample(embedded.store, job, "validation") if row["gone"] is None]
     assert all(scores[row["line"]].confidence < current.threshold and row["line"] < chosen[0] for row in left)
 
@@ -252,19 +258,19 @@ def test_a_human_budget_and_a_share_of_labels_end_automatic_labels(embedded: Emb
     run_round(embedded)
     assert count_states(embedded.store, "job")["labeled"] == OBJECTS // 2
     machine = [row["line"] for row in list_sample(embedded.store, job, "machine")]
-    assert len(machine) == 40
+    assert len(machine) == OBJECTS // 2 - SAMPLE
 
 
 def test_more_than_a_tenth_of_the_first_sample_failing_fails_the_job(embedded: Embedded) -> None:
     labeling, job = start_job(embedded)
     label_sample(embedded, job)
     with embedded.store.write() as connection:
-        failing = [row["line"] for row in connection.execute("SELECT line FROM labeling_samples ORDER BY line LIMIT 7")]
+        failing = [row["line"] for row in connection.execute("SELECT line FROM labeling_samples ORDER BY line LIMIT 9")]
         connection.executemany(
             "UPDATE labeling_objects SET state = 'failed', result = 'no' WHERE line = ?",
             [(line,) for line in failing],
         )
-    assert "7 of the 60 data objects of the first sample" in find_sample_fault(embedded.store, job)
+    assert "9 of the 86 data objects of the first sample" in find_sample_fault(embedded.store, job)
     labeling.engine.step()
     described = call(embedded, "DescribeLabelingJob", {"LabelingJobName": "Job"})[1]
     assert described["LabelingJobStatus"] == "Failed"

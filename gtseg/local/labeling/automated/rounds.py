@@ -30,7 +30,7 @@ from gtseg.local.labeling.automated.records import (
     find_round,
     list_sample,
 )
-from gtseg.local.labeling.automated.threshold import RISK, TARGET, choose_threshold
+from gtseg.local.labeling.automated.threshold import TARGET, choose_threshold, share_risk
 from gtseg.local.labeling.automated.training import (
     Failure,
     artifact_of,
@@ -196,7 +196,7 @@ class Automation:
         rows = [row for row in rows if row["line"] in scores]
         qualities = [self._judge(job, scoring, row) for row in rows]
         confidences = [scores[row["line"]].confidence for row in rows]
-        risk = RISK / (current.number * (current.number + 1))
+        risk = share_risk(current.number)
         found = choose_threshold(confidences, qualities, target=TARGET, risk=risk)
         document = {
             "target": TARGET,
