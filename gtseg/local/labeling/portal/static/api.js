@@ -1,3 +1,4 @@
+// @ts-check
 // The server, by fetch. Every changing call carries a header that no foreign page can send: with the same-site cookie that is the guard against CSRF.
 
 const ROOT = "/_portal/api/";
@@ -5,13 +6,16 @@ const ROOT = "/_portal/api/";
 export class Refused extends Error {
   constructor(status, body) {
     super(body?.message ?? `the server answered ${status}`);
-    Object.assign(this, { status, body, code: body?.error });
+    this.status = status;
+    this.body = body;
+    this.code = body?.error;
   }
 }
 
 /** The server could not be reached, or is restarting: trying again may help. */
 export class Unreachable extends Error {}
 
+/** @param {string} method  @param {string} path  @param {unknown} [body]  @param {{signal?: AbortSignal}} [options] */
 export async function call(method, path, body, { signal } = {}) {
   let answer;
   try {
@@ -35,15 +39,15 @@ export async function call(method, path, body, { signal } = {}) {
   return value;
 }
 
-export const get = (path, options) => call("GET", path, undefined, options);
-export const post = (path, body = {}, options) => call("POST", path, body, options);
+export const get = (/** @type {string} */ path, /** @type {{signal?: AbortSignal}} */ options = {}) => call("GET", path, undefined, options);
+export const post = (/** @type {string} */ path, /** @type {unknown} */ body = {}, /** @type {{signal?: AbortSignal}} */ options = {}) => call("POST", path, body, options);
 
 export function wait(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Try until the server answers. `ontry`(n, seconds until the next try) is told. A refusal (4xx) ends it. */
-export async function insist(action, ontry = () => {}) {
+export async function insist(action, ontry = (/** @type {number} */ _n, /** @type {number} */ _seconds) => {}) {
   for (let n = 1; ; n += 1) {
     try {
       return await action();

@@ -1,3 +1,4 @@
+// @ts-check
 // How far a job is: a meter and its state in words.
 
 import { h } from "./annotate/dom.js";

@@ -89,7 +89,7 @@ async function show(found, { take = false } = {}) {
   const again = task.revising || task.returned !== null; // an answer of this person, opened again
   const outlines = `/_portal/api/tasks/${encodeURIComponent(task.task)}`;
   // loads the network and the image before the first click
-  const starts = mask ? get(`${outlines}/autosegment`).then((found) => found.starts, () => null) : null;
+  const starts = mask ? get(`${outlines}/autosegment`).then((answer) => answer.starts, () => null) : null;
   await desk.begin({
     journal,
     colors: task.colors,
@@ -270,9 +270,9 @@ function startTimer() {
 }
 
 function clock(seconds) {
-  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const [hours, minutes, left] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
   const two = (n) => String(n).padStart(2, "0");
-  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
+  return hours ? `${hours}:${two(minutes)}:${two(left)}` : `${minutes}:${two(left)}`;
 }
 
 /** The task is over: closed everywhere, with the drawing kept, and the image asked for again if the person wants it. */

@@ -1,3 +1,4 @@
+// @ts-check
 // The template's HTML is untrusted: it is parsed where nothing runs (DOMParser), and only elements and attributes named here are built anew. No script,
 // style, frame, handler or foreign address reaches the page; the page's Content-Security-Policy stands behind this.
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Numbers as people say them.
 
 export function duration(seconds) {

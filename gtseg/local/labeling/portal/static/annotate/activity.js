@@ -1,3 +1,4 @@
+// @ts-check
 // How long a page is in use: the tab is visible, and there was input within the last minute.
 
 const IDLE_MS = 60_000;
@@ -6,7 +7,9 @@ const INPUTS = ["pointermove", "pointerdown", "keydown", "wheel", "touchstart", 
 export class Activity {
   /** `visible`() and `now`() (milliseconds that only grow) are arguments for tests. */
   constructor({ visible = () => document.visibilityState === "visible", now = () => performance.now() } = {}) {
-    Object.assign(this, { visible, now, total: 0 });
+    this.visible = visible;
+    this.now = now;
+    this.total = 0;
     this.input = this.mark = now();
     this.wasVisible = visible();
   }

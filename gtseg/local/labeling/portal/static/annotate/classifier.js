@@ -39,7 +39,7 @@ export class CrowdImageClassifier extends PictureElement {
     this.earlier = this.getAttribute("overlay") ? parseLoose(this.getAttribute("overlay")).semanticSegmentation : null;
     const mappings = Object.entries(this.earlier?.labelMappings ?? {});
     this.labels = mappings.map(([label]) => label);
-    this.colours = mappings.map(([, { color }]) => color.toLowerCase()); // in files
+    this.colors = mappings.map(([, { color }]) => color.toLowerCase()); // in files
     this.shownColors = shownColors(this.labels);
     this.touch = window.matchMedia("(pointer: coarse)").matches;
     this.actions = new Actions(this, verdictActions(this.categories));
@@ -54,7 +54,7 @@ export class CrowdImageClassifier extends PictureElement {
     this.actions.listen(this.quit.signal);
     this.photo = await Photo.load(this.getAttribute("src"), services.fetcher);
     this.map = new LabelMap(this.photo.width, this.photo.height);
-    if (this.earlier) await readEarlier(this.map, this.earlier.src, this.colours, services.fetcher);
+    if (this.earlier) await readEarlier(this.map, this.earlier.src, this.colors, services.fetcher);
     this.view.show(this.photo, this.map, this.shownColors);
     this.ready = true;
     this.dataset.ready = "true";

@@ -1,3 +1,4 @@
+// @ts-check
 // Small pieces of page.
 
 /** h("button", {class: "x", onclick, "aria-label": "…"}, "text", child) -> element */

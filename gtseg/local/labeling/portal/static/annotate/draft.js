@@ -1,3 +1,4 @@
+// @ts-check
 // Unsubmitted work on the server: a task can be gone on with elsewhere, and one tab at a time has it open.
 
 import { post, Refused, Unreachable } from "../api.js";
@@ -19,8 +20,15 @@ export const TAB = (() => {
 
 export class Draft {
   /** `onlost`() is called once another tab or computer has taken the task. */
+  /** @param {string} task  @param {{activity: import("./activity.js").Activity, onlost?: () => void}} options */
   constructor(task, { activity, onlost = () => {} }) {
-    Object.assign(this, { path: `tasks/${encodeURIComponent(task)}`, activity, onlost, version: 0, lost: false, timer: null });
+    this.path = `tasks/${encodeURIComponent(task)}`;
+    this.activity = activity;
+    this.onlost = onlost;
+    this.version = 0;
+    this.lost = false;
+    /** @type {ReturnType<typeof setInterval> | undefined} */
+    this.timer = undefined;
   }
 
   /** -> {elsewhere, version, saved_at}; with `take` the task is taken from where it is open. */

@@ -1,16 +1,17 @@
+// @ts-check
 // A mask that an earlier job left, read into a label map.
 
 import { decode, rgb } from "./png.js";
 
-/** The PNG at `address`: a pixel of colours[i] becomes label i + 1, any other is background. Throws where it is not of the map's size. */
-export async function readEarlier(map, address, colours, fetcher) {
+/** The PNG at `address`: a pixel of colors[i] becomes label i + 1, any other is background. Throws where it is not of the map's size. */
+export async function readEarlier(map, address, colors, fetcher) {
   const answer = await fetcher(address);
   if (!answer.ok) throw new Error(`the earlier mask could not be read (${answer.status})`);
   const mask = await decode(new Uint8Array(await answer.arrayBuffer()));
   if (mask.width !== map.width || mask.height !== map.height) {
     throw new Error(`the earlier mask is ${mask.width} x ${mask.height}, the image ${map.width} x ${map.height}`);
   }
-  const values = new Map(colours.map((hex, i) => [rgb(hex).reduce((a, b) => a * 256 + b), i + 1]));
-  for (let i = 0; i < map.data.length; i += 1) map.data[i] = mask.opaque(i) ? (values.get(mask.colour(i)) ?? 0) : 0;
+  const values = new Map(colors.map((hex, i) => [rgb(hex).reduce((a, b) => a * 256 + b), i + 1]));
+  for (let i = 0; i < map.data.length; i += 1) map.data[i] = mask.opaque(i) ? (values.get(mask.color(i)) ?? 0) : 0;
   map.recount();
 }

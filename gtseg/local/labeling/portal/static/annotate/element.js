@@ -2,7 +2,7 @@
 // <short-instructions>. `begin(services)` starts it; `answer()` gives the element's JSON of the stored image's size.
 
 import { drawingActions } from "./actions.js";
-import { coloursFor } from "./colours.js";
+import { colorsFor } from "./label_colors.js";
 import { openDialog } from "./dom.js";
 import { readEarlier } from "./earlier.js";
 import { History } from "./history.js";
@@ -31,7 +31,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.labels = readLabels(this.getAttribute("labels"));
     this.initial = this.getAttribute("initial-value") ? parseLoose(this.getAttribute("initial-value")) : null;
     const given = Object.fromEntries(Object.entries(this.initial?.labelMappings ?? {}).map(([label, { color }]) => [label, color]));
-    this.colours = coloursFor(this.labels, given); // in files
+    this.colors = colorsFor(this.labels, given); // in files
     this.shownColors = shownColors(this.labels, services.colors);
     Object.assign(this, { label: 1, size: 24, protect: false, ready: false, touch: window.matchMedia("(pointer: coarse)").matches });
     this.actions = new Actions(this, drawingActions(this.labels));
@@ -60,7 +60,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.map = new LabelMap(width, height);
     if (this.initial) await this.loadInitial();
     const { journal, submission } = this.services;
-    if (submission) await readEarlier(this.map, submission, this.colours, this.services.fetcher); // an answer that is opened again
+    if (submission) await readEarlier(this.map, submission, this.colors, this.services.fetcher); // an answer that is opened again
     this.history = new History(this.map, journal);
     const earlier = await journal?.load({ width, height, labels: JSON.stringify(this.labels), start: submission ? "submission" : "" }).catch(() => null);
     if (earlier) this.history.restore(earlier.ops, earlier.cursor);
@@ -74,9 +74,9 @@ export class CrowdSemanticSegmentation extends PictureElement {
     this.say(earlier?.cursor ? "Your earlier work on this image is back." : this.suggestion.any ? this.suggestion.words : "");
   }
 
-  /** An earlier mask: its colours, by label name, become the starting labels. Colours outside the mapping are background. */
+  /** An earlier mask: its colors, by label name, become the starting labels. Colors outside the mapping are background. */
   async loadInitial() {
-    await readEarlier(this.map, this.initial.src, this.colours, this.services.fetcher);
+    await readEarlier(this.map, this.initial.src, this.colors, this.services.fetcher);
     this.untouched = this.map.data.slice();
   }
 
@@ -293,10 +293,10 @@ export class CrowdSemanticSegmentation extends PictureElement {
   async answer() {
     await this.settle();
     const { width, height } = this.map;
-    const png = await base64(await encode(this.map, this.colours));
+    const png = await base64(await encode(this.map, this.colors));
     const value = {
       inputImageProperties: { height, width },
-      labelMappings: Object.fromEntries(this.labels.map((label, i) => [label, { color: this.colours[i] }])),
+      labelMappings: Object.fromEntries(this.labels.map((label, i) => [label, { color: this.colors[i] }])),
       labeledImage: { pngImageData: png },
     };
     if (this.untouched) value.initialValueModified = this.untouched.some((v, i) => v !== this.map.data[i]);
@@ -305,7 +305,7 @@ export class CrowdSemanticSegmentation extends PictureElement {
 }
 
 function readLabels(text) {
-  let labels = null;
+  let labels;
   try {
     labels = JSON.parse(text ?? "");
   } catch {

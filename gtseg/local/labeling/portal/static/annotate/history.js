@@ -1,8 +1,14 @@
+// @ts-check
 // Undo and redo without end: every operation is kept as the runs it changed. `journal` is told of every step, so that a reload can walk them again.
 
 export class History {
+  /** @param {import("./raster.js").LabelMap} map  @param {any} [journal] */
   constructor(map, journal) {
-    Object.assign(this, { map, journal, ops: [], cursor: 0 });
+    this.map = map;
+    this.journal = journal;
+    /** @type {import("./raster.js").Operation[]} */
+    this.ops = [];
+    this.cursor = 0;
     if (journal) journal.history = this;
   }
 

@@ -1,3 +1,4 @@
+// @ts-check
 // Work in progress, kept in this browser (IndexedDB) and, a little later, on the server (draft.js). In the browser: one record per operation, written
 // as soon as the stroke ends, so that a reload, a crash, a lost network or a restarted server cost nothing. Keyed by worker, job and object, so that it
 // is found again when the task comes back after its time ran out.
@@ -22,7 +23,7 @@ function asPromise(request) {
 }
 
 function settled(transaction) {
-  return new Promise((resolve, reject) => {
+  return new Promise((/** @type {(value?: unknown) => void} */ resolve, reject) => {
     transaction.oncomplete = () => resolve();
     transaction.onabort = transaction.onerror = () => reject(transaction.error);
   });
@@ -40,9 +41,25 @@ async function open() {
 const all = (key) => IDBKeyRange.bound([key, 0], [key, Infinity]);
 
 export class Journal {
-  /** `onstate`("saved" | "saving" | "failed" | "shared" | "here") is called as disk and server answer; `draft` is the server's part, or null. */
+  /** @param {string} key  @param {(state: string, error?: unknown) => void} onstate  @param {any} draft
+   * `onstate`("saved" | "saving" | "failed" | "shared" | "here") is called as disk and server answer; `draft` is the server's part, or null. */
   constructor(key, onstate = () => {}, draft = null) {
-    Object.assign(this, { key, onstate, draft, db: null, pending: 0, about: {}, closed: false, history: null, value: null, changes: 0, aside: false });
+    this.key = key;
+    this.onstate = onstate;
+    this.draft = draft;
+    /** @type {IDBDatabase | null} */
+    this.db = null;
+    this.pending = 0;
+    /** @type {any} */
+    this.about = {};
+    this.closed = false;
+    /** @type {import("./history.js").History | null} */
+    this.history = null;
+    this.value = null;
+    this.changes = 0;
+    this.aside = false;
+    /** @type {((version: number) => void) | null} */
+    this.onshared = null;
     if (!draft) return;
     this.quit = new AbortController();
     const options = { signal: this.quit.signal };
@@ -69,7 +86,8 @@ export class Journal {
       this.about.base = this.draft?.version ?? 0;
       return null;
     }
-    const { ops, ...about } = here;
+    const about = { ...here };
+    delete about.ops;
     this.about = { base: 0, dirty: true, ...about };
     if (this.draft && there === null && this.about.base !== this.draft.version) Object.assign(this.about, { base: this.draft.version, dirty: true }); // what the server has is of no use here
     if (this.about.dirty) this.touch();

@@ -170,7 +170,7 @@ export class Actions {
     if (document.querySelector("dialog[data-sheet]")) return;
     const rows = this.list.filter((action) => action.shown !== "" && (action.shown || action.keys?.length));
     const groups = [...new Set(rows.map(({ group }) => group))];
-    const row = ({ keys, shown, label, about }) => [
+    const row = (/** @type {Action} */ { keys = [], shown, label, about }) => [
       h("dt", {}, ...(shown ? [shown] : keys.slice(0, 2)).flatMap((key, i) => [...(i ? [h("span", { class: "or" }, "or")] : []), ...capsOf(key).map((cap) => (cap === "…" ? "…" : h("kbd", {}, cap)))])),
       h("dd", {}, about ?? label)];
     const block = (group) => h("section", {}, h("h3", {}, group), h("dl", {}, ...rows.filter((action) => action.group === group).flatMap(row)));

@@ -1,6 +1,8 @@
+// @ts-check
 // The value of `initial-value`: Ground Truth's own templates write it with single quotes and trailing commas, so JSON.parse does not read it.
 
 const TOKEN = /\s*(?:([{}[\]:,])|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([\w.+-]+))/gy;
+const WORDS = new Map(Object.entries({ true: true, false: false, null: null }));
 
 function unescaped(text) {
   return JSON.parse(`"${text.replace(/\\'/g, "'").replace(/(^|[^\\])"/g, '$1\\"')}"`);
@@ -19,10 +21,12 @@ function tokens(text) {
   return found;
 }
 
+/** @param {string[]} match */
 function unescapedOrWord([, , double, single, word]) {
   if (double !== undefined) return JSON.parse(`"${double}"`);
   if (single !== undefined) return unescaped(single);
-  return { true: true, false: false, null: null }[word] ?? (Number.isNaN(Number(word)) ? word : Number(word));
+  if (WORDS.has(word)) return WORDS.get(word);
+  return Number.isNaN(Number(word)) ? word : Number(word);
 }
 
 /** Text -> value. Throws Error with the place where it cannot be read. */

@@ -132,7 +132,7 @@ function overlay(desk, parts) {
     const [[ax, ay], [bx, by]] = [screen(shape.box), screen(shape.box.slice(2))];
     for (const kind of ["under", "over"]) marks.push(h("rect", { x: Math.min(ax, bx), y: Math.min(ay, by), width: Math.abs(bx - ax), height: Math.abs(by - ay), class: shape.faint ? `${kind} faint` : kind }));
   }
-  for (const [x, y, kind, hot] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, { colour: desk.shownColors[desk.label - 1], hot }));
+  for (const [x, y, kind, hot] of shape?.points ?? []) marks.push(point(screen([x, y]), kind, { color: desk.shownColors[desk.label - 1], hot }));
   parts.stage.classList.toggle("hot", Boolean(shape?.points?.some(([, , , hot]) => hot)));
   const at = desk.crosshair ? screen(desk.crosshair) : desk.pointed;
   if (at && ["brush", "eraser"].includes(desk.tool)) {
@@ -144,10 +144,10 @@ function overlay(desk, parts) {
   parts.place.textContent = placeWords(desk, at);
 }
 
-function point([x, y], kind, { colour, hot }) {
+function point([x, y], kind, { color, hot }) {
   if (kind === "inside" || kind === "outside") {
     const sign = kind === "inside" ? "M-4 0h8M0 -4v8" : "M-4 0h8";
     return h("g", { transform: `translate(${x} ${y})` }, h("circle", { r: hot ? 9 : 7, class: `click ${kind}` }), h("path", { d: sign, class: "sign" }));
   }
-  return h("circle", { cx: x, cy: y, r: (kind === "first" ? 7 : 5) + (hot ? 2 : 0), class: "corner", style: { fill: colour } });
+  return h("circle", { cx: x, cy: y, r: (kind === "first" ? 7 : 5) + (hot ? 2 : 0), class: "corner", style: { fill: color } });
 }

@@ -1,8 +1,9 @@
+// @ts-check
 // The photograph as it is stored: masks are in stored pixels, so an orientation tag is taken out of the bytes before a browser acts on it. The page
 // turns the picture itself (turn.js).
 
 /** Set the EXIF orientation of a JPEG or PNG to 1, in place. -> what it was, 1 to 8 */
-export function neutraliseOrientation(bytes) {
+export function neutralizeOrientation(bytes) {
   const at = exifStart(bytes);
   if (at < 0 || at + 8 > bytes.length) return 1;
   const little = bytes[at] === 0x49;
@@ -56,11 +57,12 @@ export class Photo {
     const answer = await fetcher(url);
     if (!answer.ok) throw new Error(`the image could not be read (${answer.status})`);
     const bytes = new Uint8Array(await answer.arrayBuffer());
-    const orientation = neutraliseOrientation(bytes);
+    const orientation = neutralizeOrientation(bytes);
     const blob = new Blob([bytes], { type: answer.headers.get("content-type") ?? "" });
     const levels = [await createImageBitmap(blob, { colorSpaceConversion: "none" })];
     while (Math.max(levels.at(-1).width, levels.at(-1).height) > 900) {
       const { width, height } = levels.at(-1);
+      /** @type {ImageBitmapOptions} */
       const smaller = { resizeWidth: Math.max(1, width >> 1), resizeHeight: Math.max(1, height >> 1), resizeQuality: "medium" };
       levels.push(await createImageBitmap(levels.at(-1), smaller));
     }

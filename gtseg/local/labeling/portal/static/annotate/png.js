@@ -1,4 +1,5 @@
-// PNG written and read byte by byte: a canvas premultiplies, manages colours and may add noise against fingerprinting; a label's colour must not change.
+// @ts-check
+// PNG written and read byte by byte: a canvas premultiplies, manages colors and may add noise against fingerprinting; a label's color must not change.
 
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const TABLE = new Uint32Array(256).map((_, n) => {
@@ -35,12 +36,12 @@ async function through(stream, feed) {
   return new Uint8Array(buffer);
 }
 
-/** Label map + colours ["#2ca02c", ...] of label 1, 2, ... -> Blob of an 8-bit RGBA PNG of its size; unlabeled is transparent black. */
-export async function encode(map, colours) {
+/** Label map + colors ["#2ca02c", ...] of label 1, 2, ... -> Blob of an 8-bit RGBA PNG of its size; unlabeled is transparent black. */
+export async function encode(map, colors) {
   const { width, height, data } = map;
   const palette = new Uint32Array(256);
   const bytes = new Uint8Array(palette.buffer);
-  colours.forEach((hex, i) => bytes.set([...rgb(hex), 255], 4 * (i + 1)));
+  colors.forEach((hex, i) => bytes.set([...rgb(hex), 255], 4 * (i + 1)));
   const idat = await through(new CompressionStream("deflate"), async (writer) => {
     const rows = Math.max(1, Math.floor(4e6 / (width * 4)));
     for (let top = 0; top < height; top += rows) {
@@ -88,7 +89,7 @@ function unfilter(raw, height, stride, step) {
   return out;
 }
 
-/** Bytes of a PNG (any colour type, not interlaced, at most 8 bits) -> {width, height, colour(i) -> 0xRRGGBB, opaque(i)}. */
+/** Bytes of a PNG (any color type, not interlaced, at most 8 bits) -> {width, height, color(i) -> 0xRRGGBB, opaque(i)}. */
 export async function decode(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (SIGNATURE.some((byte, i) => bytes[i] !== byte)) throw new Error("the earlier mask is not a PNG");
@@ -118,24 +119,24 @@ export async function decode(bytes) {
     const bit = (i % head.width) * head.depth;
     return (pixels[Math.floor(i / head.width) * stride + (bit >> 3)] >> (8 - head.depth - (bit & 7))) & ((1 << head.depth) - 1);
   };
-  const grey = (v) => (v << 16) | (v << 8) | v;
+  const gray = (v) => (v << 16) | (v << 8) | v;
   const triple = (list, i) => (list[i] << 16) | (list[i + 1] << 8) | list[i + 2];
-  const colour = {
-    0: (i) => grey(sample(i, 0)),
-    4: (i) => grey(sample(i, 0)),
+  const color = {
+    0: (i) => gray(sample(i, 0)),
+    4: (i) => gray(sample(i, 0)),
     2: (i) => triple(pixels, Math.floor(i / head.width) * stride + (i % head.width) * 3),
     6: (i) => triple(pixels, i * 4),
     3: (i) => triple(palette, sample(i, 0) * 3),
   }[head.kind];
   const opaque = { 6: (i) => pixels[i * 4 + 3] > 0, 4: (i) => sample(i, 1) > 0, 3: (i) => (alpha[sample(i, 0)] ?? 255) > 0 }[head.kind] ?? (() => true);
-  return { width: head.width, height: head.height, colour, opaque };
+  return { width: head.width, height: head.height, color, opaque };
 }
 
 /** -> base64 without the data: prefix */
 export function base64(blob) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onload = () => resolve(String(reader.result).split(",")[1]);
     reader.onerror = () => reject(reader.error);
     reader.readAsDataURL(blob);
   });

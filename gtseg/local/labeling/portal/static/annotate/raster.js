@@ -1,5 +1,8 @@
+// @ts-check
 // The label map: one byte per pixel of the stored image, 0 = unlabeled, n = the n-th label. Every drawing rule is here and none of it
-// antialiases: a pixel belongs to a shape when its centre (x + 0.5, y + 0.5) does.
+// antialiases: a pixel belongs to a shape when its center (x + 0.5, y + 0.5) does.
+
+/** @typedef {{to: number, kind: string, runs: Int32Array}} Operation  `runs`: offset, length and old value of each run, three numbers each */
 
 /** Runs of pixels that an operation changed: offset, length, old value, three numbers each. */
 class Runs {
@@ -25,7 +28,10 @@ class Runs {
 /** A rectangle of image pixels, x1 and y1 excluded. */
 export class Area {
   constructor(x0 = Infinity, y0 = Infinity, x1 = -Infinity, y1 = -Infinity) {
-    Object.assign(this, { x0, y0, x1, y1 });
+    this.x0 = x0;
+    this.y0 = y0;
+    this.x1 = x1;
+    this.y1 = y1;
   }
   grow(x0, y0, x1, y1) {
     this.x0 = Math.min(this.x0, x0);
@@ -81,8 +87,15 @@ export class LabelMap {
 
 /** One operation being drawn: everything it touches becomes `to`. `over` says which old values it may replace. */
 export class Stroke {
+  /** @param {LabelMap} map  @param {number} to  @param {{over?: ((old: number) => boolean) | null, kind?: string}} [options] */
   constructor(map, to, { over = null, kind = "draw" } = {}) {
-    Object.assign(this, { map, to, over, kind, runs: new Runs(), area: new Area(), fresh: new Area() });
+    this.map = map;
+    this.to = to;
+    this.over = over;
+    this.kind = kind;
+    this.runs = new Runs();
+    this.area = new Area();
+    this.fresh = new Area();
   }
 
   /** Pixels x0 <= x < x1 of row y. */
@@ -153,7 +166,8 @@ export class Stroke {
 
   /** One pixel wide, without gaps (Bresenham). */
   line(ax, ay, bx, by) {
-    let [x, y, ex, ey] = [ax, ay, bx, by].map(Math.floor);
+    const [ex, ey] = [Math.floor(bx), Math.floor(by)];
+    let [x, y] = [Math.floor(ax), Math.floor(ay)];
     const dx = Math.abs(ex - x);
     const dy = -Math.abs(ey - y);
     const sx = x < ex ? 1 : -1;
@@ -168,7 +182,7 @@ export class Stroke {
     }
   }
 
-  /** Even-odd: pixels whose centre lies inside the outline [[x, y], ...]. */
+  /** Even-odd: pixels whose center lies inside the outline [[x, y], ...]. */
   polygon(points) {
     const ys = points.map((p) => p[1]);
     const first = Math.max(0, Math.floor(Math.min(...ys)));
@@ -192,7 +206,7 @@ export class Stroke {
     for (let y = Math.max(0, y0); y < Math.min(this.map.height, y1); y += 1) this.span(y, x0, x1);
   }
 
-  /** The connected area (4 neighbours) of one value around (x, y). */
+  /** The connected area (4 neighbors) of one value around (x, y). */
   flood(x, y) {
     const { map, to } = this;
     const old = map.at(x, y);

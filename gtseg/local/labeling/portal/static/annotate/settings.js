@@ -19,7 +19,7 @@ export function toggle(desk, parts, name, label = desk.actions.get(name).label) 
 
 /** How strong the labels are, and the tone of the picture. */
 export function lookSettings(desk, parts, label) {
-  const doubling = ([low, high]) => ({ min: Math.log2(low), max: Math.log2(high), step: 0.05 });
+  const doubling = (/** @type {number[]} */ [low, high]) => ({ min: Math.log2(low), max: Math.log2(high), step: 0.05 });
   parts.neutral = h("button", { type: "button", class: "small", onclick: () => desk.do("neutralTone") }, desk.actions.get("neutralTone").label);
   return [
     slider(parts, "opacity", label, { min: 0, max: 100, step: 5 }, (v) => desk.look({ opacity: v / 100 })),

@@ -1,5 +1,5 @@
 // @ts-check
-// Colors of labels on the screen; files keep Ground Truth's (colours.js). The first eight are those of Okabe and Ito ("Color Universal Design", 2008;
+// Colors of labels on the screen; files keep Ground Truth's (label_colors.js). The first eight are those of Okabe and Ito ("Color Universal Design", 2008;
 // Wong, Nature Methods 8:441, 2011). Each further one is the color of a grid of 5,832 whose smallest CIEDE2000 distance to all before it, and to the
 // stripes of what is unlabeled (#ff20e0), is largest: the smallest over normal sight and deuteranopia, protanopia and tritanopia as simulated by
 // Machado, Oliveira and Fernandes (IEEE TVCG 15:1291, 2009). Checked in tests/local/labeling/test_colors.py.

@@ -76,8 +76,8 @@ export class Suggestion {
 
   /** Marks on the stage. */
   marks() {
-    const { view, shownColors: colours } = this.desk;
+    const { view, shownColors: colors } = this.desk;
     const line = (points) => `M${points.map((p) => view.toScreen(...p).map((v) => v.toFixed(1)).join(" ")).join("L")}Z`;
-    return this.objects.map(({ label, outlines }) => h("path", { d: outlines.map(line).join(""), class: "suggested", style: { stroke: colours[label - 1], fill: colours[label - 1] } }));
+    return this.objects.map(({ label, outlines }) => h("path", { d: outlines.map(line).join(""), class: "suggested", style: { stroke: colors[label - 1], fill: colors[label - 1] } }));
   }
 }

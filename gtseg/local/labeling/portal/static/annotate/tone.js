@@ -15,7 +15,7 @@ export const LIMITS = { brightness: [-1, 1], contrast: [0.25, 8], gamma: [0.25, 
 
 const SVG = "http://www.w3.org/2000/svg";
 const SAMPLES = 128;
-const clamp = (value, [low, high]) => Math.min(high, Math.max(low, value));
+const clamp = (/** @type {number} */ value, /** @type {number[]} */ [low, high]) => Math.min(high, Math.max(low, value));
 
 /** What a gray (0 to 1) of the picture is shown as. `middle` is the picture's median gray. @param {Tone} tone */
 export function shade(gray, tone, middle = 0.5) {

@@ -8,7 +8,11 @@ export class Turn {
   /** @param {number} orientation  EXIF, 1 to 8; anything else counts as 1  @param {number} width  stored  @param {number} height  stored */
   constructor(orientation, width, height) {
     this.orientation = MATRICES[orientation - 1] ? orientation : 1;
-    [this.a, this.b, this.c, this.d] = MATRICES[this.orientation - 1];
+    const [a, b, c, d] = MATRICES[this.orientation - 1];
+    this.a = a;
+    this.b = b;
+    this.c = c;
+    this.d = d;
     this.stored = { width, height };
     this.width = this.a ? width : height; // upright
     this.height = this.a ? height : width;

@@ -26,8 +26,8 @@ export class View {
     new ResizeObserver(() => this.resize()).observe(stage);
   }
 
-  show(photo, map, colours) {
-    Object.assign(this, { photo, map, colours });
+  show(photo, map, colors) {
+    Object.assign(this, { photo, map, colors });
     this.turn = new Turn(photo.orientation, photo.width, photo.height);
     this.histogram = histogramOf(photo.levels.at(-1));
     this.middle = quantile(this.histogram, 0.5);
@@ -141,7 +141,7 @@ export class View {
     const fill = Math.round(255 * this.opacity);
     const bytes = new Uint8Array(this.fills.buffer);
     const edge = new Uint8Array(this.edges.buffer);
-    (this.colours ?? []).forEach((hex, i) => {
+    (this.colors ?? []).forEach((hex, i) => {
       const seen = !this.hidden[i + 1];
       bytes.set(seen ? [...rgb(hex), fill] : [0, 0, 0, 0], 4 * (i + 1));
       edge.set(seen ? [...rgb(hex), Math.max(fill, 235)] : [0, 0, 0, 0], 4 * (i + 1));
@@ -174,7 +174,7 @@ export class View {
       this.drawPhoto();
       this.drawLabels(0, 0, this.labelCanvas.width, this.labelCanvas.height);
     } else if (!this.dirty.empty) {
-      const pad = Math.ceil(this.scale) + 2; // an edge belongs to the neighbour too
+      const pad = Math.ceil(this.scale) + 2; // an edge belongs to the neighbor too
       const { x0, y0, x1, y1 } = this.dirty;
       const [u0, v0, u1, v1] = this.turn.areaToUpright(x0, y0, x1, y1);
       this.drawLabels(

@@ -1,4 +1,5 @@
-// Ground Truth's colours in its order (measured on real output up to the third, public code beyond), then d3's light ones, then colours as far apart as can be.
+// @ts-check
+// Ground Truth's colors in its order (measured on real output up to the third, public code beyond), then d3's light ones, then colors as far apart as can be.
 
 const KNOWN = [
   "#2ca02c", "#1f77b4", "#ff7f0e", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf",
@@ -15,18 +16,18 @@ function further(n) {
   return `#${[0, 8, 4].map((k) => channel(k).toString(16).padStart(2, "0")).join("")}`;
 }
 
-/** Label names, and colours that an earlier mask already gave some of them -> one colour each, all different. */
-export function coloursFor(labels, given = {}) {
+/** Label names, and colors that an earlier mask already gave some of them -> one color each, all different. */
+export function colorsFor(labels, given = {}) {
   const taken = new Set(["#ffffff", "#000000", ...Object.values(given).map((c) => c.toLowerCase())]);
   let next = 0;
   return labels.map((label) => {
     if (given[label]) return given[label].toLowerCase();
     for (;;) {
-      const colour = KNOWN[next] ?? further(next);
+      const color = KNOWN[next] ?? further(next);
       next += 1;
-      if (!taken.has(colour)) {
-        taken.add(colour);
-        return colour;
+      if (!taken.has(color)) {
+        taken.add(color);
+        return color;
       }
     }
   });

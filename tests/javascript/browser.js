@@ -1,0 +1,6 @@
+// What the modules under test use of a browser and node lacks. Imported before them.
+
+const kept = new Map();
+globalThis.sessionStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+globalThis.window = new EventTarget();
+globalThis.document = Object.assign(new EventTarget(), { visibilityState: "visible" });
