@@ -80,8 +80,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.logs": (SERVICE, ()),
     "gtseg.local.labeling": (
         (
-            *SERVICE, "gtseg.local.algorithm.efficientnet", "gtseg.local.algorithm.pictures", "gtseg.local.front.bodies", "gtseg.local.identity",
-            "gtseg.local.labeling",
+            *SERVICE, "gtseg.local.algorithm.efficientnet", "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.precision",
+            "gtseg.local.front.bodies", "gtseg.local.identity", "gtseg.local.labeling",
         ),
         ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
     ),

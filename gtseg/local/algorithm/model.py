@@ -19,6 +19,7 @@ from gtseg.local.algorithm.compact import CompactNetwork
 from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.dilated import DilatedNetwork
 from gtseg.local.algorithm.efficientnet import PretrainedNetwork
+from gtseg.local.algorithm.precision import half_dtype
 from gtseg.local.algorithm.weights import BadWeights, load_weights
 
 HYPERPARAMETERS, BEST, LAST = "hyperparams.json", "model_best.params", "model_algo-1"
@@ -51,15 +52,6 @@ def probabilities(model: nn.Module, x: torch.Tensor, *, half: bool = False, mirr
     with torch.inference_mode(), torch.autocast(x.device.type, enabled=half, dtype=half_dtype(x.device)):
         logits = model(x)[0]
     return F.softmax(logits.float(), 1)
-
-
-def has_fast_half(device: torch.device) -> bool:
-    """Whether 16-bit arithmetic is in the hardware: emulated, it is slower than 32-bit."""
-    return device.type == "cuda" or bool(torch.cpu._is_avx512_bf16_supported())
-
-
-def half_dtype(device: torch.device) -> torch.dtype:
-    return torch.float16 if device.type == "cuda" else torch.bfloat16
 
 
 # --------------------------------------------------------------------------------------------- the artifact

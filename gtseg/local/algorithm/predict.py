@@ -16,8 +16,9 @@ from torch import nn
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.data import Channel, fitted, for_network, normalise, validation_batches
-from gtseg.local.algorithm.model import has_fast_half, load_network, probabilities
+from gtseg.local.algorithm.model import load_network, probabilities
 from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.precision import has_fast_half
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.threads import Threads, cores
 

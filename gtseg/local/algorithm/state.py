@@ -216,6 +216,8 @@ def continue_from(model: nn.Module, folders: Folders, h: Hyperparameters, r: Rec
         "num_classes": str(h.num_classes),
         "_network": r.network,
     }
+    if r.network != "dilated" and "crop_size" not in h.given:
+        del ours["crop_size"]  # chosen for the pictures of each job
     for name, value in ours.items():
         theirs = artifact.settings.get("_crop_size" if name == "crop_size" else name)
         if theirs != value:

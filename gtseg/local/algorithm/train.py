@@ -29,12 +29,11 @@ from gtseg.local.algorithm.model import (
     BEST,
     LAST,
     build,
-    half_dtype,
-    has_fast_half,
     write_atomically,
     write_settings,
 )
 from gtseg.local.algorithm.optimization import Budget, crop_at, loss_of, planned_updates, rate_factor
+from gtseg.local.algorithm.precision import half_dtype, has_fast_half
 from gtseg.local.algorithm.predict import LOG_EVERY, Score, score_channel
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.state import Progress, Trained, earlier_network, may_use_imagenet, start_weights

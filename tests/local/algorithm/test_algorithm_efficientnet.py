@@ -9,7 +9,7 @@ import torch
 from drawn_scenes import lay_out, run
 
 from gtseg.local.algorithm import efficientnet
-from gtseg.local.algorithm.container import AlgorithmError
+from gtseg.local.algorithm.container import AlgorithmError, ClientError, Folders
 from gtseg.local.algorithm.efficientnet import (
     BLOCKS,
     WIDTHS,
@@ -20,8 +20,9 @@ from gtseg.local.algorithm.efficientnet import (
     load_encoder,
 )
 from gtseg.local.algorithm.hyperparameters import parse
-from gtseg.local.algorithm.model import load_network, write_atomically
+from gtseg.local.algorithm.model import BEST, load_network, write_atomically, write_settings
 from gtseg.local.algorithm.recipe import Pictures, choose
+from gtseg.local.algorithm.state import continue_from
 
 BASE = {"num_classes": "3", "num_training_samples": "6"}
 
@@ -100,12 +101,18 @@ def test_where_a_job_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "crop", "seen"),
-    [(Pictures(128, 640), 256, 384), (Pictures(256, 2000), 352, 512), (Pictures(128, 128), 160, 224)],
+    ("pictures", "base", "crop", "seen"),
+    [
+        (Pictures(128, 640), 256, 256, 384),
+        (Pictures(128, 128), 160, 160, 224),
+        (Pictures(256, 2000), 448, 320, 640),
+        (Pictures(256, 256), 269, 192, 384),
+    ],
 )
-def test_pictures_are_seen_at_a_size_that_fits_them(pictures: Pictures, crop: int, seen: int) -> None:
+def test_pictures_are_seen_at_a_size_that_fits_them(pictures: Pictures, base: int, crop: int, seen: int) -> None:
+    """Much detail: parts of larger pictures."""
     r = choose(parse(BASE), has_gpu=False, pictures=pictures)
-    assert (r.crop_size, r.inference_size) == (crop, seen)
+    assert (r.base_size, r.crop_size, r.inference_size) == (base, crop, seen)
 
 
 def test_a_short_job_learns_from_six_scenes_and_says_its_start(tmp_path: Path) -> None:
@@ -138,3 +145,17 @@ def test_a_checkpoint_of_the_earlier_network_is_resumed(tmp_path: Path) -> None:
         (tmp_path / "other/input/config/hyperparameters.json").read_bytes()
     )
     assert "Resuming from" in run("train", "--root", str(root))
+
+
+def test_a_model_is_trained_further_on_pictures_that_are_seen_at_another_size(tmp_path: Path) -> None:
+    """Where no crop_size is given it follows the pictures, and may differ from the earlier job's."""
+    h = parse(BASE)
+    earlier, later = (choose(h, has_gpu=False, pictures=p) for p in (Pictures(128, 640), Pictures(256, 640)))
+    model = PretrainedNetwork("fcn", 3)
+    kept = {"algorithm": "fcn", "backbone": h.backbone, "num_classes": "3", "_network": earlier.network}
+    channel = tmp_path / "input/data/model"
+    write_settings(channel, {**kept, "_crop_size": str(earlier.crop_size), "_inference_size": "384"})
+    write_atomically(channel / BEST, model.state_dict())
+    continue_from(PretrainedNetwork("fcn", 3), Folders(tmp_path), h, later)
+    with pytest.raises(ClientError, match="crop_size"):
+        continue_from(model, Folders(tmp_path), parse({**BASE, "crop_size": "320"}), later)

@@ -395,6 +395,19 @@ def test_a_mask_of_many_pixels_is_the_one_that_a_small_image_has() -> None:
     assert found.reach[0] < 8 * 50
 
 
+@pytest.mark.parametrize(("fast", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_processor_without_16_bit_arithmetic_computes_in_32(
+    monkeypatch: pytest.MonkeyPatch, fast: bool, dtype: torch.dtype
+) -> None:
+    """Emulated, 16 bits take nine times as long; the outline is the same."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+    finder = Finder(*weights_paths())
+    assert {p.dtype for net in finder.nets for p in net.parameters()} == {dtype}
+    image, mask = scene()
+    found = finder.find(image, Start("points", np.array(extremes(mask), np.float32)))
+    assert iou(found.whole(mask.shape), mask) > 0.93
+
+
 def test_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
     """Within a pixel at each end of a run; a hole, a part of its own and the image's border among them."""
     window, shape = Window(-300.25, 120.5, 3000.0, SIZE), (3000, 2500)

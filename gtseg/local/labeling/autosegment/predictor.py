@@ -77,11 +77,14 @@ class Finder:
         try:
             import torch
 
+            from gtseg.local.algorithm.precision import half_dtype, has_fast_half
             from gtseg.local.labeling.autosegment.network import SIZE, load_weights
         except ImportError:
             return
         loaded = [load_weights(path) for path in weights]
-        self.nets = [net.to(torch.bfloat16).requires_grad_(False) for net, _ in loaded]
+        processor = torch.device("cpu")
+        self.dtype = half_dtype(processor) if has_fast_half(processor) else torch.float32
+        self.nets = [net.to(self.dtype).requires_grad_(False) for net, _ in loaded]
         self.seen, self.size = "; ".join(seen for _, seen in loaded), SIZE
 
     def see(self, image: NDArray[np.uint8], key: object) -> None:
@@ -150,7 +153,7 @@ class Finder:
         torch.set_num_threads(1)
         with torch.inference_mode():
             pixels = normalized(np.stack([work.photo, work.photo[:, ::-1]]))
-            views = pixels.to(torch.bfloat16, memory_format=torch.channels_last)
+            views = pixels.to(self.dtype, memory_format=torch.channels_last)
             work.views = [views[:1], views[1:]]
             work.seen = [net.look_at(view) for net, view in zip(self.nets * 2, work.views, strict=False)]
 
@@ -166,7 +169,7 @@ class Finder:
         )
         both = torch.from_numpy(np.stack([planes, planes[:, :, ::-1]]))
         with torch.inference_mode():
-            both = both.to(torch.bfloat16, memory_format=torch.channels_last)
+            both = both.to(self.dtype, memory_format=torch.channels_last)
             first, second = (
                 net.answer(view, seen, prompt[None]).float()
                 for net, view, seen, prompt in zip(self.nets * 2, work.views, work.seen, both, strict=False)
