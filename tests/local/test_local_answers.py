@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
+from gtseg.local.errors import ServiceError
 from gtseg.local.storage.bucket import BucketObjects
 from gtseg.local.storage.cache import Cache
-from gtseg.local.storage.connection import ANSWER_BYTES, Connection
+from gtseg.local.storage.connection import ANSWER_BYTES, READERS, Connection
 from gtseg.local.storage.objects import StorageAway
 
 TIME = "Mon, 30 Nov 2026 00:00:00 GMT"
@@ -51,6 +54,8 @@ class Hostile(BaseHTTPRequestHandler):
             self.reply(200, {}, f"<ListBucketResult>{LISTINGS[key]}</ListBucketResult>".encode())
         elif key.startswith("without end"):
             self.send_without_end(int(key[-3:]), OBJECT if key.endswith("200") else {})
+        elif key == "byte by byte":
+            self.drip()
         elif key == "a petabyte":
             self.reply(200, OBJECT | {"Content-Length": str(10**15)}, b"data")
         else:
@@ -66,6 +71,18 @@ class Hostile(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+    def drip(self) -> None:
+        self.close_connection = True
+        self.reply(200, OBJECT | {"Content-Length": "100000"})
+        try:
+            while self.command != "HEAD":
+                self.wfile.write(b"d")
+                self.dripping.wait(0.01)
+        except OSError:  # whoever asked has hung up
+            pass
+
+    dripping = threading.Event()
 
     def send_without_end(self, status: int, headers: dict[str, str]) -> None:
         self.close_connection = True
@@ -126,6 +143,36 @@ def test_a_listing_without_end_is_hung_up_on(objects: BucketObjects) -> None:
 def test_an_object_that_is_longer_than_it_says_is_hung_up_on(objects: BucketObjects) -> None:
     with pytest.raises(StorageAway, match="more than its 4 bytes"):
         objects.get("b", "without end 200")
+
+
+@pytest.mark.parametrize("reads", [lambda o: o.get("b", "byte by byte"), lambda o: list(o.list("b", "byte by byte"))])
+def test_what_comes_byte_by_byte_is_given_up_and_keeps_no_thread(
+    service: str, objects: BucketObjects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reads: Any
+) -> None:
+    monkeypatch.setattr("gtseg.local.storage.connection.BODY_RATE", 1 << 20)
+    slow = BucketObjects(Connection(service, body_seconds=0.1), Cache(tmp_path / "slow", 1 << 30))
+    with pytest.raises(StorageAway, match=r"came too slowly|took more than"):
+        reads(slow)
+    assert slow.connection._readers._value == READERS
+    assert slow.cache.size == 0
+
+
+def test_no_more_readers_than_there_are_turns(objects: BucketObjects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gtseg.local.storage.connection.TURN_SECONDS", 0.01)
+    with contextlib.ExitStack() as held:
+        for _ in range(READERS):
+            held.enter_context(objects.connection._reader())
+        with pytest.raises(StorageAway, match="wait for its answers"):
+            objects.head("b", "k")
+    assert objects.state().reason == ""
+
+
+def test_an_object_that_is_too_large_for_memory_is_not_fetched(objects: BucketObjects) -> None:
+    for key in ("a petabyte", "byte by byte"):
+        with pytest.raises(ServiceError, match="bytes, and 5000 is the most") as refusal:
+            objects.get("b", key, limit=5000)
+        assert refusal.value.code == "EntityTooLarge"
+        assert objects.state().reason == ""
 
 
 def test_an_object_that_the_disk_cannot_hold_is_not_begun(objects: BucketObjects, tmp_path: Path) -> None:

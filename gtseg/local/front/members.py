@@ -45,7 +45,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
 }
 
 _NETWORK = "Kept and described; processes of this machine have no network of their own."
-_KEY = "Kept and described; the data folder lies on this machine's disk, encrypted as that is."
+_KEY = "With --s3 the key that S3 encrypts with; a data folder lies on this machine's disk, encrypted as that is."
 _VOLUME = "No volume is made: files lie in the data folder."
 _RETRIES = "Kept and described; what is tried again on AWS are internal errors of its service."
 _WORKTEAM = {

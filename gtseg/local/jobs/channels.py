@@ -31,6 +31,7 @@ __all__ = [
 
 Place = tuple[str, str]  # (key in the bucket, path below the channel)
 
+MANIFEST_BYTES = 256 << 20
 DOWNLOADS, BATCH = 16, 256  # objects that are fetched at once, and put off together
 
 
@@ -193,8 +194,10 @@ def _read_record(line: bytes, attributes: Sequence[str], *, where: str) -> list[
 
 def _read(objects: Objects, source: Source) -> bytes:
     try:
-        return objects.get(source.bucket, source.key)
-    except ServiceError:
+        return objects.get(source.bucket, source.key, limit=MANIFEST_BYTES)
+    except ServiceError as error:
+        if error.code == "EntityTooLarge":
+            raise DownloadError(error.message) from None
         raise source.missing() from None
 
 

@@ -169,7 +169,7 @@ def consolidate_object(
         del masks
     bucket, prefix = job.output
     key = prefix + output.mask_key(row["line"], row["stamp"])
-    objects.put(bucket, key, png, content_type="image/png")
+    objects.put(bucket, key, png, content_type="image/png", kms_key=job.kms_key)
     # An integer 0 for a single worker, as in real manifests.
     confidence = consolidated.confidence or 0
     metadata = output.mask_metadata(job, confidence, row["stamp"])

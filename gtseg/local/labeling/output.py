@@ -49,7 +49,7 @@ class Answered:
 def put_json(objects: Objects, job: Job, key: str, document: Any) -> None:
     bucket, prefix = job.output
     body = json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    objects.put(bucket, prefix + key, body, content_type="application/json")
+    objects.put(bucket, prefix + key, body, content_type="application/json", kms_key=job.kms_key)
 
 
 def stamp_file(seconds: float) -> str:
@@ -147,7 +147,7 @@ def write_manifest(job: Job, store: Store, objects: Objects) -> None:
     with open_manifest(job, store), open(draft, "wb") as file:
         for raw in output_lines(job, store):
             file.write(raw + b"\n")
-    put_file(objects, job.output[0], job.manifest_key, draft)
+    put_file(objects, job, job.manifest_key, draft)
 
 
 def output_lines(job: Job, store: Store) -> Iterator[bytes]:
@@ -184,10 +184,9 @@ def write_intermediate(job: Job, store: Store, objects: Objects, *, iteration: i
             source.seek(row["start"])
             line = complete_line(job, read_manifest(source, job, store, length=row["length"]), row)
             file.write(encode_line({"datasetObjectId": str(row["line"]), "manifestLine": line.decode()}) + b"\n")
-    bucket, prefix = job.output
-    put_file(objects, bucket, f"{prefix}annotations/intermediate/{iteration}/annotations.json", draft)
+    put_file(objects, job, f"{job.output[1]}annotations/intermediate/{iteration}/annotations.json", draft)
 
 
-def put_file(objects: Objects, bucket: str, key: str, draft: Path) -> None:
-    objects.put(bucket, key, draft, content_type="application/octet-stream")
+def put_file(objects: Objects, job: Job, key: str, draft: Path) -> None:
+    objects.put(job.output[0], key, draft, content_type="application/octet-stream", kms_key=job.kms_key)
     draft.unlink()

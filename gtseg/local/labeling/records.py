@@ -192,6 +192,11 @@ class Job:
         return bucket, f"{prefix.rstrip('/')}/{self.title}/".lstrip("/")
 
     @property
+    def kms_key(self) -> str:
+        """The key of KMS that S3 encrypts the job's output with; "" for what the bucket does by itself."""
+        return str(self.request["OutputConfig"].get("KmsKeyId") or "")
+
+    @property
     def manifest_key(self) -> str:
         return f"{self.output[1]}manifests/output/output.manifest"
 

@@ -32,6 +32,7 @@ __all__ = [
 
 REVISION_SECONDS = 3600.0  # at most; a job's own time limit may be shorter
 LISTED = 200
+RESPONSE_BYTES = 512 << 20  # of a file with every worker's answer to one object
 NO_LONGER = "The answer is consolidated or its job is over: it cannot be changed any more."
 
 
@@ -295,5 +296,7 @@ def _written_answers(store: Store, objects: Objects, job: Job, line: int) -> lis
     bucket, prefix = job.output
     folder = f"{prefix}annotations/worker-response/iteration-{row['iteration']}/{line}/"
     keys = sorted(info.key for info in objects.list(bucket, folder))
-    found: list[dict[str, Any]] = json.loads(objects.get(bucket, keys[-1]))["answers"] if keys else []
+    found: list[dict[str, Any]] = (
+        json.loads(objects.get(bucket, keys[-1], limit=RESPONSE_BYTES))["answers"] if keys else []
+    )
     return found

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["limit_answers"]
+__all__ = ["limit_answers", "read_blocks"]
+
+BLOCK_BYTES = 1 << 16
 
 
 class Bounded:
-    """A response of urllib3 that is read up to `limit` bytes. Raises HTTPClientError."""
+    """A response of urllib3 that is read up to `limit` bytes and for so many seconds. Raises HTTPClientError."""
 
-    def __init__(self, raw: Any, limit: int) -> None:
-        self._raw, self._limit = raw, limit
+    def __init__(self, raw: Any, limit: int, seconds: float) -> None:
+        self._raw, self._limit, self._seconds = raw, limit, seconds
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
@@ -21,9 +24,12 @@ class Bounded:
         from botocore.exceptions import HTTPClientError
         from urllib3.exceptions import HTTPError
 
-        size = 0
+        size, end = 0, time.monotonic() + self._seconds
         try:
-            for block in self._raw.stream(*arguments, **more):
+            for block in read_blocks(self._raw, BLOCK_BYTES):
+                if time.monotonic() > end:
+                    self._raw.close()
+                    raise HTTPClientError(error=f"the answer took more than {self._seconds:.0f} seconds")
                 size += len(block)
                 if size > self._limit:
                     self._raw.close()
@@ -33,8 +39,17 @@ class Bounded:
             raise HTTPClientError(error=error) from None
 
 
-def limit_answers(client: Any, limit: int) -> None:
-    """Let a boto3 client read no answer of more than `limit` bytes into memory; objects are streamed and have no limit."""
+def read_blocks(raw: Any, size: int) -> Iterator[bytes]:
+    """What a response of urllib3 has, as it comes: a block is at most `size` bytes and never waited for until it is full."""
+    read = getattr(raw, "read1", raw.read)
+    return iter(lambda: bytes(read(size)), b"")
+
+
+def limit_answers(client: Any, limit: int, *, seconds: float) -> None:
+    """Let a boto3 client read no answer of more than `limit` bytes into memory, nor for longer than so many seconds.
+
+    Objects are streamed: whoever reads one sets its limits.
+    """
     session = client._endpoint.http_session
     send = session.send
 
@@ -45,7 +60,7 @@ def limit_answers(client: Any, limit: int) -> None:
         finally:
             request.stream_output = is_streamed
         if not is_streamed or response.status_code >= 300:
-            response.raw = Bounded(response.raw, limit)
+            response.raw = Bounded(response.raw, limit, seconds)
             response.content  # noqa: B018  read now, as botocore does, so that the connection is free again
         return response
 

@@ -24,12 +24,14 @@ from gtseg.local.storage.cache import RESERVE_BYTES, Cache
 from gtseg.local.storage.connection import Connection, WrongBytes
 from gtseg.local.storage.objects import (
     DEFAULT_TYPE,
+    MEMORY_BYTES,
     ObjectInfo,
     ObjectStream,
     Readable,
     Right,
     StorageAway,
     StorageState,
+    check_size,
 )
 
 __all__ = ["BucketObjects", "is_digest"]
@@ -38,7 +40,8 @@ PART_BYTES = 16 << 20  # of a multipart upload, in memory while it is sent
 MAX_PARTS = 10_000
 COPY_BYTES = 1 << 20
 UNASKED_BYTES = 64 << 20  # of an object that is fetched whatever room the disk has
-PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 10.0
+PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 2.0
+"""The last one is less than clients try again for: a command that comes after S3 is back must not be told that it is away."""
 list_of = list  # the class has a method of that name
 CHECK_NAME = "gtseg-rights-check"
 Taken = TypeVar("Taken")
@@ -144,9 +147,10 @@ class BucketObjects:
                 return None
             raise
 
-    def get(self, bucket: str, key: str) -> bytes:
-        with self.open(bucket, key) as stream:
-            return stream.body.read()
+    def get(self, bucket: str, key: str, *, limit: int = MEMORY_BYTES) -> bytes:
+        _, file = self._fetch(bucket, key, limit=limit)
+        with file:
+            return file.read()
 
     def open(self, bucket: str, key: str) -> ObjectStream:
         """The object as it is now, from the cache where its ETag is the same; while the storage is away, as it was."""
@@ -182,9 +186,11 @@ class BucketObjects:
         *,
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
+        kms_key: str = "",
     ) -> ObjectInfo:
         """Store an object atomically. Raises StorageAway, also for a bucket that refuses: try again later."""
         about: dict[str, Any] = {"ContentType": content_type or DEFAULT_TYPE, "Metadata": metadata or {}}
+        about |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
         if isinstance(body, bytes | bytearray | memoryview):
             return self._put_small(bucket, key, bytes(body), about)
         with open_body(body, self.cache.folder) as file:
@@ -225,12 +231,13 @@ class BucketObjects:
                 f"s3://{info.bucket}/{info.key} has {info.size} bytes, and the disk of {folder} has room for {free}"
             )
 
-    def _fetch(self, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
+    def _fetch(self, bucket: str, key: str, *, limit: int | None = None) -> tuple[ObjectInfo, BinaryIO]:
         with self.cache.turn(bucket, key), self._hold_kept(bucket, key) as (kept, source):
             answer = self._get(bucket, key, kept)
             if answer is not None:
-                return self._try(answer, lambda answer: self._keep(answer, bucket, key), bucket, key)
+                return self._try(answer, lambda answer: self._keep(answer, bucket, key, limit=limit), bucket, key)
             assert kept is not None
+            check_size(kept, limit)
             assert source is not None
             return kept, os.fdopen(os.dup(source.fileno()), "rb")
 
@@ -273,10 +280,12 @@ class BucketObjects:
             raise
         return answer
 
-    def _keep(self, answer: Any, bucket: str, key: str) -> tuple[ObjectInfo, BinaryIO]:
+    def _keep(self, answer: Any, bucket: str, key: str, *, limit: int | None) -> tuple[ObjectInfo, BinaryIO]:
         """Write an answer's bytes to the cache, or to a file without a name where they do not fit."""
         info = self._info(bucket, key, answer)
-        with contextlib.closing(answer["Body"]), self.cache.draft(info.size) as draft:
+        with contextlib.closing(answer["Body"]), contextlib.ExitStack() as held:
+            check_size(info, limit)
+            draft = held.enter_context(self.cache.draft(info.size))
             self._check_room(info, self.cache.folder)
             digest = self._receive(answer, info, draft.file)
             self.cache.keep(draft, info, digest)
@@ -296,7 +305,7 @@ class BucketObjects:
     def _receive(self, answer: Any, info: ObjectInfo, file: IO[bytes]) -> str:
         """Write the body to `file`; its MD5 in hex. Raises WrongBytes where it is not the object that was announced."""
         size, md5 = 0, hashlib.md5(usedforsecurity=False)
-        for block in self.connection.blocks(answer, info.bucket):
+        for block in self.connection.blocks(answer, info.bucket, size=info.size):
             md5.update(block)
             size += len(block)
             if size > info.size:

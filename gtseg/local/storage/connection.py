@@ -9,6 +9,7 @@ A bucket is read with the server's own credentials, else as a requester who pays
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -17,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.answers import limit_answers
+from gtseg.local.storage.answers import limit_answers, read_blocks
 from gtseg.local.storage.objects import StorageAway
 from gtseg.local.storage.rights import S3_ACTIONS
 
@@ -34,6 +35,8 @@ READERS, TURN_SECONDS = (
     5.0,
 )  # fewer than the portal has threads: a service that hangs must not keep answers from arriving
 BLOCK_BYTES = 1 << 18
+BODY_SECONDS, BODY_RATE = 30.0, 32 << 10
+"""An object takes at most so long, and as long as this many bytes a second take: one that drips in must not keep a thread."""
 ANSWER_BYTES = 16 << 20  # of an answer that is no object: a listing of 1,000 keys at most, an error
 NOTHING = "gtseg-probe/"  # a prefix that lists nothing
 Access = Literal["own", "payer", "unsigned"]
@@ -87,10 +90,17 @@ class NoCredentials(StorageAway):
 class Connection:
     """One S3 service with the credentials of one profile. Safe in several threads."""
 
-    def __init__(self, service: str, profile: str = "", *, read_seconds: float = READ_SECONDS) -> None:
+    def __init__(
+        self,
+        service: str,
+        profile: str = "",
+        *,
+        read_seconds: float = READ_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
         """`service`: "aws", or the URL of another S3 service. Raises ServiceError for a profile that is none."""
         self.service, self.profile = service, profile
-        self._read_seconds = read_seconds
+        self._read_seconds, self._body_seconds = read_seconds, body_seconds
         self._readers = threading.BoundedSemaphore(READERS)
         self._lock = threading.Lock()
         self._access: dict[str, Access] = {}
@@ -175,7 +185,7 @@ class Connection:
         except (BotoCoreError, ValueError) as error:
             raise self._invalid(error) from None
         client.meta.events.register("before-call.s3", check_listed)
-        limit_answers(client, ANSWER_BYTES)
+        limit_answers(client, ANSWER_BYTES, seconds=self._body_seconds)
         return client
 
     def _invalid(self, error: Exception) -> ServiceError:
@@ -254,17 +264,32 @@ class Connection:
         self._forget_refusal(f"write {bucket}")
         return answer
 
-    def blocks(self, answer: Any, bucket: str) -> Iterator[bytes]:
-        """The bytes of a GetObject answer. Raises StorageAway where they end early or are damaged."""
+    def blocks(self, answer: Any, bucket: str, *, size: int) -> Iterator[bytes]:
+        """The bytes of a GetObject answer that announces `size`. Raises StorageAway where they end early, are damaged or drip in."""
         from botocore.exceptions import BotoCoreError
         from urllib3.exceptions import HTTPError
 
+        end = time.monotonic() + self._body_seconds + size / BODY_RATE
         try:
-            yield from iter(lambda: answer["Body"].read(BLOCK_BYTES), b"")
+            with self._reader():
+                for block in read_blocks(answer["Body"]._raw_stream, BLOCK_BYTES):
+                    yield block
+                    if time.monotonic() > end:
+                        raise self._lose(f"an object of {size} bytes came too slowly and was given up")
         except (BotoCoreError, HTTPError, OSError) as error:
             raise self.damaged_object_error(bucket, describe(error)) from None
         finally:
             answer["Body"].close()
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[None]:
+        """One of the few that may wait for the service at once. Raises StorageAway."""
+        if not self._readers.acquire(timeout=TURN_SECONDS):
+            raise StorageAway(f"{self.endpoint}: {READERS} requests wait for its answers already")
+        try:
+            yield
+        finally:
+            self._readers.release()
 
     def not_s3_error(self) -> StorageAway:
         """The error for an answer that S3 does not give."""
@@ -290,10 +315,9 @@ class Connection:
         self.requests += 1
         payer = {"RequestPayer": "requester"} if access == "payer" and method != "head_bucket" else {}
         writes = method in WRITES
-        if not writes and not self._readers.acquire(timeout=TURN_SECONDS):
-            raise StorageAway(f"{self.endpoint}: {READERS} requests wait for its answers already")
         try:
-            answer = getattr(self._client(access, writes=writes), method)(Bucket=bucket, **parameters, **payer)
+            with contextlib.nullcontext() if writes else self._reader():
+                answer = getattr(self._client(access, writes=writes), method)(Bucket=bucket, **parameters, **payer)
         except ParamValidationError as error:
             raise ServiceError("InvalidBucketName", describe(error)) from None
         except NoCredentialsError:
@@ -309,9 +333,6 @@ class Connection:
             raise self._lose(describe(error)) from None
         except (KeyError, TypeError, ValueError, RecursionError):  # botocore's, of what it cannot read
             raise self.not_s3_error() from None
-        finally:
-            if not writes:
-                self._readers.release()
         if not all(member in answer for member in PROOFS.get(method, ())):
             raise self.not_s3_error()
         self._forget_refusal("")

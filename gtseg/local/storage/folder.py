@@ -26,7 +26,16 @@ from gtseg.local.storage.backup import is_backed_up
 from gtseg.local.storage.files import RUN_BITS, SMALL_BYTES, Draft, Files
 from gtseg.local.storage.index import Condition, Index, read_clock_ms
 from gtseg.local.storage.intents import Intent, Intents
-from gtseg.local.storage.objects import DEFAULT_TYPE, ObjectInfo, ObjectStream, Readable, Right, StorageState
+from gtseg.local.storage.objects import (
+    DEFAULT_TYPE,
+    MEMORY_BYTES,
+    ObjectInfo,
+    ObjectStream,
+    Readable,
+    Right,
+    StorageState,
+    check_size,
+)
 from gtseg.local.storage.stored import StoredObject, unpack_row
 from gtseg.local.storage.uploads import Part, Uploads
 
@@ -82,12 +91,14 @@ class FolderObjects:
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         return self.index.find(bucket, key)
 
-    def get(self, bucket: str, key: str) -> bytes:
-        """The whole object. Raises ServiceError NoSuchKey or NoSuchBucket."""
-        _, content = self.find_small(bucket, key)
+    def get(self, bucket: str, key: str, *, limit: int = MEMORY_BYTES) -> bytes:
+        """The whole object. Raises ServiceError NoSuchKey, NoSuchBucket or EntityTooLarge."""
+        info, content = self.find_small(bucket, key)
+        check_size(info, limit)
         if content is not None:
             return content
         with self.open(bucket, key) as stream:
+            check_size(stream.info, limit)
             return stream.body.read()
 
     def open(self, bucket: str, key: str) -> ObjectStream:
@@ -155,8 +166,9 @@ class FolderObjects:
         *,
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
+        kms_key: str = "",
     ) -> ObjectInfo:
-        """Store an object atomically. A path is copied. Raises ServiceError NoSuchBucket."""
+        """Store an object atomically, not encrypted. A path is copied. Raises ServiceError NoSuchBucket."""
         self.index.check_bucket(bucket)
         kept = (content_type or DEFAULT_TYPE, read_clock_ms(), metadata or {})
         if isinstance(body, bytes | bytearray | memoryview) and len(body) <= SMALL_BYTES:

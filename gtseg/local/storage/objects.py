@@ -19,6 +19,7 @@ from gtseg.local.errors import ServiceError
 
 __all__ = [
     "DEFAULT_TYPE",
+    "MEMORY_BYTES",
     "ObjectInfo",
     "ObjectStream",
     "Objects",
@@ -26,10 +27,13 @@ __all__ = [
     "Right",
     "StorageAway",
     "StorageState",
+    "check_size",
     "split_uri",
 ]
 
 DEFAULT_TYPE = "binary/octet-stream"
+MEMORY_BYTES = 64 << 20
+"""Of an object that is read into memory: more than an image, a mask or an answer may have."""
 
 
 class StorageAway(ServiceError):
@@ -148,8 +152,8 @@ class Objects(Protocol):
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         """Describe an object; None if there is none."""
 
-    def get(self, bucket: str, key: str) -> bytes:
-        """Read a whole object into memory."""
+    def get(self, bucket: str, key: str, *, limit: int = MEMORY_BYTES) -> bytes:
+        """Read a whole object into memory. Raises ServiceError EntityTooLarge, before reading, for one of more than `limit` bytes."""
         ...
 
     def open(self, bucket: str, key: str) -> ObjectStream:
@@ -175,13 +179,26 @@ class Objects(Protocol):
         *,
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
+        kms_key: str = "",
     ) -> ObjectInfo:
-        """Store an object atomically; the file of a path is copied."""
+        """Store an object atomically; the file of a path is copied.
+
+        `kms_key`: an S3 service encrypts it with this key (ID, alias or ARN); the data folder encrypts nothing.
+        """
         ...
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """List objects under a prefix, sorted by the UTF-8 bytes of their keys, in constant memory."""
         ...
+
+
+def check_size(info: ObjectInfo, limit: int | None) -> None:
+    """Raises ServiceError EntityTooLarge for an object of more than `limit` bytes."""
+    if limit is not None and info.size > limit:
+        place = f"s3://{info.bucket}/{info.key}"
+        raise ServiceError(
+            "EntityTooLarge", f"{place} has {info.size} bytes, and {limit} is the most that is read of it."
+        )
 
 
 def split_uri(uri: str) -> tuple[str, str]:

@@ -7,9 +7,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gtseg.local.storage.objects import (
+    MEMORY_BYTES,
     ObjectInfo,
     Objects,
     ObjectStream,
@@ -61,8 +62,8 @@ class PatientObjects:
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         return self._wait(lambda: self.objects.head(bucket, key))
 
-    def get(self, bucket: str, key: str) -> bytes:
-        return self._wait(lambda: self.objects.get(bucket, key))
+    def get(self, bucket: str, key: str, *, limit: int = MEMORY_BYTES) -> bytes:
+        return self._wait(lambda: self.objects.get(bucket, key, limit=limit))
 
     def open(self, bucket: str, key: str) -> ObjectStream:
         return self._wait(lambda: self.objects.open(bucket, key))
@@ -83,10 +84,12 @@ class PatientObjects:
         *,
         content_type: str | None = None,
         metadata: dict[str, str] | None = None,
+        kms_key: str = "",
     ) -> ObjectInfo:
         if not isinstance(body, bytes | Path):
             raise TypeError("a stream cannot be sent twice: give bytes or a path")
-        return self._wait(lambda: self.objects.put(bucket, key, body, content_type=content_type, metadata=metadata))
+        about: dict[str, Any] = {"content_type": content_type, "metadata": metadata, "kms_key": kms_key}
+        return self._wait(lambda: self.objects.put(bucket, key, body, **about))
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
         """A listing that broke off is begun again behind what it has given."""

@@ -23,18 +23,19 @@ def upload_model(objects: Objects, answer: Mapping[str, Any], model: Path) -> No
     """
     files = sorted(path for path in model.rglob("[!.]*") if path.is_file()) if model.is_dir() else []
     bucket, key = split_uri(answer["ModelArtifacts"]["S3ModelArtifacts"])
+    kms_key = answer.get("OutputDataConfig", {}).get("KmsKeyId", "")
     if not files:
         return
     if key.endswith("/"):
         for path in files:
-            objects.put(bucket, key + path.relative_to(model).as_posix(), path)
+            objects.put(bucket, key + path.relative_to(model).as_posix(), path, kms_key=kms_key)
         return
     with tempfile.TemporaryDirectory(dir=model.parent) as folder:
         archive = Path(folder) / "model.tar.gz"
         with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly shrink, whatever the level
             for path in files:
                 tar.add(path, arcname=path.relative_to(model).as_posix())
-        objects.put(bucket, key, archive, content_type="application/x-tar")
+        objects.put(bucket, key, archive, content_type="application/x-tar", kms_key=kms_key)
 
 
 class Checkpoints:

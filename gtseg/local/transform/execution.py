@@ -40,6 +40,7 @@ __all__ = ["LOG_GROUP", "Execution"]
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 PATIENCE_SECONDS = 600.0
 PAYLOAD_MB = 6
+UNLIMITED_BYTES = 1 << 30  # of an input, where MaxPayloadInMB is 0
 logger = logging.getLogger(__name__)
 Place = tuple[str, str, str]  # (bucket, key, path relative to the input prefix)
 Task = Callable[[Place, Container], None]
@@ -184,14 +185,15 @@ class Execution:
                 done = objects.head(bucket, target)
                 if done is not None and done.modified >= started:
                     return
-                body = objects.get(place[0], place[1])
-                if limit and len(body) > limit:
-                    raise JobFailure(f"Payload of {len(body)} bytes is over MaxPayloadInMB ({limit // 2**20} MB)")
+                body = objects.get(place[0], place[1], limit=limit or UNLIMITED_BYTES)
                 response = self._ask(answer, body, container)
-                objects.put(bucket, target, response.body, content_type=response.headers.get("content-type"))
+                kind, kms_key = response.headers.get("content-type"), answer["TransformOutput"].get("KmsKeyId", "")
+                objects.put(bucket, target, response.body, content_type=kind, kms_key=kms_key)
             except (JobFailure, ServiceError) as error:
                 self._failed.set()
                 text = error.message if isinstance(error, ServiceError) else str(error)
+                if isinstance(error, ServiceError) and error.code == "EntityTooLarge":
+                    text += f" MaxPayloadInMB is {answer.get('MaxPayloadInMB', PAYLOAD_MB)}."
                 stream = f"{self._stream(container)}/data-log"
                 self.logs.write(LOG_GROUP, stream, [f"{place[0]}/{place[1]}: ClientError: {text}"])
 

@@ -281,7 +281,8 @@ class Automation:
             mask = scoring.mask(line)
             stamp = round((current.stamp or 0.0) + line / 1e6, 6)
             key = prefix + output.mask_key(line, stamp)
-            self.objects.put(bucket, key, encode_mask(mask, len(job.labels)), content_type="image/png")
+            png = encode_mask(mask, len(job.labels))
+            self.objects.put(bucket, key, png, content_type="image/png", kms_key=job.kms_key)
             metadata = output.machine_metadata(job, scores[line].confidence, scores[line].classes, stamp)
             result = {job.attribute: f"s3://{bucket}/{key}", f"{job.attribute}-metadata": metadata}
             height, width = mask.shape

@@ -59,7 +59,7 @@ def start_training(embedded: Embedded, job: Job, current: Round) -> None:
     folder = f"{prefix}training/round-{current.number}"
     for channel, chosen in (("train", shuffled[kept:]), ("validation", shuffled[:kept])):
         body = b"".join(line + b"\n" for line in read_lines(embedded, job, chosen))
-        embedded.objects.put(bucket, f"{folder}/{channel}.manifest", body)
+        embedded.objects.put(bucket, f"{folder}/{channel}.manifest", body, kms_key=job.kms_key)
     request = make_request(embedded, job, current, f"s3://{bucket}/{folder}", len(rows) - kept)
     try:
         TrainingJobs(embedded).create(request)
@@ -126,7 +126,7 @@ def make_request(embedded: Embedded, job: Job, current: Round, folder: str, trai
         "RoleArn": job.request["RoleArn"],
         "HyperParameters": hyperparameters,
         "InputDataConfig": channels,
-        "OutputDataConfig": {"S3OutputPath": folder},
+        "OutputDataConfig": {"S3OutputPath": folder, **({"KmsKeyId": job.kms_key} if job.kms_key else {})},
         "ResourceConfig": {"InstanceType": INSTANCE, "InstanceCount": 1, "VolumeSizeInGB": 50},
         "StoppingCondition": {"MaxRuntimeInSeconds": 86_400},
         "Tags": [{"Key": "gtseg:labeling-job", "Value": job.title}],
