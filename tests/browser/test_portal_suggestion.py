@@ -16,6 +16,9 @@ from gtseg.local.labeling.assist.records import may_be_suggested
 DISC = (np.mgrid[:240, :320][1] - 160) ** 2 + (np.mgrid[:240, :320][0] - 120) ** 2 < 60**2
 SPOT = np.zeros((240, 320), bool)
 SPOT[10:30, 10:40] = True
+CORNER = np.zeros((240, 320), bool)
+CORNER[100:140, 215:260] = True
+CORNER &= ~DISC
 
 
 class Numbered:
@@ -25,8 +28,8 @@ class Numbered:
         self.reference = reference
 
 
-def open_suggested(aws: Any, open_page: Any, name: str) -> tuple[Desk, Any]:
-    """A page whose image opens with two suggested objects: a disc, and a smaller spot."""
+def open_suggested(aws: Any, open_page: Any, name: str, *, excess: Any = False) -> tuple[Desk, Any]:
+    """A page whose image opens with two suggested objects: a disc with an excess, and a smaller spot."""
     for number in range(9):
         desk = make_job(aws, {"a.png": encode(draw_photo(), "PNG")}, job=f"{name}-{number}")
         described = desk.describe()
@@ -36,7 +39,7 @@ def open_suggested(aws: Any, open_page: Any, name: str) -> tuple[Desk, Any]:
     aws.client("sagemaker").add_tags(ResourceArn=described["LabelingJobArn"], Tags=tags)
     folder = Path(aws.folder) / "labeling" / described["JobReferenceCode"] / "assist" / "round-1"
     (folder / "output" / "masks").mkdir(parents=True)
-    mask = DISC * np.uint8(1) + SPOT * np.uint8(2)
+    mask = (DISC | excess) * np.uint8(1) + SPOT * np.uint8(2)
     Image.fromarray(mask.astype(np.uint8)).save(folder / "output" / "masks" / "000000.png")
     (folder / "ready.json").write_text(json.dumps({"model": "m/assist-1", "objects": 1000}))
     page = open_page()
@@ -83,3 +86,46 @@ def test_an_untouched_suggestion_is_no_answer(shared_aws: Any, open_page: Any) -
     _, page = open_suggested(shared_aws, open_page, "untouched")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_role("dialog")).to_contain_text("Nothing is labeled")
+
+
+def test_one_key_takes_every_object_in_one_step(shared_aws: Any, open_page: Any) -> None:
+    _, page = open_suggested(shared_aws, open_page, "all")
+    shares = [page.get_by_role("button", name=name).locator(".share") for name in ("cat", "dog")]
+    page.keyboard.press("Shift+Enter")
+    expect(page.locator(".suggested")).to_have_count(0)
+    for share in shares:
+        expect(share).not_to_have_text("0%")
+    page.keyboard.press("Control+z")
+    expect(page.locator(".suggested")).to_have_count(2)
+    for share in shares:
+        expect(share).to_have_text("0%")
+    page.keyboard.press("Control+Shift+z")
+    expect(page.locator(".suggested")).to_have_count(0)
+
+
+def test_a_right_click_clears_one_object_and_clicks_correct_one_that_was_taken(shared_aws: Any, open_page: Any) -> None:
+    """The suggested disc has a corner too much; a click on it starts from the suggested mask."""
+    desk, page = open_suggested(shared_aws, open_page, "corrected", excess=CORNER)
+    hand = Hand(page, 320, 240)
+    page.mouse.click(*hand.at(20, 20), button="right")
+    expect(page.locator(".suggested")).to_have_count(1)
+    page.mouse.click(*hand.at(160, 120))
+    expect(page.locator(".suggested")).to_have_count(0)
+    count = "() => document.querySelector('crowd-semantic-segmentation').map.counts[1]"
+    taken = int((DISC | CORNER).sum())
+    assert page.evaluate(count) == taken
+    page.mouse.click(*hand.at(240, 120), button="right")
+    expect(page.locator(".marks .click.outside")).to_have_count(1)
+    page.wait_for_function(f"() => ({count})() < {taken}")
+    page.keyboard.press("Control+z")  # the click is taken back
+    page.wait_for_function(f"() => ({count})() === {taken}")
+    page.keyboard.press("Enter")
+    page.mouse.click(*hand.at(240, 120), button="right")  # the object is taken, and the click opens it again
+    page.wait_for_function(f"() => ({count})() < {taken}")
+    page.keyboard.press("Control+Enter")
+    desk.await_status()
+    (answer,) = desk.answers()
+    drawn = png_of(answer)[..., 3] > 0
+    assert not drawn[120, 240]
+    assert (drawn & ~DISC).sum() < CORNER.sum() / 4
+    assert drawn[DISC].mean() > 0.98

@@ -31,10 +31,8 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import drafts, leases, questions, revisions, submissions, tasks, workers
 from gtseg.local.labeling.answers import MAX_ANSWER_BYTES
-from gtseg.local.labeling.assist.assistant import offer_suggestion
-from gtseg.local.labeling.assist.objects import split_objects
+from gtseg.local.labeling.assist.assistant import list_suggested, offer_suggestion
 from gtseg.local.labeling.assist.records import find_suggestion
-from gtseg.local.labeling.automated.inference import read_values
 from gtseg.local.labeling.colors import find_colors
 from gtseg.local.labeling.earlier_annotations import find_priors
 from gtseg.local.labeling.gold import is_gold
@@ -144,10 +142,8 @@ class Api:
 
     def show_suggestion(self, call: Call) -> dict[str, Any]:
         """The objects that a model proposes for this task; see assist/objects.py."""
-        suggestion = find_suggestion(self.store, self._find(call).id)
-        if suggestion is None:
-            raise ServiceError("NotFound", "This task opened without a suggestion.", 404)
-        return {"model": suggestion.model, "objects": split_objects(read_values(suggestion.mask))}
+        model, objects = list_suggested(self.store, self._find(call))
+        return {"model": model, "objects": objects}
 
     def show_page(self, call: Call) -> Response:
         """The template as the worker's browser gets it; links lead to the host that the browser asked, and end with the worker."""

@@ -19,6 +19,9 @@ from gtseg.local.labeling.assist.assistant import Assistant
 from gtseg.local.labeling.assist.objects import split_objects
 from gtseg.local.labeling.assist.order import order_objects
 from gtseg.local.labeling.assist.records import may_be_suggested
+from gtseg.local.labeling.assist.refine import find_smallest, refine_objects
+from gtseg.local.labeling.autosegment import Finder, weights_paths
+from gtseg.local.labeling.autosegment.mask_correction import correct_mask
 from gtseg.local.labeling.records import find_job
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store
@@ -130,6 +133,66 @@ def test_objects_are_areas_of_one_label_and_rows_give_them_back() -> None:
     assert [item["area"] for item in objects] == sorted((item["area"] for item in objects), reverse=True)
 
 
+def test_what_is_smaller_than_what_people_labeled_is_not_suggested() -> None:
+    masks = []
+    for side in range(20, 40):
+        mask = np.zeros((100, 100), np.uint8)
+        mask[5 : 5 + side, 5 : 5 + side] = 1
+        mask[60:65, 60:65] = 2
+        masks.append(mask)
+    smallest = find_smallest(masks)
+    assert smallest[2] == 0.5 * 25 / 10_000
+    assert 0.5 * 400 / 10_000 <= smallest[1] <= 0.5 * 600 / 10_000
+    proposed = np.zeros((100, 100), np.uint8)
+    proposed[10:40, 10:40] = 1
+    proposed[80:88, 80:88] = 1  # an object of label 1 is never so small
+    proposed[60:65, 60:65] = 2
+    found = refine_objects(Finder(), np.zeros((100, 100, 3), np.uint8), proposed, smallest)
+    assert (found == np.where(np.arange(100)[:, None] < 70, proposed, 0)).all(), "nothing refines without networks"
+
+
+def test_refining_follows_the_photograph_and_clicks_correct_a_mask_near_them_alone() -> None:
+    ys, xs = np.mgrid[:160, :200]
+    disc = (xs - 100) ** 2 + (ys - 80) ** 2 < 45**2
+    photo = np.where(disc[..., None], (220, 160, 60), (40, 70, 60)).astype(np.uint8)
+    rough = (np.abs(xs - 100) < 38) & (np.abs(ys - 80) < 38)  # a square, as a coarse mask may be
+    finder = Finder(*weights_paths())
+    refined = refine_objects(finder, photo, rough.astype(np.uint8), {1: 0.01}) == 1
+    assert iou(refined, disc) > max(0.9, iou(rough, disc) + 0.05)
+    excess = disc.copy()
+    excess[70:95, 140:165] = True
+    clicked = np.array([[155, 80]], np.float32)
+    none = np.zeros((0, 2), np.float32)
+    corrected = correct_mask(finder, photo, excess, inside=none, outside=clicked).whole((160, 200))
+    assert not corrected[80, 155]
+    assert (corrected[:, :120] == disc[:, :120]).all(), "what is far from the click stays as it was"
+    assert (correct_mask(finder, photo, excess, inside=none, outside=none).whole((160, 200)) == excess).all()
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+def test_a_suggested_object_is_corrected_by_its_number(desk: Desk) -> None:
+    name, worker = create(desk, ASSIST, pictures=12), desk.hire()
+    put_round(desk, name, lines=12)
+    task = next(t for t in iter(lambda: take_one(desk, worker, name), None) if t["suggested_by"])
+    path = f"/tasks/{task['task']}/autosegment"
+    status, found = worker("POST", path, {"suggested": 0, "inside": [], "outside": []})
+    assert (status, found["rows"][0]) == (200, [6, 8, 20])
+    for number in (1, -1, "0", True):
+        assert worker("POST", path, {"suggested": number})[0] == 400
+    worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
+
+
+def take_one(desk: Desk, worker: Any, name: str) -> dict[str, Any]:
+    """The next task; one without a suggestion is answered."""
+    task = desk.lease(worker, name)
+    if not task["suggested_by"]:
+        worker("POST", f"/tasks/{task['task']}/answer", {"answer": draw_answer(square(), task["labels"])})
+    return task
+
+
 def test_a_speck_is_no_object() -> None:
     mask = np.zeros((200, 200), np.uint8)
     mask[3, 3] = 1
@@ -201,6 +264,8 @@ def run_assistant(embedded: Embedded) -> None:
     (current.folder / "process-train" / "exit").write_text("0\n")
     (current.folder / "process-score").mkdir()
     (current.folder / "process-score" / "exit").write_text("0\n")
+    (current.folder / "process-refine").mkdir()
+    (current.folder / "process-refine" / "exit").write_text("0\n")
     assistant.step()
     assert current.ready == {"model": "Job/assist-1", "objects": 10}
     assistant.step()

@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +16,11 @@ from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
+from gtseg.local.labeling.assist.objects import split_objects
 from gtseg.local.labeling.assist.order import as_matrix, order_objects
 from gtseg.local.labeling.assist.records import (
     Suggestion,
+    find_suggestion,
     keep_offer,
     keep_order,
     may_be_suggested,
@@ -25,6 +28,7 @@ from gtseg.local.labeling.assist.records import (
     suggests,
 )
 from gtseg.local.labeling.assist.rounds import Pair, Round, find_rounds
+from gtseg.local.labeling.automated.inference import read_values
 from gtseg.local.labeling.gold import is_gold
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, list_active_jobs
@@ -33,7 +37,7 @@ from gtseg.local.loop import Loop
 from gtseg.local.storage.objects import StorageAway, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["Assistant", "offer_suggestion"]
+__all__ = ["Assistant", "list_suggested", "offer_suggestion"]
 
 SECONDS = 1.0
 STOP_SECONDS = 5.0
@@ -84,19 +88,21 @@ class Assistant:
             self._begin(job, folder, rounds[0] if rounds else None)
             return
         current = rounds[0]
-        if current.training.alive() or current.scoring.alive():
+        if current.training.alive() or current.scoring.alive() or current.refining.alive():
             return
         if current.training.exit_code() != 0:
             self._try(current, current.train)
         elif current.scoring.exit_code() != 0:
             self._try(current, lambda: self._score(job, current))
+        elif suggests(self.store, job) and current.refining.exit_code() != 0:
+            self._try(current, lambda: current.refine(current.folder / "pictures"))
         else:
             self._conclude(job, current, rounds[1:])
 
     def _try(self, current: Round, launch: object) -> None:
         """Start a process, again where it was killed; a round that never comes to its end is given up."""
         tries = self._tries[current.folder] = self._tries.get(current.folder, 0) + 1
-        if tries > 2 * TRIES or (current.folder / "output" / "failure").exists():
+        if tries > 3 * TRIES or (current.folder / "output" / "failure").exists():
             logger.warning("the model of %s could not be trained: no suggestions come from it", current.folder)
             (current.folder / "ready.json").write_text(json.dumps({"model": "", "objects": 10**9}))
             return
@@ -250,6 +256,14 @@ def link_as(image: Path, folder: Path, line: int) -> str:
 
 def folder_of(store: Store, job: Job) -> Path:
     return (job.folder(store) / "assist").resolve()
+
+
+def list_suggested(store: Store, task: Task) -> tuple[str, list[dict[str, Any]]]:
+    """The model and the objects that a task opened with (see split_objects). Raises ServiceError NotFound 404 for none."""
+    suggestion = find_suggestion(store, task.id)
+    if suggestion is None:
+        raise ServiceError("NotFound", "This task opened without a suggestion.", 404)
+    return suggestion.model, split_objects(read_values(suggestion.mask))
 
 
 def offer_suggestion(store: Store, task: Task) -> None:

@@ -1,10 +1,10 @@
 """One round of the assisting model, as files: data laid down, a training process, a scoring process, ready.
 
     assist/round-3/            ml: input/, model/, checkpoints/ of the training; process/ of both
-        input/names            of what is scored        output/scores.jsonl, output/masks/
+        input/names            of what is scored        output/scores.jsonl, output/masks/, output/refined/
         ready.json             {"model", "objects"}: written last; only then suggestions are taken from it
 
-Both processes have the lowest priority and one thread, and end with the server; after a restart they go on from their files.
+The processes (train, score, refine) have the lowest priority and one thread, and end with the server; after a restart they go on from their files.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import numpy as np
 from PIL import Image
 
 from gtseg.local.jobs.processes import Process
+from gtseg.local.labeling.assist.refine import find_smallest
 
 __all__ = ["Pair", "Round", "Scored", "find_rounds"]
 
 SAMPLES = 3000  # pictures that a training sees: about a minute of one core
 EPOCHS = (10, 60)
 KEPT = 8  # one in so many answers chooses the best epoch
+MEASURED = 100  # answers that say how small an object may be
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -70,6 +72,10 @@ class Round:
     def scoring(self) -> Process:
         return Process(self.folder / "process-score")
 
+    @property
+    def refining(self) -> Process:
+        return Process(self.folder / "process-refine")
+
     def write_channels(self, pairs: Sequence[Pair], *, classes: int) -> None:
         """The channels and the hyperparameters, whole or not at all."""
         part = self.folder.with_name(f".{self.folder.name}.part")
@@ -92,6 +98,7 @@ class Round:
         (part / "input" / "config").mkdir()
         (part / "input" / "config" / "hyperparameters.json").write_text(json.dumps(hyperparameters))
         (part / "input" / "objects").write_text(str(len(pairs)))
+        (part / "input" / "smallest").write_text(json.dumps(find_smallest([pair.mask for pair in pairs[:MEASURED]])))
         os.replace(part, self.folder)
 
     def train(self) -> None:
@@ -103,8 +110,12 @@ class Round:
         os.replace(part, self.folder / "input" / "names")
         self._launch(self.scoring, "score", "--root", str(self.folder), "--images", str(images), "--features")
 
-    def _launch(self, process: Process, *arguments: str) -> None:
-        command = ["nice", "-n", "19", sys.executable, "-m", "gtseg.local.algorithm", *arguments]
+    def refine(self, images: Path) -> None:
+        arguments = ("--root", str(self.folder), "--images", str(images))
+        self._launch(self.refining, *arguments, module="gtseg.local.labeling.assist.refine")
+
+    def _launch(self, process: Process, *arguments: str, module: str = "gtseg.local.algorithm") -> None:
+        command = ["nice", "-n", "19", sys.executable, "-m", module, *arguments]
         process.launch(command, environment={**os.environ, **ONE_THREAD}, dies_with_us=True)
 
     def conclude(self, model: str) -> None:
@@ -117,10 +128,12 @@ class Round:
 
     def mask(self, line: int) -> bytes | None:
         """The PNG that the model proposes for an object; None where it was not asked."""
-        try:
-            return (self.folder / "output" / "masks" / f"{line:06d}.png").read_bytes()
-        except FileNotFoundError:
-            return None
+        for folder in ("refined", "masks"):
+            try:
+                return (self.folder / "output" / folder / f"{line:06d}.png").read_bytes()
+            except FileNotFoundError:
+                continue
+        return None
 
     def read_scores(self) -> dict[int, Scored]:
         path, found = self.folder / "output" / "scores.jsonl", {}
@@ -132,7 +145,7 @@ class Round:
         return found
 
     def end(self) -> None:
-        for process in (self.training, self.scoring):
+        for process in (self.training, self.scoring, self.refining):
             if process.alive():
                 process.send(signal.SIGKILL)
 

@@ -18,12 +18,24 @@ from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points
+from gtseg.local.labeling.autosegment.mask_correction import box_of, correct_mask, refine_mask
 from gtseg.local.labeling.autosegment.mask_crop import Found
 from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
 from gtseg.local.labeling.autosegment.predictor import Finder, weights_paths
 from gtseg.local.labeling.autosegment.prompts import Start
 
-__all__ = ["Finder", "Found", "Outlines", "open_models", "outlines", "segment", "weights_paths"]
+__all__ = [
+    "Finder",
+    "Found",
+    "Outlines",
+    "correct",
+    "open_models",
+    "outlines",
+    "refine_mask",
+    "segment",
+    "shared_finder",
+    "weights_paths",
+]
 
 IMAGENET_ENV = "GTSEG_IMAGENET_WEIGHTS"
 """The same switch as for training (gtseg.local.algorithm.state): "off" forbids weights that start from ImageNet."""
@@ -98,6 +110,29 @@ def segment(
     yes, no = read_points(inside, shape, name="inside"), read_points(outside, shape, name="outside")
     start = Start(COUNTS[len(given)], given)  # type: ignore[arg-type]
     return outlines(models).find(image, start, inside=yes, outside=no, key=key)
+
+
+def correct(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    *,
+    inside: Sequence[Sequence[float]] = (),
+    outside: Sequence[Sequence[float]] = (),
+    key: object = None,
+    models: Sequence[Path] | None = None,
+) -> Found:
+    """(H, W, 3) RGB as stored and the (H, W) mask of an object in it (+ clicks) -> Found. Raises ServiceError InvalidRequest.
+
+    A model of the user's begins from the mask's box: it knows nothing of masks.
+    """
+    shape = image.shape[:2]
+    if mask.shape != shape or not mask.any():
+        raise ServiceError("InvalidRequest", f"The mask has no object in an image of {shape[1]} x {shape[0]} pixels.")
+    yes, no = read_points(inside, shape, name="inside"), read_points(outside, shape, name="outside")
+    answers = outlines(models)
+    if isinstance(answers, Finder):
+        return correct_mask(answers, image, mask, inside=yes, outside=no, key=key)
+    return answers.find(image, Start("box", box_of(mask)), inside=yes, outside=no, key=key)
 
 
 def read_points(points: Sequence[Sequence[float]], shape: tuple[int, int], *, name: str) -> Points:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,12 +118,25 @@ class Finder:
         return settle(probability, work.window, image.shape[:2], limits=limits, inside=yes)
 
     def work_on(self, image: NDArray[np.uint8], start: Start, *, key: object) -> Work:
-        whole = (key, start.kind, start.points.tobytes())
-        if key is not None:
-            with self._lock:
-                if whole in self._kept:
-                    self._kept.move_to_end(whole)
-                    return self._kept[whole]
+        whole = None if key is None else (key, start.kind, start.points.tobytes())
+        return self.keep(whole, lambda: self._begin(image, start))
+
+    def keep(self, whole: tuple[object, ...] | None, begin: Callable[[], Work]) -> Work:
+        """What was begun under this name, else what `begin` makes, kept under it; without a name nothing is kept."""
+        if whole is None:
+            return begin()
+        with self._lock:
+            if whole in self._kept:
+                self._kept.move_to_end(whole)
+                return self._kept[whole]
+        work = begin()
+        with self._lock:
+            self._kept[whole] = work
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return work
+
+    def _begin(self, image: NDArray[np.uint8], start: Start) -> Work:
         boxed = start if start.kind != "click" else self.box_of_click(image, start)
         window = boxed.window(self.size)
         photo, within = crop.cut(image, window), boxed.within(window)
@@ -134,11 +148,6 @@ class Finder:
         work = Work(within, window, photo, within.outline(photo, hint))
         if self.nets:
             self.look(work)
-        if key is not None:
-            with self._lock:
-                self._kept[whole] = work
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
         return work
 
     # ------------------------------------------------------------------------------------------- the networks

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,12 +24,13 @@ from gtseg.local.labeling.autosegment.crop import (
 __all__ = ["NONE", "Start", "click_window", "middles"]
 
 NONE: Points = np.zeros((0, 2), np.float32)
-Kind = Literal["points", "box", "click"]
+Kind = Literal["points", "box", "click", "mask"]
 
 
 @dataclass(frozen=True)
 class Start:
-    """`points`: four extreme points in any order, two opposite corners of a box, or one click; (N, 2) x, y in image pixels."""
+    """`points`: four extreme points in any order, two opposite corners of a box or of a mask's box, or one click; (N, 2) x, y in
+    image pixels."""
 
     kind: Kind
     points: Points
@@ -52,7 +54,8 @@ class Start:
         return self.points if self.kind == "points" else middles(self.points)
 
     def outline(self, photo: NDArray[np.uint8], hint: NDArray[np.float32]) -> Outline:
-        """Planes that depend on the window (S, S, 3) and this start, in its pixels; `hint` (S, S) is GrabCut's mask."""
+        """Planes that depend on the window (S, S, 3) and this start, in its pixels; `hint` (S, S) is GrabCut's mask, or the mask
+        that is corrected."""
         size = photo.shape[0]
         if self.kind == "click":
             near = heat(self.points, size, sigma=size / 24) > 0.6
@@ -63,7 +66,16 @@ class Start:
             return Outline(colors, np.zeros((size, size), np.float32), hint)
         inner, outer = quad(self.around, size), box(self.around, size, slack=size / 60)
         place = 0.5 * inner.astype(np.float32) + 0.5 * outer.astype(np.float32)
+        if self.kind == "mask":
+            inner, outer = within_and_beyond(hint)
         return Outline(likelihood(photo, inner, 1 - outer), place, hint)
+
+
+def within_and_beyond(mask: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """(S, S) mask -> (S, S) 0/1 each: what is surely inside it, and all but what is surely outside."""
+    plane = (mask > 0.5).astype(np.uint8)
+    inner = np.asarray(cv2.erode(plane, np.ones((5, 5), np.uint8)), np.uint8)
+    return inner if inner.any() else plane, np.asarray(cv2.dilate(plane, np.ones((15, 15), np.uint8)), np.uint8)
 
 
 def middles(corners: Points) -> Points:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.local.labeling.autosegment import outlines, segment
+from gtseg.local.labeling.autosegment import correct, outlines, segment
 from gtseg.local.labeling.autosegment.edges import follow_edge
 from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
 from gtseg.local.labeling.children import serve_questions
@@ -68,8 +68,21 @@ def outline(question: dict[str, Any]) -> dict[str, Any]:
     if image is None:
         return {"has_picture": False}
     clicks = {side: question[side] for side in ("inside", "outside")}
-    found = segment(image, question["points"], **clicks, key=question["picture"], models=models)
+    if question.get("present") is not None:
+        mask = fill_rows(question["present"], (image.shape[0], image.shape[1]))
+        found = correct(image, mask, **clicks, key=question["picture"], models=models)
+    else:
+        found = segment(image, question["points"], **clicks, key=question["picture"], models=models)
     return {"has_picture": True, "rows": found.rows(), "reach": found.reach}
+
+
+def fill_rows(rows: list[list[int]], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """[[y, x0, x1, x0, x1, ...], ...], x1 exclusive -> (H, W) bool."""
+    mask = np.zeros(shape, bool)
+    for y, *ends in rows:
+        for start, end in zip(ends[::2], ends[1::2], strict=True):
+            mask[y, start:end] = True
+    return mask
 
 
 def scissors(question: dict[str, Any]) -> dict[str, Any]:

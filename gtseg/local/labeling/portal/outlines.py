@@ -88,15 +88,23 @@ class Outliner:
         """Load the network and the image. Return {"starts": [...]}, the supported ways to start an outline."""
         return {"starts": (await self._ask("prepare", task, {}))["starts"]}
 
-    async def outline(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:
+    async def outline(
+        self, task: Task, request: dict[str, Any], *, suggested: list[dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
         """Segment an object. Raises ServiceError InvalidRequest.
 
         Request: {"points": [[x, y] x 4, 2 or 1], "inside": [[x, y], ...], "outside": [[x, y], ...]}
+                 {"suggested": n, "inside": ..., "outside": ...}: correct the n-th of the `suggested` objects (from 0)
         Result:  {"rows": [[y, x0, x1, ...], ...], "reach": [left, top, right, bottom] or null}
 
         x1 is exclusive. A click beyond `reach` belongs to another object; null means no limit.
         """
-        if not isinstance(request.get("points"), list):
+        number, present = request.get("suggested"), None
+        if suggested is not None:
+            if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(suggested):
+                raise ServiceError("InvalidRequest", f"suggested must be a number from 0 to {len(suggested) - 1}.")
+            present = suggested[number]["rows"]
+        elif not isinstance(request.get("points"), list):
             raise ServiceError(
                 "InvalidRequest",
                 'Send {"points": [[x, y], ...]}: one click, two corners or four extreme points.',
@@ -104,7 +112,7 @@ class Outliner:
         fields = {side: request.get(side) or [] for side in ("points", "inside", "outside")}
         for side, clicks in fields.items():
             check_points(clicks, name=side)
-        answer = await self._ask("outline", task, fields)
+        answer = await self._ask("outline", task, {**fields, "present": present})
         return {"rows": answer["rows"], "reach": answer["reach"]}
 
     async def scissors(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import questions, workers
+from gtseg.local.labeling.assist.assistant import list_suggested
 from gtseg.local.labeling.colors import save_colors
 from gtseg.local.labeling.http import worker_routes
 from gtseg.local.labeling.portal import agreement, gallery, overview
@@ -94,7 +95,11 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
         return task
 
     async def outline(call: Call) -> dict[str, Any]:
-        return await outliner.outline(await find_open(call), call.json())
+        task, request = await find_open(call), call.json()
+        if request.get("suggested") is None:
+            return await outliner.outline(task, request)
+        _, objects = await run_in_threadpool(list_suggested, store, task)
+        return await outliner.outline(task, request, suggested=objects)
 
     async def scissors(call: Call) -> dict[str, Any]:
         """Return a path between two points that follows the edges of the image.

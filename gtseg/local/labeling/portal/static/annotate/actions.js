@@ -104,6 +104,7 @@ export function drawingActions(labels) {
     { id: "cancel", label: "Give up", group: OBJECT, keys: ["Esc"], about: "Give up what is open", when: isOpen, run: (desk) => desk.active.cancel() },
 
     { id: "takeSuggested", label: "Take suggestion", group: SUGGESTED, keys: ["S"], about: "Take the suggested object under the pointer, else the largest", when: isSuggested, run: (desk) => desk.suggestion.take(desk.pointed) },
+    { id: "takeAllSuggested", label: "Take all", group: SUGGESTED, keys: ["Shift Enter"], about: "Take every suggested object", when: isSuggested, run: (desk) => desk.suggestion.takeAll() },
     { id: "clearSuggested", label: "Clear suggestions", group: SUGGESTED, keys: ["D"], about: "Clear what the model suggests", when: isSuggested, run: (desk) => desk.suggestion.clear() },
 
     ...labelActions(labels),

@@ -5,7 +5,7 @@ import { labelList, percent } from "./labels.js";
 import { lookSettings, showLook, slider, toggle } from "./settings.js";
 
 const TOOLS = ["auto", "brush", "eraser", "polygon", "scissors", "fill", "region", "box", "pan"];
-const OFFERS = ["takeSuggested", "clearSuggested", "back", "cancel", "commit"]; // buttons for what is suggested or open, beside the hint
+const OFFERS = ["takeAllSuggested", "takeSuggested", "clearSuggested", "back", "cancel", "commit"]; // buttons for what is suggested or open, beside the hint
 const STEPS = ["undo", "redo", "zoomOut", "zoomIn", "fit"];
 
 export function buildPanel(desk) {

@@ -1,19 +1,26 @@
-// What a model proposes for an image: objects that are shown with dashed outlines and labeled only when a person takes them.
+// What a model proposes for an image: objects that are shown with dashed outlines and labeled only when a person takes them. What was taken can be
+// corrected by clicks of the auto-segment tool (tools/auto.js), which start from the proposed mask.
 
 import { h } from "./dom.js";
 import { Stroke } from "./raster.js";
 
-const TAKEN = 0.9; // share of an object's pixels that are labeled so: it was taken before the page was loaded again
+const TAKEN = 0.5; // share of an object's pixels that are labeled so: it was taken, and perhaps corrected, before the page was loaded again
+const REACH = 0.3; // of the longer side of an object's box, on each side: where a click can correct it (mask_correction.py)
+const NEAR = 0.15; // of that side: how far beyond the box a click begins to correct an object
 
-/** @typedef {{label: number, area: number, rows: number[][], outlines: number[][][]}} Proposed  rows: [y, x0, x1, x0, x1, ...], x1 exclusive */
+/** @typedef {{label: number, area: number, rows: number[][], outlines: number[][][], number: number}} Proposed  rows: [y, x0, x1, x0, x1, ...], x1 exclusive */
 
 export class Suggestion {
   /** @param {any} desk  @param {{model: string, objects: Proposed[]} | null} found */
   constructor(desk, found) {
     this.desk = desk;
-    this.objects = (found?.objects ?? []).filter((object) => object.label <= desk.labels.length && !this.isTaken(object));
-    /** @type {Map<object, Proposed>} */
-    this.taken = new Map();
+    const known = (found?.objects ?? []).map((object, number) => ({ ...object, number })).filter(({ label }) => label <= desk.labels.length);
+    /** Those that are shown. */
+    this.objects = known.filter((object) => !this.isTaken(object));
+    /** Those that are labels now. */
+    this.accepted = known.filter((object) => !this.objects.includes(object));
+    /** @type {Map<object, Proposed[]>} the first and the last operation of a step that took objects */
+    this.steps = new Map();
   }
 
   get any() {
@@ -21,9 +28,10 @@ export class Suggestion {
   }
 
   get words() {
-    const { key } = this.desk.words;
+    const { key, touch } = this.desk.words;
     const count = this.objects.length === 1 ? "an object" : `${this.objects.length} objects`;
-    return `A model suggests ${count} (dashed). ${key("takeSuggested")} takes the one under the pointer, else the largest; ${key("clearSuggested")} clears them. Nothing counts before it is taken.`;
+    const clicks = touch ? "a tap on one takes it for correction" : "with auto-segment, a click on one takes it for correction and a right click clears it";
+    return `A model suggests ${count} (dashed). ${key("takeAllSuggested")} takes all, ${key("takeSuggested")} the one under the pointer; ${clicks}. Nothing counts before it is taken.`;
   }
 
   isTaken({ label, area, rows }) {
@@ -33,40 +41,75 @@ export class Suggestion {
     return same >= TAKEN * area;
   }
 
-  /** The object at stage coordinates, else the largest. */
-  at(place) {
-    if (place) {
-      const [x, y] = this.desk.view.toImage(...place).map(Math.floor);
-      const holds = ([row, ...ends]) => row === y && ends.filter((end) => end <= x).length % 2 === 1;
-      const under = this.objects.find(({ rows }) => rows.some(holds));
-      if (under) return under;
-    }
-    return this.objects[0];
+  /** The proposed object at a place of the image, or undefined. */
+  find([px, py]) {
+    const [x, y] = [Math.floor(px), Math.floor(py)];
+    const holds = ([row, ...ends]) => row === y && ends.filter((end) => end <= x).length % 2 === 1;
+    return this.objects.find(({ rows }) => rows.some(holds));
   }
 
-  /** Label one object as the model proposes it: a step like any other, which can be undone. */
+  /** The taken object that a click at a place of the image corrects: its box holds the place. The smallest one, or undefined. */
+  findAccepted([x, y], { removes }) {
+    const { label, map } = this.desk;
+    const wanted = removes ? map.at(Math.floor(x), Math.floor(y)) : label;
+    const holds = (object) => {
+      const [x0, y0, x1, y1] = boxOf(object, NEAR);
+      return object.label === wanted && x >= x0 && y >= y0 && x < x1 && y < y1;
+    };
+    return this.accepted.filter(holds).sort((a, b) => a.area - b.area)[0];
+  }
+
+  /** Where clicks can correct an object: [left, top, right, bottom]. */
+  reach(object) {
+    return boxOf(object, REACH);
+  }
+
+  /** Label the object under the pointer (stage coordinates), else the largest, as the model proposes it. */
   take(place) {
-    const object = this.at(place);
-    if (!object) return;
+    const object = (place && this.find(this.desk.view.toImage(...place))) ?? this.objects[0];
+    if (object) this.takeObjects([object]);
+  }
+
+  takeAll() {
+    this.takeObjects(this.objects);
+  }
+
+  /** One step, which can be undone, however many objects it labels. @param {Proposed[]} objects */
+  takeObjects(objects) {
     const { desk } = this;
-    const stroke = new Stroke(desk.map, object.label, { over: desk.over(), kind: "suggested" });
-    stroke.rows(object.rows);
-    const op = stroke.finish();
-    this.objects = this.objects.filter((one) => one !== object);
-    desk.view.touch(stroke.area);
-    if (op) {
-      this.taken.set(op, object);
-      desk.done(op, { keep: true });
+    const ops = [];
+    for (const { label, rows } of objects) {
+      const stroke = new Stroke(desk.map, label, { over: desk.over(), kind: ops.length ? "+suggested" : "suggested" });
+      stroke.rows(rows);
+      const op = stroke.finish();
+      desk.view.touch(stroke.area);
+      if (op) ops.push(op);
     }
+    this.move(objects, this.objects, this.accepted);
+    for (const op of ops) desk.done(op, { keep: true });
+    if (ops.length) for (const op of [ops[0], ops[ops.length - 1]]) this.steps.set(op, objects);
     if (this.any) desk.say(this.words);
   }
 
-  /** The step that took an object was undone, or done again. */
+  move(objects, from, to) {
+    const [left, more] = [from.filter((one) => !objects.includes(one)), [...to, ...objects.filter((one) => !to.includes(one))].sort((a, b) => b.area - a.area)];
+    if (from === this.objects) [this.objects, this.accepted] = [left, more];
+    else [this.accepted, this.objects] = [left, more];
+  }
+
+  /** The step that took objects was undone, or done again. */
   stepped(op, way) {
-    const object = this.taken.get(op);
-    if (!object) return;
+    const objects = this.steps.get(op);
+    if (!objects) return;
+    if (way === "undo") this.move(objects, this.accepted, this.objects);
+    else this.move(objects, this.objects, this.accepted);
+  }
+
+  /** @param {Proposed} object */
+  drop(object) {
     this.objects = this.objects.filter((one) => one !== object);
-    if (way === "undo") this.objects = [...this.objects, object].sort((a, b) => b.area - a.area);
+    this.desk.say(this.any ? this.words : "The suggestion is cleared.");
+    this.desk.refresh();
   }
 
   clear() {
@@ -80,4 +123,13 @@ export class Suggestion {
     const line = (points) => `M${points.map((p) => view.toScreen(...p).map((v) => v.toFixed(1)).join(" ")).join("L")}Z`;
     return this.objects.map(({ label, outlines }) => h("path", { d: outlines.map(line).join(""), class: "suggested", style: { stroke: colors[label - 1], fill: colors[label - 1] } }));
   }
+}
+
+/** An object's box with a margin, a share of its longer side: [left, top, right, bottom]. */
+function boxOf({ rows }, margin) {
+  const x0 = Math.min(...rows.map((row) => row[1]));
+  const x1 = Math.max(...rows.map((row) => row[row.length - 1]));
+  const [y0, y1] = [rows[0][0], rows[rows.length - 1][0] + 1];
+  const more = margin * Math.max(x1 - x0, y1 - y0);
+  return [x0 - more, y0 - more, x1 + more, y1 + more];
 }

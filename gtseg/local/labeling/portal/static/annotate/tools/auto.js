@@ -1,6 +1,7 @@
 // Auto-segment: a click, a box or four extreme points -> the server's outline, shown at once; then clicks that add and clicks that remove, as dots
 // that can be dragged and deleted. Each click can be undone. Enter accepts; so does whatever begins the next object.
 
+import { subtractRows } from "../rows.js";
 import { DRAG, Tool } from "./tool.js";
 
 const EDGES = ["top", "bottom", "left", "right"];
@@ -14,17 +15,18 @@ class Outlined {
   rows = [];
   reach = null; // where a further click belongs to it; null: everywhere
   op = null; // what it put on the map
-  constructor(marks, { away, label }) {
-    Object.assign(this, { marks, away, label });
+  constructor(marks, { away = false, label, suggested = null }) {
+    Object.assign(this, { marks, away, label, suggested });
   }
   /** Whether the start has all its points. */
   get complete() {
     const { kind, points } = this.marks;
-    return points.length > 0 && (kind !== "points" || points.length === 4);
+    return kind === "suggested" || points.length > 0 && (kind !== "points" || points.length === 4);
   }
   get request() {
     const side = (which) => this.marks.clicks.filter(([, kind]) => kind === which).map(([p]) => p);
-    return { points: this.marks.points, inside: side("inside"), outside: side("outside") };
+    const start = this.suggested ? { suggested: this.suggested.number } : { points: this.marks.points };
+    return { ...start, inside: side("inside"), outside: side("outside") };
   }
 }
 
@@ -95,7 +97,11 @@ export class AutoSegment extends Tool {
     if (dot) return dragged ? this.change(this.marks, before) : this.remove(dot);
     if (this.collecting) return this.change({ ...this.marks, points: [...this.marks.points, at] });
     if (dragged && this.starts.includes("box")) return this.begin("box", [at, to], away);
+    const proposed = this.desk.suggestion.find(at);
+    if (proposed) return away ? this.desk.suggestion.drop(proposed) : this.correct(proposed);
     if (this.complete && !this.isFar(at)) return this.change({ ...this.marks, clicks: [...this.marks.clicks, [at, away || this.removes ? "outside" : "inside"]] });
+    const accepted = this.desk.suggestion.findAccepted(at, { removes: away });
+    if (accepted) return this.correct(accepted, this.isIn(at, accepted) && !away ? [] : [[at, away ? "outside" : "inside"]]);
     if (this.four) return this.begin("points", [at], away);
     if (!this.starts.includes("click")) return this.desk.say("This model begins with a box or four points.");
     return this.begin("click", [at], away);
@@ -129,6 +135,20 @@ export class AutoSegment extends Tool {
     this.object = new Outlined(NOTHING, { away, label: this.desk.label });
     this.change({ kind, points, clicks: [] });
   }
+  /** A suggested object, taken now where it was not yet, to be corrected by clicks. */
+  correct(suggested, clicks = []) {
+    this.commit();
+    const { desk } = this;
+    if (desk.suggestion.objects.includes(suggested)) desk.suggestion.takeObjects([suggested]);
+    desk.label = suggested.label;
+    this.object = new Outlined({ kind: "suggested", points: [], clicks: [] }, { label: suggested.label, suggested });
+    Object.assign(this.object, { rows: suggested.rows, reach: desk.suggestion.reach(suggested) });
+    if (clicks.length) this.change({ ...this.object.marks, clicks });
+    else desk.refresh();
+  }
+  isIn([x, y], { label }) {
+    return this.desk.map.at(Math.floor(x), Math.floor(y)) === label;
+  }
   remove({ of, i }) {
     const { kind, points, clicks } = this.marks;
     if (of === "clicks") return this.change({ ...this.marks, clicks: clicks.filter((_, n) => n !== i) });
@@ -146,7 +166,7 @@ export class AutoSegment extends Tool {
   show(marks) {
     this.object.marks = marks;
     this.hot = null;
-    if (this.object.complete) this.ask(this.object);
+    if (this.object.complete && !isUncorrected(this.object)) this.ask(this.object);
     else this.takeBack(this.object);
     this.desk.refresh();
   }
@@ -161,11 +181,11 @@ export class AutoSegment extends Tool {
   }
   async follow(object) {
     object.waiting = true;
-    for (let marks = null; marks !== object.marks && object.complete && !object.dropped;) {
+    for (let marks = null; marks !== object.marks && object.complete && !isUncorrected(object) && !object.dropped;) {
       ({ marks } = object);
       try {
         const found = await this.desk.autosegment(object.request);
-        if (!object.dropped && object.complete) this.apply(object, found);
+        if (!object.dropped && object.complete && !isUncorrected(object)) this.apply(object, found);
       } catch (error) {
         if (object.marks === marks) marks = this.fail(object, error);
       }
@@ -178,18 +198,26 @@ export class AutoSegment extends Tool {
     if (object !== this.object && object.op && !desk.isLast(object.op)) return; // accepted, and drawn over since
     this.takeBack(object);
     Object.assign(object, { rows, reach });
-    const stroke = this.stroke(object.away ? 0 : object.label, "auto");
-    stroke.rows(rows);
-    object.op = stroke.finish();
-    desk.view.touch(stroke.takeFresh());
-    desk.done(object.op, { keep: true });
+    const removed = object.suggested ? this.draw(0, subtractRows(object.suggested.rows, rows), { kind: "auto", over: (old) => old === object.label }) : null;
+    object.op = this.draw(object.away ? 0 : object.label, rows, { kind: removed ? "+auto" : "auto" }) ?? removed;
     if (!rows.length) desk.say("Nothing was found there. Take it back, or paint it.");
+  }
+  /** One operation of the history. -> null where no pixel changed */
+  draw(to, rows, { kind, over }) {
+    const { desk } = this;
+    const stroke = this.stroke(to, kind);
+    if (over) stroke.over = over;
+    stroke.rows(rows);
+    const op = stroke.finish();
+    desk.view.touch(stroke.takeFresh());
+    desk.done(op, { keep: true });
+    return op;
   }
   /** The last mark had no answer: what was before it is there still. -> those marks */
   fail(object, error) {
-    object.marks = object.past.pop() ?? NOTHING;
+    object.marks = object.past.pop() ?? (object.suggested ? object.marks : NOTHING);
     if (object.dropped) return object.marks;
-    if (!object.marks.points.length && object === this.object) this.object = null;
+    if (!object.marks.points.length && !object.suggested && object === this.object) this.object = null;
     const what = object === this.object ? "The last click was taken back" : "An object is missing";
     this.desk.say(`Auto-segment did not answer: ${error.message}. ${what}; try again, or use the brush.`, { alarm: true });
     return object.marks;
@@ -226,8 +254,9 @@ export class AutoSegment extends Tool {
   undo() {
     if (!this.object) return false;
     const { object } = this;
+    if (object.suggested && !object.past.length) return Boolean(this.commit());
     const before = object.past.pop() ?? NOTHING;
-    if (!before.points.length) return this.cancel();
+    if (!before.points.length && !object.suggested) return this.cancel();
     object.future.push(object.marks);
     this.show(before);
     return true;
@@ -252,6 +281,11 @@ export class AutoSegment extends Tool {
       points: [...points.map(([x, y], i) => [x, y, first, isHot("points", i)]), ...clicks.map(([[x, y], side], i) => [x, y, side, isHot("clicks", i)])],
     };
   }
+}
+
+/** A suggested object without any click: it is as it was taken. */
+function isUncorrected({ suggested, marks }) {
+  return Boolean(suggested) && !marks.clicks.length;
 }
 
 function corners([ax, ay], [bx, by]) {

@@ -1,0 +1,107 @@
+"""`python -m gtseg.local.labeling.assist.refine --root DIR --images DIR`: proposed masks, object by object through the outline network.
+
+The small model sees a photograph whole and small: its masks are right about where objects are and rough at their edges. The
+outline network looks at each object from near, with the proposed mask as the answer so far.
+
+    input/names             of what was scored; input/smallest: the share of an image that an object has at least, by label
+    output/masks/NAME.png   what the small model proposes        output/refined/NAME.png   the same, refined
+
+A process that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.labeling.autosegment import Finder, refine_mask, shared_finder
+from gtseg.local.labeling.pictures import decoding
+
+__all__ = ["find_smallest", "refine_file", "refine_objects"]
+
+MOST = 400
+"""Masks that are refined: the first ones, which are handed out next."""
+PERCENTILE = 10
+"""Of the areas of labeled objects: what is smaller than half of it is not suggested."""
+
+Mask = NDArray[np.uint8]
+
+
+def find_smallest(masks: Sequence[Mask]) -> dict[int, float]:
+    """Label -> the share of an image that its objects have at least, by (H, W) class indices that people gave."""
+    shares: dict[int, list[float]] = {}
+    for mask in masks:
+        for label in np.unique(mask[(mask > 0) & (mask < 255)]):
+            _, _, stats, _ = cv2.connectedComponentsWithStats((mask == label).astype(np.uint8), connectivity=4)
+            shares.setdefault(int(label), []).extend((stats[1:, cv2.CC_STAT_AREA] / mask.size).tolist())
+    return {label: float(np.percentile(found, PERCENTILE)) / 2 for label, found in sorted(shares.items())}
+
+
+def refine_objects(finder: Finder, image: NDArray[np.uint8], mask: Mask, smallest: Mapping[int, float]) -> Mask:
+    """(H, W, 3) RGB and (H, W) class indices -> the refined indices. Objects below `smallest` are left out, before and after.
+
+    A pixel of two refined objects belongs to the smaller one, as what lies in front is mostly seen whole.
+    """
+    found = []
+    for label in np.unique(mask[mask > 0]):
+        least = smallest.get(int(label), 0.0) * mask.size
+        for part in split(mask == label, least):
+            found += [(int(label), refined) for refined in split(refine_mask(finder, image, part), least)]
+    result = np.zeros_like(mask)
+    for label, part in sorted(found, key=lambda item: -int(np.count_nonzero(item[1]))):
+        result[part] = label
+    return result
+
+
+def split(plane: NDArray[np.bool_], least: float) -> list[NDArray[np.bool_]]:
+    """Connected areas of at least so many pixels."""
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=4)
+    return [numbers == number for number in range(1, count) if stats[number, cv2.CC_STAT_AREA] >= least]
+
+
+def refine_file(finder: Finder, root: Path, image: Path, smallest: Mapping[int, float]) -> None:
+    """One mask of output/masks into output/refined, once; as it is where the image cannot be read."""
+    source, target = (root / "output" / folder / f"{image.name}.png" for folder in ("masks", "refined"))
+    if target.exists() or not source.exists():
+        return
+    mask = np.asarray(Image.open(source), np.uint8)
+    try:
+        with open_picture(image.read_bytes()) as picture, decoding(picture.size):
+            pixels = np.asarray(picture.convert("RGB"), np.uint8)
+    except (PictureError, OSError):
+        pixels = None
+    if pixels is not None and pixels.shape[:2] == mask.shape:
+        mask = refine_objects(finder, pixels, mask, smallest)
+    part = target.with_name(f".{target.name}.part")
+    Image.fromarray(mask).save(part, "PNG")
+    os.replace(part, target)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m gtseg.local.labeling.assist.refine", description=__doc__)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--images", type=Path, required=True)
+    options = parser.parse_args()
+    names = (options.root / "input" / "names").read_text(encoding="utf-8").splitlines()
+    path = options.root / "input" / "smallest"
+    smallest = {int(label): share for label, share in json.loads(path.read_text()).items()} if path.exists() else {}
+    (options.root / "output" / "refined").mkdir(parents=True, exist_ok=True)
+    cv2.setNumThreads(1)
+    finder = shared_finder()
+    for name in names[:MOST]:
+        refine_file(finder, options.root, options.images / name, smallest)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

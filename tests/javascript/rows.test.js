@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+const { subtractRows } = await import("../../gtseg/local/labeling/portal/static/annotate/rows.js");
+const { numbers } = await import("./drawing.js");
+
+const SIZE = 24;
+
+/** Random rows of a mask of SIZE x SIZE. */
+function draw(next) {
+  const rows = [];
+  for (let y = 0; y < SIZE; y += 1) {
+    const ends = [];
+    for (let x = 0; x < SIZE; ) {
+      const start = x + Math.floor(next() * 6);
+      const end = start + 1 + Math.floor(next() * 6);
+      if (end <= SIZE) ends.push(start, end);
+      x = end + 1;
+    }
+    if (ends.length && next() > 0.2) rows.push([y, ...ends]);
+  }
+  return rows;
+}
+
+const pixels = (rows) => new Set(rows.flatMap(([y, ...ends]) => ends.flatMap((from, i) => (i % 2 ? [] : Array.from({ length: ends[i + 1] - from }, (_, n) => y * SIZE + from + n)))));
+
+test("rows without others hold the pixels that the others have not", () => {
+  for (let seed = 1; seed <= 200; seed += 1) {
+    const next = numbers(seed);
+    const [rows, others] = [draw(next), draw(next)];
+    const taken = pixels(others);
+    assert.deepEqual(pixels(subtractRows(rows, others)), new Set([...pixels(rows)].filter((pixel) => !taken.has(pixel))));
+  }
+  assert.deepEqual(subtractRows([[3, 1, 9]], []), [[3, 1, 9]]);
+  assert.deepEqual(subtractRows([[3, 1, 9]], [[3, 0, 12]]), []);
+});
