@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,21 @@ TEMPLATE = (
     'src="{{ task.input.taskObject | grant_read_access }}" labels="{{ task.input.labels | to_json | escape }}">'
     "</crowd-semantic-segmentation></crowd-form>"
 )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came out of a job: `qualities` are the mean IoUs without background of the automatic labels, `bounds` what each round
+    promised (None where it accepted no threshold)."""
+
+    status: str
+    objects: int
+    by_people: int
+    by_machine: int
+    qualities: tuple[float, ...]
+    bounds: tuple[float | None, ...]
+
+
 ENDED = ("Completed", "Failed", "Stopped")
 
 
@@ -74,7 +90,8 @@ def link(data: Path, folder: Path) -> list[str]:
     return [name for name in classes if name.lower() != "background"]
 
 
-def run(options: argparse.Namespace, folder: Path, classes: list[str]) -> None:
+def run(options: argparse.Namespace, folder: Path, classes: list[str]) -> Figures:
+    """Label `folder`/images by people who know `folder`/masks and by models; print and return what came out."""
     images = sorted((folder / "images").glob("*.jpg"))
     server_options = {
         "crowd_masks": str(folder / "masks"),
@@ -104,13 +121,14 @@ def run(options: argparse.Namespace, folder: Path, classes: list[str]) -> None:
         clients = make_clients(url, folder / "aws")
         name = create_job(clients, images, classes)
         described = follow(clients["sagemaker"], name)
-        report(clients["s3"], described, folder / "masks", classes=len(classes))
+        figures = report(clients["s3"], described, folder / "masks", classes=len(classes))
     finally:
         wall = time.monotonic() - started
         server.terminate()
         server.wait()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"CPU {usage.ru_utime + usage.ru_stime:.0f} s (server, crowd, training, scoring), wall {wall:.0f} s")
+    return figures
 
 
 def make_clients(url: str, data: Path) -> dict[str, Any]:
@@ -168,7 +186,7 @@ def follow(sagemaker: Any, name: str) -> dict[str, Any]:
         time.sleep(2)
 
 
-def report(s3: Any, described: dict[str, Any], masks: Path, *, classes: int) -> None:
+def report(s3: Any, described: dict[str, Any], masks: Path, *, classes: int) -> Figures:
     counters, output = described["LabelCounters"], described["LabelingJobOutput"]
     print(f"{described['LabelingJobStatus']} {described.get('FailureReason', '')}".strip())
     total = sum(counters[key] for key in ("TotalLabeled", "Unlabeled", "FailedNonRetryableError"))
@@ -187,15 +205,20 @@ def report(s3: Any, described: dict[str, Any], masks: Path, *, classes: int) -> 
     if qualities:
         low = np.percentile(qualities, 5)
         print(f"automatic labels: mean IoU without background {np.mean(qualities):.4f} (5th percentile {low:.3f})")
+    bounds = []
     for page in s3.get_paginator("list_objects_v2").paginate(
         Bucket="benchmark", Prefix="out/automated/activelearning/"
     ):
         for entry in page.get("Contents", []):
             document = json.loads(read(s3, f"s3://benchmark/{entry['Key']}"))
+            bounds.append(document["lowerBound"])
             print(
                 f"{entry['Key'].split('/')[-2]}: {document['validationObjectsAbove']} of {len(document['validation'])} validation "
                 f"objects above {document['threshold']}, mean IoU {document['expectedMeanIoU']}, at least {document['lowerBound']}"
             )
+    return Figures(
+        described["LabelingJobStatus"], total, people, counters["MachineLabeled"], tuple(qualities), tuple(bounds)
+    )
 
 
 def read(s3: Any, uri: str) -> bytes:

@@ -1,20 +1,24 @@
-"""scripts/benchmark portal [--only ink|robot|load] [--cats FOLDER] [--megapixels 12] [--people 20] [--kills 5]: how quick the page is, how much
+"""scripts/benchmark portal [--only ink|robot|load] [--beside-training] [--cats FOLDER] [--megapixels 12] [--people 20] [--kills 5]: how quick the page is, how much
 work it saves, and how many people the server bears.
 
 Robot: labels ten photographs of --cats, ten drawn street scenes and ten drawn images of cells to IoU 0.9 (portal_robot.py), and counts. Ink: a real server, a real Chromium, a drawn photograph; from a pointer event's own time stamp to the end of the frame that painted it, and from
 the fourth extreme point to the outline. Load: people (HTTP clients that do what the page does) label a job with three answers per object while the
 server is killed with SIGKILL and started again; then every answer is looked for in S3. First without a pause, then as people work:
-some seconds of thought, and auto-segment; then so with the same kills."""
+some seconds of thought, and auto-segment; then so with the same kills. --beside-training: while a model of `gtseg:assist` is trained, as it is
+beside people who label (one thread at the lowest priority)."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,8 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from portal_load import check_load, run_load  # noqa: E402
 from portal_person import Hand, begin, encode, enter, make_job  # noqa: E402
 from portal_robot import Robot, Scene, cells, photographs, street  # noqa: E402
+
+from gtseg.local.labeling.assist.rounds import Pair, Round  # noqa: E402
 
 WATCH = """() => {
   const desk = document.querySelector("crowd-semantic-segmentation");
@@ -92,6 +98,35 @@ def measure_ink(args: argparse.Namespace) -> None:
         print(f"open: median {statistics.median(opened):.2f} s, slowest {max(opened):.2f} s")
         browser.close()
         aws.stop()
+
+
+@contextmanager
+def training(folder: Path) -> Iterator[None]:
+    """A model of suggested masks is trained meanwhile, on drawn scenes, by the process that a labeling server starts."""
+    from gtseg.core.images.scenes import draw_scene
+
+    pairs = []
+    (folder / "images").mkdir(parents=True)
+    for number in range(60):
+        scene = draw_scene(number, seed=7)
+        path = folder / "images" / f"{number:06}.jpg"
+        path.write_bytes(scene.jpeg())
+        pairs.append(Pair(number, path, np.asarray(Image.open(io.BytesIO(scene.png())), np.uint8)))
+    current = Round(folder / "round-1", 1)
+    current.write_channels(pairs, classes=3)
+    current.train()
+    while not list(current.folder.glob("process-train/pid")) or not current.training.alive():
+        time.sleep(0.1)
+    time.sleep(8)  # it imports PyTorch and reads the images first
+    begun = time.monotonic()
+    try:
+        yield
+        words = "still ran" if current.training.alive() else "ended before"
+        print(
+            f"  (beside a training that {words} after {time.monotonic() - begun:.0f} s; load {os.getloadavg()[0]:.1f})"
+        )
+    finally:
+        current.end()
 
 
 def measure_robot(args: argparse.Namespace) -> None:
@@ -170,6 +205,7 @@ def measure_load(args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=("ink", "robot", "load"))
+    parser.add_argument("--beside-training", action="store_true", help="while a model of suggested masks is trained")
     parser.add_argument("--cats", type=Path, help="folder of photographs with polygons/, for the robot")
     parser.add_argument("--scenes", type=int, default=10, help="images of each set, for the robot")
     parser.add_argument("--megapixels", type=float, default=12)
@@ -180,12 +216,12 @@ def main() -> None:
     parser.add_argument("--pace", action="store_true", help="only at people's pace")
     parser.add_argument("--think", type=float, default=5.0, help="mean seconds per task at people's pace")
     args = parser.parse_args()
-    if args.only in (None, "ink"):
-        measure_ink(args)
-    if args.only in (None, "robot"):
-        measure_robot(args)
-    if args.only in (None, "load"):
-        measure_load(args)
+    with ExitStack() as stack:
+        if args.beside_training:
+            stack.enter_context(training(Path(stack.enter_context(tempfile.TemporaryDirectory()))))
+        for name, measure in (("ink", measure_ink), ("robot", measure_robot), ("load", measure_load)):
+            if args.only in (None, name):
+                measure(args)
 
 
 if __name__ == "__main__":
