@@ -90,3 +90,18 @@ os.kill(os.getpid(), 9)
         os.killpg(int((tmp_path / "pid").read_text()), signal.SIGKILL)
         assert child.wait(30)
         assert child.exit_code() is None, "killed with its shell: nobody knows how it ended"
+
+
+def test_a_process_of_low_priority_is_so_among_sessions_too(tmp_path: Path) -> None:
+    """Nice values count within a session alone where the kernel groups processes by session."""
+    group = Path("/proc/self/autogroup")
+    code = (
+        f"import os, pathlib; print(os.nice(0), pathlib.Path({str(group)!r}).read_text() if {group.exists()} else '')"
+    )
+    process = Process(tmp_path)
+    process.launch([sys.executable, "-c", code], niceness=19)
+    assert process.wait(30)
+    priority, _, session = process.output.read_text().partition(" ")
+    assert int(priority) >= 19
+    if session.strip():
+        assert session.split()[-2:] == ["nice", "19"]

@@ -31,6 +31,7 @@ SAMPLES = 3000  # pictures that a training sees: about a minute of one core
 EPOCHS = (10, 60)
 KEPT = 8  # one in so many answers chooses the best epoch
 MEASURED = 100  # answers that say how small an object may be
+LOWEST = 19
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -115,8 +116,8 @@ class Round:
         self._launch(self.refining, *arguments, module="gtseg.local.labeling.assist.refine")
 
     def _launch(self, process: Process, *arguments: str, module: str = "gtseg.local.algorithm") -> None:
-        command = ["nice", "-n", "19", sys.executable, "-m", module, *arguments]
-        process.launch(command, environment={**os.environ, **ONE_THREAD}, dies_with_us=True)
+        command = [sys.executable, "-m", module, *arguments]
+        process.launch(command, environment={**os.environ, **ONE_THREAD}, dies_with_us=True, niceness=LOWEST)
 
     def conclude(self, model: str) -> None:
         """Make the round's masks the suggestions of what is handed out from now on."""

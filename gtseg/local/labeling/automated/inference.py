@@ -23,6 +23,7 @@ from gtseg.local.storage.objects import StorageAway, split_uri
 
 __all__ = ["Score", "Scoring", "fits", "measure_quality", "read_values"]
 
+NICENESS = 5
 LARGEST = (1920, 1080)
 """Pixels of an image (developer guide, "Automated data labeling")."""
 
@@ -81,9 +82,10 @@ class Scoring:
         command = [sys.executable, "-m", "gtseg.local.algorithm", "score", "--root", str(self.root)]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self.process.launch(
-            ["nice", "-n", "5", *command, "--images", str(self.images)],
+            [*command, "--images", str(self.images)],
             environment=environment,
             dies_with_us=True,
+            niceness=NICENESS,
         )
 
     def find_failure(self) -> str:
