@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { subtractRows } = await import("../../gtseg/local/labeling/portal/static/annotate/rows.js");
+const { distanceTo, subtractRows } = await import("../../gtseg/local/labeling/portal/static/annotate/rows.js");
 const { numbers } = await import("./drawing.js");
 
 const SIZE = 24;
@@ -33,4 +33,12 @@ test("rows without others hold the pixels that the others have not", () => {
   }
   assert.deepEqual(subtractRows([[3, 1, 9]], []), [[3, 1, 9]]);
   assert.deepEqual(subtractRows([[3, 1, 9]], [[3, 0, 12]]), []);
+});
+
+test("the distance to a mask is that to its nearest pixel", () => {
+  const rows = [[2, 1, 4, 8, 9], [3, 1, 9]];
+  assert.equal(distanceTo(rows, [2.5, 2.5]), 0);
+  assert.equal(distanceTo(rows, [5.5, 2.5]), 0.5);
+  assert.equal(distanceTo(rows, [12, 8]), 5);
+  assert.equal(distanceTo([], [1, 1]), Infinity);
 });

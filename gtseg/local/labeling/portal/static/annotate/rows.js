@@ -22,3 +22,13 @@ function subtract(ends, others) {
   }
   return left;
 }
+
+/** From a place to the nearest pixel of a mask, 0 within it. @param {number[][]} rows  @param {number[]} place */
+export function distanceTo(rows, [px, py]) {
+  let best = Infinity;
+  for (const [y, ...ends] of rows) {
+    const dy = Math.max(y - py, py - y - 1, 0);
+    for (let i = 0; dy < best && i + 1 < ends.length; i += 2) best = Math.min(best, Math.hypot(dy, Math.max(ends[i] - px, px - ends[i + 1], 0)));
+  }
+  return best;
+}

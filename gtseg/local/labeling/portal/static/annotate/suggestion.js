@@ -3,6 +3,7 @@
 
 import { h } from "./dom.js";
 import { Stroke } from "./raster.js";
+import { distanceTo } from "./rows.js";
 
 const TAKEN = 0.5; // share of an object's pixels that are labeled so: it was taken, and perhaps corrected, before the page was loaded again
 const REACH = 0.3; // of the longer side of an object's box, on each side: where a click can correct it (mask_correction.py)
@@ -48,7 +49,7 @@ export class Suggestion {
     return this.objects.find(({ rows }) => rows.some(holds));
   }
 
-  /** The taken object that a click at a place of the image corrects: its box holds the place. The smallest one, or undefined. */
+  /** The taken object that a click at a place of the image corrects: of those whose box holds the place the nearest, or undefined. */
   findAccepted([x, y], { removes }) {
     const { label, map } = this.desk;
     const wanted = removes ? map.at(Math.floor(x), Math.floor(y)) : label;
@@ -56,7 +57,8 @@ export class Suggestion {
       const [x0, y0, x1, y1] = boxOf(object, NEAR);
       return object.label === wanted && x >= x0 && y >= y0 && x < x1 && y < y1;
     };
-    return this.accepted.filter(holds).sort((a, b) => a.area - b.area)[0];
+    const far = new Map(this.accepted.filter(holds).map((object) => [object, distanceTo(object.rows, [x, y])]));
+    return [...far.keys()].sort((a, b) => far.get(a) - far.get(b))[0];
   }
 
   /** Where clicks can correct an object: [left, top, right, bottom]. */
