@@ -70,7 +70,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage"), ()),
     "gtseg.local.storage.wal": ((), ("numpy",)),
-    "gtseg.local.storage.connection": (("gtseg.local.errors", "gtseg.local.storage"), ("boto3", "botocore", "urllib3")),
+    "gtseg.local.storage.clients": (("gtseg.local.errors", "gtseg.local.storage"), ("boto3", "botocore")),
+    "gtseg.local.storage.connection": (("gtseg.local.errors", "gtseg.local.storage"), ("botocore", "urllib3")),
     "gtseg.local.storage.answers": ((), ("botocore", "urllib3")),
     "gtseg.local.s3": (
         ("gtseg.local.errors", "gtseg.local.front", "gtseg.local.s3", "gtseg.local.storage"),
@@ -180,4 +181,4 @@ def test_boto3_is_imported_in_one_place_of_the_product() -> None:
 def test_boto3_is_imported_in_one_place_of_the_embedded_aws() -> None:
     local = [p for p in MODULES if within(module_name(p), "gtseg.local")]
     places = {module_name(p) for p in local for i in imports_of(p) if within(i, "boto3")}
-    assert places == {"gtseg.local.storage.connection"}
+    assert places == {"gtseg.local.storage.clients"}

@@ -1,11 +1,11 @@
-"""Time that does not jump: what leases and the lifetimes of objects are measured by.
+"""Steady clock for leases and object lifetimes, unaffected by jumps of the wall clock.
 
-The wall clock of a machine may be set at any moment. This clock goes on with the time that really passes (also while the
-machine sleeps, where the system can tell) and follows the wall clock slowly: 5 % faster or slower, until they agree. Only
-a wall clock that is more than a day off was plainly wrong before, and is believed at once.
+A machine's wall clock may be set at any time. This clock advances with real time (including system sleep, where the
+system can measure it) and follows the wall clock slowly, 5 % faster or slower, until they agree. A difference of more
+than a day means that the wall clock was wrong before; it is adopted at once.
 
-Its distance to the machine's own counter is kept in the data folder, so that a server that is started again goes on with
-the same time, as long as the machine has not been started anew.
+The offset from the machine's monotonic counter is stored in the data folder, so that a restarted server continues with
+the same time unless the machine was rebooted.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ from gtseg.local.loop import Loop
 from gtseg.local.storage.layout import read_boot
 from gtseg.local.storage.store import Store
 
-__all__ = ["ClockKeeper", "Place", "SteadyClock", "read_clock"]
-
 SLEW = 0.05
 STEP_SECONDS = 86_400.0
 KEEP_SECONDS = 5.0
-WORTH_KEEPING = 0.2  # seconds of change
+WORTH_KEEPING = 0.2
+"""Minimum change of the offset, in seconds, that is stored."""
 DDL = "CREATE TABLE IF NOT EXISTS clock (boot TEXT NOT NULL, offset REAL NOT NULL);"
 logger = logging.getLogger(__name__)
 
 
-def read_counter() -> float:
-    """Seconds since some moment, which nobody can set."""
+def _read_counter() -> float:
+    """Return seconds since an arbitrary moment, by a counter that cannot be set."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a clock was: `offset` seconds ahead of the counter of `boot`."""
+    """State of a clock: `offset` seconds ahead of the counter of boot `boot`."""
 
     boot: str
     offset: float
 
 
 class SteadyClock:
+    """The clock of a process; `wall`, `counter` and `boot` are for tests. Thread-safe."""
+
     def __init__(
         self,
         *,
         wall: Callable[[], float] = lambda: time.time(),
-        counter: Callable[[], float] = read_counter,
+        counter: Callable[[], float] = _read_counter,
         boot: str | None = None,
     ) -> None:
         self._wall, self._counter = wall, counter
@@ -59,13 +60,13 @@ class SteadyClock:
         self._offset = wall() - self._last
 
     def read(self) -> float:
-        """Now, as epoch seconds."""
+        """Return the current time in epoch seconds."""
         with self._lock:
             counter, wall = self._counter(), self._wall()
             off = wall - (counter + self._offset)
             limit = SLEW * max(0.0, counter - self._last)
             if abs(off) > STEP_SECONDS:
-                logger.warning("the machine's clock was set by %.0f seconds: deadlines move with it", off)
+                logger.warning("the machine's clock was changed by %.0f seconds; deadlines move with it", off)
                 self._offset += off
             else:
                 self._offset += max(-limit, min(limit, off))
@@ -75,8 +76,8 @@ class SteadyClock:
     def place(self) -> Place:
         return Place(self._boot, self._offset)
 
-    def go_on(self, place: Place | None) -> None:
-        """Go on where an earlier process was, if the machine still counts as it did then."""
+    def resume_from(self, place: Place | None) -> None:
+        """Continue from the state of an earlier process, unless the machine was rebooted."""
         if place is not None and place.boot and place.boot == self._boot:
             with self._lock:
                 self._offset = place.offset
@@ -86,18 +87,18 @@ _CLOCK = SteadyClock()
 
 
 def read_clock() -> float:
-    """Now, as epoch seconds, by this process's steady clock."""
+    """Return the current time in epoch seconds, by this process's steady clock."""
     return _CLOCK.read()
 
 
 class ClockKeeper:
-    """A Component: keeps the clock's place in the data folder."""
+    """A component that stores the clock's state in the data folder."""
 
     def __init__(self, store: Store, clock: SteadyClock | None = None) -> None:
         self._store, self._clock = store, clock or _CLOCK
         store.create(DDL)
         self._kept = self._load()
-        self._clock.go_on(self._kept)
+        self._clock.resume_from(self._kept)
         self._loop = Loop("clock", self.keep, seconds=KEEP_SECONDS)
 
     def start(self) -> None:
@@ -107,7 +108,7 @@ class ClockKeeper:
         self._loop.stop()
 
     def keep(self) -> None:
-        """Write the place, if it has changed."""
+        """Store the state if it has changed."""
         self._clock.read()
         place, kept = self._clock.place(), self._kept
         if kept is not None and kept.boot == place.boot and abs(kept.offset - place.offset) < WORTH_KEEPING:

@@ -1,4 +1,4 @@
-"""What every service of the embedded AWS is given, and the options of one server."""
+"""Context of every service of the embedded AWS, and the options of a server."""
 
 from __future__ import annotations
 
@@ -9,33 +9,31 @@ from gtseg.local.options import ServerOptions
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
-__all__ = ["Component", "Embedded", "Options"]
-
 
 @dataclass(frozen=True)
 class Options(ServerOptions):
-    """How one server behaves; nothing here is kept in the data folder."""
+    """Options of a server; none is stored in the data folder."""
 
     head_seconds: float = 30.0
-    """A client may take to send a request's head, before it is hung up on."""
+    """Time limit for a request's head; the connection is closed after it."""
     idle_seconds: float = 60.0
-    """A client may be silent in the middle of a body, before it is told RequestTimeout."""
+    """Time limit without data within a body; RequestTimeout after it."""
     names: tuple[str, ...] = ()
-    """Host names that the server answers for, beside its addresses."""
+    """Host names that the server accepts in addition to its addresses."""
     s3: str = ""
-    """Where objects are: "" (the data folder), "aws", or the URL of an S3 service."""
+    """Location of the objects: "" (the data folder), "aws", or the URL of an S3 service."""
     s3_profile: str = ""
-    """The AWS profile whose credentials, region and S3 settings are used with `s3`; "": as boto3 finds them."""
+    """AWS profile with the credentials, region and S3 settings for `s3`; "": boto3's default chain."""
     cache_gb: float = 10.0
-    """Most that the data folder's cache holds of objects with `s3`, 10^9 bytes."""
+    """Maximum size of the disk cache with `s3`, in 10^9 bytes."""
     only: str = ""
     """"labeling": only labeling's operations and the portal are served; "": everything."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses or networks whose X-Forwarded-For and -Proto count."""
+    """Addresses or networks of proxies whose X-Forwarded-For and -Proto are trusted."""
 
 
 class Component(Protocol):
-    """A service's background work: it lives between `start` and `stop`; `stop` returns within seconds."""
+    """Background work of a service, running between `start` and `stop`; `stop` returns within seconds."""
 
     def start(self) -> None: ...
 
@@ -44,7 +42,7 @@ class Component(Protocol):
 
 @dataclass
 class Embedded:
-    """One running embedded AWS: its store, its S3, its options and the URL that clients use."""
+    """A running embedded AWS: its store, objects, options and public URL."""
 
     store: Store
     objects: Objects
@@ -54,5 +52,5 @@ class Embedded:
 
     @property
     def patient(self) -> Objects:
-        """The objects for background jobs: a call waits while the storage is away, where `objects` raises StorageAway."""
+        """Objects for background jobs: calls wait while the storage is unavailable."""
         return self.waiting_objects or self.objects

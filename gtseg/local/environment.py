@@ -1,4 +1,4 @@
-"""Where a data folder is served, and what a client needs in its environment to be led there and nowhere else."""
+"""Discovery of a data folder's server, and the environment variables that direct AWS clients to it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from gtseg.local.identity import connect, prove
 from gtseg.local.locks import is_locked
 from gtseg.local.storage.store import read_credentials
 
-__all__ = ["Serving", "environment", "find_certificate", "find_serving", "is_served", "variables"]
-
 ANSWER_SECONDS = 10
 
-# What would lead a client elsewhere or give it another identity.
 REMOVED = (
     "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_EXPIRATION",
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -23,11 +20,12 @@ REMOVED = (
     "AWS_CA_BUNDLE", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT",
     "AWS_ACCOUNT_ID", "AWS_DATA_PATH", "AWS_ENDPOINT", "AWS_NO_SIGN_REQUEST", "AWS_SKIP_SIGNATURE", "AWS_ALLOW_HTTP",
 )  # fmt: skip
+"""Variables that would direct a client to another server or give it another identity."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """A server that answers: where, as which process, with which keys."""
+    """A running server: its address, process and keys."""
 
     url: str
     pid: int
@@ -38,9 +36,10 @@ class Serving:
 
 
 def find_serving(folder: Path) -> Serving | None:
-    """Who serves this data folder now: its lock is held, and the server proves that it is this folder's.
+    """Return the running server of a data folder: its lock is held, and the server proves its identity.
 
-    None if nobody does, or somebody else answers at the address. Raises ServiceError if credentials.json is damaged.
+    None if there is none, or another server responds at its address. Raises ServiceError if credentials.json is
+    damaged.
     """
     if not is_served(folder):
         return None
@@ -61,18 +60,18 @@ def find_serving(folder: Path) -> Serving | None:
 
 
 def is_served(folder: Path) -> bool:
-    """Whether a server has the folder."""
+    """Return whether a server holds the folder's lock."""
     return is_locked(folder / "lock")
 
 
 def find_certificate(folder: Path) -> Path | None:
-    """The certificate of this folder's server, which its own clients trust; None without TLS."""
+    """Return the certificate of this folder's server, which its own clients trust; None without TLS."""
     path = folder / "server.crt"
     return path if path.is_file() else None
 
 
 def variables(serving: Serving, folder: Path, region: str) -> dict[str, str]:
-    """What a client needs in its environment: every name that known clients read."""
+    """Return the environment variables of a client, under every name that known clients read."""
     scheme, _, host = serving.url.partition("://")
     certificate = find_certificate(folder) if scheme == "https" else None
     encryption = {"AWS_CA_BUNDLE": str(certificate)} if certificate else {}
@@ -92,11 +91,11 @@ def variables(serving: Serving, folder: Path, region: str) -> dict[str, str]:
 
 
 def environment(parent: Mapping[str, str], serving: Serving, folder: Path, *, region: str) -> dict[str, str]:
-    """The parent's environment with AWS being this server, and nothing else of AWS in it."""
+    """Return the parent's environment with this server as AWS, and no other AWS settings."""
     kept = {
         name: value for name, value in parent.items() if name not in REMOVED and not name.startswith("AWS_ENDPOINT_URL")
     }
-    nothing = folder / "no-aws-config"  # a regular file: some SDKs refuse /dev/null
+    nothing = folder / "no-aws-config"  # a regular file: some SDKs reject /dev/null
     nothing.touch(mode=0o600)
     no_proxy = ",".join(filter(None, [parent.get("NO_PROXY") or parent.get("no_proxy"), "127.0.0.1,localhost"]))
     return {

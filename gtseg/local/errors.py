@@ -1,18 +1,18 @@
-"""The one error that every service of the embedded AWS raises: AWS's own code, message and HTTP status."""
+"""ServiceError, the exception that every service of the embedded AWS raises: an AWS error code, message and HTTP
+status.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["ServiceError"]
-
 
 class ServiceError(Exception):
-    """An answer that is an AWS error. `code` is what a client dispatches on, `status` the HTTP status.
+    """An AWS error response. Clients dispatch on `code`; `status` is the HTTP status.
 
-    `fields` are further members of the answer, e.g. S3's `Key` or `BucketName`; `headers` come with it; a `body` stands
-    instead of the error document.
+    `fields` are further members of the response, e.g. S3's `Key` or `BucketName`; `headers` are added to it; `body`
+    replaces the error document.
     """
 
     def __init__(

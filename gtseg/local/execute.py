@@ -1,7 +1,7 @@
-"""Serving in the foreground, and running a command against a server of its own.
+"""Running the server in the foreground, and running a command against a server.
 
-`execute` keeps the server in a child process: its crash is not the command's, and a pipe that only the parent holds open
-ends it however the parent ends, also by kill -9.
+`execute` runs the server in a child process, so that a crash of the server is not one of the command; a pipe that only
+the parent holds open ends the server however the parent ends, including kill -9.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from gtseg.local.terminal import show_warnings
 if TYPE_CHECKING:
     from gtseg.local.embedded import Options
 
-__all__ = ["ask_server", "execute", "run_crowd_here", "serve_here"]
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
@@ -35,7 +34,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-# ---------------------------------------------------------------- up
+# --- up ---
 
 
 def serve_here(
@@ -47,7 +46,7 @@ def serve_here(
     region: str,
     tls: tuple[Path, Path] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; the lines to export go to stdout once requests are answered."""
+    """Serve until SIGINT or SIGTERM; print the variables to export once the server accepts requests."""
 
     from gtseg.local.embedded import Embedded
     from gtseg.local.errors import ServiceError
@@ -59,12 +58,12 @@ def serve_here(
         for line in export_lines(serving, folder, region, options=options):
             print(line, flush=True)
         for name in ("NO_PROXY", "no_proxy"):
-            print(f'export {name}="${{{name}:+${name},}}{past_proxy(embedded.url)}"', flush=True)
-        print(f"Serving {folder} at {embedded.url}. Ctrl-C stops it; everything is kept.", file=sys.stderr)
-        warn_of_others(host, port, tls=tls)
+            print(f'export {name}="${{{name}:+${name},}}{_past_proxy(embedded.url)}"', flush=True)
+        print(f"Serving {folder} at {embedded.url}. Ctrl-C stops it; its data is kept.", file=sys.stderr)
+        _warn_of_others(host, port, tls=tls)
 
     show_warnings()
-    end_with_parent()
+    _end_with_parent()
     try:
         serve(folder, host, port, options=options, on_ready=announce, region=region, tls=tls)
     except ServiceError as error:
@@ -72,13 +71,14 @@ def serve_here(
 
 
 def export_lines(serving: Serving, folder: Path, region: str, *, options: Options) -> list[str]:
-    """Lines for a shell: what leads clients here, and to where the objects are.
+    """Return shell lines that direct clients to this server, and to the objects' S3 service.
 
-    With the S3 service of a URL, its own keys are good for both; with AWS's, labeling alone is led here, by a profile.
+    The keys of an S3 service given by URL are valid for both; with AWS's S3, only labeling uses this server, through a
+    profile.
     """
     if options.s3 == "aws" or (options.s3 and options.only):
         return [
-            "# Clients reach this server by a profile, and everything else as they do now:",
+            "# Clients use this server through a profile, and everything else as before:",
             f"#   gtseg local profile labels --write --data {shlex.quote(str(folder))}",
             '# and in gtseg.toml: [labeling] profile = "labels"',
         ]
@@ -91,28 +91,29 @@ def export_lines(serving: Serving, folder: Path, region: str, *, options: Option
             "GTSEG_LOCAL_DATA": str(folder),
             **({"AWS_PROFILE": options.s3_profile} if options.s3_profile else {}),
         }
-        keys = "# Keys: those of the S3 service, which this server takes too."
+        keys = "# Keys: those of the S3 service, which this server accepts too."
         return [keys, *(f"export {name}={shlex.quote(value)}" for name, value in values.items())]
     exports = [f"export {name}={shlex.quote(value)}" for name, value in variables(serving, folder, region).items()]
     return [*exports, "unset AWS_PROFILE AWS_SESSION_TOKEN"]
 
 
-def past_proxy(url: str) -> str:
-    """The hosts that a client must reach without a proxy, in NO_PROXY's form."""
+def _past_proxy(url: str) -> str:
+    """Return the hosts that a client must reach without a proxy, in NO_PROXY's form."""
     host = urlsplit(url).hostname or ""
     return ",".join(dict.fromkeys([host, "127.0.0.1", "localhost"]))
 
 
-def warn_of_others(host: str, port: int, *, tls: tuple[Path, Path] | None) -> None:
+def _warn_of_others(host: str, port: int, *, tls: tuple[Path, Path] | None) -> None:
+    """Warn on stderr if other machines can reach the server, and if its traffic is not encrypted."""
     if host in LOOPBACK:
         return
     print(
-        f"Other machines can reach this server on {host}: keys and worker tokens are all that guards it.",
+        f"Other machines can reach this server on {host}: it is only protected by its keys and worker tokens.",
         file=sys.stderr,
     )
     if tls is None:
         print(
-            "Its traffic is not encrypted. Give --tls-cert FILE --tls-key FILE, or put a TLS proxy in front, e.g.\n"
+            "Its traffic is not encrypted. Use --tls-cert FILE --tls-key FILE, or a TLS proxy, e.g.\n"
             f"  caddy reverse-proxy --from your.host.name --to 127.0.0.1:{port}\n"
             "with --name your.host.name --trusted-proxy 127.0.0.1",
             file=sys.stderr,
@@ -122,8 +123,10 @@ def warn_of_others(host: str, port: int, *, tls: tuple[Path, Path] | None) -> No
 PARENT_PIPE = "GTSEG_LOCAL_PARENT_PIPE"
 
 
-def end_with_parent() -> None:
-    """If `execute` started this process, its standard input is a pipe: the end of it is the end of the parent."""
+def _end_with_parent() -> None:
+    """Stop with the parent process if `execute` started this one: standard input is then a pipe, which ends with the
+    parent.
+    """
     if os.environ.pop(PARENT_PIPE, "") != "stdin":
         return
 
@@ -136,26 +139,27 @@ def end_with_parent() -> None:
     threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
-# ---------------------------------------------------------------- crowd, workers
+# --- crowd, workers ---
 
 
-def require_serving(folder: Path) -> Serving:
+def _require_serving(folder: Path) -> Serving:
+    """Return the running server of a data folder. Raises RuntimeError if there is none."""
     serving = find_serving(folder)
     if serving is not None:
         return serving
     if is_served(folder):
         raise RuntimeError(
-            f"A server has {folder} open but does not answer as its server: it is starting or hangs. Nothing was sent. "
-            "Try again; if that does not help, end the server and start it again."
+            f"A server has {folder} open but does not respond as its server: it is starting or hangs. Nothing was "
+            "sent. Try again; if that fails, stop the server and start it again."
         )
-    raise RuntimeError(f"Nobody serves {folder}. Start it: gtseg local up --data {shlex.quote(str(folder))}")
+    raise RuntimeError(f"No server is running on {folder}. Start it: gtseg local up --data {shlex.quote(str(folder))}")
 
 
 def ask_server(folder: Path, method: str, path: str, document: Any = None) -> Any:
-    """One request to the owner's API. Raises RuntimeError with the server's reason."""
+    """Send a request to the owner's API; return its JSON response. Raises RuntimeError with the server's reason."""
     from gtseg.local.labeling.crowd import Refused, Server
 
-    serving = require_serving(folder)
+    serving = _require_serving(folder)
     try:
         server = Server(
             serving.url,
@@ -168,8 +172,8 @@ def ask_server(folder: Path, method: str, path: str, document: Any = None) -> An
         raise RuntimeError(error.reason) from None
 
 
-def find_secret_key(folder: Path, owner_token: str) -> str | None:
-    """The secret of the folder that a token belongs to; None if it is another folder's."""
+def _find_secret_key(folder: Path, owner_token: str) -> str | None:
+    """Return the secret key of the folder if the token is the folder's own, else None."""
     from gtseg.local.storage.store import read_credentials
 
     try:
@@ -180,23 +184,24 @@ def find_secret_key(folder: Path, owner_token: str) -> str | None:
 
 
 def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
-    """Simulated workers until SIGINT or SIGTERM. Raises RuntimeError, OSError."""
+    """Run simulated workers until SIGINT or SIGTERM. Raises RuntimeError, OSError."""
     from gtseg.local.labeling.crowd import Crowd, Refused, run_crowd
 
     owner_token, secret_key = os.environ.get("GTSEG_OWNER_TOKEN", ""), None
     if url is None:
-        serving = require_serving(folder)
+        serving = _require_serving(folder)
         url, owner_token, secret_key = serving.url, serving.owner_token, serving.secret_key
     elif not owner_token:
         raise RuntimeError(
-            "--url needs the token of that server in $GTSEG_OWNER_TOKEN: the data folder's own is told to nobody else."
+            "--url requires the token of that server in $GTSEG_OWNER_TOKEN; the data folder's own token is not sent to "
+            "other servers."
         )
     else:
-        secret_key = find_secret_key(folder, owner_token)
+        secret_key = _find_secret_key(folder, owner_token)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    end_with_parent()
+    _end_with_parent()
     print(f"{crowd['workers']} simulated workers at {url}. Ctrl-C stops them.", file=sys.stderr)
     try:
         answered = run_crowd(
@@ -208,48 +213,51 @@ def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
             secret_key=secret_key,
         )
     except Refused as error:
-        raise RuntimeError(f"The server refuses the crowd: {error}") from None
-    print(f"The crowd gave {answered} answers.", file=sys.stderr)
+        raise RuntimeError(f"The server rejected the crowd: {error}") from None
+    print(f"The crowd submitted {answered} answers.", file=sys.stderr)
 
 
-# ---------------------------------------------------------------- exec
+# --- exec ---
 
 
 def execute(command: Sequence[str], folder: Path, *, options: ServerOptions, region: str) -> int:
-    """Run `command` with AWS being the server of `folder`, a new one unless one runs; the command's exit code.
+    """Run `command` with the server of `folder` as AWS, starting one unless it is running.
 
-    127: not found, 126: not executable, 128+n: ended by signal n. Raises RuntimeError if the server does not start.
+    Return the command's exit code.
+
+    127: not found, 126: not executable, 128+n: terminated by signal n. Raises RuntimeError if the server does not
+    start.
     """
     with hold_server(folder, options=options, region=region) as (serving, ends_with_command):
         env = environment(os.environ, serving, folder, region=region)
-        if ends_with_command:  # clients that tell people what goes on without them must know
+        if ends_with_command:  # tells clients that the server stops with the command
             env["GTSEG_LOCAL_EXEC"] = serving.url
-        return run_command(command, env)
+        return _run_command(command, env)
 
 
 @contextlib.contextmanager
 def hold_server(folder: Path, *, options: ServerOptions, region: str) -> Iterator[tuple[Serving, bool]]:
-    """The folder's server, and whether it is this process's own and stops with it."""
+    """Yield the folder's server, and whether it was started here and stops with this process."""
     serving = find_serving(folder)
     if serving is not None:
         if options != ServerOptions():
             raise RuntimeError(
-                f"{folder} is already served at {serving.url}, with options of its own: stop that server first, or leave "
-                "out --train-seconds, --faults, --max-jobs, --outline-model and --crowd-*."
+                f"{folder} is already served at {serving.url} with its own options. Stop that server first, or omit "
+                "--train-seconds, --faults, --max-jobs, --outline-model and --crowd-*."
             )
         yield serving, False
         return
     child, log = start_server(folder, options=options, region=region)
     try:
-        yield await_server(child, folder, log), True
+        yield _await_server(child, folder, log), True
     finally:
-        stop_server(child)
+        _stop_server(child)
 
 
 def start_server(folder: Path, *, options: ServerOptions, region: str) -> tuple[subprocess.Popen[bytes], Path]:
-    """The server as a child in its own session, so that a terminal's Ctrl-C reaches the command alone.
+    """Start the server as a child in its own session, so that a terminal's Ctrl-C only reaches the command.
 
-    Raises ServiceError where a file of the folder is none.
+    Raises ServiceError if a file of the data folder is not a regular file.
     """
     from gtseg.local.storage.layout import check_kinds
 
@@ -270,7 +278,8 @@ def start_server(folder: Path, *, options: ServerOptions, region: str) -> tuple[
     return child, log
 
 
-def await_server(child: subprocess.Popen[bytes], folder: Path, log: Path) -> Serving:
+def _await_server(child: subprocess.Popen[bytes], folder: Path, log: Path) -> Serving:
+    """Wait until the child serves the folder. Raises RuntimeError with its last output if it does not."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         serving = find_serving(folder)
@@ -280,10 +289,10 @@ def await_server(child: subprocess.Popen[bytes], folder: Path, log: Path) -> Ser
             break
         time.sleep(0.02)
     last = log.read_text(errors="replace").strip().splitlines()[-1:] if log.exists() else []
-    raise RuntimeError(f"The server did not start: {' '.join(last) or 'it said nothing'} (see {log})")
+    raise RuntimeError(f"The server did not start: {' '.join(last) or 'no output'} (see {log})")
 
 
-def stop_server(child: subprocess.Popen[bytes]) -> None:
+def _stop_server(child: subprocess.Popen[bytes]) -> None:
     child.terminate()
     try:
         child.wait(STOP_SECONDS)
@@ -295,8 +304,8 @@ def stop_server(child: subprocess.Popen[bytes]) -> None:
             child.stdin.close()
 
 
-def run_command(command: Sequence[str], env: Mapping[str, str]) -> int:
-    """Run in the foreground; signals that reach this process alone are passed on."""
+def _run_command(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a command in the foreground; forward signals sent to this process only. Returns its exit code."""
     try:
         child = subprocess.Popen(command, env=env)
     except FileNotFoundError:
@@ -305,16 +314,18 @@ def run_command(command: Sequence[str], env: Mapping[str, str]) -> int:
     except PermissionError:
         print(f"gtseg: {command[0]}: not executable", file=sys.stderr)
         return 126
-    with forward_signals(child):
+    with _forward_signals(child):
         code = child.wait()
     return 128 - code if code < 0 else code
 
 
 @contextlib.contextmanager
-def forward_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def _forward_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Forward signals to the child for the duration of the block."""
+
     def forward(number: int, frame: FrameType | None) -> None:
-        # A terminal sends Ctrl-C to the command as well: a second one would mean something else to it.
-        if not (number == signal.SIGINT and in_terminal()):
+        # A terminal sends Ctrl-C to the command too; forwarding would repeat it.
+        if not (number == signal.SIGINT and _in_terminal()):
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(number)
 
@@ -326,8 +337,8 @@ def forward_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def in_terminal() -> bool:
-    """Whether this process is in the foreground of a terminal."""
+def _in_terminal() -> bool:
+    """Return whether this process is in the foreground of a terminal."""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:

@@ -1,8 +1,8 @@
-"""Whether a server is the one of a data folder: it proves that it knows the folder's secret, before it is told any.
+"""Proof of a server's identity: it shows that it knows the data folder's secret before a client sends its token.
 
-The client sends a random challenge; the server answers with an HMAC of the challenge and of its own address, so that nobody
-can pass the challenge on to the right server and pass for it at another address. On the same connection, only then, the
-client sends its token.
+The client sends a random challenge; the server returns an HMAC of the challenge and of its own address, so that the
+challenge cannot be relayed to the right server from another address. Only then, on the same connection, the client
+sends its token.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
-__all__ = ["PATH", "FalseServer", "connect", "find_challenge", "make_proof", "prove", "trust"]
-
 PATH = "/_gtseg/identity"
 TIMEOUT_SECONDS = 30.0
 CHALLENGE = re.compile(r"challenge=([0-9a-f]{64})\Z")
@@ -29,23 +27,23 @@ PURPOSE = b"gtseg: identity of the server of a data folder"
 
 
 class FalseServer(OSError):
-    """Whoever answers is not the server of the data folder; nothing secret was sent."""
+    """The responding server is not that of the data folder; nothing secret was sent."""
 
 
 def make_proof(secret_key: str, challenge: str, url: str) -> str:
-    """What the server of `url` answers to `challenge`, in hex."""
+    """Return the response of the server at `url` to `challenge`, in hex."""
     key = hmac.digest(secret_key.encode(), PURPOSE, hashlib.sha256)
     return hmac.digest(key, f"{challenge}\n{url}".encode(), hashlib.sha256).hex()
 
 
 def find_challenge(query: bytes) -> str | None:
-    """The challenge in a query string; None if there is no valid one."""
+    """Return the challenge in a query string; None if it is missing or invalid."""
     found = CHALLENGE.match(query.decode("latin-1"))
     return found[1] if found else None
 
 
 def connect(url: str, *, certificate: Path | None, timeout: float) -> http.client.HTTPConnection:
-    """A connection to a server, not yet open, past every proxy."""
+    """Return a connection to a server, not yet open, which ignores proxies."""
     parts = urlsplit(url)
     host, port = parts.hostname or "localhost", parts.port
     if parts.scheme == "https":
@@ -54,10 +52,10 @@ def connect(url: str, *, certificate: Path | None, timeout: float) -> http.clien
 
 
 def prove(connection: http.client.HTTPConnection, *, secret_key: str, url: str) -> None:
-    """Let the other end of a connection prove that it is the server of `url`. Raises FalseServer, OSError.
+    """Require proof that a connection leads to the server of `url`. Raises FalseServer, OSError.
 
-    The connection is open afterwards, and what is sent on it reaches the same server. The whole exchange has the
-    connection's timeout, however slowly an answer comes.
+    The connection stays open, and later requests on it reach the same server. The whole exchange is limited by the
+    connection's timeout, even if data arrives slowly.
     """
     challenge = secrets.token_hex(32)
     deadline = threading.Timer(connection.timeout or TIMEOUT_SECONDS, _hang_up, [connection])
@@ -75,18 +73,21 @@ def prove(connection: http.client.HTTPConnection, *, secret_key: str, url: str) 
     if not is_proven or connection.sock is None:
         connection.close()
         raise FalseServer(
-            f"What answers at {url} is not the server of this data folder; it was told nothing. End it, or start the "
+            f"The server at {url} is not that of this data folder; no token was sent to it. Stop it, or start the "
             "folder's server again: gtseg local up"
         )
 
 
 def _hang_up(connection: http.client.HTTPConnection) -> None:
-    with contextlib.suppress(OSError, AttributeError):  # closed meanwhile, or not yet open
+    with contextlib.suppress(OSError, AttributeError):  # closed already, or not yet open
         connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def trust(certificate: Path | None) -> ssl.SSLContext:
-    """Only this very certificate, whatever host it names (our own server's); without one the system's authorities."""
+    """Return a TLS context that trusts only this certificate, for any host name.
+
+    Without one, the system's authorities.
+    """
     context = ssl.create_default_context(cafile=certificate)
     if certificate is not None:
         context.check_hostname = False

@@ -1,4 +1,4 @@
-"""Locks on files (flock): the kernel lets go of them however a process ends."""
+"""File locks (flock), which the kernel releases however a process ends."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import fcntl
 import os
 from pathlib import Path
 
-__all__ = ["is_locked"]
-
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the file's lock for itself alone; False where there is no such file."""
+    """Return whether a process holds the file's exclusive lock; False if the file does not exist."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is not waited for
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # does not block on a named pipe
     except OSError:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Background work in threads: a step taken again and again, and threads known by a name."""
+"""Background threads: a periodic step, and threads by name."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import threading
 import time
 from collections.abc import Callable
 
-__all__ = ["Loop", "Threads"]
-
 FAILURE_SECONDS = 1.0
-END_SECONDS = 30.0  # for all threads together, once they were told to end
+END_SECONDS = 30.0
+"""Time limit for all threads together to end."""
 logger = logging.getLogger(__name__)
 
 
 class Loop:
-    """A Component: calls `step` in a thread of its own until it is stopped.
+    """A component that calls `step` in its own thread until it is stopped.
 
-    While `step` returns True it is called again at once, else after `seconds`. A step that raises is logged and taken
-    again after a pause of a second. `wait` replaces the wait between two steps, for a loop that others wake up; `wake` is
-    then called at the end to end a wait.
+    While `step` returns True it is called again at once, else after `seconds`. An exception is logged, and the step is
+    repeated after a second. `wait` replaces the wait between steps, for a loop that other threads wake; `wake` is then
+    called on stop to end a wait.
     """
 
     def __init__(
@@ -41,21 +40,21 @@ class Loop:
         self._thread.start()
 
     def stop(self, patience: float = END_SECONDS) -> None:
-        """End the loop; returns when the current step is done, or after `patience` seconds: one that hangs must not keep the process."""
+        """Stop the loop; returns when the current step is done, or after `patience` seconds, since a step may hang."""
         self.stopping.set()
         if self._wake is not None:
             self._wake()
         if self._thread.is_alive():
             self._thread.join(patience)
         if self._thread.is_alive():
-            logger.warning("a step of %s has not ended; it ends with the process", self._name)
+            logger.warning("a step of %s is still running; it ends with the process", self._name)
 
     def _run(self) -> None:
         while not self.stopping.is_set():
             try:
                 is_busy = self._step()
             except Exception:
-                logger.exception("a step of %s failed; it is tried again", self._name)
+                logger.exception("a step of %s failed and is retried", self._name)
                 is_busy = False
                 self.stopping.wait(FAILURE_SECONDS)
             if not is_busy and not self.stopping.is_set():
@@ -63,14 +62,14 @@ class Loop:
 
 
 class Threads:
-    """Threads by name, one at most for each; used by one thread."""
+    """Threads by name, at most one for each; used by one thread."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._threads: dict[str, threading.Thread] = {}
 
     def running(self) -> set[str]:
-        """The names whose thread has not ended."""
+        """Return the names whose thread is running."""
         self._threads = {name: thread for name, thread in self._threads.items() if thread.is_alive()}
         return set(self._threads)
 
@@ -80,9 +79,9 @@ class Threads:
         thread.start()
 
     def join(self, patience: float = END_SECONDS) -> None:
-        """Wait until all have ended, `patience` seconds together: one that hangs must not keep the process."""
+        """Wait until all threads have ended, at most `patience` seconds together, since one may hang."""
         deadline = time.monotonic() + patience
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
         for name in sorted(self.running()):
-            logger.warning("%s %s has not ended; it ends with the process", self._prefix, name)
+            logger.warning("%s %s is still running; it ends with the process", self._prefix, name)

@@ -1,4 +1,4 @@
-"""Options in typed groups: a command takes a dataclass, the command line shows its fields."""
+"""Command-line options grouped in dataclasses: a command takes a dataclass, the command line has its fields."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from typing import Any, get_type_hints
 
-__all__ = ["grouped"]
-
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with every dataclass among its parameters spread into its fields."""
+    """Return the command with the fields of its dataclass parameters as separate parameters."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if name != "return" and is_dataclass(kind)}
     parameters: list[inspect.Parameter] = []

@@ -1,7 +1,7 @@
-"""The AWS profile by which clients reach this server: sections for ~/.aws/config and ~/.aws/credentials, printed or written.
+"""AWS profile of a server: sections of ~/.aws/config and ~/.aws/credentials, printed or written.
 
-Where a section of that name is there already, only one with this server's key is replaced; everything else in the files stays
-as it is, byte for byte. Format: AWS CLI user guide, "Configuration and credential file settings".
+An existing section of that name is only replaced if it has this server's key; everything else in the files is kept byte
+for byte. Format: AWS CLI user guide, "Configuration and credential file settings".
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from pathlib import Path
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.atomic_files import write_atomically
 
-__all__ = ["Profile", "check_name", "files", "write"]
-
 NAME = re.compile(r"[A-Za-z0-9_.@+-]{1,64}")
 HEADER = re.compile(r"\s*\[\s*(.*?)\s*\]\s*([#;].*)?")
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a client needs. `ca_bundle`: the certificate that the server shows, where no authority vouches for it."""
+    """Contents of a profile. `ca_bundle`: the server's certificate, if it is not signed by a known authority."""
 
     name: str
     endpoint: str
@@ -54,22 +52,25 @@ class Profile:
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError for a name that would lead every AWS command here, or that the files cannot hold."""
+    """Check a profile name. Raises ValueError for `default`, which all AWS commands use, and for invalid characters."""
     if name == "default":
-        raise ValueError("profile default is what every AWS command takes: give this one a name of its own.")
+        raise ValueError("profile default is used by all AWS commands. Choose another name.")
     if not NAME.fullmatch(name):
-        raise ValueError(f"profile {name!r}: want up to 64 letters, digits and _.@+- without spaces.")
+        raise ValueError(f"profile {name!r}: must have 1 to 64 letters, digits and _.@+- only.")
 
 
 def files(environ: Mapping[str, str]) -> tuple[Path, Path]:
-    """The config and the credentials file, where AWS's own programs look for them."""
+    """Return the config and the credentials file, at the locations that AWS clients read."""
     config = environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
     credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
     return Path(config).expanduser(), Path(credentials).expanduser()
 
 
 def write(profile: Profile, environ: Mapping[str, str]) -> list[Path]:
-    """Put the sections into both files; the files that changed. Raises ServiceError, with nothing written, where the name is taken."""
+    """Write the sections to both files; return the changed files.
+
+    Raises ServiceError, without a change, if the name is taken.
+    """
     config, credentials = files(environ)
     texts = {path: _read(path) for path in (config, credentials)}
     kept = _section(texts[credentials], profile.name)
@@ -79,7 +80,7 @@ def write(profile: Profile, environ: Mapping[str, str]) -> list[Path]:
         place = credentials if kept else config
         raise ServiceError(
             "ProfileTaken",
-            f"{place} has a profile {profile.name} with other keys: remove it there, or give this one another name.",
+            f"{place} has a profile {profile.name} with other keys. Remove it, or choose another name.",
             400,
         )
     changed = []
@@ -104,7 +105,7 @@ def _read(path: Path) -> str:
 
 
 def _bounds(lines: Sequence[str], header: str) -> tuple[int, int] | None:
-    """Where the section begins and ends; trailing empty lines and comments are the next one's."""
+    """Return the first and last line of a section; trailing empty lines and comments belong to the next section."""
     starts = [n for n, line in enumerate(lines) if _header(line) == header]
     if not starts:
         return None
@@ -132,7 +133,7 @@ def _value(line: str, key: str) -> str | None:
 
 
 def _replaced(text: str, header: str, section: Sequence[str]) -> str:
-    """The text with the section in the place of the one with that header, or after everything else."""
+    """Return the text with the section of that header replaced, or appended if there is none."""
     lines = text.splitlines(keepends=True)
     bounds = _bounds([line.rstrip("\r\n") for line in lines], header)
     body = "".join(f"{line}\n" for line in section)
@@ -144,7 +145,7 @@ def _replaced(text: str, header: str, section: Sequence[str]) -> str:
 
 
 def _put(path: Path, text: str) -> None:
-    """Where the file is a link, to what it names; readable by its owner alone if it is new."""
+    """Write a file, following a symbolic link; a new file is readable by its owner only."""
     target = path.resolve()
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

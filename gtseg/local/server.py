@@ -1,7 +1,7 @@
 """The server process: one port, one data folder, until SIGINT or SIGTERM.
 
-`python -m gtseg.local.server --data DIR --port 0` serves in the foreground and prints its URL. Who answers a request
-is decided in `front`.
+`python -m gtseg.local.server --data DIR --port 0` serves in the foreground and prints its URL. Requests are routed by
+`front`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gtseg.local.clock import ClockKeeper
 from gtseg.local.embedded import Component, Embedded, Options
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.acknowledgment import Acknowledgment
-from gtseg.local.front.app import Front, build
+from gtseg.local.front.app import build
 from gtseg.local.front.connections import BACKLOG, bound_connections
 from gtseg.local.front.handshakes import accept_all
 from gtseg.local.labeling.pictures import return_large_blocks
@@ -38,13 +38,13 @@ from gtseg.local.storage.database import SCHEMA
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.layout import (
     check_kinds,
-    close_to_others,
     examine_folder,
     keep_layout,
     keep_storage,
     read_boot,
+    restrict_permissions,
 )
-from gtseg.local.storage.outages import PatientObjects
+from gtseg.local.storage.outages import WaitingObjects
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.sync import Barrier
 from gtseg.local.terminal import show_warnings
@@ -52,16 +52,16 @@ from gtseg.local.terminal import show_warnings
 if TYPE_CHECKING:
     from gtseg.local.storage.bucket import BucketObjects
 
-__all__ = ["Front", "build", "open_folder", "serve"]
 
 KEEP_ALIVE_SECONDS = 75
-DRAIN_SECONDS = 10  # for requests that are under way when the server is told to stop: an answer of many megabytes
+DRAIN_SECONDS = 10
+"""Time for requests in progress when the server is stopped, such as a response of many megabytes."""
 LOCK_TRIES, LOCK_PAUSE = 10, 0.05
 logger = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn that ends cleanly on SIGINT and SIGTERM instead of raising them again."""
+    """uvicorn server that ends cleanly on SIGINT and SIGTERM instead of raising them again."""
 
     def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -69,7 +69,9 @@ class _Server(uvicorn.Server):
         self._accepting: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve the sockets; a TLS handshake has its time and its place in the limits, which uvicorn's own startup does not give it."""
+        """Serve the sockets; TLS handshakes are counted and limited in time, which uvicorn's own
+        startup does not do.
+        """
         await super().startup([])
         if not self.started:
             return
@@ -119,9 +121,9 @@ def serve(
     region: str = "us-east-1",
     tls: tuple[Path, Path] | None = None,
 ) -> None:
-    """Serve a data folder in the foreground until SIGINT or SIGTERM. `on_ready` is called once requests are answered.
-    `tls`: certificate and private key (PEM) to serve HTTPS with.
+    """Serve a data folder in the foreground until SIGINT or SIGTERM.
 
+    `on_ready` is called once the server accepts requests. `tls`: certificate and private key (PEM) to serve HTTPS.
     Raises ServiceError DataFolderInUse if another process serves this folder, OSError if the port is taken.
     """
     return_large_blocks()
@@ -136,11 +138,11 @@ def serve(
     ):
         url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
         store, objects = open_folder(folder, region, opened=opened)
-        keep_certificate(folder, tls)
+        _keep_certificate(folder, tls)
         options = options or Options()
         keep_storage(folder, options.s3, unfinished=count_unfinished(store))
-        storage = open_storage(folder, options, opened=opened) if options.s3 else None
-        patient = [PatientObjects(storage)] if storage is not None else []
+        storage = _open_storage(folder, options, opened=opened) if options.s3 else None
+        patient = [WaitingObjects(storage)] if storage is not None else []
         embedded = Embedded(store, storage or objects, options, url, *patient)
         front = build(embedded, objects if storage is None else None)
         if storage is not None:
@@ -161,15 +163,12 @@ def serve(
 
 
 def open_folder(folder: Path, region: str, *, opened: contextlib.ExitStack) -> tuple[Store, FolderObjects]:
-    """The databases of a folder, once everything in it is known to be whole; `opened` closes them.
-
-    Raises ServiceError.
-    """
+    """Open the databases of a folder after checking them; `opened` closes them. Raises ServiceError."""
     layout = examine_folder(folder)
-    (folder / "server.json").unlink(missing_ok=True)  # of a server that was killed
-    close_to_others(folder, everything=layout.schema < SCHEMA)
+    (folder / "server.json").unlink(missing_ok=True)  # left by a killed server
+    restrict_permissions(folder, everything=layout.schema < SCHEMA)
     if layout.schema and not (folder / "credentials.json").exists():
-        logger.warning("%s was missing: new AWS keys and a new owner token are made", folder / "credentials.json")
+        logger.warning("%s was missing; new AWS keys and a new owner token are created", folder / "credentials.json")
     store = Store(folder, region=region)
     opened.callback(store.close)
     objects = FolderObjects(folder)
@@ -179,8 +178,11 @@ def open_folder(folder: Path, region: str, *, opened: contextlib.ExitStack) -> t
     return store, objects
 
 
-def open_storage(folder: Path, options: Options, *, opened: contextlib.ExitStack) -> BucketObjects:
-    """The objects of an S3 service, with their cache in the data folder; `opened` closes them. Raises ServiceError."""
+def _open_storage(folder: Path, options: Options, *, opened: contextlib.ExitStack) -> BucketObjects:
+    """Open the objects of an S3 service with their cache in the data folder; `opened` closes them.
+
+    Raises ServiceError.
+    """
     from gtseg.local.storage.bucket import BucketObjects
     from gtseg.local.storage.cache import Cache
     from gtseg.local.storage.connection import Connection
@@ -191,8 +193,8 @@ def open_storage(folder: Path, options: Options, *, opened: contextlib.ExitStack
     return storage
 
 
-def keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:
-    """DATA/server.crt is what the folder's own clients trust; without TLS there is none."""
+def _keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:
+    """Copy the certificate to DATA/server.crt, which the folder's own clients trust; remove it without TLS."""
     if tls is None:
         (folder / "server.crt").unlink(missing_ok=True)
     else:
@@ -201,7 +203,7 @@ def keep_certificate(folder: Path, tls: tuple[Path, Path] | None) -> None:
 
 @contextlib.contextmanager
 def _private_files() -> Iterator[None]:
-    """Whatever this process and its children make is for this user alone."""
+    """Create files of this process and its children with access for this user only."""
     previous = os.umask(0o077)
     try:
         yield
@@ -227,7 +229,7 @@ def _run_server(
         lifespan="off",
         log_config=None,
         access_log=False,
-        log_level="error",  # what is no HTTP is answered 400 and not written down: a log that strangers fill
+        log_level="error",  # invalid HTTP is not logged: clients could fill the log
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
@@ -239,14 +241,14 @@ def _run_server(
 
 @contextlib.contextmanager
 def _lock_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; the kernel lets go of it however this process ends."""
+    """Hold the folder's lock for the duration of the block; the kernel releases it however this process ends."""
     with open(folder / "lock", "a") as file:
         _take_lock(file.fileno(), folder)
         yield
 
 
 def _take_lock(descriptor: int, folder: Path) -> None:
-    """Raises ServiceError DataFolderInUse. A client that looks whether it is taken holds it for an instant."""
+    """Acquire the lock. Raises ServiceError DataFolderInUse. A client that tests the lock holds it for an instant."""
     for _ in range(LOCK_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -273,11 +275,13 @@ def _listen(host: str, port: int) -> socket.socket:
 def _explain_address(error: OSError, host: str, port: int) -> str:
     reasons = {
         errno.EADDRINUSE: f"port {port} of {host} is in use by another program",
-        errno.EACCES: f"this user may not listen on port {port}",
-        errno.EADDRNOTAVAIL: f"{host} is no address of this machine: give another one with --host",
+        errno.EACCES: f"this user is not permitted to listen on port {port}",
+        errno.EADDRNOTAVAIL: f"{host} is not an address of this machine. Choose another one with --host.",
     }
     reason = reasons.get(error.errno or 0, f"cannot listen on {host}, port {port} ({error.strerror or error})")
-    return reason if error.errno == errno.EADDRNOTAVAIL else f"{reason}: give another one with --port (0: any free one)"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return reason
+    return f"{reason}. Choose another port with --port (0: any free port)."
 
 
 @contextlib.contextmanager
@@ -298,7 +302,7 @@ def _run_components(components: list[Component]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _announce(folder: Path, url: str, region: str) -> Iterator[None]:
-    """DATA/server.json says where this folder is served, as long as it is."""
+    """Write DATA/server.json, the location of the folder's server, for the duration of the block."""
     path = folder / "server.json"
     place = {"url": url, "region": region, "pid": os.getpid(), "schema": SCHEMA, "boot": read_boot()}
     write_atomically(path, json.dumps(place).encode())

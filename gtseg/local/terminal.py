@@ -1,4 +1,6 @@
-"""The embedded AWS's own words on a terminal: it shows them and obeys nothing in them, whoever wrote them."""
+"""Terminal output of the embedded AWS, with control characters escaped, because text may come from
+untrusted sources.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +8,21 @@ import logging
 import re
 import sys
 
-__all__ = ["printable", "show", "show_warnings"]
-
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    r"""The text with control, bidirectional and undecodable characters as escapes (`\x1b`); line feeds and tabs stay."""
+    r"""Return the text with control (but newline, tab), bidirectional and undecodable characters escaped (`\x1b`)."""
     return UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def show(text: object = "", *, err: bool = False) -> None:
-    """Print to stdout, or stderr."""
+    """Print to stdout, or to stderr."""
     print(printable(str(text)), file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def show_warnings() -> None:
-    """Log warnings and errors to stderr: they name objects, and whoever stores an object chooses its key."""
+    """Log warnings and errors to stderr, escaped: they contain object keys, which clients choose."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Printable("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -79,7 +79,7 @@ def test_who_labels_elsewhere_needs_no_right_to_label_here() -> None:
 
 
 def test_the_labeling_server_is_allowed_exactly_what_it_asks_for() -> None:
-    """The server sends nothing that its own table does not name (gtseg.local.storage.connection.check_listed)."""
+    """The server sends nothing that its own table does not name (gtseg.local.storage.clients.check_listed)."""
     assert actions(SERVER) == {*S3_ACTIONS.values(), *KMS_ACTIONS}
 
 

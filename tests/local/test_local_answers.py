@@ -16,8 +16,9 @@ import pytest
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.bucket import BucketObjects
 from gtseg.local.storage.cache import Cache
-from gtseg.local.storage.connection import ANSWER_BYTES, READERS, Connection
-from gtseg.local.storage.objects import StorageAway
+from gtseg.local.storage.clients import ANSWER_BYTES
+from gtseg.local.storage.connection import READERS, Connection
+from gtseg.local.storage.objects import StorageUnavailable
 
 TIME = "Mon, 30 Nov 2026 00:00:00 GMT"
 OBJECT = {"ETag": f'"{hashlib.md5(b"data").hexdigest()}"', "Last-Modified": TIME, "Content-Length": "4"}
@@ -110,7 +111,7 @@ def service() -> Iterator[str]:
 def objects(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BucketObjects:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setattr("gtseg.local.storage.connection.ATTEMPTS", 1)
+    monkeypatch.setattr("gtseg.local.storage.clients.ATTEMPTS", 1)
     return BucketObjects(Connection(service), Cache(tmp_path / "cache", 1 << 30))
 
 
@@ -118,30 +119,30 @@ def objects(service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bu
 def test_what_s3_never_says_of_an_object_is_not_believed(objects: BucketObjects, key: str) -> None:
     calls: list[Callable[[], object]] = [lambda: objects.head("b", key), lambda: objects.get("b", key)]
     for call in calls:
-        with pytest.raises(StorageAway, match="what answers is not S3"):
+        with pytest.raises(StorageUnavailable, match="the response is not that of an S3 service"):
             call()
         objects.connection._forget_refusal("")
 
 
 @pytest.mark.parametrize("prefix", LISTINGS)
 def test_a_listing_that_s3_never_gives_is_not_believed_and_ends(objects: BucketObjects, prefix: str) -> None:
-    with pytest.raises(StorageAway, match="what answers is not S3"):
+    with pytest.raises(StorageUnavailable, match="the response is not that of an S3 service"):
         list(objects.list("b", prefix))
 
 
 @pytest.mark.parametrize("status", [403, 500])
 def test_an_error_without_end_is_hung_up_on(objects: BucketObjects, status: int) -> None:
-    with pytest.raises(StorageAway, match=f"more than {ANSWER_BYTES} bytes"):
+    with pytest.raises(StorageUnavailable, match=f"larger than {ANSWER_BYTES} bytes"):
         objects.get("b", f"without end {status}")
 
 
 def test_a_listing_without_end_is_hung_up_on(objects: BucketObjects) -> None:
-    with pytest.raises(StorageAway, match=f"more than {ANSWER_BYTES} bytes"):
+    with pytest.raises(StorageUnavailable, match=f"larger than {ANSWER_BYTES} bytes"):
         list(objects.list("b", "without end 201"))
 
 
 def test_an_object_that_is_longer_than_it_says_is_hung_up_on(objects: BucketObjects) -> None:
-    with pytest.raises(StorageAway, match="more than its 4 bytes"):
+    with pytest.raises(StorageUnavailable, match="more than its 4 bytes"):
         objects.get("b", "without end 200")
 
 
@@ -151,7 +152,7 @@ def test_what_comes_byte_by_byte_is_given_up_and_keeps_no_thread(
 ) -> None:
     monkeypatch.setattr("gtseg.local.storage.connection.BODY_RATE", 1 << 20)
     slow = BucketObjects(Connection(service, body_seconds=0.1), Cache(tmp_path / "slow", 1 << 30))
-    with pytest.raises(StorageAway, match=r"came too slowly|took more than"):
+    with pytest.raises(StorageUnavailable, match=r"arrived too slowly|took more than"):
         reads(slow)
     assert slow.connection._readers._value == READERS
     assert slow.cache.size == 0
@@ -162,7 +163,7 @@ def test_no_more_readers_than_there_are_turns(objects: BucketObjects, monkeypatc
     with contextlib.ExitStack() as held:
         for _ in range(READERS):
             held.enter_context(objects.connection._reader())
-        with pytest.raises(StorageAway, match="wait for its answers"):
+        with pytest.raises(StorageUnavailable, match="already waiting for a response"):
             objects.head("b", "k")
     assert objects.state().reason == ""
 
@@ -176,8 +177,8 @@ def test_an_object_that_is_too_large_for_memory_is_not_fetched(objects: BucketOb
 
 
 def test_an_object_that_the_disk_cannot_hold_is_not_begun(objects: BucketObjects, tmp_path: Path) -> None:
-    with pytest.raises(StorageAway, match="has 1000000000000000 bytes, and the disk of"):
+    with pytest.raises(StorageUnavailable, match="has 1000000000000000 bytes, but the disk of"):
         objects.open("b", "a petabyte")
-    with pytest.raises(StorageAway, match="has 1000000000000000 bytes, and the disk of"):
+    with pytest.raises(StorageUnavailable, match="has 1000000000000000 bytes, but the disk of"):
         objects.download("b", "a petabyte", tmp_path / "there" / "file")
     assert not [path for path in tmp_path.rglob("*") if path.suffix == ".object" or path.name == "file"]

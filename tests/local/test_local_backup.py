@@ -21,7 +21,7 @@ from kept_folder import read_facts, unpack
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.server import open_folder
-from gtseg.local.storage.backup import back_up, check_folder, hold_still, restore
+from gtseg.local.storage.backup import back_up, check_folder, hold_snapshot, restore
 from gtseg.local.storage.files import locate
 from gtseg.local.storage.folder import ABANDONED_MS, FolderObjects
 from gtseg.local.storage.index import read_clock_ms
@@ -100,7 +100,7 @@ def test_a_backup_is_one_moment_while_people_write(local_aws: Any, tmp_path: Pat
 def test_files_of_deleted_objects_stay_as_long_as_a_backup_reads(folder: Path) -> None:
     with opened(folder) as (_, objects):
         path = path_of(folder, "large")
-        with hold_still(folder):
+        with hold_snapshot(folder):
             objects.delete("b", "large")
             objects.reap(older_than_seconds=0)
             assert path.exists()
@@ -139,7 +139,7 @@ def test_a_restore_fills_only_an_empty_folder_and_only_from_a_whole_backup(folde
     (tmp_path / "empty").mkdir()
     restore(tmp_path / "kept", tmp_path / "empty")
     (tmp_path / "kept" / "backup.json").unlink()
-    with pytest.raises(ServiceError, match="is not a backup"):
+    with pytest.raises(ServiceError, match="is not a complete backup"):
         restore(tmp_path / "kept", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
@@ -150,7 +150,7 @@ def test_check_names_what_is_damaged_cut_off_or_missing(folder: Path, tmp_path: 
     shutil.copytree(folder, whole)
     spoil(path_of(folder, "large"))
     assert check_folder(folder).damaged == [
-        f"s3://b/large: {path_of(folder, 'large')}: its bytes are not those of its ETag"
+        f"s3://b/large: {path_of(folder, 'large')}: its bytes do not match its ETag"
     ]
     os.truncate(path_of(folder, "large"), 10)
     assert "10 bytes instead of 300000" in check_folder(folder).damaged[0]

@@ -22,8 +22,8 @@ from gtseg.local.jobs.channels import materialize_channel
 from gtseg.local.storage.bucket import PART_BYTES, BucketObjects, is_digest
 from gtseg.local.storage.cache import RESERVE_BYTES, Cache
 from gtseg.local.storage.connection import Connection
-from gtseg.local.storage.objects import StorageAway, split_uri
-from gtseg.local.storage.outages import Interrupted, PatientObjects
+from gtseg.local.storage.objects import StorageUnavailable, split_uri
+from gtseg.local.storage.outages import Interrupted, WaitingObjects
 from gtseg.local.storage.rights import S3_ACTIONS
 from gtseg.local.training.artifacts import upload_model
 
@@ -149,7 +149,7 @@ def test_what_is_missing_is_named(objects: BucketObjects, bucket: str) -> None:
     for place, code in ((bucket, "NoSuchKey"), ("no-such-bucket-at-all", "NoSuchBucket")):
         with pytest.raises(ServiceError) as refusal:
             objects.get(place, "k")
-        assert (refusal.value.code, isinstance(refusal.value, StorageAway)) == (code, False)
+        assert (refusal.value.code, isinstance(refusal.value, StorageUnavailable)) == (code, False)
     assert objects.state().reason == ""
 
 
@@ -263,7 +263,7 @@ def test_a_storage_that_is_away_serves_what_is_kept_takes_nothing_and_comes_back
     objects.get(bucket, "kept")
     faults(fault)
     assert objects.get(bucket, "kept") == b"turtle"
-    with pytest.raises(StorageAway) as refusal:
+    with pytest.raises(StorageUnavailable) as refusal:
         objects.put(bucket, "new", b"answer")
     assert refusal.value.status == 503
     assert fault.get("message", "") in objects.state().reason != ""
@@ -278,7 +278,7 @@ def test_a_bucket_that_refuses_writes_is_waited_for_with_its_reason(
     objects: BucketObjects, bucket: str, faults: Any
 ) -> None:
     faults({"kind": "answer", "status": 403, "code": "AccessDenied", "message": "Frozen by policy.", **PUT})
-    with pytest.raises(StorageAway, match="Frozen by policy"):
+    with pytest.raises(StorageUnavailable, match="Frozen by policy"):
         objects.put(bucket, "k", b"answer")
     assert bucket in objects.state().reason
     objects.connection.probe()
@@ -298,9 +298,9 @@ def test_an_object_that_is_refused_alone_is_told_from_a_bucket_that_is_closed(
     faults(refused | {"resources": [f"{bucket}/secret"]})
     with pytest.raises(ServiceError) as refusal:
         objects.get(bucket, "secret")
-    assert (refusal.value.code, isinstance(refusal.value, StorageAway)) == ("AccessDenied", False)
+    assert (refusal.value.code, isinstance(refusal.value, StorageUnavailable)) == ("AccessDenied", False)
     faults(refused)
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         objects.get(bucket, "secret")
 
 
@@ -313,7 +313,7 @@ def test_wrong_bytes_are_asked_for_again_and_never_served_or_kept(
     assert objects.get(bucket, "k") == MEGABYTE
     objects.cache.forget(bucket, "k")
     faults({"kind": kind, **GET})
-    with pytest.raises(StorageAway, match="did not arrive whole"):
+    with pytest.raises(StorageUnavailable, match="arrived incomplete or damaged"):
         objects.get(bucket, "k")
     assert objects.cache.size == 0
 
@@ -322,7 +322,7 @@ def test_bytes_that_are_damaged_on_their_way_out_are_not_stored(
     objects: BucketObjects, bucket: str, faults: Any
 ) -> None:
     faults({"kind": "corrupt-request", **PUT})
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         objects.put(bucket, "k", MEGABYTE)
     faults()
     assert objects.head(bucket, "k") is None
@@ -330,7 +330,7 @@ def test_bytes_that_are_damaged_on_their_way_out_are_not_stored(
 
 def test_a_dead_port_is_away_at_once_and_names_the_address(keys: Any, tmp_path: Path) -> None:
     objects = BucketObjects(Connection("http://127.0.0.1:9"), Cache(tmp_path / "cache", 1000))
-    with pytest.raises(StorageAway, match=re.escape("127.0.0.1:9")):
+    with pytest.raises(StorageUnavailable, match=re.escape("127.0.0.1:9")):
         objects.get("photos", "k")
     assert not objects.connection.probe()
     objects.close()
@@ -340,10 +340,10 @@ def test_a_service_that_never_answers_is_away_and_nobody_waits_for_it_twice(keys
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         objects = BucketObjects(Connection(url, read_seconds=0.05), Cache(tmp_path / "cache", 1000))
-        with pytest.raises(StorageAway, match=r"(?i)read timeout"):
+        with pytest.raises(StorageUnavailable, match=r"(?i)read timeout"):
             objects.get("photos", "k")
         asked = objects.connection.requests
-        with pytest.raises(StorageAway):
+        with pytest.raises(StorageUnavailable):
             objects.get("photos", "k")
         assert objects.connection.requests == asked
         objects.close()
@@ -354,7 +354,7 @@ def test_credentials_are_read_anew_while_they_are_refused(
 ) -> None:
     keys.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     objects = connect(service, tmp_path)
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         objects.put(bucket, "k", b"x")
     assert not objects.connection.probe()
     keys.setenv("AWS_SECRET_ACCESS_KEY", service.secret_key)
@@ -381,7 +381,7 @@ def test_a_public_bucket_is_read_without_credentials_and_never_written(
     stranger = connect(service, tmp_path / "stranger")
     assert stranger.get(bucket, "k") == b"open data"
     assert [info.key for info in stranger.list(bucket)] == ["k"]
-    with pytest.raises(StorageAway, match="no credentials"):
+    with pytest.raises(StorageUnavailable, match="no AWS credentials"):
         stranger.put(bucket, "k2", b"x")
     stranger.close()
 
@@ -426,7 +426,7 @@ def test_channels_models_and_artifacts_pass_through(objects: BucketObjects, buck
         "S3DataDistributionType": "FullyReplicated",
     }
     channel = {"ChannelName": "train", "DataSource": {"S3DataSource": source}}
-    patient = PatientObjects(objects)
+    patient = WaitingObjects(objects)
     assert materialize_channel(patient, channel, tmp_path / "data", region="us-east-1", role="r") == 3
     assert sorted(path.read_text() for path in (tmp_path / "data" / "train").iterdir()) == ["0", "1", "2"]
     model = tmp_path / "ml" / "model"
@@ -448,10 +448,10 @@ def test_rights_are_tried_one_by_one_and_nothing_is_left(
     objects: BucketObjects, s3: Any, bucket: str, faults: Any
 ) -> None:
     objects.put(bucket, "images/a.jpg", b"x")
-    assert [right.problem for right in objects.try_rights(bucket, "images/", writes=True)] == [""] * 4
+    assert [right.problem for right in objects.check_rights(bucket, "images/", writes=True)] == [""] * 4
     refused = {"kind": "answer", "status": 403, "code": "AccessDenied", "message": "not you"}
     faults(refused | {"operations": ["s3:CreateMultipartUpload", "s3:ListObjectsV2"]})
-    rights = {right.action: right.problem for right in objects.try_rights(bucket, "images/", writes=True)}
+    rights = {right.action: right.problem for right in objects.check_rights(bucket, "images/", writes=True)}
     assert rights == {
         "s3:ListBucket": "not you (AccessDenied)",
         "s3:GetObject": "",
@@ -459,7 +459,7 @@ def test_rights_are_tried_one_by_one_and_nothing_is_left(
     }
     assert objects.state().reason == "", "a question is no work that waits"
     faults()
-    assert objects.try_rights("no-such-bucket-at-all", "", writes=False)[0].problem
+    assert objects.check_rights("no-such-bucket-at-all", "", writes=False)[0].problem
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
     assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]] == ["images/a.jpg"]
 
@@ -477,7 +477,7 @@ def test_the_listed_operations_are_sent_and_no_others(
     objects.get(bucket, "small")
     objects.head(bucket, "small")
     list(objects.list(bucket))
-    objects.try_rights(bucket, "", writes=True)
+    objects.check_rights(bucket, "", writes=True)
     assert sent == set(S3_ACTIONS)
     with pytest.raises(AssertionError, match="DeleteObject"):
         objects.connection._client("own").delete_object(Bucket=bucket, Key="small")
@@ -488,7 +488,7 @@ def test_the_listed_operations_are_sent_and_no_others(
 
 
 def test_a_patient_call_waits_until_the_storage_is_back(objects: BucketObjects, bucket: str, faults: Any) -> None:
-    patient = PatientObjects(objects)
+    patient = WaitingObjects(objects)
     faults({"kind": "fail", "limit": 3, **PUT})
     objects.connection._forget_refusal("")
 
@@ -503,7 +503,7 @@ def test_a_patient_call_waits_until_the_storage_is_back(objects: BucketObjects, 
 
 def test_a_patient_call_ends_when_the_server_stops(keys: Any, tmp_path: Path) -> None:
     objects = BucketObjects(Connection("http://127.0.0.1:9"), Cache(tmp_path / "cache", 1000))
-    patient = PatientObjects(objects)
+    patient = WaitingObjects(objects)
     patient.stop()
     with pytest.raises(Interrupted):
         patient.get("photos", "k")

@@ -160,8 +160,8 @@ def test_the_server_ends_with_an_exec_that_is_killed(tmp_path: Path) -> None:
     [
         (["--crowd-masks", "/no/such/folder"], "is not a folder"),
         (["--faults", "/no/such/file"], "is not a file"),
-        (["--train-seconds", "0"], "must be more than 0"),
-        (["--crowd-workers", "5"], "need --crowd-masks"),
+        (["--train-seconds", "0"], "must be greater than 0"),
+        (["--crowd-workers", "5"], "require --crowd-masks"),
         (["--crowd-error", "2"], "--crowd-error"),
     ],
 )
@@ -224,7 +224,7 @@ def test_https_with_a_certificate_of_ones_own(up: Any, tmp_path: Path) -> None:
     assert exported["AWS_ENDPOINT_URL"].startswith("https://127.0.0.1:")
     assert run("worker", "add", "Ada", "--data", str(folder)).returncode == 0
     lonely = run("up", "--data", str(folder), "--tls-cert", str(certificate))
-    assert (lonely.returncode, "go together" in lonely.stderr) == (2, True)
+    assert (lonely.returncode, "must be used together" in lonely.stderr) == (2, True)
 
 
 def test_other_machines_are_let_in_only_when_asked_and_the_danger_is_said(up: Any) -> None:

@@ -15,11 +15,11 @@ from botocore.config import Config
 from local_aws import LocalAWS
 
 from gtseg.local.front.connections import (
+    ANONYMOUS_BUSY,
+    AUTHENTICATED_BUSY,
+    AUTHENTICATED_IDLE,
     CLOSED,
     HEAD_BYTES_MAXIMUM,
-    KNOWN_BUSY,
-    KNOWN_IDLE,
-    STRANGER_BUSY,
     Connections,
     JoinedWrites,
 )
@@ -153,7 +153,7 @@ class Line:
     rank: int = CLOSED
     aborted: bool = False
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self.aborted = True
 
 
@@ -161,7 +161,7 @@ def test_a_new_connection_closes_the_oldest_idle_stranger_of_its_address() -> No
     connections = Connections(total=100, per_address=3)
     lines: list[Any] = [Line("a") for _ in range(4)]
     assert all(connections.admit(line) for line in lines[:3])
-    connections.place(lines[0], STRANGER_BUSY)
+    connections.place(lines[0], ANONYMOUS_BUSY)
     assert connections.admit(lines[3])
     assert [line.aborted for line in lines] == [False, True, False, False]
     assert connections.count == 3
@@ -172,11 +172,11 @@ def test_whoever_is_known_stays_and_at_the_limit_of_all_the_busiest_address_make
     workers: list[Any] = [Line("a") for _ in range(3)]
     for line in workers:
         assert connections.admit(line)
-        connections.place(line, KNOWN_BUSY)
+        connections.place(line, AUTHENTICATED_BUSY)
     stranger, other, third = (Line(address) for address in "bcd")
     assert connections.admit(stranger)  # type: ignore[arg-type]
     assert not connections.admit(other), "everybody is busy"  # type: ignore[arg-type]
-    connections.place(workers[0], KNOWN_IDLE)
+    connections.place(workers[0], AUTHENTICATED_IDLE)
     assert connections.admit(third)  # type: ignore[arg-type]
     assert [line.aborted for line in (*workers, stranger)] == [True, False, False, False]
     for line in (*workers[1:], stranger, third):

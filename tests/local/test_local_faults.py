@@ -14,7 +14,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.front.faults import Faults, read_faults
+from gtseg.local.front.fault_file import read_faults
+from gtseg.local.front.faults import Faults
 
 ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, read_timeout=10)
 BODY = bytes(range(256)) * 1000

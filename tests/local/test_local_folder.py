@@ -161,7 +161,7 @@ def test_the_end_of_a_log_that_a_power_cut_left_in_any_state_is_no_damage(
     damage_log(tmp_path / "aws", "state.sqlite3", boot="another")
     with opened(tmp_path / "aws") as (store, _):
         assert list_jobs(store) == ["finished", "unfinished"]
-    assert "did not survive the power cut" in caplog.text
+    assert "were lost in the power failure" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["state.sqlite3", "objects.sqlite3"])
@@ -250,17 +250,17 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path, folders: tuple[Pat
 def test_a_pipe_in_the_place_of_a_file_or_folder_is_named_with_the_way_out(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / name)
     assert find_serving(tmp_path) is None
-    with pytest.raises(ServiceError, match=rf"{name} is no (plain file|folder)\. Move it away") as caught:
+    with pytest.raises(ServiceError, match=rf"{name} is not a (regular file|folder)\. Move it away") as caught:
         serve(tmp_path)
-    with pytest.raises(ServiceError, match=f"{name} is no"):
+    with pytest.raises(ServiceError, match=f"{name} is not a"):
         start_server(tmp_path, options=ServerOptions(), region="us-east-1")
     assert "\n" not in caught.value.message
 
 
 def test_a_folder_in_the_place_of_a_file_is_named_and_a_pipe_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "calls.jsonl").mkdir()
-    with pytest.raises(ServiceError, match=r"calls\.jsonl is no plain file\. Move it away"):
+    with pytest.raises(ServiceError, match=r"calls\.jsonl is not a regular file\. Move it away"):
         serve(tmp_path)
     os.mkfifo(tmp_path / "credentials.json")
-    with pytest.raises(ServiceError, match="is no plain file"):
+    with pytest.raises(ServiceError, match="is not a regular file"):
         read_credentials(tmp_path / "credentials.json")

@@ -14,7 +14,7 @@ import pytest
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.app import _find_service, _rename, render_error
-from gtseg.local.front.bodies import INLINE_BYTES, Allowance, Bodies, Turns
+from gtseg.local.front.bodies import INLINE_BYTES, Allowance, Bodies, FairSemaphore
 from gtseg.local.front.hosts import Hosts
 
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -58,14 +58,14 @@ def test_each_protocol_has_its_own_name_for_an_unknown_key(headers: dict[str, st
 def spool(
     pieces: list[dict[str, Any]], headers: dict[str, str], *, folder: Path, limit: int = 1 << 20
 ) -> tuple[bytes, str]:
-    """(the body, its SHA-256) of a stranger's request."""
+    """(the body, its SHA-256) of an unauthenticated request."""
     left = iter(pieces)
 
     async def receive() -> dict[str, Any]:
         return next(left)
 
     async def run() -> tuple[bytes, str]:
-        async with Bodies(folder).spool(receive, headers, limit=limit, stranger="10.0.0.1") as body:
+        async with Bodies(folder).spool(receive, headers, limit=limit, client_address="10.0.0.1") as body:
             return body.read(), body.sha256
 
     return ThreadPoolExecutor(1).submit(asyncio.run, run()).result()
@@ -86,12 +86,12 @@ def test_a_body_is_put_together_in_memory_or_on_disk_and_leaves_no_file(tmp_path
 
 
 def test_a_body_is_refused_by_its_length_as_it_grows_and_when_its_sender_goes_away(tmp_path: Path) -> None:
-    with pytest.raises(ServiceError, match="more than"):
+    with pytest.raises(ServiceError, match="larger than"):
         spool([], {"content-length": str((1 << 20) + 1)}, folder=tmp_path)
     block = {"type": "http.request", "body": bytes((1 << 19) + 1), "more_body": True}
-    with pytest.raises(ServiceError, match="more than"):
+    with pytest.raises(ServiceError, match="larger than"):
         spool([block, block], {}, folder=tmp_path)
-    with pytest.raises(ServiceError, match="went away"):
+    with pytest.raises(ServiceError, match="closed the connection"):
         spool([{"type": "http.disconnect"}], {}, folder=tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_strangers_bytes_have_a_limit_per_address_and_in_total() -> None:
         with pytest.raises(ServiceError) as caught:
             allowance.take(address, size)
         assert caught.value.status == 503
-    allowance.give_back("a", 60)
+    allowance.release("a", 60)
     allowance.take("b", 60)
     assert dict(allowance.held) == {"b": 60}
 
@@ -110,14 +110,14 @@ def test_strangers_bytes_have_a_limit_per_address_and_in_total() -> None:
 def test_turns_are_handed_out_in_order_and_end() -> None:
     done: list[str] = []
 
-    async def use(turns: Turns, name: str, size: int) -> None:
+    async def use(turns: FairSemaphore, name: str, size: int) -> None:
         async with turns.hold(size):
             assert turns.free >= 0
             done.append(name)
             await asyncio.sleep(0)
 
     async def run() -> None:
-        turns = Turns(10)
+        turns = FairSemaphore(10)
         await asyncio.gather(use(turns, "a", 6), use(turns, "b", 99), use(turns, "c", 1), use(turns, "d", 1))
         assert turns.free == 10
         async with turns.hold(10):

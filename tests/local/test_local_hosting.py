@@ -322,7 +322,7 @@ def test_errors_end_an_endpoints_tries_whatever_they_say_and_a_full_disk_does_no
     store = SimpleNamespace(folder=tmp_path, create=lambda ddl: None)
     embedded = SimpleNamespace(store=store)
     stopping, taken = threading.Event(), []
-    keeper = supervisor.Keeper(
+    keeper = supervisor.EndpointSupervisor(
         SimpleNamespace(embedded=embedded, records=records, containers={}),  # type: ignore[arg-type]
         "e",
         stopping,

@@ -79,15 +79,15 @@ def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(local_aw
     local_aws.kill9()
     with impostor(port) as (_, heard):
         assert find_serving(folder) is None
-        with pytest.raises(RuntimeError, match="Nobody serves"):
+        with pytest.raises(RuntimeError, match="No server is running on"):
             ask_server(folder, "GET", "/workers")
         assert heard == []
         with held_lock(folder):  # a server of this folder that is starting
-            with pytest.raises(RuntimeError, match="does not answer as its server"):
+            with pytest.raises(RuntimeError, match="does not respond as its server"):
                 ask_server(folder, "GET", "/workers")
-            with pytest.raises(RuntimeError, match="does not answer as its server"):
+            with pytest.raises(RuntimeError, match="does not respond as its server"):
                 run_crowd_here(folder, None, masks=tmp_path, workers=1)
-        with pytest.raises(FalseServer, match="is not the server of this data folder"):
+        with pytest.raises(FalseServer, match="is not that of this data folder"):
             working.ask("GET", "/workers")  # whoever was connected comes back to the same address
         code = execute(
             ["sh", "-c", 'test "$AWS_ENDPOINT_URL" != "$0"', url],

@@ -36,7 +36,7 @@ def cut_the_power(objects: FolderObjects, make: Callable[[Draft], Intent], *, ke
     """The folder after a power cut between the promise and the row, with so much of the file on disk."""
     draft = objects.files.begin()
     draft.write(CONTENT[:kept_bytes])
-    objects._intents.promise(make(draft))
+    objects._intents.record(make(draft))
     objects.index.database.close()
     return FolderObjects(Path(objects._folder))
 

@@ -79,5 +79,6 @@ def test_a_port_in_use_is_said_with_its_number_and_the_way_out(tmp_path: Path) -
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"gtseg: port {port} of 127.0.0.1 is in use by another program: give another one with --port (0: any free one)\n"
+        f"gtseg: port {port} of 127.0.0.1 is in use by another program. "
+        "Choose another port with --port (0: any free port).\n"
     )

@@ -17,7 +17,7 @@ import pytest
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.front.members import IGNORED, REFUSED, asks, find_values, refuse_members
+from gtseg.local.front.members import IGNORED, REFUSED, find_values, has_effect, refuse_members
 from gtseg.local.front.protocol import JsonService, load_model
 from gtseg.local.front.registry import register_services
 from gtseg.local.hosting import invocation
@@ -182,7 +182,7 @@ def test_a_refused_member_is_refused_whatever_else_is_asked(
 ) -> None:
     service = next(service for service in services.values() if operation in service.operations)
     request = make_value(service.model.operation_model(operation).input_shape, path, whole=True)
-    assert any(asks(value) for value in find_values(request, path))
+    assert any(has_effect(value) for value in find_values(request, path))
     with pytest.raises(ServiceError, match="is not supported by the embedded AWS"):
         refuse_members(operation, request)
 

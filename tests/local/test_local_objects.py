@@ -180,7 +180,7 @@ def test_small_objects_are_checked_at_every_read(objects: FolderObjects) -> None
     assert objects.get("bucket", "key") == objects.get("bucket", "key") == b"as it was put"
     with objects.index.database.write() as connection:
         connection.execute("UPDATE small SET content=?", (b"as it was not",))
-    with pytest.raises(ServiceError, match="not those of its ETag"):
+    with pytest.raises(ServiceError, match="do not match its ETag"):
         objects.get("bucket", "key")
     with objects.index.database.write() as connection:
         connection.execute("DELETE FROM small")

@@ -29,5 +29,5 @@ def test_a_server_has_every_option_of_the_command_line() -> None:
 
 @pytest.mark.parametrize("text", ["1-", "a", "1,1", "300"])
 def test_mask_values_that_are_none_name_the_option(text: str) -> None:
-    with pytest.raises(ValueError, match=f"--label-values {text}: want different values"):
+    with pytest.raises(ValueError, match=f"--label-values {text}: must be distinct values"):
         read_values(text, "--label-values")

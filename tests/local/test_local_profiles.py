@@ -47,7 +47,7 @@ def test_a_client_of_the_profile_reaches_this_server_and_no_other(
     for words, said in (
         ([], "[profile labels]"),
         (["--write"], "written"),
-        (["--write"], "was there already"),
+        (["--write"], "is up to date"),
     ):
         done = subprocess.run([*command, *words], capture_output=True, text=True, env=os.environ | environ)
         assert (done.returncode, said in done.stdout) == (0, True), done.stderr

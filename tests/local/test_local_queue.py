@@ -77,7 +77,7 @@ def test_no_more_jobs_run_than_there_are_places_and_the_oldest_run_first(
     for number in range(5):
         wait_for(lambda name=f"job-{number}": name in work.running)
         work.release[f"job-{number}"].set()
-    wait_for(lambda: len(records.having("Completed")) == 5)
+    wait_for(lambda: len(records.list_by_status("Completed")) == 5)
     assert work.started[:2] == ["job-0", "job-1"]
     assert sorted(work.started) == [f"job-{number}" for number in range(5)]
     assert work.most == 2

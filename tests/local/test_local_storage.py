@@ -161,14 +161,14 @@ def test_the_keys_of_an_s3_service_are_good_for_the_server_that_uses_it(
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--s3", "minio.lan"], "want aws, or the URL"),
-        (["--s3", "http://[::1"], "want aws, or the URL"),
-        (["--s3", "http://minio.lan:99999"], "want aws, or the URL"),
-        (["--s3", "http://minio .lan"], "want aws, or the URL"),
-        (["--s3", "https://key:secret@minio.lan"], "--s3 https://minio.lan: want the URL alone"),
-        (["--s3", "https://minio.lan?key=secret"], "--s3 https://minio.lan: want the URL alone"),
-        (["--s3-profile", "x"], "--s3-profile needs --s3"),
-        (["--only", "training"], "the only part that can be served alone is labeling"),
+        (["--s3", "minio.lan"], "must be aws or the URL"),
+        (["--s3", "http://[::1"], "must be aws or the URL"),
+        (["--s3", "http://minio.lan:99999"], "must be aws or the URL"),
+        (["--s3", "http://minio .lan"], "must be aws or the URL"),
+        (["--s3", "https://key:secret@minio.lan"], "--s3 https://minio.lan: must be a URL without keys"),
+        (["--s3", "https://minio.lan?key=secret"], "--s3 https://minio.lan: must be a URL without keys"),
+        (["--s3-profile", "x"], "--s3-profile requires --s3"),
+        (["--only", "training"], "the only valid value is labeling"),
         (["--s3", "aws", "--s3-profile", "no-such-profile"], "'no-such-profile'"),
     ],
 )
@@ -338,7 +338,7 @@ def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
         's3:GetObject on resource: "arn:aws:s3:::secret-bucket/secret job/1.jpg" because no policy allows it',
         'https://minio.lan:9000: Could not connect to the endpoint URL: "https://minio.lan:9000/secret-bucket/secret-job/1.jpg"',
         'aws: Connect timeout on endpoint URL: "https://secret-bucket.s3.amazonaws.com/secret-job/1.jpg"',
-        "https://minio.lan:9000: an object of s3://secret-bucket did not arrive whole: secret-job/1.jpg was stored as other bytes",
+        "https://minio.lan:9000: an object of s3://secret-bucket arrived incomplete or damaged: the stored bytes of secret-job/1.jpg differ from those sent",
     ],
 )
 def test_strangers_are_told_that_the_storage_is_away_and_no_names(reason: str) -> None:

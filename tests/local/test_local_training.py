@@ -167,7 +167,7 @@ def test_an_augmented_manifest_needs_pipe_mode_and_trains_from_its_pairs(aws: An
     request["InputDataConfig"] = channels
     sagemaker.create_training_job(**request)
     in_file_mode = [{**one, "InputMode": "File"} for one in channels]
-    with pytest.raises(ClientError, match="needs the Pipe input mode"):
+    with pytest.raises(ClientError, match="requires the Pipe input mode"):
         sagemaker.create_training_job(**{**request, "TrainingJobName": "file", "InputDataConfig": in_file_mode})
     answer = await_job(sagemaker, "manifest")
     assert answer["TrainingJobStatus"] == "Completed", answer.get("FailureReason")

@@ -113,7 +113,7 @@ def test_a_killed_server_goes_on_with_its_transform_job(aws: Any) -> None:
     ("members", "message"),
     [
         ({"ModelName": "nobody"}, "Could not find model"),
-        ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "must not be over 100"),
+        ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "must not exceed 100"),
         ({"DataCaptureConfig": {"DestinationS3Uri": "s3://drawn/x"}}, "DataCaptureConfig is not supported"),
         (
             {"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 17}},

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gtseg.local.storage.wal import count_cut_off, is_header
+from gtseg.local.storage.wal import count_lost, is_header
 
 PAGE, FRAME = 4096, 4096 + 24
 
@@ -54,14 +54,14 @@ def test_what_sqlite_drops_behind_a_damaged_frame_is_counted(log: Path, tmp_path
     (tmp_path / "db-wal").write_bytes(content)
     kept = count_rows(log.with_name("db"), bytes(content), tmp_path / "damaged")
     assert kept == rows
-    assert count_cut_off(tmp_path / "db-wal") == 30 - rows
+    assert count_lost(tmp_path / "db-wal") == 30 - rows
 
 
 @pytest.mark.parametrize("cut", [0, 1, 100, FRAME, 3 * FRAME + 50])
 def test_a_log_that_ends_early_has_lost_nothing_that_can_be_told(log: Path, tmp_path: Path, cut: int) -> None:
     content = log.read_bytes()
     (tmp_path / "db-wal").write_bytes(content[: len(content) - cut])
-    assert count_cut_off(tmp_path / "db-wal") == 0
+    assert count_lost(tmp_path / "db-wal") == 0
 
 
 def test_frames_of_an_earlier_generation_are_not_counted(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_frames_of_an_earlier_generation_are_not_counted(tmp_path: Path) -> None
         connection.execute("INSERT INTO t VALUES (?)", (os.urandom(9000),))
     connection.execute("PRAGMA wal_checkpoint(RESTART)")
     connection.execute("INSERT INTO t VALUES (1)")
-    assert count_cut_off(tmp_path / "db-wal") == 0
+    assert count_lost(tmp_path / "db-wal") == 0
     connection.close()
 
 

@@ -1,5 +1,6 @@
-"""The semantic segmentation container on PyTorch: what AWS's built-in algorithm does, on this machine.
+"""Semantic segmentation container on PyTorch: a local implementation of AWS's built-in algorithm.
 
-It knows a SageMaker container's folders (see `folders`) and the contract of the built-in algorithm, and nothing else:
-it imports nothing of gtseg but itself and is run as its own process, `python -m gtseg.local.algorithm train|serve`.
+It implements a SageMaker container's folders (see `container.Folders`) and the contract of the built-in algorithm. It
+imports nothing of gtseg outside this package and runs as its own process, `python -m gtseg.local.algorithm
+train|serve|score`.
 """

@@ -1,4 +1,7 @@
-"""`python -m gtseg.local.algorithm train --root DIR [--seconds S]`, `serve --root DIR --port P`, `score --root DIR --images DIR`."""
+"""Entry point: `python -m gtseg.local.algorithm train|serve|score --root DIR ...`.
+
+`train --root DIR [--seconds S]`, `serve --root DIR --port P`, `score --root DIR --images DIR`.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,8 @@ from gtseg.local.algorithm.container import AlgorithmError, ClientError, Folders
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "passive"
-    )  # threads that wait sleep, not spin; read when torch is imported
+    # idle threads sleep instead of spinning; read by torch on import
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     folders = Folders(options.root.resolve())
     commands = {"train": run_train, "serve": run_serve, "score": run_score}
     return commands[options.command](folders, options)
@@ -26,19 +28,23 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m gtseg.local.algorithm", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="train on the channels below ROOT/input, leave a model in ROOT/model")
+    train = commands.add_parser("train", help="train on the channels below ROOT/input, write a model to ROOT/model")
     train.add_argument("--root", type=Path, required=True, help="SageMaker's folders (see folders.py)")
     limit = train.add_mutually_exclusive_group()
-    limit.add_argument("--seconds", type=float, help="wall seconds for the job, over all its resumes")
-    limit.add_argument("--cpu-seconds", type=float, help="the same in CPU seconds of the process: for benchmarks")
-    train.add_argument("--seed", type=int, default=1, help="another order of pictures and start of the head")
-    serve = commands.add_parser("serve", help="answer inference requests on 127.0.0.1")
-    serve.add_argument("--root", type=Path, required=True, help="the folder that holds model/")
+    limit.add_argument(
+        "--seconds", type=float, help="wall-clock time limit of the job in seconds, including resumed runs"
+    )
+    limit.add_argument("--cpu-seconds", type=float, help="the same limit in CPU seconds, for benchmarks")
+    train.add_argument(
+        "--seed", type=int, default=1, help="random seed of the order of images and the initial weights of the head"
+    )
+    serve = commands.add_parser("serve", help="serve inference requests on 127.0.0.1")
+    serve.add_argument("--root", type=Path, required=True, help="folder with model/")
     serve.add_argument("--port", type=int, required=True)
-    score = commands.add_parser("score", help="a mask and a confidence for each picture of ROOT/input/names")
-    score.add_argument("--root", type=Path, required=True, help="the folder that holds model/ and input/")
-    score.add_argument("--images", type=Path, required=True, help="the folder of the pictures")
-    score.add_argument("--features", action="store_true", help="say what the network sees in each")
+    score = commands.add_parser("score", help="predict a mask and a confidence for each image in ROOT/input/names")
+    score.add_argument("--root", type=Path, required=True, help="folder with model/ and input/")
+    score.add_argument("--images", type=Path, required=True, help="folder of the images")
+    score.add_argument("--features", action="store_true", help="add a feature vector for each image")
     return top
 
 
@@ -83,7 +89,7 @@ def run_score(folders: Folders, options: argparse.Namespace) -> int:
 
 
 def fail(folders: Folders, error: Exception) -> int:
-    """One line for the user in output/failure and in the log; the traceback of a bug goes to stderr."""
+    """Write a one-line reason to output/failure and the log; print the traceback of an unexpected error to stderr."""
     if isinstance(error, ClientError | AlgorithmError):
         reason = f"{type(error).__name__}: {error}"
     else:

@@ -1,7 +1,7 @@
-"""Networks that learn from nothing on two cores: a thin dense ResNet under three really different heads.
+"""Compact networks, trained from random weights on two cores: a thin dense ResNet under three different heads.
 
-Wide convolutions at low resolution: on a CPU they run nearer to its peak than depthwise ones. The heads meet the
-contract's names in meaning: fcn adds up skips from every stride, psp pools a pyramid, deeplab looks through holes.
+Wide convolutions at low resolution run nearer to a CPU's peak than depthwise ones. The heads correspond to the
+contract's names: fcn adds skips from every stride, psp pools a pyramid, deeplab uses atrous convolutions.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-# -------- layers ----------------------------------------------------------------------------------
-#
-# What every network here is made of. x: (B, C, H, W).
+# --- layers: x is (B, C, H, W) ---
 
 
 class Norm(nn.BatchNorm2d):
-    """Batch normalisation that also takes a single value per channel (one sample, pooled to 1x1): by what it saw before.
+    """Batch normalization that accepts a single value per channel (one sample, pooled to 1x1), using running
+    statistics.
 
-    PyTorch refuses that in training; a mini_batch_size of 1 is allowed here.
+    PyTorch rejects that in training, but a mini_batch_size of 1 is allowed here.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -28,7 +27,7 @@ class Norm(nn.BatchNorm2d):
 
 
 class ConvNorm(nn.Sequential):
-    """Convolution, normalisation, ReLU. `k` odd; the size stays, divided by `stride`."""
+    """Convolution, normalization, ReLU. `k` is odd; the size is kept, divided by `stride`."""
 
     def __init__(self, i: int, o: int, k: int = 3, *, stride: int = 1, dilation: int = 1, relu: bool = True) -> None:
         padding = k // 2 * dilation
@@ -40,7 +39,7 @@ class ConvNorm(nn.Sequential):
 
 
 class PyramidPool(nn.Module):
-    """The picture's mean over 1, 2x2, 3x3 and 6x6 cells, each projected and set beside x: C -> C + 4 * (C // 4)."""
+    """Concatenate x with its means over 1, 2x2, 3x3 and 6x6 cells, each projected: C -> C + 4 * (C // 4)."""
 
     def __init__(self, channels: int, *, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:
         super().__init__()
@@ -54,7 +53,7 @@ class PyramidPool(nn.Module):
 
 
 class AtrousPyramid(nn.Module):
-    """Atrous spatial pyramid pooling: 1x1, 3x3 at three dilations, and the picture's mean, set side by side."""
+    """Atrous spatial pyramid pooling: concatenated 1x1, 3x3 at three dilations, and the image mean."""
 
     def __init__(self, i: int, o: int, *, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -70,11 +69,12 @@ class AtrousPyramid(nn.Module):
 
 
 def enlarge(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """x at the height and width of `like`."""
+    """Resize x bilinearly to the height and width of `like`."""
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def start_convolutions(model: nn.Module) -> None:
+    """Initialize all convolutions (Kaiming, fan out)."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -82,13 +82,13 @@ def start_convolutions(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
-# -------- compact ---------------------------------------------------------------------------------
+# --- network ---
 
 STEM, WIDTHS, DEPTHS, HIDDEN = 32, (48, 96, 160, 192), (1, 2, 2, 1), 96
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; starts as the shortcut alone."""
+    """Two 3x3 convolutions with a shortcut; initialized as the shortcut only."""
 
     def __init__(self, i: int, o: int, *, stride: int) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class Block(nn.Module):
 
 
 class FcnHead(nn.Module):
-    """Skips from every stride added up, coarse to fine; the whole picture gates the coarsest."""
+    """Sum of skips from every stride, coarse to fine; a gate of the image mean scales the coarsest."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class FcnHead(nn.Module):
 
 
 class PspHead(nn.Module):
-    """A pyramid of means over the picture beside stage 3, one skip from stage 1."""
+    """Pyramid pooling on stage 3, with a skip from stage 1."""
 
     def __init__(self, widths: tuple[int, ...]) -> None:
         super().__init__()
@@ -159,7 +159,9 @@ HEADS: dict[str, type[nn.Module]] = {"fcn": FcnHead, "psp": PspHead, "deeplab": 
 
 
 class CompactNetwork(nn.Module):
-    """(B, 3, H, W) -> logits (B, num_classes, H/4, W/4): the loss is taken there, a mask is enlarged from there."""
+    """(B, 3, H, W) -> logits (B, num_classes, H/4, W/4), on which the loss is computed and from which masks are
+    upsampled.
+    """
 
     def __init__(self, algorithm: str, num_classes: int) -> None:
         super().__init__()

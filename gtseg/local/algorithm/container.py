@@ -1,4 +1,4 @@
-"""SageMaker's container, seen from inside: its folders, errors and SIGTERM."""
+"""SageMaker's container contract: folders, errors and SIGTERM."""
 
 from __future__ import annotations
 
@@ -10,40 +10,39 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# -------- errors ----------------------------------------------------------------------------------
-#
-# Why a job fails: what the user gave (ClientError) or what went wrong here (AlgorithmError).
+# --- errors ---
 
 
 class ClientError(Exception):
-    """The data or the hyperparameters cannot be used; the message names them and the way out."""
+    """The data or the hyperparameters cannot be used; the message names them and what to do."""
 
 
 class AlgorithmError(Exception):
-    """The algorithm itself could not go on."""
+    """The algorithm failed for a reason other than its input."""
 
 
 class Stopped(BaseException):
-    """SIGTERM: save and leave. A BaseException, so that no `except Exception` swallows it."""
+    """SIGTERM was received: save and exit. A BaseException, so that no `except Exception` catches it."""
 
 
-# -------- folders ---------------------------------------------------------------------------------
-#
-# SageMaker's folders below one root (`/opt/ml` in a container).
-#
-#     input/config/{hyperparameters,inputdataconfig,resourceconfig}.json
-#     input/data/<channel>/   train, train_annotation, validation, validation_annotation, label_map, model
-#     model/                  hyperparams.json, model_best.params, model_algo-1
-#     checkpoints/            the same job continues from here
-#     output/failure          why it failed
-#
-# Augmented manifests (Pipe mode, RecordIO): whoever runs this container reads the manifest and lays every record down as
-# a pair of files, `train/00000012.jpg` and `train_annotation/00000012.png`, the same for validation. From there on both
-# modes are one.
+# --- folders ---
 
 
 @dataclass(frozen=True)
 class Folders:
+    """SageMaker's folders below one root (`/opt/ml` in a container).
+
+        input/config/{hyperparameters,inputdataconfig,resourceconfig}.json
+        input/data/<channel>/   train, train_annotation, validation, validation_annotation, label_map, model
+        model/                  hyperparams.json, model_best.params, model_algo-1
+        checkpoints/            resume from here
+        output/failure          reason of a failure
+
+    Augmented manifests (Pipe mode, RecordIO): the server that runs this container writes every record of the manifest
+    as a pair of files, `train/00000012.jpg` and `train_annotation/00000012.png`, and the same for validation, so that
+    both modes are read alike.
+    """
+
     root: Path
 
     @property
@@ -73,7 +72,7 @@ class Folders:
         self.failure.write_text(reason[:1024], encoding="utf-8")
 
     def read_config(self, name: str) -> dict[str, Any]:
-        """One JSON object of `input/config`; {} where there is no such file."""
+        """Return a JSON object of `input/config`; {} if the file does not exist. Raises ClientError."""
         path = self.config / name
         if not path.exists():
             return {}
@@ -82,18 +81,16 @@ class Folders:
         except ValueError as error:
             raise ClientError(f"{path} is not JSON: {error}") from error
         if not isinstance(content, dict):
-            raise ClientError(f"{path} must hold a JSON object, not {type(content).__name__}")
+            raise ClientError(f"{path} must be a JSON object, not {type(content).__name__}")
         return content
 
 
-# -------- interrupt -------------------------------------------------------------------------------
-#
-# SIGTERM: the host wants the job to save and leave. Installed before torch is imported: that alone takes seconds.
+# --- interrupt ---
 
 
 @dataclass
 class Interrupt:
-    """SIGTERM raises Stopped at once, except within `held()`: there it waits for the end of the block."""
+    """SIGTERM handler: raises Stopped at once, or at the end of a `held()` block."""
 
     holding: int = 0
     pending: bool = False
@@ -114,8 +111,8 @@ class Interrupt:
             raise Stopped
 
     @contextmanager
-    def deaf(self) -> Iterator[None]:
-        """While the job saves itself after a first SIGTERM, a second one changes nothing."""
+    def ignored(self) -> Iterator[None]:
+        """Ignore a further SIGTERM while the job saves after the first one."""
         self.holding += 1
         try:
             yield
@@ -125,6 +122,7 @@ class Interrupt:
 
 @contextmanager
 def catch_sigterm() -> Iterator[Interrupt]:
+    """Install the SIGTERM handler; done before torch is imported, which takes seconds."""
     interrupt = Interrupt()
     before = signal.signal(signal.SIGTERM, interrupt.receive)
     try:

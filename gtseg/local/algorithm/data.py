@@ -1,7 +1,7 @@
-"""Batches: every one a pure function of (seed, its number), so that a resumed job goes on with the same ones.
+"""Training and validation batches. A batch is a pure function of (seed, number), so that a resumed job repeats none.
 
-The batches of training roll over the end of an epoch, as the built-in algorithm's do (its learning rates show it):
-with N samples and batches of B, epoch e ends after floor((e + 1) N / B) batches, and at least one batch per epoch.
+Training batches span the ends of epochs, as in the built-in algorithm (visible in its learning rates): with N samples
+and batches of B, epoch e ends after floor((e + 1) N / B) batches, with at least one batch per epoch.
 """
 
 from __future__ import annotations
@@ -27,24 +27,22 @@ from gtseg.local.algorithm.pairs import (
     read_label_map,
     read_mask,
 )
-from gtseg.local.algorithm.recipe import Detail, Pictures, Recipe
+from gtseg.local.algorithm.recipe import Detail, ImageSizes, Recipe
 
-# -------- augment ---------------------------------------------------------------------------------
-#
-# One picture and its mask -> one training sample. Both are (H, W) uint8 arrays in memory; one warp does it all.
-#
-# Two ways, both pure functions of a generator, so that batch t is the same batch after a resume:
-# `crop_as_builtin` is what the built-in algorithm documents; `crop_whole` is for networks that start from nothing.
+# --- augmentation ---
 
 Sample = tuple[np.ndarray, np.ndarray]
-GREY = (104, 116, 124)  # the mean colour, BGR: padding that is zero after normalisation
+"""(image, mask), uint8."""
+GRAY = (104, 116, 124)
+"""Mean color, BGR: padding with it is zero after normalization."""
 
 
 def crop_as_builtin(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, base: int, crop: int) -> Sample:
-    """(H, W, 3), (H, W) -> (crop, crop, 3), (crop, crop).
+    """Augment as the built-in algorithm documents: (H, W, 3), (H, W) -> (crop, crop, 3), (crop, crop).
 
-    Long side = base x U(0.5, 2), mirrored half the time, a random crop, blurred half the time: gluon-cv's
-    `SegmentationDataset._sync_transform`, which the hyperparameter page describes. Padding is void here (gluon-cv: class 0).
+    Long side = base x U(0.5, 2), mirrored with probability 0.5, random crop, blurred with probability 0.5: gluon-cv's
+    `SegmentationDataset._sync_transform`, which the hyperparameter page describes. Padding is void here (class 0 in
+    gluon-cv).
     """
     height, width = mask.shape
     scale = base * rng.uniform(0.5, 2.0) / max(height, width)
@@ -60,9 +58,10 @@ def crop_as_builtin(image: np.ndarray, mask: np.ndarray, rng: np.random.Generato
 
 
 def crop_whole(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *, base: int, crop: int) -> Sample:
-    """(H, W, 3), (H, W) -> (crop, crop, 3), (crop, crop): most of the picture in every sample.
+    """Augment with most of the image in every sample: (H, W, 3), (H, W) -> (crop, crop, 3), (crop, crop).
 
-    Scale 0.6 to 1.6 of the long side = base, a little rotation and stretch, mirrored half the time, anywhere that overlaps.
+    Scale 0.6 to 1.6 of long side = base, slight rotation and stretch, mirrored with probability 0.5, at any position
+    with overlap. For networks trained from random weights.
     """
     height, width = mask.shape
     scale = base / max(height, width) * math.exp(rng.uniform(math.log(0.6), math.log(1.6)))
@@ -71,27 +70,28 @@ def crop_whole(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator, *,
     linear = scale * np.array([[stretch * cos, -sin], [sin, cos / stretch]])  # (2, 2)
     if rng.random() < 0.5:
         linear[:, 0] *= -1
-    spare = (np.abs(linear) @ [width, height] - crop) / 2  # > 0: the picture is larger than the crop
+    spare = (np.abs(linear) @ [width, height] - crop) / 2  # > 0: the image is larger than the crop
     shift = crop / 2 - linear @ [width / 2, height / 2] + rng.uniform(-1, 1, 2) * np.abs(spare)
     return warp(image, mask, np.column_stack([linear, shift]), crop)
 
 
 def warp(image: np.ndarray, mask: np.ndarray, matrix: np.ndarray, crop: int) -> Sample:
+    """Apply one affine `matrix` (2, 3) to image and mask; both become `crop` pixels square."""
     size = (crop, crop)
     return (
-        cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=GREY),
+        cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderValue=GRAY),
         cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_NEAREST, borderValue=VOID),
     )
 
 
-# -------- data ------------------------------------------------------------------------------------
+# --- channels ---
 
 
 @dataclass
 class Channel:
-    """One split. Pictures stay in memory at `long_side`, uint8, as many as fit into `room` bytes.
+    """A data channel. Images are cached in memory at `long_side`, uint8, up to `room` bytes.
 
-    `mask_sizes[i]` is (H, W) as given; `counts` (num_classes,) pixels per class as given; `sight` see `sight`.
+    `mask_sizes[i]`: (H, W) as given; `counts`: (num_classes,) pixels per class; `required_size`: see `recipe.Detail`.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Channel:
     table: np.ndarray
     counts: np.ndarray
     mask_sizes: list[tuple[int, int]]
-    sight: int
+    required_size: int
     room: int
     long_side: int = 640
     kept: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
@@ -109,14 +109,14 @@ class Channel:
         return len(self.pairs)
 
     @property
-    def pictures(self) -> Pictures:
-        return Pictures(self.sight, round(statistics.median(max(size) for size in self.mask_sizes)))
+    def pictures(self) -> ImageSizes:
+        return ImageSizes(self.required_size, round(statistics.median(max(size) for size in self.mask_sizes)))
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """(h, w, 3) uint8 BGR and (h, w) uint8 indices, the long side at most `long_side`."""
+        """Return (h, w, 3) uint8 BGR and (h, w) uint8 class indices, with a long side of at most `long_side`."""
         if index in self.kept:
             return self.kept[index]
-        size = fitted(self.mask_sizes[index], self.long_side, multiple=1)
+        size = fit_size(self.mask_sizes[index], self.long_side, multiple=1)
         image = read_image(self.pairs[index].image, smallest=self.long_side)
         if max(size) >= max(self.mask_sizes[index]):
             size = self.mask_sizes[index]
@@ -128,11 +128,11 @@ class Channel:
         return image, mask
 
     def mask(self, index: int) -> np.ndarray:
-        """(H, W) uint8 at the size that was given."""
+        """Return the (H, W) uint8 class indices at the annotation's size."""
         return read_mask(self.pairs[index].annotation, self.table)
 
     def truth(self, index: int) -> np.ndarray:
-        """The same, kept in memory: validation asks for it in every epoch."""
+        """Return the same as `mask`, cached in memory for validation in every epoch."""
         if index not in self.truths:
             mask = self.mask(index)
             if self.room < mask.nbytes:
@@ -143,7 +143,7 @@ class Channel:
 
 
 def open_channel(folders: Folders, name: str, *, num_classes: int) -> Channel:
-    """Reads every annotation once: a wrong one must end the job now, not in an hour. Raises ClientError."""
+    """Open a channel; reads every annotation, so that an invalid one fails the job at its start. Raises ClientError."""
     pairs = find_pairs(folders, name)
     table = read_label_map(folders, name, num_classes=num_classes)
     counts, sizes, detail = np.zeros(256, np.int64), [], Detail(num_classes)
@@ -151,22 +151,22 @@ def open_channel(folders: Folders, name: str, *, num_classes: int) -> Channel:
         mask = check_pair(pair, table)
         counts += np.bincount(mask.ravel(), minlength=256)
         sizes.append((mask.shape[0], mask.shape[1]))
-        if n % -(-len(pairs) // 32) == 0:  # 32 of them tell
+        if n % -(-len(pairs) // 32) == 0:  # 32 masks are sufficient
             detail.add(mask)
     room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
-    return Channel(name, pairs, table, counts[:num_classes], sizes, detail.sight(), room)
+    return Channel(name, pairs, table, counts[:num_classes], sizes, detail.required_size(), room)
 
 
-# ----------------------------------------------------------------------------------------------- training
+# --- training ---
 
 
 def batches_through(epoch: int, *, samples: int, batch: int) -> int:
-    """How many batches of training have been seen when `epoch` (from 0) ends; 0 for epoch -1."""
+    """Return the number of training batches up to the end of `epoch` (from 0); 0 for epoch -1."""
     return epoch + 1 if samples < batch else (epoch + 1) * samples // batch
 
 
 def sample_indices(t: int, *, samples: int, batch: int, seed: int) -> list[int]:
-    """Which pictures batch t holds: a new order for each pass over the channel, passes laid end to end."""
+    """Return the image indices of batch t: a new permutation for each pass over the channel, passes concatenated."""
     orders: dict[int, np.ndarray] = {}
     chosen = []
     for position in range(t * batch, (t + 1) * batch):
@@ -178,64 +178,64 @@ def sample_indices(t: int, *, samples: int, batch: int, seed: int) -> list[int]:
 
 
 def training_batch(channel: Channel, t: int, recipe: Recipe, *, crop: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Batch t -> (B, 3, crop, crop) float32 normalised BGR, (B, crop, crop) uint8 indices."""
+    """Return batch t: (B, 3, crop, crop) float32 normalized BGR, (B, crop, crop) uint8 class indices."""
     rng = np.random.default_rng([recipe.seed, 2, t])
     cut = crop_as_builtin if recipe.augmentation == "builtin" else crop_whole
-    base = round(recipe.base_size * crop / recipe.crop_size)  # progressive sizes shrink the picture, not the view
+    base = round(recipe.base_size * crop / recipe.crop_size)  # a smaller crop shows the same part of the image
     chosen = sample_indices(t, samples=len(channel), batch=recipe.batch, seed=recipe.seed)
     images = np.empty((recipe.batch, crop, crop, 3), np.uint8)
     masks = np.empty((recipe.batch, crop, crop), np.uint8)
     for i, index in enumerate(chosen):
         images[i], masks[i] = cut(*channel.load(index), rng, base=base, crop=crop)
-    x = normalise(torch.from_numpy(images))
+    x = normalize(torch.from_numpy(images))
     return jitter(x, rng) if recipe.augmentation == "whole" else x, torch.from_numpy(masks)
 
 
-def normalise(images: torch.Tensor) -> torch.Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32, channels last in memory."""
+def normalize(images: torch.Tensor) -> torch.Tensor:
+    """Normalize (B, H, W, 3) uint8 to (B, 3, H, W) float32, channels last in memory."""
     x = images.permute(0, 3, 1, 2).float()  # already channels last
     return x.sub_(torch.tensor(MEAN_BGR).view(1, 3, 1, 1)).div_(torch.tensor(STD_BGR).view(1, 3, 1, 1))
 
 
 def jitter(x: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Contrast, brightness, saturation and tint of each sample: (B, 3, H, W) normalised in, the same out."""
+    """Vary contrast, brightness, saturation and tint of each sample: (B, 3, H, W) normalized -> the same shape."""
 
     def uniform(reach: float, channels: int = 1) -> torch.Tensor:
         return torch.from_numpy(rng.uniform(-reach, reach, (len(x), channels, 1, 1)).astype(np.float32))
 
     mean = x.mean((2, 3), keepdim=True)  # (B, 3, 1, 1)
     x = (x - mean) * (1 + uniform(0.4)) + mean + uniform(0.5) + uniform(0.15, 3)
-    grey = x.mean(1, keepdim=True)  # (B, 1, H, W)
-    return torch.lerp(grey, x, 1 + uniform(0.5))
+    gray = x.mean(1, keepdim=True)  # (B, 1, H, W)
+    return torch.lerp(gray, x, 1 + uniform(0.5))
 
 
-# --------------------------------------------------------------------------------------------- validation
+# --- validation ---
 
 
-def fitted(size: tuple[int, int], long_side: int, *, multiple: int) -> tuple[int, int]:
-    """(H, W) -> (h, w) with the long side at `long_side`, each side a multiple of `multiple`."""
+def fit_size(size: tuple[int, int], long_side: int, *, multiple: int) -> tuple[int, int]:
+    """Return (h, w) for (H, W), with the long side at `long_side` and each side a multiple of `multiple`."""
     scale = long_side / max(size)
     height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in size)
     return height, width
 
 
 def resize(picture: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
-    """`size` is (h, w)."""
+    """Resize an image to `size` (h, w) with the interpolation `how`."""
     if picture.shape[:2] == size:
         return picture
     return cv2.resize(picture, size[::-1], interpolation=how)
 
 
 def for_network(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 -> (h, w, 3) at `size`, which `fitted` gives for the scale that the network was trained at."""
+    """Resize (H, W, 3) uint8 to (h, w, 3); `size` comes from `fit_size` for the scale of training."""
     return resize(image, size, cv2.INTER_AREA if max(size) < max(image.shape[:2]) else cv2.INTER_LINEAR)
 
 
 def validation_batches(channel: Channel, recipe: Recipe) -> Iterator[tuple[torch.Tensor, list[int]]]:
-    """(b, 3, h, w) normalised and the indices of its pictures: b <= validation_batch, one size per batch."""
+    """Yield (b, 3, h, w) normalized and its image indices, b <= validation_batch, with one size per batch."""
     waiting: dict[tuple[int, int], list[int]] = {}
     for index, size in enumerate(channel.mask_sizes):
-        bucket = waiting.setdefault(fitted(size, recipe.inference_size, multiple=recipe.multiple), [])
+        bucket = waiting.setdefault(fit_size(size, recipe.inference_size, multiple=recipe.multiple), [])
         bucket.append(index)
         if len(bucket) == recipe.validation_batch:
             yield stack(channel, bucket, recipe), bucket.copy()
@@ -246,14 +246,14 @@ def validation_batches(channel: Channel, recipe: Recipe) -> Iterator[tuple[torch
 
 
 def stack(channel: Channel, indices: Sequence[int], recipe: Recipe) -> torch.Tensor:
-    """The size comes from the annotation's, not from the kept picture's: that one's is rounded."""
-    sizes = [fitted(channel.mask_sizes[i], recipe.inference_size, multiple=recipe.multiple) for i in indices]
+    """Stack images at sizes derived from the annotations', because cached images have rounded sizes."""
+    sizes = [fit_size(channel.mask_sizes[i], recipe.inference_size, multiple=recipe.multiple) for i in indices]
     pictures = [for_network(channel.load(i)[0], size) for i, size in zip(indices, sizes, strict=True)]
-    return normalise(torch.from_numpy(np.stack(pictures)))
+    return normalize(torch.from_numpy(np.stack(pictures)))
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:
-    """(C,) pixel counts -> (C,) float32 weights ~ 1 / sqrt(share), mean 1; an absent class weighs like a rare one."""
+    """Return (C,) float32 weights ~ 1 / sqrt(share) with mean 1 for (C,) pixel counts; absent classes count as rare."""
     share = np.maximum(counts / max(counts.sum(), 1), 1e-4)
     weights = 1 / np.sqrt(share)
     return np.asarray(weights / weights.mean(), np.float32)

@@ -1,7 +1,7 @@
 """The built-in algorithm's networks: a dilated ResNet (output stride 8) under an FCN, PSP or DeepLab v3 head.
 
-As gluon-cv builds them, with an auxiliary FCN head on stage 3. Parameter names below `backbone.` are torchvision's, so
-that its ImageNet weights load as they are.
+Built as in gluon-cv, with an auxiliary FCN head on stage 3. Parameter names below `backbone.` are torchvision's, so
+that its ImageNet weights load unchanged.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ DEPTHS = {"resnet-50": (3, 4, 6, 3), "resnet-101": (3, 4, 23, 3)}
 
 
 class Bottleneck(nn.Module):
+    """ResNet bottleneck block: 1x1, 3x3, 1x1 convolutions and a shortcut, i -> 4 * width channels."""
+
     def __init__(self, i: int, width: int, *, stride: int, dilation: int) -> None:
         super().__init__()
         o = 4 * width
@@ -64,11 +66,15 @@ def stage(
 
 
 class FcnHead(nn.Sequential):
+    """FCN head: (B, i, h, w) -> (B, num_classes, h, w)."""
+
     def __init__(self, i: int, num_classes: int) -> None:
         super().__init__(ConvNorm(i, i // 4, 3), nn.Dropout(0.1), nn.Conv2d(i // 4, num_classes, 1))
 
 
 class PspHead(nn.Sequential):
+    """PSP head: (B, i, h, w) -> (B, num_classes, h, w)."""
+
     def __init__(self, i: int, num_classes: int) -> None:
         pool = PyramidPool(i)
         super().__init__(
@@ -77,6 +83,8 @@ class PspHead(nn.Sequential):
 
 
 class DeepLabHead(nn.Sequential):
+    """DeepLab v3 head: (B, i, h, w) -> (B, num_classes, h, w)."""
+
     def __init__(self, i: int, num_classes: int) -> None:
         atrous = AtrousPyramid(i, i // 8, dilations=(12, 24, 36))
         super().__init__(
@@ -93,7 +101,7 @@ HEADS: dict[str, Callable[[int, int], nn.Module]] = {"fcn": FcnHead, "psp": PspH
 
 
 class DilatedNetwork(nn.Module):
-    """(B, 3, H, W) -> logits (B, num_classes, H, W), and in training those of the auxiliary head."""
+    """(B, 3, H, W) -> logits (B, num_classes, H, W); in training also those of the auxiliary head."""
 
     def __init__(self, algorithm: str, backbone: str, num_classes: int) -> None:
         super().__init__()

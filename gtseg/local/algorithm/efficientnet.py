@@ -1,8 +1,9 @@
-"""EfficientNet-Lite0 with ImageNet weights under the three heads: where a job starts unless its user says otherwise.
+"""EfficientNet-Lite0 with ImageNet weights under the three heads: the default network.
 
-Tan and Le 2019; the Lite variant has ReLU6 and no squeeze-and-excite. Batch normalization is folded into the convolutions
-before training (batches of 8 are too small for it), and the depthwise kernels stay fixed: PyTorch's backward pass of
-depthwise convolutions in bfloat16 takes three quarters of a step on a CPU. Their biases and all 1x1 convolutions learn.
+Tan and Le 2019; the Lite variant has ReLU6 and no squeeze-and-excite. Batch normalization is folded into the
+convolutions before training (batches of 8 are too small for it), and the depthwise kernels are fixed: PyTorch's
+backward pass of depthwise convolutions in bfloat16 takes three quarters of a step on a CPU. Their biases and all 1x1
+convolutions are trained.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gtseg.local.algorithm.container import AlgorithmError
 WEIGHTS = Path(__file__).with_name("efficientnet_lite0.npz")
 SHA256 = "7a0801b4eea2783e1d577b8691f3fb870889c7005c52513431671631850f6575"
 MEAN_BGR, STD_BGR = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)
-"""ImageNet's, in OpenCV's channel order: what every network here takes its pixels as."""
+"""ImageNet's mean and standard deviation in OpenCV's channel order; the input normalization of every network here."""
 STEM = 32
 STAGES = (  # repeats, kernel, stride, expansion, channels
     (1, 3, 1, 1, 16),
@@ -42,7 +43,7 @@ BLOCKS = sum(stage[0] for stage in STAGES)
 
 
 class FixedDepthwise(torch.autograd.Function):
-    """A depthwise convolution whose kernel does not learn: gradients for x and the bias only."""
+    """Depthwise convolution with a fixed kernel: gradients for x and the bias only."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, stride: int) -> torch.Tensor:
@@ -70,7 +71,7 @@ def depthwise(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, stride:
 
 
 class Depthwise(nn.Module):
-    """The kernel is a buffer: it is saved, and no optimizer moves it."""
+    """Depthwise convolution whose kernel is a buffer: saved, but not trained."""
 
     kernel: torch.Tensor
 
@@ -83,13 +84,14 @@ class Depthwise(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled():
-            y: torch.Tensor = FixedDepthwise.apply(x, self.kernel, self.bias, self.stride)  # type: ignore[no-untyped-call]
+            apply = FixedDepthwise.apply
+            y: torch.Tensor = apply(x, self.kernel, self.bias, self.stride)  # type: ignore[no-untyped-call]
             return y
         return depthwise(x, self.kernel, self.bias, self.stride)
 
 
 class Block(nn.Module):
-    """1x1 to `i` x `expansion` channels, depthwise, 1x1 to `o`; beside a shortcut where the shape stays."""
+    """1x1 to `i` x `expansion` channels, depthwise, 1x1 to `o`; with a shortcut if the shape is unchanged."""
 
     def __init__(self, i: int, o: int, *, k: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -105,7 +107,10 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """(B, 3, H, W) -> outputs at strides 4, 8, 16, 32 of WIDTHS channels. The stem and the first `frozen` blocks do not learn."""
+    """(B, 3, H, W) -> outputs at strides 4, 8, 16, 32 with WIDTHS channels.
+
+    The stem and the first `frozen` blocks are fixed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +126,7 @@ class Encoder(nn.Module):
         self.frozen = -1
 
     def freeze(self, blocks: int) -> None:
-        """Stop the gradients at the stem and the first `blocks` of the BLOCKS blocks; a negative number: nowhere."""
+        """Freeze the stem and the first `blocks` of the BLOCKS blocks; a negative number freezes nothing."""
         self.frozen = blocks
         parts = [self.stem, *self.blocks]
         for number, part in enumerate(parts):
@@ -140,7 +145,9 @@ class Encoder(nn.Module):
 
 
 class PretrainedNetwork(nn.Module):
-    """(B, 3, H, W) -> logits (B, num_classes, H/4, W/4): the loss is taken there, a mask is enlarged from there."""
+    """(B, 3, H, W) -> logits (B, num_classes, H/4, W/4), on which the loss is computed and from which masks are
+    upsampled.
+    """
 
     def __init__(self, algorithm: str, num_classes: int) -> None:
         super().__init__()
@@ -155,14 +162,14 @@ class PretrainedNetwork(nn.Module):
 
 
 def load_encoder(encoder: Encoder, path: Path = WEIGHTS) -> None:
-    """Fill the encoder with the ImageNet weights that ship with the package. Raises AlgorithmError where they were changed."""
+    """Load the ImageNet weights shipped with the package. Raises AlgorithmError if the file is missing or modified."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise AlgorithmError(f"the ImageNet weights {path.name} of the package cannot be read: {error}") from None
     if hashlib.sha256(content).hexdigest() != SHA256:
         raise AlgorithmError(
-            f"{path.name} is not the file that the package was built with: install gtseg again, "
+            f"{path.name} differs from the file that the package was built with. Reinstall gtseg, "
             "or train with use_pretrained_model = false"
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

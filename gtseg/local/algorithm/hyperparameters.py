@@ -1,8 +1,8 @@
-"""The built-in algorithm's hyperparameters: strings in, one frozen value out.
+"""Hyperparameters of the built-in algorithm: validation of a job's strings.
 
-Names, ranges and defaults: SageMaker developer guide, "Semantic Segmentation Hyperparameters"; `precision_dtype` and the
-defaults that begin with `_` are only in the container's own default-input.json, as its log prints it.
-Errors are worded like the JSON schema messages that AWS shows.
+Names, ranges and defaults: SageMaker developer guide, "Semantic Segmentation Hyperparameters"; `precision_dtype` and
+the defaults that begin with `_` are only in the container's default-input.json, as its log prints it. Errors have the
+wording of the JSON schema messages that AWS shows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ BACKBONES = ("resnet-50", "resnet-101")
 OPTIMIZERS = ("adam", "adagrad", "nag", "rmsprop", "sgd")
 SCHEDULERS = ("poly", "step", "cosine")
 
-# What the container fills in for what a job leaves out.
 DEFAULTS: dict[str, str] = {
     "algorithm": "fcn",
     "backbone": "resnet-50",
@@ -52,11 +51,12 @@ DEFAULTS: dict[str, str] = {
     "_kvstore": "device",
     "_num_kv_servers": "auto",
 }
+"""Defaults that the container uses for hyperparameters that a job omits."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What a job trains with. `given` names what its user set: the rest are the container's defaults."""
+    """Hyperparameters of a job. `given`: the names that the user set; the rest are the container's defaults."""
 
     num_classes: int
     num_training_samples: int
@@ -64,7 +64,8 @@ class Hyperparameters:
     backbone: str
     use_pretrained_model: bool
     base_size: int
-    crop_size: int  # a multiple of 8
+    crop_size: int
+    """A multiple of 8."""
     mini_batch_size: int
     validation_mini_batch_size: int
     epochs: int
@@ -76,7 +77,8 @@ class Hyperparameters:
     learning_rate: float
     lr_scheduler: str
     lr_scheduler_factor: float
-    lr_scheduler_step: tuple[int, ...]  # epochs at which the rate is multiplied by the factor
+    lr_scheduler_step: tuple[int, ...]
+    """Epochs at which the rate is multiplied by lr_scheduler_factor ("step" only)."""
     momentum: float
     weight_decay: float
     gamma1: float
@@ -90,6 +92,8 @@ Reader = Callable[[str], Any]
 
 
 def integer(low: int, high: int | None = None) -> Reader:
+    """Return a reader of an integer in [low, high]; the reader raises ValueError."""
+
     def read(text: str) -> int:
         try:
             value = int(text.strip())
@@ -105,6 +109,11 @@ def integer(low: int, high: int | None = None) -> Reader:
 
 
 def number(low: float, high: float, *, open_low: bool = False, open_high: bool = False) -> Reader:
+    """Return a reader of a finite number from low to high, each bound optionally excluded.
+
+    The reader raises ValueError.
+    """
+
     def read(text: str) -> float:
         try:
             value = float(text.strip())
@@ -122,6 +131,8 @@ def number(low: float, high: float, *, open_low: bool = False, open_high: bool =
 
 
 def choice(*options: str) -> Reader:
+    """Return a reader of one of `options`; the reader raises ValueError."""
+
     def read(text: str) -> str:
         if text not in options:
             raise ValueError(f"{text!r} is not one of {list(options)}")
@@ -136,8 +147,8 @@ def boolean(text: str) -> bool:
     return text.strip().lower() == "true"
 
 
-def epochs_list(text: str) -> tuple[int, ...]:
-    """`"10, 20"` -> (10, 20), ascending."""
+def _epochs_list(text: str) -> tuple[int, ...]:
+    """Parse `"10, 20"` to (10, 20), sorted. Raises ValueError."""
     read = integer(1)
     return tuple(sorted({read(part) for part in text.split(",")}))
 
@@ -161,7 +172,7 @@ READERS: dict[str, Reader] = {
     "learning_rate": number(0, 1, open_low=True),
     "lr_scheduler": choice(*SCHEDULERS),
     "lr_scheduler_factor": number(0, 1),
-    "lr_scheduler_step": epochs_list,
+    "lr_scheduler_step": _epochs_list,
     "momentum": number(0, 1, open_low=True),
     "weight_decay": number(0, 1, open_low=True, open_high=True),
     "gamma1": number(0, 1),
@@ -172,7 +183,7 @@ READERS: dict[str, Reader] = {
 
 
 def parse(provided: Mapping[str, Any]) -> Hyperparameters:
-    """A job's hyperparameters.json -> Hyperparameters. Raises ClientError: unknown, missing or ill-typed."""
+    """Parse a job's hyperparameters.json. Raises ClientError for unknown, missing or invalid ones."""
     unknown = sorted(set(provided) - set(READERS))
     if unknown:
         names = ", ".join(repr(name) for name in unknown)
@@ -184,7 +195,7 @@ def parse(provided: Mapping[str, Any]) -> Hyperparameters:
     for name in ("num_classes", "num_training_samples"):
         if name not in provided:
             raise ClientError(f"Unable to initialize the algorithm. {name!r} is a required property")
-    values = {name: read_one(name, text) for name, text in merge(provided).items() if name in READERS}
+    values = {name: _read_one(name, text) for name, text in merge(provided).items() if name in READERS}
     if values["lr_scheduler"] == "step" and "lr_scheduler_step" not in provided:
         raise ClientError("'lr_scheduler_step' is a required property when lr_scheduler is 'step', e.g. \"10,20\"")
     values.setdefault("lr_scheduler_step", ())
@@ -192,7 +203,7 @@ def parse(provided: Mapping[str, Any]) -> Hyperparameters:
     return Hyperparameters(**values, given=frozenset(provided))
 
 
-def read_one(name: str, value: Any) -> Any:
+def _read_one(name: str, value: Any) -> Any:
     if not isinstance(value, str):
         raise ClientError(f"hyperparameter {name!r}: {value!r} is not of type 'string'")
     try:
@@ -202,7 +213,7 @@ def read_one(name: str, value: Any) -> Any:
 
 
 def merge(provided: Mapping[str, Any]) -> dict[str, Any]:
-    """The container's "Final configuration": its defaults under what the job gave. All strings."""
+    """Return the container's "Final configuration": its defaults, overridden by the job's values; all strings."""
     return {**DEFAULTS, **provided}
 
 

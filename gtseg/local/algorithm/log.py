@@ -1,6 +1,6 @@
-"""The built-in algorithm's log, byte for byte (a real job's log of April 2020 is the model).
+"""Log in the exact format of the built-in algorithm (modeled on a real job's log of April 2020).
 
-Every line goes to stdout and is flushed: whoever runs the container follows it live.
+Every line goes to stdout and is flushed, because the log is followed live.
 """
 
 from __future__ import annotations
@@ -33,13 +33,16 @@ def error(message: str) -> None:
 
 
 def progress(epoch: int, iterations: int, *, speed: float, learning_rate: float | None = None) -> None:
-    """Every 20 batches; `speed` in samples per second; validation prints no learning rate."""
+    """Log progress, every 20 batches; `speed` in samples per second; validation logs no learning rate."""
     rate = "" if learning_rate is None else f" learning_rate: {learning_rate:.6f}"
     info(f"#progress_notice. epoch: {epoch}, iterations: {iterations} speed: {speed:.12g} samples/sec{rate}")
 
 
 def quality(epoch: int, name: str, value: float) -> None:
-    """`name` is `train loss`, `validation pixel_accuracy` or `validation mIOU`. The value is followed by ` .`."""
+    """Log a metric; `name` is `train loss`, `validation pixel_accuracy` or `validation mIOU`.
+
+    The value is followed by ` .`.
+    """
     info(f"#quality_metric. host: {HOST}, epoch: {epoch}, {name}: {value} .")
 
 
@@ -52,7 +55,7 @@ def completed(percent: int) -> None:
 
 
 def metrics(values: Mapping[str, float], *, started: float, dimensions: dict[str, Any] | None = None) -> None:
-    """The `#metrics` JSON of one operation, followed by an empty line. `started`: seconds since 1970."""
+    """Log the `#metrics` JSON of one operation, followed by an empty line. `started`: epoch seconds."""
     body = {
         "Metrics": {k: {"count": 1, "max": v, "sum": float(v), "min": v} for k, v in values.items()},
         "EndTime": time.time(),

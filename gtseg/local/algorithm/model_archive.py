@@ -1,8 +1,8 @@
-"""model.tar.gz -> files, within limits: an owner may have the archive from anybody.
+"""Extraction of model.tar.gz within limits, because the archive may come from an untrusted source.
 
-What tarfile's `data` filter refuses (absolute paths, paths and links that lead out of the folder, devices) is refused by
-name; beyond that no link at all is taken, and members, bytes, paths and the rate of compression have an end. AWS documents no
-such limits; the container's own artifacts have three files.
+Rejected by name: what tarfile's `data` filter rejects (absolute paths, paths and links out of the folder, devices) and
+any other link. The number of members, bytes, path lengths and the compression ratio are limited. AWS documents no such
+limits; the container's own artifacts have three files.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-__all__ = ["MEMBERS", "BadArchive", "unpack"]
-
 MEMBERS = 2000
 PATH_BYTES, PART_BYTES, DEPTH = 1024, 255, 32
 TOTAL_BYTES = 8 << 30
 RATIO, ALWAYS = 200, 256 << 20
-"""Unpacked bytes for each packed one, once more than ALWAYS are unpacked. Weights hardly shrink; zeros do a thousandfold."""
+"""Maximum ratio of extracted to compressed bytes beyond ALWAYS bytes.
+
+Weights hardly compress; zeros do a thousandfold.
+"""
 BLOCK = HEADER_BYTES = 1 << 20
 NAMING = (
     tarfile.GNUTYPE_LONGNAME,
@@ -34,11 +35,11 @@ NAMING = (
 
 
 class BadArchive(Exception):
-    """Says what is wrong with which member."""
+    """The archive is rejected; the text names the member and the reason."""
 
 
 def unpack(path: Path, folder: Path) -> None:
-    """Every file of a tar.gz below `folder`. Raises BadArchive, or OSError where it cannot be read or written."""
+    """Extract a tar.gz to `folder`. Raises BadArchive, or OSError if it cannot be read or written."""
     limit = min(TOTAL_BYTES, max(ALWAYS, RATIO * path.stat().st_size))
     with path.open("rb") as packed, Bounded(gzip.GzipFile(fileobj=packed), limit) as stream:
         try:
@@ -51,14 +52,14 @@ def unpack(path: Path, folder: Path) -> None:
             raise
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise BadArchive(str(error)) from None
-        except Exception as error:  # tarfile lets whatever an odd header makes int() or a list raise go through
+        except Exception as error:  # tarfile does not catch exceptions of int() or lists for malformed headers
             raise BadArchive(f"a header cannot be read: {type(error).__name__}: {str(error)[:100]}") from None
 
 
 class Header(tarfile.TarInfo):
-    """Refuses headers that go on for megabytes: tarfile keeps a name, or a table of them, in memory.
+    """Member header with a size limit: tarfile holds names and tables of names in memory.
 
-    Files with holes are refused before tarfile reads their map, some of which it would read for ever.
+    Sparse files are rejected before tarfile reads their map, which may never end.
     """
 
     def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:
@@ -69,16 +70,16 @@ class Header(tarfile.TarInfo):
 
     def _check_size(self) -> None:
         if self.size > HEADER_BYTES:
-            raise BadArchive(f"a header of {self.size:,} bytes")
+            raise BadArchive(f"a header has {self.size:,} bytes")
 
     def _refuse_holes(self, *_: object) -> NoReturn:
-        raise BadArchive(f"{_name(self)} is neither a plain file nor a folder")
+        raise BadArchive(f"{_name(self)} is neither a regular file nor a folder")
 
     _proc_sparse = _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _refuse_holes
 
 
 class Bounded(io.RawIOBase):
-    """A stream that ends with BadArchive once more than `limit` bytes have been read of it."""
+    """A stream that raises BadArchive once more than `limit` bytes have been read."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         super().__init__()
@@ -88,7 +89,7 @@ class Bounded(io.RawIOBase):
         data = self._stream.read(min(size, BLOCK))
         self._left -= len(data)
         if self._left < 0:
-            raise BadArchive(f"it unpacks to more than {self._limit:,} bytes, far more than it was packed from")
+            raise BadArchive(f"it expands to more than {self._limit:,} bytes, far more than its compressed size")
         return data
 
     def close(self) -> None:
@@ -103,7 +104,7 @@ def _checked(archive: tarfile.TarFile, folder: Path) -> Iterator[tarfile.TarInfo
         if member.issym() or member.islnk():
             raise BadArchive(f"{_name(member)} is a link to {member.linkname[:100]!r}")
         if not (member.isfile() or member.isdir()) or member.issparse():
-            raise BadArchive(f"{_name(member)} is neither a plain file nor a folder")
+            raise BadArchive(f"{_name(member)} is neither a regular file nor a folder")
         _check_path(member)
         try:
             yield tarfile.data_filter(member, str(folder))

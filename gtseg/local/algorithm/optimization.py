@@ -1,4 +1,4 @@
-"""What training minimizes, at which rate, and with which optimizer."""
+"""Loss, learning rate schedule and optimizers."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from gtseg.local.algorithm.hyperparameters import Hyperparameters
 from gtseg.local.algorithm.pairs import VOID
 from gtseg.local.algorithm.recipe import Recipe
 
-# -------- loss ------------------------------------------------------------------------------------
-#
-# What training minimises; 255 is out of every term.
+# --- loss ---
 
 
-def loss_of(
+def compute_loss(
     outputs: tuple[torch.Tensor, ...], masks: torch.Tensor, *, aux_weight: float, weights: torch.Tensor | None
 ) -> torch.Tensor:
-    """Cross entropy of the main logits plus `aux_weight` x that of each auxiliary one; with `weights`, half a Dice loss too.
+    """Return cross entropy of the main logits plus `aux_weight` x that of the auxiliary ones.
+
+    With `weights`, plus half a Dice loss. Void pixels (255) are ignored.
 
     outputs: (B, C, h, w) logits; masks: (B, H, W) uint8; weights: (C,) class weights or None.
     """
     main, *auxiliary = outputs
-    target = at_size(masks, main.shape[-2:])  # (B, h, w) int64
+    target = _downsample_masks(masks, main.shape[-2:])  # (B, h, w) int64
     total = cross_entropy(main.float(), target, weights)
     for logits in auxiliary:
-        total = total + aux_weight * cross_entropy(logits.float(), at_size(masks, logits.shape[-2:]), weights)
-    return total if weights is None else total + 0.5 * dice_loss(main.float(), target)
+        total = total + aux_weight * cross_entropy(logits.float(), _downsample_masks(masks, logits.shape[-2:]), weights)
+    return total if weights is None else total + 0.5 * _dice_loss(main.float(), target)
 
 
-def at_size(masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
-    """The mask's value in the middle of each cell of the output's grid."""
+def _downsample_masks(masks: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Return the mask's value at the center of each cell of the output grid: (B, H, W) -> (B, h, w) int64."""
     step_y, step_x = masks.shape[1] // size[0], masks.shape[2] // size[1]
     return masks[:, step_y // 2 :: step_y, step_x // 2 :: step_x].long()
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    """The mean over pixels that count; 0, not NaN, where none does."""
+    """Return the mean over non-void pixels; 0 instead of NaN if there are none."""
     total = F.cross_entropy(logits, target, weight=weights, ignore_index=VOID, reduction="sum")
     counted = (target != VOID).sum() if weights is None else weights[target[target != VOID]].sum()
     return total / counted.clamp(min=1e-6)
 
 
-def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """1 - the mean over classes of the soft Dice score of the batch."""
+def _dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return 1 - mean over classes of the batch's soft Dice score."""
     counts = (target != VOID)[:, None]  # (B, 1, h, w)
     truth = F.one_hot(target.where(counts[:, 0], 0), logits.shape[1]).permute(0, 3, 1, 2) * counts  # (B, C, h, w)
     guess = logits.softmax(1) * counts
@@ -58,20 +58,15 @@ def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return 1 - ((2 * inter + 1) / (guess.sum((0, 2, 3)) + truth.sum((0, 2, 3)) + 1)).mean()
 
 
-# -------- schedule --------------------------------------------------------------------------------
-#
-# The learning rate as a factor of its start, a pure function of how far the job is.
-#
-# Progress is the larger of the share of the planned updates and the share of the time budget, so that the rate has come
-# down when either ends. The built-in algorithm plans T = floor(num_training_samples / mini_batch_size) x epochs updates
-# (its log prints both) and its poly is (1 - t/T)^0.9: 38 of the 40 rates in a real log fit to the last digit.
+# --- schedule ---
 
 
 @dataclass
 class Budget:
-    """`seconds` of `clock` for the whole job, counted over its resumes; None: no limit. `spent`: before this process.
+    """Time limit of a job: `seconds` of `clock`, including its resumed runs; None: no limit.
 
-    `reserve` seconds are kept for the last validation and for saving; training grows it as it measures them.
+    `spent`: before this process. `reserve` seconds are kept for the last validation and saving; training updates it
+    from measurements.
     """
 
     seconds: float | None
@@ -87,28 +82,34 @@ class Budget:
         return self.spent + self.clock() - self.started
 
     def is_used(self) -> bool:
-        """Whether all of it is gone, the reserve too."""
+        """Return whether the whole budget is used, including the reserve."""
         return self.seconds is not None and self.used() >= self.seconds
 
     def has_room(self, seconds: float) -> bool:
-        """Whether so many seconds more leave the reserve untouched."""
+        """Return whether `seconds` more would leave the reserve untouched."""
         return self.seconds is None or self.used() + seconds <= self.seconds - self.reserve
 
     def share(self) -> float:
-        """0..1 of the time that training may take."""
+        """Return the used share (0 to 1) of the training time."""
         if self.seconds is None:
             return 0.0
         return min(1.0, self.used() / max(self.seconds - self.reserve, 1e-9))
 
 
 def planned_updates(h: Hyperparameters, batch: int) -> tuple[int, int]:
-    """(updates per epoch, updates of the job) as the user's num_training_samples has them."""
+    """Return (updates per epoch, updates of the job) from the user's num_training_samples."""
     per_epoch = max(1, h.num_training_samples // batch)
     return per_epoch, per_epoch * h.epochs
 
 
 def rate_factor(name: str, progress: float, h: Hyperparameters) -> float:
-    """What to multiply the learning rate by at `progress` (0 at the start, 1 at the planned end)."""
+    """Return the factor of the initial learning rate at `progress` (0 at the start, 1 at the planned end).
+
+    Progress is the larger of the share of planned updates and the share of the time budget, so that the rate has
+    decayed when either ends. The built-in algorithm plans T = floor(num_training_samples / mini_batch_size) x epochs
+    updates (its log prints both), and its poly is (1 - t/T)^0.9: 38 of the 40 rates in a real log agree to the last
+    digit.
+    """
     progress = min(max(progress, 0.0), 1.0)
     if name == "poly":
         return math.pow(1 - progress, 0.9)
@@ -124,21 +125,20 @@ def rate_factor(name: str, progress: float, h: Hyperparameters) -> float:
 
 
 def crop_at(crops: tuple[int, ...], progress: float) -> int:
+    """Return the crop size at `progress`."""
     return crops[min(int(progress * len(crops)), len(crops) - 1)]
 
 
-# -------- optimizers ------------------------------------------------------------------------------
-#
-# The contract's five optimizers, and Muon for the compact networks.
+# --- optimizers ---
 
 ENCODER_RATE = 0.25
 
 
 def build(model: nn.Module, recipe: Recipe, h: Hyperparameters) -> list[torch.optim.Optimizer]:
-    """One optimizer over every weight; for Muon two: kernels, and everything that is no matrix."""
+    """Build one optimizer for all weights; for Muon two: kernels, and all other weights."""
     if recipe.optimizer == "muon":
-        return muon_and_adam(model, recipe)
-    weights, lr = groups_of(model, recipe), recipe.learning_rate
+        return _muon_and_adam(model, recipe)
+    weights, lr = _parameter_groups(model, recipe), recipe.learning_rate
     momentum, decay = recipe.momentum, recipe.weight_decay
     makers: dict[str, Callable[[], torch.optim.Optimizer]] = {
         "adamw": lambda: torch.optim.AdamW(weights, lr, fused=True),
@@ -146,16 +146,16 @@ def build(model: nn.Module, recipe: Recipe, h: Hyperparameters) -> list[torch.op
         "nag": lambda: torch.optim.SGD(weights, lr, momentum=momentum, weight_decay=decay, nesterov=True),
         "adam": lambda: torch.optim.Adam(weights, lr),
         "adagrad": lambda: torch.optim.Adagrad(weights, lr),
-        # MXNet's centred RMSProp: gamma1 is the decay of the squares, gamma2 the momentum
+        # MXNet's centered RMSProp: gamma1 is the decay of the squares, gamma2 the momentum
         "rmsprop": lambda: torch.optim.RMSprop(weights, lr, alpha=h.gamma1, momentum=h.gamma2, centered=True),
     }
     optimizer = makers[recipe.optimizer]()
-    remember_rates(optimizer)
+    _remember_rates(optimizer)
     return [optimizer]
 
 
-def groups_of(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """What learns: a pretrained encoder at ENCODER_RATE of the rate; AdamW decays kernels only."""
+def _parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    """Return the parameter groups: a pretrained encoder at ENCODER_RATE x the rate; AdamW decays kernels only."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     adamw = recipe.optimizer == "adamw"
     for name, weight in model.named_parameters():
@@ -171,8 +171,10 @@ def groups_of(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
     ]
 
 
-def muon_and_adam(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon's rate is fifteen times AdamW's. First and last kernels, biases and norms get AdamW: they are no maps between hidden layers."""
+def _muon_and_adam(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Build Muon (rate: 15 x AdamW's) for inner kernels and AdamW for the rest: first and last
+    kernels, biases, norms.
+    """
     ends = {id(p) for name, p in model.named_parameters() if name.startswith(("stem.0.", "classify."))}
     kernels = [p for p in model.parameters() if p.ndim >= 2]
     inner = [p for p in kernels if id(p) not in ends]
@@ -189,11 +191,11 @@ def muon_and_adam(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimize
         adam,
     ]
     for optimizer in both:
-        remember_rates(optimizer)
+        _remember_rates(optimizer)
     return both
 
 
-def remember_rates(optimizer: torch.optim.Optimizer) -> None:
+def _remember_rates(optimizer: torch.optim.Optimizer) -> None:
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
 
@@ -205,7 +207,7 @@ def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, then the nearest semi-orthogonal matrix (Jordan et al. 2024): every direction learns at one pace."""
+    """Momentum orthogonalized to the nearest semi-orthogonal matrix (Jordan et al. 2024)."""
 
     def __init__(self, weights: list[nn.Parameter], *, lr: float, momentum: float, decay: float) -> None:
         super().__init__(weights, {"lr": lr, "momentum": momentum, "decay": decay})
@@ -226,14 +228,15 @@ class Muon(torch.optim.Optimizer):
         rows = update.reshape(len(update), -1)  # (out, in * kh * kw)
         scale = max(1.0, rows.shape[0] / rows.shape[1]) ** 0.5
         weight.mul_(1 - group["lr"] * group["decay"])
-        weight.add_(orthogonalise(rows).view_as(update), alpha=-group["lr"] * scale)
+        weight.add_(orthogonalize(rows).view_as(update), alpha=-group["lr"] * scale)
 
 
-def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
-    """(m, n) -> (m, n) with all singular values near 1: five Newton-Schulz steps, x <- (a + b xx' + c (xx')^2) x.
+def orthogonalize(matrix: torch.Tensor) -> torch.Tensor:
+    """Return an (m, n) matrix with all singular values near 1: five Newton-Schulz steps, x <- (a + b xx' + c (xx')^2)
+    x.
 
-    Every step is a polynomial in the first xx', so all five are done on that small square and x is multiplied once at the
-    end: the same numbers at two thirds of the time in bfloat16.
+    Every step is a polynomial in the first xx', so all five are computed on that small square and x is multiplied once
+    at the end: the same result in two thirds of the time in bfloat16.
     """
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)

@@ -1,6 +1,6 @@
-"""A channel on disk -> pairs of image and annotation, by file name stem; and one annotation -> class indices.
+"""Pairs of images and annotations of a channel, matched by file name stem, and annotations as class indices.
 
-Masks are (H, W) uint8: class indices 0..num_classes-1, and 255 where the pixel counts nowhere (void).
+Masks are (H, W) uint8: class indices 0..num_classes-1, and 255 (void) for ignored pixels.
 """
 
 from __future__ import annotations
@@ -22,48 +22,50 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 @dataclass(frozen=True)
 class Pair:
+    """An image file and its annotation file."""
+
     image: Path
     annotation: Path
 
 
 def find_pairs(folders: Folders, channel: str) -> list[Pair]:
-    """The pairs of one channel, sorted by stem. Raises ClientError: nothing there, an image without annotation."""
-    images = readable_files(folders.channel(channel), IMAGE_SUFFIXES)
-    masks = readable_files(folders.channel(f"{channel}_annotation"), (".png",))
+    """Return a channel's pairs, sorted by stem. Raises ClientError if it is empty or an image has no annotation."""
+    images = _readable_files(folders.channel(channel), IMAGE_SUFFIXES)
+    masks = _readable_files(folders.channel(f"{channel}_annotation"), (".png",))
     if not images:
-        raise ClientError(f"channel '{channel}' has no readable image file: it needs *.jpg")
+        raise ClientError(f"channel '{channel}' has no readable image file; it requires *.jpg")
     if not masks:
         raise ClientError(
-            f"channel '{channel}_annotation' has no readable image file: it needs one *.png for each image"
+            f"channel '{channel}_annotation' has no readable image file; it requires one *.png for each image"
         )
     missing = sorted(images.keys() - masks.keys())
     if missing:
         raise ClientError(
-            f"{len(missing)} image(s) of channel '{channel}' have no annotation: {images[missing[0]].name} needs "
+            f"{len(missing)} image(s) of channel '{channel}' have no annotation: {images[missing[0]].name} requires "
             f"{missing[0]}.png in channel '{channel}_annotation'"
         )
     return [Pair(images[stem], masks[stem]) for stem in sorted(images)]
 
 
-def readable_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Stem -> file. What S3Prefix semantics brought along is named and left alone, as the real container does."""
+def _readable_files(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+    """Return stem -> file; other files, which S3Prefix semantics may add, are logged and skipped, as on AWS."""
     if not folder.is_dir():
-        raise ClientError(f"channel '{folder.name}' is required and was not given")
+        raise ClientError(f"channel '{folder.name}' is required but was not given")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.is_dir() or path.suffix.lower() not in suffixes:
             log.warn(f"{path} is not a readable image file")
         elif path.stem in found:
-            raise ClientError(f"{path.name} and {found[path.stem].name} of channel '{folder.name}' share their stem")
+            raise ClientError(f"{path.name} and {found[path.stem].name} of channel '{folder.name}' have the same stem")
         else:
             found[path.stem] = path
     return found
 
 
 def read_image(path: Path, *, smallest: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8 BGR, pixels as stored (no EXIF rotation: masks are drawn on the stored pixels).
+    """Return (H, W, 3) uint8 BGR pixels as stored (no EXIF rotation: masks are drawn on the stored pixels).
 
-    A JPEG whose sides are at least 2 (4) x `smallest` is decoded at half (a quarter of) its size: that is cheaper.
+    A JPEG at least 2 (4) x as large as `smallest` is decoded at half (a quarter of) its size, which is faster.
     """
     flags = cv2.IMREAD_COLOR
     if smallest and path.suffix.lower() != ".png":
@@ -80,7 +82,10 @@ def read_image(path: Path, *, smallest: int = 0) -> np.ndarray:
 
 
 def read_mask(path: Path, table: np.ndarray) -> np.ndarray:
-    """(H, W) uint8 class indices through `table`. Raises ClientError: not one channel, a value that is no class."""
+    """Return (H, W) uint8 class indices through `table`.
+
+    Raises ClientError for several channels or an unknown value.
+    """
     try:
         with open_picture(path) as picture:
             values = np.array(picture)
@@ -94,13 +99,13 @@ def read_mask(path: Path, table: np.ndarray) -> np.ndarray:
     if (mask < 0).any():
         wrong = int(values[mask < 0][0])
         raise ClientError(
-            f"{path} holds the value {wrong}, which is neither one of the {describe(table)} nor 255 (ignored)"
+            f"{path} has the value {wrong}, which is neither one of the {describe(table)} nor 255 (ignored)"
         )
     return np.asarray(mask, np.uint8)
 
 
 def check_pair(pair: Pair, table: np.ndarray) -> np.ndarray:
-    """The pair's mask, once image and mask are known to fit."""
+    """Return the pair's mask after checking that it has the image's size. Raises ClientError."""
     try:
         with open_picture(pair.image) as header:
             width, height = header.size
@@ -110,23 +115,23 @@ def check_pair(pair: Pair, table: np.ndarray) -> np.ndarray:
     if mask.shape != (height, width):
         raise ClientError(
             f"{pair.annotation} is {mask.shape[1]}x{mask.shape[0]} pixels and {pair.image.name} is {width}x{height}: "
-            "an annotation must be exactly as large as its image"
+            "an annotation must have exactly the size of its image"
         )
     return mask
 
 
-# --------------------------------------------------------------------------------------------- label maps
+# --- label maps ---
 
 
 def read_label_map(folders: Folders, channel: str, *, num_classes: int) -> np.ndarray:
-    """(256,) int16: PNG value -> class index, -1 where there is none; logged as the real container does.
+    """Return (256,) int16: PNG value -> class index, -1 for unknown values; logged as by the real container.
 
     {"map": {"0": 5, "1": 0}}: key = class index used in training, value = PNG value. {"scale": 3}: floor(value / 3).
-    255 stays void, whatever the map says of it.
+    255 is always void.
     """
     path = folders.channel("label_map") / f"{channel}_label_map.json"
     if path.exists():
-        content = load_label_map(path)
+        content = _load_label_map(path)
     else:
         log.warn("label maps not provided, using defaults.")
         content = {"scale": 1}
@@ -134,13 +139,13 @@ def read_label_map(folders: Folders, channel: str, *, num_classes: int) -> np.nd
     return label_table(content, num_classes=num_classes, source=str(path))
 
 
-def load_label_map(path: Path) -> dict[str, object]:
+def _load_label_map(path: Path) -> dict[str, object]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ClientError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict) or set(content) not in ({"map"}, {"scale"}):
-        raise ClientError(f'{path} must hold {{"map": {{class index: pixel value}}}} or {{"scale": number}}')
+        raise ClientError(f'{path} must be {{"map": {{class index: pixel value}}}} or {{"scale": number}}')
     return content
 
 
@@ -148,11 +153,12 @@ def label_table(content: dict[str, object], *, num_classes: int, source: str = "
     table = np.full(256, -1, np.int16)
     try:
         if "map" in content:
-            pairs = [(int(index), int(value)) for index, value in dict(content["map"]).items()]  # type: ignore[call-overload]
+            given = dict(content["map"])  # type: ignore[call-overload]
+            pairs = [(int(index), int(value)) for index, value in given.items()]
         else:
             scale = float(content["scale"])  # type: ignore[arg-type]
             if scale <= 0:
-                raise ValueError(f"scale {scale} is not above 0")
+                raise ValueError(f"scale {scale} is not greater than 0")
             pairs = [(int(value // scale), value) for value in range(VOID) if value // scale < num_classes]
     except (TypeError, ValueError) as error:
         raise ClientError(f"{source}: {error}") from None

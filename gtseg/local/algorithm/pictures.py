@@ -1,7 +1,7 @@
-"""Pictures from anybody: JPEG and PNG, opened in one place.
+"""Safe decoding of untrusted JPEG and PNG images.
 
-Pillow tries every format that it knows unless it is told otherwise, and some of them start other programs (PostScript:
-Ghostscript), whatever the file is called.
+Unless restricted, Pillow tries every format that it supports, whatever the file name, and some of them start other
+programs (PostScript: Ghostscript).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-__all__ = ["PictureError", "open_picture"]
-
-FORMATS = ("JPEG", "PNG")  # a JPEG of several pictures (MPO) is read as its first
+FORMATS = ("JPEG", "PNG")
+"""A JPEG with several images (MPO) is read as its first."""
 MAX_PIXELS = 100_000_000
-MAX_SCANS = 100  # of a progressive JPEG; programs write about ten
+MAX_SCANS = 100
+"""Scans of a progressive JPEG; encoders write about ten."""
 SCAN = b"\xff\xda"
 BLOCK_BYTES = 1 << 20
 DAMAGE = (
@@ -36,43 +36,43 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-# Pillow warns from 89 million pixels on; the limit here is MAX_PIXELS. What else it warns of is not the reader's trouble.
+# Pillow warns from 89 million pixels on, but the limit here is MAX_PIXELS; its other warnings do not concern users.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class PictureError(Exception):
-    """Says what is wrong with a picture, e.g. `is not a JPEG or PNG image`."""
+    """The image is rejected; the text gives the reason, e.g. `is not a JPEG or PNG image`."""
 
 
 @contextmanager
 def open_picture(
     source: Path | bytes | BinaryIO, *, formats: tuple[str, ...] = FORMATS, pixels: int = MAX_PIXELS
 ) -> Iterator[Image.Image]:
-    """A picture with its size and mode, which the block may decode. Raises PictureError, also for damage found then.
+    """Yield an image, which the block may decode. Raises PictureError, also for damage found while decoding.
 
-    The block does nothing but decode: its own ValueError or OSError would be taken for damage.
+    The block must only decode: a ValueError or OSError raised in it is treated as damage.
     """
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as image:
             width, height = image.size
             if width * height > pixels:
-                raise PictureError(f"has {width}x{height} pixels; {pixels} are allowed")
+                raise PictureError(f"has {width}x{height} pixels, more than the allowed {pixels}")
             if image.info.get("progressive"):
-                check_scans(image.fp)  # type: ignore[arg-type]
+                _check_scans(image.fp)  # type: ignore[arg-type]
             yield image
     except Image.DecompressionBombError:
-        raise PictureError(f"has far more pixels than the {pixels} that are allowed") from None
+        raise PictureError(f"has far more pixels than the allowed {pixels}") from None
     except UnidentifiedImageError:
         raise PictureError(f"is not a {' or '.join(formats)} image") from None
     except DAMAGE as error:
         raise PictureError(f"is damaged: {error}") from None
 
 
-def check_scans(file: BinaryIO) -> None:
-    """Raises PictureError for a JPEG with very many scans: each may be a few bytes and costs a look at every pixel.
+def _check_scans(file: BinaryIO) -> None:
+    """Raise PictureError for a JPEG with many scans: each may have a few bytes but costs a pass over all pixels.
 
-    A marker is nowhere inside a scan, so that counting its two bytes is enough.
+    A marker cannot occur inside a scan, so that counting its two bytes is sufficient.
     """
     position, scans, last = file.tell(), 0, b""
     file.seek(0)
@@ -81,4 +81,4 @@ def check_scans(file: BinaryIO) -> None:
         last = block[-1:]
     file.seek(position)
     if scans > MAX_SCANS:
-        raise PictureError(f"has {scans} scans; {MAX_SCANS} are allowed")
+        raise PictureError(f"has {scans} scans, more than the allowed {MAX_SCANS}")

@@ -1,4 +1,4 @@
-"""A trained network as a function, and its scores against a channel of annotations."""
+"""Inference with a trained network, and its scores on an annotated channel."""
 
 from __future__ import annotations
 
@@ -15,32 +15,35 @@ from torch import nn
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError
-from gtseg.local.algorithm.data import Channel, fitted, for_network, normalise, validation_batches
+from gtseg.local.algorithm.data import Channel, fit_size, for_network, normalize, validation_batches
 from gtseg.local.algorithm.model import load_network, probabilities
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.algorithm.precision import has_fast_half
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.threads import Threads, cores
 
-# -------- score -----------------------------------------------------------------------------------
-#
-# gluon-cv's segmentation metrics: pixel accuracy, and mIOU = mean over all classes of inter / (eps + union).
-#
-# Accumulated over the whole set at the annotations' own size; 255 counts nowhere. A class that is neither predicted nor
-# present contributes 0, so that an empty class drags mIOU down, as it does in the built-in algorithm.
+# --- score ---
 
 
 @dataclass
 class Score:
+    """Confusion matrix and gluon-cv's metrics: pixel accuracy, and mIOU = mean over all classes of inter / (eps +
+    union).
+
+    Accumulated over the whole channel at the annotations' size; void (255) is ignored. A class that is neither
+    predicted nor present contributes 0 and lowers mIOU, as in the built-in algorithm.
+    """
+
     num_classes: int
-    confusion: np.ndarray = field(init=False)  # (C, C) int64, rows truth, columns prediction
+    confusion: np.ndarray = field(init=False)
+    """(C, C) int64, rows truth, columns prediction."""
 
     def __post_init__(self) -> None:
         self.confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
 
     def add(self, predicted: np.ndarray, truth: np.ndarray) -> None:
-        """(H, W) uint8 both."""
-        c, rows = self.num_classes, max(1, 2**23 // truth.shape[1])  # float32 counts exactly up to 2^24
+        """Add a prediction and its truth, both (H, W) uint8."""
+        c, rows = self.num_classes, max(1, 2**23 // truth.shape[1])  # float32 counts are exact up to 2^24
         for top in range(0, len(truth), rows):
             pair = [truth[top : top + rows], predicted[top : top + rows]]
             joint = cv2.calcHist(pair, [0, 1], None, [256, c], [0, 256, 0, c])  # (256, C)
@@ -58,23 +61,22 @@ class Score:
 
 
 def to_mask(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(C, h, w) float32 -> (H, W) uint8: the likeliest class of every pixel, enlarged bilinearly first."""
+    """Return the most likely class of every pixel after bilinear resizing: (C, h, w) float32 -> (H, W) uint8."""
     if probabilities.shape[1:] == size:
         return np.asarray(probabilities.argmax(0), np.uint8)
     best = cv2.resize(probabilities[0], size[::-1], interpolation=cv2.INTER_LINEAR)
     mask = np.zeros(size, np.uint8)
-    for c in range(1, len(probabilities)):  # class by class: (C, H, W) never has to exist
+    for c in range(1, len(probabilities)):  # class by class, without an array (C, H, W)
         other = cv2.resize(probabilities[c], size[::-1], interpolation=cv2.INTER_LINEAR)
         mask[other > best] = c
         np.maximum(best, other, out=best)
     return mask
 
 
-# -------- validation ------------------------------------------------------------------------------
-#
-# A network against a channel of annotations, at the annotations' own size.
+# --- validation ---
 
-LOG_EVERY = 20  # batches
+LOG_EVERY = 20
+"""Batches between two progress lines."""
 
 
 def score_channel(
@@ -86,9 +88,9 @@ def score_channel(
     device: torch.device,
     is_late: Callable[[], bool] = lambda: False,
 ) -> tuple[Score, int]:
-    """Every picture of the channel once, and how many those were: fewer where `is_late` says so after a batch.
+    """Score the network on a channel; return the score and the number of images, fewer if `is_late` returns True.
 
-    A progress line every 20 batches, as in training.
+    Logs a progress line every 20 batches, as in training.
     """
     judged = 0
     score, since = Score(len(channel.counts)), time.time()
@@ -107,13 +109,14 @@ def score_channel(
     return score, judged
 
 
-# -------- predict ---------------------------------------------------------------------------------
-#
-# A trained network as a function: encoded image in, mask or probabilities of the same size out.
+# --- prediction ---
 
 
 class Predictor:
-    """Safe to call from several threads: decoding and encoding overlap, the network runs once at a time."""
+    """Encoded image -> mask or probabilities of the same size.
+
+    Thread-safe: decoding overlaps, the network runs once at a time.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -128,15 +131,16 @@ class Predictor:
         self.multiple = 32 if network == "efficientnet-lite0" else 16
         self.turn = threading.Lock()
         self.threads = Threads(cores())
-        self.probabilities(np.zeros((self.inference_size, self.inference_size, 3), np.uint8))  # the first run allocates
+        # the first run allocates memory
+        self.probabilities(np.zeros((self.inference_size, self.inference_size, 3), np.uint8))
 
     def prepared(self, image: np.ndarray) -> torch.Tensor:
-        """(H, W, 3) uint8 BGR -> (1, 3, h, w) normalised, at the scale that the network was trained for."""
-        size = fitted((image.shape[0], image.shape[1]), self.inference_size, multiple=self.multiple)
-        return normalise(torch.from_numpy(for_network(image, size)[None])).to(self.device)
+        """Prepare (H, W, 3) uint8 BGR as (1, 3, h, w) normalized, at the scale of training."""
+        size = fit_size((image.shape[0], image.shape[1]), self.inference_size, multiple=self.multiple)
+        return normalize(torch.from_numpy(for_network(image, size)[None])).to(self.device)
 
     def run(self, x: torch.Tensor) -> torch.Tensor:
-        """(1, 3, h, w) -> (C, h', w') float32 probabilities at the network's own output size."""
+        """Run the network: (1, 3, h, w) -> (C, h', w') float32 probabilities at its output size."""
         with self.turn, self.threads.step():
             return probabilities(self.model, x, half=self.half, mirror=self.mirror)[0]
 
@@ -144,19 +148,20 @@ class Predictor:
         return self.run(self.prepared(image)).cpu().numpy()
 
     def mask(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) uint8 class indices at `size`, the size of the image that was sent."""
+        """Return (H, W) uint8 class indices at `size`, the size of the request's image."""
         return to_mask(self.probabilities(image), size)
 
     def full_probabilities(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """(C, H, W) float32 at `size`; sums to 1 over C."""
+        """Return (C, H, W) float32 probabilities at `size`; they sum to 1 over C."""
         planes = self.probabilities(image)
         return np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
 
 
 def decode(body: bytes, *, smallest: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Encoded JPEG or PNG -> (h, w, 3) uint8 BGR and the (H, W) that it has in full; ClientError where it is neither.
+    """Decode a JPEG or PNG to (h, w, 3) uint8 BGR; return it with its full size (H, W). Raises ClientError.
 
-    A JPEG twice (four times) `smallest` is decoded at half (a quarter of) its size: the network would shrink it anyway.
+    A JPEG twice (four times) as large as `smallest` is decoded at half (a quarter of) its size, because the network
+    input is smaller.
     """
     try:
         with open_picture(body) as header:
@@ -164,7 +169,7 @@ def decode(body: bytes, *, smallest: int) -> tuple[np.ndarray, tuple[int, int]]:
             kind = header.format
     except PictureError as error:
         raise ClientError(
-            f"the body ({len(body)} bytes) is not a readable image: it {error} (image/jpeg and image/png can be decoded)"
+            f"the body ({len(body)} bytes) is not a readable image: it {error} (supported: image/jpeg, image/png)"
         ) from None
     times = max(width, height) // smallest if kind != "PNG" else 1
     flags = cv2.IMREAD_COLOR
@@ -172,12 +177,12 @@ def decode(body: bytes, *, smallest: int) -> tuple[np.ndarray, tuple[int, int]]:
         flags = cv2.IMREAD_REDUCED_COLOR_2 if times < 4 else cv2.IMREAD_REDUCED_COLOR_4
     image = cv2.imdecode(np.frombuffer(body, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise ClientError(f"the body ({len(body)} bytes) is a broken {kind} image")
+        raise ClientError(f"the body ({len(body)} bytes) is a damaged {kind} image")
     return image, (height, width)
 
 
 def encode_png(mask: np.ndarray) -> bytes:
-    """(H, W) uint8 -> a single-channel PNG of the values; fast rather than small: large even areas compress anyhow."""
+    """Encode (H, W) uint8 as a single-channel PNG of the values, fast rather than small."""
     done, buffer = cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, 3])
     if not done:
         raise RuntimeError("OpenCV could not encode the mask")

@@ -1,8 +1,8 @@
-"""How a job trains, decided once: the user's hyperparameters, and what the network needs where the user left them unset.
+"""Training recipe: the user's hyperparameters, and the network's own values for those that are unset.
 
-Where `backbone` is given, everything is as the built-in algorithm documents it. Where it is absent the network is
-EfficientNet-Lite0 with ImageNet weights or, with use_pretrained_model = false, the compact network from random weights (with
-a GPU the documented ResNet). Whatever the user left unset follows the network's own recipe.
+If `backbone` is given, everything is as the built-in algorithm documents it. Otherwise the network is
+EfficientNet-Lite0 with ImageNet weights or, with use_pretrained_model = false, the compact network from random weights
+(the documented ResNet with a GPU). Unset hyperparameters follow the network's own recipe.
 """
 
 from __future__ import annotations
@@ -15,25 +15,27 @@ import numpy as np
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
 from gtseg.local.algorithm.pairs import VOID
 
-# -------- sight -----------------------------------------------------------------------------------
-#
-# How large a picture has to be seen, read off the annotations before training.
-#
-# A compact network answers on a grid of a quarter of its input. So the finest mask that it could draw is the annotation
-# averaged over that grid and enlarged again; the mIoU of that with the annotation is the best it can score at that size.
-# Photographs of one animal lose nothing at 128 pixels, streets seen from a satellite lose half: time goes where it pays.
+# --- resolution ---
 
-SIZES = (128, 160, 192, 256)  # long sides, pixels
-ENOUGH = 0.93  # mIoU: finer pictures cost as much time again as they are larger
+SIZES = (128, 160, 192, 256)
+"""Candidate long sides in pixels."""
+ENOUGH = 0.93
+"""Sufficient mIoU; training time grows with the image area."""
 STRIDE = 4
 
 
 @dataclass
 class Detail:
-    """Intersections and unions per size and class, over the masks added."""
+    """Detail of annotations, which determines the resolution of training: intersections and unions per size and class.
+
+    A compact network predicts on a grid of a quarter of its input. The best mask that it could predict is the
+    annotation averaged over that grid and enlarged again; the mIoU of that with the annotation is an upper bound at
+    that size. Photographs of one animal lose nothing at 128 pixels, satellite images of streets lose half.
+    """
 
     num_classes: int
-    inter: np.ndarray = field(init=False)  # (sizes, C)
+    inter: np.ndarray = field(init=False)
+    """(sizes, C)."""
     union: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,32 +43,32 @@ class Detail:
         self.union = np.zeros((len(SIZES), self.num_classes))
 
     def add(self, mask: np.ndarray) -> None:
-        """(H, W) uint8 class indices."""
+        """Add a mask: (H, W) uint8 class indices."""
         step = max(1, max(mask.shape) // 640)
         mask = np.ascontiguousarray(mask[::step, ::step])
         counted = mask != VOID
         for row, size in enumerate(SIZES):
-            drawn = best_drawn(mask, size)
+            drawn = predict_best(mask, size)
             for c in np.unique(mask[counted]):
                 truth, guess = (mask == c) & counted, (drawn == c) & counted
                 self.inter[row, c] += np.count_nonzero(truth & guess)
                 self.union[row, c] += np.count_nonzero(truth | guess)
 
     def ceilings(self) -> np.ndarray:
-        """(sizes,) the best mIoU over the classes present; 1 where there are none."""
+        """Return (sizes,): the upper bound of mIoU over the classes present; 1 if there are none."""
         present = self.union[0] > 0
         if not present.any():
             return np.ones(len(SIZES))
         return np.asarray((self.inter[:, present] / np.maximum(self.union[:, present], 1)).mean(1))
 
-    def sight(self) -> int:
-        """The smallest size that costs less than 1 - ENOUGH, or the largest there is."""
+    def required_size(self) -> int:
+        """Return the smallest size with an upper bound of at least ENOUGH, else the largest size."""
         enough = np.flatnonzero(self.ceilings() >= ENOUGH)
         return SIZES[int(enough[0])] if len(enough) else SIZES[-1]
 
 
-def best_drawn(mask: np.ndarray, size: int) -> np.ndarray:
-    """(H, W) uint8 -> (H, W) uint8: the mask as a network that sees `size` pixels could draw it at best; void is drawn as nothing."""
+def predict_best(mask: np.ndarray, size: int) -> np.ndarray:
+    """Return the best mask that a network with an input of `size` pixels could predict, (H, W) uint8; void is 0."""
     height, width = mask.shape
     scale = size / STRIDE / max(height, width)
     grid = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -79,47 +81,66 @@ def best_drawn(mask: np.ndarray, size: int) -> np.ndarray:
     return drawn
 
 
-# -------- recipe ----------------------------------------------------------------------------------
+# --- recipe ---
 
 FROZEN = 5
-DETAILED = 640  # long side, pixels, at which pictures with much detail are seen
+DETAILED = 640
+"""Long side in pixels of images whose annotations have much detail, in validation and serving."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    network: str  # "efficientnet-lite0", "compact" or "dilated"
-    augmentation: str  # "whole" or "builtin"
-    base_size: int  # the long side, pixels, that training varies around
-    inference_size: int  # the long side, pixels, at which a picture is seen in validation and in service
-    crop_size: int  # the side of a training sample, pixels
-    crops: tuple[int, ...]  # crop sizes one after the other over the progress of the job; the last is crop_size
+    """How a job trains."""
+
+    network: str
+    """efficientnet-lite0, compact or dilated."""
+    augmentation: str
+    """whole or builtin."""
+    base_size: int
+    """Long side, in pixels, around which training varies the scale."""
+    inference_size: int
+    """Long side, in pixels, of images in validation and serving."""
+    crop_size: int
+    """Side of a training sample in pixels."""
+    crops: tuple[int, ...]
+    """Crop sizes over the progress of the job; the last one is crop_size."""
     batch: int
     validation_batch: int
-    optimizer: str  # one of the contract's, or "muon"
+    optimizer: str
+    """One of the contract's, or muon or adamw."""
     learning_rate: float
-    scheduler: str  # one of the contract's, or "warm-cosine"
+    scheduler: str
+    """One of the contract's, or warm-cosine."""
     momentum: float
     weight_decay: float
-    average: float  # decay of the moving average of the weights; 0: none
-    balanced: bool  # square-root class weights plus half a Dice loss
+    average: float
+    """Decay of the moving average of the weights; 0: none."""
+    balanced: bool
+    """Square-root class weights plus half a Dice loss."""
     aux_weight: float
-    mirror: bool  # validation and service average over the picture and its mirror image
-    frozen: int  # blocks of the pretrained encoder that do not learn
-    half: bool  # bfloat16 (float16 on a GPU) where it is safe
+    mirror: bool
+    """Average predictions over the image and its mirror image in validation and serving."""
+    frozen: int
+    """Blocks of the pretrained encoder that are not trained."""
+    half: bool
+    """bfloat16 (float16 on a GPU) where it is safe."""
     seed: int = 1
 
     @property
     def multiple(self) -> int:
-        """Sides of pictures that the network sees are multiples of this."""
+        """Divisor of the sides of the network's input."""
         return 32 if self.network == "efficientnet-lite0" else 16
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What the training channel holds: `sight`, the long side in pixels that the annotations' detail asks for (see `sight`),
-    and `long_side`, the pictures' own (their median)."""
+class ImageSizes:
+    """Sizes of the training channel's images in pixels.
 
-    sight: int = 128
+    `required_size`: long side that the annotations' detail requires (see `Detail`); `long_side`: the images'
+    median long side.
+    """
+
+    required_size: int = 128
     long_side: int = 640
 
 
@@ -128,23 +149,26 @@ def choose(
     *,
     has_gpu: bool,
     fast_half: bool = False,
-    pictures: Pictures = Pictures(),
+    pictures: ImageSizes = ImageSizes(),
     network: str | None = None,
     imagenet: bool = True,
 ) -> Recipe:
-    """`network`: the one that an earlier model or checkpoint has, which this job goes on from; `imagenet`: its
-    weights may be used."""
+    """Choose the recipe.
+
+    `network`: that of an earlier model or checkpoint, from which the job continues; `imagenet`: ImageNet weights may be
+    used.
+    """
     if "backbone" in h.given:
         return documented(h)
     if network is None:
         network = "efficientnet-lite0" if h.use_pretrained_model and imagenet else "dilated" if has_gpu else "compact"
     if network == "compact":
-        return compact(h, fast_half=fast_half, sight=pictures.sight)
+        return compact(h, fast_half=fast_half, required_size=pictures.required_size)
     return documented(h) if network == "dilated" else pretrained(h, fast_half=fast_half, pictures=pictures)
 
 
 def documented(h: Hyperparameters) -> Recipe:
-    """The built-in algorithm's own way: gluon-cv's dilated backbones, augmentation and schedules."""
+    """Return the built-in algorithm's recipe: gluon-cv's dilated backbones, augmentation and schedules."""
     return Recipe(
         network="dilated",
         augmentation="builtin",
@@ -168,15 +192,15 @@ def documented(h: Hyperparameters) -> Recipe:
     )
 
 
-def compact(h: Hyperparameters, *, fast_half: bool, sight: int) -> Recipe:
-    """From nothing on two cores: small pictures, Muon, one warm-up and one cosine over the time there is.
+def compact(h: Hyperparameters, *, fast_half: bool, required_size: int) -> Recipe:
+    """Return the recipe for random weights on two cores: small images, Muon, one warm-up and one cosine over the time.
 
-    Most of a job's time goes into pictures of the size that inference sees; the last quarter trains on larger ones, because
-    objects come out larger in crops than in whole pictures. With 100 CPU s on 236 photographs: 0.686 mIOU at 192 pixels
-    throughout with Muon; 0.693 growing 128, 128, 160, 192; 0.704 when the pictures are then seen at 160. AdamW: 0.673.
+    Most of the time is spent on images of the inference size; the last quarter trains on larger ones, because objects
+    are larger in crops than in whole images. With 100 CPU s on 236 photographs: 0.686 mIOU at 192 pixels throughout
+    with Muon; 0.693 growing 128, 128, 160, 192; 0.704 with inference at 160. AdamW: 0.673.
     """
     own = "optimizer" not in h.given
-    crops: tuple[int, ...] = (sight * 3 // 4, sight, sight, sight * 5 // 4)
+    crops: tuple[int, ...] = (required_size * 3 // 4, required_size, required_size, required_size * 5 // 4)
     if {"crop_size", "base_size"} & h.given:
         crops = (h.crop_size,) if "crop_size" in h.given else (min(h.base_size // 8 * 8, h.crop_size),)
     crop = crops[-1]
@@ -203,22 +227,23 @@ def compact(h: Hyperparameters, *, fast_half: bool, sight: int) -> Recipe:
     )
 
 
-def pretrained(h: Hyperparameters, *, fast_half: bool, pictures: Pictures) -> Recipe:
-    """EfficientNet-Lite0 from ImageNet: AdamW, a quarter of the rate for the encoder, one warm-up, one cosine.
+def pretrained(h: Hyperparameters, *, fast_half: bool, pictures: ImageSizes) -> Recipe:
+    """Return the recipe for EfficientNet-Lite0.
 
-    Where the annotations have more detail than a small picture shows (poles, signs, roofs), samples are parts of a larger picture.
-    Validation mIoU after 120 CPU s, parts of 320 pixels of pictures at 448, seen at 640: streets of 480 x 360 pixels 0.687, aerial scenes
-    0.659. Whole pictures at 352, seen at 512: 0.658 and 0.630.
+    AdamW, a quarter of the rate for the encoder, one warm-up, one cosine. If the annotations have details that a small
+    image does not show (poles, signs, roofs), samples are parts of a larger image. Validation mIoU after 120 CPU s with
+    parts of 320 pixels of images at 448 and inference at 640: streets of 480 x 360 pixels 0.687, aerial scenes 0.659;
+    with whole images at 352 and inference at 512: 0.658 and 0.630.
     """
     own = "optimizer" not in h.given
-    detailed = pictures.sight == SIZES[-1]
-    wanted = DETAILED if detailed else max(384, 2 * pictures.sight)
-    seen = round_to(min(wanted, max(224, 1.5 * pictures.long_side)), 32)
-    crop = round_to(seen / (2 if detailed else 1.5), 32)
+    detailed = pictures.required_size == SIZES[-1]
+    wanted = DETAILED if detailed else max(384, 2 * pictures.required_size)
+    seen = _round_to(min(wanted, max(224, 1.5 * pictures.long_side)), 32)
+    crop = _round_to(seen / (2 if detailed else 1.5), 32)
     base = round(0.7 * seen) if detailed else crop
     if {"crop_size", "base_size"} & h.given:
-        crop = h.crop_size if "crop_size" in h.given else min(round_to(h.base_size, 32), h.crop_size)
-        seen = round_to(h.base_size, 32) if "base_size" in h.given else max(crop * 3 // 64, 1) * 32
+        crop = h.crop_size if "crop_size" in h.given else min(_round_to(h.base_size, 32), h.crop_size)
+        seen = _round_to(h.base_size, 32) if "base_size" in h.given else max(crop * 3 // 64, 1) * 32
         base = h.base_size if "base_size" in h.given else crop
     return Recipe(
         network="efficientnet-lite0",
@@ -243,13 +268,13 @@ def pretrained(h: Hyperparameters, *, fast_half: bool, pictures: Pictures) -> Re
     )
 
 
-def round_to(value: float, multiple: int) -> int:
-    """The nearest multiple, at least one."""
+def _round_to(value: float, multiple: int) -> int:
+    """Return the nearest multiple, at least one."""
     return max(1, round(value / multiple)) * multiple
 
 
 def describe(r: Recipe, h: Hyperparameters) -> str:
-    """What the log says where a job does not train the way its Final configuration reads."""
+    """Return the log line for a job that does not train as its Final configuration says."""
     crops = " -> ".join(str(c) for c in dict.fromkeys(r.crops))
     start = (
         f"EfficientNet-Lite0 under the head '{h.algorithm}', starting from ImageNet weights. "
@@ -260,5 +285,6 @@ def describe(r: Recipe, h: Hyperparameters) -> str:
         f"No 'backbone' given: {start}"
         f"Where hyperparameters are unset its own recipe applies: optimizer {r.optimizer}, learning_rate "
         f"{r.learning_rate:g}, lr_scheduler {r.scheduler}, momentum {r.momentum:g}, weight_decay {r.weight_decay:g}, "
-        f"base_size {r.base_size}, crop_size {crops}, pictures seen at {r.inference_size}. Give 'backbone' for the dilated ResNet."
+        f"base_size {r.base_size}, crop_size {crops}, pictures seen at {r.inference_size}. "
+        "Give 'backbone' for the dilated ResNet."
     )

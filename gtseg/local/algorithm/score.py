@@ -1,12 +1,12 @@
-"""A trained network over a list of pictures: a mask for each, and how sure the network is of it.
+"""Prediction for a list of images: a mask and a confidence for each.
 
-    input/names         one file name a line, of pictures in the folder that is given
+    input/names         one file name per line, of images in the given folder
     model/              the network
-    output/masks/       <name>.png, (H, W) class indices of the picture's size
-    output/scores.jsonl one line a picture: {"name", "size", "confidence", "classes": {class index: confidence}}, with
+    output/masks/       <name>.png, (H, W) class indices at the image's size
+    output/scores.jsonl one line per image: {"name", "size", "confidence", "classes": {class index: confidence}}, with
                         --features "features"; "error" for an unreadable one
 
-A process that was killed goes on where it was: a line is written when its mask has its name.
+A killed process is resumed: a line is written after its mask has been renamed to its final name.
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError, Folders
 from gtseg.local.algorithm.predict import Predictor, decode, encode_png, to_mask
 
-__all__ = ["confidences", "read_scores", "score"]
-
 LOG_EVERY = 100
 FEATURES = 32
 
 
 def score(folders: Folders, images: Path, *, features: bool = False) -> None:
-    """Every picture of `input/names` that has no line yet; `features`: with what the network sees in it.
+    """Score every image of `input/names` that has no line yet; `features`: add a feature vector.
 
-    Raises ClientError where model/ holds no model.
+    Raises ClientError if model/ is not a model.
     """
     names = (folders.root / "input" / "names").read_text(encoding="utf-8").splitlines()
     output = folders.root / "output"
@@ -43,18 +41,18 @@ def score(folders: Folders, images: Path, *, features: bool = False) -> None:
     log.info(f"Scoring {len(names)} pictures, {len(done)} of which are done")
     with (output / "scores.jsonl").open("a", encoding="utf-8") as file:
         for number, name in enumerate((n for n in names if n not in done), 1):
-            file.write(json.dumps({"name": name, **score_one(predictor, images / name, output, seen=seen)}) + "\n")
+            file.write(json.dumps({"name": name, **_score_one(predictor, images / name, output, seen=seen)}) + "\n")
             file.flush()
             if number % LOG_EVERY == 0:
                 log.info(f"{len(done) + number} of {len(names)}")
 
 
-def score_one(predictor: Predictor, path: Path, output: Path, *, seen: Features | None = None) -> dict[str, object]:
+def _score_one(predictor: Predictor, path: Path, output: Path, *, seen: Features | None = None) -> dict[str, object]:
     try:
         image, size = decode(path.read_bytes(), smallest=predictor.inference_size)
     except (ClientError, OSError) as error:
         return {"error": str(error)}
-    probabilities, agreement = look_twice(predictor, image)
+    probabilities, agreement = _predict_twice(predictor, image)
     part = output / "masks" / f".{path.name}.part"
     part.write_bytes(encode_png(to_mask(probabilities, size)))
     os.replace(part, output / "masks" / f"{path.name}.png")
@@ -68,11 +66,12 @@ def score_one(predictor: Predictor, path: Path, output: Path, *, seen: Features 
     }
 
 
-def look_twice(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, dict[int, float]]:
-    """The picture and its mirror image: the mean of both (C, h, w) probabilities, and the IoU of both masks by class.
+def _predict_twice(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, dict[int, float]]:
+    """Predict the image and its mirror image.
 
-    On photographs of cats the mean was a point of mIoU better than one look, and the correlation of the confidence with the
-    true IoU 0.76 to 0.78 instead of 0.69 to 0.71 (docs/decisions.md).
+    Returns the mean (C, h, w) probabilities and, by class, the IoU of the two masks. On photographs of cats the mean
+    scored one point of mIoU more than a single prediction, and the correlation of the confidence with the true IoU was
+    0.76 to 0.78 instead of 0.69 to 0.71 (docs/decisions.md).
     """
     first = predictor.probabilities(image)
     second = predictor.probabilities(np.ascontiguousarray(image[:, ::-1]))[:, :, ::-1]
@@ -85,7 +84,9 @@ def look_twice(predictor: Predictor, image: np.ndarray) -> tuple[np.ndarray, dic
 
 
 class Features:
-    """What the encoder's last stage saw in the last picture: its mean over the picture, in FEATURES random directions."""
+    """Feature vector of the last image: the mean of the encoder's last stage, projected to FEATURES
+    random directions.
+    """
 
     def __init__(self, predictor: Predictor) -> None:
         self.last: list[float] = []
@@ -100,10 +101,10 @@ class Features:
 
 
 def confidences(probabilities: np.ndarray) -> dict[int, float]:
-    """The IoU that the network itself expects of each class that its mask has, from (C, h, w) probabilities.
+    """Return the expected IoU of each class in the mask, from (C, h, w) probabilities.
 
     Over the pixels of the class, the sum of its probability is the expected intersection; its probability elsewhere is
-    what the union is expected to have beside them. Of a mask without any class: how surely there is nothing.
+    the expected rest of the union. For a mask without any class: the minimum probability of background.
     """
     mask = probabilities.argmax(0)
     found: dict[int, float] = {}
@@ -118,7 +119,7 @@ def confidences(probabilities: np.ndarray) -> dict[int, float]:
 
 
 def read_scores(path: Path, *, repair: bool = False) -> dict[str, dict[str, object]]:
-    """Name -> its line, whole lines only; `repair`: cut off what a kill left of the last one."""
+    """Return name -> its line, complete lines only; `repair`: truncate a partial last line."""
     found: dict[str, dict[str, object]] = {}
     if not path.exists():
         return found

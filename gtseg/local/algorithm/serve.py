@@ -1,7 +1,7 @@
-"""The inference container: GET /ping, GET /execution-parameters, POST /invocations, on 127.0.0.1.
+"""Inference container: GET /ping, GET /execution-parameters, POST /invocations, on 127.0.0.1.
 
-A bare ASGI application: a request costs little beside the network. Accept: image/png (also */*) answers the indexed mask;
-application/x-protobuf and application/x-recordio-protobuf answer the probabilities, shape (1, C, H, W).
+A raw ASGI application with little overhead per request. Accept: image/png (also */*) returns the indexed mask;
+application/x-protobuf and application/x-recordio-protobuf return the probabilities, shape (1, C, H, W).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gtseg.local.algorithm.container import ClientError, Folders
 from gtseg.local.algorithm.predict import Predictor, encode_png
 from gtseg.local.algorithm.predict import decode as decode_image
 
-# -------- recordio --------------------------------------------------------------------------------
+# --- RecordIO ---
 #
-# The RecordIO-wrapped protobuf Record in which AWS's algorithms answer `application/x-protobuf`.
+# RecordIO-wrapped protobuf Record, the format of AWS's algorithms for `application/x-protobuf`.
 #
 # Record (aialgs.data, proto2): `map<string, Value> features = 1`; Value: oneof float32_tensor = 2, float64_tensor = 3,
 # int32_tensor = 7; every tensor: `repeated values = 1 [packed]`, `repeated uint64 shape = 3 [packed]`.
@@ -35,7 +35,7 @@ FLOAT32_TENSOR, FLOAT64_TENSOR, INT32_TENSOR = 2, 3, 7
 
 
 def encode_probabilities(probabilities: np.ndarray) -> bytes:
-    """(C, H, W) float32 -> one RecordIO record with `shape` (1, C, H, W) int32 and `target` float32."""
+    """Encode (C, H, W) float32 as one RecordIO record with `shape` (1, C, H, W) int32 and `target` float32."""
     shape = np.array([1, *probabilities.shape], np.int32)
     features = feature("shape", INT32_TENSOR, b"".join(varint(int(v)) for v in shape), length=shape.size)
     values = np.ascontiguousarray(probabilities, "<f4").tobytes()
@@ -44,14 +44,14 @@ def encode_probabilities(probabilities: np.ndarray) -> bytes:
 
 
 def decode(body: bytes) -> list[dict[str, np.ndarray]]:
-    """RecordIO records -> their features, each a flat array. Raises ValueError for a broken body."""
+    """Decode RecordIO records to their features, each a flat array. Raises ValueError for a malformed body."""
     try:
         return [dict(read_features(payload)) for payload in unframe(body)]
     except (IndexError, struct.error) as error:
         raise ValueError(f"truncated RecordIO protobuf: {error}") from error
 
 
-# ------------------------------------------------------------------------------------------------- framing
+# --- framing ---
 
 
 def frame(payload: bytes) -> bytes:
@@ -65,16 +65,18 @@ def unframe(body: bytes) -> Iterator[bytes]:
         if magic != MAGIC:
             raise ValueError(f"byte {start} is not the start of a RecordIO record")
         if start + 8 + length > len(body):
-            raise ValueError(f"the record at byte {start} needs {length} bytes, {len(body) - start - 8} are left")
+            raise ValueError(
+                f"the record at byte {start} has a length of {length} bytes, but only {len(body) - start - 8} remain"
+            )
         yield body[start + 8 : start + 8 + length]
         start += 8 + length + (-length % 4)
 
 
-# ------------------------------------------------------------------------------------------------ protobuf
+# --- protobuf ---
 
 
 def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1  # negative numbers take ten bytes, as protobuf has it
+    value &= (1 << 64) - 1  # negative numbers take ten bytes in protobuf
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -104,7 +106,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def read_fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(field number, content) of every length-delimited field."""
+    """Yield (field number, content) of every length-delimited field. Raises ValueError."""
     at = 0
     while at < len(data):
         tag, at = read_varint(data, at)
@@ -112,7 +114,7 @@ def read_fields(data: bytes) -> Iterator[tuple[int, bytes]]:
             raise ValueError(f"field {tag >> 3} has wire type {tag & 7}; only length-delimited fields are expected")
         length, at = read_varint(data, at)
         if at + length > len(data):
-            raise ValueError(f"field {tag >> 3} needs {length} bytes, {len(data) - at} are left")
+            raise ValueError(f"field {tag >> 3} has a length of {length} bytes, but only {len(data) - at} remain")
         yield tag >> 3, data[at : at + length]
         at += length
 
@@ -139,13 +141,14 @@ def read_values(kind: int, packed: bytes) -> np.ndarray:
     return np.array(values, np.int32 if kind == INT32_TENSOR else np.uint64)
 
 
-# -------- serve -----------------------------------------------------------------------------------
+# --- server ---
 
-MAX_BODY = 100 * 2**20  # batch transform's largest MaxPayloadInMB
+MAX_BODY = 100 * 2**20
+"""The largest MaxPayloadInMB of batch transform."""
 IMAGES = ("image/jpeg", "image/jpg", "image/png", "application/x-image")
 PROTOBUF = ("application/x-protobuf", "application/x-recordio-protobuf")
-# what the real container answers on a two-core machine, but for the strategy: it takes one image per request
 EXECUTION = {"MaxConcurrentTransforms": 2, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 10}
+"""As the real container on a two-core machine, except for the strategy: one image per request."""
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -153,7 +156,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Refusal(Exception):
-    """A request that cannot be answered: status and message."""
+    """A request is rejected with a status and a message."""
 
     def __init__(self, status: int, message: str) -> None:
         self.status = status
@@ -161,7 +164,7 @@ class Refusal(Exception):
 
 
 def serve(folders: Folders, *, port: int) -> None:
-    """Until SIGTERM. Raises ClientError where model/ holds no model of this algorithm."""
+    """Serve until SIGTERM. Raises ClientError if model/ is not a model of this algorithm."""
     cv2.setNumThreads(1)
     predictor = Predictor(folders.model)
     log.info(f"Serving {predictor.settings['_network']} {predictor.settings['algorithm']} on port {port}")
@@ -200,16 +203,16 @@ async def answer(predictor: Predictor, scope: Scope, receive: Receive) -> tuple[
     if route != ("POST", "/invocations"):
         raise Refusal(
             404,
-            f"{route[0]} {route[1]}: there are GET /ping, GET /execution-parameters and POST /invocations",
+            f"{route[0]} {route[1]}: not found; available: GET /ping, GET /execution-parameters, POST /invocations",
         )
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    accept = negotiate(headers)
-    body = await read_body(receive, headers)
-    return await asyncio.to_thread(infer, predictor, body, accept)
+    accept = _negotiate(headers)
+    body = await _read_body(receive, headers)
+    return await asyncio.to_thread(_infer, predictor, body, accept)
 
 
-def negotiate(headers: dict[str, str]) -> str:
-    """The answer's content type. Raises Refusal 415 and 406."""
+def _negotiate(headers: dict[str, str]) -> str:
+    """Return the response's content type. Raises Refusal 415 or 406."""
     content = media_type(headers.get("content-type", "image/jpeg"))
     if content not in IMAGES:
         raise Refusal(415, f"Content-Type {content} is not supported; send one of {', '.join(IMAGES)}")
@@ -227,23 +230,23 @@ def media_type(text: str) -> str:
     return text.split(";")[0].strip().lower()
 
 
-async def read_body(receive: Receive, headers: dict[str, str]) -> bytes:
+async def _read_body(receive: Receive, headers: dict[str, str]) -> bytes:
     announced = headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > MAX_BODY:
-        raise Refusal(413, f"the body is {announced} bytes; at most {MAX_BODY:,} are read")
+        raise Refusal(413, f"the body has {announced} bytes, more than the allowed {MAX_BODY:,}")
     parts, size, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Refusal(400, "the client went away before the body ended")
+            raise Refusal(400, "the client closed the connection before the end of the body")
         parts.append(message.get("body", b""))
         size, more = size + len(parts[-1]), message.get("more_body", False)
         if size > MAX_BODY:
-            raise Refusal(413, f"the body is over {MAX_BODY:,} bytes")
+            raise Refusal(413, f"the body has more than {MAX_BODY:,} bytes")
     return b"".join(parts)
 
 
-def infer(predictor: Predictor, body: bytes, accept: str) -> tuple[int, str, bytes]:
+def _infer(predictor: Predictor, body: bytes, accept: str) -> tuple[int, str, bytes]:
     try:
         image, size = decode_image(body, smallest=predictor.inference_size)
     except ClientError as error:

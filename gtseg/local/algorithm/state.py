@@ -1,4 +1,4 @@
-"""Where weights come from before the first step, and what a job carries from step to step and through `checkpoints/`."""
+"""Initial weights, and the state that a job keeps between steps and in `checkpoints/`."""
 
 from __future__ import annotations
 
@@ -32,39 +32,40 @@ from gtseg.local.algorithm.model_archive import BadArchive, unpack
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.weights import load_weights
 
-# -------- state -----------------------------------------------------------------------------------
-#
-# What a job carries from step to step, and through `checkpoints/` from process to process.
+# --- progress ---
 
 CHECKPOINT = "checkpoint.pt"
-# What may differ between the run that saved a checkpoint and the one that goes on from it
 EXTENDABLE = frozenset({"epochs", "num_training_samples", "early_stopping", "early_stopping_min_epochs"})
+"""Hyperparameters that may differ between a checkpoint and the job that continues from it."""
 
 
 @dataclass
 class Progress:
-    """Everything that is no weight. `t`: updates done; `epoch`: the one going on, from 0."""
+    """Training progress without the weights. `t`: updates done; `epoch`: the current one, from 0."""
 
     t: int = 0
     epoch: int = 0
-    loss_sum: float = 0.0  # over the batches of this epoch
+    loss_sum: float = 0.0
+    """Over the batches of this epoch."""
     loss_count: int = 0
     best_miou: float = -1.0
-    patience_miou: float = -1.0  # the mIOU that early stopping compares with
+    patience_miou: float = -1.0
+    """The mIOU that early stopping compares with."""
     patience_used: int = 0
-    spent: float = 0.0  # seconds of the budget used up
+    spent: float = 0.0
+    """Used seconds of the budget."""
     finished: bool = False
 
 
-def average_of(model: nn.Module) -> nn.Module:
-    """A copy that `blend` moves: the exponential moving average, which generalises better than the last weights."""
+def copy_for_average(model: nn.Module) -> nn.Module:
+    """Return a copy of the model for the exponential moving average, which generalizes better than the last weights."""
     average = copy.deepcopy(model).eval()
     return average.requires_grad_(False)
 
 
 @torch.no_grad()
 def blend(average: nn.Module, model: nn.Module, t: int, *, decay: float) -> None:
-    """average <- decay * average + (1 - decay) * model, faster at the beginning."""
+    """Update average <- decay * average + (1 - decay) * model, with a smaller decay at the beginning."""
     keep = min(decay, (1 + t) / (10 + t))
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - keep)
     for ours, theirs in zip(average.buffers(), model.buffers(), strict=True):
@@ -75,7 +76,7 @@ def blend(average: nn.Module, model: nn.Module, t: int, *, decay: float) -> None
 
 
 def early_stop(p: Progress, miou: float, h: Hyperparameters) -> bool:
-    """True when `patience` epochs in a row brought no relative gain above `tolerance`, after `min_epochs`."""
+    """Return True if `patience` consecutive epochs had no relative gain above `tolerance`, after `min_epochs`."""
     if miou > p.patience_miou * (1 + h.early_stopping_tolerance):
         p.patience_miou, p.patience_used = miou, 0
     else:
@@ -85,20 +86,20 @@ def early_stop(p: Progress, miou: float, h: Hyperparameters) -> bool:
     )
 
 
-# ---------------------------------------------------------------------------------------------- checkpoints
+# --- checkpoints ---
 
 
 @dataclass
 class Trained:
-    """The tensors of a job."""
+    """Model, average and optimizers of a job."""
 
     model: nn.Module
     average: nn.Module | None
     optimizers: list[torch.optim.Optimizer]
 
     @property
-    def judged(self) -> nn.Module:
-        """What is validated and served."""
+    def evaluated_model(self) -> nn.Module:
+        """The network that is validated and served."""
         return self.average if self.average is not None else self.model
 
 
@@ -113,19 +114,20 @@ def save(folder: Path, trained: Trained, progress: Progress, configuration: Mapp
     write_atomically(folder / CHECKPOINT, content)
 
 
-def keep_beside(folders: Folders, name: str) -> None:
-    """The best weights so far go with the checkpoint: whoever goes on from it elsewhere starts with an empty model/."""
+def copy_best_weights(folders: Folders, name: str) -> None:
+    """Copy the best weights to the checkpoints, because a job that continues elsewhere starts with an empty model/."""
     if (folders.model / name).exists():
         copy_atomically(folders.model / name, folders.checkpoints / name)
 
 
-def bring_back(folders: Folders, name: str) -> None:
+def restore_best_weights(folders: Folders, name: str) -> None:
+    """Copy the best weights of a checkpoint to model/ if it has none."""
     if (folders.checkpoints / name).exists() and not (folders.model / name).exists():
         copy_atomically(folders.checkpoints / name, folders.model / name)
 
 
-def read_configuration(folder: Path) -> dict[str, str] | None:
-    """The configuration of the folder's checkpoint; None where there is none that can be read."""
+def _read_configuration(folder: Path) -> dict[str, str] | None:
+    """Return the configuration of the folder's checkpoint; None if there is no readable one."""
     path = folder / CHECKPOINT
     if not path.exists():
         return None
@@ -133,11 +135,11 @@ def read_configuration(folder: Path) -> dict[str, str] | None:
         content = load_weights(path)
         return {str(k): str(v) for k, v in content["configuration"].items()}
     except Exception:
-        return None  # restore() says what is wrong with it
+        return None  # restore() logs the reason
 
 
 def restore(folder: Path, trained: Trained, configuration: Mapping[str, str]) -> Progress | None:
-    """Fills `trained` from the folder's checkpoint; None where there is none, or one of another job."""
+    """Restore `trained` from the folder's checkpoint; None if there is none, or it belongs to another job."""
     path = folder / CHECKPOINT
     if not path.exists():
         return None
@@ -161,21 +163,19 @@ def restore(folder: Path, trained: Trained, configuration: Mapping[str, str]) ->
         return None
 
 
-# -------- start -----------------------------------------------------------------------------------
-#
-# Where a network's weights come from before the first step: an earlier model, ImageNet, or nowhere.
-
-# torchvision's ImageNet weights; their parameter names are those of `dilated.DilatedResNet`
+# --- initial weights ---
 IMAGENET = {"resnet-50": "resnet50-0676ba61.pth", "resnet-101": "resnet101-63fe2227.pth"}
+"""torchvision's ImageNet weights; their parameter names are those of `dilated.DilatedResNet`."""
 DOWNLOAD = "https://download.pytorch.org/models/"
 WEIGHTS_ENV = "GTSEG_IMAGENET_WEIGHTS"
-"""For the ResNets a .pth file, a folder that holds the files of IMAGENET, or "download"; "off": no ImageNet weights at all."""
+"""For the ResNets: a .pth file, a folder with the files of IMAGENET, or "download"; "off": no ImageNet weights."""
 DOWNLOAD_WORD, OFF = "download", "off"
-PATIENCE = 5.0  # seconds without a byte, and seconds after which a download too slow to end soon is given up
+PATIENCE = 5.0
+"""Seconds without data, and seconds after which a download that is too slow is aborted."""
 
 
 def start_weights(model: nn.Module, folders: Folders, h: Hyperparameters, r: Recipe) -> None:
-    """Fills `model` in place. Raises ClientError: the `model` channel holds something else."""
+    """Initialize `model` in place. Raises ClientError if the `model` channel is not a matching model."""
     if folders.has_channel("model"):
         continue_from(model, folders, h, r)
     elif r.network == "efficientnet-lite0":
@@ -186,8 +186,10 @@ def start_weights(model: nn.Module, folders: Folders, h: Hyperparameters, r: Rec
 
 
 def earlier_network(folders: Folders) -> str | None:
-    """The network of the checkpoint, or of the model in channel `model`, that this job goes on from; None: a new start."""
-    checkpoint = read_configuration(folders.checkpoints)
+    """Return the network of the checkpoint or of the `model` channel, from which this job continues; None for a new
+    start.
+    """
+    checkpoint = _read_configuration(folders.checkpoints)
     if checkpoint is not None:
         return checkpoint.get("_network")
     if folders.has_channel("model"):
@@ -200,11 +202,11 @@ def wants_imagenet(h: Hyperparameters, r: Recipe) -> bool:
 
 
 def may_use_imagenet() -> bool:
-    """False where GTSEG_IMAGENET_WEIGHTS=off: jobs then start from random weights."""
+    """Return False if GTSEG_IMAGENET_WEIGHTS=off: jobs then start from random weights."""
     return os.environ.get(WEIGHTS_ENV) != OFF
 
 
-# ------------------------------------------------------------------------------------- incremental training
+# --- incremental training ---
 
 
 def continue_from(model: nn.Module, folders: Folders, h: Hyperparameters, r: Recipe) -> None:
@@ -223,62 +225,60 @@ def continue_from(model: nn.Module, folders: Folders, h: Hyperparameters, r: Rec
         if theirs != value:
             raise ClientError(
                 f"incremental training: the model in channel 'model' was trained with {name.lstrip('_')} {theirs}, "
-                f"this job asks for {value}; backbone, algorithm, crop_size and num_classes must agree"
+                f"this job has {value}; backbone, algorithm, crop_size and num_classes must agree"
             )
     model.load_state_dict(artifact.weights)
     log.info("Continuing from the model in channel 'model'.")
 
 
 def open_model_channel(folder: Path) -> Artifact:
-    """The channel holds model.tar.gz, or its three files."""
+    """Read the `model` channel: a model.tar.gz or its three files. Raises ClientError."""
     if (folder / HYPERPARAMETERS).is_file():
         return read_artifact(folder)
     archives = sorted(folder.glob("*.tar.gz"))
     if len(archives) != 1:
-        raise ClientError(
-            f"channel 'model' must hold one model.tar.gz, or its files; it holds {len(archives)} archives"
-        )
+        raise ClientError(f"channel 'model' must have one model.tar.gz or its files, but has {len(archives)} archives")
     with tempfile.TemporaryDirectory() as scratch:
         try:
             unpack(archives[0], Path(scratch))
         except (BadArchive, OSError) as error:
-            raise ClientError(f"{archives[0]} cannot be unpacked: {error}") from None
+            raise ClientError(f"{archives[0]} cannot be extracted: {error}") from None
         artifact = read_artifact(Path(scratch))
         return Artifact(artifact.settings, {k: v.clone() for k, v in artifact.weights.items()})
 
 
-# -------------------------------------------------------------------------------------------------- ImageNet
+# --- ImageNet weights ---
 
 
 def load_imagenet(backbone: nn.Module, name: str) -> None:
-    """Never fails the job: a log line says where the weights came from, or that there are none."""
+    """Load ImageNet weights if available; the log says where they came from, or why there are none."""
     try:
-        path = find_imagenet(IMAGENET[name])
+        path = _find_imagenet(IMAGENET[name])
         weights = torch.load(path, map_location="cpu", weights_only=True)
         weights = {k: v for k, v in weights.items() if not k.startswith("fc.")}
-        weights["conv1.weight"] = weights["conv1.weight"].flip(1)  # theirs read RGB, OpenCV gives BGR
+        weights["conv1.weight"] = weights["conv1.weight"].flip(1)  # RGB weights, BGR images of OpenCV
         backbone.load_state_dict(weights)
         log.info(f"Loaded ImageNet weights for {name} from {path}")
     except Exception as error:
         log.warn(
-            f"No ImageNet weights for {name} ({type(error).__name__}: {error}): the backbone starts from random weights. "
-            f"Set {WEIGHTS_ENV} to a folder that holds {IMAGENET[name]}, or to {DOWNLOAD_WORD!r}"
+            f"No ImageNet weights for {name} ({type(error).__name__}: {error}): the backbone starts from random "
+            f"weights. Set {WEIGHTS_ENV} to a folder that holds {IMAGENET[name]}, or to {DOWNLOAD_WORD!r}"
         )
 
 
-def find_imagenet(file_name: str) -> Path:
-    """The environment's file or folder, else PyTorch's cache; a download only where the user asked for one."""
+def _find_imagenet(file_name: str) -> Path:
+    """Return the environment's file, else that of PyTorch's cache; downloads only if the user requested it."""
     given = os.environ.get(WEIGHTS_ENV, "")
     if given and given != DOWNLOAD_WORD:
         return Path(given) / file_name if Path(given).is_dir() else Path(given)
     cache = Path(torch.hub.get_dir()) / "checkpoints" / file_name
     if cache.exists() or given == DOWNLOAD_WORD:
         return cache if cache.exists() else download(DOWNLOAD + file_name, cache)
-    raise FileNotFoundError(f"{cache} is not there, and nothing is downloaded unless {WEIGHTS_ENV}={DOWNLOAD_WORD}")
+    raise FileNotFoundError(f"{cache} does not exist, and nothing is downloaded unless {WEIGHTS_ENV}={DOWNLOAD_WORD}")
 
 
-def open_url(url: str) -> Any:
-    """Name resolution has no time limit of its own, so that all of it happens beside a clock."""
+def _open_url(url: str) -> Any:
+    """Open a URL with a time limit that includes name resolution, which has none of its own."""
     opened: queue.Queue[Any] = queue.Queue()
 
     def ask() -> None:
@@ -291,19 +291,19 @@ def open_url(url: str) -> Any:
     try:
         answer = opened.get(timeout=PATIENCE)
     except queue.Empty:
-        raise TimeoutError(f"{url}: no answer within {PATIENCE:g} s") from None
+        raise TimeoutError(f"{url}: no response within {PATIENCE:g} s") from None
     if isinstance(answer, Exception):
         raise answer
     return answer
 
 
 def download(url: str, target: Path) -> Path:
-    """Gives up after 5 s without an answer, or when after 5 s it would clearly take more than two minutes."""
+    """Download a file; abort after 5 s without a response, or if after 5 s the estimate exceeds two minutes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     started = time.monotonic()
     try:
-        with open_url(url) as answer, part.open("wb") as out:
+        with _open_url(url) as answer, part.open("wb") as out:
             size, done = int(answer.headers.get("Content-Length") or 0), 0
             while chunk := answer.read(1 << 18):
                 done += out.write(chunk)

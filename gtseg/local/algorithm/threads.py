@@ -1,5 +1,6 @@
-"""How many threads compute. Measured, not assumed: on a shared machine two threads that wait for each other at every
-layer can be four times slower than one."""
+"""Number of computing threads, chosen by measurement: on a shared machine, two threads that synchronize at every layer
+can be four times slower than one.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +13,21 @@ from dataclasses import dataclass, field
 
 import torch
 
-TRIALS = 3  # steps with each number of threads
-AGAIN = 60.0  # seconds until the next comparison
+TRIALS = 3
+"""Steps measured with each number of threads."""
+AGAIN = 60.0
+"""Seconds until the next comparison."""
 
 
 def cores() -> int:
-    """OMP_NUM_THREADS, else the cores that this process may use."""
+    """Return OMP_NUM_THREADS, else the number of cores that this process may use."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
 
 
 @dataclass
 class Threads:
-    """Compares one thread with all of them every minute, and computes with the faster in between."""
+    """Compares one thread with `most` threads every minute and uses the faster setting in between."""
 
     most: int
     clock: Callable[[], float] = time.monotonic
@@ -36,7 +39,7 @@ class Threads:
 
     @contextmanager
     def step(self) -> Iterator[None]:
-        """Around one step of training; the very first is not timed: it allocates."""
+        """Run one training step; the first is not timed, because it allocates memory."""
         number = self.next_number()
         self.use(number)
         started = self.clock()

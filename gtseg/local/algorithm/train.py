@@ -1,4 +1,4 @@
-"""One training job, from its folders to model/: read it from top to bottom.
+"""Training of one job, from its folders to model/, in reading order.
 
 configuration -> data -> network -> (checkpoint) -> epochs of [batches, validation, best, checkpoint] -> model/
 """
@@ -32,20 +32,22 @@ from gtseg.local.algorithm.model import (
     write_atomically,
     write_settings,
 )
-from gtseg.local.algorithm.optimization import Budget, crop_at, loss_of, planned_updates, rate_factor
+from gtseg.local.algorithm.optimization import Budget, compute_loss, crop_at, planned_updates, rate_factor
 from gtseg.local.algorithm.precision import half_dtype, has_fast_half
 from gtseg.local.algorithm.predict import LOG_EVERY, Score, score_channel
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.state import Progress, Trained, earlier_network, may_use_imagenet, start_weights
 from gtseg.local.algorithm.threads import Threads, cores
 
-CHECKPOINT_EVERY = 20.0  # seconds, at the end of an epoch
-VALIDATION_SHARE = 9.0  # seconds of training for each second of validation, where time is limited
+CHECKPOINT_EVERY = 20.0
+"""Minimum seconds between checkpoints, which are written at ends of epochs."""
+VALIDATION_SHARE = 9.0
+"""Seconds of training per second of validation, if the time is limited."""
 
 
 @dataclass
 class Job:
-    """Everything that one job's functions share."""
+    """State that the functions of a job share."""
 
     folders: Folders
     h: Hyperparameters
@@ -61,22 +63,24 @@ class Job:
     threads: Threads = field(default_factory=lambda: Threads(cores()))
     progress: Progress = field(default_factory=Progress)
     saved_at: float = 0.0
-    validated_at: float = 0.0  # of the budget, seconds
+    validated_at: float = 0.0
+    """Used seconds of the budget at the last validation."""
     validation_seconds: float = 0.0
-    step_seconds: float = 0.0  # of the budget, of the last update
+    step_seconds: float = 0.0
+    """Seconds of the last update."""
 
 
 def train(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int = 1) -> None:
-    """Runs the job to its end. Raises ClientError; AlgorithmError; Stopped after SIGTERM, everything saved."""
+    """Run the job to its end. Raises ClientError, AlgorithmError, or Stopped after SIGTERM, with everything saved."""
     started = time.time()
     job = prepare(folders, budget, interrupt, seed=seed)
     setup_seconds = time.time() - started
     try:
-        log_plan(job)
+        _log_plan(job)
         for epoch in range(job.progress.epoch, job.h.epochs):
             if job.progress.finished:
                 break
-            run_epoch(job, epoch)
+            _run_epoch(job, epoch)
     except Stopped:
         save_all(job)
         raise
@@ -89,7 +93,7 @@ def train(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int =
     log.metrics(totals, started=started)
 
 
-# -------------------------------------------------------------------------------------------- configuration
+# --- configuration ---
 
 
 def prepare(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int) -> Job:
@@ -111,7 +115,7 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int
         channel.long_side = r.base_size * 2 if r.augmentation == "builtin" else max(*r.crops, r.inference_size)
     log.info(f"Number of GPUs being used: {int(device.type == 'cuda')}")
     cv2.setNumThreads(1)
-    trained = make_trained(folders, h, r, device)
+    trained = _make_trained(folders, h, r, device)
     weights = torch.from_numpy(class_weights(channels[0].counts)).to(device) if r.balanced else None
     private = {
         "_network": r.network,
@@ -134,25 +138,28 @@ def prepare(folders: Folders, budget: Budget, interrupt: Interrupt, *, seed: int
     )
     resume(job)
     write_settings(folders.model, job.configuration)
-    fit_to_budget(job)
+    _fit_to_budget(job)
     return job
 
 
-BACKWARD = 3.0  # time of forward and backward, in times of forward
-BATCH_MINIMUM = 2  # batch normalization needs more than one picture
+BACKWARD = 3.0
+"""Time of forward and backward pass relative to forward."""
+BATCH_MINIMUM = 2
+"""Batch normalization requires more than one image."""
 
 
-def fit_to_budget(job: Job) -> None:
-    """Where a ResNet's time is limited: keep some for the validation, and let at least one update fit into the rest.
+def _fit_to_budget(job: Job) -> None:
+    """For a ResNet with a time limit: reserve time for validation and reduce the batch so that at least one update
+    fits.
 
-    On a CPU one batch of it can take minutes. One picture is timed before training; the validation gets at most half of
-    the budget, and the batch becomes smaller where there is no time for one of the size asked for.
+    On a CPU one batch can take minutes. One image is timed before training; validation gets at most half of the budget,
+    and the batch is reduced if there is no time for the requested size.
     """
     seconds = job.budget.seconds
     if job.r.network != "dilated" or seconds is None:
         return
     used = job.budget.used()
-    score_pictures(job, 0, lambda: True)
+    _score_pictures(job, 0, lambda: True)
     picture = job.budget.used() - used
     job.budget.reserve = min(1.2 * picture * len(job.validation) + 0.5, seconds / 2)
     sample = picture * BACKWARD * (job.r.crop_size / job.r.inference_size) ** 2
@@ -163,14 +170,19 @@ def fit_to_budget(job: Job) -> None:
         job.r = replace(job.r, batch=batch)
 
 
-def score_pictures(job: Job, epoch: int, is_late: Callable[[], bool]) -> tuple[Score, int]:
-    """Score of the validation channel and how many of its pictures count; a ResNet in a hurry takes them one by one."""
+def _score_pictures(job: Job, epoch: int, is_late: Callable[[], bool]) -> tuple[Score, int]:
+    """Return the score on the validation channel and the number of images.
+
+    A ResNet with a time limit takes single images.
+    """
     one_by_one = job.r.network == "dilated" and job.budget.seconds is not None
     r = replace(job.r, validation_batch=1) if one_by_one else job.r
-    return score_channel(job.trained.judged, job.validation, r, epoch=epoch, device=job.device, is_late=is_late)
+    return score_channel(
+        job.trained.evaluated_model, job.validation, r, epoch=epoch, device=job.device, is_late=is_late
+    )
 
 
-def log_plan(job: Job) -> None:
+def _log_plan(job: Job) -> None:
     per_epoch, _ = planned_updates(job.h, job.r.batch)
     log.info(f"LRScheduler setup: iters per epoch: {per_epoch}, num_epochs {job.h.epochs}")
     zeros = dict.fromkeys(ITERATOR_METRICS, 0)
@@ -187,14 +199,14 @@ def configure(folders: Folders) -> tuple[Hyperparameters, dict[str, str]]:
     return h, configuration
 
 
-def make_trained(folders: Folders, h: Hyperparameters, r: Recipe, device: torch.device) -> Trained:
+def _make_trained(folders: Folders, h: Hyperparameters, r: Recipe, device: torch.device) -> Trained:
     torch.manual_seed(r.seed)
     model = build(r.network, algorithm=h.algorithm, backbone=h.backbone, num_classes=h.num_classes, syncbn=h.syncbn)
     start_weights(model, folders, h, r)
     if isinstance(model, PretrainedNetwork):
         model.encoder.freeze(r.frozen)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = state.average_of(model) if r.average else None
+    average = state.copy_for_average(model) if r.average else None
     return Trained(model, average, optimization.build(model, r, h))
 
 
@@ -205,32 +217,32 @@ def resume(job: Job) -> None:
     log.info(f"Resuming from {job.folders.checkpoints / state.CHECKPOINT}: epoch {progress.epoch}, update {progress.t}")
     job.progress = progress
     job.budget.spent = progress.spent
-    state.bring_back(job.folders, BEST)
+    state.restore_best_weights(job.folders, BEST)
 
 
-# --------------------------------------------------------------------------------------------------- epochs
+# --- epochs ---
 
 
-def run_epoch(job: Job, epoch: int) -> None:
-    """Batches up to the end of the epoch (or of the budget), then validation, best, checkpoint."""
+def _run_epoch(job: Job, epoch: int) -> None:
+    """Run the batches to the end of the epoch (or of the budget), then validation, best model, checkpoint."""
     started = time.time()
     job.progress.epoch = epoch
     end = batches_through(epoch, samples=len(job.train), batch=job.r.batch)
-    samples = train_batches(job, epoch, end)
+    samples = _train_batches(job, epoch, end)
     log.quality(epoch, "train loss", job.progress.loss_sum / max(job.progress.loss_count, 1))
     log.throughput(epoch, "train", samples / (time.time() - started + 1e-9))
-    if validation_is_due(job):
+    if _validation_is_due(job):
         miou = validate(job, epoch)
-        keep_best(job, miou)
-        stop_early(job, epoch, miou)
-    end_epoch(job, epoch)
+        _keep_best(job, miou)
+        _stop_early(job, epoch, miou)
+    _end_epoch(job, epoch)
     log.completed(round(100 * (epoch + 1) / job.h.epochs))
-    metrics = iterator_metrics(job, epoch, samples)
+    metrics = _iterator_metrics(job, epoch, samples)
     log.metrics(metrics, started=started, dimensions={"Meta": "training_data_iter", "epoch": epoch})
 
 
-def train_batches(job: Job, epoch: int, end: int) -> int:
-    """Updates `progress.t`..`end`; fewer where the budget ends. Returns how many samples that were."""
+def _train_batches(job: Job, epoch: int, end: int) -> int:
+    """Run updates `progress.t`..`end`, fewer if the budget ends; return the number of samples."""
     p, first = job.progress, job.progress.t
     noticed, since = p.t, time.time()
     while p.t < end and not (p.t and is_over(job)):
@@ -246,12 +258,12 @@ def train_batches(job: Job, epoch: int, end: int) -> int:
 
 
 def is_over(job: Job) -> bool:
-    """Whether the time budget has no room for another update: a ResNet's takes many seconds on a CPU."""
+    """Return whether the budget has no room for another update, which takes a ResNet many seconds on a CPU."""
     return job.budget.share() >= 1 or not job.budget.has_room(job.step_seconds)
 
 
 def step(job: Job) -> float:
-    """One batch, one update. Returns the learning rate it was made with."""
+    """Run one batch and one update; return the learning rate used."""
     p, r, model = job.progress, job.r, job.trained.model
     done = max(p.t / planned_updates(job.h, r.batch)[1], job.budget.share())
     factor = rate_factor(r.scheduler, done, job.h)
@@ -260,14 +272,14 @@ def step(job: Job) -> float:
     model.train()
     with torch.autocast(job.device.type, enabled=r.half, dtype=half_dtype(job.device)):
         outputs = model(x)  # ((B, C, s, s) logits, auxiliary ones)
-    loss = loss_of(outputs, y, aux_weight=r.aux_weight, weights=job.weights)
+    loss = compute_loss(outputs, y, aux_weight=r.aux_weight, weights=job.weights)
     for optimizer in job.trained.optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     value = loss.item()
     if not math.isfinite(value):
-        raise AlgorithmError(f"the training loss became {value} at update {p.t}: try a smaller learning_rate")
-    with job.interrupt.held():  # an update is made whole or not at all
+        raise AlgorithmError(f"the training loss became {value} at update {p.t}: use a smaller learning_rate")
+    with job.interrupt.held():  # an update is atomic
         update(job, factor)
         p.t, p.loss_sum, p.loss_count = p.t + 1, p.loss_sum + value, p.loss_count + 1
     return r.learning_rate * factor
@@ -283,11 +295,11 @@ def update(job: Job, factor: float) -> None:
         state.blend(job.trained.average, job.trained.model, job.progress.t, decay=job.r.average)
 
 
-# ----------------------------------------------------------------------------------------------- validation
+# --- validation ---
 
 
-def validation_is_due(job: Job) -> bool:
-    """After every epoch; with the pretrained network and a limit of time it takes at most about a tenth of that time."""
+def _validation_is_due(job: Job) -> bool:
+    """Return whether to validate: after every epoch, or about a tenth of a limited time with the pretrained network."""
     if job.r.network != "efficientnet-lite0" or job.budget.seconds is None or job.h.early_stopping:
         return True
     last = is_over(job) or job.progress.epoch + 1 >= job.h.epochs
@@ -295,9 +307,9 @@ def validation_is_due(job: Job) -> bool:
 
 
 def validate(job: Job, epoch: int) -> float:
-    """Logs pixel accuracy, mIOU and throughput. Returns mIOU."""
+    """Validate and log pixel accuracy, mIOU and throughput; return mIOU."""
     started, used = time.time(), job.budget.used()
-    score, judged = score_pictures(job, epoch, job.budget.is_used)
+    score, judged = _score_pictures(job, epoch, job.budget.is_used)
     if judged < len(job.validation):
         log.warn(f"Validation took {judged} of {len(job.validation)} pictures: the time budget is used")
     log.quality(epoch, "validation pixel_accuracy", score.pixel_accuracy)
@@ -310,25 +322,25 @@ def validate(job: Job, epoch: int) -> float:
     return score.miou
 
 
-def keep_best(job: Job, miou: float) -> None:
+def _keep_best(job: Job, miou: float) -> None:
     if miou > job.progress.best_miou:
         job.progress.best_miou = miou
-        serialize(job, BEST)
+        _serialize(job, BEST)
 
 
-def serialize(job: Job, name: str) -> None:
+def _serialize(job: Job, name: str) -> None:
     log.info(f"Serializing model to {job.folders.model / name}")
-    write_atomically(job.folders.model / name, job.trained.judged.state_dict())
+    write_atomically(job.folders.model / name, job.trained.evaluated_model.state_dict())
 
 
-def stop_early(job: Job, epoch: int, miou: float) -> None:
+def _stop_early(job: Job, epoch: int, miou: float) -> None:
     p = job.progress
     if state.early_stop(p, miou, job.h):
         log.info(f"Early stopping: no gain in validation mIOU for {p.patience_used} epochs, after epoch {epoch}")
         p.finished = True
 
 
-def end_epoch(job: Job, epoch: int) -> None:
+def _end_epoch(job: Job, epoch: int) -> None:
     p = job.progress
     if is_over(job):
         log.info(f"The time budget of {job.budget.seconds:g} s is used: ending after epoch {epoch}")
@@ -336,7 +348,7 @@ def end_epoch(job: Job, epoch: int) -> None:
     p.epoch, p.loss_sum, p.loss_count = epoch + 1, 0.0, 0
     if time.monotonic() - job.saved_at > CHECKPOINT_EVERY or p.finished or p.epoch == job.h.epochs:
         with job.interrupt.held():
-            save_checkpoint(job)
+            _save_checkpoint(job)
 
 
 ITERATOR_METRICS = (
@@ -350,32 +362,32 @@ ITERATOR_METRICS = (
 )
 
 
-def iterator_metrics(job: Job, epoch: int, samples: int) -> dict[str, float]:
+def _iterator_metrics(job: Job, epoch: int, samples: int) -> dict[str, float]:
     batches, total = samples // job.r.batch, job.progress.t
     values = (batches, batches, samples, total, total * job.r.batch, samples, epoch + 1)
     return dict(zip(ITERATOR_METRICS, values, strict=True))
 
 
-# ---------------------------------------------------------------------------------------------------- the end
+# --- end ---
 
 
 def finish(job: Job) -> None:
     with job.interrupt.held():
-        serialize(job, LAST)
+        _serialize(job, LAST)
     log.info("Test data is not provided.")
 
 
 def save_all(job: Job) -> None:
-    """After SIGTERM: a checkpoint to go on from, and a model that can be served."""
-    with job.interrupt.deaf():
-        save_checkpoint(job)
+    """After SIGTERM, save a checkpoint to continue from and a model that can be served."""
+    with job.interrupt.ignored():
+        _save_checkpoint(job)
         if not (job.folders.model / BEST).exists():
-            serialize(job, BEST)
-        serialize(job, LAST)
+            _serialize(job, BEST)
+        _serialize(job, LAST)
 
 
-def save_checkpoint(job: Job) -> None:
+def _save_checkpoint(job: Job) -> None:
     job.progress.spent = job.budget.used()
-    state.keep_beside(job.folders, BEST)
+    state.copy_best_weights(job.folders, BEST)
     state.save(job.folders.checkpoints, job.trained, job.progress, job.configuration)
     job.saved_at = time.monotonic()

@@ -1,8 +1,8 @@
-"""Files of weights from anybody: examined before they are loaded, so that memory is asked for only what is really there.
+"""Safe loading of untrusted weight files: examined first, so that memory use is limited by the file's size.
 
-A file that torch.save wrote is a ZIP archive of one pickle and one record for each storage, all uncompressed. A few bytes
-in the pickle can ask for any amount of memory (`bytearray(2**38)`, a tensor larger than its storage), and a compressed
-record unpacks to a thousand times its size.
+A file of torch.save is a ZIP archive of one pickle and one record per storage, all uncompressed. A few bytes in the
+pickle can request any amount of memory (`bytearray(2**38)`, a tensor larger than its storage), and a compressed record
+expands to a thousand times its size.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["BadWeights", "load_weights"]
-
 PICKLE_BYTES = 16 << 20
 RECORDS = 100_000
 STORAGES = ("Float", "Half", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
@@ -24,36 +22,36 @@ KNOWN = frozenset(
     ["collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"]
     + [f"torch {kind}Storage" for kind in STORAGES]
 )
-"""All that dictionaries of tensors are pickled with."""
+"""All globals in pickles of dictionaries of tensors."""
 
 
 class BadWeights(Exception):
-    """Says what is wrong with the file."""
+    """The file is rejected; the text gives the reason."""
 
 
 def load_weights(path: Path) -> Any:
-    """What torch.save wrote: dictionaries, lists and tensors, which stay in the file (mapped). Raises BadWeights."""
+    """Load a torch.save file: dictionaries, lists and tensors, which stay memory-mapped. Raises BadWeights."""
     try:
         with zipfile.ZipFile(path) as archive:
             _examine_pickle(_examine_records(archive, path.stat().st_size))
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except BadWeights:
         raise
-    except Exception as error:  # a damaged archive or pickle: torch and zipfile raise almost anything
+    except Exception as error:  # torch and zipfile raise many exceptions for damaged files
         raise BadWeights(f"cannot be read ({type(error).__name__})") from None
-    for tensor in _walk(content):
+    for tensor in _list_tensors(content):
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise BadWeights(f"has a tensor of {tuple(tensor.shape)} that is larger than what is stored of it")
+            raise BadWeights(f"has a tensor of shape {tuple(tensor.shape)} that is larger than its stored data")
     return content
 
 
 def _examine_records(archive: zipfile.ZipFile, size: int) -> bytes:
-    """The pickle, once all records are known to be as large as the file says."""
+    """Return the pickle, after checking that the records fit into the file."""
     records = archive.infolist()
     if len(records) > RECORDS:
-        raise BadWeights(f"has {len(records):,} records; {RECORDS:,} are allowed")
+        raise BadWeights(f"has {len(records):,} records, more than the allowed {RECORDS:,}")
     if any(record.compress_type != zipfile.ZIP_STORED for record in records):
-        raise BadWeights("has compressed records, as torch.save never writes them")
+        raise BadWeights("has compressed records, which torch.save never writes")
     if sum(record.file_size for record in records) > size:
         raise BadWeights("has records that are larger than the file")
     pickles = [record for record in records if record.filename.endswith("/data.pkl")]
@@ -65,13 +63,13 @@ def _examine_records(archive: zipfile.ZipFile, size: int) -> bytes:
 def _examine_pickle(pickled: bytes) -> None:
     for operation, argument, _ in pickletools.genops(pickled):
         if operation.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
-            raise BadWeights(f"has the pickle operation {operation.name}, as torch.save never writes it")
+            raise BadWeights(f"has the pickle operation {operation.name}, which torch.save never writes")
         if operation.name == "GLOBAL" and argument not in KNOWN:
-            raise BadWeights(f"holds {str(argument)[:80]!r}, which is no part of weights")
+            raise BadWeights(f"refers to {str(argument)[:80]!r}, which is not part of weights")
 
 
-def _walk(content: Any) -> Iterator[torch.Tensor]:
-    """Every tensor in nested dictionaries, lists and tuples."""
+def _list_tensors(content: Any) -> Iterator[torch.Tensor]:
+    """Yield every tensor in nested dictionaries, lists and tuples."""
     waiting = [content]
     while waiting:
         found = waiting.pop()

@@ -1,4 +1,4 @@
-"""gtseg local: the embedded AWS on the command line. Nothing heavy is imported before the command that needs it."""
+"""`gtseg local`: command line of the embedded AWS. Heavy imports happen inside the commands that need them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from gtseg.local.cli import data_folder, outlines, people, server
 
 app = typer.Typer(
-    help="The embedded AWS: the same API calls, answered on your own machine, without an account.",
+    help="The embedded AWS: AWS's API calls served on this machine, without an account.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

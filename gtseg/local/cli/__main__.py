@@ -1,4 +1,4 @@
-"""`python -m gtseg.local.cli`: the commands of `gtseg local`, without the client."""
+"""Entry point of `python -m gtseg.local.cli`: the commands of `gtseg local` without the client."""
 
 import sys
 from pathlib import Path

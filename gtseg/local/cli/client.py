@@ -1,4 +1,4 @@
-"""What the commands of `gtseg local` share: the data folder, errors in one line, the running server and questions to it."""
+"""Functions that the `gtseg local` commands share: the data folder, error messages, requests to the running server."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 Data = Annotated[
     Path | None,
-    typer.Option("--data", help="Folder of everything it keeps. [$GTSEG_LOCAL_DATA or ~/.local/share/gtseg]"),
+    typer.Option("--data", help="Data folder. [$GTSEG_LOCAL_DATA or ~/.local/share/gtseg]"),
 ]
 
 
 def find_folder(data: Path | None) -> Path:
-    """--data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg, absolute."""
+    """Return the absolute data folder: --data, $GTSEG_LOCAL_DATA or ~/.local/share/gtseg."""
     return (data or Path(os.environ.get("GTSEG_LOCAL_DATA") or "~/.local/share/gtseg")).expanduser().absolute()
 
 
 def explain(error: Exception) -> str:
-    """An error in one line."""
+    """Return an error's message as one line."""
     if isinstance(error, ServiceError):
         return error.message
     if isinstance(error, OSError) and error.filename is not None:
@@ -35,12 +35,13 @@ def explain(error: Exception) -> str:
 
 
 def fail(message: object, code: int) -> typer.Exit:
+    """Print an error message; return the typer.Exit to raise."""
     show(f"gtseg: {message}", err=True)
     return typer.Exit(code)
 
 
-def find_own_server(data: Path | None) -> Serving | None:
-    """The server of the data folder, if it runs and proves to be it."""
+def _find_own_server(data: Path | None) -> Serving | None:
+    """Return the running server of the data folder, after it has proved its identity; None if there is none."""
     from gtseg.local.environment import find_serving
 
     try:
@@ -50,33 +51,33 @@ def find_own_server(data: Path | None) -> Serving | None:
 
 
 def require_own_server(data: Path | None) -> Serving:
-    """The running server of the data folder. Raises typer.Exit 3 where none runs."""
-    serving = find_own_server(data)
+    """Return the running server of the data folder. Raises typer.Exit 3 if there is none."""
+    serving = _find_own_server(data)
     if serving is None:
-        raise fail("No server is running on this data folder: start it with `gtseg local up`.", 3)
+        raise fail("No server is running on this data folder. Start it with `gtseg local up`.", 3)
     return serving
 
 
 def make_link(data: Path | None, at: str | None, token: str) -> str:
-    """A link that signs its holder in: what follows # stays in the browser, out of every log."""
+    """Return a sign-in link; browsers do not send the part after #, so that it is in no log."""
     return f"{find_base(data, at, what='link')}/_portal/signin#{token}"
 
 
 def find_base(data: Path | None, at: str | None, *, what: str) -> str:
-    """The address under which people and clients reach the server, without a slash at its end; said where only this machine does."""
-    serving = find_own_server(data)
+    """Return the server's public address without a trailing slash; warn if it only works on this machine."""
+    serving = _find_own_server(data)
     base = at or (serving.url if serving else "")
-    base = base.replace("//0.0.0.0:", f"//{find_own_address()}:").replace("//[::]:", f"//{find_own_address()}:")
+    base = base.replace("//0.0.0.0:", f"//{_find_own_address()}:").replace("//[::]:", f"//{_find_own_address()}:")
     if at is None and "//127.0.0.1:" in base:
         show(
-            f"The {what} works on this machine only: serve with --host 0.0.0.0, or give --at ADDRESS.",
+            f"The {what} only works on this machine. Serve with --host 0.0.0.0, or set --at ADDRESS.",
             err=True,
         )
     return base.rstrip("/")
 
 
-def find_own_address() -> str:
-    """This machine's address on its network, as the way out would use it; nothing is sent."""
+def _find_own_address() -> str:
+    """Return this machine's address on its network, from the route to the outside; sends nothing."""
     import socket
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -88,7 +89,7 @@ def find_own_address() -> str:
 
 
 def ask_owner(data: Path | None, method: str, path: str, document: Any = None) -> Any:
-    """One request of the owner to the server of this data folder."""
+    """Send a request with the owner's token to the server of the data folder; return its JSON response."""
     from gtseg.local.execute import ask_server
 
     try:

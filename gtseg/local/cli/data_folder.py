@@ -1,4 +1,4 @@
-"""backup, restore and check: the data folder, and the rights in the buckets of --s3."""
+"""Commands `backup`, `restore` and `check`: the data folder, and permissions on the buckets of --s3."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command("backup")
 def back_up_folder(
-    target: Annotated[Path, typer.Argument(help="New folder for the backup; outside of the data folder.")],
+    target: Annotated[Path, typer.Argument(help="New folder for the backup, outside the data folder.")],
     data: Data = None,
 ) -> None:
-    """Copy the data folder as it is at one moment, also while people work. Exit code 5: with damaged objects, listed."""
+    """Back up the data folder; works while the server is running.
+
+    Exit code 5: some objects are damaged; they are listed.
+    """
     from gtseg.local.storage.backup import back_up
 
     target = target.expanduser().absolute()
@@ -30,15 +33,18 @@ def back_up_folder(
         findings = back_up(find_folder(data), target)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
-    show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are kept in {target}.")
+    _show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, backed up to {target}.")
 
 
 @app.command("restore")
 def restore_folder(
-    source: Annotated[Path, typer.Argument(help="A folder that `gtseg local backup` made.")],
+    source: Annotated[Path, typer.Argument(help="A folder created by `gtseg local backup`.")],
     data: Data = None,
 ) -> None:
-    """Make the data folder of a backup; it must not be there yet, or be empty. Exit code 5: with damaged objects, listed."""
+    """Restore a backup to the data folder, which must be missing or empty.
+
+    Exit code 5: some objects are damaged; they are listed.
+    """
     from gtseg.local.storage.backup import restore
 
     folder = find_folder(data)
@@ -46,7 +52,7 @@ def restore_folder(
         findings = restore(source.expanduser().absolute(), folder)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
-    show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, are back in {folder}.")
+    _show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, restored to {folder}.")
 
 
 @app.command("check")
@@ -55,33 +61,32 @@ def check_data_folder(
         bool,
         typer.Option(
             "--s3",
-            help="Try instead what the running server (gtseg local up --s3) may do in its buckets. Nothing is left.",
+            help="Check instead the permissions of the running server (gtseg local up --s3) on its buckets. "
+            "Stores nothing.",
         ),
     ] = False,
     place: Annotated[
         list[str] | None,
-        typer.Option(
-            help="With --s3: s3://bucket/prefix to read and write. May be repeated. [default: those of its jobs]"
-        ),
+        typer.Option(help="With --s3: s3://bucket/prefix to check. Repeatable. [default: those of the server's jobs]"),
     ] = None,
     data: Data = None,
 ) -> None:
-    """Read every object and both databases and compare them with their checksums. Exit code 5: something is damaged."""
+    """Verify the checksums of all objects and both databases. Exit code 5: some are damaged."""
     from gtseg.local.storage.backup import check_folder
 
     if s3 or place:
-        check_storage(data, place or [])
+        _check_storage(data, place or [])
         return
     folder = find_folder(data)
     try:
         findings = check_folder(folder)
     except (OSError, RuntimeError, ServiceError) as error:
         raise fail(explain(error), 1) from None
-    show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, were read in {folder}.")
+    _show_findings(findings, f"{findings.objects} objects, {findings.bytes / 1e6:.1f} MB, checked in {folder}.")
 
 
-def check_storage(data: Path | None, places: list[str]) -> None:
-    """Each right that the server tried, and whether it has it; then exit code 4 where one is missing, 3 where S3 is away."""
+def _check_storage(data: Path | None, places: list[str]) -> None:
+    """Print the server's permissions; exit code 4 if some are missing, 3 if S3 is unavailable."""
     found = ask_owner(data, "POST", "/owner/storage/check", {"places": places})
     storage, rights = found["storage"], found["rights"]
     for right in rights:
@@ -90,24 +95,25 @@ def check_storage(data: Path | None, places: list[str]) -> None:
     refused = [right for right in rights if right["problem"]]
     if refused:
         raise fail(
-            f"{len(refused)} of {len(rights)} rights are missing at {where}: gtseg init --policies writes labeling-server.json,"
-            " a policy with all of them.",
+            f"{len(refused)} of {len(rights)} permissions are missing at {where}. gtseg init --policies writes a "
+            "policy with all of them, labeling-server.json.",
             4,
         )
     show(
-        f"{len(rights)} rights at {where} are there."
+        f"All {len(rights)} permissions at {where} are granted."
         if rights
-        else f"Objects are at {where}; the server has no job yet: give --place s3://bucket/prefix."
+        else f"Objects are at {where}; the server has no jobs yet. Set --place s3://bucket/prefix."
     )
 
 
-def show_findings(findings: Findings, summary: str) -> None:
-    """What was done, and a line for everything that is damaged; then exit code 5."""
+def _show_findings(findings: Findings, summary: str) -> None:
+    """Print a summary and a line for each damaged object; exit code 5 if there are any."""
     for line in findings.damaged:
         show(f"damaged: {line}", err=True)
     show(summary)
     if findings.damaged:
         raise fail(
-            f"{len(findings.damaged)} damaged. Upload these objects again, or restore an earlier backup: gtseg local restore.",
+            f"{len(findings.damaged)} damaged. Upload these objects again, or restore an earlier backup with "
+            "gtseg local restore.",
             5,
         )

@@ -1,4 +1,4 @@
-"""outlines and profile: what the running server outlines with, and the AWS profile that leads to it."""
+"""Commands `outlines` and `profile`: the outline model of the running server, and an AWS profile for it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ app = typer.Typer(rich_markup_mode=None)
 
 @app.command("outlines")
 def examine_outlines(
-    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")] = False,
     data: Data = None,
 ) -> None:
-    """Say what outlines objects on the labeling page, and how quickly: the server outlines a drawn disc with it."""
+    """Show which model outlines objects on the labeling page, and its speed, measured by the server on a drawn disc."""
     serving = require_own_server(data)
     from gtseg.local.execute import ask_server
 
@@ -36,7 +36,7 @@ def examine_outlines(
     if as_json:
         return
     show("\n".join([str(found["kind"]), *found["files"]]))
-    show(f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click")
+    show(f"{found['picture_seconds']:.1f} s per image,  {1000 * found['click_seconds']:.0f} ms per further click")
 
 
 @app.command("profile")
@@ -47,13 +47,13 @@ def show_profile(
     ] = False,
     at: Annotated[
         str | None,
-        typer.Option(help="Address under which clients reach this server, e.g. https://label.local."),
+        typer.Option(help="Public address of this server, e.g. https://label.local."),
     ] = None,
     data: Data = None,
 ) -> None:
-    """Print or write the AWS profile of this server: for `[labeling] profile` of gtseg.toml, boto3 and the AWS CLI.
+    """Print or write an AWS profile of this server, for `[labeling] profile` of gtseg.toml, boto3 and the AWS CLI.
 
-    It goes into ~/.aws/config and ~/.aws/credentials (or AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE).
+    The profile belongs in ~/.aws/config and ~/.aws/credentials (or AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE).
     """
     from gtseg.local import profiles
     from gtseg.local.environment import find_certificate
@@ -83,4 +83,4 @@ def show_profile(
     except ServiceError as error:
         raise fail(explain(error), 1) from None
     for path in (config, credentials):
-        show(f"{path}: profile {name} {'written' if path in changed else 'was there already'}")
+        show(f"{path}: profile {name} {'written' if path in changed else 'is up to date'}")

@@ -1,1 +1,1 @@
-"""The front door of the embedded AWS: routing, signatures, errors, limits."""
+"""HTTP entry point of the embedded AWS: routing, signatures, errors, limits."""

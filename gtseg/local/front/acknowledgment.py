@@ -1,7 +1,7 @@
-"""No answer says that something is done before it is on disk: one rule in front of every route.
+"""Middleware that delays successful responses until the changes they report are on disk.
 
-Every answer of success to a request that may have changed something waits for the barrier (storage/sync.py). It costs
-nothing where nothing has been written. Requests that only read do not wait.
+Every successful response to a request that may have changed something waits for the barrier (storage/sync.py), which
+returns at once if nothing was written. Responses to read requests do not wait.
 """
 
 from __future__ import annotations
@@ -13,21 +13,19 @@ from collections.abc import Awaitable, Callable
 from gtseg.local.s3.request import Receive, Scope, Send
 from gtseg.local.storage.sync import Barrier, DiskError
 
-__all__ = ["Acknowledgment"]
-
 READING_METHODS = ("GET", "HEAD", "OPTIONS")
 READING_OPERATIONS = (b"Describe", b"List", b"Get", b"Search", b"Filter")
 logger = logging.getLogger(__name__)
 
 
 class Acknowledgment:
-    """An ASGI application around another one."""
+    """ASGI middleware around `application`."""
 
     def __init__(self, application: Callable[[Scope, Receive, Send], Awaitable[None]], barrier: Barrier) -> None:
         self._application, self._barrier = application, barrier
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or reads_only(scope):
+        if scope["type"] != "http" or _reads_only(scope):
             await self._application(scope, receive, send)
             return
         refused = False
@@ -35,21 +33,21 @@ class Acknowledgment:
         async def acknowledge(message: Scope) -> None:
             nonlocal refused
             is_answer = message["type"] == "http.response.start" and message["status"] < 400
-            if is_answer and not scope.get("gtseg.is_on_disk"):  # else its own sync has been waited for
+            if is_answer and not scope.get("gtseg.is_on_disk"):  # a handler that synced its own data sets this
                 try:
                     await self._barrier.wait()
                 except DiskError as error:
                     logger.error("%s", error)
                     refused = True
-                    await send_failure(scope, send)
+                    await _send_failure(scope, send)
             if not refused:
                 await send(message)
 
         await self._application(scope, receive, acknowledge)
 
 
-def reads_only(scope: Scope) -> bool:
-    """Whether a request changes nothing, by its method or the operation that its header names."""
+def _reads_only(scope: Scope) -> bool:
+    """Return whether a request changes nothing, judged by its method or the operation that its header names."""
     if scope["method"] in READING_METHODS:
         return True
     for name, value in scope["headers"]:
@@ -58,9 +56,9 @@ def reads_only(scope: Scope) -> bool:
     return bool(scope["path"].startswith("/endpoints/"))
 
 
-async def send_failure(scope: Scope, send: Send) -> None:
-    """The answer as the client's protocol has it: XML for S3, JSON for the services and the portal."""
-    message = "The disk of the server takes nothing; nothing is acknowledged until the server is started again."
+async def _send_failure(scope: Scope, send: Send) -> None:
+    """Send a 500 response in the client's protocol: XML for S3, JSON for the services and the portal."""
+    message = "The server's disk cannot store data; requests fail until the server is restarted."
     if scope["path"].startswith("/_"):
         kind, text = b"application/json", json.dumps({"error": "InternalError", "message": message})
     elif any(name == b"x-amz-target" for name, _ in scope["headers"]):

@@ -1,4 +1,4 @@
-"""The front door: whom a request is for, who is asking, and what is written down about it.
+"""ASGI application of the embedded AWS: routes requests to services, authenticates and records them.
 
     /_gtseg/health, identity, faults   this module
     /metrics                           metrics.py
@@ -8,7 +8,7 @@
     s3, presigned, anonymous           S3
     anything else                      moto
 
-The service is that of the credential scope; every service but S3 is authenticated here.
+The service is that of the credential scope; every service except S3 is authenticated here.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from gtseg.local import identity
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front import moto_services
-from gtseg.local.front.bodies import Bodies, Incoming, drain, mark_known
+from gtseg.local.front.bodies import Bodies, TimeLimitedReceive, drain, mark_authenticated
 from gtseg.local.front.browser_pages import WELCOME, RefusalPages, is_browser_navigation
 from gtseg.local.front.calls import CallLog, find_name, find_operation
-from gtseg.local.front.external_s3 import Elsewhere
-from gtseg.local.front.faults import Fault, Faults
+from gtseg.local.front.external_s3 import ExternalS3App
+from gtseg.local.front.fault_file import Fault
+from gtseg.local.front.faults import Faults
 from gtseg.local.front.health import describe_health
 from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.metrics import Metrics, is_metrics
@@ -44,29 +45,29 @@ from gtseg.local.labeling.links import find_link_secret
 from gtseg.local.labeling.portal.routes import portal_routes
 from gtseg.local.s3.app import S3App
 from gtseg.local.s3.request import Receive, Scope, Send, read_headers
-from gtseg.local.s3.request_body import Intake
+from gtseg.local.s3.request_body import BodyReceiver
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import escape
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.training.cloudwatch import TrainingMetrics
 
-__all__ = ["Front", "build"]
-
 THREADS = 32
-OWN_PATHS = ("/_gtseg/", "/_portal/")  # no bucket's name begins so
+OWN_PATHS = ("/_gtseg/", "/_portal/")  # bucket names cannot start with an underscore
 BODY_MAXIMUM = 32 << 20
 TOO_LARGE = "RequestEntityTooLargeException"
 Reply = tuple[int, dict[str, str], bytes]
-HARMLESS = ((b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox"))
+SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox"))
 
 
 class Front:
-    """The ASGI application: finds out whom a request is for."""
+    """The ASGI application; `stored` is None if the objects are in an external S3 service."""
 
     def __init__(self, embedded: Embedded, stored: FolderObjects | None) -> None:
         self.embedded = embedded
         self.find_owner_secret: Callable[[str], str | None] = lambda access_key: None
-        """The secret of a key that is the owner's beside the data folder's own: the one of an S3 service elsewhere."""
+        """Return the secret of a further access key of the owner: that of an external S3 service;
+        None for other keys.
+        """
         self.pool = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
         self.services, self.components = register_services(embedded)
         self.training_metrics = TrainingMetrics(embedded)
@@ -75,7 +76,7 @@ class Front:
         self.hosts = Hosts(embedded.options.names)
         self.s3: Callable[[Scope, Receive, Send, dict[str, str]], Awaitable[None]]
         if stored is None:
-            self.s3 = Elsewhere(embedded, self.find_secret, self.hosts)
+            self.s3 = ExternalS3App(embedded, self.find_secret, self.hosts)
         else:
             self.s3 = S3App(self._make_s3(stored), self.faults, self._record_bucket_call, hosts=self.hosts)
         self.portal = self._make_portal()
@@ -89,7 +90,7 @@ class Front:
             account=self.embedded.store.account,
             region=self.embedded.store.region,
             pool=self.pool,
-            intake=Intake(objects.files, self.pool),
+            intake=BodyReceiver(objects.files, self.pool),
             find_secret=self.find_secret,
             read_clock=lambda: datetime.now(UTC),
         )
@@ -104,7 +105,7 @@ class Front:
         return portal
 
     async def _describe_health(self) -> Reply:
-        described = await asyncio.to_thread(describe_health, self.embedded)  # also while requests fill the pool
+        described = await asyncio.to_thread(describe_health, self.embedded)  # works while requests occupy the pool
         return 200, {"content-type": "application/json"}, json.dumps(described).encode()
 
     async def _describe_metrics(self, headers: dict[str, str]) -> Reply:
@@ -126,7 +127,7 @@ class Front:
         return 200, {"content-type": "application/json"}, json.dumps({"proof": proof}).encode()
 
     def find_secret(self, access_key: str) -> str | None:
-        """The secret of the owner's key, or of the key that signs one worker's picture links; None for any other."""
+        """Return the secret of the owner's key or of a key that signs one worker's image links; None for any other."""
         return (
             self._signed_by.get(access_key)
             or find_link_secret(self.embedded.store, access_key)
@@ -135,7 +136,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise RuntimeError(f"{scope['type']} is not served")
+            raise RuntimeError(f"{scope['type']} connections are not supported")
         if scope["path"] == "/_gtseg/health":
             await _send(send, await self._describe_health())
             return
@@ -146,14 +147,14 @@ class Front:
         if is_metrics(scope["path"], headers, has_s3=isinstance(self.s3, S3App)):
             await _send(send, await self._describe_metrics(headers))
             return
-        receive = Incoming(receive, self.embedded.options.idle_seconds)
+        receive = TimeLimitedReceive(receive, self.embedded.options.idle_seconds)
         is_own = scope["path"].startswith(OWN_PATHS) or scope["path"] == "/_portal"
         service = "" if is_own else _find_service(headers, scope["query_string"])
-        if not service:  # else a signature covers the host, or the request is refused; S3 sees to those without one
+        if not service:  # signed requests are bound to the host by their signature; S3 checks unsigned ones itself
             try:
                 self.hosts.check(headers.get("host", ""), (scope.get("server") or ("",))[0])
             except ServiceError as error:
-                await _send(send, render_misdirected(error), close=not await drain(receive, headers))
+                await _send(send, _render_misdirected(error), close=not await drain(receive, headers))
                 return
         if is_browser_navigation(scope, headers):
             if scope["path"] == "/":
@@ -182,20 +183,22 @@ class Front:
         close = False
         try:
             signed = self._parse_signed(scope, headers)
-            stranger = scope["client"][0] if scope.get("client") else ""
-            spool = self.bodies.spool(receive, headers, limit=BODY_MAXIMUM, stranger=stranger, too_large=TOO_LARGE)
+            client_address = scope["client"][0] if scope.get("client") else ""
+            spool = self.bodies.spool(
+                receive, headers, limit=BODY_MAXIMUM, client_address=client_address, too_large=TOO_LARGE
+            )
             async with spool as spooled:
                 self._authenticate(scope, headers, signed, spooled.sha256)
                 spooled.release()
-                mark_known(scope)
-                async with self.bodies.known.hold(spooled.size):
+                mark_authenticated(scope)
+                async with self.bodies.authenticated.hold(spooled.size):
                     body = spooled.read()
                     fault = self._choose_fault(service, scope, headers, body)
                     if fault is not None:
-                        await self.faults.strike(fault, service=service)
+                        await self.faults.apply(fault, service=service)
                         body, send = (
-                            self.faults.spoil_body(fault, body),
-                            self.faults.spoil(fault, scope, send),
+                            self.faults.damage_body(fault, body),
+                            self.faults.damage_response(fault, scope, send),
                         )
                         self._authenticate(scope, headers, signed, hashlib.sha256(body).hexdigest())
                     status, fields, content = await asyncio.get_running_loop().run_in_executor(
@@ -218,12 +221,13 @@ class Front:
         return self.faults.choose(f"{service}:{operation}", headers, resource=resource)
 
     def _call(self, service: str, scope: Scope, headers: dict[str, str], body: bytes) -> Reply:
-        """Dispatch one request to a service that is not S3, and record it."""
+        """Dispatch a request to a service other than S3, and record it."""
         only = self.embedded.options.only
         if only and (service not in self.services or scope["path"].startswith("/endpoints/")):
             raise ServiceError(
                 "UnknownOperationException",
-                f"This server serves {only} only (gtseg local up --only {only}); it has no {service} for {scope['path']}.",
+                f"This server serves {only} only (gtseg local up --only {only}); it has no service {service} "
+                f"for {scope['path']}.",
             )
         if service == "sagemaker" and scope["path"].startswith("/endpoints/"):
             return self._invoke(scope["path"], headers, body)
@@ -244,16 +248,16 @@ class Front:
         return moto_services.answer(scope["method"], scope["path"], query, headers, body=body)
 
     def _put_training_metrics(self, headers: dict[str, str]) -> None:
-        """Tell moto's CloudWatch what has been trained since the last request to it."""
+        """Send moto's CloudWatch the training metrics recorded since the last call."""
         kept = {name: value for name, value in headers.items() if name in ("authorization", "host", "x-amz-date")}
         kept["content-type"] = "application/x-www-form-urlencoded; charset=utf-8"
         for form in self.training_metrics.take_new():
             status, _, answer = moto_services.answer("POST", "/", "", kept, body=form)
             if status != 200:
-                raise RuntimeError(f"CloudWatch took no training metrics: {status} {answer[:300]!r}")
+                raise RuntimeError(f"CloudWatch rejected the training metrics: {status} {answer[:300]!r}")
 
     def _parse_signed(self, scope: Scope, headers: dict[str, str]) -> Signed:
-        """The signature, before a byte of the body is read. Raises ServiceError if it is of nobody we know."""
+        """Parse the signature before the body is read. Raises ServiceError if its access key is unknown."""
         signed = parse_signed(headers, dict(parse_query(scope["query_string"])))
         if signed is None:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
@@ -262,6 +266,7 @@ class Front:
         return signed
 
     def _authenticate(self, scope: Scope, headers: dict[str, str], signed: Signed, payload_hash: str) -> None:
+        """Verify the signature of a request. Raises ServiceError with the code of the request's protocol."""
         try:
             verify(
                 signed,
@@ -288,15 +293,15 @@ class Front:
 
 
 def build(embedded: Embedded, stored: FolderObjects | None) -> Front:
-    """The ASGI application of one embedded AWS; its S3 protocol serves the objects of `stored`, or nothing without them."""
+    """Build the ASGI application; without `stored`, it does not serve S3."""
     return Front(embedded, stored)
 
 
-# ---------------------------------------------------------------- replies
+# --- replies ---
 
 
 def render_error(error: ServiceError, headers: dict[str, str]) -> Reply:
-    """As the request's protocol has it: XML for the query protocol (STS, IAM), else JSON."""
+    """Render an error in the request's protocol: XML for the query protocol (STS, IAM), else JSON."""
     if error.body is not None:
         return error.status, error.headers, error.body
     if "x-www-form-urlencoded" in headers.get("content-type", ""):
@@ -309,13 +314,12 @@ def render_error(error: ServiceError, headers: dict[str, str]) -> Reply:
     return error.status, kind, json.dumps(answer).encode()
 
 
-def render_misdirected(error: ServiceError) -> Reply:
-    """A refusal of a Host, in words that the portal's pages and S3's clients both show."""
+def _render_misdirected(error: ServiceError) -> Reply:
+    """Render the rejection of a Host header as XML, which the portal's pages and S3 clients both show."""
     body = f"<Error><Code>{error.code}</Code><Message>{escape(error.message)}</Message></Error>"
     return error.status, {"content-type": "application/xml"}, body.encode()
 
 
-# S3, the JSON services and the query services name the same authentication errors differently.
 JSON_NAMES = {
     "InvalidAccessKeyId": "UnrecognizedClientException",
     "SignatureDoesNotMatch": "InvalidSignatureException",
@@ -330,12 +334,14 @@ QUERY_NAMES = {
 
 
 def _rename(error: ServiceError, headers: dict[str, str]) -> ServiceError:
+    """Return an S3 authentication error under its name in the request's protocol."""
     is_query = "x-www-form-urlencoded" in headers.get("content-type", "")
     names = QUERY_NAMES if is_query else JSON_NAMES
     return ServiceError(names.get(error.code, error.code), error.message, 403)
 
 
 def _read_code(reply: Reply) -> str:
+    """Return the error code in an error response."""
     status, headers, body = reply
     lowered = {name.lower(): value for name, value in headers.items()}
     if "x-amzn-errortype" in lowered:
@@ -348,7 +354,7 @@ def _read_code(reply: Reply) -> str:
 
 
 def _find_service(headers: dict[str, str], query_string: bytes) -> str:
-    """The credential scope's service; '' for an anonymous request."""
+    """Return the service of the credential scope; '' for an anonymous request."""
     authorization = headers.get("authorization")
     if authorization is not None:
         scope = authorization.partition("Credential=")[2].partition(",")[0].split("/")
@@ -366,7 +372,7 @@ async def _send(send: Send, reply: Reply, *, close: bool = False) -> None:
         for name, value in headers.items()
         if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server")
     ]
-    raw += [(b"content-length", str(len(body)).encode()), *HARMLESS]
+    raw += [(b"content-length", str(len(body)).encode()), *SECURITY_HEADERS]
     if close:
         raw.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": raw})

@@ -1,7 +1,7 @@
-"""Bodies of requests, within limits of bytes and time: read, kept on disk until the sender is known, or thrown away.
+"""Request bodies within limits of size and time: read, spooled to disk until authenticated, or discarded.
 
-A stranger's bytes are never in memory but for a few kilobytes: whoever has not proved who they are yet writes to an unnamed
-file, within an allowance per address and in total. Bodies of those who are known take turns for the memory.
+At most a few kilobytes of an unauthenticated request's body are in memory: the rest goes to an unnamed file, within an
+allowance per address and in total. Bodies of authenticated requests wait in a queue for memory.
 """
 
 from __future__ import annotations
@@ -20,34 +20,37 @@ from typing import IO, Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3.request import Receive
 
-__all__ = ["Allowance", "Bodies", "Incoming", "Spooled", "Turns", "drain", "mark_known", "read_limited"]
-
 DRAIN_BYTES = 64 << 20
 DRAIN_SECONDS = 10.0
 DRAIN_SILENCE = 2.0
-STRANGER_SECONDS = 10.0  # for a body of a stranger, and a second more for each so many bytes:
-BYTES_A_SECOND = 16 << 10
-INLINE_BYTES = 16 << 10  # of a body in memory before its sender is known
-STRANGER_BYTES = 1 << 30  # on disk, of all strangers
-STRANGER_ADDRESS_BYTES = 256 << 20  # of one address
-KNOWN_BYTES = 256 << 20  # in memory, of all whose signature or token is known
+ANONYMOUS_SECONDS = 10.0
+"""Time limit for an unauthenticated body, plus one second for each BYTES_PER_SECOND."""
+BYTES_PER_SECOND = 16 << 10
+INLINE_BYTES = 16 << 10
+"""Bytes of a body that are held in memory before it is authenticated."""
+ANONYMOUS_BYTES = 1 << 30
+"""Disk space for all unauthenticated bodies."""
+ANONYMOUS_ADDRESS_BYTES = 256 << 20
+"""Disk space for the unauthenticated bodies of one address."""
+AUTHENTICATED_BYTES = 256 << 20
+"""Memory for the bodies of all authenticated requests."""
 TURN_SECONDS = 60.0
 
 
-def mark_known(scope: MutableMapping[str, Any]) -> None:
-    """Whoever sent this request is known: its connection is not closed to make room for strangers (connections.py)."""
-    mark = scope.get("gtseg.known")
+def mark_authenticated(scope: MutableMapping[str, Any]) -> None:
+    """Mark the request as authenticated; its connection is not closed to make room for others (connections.py)."""
+    mark = scope.get("gtseg.mark_authenticated")
     if mark is not None:
         mark()
 
 
-class Incoming:
-    """A `receive` that raises ServiceError RequestTimeout when nothing of a body comes for so long; slow is not silent."""
+class TimeLimitedReceive:
+    """A `receive` that raises ServiceError RequestTimeout after `seconds` without data; slow bodies are accepted."""
 
     def __init__(self, receive: Receive, seconds: float) -> None:
         self.receive, self.seconds = receive, seconds
         self.is_over = False
-        """The body has arrived whole: what comes after it is that the client goes away."""
+        """Whether the body has arrived completely; the next message is the client's disconnect."""
 
     async def __call__(self) -> MutableMapping[str, Any]:
         if self.is_over:
@@ -65,26 +68,26 @@ class Incoming:
 
 
 class Allowance:
-    """Bytes that may be held at once, per address and in total. Used by one event loop."""
+    """Limit of bytes held at once, per address and in total. Used by one event loop."""
 
     def __init__(self, total: int, per_address: int) -> None:
         self.total, self.per_address = total, per_address
         self.held: Counter[str] = Counter()
 
     def take(self, address: str, size: int) -> None:
-        """Raises ServiceError SlowDown 503 where there is no room."""
+        """Reserve `size` bytes. Raises ServiceError SlowDown 503 if the limit is exceeded."""
         if self.held[address] + size > self.per_address or sum(self.held.values()) + size > self.total:
             raise ServiceError("SlowDown", "Please reduce your request rate.", 503)
         self.held[address] += size
 
-    def give_back(self, address: str, size: int) -> None:
+    def release(self, address: str, size: int) -> None:
         self.held[address] -= size
         if self.held[address] <= 0:
             del self.held[address]
 
 
-class Turns:
-    """Units of a resource, handed out in the order of asking: whoever waits first is served first. Used by one event loop."""
+class FairSemaphore:
+    """FIFO semaphore over units of a resource; releasing units wakes only the next waiter. Used by one event loop."""
 
     def __init__(self, units: int) -> None:
         self.units, self.free = units, units
@@ -128,7 +131,7 @@ class Turns:
 
 
 class Spooled:
-    """A body that has arrived whole: its size and SHA-256; its bytes are in memory only if they are few."""
+    """A body that has arrived completely: size and SHA-256; small bodies are in memory, larger ones in a file."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -136,7 +139,7 @@ class Spooled:
         self.parts: list[bytes] = []
         self.file: IO[bytes] | None = None
         self.release: Callable[[], None] = lambda: None
-        """Its sender is known: its bytes no longer count as a stranger's."""
+        """Release the allowance for unauthenticated bodies; called when the request is authenticated."""
 
     @property
     def sha256(self) -> str:
@@ -166,12 +169,12 @@ class Spooled:
 
 
 class Bodies:
-    """The bodies of requests whose signature covers the body: they are read before it is known who sends them."""
+    """Bodies of requests whose signature covers the body, which must be read before the request is authenticated."""
 
     def __init__(self, folder: Path, pool: Executor | None = None) -> None:
         self.folder, self.pool = folder, pool
-        self.strangers = Allowance(STRANGER_BYTES, STRANGER_ADDRESS_BYTES)
-        self.known = Turns(KNOWN_BYTES)
+        self.anonymous = Allowance(ANONYMOUS_BYTES, ANONYMOUS_ADDRESS_BYTES)
+        self.authenticated = FairSemaphore(AUTHENTICATED_BYTES)
 
     @contextlib.asynccontextmanager
     async def spool(
@@ -180,31 +183,31 @@ class Bodies:
         headers: Mapping[str, str],
         *,
         limit: int,
-        stranger: str | None = None,
+        client_address: str | None = None,
         seconds: float | None = None,
         too_large: str = "TooLarge",
     ) -> AsyncIterator[Spooled]:
-        """The body, kept until the block ends; `stranger`: the address of a sender who is not known yet.
+        """Yield the body, kept until the block ends; `client_address`: the address of an unauthenticated client.
 
         Raises ServiceError SlowDown 503, RequestTimeout 408, `too_large` 413.
         """
-        declared, address = int(headers.get("content-length", "0")), stranger or ""
-        refusal = ServiceError(too_large, f"The request has more than {limit} bytes.", 413)
+        declared, address = int(headers.get("content-length", "0")), client_address or ""
+        refusal = ServiceError(too_large, f"The request body is larger than {limit} bytes.", 413)
         if declared > limit:
             raise refusal
         body, taken = Spooled(), declared
-        allowance = self.strangers if stranger is not None else Allowance(limit, limit)
+        allowance = self.anonymous if client_address is not None else Allowance(limit, limit)
 
         def release() -> None:
             nonlocal taken
-            allowance.give_back(address, taken)
+            allowance.release(address, taken)
             taken = 0
 
         allowance.take(address, taken)
         body.release = release
         try:
-            async with bound_time(
-                STRANGER_SECONDS + (declared or limit) / BYTES_A_SECOND if seconds is None else seconds
+            async with _bound_time(
+                ANONYMOUS_SECONDS + (declared or limit) / BYTES_PER_SECOND if seconds is None else seconds
             ):
                 async for block in iterate(receive):
                     if body.size + len(block) > limit:
@@ -224,21 +227,23 @@ class Bodies:
 
 
 @contextlib.asynccontextmanager
-async def bound_time(seconds: float) -> AsyncIterator[None]:
-    """Raises ServiceError RequestTimeout 408 where the block takes longer."""
+async def _bound_time(seconds: float) -> AsyncIterator[None]:
+    """Raise ServiceError RequestTimeout 408 if the block takes longer than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise ServiceError("RequestTimeout", f"The request did not arrive within {seconds:.0f} seconds.", 408) from None
+        raise ServiceError(
+            "RequestTimeout", f"The request body did not arrive within {seconds:.0f} seconds.", 408
+        ) from None
 
 
 async def iterate(receive: Receive) -> AsyncIterator[bytes]:
-    """A body's blocks. Raises ServiceError RequestTimeoutException if the client goes away."""
+    """Yield a body's blocks. Raises ServiceError RequestTimeoutException if the client disconnects."""
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ServiceError("RequestTimeoutException", "The client went away.")
+            raise ServiceError("RequestTimeoutException", "The client closed the connection.")
         if message.get("body"):
             yield message["body"]
         if not message.get("more_body", False):
@@ -246,14 +251,14 @@ async def iterate(receive: Receive) -> AsyncIterator[bytes]:
 
 
 async def read_limited(receive: Receive, headers: Mapping[str, str], *, limit: int, seconds: float) -> bytes:
-    """The body. Raises ServiceError TooLarge 413 before it grows past `limit` bytes, RequestTimeout 408 after `seconds`."""
-    too_large = ServiceError("TooLarge", f"The request has more than {limit} bytes.", 413)
+    """Return the body. Raises ServiceError TooLarge 413 beyond `limit` bytes, RequestTimeout 408 after `seconds`."""
+    too_large = ServiceError("TooLarge", f"The request body is larger than {limit} bytes.", 413)
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > limit:
         raise too_large
     parts: list[bytes] = []
     size = 0
-    async with bound_time(seconds):
+    async with _bound_time(seconds):
         async for block in iterate(receive):
             size += len(block)
             if size > limit:
@@ -263,17 +268,17 @@ async def read_limited(receive: Receive, headers: Mapping[str, str], *, limit: i
 
 
 async def drain(receive: Receive, headers: Mapping[str, str]) -> bool:
-    """Read a short body to its end and keep nothing, so that the client sees the answer and not a broken connection.
+    """Read and discard the rest of a short body, so that the client sees the response instead of a broken connection.
 
-    Whether it ended; if not, the connection is to be closed: the body is too long or too slow, or has not been sent yet
-    because the client waits for `100 Continue`.
+    Return whether the end of the body was reached. If not, close the connection: the body is too long or too slow, or
+    has not been sent because the client waits for `100 Continue`.
     """
     length = headers.get("content-length", "0")
     if getattr(receive, "is_over", False) or ("transfer-encoding" not in headers and length == "0"):
         return True
     if "expect" in headers or not length.isdecimal() or int(length) > DRAIN_BYTES:
         return False
-    size, incoming = 0, Incoming(receive, DRAIN_SILENCE)
+    size, incoming = 0, TimeLimitedReceive(receive, DRAIN_SILENCE)
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             async for block in iterate(incoming):

@@ -1,6 +1,6 @@
-"""People who came by a browser to an address where there is nothing for them: they get a page instead of S3's XML.
+"""HTML error pages for browser navigation to addresses without a page, in place of S3's XML.
 
-AWS clients never ask for text/html, and a presigned link is left as it is.
+AWS clients never accept text/html; presigned URLs keep S3's XML.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ from starlette.types import Message, Scope, Send
 
 from gtseg.local.labeling.portal.pages import missing_page
 
-__all__ = ["WELCOME", "RefusalPages", "is_browser_navigation"]
-
 WELCOME = "/_portal/"
-"""Where `/` leads a browser: the jobs of whoever has signed in, else the page to sign in."""
+"""Redirect target of `/` for browsers: the user's jobs if signed in, else the sign-in page."""
 
 
 def is_browser_navigation(scope: Scope, headers: Mapping[str, str]) -> bool:
-    """Whether a person opened this address in a browser: no AWS client, no script of a page, no signed link."""
+    """Return whether a request is a browser's navigation: not an AWS client, a page's script or a presigned URL."""
     return (
         scope["method"] in ("GET", "HEAD")
         and "text/html" in headers.get("accept", "")
@@ -29,7 +27,7 @@ def is_browser_navigation(scope: Scope, headers: Mapping[str, str]) -> bool:
 
 
 class RefusalPages:
-    """`send` of a visit: a refusal (401, 403, 404) becomes the page that says where to go."""
+    """ASGI `send` that replaces a 401, 403 or 404 response by an HTML page with a link to the portal."""
 
     def __init__(self, scope: Scope, send: Send) -> None:
         self._scope, self._send, self._is_replaced = scope, send, False

@@ -1,6 +1,6 @@
-"""DATA/calls.jsonl: one line per call that changes something, S3 object traffic aside. It says what was created how often.
+"""Log of API calls that change something, except S3 object traffic: one JSON line per call in DATA/calls.jsonl.
 
-A file that is full is kept as calls.jsonl.1, the one before as calls.jsonl.2, and so on; the oldest goes.
+A full file is renamed to calls.jsonl.1, the previous one to calls.jsonl.2, and so on; the oldest is deleted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-__all__ = ["CallLog", "find_name", "find_operation"]
-
 FILE_BYTES = 16 << 20
 KEPT_FILES = 4
 NAME_CHARACTERS = 1024
@@ -23,6 +21,8 @@ MUTATING = ("Create", "Stop", "Delete", "Update", "Put")
 
 
 class CallLog:
+    """The log of one data folder; `file_bytes`: size at which the file is rotated."""
+
     def __init__(self, path: Path, *, file_bytes: int = FILE_BYTES) -> None:
         self._path, self._file_bytes = path, file_bytes
         self._descriptor = self._open()
@@ -33,7 +33,7 @@ class CallLog:
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def record(self, *, service: str, operation: str, name: str, status: int, code: str) -> None:
-        """Append one line, if the operation changes something; `code` is the AWS error or ''."""
+        """Append one line if the operation changes something; `code` is the AWS error code or ''."""
         if not operation.startswith(MUTATING):
             return
         call = {
@@ -48,7 +48,7 @@ class CallLog:
             self._append(json.dumps(call, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
 
     def _end_line(self, path: Path) -> None:
-        """End the last line, if a power cut left half of one: the next line must not be part of it."""
+        """Terminate the last line if a power failure truncated it, so that the next call starts a new line."""
         size = os.fstat(self._descriptor).st_size
         with path.open("rb") as file:
             file.seek(max(0, size - 1))
@@ -56,7 +56,7 @@ class CallLog:
                 self._append(b"\n")
 
     def _append(self, line: bytes) -> None:
-        """The whole line or, on a full disk, none of it: half a line would spoil the next one too."""
+        """Append a whole line or, on a full disk, nothing: a partial line would corrupt the next one too."""
         size = os.fstat(self._descriptor).st_size
         if size and size + len(line) > self._file_bytes:
             self._rotate()
@@ -69,7 +69,7 @@ class CallLog:
             raise
 
     def _rotate(self) -> None:
-        """Begin a new file; what cannot be renamed goes on growing."""
+        """Start a new file; if a file cannot be renamed, the current one grows further."""
         names = [
             self._path,
             *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, KEPT_FILES + 1)),
@@ -87,7 +87,7 @@ class CallLog:
 
 
 def find_operation(headers: dict[str, str], body: bytes) -> str:
-    """The operation of a JSON (X-Amz-Target) or query (Action=) request; '' if it names none."""
+    """Return the operation of a JSON (X-Amz-Target) or query (Action=) request; '' if it has none."""
     target = headers.get("x-amz-target")
     if target is not None:
         return target.rpartition(".")[2]
@@ -97,7 +97,9 @@ def find_operation(headers: dict[str, str], body: bytes) -> str:
 
 
 def find_name(operation: str, headers: dict[str, str], body: bytes) -> str:
-    """The name of what a call is about: `<Thing>Name` of the operation's own thing, else the first Name or Arn."""
+    """Return the name of a call's resource: `<Thing>Name` of the operation's resource type, else
+    the first Name or Arn.
+    """
     request = _read_request(headers, body)
     thing = operation
     for verb in MUTATING:

@@ -1,8 +1,8 @@
-"""One HTTP connection with bounds (the size of a request's head, the time a client may take to send it, its silence after that),
-and all connections of a server, bounded per address and in total.
+"""Limits of HTTP connections: size and arrival time of a request's head, idle time, and the number of connections.
 
-Where there is no room for a new connection, an old one makes it: first one that is idle and has never shown who it is, then
-one whose request has not yet, then one that is idle. Whoever is in the middle of an authenticated request is never cut off.
+When a new connection exceeds the number per address or in total, an old one is closed: first an idle one that was never
+authenticated, then one whose request is not authenticated, then an idle one. A connection with an authenticated request
+in progress is never closed.
 """
 
 from __future__ import annotations
@@ -13,58 +13,56 @@ from typing import Any, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-__all__ = ["BACKLOG", "BoundedProtocol", "Connections", "bound_connections"]
-
-HEAD_BYTES_MAXIMUM = (
-    64 * 1024
-)  # S3's own limit is 8 KB; presigned URLs and session tokens of the services behind are longer
-BACKLOG = 128  # connections that the kernel accepts before we look at them: they cost a descriptor each
+HEAD_BYTES_MAXIMUM = 64 * 1024
+"""S3's own limit is 8 KB; presigned URLs and session tokens of other services are longer."""
+BACKLOG = 128
+"""Connections that the kernel accepts before the server does; each takes a descriptor."""
 CONNECTIONS = 2000
-RESERVED_FILES = (
-    640  # of the limit of open files: databases (a few for each thread), objects, what tests and plugins open
-)
+RESERVED_FILES = 640
+"""Share of the open file limit for databases (a few per thread), objects, tests and plugins."""
 FEWEST = 64
 JOINED_BYTES = 64 * 1024
-CLOSED = 4  # a rank of no connection: below it, in the order in which connections are closed to make room
-STRANGER_IDLE, STRANGER_BUSY, KNOWN_IDLE, KNOWN_BUSY = range(CLOSED)
+CLOSED = 4
+"""Rank of a closed connection; the lower ranks are in the order in which connections are closed to make room."""
+ANONYMOUS_IDLE, ANONYMOUS_BUSY, AUTHENTICATED_IDLE, AUTHENTICATED_BUSY = range(CLOSED)
 
 
 class Connection(Protocol):
-    """What is counted: a connection, or one whose TLS handshake goes on (handshakes.py)."""
+    """A counted connection: established, or in its TLS handshake (handshakes.py)."""
 
     rank: int
     address: str
 
-    def hang_up(self) -> None: ...
+    def disconnect(self) -> None: ...
 
 
 class Connections:
-    """The open connections of one server. Used by one event loop."""
+    """The open connections of a server. Used by one event loop."""
 
     def __init__(self, total: int, per_address: int) -> None:
         self.total, self.per_address, self.count = total, per_address, 0
         self.addresses: dict[str, list[dict[Connection, None]]] = {}
 
     def admit(self, connection: Connection) -> bool:
-        """Count a new connection, closing another where there is no room; False: there is none at all."""
+        """Count a new connection, closing another one if a limit is reached; return False if none can be closed."""
         ranks = self.addresses.get(connection.address, [])
         if sum(map(len, ranks)) >= self.per_address:
             victims = ranks
         elif self.count >= self.total:
             victims = max(self.addresses.values(), key=lambda ranks: sum(map(len, ranks)))
         else:
-            self.place(connection, STRANGER_IDLE)
+            self.place(connection, ANONYMOUS_IDLE)
             return True
-        victim = next((next(iter(rank)) for rank in victims[:KNOWN_BUSY] if rank), None)
+        victim = next((next(iter(rank)) for rank in victims[:AUTHENTICATED_BUSY] if rank), None)
         if victim is None:
             return False
         self.place(victim, CLOSED)
-        victim.hang_up()
-        self.place(connection, STRANGER_IDLE)
+        victim.disconnect()
+        self.place(connection, ANONYMOUS_IDLE)
         return True
 
     def place(self, connection: Connection, rank: int) -> None:
-        """Put a connection at the end of its rank, or take it out (CLOSED)."""
+        """Move a connection to the end of a rank, or remove it (CLOSED)."""
         if connection.rank != CLOSED:
             ranks = self.addresses[connection.address]
             del ranks[connection.rank][connection]
@@ -79,9 +77,9 @@ class Connections:
 
 
 class JoinedWrites:
-    """A transport that sends a short write together with the next one: a response's head and body in one system call.
+    """Transport that joins a short write with the next one, so that a response's head and body need one system call.
 
-    A write that no other follows leaves with the next iteration of the event loop.
+    A write without a successor is sent in the next iteration of the event loop.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -120,10 +118,10 @@ class JoinedWrites:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's httptools protocol; a head that is too long is answered 431, one that never ends closes the connection.
+    """uvicorn's httptools protocol with limits: 431 for a head that is too long, closing for one that is too slow.
 
-    The scope carries the transport, for answers that are to get lost (faults.py), and a function by which a request says
-    that its sender is known (bodies.py, mark_known).
+    The scope has the transport, which faults.py closes, and a function that marks the request as authenticated
+    (bodies.py, mark_authenticated).
     """
 
     head_seconds = 30.0
@@ -153,7 +151,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = self.loop.call_later(self.head_seconds, self.transport.close)
         super().on_message_begin()
         self.scope["gtseg.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
-        self.scope["gtseg.known"] = self._mark_known  # type: ignore[typeddict-unknown-key]
+        self.scope["gtseg.mark_authenticated"] = self._mark_authenticated  # type: ignore[typeddict-unknown-key]
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -167,24 +165,24 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if not self.transport.is_closing():
             if self.rank != CLOSED:
-                self.admitted.place(self, STRANGER_BUSY)
+                self.admitted.place(self, ANONYMOUS_BUSY)
             super().on_headers_complete()
 
     def on_response_complete(self) -> None:
         if self.rank != CLOSED and not self.pipeline:
-            self.admitted.place(self, KNOWN_IDLE if self.rank == KNOWN_BUSY else STRANGER_IDLE)
+            self.admitted.place(self, AUTHENTICATED_IDLE if self.rank == AUTHENTICATED_BUSY else ANONYMOUS_IDLE)
         super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         if not self.transport.is_closing():
             super().data_received(data)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self.transport.abort()
 
-    def _mark_known(self) -> None:
-        if self.rank == STRANGER_BUSY:
-            self.admitted.place(self, KNOWN_BUSY)
+    def _mark_authenticated(self) -> None:
+        if self.rank == ANONYMOUS_BUSY:
+            self.admitted.place(self, AUTHENTICATED_BUSY)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -202,14 +200,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bound_connections(head_seconds: float) -> type[BoundedProtocol]:
-    """The protocol of one server: its bound on the time of a head, and connections as the limit of open files lets it have."""
-    total = find_room()
+    """Return the protocol class of a server with its time limit for heads and the connections its open file limit
+    allows.
+    """
+    total = _find_room()
     fields = {"head_seconds": head_seconds, "admitted": Connections(total, total * 3 // 4)}
     return type("BoundedProtocol", (BoundedProtocol,), fields)
 
 
-def find_room() -> int:
-    """How many connections there may be; the limit of open files is raised as far as this process may."""
+def _find_room() -> int:
+    """Return the maximum number of connections, after raising the open file limit as far as permitted."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONNECTIONS + RESERVED_FILES + BACKLOG
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,6 +1,6 @@
-"""S3 requests to a server whose objects are in another S3 service (`gtseg local up --s3`): it does not serve the protocol.
+"""S3 requests to a server whose objects are in an external S3 service (`gtseg local up --s3`), which does not serve S3.
 
-The presigned picture links of task pages alone are answered: they are this server's own, and end with the worker.
+Only the presigned image links of task pages are served: this server signs them, and they end with the worker's access.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.request import Receive, Request, Scope, Send, parse_request
 from gtseg.local.s3.xml import render_error
 
-__all__ = ["Elsewhere"]
-
 HEADERS = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
 
 
-class Elsewhere:
-    """An ASGI application in the place of S3's."""
+class ExternalS3App:
+    """ASGI application in place of the S3 protocol."""
 
     def __init__(self, embedded: Embedded, find_secret: Callable[[str], str | None], hosts: Hosts) -> None:
         self.embedded, self.find_secret, self.hosts = embedded, find_secret, hosts
@@ -44,7 +42,7 @@ class Elsewhere:
         await response(scope, receive, send)
 
     async def answer(self, request: Request, scope: Scope) -> Response:
-        """The picture of a link. Raises ServiceError for everything else."""
+        """Serve the image of a presigned link. Raises ServiceError for every other request."""
         signed = parse_signed(request.headers, request.query)
         if request.method != "GET" or signed is None or signed.expires is None or not request.key:
             raise self.refuse()
@@ -64,10 +62,12 @@ class Elsewhere:
         return StreamingResponse(stream.blocks(), media_type=stream.info.content_type, headers=fields)
 
     def refuse(self) -> ServiceError:
+        """Return the error that names the external S3 service."""
         endpoint = self.embedded.objects.state().endpoint
         return ServiceError(
             "NotImplemented",
-            f"This server does not serve S3: its objects are at {endpoint} (gtseg local up --s3). Send S3 requests there, "
-            "for example with AWS_ENDPOINT_URL_S3, and none but the labeling service's here ([labeling] profile in gtseg.toml).",
+            f"This server does not serve S3: its objects are at {endpoint} (gtseg local up --s3). Send S3 requests "
+            "there, for example with AWS_ENDPOINT_URL_S3, and only the labeling service's requests here ([labeling] "
+            "profile in gtseg.toml).",
             501,
         )

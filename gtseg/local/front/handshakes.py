@@ -1,7 +1,8 @@
-"""TLS connections before there is any: counted in the same limits as plain ones from their first instant.
+"""TLS handshakes, counted in the same limits as plain connections from their acceptance.
 
-uvicorn hears of a connection only when its handshake is done. So connections are accepted here, and each is counted as a stranger's
-idle one until its handshake is: whoever keeps many of them in the middle of their handshakes makes room like anybody else.
+uvicorn sees a connection only after its handshake. Connections are therefore accepted here; each counts as an idle
+unauthenticated connection until its handshake is complete, so that a client that stalls many handshakes has them
+closed.
 """
 
 from __future__ import annotations
@@ -14,15 +15,14 @@ from collections.abc import Callable
 
 from gtseg.local.front.connections import CLOSED, Connections
 
-__all__ = ["HANDSHAKE_SECONDS", "Handshake", "accept_all"]
-
 HANDSHAKE_SECONDS = 10.0
-PAUSE_SECONDS = 0.5  # without a descriptor left
+PAUSE_SECONDS = 0.5
+"""Pause before accepting again when no descriptor is left."""
 logger = logging.getLogger(__name__)
 
 
 class Handshake:
-    """One connection from its acceptance until `make()`'s protocol has it."""
+    """A connection from its acceptance until the protocol made by `make()` takes it over."""
 
     rank = CLOSED
 
@@ -35,18 +35,18 @@ class Handshake:
         if not self._admitted.admit(self):
             self._socket.close()
             return
-        self._task = asyncio.get_running_loop().create_task(self._shake(make, context))
+        self._task = asyncio.get_running_loop().create_task(self._complete(make, context))
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
-    async def _shake(self, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext) -> None:
+    async def _complete(self, make: Callable[[], asyncio.Protocol], context: ssl.SSLContext) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 make, self._socket, ssl=context, ssl_handshake_timeout=HANDSHAKE_SECONDS
             )
-        except (OSError, asyncio.CancelledError):  # no TLS, given up, out of time, or it had to make room
+        except (OSError, asyncio.CancelledError):  # not TLS, aborted, timed out, or closed to make room
             self._socket.close()
         finally:
             self._admitted.place(self, CLOSED)
@@ -59,14 +59,14 @@ async def accept_all(
     context: ssl.SSLContext,
     admitted: Connections,
 ) -> None:
-    """Accept connections until the task is cancelled."""
+    """Accept connections until the task is canceled."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     while True:
         try:
             accepted, peer = await loop.sock_accept(listener)
-        except OSError as error:  # no descriptor is left, or the client has gone
-            logger.warning("a connection could not be accepted: %s", error)
+        except OSError as error:  # no descriptor is left, or the client disconnected
+            logger.warning("cannot accept a connection: %s", error)
             await asyncio.sleep(PAUSE_SECONDS)
             continue
         Handshake(accepted, str(peer[0]) if peer else "", admitted).begin(make, context)

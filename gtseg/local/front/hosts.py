@@ -1,4 +1,4 @@
-"""The names that a server answers for: a browser that was led here under another name (DNS rebinding) gets nothing."""
+"""Host names that a server answers for; others are rejected, which prevents DNS rebinding."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from collections.abc import Iterable
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["Hosts"]
-
 
 class Hosts:
-    """`names` are those that the owner gave (`--name`); the machine's own name and the address that the client reached count too."""
+    """Accepted hosts: `names` (`--name`), the machine's own name, and the address at which the client connected."""
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         own = socket.gethostname().lower()
         self.names = frozenset([*(name.lower().rstrip(".") for name in names), own, f"{own}.local"])
 
     def check(self, host: str, server: str) -> None:
-        """`host`: the Host header; `server`: the address at which the connection came in. Raises ServiceError MisdirectedRequest 421."""
-        name = split_host(host)
-        if name is None or not (name in self.names or is_address_of(name, server)):
+        """Check a Host header against the local address `server` of the connection.
+
+        Raises ServiceError MisdirectedRequest 421.
+        """
+        name = _split_host(host)
+        if name is None or not (name in self.names or _is_address_of(name, server)):
             raise ServiceError(
                 "MisdirectedRequest",
-                f"This server does not answer for the host {host[:100]!r}. If it should: gtseg local up --name NAME.",
+                f"This server does not accept the host name {host[:100]!r}. To accept it, start the server with "
+                "gtseg local up --name NAME.",
                 421,
             )
 
 
-def split_host(host: str) -> str | None:
-    """The host without its port, in lower case; None if it is none."""
+def _split_host(host: str) -> str | None:
+    """Return the host without its port, in lower case; None if it is invalid."""
     name, colon, port = host.rpartition(":") if not host.endswith("]") else (host, "", "")
     if not colon:
         name = host
@@ -39,19 +41,21 @@ def split_host(host: str) -> str | None:
     return name.strip("[]").lower().rstrip(".") or None
 
 
-def is_address_of(name: str, server: str) -> bool:
-    """Whether a name is the address at which the client reached the server, or one that means this machine to itself."""
-    reached = parse_address(server)
+def _is_address_of(name: str, server: str) -> bool:
+    """Return whether a name is the address at which the client connected, or a loopback name for a
+    loopback connection.
+    """
+    reached = _parse_address(server)
     if reached is None:
         return False
     if reached.is_loopback and (name == "localhost" or name.endswith(".localhost")):
         return True
-    address = parse_address(name)
+    address = _parse_address(name)
     return address is not None and (address == reached or (address.is_loopback and reached.is_loopback))
 
 
-def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """An IP address, an IPv4 one inside IPv6 as itself; None for anything else."""
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Parse an IP address; IPv4-mapped IPv6 becomes IPv4; None if invalid."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

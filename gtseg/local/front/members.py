@@ -1,8 +1,8 @@
-"""Members of requests that no handler reads: refused, or ignored for a reason. Nothing else may be ignored.
+"""Members of requests that no handler reads: rejected, or ignored for a stated reason.
 
-`tests/local/test_local_members.py` walks every member of every operation's input in the service model: each is read in
-the code that answers, or refused there, or stands in one of these two tables. A path names members from the request's
-top, `[]` an item of a list, `{}` a value of a map; a path stands for everything below it.
+`tests/local/test_local_members.py` checks every member of every operation's input in the service model: it is read by
+the handler, or listed in one of these two tables. A path names members from the top of the request; `[]` is an item of
+a list, `{}` a value of a map. A path covers everything below it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-
-__all__ = ["IGNORED", "REFUSED", "find_values", "refuse_members"]
 
 _CHANNEL = "InputDataConfig[].DataSource"
 _TRAINING = (
@@ -44,13 +42,13 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_NETWORK = "Kept and described; processes of this machine have no network of their own."
-_KEY = "With --s3 the key that S3 encrypts with; a data folder lies on this machine's disk, encrypted as that is."
-_VOLUME = "No volume is made: files lie in the data folder."
-_RETRIES = "Kept and described; what is tried again on AWS are internal errors of its service."
+_NETWORK = "Kept and described; local processes have no network of their own."
+_KEY = "With --s3 the key with which S3 encrypts; the data folder is on this machine's disk and encrypted like it."
+_VOLUME = "No volume is created: files are in the data folder."
+_RETRIES = "Kept and described; AWS retries internal errors of its own service."
 _WORKTEAM = {
-    "NotificationConfiguration": "Kept and described; there is no SNS here, and the portal shows new work at once.",
-    "WorkerAccessConfiguration": "Kept and described; workers' pictures come from the portal, not from presigned URLs.",
+    "NotificationConfiguration": "Kept and described; there is no SNS; the portal shows new work immediately.",
+    "WorkerAccessConfiguration": "Kept and described; workers get images from the portal, not from presigned URLs.",
 }
 
 IGNORED: dict[str, dict[str, str]] = {
@@ -58,29 +56,30 @@ IGNORED: dict[str, dict[str, str]] = {
         "InputDataConfig[].ShuffleConfig": "Kept and described; the algorithm shuffles every epoch with its own seed.",
         "ResourceConfig.VolumeKmsKeyId": _VOLUME,
         "VpcConfig": _NETWORK,
-        "DebugHookConfig": "Kept and described; the built-in algorithm writes no tensors, on AWS neither.",
-        "ProfilerConfig": "Kept and described; no system metrics are taken.",
+        "DebugHookConfig": "Kept and described; the built-in algorithm writes no tensors on AWS either.",
+        "ProfilerConfig": "Kept and described; no system metrics are collected.",
         "RetryStrategy": _RETRIES,
     },
     "CreateHyperParameterTuningJob": {
         "TrainingJobDefinition.InputDataConfig[].ShuffleConfig": "As in CreateTrainingJob.",
         "TrainingJobDefinition.VpcConfig": _NETWORK,
-        "TrainingJobDefinition.HyperParameterTuningResourceConfig.AllocationStrategy": "Orders several kinds of "
-        "instances; more than one is refused.",
+        "TrainingJobDefinition.HyperParameterTuningResourceConfig.AllocationStrategy": "Ranks instance "
+        "types; more than one is rejected.",
         "TrainingJobDefinition.RetryStrategy": _RETRIES,
     },
     "CreateLabelingJob": {
         "OutputConfig.KmsKeyId": _KEY,
-        "LabelingJobAlgorithmsConfig.LabelingJobResourceConfig": "Kept and described; models are trained on this machine.",
+        "LabelingJobAlgorithmsConfig.LabelingJobResourceConfig": "Kept and described; models are trained "
+        "on this machine.",
     },
     "CreateModel": {
-        **dict.fromkeys(_CONTAINERS, "Names a container among several; there is one."),
+        **dict.fromkeys(_CONTAINERS, "Names one of several containers; there is only one."),
         "VpcConfig": _NETWORK,
     },
     "CreateEndpointConfig": {
         "ProductionVariants[].VolumeSizeInGB": _VOLUME,
-        "ProductionVariants[].ModelDataDownloadTimeoutInSeconds": "Kept and described; the artifact is in the data "
-        "folder already.",
+        "ProductionVariants[].ModelDataDownloadTimeoutInSeconds": "Kept and described; the artifact is already "
+        "in the data folder.",
         "ProductionVariants[].InferenceAmiVersion": "Kept and described; there is no machine image.",
         "VpcConfig": _NETWORK,
     },
@@ -90,29 +89,31 @@ IGNORED: dict[str, dict[str, str]] = {
     },
     "CreateWorkteam": _WORKTEAM,
     "UpdateWorkteam": _WORKTEAM,
-    "CreateLogGroup": {"tags": "Nothing here lists the tags of a log group."},
+    "CreateLogGroup": {"tags": "No operation lists the tags of a log group."},
     "FilterLogEvents": {
-        "interleaved": "Deprecated: events of several streams are interleaved always, on AWS too.",
+        "interleaved": "Deprecated: events of several streams are always interleaved, on AWS too.",
         "unmask": "Nothing is masked.",
     },
     "GetLogEvents": {"unmask": "Nothing is masked."},
     "PutLogEvents": {
         "sequenceToken": "AWS accepts any since 2023.",
-        "entity": "No telemetry entities are kept.",
+        "entity": "Telemetry entities are not stored.",
     },
 }
 
 
 def refuse_members(operation: str, request: Mapping[str, Any]) -> None:
-    """Raises ServiceError ValidationException for a member that would have to be ignored and asks for something."""
+    """Raise ServiceError ValidationException if a request sets a member in REFUSED to an effective value."""
     for path in REFUSED.get(operation, ()):
         for value in find_values(request, path):
-            if asks(value):
-                raise ServiceError("ValidationException", f"{path} is not supported by the embedded AWS: leave it out.")
+            if has_effect(value):
+                raise ServiceError(
+                    "ValidationException", f"{path} is not supported by the embedded AWS. Remove it from the request."
+                )
 
 
 def find_values(value: Any, path: str) -> Iterator[Any]:
-    """Every value that a request has at a path."""
+    """Yield every value that a request has at a path."""
     name, _, rest = path.partition(".")
     member = name.rstrip("[]")
     if not isinstance(value, Mapping) or member not in value:
@@ -125,8 +126,8 @@ def find_values(value: Any, path: str) -> Iterator[Any]:
             yield item
 
 
-def asks(value: Any) -> bool:
-    """Whether a value asks for anything: false, empty and structures of such do not."""
+def has_effect(value: Any) -> bool:
+    """Return whether a value has an effect: false, empty values and structures of such have none."""
     if isinstance(value, Mapping):
-        return any(asks(item) for item in value.values())
+        return any(has_effect(item) for item in value.values())
     return bool(value)

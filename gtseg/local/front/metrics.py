@@ -1,7 +1,9 @@
-"""`GET /metrics` for Prometheus, with the owner's token: authorization: {credentials_file: FILE} in a scrape configuration.
+"""`GET /metrics` for Prometheus, with the owner's token: authorization: {credentials_file: FILE} in a scrape
+configuration.
 
-Figures of the data folder are read when they are asked for, so that they are right after a restart too; none names a job,
-a person or an object. A path-style S3 client may have a bucket called metrics: without a bearer token, /metrics is its.
+Values are read from the data folder on each request, so that they are correct after a restart; none names a job, a
+person or an object. A path-style S3 client may have a bucket named metrics: without a bearer token, /metrics is that
+bucket.
 """
 
 from __future__ import annotations
@@ -16,32 +18,30 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.records import count_backlog
-from gtseg.local.storage.layout import own_version
-
-__all__ = ["Metrics", "is_metrics"]
+from gtseg.local.storage.layout import installed_version
 
 PATHS = ("/metrics", "/_gtseg/metrics")
 STEPS = ("tasks", "image", "page", "answer", "decline", "release", "autosegment", "draft")
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 COUNTS = {
     "labeling_jobs": (
-        "Labeling jobs.",
+        "Number of labeling jobs.",
         "SELECT status, count(*) FROM labeling_jobs GROUP BY status",
         "status",
     ),
     "labeling_objects": (
-        "Data objects of unfinished labeling jobs.",
+        "Number of data objects of unfinished labeling jobs.",
         "SELECT o.state, count(*) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name "
         "WHERE j.status IN ('Initializing', 'InProgress', 'Stopping') GROUP BY o.state",
         "state",
     ),
     "labeling_tasks": (
-        "Tasks that workers were given, but for gold images.",
+        "Number of tasks assigned to workers, except gold images.",
         "SELECT state, count(*) FROM labeling_tasks WHERE job NOT LIKE '%/gold' GROUP BY state",
         "state",
     ),
     "labeling_workers": (
-        "People who label.",
+        "Number of workers.",
         "SELECT state, count(*) FROM labeling_workers GROUP BY state",
         "state",
     ),
@@ -49,20 +49,20 @@ COUNTS = {
 
 
 def is_metrics(path: str, headers: Mapping[str, str], *, has_s3: bool) -> bool:
-    """Whether a request is for the metrics, and not for the bucket of that name."""
+    """Return whether a request is for the metrics, not for the bucket of that name."""
     bearer = headers.get("authorization", "").lower().startswith("bearer ")
     return path == PATHS[1] or (path == PATHS[0] and (bearer or not has_s3))
 
 
 class Metrics:
-    """The figures of one server. `observe` is called for every request to the portal."""
+    """The metrics of a server. `observe` is called for every request to the portal."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
         self.registry = CollectorRegistry()
         self.seconds = Histogram(
             "gtseg_portal_seconds",
-            "Time until the last byte of an answer of the portal.",
+            "Time to the last byte of a portal response in seconds.",
             ["step"],
             buckets=BUCKETS,
             registry=self.registry,
@@ -75,26 +75,24 @@ class Metrics:
         self.seconds.labels(last if last in STEPS else "other").observe(seconds)
 
     def answer(self, headers: Mapping[str, str]) -> tuple[int, dict[str, str], bytes]:
-        """(status, headers, body). Raises ServiceError 401 without the owner's token."""
+        """Return (status, headers, body). Raises ServiceError 401 without the owner's token."""
         token = headers.get("authorization", "").partition(" ")[2].strip()
         owner_token = self.embedded.store.credentials.owner_token
         if not hmac.compare_digest(token.encode("utf-8", "surrogateescape"), owner_token.encode()):
-            raise ServiceError("Unauthorized", "Metrics need the owner's token (Authorization: Bearer TOKEN).", 401)
+            raise ServiceError("Unauthorized", "Metrics require the owner's token (Authorization: Bearer TOKEN).", 401)
         return 200, {"content-type": CONTENT_TYPE_LATEST}, generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """What the data folder and the storage say now."""
+        """Yield the current metrics of the data folder and the storage."""
         embedded = self.embedded
         state = embedded.objects.state()
         info = GaugeMetricFamily("gtseg_info", "Constant 1.", labels=["version", "storage", "only"])
-        info.add_metric([own_version(), state.kind, embedded.options.only], 1)
+        info.add_metric([installed_version(), state.kind, embedded.options.only], 1)
         yield info
-        yield GaugeMetricFamily(
-            "gtseg_storage_up", "1 while the storage can be reached.", value=float(not state.reason)
-        )
+        yield GaugeMetricFamily("gtseg_storage_up", "1 while the storage is available.", value=float(not state.reason))
         yield GaugeMetricFamily(
             "gtseg_backlog_objects",
-            "Data objects labeled by people and not yet written to the storage.",
+            "Number of labeled data objects not yet written to the storage.",
             value=count_backlog(embedded.store),
         )
         for name, (text, query, label) in COUNTS.items():

@@ -1,6 +1,7 @@
-"""Every other service (STS, IAM, events, ...) is moto's, in this process, imported on first use.
+"""Services that the embedded AWS does not implement (STS, IAM, events, ...): moto in this process, imported on first
+use.
 
-moto keeps nothing across a restart. Sources: moto's documentation, "Server mode"; `moto.moto_server.werkzeug_app`.
+moto's state is lost on a restart. Sources: moto's documentation, "Server mode"; `moto.moto_server.werkzeug_app`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ import sys
 import threading
 from typing import Any
 from xml.sax.saxutils import escape
-
-__all__ = ["answer"]
 
 _lock = threading.Lock()
 _application: Any = None
@@ -31,7 +30,7 @@ def _load() -> Any:
 def answer(
     method: str, path: str, query: str, headers: dict[str, str], *, body: bytes
 ) -> tuple[int, dict[str, str], bytes]:
-    """(status, headers, body) of one request; `path` is decoded. Blocks: call it in a worker thread."""
+    """Return (status, headers, body) of a request; `path` is decoded. Blocks: call it in a worker thread."""
     started: dict[str, Any] = {}
 
     def start_response(status: str, response_headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -45,20 +44,23 @@ def answer(
         finally:
             if hasattr(chunks, "close"):
                 chunks.close()
-    except Exception as error:  # what moto does not know it raises, and would leave a page of HTML behind
+    except Exception as error:  # moto raises for unknown operations; its own response would be an HTML page
         return _refuse(headers, error)
     if started["status"] >= 500 and "html" in started["headers"].get("content-type", ""):
-        return _refuse(headers, NotImplementedError("no answer"))
+        return _refuse(headers, NotImplementedError("no response"))
     return started["status"], started["headers"], content
 
 
 def _refuse(headers: dict[str, str], error: Exception) -> tuple[int, dict[str, str], bytes]:
-    """AWS's NotImplemented, in the protocol of the request: a 501 is not tried again by clients, a 500 is."""
-    message = f"This operation is not implemented here ({type(error).__name__}: {error})"
+    """Return AWS's NotImplemented in the request's protocol; clients retry a 500 but not a 501."""
+    message = f"The embedded AWS does not implement this operation ({type(error).__name__}: {error})."
     if "x-amz-target" in headers or "json" in headers.get("content-type", ""):
         body = json.dumps({"__type": "NotImplemented", "message": message}).encode()
         return 501, {"content-type": "application/x-amz-json-1.1"}, body
-    document = f"<ErrorResponse><Error><Type>Sender</Type><Code>NotImplemented</Code><Message>{escape(message)}</Message></Error></ErrorResponse>"
+    document = (
+        "<ErrorResponse><Error><Type>Sender</Type><Code>NotImplemented</Code>"
+        f"<Message>{escape(message)}</Message></Error></ErrorResponse>"
+    )
     return 501, {"content-type": "text/xml"}, document.encode()
 
 

@@ -1,9 +1,8 @@
-"""AWS JSON 1.1 straight from botocore's service model: validate in, dispatch, serialize out, errors.
+"""AWS JSON 1.1 from botocore's service model: request validation, dispatch, response serialization, errors.
 
-The wording of validation errors is AWS's own ("1 validation error detected: Value 'a b' at 'labelingJobName' failed to
-satisfy constraint: ..."), as the services answer it. A request that has the wrong JSON type anywhere is a
-SerializationException, everything else that the model forbids a ValidationException. Members that the model does
-not know are dropped, as AWS drops them.
+Validation errors have AWS's own wording ("1 validation error detected: Value 'a b' at 'labelingJobName' failed to
+satisfy constraint: ..."). A value with a wrong JSON type is a SerializationException; every other violation of the
+model is a ValidationException. Members that the model does not define are dropped, as on AWS.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ Handler = Callable[[dict[str, Any]], dict[str, Any] | None]
 Answer = tuple[int, dict[str, str], bytes]
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
-MAX_ERRORS = 10  # constraint violations listed in one message
+MAX_ERRORS = 10  # maximum number of violations in one message
 logger = logging.getLogger(__name__)
 
 
@@ -37,10 +36,10 @@ ABSENT = "The embedded AWS does not implement"
 
 
 class JsonService:
-    """One AWS service that speaks JSON 1.1: handlers take and give plain dicts, the model does the rest."""
+    """An AWS service with the JSON 1.1 protocol: handlers take and return plain dicts, checked against the model."""
 
     def __init__(self, service_name: str, *, absent: str = ABSENT) -> None:
-        """`absent`: what an operation without a handler is answered, before its name."""
+        """`absent`: start of the error message for an operation without a handler, before the operation's name."""
         self.name, self.absent = service_name, absent
         self.model = load_model(service_name)
         self.prefix = str(self.model.metadata["targetPrefix"])
@@ -52,11 +51,11 @@ class JsonService:
         return sorted(self._handlers)
 
     def handler(self, name: str) -> Handler:
-        """What answers an operation that has a handler."""
+        """Return the handler of an operation. Raises KeyError if it has none."""
         return self._handlers[name]
 
     def operation(self, name: str) -> Callable[[Handler], Handler]:
-        """Decorator: the function answers operation `name`; the model must know it."""
+        """Register the decorated function as handler of operation `name`, which the model must define."""
         if name not in self.model.operation_names:
             raise KeyError(f"{self.name} has no operation {name!r}")
 
@@ -67,7 +66,10 @@ class JsonService:
         return keep
 
     def answer(self, target: str, body: bytes) -> Answer:
-        """One request: `target` is the X-Amz-Target header. Never raises: every failure is an AWS error body."""
+        """Respond to one request; `target` is the X-Amz-Target header.
+
+        Never raises: failures become AWS error responses.
+        """
         try:
             return self._succeed(self._call(target, body))
         except ServiceError as error:
@@ -90,14 +92,14 @@ class JsonService:
         answer = handler(request) or {}
         if operation.output_shape is None:
             return b""
-        document = write_value(answer, operation.output_shape, name)
+        document = _write_value(answer, operation.output_shape, name)
         return json.dumps(document, separators=(",", ":")).encode()
 
     def _succeed(self, body: bytes) -> Answer:
         return 200, {"Content-Type": CONTENT_TYPE, "x-amzn-RequestId": str(uuid.uuid4())}, body
 
     def _fail(self, error: ServiceError) -> Answer:
-        """Modelled exceptions carry `Message`, the framework's own ones `message`; clients read both."""
+        """Render an error: modeled exceptions have `Message`, the framework's own `message`; clients read both."""
         key = "Message" if error.code in self.model.shape_names else "message"
         text = error.message
         body = json.dumps({"__type": error.code, key: text}).encode()
@@ -111,16 +113,20 @@ class JsonService:
 
 @lru_cache
 def load_model(service_name: str) -> ServiceModel:
+    """Return botocore's model of a service."""
     return ServiceModel(Loader().load_service_model(service_name, "service-2"), service_name)
 
 
-# ---------------------------------------------------------------- in
+# --- requests ---
 
 
 def read_request(body: bytes, shape: Shape | None) -> dict[str, Any]:
-    """The request as plain values: timestamps are aware datetimes (UTC), blobs bytes, unknown and null members gone.
+    """Parse a request into plain values: timestamps become aware datetimes (UTC), blobs bytes.
 
-    Raises ServiceError: SerializationException for JSON of the wrong form, ValidationException for what the model forbids.
+    Unknown and null members are removed.
+
+    Raises ServiceError: SerializationException for malformed JSON or wrong types, ValidationException for violations of
+    the model.
     """
     try:
         document = json.loads(body or b"{}")
@@ -130,30 +136,30 @@ def read_request(body: bytes, shape: Shape | None) -> dict[str, Any]:
         raise ServiceError("SerializationException", "Start of structure or map found where not expected.")
     if shape is None:
         return {}
-    request: dict[str, Any] = read_value(document, shape)
-    violations = list(find_violations(request, shape, ""))
+    request: dict[str, Any] = _read_value(document, shape)
+    violations = list(_find_violations(request, shape, ""))
     if violations:
-        raise validation_error(violations)
+        raise _validation_error(violations)
     return request
 
 
-def validation_error(violations: list[str]) -> ServiceError:
-    """AWS's ValidationException over constraint violations."""
+def _validation_error(violations: list[str]) -> ServiceError:
+    """Return AWS's ValidationException for constraint violations."""
     count = len(violations)
     plural = "s" if count > 1 else ""
     listed = "; ".join(violations[:MAX_ERRORS])
     return ServiceError("ValidationException", f"{count} validation error{plural} detected: {listed}")
 
 
-def read_value(value: Any, shape: Shape) -> Any:
-    """JSON value -> Python value by the shape's type."""
+def _read_value(value: Any, shape: Shape) -> Any:
+    """Convert a JSON value to a Python value by the shape's type."""
     reader = READERS.get(shape.type_name)
-    if reader is None:  # pragma: no cover - a type that a later botocore may bring
+    if reader is None:  # pragma: no cover - a type of a later botocore
         raise ServiceError("SerializationException", f"{shape.type_name} is not supported.")
     return reader(value, shape)
 
 
-def wrong_type(value: Any, wanted: str) -> ServiceError:
+def _wrong_type(value: Any, wanted: str) -> ServiceError:
     found = {bool: "boolean", int: "number", float: "number", str: "string", list: "list", dict: "structure"}
     return ServiceError(
         "SerializationException",
@@ -161,29 +167,29 @@ def wrong_type(value: Any, wanted: str) -> ServiceError:
     )
 
 
-def read_structure(value: Any, shape: Any) -> dict[str, Any]:
+def _read_structure(value: Any, shape: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise wrong_type(value, "structure")
+        raise _wrong_type(value, "structure")
     return {
-        name: read_value(value[name], member) for name, member in shape.members.items() if value.get(name) is not None
+        name: _read_value(value[name], member) for name, member in shape.members.items() if value.get(name) is not None
     }
 
 
-def read_list(value: Any, shape: Any) -> list[Any]:
+def _read_list(value: Any, shape: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise wrong_type(value, "list")
-    return [read_value(item, shape.member) for item in value if item is not None]
+        raise _wrong_type(value, "list")
+    return [_read_value(item, shape.member) for item in value if item is not None]
 
 
-def read_map(value: Any, shape: Any) -> dict[str, Any]:
+def _read_map(value: Any, shape: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise wrong_type(value, "map")
-    return {key: read_value(item, shape.value) for key, item in value.items() if item is not None}
+        raise _wrong_type(value, "map")
+    return {key: _read_value(item, shape.value) for key, item in value.items() if item is not None}
 
 
-def read_string(value: Any, shape: Shape) -> str:
+def _read_string(value: Any, shape: Shape) -> str:
     if not isinstance(value, str):
-        raise wrong_type(value, "String")
+        raise _wrong_type(value, "String")
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -191,36 +197,36 @@ def read_string(value: Any, shape: Shape) -> str:
     return value
 
 
-def read_integer(value: Any, shape: Shape) -> int:
-    """AWS takes 3.0 for 3; it refuses 3.5, booleans and strings."""
+def _read_integer(value: Any, shape: Shape) -> int:
+    """Accept integers and integral floats (3.0), as AWS does; reject 3.5, booleans and strings."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in INFINITE:
-        raise wrong_type(value, "Integer")
+        raise _wrong_type(value, "Integer")
     if int(value) != value:
-        raise wrong_type(value, "Integer")
+        raise _wrong_type(value, "Integer")
     return int(value)
 
 
-def read_float(value: Any, shape: Shape) -> float:
+def _read_float(value: Any, shape: Shape) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise wrong_type(value, "Float")
+        raise _wrong_type(value, "Float")
     return float(value)
 
 
-def read_boolean(value: Any, shape: Shape) -> bool:
+def _read_boolean(value: Any, shape: Shape) -> bool:
     if not isinstance(value, bool):
-        raise wrong_type(value, "Boolean")
+        raise _wrong_type(value, "Boolean")
     return value
 
 
-def read_blob(value: Any, shape: Shape) -> bytes:
+def _read_blob(value: Any, shape: Shape) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (TypeError, ValueError, binascii.Error):
-        raise wrong_type(value, "Blob") from None
+        raise _wrong_type(value, "Blob") from None
 
 
-def read_timestamp(value: Any, shape: Shape) -> datetime:
-    """Epoch seconds (JSON 1.1's form) or ISO 8601."""
+def _read_timestamp(value: Any, shape: Shape) -> datetime:
+    """Parse epoch seconds (JSON 1.1's form) or ISO 8601; naive times are UTC."""
     try:
         if isinstance(value, str):
             moment = datetime.fromisoformat(value)
@@ -229,75 +235,75 @@ def read_timestamp(value: Any, shape: Shape) -> datetime:
             raise ValueError
         return datetime.fromtimestamp(value, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
-        raise wrong_type(value, "Timestamp") from None
+        raise _wrong_type(value, "Timestamp") from None
 
 
 INFINITE = (float("inf"), float("-inf"))
 READERS: dict[str, Callable[[Any, Any], Any]] = {
-    "structure": read_structure,
-    "list": read_list,
-    "map": read_map,
-    "string": read_string,
-    "character": read_string,
-    "integer": read_integer,
-    "long": read_integer,
-    "float": read_float,
-    "double": read_float,
-    "boolean": read_boolean,
-    "blob": read_blob,
-    "timestamp": read_timestamp,
+    "structure": _read_structure,
+    "list": _read_list,
+    "map": _read_map,
+    "string": _read_string,
+    "character": _read_string,
+    "integer": _read_integer,
+    "long": _read_integer,
+    "float": _read_float,
+    "double": _read_float,
+    "boolean": _read_boolean,
+    "blob": _read_blob,
+    "timestamp": _read_timestamp,
 }
 
 
-def find_violations(value: Any, shape: Any, path: str) -> Iterator[str]:
-    """What the model forbids in `value`, in AWS's wording, depth first."""
+def _find_violations(value: Any, shape: Any, path: str) -> Iterator[str]:
+    """Yield the violations of the model in `value`, in AWS's wording, depth first."""
     kind = shape.type_name
     if kind == "structure":
-        yield from check_structure(value, shape, path)
+        yield from _check_structure(value, shape, path)
     elif kind == "list":
         yield from check_size(value, shape, path, "length")
         for number, item in enumerate(value, 1):
-            yield from find_violations(item, shape.member, f"{path}.{number}.member")
+            yield from _find_violations(item, shape.member, f"{path}.{number}.member")
     elif kind == "map":
         yield from check_size(value, shape, path, "length")
         for key, item in value.items():
-            yield from find_violations(key, shape.key, f"{path}.{key}.key")
-            yield from find_violations(item, shape.value, f"{path}.{key}.member")
+            yield from _find_violations(key, shape.key, f"{path}.{key}.key")
+            yield from _find_violations(item, shape.value, f"{path}.{key}.member")
     elif kind in ("string", "character"):
-        yield from check_string(value, shape, path)
+        yield from _check_string(value, shape, path)
     elif kind in ("integer", "long", "float", "double"):
         yield from check_size(value, shape, path, "value")
 
 
-def check_structure(value: dict[str, Any], shape: Any, path: str) -> Iterator[str]:
+def _check_structure(value: dict[str, Any], shape: Any, path: str) -> Iterator[str]:
     for name in shape.metadata.get("required", []):
         if name not in value:
-            yield violation(None, join(path, name), "Member must not be null")
+            yield _violation(None, join(path, name), "Member must not be null")
     for name, item in value.items():
-        yield from find_violations(item, shape.members[name], join(path, name))
+        yield from _find_violations(item, shape.members[name], join(path, name))
 
 
 def check_size(value: Any, shape: Shape, path: str, measure: str) -> Iterator[str]:
-    """`min` and `max` bound a number's value, anything else's length."""
+    """Check `min` and `max`, which limit a number's value or the length of any other type."""
     size = value if measure == "value" else len(value)
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     if low is not None and size < low:
-        yield violation(value, path, f"Member must have {measure} greater than or equal to {low}")
+        yield _violation(value, path, f"Member must have {measure} greater than or equal to {low}")
     if high is not None and size > high:
-        yield violation(value, path, f"Member must have {measure} less than or equal to {high}")
+        yield _violation(value, path, f"Member must have {measure} less than or equal to {high}")
 
 
-def check_string(value: str, shape: Any, path: str) -> Iterator[str]:
+def _check_string(value: str, shape: Any, path: str) -> Iterator[str]:
     sizes = list(check_size(value, shape, path, "length"))
     yield from sizes
     pattern, enum = shape.metadata.get("pattern"), shape.metadata.get("enum")
     if pattern and not sizes and not compile_pattern(pattern).fullmatch(value):
-        yield violation(value, path, f"Member must satisfy regular expression pattern: {pattern}")
+        yield _violation(value, path, f"Member must satisfy regular expression pattern: {pattern}")
     if enum and value not in enum:
-        yield violation(value, path, f"Member must satisfy enum value set: [{', '.join(enum)}]")
+        yield _violation(value, path, f"Member must satisfy enum value set: [{', '.join(enum)}]")
 
 
-def violation(value: Any, path: str, constraint: str) -> str:
+def _violation(value: Any, path: str, constraint: str) -> str:
     shown = "null" if value is None else f"'{show(value)}'"
     return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
 
@@ -312,7 +318,7 @@ def join(path: str, name: str) -> str:
     return f"{path}.{lowered}" if path else lowered
 
 
-# What the model's Java patterns say and `re` does not understand. The property classes stand inside [...].
+# Character classes of the model's Java patterns that `re` lacks; the property classes occur inside [...].
 JAVA_TO_PYTHON = {
     r"\p{L}": r"\w",
     r"\p{M}": "\u0300-\u036f",
@@ -328,33 +334,36 @@ JAVA_TO_PYTHON = {
 
 @lru_cache(maxsize=4096)
 def compile_pattern(pattern: str) -> re.Pattern[str]:
-    r"""The model's Java regular expression for `fullmatch`. `\p{L}` becomes `\w`, wider by digits and the underscore."""
+    r"""Compile the model's Java regular expression for `fullmatch`. `\p{L}` becomes `\w`, which adds digits and `_`."""
     for java, python in JAVA_TO_PYTHON.items():
         pattern = pattern.replace(java, python)
     return re.compile(re.sub(r"\$\{\d+,\d+\}", "$", pattern))  # Java allows a repeated `$`
 
 
-# ---------------------------------------------------------------- out
+# --- responses ---
 
 
-def write_value(value: Any, shape: Any, path: str) -> Any:
-    """Python value -> JSON value by the output shape. A member that the model does not know, or a required one that is
-    missing, is a fault of ours (TypeError), never sent."""
+def _write_value(value: Any, shape: Any, path: str) -> Any:
+    """Convert a Python value to a JSON value by the output shape.
+
+    Raises TypeError for a member that the model does not define, or a required one that is missing: errors in a
+    handler.
+    """
     kind = shape.type_name
     if kind == "structure":
-        return write_structure(value, shape, path)
+        return _write_structure(value, shape, path)
     if kind == "list":
-        return [write_value(item, shape.member, f"{path}[]") for item in value]
+        return [_write_value(item, shape.member, f"{path}[]") for item in value]
     if kind == "map":
-        return {key: write_value(item, shape.value, f"{path}.{key}") for key, item in value.items()}
+        return {key: _write_value(item, shape.value, f"{path}.{key}") for key, item in value.items()}
     if kind == "timestamp":
-        return write_timestamp(value)
+        return _write_timestamp(value)
     if kind == "blob":
         return base64.b64encode(value).decode()
     return value
 
 
-def write_structure(value: dict[str, Any], shape: Any, path: str) -> dict[str, Any]:
+def _write_structure(value: dict[str, Any], shape: Any, path: str) -> dict[str, Any]:
     unknown = value.keys() - shape.members.keys()
     if unknown:
         raise TypeError(f"{path} has no member {', '.join(sorted(unknown))}")
@@ -363,14 +372,14 @@ def write_structure(value: dict[str, Any], shape: Any, path: str) -> dict[str, A
     if missing:
         raise TypeError(f"{path} lacks {', '.join(sorted(missing))}")
     return {
-        name: write_value(item, shape.members[name], f"{path}.{name}")
+        name: _write_value(item, shape.members[name], f"{path}.{name}")
         for name, item in value.items()
         if item is not None and (item != {} or name in required)
     }
 
 
-def write_timestamp(value: datetime | float) -> float:
-    """Epoch seconds with milliseconds, as AWS sends them. A naive datetime is UTC."""
+def _write_timestamp(value: datetime | float) -> float:
+    """Return epoch seconds with millisecond precision, as AWS sends them; a naive datetime is UTC."""
     if isinstance(value, datetime):
         value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     return round(float(value), 3)

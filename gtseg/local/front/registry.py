@@ -1,4 +1,4 @@
-"""The JSON services of the embedded AWS and the rooms that answer for them."""
+"""Registry of the JSON services of the embedded AWS and the packages that implement them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from gtseg.local.embedded import Component, Embedded
 from gtseg.local.front.protocol import ABSENT, JsonService
 from gtseg.local.jobs import tags
 from gtseg.local.labeling import identities
-
-__all__ = ["SERVICES", "register_services"]
 
 Register = Callable[[JsonService, Embedded], Component | None]
 
@@ -32,13 +30,13 @@ ONLY: dict[str, dict[str, tuple[Register, ...]]] = {
     "": SERVICES,
     "labeling": {"sagemaker": (tags.register, labeling.register)},
 }
-"""What `gtseg local up --only` answers of them. The other rooms work all the same: automated labeling trains."""
+"""Operations served with `gtseg local up --only`. The other packages still run: automated labeling trains models."""
 
 
 def register_services(embedded: Embedded) -> tuple[dict[str, JsonService], list[Component]]:
-    """Every JSON service with its operations, and the components whose background work is to be started."""
+    """Return every JSON service with its operations, and the components whose background work must be started."""
     only = embedded.options.only
-    absent = f"This server serves {only} only (gtseg local up --only {only}) and does not answer" if only else ""
+    absent = f"This server serves {only} only (gtseg local up --only {only}) and does not implement" if only else ""
     services = {name: JsonService(name, absent=absent or ABSENT) for name in ONLY[only]}
     found: list[Component | None] = []
     for name, rooms in SERVICES.items():

@@ -1,7 +1,7 @@
-"""Signature Version 4, as a server checks it: the Authorization header and the presigned query.
+"""Verification of AWS Signature Version 4 in the Authorization header and the presigned query string.
 
-Source: AWS General Reference, "Signature Version 4 signing process"; S3 API Reference, "Authenticating Requests".
-S3 encodes the path once and keeps `//` and `..`; every other service encodes it twice.
+Source: AWS General Reference, "Signature Version 4 signing process"; S3 API Reference, "Authenticating Requests". S3
+encodes the path once and keeps `//` and `..`; every other service encodes it twice.
 """
 
 from __future__ import annotations
@@ -18,18 +18,6 @@ from urllib.parse import quote, unquote_plus, unquote_to_bytes
 
 from gtseg.local.errors import ServiceError
 
-__all__ = [
-    "ALGORITHM",
-    "UNSIGNED_PAYLOAD",
-    "Signed",
-    "derive_key",
-    "parse_query",
-    "parse_signed",
-    "parse_stamp",
-    "sign",
-    "verify",
-]
-
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 SKEW_SECONDS = 15 * 60
@@ -42,16 +30,19 @@ FindSecret = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """The signature that a request carries, not yet checked."""
+    """Signature of a request, not yet verified."""
 
     access_key: str
-    date: str  # YYYYMMDD of the credential scope
+    date: str
+    """YYYYMMDD of the credential scope."""
     region: str
     service: str
     headers: tuple[str, ...]
     signature: str
-    time: str  # YYYYMMDDTHHMMSSZ
-    expires: int | None = None  # seconds; a presigned request's
+    time: str
+    """YYYYMMDDTHHMMSSZ."""
+    expires: int | None = None
+    """Validity of a presigned URL in seconds; None for a signed header."""
 
     @property
     def scope(self) -> str:
@@ -59,7 +50,7 @@ class Signed:
 
 
 def parse_query(query: bytes) -> Pairs:
-    """Decoded (name, value) pairs in order; a name without `=` has the value ''."""
+    """Return decoded (name, value) pairs in order; a name without `=` has the value ''."""
     if not query:
         return []
     pairs = (part.partition("=") for part in query.decode("latin-1").split("&") if part)
@@ -67,7 +58,10 @@ def parse_query(query: bytes) -> Pairs:
 
 
 def parse_signed(headers: dict[str, str], query: dict[str, str]) -> Signed | None:
-    """The signature in header or query; None for an anonymous request. Raises ServiceError if malformed."""
+    """Parse the signature in the header or query; None for an anonymous request.
+
+    Raises ServiceError if it is malformed.
+    """
     authorization = headers.get("authorization")
     if authorization is not None:
         return _parse_header(authorization, headers)
@@ -142,7 +136,10 @@ def verify(
     find_secret: FindSecret,
     now: datetime,
 ) -> bytes:
-    """Check a signature and its time; the signing key, for the chunks of a streamed body. Raises ServiceError."""
+    """Verify a signature and its time; return the signing key, for the chunks of a streamed body.
+
+    Raises ServiceError.
+    """
     secret = find_secret(signed.access_key)
     if secret is None:
         raise ServiceError(
@@ -167,8 +164,8 @@ def verify(
     return key
 
 
-def parse_stamp(stamp: str) -> datetime:
-    """`YYYYMMDDTHHMMSSZ` -> UTC. Raises ValueError."""
+def _parse_stamp(stamp: str) -> datetime:
+    """Parse `YYYYMMDDTHHMMSSZ` as UTC. Raises ValueError."""
     if len(stamp) != 16 or stamp[8] != "T" or stamp[15] != "Z":
         raise ValueError(stamp)
     day, clock = stamp[:8], stamp[9:15]
@@ -179,7 +176,7 @@ def parse_stamp(stamp: str) -> datetime:
 
 def _check_time(signed: Signed, now: datetime) -> None:
     try:
-        stamp = parse_stamp(signed.time)
+        stamp = _parse_stamp(signed.time)
     except ValueError:
         raise ServiceError(
             "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", 403
@@ -187,7 +184,7 @@ def _check_time(signed: Signed, now: datetime) -> None:
     age = (now - stamp).total_seconds()
     if signed.date != signed.time[:8]:
         raise ServiceError(
-            "SignatureDoesNotMatch", "The date of the credential scope is not the date of the request.", 403
+            "SignatureDoesNotMatch", "The date of the credential scope differs from the date of the request.", 403
         )
     if signed.expires is not None and age > signed.expires:
         raise ServiceError(
@@ -210,9 +207,10 @@ def _check_time(signed: Signed, now: datetime) -> None:
 
 
 def _check_signed_headers(signed: Signed, headers: dict[str, str]) -> None:
-    """`host` and every `x-amz-*` header that is sent must be signed: an unsigned one could be anybody's.
+    """Check that `host` and every `x-amz-*` header are signed, because an unsigned header could have been added in
+    transit.
 
-    The payload's hash is exempt: it stands in the canonical request whether or not its header is signed.
+    The payload hash is exempt: it is in the canonical request whether or not its header is signed.
     """
     unsigned = [
         name
@@ -236,7 +234,7 @@ def _check_signed_headers(signed: Signed, headers: dict[str, str]) -> None:
 
 @lru_cache(maxsize=256)
 def derive_key(secret: str, date: str, region: str, service: str) -> bytes:
-    """The signing key of one day, region and service."""
+    """Derive the signing key of a day, region and service."""
     key = b"AWS4" + secret.encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
@@ -244,7 +242,7 @@ def derive_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 
 def sign(key: bytes, signed: Signed, canonical: str) -> str:
-    """Signature, in hex, of a canonical request."""
+    """Return the signature of a canonical request in hex."""
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
     text = f"{ALGORITHM}\n{signed.time}\n{signed.scope}\n{digest}"
     return hmac.digest(key, text.encode(), "sha256").hex()
@@ -253,14 +251,14 @@ def sign(key: bytes, signed: Signed, canonical: str) -> str:
 def _canonicalize(
     signed: Signed, method: str, raw_path: bytes, query: Pairs, headers: dict[str, str], payload_hash: str
 ) -> str:
-    lines = "".join(f"{name}:{_squeeze(headers.get(name, ''))}\n" for name in signed.headers)
+    lines = "".join(f"{name}:{_collapse_spaces(headers.get(name, ''))}\n" for name in signed.headers)
     return (
         f"{method}\n{_encode_path(raw_path, twice=signed.service != 's3')}\n{_encode_query(query)}\n"
         f"{lines}\n{';'.join(signed.headers)}\n{payload_hash}"
     )
 
 
-def _squeeze(value: str) -> str:
+def _collapse_spaces(value: str) -> str:
     return " ".join(value.split(" ")) if "  " not in value else re.sub(" +", " ", value.strip())
 
 

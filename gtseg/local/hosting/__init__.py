@@ -1,4 +1,4 @@
-"""Models, endpoint configs, endpoints and invocations: a model artifact served by a process of its own."""
+"""Hosting: models, endpoint configurations, endpoints and invocations; each variant has its own serving process."""
 
 from gtseg.local.hosting.invocation import invoke
 from gtseg.local.hosting.operations import register

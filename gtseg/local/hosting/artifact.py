@@ -1,4 +1,4 @@
-"""A model artifact on its way into a container: unpacked, and what the container could not load named beforehand."""
+"""Model artifacts: extraction for a container, and detection of content that the container cannot load."""
 
 from __future__ import annotations
 
@@ -12,41 +12,44 @@ from typing import BinaryIO
 from gtseg.local.algorithm.model_archive import BadArchive, unpack
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.channels import DownloadError, place_object
-from gtseg.local.storage.objects import Objects, StorageAway, split_uri
-
-__all__ = ["ArtifactError", "find_artifact", "read_mxnet_names", "unpack_artifact"]
+from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
 
 NEEDED = ("hyperparams.json", "model_best.params")
-SHOWN = 12  # names in a message
-MXNET_LIST = 0x112  # ndarray.cc: kMXAPINDArrayListMagic
-MXNET_ARRAY = (0xF993FAC9, 0xF993FACA)  # NDARRAY_V2_MAGIC, NDARRAY_V3_MAGIC
+SHOWN = 12
+"""Maximum number of names in a message."""
+MXNET_LIST = 0x112
+"""kMXAPINDArrayListMagic (ndarray.cc)."""
+MXNET_ARRAY = (0xF993FAC9, 0xF993FACA)
+"""NDARRAY_V2_MAGIC, NDARRAY_V3_MAGIC."""
 MXNET_DIMENSIONS = 32
-MXNET_SMALLEST = 24  # bytes of an array without elements: three words, no shape, three words
-UNREADABLE = "(names that could not be read)"
-MXNET_BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8}  # mshadow type flag -> bytes of an element
+MXNET_SMALLEST = 24
+"""Bytes of an array without elements: three words, no shape, three words."""
+UNREADABLE = "(unreadable names)"
+MXNET_BYTES = {0: 4, 1: 8, 2: 2, 3: 1, 4: 4, 5: 1, 6: 8}
+"""mshadow type flag -> bytes of an element."""
 
 
 class ArtifactError(Exception):
-    """The text is the FailureReason of the endpoint or transform job."""
+    """The artifact cannot be used; the text is the FailureReason of the endpoint or transform job."""
 
 
 def find_artifact(objects: Objects, uri: str) -> bool:
-    """Whether the model data is there: an object, or for an address that ends with / any object below it."""
+    """Return whether the model data exists: an object, or any object below a URI that ends with /."""
     try:
         bucket, key = split_uri(uri)
         if key.endswith("/"):
             return next(iter(objects.list(bucket, key)), None) is not None
         return objects.head(bucket, key) is not None
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except ServiceError:
         return False
 
 
 def unpack_artifact(objects: Objects, uri: str, folder: Path, *, image: str, runnable: bool) -> None:
-    """Model data -> files in `folder`, whole or not at all. Raises ArtifactError naming what cannot be loaded.
+    """Extract model data to files in `folder`, atomically. Raises ArtifactError naming what cannot be loaded.
 
-    `runnable` says whether `image` is the one that this server runs.
+    `runnable`: whether `image` is the one that the embedded AWS runs.
     """
     if folder.exists():
         return
@@ -92,17 +95,17 @@ def _check_content(folder: Path, uri: str, *, image: str, runnable: bool) -> Non
     missing = [name for name in NEEDED if name not in names]
     if runnable and not missing and not parameters:
         return
-    found = f"it holds {_list(names)}{_name_framework(names, parameters)}"
+    found = f"it contains {_list(names)}{_name_framework(names, parameters)}"
     cause = f"the embedded AWS cannot run the image {image}" if not runnable else "the container cannot load it"
-    listed = f" Parameters that it cannot load: {_list(parameters)}." if parameters else ""
+    listed = f" Parameters that cannot be loaded: {_list(parameters)}." if parameters else ""
     raise ArtifactError(
-        f'Model data "{uri}": {cause}; {found}.{listed} It serves what its own semantic segmentation training jobs'
-        " write: hyperparams.json, model_best.params, model_algo-1."
+        f'Model data "{uri}": {cause}; {found}.{listed} It serves models of its own semantic segmentation training'
+        " jobs: hyperparams.json, model_best.params, model_algo-1."
     )
 
 
 def _name_framework(names: Sequence[str], parameters: Sequence[str]) -> str:
-    """What somebody else's model probably is, for the message."""
+    """Return the probable framework of a foreign model, for the message."""
     endings = {
         ("saved_model.pb", ".pbtxt", ".h5", ".keras"): "a TensorFlow model",
         (".pth", ".pt"): "a PyTorch model",
@@ -115,7 +118,7 @@ def _name_framework(names: Sequence[str], parameters: Sequence[str]) -> str:
 
 
 def _find_foreign_parameters(folder: Path, names: Sequence[str]) -> list[str]:
-    """The parameter names of the first file in MXNet's format, e.g. from a job that ran on AWS itself."""
+    """Return the parameter names of the first file in MXNet's format, e.g. from a job that ran on AWS."""
     for name in names:
         if name.endswith(".params"):
             found = read_mxnet_names(folder / name)
@@ -125,9 +128,9 @@ def _find_foreign_parameters(folder: Path, names: Sequence[str]) -> list[str]:
 
 
 def read_mxnet_names(path: Path) -> list[str]:
-    """The names in an MXNet NDArray list file, [] for anything else (mxnet src/ndarray/ndarray.cc, Save and Load).
+    """Return the names in an MXNet NDArray list file, [] for other files (mxnet src/ndarray/ndarray.cc, Save and Load).
 
-    Anybody may have written the file: no number in it is believed beyond what the file itself has room for.
+    The file is untrusted: no number in it is used beyond what the file's size allows.
     """
     try:
         with path.open("rb") as file:
@@ -145,7 +148,10 @@ def read_mxnet_names(path: Path) -> list[str]:
 
 
 def _read_count(file: BinaryIO, end: int, *, smallest: int) -> int:
-    """How many items of at least `smallest` bytes follow. Raises ValueError where a file of `end` bytes ends before."""
+    """Return the number of items of at least `smallest` bytes that follow.
+
+    Raises ValueError if the file is too short.
+    """
     (count,) = struct.unpack("<Q", file.read(8))
     if count * smallest > end - file.tell():
         raise ValueError(count)
@@ -153,7 +159,7 @@ def _read_count(file: BinaryIO, end: int, *, smallest: int) -> int:
 
 
 def _skip_array(file: BinaryIO, end: int) -> None:
-    """Go on behind an array. Raises ValueError, struct.error or KeyError where there is none that ends in the file."""
+    """Skip an array. Raises ValueError, struct.error or KeyError if it is invalid or extends beyond the file."""
     magic, kind, dimensions = struct.unpack("<IiI", file.read(12))
     if magic not in MXNET_ARRAY or kind not in (0, -1) or dimensions > MXNET_DIMENSIONS:
         raise ValueError(magic)

@@ -1,4 +1,4 @@
-"""A serving container: the algorithm's process on a port of this machine, with connections that stay open."""
+"""Serving containers: a process of the algorithm on a local port, with keep-alive connections."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from pathlib import Path
 
 from gtseg.local.jobs.processes import Process
 
-__all__ = ["Container", "ContainerTimeout", "ContainerUnreachable", "Response"]
-
 PING_SECONDS = 2.0
 END_SECONDS = 5.0
 STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, http.client.CannotSendRequest)
@@ -23,7 +21,7 @@ STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, 
 
 @dataclass(frozen=True)
 class Response:
-    """A container's answer; header names are lower case."""
+    """A container's response; header names are lower case."""
 
     status: int
     headers: dict[str, str]
@@ -31,16 +29,16 @@ class Response:
 
 
 class ContainerTimeout(Exception):
-    """No answer within the time given."""
+    """The container did not respond within the time limit."""
 
 
 class ContainerUnreachable(Exception):
-    """Nobody listens, or the connection broke off."""
+    """The container does not accept connections, or the connection was closed."""
 
 
 @dataclass
 class Container:
-    """`folder/ml/model` holds the model; `folder/process` is where the process is known by. It dies with the server."""
+    """A serving container: `folder/ml/model` has the model, `folder/process` the process. It ends with the server."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -52,7 +50,7 @@ class Container:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Launch the process on a free port; one that a dead server left behind is waited out first."""
+        """Start the process on a free port, after ending one that an earlier server left."""
         self.process.end(END_SECONDS)
         self.process.output.unlink(missing_ok=True)
         self.port = _find_port()
@@ -65,7 +63,7 @@ class Container:
         return self.process.alive()
 
     def ready(self) -> bool:
-        """Whether GET /ping answers 200, SageMaker's health check."""
+        """Return whether GET /ping, SageMaker's health check, returns 200."""
         try:
             return self.request("GET", "/ping", timeout=PING_SECONDS).status == 200
         except (ContainerTimeout, ContainerUnreachable):
@@ -79,7 +77,7 @@ class Container:
         self.process.end(END_SECONDS)
 
     def read_output(self, offset: int, *, final: bool = False) -> tuple[list[str], int]:
-        """(new whole lines, new offset) of what the process has printed behind byte `offset`."""
+        """Return (new complete lines, new offset) of the process's output after byte `offset`."""
         try:
             with self.process.output.open("rb") as file:
                 file.seek(offset)
@@ -87,11 +85,11 @@ class Container:
         except FileNotFoundError:
             return [], offset
         size = len(chunk) if final else chunk.rfind(b"\n") + 1
-        text = chunk[:size].replace(os.fsencode(self.folder / "ml"), b"/opt/ml")  # where a container believes to be
+        text = chunk[:size].replace(os.fsencode(self.folder / "ml"), b"/opt/ml")  # the container's path on AWS
         return [line.decode(errors="replace") for line in text.splitlines() if line.strip()], offset + size
 
     def last_lines(self, count: int = 3) -> str:
-        """The end of its output, on one line, for a failure reason."""
+        """Return the last `count` lines of the output, joined, for a failure reason."""
         return " ".join(self.read_output(0, final=True)[0][-count:])
 
     def request(
@@ -103,9 +101,9 @@ class Container:
         body: bytes | None = None,
         timeout: float,
     ) -> Response:
-        """One exchange on a connection that stays open. Raises ContainerTimeout, ContainerUnreachable.
+        """Send one request on a keep-alive connection. Raises ContainerTimeout or ContainerUnreachable.
 
-        A kept connection that the container has closed meanwhile is replaced, once: nothing had been answered on it.
+        A connection that the container has closed is replaced once, because no response was received on it.
         """
         connection = self._take()
         try:
@@ -157,7 +155,7 @@ _last_ports: deque[int] = deque(maxlen=64)
 
 
 def _find_port() -> int:
-    """A free port, and none that another container of this server was given and may not listen on yet."""
+    """Return a free port that was not recently assigned to another container, which may not listen on it yet."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

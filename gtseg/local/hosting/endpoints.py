@@ -1,4 +1,4 @@
-"""The endpoints that there are, and the containers that answer for them right now."""
+"""Endpoints and the containers that currently serve them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from gtseg.local.jobs.records import NoWork, now
 from gtseg.local.jobs.requests import invalid, refuse
 from gtseg.local.storage.store import Store
 
-__all__ = ["LOG_GROUP", "SERVING", "Endpoints"]
-
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack")
 UPDATE_REFUSED = ("DeploymentConfig", "ExcludeRetainedVariantProperties", "RetainAllVariantProperties")
 
 
 class Endpoints:
-    """Shared by the operations, the supervisor and the invocations of one server (`Endpoints.of`)."""
+    """Endpoints of one server, shared by the operations, the supervisor and the invocations (`Endpoints.of`)."""
 
     _by_store: weakref.WeakKeyDictionary[Store, Endpoints] = weakref.WeakKeyDictionary()
 
@@ -32,7 +30,8 @@ class Endpoints:
         self.configs = Hosted(embedded, "endpoint-config", "endpoint configuration", work=NoWork)
         self.hosted = Hosted(embedded, "endpoint", "endpoint", work=EndpointWork)
         self.records = self.hosted.records
-        self.containers: dict[tuple[str, str], Container] = {}  # (endpoint, variant): ready to answer
+        self.containers: dict[tuple[str, str], Container] = {}
+        """(endpoint, variant) -> container that is ready."""
 
     @classmethod
     def of(cls, embedded: Embedded) -> Endpoints:
@@ -42,7 +41,7 @@ class Endpoints:
         return found
 
     def create(self, request: Mapping[str, Any]) -> str:
-        """CreateEndpoint: recorded as Creating; the supervisor brings it up."""
+        """Carry out CreateEndpoint: record it as Creating; the supervisor starts its containers."""
         refuse(request, ("DeploymentConfig",))
         name = request["EndpointName"]
         target = self.resolve(request["EndpointConfigName"])
@@ -59,7 +58,7 @@ class Endpoints:
         return self.hosted.add(EndpointRecord(name, "Creating", answer, work), request)
 
     def update(self, request: Mapping[str, Any]) -> str:
-        """UpdateEndpoint: a second set of containers takes over when it is ready."""
+        """Carry out UpdateEndpoint: a second set of containers takes over when it is ready."""
         refuse(request, UPDATE_REFUSED)
         name = request["EndpointName"]
         self._check_updatable(name)
@@ -79,7 +78,7 @@ class Endpoints:
         return self.records.arn(name)
 
     def update_weights(self, request: Mapping[str, Any]) -> str:
-        """UpdateEndpointWeightsAndCapacities: weights at once; more than one instance is beyond this machine."""
+        """Carry out UpdateEndpointWeightsAndCapacities: weights apply at once; more than one instance is rejected."""
         name = request["EndpointName"]
         self._check_updatable(name)
         with self.records.change(name) as record:
@@ -91,9 +90,9 @@ class Endpoints:
         return self.records.arn(name)
 
     def delete(self, name: str) -> None:
-        """DeleteEndpoint: the supervisor ends the containers and forgets it.
+        """Carry out DeleteEndpoint: the supervisor stops the containers and removes the record.
 
-        AWS refuses it while the endpoint is Creating or Updating (amazon-sagemaker-examples issue 3432).
+        AWS rejects it while the endpoint is Creating or Updating (amazon-sagemaker-examples issue 3432).
         """
         with self.records.change(name) as record:
             if record is None:
@@ -112,7 +111,7 @@ class Endpoints:
             )
 
     def resolve(self, config_name: str) -> Deployment:
-        """Everything that a deployment needs, so that it outlives its config and models being deleted."""
+        """Return everything that a deployment needs, so that it survives deletion of its configuration and models."""
         config = self.configs.find(config_name)
         variants = []
         for variant in config.answer["ProductionVariants"]:
@@ -131,6 +130,7 @@ class Endpoints:
 
 
 def move(record: EndpointRecord, status: str) -> None:
+    """Set an endpoint's status."""
     record.status = record.answer["EndpointStatus"] = status
 
 

@@ -1,4 +1,4 @@
-"""InvokeEndpoint: from the server's door to the container and back, with AWS's errors."""
+"""InvokeEndpoint: forwards requests to a container and returns AWS's errors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from gtseg.local.hosting.container import Container, ContainerTimeout, Container
 from gtseg.local.hosting.endpoints import LOG_GROUP, SERVING, Endpoints
 from gtseg.local.hosting.work import EndpointRecord
 
-__all__ = ["IGNORED", "REFUSED", "check_request", "invoke"]
-
 BODY_BYTES = 6_291_456
 TIMEOUT_SECONDS = 60.0
 ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -26,8 +24,8 @@ REFUSED = (
     "x-amzn-sagemaker-enable-explanations",
 )
 IGNORED = {
-    "x-amzn-sagemaker-inference-id": "Names an answer in captured data; data capture is refused.",
-    "x-amzn-sagemaker-prefix-aware-id": "Sends requests of one prefix to the same instance; a variant has one.",
+    "x-amzn-sagemaker-inference-id": "Identifies a response in captured data; data capture is rejected.",
+    "x-amzn-sagemaker-prefix-aware-id": "Routes requests with one prefix to one instance; a variant has one.",
 }
 Reply = tuple[int, dict[str, str], bytes]
 TIMED_OUT = (
@@ -37,9 +35,9 @@ TIMED_OUT = (
 
 
 def invoke(embedded: Embedded, name: str, headers: dict[str, str], body: bytes) -> Reply:
-    """Answer POST /endpoints/NAME/invocations; header names of the request are lower case.
+    """Respond to POST /endpoints/NAME/invocations; header names of the request are lower case.
 
-    Raises ServiceError ValidationError; the container's own errors come back as ModelError (424).
+    Raises ServiceError ValidationError; errors of the container are returned as ModelError (424).
     """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     endpoints = Endpoints.of(embedded)
@@ -84,7 +82,7 @@ def check_request(headers: dict[str, str], body: bytes) -> None:
 
 
 def _choose_variant(record: EndpointRecord, target: str | None) -> str:
-    """The variant that the request names, or one by weight."""
+    """Return the variant that the request names, or one drawn by weight."""
     weights: dict[str, float] = {
         item["VariantName"]: item["CurrentWeight"] for item in record.answer["ProductionVariants"]
     }
@@ -99,13 +97,15 @@ def _choose_variant(record: EndpointRecord, target: str | None) -> str:
 
 
 def _await_container(endpoints: Endpoints, record: EndpointRecord, variant: str, deadline: float) -> Container:
-    """The variant's container. Right after a restart of the server, or of a crashed container, it is waited for."""
+    """Return the variant's container; wait for it after a restart of the server or a crash of the container."""
     while True:
         container = endpoints.containers.get((record.name, variant))
         if container is not None:
             return container
         if time.monotonic() > deadline - 1.0 or endpoints.records.find(record.name) is None:
-            raise ServiceError("ServiceUnavailable", f"Endpoint {record.name} has no container that is ready.", 503)
+            raise ServiceError(
+                "ServiceUnavailable", f"Endpoint {record.name} has no container that is ready. Try again later.", 503
+            )
         time.sleep(0.05)
 
 
@@ -120,7 +120,7 @@ def _render_headers(response: Response, variant: str) -> dict[str, str]:
 
 
 def _model_error(endpoints: Endpoints, name: str, status: int, message: str) -> Reply:
-    """AWS's ModelError: what the container said, and where its log is."""
+    """Return AWS's ModelError with the container's message and the location of its log."""
     store = endpoints.embedded.store
     group = f"{LOG_GROUP}/{name}"
     side = "client" if 400 <= status < 500 else "server"

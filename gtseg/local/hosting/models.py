@@ -1,4 +1,4 @@
-"""Models and endpoint configs: what an endpoint is to serve, and with what."""
+"""Models and endpoint configurations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.artifact import find_artifact
 from gtseg.local.jobs.records import NoWork, Record, Records, Work, now
 from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
-from gtseg.local.jobs.tags import forget, keep_new
-
-__all__ = ["Hosted", "check_config", "check_model", "model_source"]
+from gtseg.local.jobs.tags import forget, store_new
 
 CONTAINER_REFUSED = (
     "ImageConfig",
@@ -46,16 +44,19 @@ W = TypeVar("W", bound=Work)
 
 
 class Hosted(Generic[W]):
-    """One kind of hosting resource and the words that AWS has for it being there or not."""
+    """Resources of one kind of hosting resource, and AWS's errors for missing and existing ones."""
 
     def __init__(self, embedded: Embedded, kind: str, noun: str, *, work: type[W]) -> None:
         self.embedded, self.noun = embedded, noun
         self.records = Records(embedded.store, kind, work)
 
     def add(self, record: Record[W], request: Mapping[str, Any]) -> str:
-        """Keep a new resource with its tags; its ARN. ValidationException for a name that is taken, as AWS has it."""
+        """Store a new resource with its tags; return its ARN.
+
+        Raises ValidationException if the name is taken, as AWS does.
+        """
         taken = invalid(f'Cannot create already existing {self.noun} "{self.records.arn(record.name)}".')
-        return keep_new(self.records, record, tags=request.get("Tags"), taken=taken)
+        return store_new(self.records, record, tags=request.get("Tags"), taken=taken)
 
     def find(self, name: str) -> Record[W]:
         record = self.records.find(name)
@@ -72,9 +73,12 @@ class Hosted(Generic[W]):
 
 
 def check_model(embedded: Embedded, request: Mapping[str, Any], arn: str) -> Record[NoWork]:
-    """CreateModel's request as a record. Any image is taken, as on AWS; an endpoint of a foreign one fails."""
+    """Check a CreateModel request; return its record.
+
+    Any image is accepted, as on AWS; an endpoint with a foreign one fails.
+    """
     if not request.get("ExecutionRoleArn"):
-        raise invalid("ExecutionRoleArn is required: the role that the container runs with.")
+        raise invalid("ExecutionRoleArn, the role of the container, is required.")
     container = _choose_container(request)
     refuse(container, CONTAINER_REFUSED)
     if container.get("Mode", "SingleModel") != "SingleModel":
@@ -100,7 +104,7 @@ def check_model(embedded: Embedded, request: Mapping[str, Any], arn: str) -> Rec
 
 
 def _choose_container(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The primary container, or the only one of `Containers`."""
+    """Return the primary container, or the only one of `Containers`."""
     refuse(request, ("InferenceExecutionConfig",))
     containers: Sequence[dict[str, Any]] = request.get("Containers", [])
     if request.get("PrimaryContainer") and not containers:
@@ -108,11 +112,11 @@ def _choose_container(request: Mapping[str, Any]) -> dict[str, Any]:
         return primary
     if len(containers) == 1 and not request.get("PrimaryContainer"):
         return containers[0]
-    raise invalid("Give exactly one container: inference pipelines are not supported by the embedded AWS.")
+    raise invalid("Specify exactly one container; the embedded AWS does not support inference pipelines.")
 
 
 def model_source(container: Mapping[str, Any]) -> str | None:
-    """The S3 address of a container's model data: an archive, or a prefix that ends with / for loose files."""
+    """Return the S3 URI of a container's model data: an archive, or a prefix ending with / for uncompressed files."""
     if container.get("ModelDataUrl"):
         return str(container["ModelDataUrl"])
     source = container.get("ModelDataSource", {}).get("S3DataSource")
@@ -126,7 +130,7 @@ def model_source(container: Mapping[str, Any]) -> str | None:
 
 
 def check_config(models: Hosted[NoWork], request: Mapping[str, Any], arn: str) -> Record[NoWork]:
-    """CreateEndpointConfig's request as a record: its models exist, each variant is one instance."""
+    """Check a CreateEndpointConfig request; return its record. Its models must exist; each variant has one instance."""
     refuse(request, CONFIG_REFUSED)
     names = [variant["VariantName"] for variant in request["ProductionVariants"]]
     if len(set(names)) < len(names):
@@ -147,7 +151,7 @@ def _check_variant(models: Hosted[NoWork], variant: Mapping[str, Any]) -> dict[s
     refuse(variant, VARIANT_REFUSED)
     for member in ("ModelName", "InstanceType"):
         if not variant.get(member):
-            raise invalid(f"ProductionVariants: variant {variant['VariantName']!r} needs {member}.")
+            raise invalid(f"ProductionVariants: variant {variant['VariantName']!r} requires {member}.")
     models.find(variant["ModelName"])
     count = variant.get("InitialInstanceCount", 1)
     if count != 1:
@@ -156,7 +160,7 @@ def _check_variant(models: Hosted[NoWork], variant: Mapping[str, Any]) -> dict[s
 
 
 def limit_exceeded(instance_type: str, count: int) -> ServiceError:
-    """AWS's answer to more instances than an account may have; this machine is one."""
+    """Return AWS's error for more instances than the account's limit, which is 1 here."""
     return ServiceError(
         "ResourceLimitExceeded",
         f"The account-level service limit '{instance_type} for endpoint usage' is 1 Instances, with current"

@@ -1,4 +1,4 @@
-"""The hosting operations: models, endpoint configs, endpoints."""
+"""Hosting operations: models, endpoint configurations, endpoints."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ from gtseg.local.hosting.models import Hosted, check_config, check_model
 from gtseg.local.hosting.supervisor import Supervisor
 from gtseg.local.jobs.records import NoWork, Work
 
-__all__ = ["register"]
-
 W = TypeVar("W", bound=Work)
 
 
 def register(service: JsonService, embedded: Embedded) -> Component:
-    """Answer the hosting operations; the component keeps the endpoints' containers running."""
+    """Register the hosting operations; return the component that keeps the endpoints' containers running."""
     endpoints = Endpoints.of(embedded)
     _register_models(service, embedded, endpoints.models)
     _register_configs(service, endpoints)
@@ -95,7 +93,7 @@ def _register_endpoints(service: JsonService, endpoints: Endpoints) -> None:
 
 
 def summarize(hosted: Hosted[W], request: dict[str, Any], key: str, members: Sequence[str]) -> dict[str, Any]:
-    """One page of a List answer, newest first unless asked otherwise."""
+    """Return a page of a List response, newest first by default."""
     page, token = hosted.records.page(request, descending=True)
     return {
         key: [{member: record.answer[member] for member in members} for record in page],

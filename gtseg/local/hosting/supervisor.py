@@ -1,4 +1,4 @@
-"""Keeps every endpoint's containers as its record wants them: one thread per endpoint, one that starts those threads."""
+"""Supervision of endpoints: one thread per endpoint keeps its containers as its record specifies."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from gtseg.local.logs import LogEvents
 from gtseg.local.loop import Loop, Threads
 from gtseg.local.storage.outages import Interrupted
 
-__all__ = ["DeploymentError", "Supervisor", "await_ready"]
-
 POLL_SECONDS = 0.1
 BRING_BACK_TRIES = 3
-TRIES = 3  # at what fails, whatever its errors say
-CALM_SECONDS = 60.0  # without an error, after which the tries before it count no more
+TRIES = 3
+"""Consecutive errors after which an endpoint fails."""
+CALM_SECONDS = 60.0
+"""Time without an error after which the error count restarts."""
 PASSING = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -40,21 +40,23 @@ PASSING = (
     errno.ENFILE,
     errno.EAGAIN,
 )
-FAILURE_PAUSE = 3.0  # seconds before what failed is begun again
-LONGEST_PAUSE = 30.0  # between two starts of a container that keeps crashing
+FAILURE_PAUSE = 3.0
+"""Seconds before an endpoint is supervised again after an error."""
+LONGEST_PAUSE = 30.0
+"""Longest pause between restarts of a container that keeps crashing, in seconds."""
 logger = logging.getLogger(__name__)
 
 
 class DeploymentError(Exception):
-    """The text is the endpoint's FailureReason."""
+    """The deployment failed; the text is the endpoint's FailureReason."""
 
 
 class Abandoned(Exception):
-    """The endpoint was deleted, or the server stops, while containers were coming up."""
+    """The endpoint was deleted, or the server stopped, while containers were starting."""
 
 
 class Supervisor:
-    """The component of the hosting service."""
+    """Component of the hosting service: starts a thread for every endpoint."""
 
     def __init__(self, endpoints: Endpoints) -> None:
         self.endpoints = endpoints
@@ -70,14 +72,14 @@ class Supervisor:
 
     def _start_threads(self) -> None:
         running = self._threads.running()
-        for record in self.endpoints.records.having("Creating", "Updating", "InService", "Deleting"):
+        for record in self.endpoints.records.list_by_status("Creating", "Updating", "InService", "Deleting"):
             if record.name not in running:
-                keeper = Keeper(self.endpoints, record.name, self._loop.stopping)
-                self._threads.start(record.name, keeper.run)
+                supervisor = EndpointSupervisor(self.endpoints, record.name, self._loop.stopping)
+                self._threads.start(record.name, supervisor.run)
 
 
-class Keeper:
-    """One endpoint from Creating to its deletion."""
+class EndpointSupervisor:
+    """Supervision of one endpoint from its creation to its deletion."""
 
     def __init__(self, endpoints: Endpoints, name: str, stopping: threading.Event) -> None:
         self.endpoints, self.name, self.stopping = endpoints, name, stopping
@@ -88,29 +90,33 @@ class Keeper:
         self._pauses: dict[str, float] = {}
         self._restart_at: dict[str, float] = {}
         self._failures, self._failed_at = 0, 0.0
-        self._crashes = 0  # of containers that were to come back after a restart of the server
+        self._crashes = 0
+        """Failed starts since the restart of the server."""
 
     def run(self) -> None:
-        """Until there is nothing left to keep; begun again after an error, but not for ever."""
+        """Supervise the endpoint until it is deleted or failed.
+
+        After an error supervision restarts, up to TRIES times.
+        """
         while not self.stopping.is_set():
             try:
                 while not self.stopping.is_set() and self._advance():
                     self.stopping.wait(POLL_SECONDS)
                 return
             except Exception as error:
-                logger.exception("endpoint %s: keeping it failed; it is begun again", self.name)
-                with contextlib.suppress(sqlite3.Error):  # it is counted the next time
+                logger.exception("endpoint %s: supervision failed and is restarted", self.name)
+                with contextlib.suppress(sqlite3.Error):  # counted the next time
                     self._count(error)
             finally:
-                self._withdraw()
+                self._unpublish()
                 self._stop_all(self.containers)
                 self.containers = {}
             self.stopping.wait(FAILURE_PAUSE)
 
     def _count(self, error: Exception) -> None:
-        """Settle the endpoint once errors have come TRIES times, none of them CALM_SECONDS after the one before.
+        """Set the endpoint's final status after TRIES errors, each within CALM_SECONDS of the one before.
 
-        A full disk or a locked database is no fault of the endpoint: it goes on when that is over.
+        A full disk or a locked database is not the endpoint's fault: supervision continues when that is over.
         """
         if isinstance(error, sqlite3.OperationalError) or getattr(error, "errno", None) in PASSING:
             return
@@ -123,11 +129,11 @@ class Keeper:
         self._failures = 0
         is_kept = record.status == "Updating" and record.work.deployed is not None
         words = f"{type(error).__name__}: {str(error)[:300]}"
-        reason = f"The containers could not be kept, {TRIES} times in a row; the last time: {words}"
+        reason = f"The containers failed {TRIES} times in a row. Last error: {words}"
         self._settle("InService" if is_kept else "Failed", reason)
 
     def _advance(self) -> bool:
-        """One look at the record. False when there is nothing left to keep."""
+        """Act once on the record's status. Returns False when supervision ends."""
         record = self.endpoints.records.find(self.name)
         if record is None or record.status == "Failed":
             return False
@@ -137,13 +143,13 @@ class Keeper:
         if record.status == "Creating":
             self._create(record)
         elif not self.containers:
-            self._bring_back(record)
+            self._redeploy(record)
         elif record.status == "Updating":
             self._update(record)
         self._watch_containers(record)
         return True
 
-    # ---------------------------------------------------------------- deployments
+    # --- deployments ---
 
     def _create(self, record: EndpointRecord) -> None:
         try:
@@ -153,11 +159,11 @@ class Keeper:
             return
         except Abandoned:
             return
-        self._offer()
+        self._publish()
         self._settle("InService")
 
-    def _bring_back(self, record: EndpointRecord) -> None:
-        """After a restart of the server: what was deployed is deployed again from the unpacked artifacts."""
+    def _redeploy(self, record: EndpointRecord) -> None:
+        """Deploy again after a restart of the server, from the extracted artifacts."""
         work = record.work
         try:
             if work.deployed is None:
@@ -166,17 +172,20 @@ class Keeper:
                 self.containers = self._deploy(work.deployed, work.deployed_generation)
         except DeploymentError as error:
             self._crashes += 1
-            logger.warning("endpoint %s did not come back: %s", self.name, error)
+            logger.warning("endpoint %s could not be restored: %s", self.name, error)
             if self._crashes >= BRING_BACK_TRIES:
                 self._settle("Failed", str(error))
             return
         except Abandoned:
             return
         self._crashes = 0
-        self._offer()
+        self._publish()
 
     def _update(self, record: EndpointRecord) -> None:
-        """New containers beside the old ones; these go when those are ready, or stay when those fail."""
+        """Start new containers beside the old ones.
+
+        Replace the old ones if the new ones become ready, else keep them.
+        """
         before = record.work.deployed_generation
         try:
             containers = self._deploy(record.work.target, record.work.generation)
@@ -187,14 +196,17 @@ class Keeper:
         except Abandoned:
             return
         old, self.containers = self.containers, containers
-        self._withdraw(keeping=set(containers))
-        self._offer()
+        self._unpublish(keeping=set(containers))
+        self._publish()
         self._settle("InService")
         self._stop_all(old)
         self._remove(before)
 
     def _deploy(self, target: Deployment, generation: int) -> dict[str, Container]:
-        """Containers of every variant, ready to answer. Raises DeploymentError, Abandoned; leaves none behind then."""
+        """Start containers of every variant and wait until they are ready.
+
+        Raises DeploymentError or Abandoned after stopping them.
+        """
         containers: dict[str, Container] = {}
         try:
             for variant in target.variants:
@@ -205,7 +217,7 @@ class Keeper:
             self._read_logs(containers, final=True)
             self._stop_all(containers)
             if isinstance(error, OSError):  # no space left, no such file
-                raise DeploymentError(f"The container could not be set up: {error}") from error
+                raise DeploymentError(f"The container could not be started: {error}") from error
             raise
         return containers
 
@@ -213,8 +225,8 @@ class Keeper:
         folder = self.folder / str(generation) / variant.name
         embedded = self.endpoints.embedded
         try:
-            # What an earlier server unpacked may be cut off or damaged; the artifact itself is checked when it is read.
-            # An endpoint whose artifact was deleted meanwhile goes on with what was unpacked, as on AWS.
+            # Files extracted by an earlier server may be incomplete or damaged; the artifact itself is checked when
+            # read. An endpoint whose artifact has been deleted keeps using the extracted files, as on AWS.
             if find_artifact(embedded.patient, variant.data or ""):
                 shutil.rmtree(folder / "ml" / "model", ignore_errors=True)
             unpack_artifact(
@@ -246,7 +258,7 @@ class Keeper:
             raise Abandoned
 
     def _settle(self, status: str, reason: str | None = None) -> None:
-        """Record how a deployment came out, unless the endpoint was deleted meanwhile."""
+        """Record the result of a deployment, unless the endpoint is being deleted."""
         with self.endpoints.records.change(self.name) as record:
             if record is None or record.status == "Deleting":
                 return
@@ -259,15 +271,15 @@ class Keeper:
                 record.answer["EndpointConfigName"] = work.target.config
                 record.answer["ProductionVariants"] = [_describe_variant(item) for item in work.target.variants]
 
-    # ---------------------------------------------------------------- while it serves
+    # --- monitoring ---
 
     def _watch_containers(self, record: EndpointRecord) -> None:
-        """Logs out; a container that has crashed is started again, after longer and longer pauses."""
+        """Forward logs and restart crashed containers, after increasing pauses."""
         self._read_logs(self.containers)
         for name, container in self.containers.items():
             key = (self.name, name)
             if not container.alive():
-                self._withdraw(only=name)
+                self._unpublish(only=name)
                 self._restart(name, container)
             elif key not in self.endpoints.containers and container.ready():
                 self.endpoints.containers[key] = container
@@ -281,15 +293,15 @@ class Keeper:
         if moment >= self._restart_at[name]:
             del self._restart_at[name]
             self._read_logs({name: container}, final=True)
-            logger.warning("endpoint %s: the container of %s ended; it is started again", self.name, name)
+            logger.warning("endpoint %s: the container of %s ended and is restarted", self.name, name)
             self._offsets[name] = 0
             container.start()
 
-    def _offer(self) -> None:
+    def _publish(self) -> None:
         for name, container in self.containers.items():
             self.endpoints.containers[self.name, name] = container
 
-    def _withdraw(self, *, only: str | None = None, keeping: set[str] | None = None) -> None:
+    def _unpublish(self, *, only: str | None = None, keeping: set[str] | None = None) -> None:
         for endpoint, variant in list(self.endpoints.containers):
             if endpoint == self.name and only in (None, variant) and variant not in (keeping or ()):
                 self.endpoints.containers.pop((endpoint, variant), None)
@@ -300,10 +312,10 @@ class Keeper:
             if lines:
                 self.logs.write(f"{LOG_GROUP}/{self.name}", f"{name}/i-{container.port:017x}", lines)
 
-    # ---------------------------------------------------------------- the end
+    # --- deletion ---
 
     def _delete(self) -> None:
-        self._withdraw()
+        self._unpublish()
         self._read_logs(self.containers, final=True)
         self._stop_all(self.containers)
         self.containers = {}
@@ -319,7 +331,7 @@ class Keeper:
 
 
 def await_ready(container: Container, patience: float, check: Callable[[], None]) -> bool:
-    """Wait for a container's health check; False when it ended or `patience` seconds passed. `check` may raise."""
+    """Wait for a container's health check; return False if it ended or `patience` seconds passed. `check` may raise."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         check()

@@ -1,4 +1,4 @@
-"""What an endpoint is to run and what it runs, kept so that it outlives its config and models being deleted."""
+"""Deployments of endpoints, stored so that they survive deletion of their configuration and models."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ import msgspec
 
 from gtseg.local.jobs.records import Record, Work
 
-__all__ = ["Deployment", "EndpointRecord", "EndpointWork", "Variant"]
-
 
 class Variant(msgspec.Struct, frozen=True):
-    """One production variant with all that its container needs."""
+    """A production variant with everything that its container needs."""
 
     name: str
     weight: float
     image: str
     data: str | None
-    """S3 address of the model data."""
+    """S3 URI of the model data."""
     environment: dict[str, str]
     patience: float
-    """Seconds that the container may take to pass its first health check."""
+    """Seconds within which the container must pass its first health check."""
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """An endpoint config, resolved."""
+    """A resolved endpoint configuration."""
 
     config: str
     variants: list[Variant]
 
 
 class EndpointWork(Work, kw_only=True):
+    """Internal state of an endpoint."""
+
     target: Deployment
-    """What the endpoint is to run."""
+    """The deployment to run."""
     generation: int
-    """Number of that deployment; its containers' folder is called so."""
+    """Number of that deployment, which is the name of its containers' folder."""
     deployed: Deployment | None = None
-    """What runs; None before the first deployment came up."""
+    """The deployment that runs; None before the first one is ready."""
     deployed_generation: int = 0
 
 

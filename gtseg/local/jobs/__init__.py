@@ -1,1 +1,1 @@
-"""What training, tuning, hosting and transform jobs share: records, queue, processes, channels, tags."""
+"""Infrastructure that training, tuning, hosting and transform jobs share: records, queue, processes, channels, tags."""

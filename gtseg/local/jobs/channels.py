@@ -1,8 +1,8 @@
-"""A training job's channels: S3 objects laid down as files below `input/data/<channel>/`.
+"""Input channels of a training job: S3 objects as files below `input/data/<channel>/`.
 
-S3Prefix has SageMaker's semantics, with their trap: the prefix is a string, not a folder. `s3://b/p/train` also matches
-`p/train_annotation/...`, which then lies in `train/train_annotation/`, as the warning in the built-in algorithm's real log
-shows. Large objects are hard-linked where they can be, not copied: a stored object's file is never written again.
+S3Prefix has SageMaker's semantics: the prefix is a string, not a folder. `s3://b/p/train` also matches
+`p/train_annotation/...`, which is then at `train/train_annotation/`, as the warning in the built-in algorithm's real
+log shows. Large objects are hard-linked where possible instead of copied: a stored object's file is never modified.
 """
 
 from __future__ import annotations
@@ -19,20 +19,12 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.storage.objects import Objects, split_uri
 from gtseg.local.storage.paths import UnsafeKey, path_below
 
-__all__ = [
-    "DownloadError",
-    "Source",
-    "describe_channel",
-    "input_mode",
-    "list_places",
-    "materialize_channel",
-    "place_object",
-]
-
-Place = tuple[str, str]  # (key in the bucket, path below the channel)
+Place = tuple[str, str]
+"""(key in the bucket, path below the channel)."""
 
 MANIFEST_BYTES = 256 << 20
-DOWNLOADS, BATCH = 16, 256  # objects that are fetched at once, and put off together
+DOWNLOADS, BATCH = 16, 256
+"""Concurrent downloads, and objects queued at once."""
 
 
 class DownloadError(Exception):
@@ -44,7 +36,7 @@ class DownloadError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """One channel's S3DataSource with the role that the messages name."""
+    """A channel's S3DataSource with the role that error messages name."""
 
     uri: str
     bucket: str
@@ -53,24 +45,24 @@ class Source:
     role: str
 
     def missing(self) -> DownloadError:
-        """SageMaker's own words for a prefix without objects."""
+        """Return the error for a prefix without objects, in SageMaker's words."""
         return DownloadError(
             f'No S3 objects found under S3 URL "{self.uri}" given in input data source. Please ensure that the bucket'
-            f" exists in the selected region ({self.region}), that objects exist under that S3 prefix, and that the role"
-            f' "{self.role}" has "s3:ListBucket" permissions on bucket "{self.bucket}".'
+            f" exists in the selected region ({self.region}), that objects exist under that S3 prefix, and that the"
+            f' role "{self.role}" has "s3:ListBucket" permissions on bucket "{self.bucket}".'
         )
 
 
-def input_mode(channel: Mapping[str, Any], default: str) -> str:
-    """File, Pipe or FastFile: the channel's own, else the job's."""
+def _input_mode(channel: Mapping[str, Any], default: str) -> str:
+    """Return the channel's input mode, else the job's: File, Pipe or FastFile."""
     return str(channel.get("InputMode", default))
 
 
 def describe_channel(channel: Mapping[str, Any], default: str) -> dict[str, str]:
-    """A channel's entry in inputdataconfig.json, as SageMaker writes it for the container."""
+    """Return a channel's entry in inputdataconfig.json, as SageMaker writes it for the container."""
     source = channel["DataSource"]["S3DataSource"]
     entry = {
-        "TrainingInputMode": input_mode(channel, default),
+        "TrainingInputMode": _input_mode(channel, default),
         "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
         "RecordWrapperType": channel.get("RecordWrapperType", "None"),
     }
@@ -80,7 +72,7 @@ def describe_channel(channel: Mapping[str, Any], default: str) -> dict[str, str]
 
 
 def materialize_channel(objects: Objects, channel: Mapping[str, Any], data: Path, *, region: str, role: str) -> int:
-    """Lay one channel down below `data`; how many files. Raises DownloadError."""
+    """Write the files of a channel below `data`; return their number. Raises DownloadError."""
     given = channel["DataSource"]["S3DataSource"]
     bucket, key = split_uri(given["S3Uri"])
     source = Source(given["S3Uri"], bucket, key, region, role)
@@ -90,22 +82,22 @@ def materialize_channel(objects: Objects, channel: Mapping[str, Any], data: Path
     except UnsafeKey as error:
         raise DownloadError(f"the channel name {name!r} cannot be a folder: {error.reason}.") from None
     if given["S3DataType"] == "AugmentedManifestFile":
-        return _lay_pairs(objects, source, given.get("AttributeNames", []), data=data, channel=name)
-    return _lay(objects, list_places(objects, source, given["S3DataType"]), folder)
+        return _write_pairs(objects, source, given.get("AttributeNames", []), data=data, channel=name)
+    return _write_files(objects, list_places(objects, source, given["S3DataType"]), folder)
 
 
 def list_places(objects: Objects, source: Source, kind: str) -> Iterator[tuple[str, str, str]]:
-    """(bucket, key, relative path) of what an S3Prefix or a ManifestFile names. Raises DownloadError."""
+    """Yield (bucket, key, relative path) for the objects of an S3Prefix or a ManifestFile. Raises DownloadError."""
     return _read_manifest(objects, source) if kind == "ManifestFile" else _list(objects, source)
 
 
-def _lay(objects: Objects, places: Iterable[tuple[str, str, str]], folder: Path) -> int:
+def _write_files(objects: Objects, places: Iterable[tuple[str, str, str]], folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
-    return _place_all(objects, ((bucket, key, folder, path) for bucket, key, path in places))
+    return _place_objects(objects, ((bucket, key, folder, path) for bucket, key, path in places))
 
 
-def _place_all(objects: Objects, wanted: Iterable[tuple[str, str, Path, str]]) -> int:
-    """Place every (bucket, key, folder, name), several at a time: they wait for the storage; how many. Raises DownloadError."""
+def _place_objects(objects: Objects, wanted: Iterable[tuple[str, str, Path, str]]) -> int:
+    """Download every (bucket, key, folder, name), several concurrently; return their number. Raises DownloadError."""
     count, rest = 0, iter(wanted)
     with ThreadPoolExecutor(DOWNLOADS, thread_name_prefix="download") as pool:
         while batch := list(islice(rest, BATCH)):
@@ -115,7 +107,7 @@ def _place_all(objects: Objects, wanted: Iterable[tuple[str, str, Path, str]]) -
 
 
 def _list(objects: Objects, source: Source) -> Iterator[tuple[str, str, str]]:
-    """(bucket, key, path below the channel) of every object under the prefix; folder markers are none."""
+    """Yield (bucket, key, path below the channel) of every object under the prefix except folder markers."""
     if not objects.bucket_exists(source.bucket):
         raise source.missing()
     folder = source.key if source.key.endswith("/") or not source.key else source.key + "/"
@@ -132,7 +124,7 @@ def _list(objects: Objects, source: Source) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_manifest(objects: Objects, source: Source) -> Iterator[tuple[str, str, str]]:
-    """A ManifestFile: `[{"prefix": "s3://bucket/prefix/"}, "relative/path", ...]`."""
+    """Read a ManifestFile: `[{"prefix": "s3://bucket/prefix/"}, "relative/path", ...]`."""
     try:
         entries = json.loads(_read(objects, source))
         prefix = entries[0]["prefix"]
@@ -148,17 +140,19 @@ def _read_manifest(objects: Objects, source: Source) -> Iterator[tuple[str, str,
         yield bucket, key, name
 
 
-def _lay_pairs(objects: Objects, source: Source, attributes: Sequence[str], *, data: Path, channel: str) -> int:
-    """Every record of an augmented manifest as `<channel>/00000012.jpg` and `<channel>_annotation/00000012.png`."""
+def _write_pairs(objects: Objects, source: Source, attributes: Sequence[str], *, data: Path, channel: str) -> int:
+    """Write each record of an augmented manifest as `<channel>/00000012.jpg` and
+    `<channel>_annotation/00000012.png`.
+    """
     if len(attributes) != 2:
         raise DownloadError(
-            f"channel {channel} must name two attributes, the image's and the annotation's, in AttributeNames;"
-            f" it names {list(attributes)}."
+            f"channel {channel} must have two attributes, the image's and the annotation's, in AttributeNames;"
+            f" it has {list(attributes)}."
         )
     folders = [data / channel, data / f"{channel}_annotation"]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
-    count = _place_all(objects, _list_pairs(_read(objects, source), source, attributes, folders)) // 2
+    count = _place_objects(objects, _list_pairs(_read(objects, source), source, attributes, folders)) // 2
     if not count:
         raise DownloadError(f"the augmented manifest {source.uri} has no records.")
     return count
@@ -167,7 +161,7 @@ def _lay_pairs(objects: Objects, source: Source, attributes: Sequence[str], *, d
 def _list_pairs(
     manifest: bytes, source: Source, attributes: Sequence[str], folders: Sequence[Path]
 ) -> Iterator[tuple[str, str, Path, str]]:
-    """(bucket, key, folder, name) of the two objects of each record."""
+    """Yield (bucket, key, folder, name) of the two objects of each record."""
     count = 0
     for number, line in enumerate(manifest.splitlines(), 1):
         if not line.strip():
@@ -188,7 +182,7 @@ def _read_record(line: bytes, attributes: Sequence[str], *, where: str) -> list[
         raise DownloadError(f"{where} is not a JSON object.")
     for attribute in attributes:
         if not isinstance(record.get(attribute), str):
-            raise DownloadError(f"{where} has no attribute {attribute!r} that names an S3 object.")
+            raise DownloadError(f"{where} has no attribute {attribute!r} with the URI of an S3 object.")
     return [record[attribute] for attribute in attributes]
 
 
@@ -205,13 +199,13 @@ def _split(uri: str, where: str) -> Place:
     try:
         return split_uri(uri)
     except ServiceError:
-        raise DownloadError(f"{where} names {uri!r}, which is not an S3 URI.") from None
+        raise DownloadError(f"{where} has {uri!r}, which is not an S3 URI.") from None
 
 
 def place_object(objects: Objects, bucket: str, key: str, *, folder: Path, name: str, shared: bool = True) -> None:
-    """Put an object's bytes into the new file `name` below `folder`. Raises DownloadError.
+    """Write an object's bytes to the new file `name` below `folder`. Raises DownloadError.
 
-    `shared`: nobody will ever write the file, so that it may be a hard link.
+    `shared`: the file will never be modified, so that it may be a hard link.
     """
     uri = f"s3://{bucket}/{key}"
     try:
@@ -221,8 +215,6 @@ def place_object(objects: Objects, bucket: str, key: str, *, folder: Path, name:
     except ServiceError as error:
         raise DownloadError(f"{uri}: {error.message}") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise DownloadError(
-            f"two objects would lie at the same path, or one is a folder of the other: {uri}."
-        ) from None
+        raise DownloadError(f"two objects have the same path, or one is a folder of the other: {uri}.") from None
     except OSError as error:
         raise DownloadError(f"{uri}: {error.strerror or error}.") from None

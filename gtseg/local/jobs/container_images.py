@@ -1,13 +1,12 @@
-"""The semantic segmentation image of each region: the only container image that the embedded AWS can run.
+"""Semantic segmentation image of each region, the only container image that the embedded AWS can run.
 
-Source: SageMaker's registry table, as `sagemaker.core.image_uris.retrieve("semantic-segmentation", region)` gives it.
+Source: SageMaker's registry table, as returned by `sagemaker.core.image_uris.retrieve("semantic-segmentation",
+region)`.
 """
 
 from __future__ import annotations
 
 import re
-
-__all__ = ["REGISTRIES", "image_uri", "is_segmentation_image"]
 
 REGISTRIES = {
     "af-south-1": "455444449433",
@@ -58,13 +57,13 @@ TAGS = ("1", "latest")
 
 
 def image_uri(region: str) -> str:
-    """The image that training and hosting in `region` use. KeyError for a region that has none."""
+    """Return the image that training and hosting in `region` use. Raises KeyError for a region without one."""
     suffix = next((suffix for start, suffix in SUFFIXES.items() if region.startswith(start)), "amazonaws.com")
     return f"{REGISTRIES[region]}.dkr.ecr.{region}.{suffix}/semantic-segmentation:1"
 
 
 def is_segmentation_image(uri: str, region: str) -> bool:
-    """Whether `uri` is that image, by tag `1` or `latest`, or by digest."""
+    """Return whether `uri` is that image, by tag `1` or `latest`, or by digest."""
     if region not in REGISTRIES:
         return False
     repository = image_uri(region).removesuffix(":1")

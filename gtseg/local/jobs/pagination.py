@@ -1,6 +1,7 @@
-"""Pages of List operations: order, MaxResults and NextToken.
+"""Pagination of List operations: order, MaxResults and NextToken.
 
-A token holds the place of the last item given, so that a page stays right when items come and go between two calls.
+A token holds the sort key of the last returned item, so that pages stay correct when items are added or removed between
+two calls.
 """
 
 from __future__ import annotations
@@ -14,28 +15,27 @@ from typing import Any, TypeVar
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["Paging", "Place", "read_paging"]
-
 T = TypeVar("T")
-Place = tuple[Any, ...]  # numbers and strings that order the items; no two items have the same
+Place = tuple[Any, ...]
+"""Sort key of numbers and strings, unique for each item."""
 
 
 @dataclass(frozen=True)
 class Paging:
-    """What one request asks for."""
+    """Page that a request selects."""
 
     limit: int
     is_descending: bool
     after: Place | None
-    """Place of the last item of the page before; None for the first page."""
+    """Sort key of the last item of the previous page; None for the first page."""
 
     def cut(self, items: Sequence[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
-        """(the page, the next token) of items in order, from behind `after` on; `limit + 1` of them suffice."""
+        """Return (page, next token) of items that are sorted and start after `after`; `limit + 1` items suffice."""
         page = list(items[: self.limit])
-        return page, _seal(place(page[-1])) if len(items) > self.limit else None
+        return page, _encode_token(place(page[-1])) if len(items) > self.limit else None
 
     def select(self, items: Iterable[T], place: Callable[[T], Place]) -> tuple[list[T], str | None]:
-        """(the page, the next token) of all items, in any order."""
+        """Return (page, next token) of all items, given in any order."""
         ordered = sorted(((place(item), item) for item in items), key=_first, reverse=self.is_descending)
         if self.after is not None:
             after = self.after
@@ -53,7 +53,7 @@ def read_paging(
     token: str = "NextToken",
     code: str = "ValidationException",
 ) -> Paging:
-    """Read a request's page; `size` and `is_descending` apply where it names none.
+    """Read the page that a request selects; `size` and `is_descending` are the defaults.
 
     `limit` and `token` are the API's member names. Raises ServiceError `code` for a token of another operation.
     """
@@ -62,7 +62,7 @@ def read_paging(
     return Paging(
         limit=request.get(limit, size),
         is_descending=is_descending if order is None else order == "Descending",
-        after=_open(given, f"Invalid {token}: it was not given out by this operation.", code) if given else None,
+        after=_decode_token(given, f"Invalid {token}: it was not returned by this operation.", code) if given else None,
     )
 
 
@@ -70,11 +70,11 @@ def _first(pair: tuple[Place, Any]) -> Place:
     return pair[0]
 
 
-def _seal(place: Place) -> str:
+def _encode_token(place: Place) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode()
 
 
-def _open(token: str, message: str, code: str) -> Place:
+def _decode_token(token: str, message: str, code: str) -> Place:
     try:
         place = json.loads(base64.urlsafe_b64decode(token))
         if isinstance(place, list) and len(place) > 0 and isinstance(place[-1], str):

@@ -1,9 +1,9 @@
-"""A job's own process: it outlives a killed server and is found again, and no job ever has two.
+"""Processes of jobs: at most one per job; a process survives a killed server and is found by the next one.
 
-The folder of a process holds `lock`, `pid`, `exit` and `output`. The lock (flock) is inherited by the process and
-its children and is let go by the kernel when the last of them is gone: whoever gets it knows that nothing runs,
-without trusting a process id that may long belong to somebody else. A POSIX shell in between writes the exit code to
-`exit`, because a server that was started later is not the parent and cannot wait for it.
+The folder of a process holds `lock`, `pid`, `exit` and `output`. The lock (flock) is inherited by the process and its
+children and is released by the kernel when the last of them has ended: acquiring it proves that nothing runs, without
+trusting a process ID that may have been reused. A POSIX shell in between writes the exit code to `exit`, because a
+server that was started later is not the parent and cannot wait for the process.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from pathlib import Path
 
 from gtseg.local.locks import is_locked
 
-__all__ = ["Process"]
-
-# $0 = the folder. SIGTERM goes to the whole group: the shell takes note of it and stays to write the exit code.
 ON_ITS_OWN = """
 trap : TERM INT HUP
 echo $$ > "$0/pid"
@@ -27,7 +24,10 @@ echo $$ > "$0/pid"
 code=$?
 echo $code > "$0/exit.new" && mv "$0/exit.new" "$0/exit"
 """
-# The same, and gone with its parent: standard input is a pipe that only the server holds open.
+"""Shell script that runs a process and writes its exit code; $0 is the folder.
+
+SIGTERM goes to the whole group; the shell survives it.
+"""
 WITH_ITS_PARENT = """
 exec 9<&0
 echo $$ > "$0/pid"
@@ -42,15 +42,17 @@ while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
 echo $code > "$0/exit.new" && mv "$0/exit.new" "$0/exit"
 kill $watch 2>/dev/null
 """
-# Linux shares the processor fairly among sessions, and a process of its own session is nice to nobody else by `nice` alone
-# (sched(7), "The autogroup feature"). Where there is no such file, nothing is lost.
+"""The same for a process that ends with its parent: standard input is a pipe that only the server holds open."""
 LOWERED = """
 {{ echo {} > /proc/self/autogroup; }} 2>/dev/null
+"""
+"""Script that lowers the priority of a session; Linux shares the processor fairly among sessions, whatever the niceness
+of a process (sched(7), "The autogroup feature"). Without that file it has no effect.
 """
 
 
 class Process:
-    """The process of one folder, whether this server started it or an earlier one did."""
+    """The process of a folder, started by this server or an earlier one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,9 +67,9 @@ class Process:
         dies_with_us: bool = False,
         niceness: int = 0,
     ) -> None:
-        """Start `command`, output appended to `output`. RuntimeError where one already runs in this folder.
+        """Start `command` with output appended to `output`. Raises RuntimeError if one already runs in this folder.
 
-        `niceness`: of the command, and of its session among the others (see LOWERED).
+        `niceness`: of the command, and of its session among other sessions (see LOWERED).
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         descriptor = _open_lock(self.folder / "lock")
@@ -97,20 +99,20 @@ class Process:
             os.close(descriptor)
 
     def alive(self) -> bool:
-        """Whether any process of this folder lives, by the kernel's word."""
+        """Return whether any process of this folder is alive, according to the kernel's lock."""
         if self._popen is not None:
-            self._popen.poll()  # takes its zombie away
+            self._popen.poll()  # reaps the zombie
         return is_locked(self.folder / "lock")
 
     def exit_code(self) -> int | None:
-        """How it ended; None while it runs, and for a process that was killed together with its shell."""
+        """Return the exit code; None while it runs, or if it was killed together with its shell."""
         try:
             return int((self.folder / "exit").read_text())
         except (FileNotFoundError, ValueError):
             return None
 
     def send(self, number: signal.Signals) -> None:
-        """Signal the whole group, where it still lives."""
+        """Signal the process group if it is alive."""
         try:
             group = int((self.folder / "pid").read_text())
             if self.alive():
@@ -119,7 +121,7 @@ class Process:
             pass
 
     def wait(self, seconds: float) -> bool:
-        """True as soon as nothing of it lives any more, False after `seconds`."""
+        """Wait until the process has ended; return False after `seconds`."""
         deadline = time.monotonic() + seconds
         while self.alive():
             if time.monotonic() > deadline:
@@ -128,7 +130,7 @@ class Process:
         return True
 
     def end(self, grace: float) -> None:
-        """SIGTERM, `grace` seconds to finish, then SIGKILL."""
+        """Send SIGTERM, wait `grace` seconds, then send SIGKILL."""
         self.send(signal.SIGTERM)
         if not self.wait(grace):
             self.send(signal.SIGKILL)
@@ -138,7 +140,7 @@ class Process:
 
 
 def _open_lock(path: Path) -> int:
-    """A descriptor above those that the shell scripts name."""
+    """Return a descriptor above those that the shell scripts use."""
     low = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         return fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 20)

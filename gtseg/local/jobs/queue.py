@@ -1,4 +1,4 @@
-"""Which jobs run: so many at once, the oldest first, each in a thread of its own."""
+"""Job queue: up to `places` jobs run at once, the oldest first, each in its own thread."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Generic, TypeVar
 from gtseg.local.jobs.records import Record, Records, Work
 from gtseg.local.loop import Loop, Threads
 
-__all__ = ["JobQueue", "QueuedWork"]
-
 POLL_SECONDS = 0.2
-PAUSE_SECONDS = 5.0  # before a job whose runner broke is taken up again
+PAUSE_SECONDS = 5.0
+"""Pause before a job whose runner raised an exception is run again."""
 logger = logging.getLogger(__name__)
 
 
 class QueuedWork(Work):
-    """The work of a job that waits in a queue; `stage` is `queued` until it has begun."""
+    """Work of a job that waits in a queue; `stage` is `queued` until the job starts."""
 
     stage: str = "queued"
 
@@ -28,10 +27,10 @@ Q = TypeVar("Q", bound=QueuedWork)
 
 
 class JobQueue(Generic[Q]):
-    """The component of a kind of job. A server that starts goes on first with what the one before it had begun.
+    """Queue of one kind of job; a component. After a restart, jobs that had started are resumed first.
 
-    `run(name, shutdown)` does one job from wherever it stands and returns when it has ended, or soon after `shutdown` is
-    set. `hold(name)` tells a job that it has to wait.
+    `run(name, shutdown)` runs one job from its current stage and returns when it has ended, or soon after `shutdown` is
+    set. `hold(name)` is called for a job that must wait.
     """
 
     def __init__(
@@ -55,22 +54,24 @@ class JobQueue(Generic[Q]):
 
     def _advance(self) -> None:
         running = self._threads.running()
-        waiting = [record for record in self.records.having("InProgress", "Stopping") if record.name not in running]
+        waiting = [
+            record for record in self.records.list_by_status("InProgress", "Stopping") if record.name not in running
+        ]
         waiting.sort(key=_is_queued)
         places = self.places - len(running)
         for record in waiting:
-            stopped = _is_queued(record) and record.status == "Stopping"  # needs no place to end
+            stopped = _is_queued(record) and record.status == "Stopping"  # can end without a free place
             if places > 0 or stopped:
                 places -= 1
-                self._threads.start(record.name, partial(self._do, record.name))
+                self._threads.start(record.name, partial(self._run_job, record.name))
             elif self.hold is not None and _is_queued(record):
                 self.hold(record.name)
 
-    def _do(self, name: str) -> None:
+    def _run_job(self, name: str) -> None:
         try:
             self.run(name, self._loop.stopping)
         except Exception:
-            logger.exception("%s %s could not be run; it is tried again", self.records.kind, name)
+            logger.exception("%s %s failed to run and is retried", self.records.kind, name)
             self._loop.stopping.wait(PAUSE_SECONDS)
 
 

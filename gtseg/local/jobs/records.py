@@ -1,7 +1,7 @@
-"""What SageMaker's jobs, models and endpoints are kept as: one row per resource, its Describe answer as JSON.
+"""Records of SageMaker's jobs, models and endpoints: one row per resource, with its Describe response as JSON.
 
-`answer` is the Describe answer under AWS's own member names; times are timezone-aware datetimes. `work` is a struct of each
-kind of resource with what only this server needs (process, stage, place in the log).
+`answer` is the Describe response with AWS's member names; times are timezone-aware datetimes. `work` is a struct for
+each kind of resource with the server's internal state (process, stage, position in the log).
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ import msgspec
 from gtseg.local.jobs.pagination import read_paging
 from gtseg.local.storage.store import Store
 
-__all__ = ["NoWork", "Record", "Records", "Work", "now"]
-
 DDL = """
 CREATE TABLE IF NOT EXISTS records (
     kind TEXT NOT NULL, name TEXT NOT NULL, parent TEXT NOT NULL DEFAULT '', status TEXT NOT NULL,
@@ -32,11 +30,11 @@ COLUMNS = {"Name": "name", "CreationTime": "created", "Status": "status", "LastM
 
 
 class Work(msgspec.Struct, omit_defaults=True):
-    """What only this server needs of a resource. Members that have their default are not kept."""
+    """Internal state of a resource. Members with their default value are not stored."""
 
 
 class NoWork(Work):
-    """Of a resource that nothing is done with."""
+    """State of a resource without background work."""
 
 
 W = TypeVar("W", bound=Work)
@@ -44,7 +42,7 @@ W = TypeVar("W", bound=Work)
 
 @dataclass
 class Record(Generic[W]):
-    """One resource. `status` is the column that lists filter by; `parent` the tuning job of a training job."""
+    """A resource. `status` is the column that list filters use; `parent` is the tuning job of a training job."""
 
     name: str
     status: str
@@ -54,20 +52,20 @@ class Record(Generic[W]):
 
 
 class Records(Generic[W]):
-    """All resources of one kind, e.g. `training-job`, and the struct of their work."""
+    """All resources of one kind, e.g. `training-job`, and the struct of their internal state."""
 
     def __init__(self, store: Store, kind: str, work: type[W]) -> None:
         self.store, self.kind, self._work = store, kind, work
         store.create(DDL)
 
     def arn(self, name: str) -> str:
-        """arn:aws:sagemaker:<region>:<account>:<kind>/<name>, lower case as AWS writes it."""
+        """Return arn:aws:sagemaker:<region>:<account>:<kind>/<name>, lower case as on AWS."""
         region = self.store.region
         partition = "aws-cn" if region.startswith("cn-") else "aws-us-gov" if region.startswith("us-gov-") else "aws"
         return f"arn:{partition}:sagemaker:{region}:{self.store.account}:{self.kind}/{name.lower()}"
 
     def add(self, record: Record[W]) -> bool:
-        """Keep a new resource; False where the name is taken."""
+        """Store a new resource; return False if the name is taken."""
         created = record.answer["CreationTime"].timestamp()
         with self.store.write() as connection:
             cursor = connection.execute(
@@ -91,7 +89,7 @@ class Records(Generic[W]):
 
     @contextmanager
     def change(self, name: str) -> Iterator[Record[W] | None]:
-        """Read, let the caller edit, write, in one transaction. Yields None for a resource that is gone."""
+        """Read, let the caller modify, and write a resource in one transaction. Yields None if it does not exist."""
         with self.store.write() as connection:
             record = self.find(name)
             yield record
@@ -116,8 +114,8 @@ class Records(Generic[W]):
             cursor = connection.execute("DELETE FROM records WHERE kind=? AND name=?", (self.kind, name))
         return cursor.rowcount == 1
 
-    def having(self, *statuses: str) -> list[Record[W]]:
-        """Every resource in one of these states, oldest first; every resource where none is named."""
+    def list_by_status(self, *statuses: str) -> list[Record[W]]:
+        """Return the resources in one of these states, or all if none is given, oldest first."""
         marks = ",".join("?" * len(statuses))
         where = f" AND status IN ({marks})" if statuses else ""
         rows = self.store.read().execute(
@@ -126,7 +124,7 @@ class Records(Generic[W]):
         return [self._parse(row) for row in rows]
 
     def children(self, parent: str) -> list[Record[W]]:
-        """The resources that `parent` made, in the order of their names."""
+        """Return the resources created by `parent`, sorted by name."""
         rows = self.store.read().execute(
             "SELECT * FROM records WHERE kind=? AND parent=? ORDER BY name", (self.kind, parent)
         )
@@ -135,9 +133,9 @@ class Records(Generic[W]):
     def page(
         self, request: dict[str, Any], *, descending: bool = False, size: int = 10
     ) -> tuple[list[Record[W]], str | None]:
-        """One page of a List operation: its filters, order and NextToken by AWS's member names.
+        """Return a page of a List operation, with AWS's filters, order and NextToken; return (records, next token).
 
-        `descending` is the order where the request names none.
+        `descending` is the default order.
         """
         column = COLUMNS[request.get("SortBy", "CreationTime")]
         paging = read_paging(request, size=size, is_descending=descending)
@@ -164,7 +162,7 @@ class Records(Generic[W]):
 
 
 def now() -> datetime:
-    """The time, UTC, in whole milliseconds, as AWS keeps it."""
+    """Return the current time (UTC) in whole milliseconds, AWS's precision."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 

@@ -1,4 +1,4 @@
-"""Tags of SageMaker resources, whatever made them: AddTags, ListTags, DeleteTags."""
+"""Tags of SageMaker resources: AddTags, ListTags, DeleteTags."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from gtseg.local.jobs.pagination import read_paging
 from gtseg.local.jobs.records import Record, Records, Work
 from gtseg.local.storage.store import Store
 
-__all__ = ["delete_tags", "forget", "keep_new", "put_tags", "register", "tags_of"]
-
 W = TypeVar("W", bound=Work)
 MAX_TAGS = 50
-MIN_PAGE = 50  # ListTags answers at least this many in a page (service model)
+MIN_PAGE = 50
+"""Minimum page size of ListTags (service model)."""
 DDL = """
 CREATE TABLE IF NOT EXISTS tags (
     arn TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (arn, key)
@@ -25,7 +24,7 @@ CREATE TABLE IF NOT EXISTS tags (
 
 
 def register(service: JsonService, embedded: Embedded) -> None:
-    """Make the table and answer the three operations."""
+    """Create the table and register the three operations."""
     store = embedded.store
     store.create(DDL)
 
@@ -46,10 +45,10 @@ def register(service: JsonService, embedded: Embedded) -> None:
         return {}
 
 
-def keep_new(
+def store_new(
     records: Records[W], record: Record[W], *, tags: Sequence[dict[str, str]] | None, taken: ServiceError
 ) -> str:
-    """Keep a new resource with its tags; its ARN. Raises `taken` if there is one of this name."""
+    """Store a new resource with its tags; return its ARN. Raises `taken` if the name is taken."""
     arn = records.arn(record.name)
     with records.store.write():
         if not records.add(record):
@@ -59,7 +58,7 @@ def keep_new(
 
 
 def forget(records: Records[W], name: str) -> bool:
-    """Remove a resource and its tags; False if there was none."""
+    """Remove a resource and its tags; return False if it does not exist."""
     with records.store.write():
         is_removed = records.remove(name)
         delete_tags(records.store, records.arn(name))
@@ -67,7 +66,7 @@ def forget(records: Records[W], name: str) -> bool:
 
 
 def put_tags(store: Store, arn: str, tags: Sequence[dict[str, str]] | None) -> None:
-    """Add or overwrite tags `[{"Key":, "Value":}, ...]` of one resource; 50 at most, none `aws:`."""
+    """Add or overwrite tags `[{"Key":, "Value":}, ...]` of a resource: at most 50, none starting with `aws:`."""
     if not tags:
         return
     _prepare(store)
@@ -80,11 +79,13 @@ def put_tags(store: Store, arn: str, tags: Sequence[dict[str, str]] | None) -> N
         )
         count = connection.execute("SELECT count(*) FROM tags WHERE arn = ?", (arn,)).fetchone()[0]
         if count > MAX_TAGS:
-            raise ServiceError("ValidationException", f"The resource would have {count} tags; {MAX_TAGS} is the most.")
+            raise ServiceError(
+                "ValidationException", f"The resource would have {count} tags; the maximum is {MAX_TAGS}."
+            )
 
 
 def tags_of(store: Store, arn: str) -> list[dict[str, str]]:
-    """The resource's tags, sorted by key."""
+    """Return the resource's tags, sorted by key."""
     _prepare(store)
     rows = store.read().execute("SELECT key, value FROM tags WHERE arn = ? ORDER BY key", (arn,))
     return [{"Key": row["key"], "Value": row["value"]} for row in rows]
@@ -101,6 +102,6 @@ def delete_tags(store: Store, arn: str, keys: Sequence[str] | None = None) -> No
 
 
 def _prepare(store: Store) -> None:
-    """Make the table where it is missing; SQLite's script runner would commit a caller's open transaction."""
+    """Create the table if it is missing; SQLite's executescript would commit the caller's transaction."""
     if not store.read().execute("SELECT 1 FROM sqlite_master WHERE name = 'tags'").fetchone():
         store.create(DDL)

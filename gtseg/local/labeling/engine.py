@@ -37,7 +37,7 @@ from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_job
 from gtseg.local.labeling.submissions import expire, settle_abandoned
 from gtseg.local.labeling.wakeup import listen, ring
 from gtseg.local.loop import Loop
-from gtseg.local.storage.objects import StorageAway
+from gtseg.local.storage.objects import StorageUnavailable
 from gtseg.local.storage.store import Store
 
 __all__ = ["Engine"]
@@ -93,7 +93,7 @@ class Engine:
         for job in list_active_jobs(self.store):
             try:
                 busy |= self._try(job)
-            except StorageAway:  # the storage logs it; the step is taken again, under the names that it has
+            except StorageUnavailable:  # the storage logs it; the step is taken again, under the names that it has
                 continue
             except Exception:  # one job's trouble is not the others'; it is tried again
                 logger.exception("a step of the labeling job %s failed", job.title)
@@ -103,7 +103,7 @@ class Engine:
         """One step of a job, or its end where it cannot go on."""
         try:
             return self.advance(job)
-        except StorageAway:
+        except StorageUnavailable:
             raise
         except (IntakeError, Failure) as error:
             self._end(job, "Failed", failure=str(error))
@@ -321,7 +321,7 @@ class Engine:
             try:
                 output.write_manifest(job, self.store, self.objects)
             except ServiceError as error:
-                if not failure or isinstance(error, StorageAway):
+                if not failure or isinstance(error, StorageUnavailable):
                     raise
         with self.store.write() as connection:
             cancel_leases(connection, job)

@@ -22,7 +22,7 @@ from gtseg.local.jobs.tags import tags_of
 from gtseg.local.labeling.input_objects import IntakeError, measure_image
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, find_job
-from gtseg.local.storage.objects import Objects, StorageAway, split_uri
+from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 
 __all__ = [
@@ -97,7 +97,7 @@ def count_gold(store: Store, job: Job) -> int:
 
 
 def read_gold(store: Store, objects: Objects, job: Job) -> list[Gold]:
-    """What the job's tag names; nothing where masks are judged or corrected. Raises IntakeError, StorageAway."""
+    """What the job's tag names; nothing where masks are judged or corrected. Raises IntakeError, StorageUnavailable."""
     uri = next((tag["Value"] for tag in tags_of(store, job.arn) if tag["Key"] == TAG), "")
     if not uri or job.is_verification or job.is_adjustment:
         return []
@@ -110,7 +110,7 @@ def read_gold(store: Store, objects: Objects, job: Job) -> list[Gold]:
 def _read(objects: Objects, uri: str) -> bytes:
     try:
         return objects.get(*split_uri(uri))
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except ServiceError as error:
         raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None

@@ -13,7 +13,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.earlier_annotations import find_priors, find_setup_fault
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, open_manifest, read_manifest
-from gtseg.local.storage.objects import Objects, StorageAway, split_uri
+from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.sync import sync_file, sync_folder
 
@@ -36,7 +36,7 @@ def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
     kept.unlink(missing_ok=True)
     try:
         objects.download(bucket, key, kept, shared=True)
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except ServiceError as error:
         raise ServiceError("ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}") from None
@@ -143,7 +143,7 @@ class Measured:
 
 
 def measure_image(objects: Objects, uri: str) -> Measured:
-    """Look at an image as it is now. Raises IntakeError if no worker could be shown it, or StorageAway."""
+    """Look at an image as it is now. Raises IntakeError if no worker could be shown it, or StorageUnavailable."""
     try:
         bucket, key = split_uri(uri)
         with objects.open(bucket, key) as stream:
@@ -151,7 +151,7 @@ def measure_image(objects: Objects, uri: str) -> Measured:
             if size > MAX_IMAGE_BYTES:
                 raise IntakeError(f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}.")
             return Measured(decode_size(stream.body), stream.info.etag)
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except ServiceError as error:
         raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None

@@ -12,7 +12,7 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.masks import BACKGROUND, MAX_LABELS
 from gtseg.local.labeling.rendering import shared_renderer
-from gtseg.local.storage.objects import Objects, StorageAway, split_uri
+from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 
 __all__ = ["LAMBDA_ACCOUNTS", "PUBLIC_ACCOUNT", "check_request", "read_labels", "read_template", "refuse"]
@@ -175,7 +175,7 @@ def read_object(objects: Objects, field: str, uri: str) -> bytes:
     bucket, key = split_uri(uri)
     try:
         return objects.get(bucket, key)
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except ServiceError as error:
         raise refuse(f"{field}: {uri} can't be read: {error.message}") from None

@@ -1,4 +1,4 @@
-"""CloudWatch Logs of the embedded AWS: what its jobs and endpoints print, kept and read as AWS does it."""
+"""CloudWatch Logs of the embedded AWS: output of its jobs and endpoints, stored and read as on AWS."""
 
 from gtseg.local.logs.events import Event, LogEvents
 from gtseg.local.logs.operations import register

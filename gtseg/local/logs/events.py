@@ -1,4 +1,4 @@
-"""Log groups, streams and events in SQLite, in the order in which CloudWatch reads them: time, then arrival."""
+"""Log groups, streams and events in SQLite, in CloudWatch's order: by time, then by arrival."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.store import Store
 
-__all__ = ["Event", "LogEvents", "Place"]
-
 DDL = """
 CREATE TABLE IF NOT EXISTS log_groups (name TEXT PRIMARY KEY, created INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS log_streams (
@@ -22,7 +20,8 @@ CREATE TABLE IF NOT EXISTS log_events (
     message TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS log_events_in_order ON log_events (stream, time, id);
 """
-Place = tuple[int, int]  # (time in ms, id): where an event stands in the order of its stream
+Place = tuple[int, int]
+"""(time in ms, id): position of an event in its stream."""
 START: Place = (-1, -1)
 ARRIVED_PAGE = 5_000
 END: Place = (2**62, 2**62)
@@ -30,7 +29,7 @@ END: Place = (2**62, 2**62)
 
 @dataclass(frozen=True)
 class Event:
-    """One line. Times are epoch milliseconds; `id` grows with arrival over all streams."""
+    """A log event. Times are epoch milliseconds; `id` increases with arrival over all streams."""
 
     id: int
     stream: str
@@ -44,19 +43,19 @@ class Event:
 
 
 class LogEvents:
-    """The door to the logs for the services that write them and for the API that reads them."""
+    """Access to the logs for the services that write them and the API that reads them."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         store.create(DDL)
 
     def write(self, group: str, stream: str, lines: Sequence[str], *, at: int | None = None) -> None:
-        """Append lines now (or at epoch millisecond `at`); group and stream come into being with their first line."""
+        """Append lines now (or at epoch millisecond `at`); create the group and stream if they do not exist."""
         moment = now_ms() if at is None else at
         self.put(group, stream, [(moment, line) for line in lines])
 
     def put(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
-        """Append (time, message) pairs; an empty message is a space, since the API knows no empty one."""
+        """Append (time, message) pairs; an empty message becomes a space, because the API does not allow empty ones."""
         with self.store.write() as connection:
             number = self._ensure_stream(group, stream)
             ingested = now_ms()
@@ -83,7 +82,7 @@ class LogEvents:
         return self._stream(group, stream)
 
     def arrived(self, group: str, *, after: int) -> Iterator[Event]:
-        """Every event of a group whose id is greater than `after`, in the order of arrival."""
+        """Yield the events of a group with an id greater than `after`, in order of arrival."""
         query = (
             "SELECT e.id, s.name, e.time, e.ingested, e.message FROM log_events e JOIN log_streams s ON s.id=e.stream"
             " WHERE s.log_group=? AND e.id>? ORDER BY e.id LIMIT ?"
@@ -145,7 +144,7 @@ class LogEvents:
         return int(row["id"])
 
     def groups(self, *, prefix: str = "", after: str = "", limit: int = 50) -> list[Any]:
-        """Rows (name, created) in the order of names."""
+        """Return rows (name, created), sorted by name."""
         return (
             self.store.read()
             .execute(
@@ -156,7 +155,7 @@ class LogEvents:
         )
 
     def streams(self, group: str, *, prefix: str = "") -> list[Any]:
-        """Every stream's row, by name."""
+        """Return the rows of a group's streams, sorted by name."""
         self.check_group(group)
         return (
             self.store.read()
@@ -168,11 +167,14 @@ class LogEvents:
         )
 
     def after(self, streams: dict[int, str], place: Place, *, window: tuple[int, int], limit: int) -> list[Event]:
-        """The next `limit` events behind `place`, oldest first. `streams`: id -> name; window: ms, [start, end)."""
+        """Return the next `limit` events after `place`, oldest first.
+
+        `streams`: id -> name; window: ms, [start, end).
+        """
         return self._select(streams, "(time, id) > (?, ?)", place, window=window, order="ASC", limit=limit)
 
     def before(self, streams: dict[int, str], place: Place, *, window: tuple[int, int], limit: int) -> list[Event]:
-        """The last `limit` events in front of `place`, oldest first."""
+        """Return the last `limit` events before `place`, oldest first."""
         found = self._select(streams, "(time, id) < (?, ?)", place, window=window, order="DESC", limit=limit)
         return found[::-1]
 

@@ -1,4 +1,4 @@
-"""The operations of CloudWatch Logs: create, put, describe, get, filter, delete."""
+"""Operations of CloudWatch Logs: create, put, describe, get, filter, delete."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from gtseg.local.jobs.pagination import Paging, read_paging
 from gtseg.local.logs.events import END, START, Event, LogEvents, Place, now_ms
 from gtseg.local.logs.patterns import compile_pattern
 
-__all__ = ["register"]
-
-PAGE_BYTES = 1_048_576  # GetLogEvents and FilterLogEvents answer 1 MB or 10,000 events at most
+PAGE_BYTES = 1_048_576
+"""GetLogEvents and FilterLogEvents return at most 1 MB or 10,000 events."""
 PAGE_EVENTS = 10_000
 SCAN_EVENTS = 2_000
 DAY = 86_400_000
 
 
 class NoWork:
-    """Logs have no background work."""
+    """A component without background work."""
 
     def start(self) -> None: ...
 
@@ -30,13 +29,13 @@ class NoWork:
 
 
 def register(service: JsonService, embedded: Embedded) -> Component:
-    """Answer the `logs` service from the store."""
+    """Register the operations of the `logs` service."""
     events = LogEvents(embedded.store)
     prefix = f"arn:aws:logs:{embedded.store.region}:{embedded.store.account}:log-group:"
     _register_writers(service, events)
     _register_listings(service, events, prefix)
-    service.operation("GetLogEvents")(lambda request: get_events(events, request, prefix=prefix))
-    service.operation("FilterLogEvents")(lambda request: filter_events(events, request, prefix=prefix))
+    service.operation("GetLogEvents")(lambda request: _get_events(events, request, prefix=prefix))
+    service.operation("FilterLogEvents")(lambda request: _filter_events(events, request, prefix=prefix))
     return NoWork()
 
 
@@ -51,7 +50,7 @@ def _register_writers(service: JsonService, events: LogEvents) -> None:
 
     @service.operation("PutLogEvents")
     def put(request: dict[str, Any]) -> dict[str, Any]:
-        return put_events(events, request)
+        return _put_events(events, request)
 
     @service.operation("DeleteLogGroup")
     def delete_group(request: dict[str, Any]) -> None:
@@ -62,8 +61,11 @@ def _register_writers(service: JsonService, events: LogEvents) -> None:
         events.remove_stream(request["logGroupName"], request["logStreamName"])
 
 
-def put_events(events: LogEvents, request: dict[str, Any]) -> dict[str, Any]:
-    """PutLogEvents: in time order within a request; older than 14 days or more than 2 hours ahead is rejected."""
+def _put_events(events: LogEvents, request: dict[str, Any]) -> dict[str, Any]:
+    """Carry out PutLogEvents: events must be in time order.
+
+    Those older than 14 days or over 2 hours ahead are rejected.
+    """
     group, stream = request["logGroupName"], request["logStreamName"]
     events.check_stream(group, stream)
     pairs = [(event["timestamp"], event["message"]) for event in request["logEvents"]]
@@ -95,7 +97,7 @@ def _register_listings(service: JsonService, events: LogEvents, prefix: str) -> 
 
     @service.operation("DescribeLogStreams")
     def describe_streams(request: dict[str, Any]) -> dict[str, Any]:
-        return list_streams(events, request, prefix=prefix)
+        return _list_streams(events, request, prefix=prefix)
 
 
 def _describe_group(row: Any, prefix: str) -> dict[str, Any]:
@@ -110,8 +112,8 @@ def _describe_group(row: Any, prefix: str) -> dict[str, Any]:
     }
 
 
-def list_streams(events: LogEvents, request: dict[str, Any], *, prefix: str) -> dict[str, Any]:
-    """DescribeLogStreams, by name or by the time of the last event."""
+def _list_streams(events: LogEvents, request: dict[str, Any], *, prefix: str) -> dict[str, Any]:
+    """Carry out DescribeLogStreams, sorted by name or by the time of the last event."""
     group = _group_of(request, prefix)
     by_time = request.get("orderBy") == "LastEventTime"
     if by_time and "logStreamNamePrefix" in request:
@@ -139,17 +141,17 @@ def _describe_stream(row: Any, prefix: str) -> dict[str, Any]:
     }
 
 
-def get_events(events: LogEvents, request: dict[str, Any], *, prefix: str) -> dict[str, Any]:
-    """GetLogEvents: a page and the tokens on both its ends; an empty page gives back the token it was asked with.
+def _get_events(events: LogEvents, request: dict[str, Any], *, prefix: str) -> dict[str, Any]:
+    """Carry out GetLogEvents: a page and the tokens of both its ends; an empty page returns the request's token.
 
-    A forward token stays good for ever: asked again later, it gives what has come since.
+    A forward token stays valid: a later request with it returns the events added since.
     """
     name = request["logStreamName"]
     streams = {events.check_stream(_group_of(request, prefix), name): name}
     window = (request.get("startTime", 0), request.get("endTime", END[0]))
     limit = request.get("limit", PAGE_EVENTS)
     token = request.get("nextToken")
-    direction, place = _open_token(token) if token else ("f" if request.get("startFromHead") else "b", None)
+    direction, place = _decode_token(token) if token else ("f" if request.get("startFromHead") else "b", None)
     if direction == "f":
         page = _cut(events.after(streams, place or START, window=window, limit=limit))
     else:
@@ -159,19 +161,19 @@ def get_events(events: LogEvents, request: dict[str, Any], *, prefix: str) -> di
         "events": [
             {"timestamp": event.time, "message": event.message, "ingestionTime": event.ingested} for event in page
         ],
-        "nextForwardToken": _seal_token("f", last),
-        "nextBackwardToken": _seal_token("b", first),
+        "nextForwardToken": _encode_token("f", last),
+        "nextBackwardToken": _encode_token("b", first),
     }
 
 
-def filter_events(events: LogEvents, request: dict[str, Any], *, prefix: str) -> dict[str, Any]:
-    """FilterLogEvents over some or all streams of a group, oldest first."""
+def _filter_events(events: LogEvents, request: dict[str, Any], *, prefix: str) -> dict[str, Any]:
+    """Carry out FilterLogEvents over some or all streams of a group, oldest first."""
     streams = _chosen_streams(events, request, prefix)
     matches = compile_pattern(request.get("filterPattern", ""))
     window = (request.get("startTime", 0), request.get("endTime", END[0]))
     limit = request.get("limit", PAGE_EVENTS)
     token = request.get("nextToken")
-    place = _open_token(token)[1] if token else START
+    place = _decode_token(token)[1] if token else START
     found: list[Event] = []
     size, more = 0, bool(streams)
     while more and len(found) < limit and size < PAGE_BYTES:
@@ -188,7 +190,7 @@ def filter_events(events: LogEvents, request: dict[str, Any], *, prefix: str) ->
     return {
         "events": [_describe_match(event) for event in found],
         "searchedLogStreams": [],
-        "nextToken": _seal_token("f", place) if more else None,
+        "nextToken": _encode_token("f", place) if more else None,
     }
 
 
@@ -206,7 +208,9 @@ def _chosen_streams(events: LogEvents, request: dict[str, Any], prefix: str) -> 
     group = _group_of(request, prefix)
     names: Sequence[str] | None = request.get("logStreamNames")
     if names and "logStreamNamePrefix" in request:
-        raise ServiceError("InvalidParameterException", "logStreamNames and logStreamNamePrefix exclude each other.")
+        raise ServiceError(
+            "InvalidParameterException", "logStreamNames and logStreamNamePrefix are mutually exclusive."
+        )
     if names:
         return {events.check_stream(group, name): name for name in names}
     rows = events.streams(group, prefix=request.get("logStreamNamePrefix", ""))
@@ -214,15 +218,15 @@ def _chosen_streams(events: LogEvents, request: dict[str, Any], prefix: str) -> 
 
 
 def _group_of(request: dict[str, Any], prefix: str) -> str:
-    """A group's name, from `logGroupName` or from the name or ARN in `logGroupIdentifier`."""
+    """Return a group's name, from `logGroupName` or the name or ARN in `logGroupIdentifier`."""
     name = request.get("logGroupName") or request.get("logGroupIdentifier")
     if not name:
-        raise ServiceError("InvalidParameterException", "Give logGroupName or logGroupIdentifier.")
+        raise ServiceError("InvalidParameterException", "Specify logGroupName or logGroupIdentifier.")
     return str(name).removeprefix(prefix).removesuffix(":*")
 
 
 def _cut(page: list[Event]) -> list[Event]:
-    """The first events that fit into an answer; never none of some."""
+    """Return the first events that fit into a response, at least one if there is any."""
     size = 0
     for number, event in enumerate(page):
         size += len(event.message.encode())
@@ -231,11 +235,11 @@ def _cut(page: list[Event]) -> list[Event]:
     return page
 
 
-def _seal_token(direction: str, place: Place) -> str:
+def _encode_token(direction: str, place: Place) -> str:
     return f"{direction}/{place[0]}-{place[1]}" if place != START else f"{direction}/start"
 
 
-def _open_token(token: str) -> tuple[str, Place]:
+def _decode_token(token: str) -> tuple[str, Place]:
     direction, _, text = token.partition("/")
     if direction in ("f", "b") and text == "start":
         return direction, START

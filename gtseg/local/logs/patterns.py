@@ -1,4 +1,4 @@
-"""CloudWatch Logs filter patterns: the unstructured ones (terms, phrases, ?any, -none).
+"""Unstructured filter patterns of CloudWatch Logs (terms, phrases, ?any, -none).
 
 Source: CloudWatch Logs user guide, "Filter pattern syntax for unstructured log events".
 """
@@ -10,16 +10,17 @@ from collections.abc import Callable
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["compile_pattern"]
-
 TERM = re.compile(r'\s*([?-]?)(?:"((?:[^"\\]|\\.)*)"|([^\s"?-][^\s"]*))')
 
 
 def compile_pattern(pattern: str) -> Callable[[str], bool]:
-    """A predicate over messages. JSON `{...}`, space-delimited `[...]` and regular expressions `%...%` are refused."""
+    """Compile a pattern to a predicate of a message.
+
+    Rejects JSON `{...}`, space-delimited `[...]` and regular expressions `%...%`.
+    """
     text = pattern.strip()
     if text[:1] in ("{", "[", "%"):
-        raise _invalid(pattern, "the embedded AWS understands terms, ?optional and -excluded terms")
+        raise _invalid(pattern, "the embedded AWS only supports terms, ?optional and -excluded terms")
     every, some, none = _split(text, pattern)
 
     def matches(message: str) -> bool:
@@ -38,7 +39,7 @@ def _split(text: str, pattern: str) -> tuple[list[str], list[str], list[str]]:
     while position < len(text):
         found = TERM.match(text, position)
         if found is None:
-            raise _invalid(pattern, f"cannot read it from character {position + 1} on")
+            raise _invalid(pattern, f"syntax error at character {position + 1}")
         sign, phrase, word = found.groups()
         terms[sign].append(re.sub(r"\\(.)", r"\1", phrase) if phrase is not None else word)
         position = found.end()

@@ -1,1 +1,1 @@
-"""S3's protocol, one noun a file; the objects themselves live in `gtseg.local.storage.objects`."""
+"""S3 protocol of the embedded AWS, one module per resource; the objects are in `gtseg.local.storage`."""

@@ -1,8 +1,8 @@
-"""Who may do what: the data folder's own keys may do everything, anonymous callers only what a bucket makes public.
+"""Access control: the data folder's own keys may do everything, anonymous requests only what a bucket makes public.
 
-Implemented: canned ACLs private and public-read, and bucket policies of the form that open data uses (Allow to
-everybody, s3:GetObject / s3:ListBucket / s3:GetBucketLocation, no conditions). A policy that says anything else is
-refused: it would have to be enforced.
+Implemented: the canned ACLs private and public-read, and bucket policies in the form that open data uses (Allow to
+everybody, s3:GetObject / s3:ListBucket / s3:GetBucketLocation, no conditions). Any other policy is rejected, because it
+would have to be enforced.
 """
 
 from __future__ import annotations
@@ -19,20 +19,7 @@ from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import NAMESPACE, element
 from gtseg.local.storage.stored import StoredObject
 
-__all__ = [
-    "check_anonymous",
-    "delete_policy",
-    "get_bucket_acl",
-    "get_object_acl",
-    "get_policy",
-    "get_policy_status",
-    "put_bucket_acl",
-    "put_object_acl",
-    "put_policy",
-]
-
 Policy = dict[str, Any]
-# What each operation needs: the action, and whether on the object or on the bucket.
 ACTIONS = {
     "GetObject": ("s3:GetObject", True),
     "HeadObject": ("s3:GetObject", True),
@@ -41,6 +28,7 @@ ACTIONS = {
     "HeadBucket": ("s3:ListBucket", False),
     "GetBucketLocation": ("s3:GetBucketLocation", False),
 }
+"""Operation -> (required action, whether its resource is the object, else the bucket)."""
 PUBLIC = ("s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation", "s3:GetObjectVersion")
 ALL_USERS = "http://acs.amazonaws.com/groups/global/AllUsers"
 
@@ -50,10 +38,10 @@ def denied() -> ServiceError:
 
 
 def check_anonymous(s3: S3, request: Request, operation: str) -> None:
-    """Raises ServiceError AccessDenied unless everybody may do this."""
+    """Raise ServiceError AccessDenied unless the bucket allows the operation to everybody."""
     if not request.bucket:
         raise denied()
-    settings = s3.objects.index.read_settings(request.bucket)  # a bucket that is not there is told to everybody
+    settings = s3.objects.index.read_settings(request.bucket)  # NoSuchBucket is public, as on AWS
     needed = ACTIONS.get(operation)
     if needed is None:
         raise denied()
@@ -66,7 +54,7 @@ def check_anonymous(s3: S3, request: Request, operation: str) -> None:
             return
         raise denied()
     info = s3.objects.index.find(request.bucket, request.key)
-    if info is None:  # whoever may list is told that there is no such object; others are not
+    if info is None:  # 404 only with list permission, else 403, as on AWS
         if _may_list(settings, "s3:ListBucket", f"arn:aws:s3:::{request.bucket}"):
             return
     elif info.acl == "public-read" and settings.get("ownership") != ENFORCED:
@@ -85,7 +73,7 @@ def get_policy(s3: S3, request: Request) -> Answer:
 
 
 def put_policy(s3: S3, request: Request) -> Answer:
-    policy = parse_policy(request.body, request.bucket)
+    policy = _parse_policy(request.body, request.bucket)
     s3.objects.index.write_setting(request.bucket, "policy", policy)
     return Answer(204)
 
@@ -101,8 +89,8 @@ def get_policy_status(s3: S3, request: Request) -> Answer:
     return Answer(body=body.encode())
 
 
-def parse_policy(document: bytes, bucket: str) -> Policy:
-    """Raises ServiceError MalformedPolicy, or NotImplemented for what could not be enforced."""
+def _parse_policy(document: bytes, bucket: str) -> Policy:
+    """Parse a bucket policy. Raises ServiceError MalformedPolicy, or NotImplemented for one that cannot be enforced."""
     try:
         policy = json.loads(document)
         statements = _as_list(policy["Statement"])
@@ -125,7 +113,7 @@ def _check_statement(statement: dict[str, Any], bucket: str) -> None:
     ):
         raise ServiceError(
             "NotImplemented",
-            f"This server implements policies that allow everybody {', '.join(PUBLIC)}, and no others.",
+            f"This server only implements policies that allow {', '.join(PUBLIC)} to everybody.",
             501,
         )
     own = f"arn:aws:s3:::{bucket}"
@@ -159,7 +147,7 @@ def _read_policy(s3: S3, request: Request) -> Policy:
     return policy
 
 
-# ---------------------------------------------------------------- ACLs
+# --- ACLs ---
 
 
 def get_bucket_acl(s3: S3, request: Request) -> Answer:

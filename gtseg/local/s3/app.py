@@ -1,4 +1,4 @@
-"""The S3 endpoint: authenticate, find the operation, run it, answer. Raw ASGI, because every microsecond is per request."""
+"""S3 endpoint: authentication, operation lookup, execution, response. Raw ASGI for minimal overhead per request."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ from collections.abc import Callable
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.front.bodies import drain, mark_known
+from gtseg.local.front.bodies import drain, mark_authenticated
 from gtseg.local.front.faults import Faults
 from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.access import check_anonymous
 from gtseg.local.s3.cors import allow_origin
 from gtseg.local.s3.metadata import check_owners, refuse_unsupported
-from gtseg.local.s3.operations import SIGNED_ELSEWHERE, Operation, find_operation
+from gtseg.local.s3.operations import SIGNED_IN_FORM, Operation, find_operation
 from gtseg.local.s3.presigned_v2 import is_presigned_v2, verify_v2
 from gtseg.local.s3.request import Answer, FileSlice, Receive, Request, Scope, Send, parse_request
 from gtseg.local.s3.request_body import read_document
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import render_error
 
-__all__ = ["S3App"]
-
 BLOCK_BYTES = 1 << 18
-# Whatever is stored, no browser runs it as a page of this origin, which is the portal's too.
-HARMLESS = ((b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox"))
+SECURITY_HEADERS = ((b"x-content-type-options", b"nosniff"), (b"content-security-policy", b"sandbox"))
+"""Keep browsers from running a stored file as a page of this origin, which the portal shares."""
 logger = logging.getLogger(__name__)
 
 
 class S3App:
-    """`record(operation, bucket, status, code)` is told of every operation on a bucket that was let in, and what came of it.
+    """ASGI application of the S3 protocol.
 
-    A request without a signature must be for one of `hosts`.
+    `record(operation, bucket, status, code)` is called for every authorized operation on a bucket. An unsigned request
+    must be addressed to one of `hosts`.
     """
 
     def __init__(
@@ -55,13 +54,13 @@ class S3App:
             request = parse_request(scope, receive, headers)
             operation = find_operation(request)
             if self._faults.is_enabled:
-                send = await self._suffer(operation, request, scope, send)
+                send = await self._inject_fault(operation, request, scope, send)
             await self.authorize(request, operation)
             if request.signed is None and self._hosts is not None:
                 self._hosts.check(headers.get("host", ""), (scope.get("server") or ("",))[0])
             request.is_admitted = True
             if request.signed is not None:
-                mark_known(scope)
+                mark_authenticated(scope)
             answer = await self.run(operation, request)
         except Exception as error:
             failure = error if isinstance(error, ServiceError) else translate(error)
@@ -79,19 +78,19 @@ class S3App:
         scope["gtseg.is_on_disk"] = answer.is_on_disk
         await self.send_answer(answer, send)
 
-    async def _suffer(self, operation: Operation, request: Request, scope: Scope, send: Send) -> Send:
+    async def _inject_fault(self, operation: Operation, request: Request, scope: Scope, send: Send) -> Send:
         resource = f"{request.bucket}/{request.key}"
         fault = self._faults.choose(f"s3:{operation.name}", request.headers, resource=resource)
         if fault is None:
             return send
-        await self._faults.strike(fault, service="s3")
-        request.receive = self._faults.spoil_request(fault, request.headers, request.receive)
-        return self._faults.spoil(fault, scope, send)
+        await self._faults.apply(fault, service="s3")
+        request.receive = self._faults.damage_request(fault, request.headers, request.receive)
+        return self._faults.damage_response(fault, scope, send)
 
     async def authorize(self, request: Request, operation: Operation) -> None:
-        """Check the signature. Raises ServiceError; anonymous requests pass only where they may.
+        """Verify the signature, or the anonymous access. Raises ServiceError.
 
-        Browsers send a preflight without credentials, of a presigned URL too: what that one is signed for comes later.
+        A browser's CORS preflight has no credentials, even for a presigned URL; it is always allowed.
         """
         if operation.name == "PreflightRequest":
             return
@@ -100,7 +99,7 @@ class S3App:
             return
         request.signed = parse_signed(request.headers, request.query)
         if request.signed is None:
-            if operation.name not in SIGNED_ELSEWHERE:
+            if operation.name not in SIGNED_IN_FORM:
                 await self.call(check_anonymous, request, operation.name)
             return
         presigned = request.signed.expires is not None
@@ -141,7 +140,7 @@ class S3App:
             (name.encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
             for name, value in headers.items()
         ]
-        raw += HARMLESS
+        raw += SECURITY_HEADERS
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": raw})
             if answer.file is None:
@@ -159,7 +158,7 @@ class S3App:
             size = min(BLOCK_BYTES, end - position)
             block = await loop.run_in_executor(self.s3.pool, os.pread, file.descriptor, size, position)
             if not block:
-                raise OSError(errno.EIO, "an object's file is shorter than its size")
+                raise OSError(errno.EIO, "an object's file is shorter than the object's recorded size")
             position += len(block)
             await send({"type": "http.response.body", "body": block, "more_body": position < end})
 
@@ -175,12 +174,14 @@ def render_failure(failure: ServiceError, scope: Scope, request: Request | None)
 
 
 def translate(error: Exception) -> ServiceError:
-    """A disk that is full is said to be full; anything else is a fault of this server and is logged."""
+    """Convert an exception to an S3 error: a full disk to InsufficientStorage, anything else,
+    logged, to InternalError.
+    """
     full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     if full or (isinstance(error, sqlite3.OperationalError) and "full" in str(error)):
         return ServiceError(
             "InsufficientStorage",
-            "The disk that holds the data folder is full, or its file system takes no file of this size.",
+            "The disk that holds the data folder is full, or its file system does not allow a file of this size.",
             507,
         )
     if isinstance(error, ValueError) and "integer string conversion" in str(error):  # int() of thousands of digits

@@ -1,4 +1,4 @@
-"""GetObjectAttributes."""
+"""Handler of GetObjectAttributes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, format_http_time, wrap
 from gtseg.local.storage.stored import StoredObject
-
-__all__ = ["get_attributes"]
 
 KNOWN = ("ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize")
 PAGE = {"max-parts": "1000", "part-number-marker": "0"}
@@ -19,7 +17,7 @@ def get_attributes(s3: S3, request: Request) -> Answer:
     if not asked or not set(asked) <= set(KNOWN):
         raise ServiceError("InvalidArgument", "Invalid attribute name specified.")
     info = s3.objects.find(request.bucket, request.key)
-    limit, after = read_part_page(request)
+    limit, after = _read_part_page(request)
     parts = _render_parts(info, limit, after) if "ObjectParts" in asked and info.parts else ""
     described = "".join(parts if name == "ObjectParts" else _render(info, name) for name in KNOWN if name in asked)
     return Answer(
@@ -29,8 +27,8 @@ def get_attributes(s3: S3, request: Request) -> Answer:
     )
 
 
-def read_part_page(request: Request) -> tuple[int, int]:
-    """(x-amz-max-parts, x-amz-part-number-marker): how many parts to describe, after which one."""
+def _read_part_page(request: Request) -> tuple[int, int]:
+    """Return the page of parts to describe: (x-amz-max-parts, x-amz-part-number-marker)."""
     given = {name: request.headers.get(f"x-amz-{name}", default) for name, default in PAGE.items()}
     for name, text in given.items():
         if not text.isdecimal():
@@ -43,7 +41,7 @@ def read_part_page(request: Request) -> tuple[int, int]:
 
 
 def _render_parts(info: StoredObject, limit: int, after: int) -> str:
-    """The parts' count and paging; each part only where the upload had a checksum, as AWS documents it."""
+    """Render the number of parts and the paging; single parts only if the upload had checksums, as AWS documents."""
     numbers = range(after + 1, len(info.parts) + 1)
     shown = numbers[:limit]
     parts = [

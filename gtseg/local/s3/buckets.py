@@ -1,4 +1,4 @@
-"""Buckets: create, head, list, delete."""
+"""Handlers for buckets: create, head, list, delete."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from gtseg.local.s3.service import S3
 from gtseg.local.s3.tags import BUCKET_TAGS_MAXIMUM, read_tag_nodes
 from gtseg.local.s3.xml import element, format_time, parse, wrap
 
-__all__ = ["create_bucket", "delete_bucket", "get_location", "head_bucket", "list_buckets"]
-
 BUCKETS_MAXIMUM = 10_000
-# S3 User Guide, "General purpose bucket naming rules".
 NAME = re.compile(r"(?!\d+\.\d+\.\d+\.\d+\Z)(?!xn--)(?!sthree-)[a-z0-9](?:[a-z0-9-]|\.(?!\.))*[a-z0-9]\Z")
+"""S3 User Guide, "General purpose bucket naming rules"."""
 
 
 def check_name(bucket: str) -> None:
+    """Raise ServiceError InvalidBucketName for an invalid name."""
     if not 3 <= len(bucket) <= 63 or NAME.match(bucket) is None:
         raise ServiceError("InvalidBucketName", "The specified bucket is not valid.", fields={"BucketName": bucket})
 
@@ -31,13 +30,10 @@ def create_bucket(s3: S3, request: Request) -> Answer:
     settings = _read_new_settings(s3, request)
     with s3.objects.index.database.write():
         made = s3.objects.index.create_bucket(request.bucket)
-        for (
-            name,
-            value,
-        ) in settings.items():  # of a bucket that is there only its ACL is reset, as in us-east-1
+        for name, value in settings.items():  # on an existing bucket only its ACL is reset, as in us-east-1
             if made or (name == "acl" and s3.region == "us-east-1"):
                 s3.objects.index.write_setting(request.bucket, name, value)
-    if not made and s3.region != "us-east-1":  # us-east-1 answers 200 to the bucket's owner
+    if not made and s3.region != "us-east-1":  # us-east-1 returns 200 to the bucket's owner
         raise ServiceError(
             "BucketAlreadyOwnedByYou",
             "Your previous request to create the named bucket succeeded and you already own it.",
@@ -48,7 +44,7 @@ def create_bucket(s3: S3, request: Request) -> Answer:
 
 
 def _read_new_settings(s3: S3, request: Request) -> dict[str, Any]:
-    """ACL, object ownership and tags of a bucket to be made. Raises ServiceError for another region."""
+    """Return the ACL, object ownership and tags of a new bucket. Raises ServiceError for another region."""
     settings: dict[str, Any] = {"acl": read_acl(request.headers) or None}
     if ownership := request.headers.get("x-amz-object-ownership"):
         settings["ownership"] = check_ownership(ownership)
@@ -64,7 +60,8 @@ def _read_new_settings(s3: S3, request: Request) -> dict[str, Any]:
     if {"EU": "eu-west-1"}.get(region, region) != s3.region:
         raise ServiceError(
             "IllegalLocationConstraintException",
-            f"The {region} location constraint is incompatible for the region specific endpoint this request was sent to.",
+            f"The {region} location constraint is incompatible for the region specific endpoint this request was sent "
+            "to.",
         )
     if (tags := tree.find("Tags")) is not None:
         settings["tags"] = read_tag_nodes(tags, limit=BUCKET_TAGS_MAXIMUM)
@@ -82,7 +79,7 @@ def delete_bucket(s3: S3, request: Request) -> Answer:
 
 
 def list_buckets(s3: S3, request: Request) -> Answer:
-    """By name; every bucket is in this server's region. The continuation token is the last name of a page."""
+    """List buckets by name; all are in this server's region. The continuation token is the last name of a page."""
     query = request.query
     prefix, after = query.get("prefix", ""), query.get("continuation-token", "")
     limit = _read_maximum_buckets(query)

@@ -1,4 +1,4 @@
-"""Checksums that clients send and ask for: CRC32, CRC32C, CRC64NVME, SHA1, SHA256 (base64, big-endian).
+"""Checksums of S3 objects: CRC32, CRC32C, CRC64NVME, SHA1, SHA256 (base64, big-endian).
 
 Source: S3 User Guide, "Checking object integrity": a multipart object's checksum is COMPOSITE (the checksum of the
 parts' checksums, then `-` and their number) or FULL_OBJECT (of the bytes, for CRCs only).
@@ -15,29 +15,21 @@ from typing import Protocol
 from gtseg.local.errors import ServiceError
 from gtseg.local.s3 import crc
 
-__all__ = [
-    "ALGORITHMS",
-    "Checksum",
-    "combine_parts",
-    "default_type",
-    "encode",
-    "header_of",
-    "make_checksum",
-    "read_algorithm",
-    "render",
-]
-
 ALGORITHMS = ("CRC32", "CRC32C", "CRC64NVME", "SHA1", "SHA256")
 KINDS = {"CRC32": crc.CRC32, "CRC32C": crc.CRC32C, "CRC64NVME": crc.CRC64NVME}
 
 
 class Checksum(Protocol):
+    """An incremental checksum."""
+
     def update(self, data: bytes, /) -> None: ...
 
     def digest(self) -> bytes: ...
 
 
 class Crc32:
+    """CRC32 of the standard library, with the interface of a Checksum."""
+
     def __init__(self) -> None:
         self._value = 0
 
@@ -49,6 +41,7 @@ class Crc32:
 
 
 def make_checksum(algorithm: str) -> Checksum:
+    """Return a new checksum of one of ALGORITHMS."""
     if algorithm == "CRC32":
         return Crc32()
     if algorithm in KINDS:
@@ -61,11 +54,12 @@ def encode(digest: bytes) -> str:
 
 
 def header_of(algorithm: str) -> str:
+    """Return the name of the header with a checksum."""
     return f"x-amz-checksum-{algorithm.lower()}"
 
 
 def read_algorithm(text: str) -> str:
-    """An algorithm's name as a header gives it. Raises ServiceError InvalidRequest."""
+    """Return the canonical name of an algorithm given in a header. Raises ServiceError InvalidRequest."""
     if text.upper() not in ALGORITHMS:
         raise ServiceError(
             "InvalidRequest",
@@ -76,11 +70,12 @@ def read_algorithm(text: str) -> str:
 
 
 def default_type(algorithm: str) -> str:
+    """Return the checksum type that S3 uses for a multipart upload if none is requested."""
     return "FULL_OBJECT" if algorithm == "CRC64NVME" else "COMPOSITE"
 
 
 def combine_parts(algorithm: str, kind: str, parts: Sequence[tuple[str, int]]) -> str:
-    """A multipart object's checksum from its parts' (checksum in base64, size in bytes)."""
+    """Return a multipart object's checksum from its parts' (checksum in base64, size in bytes)."""
     digests = [base64.b64decode(checksum) for checksum, _ in parts]
     if kind == "COMPOSITE":
         checksum = make_checksum(algorithm)
@@ -94,7 +89,7 @@ def combine_parts(algorithm: str, kind: str, parts: Sequence[tuple[str, int]]) -
 
 
 def render(checksums: dict[str, str]) -> dict[str, str]:
-    """An object's checksums as headers."""
+    """Return an object's checksums as headers."""
     headers = {header_of(name): value for name, value in checksums.items() if name != "type"}
     if headers:
         headers["x-amz-checksum-type"] = checksums.get("type", "FULL_OBJECT")

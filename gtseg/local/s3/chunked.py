@@ -1,4 +1,4 @@
-"""The aws-chunked transfer coding: bodies signed chunk by chunk, and trailing headers.
+"""Decoder of the aws-chunked transfer coding: bodies signed chunk by chunk, and trailing headers.
 
     hex-size[;chunk-signature=hex]\\r\\n data \\r\\n ... 0[;chunk-signature=hex]\\r\\n [name:value\\r\\n ...] \\r\\n
 
@@ -14,8 +14,6 @@ import hmac
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import Signed
 
-__all__ = ["ChunkSigner", "ChunkedDecoder"]
-
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 LINE_MAXIMUM = 16 * 1024
 CHUNK_MAXIMUM = 5 << 30
@@ -30,7 +28,7 @@ def _malformed(reason: str) -> ServiceError:
 
 
 class ChunkSigner:
-    """The chain of chunk signatures, seeded by the request's own."""
+    """Chain of chunk signatures, starting from the request's signature."""
 
     def __init__(self, signed: Signed, key: bytes) -> None:
         self._signed, self._key, self._previous = signed, key, signed.signature
@@ -54,20 +52,20 @@ class ChunkSigner:
 
 
 class ChunkedDecoder:
-    """Feed it the body as it arrives; it gives back the payload and, at the end, the trailing headers."""
+    """Incremental decoder: `feed` returns the payload, `trailer` has the trailing headers at the end."""
 
     def __init__(self, *, signer: ChunkSigner | None, has_trailer: bool) -> None:
         self.trailer: dict[str, str] = {}
         self._signer, self._has_trailer = signer, has_trailer
-        self._pending = bytearray()  # bytes of an unfinished line
-        self._left = 0  # payload bytes of the present chunk still to come
+        self._pending = bytearray()  # bytes of an incomplete line
+        self._left = 0  # remaining payload bytes of the current chunk
         self._state = "size"  # size -> data -> data end -> size ..., then trailer -> done
         self._signature = ""
         self._digest = hashlib.sha256()
         self._signed_trailer = bytearray()
 
     def feed(self, data: bytes) -> bytes:
-        """The payload in `data`, whose bytes may end anywhere."""
+        """Return the payload in `data`, a piece of any length."""
         payload: list[bytes] = []
         position = 0
         while position < len(data):
@@ -78,9 +76,9 @@ class ChunkedDecoder:
         return payload[0] if len(payload) == 1 else b"".join(payload)
 
     def finish(self) -> None:
-        """Raises ServiceError IncompleteBody if the body ended early."""
+        """Raise ServiceError IncompleteBody if the body ended early."""
         if self._state == "trailer" and not self._has_trailer and not self._pending:
-            self._state = "done"  # some clients leave out the last line break
+            self._state = "done"  # some clients omit the last line break
         if self._state != "done":
             raise _incomplete()
 
@@ -125,7 +123,7 @@ class ChunkedDecoder:
         try:
             self._left = int(size, 16)
         except ValueError:
-            raise _malformed(f"{line[:40]!r} is no chunk size") from None
+            raise _malformed(f"{line[:40]!r} is not a chunk size") from None
         if not 0 <= self._left <= CHUNK_MAXIMUM:
             raise ServiceError("EntityTooLarge", "Your proposed upload exceeds the maximum allowed object size.")
         self._signature = extension.strip().removeprefix(b"chunk-signature=").decode("latin-1")

@@ -9,11 +9,9 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.storage.index import Condition
 from gtseg.local.storage.stored import StoredObject
 
-__all__ = ["check_copy_source", "check_read", "make_delete_condition", "make_write_condition"]
-
 
 def check_read(info: StoredObject, headers: dict[str, str]) -> bool:
-    """False: not modified (304). Raises ServiceError PreconditionFailed."""
+    """Return False if the object is not modified (304). Raises ServiceError PreconditionFailed."""
     if "if-match" in headers or "if-unmodified-since" in headers:
         _check_unchanged(info, headers, "if-match", "if-unmodified-since")
     if "if-none-match" in headers:
@@ -23,7 +21,7 @@ def check_read(info: StoredObject, headers: dict[str, str]) -> bool:
 
 
 def check_copy_source(info: StoredObject, headers: dict[str, str]) -> None:
-    """The four x-amz-copy-source-if-* headers: 412 wherever a read would have said 304."""
+    """Check the four x-amz-copy-source-if-* headers. Raises ServiceError 412, also where a read would return 304."""
     names = ("if-match", "if-none-match", "if-modified-since", "if-unmodified-since")
     given = {name: headers.get(f"x-amz-copy-source-{name}") for name in names}
     plain = {name: value for name, value in given.items() if value is not None}
@@ -32,7 +30,7 @@ def check_copy_source(info: StoredObject, headers: dict[str, str]) -> None:
 
 
 def make_write_condition(headers: dict[str, str]) -> Condition | None:
-    """If-Match: <etag> and If-None-Match: * of PutObject and CompleteMultipartUpload."""
+    """Return the condition of If-Match: <etag> or If-None-Match: * in PutObject and CompleteMultipartUpload."""
     match, none_match = headers.get("if-match"), headers.get("if-none-match")
     if match is None and none_match is None:
         return None
@@ -55,9 +53,11 @@ def make_write_condition(headers: dict[str, str]) -> Condition | None:
 def make_delete_condition(
     match: str | None, *, size: str | None = None, modified: str | None = None
 ) -> Condition | None:
-    """If-Match (* or an ETag), which an object that is not there fails too; size and time, which it does not fail.
+    """Return the condition of a deletion: If-Match (* or an ETag), which a missing object fails.
 
-    Raises ServiceError for a size or time that is none: a condition that is not understood must not delete.
+    Size and time, which it passes.
+
+    Raises ServiceError for an invalid size or time: an unreadable condition must not delete.
     """
     if match is None and size is None and modified is None:
         return None
@@ -83,7 +83,7 @@ def _read_size(text: str | None) -> int | None:
 
 
 def _read_second(text: str | None) -> int | None:
-    """Epoch seconds of an HTTP date (a header's) or an ISO 8601 one (a document's)."""
+    """Parse an HTTP date (of a header) or an ISO 8601 one (of a document); return epoch seconds."""
     if text is None:
         return None
     try:
@@ -94,6 +94,7 @@ def _read_second(text: str | None) -> int | None:
 
 
 def failed(condition: str) -> ServiceError:
+    """Return S3's error for a failed precondition."""
     return ServiceError(
         "PreconditionFailed",
         "At least one of the pre-conditions you specified did not hold",
@@ -103,7 +104,7 @@ def failed(condition: str) -> ServiceError:
 
 
 def _check_unchanged(info: StoredObject, headers: dict[str, str], match: str, since: str) -> None:
-    if match in headers:  # RFC 9110 13.2.2: If-Unmodified-Since counts only without If-Match
+    if match in headers:  # RFC 9110 13.2.2: If-Match overrides If-Unmodified-Since
         if not _matches(headers[match], info.etag):
             raise failed("If-Match")
         return

@@ -1,4 +1,4 @@
-"""CopyObject: the server copies, metadata and tags go along or are replaced."""
+"""Handler of CopyObject: server-side copy, with metadata and tags copied or replaced."""
 
 from __future__ import annotations
 
@@ -28,8 +28,6 @@ from gtseg.local.storage.index import read_clock_ms
 from gtseg.local.storage.intents import Intent
 from gtseg.local.storage.stored import StoredObject
 
-__all__ = ["copy_object", "hash_file", "parse_source"]
-
 SIZE_MAXIMUM = 5 << 30
 BLOCK_BYTES = 1 << 20
 
@@ -38,7 +36,7 @@ def copy_object(s3: S3, request: Request) -> Answer:
     headers = request.headers
     condition = make_write_condition(headers)
     bucket, key = parse_source(headers["x-amz-copy-source"])
-    replaces = read_directive(headers, "x-amz-metadata-directive") == "REPLACE"
+    replaces = _read_directive(headers, "x-amz-metadata-directive") == "REPLACE"
     source, content = s3.objects.find_small(bucket, key)
     descriptor = None
     if content is None:
@@ -86,7 +84,9 @@ def _check_source(source: StoredObject, request: Request, *, replaces: bool) -> 
 def _describe_copy(
     s3: S3, source: StoredObject, request: Request, number: int, content: bytes | None, *, replaces: bool
 ) -> StoredObject:
-    """A copy is one whole: its ETag is an MD5 even where the source's is that of a multipart upload."""
+    """Return the attributes of the copy: a single part, with an MD5 as ETag even if the source is a
+    multipart object.
+    """
     headers = request.headers
     info = replace(
         source,
@@ -103,7 +103,7 @@ def _describe_copy(
     asked = headers.get("x-amz-checksum-algorithm", "")
     algorithm = checksums.read_algorithm(asked) if asked else next(iter(source.checksums), "")
     if "-" in source.etag or (asked and algorithm not in source.checksums):
-        etag, sums = hash_file(s3, number, algorithm) if content is None else hash_blocks([content], algorithm)
+        etag, sums = hash_file(s3, number, algorithm) if content is None else _hash_blocks([content], algorithm)
         info = replace(info, etag=etag, checksums=sums)
     if replaces:
         info = replace(
@@ -112,12 +112,12 @@ def _describe_copy(
             metadata=read_metadata(headers),
             headers=read_system_headers(headers),
         )
-    if read_directive(headers, "x-amz-tagging-directive") == "REPLACE":
+    if _read_directive(headers, "x-amz-tagging-directive") == "REPLACE":
         info = replace(info, tags=read_tag_header(headers))
     return info
 
 
-def read_directive(headers: dict[str, str], name: str) -> str:
+def _read_directive(headers: dict[str, str], name: str) -> str:
     directive = headers.get(name, "COPY")
     if directive not in ("COPY", "REPLACE"):
         raise ServiceError(
@@ -129,7 +129,7 @@ def read_directive(headers: dict[str, str], name: str) -> str:
 
 
 def parse_source(text: str) -> tuple[str, str]:
-    """`[/]bucket/key[?versionId=null]`, percent-encoded, `+` for a space -> (bucket, key)."""
+    """Parse `[/]bucket/key[?versionId=null]`, percent-encoded with `+` for a space, into (bucket, key)."""
     path, _, version = text.partition("?versionId=")
     if version not in ("", "null"):
         raise ServiceError("NoSuchVersion", "The specified version does not exist.", 404)
@@ -144,12 +144,12 @@ def parse_source(text: str) -> tuple[str, str]:
 
 
 def hash_file(s3: S3, number: int, algorithm: str) -> tuple[str, dict[str, str]]:
-    """(MD5 in hex, checksums) of a stored file; no checksums if `algorithm` is ''."""
+    """Return (MD5 in hex, checksums) of a stored file; no checksums if `algorithm` is ''."""
     with open(s3.objects.files.locate(number), "rb") as file:
-        return hash_blocks(iter(lambda: file.read(BLOCK_BYTES), b""), algorithm)
+        return _hash_blocks(iter(lambda: file.read(BLOCK_BYTES), b""), algorithm)
 
 
-def hash_blocks(blocks: Iterable[bytes], algorithm: str) -> tuple[str, dict[str, str]]:
+def _hash_blocks(blocks: Iterable[bytes], algorithm: str) -> tuple[str, dict[str, str]]:
     md5 = hashlib.md5(usedforsecurity=False)
     checksum = checksums.make_checksum(algorithm) if algorithm else None
     for block in blocks:

@@ -1,4 +1,4 @@
-"""A bucket's CORS configuration, preflight requests and the headers that answers then carry."""
+"""CORS: a bucket's configuration, preflight requests, and response headers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, parse, wrap
-
-__all__ = ["allow_origin", "answer_preflight", "delete_cors", "get_cors", "put_cors"]
 
 Rule = dict[str, Any]
 METHODS = ("GET", "PUT", "POST", "DELETE", "HEAD")
@@ -39,7 +37,7 @@ def delete_cors(s3: S3, request: Request) -> Answer:
 
 
 def answer_preflight(s3: S3, request: Request) -> Answer:
-    """OPTIONS. Browsers send it without credentials. Raises ServiceError AccessForbidden."""
+    """Respond to a preflight (OPTIONS), sent by browsers without credentials. Raises ServiceError AccessForbidden."""
     origin = request.headers.get("origin", "")
     method = request.headers.get("access-control-request-method", "")
     if not origin or not method:
@@ -62,7 +60,7 @@ def answer_preflight(s3: S3, request: Request) -> Answer:
 
 
 def allow_origin(s3: S3, request: Request) -> dict[str, str]:
-    """The headers that an actual cross-origin request's answer needs; none if no rule allows it."""
+    """Return the CORS headers of the response to a cross-origin request; none if no rule allows it."""
     try:
         rules = s3.objects.index.read_settings(request.bucket).get("cors") or []
     except ServiceError:

@@ -1,10 +1,10 @@
-"""Cyclic redundancy checks that the standard library lacks, vectorised with NumPy, and their combination.
+"""Cyclic redundancy checks that the standard library lacks, vectorized with NumPy, and their combination.
 
 All are reflected, with initial value and final XOR of all ones. CRC32C: RFC 3720 appendix B.4; CRC-64/NVME: NVM Express
 NVM Command Set Specification 1.0c, section 5.2.1.3.4 (check value of "123456789": 0xAE8B14860A799888).
 
-A message is laid out in rows of `lanes` 64-bit words. One step advances a vector of registers by a row and adds the next
-one; what is left is a row that stands for the whole message, and is folded again with fewer lanes. Four look-ups in
+A message is arranged in rows of `lanes` 64-bit words. One step advances a vector of registers by a row and adds the
+next row; the result is one row equivalent to the message, which is folded again with fewer lanes. Four look-ups in
 tables of 65,536 entries advance eight bytes.
 """
 
@@ -15,18 +15,17 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CRC32", "CRC32C", "CRC64NVME", "Crc", "combine"]
-
 Words = npt.NDArray[np.uint64]
 
 CRC32 = (0xEDB88320, 32)  # (reflected polynomial, bits)
 CRC32C = (0x82F63B78, 32)
 CRC64NVME = (0x9A6C9329AC4BC9B5, 64)
-LANES = (2048, 64, 8)  # 8 * 2048 bytes are folded at once, what is left over with the narrower rows
+LANES = (2048, 64, 8)
+"""Words per row: 8 * 2048 bytes are folded at once, the rest with narrower rows."""
 
 
 class Crc:
-    """Feed it bytes; `digest` is big-endian."""
+    """Incremental CRC of kind (reflected polynomial, bits); `digest` is big-endian."""
 
     def __init__(self, kind: tuple[int, int]) -> None:
         self._polynomial, self._bits = kind
@@ -43,7 +42,7 @@ class Crc:
         self._register = self._step(memoryview(data)[position:])
 
     def _fold(self, words: Words, lanes: tuple[int, ...]) -> int:
-        """The register after `words`, a multiple of the first of `lanes`."""
+        """Return the register after `words`, whose number is a multiple of the first of `lanes`."""
         words = words.copy()
         words[0] ^= np.uint64(self._register)
         self._register = 0
@@ -65,7 +64,7 @@ class Crc:
 
 
 def combine(kind: tuple[int, int], first: int, second: int, *, length: int) -> int:
-    """The CRC of two messages one after the other; `length` is the second one's, in bytes."""
+    """Return the CRC of two concatenated messages; `length` is the second one's, in bytes."""
     return _shift(kind[0], first, length) ^ second
 
 
@@ -79,7 +78,7 @@ def _advance(words: Words, tables: npt.NDArray[np.uint64]) -> Words:
 
 @lru_cache(maxsize=8)
 def _byte_table(polynomial: int) -> tuple[int, ...]:
-    """The register after one byte, from zero."""
+    """Return the register after each value of one byte, starting from zero."""
     table = []
     for register in range(256):
         for _ in range(8):
@@ -96,12 +95,12 @@ def _row_tables(polynomial: int, lanes: int) -> npt.NDArray[np.uint64]:
     low, high = values & np.uint64(0xFF), values >> np.uint64(8)
     register = table[low]
     register = table[(register ^ high) & np.uint64(0xFF)] ^ (register >> np.uint64(8))
-    after = 8 * (lanes - 1)  # bytes of the row behind its first word
+    after = 8 * (lanes - 1)  # bytes of the row after its first word
     return np.stack([_shift_vector(polynomial, register, 6 - 2 * part + after) for part in range(4)])
 
 
 def _shift_vector(polynomial: int, registers: Words, length: int) -> Words:
-    """Registers after `length` zero bytes."""
+    """Return the registers after `length` zero bytes."""
     if not length:
         return registers.copy()
     result = np.zeros_like(registers)
@@ -116,7 +115,7 @@ def _shift(polynomial: int, register: int, length: int) -> int:
 
 @lru_cache(maxsize=256)
 def _zeros(polynomial: int, length: int) -> tuple[int, ...]:
-    """The linear map of `length` zero bytes: what each bit of the register becomes."""
+    """Return the linear map of `length` zero bytes, as the image of each bit of the register."""
     table = _byte_table(polynomial)
     bits = 64 if polynomial >> 32 else 32
     power = tuple(table[(1 << bit) & 0xFF] ^ ((1 << bit) >> 8) for bit in range(bits))

@@ -1,4 +1,4 @@
-"""DELETE of one object, and of up to a thousand in one request."""
+"""Handlers of DeleteObject and DeleteObjects (up to 1,000 keys)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, malformed, parse, wrap
 
-__all__ = ["delete_object", "delete_objects"]
-
 KEYS_MAXIMUM = 1000
 MEMBERS = ("Key", "VersionId", "ETag", "Size", "LastModifiedTime")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One object as DeleteObjects names it."""
+class DeletedObject:
+    """Entry of a DeleteObjects request."""
 
     key: str | None
     version: str | None
@@ -39,9 +37,9 @@ def delete_object(s3: S3, request: Request) -> Answer:
 
 
 def delete_objects(s3: S3, request: Request) -> Answer:
-    """All in one transaction; a key whose condition fails is reported and the others go."""
+    """Delete objects in one transaction; a key whose condition fails is reported, the others are deleted."""
     tree = parse(request.body, "Delete", "Object", "Quiet", *MEMBERS)
-    wanted = [Wanted(*(node.findtext(name) for name in MEMBERS)) for node in tree.findall("Object")]
+    wanted = [DeletedObject(*(node.findtext(name) for name in MEMBERS)) for node in tree.findall("Object")]
     if not 1 <= len(wanted) <= KEYS_MAXIMUM or not all(want.key for want in wanted):
         raise malformed()
     if not any(name in request.headers for name in INTEGRITY):
@@ -61,7 +59,6 @@ def delete_objects(s3: S3, request: Request) -> Answer:
     return Answer(body=wrap("DeleteResult", *results))
 
 
-# One of these has to vouch for the list of keys.
 INTEGRITY = (
     "content-md5",
     "x-amz-checksum-crc32",
@@ -71,9 +68,10 @@ INTEGRITY = (
     "x-amz-checksum-sha256",
     "x-amz-trailer",
 )
+"""Headers of which DeleteObjects requires one, to protect the list of keys."""
 
 
-def _delete_one(s3: S3, bucket: str, want: Wanted) -> ServiceError | None:
+def _delete_one(s3: S3, bucket: str, want: DeletedObject) -> ServiceError | None:
     if want.version not in (None, "null"):
         return ServiceError("NoSuchVersion", "The specified version does not exist.", 404)
     try:
@@ -84,9 +82,9 @@ def _delete_one(s3: S3, bucket: str, want: Wanted) -> ServiceError | None:
     return None
 
 
-def _name(want: Wanted) -> str:
+def _name(want: DeletedObject) -> str:
     return element("Key", want.key) + (element("VersionId", want.version) if want.version else "")
 
 
-def _render_error(want: Wanted, error: ServiceError) -> str:
+def _render_error(want: DeletedObject, error: ServiceError) -> str:
     return f"<Error>{_name(want)}{element('Code', error.code)}{element('Message', error.message)}</Error>"

@@ -1,4 +1,4 @@
-"""multipart/form-data as browsers send it: fields first, then the file, which is streamed (RFC 7578)."""
+"""Parser of multipart/form-data from browsers: fields first, then the file, which is streamed (RFC 7578)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, Multip
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["Form"]
-
-FIELDS_MAXIMUM = 20 * 1024  # S3's limit of what comes before the file
+FIELDS_MAXIMUM = 20 * 1024
+"""S3's limit of the bytes before the file."""
 
 
 class Form:
-    """`await read_fields()`, then iterate over `read_file()`. Field names are lower-case."""
+    """A form: `await read_fields()`, then iterate over `read_file()`. Field names are lower-case."""
 
     def __init__(self, content_type: str, body: AsyncIterator[bytes]) -> None:
         self.fields: dict[str, str] = {}
@@ -25,7 +24,10 @@ class Form:
         self._in_file = False
 
     async def read_fields(self) -> None:
-        """Everything up to the file. Raises ServiceError MalformedPOSTRequest, or InvalidArgument without a file."""
+        """Read the fields before the file.
+
+        Raises ServiceError MalformedPOSTRequest, or InvalidArgument without a file.
+        """
         name, value, size = "", b"", 0
         while True:
             event = await self._next_event()
@@ -48,7 +50,7 @@ class Form:
                 raise _too_large()
 
     async def read_file(self) -> AsyncIterator[bytes]:
-        """The file's bytes. Raises ServiceError IncompleteBody if its end never comes."""
+        """Yield the file's bytes. Raises ServiceError IncompleteBody if the body ends before the file does."""
         has_more = True
         while has_more:
             event = await self._next_event()
@@ -56,14 +58,14 @@ class Form:
             if event.data:
                 yield event.data
             has_more = event.more_data
-        async for _ in self._body:  # fields after the file are ignored, as S3 ignores them
+        async for _ in self._body:  # fields after the file are ignored, as on S3
             pass
 
     async def _next_event(self) -> Event:
         while True:
             try:
                 event = self._decoder.next_event()
-            except ValueError:  # no content-disposition, a head that is not UTF-8, or the end where there may be none
+            except ValueError:  # no Content-Disposition, a header that is not UTF-8, or a premature end
                 raise _incomplete() if self._decoder.complete else _malformed() from None
             if not isinstance(event, NeedData):
                 return event

@@ -1,4 +1,4 @@
-"""GET and HEAD of an object: ranges and conditions."""
+"""Handlers of GetObject and HeadObject: ranges and conditions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from gtseg.local.s3.metadata import describe, is_checksum_asked
 from gtseg.local.s3.request import Answer, FileSlice, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.storage.stored import StoredObject
-
-__all__ = ["get_object", "head_object"]
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)\Z")
 INLINE_BYTES = 64 * 1024
@@ -31,7 +29,7 @@ async def get_object(s3: S3, request: Request) -> Answer:
     try:
         if s3.objects.is_checked(info, descriptor) or info.is_small:
             check_known(s3, info, descriptor)
-        else:  # the first look at a file reads all of it
+        else:  # the first check of a file reads all of it
             await asyncio.get_running_loop().run_in_executor(s3.pool, s3.objects.check_bytes, info, descriptor)
         answer, start, length = plan_read(info, request)
         if answer.status == 304 or not length:
@@ -48,7 +46,7 @@ async def get_object(s3: S3, request: Request) -> Answer:
 
 
 def check_known(s3: S3, info: StoredObject, descriptor: int) -> None:
-    """Refuse a file that is known to be damaged. What became a small object meanwhile was checked when it was read."""
+    """Raise ServiceError for a file known to be damaged; bytes of small objects were checked when they were read."""
     if not info.is_small:
         s3.objects.check_bytes(info, descriptor)
 
@@ -59,7 +57,7 @@ def head_object(s3: S3, request: Request) -> Answer:
 
 
 def plan_read(info: StoredObject, request: Request) -> tuple[Answer, int, int]:
-    """The answer without its body, and which bytes (start, length) belong in it."""
+    """Return the response without its body, and the range (start, length) of the bytes to send."""
     headers = describe(info, request)
     if not check_read(info, request.headers):
         return Answer(304, {name: headers[name] for name in ("etag", "last-modified")}), 0, 0
@@ -78,14 +76,17 @@ def plan_read(info: StoredObject, request: Request) -> tuple[Answer, int, int]:
         status = 206
         headers["content-range"] = f"bytes {start}-{start + length - 1}/{info.size}"
     headers["content-length"] = str(length)
-    if status == 206:  # a checksum of the whole would not be that of what is sent
+    if status == 206:  # the object's checksum does not apply to a range
         headers = {name: value for name, value in headers.items() if not name.startswith("x-amz-checksum-")}
         headers |= sums
     return Answer(status, headers), start, length
 
 
 def find_part(info: StoredObject, text: str) -> tuple[int, int]:
-    """(start, length) of one part; an object that was put whole has one. Raises ServiceError InvalidPartNumber."""
+    """Return (start, length) of a part; an object stored in one piece has one.
+
+    Raises ServiceError InvalidPartNumber.
+    """
     parts = info.parts or (info.size,)
     if not text.isdecimal() or not 1 <= int(text) <= len(parts):
         raise ServiceError(
@@ -98,7 +99,7 @@ def find_part(info: StoredObject, text: str) -> tuple[int, int]:
 
 
 def find_part_checksums(info: StoredObject, number: int) -> dict[str, str]:
-    """The checksums of one part, with the type of the whole object's; {} where they are not known."""
+    """Return the checksums of a part, with the type of the whole object's; {} if there are none."""
     if not info.parts:
         return info.checksums
     if not info.part_checksums:
@@ -108,7 +109,7 @@ def find_part_checksums(info: StoredObject, number: int) -> dict[str, str]:
 
 
 def parse_range(text: str, size: int) -> tuple[int, int] | None:
-    """(start, length); None where S3 ignores the header. Raises ServiceError InvalidRange."""
+    """Parse a Range header into (start, length); None if S3 ignores it. Raises ServiceError InvalidRange."""
     found = RANGE.match(text.strip().replace(" ", ""))
     if found is None or found[1] == found[2] == "":
         return None

@@ -1,4 +1,4 @@
-"""ListObjectsV2 and ListObjects: prefix, delimiter, paging."""
+"""Handlers of ListObjectsV2 and ListObjects: prefix, delimiter, paging."""
 
 from __future__ import annotations
 
@@ -15,22 +15,12 @@ from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, escape, format_time, wrap
 from gtseg.local.storage.index import Index, Row, successor
 
-__all__ = [
-    "Page",
-    "list_objects",
-    "list_objects_v2",
-    "list_page",
-    "read_encoder",
-    "read_maximum",
-    "render_owner",
-]
-
 KEYS_MAXIMUM = 1000
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a listing; `last` is the last key or common prefix on it, where `truncated`."""
+    """Page of a listing; `last` is its last key or common prefix, set if `truncated`."""
 
     rows: list[Row]
     prefixes: list[bytes]
@@ -39,7 +29,7 @@ class Page:
 
 
 def list_page(index: Index, bucket: str, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int) -> Page:
-    """Keys and common prefixes greater than `after`, at most `limit` together, in order."""
+    """Return keys and common prefixes greater than `after`, at most `limit` together, in order."""
     rows: list[Row] = []
     prefixes: list[bytes] = []
     last = b""
@@ -60,14 +50,14 @@ def list_page(index: Index, bucket: str, *, prefix: bytes, delimiter: bytes, aft
 def _walk(
     index: Index, bucket: str, *, prefix: bytes, delimiter: bytes, after: bytes, limit: int
 ) -> Iterator[Row | bytes]:
-    """Rows and, in their place, common prefixes; the keys below a common prefix are leapt over, not read."""
+    """Yield rows and common prefixes in order; the keys below a common prefix are skipped without being read."""
     end = successor(prefix)
     start = max(prefix, after + b"\0") if after else prefix
     if delimiter and after.startswith(prefix) and after.endswith(delimiter) and len(after) > len(prefix):
-        start = successor(after) or start  # `after` was a common prefix: all below it has been listed
+        start = successor(after) or start  # `after` was a common prefix: continue after all its keys
     while True:
         rows = index.read_page(bucket, start, end, limit=limit)
-        leapt = False
+        is_skipped = False
         for row in rows:
             cut = row[0].find(delimiter, len(prefix)) if delimiter else -1
             if cut < 0:
@@ -75,12 +65,12 @@ def _walk(
                 continue
             common = row[0][: cut + len(delimiter)]
             yield common
-            leap = successor(common)
-            if leap is None:
+            following = successor(common)
+            if following is None:
                 return
-            start, leapt = leap, True
+            start, is_skipped = following, True
             break
-        if leapt:
+        if is_skipped:
             continue
         if len(rows) < limit:
             return
@@ -138,7 +128,7 @@ def list_objects(s3: S3, request: Request) -> Answer:
     )
     parts = [
         element("Name", request.bucket),
-        element("Prefix", prefix),  # V1 encodes keys, markers and delimiters; clients decode no prefix
+        element("Prefix", prefix),  # V1 encodes keys, markers and delimiters, but not the prefix
         element("Marker", encode(marker)),
         element("MaxKeys", limit),
         element("IsTruncated", "true" if page.truncated else "false"),
@@ -169,7 +159,7 @@ def read_maximum(query: dict[str, str], name: str) -> int:
 
 
 def read_encoder(query: dict[str, str]) -> Callable[[str], str]:
-    """How keys are written into the answer: percent-encoded with encoding-type=url, else as they are."""
+    """Return the encoder of keys in the response: percent-encoding for encoding-type=url, else identity."""
     kind = query.get("encoding-type")
     if kind is None:
         return str
@@ -179,7 +169,7 @@ def read_encoder(query: dict[str, str]) -> Callable[[str], str]:
             "Invalid Encoding Method specified in Request",
             fields={"ArgumentName": "encoding-type", "ArgumentValue": kind},
         )
-    return lambda text: quote(text, safe="/-._*")  # S3 leaves these as they are
+    return lambda text: quote(text, safe="/-._*")  # characters that S3 does not encode
 
 
 def _decode_token(token: str) -> bytes:
@@ -205,7 +195,8 @@ def _render_page(
         parts.append(element("EncodingType", query["encoding-type"]))
     parts += [
         f"<Contents><Key>{escape(encode(key.decode()))}</Key><LastModified>{format_time(modified)}</LastModified>"
-        f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size>{owner}<StorageClass>{_find_class(about)}</StorageClass></Contents>"
+        f"<ETag>&quot;{etag}&quot;</ETag><Size>{size}</Size>{owner}"
+        f"<StorageClass>{_find_class(about)}</StorageClass></Contents>"
         for key, _, size, etag, modified, _, about in page.rows
     ]
     parts += [
@@ -215,7 +206,7 @@ def _render_page(
 
 
 def _find_class(about: str | None) -> str:
-    """The storage class, without parsing what nearly no object has."""
+    """Return the storage class; parses `about` only if it has one, which is rare."""
     if about is None or "x-amz-storage-class" not in about:
         return "STANDARD"
     return str(json.loads(about)["headers"].get("x-amz-storage-class", "STANDARD"))

@@ -1,4 +1,4 @@
-"""An object's headers: what a client puts and gets back."""
+"""Object attributes as request and response headers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,6 @@ from gtseg.local.s3.request import Request
 from gtseg.local.s3.xml import format_http_time
 from gtseg.local.storage.objects import DEFAULT_TYPE
 from gtseg.local.storage.stored import StoredObject
-
-__all__ = [
-    "IGNORED",
-    "check_owners",
-    "describe",
-    "is_checksum_asked",
-    "read_acl",
-    "read_content_type",
-    "read_metadata",
-    "read_storage_class",
-    "read_system_headers",
-    "refuse_unsupported",
-]
 
 SYSTEM_HEADERS = (
     "cache-control",
@@ -49,7 +36,10 @@ def read_content_type(headers: dict[str, str]) -> str:
 
 
 def read_metadata(headers: dict[str, str]) -> dict[str, str]:
-    """User metadata. Raises ServiceError MetadataTooLarge beyond 2 KB (S3 User Guide, "Working with object metadata")."""
+    """Return user metadata.
+
+    Raises ServiceError MetadataTooLarge over 2 KB (S3 User Guide, "Working with object metadata").
+    """
     metadata = {name[len(PREFIX) :]: value for name, value in headers.items() if name.startswith(PREFIX)}
     if metadata:
         size = sum(len(name) + len(value.encode("utf-8", "surrogateescape")) for name, value in metadata.items())
@@ -62,13 +52,13 @@ def read_metadata(headers: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
-def encode_word(value: str) -> str:
-    """Text beyond ASCII as one RFC 2047 word, the form in which S3 returns it; headers carry nothing else safely."""
+def _encode_word(value: str) -> str:
+    """Encode non-ASCII text as one RFC 2047 word, the form in which S3 returns it."""
     return f"=?UTF-8?B?{base64.b64encode(value.encode('utf-8', 'surrogateescape')).decode()}?="
 
 
 def read_system_headers(headers: dict[str, str]) -> dict[str, str]:
-    """Those that S3 keeps and sends back; `aws-chunked` is the transfer's and is not kept."""
+    """Return the headers that S3 stores and returns; `aws-chunked` belongs to the transfer and is removed."""
     kept = {name: headers[name] for name in SYSTEM_HEADERS if headers.get(name)}
     encoding = kept.get("content-encoding")
     if encoding is not None and "aws-chunked" in encoding:
@@ -97,24 +87,24 @@ UNSUPPORTED = (
     "x-amz-checksum-md5",
     "x-amz-checksum-xxhash",
 )
-# Headers that nothing here reads, and why that changes no answer.
 IGNORED = {
-    "x-amz-request-payer": "Nobody is charged here.",
-    "x-amz-mfa": "MFA delete needs versioning, which is refused.",
-    "x-amz-bypass-governance-retention": "No object is retained: there is nothing to bypass.",
-    "x-amz-confirm-remove-self-bucket-access": "No policy that is accepted takes the owner's access away.",
+    "x-amz-request-payer": "Requests are free of charge.",
+    "x-amz-mfa": "MFA delete requires versioning, which is rejected.",
+    "x-amz-bypass-governance-retention": "There is no object retention to bypass.",
+    "x-amz-confirm-remove-self-bucket-access": "No accepted policy removes the owner's access.",
 }
-# A value of these that asks for nothing is accepted.
+"""Headers that no handler reads -> why they have no effect."""
 NEUTRAL = {
-    "x-amz-server-side-encryption": "AES256",  # what every bucket of AWS does by default
+    "x-amz-server-side-encryption": "AES256",  # the default of every bucket on AWS
     "x-amz-server-side-encryption-bucket-key-enabled": "false",
     "x-amz-bucket-object-lock-enabled": "false",
     "x-amz-bucket-namespace": "global",
 }
+"""Headers of unimplemented features -> the value that is accepted because it requests nothing."""
 
 
 def read_acl(headers: dict[str, str]) -> str:
-    """The canned ACL. Raises ServiceError for one that is not implemented; "" where access stays private."""
+    """Return the canned ACL; "" if it means private. Raises ServiceError for one that is not implemented."""
     acl = headers.get("x-amz-acl", "")
     if acl and acl not in CANNED_ACLS:
         raise ServiceError("NotImplemented", f"The canned ACL {acl!r} is not implemented by this server.", 501)
@@ -122,23 +112,23 @@ def read_acl(headers: dict[str, str]) -> str:
 
 
 def refuse_unsupported(headers: dict[str, str]) -> None:
-    """Raises ServiceError NotImplemented for a header that asks for what is not done here."""
+    """Raise ServiceError NotImplemented for a header that requests an unimplemented feature."""
     for name in headers:
         if not name.startswith("x-amz-"):
             continue
         neutral = NEUTRAL.get(name)
         if name.startswith(UNSUPPORTED) or (neutral is not None and headers[name].lower() != neutral.lower()):
-            raise not_implemented(name)
+            raise _not_implemented(name)
 
 
 def check_owners(headers: dict[str, str], account: str) -> None:
-    """Raises ServiceError AccessDenied where a bucket is expected to be somebody else's."""
+    """Raise ServiceError AccessDenied if the request expects a bucket owner other than `account`."""
     for name in ("x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"):
         if headers.get(name, account) != account:
             raise ServiceError("AccessDenied", "Access Denied", 403)
 
 
-def not_implemented(header: str) -> ServiceError:
+def _not_implemented(header: str) -> ServiceError:
     return ServiceError(
         "NotImplemented",
         "A header you provided implies functionality that is not implemented",
@@ -148,17 +138,17 @@ def not_implemented(header: str) -> ServiceError:
 
 
 def read_storage_class(headers: dict[str, str]) -> dict[str, str]:
-    """{} for STANDARD, else the header as it is kept and sent back."""
+    """Return the storage class header as it is stored and returned; {} for STANDARD."""
     chosen = headers.get(STORAGE_CLASS, "STANDARD")
     if chosen in ("GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE"):
-        raise not_implemented(STORAGE_CLASS)
+        raise _not_implemented(STORAGE_CLASS)
     if chosen not in STORAGE_CLASSES:
         raise ServiceError("InvalidStorageClass", "The storage class you specified is not valid")
     return {} if chosen == "STANDARD" else {STORAGE_CLASS: chosen}
 
 
 def describe(info: StoredObject, request: Request) -> dict[str, str]:
-    """The headers of GET and HEAD, Content-Length and Content-Range aside."""
+    """Return the headers of GET and HEAD responses except Content-Length and Content-Range."""
     headers = {
         "content-type": info.content_type,
         "etag": f'"{info.etag}"',
@@ -167,7 +157,7 @@ def describe(info: StoredObject, request: Request) -> dict[str, str]:
     }
     headers.update(info.headers)
     for name, value in info.metadata.items():
-        headers[PREFIX + name] = value if value.isascii() else encode_word(value)
+        headers[PREFIX + name] = value if value.isascii() else _encode_word(value)
     if info.tags:
         headers["x-amz-tagging-count"] = str(len(info.tags))
     if info.checksums and is_checksum_asked(request):

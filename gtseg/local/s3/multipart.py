@@ -1,4 +1,4 @@
-"""Multipart uploads: create, upload or copy parts, list, complete, abort."""
+"""Handlers for multipart uploads: create, upload or copy parts, list, complete, abort."""
 
 from __future__ import annotations
 
@@ -30,22 +30,14 @@ from gtseg.local.storage.intents import Intent
 from gtseg.local.storage.stored import StoredObject
 from gtseg.local.storage.uploads import Part, Upload
 
-__all__ = [
-    "abort_upload",
-    "complete_upload",
-    "copy_part",
-    "create_upload",
-    "put_part",
-]
-
 PART_NUMBER_MAXIMUM = 10_000
 PART_BYTES_MINIMUM = 5 << 20
 SOURCE_RANGE = re.compile(r"bytes=(\d+)-(\d+)\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One part as CompleteMultipartUpload names it."""
+class ListedPart:
+    """A part in a CompleteMultipartUpload request."""
 
     number: int
     etag: str
@@ -71,9 +63,9 @@ def create_upload(s3: S3, request: Request) -> Answer:
         checksum_type=kind,
     )
     identity = s3.uploads.begin(upload)
-    said = {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind} if algorithm else {}
+    declared = {"x-amz-checksum-algorithm": algorithm, "x-amz-checksum-type": kind} if algorithm else {}
     parts = [element("Bucket", request.bucket), element("Key", request.key), element("UploadId", identity)]
-    return Answer(200, said, wrap("InitiateMultipartUploadResult", *parts))
+    return Answer(200, declared, wrap("InitiateMultipartUploadResult", *parts))
 
 
 def _check_type(algorithm: str, kind: str) -> None:
@@ -91,7 +83,7 @@ async def put_part(s3: S3, request: Request) -> Answer:
     upload, number = _find_upload(s3, request), _read_number(request)
     with await s3.intake.take(request, algorithm=upload.algorithm) as taken:
         part = Part(number, taken.file, taken.size, taken.md5, read_clock_ms(), taken.checksums)
-        assert taken.draft is not None  # no part is kept in the index
+        assert taken.draft is not None  # parts always have a file
         await settle(s3, taken.draft, Intent(upload.bucket, upload.key, part, upload.id))
     shown = {checksums.header_of(name): value for name, value in part.checksums.items()}
     return Answer(200, {"etag": f'"{part.etag}"', **shown}, is_on_disk=True)
@@ -127,7 +119,7 @@ def complete_upload(s3: S3, request: Request) -> Answer:
     upload = _find_upload(s3, request)
     parts = _choose_parts(s3, upload, _read_wanted(request.body))
     if condition is not None:
-        condition(s3.objects.index.find(request.bucket, request.key))  # before the work; again when it is committed
+        condition(s3.objects.index.find(request.bucket, request.key))  # check early; checked again when committed
     _check_declared_type(request, upload)
     with s3.objects.files.begin() as draft:
         info = _check_declared(s3, request, _assemble(s3, upload, parts, draft))
@@ -156,7 +148,7 @@ def _read_number(request: Request) -> int:
 
 
 def _read_source_range(request: Request, source: StoredObject) -> tuple[int, int]:
-    """(start, length) of x-amz-copy-source-range, the whole source without it."""
+    """Return (start, length) of x-amz-copy-source-range; the whole source without it."""
     text = request.headers.get("x-amz-copy-source-range")
     if text is None:
         return 0, source.size
@@ -176,7 +168,7 @@ def _read_source_range(request: Request, source: StoredObject) -> tuple[int, int
     return start, last - start + 1
 
 
-def _read_wanted(document: bytes) -> list[Wanted]:
+def _read_wanted(document: bytes) -> list[ListedPart]:
     wanted = []
     members = ("Part", "PartNumber", "ETag", *(f"Checksum{name}" for name in checksums.ALGORITHMS))
     for node in parse(document, "CompleteMultipartUpload", *members).findall("Part"):
@@ -184,7 +176,7 @@ def _read_wanted(document: bytes) -> list[Wanted]:
         if not number.isdecimal() or not etag:
             raise malformed()
         given = {name: value for name in checksums.ALGORITHMS if (value := node.findtext(f"Checksum{name}"))}
-        wanted.append(Wanted(int(number), etag, given))
+        wanted.append(ListedPart(int(number), etag, given))
     if not wanted:
         raise malformed()
     if any(later.number <= earlier.number for earlier, later in pairwise(wanted)):
@@ -195,8 +187,8 @@ def _read_wanted(document: bytes) -> list[Wanted]:
     return wanted
 
 
-def _choose_parts(s3: S3, upload: Upload, wanted: list[Wanted]) -> list[Part]:
-    """The stored parts that the client names. Raises ServiceError InvalidPart or EntityTooSmall."""
+def _choose_parts(s3: S3, upload: Upload, wanted: list[ListedPart]) -> list[Part]:
+    """Return the stored parts that the request lists. Raises ServiceError InvalidPart or EntityTooSmall."""
     stored = {part.number: part for part in s3.uploads.list_parts(upload.id)}
     chosen = []
     for want in wanted:
@@ -225,12 +217,12 @@ def _choose_parts(s3: S3, upload: Upload, wanted: list[Wanted]) -> list[Part]:
 
 
 def _assemble(s3: S3, upload: Upload, parts: list[Part], draft: Draft) -> StoredObject:
-    """The object of all parts, one after the other in a new file; the kernel copies."""
+    """Concatenate the parts in a new file, copied by the kernel; return the object."""
     try:
         for part in parts:
             s3.objects.check_part(part)
         s3.objects.files.append_files(draft, [(part.file, part.size) for part in parts])
-    except FileNotFoundError:  # completed or aborted meanwhile
+    except FileNotFoundError:  # completed or aborted concurrently
         s3.uploads.find(upload.bucket, upload.key, upload.id)
         raise
     digest = hashlib.md5(b"".join(bytes.fromhex(part.etag) for part in parts), usedforsecurity=False)
@@ -261,7 +253,7 @@ def _combine_checksums(upload: Upload, parts: list[Part]) -> dict[str, str]:
 
 
 def _check_declared_type(request: Request, upload: Upload) -> None:
-    """The algorithm and type of the whole object's checksum must be those that the upload was begun with."""
+    """Check that the declared checksum algorithm and type are those that the upload was created with."""
     kind = request.headers.get("x-amz-checksum-type", "").upper()
     if kind and kind != (upload.checksum_type or "FULL_OBJECT"):
         raise ServiceError(
@@ -281,7 +273,7 @@ def _check_declared_type(request: Request, upload: Upload) -> None:
 
 
 def _check_declared(s3: S3, request: Request, info: StoredObject) -> StoredObject:
-    """What the client says of the whole object must be so; a checksum that only it asked for is kept."""
+    """Check the declared checksums and size of the whole object; store a checksum that only this request has."""
     for name in checksums.ALGORITHMS:
         declared = request.headers.get(checksums.header_of(name))
         if declared is None:

@@ -1,4 +1,4 @@
-"""Which request is which operation, by method, level and subresource; everything else is refused as AWS refuses it."""
+"""Table of the S3 operations by method, level and subresource; other requests are rejected as on AWS."""
 
 from __future__ import annotations
 
@@ -28,14 +28,17 @@ from gtseg.local.s3 import (
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 
-__all__ = ["SIGNED_ELSEWHERE", "Operation", "find_operation"]
-
-# inline: on the event loop (microseconds); pool: in a worker thread; stream: a coroutine that reads the body itself
 Place = Literal["inline", "pool", "stream"]
+"""inline: on the event loop (microseconds); pool: in a worker thread.
+
+Stream: a coroutine that reads the body itself.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
+    """An S3 operation; `takes_document`: its body is read into memory before the handler is called."""
+
     name: str
     handler: Callable[[S3, Request], Any]
     place: Place = "pool"
@@ -113,9 +116,9 @@ COPIES = {
     "PutObject": Operation("CopyObject", copy.copy_object),
     "UploadPart": Operation("UploadPartCopy", multipart.copy_part),
 }
-SIGNED_ELSEWHERE = ("PostObject",)  # inside the form
+SIGNED_IN_FORM = ("PostObject",)
+"""Operations whose signature is in the form instead of a header or the query."""
 
-# Query names that choose an operation. Those without an entry above are not implemented here.
 SUBRESOURCES = frozenset(
     [
         "accelerate",
@@ -157,10 +160,11 @@ SUBRESOURCES = frozenset(
         "website",
     ]
 )
+"""Query names that select an operation; those without an entry in OPERATIONS are not implemented."""
 
 
 def find_operation(request: Request) -> Operation:
-    """Raises ServiceError NotImplemented, MethodNotAllowed or NoSuchVersion."""
+    """Return the operation of a request. Raises ServiceError NotImplemented, MethodNotAllowed or NoSuchVersion."""
     level = OBJECT if request.key else BUCKET if request.bucket else SERVICE
     subresource = ""
     if request.query and request.method != "OPTIONS":

@@ -1,7 +1,7 @@
-"""Object ownership of a bucket: whether ACLs count. One account owns everything here, so the other values are equal.
+"""Object ownership of a bucket: BucketOwnerEnforced disables ACLs; the other values are equivalent with one account.
 
-Source: S3 User Guide, "Controlling ownership of objects and disabling ACLs". Unlike AWS's newer default, a bucket on
-which nobody set anything takes ACLs: the server holds one account's data, and data tools still send them.
+Source: S3 User Guide, "Controlling ownership of objects and disabling ACLs". Unlike AWS's default since 2023, a bucket
+without the setting accepts ACLs: the server holds one account's data, and data tools still send them.
 """
 
 from __future__ import annotations
@@ -11,20 +11,12 @@ from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, malformed, parse, wrap
 
-__all__ = [
-    "ENFORCED",
-    "check_ownership",
-    "delete_ownership",
-    "get_ownership",
-    "put_ownership",
-    "refuse_disabled_acl",
-]
-
 ENFORCED = "BucketOwnerEnforced"
 VALUES = (ENFORCED, "BucketOwnerPreferred", "ObjectWriter")
 
 
 def check_ownership(value: str) -> str:
+    """Return a valid ownership value. Raises ServiceError InvalidArgument."""
     if value not in VALUES:
         raise ServiceError(
             "InvalidArgument",
@@ -35,7 +27,7 @@ def check_ownership(value: str) -> str:
 
 
 def refuse_disabled_acl(s3: S3, bucket: str, headers: dict[str, str]) -> None:
-    """Raises ServiceError AccessControlListNotSupported for an ACL where ownership is enforced."""
+    """Raise ServiceError AccessControlListNotSupported for a request with an ACL if ownership is enforced."""
     acl = headers.get("x-amz-acl", "bucket-owner-full-control")
     if acl == "bucket-owner-full-control":
         return

@@ -1,4 +1,4 @@
-"""POST of an object by a browser form, under a signed policy (S3 API Reference, "Browser-based uploads using POST")."""
+"""Handler of PostObject: a browser form with a signed policy (S3 API Reference, "Browser-based uploads using POST")."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ from gtseg.local.s3.xml import element, wrap
 from gtseg.local.storage.index import read_clock_ms
 from gtseg.local.storage.stored import StoredObject
 
-__all__ = ["check_policy", "post_object"]
-
 Fields = dict[str, str]
 EXPIRATION = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")  # "ISO 8601 GMT date format"
-# Signature Version 4, and 2: fields of a form that has a policy.
 REQUIRED_4 = ("x-amz-credential", "x-amz-date", "x-amz-signature")
 REQUIRED_2 = ("awsaccesskeyid", "signature")
-# Fields that no condition needs to cover.
+"""Required fields of a form with a policy, for Signature Version 4 and 2."""
 UNCOVERED = ("policy", "x-amz-signature", "signature", "awsaccesskeyid", "file", "bucket")
+"""Fields that need not be covered by a condition."""
 
 
 async def post_object(s3: S3, request: Request) -> Answer:
@@ -83,7 +81,7 @@ def _read_key(fields: Fields, filename: str) -> str:
 
 
 def _authorize(s3: S3, request: Request, fields: Fields) -> tuple[int, int]:
-    """(smallest, largest) size that the policy allows, in bytes. Raises ServiceError."""
+    """Return the (smallest, largest) size in bytes that the policy allows. Raises ServiceError."""
     if "policy" not in fields:
         raise denied()
     given, expected = _sign_policy(s3, fields)
@@ -98,7 +96,7 @@ def _authorize(s3: S3, request: Request, fields: Fields) -> tuple[int, int]:
 
 
 def _sign_policy(s3: S3, fields: Fields) -> tuple[str, str]:
-    """(signature given, signature expected), by Signature Version 4 or, as boto3 does by default in us-east-1, 2."""
+    """Return (given, expected) signature by Signature Version 4, or by Version 2, boto3's default in us-east-1."""
     is_version_4 = "x-amz-algorithm" in fields
     for name in REQUIRED_4 if is_version_4 else REQUIRED_2:
         if not fields.get(name):
@@ -124,7 +122,7 @@ def _sign_policy(s3: S3, fields: Fields) -> tuple[str, str]:
 
 
 def check_policy(encoded: str, fields: Fields, *, now: datetime) -> tuple[int, int]:
-    """(smallest, largest) size. Raises ServiceError where time or a condition forbids the upload."""
+    """Return the (smallest, largest) allowed size. Raises ServiceError if the policy expired or a condition fails."""
     try:
         policy = json.loads(base64.b64decode(encoded, validate=True))
         expires = datetime.fromisoformat(EXPIRATION.fullmatch(policy["expiration"])[0])  # type: ignore[index]
@@ -150,7 +148,7 @@ def check_policy(encoded: str, fields: Fields, *, now: datetime) -> tuple[int, i
 
 
 def _read_condition(condition: Any) -> tuple[str, str, str]:
-    """(operator, field without `$`, value), or ("content-length-range", smallest, largest)."""
+    """Return (operator, field without `$`, value), or ("content-length-range", smallest, largest)."""
     if isinstance(condition, dict):
         ((name, value),) = condition.items()
         return "eq", name.lower(), str(value)

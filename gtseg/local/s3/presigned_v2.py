@@ -1,7 +1,7 @@
-"""Presigned URLs of Signature Version 2: what boto3 still makes by default for us-east-1.
+"""Presigned URLs of Signature Version 2, boto3's default for us-east-1.
 
-Source: S3 User Guide, "Signing and authenticating REST requests", query string authentication. Requests whose
-*header* is signed so are refused, as AWS refuses them in newer regions.
+Source: S3 User Guide, "Signing and authenticating REST requests", query string authentication. Requests with a version
+2 Authorization header are rejected, as in newer AWS regions.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from gtseg.local.front.signature import Signed
 from gtseg.local.s3.request import Request
 from gtseg.local.s3.service import S3
 
-__all__ = ["is_presigned_v2", "sign_text", "verify_v2"]
-
-EXPIRES = re.compile(r"[0-9]{1,18}")  # seconds since 1970
+EXPIRES = re.compile(r"[0-9]{1,18}")  # epoch seconds
 SUBRESOURCES = frozenset(
     [
         "accelerate",
@@ -63,7 +61,7 @@ def is_presigned_v2(request: Request) -> bool:
 
 
 def verify_v2(s3: S3, request: Request) -> Signed:
-    """Check signature and expiry. Raises ServiceError."""
+    """Verify the signature and expiry. Raises ServiceError."""
     query = request.query
     access_key = query["AWSAccessKeyId"]
     secret = s3.find_secret(access_key)
@@ -75,7 +73,7 @@ def verify_v2(s3: S3, request: Request) -> Signed:
             fields={"AWSAccessKeyId": access_key},
         )
     if any(name.lower() == "x-amz-security-token" for name in query):
-        # The signature of this version does not cover it, and no key of this server has one.
+        # The signature does not cover it, and this server issues no session tokens.
         raise ServiceError("AccessDenied", "The security token of the request is not signed.", 403)
     expires = query.get("Expires", "")
     if not EXPIRES.fullmatch(expires):
@@ -95,6 +93,7 @@ def verify_v2(s3: S3, request: Request) -> Signed:
 
 
 def sign_text(secret: str, text: str) -> str:
+    """Return the Signature Version 2 of a text (HMAC-SHA1, base64)."""
     return base64.b64encode(hmac.digest(secret.encode(), text.encode("utf-8", "surrogateescape"), "sha1")).decode()
 
 

@@ -1,4 +1,4 @@
-"""PUT of an object."""
+"""Handler of PutObject."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from gtseg.local.s3.metadata import (
 )
 from gtseg.local.s3.ownership import refuse_disabled_acl
 from gtseg.local.s3.request import Answer, Request
-from gtseg.local.s3.request_body import Taken
+from gtseg.local.s3.request_body import ReceivedBody
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.tags import read_tag_header
 from gtseg.local.storage.files import SMALL_BYTES, Draft
 from gtseg.local.storage.index import Condition, read_clock_ms
 from gtseg.local.storage.intents import Intent
 from gtseg.local.storage.stored import StoredObject
-
-__all__ = ["put_object", "settle", "store"]
 
 
 async def put_object(s3: S3, request: Request) -> Answer:
@@ -52,8 +50,8 @@ async def put_object(s3: S3, request: Request) -> Answer:
     return Answer(200, {"etag": f'"{info.etag}"', **render(info.checksums)}, is_on_disk=is_on_disk)
 
 
-async def store(s3: S3, info: StoredObject, taken: Taken, condition: Condition | None) -> bool:
-    """Make a body an object; whether it is on disk already. Raises ServiceError where the index refuses it."""
+async def store(s3: S3, info: StoredObject, taken: ReceivedBody, condition: Condition | None) -> bool:
+    """Store a received body as an object; return whether it is on disk. Raises ServiceError if the index rejects it."""
     if taken.draft is None:
         s3.objects.index.replace(info, condition=condition, content=taken.content)
         if taken.content is not None:
@@ -64,6 +62,6 @@ async def store(s3: S3, info: StoredObject, taken: Taken, condition: Condition |
 
 
 async def settle(s3: S3, draft: Draft, intent: Intent, *, condition: Condition | None = None) -> None:
-    """Let a thread wait for the disk."""
+    """Settle a file in a worker thread, which waits for the disk."""
     work = functools.partial(s3.objects.settle, draft, intent, condition=condition)
     await asyncio.get_running_loop().run_in_executor(s3.pool, work)

@@ -1,4 +1,4 @@
-"""One S3 request as it arrives, and one answer as it leaves."""
+"""S3 requests and responses."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from urllib.parse import unquote_to_bytes
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.signature import Pairs, Signed, parse_query
 
-__all__ = ["Answer", "FileSlice", "Receive", "Request", "Scope", "Send", "parse_request", "read_headers"]
-
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -22,7 +20,7 @@ KEY_BYTES_MAXIMUM = 1024
 
 @dataclass(slots=True)
 class Request:
-    """`bucket` '' is the service itself, `key` '' a bucket. `query` holds the last value of each name."""
+    """An S3 request. `bucket` '': the service; `key` '': a bucket. `query` has the last value of each name."""
 
     method: str
     bucket: str
@@ -33,11 +31,15 @@ class Request:
     headers: dict[str, str]
     receive: Receive
     id: str
-    signed: Signed | None = None  # a signature that was checked; None: anonymous
+    signed: Signed | None = None
+    """The verified signature; None for an anonymous request."""
     signing_key: bytes = b""
-    is_admitted: bool = False  # who asks is known, or anybody may
-    is_read: bool = False  # the body has arrived whole
-    body: bytes = b""  # of operations that take a small document
+    is_admitted: bool = False
+    """Whether the request is authenticated, or allowed to anonymous clients."""
+    is_read: bool = False
+    """Whether the body has arrived completely."""
+    body: bytes = b""
+    """Body of an operation that takes a document."""
 
     @property
     def resource(self) -> str:
@@ -46,7 +48,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class FileSlice:
-    """Bytes start .. start + length of an open file; whoever sends it closes it."""
+    """Bytes start .. start + length of an open file; the sender closes the descriptor."""
 
     descriptor: int
     start: int
@@ -55,15 +57,21 @@ class FileSlice:
 
 @dataclass(slots=True)
 class Answer:
+    """An S3 response."""
+
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     file: FileSlice | None = None
-    is_on_disk: bool = False  # all that it says is; it need not wait for what others have written
+    is_on_disk: bool = False
+    """Whether everything it reports is on disk, so that it need not wait for a sync."""
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
-    """Lower-case names; repeated ones joined by a comma. Bytes beyond ASCII are UTF-8 or kept as surrogates."""
+    """Return the headers with lower-case names; repeated ones joined by a comma.
+
+    Non-ASCII bytes: UTF-8 or surrogates.
+    """
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("utf-8", "surrogateescape")
@@ -72,7 +80,7 @@ def read_headers(scope: Scope) -> dict[str, str]:
 
 
 def parse_request(scope: Scope, receive: Receive, headers: dict[str, str]) -> Request:
-    """Path style only: /bucket/key. Raises ServiceError for a key that is no UTF-8 or too long."""
+    """Parse a path-style request (/bucket/key). Raises ServiceError for a key that is not UTF-8 or too long."""
     raw_path: bytes = scope["raw_path"]
     raw_bucket, _, raw_key = raw_path[1:].partition(b"/")
     bucket, key = _decode(raw_bucket), _decode(raw_key)

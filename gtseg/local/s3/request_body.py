@@ -1,7 +1,7 @@
-"""A request's body on its way to disk: decoded, hashed, checked against everything the client said about it.
+"""Request bodies on their way to disk: decoding, hashing, and checks against the request's headers.
 
-Small bodies are handled at once; larger ones are hashed and written by a worker thread, a megabyte at a time, so that
-memory does not grow with their size. Nothing becomes an object before every check has passed.
+Small bodies are handled on the event loop; larger ones are hashed and written by a worker thread, 1 MiB at a time, so
+that memory does not grow with their size. An object is created only after every check has passed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from gtseg.local.s3.chunked import ChunkedDecoder, ChunkSigner
 from gtseg.local.s3.request import Request
 from gtseg.local.storage.files import Draft, Files
 
-__all__ = ["SIZE_MAXIMUM", "Digests", "Intake", "Taken", "iterate_body", "read_document"]
-
 INLINE_BYTES = 128 * 1024
 BLOCK_BYTES = 1 << 20
 SIZE_MAXIMUM = 5 << 30
@@ -32,10 +30,10 @@ HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A body that is whole and checked: in a new file, or small and in `content`; its `file` is negative then.
+class ReceivedBody:
+    """A complete, checked body: in a new file, or in `content` if it is small; `file` is negative in that case.
 
-    Whoever takes it enters it (`with`): a file that nothing has become of is removed at the end.
+    A context manager: a file that was not kept is removed at its end.
     """
 
     file: int
@@ -54,7 +52,7 @@ class Taken:
 
 
 class Digests:
-    """Every hash that one body needs, and the values the client promised."""
+    """The hashes that a body needs, and the values that the request declares."""
 
     def __init__(self, headers: dict[str, str], algorithm: str = "") -> None:
         self.md5 = hashlib.md5(usedforsecurity=False)
@@ -90,7 +88,7 @@ class Digests:
             checksum.update(data)
 
     def check(self, trailer: dict[str, str]) -> dict[str, str]:
-        """The checksums to keep. Raises ServiceError if any promise is broken."""
+        """Return the checksums to store. Raises ServiceError if a declared value does not match."""
         if self.sha256 is not None and self.sha256.hexdigest() != self.declared_sha256:
             raise ServiceError(
                 "XAmzContentSHA256Mismatch",
@@ -103,7 +101,8 @@ class Digests:
             if promised is None:
                 raise ServiceError(
                     "MalformedTrailerError",
-                    "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+                    "The request contained trailing data that was not well-formed or did not conform to our published "
+                    "schema.",
                 )
             self.declared[self.trailing] = promised
         computed = {name: encode(checksum.digest()) for name, checksum in self.checksums.items()}
@@ -113,14 +112,18 @@ class Digests:
         return computed
 
 
-class Intake:
+class BodyReceiver:
+    """Receives request bodies into new files of a data folder."""
+
     def __init__(self, files: Files, pool: Executor) -> None:
         self._files, self._pool = files, pool
 
-    async def take(self, request: Request, *, algorithm: str = "", small_bytes: int = 0) -> Taken:
-        """Write the request's body to a new file, one of `small_bytes` at most to none. Raises ServiceError, and then nothing is left.
+    async def take(self, request: Request, *, algorithm: str = "", small_bytes: int = 0) -> ReceivedBody:
+        """Write the body to a new file, or hold it in memory up to `small_bytes`.
 
-        The file is not on disk yet.
+        Raises ServiceError; then no file is left.
+
+        The file is not synced to disk.
         """
         length = declared_length(request)
         digests = Digests(request.headers, algorithm)
@@ -131,10 +134,10 @@ class Intake:
             checksums = finish(digests, decoder, length)
             md5 = digests.md5.hexdigest()
             if length <= small_bytes:
-                return Taken(-self._files.allocate(), length, md5, checksums, content)
+                return ReceivedBody(-self._files.allocate(), length, md5, checksums, content)
             loop = asyncio.get_running_loop()
             draft = await loop.run_in_executor(self._pool, self._write, content)
-            return Taken(draft.number, length, md5, checksums, draft=draft)
+            return ReceivedBody(draft.number, length, md5, checksums, draft=draft)
         pieces = iterate_payload(request, decoder)
         return await self.take_stream(pieces, digests, decoder=decoder, length=length, limit=length)
 
@@ -165,8 +168,8 @@ class Intake:
         decoder: ChunkedDecoder | None,
         length: int | None,
         limit: int,
-    ) -> Taken:
-        """Write pieces of any number; `length` None where nobody said how many bytes there will be."""
+    ) -> ReceivedBody:
+        """Write a stream to a new file; `length` None if the number of bytes was not declared."""
         loop = asyncio.get_running_loop()
         draft = self._files.begin()
         try:
@@ -178,7 +181,7 @@ class Intake:
         except BaseException:
             draft.__exit__()
             raise
-        return Taken(draft.number, digests.size, digests.md5.hexdigest(), checksums, draft=draft)
+        return ReceivedBody(draft.number, digests.size, digests.md5.hexdigest(), checksums, draft=draft)
 
 
 def _write_block(draft: Draft, digests: Digests, block: bytes) -> None:
@@ -198,15 +201,15 @@ def finish(digests: Digests, decoder: ChunkedDecoder | None, length: int) -> dic
 
 
 def too_long() -> ServiceError:
-    return ServiceError("EntityTooLarge", "The body is longer than it may be.")
+    return ServiceError("EntityTooLarge", "The request body is larger than allowed or declared.")
 
 
 async def iterate_body(request: Request) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises ServiceError if the client goes away or falls silent (connections.py)."""
+    """Yield the body as it arrives. Raises ServiceError if the client disconnects or times out (connections.py)."""
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise ServiceError("IncompleteBody", "The client went away before the end of the body.")
+            raise ServiceError("IncompleteBody", "The client disconnected before the end of the body.")
         request.is_read = not message.get("more_body", False)
         if message["body"]:
             yield message["body"]
@@ -222,7 +225,7 @@ async def iterate_payload(request: Request, decoder: ChunkedDecoder | None) -> A
 
 
 async def iterate_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes in blocks of about a megabyte."""
+    """Yield the same bytes in blocks of about 1 MiB."""
     pending: list[bytes] = []
     size = 0
     async for piece in pieces:
@@ -236,9 +239,9 @@ async def iterate_blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def read_document(request: Request, *, checks_whole: bool = True) -> bytes:
-    """A small body (XML, JSON) in memory, checked like an object's.
+    """Read a small body (XML, JSON) into memory, checked like an object's.
 
-    `checks_whole` false: the request's checksum is that of a multipart upload's object, not of this document.
+    `checks_whole` False: the request's checksum is that of a multipart object, not of this document.
     """
     length = declared_length(request, required=False)
     if length > DOCUMENT_MAXIMUM:
@@ -255,7 +258,7 @@ async def read_document(request: Request, *, checks_whole: bool = True) -> bytes
 
 
 def declared_length(request: Request, *, required: bool = True) -> int:
-    """The payload's size in bytes. Raises ServiceError where S3 would."""
+    """Return the payload's size in bytes. Raises ServiceError for a missing or invalid length, as S3 does."""
     headers = request.headers
     text = headers.get("x-amz-decoded-content-length") or headers.get("content-length")
     if text is None:
@@ -275,7 +278,7 @@ def declared_length(request: Request, *, required: bool = True) -> int:
 
 
 def make_decoder(request: Request) -> ChunkedDecoder | None:
-    """A decoder if the body is aws-chunked."""
+    """Return a decoder if the body is aws-chunked, else None."""
     kind = request.headers.get("x-amz-content-sha256", "")
     if not kind.startswith("STREAMING-"):
         return None
@@ -285,13 +288,13 @@ def make_decoder(request: Request) -> ChunkedDecoder | None:
     if not signed_chunks and kind != "STREAMING-UNSIGNED-PAYLOAD-TRAILER":
         raise ServiceError("NotImplemented", f"x-amz-content-sha256 {kind} is not implemented.", 501)
     if signed_chunks and request.signed is None:
-        raise ServiceError("AccessDenied", "Signed chunks need a signed request.", 403)
+        raise ServiceError("AccessDenied", "Signed chunks require a signed request.", 403)
     signer = ChunkSigner(request.signed, request.signing_key) if signed_chunks and request.signed else None
     return ChunkedDecoder(signer=signer, has_trailer="x-amz-trailer" in request.headers)
 
 
 def _read_trailing(headers: dict[str, str]) -> str:
-    """The algorithm whose value follows the body; '' if none does."""
+    """Return the algorithm of the trailing checksum; '' if there is none."""
     trailer = headers.get("x-amz-trailer", "").strip().lower()
     algorithm = trailer.removeprefix("x-amz-checksum-").upper()
     if trailer and (algorithm not in ALGORITHMS or not trailer.startswith("x-amz-checksum-")):
@@ -312,7 +315,7 @@ def _parse_md5(text: str | None) -> bytes:
 
 
 def _parse_content_hash(headers: dict[str, str]) -> str:
-    """The hex SHA-256 that a signed request promised for its body; '' if it promised none."""
+    """Return the hex SHA-256 that a signed request declares for its body; '' if it declares none."""
     kind = headers.get("x-amz-content-sha256", "")
     if not kind or kind == UNSIGNED_PAYLOAD or kind.startswith("STREAMING-"):
         return ""

@@ -1,4 +1,4 @@
-"""A bucket's other settings, as a bucket has them on which nobody ever set any: data tools ask for them."""
+"""Bucket settings that are not implemented: reads return the default, which data tools query."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import malformed, parse, wrap
 
-__all__ = ["ABSENT", "EMPTY", "answer_absent", "answer_empty", "put_versioning"]
-
-# subresource -> (operation, code, message): the setting that was never made
 ABSENT = {
     "encryption": (
         "GetBucketEncryption",
@@ -44,7 +41,7 @@ ABSENT = {
         "The specified bucket does not have a website configuration",
     ),
 }
-# subresource -> (operation, root element, content): the setting's default
+"""Subresource -> (operation, error code, message) of a setting that is not set."""
 EMPTY = {
     "versioning": ("GetBucketVersioning", "VersioningConfiguration", ""),
     "logging": ("GetBucketLogging", "BucketLoggingStatus", ""),
@@ -56,9 +53,12 @@ EMPTY = {
         "<Payer>BucketOwner</Payer>",
     ),
 }
+"""Subresource -> (operation, root element, content) of a setting's default."""
 
 
 def answer_absent(code: str, message: str) -> Callable[[S3, Request], Answer]:
+    """Return a handler that raises the error of a setting that is not set."""
+
     def answer(s3: S3, request: Request) -> Answer:
         s3.objects.index.check_bucket(request.bucket)
         raise ServiceError(code, message, 404, fields={"BucketName": request.bucket})
@@ -67,6 +67,8 @@ def answer_absent(code: str, message: str) -> Callable[[S3, Request], Answer]:
 
 
 def answer_empty(root: str, content: str) -> Callable[[S3, Request], Answer]:
+    """Return a handler that returns a setting's default."""
+
     def answer(s3: S3, request: Request) -> Answer:
         s3.objects.index.check_bucket(request.bucket)
         return Answer(body=wrap(root, content))
@@ -75,7 +77,7 @@ def answer_empty(root: str, content: str) -> Callable[[S3, Request], Answer]:
 
 
 def put_versioning(s3: S3, request: Request) -> Answer:
-    """Versioning is off and stays off; suspending it changes nothing."""
+    """Accept suspending versioning, which is always off. Raises ServiceError NotImplemented if it is enabled."""
     s3.objects.index.check_bucket(request.bucket)
     tree = parse(request.body, "VersioningConfiguration", "Status", "MfaDelete")
     status = tree.findtext("Status")

@@ -11,24 +11,12 @@ from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, malformed, parse, wrap
 
-__all__ = [
-    "delete_bucket_tags",
-    "delete_object_tags",
-    "get_bucket_tags",
-    "get_object_tags",
-    "put_bucket_tags",
-    "put_object_tags",
-    "read_tag_document",
-    "read_tag_header",
-    "read_tag_nodes",
-]
-
 OBJECT_TAGS_MAXIMUM, BUCKET_TAGS_MAXIMUM = 10, 50
 KEY_MAXIMUM, VALUE_MAXIMUM = 128, 256
 
 
 def read_tag_header(headers: dict[str, str]) -> dict[str, str]:
-    """`x-amz-tagging: a=1&b=2`."""
+    """Parse `x-amz-tagging: a=1&b=2`."""
     text = headers.get("x-amz-tagging")
     if not text:
         return {}
@@ -36,6 +24,7 @@ def read_tag_header(headers: dict[str, str]) -> dict[str, str]:
 
 
 def read_tag_document(document: bytes, *, limit: int) -> dict[str, str]:
+    """Parse a Tagging document with at most `limit` tags. Raises ServiceError."""
     tags = parse(document, "Tagging", "TagSet", "Tag", "Key", "Value").find("TagSet")
     if tags is None:
         raise malformed()
@@ -43,7 +32,7 @@ def read_tag_document(document: bytes, *, limit: int) -> dict[str, str]:
 
 
 def read_tag_nodes(tags: Element, *, limit: int) -> dict[str, str]:
-    """The `<Tag>` elements of a set."""
+    """Parse the `<Tag>` elements of a tag set. Raises ServiceError."""
     pairs = [(node.findtext("Key") or "", node.findtext("Value") or "") for node in tags.findall("Tag")]
     return _check(pairs, limit)
 

@@ -1,4 +1,4 @@
-"""ListParts and ListMultipartUploads."""
+"""Handlers of ListParts and ListMultipartUploads."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, format_time, wrap
 
-__all__ = ["list_parts", "list_uploads"]
-
-Found = tuple[bytes, str, int]  # key, upload id, started ms
+Found = tuple[bytes, str, int]
+"""(key, upload ID, start in ms)."""
 
 
 def list_parts(s3: S3, request: Request) -> Answer:
@@ -81,13 +80,14 @@ def list_uploads(s3: S3, request: Request) -> Answer:
             continue
         described.append(
             f"<Upload>{element('Key', text)}{element('UploadId', identity)}{render_owner(s3, 'Initiator')}"
-            f"{render_owner(s3)}{element('StorageClass', 'STANDARD')}{element('Initiated', format_time(started))}</Upload>"
+            f"{render_owner(s3)}{element('StorageClass', 'STANDARD')}"
+            f"{element('Initiated', format_time(started))}</Upload>"
         )
     return Answer(body=wrap("ListMultipartUploadsResult", *described))
 
 
 def _group(found: list[Found], prefix: bytes, delimiter: bytes) -> list[Found]:
-    """Uploads in order; those under a common prefix become one entry (prefix, '', 0)."""
+    """Group uploads in order: those under a common prefix become one entry (prefix, '', 0)."""
     if not delimiter:
         return found
     entries: list[Found] = []
@@ -100,7 +100,10 @@ def _group(found: list[Found], prefix: bytes, delimiter: bytes) -> list[Found]:
 
 
 def _skip(entries: list[Found], key_marker: bytes, id_marker: str) -> list[Found]:
-    """What follows the markers: uploads of one key are in order of time, and the marker names the last one shown."""
+    """Return the entries after the markers.
+
+    Uploads of one key are sorted by time, and the marker is the last one shown.
+    """
     if not key_marker:
         return entries
     after = [entry for entry in entries if entry[0] > key_marker]

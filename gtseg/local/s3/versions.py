@@ -1,4 +1,4 @@
-"""ListObjectVersions of buckets without versioning: every object is its own version `null`."""
+"""Handler of ListObjectVersions without versioning: every object has the single version `null`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from gtseg.local.s3.listing import list_page, read_encoder, read_maximum, render
 from gtseg.local.s3.request import Answer, Request
 from gtseg.local.s3.service import S3
 from gtseg.local.s3.xml import element, format_time, wrap
-
-__all__ = ["list_versions"]
 
 
 def list_versions(s3: S3, request: Request) -> Answer:

@@ -1,4 +1,4 @@
-"""S3's XML: written by hand, because a listing is mostly XML; read by the standard library with entities refused."""
+"""S3's XML: rendered by string formatting for speed, parsed by the standard library without entities."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from xml.parsers import expat
 
 from gtseg.local.errors import ServiceError
 
-__all__ = [
-    "NAMESPACE",
-    "element",
-    "escape",
-    "format_http_time",
-    "format_time",
-    "malformed",
-    "parse",
-    "render_error",
-    "wrap",
-]
-
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 PROLOG = '<?xml version="1.0" encoding="UTF-8"?>\n'
 SPECIAL = re.compile('[&<>"\x00-\x1f\x7f]')
@@ -29,7 +17,7 @@ ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 
 def escape(text: str) -> str:
-    """Text for an element. Control characters become character references, as S3 sends them."""
+    """Escape text for an element. Control characters become character references, as on S3."""
     if not SPECIAL.search(text):
         return text
     return SPECIAL.sub(lambda found: ENTITIES.get(found[0]) or f"&#{ord(found[0])};", text)
@@ -40,7 +28,7 @@ def element(name: str, text: object) -> str:
 
 
 def wrap(root: str, *parts: str) -> bytes:
-    """A whole document with S3's namespace."""
+    """Return a complete document with S3's namespace."""
     return f'{PROLOG}<{root} xmlns="{NAMESPACE}">{"".join(parts)}</{root}>'.encode("utf-8", "replace")
 
 
@@ -50,7 +38,7 @@ def _format_second(second: int) -> str:
 
 
 def format_time(milliseconds: int) -> str:
-    """As listings write it: whole seconds, like the Last-Modified header."""
+    """Return a time as in listings: whole seconds, like the Last-Modified header."""
     return _format_second(milliseconds // 1000)
 
 
@@ -60,6 +48,7 @@ def _format_http_second(second: int) -> str:
 
 
 def format_http_time(milliseconds: int) -> str:
+    """Return a time as in the Last-Modified header."""
     return _format_http_second(milliseconds // 1000)
 
 
@@ -72,12 +61,12 @@ def render_error(error: ServiceError, *, resource: str, request_id: str) -> byte
 
 
 def parse(document: bytes, root: str, *known: str) -> ElementTree.Element:
-    """The root element with namespaces removed. `known`: every element that may stand anywhere below it.
+    """Parse a document; return its root element without namespaces. `known`: the elements allowed below it.
 
     Raises ServiceError MalformedXML, or NotImplemented for an element that would be ignored.
     """
     try:
-        refuse_doctype(document)
+        _refuse_doctype(document)
         tree = ElementTree.fromstring(document)
     except (ElementTree.ParseError, expat.ExpatError, ValueError, LookupError):
         raise malformed() from None
@@ -93,8 +82,11 @@ def parse(document: bytes, root: str, *known: str) -> ElementTree.Element:
     return tree
 
 
-def refuse_doctype(document: bytes) -> None:
-    """Raises ServiceError MalformedXML for a document type declaration, in whatever encoding; without one there are no entities."""
+def _refuse_doctype(document: bytes) -> None:
+    """Raise ServiceError MalformedXML for a document type declaration in any encoding.
+
+    Without one there are no entities.
+    """
 
     def refuse(*_: object) -> None:
         raise malformed()
@@ -105,6 +97,7 @@ def refuse_doctype(document: bytes) -> None:
 
 
 def malformed() -> ServiceError:
+    """Return S3's error for an invalid document."""
     return ServiceError(
         "MalformedXML",
         "The XML you provided was not well-formed or did not validate against our published schema",

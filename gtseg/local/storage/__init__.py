@@ -1,1 +1,1 @@
-"""Where the embedded AWS keeps objects and state."""
+"""Objects and state of the embedded AWS: object store, databases, caches, backups."""

@@ -1,4 +1,6 @@
-"""Answers of an S3 service that are read into memory, up to a size: botocore reads a listing or an error for as long as it is sent."""
+"""A size limit for S3 responses that botocore reads into memory (listings, errors), which botocore itself does not
+limit.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["limit_answers", "read_blocks"]
-
 BLOCK_BYTES = 1 << 16
 
 
 class Bounded:
-    """A response of urllib3 that is read up to `limit` bytes and for so many seconds. Raises HTTPClientError."""
+    """A urllib3 response read up to `limit` bytes and for a limited time. Raises HTTPClientError beyond that."""
 
     def __init__(self, raw: Any, limit: int, seconds: float) -> None:
         self._raw, self._limit, self._seconds = raw, limit, seconds
@@ -33,23 +33,20 @@ class Bounded:
                 size += len(block)
                 if size > self._limit:
                     self._raw.close()
-                    raise HTTPClientError(error=f"the answer has more than {self._limit} bytes")
+                    raise HTTPClientError(error=f"the response is larger than {self._limit} bytes")
                 yield block
         except HTTPError as error:
             raise HTTPClientError(error=error) from None
 
 
 def read_blocks(raw: Any, size: int) -> Iterator[bytes]:
-    """What a response of urllib3 has, as it comes: a block is at most `size` bytes and never waited for until it is full."""
+    """Yield a urllib3 response's body as it arrives, in blocks of at most `size` bytes, without waiting for full ones."""
     read = getattr(raw, "read1", raw.read)
     return iter(lambda: bytes(read(size)), b"")
 
 
 def limit_answers(client: Any, limit: int, *, seconds: float) -> None:
-    """Let a boto3 client read no answer of more than `limit` bytes into memory, nor for longer than so many seconds.
-
-    Objects are streamed: whoever reads one sets its limits.
-    """
+    """Limit in-memory responses of a boto3 client to `limit` bytes and to `seconds`; streamed bodies are not limited."""
     session = client._endpoint.http_session
     send = session.send
 
@@ -61,7 +58,7 @@ def limit_answers(client: Any, limit: int, *, seconds: float) -> None:
             request.stream_output = is_streamed
         if not is_streamed or response.status_code >= 300:
             response.raw = Bounded(response.raw, limit, seconds)
-            response.content  # noqa: B018  read now, as botocore does, so that the connection is free again
+            response.content  # noqa: B018  reads the body, as botocore does, which releases the connection
         return response
 
     session.send = send_bounded

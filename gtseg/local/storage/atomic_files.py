@@ -1,4 +1,4 @@
-"""Small files that are there whole or not at all, and say so in one line when they are not."""
+"""Small files: atomic, durable writes and validated reads."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from typing import Any
 from gtseg.local.storage.database import damaged
 from gtseg.local.storage.sync import sync_file, sync_folder
 
-__all__ = ["read_document", "write_atomically"]
-
 
 def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Put `content` at `path` whole or not at all; on disk when this returns."""
+    """Write `content` to `path` atomically; the file is synced to disk before this returns."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -32,13 +30,13 @@ def write_atomically(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 
 def read_document(path: Path, members: Mapping[str, type], *, way_out: str) -> dict[str, Any]:
-    """The JSON object at `path`, which must have these members of these types.
+    """Return the JSON object at `path`, checked to have these members of these types.
 
-    Raises FileNotFoundError, or ServiceError naming the file and the way out.
+    Raises FileNotFoundError, or ServiceError, whose message names the file and ends with `way_out`.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait for ever for its other end
-            raise damaged(path, "is no plain file", way_out)
+        if path.exists() and not path.is_file():  # opening a named pipe would block
+            raise damaged(path, "is not a regular file", way_out)
         content = path.read_bytes()
     except FileNotFoundError:
         raise
@@ -49,7 +47,7 @@ def read_document(path: Path, members: Mapping[str, type], *, way_out: str) -> d
     try:
         document = json.loads(content)
     except (ValueError, RecursionError):
-        raise damaged(path, "is not JSON: it is damaged or cut off", way_out) from None
+        raise damaged(path, "is not valid JSON: it is damaged or truncated", way_out) from None
     for name, kind in members.items():
         if not isinstance(document, dict) or not isinstance(document.get(name), kind):
             raise damaged(path, f"has no valid {name!r}", way_out)

@@ -1,8 +1,9 @@
-"""Backups of a data folder, also while people work: one moment of both databases, and the files that they refer to.
+"""Backups of a data folder, also of a running server: a snapshot of both databases and the files that they refer to.
 
-A reading transaction in each database holds that moment while everything is copied: first of the state, then of the index,
-so that whatever the state refers to is in the index. The server keeps the files of replaced and deleted objects as long as
-`DATA/backup.lock` is held. The copy gets its name when it is complete and on disk; what is interrupted leaves nothing.
+A read transaction in each database holds the snapshot while everything is copied. The state database is opened before
+the index, so that every object that the state refers to is in the index. The server keeps the files of replaced and
+deleted objects while `DATA/backup.lock` is held. The copy is renamed to its final name when it is complete and synced
+to disk; an interrupted backup leaves nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +27,10 @@ from gtseg.local.locks import is_locked
 from gtseg.local.storage.atomic_files import read_document, write_atomically
 from gtseg.local.storage.database import AT_REST, SCHEMA, damaged, too_new
 from gtseg.local.storage.files import locate
-from gtseg.local.storage.layout import DATABASES, close_to_others, examine_folder, own_version, read_layout
+from gtseg.local.storage.layout import DATABASES, examine_folder, installed_version, read_layout, restrict_permissions
 from gtseg.local.storage.stored import unpack_row
 from gtseg.local.storage.sync import sync_disk, sync_folder
 from gtseg.local.storage.verification import find_damage, is_intact
-
-__all__ = ["BACKUP_FILE", "BACKUP_LOCK", "Findings", "back_up", "check_folder", "is_backed_up", "restore"]
 
 BACKUP_FILE, BACKUP_LOCK = "backup.json", "backup.lock"
 LEFT_OUT = {
@@ -39,7 +38,9 @@ LEFT_OUT = {
     *(f"{name}{suffix}" for name in DATABASES for suffix in ("-wal", "-shm")),
     "objects", "endpoints", "cache", "lock", "server.json", "server.log", BACKUP_LOCK, BACKUP_FILE,
 }  # fmt: skip
-"""Of the data folder's own entries: what is copied otherwise, is made again, or belongs to a running server."""
+"""Entries of the data folder that are not copied as files: copied otherwise, re-creatable, or owned by a running
+server.
+"""
 LOCK_TRIES, LOCK_PAUSE = 40, 0.05
 BLOCK_BYTES = 1 << 20
 ROWS = "SELECT bucket, key, file, size, etag, modified, content_type, about FROM object ORDER BY bucket, key"
@@ -48,17 +49,17 @@ PARTS = "SELECT upload, number, file, size, etag FROM part ORDER BY upload, numb
 
 @dataclass
 class Findings:
-    """What a backup, a restore or a check has seen."""
+    """Result of a backup, a restore or a check: counts and damage."""
 
     objects: int = 0
     bytes: int = 0
     damaged: list[str] = field(default_factory=list)
-    """One line for each object, part or file that is not what it was."""
+    """One line for each damaged object, part or file."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """Bytes that a row of the index refers to: an object's, or a part's of an upload that goes on."""
+    """Stored bytes that a row of the index refers to: those of an object, or of a part of an unfinished upload."""
 
     name: str
     file: int
@@ -67,40 +68,40 @@ class Stored:
     parts: tuple[int, ...] = ()
 
 
-# ---------------------------------------------------------------- the three commands
+# --- commands ---
 
 
 def back_up(folder: Path, target: Path) -> Findings:
-    """Copy a data folder to the new folder `target`. Raises ServiceError, OSError; then nothing is left."""
+    """Copy a data folder to the new folder `target`. Raises ServiceError or OSError; nothing is left in that case."""
     if target.exists() or target.is_symlink():
-        raise ServiceError("TargetExists", f"{target} exists: give the backup another name.")
+        raise ServiceError("TargetExists", f"{target} already exists. Choose another name for the backup.")
     if target.resolve().is_relative_to(folder.resolve()):
-        raise ServiceError("TargetInside", f"{target} is inside the data folder {folder}: give a place outside of it.")
-    with hold_still(folder) as (state, index), _make_whole(target) as partial:
+        raise ServiceError("TargetInside", f"{target} is inside the data folder {folder}. Choose a folder outside it.")
+    with hold_snapshot(folder) as (state, index), _fill_atomically(target) as partial:
         return _copy(folder, partial, state, index)
 
 
 def restore(backup: Path, folder: Path) -> Findings:
-    """Make a data folder of a backup. Raises ServiceError, OSError; then nothing is left."""
+    """Create a data folder from a backup. Raises ServiceError or OSError; nothing is left in that case."""
     about = _read_about(backup)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ServiceError(
             "FolderNotEmpty",
-            f"{folder} is not empty: nothing is written over. Give another folder with --data, or move this one away.",
+            f"{folder} is not empty and is not overwritten. Choose another folder with --data, or move this one.",
         )
     if about["schema"] > SCHEMA:
         raise too_new(backup, about["schema"], about["gtseg"])
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _connect_both(backup) as (state, index), _make_whole(folder) as partial:
+    with _connect_both(backup) as (state, index), _fill_atomically(folder) as partial:
         findings = _copy(backup, partial, state, index)
         (partial / BACKUP_FILE).unlink()
     return findings
 
 
 def check_folder(folder: Path) -> Findings:
-    """Read everything in a data folder and compare it with its checksums, also while it is served."""
+    """Compare all stored data of a data folder with its checksums; works while a server is running."""
     findings = Findings()
-    with hold_still(folder) as (state, index):
+    with hold_snapshot(folder) as (state, index):
         for name, connection in zip(DATABASES, (state, index), strict=True):
             for (line,) in connection.execute("PRAGMA quick_check(20)"):
                 if line != "ok":
@@ -115,23 +116,25 @@ def check_folder(folder: Path) -> Findings:
     return findings
 
 
-# ---------------------------------------------------------------- one moment
+# --- snapshot ---
 
 
 @contextlib.contextmanager
-def hold_still(folder: Path) -> Iterator[tuple[sqlite3.Connection, sqlite3.Connection]]:
-    """Both databases at one moment, for as long as the block lasts; no file that they refer to is removed meanwhile.
+def hold_snapshot(folder: Path) -> Iterator[tuple[sqlite3.Connection, sqlite3.Connection]]:
+    """Open a snapshot of both databases (state, index); files that it refers to are kept until the block ends.
 
-    Raises ServiceError for a folder that is none, is newer, or is damaged.
+    Raises ServiceError if `folder` is not a data folder, was written by a newer version, or is damaged.
     """
     if not folder.is_dir() or not (folder / DATABASES[0]).exists():
         raise ServiceError("NoDataFolder", f"{folder} is not a data folder: it has no {DATABASES[0]}.")
     with contextlib.ExitStack() as held:
-        held.enter_context(_lock(folder / BACKUP_LOCK, f"another backup or check of {folder} is running"))
+        held.enter_context(
+            _lock(folder / BACKUP_LOCK, f"another backup or check of {folder} is running; wait until it has finished")
+        )
         try:
             held.enter_context(_lock(folder / "lock", "", tries=1, kind=fcntl.LOCK_SH))
         except ServiceError:
-            read_layout(folder)  # a server runs: it has looked at the databases, and has them open
+            read_layout(folder)  # a running server has examined the databases and has them open
         else:
             examine_folder(folder)
         yield held.enter_context(_connect_both(folder))
@@ -147,12 +150,12 @@ def _lock(path: Path, otherwise: str, *, tries: int = LOCK_TRIES, kind: int = fc
             except BlockingIOError:
                 if not left:
                     raise ServiceError("InUse", otherwise) from None
-                time.sleep(LOCK_PAUSE)  # a server that looks whether it is taken holds it for an instant
+                time.sleep(LOCK_PAUSE)  # a server that tests the lock holds it for an instant
         yield
 
 
 def is_backed_up(folder: Path) -> bool:
-    """Whether a backup or a check is running, which needs every file that its moment refers to."""
+    """Return whether a backup or a check is running, during which no file may be removed."""
     return is_locked(folder / BACKUP_LOCK)
 
 
@@ -166,7 +169,7 @@ def _connect_both(folder: Path) -> Iterator[tuple[sqlite3.Connection, sqlite3.Co
             connection.execute("PRAGMA query_only=1")
         for connection in connections:
             connection.execute("BEGIN")
-            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it sees this moment
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # the snapshot starts at the first read
         yield connections[0], connections[1]
     except sqlite3.DatabaseError as error:
         raise damaged(folder, f"cannot be read: a database is damaged ({error})") from None
@@ -183,16 +186,16 @@ def _list_stored(index: sqlite3.Connection) -> Iterator[Stored]:
         yield Stored(f"part {number} of the upload {upload}", file, size, etag)
 
 
-# ---------------------------------------------------------------- checking
+# --- checks ---
 
 
 def _examine(folder: Path, stored: Stored, index: sqlite3.Connection) -> str:
-    """What is wrong with stored bytes; "" if nothing is."""
+    """Return a description of the damage of stored bytes; "" if they are intact."""
     if stored.file < 0:
         row = index.execute("SELECT content FROM small WHERE number=?", (-stored.file,)).fetchone()
         if row is None:
             return "its bytes are missing in objects.sqlite3"
-        return "" if is_intact(row[0], stored.etag) else "its bytes in objects.sqlite3 are not those of its ETag"
+        return "" if is_intact(row[0], stored.etag) else "its bytes in objects.sqlite3 do not match its ETag"
     path = locate(folder / "objects", stored.file)
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -208,45 +211,50 @@ def _examine(folder: Path, stored: Stored, index: sqlite3.Connection) -> str:
 
 
 def _check_manifests(folder: Path, state: sqlite3.Connection) -> list[str]:
-    """The kept manifests of jobs that go on."""
+    """Return a line for each missing or truncated manifest of a running labeling job."""
     tables = {name for (name,) in state.execute("SELECT name FROM sqlite_master")}
     if "labeling_jobs" not in tables:
         return []
     query = (
-        "SELECT j.title, j.reference, max(o.start + o.length) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name "
+        "SELECT j.title, j.reference, max(o.start + o.length) FROM labeling_jobs j "
+        "JOIN labeling_objects o ON o.job = j.name "
         "WHERE j.status IN ('Initializing', 'InProgress', 'Stopping') GROUP BY j.name"
     )
     wrong = []
     for title, reference, length in state.execute(query):
         path = folder / "labeling" / reference / "input.manifest"
         if not path.exists() or path.stat().st_size < length:
-            wrong.append(f"{path}: the manifest of the labeling job {title} is missing or cut off")
+            wrong.append(f"{path}: the manifest of the labeling job {title} is missing or truncated")
     return wrong
 
 
-# ---------------------------------------------------------------- copying
+# --- copies ---
 
 
 @contextlib.contextmanager
-def _make_whole(target: Path) -> Iterator[Path]:
-    """A folder to fill, which gets the name `target` when it is complete and on disk."""
+def _fill_atomically(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder that is renamed to `target` when the block ends, complete and synced to disk."""
     if not target.parent.is_dir():
-        raise ServiceError("NoFolder", f"{target.parent} does not exist: make it first.")
+        raise ServiceError("NoFolder", f"the folder {target.parent} does not exist. Create it first.")
     partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of one that was killed
+    shutil.rmtree(partial, ignore_errors=True)  # left by a killed backup
     try:
         partial.mkdir(mode=0o700)
         yield partial
-        close_to_others(partial, everything=True)
+        restrict_permissions(partial, everything=True)
         sync_disk(partial)
         os.rename(partial, target)
         sync_folder(target.parent)
     except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ServiceError("DiskFull", f"the disk of {target} is full; nothing was left there.") from None
+            raise ServiceError(
+                "DiskFull", f"the disk of {target} is full; the partial copy was removed. Free some space."
+            ) from None
         if isinstance(error, sqlite3.OperationalError) and "full" in str(error):
-            raise ServiceError("DiskFull", f"the disk of {target} is full; nothing was left there.") from None
+            raise ServiceError(
+                "DiskFull", f"the disk of {target} is full; the partial copy was removed. Free some space."
+            ) from None
         raise
 
 
@@ -266,7 +274,7 @@ def _copy(folder: Path, target: Path, state: sqlite3.Connection, index: sqlite3.
             _copy_entry(path, target / path.name)
     about = {
         "schema": read_layout(folder).schema,
-        "gtseg": own_version(),
+        "gtseg": installed_version(),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "objects": findings.objects,
         "bytes": findings.bytes,
@@ -277,7 +285,7 @@ def _copy(folder: Path, target: Path, state: sqlite3.Connection, index: sqlite3.
 
 
 def _copy_database(source: sqlite3.Connection, target: Path) -> None:
-    """The moment that `source` holds, in one file at rest."""
+    """Copy the snapshot of `source` into one database file without a write-ahead log."""
     copy = sqlite3.connect(target, isolation_level=None)
     try:
         source.backup(copy)
@@ -295,11 +303,11 @@ def _copy_stored(folder: Path, target: Path, stored: Stored, index: sqlite3.Conn
         shutil.copyfile(source, copy)
     except FileNotFoundError:
         return f"{source} is missing"
-    return _examine(target, stored, index)  # reads what has just been written, from memory
+    return _examine(target, stored, index)  # reads the copy from the page cache
 
 
 def _copy_entry(source: Path, target: Path) -> None:
-    """A file or a folder as it is now; what a running job removes meanwhile, or processes leave, is not needed."""
+    """Copy a file or a folder as it is now; ignore files that a running job removes meanwhile, and process folders."""
     with contextlib.suppress(FileNotFoundError):
         if source.is_dir():
             shutil.copytree(
@@ -323,10 +331,10 @@ def _read_about(backup: Path) -> dict[str, Any]:
     path = backup / BACKUP_FILE
     try:
         return read_document(
-            path, {"schema": int, "gtseg": str}, way_out="This backup cannot be used: take another one."
+            path, {"schema": int, "gtseg": str}, way_out="This backup cannot be used; use another one."
         )
     except FileNotFoundError:
         raise ServiceError(
             "NoBackup",
-            f"{backup} is not a backup: it has no {BACKUP_FILE}, which gtseg local backup writes last.",
+            f"{backup} is not a complete backup: it has no {BACKUP_FILE}, which gtseg local backup writes last.",
         ) from None

@@ -1,7 +1,7 @@
-"""Objects in the buckets of an S3 service: `storage.objects.Objects` over boto3.
+"""Objects in the buckets of an external S3 service: `storage.objects.Objects` over boto3.
 
-What is read goes through the cache on disk, so that it is fetched once and never in memory as a whole. What is written is
-written at once or not at all: a caller who is told StorageAway still has it, and writes the same bytes to the same key later.
+Reads go through the disk cache: an object is fetched once and never held in memory as a whole. Writes are atomic: after
+StorageUnavailable the caller still has the bytes and writes them to the same key later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import IO, Any, BinaryIO, TypeVar
 from gtseg.local.errors import ServiceError
 from gtseg.local.loop import Loop
 from gtseg.local.storage.cache import RESERVE_BYTES, Cache
-from gtseg.local.storage.connection import Connection, WrongBytes
+from gtseg.local.storage.connection import Connection, DamagedBytes
 from gtseg.local.storage.objects import (
     DEFAULT_TYPE,
     MEMORY_BYTES,
@@ -29,38 +29,38 @@ from gtseg.local.storage.objects import (
     ObjectStream,
     Readable,
     Right,
-    StorageAway,
     StorageState,
+    StorageUnavailable,
     check_size,
 )
 
-__all__ = ["BucketObjects", "is_digest"]
-
-PART_BYTES = 16 << 20  # of a multipart upload, in memory while it is sent
+PART_BYTES = 16 << 20
+"""Part size of a multipart upload; one part is held in memory while it is sent."""
 MAX_PARTS = 10_000
 COPY_BYTES = 1 << 20
-UNASKED_BYTES = 64 << 20  # of an object that is fetched whatever room the disk has
+UNASKED_BYTES = 64 << 20
+"""Objects up to this size are fetched without a check of the free disk space."""
 PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 2.0
-"""The last one is less than clients try again for: a command that comes after S3 is back must not be told that it is away."""
+"""The last one is shorter than clients retry, so that a command sent after S3 is back does not fail."""
 list_of = list  # the class has a method of that name
 CHECK_NAME = "gtseg-rights-check"
-Taken = TypeVar("Taken")
+Result = TypeVar("Result")
 PLAIN_ETAG = re.compile(r"[0-9a-f]{32}\Z")
 
 
 class BucketObjects:
-    """Every bucket that the connection's credentials, or anybody, may read and write. Safe in several threads."""
+    """Objects in all buckets that the connection's credentials, or anonymous requests, can access. Thread-safe."""
 
     def __init__(self, connection: Connection, cache: Cache) -> None:
         self.connection, self.cache = connection, cache
         self.hits = self.misses = 0
-        self._probed, self._pause = float("-inf"), PROBE_AWAY_SECONDS  # the first probe comes at once
+        self._probed, self._pause = float("-inf"), PROBE_AWAY_SECONDS  # the first probe is immediate
         self._loop = Loop("storage", self._watch, seconds=PROBE_AWAY_SECONDS)
 
-    # ---------------------------------------------------------------- a component
+    # --- component ---
 
     def start(self) -> None:
-        """Ask now whether the storage is there, then one that is away whether it is back, and now and then one that is not."""
+        """Probe the storage now and then periodically: often while it is unavailable, rarely while it is available."""
         self._loop.start()
 
     def stop(self) -> None:
@@ -70,13 +70,13 @@ class BucketObjects:
         self.cache.close()
 
     def _watch(self) -> None:
-        is_away = bool(self.connection.refusal[0])
-        if time.monotonic() - self._probed < (self._pause if is_away else PROBE_SECONDS):
+        is_unavailable = bool(self.connection.refusal[0])
+        if time.monotonic() - self._probed < (self._pause if is_unavailable else PROBE_SECONDS):
             return
         self._pause = PROBE_AWAY_SECONDS if self.connection.probe() else min(PROBE_MAX_SECONDS, 2 * self._pause)
         self._probed = time.monotonic()
 
-    # ---------------------------------------------------------------- the interface of storage.objects
+    # --- interface of storage.objects ---
 
     def state(self) -> StorageState:
         reason, since = self.connection.refusal
@@ -92,8 +92,10 @@ class BucketObjects:
             "cache_misses_total": self.misses,
         }
 
-    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list_of[Right]:
-        """List, read an object (of an empty prefix, one that is not there), begin an upload and take it back."""
+    def check_rights(self, bucket: str, prefix: str, *, writes: bool) -> list_of[Right]:
+        """Test access by listing, reading an object (a missing one if the prefix is empty), and starting and aborting
+        an upload.
+        """
         found: list_of[Right] = []
         ask = self.connection.ask
 
@@ -101,7 +103,7 @@ class BucketObjects:
             problem, answer = "", None
             try:
                 answer = request()
-            except StorageAway:
+            except StorageUnavailable:
                 raise
             except ServiceError as error:
                 problem = (
@@ -126,10 +128,10 @@ class BucketObjects:
         return found
 
     def bucket_exists(self, bucket: str) -> bool:
-        """Also for one that may be written and not listed."""
+        """Return whether the bucket exists; a bucket that may be written but not listed counts as existing."""
         try:
             self.connection.read("head_bucket", bucket)
-        except StorageAway:
+        except StorageUnavailable:
             raise
         except ServiceError as error:
             return error.code == "AccessDenied"
@@ -138,7 +140,7 @@ class BucketObjects:
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
         try:
             return self._info(bucket, key, self.connection.read("head_object", bucket, Key=key))
-        except StorageAway:
+        except StorageUnavailable:
             if kept := self.cache.find(bucket, key):
                 return kept
             raise
@@ -153,7 +155,10 @@ class BucketObjects:
             return file.read()
 
     def open(self, bucket: str, key: str) -> ObjectStream:
-        """The object as it is now, from the cache where its ETag is the same; while the storage is away, as it was."""
+        """Open the current object, from the cache if its ETag is unchanged.
+
+        The cached version while the storage is unavailable.
+        """
         info, file = self._fetch(bucket, key)
         return ObjectStream(info, file)
 
@@ -165,7 +170,10 @@ class BucketObjects:
             yield path
 
     def download(self, bucket: str, key: str, target: Path, *, shared: bool = False) -> ObjectInfo:
-        """As the interface says. What is not in the cache goes to `target` alone: training's data would push images out."""
+        """See `Objects.download`.
+
+        An uncached object is written to `target` only, so that training data does not evict images.
+        """
         target.parent.mkdir(parents=True, exist_ok=True)
         with self.cache.turn(bucket, key), self._hold_kept(bucket, key) as (kept, source):
             answer = self._get(bucket, key, kept)
@@ -175,7 +183,7 @@ class BucketObjects:
             assert source is not None
             if not (shared and self.cache.link(bucket, key, target)):
                 with target.open("xb") as file:
-                    copy_whole(source, file, target)
+                    _copy_whole(source, file, target)
             return kept
 
     def put(
@@ -188,12 +196,12 @@ class BucketObjects:
         metadata: dict[str, str] | None = None,
         kms_key: str = "",
     ) -> ObjectInfo:
-        """Store an object atomically. Raises StorageAway, also for a bucket that refuses: try again later."""
+        """Store an object atomically. Raises StorageUnavailable, also if the bucket denies the write: retry later."""
         about: dict[str, Any] = {"ContentType": content_type or DEFAULT_TYPE, "Metadata": metadata or {}}
         about |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key} if kms_key else {}
         if isinstance(body, bytes | bytearray | memoryview):
             return self._put_small(bucket, key, bytes(body), about)
-        with open_body(body, self.cache.folder) as file:
+        with _open_body(body, self.cache.folder) as file:
             size = os.fstat(file.fileno()).st_size
             if size <= PART_BYTES:
                 return self._put_small(bucket, key, file.read(), about)
@@ -205,30 +213,30 @@ class BucketObjects:
             page = self.connection.read("list_objects_v2", bucket, Prefix=prefix, **token)
             for entry in page.get("Contents", []):
                 if not str(entry.get("Key", "")).startswith(prefix):
-                    raise self.connection.not_s3_error()
+                    raise self.connection.invalid_response_error()
                 yield self._info(bucket, entry["Key"], entry | {"ContentLength": entry.get("Size")})
             if not page.get("IsTruncated"):
                 return
             following = page.get("NextContinuationToken")
-            if not following or following in token.values():  # it would be listed for ever
-                raise self.connection.not_s3_error()
+            if not following or following in token.values():  # the listing would never end
+                raise self.connection.invalid_response_error()
             token = {"ContinuationToken": following}
 
-    # ---------------------------------------------------------------- reading
+    # --- reading ---
 
     def _info(self, bucket: str, key: str, answer: Any) -> ObjectInfo:
-        """Raises StorageAway for an answer that S3 does not give."""
+        """Return the object's attributes. Raises StorageUnavailable if `answer` is not a valid S3 response."""
         try:
-            return read_info(bucket, key, answer)
+            return _read_info(bucket, key, answer)
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
-            raise self.connection.not_s3_error() from None
+            raise self.connection.invalid_response_error() from None
 
     def _check_room(self, info: ObjectInfo, folder: Path) -> None:
-        """Raise StorageAway for a large object that would leave the disk of `folder` less than the answers need."""
+        """Raise StorageUnavailable if a large object would leave the disk of `folder` with less than RESERVE_BYTES."""
         free = self.cache.measure_free() if folder == self.cache.folder else shutil.disk_usage(folder).free
         if info.size > UNASKED_BYTES and info.size + RESERVE_BYTES > free:
-            raise StorageAway(
-                f"s3://{info.bucket}/{info.key} has {info.size} bytes, and the disk of {folder} has room for {free}"
+            raise StorageUnavailable(
+                f"s3://{info.bucket}/{info.key} has {info.size} bytes, but the disk of {folder} has only {free} free"
             )
 
     def _fetch(self, bucket: str, key: str, *, limit: int | None = None) -> tuple[ObjectInfo, BinaryIO]:
@@ -243,7 +251,9 @@ class BucketObjects:
 
     @contextlib.contextmanager
     def _hold_kept(self, bucket: str, key: str) -> Iterator[tuple[ObjectInfo | None, BinaryIO | None]]:
-        """What the cache has of an object, open, so that it stays readable whatever becomes of the cache."""
+        """Yield the cached attributes and the opened cached file, which stays readable if it is evicted; None, None if
+        not cached.
+        """
         info = self.cache.find(bucket, key)
         file = self.cache.open(bucket, key) if info is not None else None
         if info is None or file is None:
@@ -252,21 +262,21 @@ class BucketObjects:
         with file:
             yield info, file
 
-    def _try(self, answer: Any, take: Callable[[Any], Taken], bucket: str, key: str) -> Taken:
-        """What `take` makes of an answer; where its bytes do not arrive whole, of a second one."""
+    def _try(self, answer: Any, take: Callable[[Any], Result], bucket: str, key: str) -> Result:
+        """Return `take(answer)`; repeat the request once if the body does not arrive intact."""
         try:
             return take(answer)
-        except WrongBytes:
+        except DamagedBytes:
             again = self._get(bucket, key, None)
             return take(again)
 
     def _get(self, bucket: str, key: str, kept: ObjectInfo | None) -> Any:
-        """The answer of GetObject; None where what is kept is the object, or all that can be had now."""
+        """Return the response of GetObject; None if the cached version is current, or the only one available."""
         condition = {"IfNoneMatch": f'"{kept.etag}"'} if kept is not None else {}
         try:
             answer = self.connection.read("get_object", bucket, Key=key, **condition)
             self.misses += 1
-        except StorageAway:
+        except StorageUnavailable:
             if kept is None:
                 raise
             self.hits += 1
@@ -281,7 +291,7 @@ class BucketObjects:
         return answer
 
     def _keep(self, answer: Any, bucket: str, key: str, *, limit: int | None) -> tuple[ObjectInfo, BinaryIO]:
-        """Write an answer's bytes to the cache, or to a file without a name where they do not fit."""
+        """Write a response's body to the cache, or to an unnamed temporary file if it does not fit."""
         info = self._info(bucket, key, answer)
         with contextlib.closing(answer["Body"]), contextlib.ExitStack() as held:
             check_size(info, limit)
@@ -303,7 +313,10 @@ class BucketObjects:
         return info
 
     def _receive(self, answer: Any, info: ObjectInfo, file: IO[bytes]) -> str:
-        """Write the body to `file`; its MD5 in hex. Raises WrongBytes where it is not the object that was announced."""
+        """Write the body to `file`; return its MD5 in hex.
+
+        Raises DamagedBytes if it differs from the announced size or ETag.
+        """
         size, md5 = 0, hashlib.md5(usedforsecurity=False)
         for block in self.connection.blocks(answer, info.bucket, size=info.size):
             md5.update(block)
@@ -318,7 +331,7 @@ class BucketObjects:
             raise self.connection.damaged_object_error(info.bucket, f"its MD5 is {digest}, its ETag {info.etag}")
         return digest
 
-    # ---------------------------------------------------------------- writing
+    # --- writing ---
 
     def _put_small(self, bucket: str, key: str, body: bytes, about: dict[str, Any]) -> ObjectInfo:
         md5 = hashlib.md5(body, usedforsecurity=False)
@@ -327,11 +340,11 @@ class BucketObjects:
         )
         etag = str(answer.get("ETag", "")).strip('"')
         if is_digest(answer, etag) and etag != md5.hexdigest():
-            raise self.connection.damaged_object_error(bucket, f"{key} was stored as other bytes")
-        return make_info(bucket, key, len(body), etag, about)
+            raise self.connection.damaged_object_error(bucket, f"the stored bytes of {key} differ from those sent")
+        return _make_info(bucket, key, len(body), etag, about)
 
     def _put_parts(self, bucket: str, key: str, file: IO[bytes], *, size: int, about: dict[str, Any]) -> ObjectInfo:
-        """A multipart upload, one part after the other; what is interrupted is taken back."""
+        """Upload in parts, one after the other; abort the multipart upload if interrupted."""
         length = max(PART_BYTES, -(-size // MAX_PARTS))
         upload = self.connection.write("create_multipart_upload", bucket, Key=key, **about)["UploadId"]
         place = {"Key": key, "UploadId": upload}
@@ -350,14 +363,17 @@ class BucketObjects:
             with contextlib.suppress(ServiceError):
                 self.connection.write("abort_multipart_upload", bucket, **place)
             raise
-        return make_info(bucket, key, size, str(answer.get("ETag", "")).strip('"'), about)
+        return _make_info(bucket, key, size, str(answer.get("ETag", "")).strip('"'), about)
 
 
-# ---------------------------------------------------------------- small parts
+# --- helpers ---
 
 
-def read_info(bucket: str, key: str, answer: Any) -> ObjectInfo:
-    """An answer to GetObject or HeadObject, or an entry of a listing. Raises ValueError, KeyError and others for what S3 does not give."""
+def _read_info(bucket: str, key: str, answer: Any) -> ObjectInfo:
+    """Convert a GetObject or HeadObject response, or an entry of a listing.
+
+    Raises ValueError, KeyError and others if it is invalid.
+    """
     size, etag = int(answer["ContentLength"]), str(answer["ETag"]).strip('"')
     if size < 0 or not etag.isascii() or not etag.isprintable():
         raise ValueError(f"an object of {size} bytes with the ETag {etag!r}")
@@ -372,13 +388,15 @@ def read_info(bucket: str, key: str, answer: Any) -> ObjectInfo:
     )
 
 
-def make_info(bucket: str, key: str, size: int, etag: str, about: dict[str, Any]) -> ObjectInfo:
+def _make_info(bucket: str, key: str, size: int, etag: str, about: dict[str, Any]) -> ObjectInfo:
     now = int(time.time() * 1000)
     return ObjectInfo(bucket, key, size, etag, about["ContentType"], now, dict(about["Metadata"]))
 
 
 def is_digest(answer: Any, etag: str) -> bool:
-    """Whether an ETag is the MD5 of the object: not of parts, and not where S3 encrypts with a key of KMS or of the client."""
+    """Return whether an ETag is the object's MD5: not for multipart uploads, nor for encryption with a KMS or client
+    key.
+    """
     is_encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:") or "SSECustomerAlgorithm" in answer
     return not is_encrypted and PLAIN_ETAG.match(etag) is not None
 
@@ -388,8 +406,8 @@ def encode(digest: bytes) -> str:
 
 
 @contextlib.contextmanager
-def open_body(body: Readable | Path, folder: Path) -> Iterator[BinaryIO]:
-    """A body as a file, at its beginning."""
+def _open_body(body: Readable | Path, folder: Path) -> Iterator[BinaryIO]:
+    """Yield a body as a file, positioned at its start."""
     if isinstance(body, Path):
         with body.open("rb") as file:
             yield file
@@ -401,8 +419,8 @@ def open_body(body: Readable | Path, folder: Path) -> Iterator[BinaryIO]:
         yield spool
 
 
-def copy_whole(source: BinaryIO, file: BinaryIO, target: Path) -> None:
-    """Copy into the new file `target`, which is gone where that fails."""
+def _copy_whole(source: BinaryIO, file: BinaryIO, target: Path) -> None:
+    """Copy into the new file `target`, which is removed if the copy fails."""
     try:
         shutil.copyfileobj(source, file, COPY_BYTES)
     except BaseException:

@@ -1,8 +1,8 @@
-"""Objects of an S3 service, kept on this machine's disk up to a number of bytes; what was not used for longest goes first.
+"""Disk cache of objects of an S3 service: limited in bytes, least recently used first out.
 
-An object is kept whole or not at all, under the ETag that it had; whoever serves it asks the service first whether that is
-still its ETag. A file is checked against its digest before it is read for the first time in the life of a server. Nothing
-here is worth a backup: a folder that cannot be used is emptied.
+An object is cached as a whole, with its ETag; callers ask the service whether the ETag is current before they use it. A
+file is compared with its digest before its first use in the life of a server. The cache needs no backup: a folder that
+cannot be used is emptied.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ from typing import BinaryIO
 from gtseg.local.storage.objects import ObjectInfo
 from gtseg.local.storage.verification import hash_file
 
-__all__ = ["RESERVE_BYTES", "Cache", "Draft"]
-
 DDL = """
 CREATE TABLE IF NOT EXISTS kept (
-    bucket TEXT NOT NULL, key TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL, digest TEXT NOT NULL,
-    about TEXT NOT NULL, used REAL NOT NULL, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
+    bucket TEXT NOT NULL, key TEXT NOT NULL, file TEXT NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
+    digest TEXT NOT NULL, about TEXT NOT NULL, used REAL NOT NULL, PRIMARY KEY (bucket, key)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS kept_by_use ON kept (used);
 """
 RESERVE_BYTES = 1 << 30
@@ -39,17 +37,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Draft:
-    """A file that is being written, to be kept or thrown away."""
+    """A file being written, to be cached or discarded."""
 
     path: Path
     file: BinaryIO
 
 
 class Cache:
-    """Safe in several threads of one process, which holds the data folder's lock."""
+    """Cache of objects in `folder`. Thread-safe within one process, which holds the data folder's lock."""
 
     def __init__(self, folder: Path, limit: int) -> None:
-        """`limit` in bytes."""
+        """Open or create the cache; `limit` is in bytes."""
         self.folder, self.limit = folder, limit
         self._lock = threading.RLock()
         self._turns: dict[tuple[str, str], threading.Lock] = {}
@@ -58,7 +56,7 @@ class Cache:
         try:
             self._open()
         except sqlite3.DatabaseError as error:
-            logger.warning("the cache %s cannot be used and is emptied: %s", folder, error)
+            logger.warning("the cache %s is damaged and is emptied: %s", folder, error)
             shutil.rmtree(folder)
             self._open()
 
@@ -72,7 +70,7 @@ class Cache:
             raise sqlite3.DatabaseError(found)
         self._connection.executescript(DDL)
         known = {row[0] for row in self._connection.execute("SELECT file FROM kept")}
-        for path in self.folder.iterdir():  # what an interrupted run was writing
+        for path in self.folder.iterdir():  # left by an interrupted run
             if path.suffix == ".object" and path.name not in known:
                 path.unlink()
             elif path.is_dir():
@@ -86,12 +84,12 @@ class Cache:
 
     @property
     def size(self) -> int:
-        """Bytes that are kept."""
+        """Size of the cached objects in bytes."""
         return self._size
 
     @contextlib.contextmanager
     def turn(self, bucket: str, key: str) -> Iterator[None]:
-        """One at a time for each object, so that it is fetched once for all who want it now."""
+        """Serialize requests for one object, so that concurrent readers fetch it once."""
         place = bucket, key
         with self._lock:
             turn = self._turns.setdefault(place, threading.Lock())
@@ -106,21 +104,21 @@ class Cache:
                     del self._turns[place], self._waiting[place]
 
     def find(self, bucket: str, key: str) -> ObjectInfo | None:
-        """The object as it was when it was kept; None if it is not, or its file is damaged."""
+        """Return the cached attributes of the object; None if it is not cached or its file is damaged."""
         row = self._row(bucket, key)
         if row is None:
             return None
         file, size, etag, digest, about = row
         if file not in self._checked:
-            if not is_whole(self.folder / file, size, digest):
-                logger.warning("the cached file of s3://%s/%s is damaged or gone and is fetched again", bucket, key)
+            if not _is_intact_file(self.folder / file, size, digest):
+                logger.warning("the cached file of s3://%s/%s is damaged or missing; it is fetched again", bucket, key)
                 self.forget(bucket, key)
                 return None
             self._checked.add(file)
         return ObjectInfo(bucket, key, size, etag, **json.loads(about))
 
     def open(self, bucket: str, key: str) -> BinaryIO | None:
-        """The object's bytes, which stay readable whatever becomes of the cache; None if it is gone meanwhile."""
+        """Open the cached object, which stays readable if it is evicted; None if it has been removed."""
         row = self._row(bucket, key)
         try:
             file = (self.folder / row[0]).open("rb") if row is not None else None
@@ -135,7 +133,10 @@ class Cache:
         return file
 
     def link(self, bucket: str, key: str, target: Path) -> bool:
-        """Another name for the object's file; False where there is none or the file system has no links."""
+        """Create a hard link to the object's file.
+
+        Return False if it is not cached or the file system has no hard links.
+        """
         row = self._row(bucket, key)
         if row is None:
             return False
@@ -149,9 +150,9 @@ class Cache:
 
     @contextlib.contextmanager
     def draft(self, size: int) -> Iterator[Draft]:
-        """A new file of so many bytes; it is gone after the block unless it was kept.
+        """Yield a new file for `size` bytes; it is removed after the block unless it was cached with `keep`.
 
-        The disk is the answers' too: what is kept goes where less than RESERVE_BYTES would be left of it.
+        Cached objects are evicted until the disk has RESERVE_BYTES left, which labels and other results need.
         """
         with self._lock:
             while self._size and self.measure_free() < size + RESERVE_BYTES:
@@ -167,7 +168,10 @@ class Cache:
                         path.unlink(missing_ok=True)
 
     def keep(self, draft: Draft, info: ObjectInfo, digest: str) -> bool:
-        """Keep what was written for an object, in place of an earlier version; whether there is room for it at all."""
+        """Cache a written file in place of an earlier version.
+
+        Return whether it was cached (it fits and the disk has space).
+        """
         draft.file.flush()
         if info.size > self.limit or self.measure_free() < RESERVE_BYTES:
             return False
@@ -217,7 +221,7 @@ class Cache:
             self.forget(*oldest)
 
     def measure_free(self) -> int:
-        """Bytes that the disk still takes."""
+        """Return the free bytes of the disk."""
         return shutil.disk_usage(self.folder).free
 
     def _row(self, bucket: str, key: str) -> tuple[str, int, str, str, str] | None:
@@ -227,8 +231,8 @@ class Cache:
         return row
 
 
-def is_whole(path: Path, size: int, digest: str) -> bool:
-    """Whether a file has this size and MD5."""
+def _is_intact_file(path: Path, size: int, digest: str) -> bool:
+    """Return whether a file has this size and MD5."""
     try:
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size == size and hash_file(file.fileno(), [size])[0].hex() == digest

@@ -1,10 +1,11 @@
-"""Requests to an S3 service, and what a refusal means: that an object is not there, or that the storage is away for now.
+"""Requests to an external S3 service, and the state of the service (available or not).
 
-Away is whatever another try may mend without anybody changing the job: no connection, time-outs, throttling, errors of the
-service, credentials that are missing, wrong or expired, bytes that arrive damaged. From then on requests are refused at
-once, so that nobody waits for time-outs in a row; `probe` alone asks again, with credentials read anew.
+A failure that a retry may cure without a change to the job makes the storage unavailable: connection errors, time-outs,
+throttling, server errors, missing, wrong or expired credentials, damaged bytes. Later requests then fail at once
+instead of each waiting for a time-out; only `probe` contacts the service, with reloaded credentials.
 
-A bucket is read with the server's own credentials, else as a requester who pays, else unsigned; what worked is remembered.
+A bucket is read with the server's own credentials, else as requester pays, else unsigned; the mode that worked is
+remembered for each bucket.
 """
 
 from __future__ import annotations
@@ -18,27 +19,16 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.storage.answers import limit_answers, read_blocks
-from gtseg.local.storage.objects import StorageAway
-from gtseg.local.storage.rights import S3_ACTIONS
+from gtseg.local.storage.answers import read_blocks
+from gtseg.local.storage.clients import CONNECT_SECONDS, READ_SECONDS, Clients, describe
+from gtseg.local.storage.objects import StorageUnavailable
 
-__all__ = ["Connection", "WrongBytes"]
-
-AWS = "aws"
-CONNECT_SECONDS, ATTEMPTS, POOL = 5, 2, 64
-READ_SECONDS, WRITE_SECONDS = (
-    10.0,
-    120.0,
-)  # for the first byte of an answer; a service may put an object's parts together
-READERS, TURN_SECONDS = (
-    24,
-    5.0,
-)  # fewer than the portal has threads: a service that hangs must not keep answers from arriving
+READERS, TURN_SECONDS = 24, 5.0
+"""Concurrent reads, fewer than the portal's threads: a service that hangs must not keep labels from being stored."""
 BLOCK_BYTES = 1 << 18
 BODY_SECONDS, BODY_RATE = 30.0, 32 << 10
-"""An object takes at most so long, and as long as this many bytes a second take: one that drips in must not keep a thread."""
-ANSWER_BYTES = 16 << 20  # of an answer that is no object: a listing of 1,000 keys at most, an error
-NOTHING = "gtseg-probe/"  # a prefix that lists nothing
+"""Time limit of an object's body in seconds, plus the time at this rate in bytes/s: a slow body must not block a thread."""
+NOTHING = "gtseg-probe/"  # a prefix without objects
 Access = Literal["own", "payer", "unsigned"]
 DENIED = ("AccessDenied", "403", "Forbidden", "AllAccessDisabled", "401", "Unauthorized")
 THROTTLED = (
@@ -61,7 +51,10 @@ CREDENTIALS = (
     "InvalidClientTokenId",
     "400",
 )
-"""Errors that other credentials, or a right clock, mend. The answer to a HEAD has no code: 400 is an expired token's status."""
+"""Error codes that new credentials or a correct clock cure.
+
+HEAD responses carry no code: 400 is the status of an expired token.
+"""
 WRITES = (
     "put_object",
     "create_multipart_upload",
@@ -75,20 +68,23 @@ PROOFS = {
     "create_multipart_upload": ("UploadId",), "complete_multipart_upload": ("ETag",),
     "list_objects_v2": ("IsTruncated",),
 }  # fmt: skip
-"""What every answer of S3 to a request has, and a page of somebody else's has not, however successful."""
+"""Operation -> members that every S3 response to it has.
+
+A successful response of another server (a web page) lacks them.
+"""
 logger = logging.getLogger(__name__)
 
 
-class WrongBytes(StorageAway):
-    """What arrived is not what the service says it sent."""
+class DamagedBytes(StorageUnavailable):
+    """The received bytes differ from what the service announced."""
 
 
-class NoCredentials(StorageAway):
-    """Nothing to sign with; a bucket that is open to everybody can be read all the same."""
+class NoCredentials(StorageUnavailable):
+    """No credentials found to sign requests with; public buckets remain readable."""
 
 
 class Connection:
-    """One S3 service with the credentials of one profile. Safe in several threads."""
+    """An S3 service with the credentials of one profile. Thread-safe."""
 
     def __init__(
         self,
@@ -98,7 +94,7 @@ class Connection:
         read_seconds: float = READ_SECONDS,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
-        """`service`: "aws", or the URL of another S3 service. Raises ServiceError for a profile that is none."""
+        """Connect to `service`: "aws", or the URL of another S3 service. Raises ServiceError for an unknown profile."""
         self.service, self.profile = service, profile
         self._read_seconds, self._body_seconds = read_seconds, body_seconds
         self._readers = threading.BoundedSemaphore(READERS)
@@ -106,95 +102,30 @@ class Connection:
         self._access: dict[str, Access] = {}
         self._last_bucket = ""
         self._readable: dict[str, str] = {}
-        """Bucket -> the key that was read last: whether another one is refused alone, or the whole bucket."""
+        """Bucket -> key of the last successful read, which tells a denied object from a denied bucket."""
         self._refusals: dict[str, tuple[str, float]] = {}
-        """"" (the service), "read BUCKET", "write BUCKET" -> (reason, epoch seconds since when)."""
+        """"" (the service), "read BUCKET" or "write BUCKET" -> (reason, epoch seconds of the first failure)."""
         self.requests = self.refused = 0
-        """Sent, and of these without an answer that says anything of the object."""
+        """Requests sent, and those of them that failed without a conclusive response."""
         self._is_stale = False
-        """Whether what was refused may be allowed with credentials that are read anew."""
-        self._session, self._config = self._connect()
-        self._clients: dict[tuple[bool, bool], Any] = {}
-        """(signs, writes) -> a client, made when it is needed."""
-        self._client("own")
-
-    # ---------------------------------------------------------------- clients
+        """Whether the credentials must be reloaded before the next probe."""
+        self._clients = Clients(service, profile, read_seconds=read_seconds, body_seconds=body_seconds)
 
     @property
     def endpoint(self) -> str:
-        return self.service if self.service != AWS else str(self._client("own").meta.endpoint_url)
+        return self._clients.endpoint
 
     def find_secret(self, access_key: str) -> str | None:
-        """The secret of the profile's own key, if it is this one and no session's; None for any other."""
-        keys = self._keys.get_frozen_credentials() if self._keys is not None else None
-        if keys is None or keys.token or keys.access_key != access_key:
-            return None
-        return str(keys.secret_key)
-
-    def _connect(self) -> tuple[Any, Any]:
-        """A boto3 session with the credentials as they are now, and the configuration of its clients."""
-        import boto3
-        import botocore.session
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError, ProfileNotFound
-
-        core = botocore.session.Session(profile=self.profile or None)
-        try:
-            session = boto3.Session(botocore_session=core)
-            self._keys = session.get_credentials()
-            style = (core.get_scoped_config().get("s3") or {}).get("addressing_style")
-            more: dict[str, Any] = {"s3": {"addressing_style": style or ("auto" if self.service == AWS else "path")}}
-            config = Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=self._read_seconds,
-                retries={"mode": "standard", "max_attempts": ATTEMPTS},
-                max_pool_connections=POOL,
-                request_checksum_calculation="when_required",  # Content-MD5, which every S3 service knows, covers uploads
-                ignore_configured_endpoint_urls=True,
-                user_agent_extra="gtseg-local",
-                **more,
-            )
-        except ProfileNotFound:
-            raise ServiceError(
-                "NoProfile", f"The AWS profile {self.profile!r} (--s3-profile) does not exist."
-            ) from None
-        except (BotoCoreError, ValueError) as error:
-            raise self._invalid(error) from None
-        return session, config
+        """Return the secret of the profile's own long-term access key; None for any other key."""
+        return self._clients.find_secret(access_key)
 
     def _client(self, access: Access, *, writes: bool = False) -> Any:
-        signs = access != "unsigned"
-        with self._lock:
-            if (signs, writes) not in self._clients:
-                self._clients[signs, writes] = self._make_client(signs, writes)
-            return self._clients[signs, writes]
+        return self._clients.get(signs=access != "unsigned", writes=writes)
 
-    def _make_client(self, signs: bool, writes: bool) -> Any:
-        from botocore import UNSIGNED
-        from botocore.config import Config
-        from botocore.exceptions import BotoCoreError
-
-        config = self._config if signs else self._config.merge(Config(signature_version=UNSIGNED))
-        try:
-            client = self._session.client(
-                "s3",
-                endpoint_url=None if self.service == AWS else self.service,
-                region_name=self._session.region_name or "us-east-1",
-                config=config.merge(Config(read_timeout=WRITE_SECONDS)) if writes else config,
-            )
-        except (BotoCoreError, ValueError) as error:
-            raise self._invalid(error) from None
-        client.meta.events.register("before-call.s3", check_listed)
-        limit_answers(client, ANSWER_BYTES, seconds=self._body_seconds)
-        return client
-
-    def _invalid(self, error: Exception) -> ServiceError:
-        return ServiceError("NoStorage", f"--s3 {self.service}: {describe(error)}")
-
-    # ---------------------------------------------------------------- requests
+    # --- requests ---
 
     def read(self, method: str, bucket: str, **parameters: Any) -> Any:
-        """The answer to a reading request. Raises ServiceError, StorageAway."""
+        """Send a read request; return its response. Raises ServiceError or StorageUnavailable."""
         known = self._access.get(bucket)
         refusal: ServiceError | None = None
         for access in (known,) if known else ("own", "payer", "unsigned"):
@@ -213,11 +144,11 @@ class Connection:
         if isinstance(refusal, NoCredentials) or self._is_closed(bucket):
             reason = f"s3://{bucket} cannot be read: {refusal.message}"
             self._refuse(f"read {bucket}", reason)
-            raise StorageAway(reason)
+            raise StorageUnavailable(reason)
         raise refusal
 
     def ask(self, method: str, bucket: str, *, writes: bool = False, **parameters: Any) -> Any:
-        """The answer to a request that only asks what is allowed: a refusal changes nothing. Raises ServiceError, StorageAway."""
+        """Send a request that tests a permission: denial changes no state. Raises ServiceError."""
         known = self._access.get(bucket)
         refusal: ServiceError | None = None
         for access in (known,) if known else ("own",) if writes else ("own", "payer", "unsigned"):
@@ -232,40 +163,46 @@ class Connection:
 
     def _note_read(self, bucket: str, access: Access, key: str) -> None:
         if access == "payer" and bucket not in self._access:
-            logger.warning("s3://%s is a requester pays bucket: this server's account pays for what it reads", bucket)
+            logger.warning("s3://%s is a requester-pays bucket: reads are charged to this server's account", bucket)
         self._access[bucket] = access
         if key:
             self._readable[bucket] = key
         self._forget_refusal(f"read {bucket}")
 
     def _is_closed(self, bucket: str) -> bool:
-        """Whether a bucket from which objects have been read refuses the last of them too."""
+        """Return whether a bucket that was readable now denies the last object that was read from it."""
         if bucket not in self._readable:
             return False
         try:
             self._send("head_object", bucket, self._access[bucket], {"Key": self._readable[bucket]})
-        except StorageAway:
+        except StorageUnavailable:
             return True
         except ServiceError as error:
             return error.code == "AccessDenied"
         return False
 
     def write(self, method: str, bucket: str, **parameters: Any) -> Any:
-        """The answer to a writing request. Raises StorageAway also for a bucket that refuses: what is written waits."""
+        """Send a write request; return its response.
+
+        Raises StorageUnavailable also if the bucket denies it, so that callers retry.
+        """
         access: Access = "payer" if self._access.get(bucket) == "payer" else "own"
         try:
             answer = self._send(method, bucket, access, parameters)
         except ServiceError as error:
-            if isinstance(error, StorageAway) and not isinstance(error, NoCredentials):
+            if isinstance(error, StorageUnavailable) and not isinstance(error, NoCredentials):
                 raise
-            reason = f"s3://{bucket} does not take what is written: {error.message} ({error.code})"
+            reason = f"s3://{bucket} cannot be written to: {error.message} ({error.code})"
             self._refuse(f"write {bucket}", reason)
-            raise StorageAway(reason) from None
+            raise StorageUnavailable(reason) from None
         self._forget_refusal(f"write {bucket}")
         return answer
 
     def blocks(self, answer: Any, bucket: str, *, size: int) -> Iterator[bytes]:
-        """The bytes of a GetObject answer that announces `size`. Raises StorageAway where they end early, are damaged or drip in."""
+        """Yield the bytes of a GetObject response of `size` bytes.
+
+        Raises StorageUnavailable if they end early, are damaged or arrive too slowly.
+        """
         from botocore.exceptions import BotoCoreError
         from urllib3.exceptions import HTTPError
 
@@ -275,7 +212,7 @@ class Connection:
                 for block in read_blocks(answer["Body"]._raw_stream, BLOCK_BYTES):
                     yield block
                     if time.monotonic() > end:
-                        raise self._lose(f"an object of {size} bytes came too slowly and was given up")
+                        raise self._mark_unavailable(f"an object of {size} bytes arrived too slowly and was aborted")
         except (BotoCoreError, HTTPError, OSError) as error:
             raise self.damaged_object_error(bucket, describe(error)) from None
         finally:
@@ -283,33 +220,33 @@ class Connection:
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[None]:
-        """One of the few that may wait for the service at once. Raises StorageAway."""
+        """Limit the number of concurrent reads. Raises StorageUnavailable."""
         if not self._readers.acquire(timeout=TURN_SECONDS):
-            raise StorageAway(f"{self.endpoint}: {READERS} requests wait for its answers already")
+            raise StorageUnavailable(f"{self.endpoint}: {READERS} requests are already waiting for a response")
         try:
             yield
         finally:
             self._readers.release()
 
-    def not_s3_error(self) -> StorageAway:
-        """The error for an answer that S3 does not give."""
-        return self._lose("what answers is not S3")
+    def invalid_response_error(self) -> StorageUnavailable:
+        """Return the error for a response that is not valid S3."""
+        return self._mark_unavailable("the response is not that of an S3 service")
 
-    def damaged_object_error(self, bucket: str, what: str) -> WrongBytes:
-        """The error for bytes that are not those of the object."""
-        reason = f"{self.endpoint}: an object of s3://{bucket} did not arrive whole: {what}"
+    def damaged_object_error(self, bucket: str, what: str) -> DamagedBytes:
+        """Return the error for an object body that is incomplete or damaged."""
+        reason = f"{self.endpoint}: an object of s3://{bucket} arrived incomplete or damaged: {what}"
         self._refuse(f"read {bucket}", reason)
-        return WrongBytes(reason)
+        return DamagedBytes(reason)
 
     def _send(
         self, method: str, bucket: str, access: Access, parameters: dict[str, Any], *, again: bool = False
     ) -> Any:
-        """One request, and whether the storage answers at all."""
+        """Send one request; record whether the storage is available."""
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
 
         refusal = self._refusals.get("")
         if refusal is not None and not again:
-            raise StorageAway(refusal[0])
+            raise StorageUnavailable(refusal[0])
         if access != "unsigned":
             self._last_bucket = bucket
         self.requests += 1
@@ -322,24 +259,26 @@ class Connection:
             raise ServiceError("InvalidBucketName", describe(error)) from None
         except NoCredentialsError:
             self._is_stale = True
-            raise NoCredentials(f"{self.endpoint}: this server has no credentials") from None
+            raise NoCredentials(
+                f"{self.endpoint}: no AWS credentials were found for this server (--s3-profile)"
+            ) from None
         except ClientError as error:
             failure = self._translate(error, bucket)
-            if not isinstance(failure, StorageAway):
+            if not isinstance(failure, StorageUnavailable):
                 self._forget_refusal("")
             raise failure from None
         except (BotoCoreError, OSError) as error:
             self._is_stale |= re.search("Credential|Token|SSO", type(error).__name__) is not None
-            raise self._lose(describe(error)) from None
-        except (KeyError, TypeError, ValueError, RecursionError):  # botocore's, of what it cannot read
-            raise self.not_s3_error() from None
+            raise self._mark_unavailable(describe(error)) from None
+        except (KeyError, TypeError, ValueError, RecursionError):  # raised by botocore for a response it cannot parse
+            raise self.invalid_response_error() from None
         if not all(member in answer for member in PROOFS.get(method, ())):
-            raise self.not_s3_error()
+            raise self.invalid_response_error()
         self._forget_refusal("")
         return answer
 
     def _translate(self, error: Any, bucket: str) -> ServiceError:
-        """boto3's ClientError as what it means here."""
+        """Convert boto3's ClientError to a ServiceError or StorageUnavailable."""
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         if code == "304" or status == 304:
@@ -347,45 +286,47 @@ class Connection:
         if code in CREDENTIALS or "Token" in code or status == 403:
             self._is_stale = True
         if status >= 500 or status == 429 or code in THROTTLED or code in CREDENTIALS or "Token" in code:
-            return self._lose(f"{message} ({code})" if message else code)
+            return self._mark_unavailable(f"{message} ({code})" if message else code)
         if code in DENIED or status == 403:
             return ServiceError("AccessDenied", message if message not in ("", "Forbidden") else "Access Denied", 403)
         if code in ("404", "NotFound"):
-            return ServiceError("404", f"There is no such bucket or object in s3://{bucket}.", 404)
+            return ServiceError("404", f"The bucket s3://{bucket} or the object in it does not exist.", 404)
         return ServiceError(code, message or code, status or 400)
 
-    # ---------------------------------------------------------------- away and back
+    # --- availability ---
 
     @property
     def refusal(self) -> tuple[str, float]:
-        """(reason, epoch seconds) of what is refused for the longest time; ("", 0.0) if nothing is."""
+        """(reason, epoch seconds) of the oldest failure that persists; ("", 0.0) if there is none."""
         with self._lock:
             return min(self._refusals.values(), key=lambda item: item[1], default=("", 0.0))
 
     @property
-    def is_away(self) -> bool:
-        """Whether requests are refused at once."""
+    def is_unavailable(self) -> bool:
+        """Whether the service is unavailable, so that requests fail at once."""
         return "" in self._refusals
 
     def probe(self) -> bool:
-        """Ask once more, with credentials read anew; whether the storage answers."""
+        """Contact the service once, with reloaded credentials if necessary; return whether it responded."""
         if self._is_stale:
             try:
-                self._session, self._config = self._connect()
+                self._clients = Clients(
+                    self.service, self.profile, read_seconds=self._read_seconds, body_seconds=self._body_seconds
+                )
             except ServiceError:
                 return False
-            self._clients, self._is_stale = {}, False
+            self._is_stale = False
         try:
             self._ask()
-        except StorageAway:
+        except StorageUnavailable:
             return False
         except ServiceError:
-            pass  # it answers; what it refuses concerns one bucket
+            pass  # the service responded; the error concerns one bucket
         self._forget_refusal("")
         return True
 
     def _ask(self) -> None:
-        if self._last_bucket:  # unlike HeadBucket's, its answer says what is wrong with credentials
+        if self._last_bucket:  # unlike HeadBucket's, its error response names the credential problem
             access = self._access.get(self._last_bucket, "own")
             self._send("list_objects_v2", self._last_bucket, access, {"Prefix": NOTHING, "MaxKeys": 1}, again=True)
             return
@@ -397,17 +338,17 @@ class Connection:
         try:
             answer = session.send(AWSRequest("GET", self.endpoint).prepare())
         except (BotoCoreError, OSError) as error:
-            raise self._lose(describe(error)) from None
+            raise self._mark_unavailable(describe(error)) from None
         finally:
             session.close()
         if answer.status_code >= 500:
-            raise self._lose(f"HTTP {answer.status_code}")
+            raise self._mark_unavailable(f"HTTP {answer.status_code}")
 
-    def _lose(self, what: str) -> StorageAway:
+    def _mark_unavailable(self, what: str) -> StorageUnavailable:
         reason = f"{self.endpoint}: {what}"
         self.refused += 1
         self._refuse("", reason)
-        return StorageAway(reason)
+        return StorageUnavailable(reason)
 
     def _refuse(self, what: str, reason: str) -> None:
         with self._lock:
@@ -415,21 +356,10 @@ class Connection:
             is_new = what not in self._refusals
             self._refusals[what] = (reason, since)
         if is_new:
-            logger.warning("the storage is away: %s", reason)
+            logger.warning("the storage is unavailable: %s", reason)
 
     def _forget_refusal(self, what: str) -> None:
         if what in self._refusals:
             with self._lock:
                 self._refusals.pop(what, None)
-            logger.warning("the storage is back: %s%s", self.endpoint, f" ({what})" if what else "")
-
-
-def check_listed(model: Any, **_: Any) -> None:
-    """Refuse to send what the rights of the server do not name; boto3's own requests, such as for a redirect, included."""
-    if model.name not in S3_ACTIONS:
-        raise AssertionError(f"{model.name} is not in S3_ACTIONS")
-
-
-def describe(error: Exception) -> str:
-    """An error of botocore in one line."""
-    return " ".join(str(error).split())[:300]
+            logger.warning("the storage is available again: %s%s", self.endpoint, f" ({what})" if what else "")

@@ -1,11 +1,12 @@
-"""One SQLite database of the data folder: many readers, one writer, and what must be true of the file before it is opened.
+"""SQLite databases of the data folder: many readers, one writer, and the checks of the file before it is opened.
 
-SQLite runs in WAL mode with synchronous=NORMAL: the file is never corrupt, and a commit survives kill -9 at once and a power
-cut once its write-ahead log is synced (`log`, see sync.py), which every answer waits for. Readers never wait; writers
-queue on one lock of this process, so that `database is locked` cannot happen (a lock on the folder keeps it to one process).
+SQLite runs in WAL mode with synchronous=NORMAL: the file is never corrupt. A commit survives kill -9 at once and a
+power failure once its write-ahead log is synced (`log`, see sync.py), which every response waits for. Readers never
+wait; writers queue on one lock of this process, so that `database is locked` cannot happen (a lock on the folder admits
+one process).
 
-`PRAGMA user_version` is the schema's version. `PRAGMA application_id` says whether the database is in use: a database that
-is, and has no write-ahead log beside it, was copied without it and lacks what was committed last.
+`PRAGMA user_version` holds the schema version. `PRAGMA application_id` tells whether the database is in use: a database
+in use without a write-ahead log beside it was copied without the log and lacks the latest commits.
 """
 
 from __future__ import annotations
@@ -24,42 +25,44 @@ from typing import Any
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.sync import Log
-from gtseg.local.storage.wal import count_cut_off, is_header
-
-__all__ = ["SCHEMA", "Database", "damaged", "examine", "too_new"]
+from gtseg.local.storage.wal import count_lost, is_header
 
 SCHEMA = 2
-"""Version of the whole data folder. 1: what 0.1.0 wrote, which kept no version. A change of a table needs a migration."""
+"""Schema version of the whole data folder. 1: version 0.1.0, which stored no version. A table change needs a migration.
+"""
 MIGRATIONS: dict[str, dict[int, str]] = {"state.sqlite3": {}, "objects.sqlite3": {}}
-"""Database -> version that a script leads to -> statements. New tables need none: they are made where they are used."""
+"""Database -> version -> SQL script that migrates to it. New tables need none: they are created where they are used."""
 
 BUSY_SECONDS = 60.0
 CHECKPOINT_PAGES = 1000  # SQLite's own default
-RESTART_PAGES = 256  # a log of a megabyte is worth being written from its beginning again
-CHECKED_BYTES = 64 << 20  # a database up to this size is read to its end before it is used: a tenth of a second
+RESTART_PAGES = 256
+"""Log size, in pages (1 MB), from which the log is restarted from its beginning."""
+CHECKED_BYTES = 64 << 20
+"""Databases up to this size are read completely before use (0.1 s)."""
 IN_USE, AT_REST = 0x67747331, 0x67747330  # application_id: "gts1", "gts0"
 MAGIC = b"SQLite format 3\0"
 logger = logging.getLogger(__name__)
 
 
 def damaged(path: Path, what: str, way_out: str = "") -> ServiceError:
-    """The one line for a file of the data folder that cannot be used."""
+    """Return the ServiceError for a file of the data folder that cannot be used."""
     way_out = way_out or "Restore the data folder from a backup (gtseg local restore)."
     return ServiceError("DataFolderDamaged", f"{path} {what}. {way_out}", 500)
 
 
 def too_new(folder: Path, found: int, version: str = "") -> ServiceError:
+    """Return the ServiceError for a data folder written by a newer gtseg."""
     written = f"gtseg {version} (schema {found})" if version else f"a newer gtseg (schema {found})"
     return ServiceError(
         "DataFolderTooNew",
         f"the data folder {folder} was written by {written}; this gtseg reads schema {SCHEMA} at most. "
-        "Upgrade gtseg, or give another folder with --data.",
+        "Upgrade gtseg, or choose another folder with --data.",
         500,
     )
 
 
 class Database:
-    """One SQLite file: a connection per thread to read, one writer at a time.
+    """One SQLite file: one read connection per thread, one writer at a time.
 
     `before_commit` is called before each transaction begins and before it is committed.
     """
@@ -76,20 +79,20 @@ class Database:
         self._connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._connections_lock = threading.Lock()
         try:
-            self._guard = self._connect()  # as long as it is open, nobody removes the write-ahead log
-            migrate(self._guard, path, MIGRATIONS.get(path.name, {}))
+            self._guard = self._connect()  # while it is open, SQLite keeps the write-ahead log
+            _migrate(self._guard, path, MIGRATIONS.get(path.name, {}))
             self._mark(IN_USE)
             # The mark must be in the file itself, and the log must not be empty.
             self._guard.execute("PRAGMA wal_checkpoint(RESTART)")
-            # However this process ends, but for a kill, its connections are closed and the log is removed.
-            self._rest = weakref.finalize(self, _rest, self._guard)
+            # Unless the process is killed, its connections are closed and the log is removed when it ends.
+            self._mark_at_rest = weakref.finalize(self, _mark_at_rest, self._guard)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             raise damaged(path, f"is damaged ({error})") from None
 
     def create(self, ddl: str) -> None:
-        """Run `CREATE TABLE IF NOT EXISTS ...` statements, once each; also inside a transaction."""
+        """Run `CREATE TABLE IF NOT EXISTS ...` statements once each; allowed inside a transaction."""
         if ddl in self._created:
             return
         with self.write() as connection:
@@ -99,7 +102,7 @@ class Database:
             self._created.add(ddl)
 
     def read(self) -> sqlite3.Connection:
-        """This thread's connection, in autocommit."""
+        """Return this thread's connection, in autocommit mode."""
         connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._connect()
@@ -107,9 +110,11 @@ class Database:
 
     @contextmanager
     def write(self, *, is_repeatable: bool = False) -> Iterator[sqlite3.Connection]:
-        """BEGIN IMMEDIATE .. COMMIT, or ROLLBACK on any exception. A nested call joins the outer one.
+        """Run the block in BEGIN IMMEDIATE .. COMMIT; ROLLBACK on any exception.
 
-        `is_repeatable`: nobody waits for its sync, because it can be done again from what is on disk.
+        A nested call joins the outer transaction.
+
+        `is_repeatable`: the transaction can be repeated from data on disk, so that no response waits for its sync.
         """
         self.before_commit()
         with self._writer:
@@ -131,19 +136,19 @@ class Database:
 
     @property
     def position(self) -> int:
-        """Where this thread's last transaction is in the log; 0 before its first."""
+        """Position of this thread's last transaction in the log; 0 before its first."""
         return int(getattr(self._local, "position", 0))
 
     def sync_own(self) -> None:
-        """Block until what this thread has committed is on disk. Raises DiskError."""
+        """Block until this thread's commits are on disk. Raises DiskError."""
         if self.position:
             self.log.wait(self.position)
 
     def checkpoint(self) -> None:
-        """Move the log into the file, in the background.
+        """Move the log into the database file, in the background.
 
-        Writers are kept out for the last of it alone: only a log that is all in the file is written from its beginning again,
-        and overwriting a file is synced several times faster than extending it.
+        Writers are locked out only for the last part: SQLite restarts the log from its beginning only when all of it is
+        in the file, and overwriting a file syncs several times faster than extending it.
         """
         _, written, moved = self.read().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if written > RESTART_PAGES and moved > 0:
@@ -151,8 +156,8 @@ class Database:
                 self.read().execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def close(self) -> None:
-        """Close every thread's connection; the last one folds the WAL back into the file."""
-        self._rest()
+        """Close every thread's connection; closing the last one moves the log into the file."""
+        self._mark_at_rest()
         with self._connections_lock:
             connections = list(self._connections)
         for connection in connections:
@@ -184,18 +189,18 @@ class Database:
         return connection
 
 
-def _rest(guard: _Connection) -> None:
-    """Mark a database as at rest before its last connection is closed, which removes the log."""
+def _mark_at_rest(guard: _Connection) -> None:
+    """Mark a database as not in use before its last connection is closed, which removes the log."""
     try:
         guard.execute(f"PRAGMA application_id={AT_REST}")
     except sqlite3.Error:
-        # A full disk takes no mark. A connection that is never closed keeps the log where it is.
+        # A full disk cannot store the mark. A connection that is never closed keeps the log.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(guard))
         guard.is_kept = True
 
 
-def migrate(connection: sqlite3.Connection, path: Path, scripts: Mapping[int, str]) -> None:
-    """Bring a database to this version's schema, in one transaction. Raises ServiceError for a newer one."""
+def _migrate(connection: sqlite3.Connection, path: Path, scripts: Mapping[int, str]) -> None:
+    """Migrate a database to this version's schema, in one transaction. Raises ServiceError for a newer schema."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
@@ -214,12 +219,12 @@ def migrate(connection: sqlite3.Connection, path: Path, scripts: Mapping[int, st
         raise
 
 
-def examine(path: Path, *, must_exist: bool, thorough: bool = False, was_cut_off: bool = False) -> int:
-    """Look at a database file that no server has open; its schema, 0 where there is none yet.
+def examine(path: Path, *, must_exist: bool, thorough: bool = False, was_restarted: bool = False) -> int:
+    """Check a database file that no server has open; return its schema version, 0 if it does not exist yet.
 
-    Raises ServiceError for what is missing, empty, cut off, damaged, or was copied without its write-ahead log.
-    `thorough`: read all of it, whatever its size. `was_cut_off`: a power cut may have left the end of its log in any state;
-    otherwise transactions behind a damaged one are what the disk has lost.
+    Raises ServiceError if it is missing, empty, truncated, damaged, or was copied without its write-ahead log.
+    `thorough`: read all of it, whatever its size. `was_restarted`: the machine was restarted since, so that a power
+    failure may have damaged the end of the log; otherwise transactions after a damaged one are data that the disk lost.
     """
     try:
         with path.open("rb") as file:
@@ -230,9 +235,9 @@ def examine(path: Path, *, must_exist: bool, thorough: bool = False, was_cut_off
             raise damaged(path, "is missing") from None
         return 0
     except OSError as error:
-        raise damaged(path, f"cannot be read ({error.strerror})", "See to its permissions.") from None
+        raise damaged(path, f"cannot be read ({error.strerror})", "Check its permissions.") from None
     if not size and not must_exist and not wal_size:
-        return 0  # a first start that was interrupted
+        return 0  # the first start was interrupted
     if not size:
         raise damaged(path, "is empty")
     if len(header) < 100 or not header.startswith(MAGIC):
@@ -241,19 +246,20 @@ def examine(path: Path, *, must_exist: bool, thorough: bool = False, was_cut_off
     if application_id == IN_USE and not wal_size:
         raise damaged(
             path,
-            f"was copied without {path.name}-wal, which holds what was written last",
-            f"Copy {path.name}-wal and {path.name}-shm too, or use gtseg local backup, which does. If a SQLite tool has opened "
-            f"{path.name} here since its server was killed, nothing is missing: run PRAGMA application_id=0 in that tool.",
+            f"was copied without {path.name}-wal, which holds the latest changes",
+            f"Copy {path.name}-wal and {path.name}-shm too, or use gtseg local backup, which copies them. If a SQLite "
+            f"tool opened {path.name} here after its server was killed, nothing is missing: run PRAGMA "
+            "application_id=0 in that tool.",
         )
     if wal_size:
-        _check_log(path, was_cut_off=was_cut_off)
+        _check_log(path, was_restarted=was_restarted)
     if not wal_size:
         _check_length(path, header, size)
     return _open_and_check(path, size, thorough=thorough)
 
 
 def _measure_log(path: Path) -> int:
-    """The size of a database's write-ahead log, 0 without one. Raises ServiceError where it is none."""
+    """Return the size of a database's write-ahead log; 0 without one. Raises ServiceError if its header is invalid."""
     wal = path.with_name(f"{path.name}-wal")
     try:
         with wal.open("rb") as file:
@@ -261,30 +267,32 @@ def _measure_log(path: Path) -> int:
     except FileNotFoundError:
         return 0
     if head and not is_header(head):
-        raise damaged(wal, "is damaged: it holds what was written last to the database beside it")
+        raise damaged(wal, "is damaged; it holds the latest changes to the database beside it")
     return wal.stat().st_size
 
 
-def _check_log(path: Path, *, was_cut_off: bool) -> None:
-    """Raises ServiceError where the log holds transactions that SQLite would drop in silence."""
+def _check_log(path: Path, *, was_restarted: bool) -> None:
+    """Raise ServiceError if the log holds transactions that SQLite would drop silently."""
     wal = path.with_name(f"{path.name}-wal")
-    lost = count_cut_off(wal)
-    if lost and not was_cut_off:
+    lost = count_lost(wal)
+    if lost and not was_restarted:
         raise damaged(
             wal,
-            f"is damaged: {lost} transactions behind the damage cannot be read",
-            "Restore the data folder from a backup (gtseg local restore), or go on without them: run PRAGMA application_id=0 on "
-            f"{path.name} in a SQLite tool.",
+            f"is damaged: {lost} transactions after the damage cannot be read",
+            "Restore the data folder from a backup (gtseg local restore), or continue without them: run PRAGMA "
+            f"application_id=0 on {path.name} in a SQLite tool.",
         )
     if lost:
-        logger.warning("%s: %d transactions that no answer waited for did not survive the power cut", wal, lost)
+        logger.warning(
+            "%s: %d transactions were lost in the power failure; no client had received a response for them", wal, lost
+        )
 
 
 def _check_length(path: Path, header: bytes, size: int) -> None:
     page, pages = struct.unpack(">H", header[16:18])[0], struct.unpack(">I", header[28:32])[0]
     expected = (65536 if page == 1 else page) * pages
     if header[24:28] == header[92:96] and size < expected:
-        raise damaged(path, f"is cut off: {size} of {expected} bytes are left")
+        raise damaged(path, f"is truncated: {size} of {expected} bytes are left")
 
 
 def _open_and_check(path: Path, size: int, *, thorough: bool) -> int:
@@ -299,7 +307,7 @@ def _open_and_check(path: Path, size: int, *, thorough: bool) -> int:
                 if first != "ok":
                     raise damaged(path, f"is damaged ({' '.join(first.split())})")
             connection.execute("SELECT name, sql FROM sqlite_master").fetchall()
-            # Closing the only connection folds the log into the file and removes it.
+            # Closing the only connection moves the log into the file and removes it.
             connection.execute(f"PRAGMA application_id={AT_REST}")
         finally:
             connection.close()
@@ -311,7 +319,7 @@ def _open_and_check(path: Path, size: int, *, thorough: bool) -> int:
 
 
 def _split_statements(script: str) -> Iterator[str]:
-    """One statement at a time: sqlite3's executescript would commit the caller's transaction."""
+    """Yield the statements of a script; sqlite3's executescript would commit the caller's transaction."""
     statement = ""
     for piece in re.findall(r"[^;]*;|[^;]+\Z", script):
         statement += piece
@@ -323,10 +331,10 @@ def _split_statements(script: str) -> Iterator[str]:
 
 
 def _do_nothing() -> None:
-    """Default of `before_commit`."""
+    """Do nothing; the default of `before_commit`."""
 
 
 class _Connection(sqlite3.Connection):
-    """sqlite3.Connection that can be referred to weakly, so that a finished thread's connection goes away."""
+    """A sqlite3.Connection that supports weak references, so that a finished thread's connection is released."""
 
     is_kept = False

@@ -1,7 +1,7 @@
-"""The plain files behind objects: numbered, never named by a key, written once and never changed.
+"""Immutable plain files that hold object bytes: named by number, never by key.
 
-A file's number is the server's run in the upper bits and a counter in the lower 40, so that numbers are never used
-twice and what an interrupted run left behind can be told from what this run is writing.
+A file's number has the server's run in its upper bits and a counter in the lower 40. Numbers are thus never reused, and
+files left by an interrupted run can be told from those being written.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from typing import Self
 from gtseg.local.storage.sync import sync_file, sync_folder
 from gtseg.local.storage.verification import Checked
 
-__all__ = ["RUN_BITS", "SMALL_BYTES", "Draft", "Files", "locate"]
-
 FOLDERS = 256
 RUN_BITS = 40
-SMALL_BYTES = 64 * 1024  # objects up to this size are kept in the index (index.py)
+SMALL_BYTES = 64 * 1024
+"""Objects up to this size are stored in the index (index.py)."""
 
 
 SYNC_THREADS = 32
@@ -30,7 +29,7 @@ SYNC_THREADS = 32
 
 @dataclass(slots=True)
 class Draft:
-    """A new file that is being written. At the end of its `with` block it is removed, unless it was kept."""
+    """A new file being written; it is removed at the end of its `with` block unless it was kept."""
 
     number: int
     descriptor: int
@@ -55,16 +54,16 @@ class Draft:
             view = view[os.write(self.descriptor, view) :]
 
     def append(self, source: int, *, start: int, length: int) -> None:
-        """Append a range of another file (a descriptor); the kernel copies."""
+        """Append a range of another file (given as a descriptor), copied by the kernel."""
         end = start + length
         while start < end:
             copied = os.sendfile(self.descriptor, source, start, min(end - start, 1 << 30))
             if not copied:
-                raise OSError("an object's file is shorter than its size")
+                raise OSError("an object's file is shorter than the object's recorded size")
             start += copied
 
     def sync(self, *others: Callable[[], None]) -> None:
-        """Block until the file and its name are on disk and `others` have returned: all at once, in one wait."""
+        """Block until the file and its directory entry are on disk and `others` have returned; all run concurrently."""
         pool = self.files.pool
         waits = [pool.submit(sync_folder, self.folder), *(pool.submit(other) for other in others)]
         try:
@@ -76,12 +75,14 @@ class Draft:
                 raise failure
 
     def keep(self) -> None:
-        """The file stays; its bytes were hashed or checked on their way."""
+        """Keep the file after the block; its bytes must have been hashed or checked while they were written."""
         self.files.checked.trust(self.number, self.descriptor)
         self.is_kept = True
 
 
 class Files:
+    """The files below `folder`; `run` is the number of this run of the server."""
+
     def __init__(self, folder: Path, *, run: int) -> None:
         self.folder = folder
         self.run = run
@@ -96,27 +97,28 @@ class Files:
         self.pool.shutdown()
 
     def allocate(self) -> int:
-        """A number that no file ever had."""
+        """Return a number that no file has had."""
         return next(self._next)
 
     def locate(self, number: int) -> str:
+        """Return the path of a file."""
         return locate(self.folder, number)
 
     def begin(self) -> Draft:
-        """A new file to write; the caller enters it (`with`), syncs and keeps it."""
+        """Return a new file to write; the caller enters it (`with`), syncs and keeps it."""
         number = self.allocate()
         path = self.locate(number)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         return Draft(number, descriptor, os.path.dirname(path), self)
 
     def append_files(self, draft: Draft, parts: Iterable[tuple[int, int]]) -> None:
-        """Append (number, size) files, one after the other."""
+        """Append the bytes of files, given as (number, size), in order."""
         for number, size in parts:
             with open(self.locate(number), "rb") as source:
                 draft.append(source.fileno(), start=0, length=size)
 
     def remove(self, number: int) -> None:
-        """Remove a file; nothing happens if there is none, or if the number is that of a small object."""
+        """Remove a file; do nothing if it does not exist or the number is that of a small object."""
         if number < 0:
             return
         self.checked.forget(number)
@@ -124,7 +126,7 @@ class Files:
             os.unlink(self.locate(number))
 
     def list_runs(self, first: int) -> Iterator[int]:
-        """Numbers of the files on disk that earlier runs, from `first` on, wrote."""
+        """Yield the numbers of files on disk that earlier runs, from run `first` on, wrote."""
         for number in range(FOLDERS):
             with os.scandir(self.folder / f"{number:02x}") as entries:
                 for entry in entries:
@@ -134,7 +136,7 @@ class Files:
 
 
 def locate(folder: Path, number: int) -> str:
-    """The path of a file below the folder of all files."""
+    """Return the path of a file below the folder of all files."""
     return f"{folder}{os.sep}{number % FOLDERS:02x}{os.sep}{number:014x}"
 
 

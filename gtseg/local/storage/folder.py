@@ -1,8 +1,8 @@
-"""Objects in the data folder of this machine.
+"""Objects in the data folder.
 
-An object is a plain, immutable file under `DATA/objects/` and one row of `DATA/objects.sqlite3`; the bytes of a small one
-are in the database too. The row is written last and in one transaction: a kill at any instant leaves the old object or
-the new one. What is stored is on disk after one wait (intents.py).
+An object is a plain, immutable file under `DATA/objects/` and one row of `DATA/objects.sqlite3`; the bytes of a small
+object are in the database too. The row is written last and in one transaction: if the process is killed, either the old
+or the new object exists. A stored object is on disk after a single wait (intents.py).
 """
 
 from __future__ import annotations
@@ -39,21 +39,19 @@ from gtseg.local.storage.objects import (
 from gtseg.local.storage.stored import StoredObject, unpack_row
 from gtseg.local.storage.uploads import Part, Uploads
 
-__all__ = ["FolderObjects"]
-
 CHUNK_BYTES = 1 << 20
-GRACE_SECONDS = 60.0  # how long the file of a replaced or deleted object can still be opened by its path
+GRACE_SECONDS = 60.0
+"""Time for which the file of a replaced or deleted object can still be opened by its path."""
 HOUSEKEEPING_SECONDS = 1.0
 RIGHTS = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
-ABANDONED_MS = (
-    7 * 24 * 3600 * 1000
-)  # without a new part; the age that AWS's own example of a lifecycle rule gives uploads
+ABANDONED_MS = 7 * 24 * 3600 * 1000
+"""Age without a new part at which an upload is aborted: that of AWS's example lifecycle rule."""
 EXPIRE_SECONDS = 3600.0
 logger = logging.getLogger(__name__)
 
 
 class FolderObjects:
-    """`storage.objects.Objects` in a folder, and what the S3 protocol needs beyond it: the index, files and uploads."""
+    """`storage.objects.Objects` in a folder, with what the S3 protocol needs in addition: index, files and uploads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
@@ -62,13 +60,13 @@ class FolderObjects:
         self.uploads = Uploads(self.index)
         self._intents = Intents(self.index, self.uploads)
         self._intents.resume(self.files)
-        # Nobody holds a path of an earlier run.
+        # No path handed out by an earlier run is in use any more.
         self._old_garbage = self.index.list_garbage(before_ms=read_clock_ms())
         self._is_swept = False
         self._expires_next = 0.0
-        self._loop = Loop("objects-housekeeping", self._keep_house, seconds=HOUSEKEEPING_SECONDS)
+        self._loop = Loop("objects-housekeeping", self._run_housekeeping, seconds=HOUSEKEEPING_SECONDS)
 
-    # the interface of storage.objects
+    # --- interface of storage.objects ---
 
     def state(self) -> StorageState:
         return StorageState("folder")
@@ -76,8 +74,8 @@ class FolderObjects:
     def figures(self) -> dict[str, float]:
         return {}
 
-    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list[Right]:
-        """The folder is this server's own: whatever bucket there is may be read and written."""
+    def check_rights(self, bucket: str, prefix: str, *, writes: bool) -> list[Right]:
+        """Return the rights on a bucket: the server may read and write every bucket of its folder that exists."""
         problem = "" if self.bucket_exists(bucket) else "The specified bucket does not exist"
         return [Right(action, f"s3://{bucket}/{prefix}", problem) for action in RIGHTS[: 4 if writes else 2]]
 
@@ -92,7 +90,7 @@ class FolderObjects:
         return self.index.find(bucket, key)
 
     def get(self, bucket: str, key: str, *, limit: int = MEMORY_BYTES) -> bytes:
-        """The whole object. Raises ServiceError NoSuchKey, NoSuchBucket or EntityTooLarge."""
+        """Return the whole object. Raises ServiceError NoSuchKey, NoSuchBucket or EntityTooLarge."""
         info, content = self.find_small(bucket, key)
         check_size(info, limit)
         if content is not None:
@@ -102,7 +100,7 @@ class FolderObjects:
             return stream.body.read()
 
     def open(self, bucket: str, key: str) -> ObjectStream:
-        """Read an object as a stream; what is open can be read to its end whatever becomes of the object."""
+        """Open an object as a stream, which stays readable if the object is replaced or deleted."""
         info, content = self.find_small(bucket, key)
         if content is not None:
             return ObjectStream(info, io.BytesIO(content))
@@ -111,7 +109,10 @@ class FolderObjects:
 
     @contextlib.contextmanager
     def file(self, bucket: str, key: str) -> Iterator[Path]:
-        """The stored file itself, which lasts a minute after a replacement; of a small object a temporary one."""
+        """Yield the stored file itself, which exists for a minute after a replacement.
+
+        A temporary file for a small object.
+        """
         info, content = self.find_small(bucket, key)
         if content is None:
             info, descriptor = self.open_descriptor(bucket, key)
@@ -126,7 +127,7 @@ class FolderObjects:
             yield Path(file.name)
 
     def download(self, bucket: str, key: str, target: Path, *, shared: bool = False) -> ObjectInfo:
-        """A copy of an object's bytes, or with `shared` another name of its file where the file system allows."""
+        """Copy an object's bytes to `target`; with `shared`, create a hard link where the file system supports it."""
         target.parent.mkdir(parents=True, exist_ok=True)
         info = self._link(bucket, key, target) if shared else None
         if info is not None:
@@ -140,7 +141,7 @@ class FolderObjects:
         return source.info
 
     def _link(self, bucket: str, key: str, target: Path) -> ObjectInfo | None:
-        """Hard-link an object's file to `target`; None where it has none or the file system cannot."""
+        """Hard-link an object's file to `target`; return None if it has no file or links are unsupported."""
         while True:
             info = self.find(bucket, key)
             if info.is_small:
@@ -168,7 +169,7 @@ class FolderObjects:
         metadata: dict[str, str] | None = None,
         kms_key: str = "",
     ) -> ObjectInfo:
-        """Store an object atomically, not encrypted. A path is copied. Raises ServiceError NoSuchBucket."""
+        """Store an object atomically, unencrypted; a body given as a path is copied. Raises ServiceError NoSuchBucket."""
         self.index.check_bucket(bucket)
         kept = (content_type or DEFAULT_TYPE, read_clock_ms(), metadata or {})
         if isinstance(body, bytes | bytearray | memoryview) and len(body) <= SMALL_BYTES:
@@ -184,10 +185,10 @@ class FolderObjects:
         return info
 
     def settle(self, draft: Draft, intent: Intent, *, condition: Condition | None = None) -> None:
-        """Make of a new file what `intent` says; on disk when this returns, after one wait for it.
+        """Make a new file what `intent` says; it is on disk when this returns, after a single wait.
 
-        Raises ServiceError, OSError; the draft is not kept then. With a `condition` there are two waits: whether the row
-        may be written is known only when it is, so that it cannot be promised.
+        Raises ServiceError or OSError; the draft is not kept in that case. With a `condition` two waits are needed: the
+        condition is checked when the row is written, so that no intent can be recorded before.
         """
         if condition is not None:
             draft.sync()
@@ -196,36 +197,37 @@ class FolderObjects:
             self.index.database.sync_own()
             return
         try:
-            position = self._intents.promise(intent)
+            position = self._intents.record(intent)
             draft.sync(functools.partial(self.index.database.log.wait, position))
-            self._intents.carry_out(intent, is_promised=True)
+            self._intents.carry_out(intent, is_recorded=True)
         except BaseException:
-            with contextlib.suppress(sqlite3.Error, OSError):  # a full disk takes nothing; without its file it is void
+            # fails on a full disk; an intent without its file is ignored
+            with contextlib.suppress(sqlite3.Error, OSError):
                 self._intents.forget(intent)
             raise
         draft.keep()
 
     def copy(self, source: tuple[str, str], target: tuple[str, str]) -> ObjectInfo:
-        """Copy one (bucket, key) to another with content type and metadata."""
+        """Copy an object, given as (bucket, key), with its content type and metadata."""
         with self.open(*source) as stream:
             info = stream.info
             body = stream.body.read() if info.size <= SMALL_BYTES else stream.body
             return self.put(*target, body, content_type=info.content_type, metadata=info.metadata)
 
     def delete(self, bucket: str, key: str) -> None:
-        """Delete an object; do nothing if there is none."""
+        """Delete an object; do nothing if it does not exist."""
         self.index.delete(bucket, key)
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Objects under a prefix, sorted by the UTF-8 bytes of their keys; memory does not grow with their number."""
+        """Yield the objects under a prefix, sorted by the UTF-8 bytes of their keys, in constant memory."""
         self.index.check_bucket(bucket)
         for key, *row in self.index.iterate(bucket, prefix.encode()):
             yield unpack_row(bucket, key.decode(), tuple(row))
 
-    # shared with the S3 protocol
+    # --- shared with the S3 protocol ---
 
     def find(self, bucket: str, key: str) -> StoredObject:
-        """The object. Raises ServiceError NoSuchKey or NoSuchBucket."""
+        """Return the object. Raises ServiceError NoSuchKey or NoSuchBucket."""
         info = self.index.find(bucket, key)
         if info is None:
             self.index.check_bucket(bucket)
@@ -233,38 +235,40 @@ class FolderObjects:
         return info
 
     def find_small(self, bucket: str, key: str) -> tuple[StoredObject, bytes | None]:
-        """The object, and its bytes where they are in no file. Raises ServiceError NoSuchKey or NoSuchBucket."""
+        """Return the object, and its bytes if they are in no file. Raises ServiceError NoSuchKey or NoSuchBucket."""
         info, content = self.index.find_with_content(bucket, key)
         if info is None:
-            self.find(bucket, key)  # raises, unless the object has been put since
+            self.find(bucket, key)  # raises, unless the object was stored in the meantime
             return self.find_small(bucket, key)
         if not info.is_small:
             return info, None
         if content is None:
             raise damaged_object(info, "its bytes are missing from objects.sqlite3")
         if not self.files.checked.is_small_intact(info.file, content, info.etag):
-            raise damaged_object(info, "its bytes in objects.sqlite3 are not those of its ETag")
+            raise damaged_object(info, "its bytes in objects.sqlite3 do not match its ETag")
         return info, content
 
     def check_bytes(self, info: StoredObject, descriptor: int) -> None:
-        """Raises ServiceError for a file that does not hold its object. The first look at a file reads all of it."""
+        """Raise ServiceError if a file does not hold its object's bytes. The first check of a file reads all of it."""
         damage = self.files.checked.examine(info.file, descriptor, size=info.size, etag=info.etag, parts=info.parts)
         if damage:
             raise damaged_object(info, damage)
 
     def check_part(self, part: Part) -> None:
-        """Raises ServiceError for a part of an upload that is damaged, FileNotFoundError for one that is gone."""
+        """Raise ServiceError if a part of an upload is damaged, FileNotFoundError if its file does not exist."""
         with open(self.files.locate(part.file), "rb") as file:
             damage = self.files.checked.examine(part.file, file.fileno(), size=part.size, etag=part.etag)
         if damage:
             raise ServiceError("InternalError", f"Part {part.number} of the upload is damaged: {damage}.", 500)
 
     def is_checked(self, info: StoredObject, descriptor: int) -> bool:
-        """Whether `check_bytes` knows the file without reading it."""
+        """Return whether `check_bytes` has a result for the file already."""
         return self.files.checked.recall(info.file, descriptor) is not None
 
     def open_descriptor(self, bucket: str, key: str, *, is_checked: bool = True) -> tuple[StoredObject, int]:
-        """The object and a descriptor of its bytes, however often it is replaced meanwhile. The caller closes it.
+        """Return the object and a descriptor of its bytes, unaffected by a concurrent replacement.
+
+        The caller closes it.
 
         `is_checked` False: the caller checks the bytes.
         """
@@ -286,8 +290,8 @@ class FolderObjects:
             return info, descriptor
 
     def reap(self, *, older_than_seconds: float = GRACE_SECONDS) -> int:
-        """Remove the files of objects that were replaced or deleted so long ago; how many."""
-        if is_backed_up(self._folder):  # a backup reads the files of an earlier moment
+        """Remove the files of objects replaced or deleted longer ago than `older_than_seconds`; return how many."""
+        if is_backed_up(self._folder):  # a backup may need the files of its snapshot
             return 0
         garbage = self.index.list_garbage(before_ms=read_clock_ms() - int(older_than_seconds * 1000))
         self._remove_garbage(garbage)
@@ -295,14 +299,14 @@ class FolderObjects:
 
     def _remove_garbage(self, files: Sequence[int]) -> None:
         if files:
-            self.index.database.log.wait()  # that nothing refers to them any more must be on disk first
+            self.index.database.log.wait()  # the removal of the last references must be on disk first
         for file in files:
             self.files.remove(file)
         if files:
             self.index.forget_garbage(files)
 
     def sweep(self) -> int:
-        """Remove files that interrupted runs wrote and no row refers to; how many."""
+        """Remove files of interrupted runs that no row refers to; return how many."""
         first = self.index.read_meta("swept") + 1
         used = self.index.list_files(above=first << RUN_BITS)
         unused = [number for number in self.files.list_runs(first) if number not in used]
@@ -312,7 +316,7 @@ class FolderObjects:
         return len(unused)
 
     def start(self) -> None:
-        """Begin housekeeping: leftovers of an interrupted run, garbage, SQLite's write-ahead log."""
+        """Start housekeeping: leftovers of an interrupted run, garbage, checkpoints of the write-ahead log."""
         self._loop.start()
 
     def stop(self) -> None:
@@ -320,12 +324,12 @@ class FolderObjects:
         self.index.write_meta("swept", self.index.run)
 
     def close(self) -> None:
-        """Close the index; nothing can be read or stored any more."""
+        """Close the index and the files; the object is unusable afterwards."""
         self.index.database.close()
         self.files.close()
 
-    def _keep_house(self) -> None:
-        """Everything that is due. What fails, such as on a full disk, is tried again a second later."""
+    def _run_housekeeping(self) -> None:
+        """Run one round of housekeeping. Failures, such as a full disk, are retried a second later."""
         self.index.database.checkpoint()
         self.reap()
         if self._old_garbage and not is_backed_up(self._folder):
@@ -339,14 +343,14 @@ class FolderObjects:
             self._expires_next = time.monotonic() + EXPIRE_SECONDS
 
     def check_replaced(self, info: StoredObject) -> None:
-        """A file that is gone is only in order if its object has another one by now."""
+        """Raise ServiceError if the object still refers to a file that is missing; replaced objects are in order."""
         present = self.index.find(info.bucket, info.key)
         if present is not None and present.file == info.file:
             raise damaged_object(info, f"{self.files.locate(info.file)} is missing")
 
 
 def _write_body(draft: Draft, body: bytes | Readable | Path) -> tuple[int, str]:
-    """Write a body to a new file; (size, MD5 in hex)."""
+    """Write a body to a new file; return (size, MD5 in hex)."""
     if isinstance(body, Path):
         with body.open("rb") as source:
             return _write_body(draft, source)
@@ -361,14 +365,16 @@ def _write_body(draft: Draft, body: bytes | Readable | Path) -> tuple[int, str]:
 
 
 def damaged_object(info: StoredObject, damage: str) -> ServiceError:
-    """The answer for an object whose bytes are not its own; the log names it too."""
-    message = f"The object s3://{info.bucket}/{info.key} is damaged: {damage}. gtseg local check lists all that is."
+    """Log and return the error for an object whose bytes do not match its ETag."""
+    message = (
+        f"The object s3://{info.bucket}/{info.key} is damaged: {damage}. gtseg local check lists all damaged objects."
+    )
     logger.error("%s", message)
     return ServiceError("InternalError", message, 500)
 
 
 def _open_bytes(content: bytes) -> int:
-    """A descriptor of a file without a name that holds these bytes."""
+    """Return a descriptor of an unnamed file with these bytes."""
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()

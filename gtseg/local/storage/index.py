@@ -1,10 +1,10 @@
-"""The index of buckets and objects in SQLite: what exists is what a committed row says, never what a folder holds.
+"""Index of buckets and objects in SQLite; only committed rows decide what exists, not the files in a folder.
 
-Keys are kept as their UTF-8 bytes, so that SQLite's order is S3's order. Replaced and deleted objects' files are
-listed in `garbage` by the same transaction and removed a little later, so that whoever holds a path can still open it.
+Keys are stored as UTF-8 bytes, so that SQLite's order is S3's order. The files of replaced and deleted objects are
+listed in `garbage` by the same transaction and removed later, so that a path handed out before can still be opened.
 
-Small objects have no file: their bytes are in `small`, under the negative of the number in `object.file`, and come and go
-in the transaction of their row. Making a file costs more than all the rest of a small PUT.
+Small objects have no file: their bytes are in `small`, under the negative of the number in `object.file`, and are
+written and deleted in the transaction of their row. Creating a file costs more than the rest of a small PUT.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from typing import Any
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.database import Database
 from gtseg.local.storage.stored import StoredObject, pack_about, unpack_row
-
-__all__ = ["Index", "Row", "read_clock_ms", "successor"]
 
 DDL = """
 CREATE TABLE IF NOT EXISTS meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -39,7 +37,8 @@ CREATE TABLE IF NOT EXISTS part(
     upload TEXT NOT NULL, number INTEGER NOT NULL, file INTEGER NOT NULL, size INTEGER NOT NULL, etag TEXT NOT NULL,
     modified INTEGER NOT NULL, checksums TEXT NOT NULL, PRIMARY KEY(upload, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS completed(
-    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, etag TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, etag TEXT NOT NULL,
+    at INTEGER NOT NULL) WITHOUT ROWID;
 """
 COLUMNS = "file,size,etag,modified,content_type,about"
 FIND = f"SELECT {COLUMNS} FROM object WHERE bucket=? AND key=?"
@@ -49,25 +48,31 @@ FIND_WITH_CONTENT = (
 REPLACE = f"INSERT OR REPLACE INTO object(bucket,key,{COLUMNS}) VALUES(?,?,?,?,?,?,?,?)"
 PAGE = 1000
 CHECKPOINT_PAGES = 20_000
-"""Housekeeping moves the write-ahead log into the file every second, in its own thread; a commit does it only beyond this."""
+"""Housekeeping moves the write-ahead log into the file every second, in its own thread.
 
-Condition = Callable[
-    [StoredObject | None], None
-]  # raises ServiceError when the object's present state forbids the write
-Row = tuple[bytes, int, int, str, int, str, str | None]  # key, then COLUMNS
+Commits do so only above this size.
+"""
+
+Condition = Callable[[StoredObject | None], None]
+"""Check of the current object, None if there is none; raises ServiceError to prevent the write."""
+Row = tuple[bytes, int, int, str, int, str, str | None]
+"""Key, then COLUMNS."""
 
 
 def read_clock_ms() -> int:
+    """Return the current time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def successor(prefix: bytes) -> bytes | None:
-    """The least byte string greater than every one that starts with `prefix`; None if there is none."""
+    """Return the least byte string greater than every one that starts with `prefix`; None if there is none."""
     stripped = prefix.rstrip(b"\xff")
     return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
 
 
 class Index:
+    """The index in one database; opening it starts a new run (`run`)."""
+
     def __init__(self, path: Path) -> None:
         self.database = Database(path, row_factory=None, checkpoint_pages=CHECKPOINT_PAGES)
         self.database.create(DDL)
@@ -89,10 +94,10 @@ class Index:
         with self.database.write() as connection:
             connection.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (name, value))
 
-    # buckets
+    # --- buckets ---
 
     def create_bucket(self, bucket: str) -> bool:
-        """False if it was there already."""
+        """Create a bucket; return False if it exists already."""
         with self.database.write() as connection:
             made = connection.execute(
                 "INSERT OR IGNORE INTO bucket(name,created) VALUES(?,?)", (bucket, read_clock_ms())
@@ -110,7 +115,7 @@ class Index:
         self._buckets = frozenset()
 
     def _drop_uploads(self, bucket: str) -> None:
-        """Unfinished multipart uploads do not keep a bucket alive: they go with it."""
+        """Abort the unfinished multipart uploads of a bucket, which do not prevent its deletion."""
         chosen = "upload IN (SELECT id FROM upload WHERE bucket=?)"
         with self.database.write() as connection:
             rows = connection.execute(f"SELECT file FROM part WHERE {chosen}", (bucket,)).fetchall()
@@ -119,7 +124,7 @@ class Index:
             connection.execute("DELETE FROM upload WHERE bucket=?", (bucket,))
 
     def list_buckets(self) -> list[tuple[str, int]]:
-        """(name, created ms), by name."""
+        """Return (name, creation time in ms) of each bucket, sorted by name."""
         return self.database.read().execute("SELECT name,created FROM bucket ORDER BY name").fetchall()
 
     def bucket_exists(self, bucket: str) -> bool:
@@ -127,7 +132,7 @@ class Index:
         return found is not None
 
     def check_bucket_early(self, bucket: str) -> None:
-        """Raise ServiceError NoSuchBucket, before a body is read. The transaction that writes the object checks again."""
+        """Raise ServiceError NoSuchBucket before a body is read; the writing transaction checks again."""
         if bucket not in self._buckets:
             deletions = self._deletions
             self.check_bucket(bucket)
@@ -135,39 +140,42 @@ class Index:
                 self._buckets |= {bucket}
 
     def check_bucket(self, bucket: str) -> None:
+        """Raise ServiceError NoSuchBucket if the bucket does not exist."""
         if not self.bucket_exists(bucket):
             raise ServiceError(
                 "NoSuchBucket", "The specified bucket does not exist", 404, fields={"BucketName": bucket}
             )
 
     def read_settings(self, bucket: str) -> dict[str, Any]:
-        """What was put on a bucket: cors, tags, policy, acl ..."""
+        """Return the bucket's settings (cors, tags, policy, acl, ...) by name."""
         row = self.database.read().execute("SELECT settings FROM bucket WHERE name=?", (bucket,)).fetchone()
         if row is None:
             self.check_bucket(bucket)
         return dict(json.loads(row[0]))
 
     def write_setting(self, bucket: str, name: str, value: Any) -> None:
-        """Put one of a bucket's settings; None deletes it."""
+        """Store one setting of a bucket; None deletes it."""
         with self.database.write() as connection:
             settings = self.read_settings(bucket)
             settings[name] = value
             kept = {key: member for key, member in settings.items() if member is not None}
             connection.execute("UPDATE bucket SET settings=? WHERE name=?", (json.dumps(kept), bucket))
 
-    # objects
+    # --- objects ---
 
     def find(self, bucket: str, key: str) -> StoredObject | None:
         row = self.database.read().execute(FIND, (bucket, key.encode())).fetchone()
         return None if row is None else unpack_row(bucket, key, row)
 
     def find_with_content(self, bucket: str, key: str) -> tuple[StoredObject | None, bytes | None]:
-        """The object, and its bytes where it has no file, in one read; (None, None) if there is none."""
+        """Return the object, and its bytes if it has no file, in one query; (None, None) if it does not exist."""
         row = self.database.read().execute(FIND_WITH_CONTENT, (bucket, key.encode())).fetchone()
         return (None, None) if row is None else (unpack_row(bucket, key, row[:-1]), row[-1])
 
     def replace(self, info: StoredObject, *, condition: Condition | None = None, content: bytes | None = None) -> None:
-        """Make `info` the object of its key, if its bucket exists and `condition` allows, in one transaction.
+        """Make `info` the current object of its key in one transaction.
+
+        Raises ServiceError NoSuchBucket, and as `condition`.
 
         `content`: the bytes of a new small object, whose `file` is negative.
         """
@@ -196,7 +204,7 @@ class Index:
             )
 
     def delete(self, bucket: str, key: str, *, condition: Condition | None = None) -> bool:
-        """False if there was none."""
+        """Delete an object; return False if it does not exist."""
         with self.database.write() as connection:
             self.check_bucket(bucket)
             found = self.find(bucket, key)
@@ -209,13 +217,13 @@ class Index:
             return True
 
     def read_page(self, bucket: str, start: bytes, end: bytes | None, *, limit: int = PAGE) -> list[Row]:
-        """Rows with start <= key < end in order of key; `end` None: to the bucket's end."""
+        """Return rows with start <= key < end in key order; `end` None: to the end of the bucket."""
         below, bounds = ("", ()) if end is None else (" AND key<?", (end,))
         query = f"SELECT key,{COLUMNS} FROM object WHERE bucket=? AND key>=?{below} ORDER BY key LIMIT ?"
         return self.database.read().execute(query, (bucket, start, *bounds, limit)).fetchall()
 
     def iterate(self, bucket: str, prefix: bytes) -> Iterator[Row]:
-        """Every row under a prefix, a page at a time: no read transaction outlives a page."""
+        """Yield every row under a prefix, read in pages; no read transaction spans pages."""
         start, end = prefix, successor(prefix)
         while rows := self.read_page(bucket, start, end):
             yield from rows
@@ -223,10 +231,10 @@ class Index:
                 return
             start = rows[-1][0] + b"\0"
 
-    # files
+    # --- files ---
 
     def discard_files(self, files: Iterable[int]) -> None:
-        """List files as garbage, within the caller's transaction or one of its own; small objects' bytes go at once."""
+        """List files as garbage, in the caller's transaction or a new one; delete bytes of small objects at once."""
         now = read_clock_ms()
         with self.database.write() as connection:
             for file in files:
@@ -244,7 +252,7 @@ class Index:
             connection.executemany("DELETE FROM garbage WHERE file=?", ((file,) for file in files))
 
     def list_files(self, *, above: int) -> set[int]:
-        """Numbers, from `above` on, of every file that a row refers to."""
+        """Return the numbers, from `above` on, of all files that a row refers to."""
         tables = ("object", "garbage", "part")
         query = " UNION ALL ".join(f"SELECT file FROM {table} WHERE file>=?" for table in tables)
         rows = self.database.read().execute(query, (above,) * len(tables))

@@ -1,9 +1,9 @@
-"""What becomes of a new file once its bytes are on disk, written down before they are.
+"""Intents: what a new file is for, recorded before its bytes are on disk.
 
-A row of the index may refer only to a file that is on disk, and no answer may come before that row is: two waits for the
-disk, one after the other. So the row is promised first, in the table `intent`. The promise, the file's bytes and its name are
-synced at the same time, in one wait. Then the row is written, which nobody waits for: after a power cut it is written
-again from the promise, if the file is whole (`Intents.resume`).
+A row of the index may refer only to a file that is on disk, and a response must wait for that row: two disk syncs in
+sequence. To need only one, the row is first recorded in the table `intent`. The intent, the file's bytes and its
+directory entry are synced concurrently. Then the row is written without a wait: after a power failure it is written
+again from the intent if the file is intact (`Intents.resume`).
 """
 
 from __future__ import annotations
@@ -21,46 +21,48 @@ from gtseg.local.storage.stored import StoredObject
 from gtseg.local.storage.uploads import Part, Uploads
 from gtseg.local.storage.verification import find_damage
 
-__all__ = ["Intent", "Intents"]
-
 TUPLES = ("parts", "part_checksums")
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A file becomes the object of a key, a part of an upload, or the object that an upload is completed with."""
+    """Purpose of a file: an object, a part of an upload, or the object that completes an upload."""
 
     bucket: str
     key: str
     what: StoredObject | Part
     upload: str = ""
-    """Of a part, or of the object that completes it."""
+    """Upload ID, for a part or for the object that completes the upload."""
 
 
 class Intents:
+    """The intents of an index."""
+
     def __init__(self, index: Index, uploads: Uploads) -> None:
         self._index, self._uploads = index, uploads
 
-    def promise(self, intent: Intent) -> int:
-        """Write down what shall become of a file; the position in the write-ahead log that must be synced."""
+    def record(self, intent: Intent) -> int:
+        """Record an intent; return the position in the write-ahead log that must be synced."""
         with self._index.database.write() as connection:
             connection.execute("INSERT INTO intent VALUES(?,?)", (intent.what.file, _pack(intent)))
         return self._index.database.position
 
     def forget(self, intent: Intent) -> None:
-        """Nothing shall become of a file; on disk when this returns, where the disk takes anything."""
+        """Delete an intent; the deletion is on disk when this returns, unless the disk fails."""
         with self._index.database.write() as connection:
             connection.execute("DELETE FROM intent WHERE file=?", (intent.what.file,))
         self._index.database.log.wait()
 
-    def carry_out(self, intent: Intent, condition: Condition | None = None, *, is_promised: bool = False) -> None:
-        """Write the row of a file that is on disk. Raises ServiceError where it may not be.
+    def carry_out(self, intent: Intent, condition: Condition | None = None, *, is_recorded: bool = False) -> None:
+        """Write the row of a file that is on disk.
 
-        `is_promised`: the promise is on disk too, so that nobody waits for the row.
+        Raises ServiceError if the bucket or upload is gone or `condition` fails.
+
+        `is_recorded`: the intent is on disk too, so that no response waits for the row.
         """
         what = intent.what
-        with self._index.database.write(is_repeatable=is_promised) as connection:
+        with self._index.database.write(is_repeatable=is_recorded) as connection:
             connection.execute("DELETE FROM intent WHERE file=?", (what.file,))
             if isinstance(what, Part):
                 self._uploads.put_part(self._uploads.find(intent.bucket, intent.key, intent.upload), what)
@@ -71,9 +73,11 @@ class Intents:
                 self._index.replace(what, condition=condition)
 
     def resume(self, files: Files) -> int:
-        """After a start: carry out what is left where the file is whole, and forget the rest; how many were carried out.
+        """Carry out the intents left at a start whose file is intact and delete the others.
 
-        Whoever sent them has an answer only if the server went on for long enough to be sure of them, or has none yet.
+        Return how many were carried out.
+
+        Their clients have received a response only if the server ran until all of it was on disk; otherwise they retry.
         """
         rows = self._index.database.read().execute("SELECT file,what FROM intent ORDER BY file").fetchall()
         done = 0
@@ -84,12 +88,12 @@ class Intents:
                     self.carry_out(intent)
                     done += 1
                     continue
-            except (ServiceError, ValueError, TypeError, KeyError):  # its bucket or upload is gone
+            except (ServiceError, ValueError, TypeError, KeyError):  # its bucket or upload no longer exists
                 pass
             with self._index.database.write() as connection:
                 connection.execute("DELETE FROM intent WHERE file=?", (file,))
         if rows:
-            logger.info("%d of %d interrupted uploads were whole", done, len(rows))
+            logger.info("%d of %d interrupted uploads were complete and have been stored", done, len(rows))
         return done
 
 

@@ -1,7 +1,7 @@
-"""The data folder as a whole: who may read it, which schema it has, and what must be whole before it is served.
+"""Layout of the data folder: permissions, schema version, storage location, and the checks before it is served.
 
-`folder.json` says which gtseg wrote the folder last and in which schema; a folder of 0.1.0 has none. It is written once both
-databases are there, so that a folder that has one and lacks a database has lost it.
+`folder.json` records the gtseg version that last wrote the folder and its schema; a folder of 0.1.0 has no such file.
+It is written after both databases exist, so that a database missing beside it is lost.
 """
 
 from __future__ import annotations
@@ -20,30 +20,21 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.storage.atomic_files import read_document, write_atomically
 from gtseg.local.storage.database import SCHEMA, damaged, examine, too_new
 
-__all__ = [
-    "DATABASES",
-    "FOLDER_FILE",
-    "Layout",
-    "check_kinds",
-    "close_to_others",
-    "examine_folder",
-    "keep_layout",
-    "keep_storage",
-    "read_boot",
-]
-
 FOLDER_FILE, STORAGE_FILE = "folder.json", "storage.json"
 DATABASES = ("state.sqlite3", "objects.sqlite3")
-ANNOUNCEMENT = "server.json"  # there while a server runs; 0.1.0 had no other mark of a database in use
-FIRST_LAYOUT = "calls.jsonl"  # 0.1.0 made it after both databases
-MADE_AGAIN = "Move it away: gtseg makes it again."
-RESTORED = "Move it away, and restore the data folder from a backup (gtseg local restore)."
+ANNOUNCEMENT = "server.json"
+"""Exists while a server runs; the only sign of a database in use that 0.1.0 left."""
+FIRST_LAYOUT = "calls.jsonl"
+"""Created by 0.1.0 after both databases."""
+MADE_AGAIN = "Move it away; gtseg creates it again."
+RESTORED = "Move it away and restore the data folder from a backup (gtseg local restore)."
 PLAIN_FILES = {
-    "lock": MADE_AGAIN, "server.log": MADE_AGAIN, ANNOUNCEMENT: MADE_AGAIN, "server.crt": MADE_AGAIN, FOLDER_FILE: MADE_AGAIN, STORAGE_FILE: MADE_AGAIN,
-    FIRST_LAYOUT: "Move it away: gtseg begins another list of calls.",
+    "lock": MADE_AGAIN, "server.log": MADE_AGAIN, ANNOUNCEMENT: MADE_AGAIN, "server.crt": MADE_AGAIN,
+    FOLDER_FILE: MADE_AGAIN, STORAGE_FILE: MADE_AGAIN,
+    FIRST_LAYOUT: "Move it away; gtseg starts a new list of calls.",
     "credentials.json": (
-        "Move it away, and restore the data folder from a backup (gtseg local restore) or go on without: new AWS keys and a"
-        " new owner token are made; jobs, objects and workers' links stay valid."
+        "Move it away and restore the data folder from a backup (gtseg local restore), or continue without it: new AWS "
+        "keys and a new owner token are created; jobs, objects and workers' links stay valid."
     ),
     **dict.fromkeys(DATABASES, RESTORED),
 }  # fmt: skip
@@ -53,17 +44,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Layout:
-    """`schema` 0: a new folder."""
+    """Schema version of a data folder (0: a new folder) and the gtseg version that wrote it."""
 
     schema: int
     gtseg: str = ""
 
 
 def check_kinds(folder: Path) -> None:
-    """Raises ServiceError where a file of the data folder is none, such as a pipe, which would be waited for, or a folder."""
+    """Raise ServiceError if a file of the data folder is not a regular file (a named pipe would block) or a folder is
+    none.
+    """
     for names, is_right, what in (
-        (PLAIN_FILES, Path.is_file, "is no plain file"),
-        (FOLDERS, Path.is_dir, "is no folder"),
+        (PLAIN_FILES, Path.is_file, "is not a regular file"),
+        (FOLDERS, Path.is_dir, "is not a folder"),
     ):
         for name, way_out in names.items():
             if (folder / name).exists() and not is_right(folder / name):
@@ -71,27 +64,27 @@ def check_kinds(folder: Path) -> None:
 
 
 def examine_folder(folder: Path, *, thorough: bool = False) -> Layout:
-    """Check everything that the server needs, while no server has the folder open.
+    """Check everything that the server needs, while no server has the folder open; return the layout.
 
-    Raises ServiceError, in one line, for a folder of a newer gtseg and for what is missing or damaged.
+    Raises ServiceError for a folder of a newer gtseg and for missing or damaged files.
     """
     check_kinds(folder)
     layout = read_layout(folder)
     for name in DATABASES:
         if layout.schema == 1 and (folder / ANNOUNCEMENT).exists() and not (folder / f"{name}-wal").exists():
-            way_out = f"Copy {name}-wal too, or delete {ANNOUNCEMENT} to go on with what {name} holds."
-            raise damaged(folder / name, f"was copied without {name}-wal, which holds what was written last", way_out)
+            way_out = f"Copy {name}-wal too, or delete {ANNOUNCEMENT} to continue with the contents of {name}."
+            raise damaged(folder / name, f"was copied without {name}-wal, which holds the latest changes", way_out)
         examine(
             folder / name,
             must_exist=layout.schema > 0,
             thorough=thorough,
-            was_cut_off=not _is_of_this_boot(folder),
+            was_restarted=not _is_of_this_boot(folder),
         )
     return layout
 
 
 def read_boot() -> str:
-    """The same text as long as the machine has not been started anew; "" where the system has none."""
+    """Return the ID of the machine's current boot; "" if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -99,18 +92,20 @@ def read_boot() -> str:
 
 
 def _is_of_this_boot(folder: Path) -> bool:
-    """Whether the last server ended without a power cut: its machine still runs."""
+    """Return whether the machine has not been restarted since the last server start: no power failure."""
     place = _read(folder / ANNOUNCEMENT)
     boot = place.get("boot") if isinstance(place, dict) else None
     return bool(boot) and boot == read_boot()
 
 
 def read_layout(folder: Path) -> Layout:
-    """What folder.json says. Raises ServiceError for one that is damaged or newer."""
+    """Return the contents of folder.json. Raises ServiceError if it is damaged or newer."""
     path = folder / FOLDER_FILE
     if not path.exists():
         return Layout(1 if (folder / FIRST_LAYOUT).exists() else 0)
-    way_out = f"Restore the data folder from a backup (gtseg local restore), or delete {FOLDER_FILE}: it is made again."
+    way_out = (
+        f"Restore the data folder from a backup (gtseg local restore), or delete {FOLDER_FILE}; it is created again."
+    )
     document = read_document(path, {"schema": int, "gtseg": str}, way_out=way_out)
     if document["schema"] > SCHEMA:
         raise too_new(folder, document["schema"], document["gtseg"])
@@ -118,20 +113,20 @@ def read_layout(folder: Path) -> Layout:
 
 
 def keep_layout(folder: Path) -> None:
-    """Write folder.json, if it does not say so already."""
-    wanted = {"schema": SCHEMA, "gtseg": own_version()}
+    """Write folder.json unless it is up to date."""
+    wanted = {"schema": SCHEMA, "gtseg": installed_version()}
     path = folder / FOLDER_FILE
     if not path.exists() or _read(path) != wanted:
         write_atomically(path, json.dumps(wanted, indent=1).encode())
 
 
 def keep_storage(folder: Path, s3: str, *, unfinished: int) -> None:
-    """Write down where objects are: `s3` as --s3 says it, "" for the data folder.
+    """Record where objects are stored: `s3` as given to --s3, "" for the data folder.
 
-    Raises ServiceError where they were elsewhere while jobs that are unfinished began: those have their images and results there.
+    Raises ServiceError if the location differs from that of unfinished jobs, whose images and results are stored there.
     """
     path = folder / STORAGE_FILE
-    way_out = f"Write {json.dumps({'s3': s3})} into it, if --s3 is what it was when the unfinished jobs began."
+    way_out = f"If --s3 is unchanged since the unfinished jobs began, write {json.dumps({'s3': s3})} into it."
     earlier = read_document(path, {"s3": str}, way_out=way_out)["s3"] if path.exists() else ""
     if earlier == s3 and path.exists():
         return
@@ -141,9 +136,9 @@ def keep_storage(folder: Path, s3: str, *, unfinished: int) -> None:
         )
         raise ServiceError(
             "StorageChanged",
-            f"{unfinished} unfinished labeling jobs of {folder} have their objects where `{was}` keeps them, and this is `{now}`."
-            f" Start it as before and let them end or stop them; or, if it is the same service under another address, write"
-            f" {json.dumps({'s3': s3})} into {path}.",
+            f"{unfinished} unfinished labeling jobs of {folder} have their objects where `{was}` stores them, and this "
+            f"is `{now}`. Start the server as before and finish or stop them. If it is the same service at another "
+            f"address, write {json.dumps({'s3': s3})} into {path}.",
         )
     write_atomically(path, json.dumps({"s3": s3}).encode())
 
@@ -156,21 +151,21 @@ def _read(path: Path) -> Any:
 
 
 @cache
-def own_version() -> str:
+def installed_version() -> str:
     try:
         return version("gtseg")
     except PackageNotFoundError:
         return "from source"
 
 
-def close_to_others(folder: Path, *, everything: bool) -> None:
-    """0700 for the folder and, with `everything`, for all folders in it, 0600 for all files."""
+def restrict_permissions(folder: Path, *, everything: bool) -> None:
+    """Set mode 0700 for the folder and, with `everything`, 0700 for all folders and 0600 for all files in it."""
     try:
         folder.chmod(0o700)
         for path, mode in _walk(folder) if everything else ():
             os.chmod(path, mode, follow_symlinks=False)
     except (OSError, NotImplementedError) as error:
-        logger.warning("the data folder %s cannot be closed to other users: %s", folder, error)
+        logger.warning("cannot restrict the permissions of the data folder %s: %s", folder, error)
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, int]]:

@@ -1,9 +1,9 @@
-"""The objects of the embedded AWS as its own services see them: one interface, whatever holds the bytes.
+"""Object storage interface of the embedded AWS's own services, independent of where the bytes are.
 
-Labeling, training, hosting and transform work with `Objects` and do not know its implementation: `folder.py` keeps objects
-in the data folder. Nothing here assumes that an object has a path: whoever needs one asks for a `file` while they read it,
-or for a copy (`download`). Every method can be answered by an S3 service through boto3 (head_object, get_object,
-list_objects_v2, upload_fileobj, which sends large bodies in parts, copy and delete_object).
+Labeling, training, hosting and transform use `Objects` and do not depend on its implementation. No object is assumed to
+have a path: callers that need one use `file` while they read it, or a copy (`download`). Every method can be
+implemented on an S3 service through boto3 (head_object, get_object, list_objects_v2, upload_fileobj, which sends large
+bodies in parts, copy and delete_object).
 """
 
 from __future__ import annotations
@@ -17,27 +17,13 @@ from typing import Any, BinaryIO, Literal, Protocol, Self
 
 from gtseg.local.errors import ServiceError
 
-__all__ = [
-    "DEFAULT_TYPE",
-    "MEMORY_BYTES",
-    "ObjectInfo",
-    "ObjectStream",
-    "Objects",
-    "Readable",
-    "Right",
-    "StorageAway",
-    "StorageState",
-    "check_size",
-    "split_uri",
-]
-
 DEFAULT_TYPE = "binary/octet-stream"
 MEMORY_BYTES = 64 << 20
-"""Of an object that is read into memory: more than an image, a mask or an answer may have."""
+"""Limit of an object that is read into memory, larger than any valid image, mask or answer."""
 
 
-class StorageAway(ServiceError):
-    """The storage cannot be reached, or refuses for now: work waits and goes on when it answers again."""
+class StorageUnavailable(ServiceError):
+    """The storage is unavailable or denies requests for now: work waits and resumes when it is available again."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("StorageUnavailable", reason, 503)
@@ -45,18 +31,18 @@ class StorageAway(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class StorageState:
-    """Where objects are, and whether they can be reached now."""
+    """Location of the objects and availability of the storage."""
 
     kind: Literal["folder", "s3"]
     endpoint: str = ""
     """URL of the S3 service; "" for the data folder."""
     reason: str = ""
-    """Why it cannot be reached; "" if it can."""
+    """Why it is unavailable; "" if it is available."""
     since: float = 0.0
-    """Epoch seconds of the first refusal without an answer since; 0 if it can be reached."""
+    """Epoch seconds of the first failure since the last response; 0 if available."""
 
     def describe(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Return the state as JSON members."""
         since = datetime.fromtimestamp(self.since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if self.since else None
         return {
             "kind": self.kind,
@@ -69,10 +55,10 @@ class StorageState:
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One permission at one place, as it was tried: `problem` is "" where it is there."""
+    """Result of a permission check at one place: `problem` is "" if the permission is granted."""
 
     action: str
-    """As IAM names it: s3:GetObject."""
+    """IAM action: s3:GetObject."""
     place: str
     """s3://bucket/prefix"""
     problem: str = ""
@@ -80,7 +66,10 @@ class Right:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object. What a listing does not tell (content type, metadata, checksums) has its default in a listing."""
+    """Attributes of an object.
+
+    Those that a listing lacks (content type, metadata, checksums) have their defaults there.
+    """
 
     bucket: str
     key: str
@@ -110,7 +99,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectStream:
-    """An object that is being read: `body` holds exactly the version that `info` describes."""
+    """An object opened for reading: `body` is exactly the version that `info` describes."""
 
     info: ObjectInfo
     body: BinaryIO
@@ -123,37 +112,37 @@ class ObjectStream:
         self.body.close()
 
     def blocks(self, size: int = 1 << 18) -> Iterator[bytes]:
-        """The bytes in blocks of at most `size`; the stream is closed at the end."""
+        """Yield the bytes in blocks of at most `size`; the stream is closed at the end."""
         with self:
             while block := self.body.read(size):
                 yield block
 
 
 class Objects(Protocol):
-    """Buckets and objects, as far as the services need them: none of them makes a bucket or deletes an object.
+    """Bucket and object operations that the services need; none of them creates a bucket or deletes an object.
 
-    Every method raises ServiceError with S3's own codes (NoSuchBucket, NoSuchKey, ...), or StorageAway.
+    Every method raises ServiceError with S3's error codes (NoSuchBucket, NoSuchKey, ...), or StorageUnavailable.
     """
 
     def state(self) -> StorageState:
-        """Where the objects are and whether they can be reached; answers at once, whatever the storage does."""
+        """Return the location and availability of the storage, without a request to it."""
         ...
 
     def figures(self) -> Mapping[str, float]:
-        """Numbers for whoever watches the server; names that end with _total only grow."""
+        """Return metrics of the storage; names that end with _total are counters."""
         ...
 
-    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list[Right]:
-        """Try what is needed to read below a prefix, and to write there; nothing is left behind. Raises StorageAway."""
+    def check_rights(self, bucket: str, prefix: str, *, writes: bool) -> list[Right]:
+        """Test the permissions to read, and to write, below a prefix; nothing is stored. Raises StorageUnavailable."""
         ...
 
     def bucket_exists(self, bucket: str) -> bool: ...
 
     def head(self, bucket: str, key: str) -> ObjectInfo | None:
-        """Describe an object; None if there is none."""
+        """Return the attributes of an object; None if it does not exist."""
 
     def get(self, bucket: str, key: str, *, limit: int = MEMORY_BYTES) -> bytes:
-        """Read a whole object into memory. Raises ServiceError EntityTooLarge, before reading, for one of more than `limit` bytes."""
+        """Read a whole object into memory. Raises ServiceError EntityTooLarge if it has more than `limit` bytes."""
         ...
 
     def open(self, bucket: str, key: str) -> ObjectStream:
@@ -161,13 +150,13 @@ class Objects(Protocol):
         ...
 
     def file(self, bucket: str, key: str) -> AbstractContextManager[Path]:
-        """A file with the object's bytes, to read and never to write, for as long as the block lasts."""
+        """Yield the path of a file with the object's bytes, read-only, valid for the duration of the block."""
         ...
 
     def download(self, bucket: str, key: str, target: Path, *, shared: bool = False) -> ObjectInfo:
-        """Put an object's bytes into the new file `target`, with the folders above it. Raises FileExistsError.
+        """Write an object's bytes to the new file `target`; create its parent folders. Raises FileExistsError.
 
-        `shared`: nobody will ever write the file, so that it may be a hard link to the stored bytes.
+        `shared`: the file will never be written to, so that it may be a hard link to the stored bytes.
         """
         ...
 
@@ -181,9 +170,9 @@ class Objects(Protocol):
         metadata: dict[str, str] | None = None,
         kms_key: str = "",
     ) -> ObjectInfo:
-        """Store an object atomically; the file of a path is copied.
+        """Store an object atomically; a body given as a path is copied.
 
-        `kms_key`: an S3 service encrypts it with this key (ID, alias or ARN); the data folder encrypts nothing.
+        `kms_key`: ID, alias or ARN of the key with which an S3 service encrypts it; the data folder does not encrypt.
         """
         ...
 
@@ -202,7 +191,10 @@ def check_size(info: ObjectInfo, limit: int | None) -> None:
 
 
 def split_uri(uri: str) -> tuple[str, str]:
-    """`s3://bucket/key` -> (bucket, key); the bucket may be an access point's ARN. Raises ServiceError ValidationException for anything else."""
+    """Split `s3://bucket/key` into (bucket, key); the bucket may be an access point's ARN.
+
+    Raises ServiceError ValidationException for anything else.
+    """
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     if bucket.startswith("arn:") and bucket.endswith(":accesspoint"):  # .../NAME/key

@@ -1,4 +1,4 @@
-"""Objects for work that takes hours: where the storage is away, a call waits until it is back instead of failing."""
+"""Objects for long-running work: calls wait while the storage is unavailable instead of failing."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ from gtseg.local.storage.objects import (
     ObjectStream,
     Readable,
     Right,
-    StorageAway,
     StorageState,
+    StorageUnavailable,
 )
-
-__all__ = ["Interrupted", "PatientObjects"]
 
 PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.5, 10.0
 Answer = TypeVar("Answer")
@@ -29,18 +27,18 @@ logger = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """The server stops while a call waits for the storage; the work is taken up by the next server."""
+    """The server stopped while a call was waiting for the storage; the next server resumes the work."""
 
 
-class PatientObjects:
-    """`Objects` that wait. A component: `stop` ends every wait. What a caller gives to `put` is bytes or a path."""
+class WaitingObjects:
+    """`Objects` whose calls wait; bodies given to `put` must be bytes or a path. `stop` ends every wait."""
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self.waiting = 0
-        """Calls that wait now."""
+        """Number of calls that are waiting now."""
 
     def start(self) -> None: ...
 
@@ -53,8 +51,8 @@ class PatientObjects:
     def figures(self) -> dict[str, float]:
         return {**self.objects.figures(), "waiting_calls": self.waiting}
 
-    def try_rights(self, bucket: str, prefix: str, *, writes: bool) -> list_of[Right]:
-        return self._wait(lambda: self.objects.try_rights(bucket, prefix, writes=writes))
+    def check_rights(self, bucket: str, prefix: str, *, writes: bool) -> list_of[Right]:
+        return self._wait(lambda: self.objects.check_rights(bucket, prefix, writes=writes))
 
     def bucket_exists(self, bucket: str) -> bool:
         return self._wait(lambda: self.objects.bucket_exists(bucket))
@@ -87,18 +85,18 @@ class PatientObjects:
         kms_key: str = "",
     ) -> ObjectInfo:
         if not isinstance(body, bytes | Path):
-            raise TypeError("a stream cannot be sent twice: give bytes or a path")
+            raise TypeError("a stream cannot be sent again after a failure; pass bytes or a path")
         about: dict[str, Any] = {"content_type": content_type, "metadata": metadata, "kms_key": kms_key}
         return self._wait(lambda: self.objects.put(bucket, key, body, **about))
 
     def list(self, bucket: str, prefix: str = "") -> Iterator[ObjectInfo]:
-        """A listing that broke off is begun again behind what it has given."""
+        """List objects; an interrupted listing is restarted and continues after the last object it returned."""
         last = b""
         listing = iter(self.objects.list(bucket, prefix))
         while True:
             try:
                 info = next(listing, None)
-            except StorageAway as error:
+            except StorageUnavailable as error:
                 self._pause(error, PAUSE_SECONDS)
                 listing = iter(self.objects.list(bucket, prefix))
                 continue
@@ -113,12 +111,12 @@ class PatientObjects:
         while True:
             try:
                 return call()
-            except StorageAway as error:
+            except StorageUnavailable as error:
                 self._pause(error, pause)
                 pause = min(MAX_PAUSE_SECONDS, 2 * pause)
 
-    def _pause(self, error: StorageAway, seconds: float) -> None:
-        """Raises Interrupted where the server stops."""
+    def _pause(self, error: StorageUnavailable, seconds: float) -> None:
+        """Wait before a retry. Raises Interrupted if the server stops."""
         with self._lock:
             self.waiting += 1
         try:

@@ -1,8 +1,6 @@
-"""What a server with `--s3` asks of S3, and the permission that each request needs. Nothing else is ever sent (connection.py)."""
+"""S3 operations that a server with `--s3` uses, and the permission each needs; clients.py rejects all others."""
 
 from __future__ import annotations
-
-__all__ = ["KMS_ACTIONS", "S3_ACTIONS"]
 
 S3_ACTIONS = {
     "HeadBucket": "s3:ListBucket",
@@ -18,4 +16,4 @@ S3_ACTIONS = {
 """Operation of S3's API -> IAM action (Service Authorization Reference, "Actions defined by Amazon S3")."""
 
 KMS_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
-"""On the keys of buckets that encrypt with SSE-KMS, for reading and writing."""
+"""KMS permissions on the keys of buckets with SSE-KMS, for reading and writing."""

@@ -1,4 +1,4 @@
-"""What survives a restart beside objects: the credentials of the data folder and the tables of every service."""
+"""Persistent state of the embedded AWS other than objects: credentials and the services' tables."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from pathlib import Path
 from gtseg.local.storage.atomic_files import read_document, write_atomically
 from gtseg.local.storage.database import SCHEMA, Database
 
-__all__ = ["ACCOUNT", "Credentials", "Store", "read_credentials"]
-
 ACCOUNT = "123456789012"
 CREDENTIALS_WAY_OUT = (
-    "Restore the data folder from a backup (gtseg local restore), or delete credentials.json: new AWS keys and a new owner "
-    "token are made; jobs, objects and workers' links stay valid."
+    "Restore the data folder from a backup (gtseg local restore), or delete credentials.json: new AWS keys and a new "
+    "owner token are created; jobs, objects and workers' links stay valid."
 )
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """The data folder's own AWS keys and the token that opens the owner's HTTP API."""
+    """AWS keys of the data folder and the token that authorizes the owner's HTTP API."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -32,7 +30,7 @@ class Credentials:
 
 
 class Store:
-    """The data folder. Every service keeps its tables in `state.sqlite3`; S3 has an index of its own."""
+    """State of the data folder. Every service has its tables in `state.sqlite3`; S3 has its own index."""
 
     def __init__(self, folder: Path, *, region: str = "us-east-1") -> None:
         self.folder = Path(folder)
@@ -43,15 +41,15 @@ class Store:
         self.credentials = _load_credentials(self.folder / "credentials.json")
 
     def create(self, ddl: str) -> None:
-        """Make a module's own tables: `CREATE TABLE IF NOT EXISTS ...`, any number of statements."""
+        """Create a module's tables from any number of `CREATE TABLE IF NOT EXISTS ...` statements."""
         self.database.create(ddl)
 
     def read(self) -> sqlite3.Connection:
-        """This thread's connection, rows by name, autocommit."""
+        """Return this thread's connection: rows by name, autocommit."""
         return self.database.read()
 
     def write(self) -> AbstractContextManager[sqlite3.Connection]:
-        """A transaction; one writer at a time in this process."""
+        """Return a transaction context; one writer at a time in this process."""
         return self.database.write()
 
     def close(self) -> None:
@@ -59,7 +57,7 @@ class Store:
 
 
 def read_credentials(path: Path) -> Credentials:
-    """Raises FileNotFoundError, or ServiceError for a file that is damaged."""
+    """Read the credentials file. Raises FileNotFoundError, or ServiceError if it is damaged."""
     names = [field.name for field in fields(Credentials)]
     document = read_document(path, dict.fromkeys(names, str), way_out=CREDENTIALS_WAY_OUT)
     return Credentials(**{name: document[name] for name in names})

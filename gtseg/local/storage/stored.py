@@ -1,4 +1,4 @@
-"""An object as the data folder keeps it, and its row in the index."""
+"""Stored objects of the data folder and their rows in the index."""
 
 from __future__ import annotations
 
@@ -8,42 +8,41 @@ from typing import Any
 
 from gtseg.local.storage.objects import ObjectInfo
 
-__all__ = ["StoredObject", "pack_about", "unpack_row"]
-
 
 @dataclass(frozen=True, slots=True)
 class StoredObject(ObjectInfo):
-    """What the folder and the S3 protocol know of an object beyond what its readers need."""
+    """Attributes of an object that only the data folder and the S3 protocol use, beyond `ObjectInfo`."""
 
     file: int = -1
-    """Number of the plain file behind it, negative where there is none (index.py)."""
+    """Number of the file with its bytes; negative for a small object without a file (index.py)."""
     headers: dict[str, str] = field(default_factory=dict)
-    """cache-control, content-encoding, ... as they were put."""
+    """Cache-Control, Content-Encoding, ... as given in the upload."""
     tags: dict[str, str] = field(default_factory=dict)
     parts: tuple[int, ...] = ()
-    """Sizes of a multipart object's parts, bytes."""
+    """Sizes of a multipart object's parts in bytes."""
     acl: str = ""
-    """Canned ACL; "" is private."""
+    """Canned ACL; "" means private."""
     part_checksums: tuple[str, ...] = ()
-    """Base64, in the algorithm of `checksums`; of multipart uploads that have one."""
+    """Base64, in the algorithm of `checksums`; only for multipart uploads with checksums."""
 
     @property
     def is_small(self) -> bool:
-        """Whether its bytes are in the index, and not in a file."""
+        """Whether its bytes are in the index instead of a file."""
         return self.file < 0
 
 
-# The members that most objects do not have share one JSON column, NULL where all are empty.
 ABOUT = ("metadata", "headers", "checksums", "tags", "parts", "acl", "part_checksums")
+"""Members that most objects lack; stored in one JSON column, NULL if all are empty."""
 
 
 def pack_about(info: StoredObject) -> str | None:
+    """Return the JSON text of the members in ABOUT; None if all are empty."""
     about = {name: value for name in ABOUT if (value := getattr(info, name))}
     return json.dumps(about, separators=(",", ":")) if about else None
 
 
 def unpack_row(bucket: str, key: str, row: tuple[Any, ...]) -> StoredObject:
-    """(file, size, etag, modified ms, content type, about) -> StoredObject."""
+    """Convert a row (file, size, etag, modified ms, content type, about) to a StoredObject."""
     file, size, etag, modified, content_type, about = row
     if about is None:
         return StoredObject(bucket, key, size, etag, content_type, modified, file=file)

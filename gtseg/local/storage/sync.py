@@ -1,9 +1,9 @@
-"""What is acknowledged is on disk: syncing files, folders and the write-ahead logs of the databases.
+"""Durability: syncing files, folders and the write-ahead logs of the databases.
 
-A file's bytes and the folder that names it are synced before its row is committed to the index (intents.py says how in one wait).
-A commit is not synced by itself: it is in SQLite's write-ahead log, and an answer that says so waits until that log is
-synced (`Log`). One sync covers every transaction that was committed before it began, so that many clients share it.
-The index's log is synced before the state's, which refers to objects.
+A file's bytes and its directory entry are synced before its row is committed to the index (intents.py does this in one
+wait). A commit itself is not synced: it is in SQLite's write-ahead log, and a response waits until that log is synced
+(`Log`). One sync covers every transaction committed before it began, so that many clients share it. The index's log is
+synced before the state's, which refers to objects.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-__all__ = ["Barrier", "DiskError", "Log", "sync_disk", "sync_file", "sync_folder"]
-
 SYNCS_AT_ONCE = 3
-"""Of one write-ahead log: each takes a while, and one that has begun does not cover what is committed after."""
+"""Concurrent syncs of one write-ahead log: a running sync does not cover later commits, so further ones may start."""
 
 if sys.platform == "darwin":
     import fcntl
@@ -33,12 +31,12 @@ if sys.platform == "darwin":
 else:
 
     def sync_file(descriptor: int) -> None:
-        """Block until a file's bytes, and what is needed to find them, are on disk."""
+        """Block until a file's bytes, and the metadata needed to read them, are on disk."""
         os.fdatasync(descriptor)
 
 
 def sync_folder(path: str | Path) -> None:
-    """Block until the names in a folder are on disk."""
+    """Block until the directory entries of a folder are on disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -57,7 +55,7 @@ def sync_disk(path: str | Path) -> None:
 
 
 class DiskError(OSError):
-    """The disk did not take what was written. What it holds is unknown from then on; only a new start tells."""
+    """The disk failed to store data. The state of the file is unknown until the server is restarted."""
 
 
 class Log:
@@ -70,7 +68,7 @@ class Log:
         self.path, self._sync_descriptor = path, sync
         self._turns = threading.Semaphore(SYNCS_AT_ONCE)
         self._lock = threading.Lock()
-        self._written = 1  # what an earlier process left in the log may not be on disk
+        self._written = 1  # the log of an earlier process may not be on disk
         self._synced = 0
         self._opened: list[int] = []
         self._free: list[int] = []
@@ -82,7 +80,7 @@ class Log:
         return self._synced >= self._written and not self._failure
 
     def note(self) -> int:
-        """Count a transaction that has just been committed, inside the writer's lock; its position."""
+        """Count a transaction that was just committed, under the writer's lock; return its position."""
         self._written += 1
         return self._written
 
@@ -91,7 +89,7 @@ class Log:
         wanted = self._written if position is None else position
         if self._synced >= wanted and not self._failure:
             return
-        with self._turns:  # whoever waits here shares a sync that begins later
+        with self._turns:  # waiters share a sync that begins later
             if self._synced < wanted or self._failure:
                 self._sync()
 
@@ -103,10 +101,10 @@ class Log:
             descriptor = self._borrow()
             self._sync_descriptor(descriptor)
         except OSError as error:
-            # The kernel may have dropped the pages: a second sync would succeed and prove nothing.
+            # The kernel may have dropped the pages: a second sync would succeed although the data is lost.
             self._failure = (
-                f"{self.path} could not be synced to disk ({error.strerror or error}). Check the disk, then start the "
-                "server again; `gtseg local check` says whether anything is damaged."
+                f"{self.path} could not be synced to disk ({error.strerror or error}). Check the disk, then "
+                "restart the server; `gtseg local check` reports damage."
             )
             raise DiskError(self._failure) from None
         with self._lock:
@@ -114,7 +112,9 @@ class Log:
             self._synced = max(self._synced, covered)
 
     def _borrow(self) -> int:
-        """A descriptor that no other sync uses: the kernel tells of an error once per descriptor that was open by then."""
+        """Return a descriptor that no other sync uses: the kernel reports an error once per descriptor open at that
+        time.
+        """
         with self._lock:
             if not self._opened:
                 self._opened = [os.open(self.path, os.O_RDONLY) for _ in range(SYNCS_AT_ONCE)]
@@ -129,9 +129,10 @@ class Log:
 
 
 class Barrier:
-    """Waiting for logs from an event loop: all who wait at the same time share one pass over them, in their order.
+    """Await logs from an event loop: concurrent waiters share one pass over the logs, in their order.
 
-    Up to `passes` of them go on at the same time, so that nobody waits for the end of a sync that came too early for them.
+    Up to `passes` passes run concurrently, so that a waiter need not wait for the end of a sync that began too early
+    for it.
     """
 
     def __init__(self, logs: Sequence[Log], *, passes: int = SYNCS_AT_ONCE) -> None:
@@ -157,7 +158,7 @@ class Barrier:
         done: asyncio.Future[None] = loop.create_future()
         self._waiting.append(done)
         if len(self._waiting) == 1 and self._running < self._passes:
-            loop.call_soon(self._begin, loop)  # after the requests that are ready now: they share the pass
+            loop.call_soon(self._begin, loop)  # after the requests that are ready now, which share the pass
         await done
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -175,7 +176,7 @@ class Barrier:
                     log.wait()
             except Exception as error:
                 failure = error
-            with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed: there are no waiters
                 loop.call_soon_threadsafe(self._end, loop, waiting, failure)
 
     def _end(
@@ -183,7 +184,7 @@ class Barrier:
     ) -> None:
         self._running -= 1
         for done in waiting:
-            if done.done():  # whoever waited is gone
+            if done.done():  # the waiter was canceled
                 continue
             if failure is None:
                 done.set_result(None)

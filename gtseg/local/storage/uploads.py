@@ -1,6 +1,6 @@
-"""Multipart uploads in the index: begun, their parts, and for a day the ones completed.
+"""Multipart uploads in the index: unfinished uploads, their parts, and the uploads completed within a day.
 
-A completed upload is remembered so that a client whose answer got lost may complete it again, as S3 allows.
+A completed upload is remembered so that a client that lost the response can complete it again, as S3 allows.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.storage.index import Condition, Index, read_clock_ms, successor
 from gtseg.local.storage.stored import StoredObject
 
-__all__ = ["Part", "Upload", "Uploads"]
-
 REMEMBERED_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What CreateMultipartUpload said about the object to come."""
+    """A multipart upload with the attributes of the future object given to CreateMultipartUpload."""
 
     bucket: str
     key: str
@@ -32,12 +30,15 @@ class Upload:
     headers: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     acl: str = ""
-    algorithm: str = ""  # checksum algorithm; "" if none was asked for
+    algorithm: str = ""
+    """Checksum algorithm; "" if none was requested."""
     checksum_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
+    """A part of a multipart upload."""
+
     number: int
     file: int
     size: int
@@ -57,11 +58,13 @@ def _no_such_upload(upload: str) -> ServiceError:
 
 
 class Uploads:
+    """The multipart uploads of an index."""
+
     def __init__(self, index: Index) -> None:
         self._index, self._database = index, index.database
 
     def begin(self, upload: Upload) -> str:
-        """The new upload's id."""
+        """Start an upload; return its ID."""
         identity = secrets.token_urlsafe(48)
         about = {name: value for name, value in asdict(upload).items() if value and name not in ("bucket", "key")}
         with self._database.write() as connection:
@@ -73,7 +76,7 @@ class Uploads:
         return identity
 
     def find(self, bucket: str, key: str, identity: str) -> Upload:
-        """Raises ServiceError NoSuchUpload or NoSuchBucket."""
+        """Return an unfinished upload. Raises ServiceError NoSuchUpload or NoSuchBucket."""
         row = (
             self._database.read()
             .execute(
@@ -88,7 +91,7 @@ class Uploads:
         return Upload(bucket, key, id=identity, started_ms=row[0], **json.loads(row[1]))
 
     def put_part(self, upload: Upload, part: Part) -> None:
-        """Keep a part whose file is on disk, in place of an earlier one of its number."""
+        """Store a part whose file is on disk, in place of an earlier part with the same number."""
         with self._database.write() as connection:
             self.find(upload.bucket, upload.key, upload.id)
             self._discard_parts("upload=? AND number=?", (upload.id, part.number))
@@ -114,7 +117,7 @@ class Uploads:
         return [Part(row[0], row[1], row[2], row[3], row[4], json.loads(row[5])) for row in rows]
 
     def list_uploads(self, bucket: str, prefix: bytes) -> list[tuple[bytes, str, int]]:
-        """(key, id, started ms) of every upload under a prefix, by key, then by time."""
+        """Return (key, id, start in ms) of every upload under a prefix, sorted by key, then by time."""
         end = successor(prefix)
         below, bounds = ("", ()) if end is None else (" AND key<?", (end,))
         query = f"SELECT key,id,started FROM upload WHERE bucket=? AND key>=?{below} ORDER BY key,started,id"
@@ -126,7 +129,7 @@ class Uploads:
             self._forget(upload.id)
 
     def complete(self, upload: Upload, info: StoredObject, *, condition: Condition | None) -> None:
-        """The assembled object takes the upload's place, in one transaction."""
+        """Replace the upload by the assembled object, in one transaction."""
         with self._database.write() as connection:
             self.find(upload.bucket, upload.key, upload.id)
             self._index.replace(info, condition=condition)
@@ -139,7 +142,7 @@ class Uploads:
             )
 
     def find_completed(self, bucket: str, key: str, identity: str) -> str | None:
-        """The ETag that this upload, completed within a day, gave its object."""
+        """Return the ETag of the object of an upload completed within a day; None if there is none."""
         row = (
             self._database.read()
             .execute(
@@ -151,7 +154,7 @@ class Uploads:
         return None if row is None else str(row[0])
 
     def expire(self, *, before_ms: int) -> int:
-        """Abort the uploads that nobody has begun or sent a part of since a moment; how many."""
+        """Abort the uploads without activity since `before_ms`; return how many."""
         query = (
             "SELECT id FROM upload WHERE started<? AND NOT EXISTS"
             " (SELECT 1 FROM part WHERE part.upload=upload.id AND part.modified>=?)"

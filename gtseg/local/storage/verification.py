@@ -1,10 +1,10 @@
-"""Whether stored bytes are the ones that were put: the MD5 of an object is its ETag.
+"""Integrity checks of stored bytes: an object's ETag is its MD5.
 
-A small object is checked each time it is read: against its ETag, or against a hash of this process over bytes that were
-put or checked before, which costs a tenth. A file is checked before it is read for the first time in the life of a
-server, and again when its size, its time of change or its inode are others; a file that this server wrote was hashed on its way
-to the disk. So a damaged object is never served as good, and hashing costs no second read. What only a reread of the disk
-can find, such as a sector that goes bad under a running server, `gtseg local check` finds.
+A small object is checked on every read: against its ETag, or against a hash of this process over bytes that were
+checked before, which takes a tenth of the time. A file is checked before its first read in the life of a server, and
+again when its size, modification time or inode changes; a file that this server wrote was hashed while it was written.
+A damaged object is thus never served as intact, and hashing needs no second read. Damage that only rereading the disk
+can find, such as a sector that fails under a running server, is found by `gtseg local check`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ import os
 import threading
 from collections.abc import Sequence
 
-__all__ = ["Checked", "find_damage", "hash_file", "is_intact"]
-
 BLOCK_BYTES = 1 << 20
 REMEMBERED = 200_000
 Identity = tuple[int, int, int]
 
 
 def hash_file(descriptor: int, sizes: Sequence[int]) -> list[bytes]:
-    """MD5 of each consecutive stretch of a file; fewer than `sizes` where it ends early."""
+    """Return the MD5 of each consecutive range of a file, with the lengths `sizes`; fewer if the file ends early."""
     digests: list[bytes] = []
     position = 0
     for size in sizes:
@@ -38,28 +36,28 @@ def hash_file(descriptor: int, sizes: Sequence[int]) -> list[bytes]:
 
 
 def is_intact(content: bytes, etag: str) -> bool:
-    """Whether these bytes are what a plain ETag says."""
+    """Return whether the MD5 of `content` is the plain ETag `etag`."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest() == etag
 
 
 def find_damage(descriptor: int, *, size: int, etag: str, parts: Sequence[int] = ()) -> str:
-    """What is wrong with a file; "" if it is the object of this size and ETag."""
+    """Return a description of a file's damage; "" if it has this size and ETag."""
     actual = os.fstat(descriptor).st_size
     if actual != size:
         return f"it has {actual} bytes instead of {size}"
     plain, _, count = etag.partition("-")
     if not count:
         found = hash_file(descriptor, [size])
-        return "" if [bytes.fromhex(plain)] == found else "its bytes are not those of its ETag"
+        return "" if [bytes.fromhex(plain)] == found else "its bytes do not match its ETag"
     if sum(parts) != size or str(len(parts)) != count:
-        return "the sizes of its parts are not those of its ETag"
+        return "the sizes of its parts do not match its ETag"
     found = hash_file(descriptor, parts)
     whole = hashlib.md5(b"".join(found), usedforsecurity=False).hexdigest()
-    return "" if whole == plain else "its bytes are not those of its ETag"
+    return "" if whole == plain else "its bytes do not match its ETag"
 
 
 class Checked:
-    """The files whose bytes are known, and what was wrong with them."""
+    """Results of file checks, by file number, valid while the file is unchanged."""
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[Identity, str]] = {}
@@ -67,16 +65,16 @@ class Checked:
         self._lock = threading.Lock()
 
     def trust(self, number: int, descriptor: int) -> None:
-        """Note a file that this process has written, from bytes that were hashed or checked."""
+        """Record as intact a file that this process wrote from bytes that were hashed or checked."""
         self._keep(number, _identify(os.fstat(descriptor)), "")
 
     def recall(self, number: int, descriptor: int) -> str | None:
-        """What was found about a file; None if it has not been looked at as it is now."""
+        """Return the recorded result for a file; None if it has not been checked in its current state."""
         kept = self._found.get(number)
         return kept[1] if kept is not None and kept[0] == _identify(os.fstat(descriptor)) else None
 
     def examine(self, number: int, descriptor: int, *, size: int, etag: str, parts: Sequence[int] = ()) -> str:
-        """What is wrong with a file, by an earlier look or a new one; "" if nothing is."""
+        """Return a file's damage, from the recorded result or a new check; "" if it is intact."""
         known = self.recall(number, descriptor)
         if known is not None:
             return known
@@ -86,13 +84,13 @@ class Checked:
         return damage
 
     def trust_small(self, number: int, content: bytes) -> None:
-        """Note the bytes of a small object whose MD5 has been computed."""
+        """Record the bytes of a small object whose MD5 has been computed."""
         if len(self._small) >= REMEMBERED:
             self._small.clear()
         self._small[number] = hash(content)
 
     def is_small_intact(self, number: int, content: bytes, etag: str) -> bool:
-        """Return whether these bytes of a small object are those of its ETag."""
+        """Return whether the bytes of a small object match its ETag."""
         if self._small.get(number) == hash(content):
             return True
         if not is_intact(content, etag):

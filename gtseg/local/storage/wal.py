@@ -1,10 +1,11 @@
-"""SQLite's write-ahead log, read as its file format says (sqlite.org/fileformat2.html, "WAL File Format").
+"""Parser of SQLite's write-ahead log (sqlite.org/fileformat2.html, "WAL File Format").
 
-SQLite takes a log up to the first frame whose checksum is wrong for its end, which it is after a power cut. Frames of the same
-generation behind it that are whole say that it is not the end: what they hold would be dropped in silence (`count_cut_off`).
+SQLite treats the first frame with a wrong checksum as the end of the log, which is right after a power failure. Valid
+frames of the same generation after it show that it is not the end: SQLite would drop them silently (`count_lost`).
 
-The checksum of a frame goes on from that of the frame before; of each pair of words (x, y): first += x + second; second += y + first.
-That is linear modulo 2**32, so that all frames are summed up at once by one product with the powers of its matrix.
+The checksum of a frame continues that of the frame before; for each pair of words (x, y): first += x + second; second
++= y + first. This is linear modulo 2**32, so that all frames are computed with one product with the powers of its
+matrix.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["count_cut_off", "is_header"]
-
-MAGIC = (0x377F0682, 0x377F0683)  # its last bit: the order of the words in a checksum is big-endian
+MAGIC = (0x377F0682, 0x377F0683)
+"""The last bit tells that words are big-endian in checksums."""
 HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
 CHUNK_FRAMES = 1024
 MASK = 0xFFFFFFFF
@@ -25,15 +25,15 @@ Sums = tuple[int, int]
 
 
 def is_header(head: bytes) -> bool:
-    """Whether these 32 bytes begin a write-ahead log, their checksum included."""
+    """Return whether these 32 bytes are a valid header of a write-ahead log, including its checksum."""
     if len(head) < HEADER_BYTES or struct.unpack(">I", head[:4])[0] not in MAGIC:
         return False
     words = np.frombuffer(head[:24], _read_order(head)).astype(np.uint32)
-    return sum_up(words[None, :], [(0, 0)])[0] == struct.unpack(">2I", head[24:32])
+    return _compute_checksums(words[None, :], [(0, 0)])[0] == struct.unpack(">2I", head[24:32])
 
 
-def count_cut_off(path: Path) -> int:
-    """How many transactions are whole and yet lost, because a frame before them is damaged; 0 for a log in order."""
+def count_lost(path: Path) -> int:
+    """Return the number of valid transactions after a damaged frame, which SQLite would drop; 0 for an intact log."""
     with path.open("rb") as file:
         head = file.read(HEADER_BYTES)
         if not is_header(head):
@@ -47,21 +47,19 @@ def count_cut_off(path: Path) -> int:
             frames = frames.reshape(-1, frame_bytes)
             fields = np.ascontiguousarray(frames[:, :FRAME_HEADER_BYTES]).view(">u4")
             stored = [(int(row[4]), int(row[5])) for row in fields]
-            found = sum_up(_read_words(frames, _read_order(head)), [kept, *stored[:-1]])
+            found = _compute_checksums(_read_words(frames, _read_order(head)), [kept, *stored[:-1]])
             for row, own, expected in zip(fields, stored, found, strict=True):
                 is_whole = row[2:4].tobytes() == head[16:24] and own == expected
                 is_cut = is_cut or not is_whole
-                lost += (
-                    is_cut and is_whole and int(row[1]) != 0
-                )  # the last frame of a transaction says the pages after it
+                lost += is_cut and is_whole and int(row[1]) != 0  # only a transaction's last frame has a page count
             kept = stored[-1] if stored else kept
     return lost
 
 
-def sum_up(words: np.ndarray, begun: list[Sums]) -> list[Sums]:
-    """Checksums of (n, words) uint32, each going on from its own sums."""
+def _compute_checksums(words: np.ndarray, begun: list[Sums]) -> list[Sums]:
+    """Return checksums of (n, words) uint32, each starting from the given sums."""
     pairs = words.shape[1] // 2
-    weights, power = _weigh(pairs)
+    weights, power = _compute_weights(pairs)
     with np.errstate(over="ignore"):
         added = words @ weights
     return [
@@ -74,12 +72,12 @@ def sum_up(words: np.ndarray, begun: list[Sums]) -> list[Sums]:
 
 
 @lru_cache(maxsize=4)
-def _weigh(pairs: int) -> tuple[np.ndarray, tuple[Sums, Sums]]:
-    """What each word counts in both sums, (2 * pairs, 2) uint32, and the matrix of the sums before."""
+def _compute_weights(pairs: int) -> tuple[np.ndarray, tuple[Sums, Sums]]:
+    """Return the weight of each word in both sums, (2 * pairs, 2) uint32, and the matrix for the initial sums."""
     weights = np.empty((2 * pairs, 2), np.uint32)
-    (a, b), (c, d) = (1, 0), (0, 1)  # the step (1 1; 1 2) to the power of the pairs behind
+    (a, b), (c, d) = (1, 0), (0, 1)  # (1 1; 1 2) to the power of the number of later pairs
     for pair in reversed(range(pairs)):
-        weights[2 * pair] = (a + b) & MASK, (c + d) & MASK  # x is in both sums
+        weights[2 * pair] = (a + b) & MASK, (c + d) & MASK  # x contributes to both sums
         weights[2 * pair + 1] = b, d
         a, b, c, d = (a + b) & MASK, (a + 2 * b) & MASK, (c + d) & MASK, (c + 2 * d) & MASK
     return weights, ((a, b), (c, d))
@@ -90,6 +88,6 @@ def _read_order(head: bytes) -> str:
 
 
 def _read_words(frames: np.ndarray, order: str) -> np.ndarray:
-    """(n, words) uint32 of what a checksum covers: the first two fields of a frame's header, and its page."""
+    """Return (n, words) uint32 of the checksummed bytes: the first two fields of a frame's header, and its page."""
     covered = np.concatenate([frames[:, :8], frames[:, FRAME_HEADER_BYTES:]], axis=1)
     return np.ascontiguousarray(covered).view(order).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""What leaves a training job for S3: the model, packed as AWS packs it, and the checkpoints."""
+"""Uploads of a training job to S3: the model artifact, packed as on AWS, and the checkpoints."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.channels import place_object
 from gtseg.local.storage.objects import Objects, split_uri
 
-__all__ = ["Checkpoints", "upload_model"]
-
 
 def upload_model(objects: Objects, answer: Mapping[str, Any], model: Path) -> None:
-    """`model/` -> model.tar.gz at ModelArtifacts.S3ModelArtifacts, or its files one by one there (CompressionType NONE).
+    """Upload `model/` as model.tar.gz to ModelArtifacts.S3ModelArtifacts, or as single files (CompressionType NONE).
 
-    Nothing is written for an empty folder; names that begin with a dot are half-written. Raises ServiceError where the bucket
-    is gone.
+    An empty folder is not uploaded; names that begin with a dot are incomplete files and are skipped. Raises
+    ServiceError if the bucket does not exist.
     """
     files = sorted(path for path in model.rglob("[!.]*") if path.is_file()) if model.is_dir() else []
     bucket, key = split_uri(answer["ModelArtifacts"]["S3ModelArtifacts"])
@@ -32,14 +30,14 @@ def upload_model(objects: Objects, answer: Mapping[str, Any], model: Path) -> No
         return
     with tempfile.TemporaryDirectory(dir=model.parent) as folder:
         archive = Path(folder) / "model.tar.gz"
-        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly shrink, whatever the level
+        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:  # weights hardly compress at any level
             for path in files:
                 tar.add(path, arcname=path.relative_to(model).as_posix())
         objects.put(bucket, key, archive, content_type="application/x-tar", kms_key=kms_key)
 
 
 class Checkpoints:
-    """A job's `checkpoints/` and its CheckpointConfig.S3Uri; without one, nothing leaves the folder."""
+    """Synchronization of a job's `checkpoints/` with CheckpointConfig.S3Uri; does nothing without that setting."""
 
     def __init__(self, objects: Objects, answer: Mapping[str, Any], folder: Path) -> None:
         self.objects, self.folder = objects, folder
@@ -48,7 +46,7 @@ class Checkpoints:
         self._sent: dict[str, tuple[int, int]] = {}
 
     def download(self) -> None:
-        """Earlier checkpoints of this S3Uri, copied: the algorithm writes in this folder. Raises DownloadError."""
+        """Download earlier checkpoints as copies, because the algorithm writes to this folder. Raises DownloadError."""
         if self.place is None:
             return
         bucket, prefix = self.place
@@ -58,7 +56,7 @@ class Checkpoints:
                 place_object(self.objects, bucket, info.key, folder=self.folder, name=name, shared=False)
 
     def upload(self, *, missing_ok: bool = False) -> None:
-        """Send files that are new or changed since the last time. Names that begin with a dot are half-written."""
+        """Upload new and changed files; names that begin with a dot are incomplete files and are skipped."""
         if self.place is None or not self.folder.is_dir():
             return
         bucket, prefix = self.place
@@ -71,7 +69,7 @@ class Checkpoints:
                     self.objects.put(bucket, prefix + name, path)
                     self._sent[name] = mark
             except FileNotFoundError:
-                continue  # the algorithm replaced it meanwhile
+                continue  # the algorithm has replaced it
             except ServiceError:
                 if not missing_ok:
                     raise

@@ -1,7 +1,7 @@
-"""Training metrics for CloudWatch: every data point that a training job logged, under the names that AWS gives them.
+"""Training metrics for CloudWatch: every data point that a training job logged, under AWS's metric names.
 
-moto answers for CloudWatch and keeps nothing, so the data points are read from the stored logs, and the front puts the
-new ones before each request: namespace `/aws/sagemaker/TrainingJobs`, dimension TrainingJobName.
+moto implements CloudWatch and has no persistent state: data points are read from the stored logs, and new ones are put
+before each request. Namespace `/aws/sagemaker/TrainingJobs`, dimension TrainingJobName.
 """
 
 from __future__ import annotations
@@ -16,29 +16,30 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.logs import LogEvents
 from gtseg.local.training.metrics import read_metrics
 
-__all__ = ["TrainingMetrics"]
-
-NAMESPACE = "/aws/sagemaker/TrainingJobs"  # the log group has the same name
+NAMESPACE = "/aws/sagemaker/TrainingJobs"
+"""Also the name of the log group."""
 BATCH = 500
-Datum = tuple[str, str, float, datetime]  # job, metric, value, time
+Datum = tuple[str, str, float, datetime]
+"""(job, metric, value, time)."""
 
 
 class TrainingMetrics:
-    """What of the training logs CloudWatch has been told, for one server process."""
+    """Training metrics that this server process has not yet sent to CloudWatch."""
 
     def __init__(self, embedded: Embedded) -> None:
         self._events = LogEvents(embedded.store)
-        self._told = 0  # id of the last log event that was read
+        self._last_event = 0
+        """ID of the last log event that was read."""
         self._lock = threading.Lock()
 
     def take_new(self) -> list[bytes]:
-        """PutMetricData requests (query protocol) of every data point logged since the last call."""
+        """Return PutMetricData requests (query protocol) for the data points logged since the last call."""
         with self._lock:
             return [_render(batch) for batch in batched(self._read(), BATCH)]
 
     def _read(self) -> Iterator[Datum]:
-        for event in self._events.arrived(NAMESPACE, after=self._told):
-            self._told = event.id
+        for event in self._events.arrived(NAMESPACE, after=self._last_event):
+            self._last_event = event.id
             moment = datetime.fromtimestamp(event.time / 1000, UTC)
             for metric, value in read_metrics([event.message]):
                 yield event.stream.partition("/")[0], metric, value, moment

@@ -1,4 +1,4 @@
-"""What SageMaker lays down for a training container below `input/config`."""
+"""Configuration files of a training container below `input/config`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from typing import Any
 
 from gtseg.local.jobs.channels import describe_channel
 
-__all__ = ["write_configuration"]
-
 
 def write_configuration(root: Path, answer: Mapping[str, Any]) -> None:
-    """hyperparameters.json, inputdataconfig.json and resourceconfig.json, from a job's Describe answer.
+    """Write hyperparameters.json, inputdataconfig.json and resourceconfig.json from a job's Describe response.
 
-    `_tuning_objective_metric` is for SageMaker's tuner, not for the algorithm.
+    `_tuning_objective_metric` is omitted: it is for SageMaker's tuner, not for the algorithm.
     """
     mode = answer["AlgorithmSpecification"]["TrainingInputMode"]
     given = answer.get("HyperParameters", {})

@@ -1,8 +1,8 @@
-"""One training job from the queue to its end. Every step can be cut off by a kill and taken up again.
+"""Execution of a training job from the queue to its end; a killed server resumes it at any step.
 
-`work.stage` says how far the job is: queued -> downloading -> running -> uploading. A step is repeated whole after a
-kill, except `running`: the process is still there and is followed on, or it is gone and the algorithm starts again from
-`checkpoints/`. Statuses and their messages are those that SageMaker's own jobs show.
+`work.stage` is the job's progress: queued -> downloading -> running -> uploading. After a kill a step is repeated,
+except `running`: a process that still runs is followed further; otherwise the algorithm is restarted from
+`checkpoints/`. Statuses and their messages are those of SageMaker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gtseg.local.jobs.processes import Process
 from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.jobs.records import now
 from gtseg.local.logs import LogEvents
-from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.storage.outages import Interrupted
 from gtseg.local.training.artifacts import Checkpoints, upload_model
 from gtseg.local.training.configuration import write_configuration
@@ -33,27 +33,27 @@ from gtseg.local.training.metrics import read_metrics, record_metrics
 from gtseg.local.training.requests import enter
 from gtseg.local.training.work import TrainingRecord
 
-__all__ = ["LOG_GROUP", "Execution"]
-
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 POLL_SECONDS = 0.25
 SYNC_SECONDS = 10.0
-GRACE_SECONDS = 120.0  # AWS kills a container two minutes after SIGTERM
+GRACE_SECONDS = 120.0
+"""AWS kills a container two minutes after SIGTERM."""
 SHUTDOWN_SECONDS = 15.0
-LINE_BYTES = 262_144  # CloudWatch's largest event
+LINE_BYTES = 262_144
+"""Maximum size of a CloudWatch event."""
 logger = logging.getLogger(__name__)
 
 
 class Shutdown(Exception):
-    """The server stops; the job stays where it is."""
+    """The server stops; the job keeps its stage."""
 
 
 class JobFailure(Exception):
-    """The job ends as Failed, with this reason."""
+    """The job fails with this reason."""
 
 
 class Execution:
-    """Runs in its own thread. `shutdown` is set when the server stops."""
+    """Execution of one job in its own thread. `shutdown` is set when the server stops."""
 
     def __init__(self, jobs: TrainingJobs, name: str, *, shutdown: threading.Event) -> None:
         self.jobs, self.name, self.shutdown = jobs, name, shutdown
@@ -62,7 +62,8 @@ class Execution:
         self.root = self.folder / "ml"
         self.process = Process(self.folder / "process")
         self.logs = LogEvents(jobs.embedded.store)
-        self._stopped_at: float | None = None  # when SIGTERM was sent, monotonic
+        self._stopped_at: float | None = None
+        """Monotonic time at which SIGTERM was sent."""
 
     def run(self) -> None:
         try:
@@ -72,7 +73,7 @@ class Execution:
 
     def _run(self) -> None:
         try:
-            self._go_on()
+            self._resume()
         except (Shutdown, Interrupted):
             raise
         except (DownloadError, JobFailure) as error:
@@ -82,7 +83,7 @@ class Execution:
             self.process.end(1)
             self._fail("InternalServerError: We encountered an internal error. Please try again.")
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         record = self._read()
         stage = record.work.stage
         if stage in ("queued", "downloading") and not self._must_stop(record):
@@ -92,14 +93,14 @@ class Execution:
             self._train()
         self._upload()
 
-    # ---------------------------------------------------------------- downloading
+    # --- download ---
 
     def _download(self, record: TrainingRecord) -> None:
-        """Lay the channels and the configuration down."""
+        """Write the channels and the configuration."""
         self._check_output(record)
         self._enter("Starting", "Preparing the instances for training")
         self._enter("Downloading", "Downloading input data", stage="downloading")
-        shutil.rmtree(self.folder, ignore_errors=True)  # with what a deleted job of this name may have left
+        shutil.rmtree(self.folder, ignore_errors=True)  # may hold files of a deleted job of this name
         for channel in record.answer.get("InputDataConfig", []):
             self._check_input_mode(channel, record)
             materialize_channel(
@@ -134,13 +135,13 @@ class Execution:
                 " semantic segmentation reads images in File mode, and in Pipe mode only an AugmentedManifestFile."
             )
 
-    # ---------------------------------------------------------------- training
+    # --- training ---
 
     def _train(self) -> None:
-        """Follow the process until it is gone, having started it unless it runs or has ended already."""
+        """Start the process unless it runs or has ended, and follow it to its end."""
         record = self._read()
         interrupted = record.work.interrupted
-        if interrupted:  # an earlier server asked it to end, and may have gone before it had
+        if interrupted:  # an earlier server sent SIGTERM, and may have stopped first
             self.process.wait(GRACE_SECONDS)
         over = self.process.exit_code() is not None and not interrupted
         if not self.process.alive() and not over and not self._must_stop(record):
@@ -151,12 +152,12 @@ class Execution:
             if self.shutdown.wait(POLL_SECONDS):
                 raise Shutdown
             if time.monotonic() - synced > SYNC_SECONDS:
-                with contextlib.suppress(StorageAway):  # the next time, or at the end
+                with contextlib.suppress(StorageUnavailable):  # retried next time, or at the end
                     checkpoints.upload()
                 synced = time.monotonic()
 
     def _launch(self, record: TrainingRecord) -> None:
-        """Start the algorithm. What an earlier process had used of the time limit counts on."""
+        """Start the algorithm; the time that earlier processes used counts towards the time limit."""
         command = [sys.executable, "-m", "gtseg.local.algorithm", "train", "--root", str(self.root)]
         seconds = self.embedded.options.train_seconds
         if seconds is not None:
@@ -173,7 +174,7 @@ class Execution:
         self.process.launch(command, environment=environment)
 
     def _follow(self) -> bool:
-        """One look: new lines, stop requests, the time limit. False when the process is gone."""
+        """Process new output, stop requests and the time limit once; return False when the process has ended."""
         alive = self.process.alive()
         self._read_output(final=not alive)
         if not alive:
@@ -200,7 +201,7 @@ class Execution:
             self.process.send(signal.SIGKILL)
 
     def _seconds(self, record: TrainingRecord) -> float:
-        """Seconds that the job has trained. A process that was killed left its last sign in its output."""
+        """Return the seconds that the job has trained; a killed process's end is the last change of its output."""
         launched = record.work.launched
         if launched is None:
             return 0.0
@@ -209,7 +210,7 @@ class Execution:
         return record.work.ran + max(0.0, end - launched)
 
     def _read_output(self, *, final: bool) -> None:
-        """Move new whole lines to CloudWatch and the metrics; place in the file and lines in one transaction."""
+        """Move new complete lines to CloudWatch and the metrics, in one transaction with the file position."""
         if not self.process.output.exists():
             return
         offset = self._read().work.offset
@@ -219,7 +220,7 @@ class Execution:
         size = len(chunk) if final else chunk.rfind(b"\n") + 1
         if not size:
             return
-        text = chunk[:size].replace(os.fsencode(self.root), b"/opt/ml")  # where a container believes to be
+        text = chunk[:size].replace(os.fsencode(self.root), b"/opt/ml")  # the container's path on AWS
         lines = [line[:LINE_BYTES].decode(errors="replace") for line in text.splitlines() if line.strip()]
         with self.jobs.records.change(self.name) as record:
             assert record is not None
@@ -228,7 +229,7 @@ class Execution:
             if lines:
                 self.logs.write(LOG_GROUP, record.work.stream, lines)
 
-    # ---------------------------------------------------------------- the end
+    # --- end ---
 
     def _upload(self) -> None:
         record = self._read()
@@ -257,7 +258,7 @@ class Execution:
             raise JobFailure(f"ClientError: Data upload failed: {error.message}") from None
 
     def _raise_failure(self) -> None:
-        """JobFailure with the container's own reason, where it ended with another code than 0."""
+        """Raise JobFailure with the container's own reason if its exit code is not 0."""
         code = self.process.exit_code()
         if code == 0:
             return
@@ -286,7 +287,7 @@ class Execution:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _pause(self) -> None:
-        """The server stops: the process saves and ends; the next server starts it again from its checkpoint."""
+        """Stop the process, which saves a checkpoint; the next server restarts it from there."""
         if not self.process.alive():
             return
         with self.jobs.records.change(self.name) as record:
@@ -296,19 +297,19 @@ class Execution:
         self.process.wait(SHUTDOWN_SECONDS)
         self._read_output(final=False)
 
-    # ---------------------------------------------------------------- the record
+    # --- record ---
 
     def _read(self) -> TrainingRecord:
         record = self.jobs.records.find(self.name)
         if record is None:
-            raise RuntimeError(f"the record of training job {self.name} is gone")
+            raise RuntimeError(f"the record of training job {self.name} does not exist")
         return record
 
     def _must_stop(self, record: TrainingRecord) -> bool:
         return record.status == "Stopping"
 
     def _enter(self, secondary: str, message: str, *, stage: str | None = None) -> None:
-        """Change the secondary status, unless the job is being stopped meanwhile: that shows until its end."""
+        """Change the secondary status, unless the job is being stopped: that status remains until its end."""
         with self.jobs.records.change(self.name) as record:
             assert record is not None
             if stage is not None:

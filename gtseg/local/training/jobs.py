@@ -1,4 +1,4 @@
-"""The training jobs that there are: created once, found, listed, stopped, deleted."""
+"""Training jobs: create, find, stop, delete."""
 
 from __future__ import annotations
 
@@ -9,24 +9,22 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.records import Records
 from gtseg.local.jobs.requests import invalid, name_taken
-from gtseg.local.jobs.tags import forget, keep_new
+from gtseg.local.jobs.tags import forget, store_new
 from gtseg.local.training.requests import begin_answer, check_request, enter
 from gtseg.local.training.work import TrainingRecord, TrainingWork
-
-__all__ = ["ENDED", "TrainingJobs"]
 
 ENDED = ("Completed", "Failed", "Stopped")
 
 
 class TrainingJobs:
-    """What the API, the scheduler and the tuning jobs share; all state is in the store."""
+    """The training jobs, used by the API, the queue and the tuning jobs; all state is in the store."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
         self.records = Records(embedded.store, "training-job", TrainingWork)
 
     def create(self, request: Mapping[str, Any], *, parent: str = "", parent_arn: str = "") -> str:
-        """Check and queue a job; its ARN. Raises ValidationException, ResourceInUse."""
+        """Check and queue a job; return its ARN. Raises ValidationException or ResourceInUse."""
         check_request(self.embedded, request)
         name = request["TrainingJobName"]
         arn = self.records.arn(name)
@@ -35,7 +33,7 @@ class TrainingJobs:
             answer["TuningJobArn"] = parent_arn
         record = TrainingRecord(name, "InProgress", answer, TrainingWork(), parent)
         enter(record, "Starting", "Starting the training job")
-        return keep_new(self.records, record, tags=request.get("Tags"), taken=name_taken(arn))
+        return store_new(self.records, record, tags=request.get("Tags"), taken=name_taken(arn))
 
     def find(self, name: str) -> TrainingRecord:
         record = self.records.find(name)
@@ -44,7 +42,7 @@ class TrainingJobs:
         return record
 
     def stop(self, name: str) -> None:
-        """Ask a running job to end; the scheduler does the rest."""
+        """Request a running job to stop; its execution carries that out."""
         with self.records.change(name) as record:
             if record is None:
                 raise invalid("Requested resource not found.")

@@ -1,4 +1,4 @@
-"""The metrics that the built-in semantic segmentation algorithm publishes, read from its log lines."""
+"""Metrics of the built-in semantic segmentation algorithm, parsed from its log lines."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from datetime import datetime
 
 from gtseg.local.training.work import TrainingRecord
 
-__all__ = ["DEFINITIONS", "OBJECTIVES", "read_metrics", "record_metrics"]
-
-# SageMaker supplies these itself for a built-in image; names from its documentation, expressions tried on a real log.
 DEFINITIONS = {
     "train:loss": r"#quality_metric\. host: \S+, epoch: \d+, train loss: (\S+)",
     "train:throughput": r"#throughput_metric\. host: \S+, epoch: \d+, train throughput: (\S+) samples/sec",
@@ -20,12 +17,13 @@ DEFINITIONS = {
     "validation:throughput": r"#throughput_metric\. host: \S+, epoch: \d+, validation throughput: (\S+) samples/sec",
     "train:progress": r"#progress_metric: host=\S+, completed (\S+) %",
 }
+"""SageMaker defines these for a built-in image; names from its documentation, expressions verified on a real log."""
 OBJECTIVES = ("validation:mIOU", "validation:pixel_accuracy")
 PATTERNS = {name: re.compile(expression) for name, expression in DEFINITIONS.items()}
 
 
 def read_metrics(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """(metric name, value) of everything that `lines` publish, in order. A loss that is NaN is no data point."""
+    """Yield (metric name, value) for all data points in `lines`, in order; a NaN loss is not a data point."""
     for line in lines:
         if "_metric" not in line:
             continue
@@ -36,7 +34,7 @@ def read_metrics(lines: Iterable[str]) -> Iterator[tuple[str, float]]:
 
 
 def record_metrics(record: TrainingRecord, metrics: Iterable[tuple[str, float]], moment: datetime) -> None:
-    """Keep the last value of each as FinalMetricDataList, and a trial's objective after every epoch for its tuner."""
+    """Store each metric's last value in FinalMetricDataList, and a trial's objective after each epoch for its tuner."""
     final = {item["MetricName"]: item for item in record.answer.get("FinalMetricDataList", [])}
     objective = record.answer.get("HyperParameters", {}).get("_tuning_objective_metric")
     for name, value in metrics:

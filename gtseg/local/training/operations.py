@@ -1,4 +1,4 @@
-"""The operations of training jobs, and the queue behind them."""
+"""Operations of training jobs, and their queue."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from gtseg.local.training.execution import Execution
 from gtseg.local.training.jobs import TrainingJobs
 from gtseg.local.training.requests import enter
 
-__all__ = ["register"]
-
 
 def register(service: JsonService, embedded: Embedded) -> Component:
-    """Answer the training job operations; the component runs the jobs."""
+    """Register the training job operations; return the component that runs the jobs."""
     jobs = TrainingJobs(embedded)
 
     @service.operation("CreateTrainingJob")
@@ -38,7 +36,7 @@ def register(service: JsonService, embedded: Embedded) -> Component:
     @service.operation("ListTrainingJobs")
     def list_jobs(request: dict[str, Any]) -> dict[str, Any]:
         if request.get("WarmPoolStatusEquals") or request.get("TrainingPlanArnEquals"):
-            return {"TrainingJobSummaries": []}  # no job here has either
+            return {"TrainingJobSummaries": []}  # no job has either
         page, token = jobs.records.page(request)
         members = (
             "TrainingJobName",

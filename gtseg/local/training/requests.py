@@ -1,6 +1,6 @@
-"""CreateTrainingJob: what is refused before a job exists, and the Describe answer that it begins with.
+"""CreateTrainingJob: validation of the request, and the initial Describe response.
 
-Hyperparameters and the content of channels are the container's business, as on AWS: a job with a wrong one is created and
+Hyperparameters and channel contents are checked by the container, as on AWS: a job with invalid ones is created and
 fails with a FailureReason.
 """
 
@@ -15,8 +15,6 @@ from gtseg.local.jobs.records import now
 from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
 from gtseg.local.training.metrics import DEFINITIONS
 from gtseg.local.training.work import TrainingRecord
-
-__all__ = ["begin_answer", "check_image", "check_request", "enter"]
 
 REFUSED = (
     "ServerlessJobConfig",
@@ -43,9 +41,9 @@ DAY = 86_400
 
 
 def check_request(embedded: Embedded, request: Mapping[str, Any]) -> None:
-    """Raise ValidationException for what AWS refuses at once, and for what this server cannot do."""
+    """Raise ValidationException for what AWS rejects immediately, and for what the embedded AWS does not support."""
     refuse(request, REFUSED)
-    check_image(embedded, request["AlgorithmSpecification"])
+    _check_image(embedded, request["AlgorithmSpecification"])
     _check_resources(request.get("ResourceConfig"))
     _check_channels(request.get("InputDataConfig", []), request["AlgorithmSpecification"]["TrainingInputMode"])
     read_uri(request["OutputDataConfig"]["S3OutputPath"], "OutputDataConfig.S3OutputPath")
@@ -54,11 +52,11 @@ def check_request(embedded: Embedded, request: Mapping[str, Any]) -> None:
     if checkpoint:
         read_uri(checkpoint["S3Uri"], "CheckpointConfig.S3Uri")
         if checkpoint.get("LocalPath", CHECKPOINTS).rstrip("/") != CHECKPOINTS:
-            raise invalid(f"CheckpointConfig.LocalPath: the built-in algorithms keep checkpoints in {CHECKPOINTS}.")
+            raise invalid(f"CheckpointConfig.LocalPath: the built-in algorithms write checkpoints to {CHECKPOINTS}.")
 
 
-def check_image(embedded: Embedded, specification: Mapping[str, Any]) -> None:
-    """The semantic segmentation image of the region, and nothing that a built-in algorithm does not take."""
+def _check_image(embedded: Embedded, specification: Mapping[str, Any]) -> None:
+    """Raise ValidationException unless it is the region's semantic segmentation image with options that it accepts."""
     region = embedded.store.region
     refuse(specification, ("AlgorithmName", "ContainerEntrypoint", "ContainerArguments", "TrainingImageConfig"))
     if specification.get("MetricDefinitions"):
@@ -67,7 +65,9 @@ def check_image(embedded: Embedded, specification: Mapping[str, Any]) -> None:
             " without specifying metric definitions."
         )
     if not is_segmentation_image(specification.get("TrainingImage", ""), region):
-        supported = image_uri(region) if region in REGISTRIES else f"none in {region}: the algorithm is not there"
+        supported = (
+            image_uri(region) if region in REGISTRIES else f"none in {region}, where the algorithm is not available"
+        )
         raise invalid(
             f"The embedded AWS cannot run the training image {specification.get('TrainingImage')!r}."
             f" Supported: {supported}."
@@ -90,7 +90,7 @@ def _check_resources(resources: Mapping[str, Any] | None) -> None:
     if resources.get("InstanceCount", 1) != 1:
         raise invalid(
             "ResourceConfig.InstanceCount must be 1: semantic segmentation trains on a single machine,"
-            f" not on {resources['InstanceCount']}."
+            f" not {resources['InstanceCount']}."
         )
     if resources.get("VolumeSizeInGB", 1) < 1:
         raise invalid("ResourceConfig.VolumeSizeInGB must be at least 1.")
@@ -125,12 +125,12 @@ def _check_channel(channel: Mapping[str, Any], mode: str) -> None:
     refuse(source, ("InstanceGroupNames", "ModelAccessConfig", "HubAccessConfig"))
     read_uri(source["S3Uri"], f"Channel {name!r}: S3Uri")
     if channel.get("CompressionType", "None") != "None":
-        raise invalid(f"Channel {name!r}: CompressionType {channel['CompressionType']} needs the Pipe input mode.")
+        raise invalid(f"Channel {name!r}: CompressionType {channel['CompressionType']} requires the Pipe input mode.")
     kind = source["S3DataType"]
     if kind == "AugmentedManifestFile":
         _check_manifest_channel(channel, source, mode)
     elif kind not in ("S3Prefix", "ManifestFile"):
-        raise invalid(f"Channel {name!r}: S3DataType {kind} is not one of a training job.")
+        raise invalid(f"Channel {name!r}: S3DataType {kind} is not supported in a training job.")
     elif source.get("AttributeNames"):
         raise invalid(f"Channel {name!r}: AttributeNames is only allowed with S3DataType AugmentedManifestFile.")
 
@@ -138,13 +138,13 @@ def _check_channel(channel: Mapping[str, Any], mode: str) -> None:
 def _check_manifest_channel(channel: Mapping[str, Any], source: Mapping[str, Any], mode: str) -> None:
     name = channel["ChannelName"]
     if mode != "Pipe":
-        raise invalid(f"Channel {name!r}: S3DataType AugmentedManifestFile needs the Pipe input mode, not {mode}.")
+        raise invalid(f"Channel {name!r}: S3DataType AugmentedManifestFile requires the Pipe input mode, not {mode}.")
     if not source.get("AttributeNames"):
-        raise invalid(f"Channel {name!r}: S3DataType AugmentedManifestFile needs AttributeNames.")
+        raise invalid(f"Channel {name!r}: S3DataType AugmentedManifestFile requires AttributeNames.")
 
 
 def begin_answer(request: Mapping[str, Any], arn: str) -> dict[str, Any]:
-    """What DescribeTrainingJob says from the first moment on."""
+    """Return the initial DescribeTrainingJob response."""
     moment, name = now(), request["TrainingJobName"]
     output = request["OutputDataConfig"]
     artifact = "output/model.tar.gz" if output.get("CompressionType", "GZIP") == "GZIP" else "output/model/"
@@ -191,7 +191,7 @@ def _describe_channel(channel: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def enter(record: TrainingRecord, secondary: str, message: str, *, status: str | None = None) -> None:
-    """Move a job on to a secondary status; the same status again only changes its message."""
+    """Enter a secondary status; for the current status only the message changes."""
     moment, transitions = now(), record.answer["SecondaryStatusTransitions"]
     if transitions and transitions[-1]["Status"] == secondary:
         transitions[-1]["StatusMessage"] = message

@@ -1,4 +1,4 @@
-"""What only this server needs of a training job while it runs."""
+"""Internal state of a training job."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ from typing import Literal
 from gtseg.local.jobs.queue import QueuedWork
 from gtseg.local.jobs.records import Record
 
-__all__ = ["TrainingRecord", "TrainingWork"]
-
 
 class TrainingWork(QueuedWork):
-    """`stage` goes from queued over downloading, running and uploading to ended (execution.py)."""
+    """Internal state; `stage`: queued, downloading, running, uploading, ended (execution.py)."""
 
     stop: Literal["requested", "runtime"] | None = None
-    """Why the job is being stopped: by StopTrainingJob, or at its time limit."""
+    """Why the job is being stopped: by StopTrainingJob, or at its time limit; None if it is not."""
     interrupted: bool = False
-    """A server that stopped has asked the process to end."""
+    """A stopping server has sent SIGTERM to the process."""
     launched: float | None = None
-    """When the process was started last, epoch seconds."""
+    """Epoch seconds of the process's last start."""
     ran: float = 0.0
-    """Seconds that earlier processes had used of the time limit."""
+    """Seconds of the time limit that earlier processes used."""
     stream: str = ""
     """Name of the log stream."""
     offset: int = 0

@@ -1,4 +1,4 @@
-"""Batch transform of the embedded AWS: every object of a prefix through a container of the model's own."""
+"""Batch transform of the embedded AWS: each object of a prefix is sent to the job's own containers."""
 
 from gtseg.local.transform.operations import register
 

@@ -1,10 +1,10 @@
-"""One transform job: containers of its own, every input object through one of them, `<path>.out` for each.
+"""Execution of a transform job: its own containers process each input object to `<path>.out`.
 
-InstanceCount containers share the objects: whichever is free takes the next. The list of objects is read as it is worked
-through, so that memory does not grow with it.
+InstanceCount containers share the objects: the next object goes to a free container. The list of objects is read while
+it is processed, so that memory does not grow with it.
 
-A kill in the middle loses nothing: outputs appear whole, and those that this job has written are not made again.
-An input that fails does not end the job; it goes on with the others and is Failed at its end, as on AWS.
+A killed job is resumed: outputs are written atomically, and those that this job has written are not repeated. A failed
+input does not end the job; the other inputs are processed, and the job ends as Failed, as on AWS.
 """
 
 from __future__ import annotations
@@ -35,19 +35,18 @@ from gtseg.local.storage.objects import split_uri
 from gtseg.local.storage.outages import Interrupted
 from gtseg.local.transform.work import TransformRecord, TransformRecords
 
-__all__ = ["LOG_GROUP", "Execution"]
-
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 PATIENCE_SECONDS = 600.0
 PAYLOAD_MB = 6
 UNLIMITED_BYTES = 1 << 30  # of an input, where MaxPayloadInMB is 0
 logger = logging.getLogger(__name__)
-Place = tuple[str, str, str]  # (bucket, key, path relative to the input prefix)
+Place = tuple[str, str, str]
+"""(bucket, key, path relative to the input prefix)."""
 Task = Callable[[Place, Container], None]
 
 
 class Shutdown(Exception):
-    """The server stops; the job stays where it is."""
+    """The server stops; the job keeps its stage."""
 
 
 class Stopped(Exception):
@@ -55,11 +54,11 @@ class Stopped(Exception):
 
 
 class JobFailure(Exception):
-    """The text is the FailureReason."""
+    """The job fails; the text is the FailureReason."""
 
 
 class Execution:
-    """Runs in its own thread. `shutdown` is set when the server stops."""
+    """Execution of one job in its own thread. `shutdown` is set when the server stops."""
 
     def __init__(self, embedded: Embedded, records: TransformRecords, name: str, *, shutdown: threading.Event) -> None:
         self.embedded, self.records, self.name, self.shutdown = embedded, records, name, shutdown
@@ -98,7 +97,7 @@ class Execution:
         bucket, key = split_uri(source["S3Uri"])
         origin = Source(source["S3Uri"], bucket, key, self.embedded.store.region, record.work.role)
         listed = list_places(self.embedded.patient, origin, source["S3DataType"])
-        places = chain(list(islice(listed, 1)), listed)  # what is not there fails the job before any start
+        places = chain(list(islice(listed, 1)), listed)  # missing input fails the job before a container is started
         self._start_containers(record)
         task = self._make_task(record)
         free: SimpleQueue[Container] = SimpleQueue()
@@ -111,8 +110,8 @@ class Execution:
                 if len(pending) >= 2 * workers:
                     done, pending = wait(pending, return_when=FIRST_COMPLETED)
                     for future in done:
-                        future.result()  # Shutdown or Stopped; the others see it too and end at once
-                pending.add(pool.submit(self._do, task, place, free))
+                        future.result()  # raises Shutdown or Stopped, which end the other tasks too
+                pending.add(pool.submit(self._process, task, place, free))
             for future in pending:
                 future.result()
         self._read_logs(final=True)
@@ -154,15 +153,15 @@ class Execution:
                 )
 
     def _count_workers(self, record: TransformRecord) -> int:
-        """MaxConcurrentTransforms; where it is 0 or absent, what the container answers."""
+        """Return MaxConcurrentTransforms; if it is 0 or absent, the container's value."""
         wished = record.answer.get("MaxConcurrentTransforms", 0)
         if wished:
             return int(wished)
         answer = self.containers[0].request("GET", "/execution-parameters", timeout=10)
         return int(json.loads(answer.body).get("MaxConcurrentTransforms", 1)) if answer.status == 200 else 1
 
-    def _do(self, task: Task, place: Place, free: SimpleQueue[Container]) -> None:
-        """One object through a container that is free."""
+    def _process(self, task: Task, place: Place, free: SimpleQueue[Container]) -> None:
+        """Process one object in a free container."""
         self._check()
         container = free.get()
         try:
@@ -172,7 +171,7 @@ class Execution:
         self._read_logs()
 
     def _make_task(self, record: TransformRecord) -> Task:
-        """One input object -> one output object; whatever is wrong with an input goes into the data log."""
+        """Return the function that processes one input object; errors of an input are written to the data log."""
         answer, objects = record.answer, self.embedded.patient
         started: datetime = answer["TransformStartTime"]
         bucket, prefix = split_uri(answer["TransformOutput"]["S3OutputPath"])
@@ -200,7 +199,7 @@ class Execution:
         return transform
 
     def _ask(self, answer: dict[str, Any], body: bytes, container: Container) -> Response:
-        """The container's answer, after as many repeats of a server error as ModelClientConfig allows."""
+        """Return the container's response, after the retries of server errors that ModelClientConfig allows."""
         client = answer.get("ModelClientConfig", {})
         headers = {
             "Content-Type": answer["TransformInput"].get("ContentType"),
@@ -214,7 +213,7 @@ class Execution:
             try:
                 response = container.request("POST", "/invocations", given, body=body, timeout=timeout)
             except ContainerTimeout:
-                fault = "Unable to get response from algorithm: it took too long"
+                fault = "Unable to get response from algorithm: it timed out"
                 continue
             except ContainerUnreachable:
                 fault = "Unable to get response from algorithm"

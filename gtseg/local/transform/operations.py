@@ -1,4 +1,4 @@
-"""The operations of transform jobs, and the queue behind them."""
+"""Operations of transform jobs, and their queue."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from gtseg.local.front.protocol import JsonService
 from gtseg.local.hosting.endpoints import Endpoints
 from gtseg.local.jobs.queue import JobQueue
 from gtseg.local.jobs.requests import invalid, name_taken
-from gtseg.local.jobs.tags import keep_new
+from gtseg.local.jobs.tags import store_new
 from gtseg.local.transform.execution import Execution
 from gtseg.local.transform.requests import begin_answer, check_request
 from gtseg.local.transform.work import TransformRecord, TransformRecords, TransformWork
 
-__all__ = ["register"]
-
 
 def register(service: JsonService, embedded: Embedded) -> Component:
-    """Answer the transform job operations; the component runs the jobs, one at a time."""
+    """Register the transform job operations; return the component that runs the jobs, one at a time."""
     records = TransformRecords(embedded.store, "transform-job", TransformWork)
 
     @service.operation("CreateTransformJob")
@@ -55,14 +53,14 @@ def register(service: JsonService, embedded: Embedded) -> Component:
 
 
 def create_job(embedded: Embedded, records: TransformRecords, request: dict[str, Any]) -> str:
-    """Check and queue a job, with all that it needs of its model; its ARN."""
+    """Check and queue a job, with all that it needs of its model; return its ARN."""
     check_request(request)
     model = Endpoints.of(embedded).models.find(request["ModelName"])
     name = request["TransformJobName"]
     arn = records.arn(name)
     work = TransformWork(container=model.answer["PrimaryContainer"], role=model.answer["ExecutionRoleArn"])
     record = TransformRecord(name, "InProgress", begin_answer(request, arn), work)
-    return keep_new(records, record, tags=request.get("Tags"), taken=name_taken(arn))
+    return store_new(records, record, tags=request.get("Tags"), taken=name_taken(arn))
 
 
 def find(records: TransformRecords, name: str) -> TransformRecord:

@@ -1,4 +1,4 @@
-"""CreateTransformJob: what is refused, and the Describe answer that the job begins with."""
+"""CreateTransformJob: validation of the request, and the initial Describe response."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 from gtseg.local.jobs.records import now
 from gtseg.local.jobs.requests import invalid, pick, read_uri, refuse
-
-__all__ = ["begin_answer", "check_request"]
 
 KEPT = (
     "ModelName",
@@ -24,11 +22,14 @@ KEPT = (
 )
 LARGEST_MB = 100
 MOST_CONTAINERS = 16
-"""Processes of one job; each holds the model in memory, about 0.3 GB with torch."""
+"""Maximum processes of a job; each holds the model in memory, about 0.3 GB with torch."""
 
 
 def check_request(request: Mapping[str, Any]) -> None:
-    """Raise ValidationException. An image is one record: nothing is split, joined or filtered."""
+    """Raise ValidationException for an invalid request.
+
+    An image is one record: it cannot be split, joined or filtered.
+    """
     refuse(request, ("DataCaptureConfig", "ExperimentConfig"))
     given, output = request["TransformInput"], request["TransformOutput"]
     source = given["DataSource"]["S3DataSource"]
@@ -43,10 +44,12 @@ def check_request(request: Mapping[str, Any]) -> None:
     )
     for member, value, allowed in choices:
         if value not in allowed:
-            raise invalid(f"{member} {value} is not supported for images by the embedded AWS: {' or '.join(allowed)}.")
+            raise invalid(
+                f"{member} {value} is not supported for images by the embedded AWS. Use {' or '.join(allowed)}."
+            )
     for member in ("InputFilter", "OutputFilter"):
         if request.get("DataProcessing", {}).get(member, "$") != "$":
-            raise invalid(f"DataProcessing.{member} filters JSON and CSV records; images have none.")
+            raise invalid(f"DataProcessing.{member} filters JSON and CSV records and does not apply to images.")
     _check_sizes(request)
 
 
@@ -54,16 +57,18 @@ def _check_sizes(request: Mapping[str, Any]) -> None:
     payload, concurrent = request.get("MaxPayloadInMB", 6), request.get("MaxConcurrentTransforms", 1)
     if payload > LARGEST_MB or payload * max(1, concurrent) > LARGEST_MB:
         raise invalid(
-            f"MaxConcurrentTransforms * MaxPayloadInMB must not be over {LARGEST_MB}: {concurrent} * {payload} is."
+            f"MaxConcurrentTransforms * MaxPayloadInMB must not exceed {LARGEST_MB}, but is {concurrent} * {payload}."
         )
     count = request["TransformResources"]["InstanceCount"]
     if count > MOST_CONTAINERS:
         raise invalid(
-            f"TransformResources.InstanceCount must be 1 to {MOST_CONTAINERS}, not {count}: each instance is a process of this machine."
+            f"TransformResources.InstanceCount must be 1 to {MOST_CONTAINERS}, not {count}: each instance is a local "
+            "process."
         )
 
 
 def begin_answer(request: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    """Return the initial DescribeTransformJob response."""
     return {
         "TransformJobName": request["TransformJobName"],
         "TransformJobArn": arn,

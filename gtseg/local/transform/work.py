@@ -1,4 +1,4 @@
-"""What only this server needs of a transform job while it runs."""
+"""Internal state of a transform job."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 from gtseg.local.jobs.queue import QueuedWork
 from gtseg.local.jobs.records import Record, Records
 
-__all__ = ["TransformRecord", "TransformRecords", "TransformWork"]
-
 
 class TransformWork(QueuedWork, kw_only=True):
-    """`stage` goes from queued over running to ended. The model may be deleted meanwhile: this is all of it."""
+    """Internal state; `stage`: queued, running, ended. Includes the model, which may be deleted in the meantime."""
 
     container: dict[str, Any]
     """The model's PrimaryContainer."""

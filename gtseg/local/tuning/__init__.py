@@ -1,4 +1,4 @@
-"""Hyperparameter tuning jobs of the embedded AWS: Random, Grid and Bayesian search over real training jobs."""
+"""Hyperparameter tuning jobs of the embedded AWS: Random, Grid and Bayesian search over training jobs."""
 
 from gtseg.local.tuning.operations import register
 

@@ -1,4 +1,4 @@
-"""The tuning jobs that there are, what their trials add up to, and the step that takes each of them further."""
+"""Tuning jobs: create, find, describe, stop, delete, and the step that advances each of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.records import Records, now
 from gtseg.local.jobs.requests import invalid
-from gtseg.local.jobs.tags import forget, keep_new
+from gtseg.local.jobs.tags import forget, store_new
 from gtseg.local.training import TrainingJobs, TrainingRecord
 from gtseg.local.tuning.early_stopping import is_worse
 from gtseg.local.tuning.requests import begin_answer, check_tuning_request, make_training_request
@@ -19,14 +19,13 @@ from gtseg.local.tuning.search import Trial, count_grid, read_ranges, suggest
 from gtseg.local.tuning.trials import count_objectives, count_statuses, describe_trial, find_best, read_score
 from gtseg.local.tuning.work import TuningRecord, TuningWork
 
-__all__ = ["TuningJobs"]
-
 RUNNING = ("InProgress", "Stopping")
-HOPELESS = 5  # so many failed trials and no other one: the job fails at once
+HOPELESS = 5
+"""The job fails when this many trials have ended and all of them failed."""
 
 
 class TuningJobs:
-    """All state is in the store: the tuning job's record, and its trials, which are training jobs."""
+    """The tuning jobs; all state is in the store: the job's record, and its trials, which are training jobs."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
@@ -42,7 +41,7 @@ class TuningJobs:
             "ResourceInUse",
             f"Hyperparameter tuning job names must be unique within an AWS account and region: {arn} exists",
         )
-        return keep_new(self.records, record, tags=request.get("Tags"), taken=taken)
+        return store_new(self.records, record, tags=request.get("Tags"), taken=taken)
 
     def find(self, name: str) -> TuningRecord:
         record = self.records.find(name)
@@ -63,6 +62,7 @@ class TuningJobs:
         return answer
 
     def count(self, record: TuningRecord, trials: Sequence[TrainingRecord]) -> dict[str, Any]:
+        """Return the counters of a job's trials by status and by objective."""
         return {
             "TrainingJobStatusCounters": count_statuses(trials),
             "ObjectiveStatusCounters": count_objectives(record, trials),
@@ -82,22 +82,22 @@ class TuningJobs:
             raise invalid(f"The request was rejected because the tuning job is in status {record.status}.")
         forget(self.records, name)
 
-    # ---------------------------------------------------------------- one step further
+    # --- progress ---
 
     def advance(self, record: TuningRecord) -> None:
-        """Stop, start or end what there is to stop, start or end; called again and again."""
+        """Stop bad trials, start new ones or end the job, as its state requires; called periodically."""
         trials = self.training.records.children(record.name)
         running = [trial for trial in trials if trial.status in RUNNING]
         if record.status == "Stopping" or self._is_over(record, trials):
-            self._wind_up(record, trials, running)
+            self._finish_job(record, trials, running)
             return
         self._stop_bad_trials(record, trials, running)
         limits = record.answer["HyperParameterTuningJobConfig"]["ResourceLimits"]
         free = limits["MaxParallelTrainingJobs"] - len(running)
-        for _ in range(min(free, self._count_wished(record) - len(trials))):
+        for _ in range(min(free, self._count_planned(record) - len(trials))):
             self._launch(record)
 
-    def _wind_up(
+    def _finish_job(
         self, record: TuningRecord, trials: Sequence[TrainingRecord], running: Sequence[TrainingRecord]
     ) -> None:
         for trial in running:
@@ -120,9 +120,9 @@ class TuningJobs:
                 _settle(changed, "Completed")
 
     def _is_over(self, record: TuningRecord, trials: Sequence[TrainingRecord]) -> bool:
-        """Every trial done, a completion criterion met, no hope left, or no time."""
+        """Return whether all trials are done, a completion criterion is met, only failures occurred, or time is up."""
         ended = [trial for trial in trials if trial.status not in RUNNING]
-        if len(ended) >= self._count_wished(record) or self._is_late(record):
+        if len(ended) >= self._count_planned(record) or self._is_late(record):
             return True
         if len(ended) >= HOPELESS and all(trial.status == "Failed" for trial in ended):
             return True
@@ -137,14 +137,17 @@ class TuningJobs:
         limit = record.answer["HyperParameterTuningJobConfig"]["ResourceLimits"].get("MaxRuntimeInSeconds")
         return limit is not None and time.time() - record.answer["CreationTime"].timestamp() > limit
 
-    def _count_wished(self, record: TuningRecord) -> int:
+    def _count_planned(self, record: TuningRecord) -> int:
         config = record.answer["HyperParameterTuningJobConfig"]
         if config["Strategy"] == "Grid":
             return count_grid(read_ranges(config["ParameterRanges"]))
         return int(config["ResourceLimits"]["MaxNumberOfTrainingJobs"])
 
     def _launch(self, record: TuningRecord) -> None:
-        """The next trial. Its name follows from its number: a step that is repeated after a kill makes no second one."""
+        """Start the next trial.
+
+        Its name is derived from its number, so that a step repeated after a kill creates no duplicate.
+        """
         trials = self.training.records.children(record.name)
         config = record.answer["HyperParameterTuningJobConfig"]
         parameters = read_ranges(config["ParameterRanges"])
@@ -183,7 +186,7 @@ class TuningJobs:
         try:
             self.training.stop(trial.name)
         except ServiceError:
-            return  # it ended meanwhile
+            return  # it has ended
         if early:
             with self.training.records.change(trial.name) as changed:
                 if changed is not None:
@@ -191,4 +194,5 @@ class TuningJobs:
 
 
 def _settle(record: TuningRecord, status: str) -> None:
+    """Set a tuning job's status."""
     record.status = record.answer["HyperParameterTuningJobStatus"] = status

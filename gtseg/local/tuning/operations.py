@@ -1,4 +1,4 @@
-"""The operations of tuning jobs, and the loop that takes them further."""
+"""Operations of tuning jobs, and the loop that advances them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ from gtseg.local.tuning.jobs import RUNNING, TuningJobs
 from gtseg.local.tuning.trials import describe_trial, read_score
 from gtseg.local.tuning.work import TuningRecord
 
-__all__ = ["register"]
-
 POLL_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
 def register(service: JsonService, embedded: Embedded) -> Component:
-    """Answer the tuning job operations; the component runs the jobs."""
+    """Register the tuning job operations; return the component that runs the jobs."""
     jobs = TuningJobs(embedded)
     name = "HyperParameterTuningJobName"
 
@@ -56,7 +54,7 @@ def register(service: JsonService, embedded: Embedded) -> Component:
     def list_trials_of(request: dict[str, Any]) -> dict[str, Any]:
         return list_trials(jobs, request)
 
-    return Loop("tuning", partial(advance_all, jobs), seconds=POLL_SECONDS)
+    return Loop("tuning", partial(_advance_all, jobs), seconds=POLL_SECONDS)
 
 
 def summarize(jobs: TuningJobs, job: TuningRecord) -> dict[str, Any]:
@@ -78,7 +76,7 @@ def summarize(jobs: TuningJobs, job: TuningRecord) -> dict[str, Any]:
 
 
 def list_trials(jobs: TuningJobs, request: dict[str, Any]) -> dict[str, Any]:
-    """ListTrainingJobsForHyperParameterTuningJob; trials without a final value come last, whatever the order."""
+    """Carry out ListTrainingJobsForHyperParameterTuningJob; trials without a final value come last in any order."""
     job = jobs.find(request["HyperParameterTuningJobName"])
     trials = jobs.training.records.children(job.name)
     if "StatusEquals" in request:
@@ -104,10 +102,10 @@ def _place_score(score: float | None, trial: TrainingRecord, sign: int) -> Place
     return (1, 0.0, trial.name) if score is None else (0, sign * score, trial.name)
 
 
-def advance_all(jobs: TuningJobs) -> None:
-    """A look at every tuning job that runs."""
-    for record in jobs.records.having(*RUNNING):
+def _advance_all(jobs: TuningJobs) -> None:
+    """Advance every running tuning job once."""
+    for record in jobs.records.list_by_status(*RUNNING):
         try:
             jobs.advance(record)
         except Exception:
-            logger.exception("tuning job %s: a step failed; it is tried again", record.name)
+            logger.exception("tuning job %s: a step failed and is retried", record.name)

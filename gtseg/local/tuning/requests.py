@@ -1,4 +1,4 @@
-"""CreateHyperParameterTuningJob: what is refused, and the training job requests that it stands for."""
+"""CreateHyperParameterTuningJob: validation, and the training job requests of its trials."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from gtseg.local.training.metrics import DEFINITIONS, OBJECTIVES
 from gtseg.local.training.requests import check_request
 from gtseg.local.tuning.search import Parameter, count_grid, read_ranges
 
-__all__ = ["begin_answer", "check_tuning_request", "make_training_request"]
-
-# DG semantic-segmentation-tuning.md; its `adadelta` is no value of the algorithm's own optimizer hyperparameter.
 TUNABLE = {
     "learning_rate": "continuous",
     "mini_batch_size": "integer",
@@ -22,6 +19,7 @@ TUNABLE = {
     "optimizer": "categorical",
     "weight_decay": "continuous",
 }
+"""DG semantic-segmentation-tuning.md, except `adadelta`, which the algorithm's `optimizer` hyperparameter lacks."""
 STRATEGIES = ("Bayesian", "Random", "Grid")
 COPIED = (
     "RoleArn",
@@ -39,7 +37,7 @@ CHOSEN_LATER = "tuned"
 
 
 def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None:
-    """Raise ValidationException for what AWS refuses, and for what this server cannot do."""
+    """Raise ValidationException for what AWS rejects, and for what the embedded AWS does not support."""
     refuse(request, ("WarmStartConfig", "TrainingJobDefinitions", "Autotune"))
     config, definition = request["HyperParameterTuningJobConfig"], request.get("TrainingJobDefinition")
     if not definition:
@@ -47,7 +45,9 @@ def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None
     refuse(definition, ("TuningObjective", "HyperParameterRanges"))
     _check_resources(definition)
     if config["Strategy"] not in STRATEGIES:
-        raise invalid(f"Strategy {config['Strategy']} is not supported by the embedded AWS: {', '.join(STRATEGIES)}.")
+        raise invalid(
+            f"Strategy {config['Strategy']} is not supported by the embedded AWS. Use one of {', '.join(STRATEGIES)}."
+        )
     refuse(config, ("StrategyConfig",))
     _check_objective(config)
     parameters = _check_ranges(config.get("ParameterRanges", {}))
@@ -59,7 +59,7 @@ def check_tuning_request(embedded: Embedded, request: Mapping[str, Any]) -> None
 
 
 def _check_resources(definition: Mapping[str, Any]) -> None:
-    """One of the two resource configurations, and one kind of instance: what SDK v2's tuner always sends."""
+    """Raise ValidationException unless there is one of the two resource configurations, with one instance type."""
     chosen = definition.get("HyperParameterTuningResourceConfig")
     if chosen is None:
         return
@@ -70,13 +70,15 @@ def _check_resources(definition: Mapping[str, Any]) -> None:
         )
     if len(chosen.get("InstanceConfigs", [])) > 1:
         raise invalid(
-            "HyperParameterTuningResourceConfig.InstanceConfigs: the embedded AWS trains on one kind of instance."
+            "HyperParameterTuningResourceConfig.InstanceConfigs: the embedded AWS supports only one instance type."
         )
 
 
 def _read_resources(definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The trials' ResourceConfig. Source: API reference, HyperParameterTuningResourceConfig; AllocationStrategy only
-    orders several kinds of instances."""
+    """Return the trials' ResourceConfig (API reference, HyperParameterTuningResourceConfig).
+
+    AllocationStrategy only ranks several instance types.
+    """
     chosen = definition.get("HyperParameterTuningResourceConfig")
     if chosen is None:
         return dict(pick(definition, ("ResourceConfig",)))
@@ -92,7 +94,8 @@ def _check_objective(config: Mapping[str, Any]) -> None:
         raise invalid("HyperParameterTuningJobConfig.HyperParameterTuningJobObjective is required.")
     if objective["MetricName"] not in OBJECTIVES:
         raise invalid(
-            f"The objective metric [{objective['MetricName']}] is not one of the algorithm's: [{', '.join(OBJECTIVES)}]."
+            f"The objective metric [{objective['MetricName']}] is not one of the algorithm's: "
+            f"[{', '.join(OBJECTIVES)}]."
         )
     if objective["Type"] != "Maximize":
         raise invalid(f"The objective type for the metric [{objective['MetricName']}] must be Maximize.")
@@ -105,7 +108,7 @@ def _check_ranges(ranges: Mapping[str, Any]) -> list[Parameter]:
     except ValueError as error:
         raise invalid(f"ParameterRanges: {error}") from None
     if not parameters:
-        raise invalid("ParameterRanges must name at least one hyperparameter.")
+        raise invalid("ParameterRanges must contain at least one hyperparameter.")
     names = [parameter.name for parameter in parameters]
     for parameter in parameters:
         if names.count(parameter.name) > 1:
@@ -116,7 +119,9 @@ def _check_ranges(ranges: Mapping[str, Any]) -> list[Parameter]:
                 f"ParameterRanges: the hyperparameter {parameter.name!r} is not tunable; tunable: {', '.join(TUNABLE)}."
             )
         if parameter.kind not in (kind, "categorical"):
-            raise invalid(f"ParameterRanges: {parameter.name} takes a {kind} range, not an {parameter.kind} one.")
+            raise invalid(
+                f"ParameterRanges: {parameter.name} takes a {kind} range, not a range of type {parameter.kind}."
+            )
     return parameters
 
 
@@ -135,7 +140,7 @@ def _check_limits(config: Mapping[str, Any], parameters: Sequence[Parameter]) ->
         count = count_grid(parameters)
         if most not in (None, count):
             raise invalid(
-                f"MaxNumberOfTrainingJobs must be left out or be {count}, the number of combinations, not {most}."
+                f"MaxNumberOfTrainingJobs must be omitted or {count}, the number of combinations, not {most}."
             )
     elif most is None:
         raise invalid("ResourceLimits.MaxNumberOfTrainingJobs is required.")
@@ -146,10 +151,10 @@ def _check_criteria(criteria: Mapping[str, Any]) -> None:
 
 
 def make_training_request(request: Mapping[str, Any], name: str, values: Mapping[str, str]) -> dict[str, Any]:
-    """CreateTrainingJob's request for one trial.
+    """Return the CreateTrainingJob request of a trial.
 
-    Its checkpoints lie in a folder of its own below the definition's CheckpointConfig.S3Uri, so that no trial goes on
-    from another one's weights.
+    Its checkpoints have their own folder below the definition's CheckpointConfig.S3Uri, so that no trial continues from
+    another one's weights.
     """
     definition = request["TrainingJobDefinition"]
     objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
@@ -172,7 +177,7 @@ def make_training_request(request: Mapping[str, Any], name: str, values: Mapping
 
 
 def begin_answer(request: Mapping[str, Any], arn: str) -> dict[str, Any]:
-    """What DescribeHyperParameterTuningJob says of the job itself; what its trials add is counted at each call."""
+    """Return the initial Describe response; the part that depends on the trials is added at each call."""
     definition = dict(request["TrainingJobDefinition"])
     objective = request["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
     definition["StaticHyperParameters"] = {
@@ -183,7 +188,7 @@ def begin_answer(request: Mapping[str, Any], arn: str) -> dict[str, Any]:
         **definition["AlgorithmSpecification"],
         "MetricDefinitions": [{"Name": key, "Regex": regex} for key, regex in DEFINITIONS.items()],
     }
-    definition |= _read_resources(definition)  # SDK v2's attach() reads it, and sends the other one
+    definition |= _read_resources(definition)  # SDK v2's attach() reads ResourceConfig
     moment = now()
     return {
         "HyperParameterTuningJobName": request["HyperParameterTuningJobName"],

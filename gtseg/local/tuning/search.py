@@ -1,9 +1,10 @@
-"""Which hyperparameters to try next: ranges with SageMaker's scalings, random, grid and Bayesian search.
+"""Search strategies: ranges with SageMaker's scalings; random, grid and Bayesian search.
 
-Every suggestion is a pure function of the seed, its number and the results so far, so that a restarted server suggests the
-same. Bayesian: a Gaussian process (squared exponential kernel, length scale and noise by marginal likelihood) over the
-scaled ranges, maximising expected improvement over random candidates; jobs that still run count as if they had come out as
-the process expects them to. SageMaker does not publish its own; DG "Understand the hyperparameter tuning strategies".
+Every suggestion is a pure function of the seed, its number and the results so far, so that a restarted server suggests
+the same. Bayesian search: a Gaussian process (squared exponential kernel, length scale and noise by marginal
+likelihood) over the scaled ranges; the random candidate with the largest expected improvement is chosen; running trials
+are imputed with their predicted mean (kriging believer). SageMaker's own method is unpublished; see DG "Understand the
+hyperparameter tuning strategies".
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Parameter", "Trial", "count_grid", "read_ranges", "suggest"]
-
 CANDIDATES = 1000
-FIRST = 3  # random trials before the model has anything to learn from
+FIRST = 3
+"""Random trials before the first model-based one."""
 SCALES = (0.1, 0.2, 0.4, 0.8, 1.6)
 NOISES = (1e-4, 1e-2, 1e-1)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One range. `values` for a categorical one, else `low` and `high`, both included."""
+    """A tuned hyperparameter: `values` if categorical, else the range `low` to `high`, both included."""
 
     name: str
-    kind: str  # integer | continuous | categorical
+    kind: str
+    """integer, continuous or categorical."""
     low: float = 0.0
     high: float = 0.0
     scaling: str = "Linear"
@@ -37,11 +38,11 @@ class Parameter:
 
     @property
     def width(self) -> int:
-        """Coordinates that it takes in the unit cube."""
+        """Number of coordinates in the unit cube."""
         return len(self.values) if self.values else 1
 
     def decode(self, place: float) -> str:
-        """The value at `place` in [0, 1), as the container gets it."""
+        """Return the value at `place` in [0, 1), as the text passed to the container."""
         if self.values:
             return self.values[min(int(place * len(self.values)), len(self.values) - 1)]
         low, high = self.low, self.high
@@ -57,7 +58,7 @@ class Parameter:
         return str(round(value)) if self.kind == "integer" else repr(value)
 
     def encode(self, text: str) -> list[float]:
-        """Coordinates of a value: one in [0, 1], or one-hot for a categorical parameter."""
+        """Return the coordinates of a value: one in [0, 1], or one-hot for a categorical parameter."""
         if self.values:
             return [math.sqrt(0.5) * (text == value) for value in self.values]
         value, low, high = float(text), self.low, self.high
@@ -72,14 +73,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Trial:
-    """What was tried, and how it came out: larger is better; None while it runs."""
+    """A trial's values and its score: larger is better; None while it runs."""
 
     values: Mapping[str, str]
     score: float | None
 
 
 def read_ranges(ranges: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Parameter]:
-    """ParameterRanges -> parameters. Raises ValueError naming the parameter that makes no sense."""
+    """Parse ParameterRanges. Raises ValueError naming the invalid parameter."""
     parameters = []
     for member, kind in (("IntegerParameterRanges", "integer"), ("ContinuousParameterRanges", "continuous")):
         parameters += [_read_number(given, kind) for given in ranges.get(member, [])]
@@ -97,27 +98,28 @@ def _read_number(given: Mapping[str, Any], kind: str) -> Parameter:
     if kind == "integer" and not (low.is_integer() and high.is_integer()):
         raise ValueError(f"{name}: MinValue and MaxValue must be integers.")
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        raise ValueError(f"{name}: MinValue {given['MinValue']} is over MaxValue {given['MaxValue']}.")
+        raise ValueError(f"{name}: MinValue {given['MinValue']} is greater than MaxValue {given['MaxValue']}.")
     return Parameter(name, kind, low, high, _choose_scaling(name, kind, scaling, low=low, high=high))
 
 
 def _choose_scaling(name: str, kind: str, scaling: str, *, low: float, high: float) -> str:
-    """The scaling of a range, `Auto` decided. Raises ValueError for one that the range does not allow."""
+    """Return the scaling of a range, with `Auto` resolved. Raises ValueError for one that the range does not allow."""
     if scaling == "Auto":
         return "Logarithmic" if low > 0 and high / low >= 10 else "Linear"
     if scaling == "Logarithmic" and low <= 0:
-        raise ValueError(f"{name}: Logarithmic scaling needs a MinValue over 0.")
+        raise ValueError(f"{name}: Logarithmic scaling requires a MinValue greater than 0.")
     if scaling == "ReverseLogarithmic" and not (low >= 0 and high < 1 and kind == "continuous"):
-        raise ValueError(f"{name}: ReverseLogarithmic scaling needs a continuous range within 0 <= x < 1.")
+        raise ValueError(f"{name}: ReverseLogarithmic scaling requires a continuous range within 0 <= x < 1.")
     return scaling
 
 
 def count_grid(parameters: Sequence[Parameter]) -> int:
+    """Return the number of combinations of categorical parameters."""
     return math.prod(len(parameter.values) for parameter in parameters)
 
 
 def suggest(strategy: str, parameters: Sequence[Parameter], trials: Sequence[Trial], *, seed: int) -> dict[str, str]:
-    """Values for trial number `len(trials)`."""
+    """Return the values for trial number `len(trials)`."""
     random = np.random.default_rng([seed, len(trials)])
     if strategy == "Grid":
         choice = next(itertools.islice(itertools.product(*(p.values for p in parameters)), len(trials), None))
@@ -138,7 +140,7 @@ def _encode(parameters: Sequence[Parameter], values: Mapping[str, str]) -> list[
 def _suggest_best(
     parameters: Sequence[Parameter], trials: Sequence[Trial], random: np.random.Generator
 ) -> dict[str, str]:
-    """The random candidate of the greatest expected improvement."""
+    """Return the random candidate with the largest expected improvement."""
     scored = [trial for trial in trials if trial.score is not None]
     if len(scored) < FIRST:
         return _draw(parameters, random)
@@ -146,7 +148,7 @@ def _suggest_best(
     scores = np.array([trial.score for trial in scored], dtype=float)  # (n,)
     scores = (scores - scores.mean()) / (scores.std() or 1.0)
     scale, noise = max(itertools.product(SCALES, NOISES), key=lambda pair: _measure_likelihood(known, scores, *pair))
-    for trial in trials:  # those that run: believed to come out as expected
+    for trial in trials:  # impute running trials with their predicted mean
         if trial.score is None:
             place = np.array([_encode(parameters, trial.values)])
             mean, _ = _predict(known, scores, place, scale=scale, noise=noise)
@@ -158,7 +160,7 @@ def _suggest_best(
 
 
 def _correlate(a: np.ndarray, b: np.ndarray, scale: float) -> np.ndarray:
-    """Squared exponential kernel (n, m) between (n, d) and (m, d)."""
+    """Return the squared exponential kernel (n, m) between (n, d) and (m, d) points."""
     distances = ((a[:, None, :] - b[None, :, :]) ** 2).sum(-1)
     return np.asarray(np.exp(-0.5 * distances / scale**2))
 
@@ -172,7 +174,7 @@ def _measure_likelihood(known: np.ndarray, scores: np.ndarray, scale: float, noi
 def _predict(
     known: np.ndarray, scores: np.ndarray, places: np.ndarray, *, scale: float, noise: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (m,) of the process at (m, d) places."""
+    """Return mean and standard deviation (m,) of the process at (m, d) points."""
     factor = np.linalg.cholesky(_correlate(known, known, scale) + (noise + 1e-8) * np.eye(len(known)))
     across = np.linalg.solve(factor, _correlate(known, places, scale))  # (n, m)
     mean = across.T @ np.linalg.solve(factor, scores)
@@ -180,7 +182,7 @@ def _predict(
 
 
 def _measure_improvement(mean: np.ndarray, deviation: np.ndarray, best: float) -> np.ndarray:
-    """Expected improvement over `best`."""
+    """Return the expected improvement over `best`."""
     gain = (mean - best) / deviation
     density = np.exp(-0.5 * gain**2) / math.sqrt(2 * math.pi)
     below = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in gain])

@@ -1,4 +1,4 @@
-"""What a tuning job reads from its trials: scores, counters, the best one."""
+"""Trials of a tuning job: scores, counters, the best one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from typing import Any
 from gtseg.local.training import TrainingRecord
 from gtseg.local.tuning.work import TuningRecord
 
-__all__ = [
-    "count_objectives",
-    "count_statuses",
-    "describe_trial",
-    "find_best",
-    "judge_objective",
-    "read_score",
-]
-
 
 def read_score(job: TuningRecord, trial: TrainingRecord) -> float | None:
-    """The objective's final value of a trial that has ended well or was stopped early; larger is better."""
+    """Return the final objective of a trial that completed or was stopped early, else None; larger is better."""
     if trial.status != "Completed" and not (trial.status == "Stopped" and trial.work.early):
         return None
     metric = job.answer["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]["MetricName"]
@@ -27,7 +18,8 @@ def read_score(job: TuningRecord, trial: TrainingRecord) -> float | None:
     return float(found[0]["Value"]) if found else None
 
 
-def judge_objective(job: TuningRecord, trial: TrainingRecord) -> str:
+def _judge_objective(job: TuningRecord, trial: TrainingRecord) -> str:
+    """Return the ObjectiveStatus of a trial."""
     if trial.status in ("InProgress", "Stopping"):
         return "Pending"
     return "Failed" if read_score(job, trial) is None else "Succeeded"
@@ -45,7 +37,7 @@ def count_statuses(trials: Sequence[TrainingRecord]) -> dict[str, int]:
 
 
 def count_objectives(job: TuningRecord, trials: Sequence[TrainingRecord]) -> dict[str, int]:
-    found = [judge_objective(job, trial) for trial in trials]
+    found = [_judge_objective(job, trial) for trial in trials]
     return {status: found.count(status) for status in ("Succeeded", "Pending", "Failed")}
 
 
@@ -55,7 +47,7 @@ def find_best(job: TuningRecord, trials: Sequence[TrainingRecord]) -> TrainingRe
 
 
 def describe_trial(job: TuningRecord, trial: TrainingRecord) -> dict[str, Any]:
-    """HyperParameterTrainingJobSummary of one trial."""
+    """Return the HyperParameterTrainingJobSummary of a trial."""
     config = job.answer["HyperParameterTuningJobConfig"]
     ranges = config["ParameterRanges"]
     tuned = {given["Name"] for member in ranges.values() for given in member}
@@ -73,7 +65,7 @@ def describe_trial(job: TuningRecord, trial: TrainingRecord) -> dict[str, Any]:
     summary: dict[str, Any] = {member: trial.answer.get(member) for member in members}
     given = trial.answer.get("HyperParameters", {})
     summary["TunedHyperParameters"] = {name: value for name, value in given.items() if name in tuned}
-    summary["ObjectiveStatus"] = judge_objective(job, trial)
+    summary["ObjectiveStatus"] = _judge_objective(job, trial)
     definition = job.answer["TrainingJobDefinition"].get("DefinitionName")
     if definition:
         summary["TrainingJobDefinitionName"] = definition

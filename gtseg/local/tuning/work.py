@@ -1,4 +1,4 @@
-"""What only this server needs of a tuning job while it runs."""
+"""Internal state of a tuning job."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 from gtseg.local.jobs.records import Record, Work
 
-__all__ = ["TuningRecord", "TuningWork"]
-
 
 class TuningWork(Work):
+    """Internal state of a tuning job."""
+
     request: dict[str, Any]
-    """CreateHyperParameterTuningJob's request, from which every trial's request is made."""
+    """The CreateHyperParameterTuningJob request, from which the trials' requests are made."""
 
 
 TuningRecord = Record[TuningWork]

@@ -18,7 +18,7 @@ from gtseg.local.algorithm.data import (
     class_weights,
     crop_as_builtin,
     crop_whole,
-    fitted,
+    fit_size,
     open_channel,
     sample_indices,
     training_batch,
@@ -85,7 +85,7 @@ def test_validation_yields_every_picture_once_one_size_per_batch(channel: Channe
     assert sorted(i for _, indices in batches for i in indices) == list(range(len(SIZES)))
     for x, indices in batches:
         assert len(x) == len(indices) <= 2
-        assert all(x.shape[2:] == fitted(SIZES[i], recipe.inference_size, multiple=recipe.multiple) for i in indices)
+        assert all(x.shape[2:] == fit_size(SIZES[i], recipe.inference_size, multiple=recipe.multiple) for i in indices)
 
 
 @given(
@@ -96,7 +96,7 @@ def test_pictures_of_any_sizes_share_a_batch_only_where_they_fit(sizes: list[tup
     """What is kept in memory is rounded; the size in the batch must come from the annotation."""
     channel = Channel("validation", [], np.arange(256), np.zeros(2), sizes, 128, 0, long_side=seen * 5 // 4)
     for n, size in enumerate(sizes):
-        height, width = fitted(size, channel.long_side, multiple=1)
+        height, width = fit_size(size, channel.long_side, multiple=1)
         channel.kept[n] = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
     h = parse({"num_classes": "2", "num_training_samples": "5"})
     recipe = dataclasses.replace(choose(h, has_gpu=False), inference_size=seen)

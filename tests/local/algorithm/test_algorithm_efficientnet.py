@@ -21,7 +21,7 @@ from gtseg.local.algorithm.efficientnet import (
 )
 from gtseg.local.algorithm.hyperparameters import parse
 from gtseg.local.algorithm.model import BEST, load_network, write_atomically, write_settings
-from gtseg.local.algorithm.recipe import Pictures, choose
+from gtseg.local.algorithm.recipe import ImageSizes, choose
 from gtseg.local.algorithm.state import continue_from
 
 BASE = {"num_classes": "3", "num_training_samples": "6"}
@@ -69,7 +69,7 @@ def test_the_weights_that_ship_are_a_trained_encoder() -> None:
 def test_weights_that_were_changed_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "weights.npz"
     path.write_bytes(efficientnet.WEIGHTS.read_bytes()[:-1] + b"x")
-    with pytest.raises(AlgorithmError, match="not the file that the package was built with"):
+    with pytest.raises(AlgorithmError, match="differs from the file that the package was built with"):
         load_encoder(Encoder(), path)
 
 
@@ -103,13 +103,13 @@ def test_where_a_job_starts() -> None:
 @pytest.mark.parametrize(
     ("pictures", "base", "crop", "seen"),
     [
-        (Pictures(128, 640), 256, 256, 384),
-        (Pictures(128, 128), 160, 160, 224),
-        (Pictures(256, 2000), 448, 320, 640),
-        (Pictures(256, 256), 269, 192, 384),
+        (ImageSizes(128, 640), 256, 256, 384),
+        (ImageSizes(128, 128), 160, 160, 224),
+        (ImageSizes(256, 2000), 448, 320, 640),
+        (ImageSizes(256, 256), 269, 192, 384),
     ],
 )
-def test_pictures_are_seen_at_a_size_that_fits_them(pictures: Pictures, base: int, crop: int, seen: int) -> None:
+def test_pictures_are_seen_at_a_size_that_fits_them(pictures: ImageSizes, base: int, crop: int, seen: int) -> None:
     """Much detail: parts of larger pictures."""
     r = choose(parse(BASE), has_gpu=False, pictures=pictures)
     assert (r.base_size, r.crop_size, r.inference_size) == (base, crop, seen)
@@ -150,7 +150,7 @@ def test_a_checkpoint_of_the_earlier_network_is_resumed(tmp_path: Path) -> None:
 def test_a_model_is_trained_further_on_pictures_that_are_seen_at_another_size(tmp_path: Path) -> None:
     """Where no crop_size is given it follows the pictures, and may differ from the earlier job's."""
     h = parse(BASE)
-    earlier, later = (choose(h, has_gpu=False, pictures=p) for p in (Pictures(128, 640), Pictures(256, 640)))
+    earlier, later = (choose(h, has_gpu=False, pictures=p) for p in (ImageSizes(128, 640), ImageSizes(256, 640)))
     model = PretrainedNetwork("fcn", 3)
     kept = {"algorithm": "fcn", "backbone": h.backbone, "num_classes": "3", "_network": earlier.network}
     channel = tmp_path / "input/data/model"

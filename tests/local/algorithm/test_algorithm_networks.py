@@ -11,7 +11,7 @@ from torch import nn
 from gtseg.local.algorithm.compact import start_convolutions
 from gtseg.local.algorithm.hyperparameters import ALGORITHMS, BACKBONES
 from gtseg.local.algorithm.model import build, probabilities
-from gtseg.local.algorithm.optimization import loss_of
+from gtseg.local.algorithm.optimization import compute_loss
 
 KINDS = [(n, a, "resnet-50") for n in ("compact", "efficientnet-lite0") for a in ALGORITHMS] + [
     ("dilated", a, b) for a in ALGORITHMS for b in BACKBONES
@@ -35,7 +35,7 @@ def test_every_network_trains_a_step(kind: tuple[str, str, str]) -> None:
     for _ in range(1 if kind[0] == "dilated" else 3):  # compact blocks and classifiers open one after the other
         optimizer.zero_grad()
         outputs = model(x)
-        loss_of(outputs, y, aux_weight=0.5, weights=None).backward()
+        compute_loss(outputs, y, aux_weight=0.5, weights=None).backward()
         optimizer.step()
     still = [n for n, p in model.named_parameters() if torch.equal(p, before[n])]
     assert still == []
@@ -86,7 +86,7 @@ def test_mirrored_answers_are_the_same_for_the_mirrored_picture() -> None:
 def test_a_batch_of_one_small_sample_trains(algorithm: str) -> None:
     model = made(("compact", algorithm, "resnet-50")).train()
     outputs = model(torch.randn(1, 3, 24, 24))
-    loss_of(outputs, torch.zeros(1, 24, 24, dtype=torch.uint8), aux_weight=0, weights=None).backward()
+    compute_loss(outputs, torch.zeros(1, 24, 24, dtype=torch.uint8), aux_weight=0, weights=None).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
@@ -97,13 +97,13 @@ def test_void_pixels_are_in_no_term_of_the_loss(weights: torch.Tensor | None) ->
     mask[:, :, 16:] = 255
     changed = logits.clone()
     changed[:, :, :, 4:] += torch.randn(1, 3, 8, 4)
-    losses = [float(loss_of((z,), mask, aux_weight=0, weights=weights)) for z in (logits, changed)]
+    losses = [float(compute_loss((z,), mask, aux_weight=0, weights=weights)) for z in (logits, changed)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_a_batch_of_nothing_but_void_has_a_finite_loss() -> None:
     logits = torch.randn(1, 2, 4, 4, requires_grad=True)
-    loss = loss_of((logits,), torch.full((1, 16, 16), 255, dtype=torch.uint8), aux_weight=0, weights=torch.ones(2))
+    loss = compute_loss((logits,), torch.full((1, 16, 16), 255, dtype=torch.uint8), aux_weight=0, weights=torch.ones(2))
     loss.backward()
     assert torch.isfinite(loss)
     assert torch.isfinite(logits.grad).all()  # type: ignore[arg-type]

@@ -8,14 +8,14 @@ from torch import nn
 
 from gtseg.local.algorithm import optimization
 from gtseg.local.algorithm.hyperparameters import OPTIMIZERS, parse
-from gtseg.local.algorithm.optimization import Muon, orthogonalise, set_rate
+from gtseg.local.algorithm.optimization import Muon, orthogonalize, set_rate
 from gtseg.local.algorithm.recipe import choose
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (8, 60), (60, 8), (1, 5), (96, 432)])
 def test_an_orthogonalised_matrix_has_singular_values_near_one(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonalise(torch.randn(shape)))
+    values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)))
     assert 0.4 < float(values.min()) <= float(values.max()) < 1.3
 
 
@@ -26,7 +26,7 @@ def test_the_short_cut_gives_the_numbers_of_the_plain_iteration() -> None:
     for _ in range(5):
         gram = x @ x.T
         x = 3.4445 * x + (-4.775 * gram + 2.0315 * gram @ gram) @ x
-    assert torch.allclose(orthogonalise(matrix), x, atol=1e-4)
+    assert torch.allclose(orthogonalize(matrix), x, atol=1e-4)
 
 
 def test_a_zero_gradient_moves_nothing_and_is_finite() -> None:

@@ -59,7 +59,7 @@ def test_what_the_prefix_trap_brings_along_is_warned_of_and_left_alone(
 def test_an_image_without_annotation_is_named(tmp_path: Path) -> None:
     draw(tmp_path, "a")
     Image.new("RGB", (8, 6)).save(tmp_path / "input/data/train/lonely.jpg")
-    with pytest.raises(ClientError, match=r"lonely\.jpg needs lonely\.png in channel 'train_annotation'"):
+    with pytest.raises(ClientError, match=r"lonely\.jpg requires lonely\.png in channel 'train_annotation'"):
         find_pairs(Folders(tmp_path), "train")
 
 
@@ -78,7 +78,7 @@ def test_an_annotation_of_another_size_is_named_with_both_sizes(tmp_path: Path) 
 def test_a_value_that_is_no_class_is_named_with_its_file(tmp_path: Path) -> None:
     draw(tmp_path, "a", mask=np.full((6, 8), 7, np.uint8))
     (pair,) = find_pairs(Folders(tmp_path), "train")
-    with pytest.raises(ClientError, match=r"a\.png holds the value 7"):
+    with pytest.raises(ClientError, match=r"a\.png has the value 7"):
         check_pair(pair, TABLE)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gtseg.local.algorithm.recipe import ENOUGH, SIZES, Detail, best_drawn
+from gtseg.local.algorithm.recipe import ENOUGH, SIZES, Detail, predict_best
 
 
 def detail_of(mask: np.ndarray, *, classes: int = 2) -> Detail:
@@ -21,11 +21,11 @@ def stripes(width: int) -> np.ndarray:
 def test_one_large_object_is_seen_at_the_smallest_size() -> None:
     mask = np.zeros((640, 640), np.uint8)
     mask[100:500, 150:550] = 1
-    assert detail_of(mask).sight() == SIZES[0]
+    assert detail_of(mask).required_size() == SIZES[0]
 
 
 def test_finer_detail_asks_for_larger_pictures() -> None:
-    sights = [detail_of(stripes(width)).sight() for width in (300, 40, 24, 6)]
+    sights = [detail_of(stripes(width)).required_size() for width in (300, 40, 24, 6)]
     assert sights == sorted(sights)
     assert sights[0] < sights[-1] == SIZES[-1]
 
@@ -36,7 +36,7 @@ def test_the_ceiling_rises_with_the_size() -> None:
 
 
 def test_void_counts_nowhere_and_nothing_at_all_is_enough() -> None:
-    assert detail_of(np.full((50, 60), 255, np.uint8)).sight() == SIZES[0]
+    assert detail_of(np.full((50, 60), 255, np.uint8)).required_size() == SIZES[0]
     mask = stripes(6)
     mask[:, 4:] = 255
     assert detail_of(mask).ceilings()[0] >= ENOUGH
@@ -44,4 +44,4 @@ def test_void_counts_nowhere_and_nothing_at_all_is_enough() -> None:
 
 def test_an_even_mask_is_drawn_as_it_is() -> None:
     mask = np.full((37, 91), 4, np.uint8)
-    np.testing.assert_array_equal(best_drawn(mask, 128), mask)
+    np.testing.assert_array_equal(predict_best(mask, 128), mask)

@@ -52,9 +52,9 @@ def test_an_earlier_model_is_gone_on_from(tmp_path: Path, earlier: Path, packed:
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("algorithm", "psp", "algorithm fcn, this job asks for psp"),
-        ("crop_size", "48", "crop_size 32, this job asks for 48"),
-        ("backbone", "resnet-101", "backbone resnet-50, this job asks for resnet-101"),
+        ("algorithm", "psp", "algorithm fcn, this job has psp"),
+        ("crop_size", "48", "crop_size 32, this job has 48"),
+        ("backbone", "resnet-101", "backbone resnet-50, this job has resnet-101"),
     ],
 )
 def test_an_earlier_model_of_another_kind_is_refused(
@@ -68,13 +68,13 @@ def test_an_earlier_model_of_another_kind_is_refused(
 def test_an_earlier_model_with_other_classes_is_refused(tmp_path: Path, earlier: Path) -> None:
     root = job_after(tmp_path, earlier)
     write_hyperparameters(root, num_classes="4", num_training_samples="6", crop_size="32")
-    assert "num_classes 3, this job asks for 4" in run("train", "--root", str(root), expected=1)
+    assert "num_classes 3, this job has 4" in run("train", "--root", str(root), expected=1)
 
 
 def test_a_model_of_the_built_in_algorithm_is_refused_with_the_reason(tmp_path: Path, earlier: Path) -> None:
     root = job_after(tmp_path, earlier, packed=False)
     (root / "input/data/model/model_best.params").write_bytes(b"\x12\x01\x00\x00 MXNet parameters")
-    assert "hold MXNet parameters" in run("train", "--root", str(root), expected=1)
+    assert "have MXNet parameters" in run("train", "--root", str(root), expected=1)
 
 
 def test_an_archive_that_would_leave_its_folder_is_refused(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_an_archive_that_would_leave_its_folder_is_refused(tmp_path: Path) -> No
     (tmp_path / "secret").write_text("x")
     with tarfile.open(tmp_path / "model/model.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "secret", "../escaped")
-    with pytest.raises(ClientError, match="cannot be unpacked"):
+    with pytest.raises(ClientError, match="cannot be extracted"):
         state.open_model_channel(tmp_path / "model")
 
 

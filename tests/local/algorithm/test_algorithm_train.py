@@ -182,7 +182,7 @@ def test_a_wrong_hyperparameter_fails_as_the_clients_error(tmp_path: Path) -> No
 def test_a_wrong_annotation_fails_with_its_name(tmp_path: Path) -> None:
     root = lay_out(tmp_path)
     Image.new("L", (64, 64), 9).save(root / "input/data/train_annotation/3.png")
-    assert re.match(r"ClientError: .*train_annotation/3\.png holds the value 9", failure(root))
+    assert re.match(r"ClientError: .*train_annotation/3\.png has the value 9", failure(root))
 
 
 def test_no_channels_at_all_fail_with_the_channels_name(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_dictionaries_of_tensors_come_back(saved: Path) -> None:
 def test_an_object_that_asks_for_memory_is_refused(saved: Path) -> None:
     number = HUGE.to_bytes(5, "little")
     pickled = b"\x80\x02cbuiltins\nbytearray\n\x8a\x05" + number + b"\x85R."
-    with pytest.raises(BadWeights, match="holds 'builtins bytearray'"):
+    with pytest.raises(BadWeights, match="refers to 'builtins bytearray'"):
         load_weights(rewrite(saved, pickled=pickled))
 
 
@@ -57,7 +57,7 @@ def test_compressed_records_are_refused(saved: Path) -> None:
 def test_a_tensor_larger_than_what_is_stored_is_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1).expand(HUGE)}, tmp_path / "w.params")
     assert (tmp_path / "w.params").stat().st_size < 10_000
-    with pytest.raises(BadWeights, match="larger than what is stored"):
+    with pytest.raises(BadWeights, match="larger than its stored data"):
         load_weights(tmp_path / "w.params")
 
 
@@ -75,5 +75,5 @@ def test_a_network_of_any_size_is_not_built(saved: Path, name: str, value: str) 
     saved.rename(saved.parent / BEST)
     settings = {"_network": "compact", "_inference_size": "64", "num_classes": "3", name: value}
     (saved.parent / HYPERPARAMETERS).write_text(json.dumps(settings))
-    with pytest.raises(ClientError, match=f"{name} is '{value}'; want"):
+    with pytest.raises(ClientError, match=f"{name} is '{value}'; it must be"):
         read_artifact(saved.parent)

@@ -130,7 +130,7 @@ def train(embedded: Embedded, automation: Automation, job: Job) -> None:
     for _ in range(2):
         automation._step(job, round_of(embedded, job))
     jobs = TrainingJobs(embedded)
-    assert len(jobs.records.having()) == 1
+    assert len(jobs.records.list_by_status()) == 1
     with jobs.records.change(name_training(job, round_of(embedded, job))) as record:
         assert record is not None
         record.status = "Completed"
@@ -287,7 +287,7 @@ def test_stopping_a_job_stops_its_training_job(embedded: Embedded) -> None:
     for _ in range(4):
         labeling.engine.step()
     assert find_job(embedded.store, "job").status == "Stopped"
-    (record,) = TrainingJobs(embedded).records.having()
+    (record,) = TrainingJobs(embedded).records.list_by_status()
     assert record.status == "Stopping"
 
 

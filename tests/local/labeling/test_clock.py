@@ -74,7 +74,7 @@ def test_a_server_that_is_started_again_goes_on_with_the_same_time(tmp_path: Pat
 
 def test_the_place_of_another_machine_is_not_gone_on_from() -> None:
     clock = Machine().make_clock(boot="")
-    clock.go_on(Place("", 5.0))
+    clock.resume_from(Place("", 5.0))
     assert clock.read() == 1_000_000
 
 

@@ -19,7 +19,7 @@ from gtseg.local.labeling.leases import lease_task
 from gtseg.local.labeling.submissions import answer_task
 from gtseg.local.labeling.workers import add_worker
 from gtseg.local.storage.folder import FolderObjects
-from gtseg.local.storage.objects import StorageAway
+from gtseg.local.storage.objects import StorageUnavailable
 from gtseg.local.storage.store import Store
 
 OBJECTS = 3
@@ -118,7 +118,7 @@ def finish(embedded: Embedded) -> dict[str, Any]:
     return described
 
 
-@pytest.mark.parametrize("error", [Killed(), StorageAway("no answer")], ids=["killed", "away"])
+@pytest.mark.parametrize("error", [Killed(), StorageUnavailable("no answer")], ids=["killed", "away"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("write", range(1, 14))
 def test_a_kill_or_a_storage_that_goes_away_around_any_write_changes_nothing_in_the_end(

@@ -111,5 +111,5 @@ def test_large_objects_rights_and_a_probe_are_understood_by_a_foreign_service(
     objects.put("models", "a b/é+.tar.gz", tmp_path / "model", content_type="application/x-tar")
     assert objects.get("models", "a b/é+.tar.gz") == body
     assert [info.key for info in objects.list("models", "a b/")] == ["a b/é+.tar.gz"]
-    assert [right.problem for right in objects.try_rights("models", "a b/", writes=True)] == [""] * 4
+    assert [right.problem for right in objects.check_rights("models", "a b/", writes=True)] == [""] * 4
     assert objects.connection.probe()

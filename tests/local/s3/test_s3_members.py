@@ -27,7 +27,7 @@ from gtseg.local.s3.app import S3App, render_failure
 from gtseg.local.s3.metadata import IGNORED
 from gtseg.local.s3.operations import COPIES, OPERATIONS, find_operation
 from gtseg.local.s3.request import Answer, Request, parse_request
-from gtseg.local.s3.request_body import Intake
+from gtseg.local.s3.request_body import BodyReceiver
 from gtseg.local.s3.service import S3
 from gtseg.local.storage.folder import FolderObjects
 
@@ -61,7 +61,7 @@ class Door:
     def __init__(self, folder: Path) -> None:
         self.objects, self.pool = FolderObjects(folder), ThreadPoolExecutor(2)
         self.objects.start()
-        intake = Intake(self.objects.files, self.pool)
+        intake = BodyReceiver(self.objects.files, self.pool)
         s3 = S3(self.objects, ACCOUNT, "us-east-1", self.pool, intake, lambda key: "s", lambda: datetime.now(UTC))
         self.app = S3App(s3, Faults(None), lambda *_: None)
         self.read: set[str] = set()

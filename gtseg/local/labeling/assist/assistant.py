@@ -34,7 +34,7 @@ from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, list_active_jobs
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.loop import Loop
-from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 
 __all__ = ["Assistant", "list_suggested", "offer_suggestion"]
@@ -75,7 +75,7 @@ class Assistant:
                 continue
             try:
                 self.advance(job)
-            except StorageAway:
+            except StorageUnavailable:
                 continue
             except Exception:
                 logger.exception("assisting the labeling job %s failed; it is tried again", job.title)
@@ -157,7 +157,7 @@ class Assistant:
             content = self.objects.get(*split_uri(uri))
             with open_picture(content, formats=("PNG",)) as picture, decoding(picture.size):
                 return np.array(picture, dtype=np.uint8)
-        except StorageAway:
+        except StorageUnavailable:
             raise
         except (ServiceError, PictureError, KeyError, ValueError, TypeError):
             return None
@@ -172,7 +172,7 @@ class Assistant:
         part.unlink(missing_ok=True)
         try:
             self.objects.download(*split_uri(uri), part, shared=True)
-        except StorageAway:
+        except StorageUnavailable:
             raise
         except ServiceError:
             return None

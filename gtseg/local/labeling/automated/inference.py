@@ -19,7 +19,7 @@ from gtseg.local.jobs.container_images import image_uri
 from gtseg.local.jobs.processes import Process
 from gtseg.local.labeling.automated.training import Failure
 from gtseg.local.labeling.pictures import decoding
-from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.storage.objects import StorageUnavailable, split_uri
 
 __all__ = ["Score", "Scoring", "fits", "measure_quality", "read_values"]
 
@@ -57,7 +57,7 @@ class Scoring:
         try:
             bucket, key = split_uri(uri)
             self.embedded.objects.download(bucket, key, part, shared=True)
-        except StorageAway:
+        except StorageUnavailable:
             raise
         except ServiceError:
             return

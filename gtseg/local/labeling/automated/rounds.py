@@ -43,7 +43,7 @@ from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, read_clock
 from gtseg.local.labeling.wakeup import ring
 from gtseg.local.loop import Threads
-from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.training import TrainingJobs
 
 __all__ = ["Automation"]
@@ -105,7 +105,7 @@ class Automation:
                     self.stopping.wait(POLL_SECONDS)
         except Failure as failure:
             self._failures[name] = str(failure)
-        except StorageAway:  # the storage logs it; the step is taken again
+        except StorageUnavailable:  # the storage logs it; the step is taken again
             self.stopping.wait(PAUSE_SECONDS)
         except ServiceError as error:
             if error.code != DAMAGED:

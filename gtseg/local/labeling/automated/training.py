@@ -19,7 +19,7 @@ from gtseg.local.jobs.records import NoWork
 from gtseg.local.labeling.automated.records import TRAINING, Round, list_sample
 from gtseg.local.labeling.output import complete_line
 from gtseg.local.labeling.records import Job, open_manifest, read_manifest
-from gtseg.local.storage.objects import StorageAway, split_uri
+from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.training import TrainingJobs
 
 __all__ = ["Failure", "artifact_of", "check_initial_model", "keep_model", "name_training", "start_training"]
@@ -63,7 +63,7 @@ def start_training(embedded: Embedded, job: Job, current: Round) -> None:
     request = make_request(embedded, job, current, f"s3://{bucket}/{folder}", len(rows) - kept)
     try:
         TrainingJobs(embedded).create(request)
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except ServiceError as error:
         if error.code != "ResourceInUse":
@@ -140,7 +140,7 @@ def find_initial_model(embedded: Embedded, request: dict[str, Any]) -> str | Non
         return None
     models = models_of(embedded)
     name = str(arn).rpartition("/")[2]
-    for record in models.records.having():
+    for record in models.records.list_by_status():
         if models.records.arn(record.name) == str(arn) or record.answer["ModelArn"] == arn:
             return str(record.answer["PrimaryContainer"]["ModelDataUrl"])
     raise ServiceError(
@@ -220,7 +220,7 @@ def keep_model(embedded: Embedded, job: Job, current: Round, *, artifact: str) -
     }
     try:
         return models.add(check_model(embedded, request, arn), request)
-    except StorageAway:
+    except StorageUnavailable:
         raise
     except ServiceError as error:
         raise Failure(f"ClientError: The model could not be kept: {error.message}") from None

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.records import Job
 from gtseg.local.labeling.revisions import read_content
-from gtseg.local.storage.objects import Objects, StorageAway
+from gtseg.local.storage.objects import Objects, StorageUnavailable
 from gtseg.local.storage.store import Store
 
 __all__ = [
@@ -138,7 +138,7 @@ def update_agreement(store: Store, objects: Objects, job: Job, *, limit: int = A
         if missing and len(made) < limit:
             try:
                 made += compare(store, objects, job, line, pairs=missing)
-            except StorageAway:  # show what is stored; the rest is compared when storage is reachable again
+            except StorageUnavailable:  # show what is stored; the rest is compared when storage is reachable again
                 break
     with store.write() as connection:
         connection.executemany(

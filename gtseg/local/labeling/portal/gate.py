@@ -31,7 +31,7 @@ from starlette.types import Receive, Scope, Send
 
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
-from gtseg.local.front.bodies import Bodies, drain, mark_known, read_limited
+from gtseg.local.front.bodies import Bodies, drain, mark_authenticated, read_limited
 from gtseg.local.labeling.portal.attempts import Attempts
 from gtseg.local.labeling.portal.sessions import Sessions
 from gtseg.local.labeling.teams import allowed_sources
@@ -258,11 +258,11 @@ class Endpoint:
         if request.method in ("GET", "HEAD") and not inspect.iscoroutinefunction(self.handler):
             response = await run_in_threadpool(self.admit_and_run, request)
             if self.audience != "public" and response.status_code not in (303, 401, 403, 429):
-                mark_known(request.scope)
+                mark_authenticated(request.scope)
             return response
         worker = await run_in_threadpool(self.gate.admit, request, self.audience)
         if self.audience != "public":
-            mark_known(request.scope)
+            mark_authenticated(request.scope)
         if self.limit <= BODY_BYTES:
             body = await read_limited(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
             if inspect.iscoroutinefunction(self.handler):
@@ -270,7 +270,7 @@ class Endpoint:
             return await run_in_threadpool(self.run, Call(request, body, worker))
         bodies = self.gate.bodies
         spool = bodies.spool(request.receive, request.headers, limit=self.limit, seconds=self.seconds)
-        async with spool as spooled, bodies.known.hold(COPIES * spooled.size):
+        async with spool as spooled, bodies.authenticated.hold(COPIES * spooled.size):
             return await run_in_threadpool(lambda: self.run(Call(request, spooled.read(), worker)))
 
     def admit_and_run(self, request: Request) -> Response:

@@ -40,7 +40,7 @@ def storage_routes(gate: Gate) -> list[BaseRoute]:
                 "InvalidRequest", f'Send {{"places": ["s3://bucket/prefix", ...]}}, at most {MAX_PLACES}.'
             )
         places = {split_uri(uri): True for uri in given} or list_places(store)
-        rights = [right for place, writes in places.items() for right in objects.try_rights(*place, writes=writes)]
+        rights = [right for place, writes in places.items() for right in objects.check_rights(*place, writes=writes)]
         return {"storage": describe_storage(store, objects), "rights": [asdict(right) for right in rights]}
 
     return [
