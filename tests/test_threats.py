@@ -48,7 +48,7 @@ def test_every_attack_of_the_page_names_a_test_that_exists() -> None:
     ],
 )
 def test_a_template_can_neither_run_for_ever_nor_read_files(template: str) -> None:
-    with pytest.raises(ServiceError, match="can't be rendered"):
+    with pytest.raises(ServiceError, match="cannot be rendered"):
         render(template, {"long": "x" * 1000}, grant=str)
 
 

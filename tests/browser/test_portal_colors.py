@@ -105,7 +105,7 @@ def test_colors_come_from_the_jobs_tags_are_chosen_and_reset(shared_aws: Any, op
     expect(dog).to_have_value("#e69f00")  # its own is taken
     assert violations(owner) == []
     dog.fill("#56b4e9")
-    expect(owner.get_by_text("cat and dog cannot both be #56b4e9")).to_be_visible()
+    expect(owner.get_by_text("'cat' and 'dog' have the same color #56b4e9")).to_be_visible()
     expect(dog).to_have_value("#e69f00")
     owner.get_by_role("button", name="Reset the color of cat").click()
     expect(cat).to_have_value("#e69f00")

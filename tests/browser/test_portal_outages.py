@@ -67,7 +67,7 @@ def test_a_lease_that_ran_out_is_told_at_submit_and_the_drawing_is_there_when_th
     local_aws.kill9()
     restart_later(local_aws, "UPDATE labeling_tasks SET expires = ?")
     submit(page)
-    expect(page.get_by_role("alert")).to_contain_text("Its time is over")
+    expect(page.get_by_role("alert")).to_contain_text("Its time limit has passed")
     page.get_by_role("button", name="Take it again").click()
     expect(page.locator(".message")).to_have_text(BACK)
     submit(page)

@@ -65,7 +65,7 @@ def test_a_name_that_is_taken_is_said_beside_the_field(local_aws: Any, open_page
     own(owner, local_aws)
     owner.get_by_label("Name").fill("Ada twice")
     owner.get_by_role("button", name="Add a person").click()
-    expect(owner.locator("#problem")).to_contain_text("has a worker 'Ada twice' already")
+    expect(owner.locator("#problem")).to_contain_text("already has a worker 'Ada twice'")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-"""Ground Truth: labeling jobs, the people who label, and what becomes of their answers."""
+"""Ground Truth: labeling jobs, workers, task pages, and consolidation of answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["register"]
 
 
 def register(service: JsonService, embedded: Embedded) -> Component:
-    """Answer Ground Truth's operations; the component moves jobs on, and runs the simulated crowd if there is one."""
+    """Register Ground Truth's operations; return the component that runs jobs and the simulated crowd, if enabled."""
     from gtseg.local.labeling import colors, gold
     from gtseg.local.labeling.assist import records as assist
     from gtseg.local.labeling.automated import records as automated

@@ -1,4 +1,4 @@
-"""Consolidation, some objects at a time: worker responses, request, masks, response, then the objects are labeled."""
+"""Consolidation in batches: writes worker responses, request, masks and response, then marks the objects labeled."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gtseg.local.clock import read_clock
 from gtseg.local.labeling import output
 from gtseg.local.labeling.answers import find_element, read_answer
 from gtseg.local.labeling.assist.records import suggesting_model
@@ -19,25 +20,28 @@ from gtseg.local.labeling.consolidation import consolidate
 from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.output import Answered
 from gtseg.local.labeling.pictures import MAX_PIXELS, PixelTurns
-from gtseg.local.labeling.records import CHANGED, Job, read_clock
+from gtseg.local.labeling.records import CHANGED, Job
 from gtseg.local.labeling.verdicts import consolidate_verdicts
 from gtseg.local.labeling.workers import find_names
 from gtseg.local.storage.objects import Objects, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["Batch", "consolidate_batch", "next_batch"]
-
 BATCH_OBJECTS = 50
-BATCH_BYTES = 16 << 20  # of answers: what one batch may hold in memory
+BATCH_BYTES = 16 << 20
+"""Limit on the size of the answers in a batch, which bounds its memory."""
 THREADS = 2
-LOOK_THREADS = 8  # they wait for the storage
+LOOK_THREADS = 8
+"""Threads that wait for storage requests."""
 VOTES = PixelTurns(MAX_PIXELS)
 VOTE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Objects that are consolidated together. `stamp` (epoch seconds) names its request and response."""
+    """Objects consolidated together.
+
+    `stamp`, in seconds since the epoch, is part of the request's and response's names.
+    """
 
     stamp: int
     iteration: int
@@ -45,7 +49,7 @@ class Batch:
 
 
 def next_batch(job: Job, store: Store) -> Batch | None:
-    """The batch that was interrupted, or a new one of what has been answered; None if there is nothing."""
+    """Return the interrupted batch, or a new one from the answered objects; None if there are none."""
     pending = "SELECT * FROM labeling_objects WHERE job = ? AND state = 'consolidating' ORDER BY line"
     rows = store.read().execute(pending, (job.name,)).fetchall()
     if not rows and form_batch(job, store):
@@ -54,14 +58,14 @@ def next_batch(job: Job, store: Store) -> Batch | None:
 
 
 def form_batch(job: Job, store: Store) -> bool:
-    """Give some answered objects their batch and the time that names their masks, in one transaction."""
+    """Assign a batch number and the timestamps of the mask names to some answered objects, in one transaction."""
     chosen = choose_answered(job, store)
     if not chosen:
         return False
     now = read_clock()
     with store.write() as connection:
         row = connection.execute("SELECT stamp FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()
-        stamp = max(int(now), row["stamp"] + 1)  # one second apart: their names have whole seconds
+        stamp = max(int(now), row["stamp"] + 1)  # at least one second apart, because the names have whole seconds
         connection.execute("UPDATE labeling_jobs SET stamp = ? WHERE name = ?", (stamp, job.name))
         connection.executemany(
             "UPDATE labeling_objects SET state = 'consolidating', batch = ?, stamp = ? WHERE job = ? AND line = ?",
@@ -71,9 +75,9 @@ def form_batch(job: Job, store: Store) -> bool:
 
 
 def choose_answered(job: Job, store: Store) -> list[int]:
-    """Lines of answered objects: one at least, and no more than a batch may hold.
+    """Return the lines of the answered objects of the next batch: at least one, at most BATCH_OBJECTS and BATCH_BYTES.
 
-    What its worker has open to change waits; what a worker may still change waits while others of the iteration are open.
+    Leaves out objects whose answer is being revised, and revisable answers while objects of the iteration are open.
     """
     query = (
         "SELECT o.line, sum(length(a.content)) AS size FROM (SELECT job, line FROM labeling_objects WHERE job = :job "
@@ -99,7 +103,7 @@ def choose_answered(job: Job, store: Store) -> list[int]:
 
 
 def consolidate_batch(job: Job, store: Store, objects: Objects, *, batch: Batch) -> None:
-    """Write everything that these objects become; only then they are labeled."""
+    """Write everything derived from the batch's answers to the output, then mark its objects labeled or failed."""
     answers = {row["line"]: read_answers(job, store, row["line"]) for row in batch.rows}
     changed = find_changed_images(job, store, objects, batch=batch)
     rows = [row for row in batch.rows if row["line"] not in changed]
@@ -126,7 +130,7 @@ def consolidate_batch(job: Job, store: Store, objects: Objects, *, batch: Batch)
 
 
 def read_answers(job: Job, store: Store, line: int) -> list[Answered]:
-    """The answers of one object, first submitted first."""
+    """Return the answers of one object in order of submission."""
     rows = store.read().execute(
         "SELECT a.*, (SELECT sum(v.seconds) FROM labeling_tasks t JOIN labeling_activity v ON v.task = t.id "
         "WHERE t.job = a.job AND t.line = a.line AND t.worker = a.worker) AS active "
@@ -149,9 +153,10 @@ def read_answers(job: Job, store: Store, line: int) -> list[Answered]:
 def consolidate_object(
     job: Job, objects: Objects, row: sqlite3.Row, *, answers: list[Answered], folder: Path
 ) -> dict[str, Any]:
-    """Vote, write the mask, and say what the manifest line gains: `<attribute>` and `<attribute>-metadata`.
+    """Vote, write the mask, and return the new members of the manifest line: `<attribute>` and `<attribute>-metadata`.
 
-    Objects take turns by their pixels; of one, a single mask is in memory at a time, and all in an unnamed file in `folder`.
+    VOTES limits the pixels in progress. Decoded answers are kept in an unnamed file in `folder`, so that only one mask
+    of an object is in memory at a time.
     """
     if job.is_verification:
         return consolidate_verdicts(job, [answer.content for answer in answers], row["stamp"])
@@ -170,7 +175,7 @@ def consolidate_object(
     bucket, prefix = job.output
     key = prefix + output.mask_key(row["line"], row["stamp"])
     objects.put(bucket, key, png, content_type="image/png", kms_key=job.kms_key)
-    # An integer 0 for a single worker, as in real manifests.
+    # The confidence of a single worker's mask is the integer 0 in real manifests.
     confidence = consolidated.confidence or 0
     metadata = output.mask_metadata(job, confidence, row["stamp"])
     if job.is_adjustment:
@@ -179,7 +184,10 @@ def consolidate_object(
 
 
 def find_changed_images(job: Job, store: Store, objects: Objects, *, batch: Batch) -> list[int]:
-    """Lines whose image has another ETag than when workers were first given it; one that was deleted has not changed."""
+    """Return the lines whose image has a different ETag than when it was given to workers.
+
+    Deleted images do not count.
+    """
     query = (
         "SELECT line, etag FROM labeling_images WHERE job = :job AND line IN "
         "(SELECT line FROM labeling_objects WHERE job = :job AND state = 'consolidating')"
@@ -187,7 +195,7 @@ def find_changed_images(job: Job, store: Store, objects: Objects, *, batch: Batc
     known = dict(store.read().execute(query, {"job": job.name}).fetchall())
 
     def is_changed(row: sqlite3.Row) -> bool:
-        if row["line"] not in known:  # a job of an earlier version
+        if row["line"] not in known:  # a job created before ETags were stored
             return False
         info = objects.head(*split_uri(row["uri"]))
         return info is not None and info.etag != known[row["line"]]
@@ -197,7 +205,7 @@ def find_changed_images(job: Job, store: Store, objects: Objects, *, batch: Batc
 
 
 def fail_changed(connection: sqlite3.Connection, job: Job, line: int) -> None:
-    """consolidating -> failed: what was drawn belongs to another image. The answers are in the worker response."""
+    """Mark a consolidating object failed because its image was replaced. The answers remain in the worker response."""
     connection.execute(
         "UPDATE labeling_objects SET state = 'failed', result = ? WHERE job = ? AND line = ?",
         (CHANGED, job.name, line),
@@ -206,7 +214,7 @@ def fail_changed(connection: sqlite3.Connection, job: Job, line: int) -> None:
 
 
 def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result: dict[str, Any]) -> None:
-    """consolidating -> labeled; the answers are in the worker response by now."""
+    """Mark a consolidating object labeled. The answers remain in the worker response."""
     text = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
     connection.execute(
         "UPDATE labeling_objects SET state = 'labeled', result = ? WHERE job = ? AND line = ?",
@@ -216,5 +224,6 @@ def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result
 
 
 def forget_answers(connection: sqlite3.Connection, job: Job, line: int) -> None:
+    """Delete the stored answers of an object and their revision locks."""
     for table in ("labeling_answers", "labeling_held"):
         connection.execute(f"DELETE FROM {table} WHERE job = ? AND line = ?", (job.name, line))

@@ -1,7 +1,7 @@
-"""Processes of our own that do what may take too much time or memory: one question at a time over a pipe, with a limit on both.
+"""Child processes with limits on time and memory, which answer one request at a time over a pipe.
 
-A child that takes too long is killed, one that dies (killed from outside, out of memory) is started anew at the next question.
-It ends when its standard input does, however this process ends.
+A child that exceeds its time limit is killed. A child that died is restarted at the next request. It exits when its
+standard input closes, however this process ends.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ import msgspec
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.pictures import return_large_blocks
 
-__all__ = ["Child", "ChildDied", "serve_questions"]
-
-LENGTH = 8  # bytes before each message
+LENGTH = 8
+"""Size of the length prefix of each message, in bytes."""
 Handler = Callable[[dict[str, Any]], Any]
 
 
 class ChildDied(Exception):
-    """The process ended before it answered; `timed_out`: because its time was over."""
+    """The child process ended before it answered; `timed_out` if it exceeded the time limit."""
 
     def __init__(self, *, timed_out: bool) -> None:
-        super().__init__("the process took too long" if timed_out else "the process ended")
+        super().__init__("the process exceeded its time limit" if timed_out else "the process ended")
         self.timed_out = timed_out
 
 
 class Child:
-    """One process that runs `module` (a main that calls serve_questions). Questions of several threads wait for each other."""
+    """A child process running `module`, a main program that calls `serve_questions`.
+
+    Requests are serialized by a lock.
+    """
 
     def __init__(self, module: str, arguments: Sequence[str] = ()) -> None:
         self.module, self.arguments = module, tuple(arguments)
@@ -49,7 +51,7 @@ class Child:
         return self.process.pid if self.process is not None else None
 
     def ask(self, question: dict[str, Any], *, seconds: float) -> Any:
-        """The answer. Raises ChildDied, or the ServiceError that the child raised."""
+        """Return the child's answer. Raises ChildDied, or the ServiceError raised in the child."""
         message = msgspec.msgpack.encode(question)
         with self.lock:
             answer = self._exchange(message, seconds)
@@ -88,7 +90,7 @@ class Child:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process and close its pipes."""
         process, self.process = self.process, None
         if process is None:
             return
@@ -101,23 +103,24 @@ class Child:
 
 
 def read_exactly(file: Any, size: int) -> bytes:
+    """Read `size` bytes. Raises EOFError if the file ends earlier."""
     data: bytes = file.read(size)
     if len(data) != size:
         raise EOFError
     return data
 
 
-# ---------------------------------------------------------------- in the child
+# --- in the child process ---
 
 
 def serve_questions(handlers: dict[str, Handler], *, memory: int, seconds: float, nice: int = 0) -> None:
-    """Answer questions ({"do": name, ...}) until standard input ends.
+    """Answer requests, {"do": name, ...}, until standard input ends.
 
-    `memory`: bytes of address space that the process may have; `seconds`: of processor time that one question may take.
+    `memory` limits the address space in bytes, `seconds` the processor time of one request, `nice` lowers the priority.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's: it closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the server, which closes the pipe
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # keep what libraries print out of the answers
     return_large_blocks()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(nice)
@@ -129,22 +132,25 @@ def serve_questions(handlers: dict[str, Handler], *, memory: int, seconds: float
 
 
 def read_questions(questions: queue.Queue[bytes]) -> None:
+    """Read requests into the queue; exit the process at the end of input."""
     source = sys.stdin.buffer
     try:
         while True:
             size = int.from_bytes(read_exactly(source, LENGTH), "big")
             questions.put(read_exactly(source, size))
     except (OSError, EOFError):
-        os._exit(0)  # also in the middle of an answer: nobody reads it
+        os._exit(0)  # also while an answer is computed: its reader is gone
 
 
 def limit_time(seconds: float) -> None:
+    """Limit the processor time of the next request; the kernel kills the process beyond it."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     limit = int(used.ru_utime + used.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def answer_question(handlers: dict[str, Handler], message: bytes) -> dict[str, Any]:
+    """Run the request's handler; return {"answer"} or {"error"}. Exits the process if it is out of memory."""
     question: dict[str, Any] = msgspec.msgpack.decode(message)
     try:
         return {"answer": handlers[question.pop("do")](question)}

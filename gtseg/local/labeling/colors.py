@@ -1,7 +1,10 @@
-"""Colors of labels on the labeling page, as the owner of a job wants them. Files keep Ground Truth's colors (masks.py).
+"""Colors of labels on the labeling page, chosen by the owner of a job.
 
-A job's tags `gtseg:colors`, `gtseg:colors-2`, ... hold the first choice: the number of a label and its color ("1=d55e00 3=0072b2"; a tag takes
-no "#" and no comma, and 256 characters). What the owner chooses on the job's page replaces it. The page has colors of its own for the rest.
+Output files use Ground Truth's colors (masks.py).
+
+The job's tags `gtseg:colors`, `gtseg:colors-2`, ... hold the initial choice as pairs of label number and color
+("1=d55e00 3=0072b2"; a tag value has at most 256 characters and no "#" or comma). Colors chosen on the job's page
+replace them. The page assigns colors to the remaining labels.
 """
 
 from __future__ import annotations
@@ -15,9 +18,7 @@ from gtseg.local.jobs.tags import tags_of
 from gtseg.local.labeling.records import Job
 from gtseg.local.storage.store import Store
 
-__all__ = ["DDL", "find_colors", "save_colors"]
-
-# labeling_colors: what the owner chose on the page, JSON of label names and colors.
+# labeling_colors: colors chosen on the job's page, as JSON of label names and colors.
 DDL = "CREATE TABLE IF NOT EXISTS labeling_colors (job TEXT PRIMARY KEY, colors TEXT NOT NULL) WITHOUT ROWID;"
 TAG = re.compile(r"gtseg:colors(-\d+)?")
 IN_TAG = re.compile(r"(\d{1,3})=([0-9a-fA-F]{6})")
@@ -25,21 +26,21 @@ COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def find_colors(store: Store, job: Job) -> dict[str, str]:
-    """The colors ("#rrggbb") of the labels that somebody chose one for, by name."""
+    """Return the chosen colors as label name -> "#rrggbb"; labels without a chosen color are left out."""
     row = store.read().execute("SELECT colors FROM labeling_colors WHERE job = ?", (job.name,)).fetchone()
     chosen: dict[str, str] = json.loads(row["colors"]) if row else read_tags(store, job)
     return chosen
 
 
 def read_tags(store: Store, job: Job) -> dict[str, str]:
-    """What the job's tags say. What is no label's number and color is passed over: AWS takes any text in a tag."""
+    """Return the colors of the job's tags. Ignores invalid items, because AWS accepts any text in a tag."""
     words = [w for tag in tags_of(store, job.arn) if TAG.fullmatch(tag["Key"]) for w in tag["Value"].split()]
     found = [(int(match[1]), match[2].lower()) for word in words if (match := IN_TAG.fullmatch(word))]
     return {job.labels[n - 1]: f"#{color}" for n, color in found if 1 <= n <= len(job.labels)}
 
 
 def save_colors(store: Store, job: Job, wanted: Any) -> dict[str, str]:
-    """Keep what the owner chose, all of it; None: back to what the job's tags say. Raises ServiceError InvalidRequest."""
+    """Replace the chosen colors; None restores those of the job's tags. Raises ServiceError InvalidRequest."""
     with store.write() as connection:
         if wanted is None:
             connection.execute("DELETE FROM labeling_colors WHERE job = ?", (job.name,))
@@ -50,7 +51,10 @@ def save_colors(store: Store, job: Job, wanted: Any) -> dict[str, str]:
 
 
 def check_colors(wanted: Any, labels: tuple[str, ...]) -> dict[str, str]:
-    """Label names and colors, in lower case. Raises ServiceError InvalidRequest for anything else."""
+    """Return the chosen colors in lower case.
+
+    Raises ServiceError InvalidRequest for unknown labels, bad or repeated colors.
+    """
     if not isinstance(wanted, dict):
         raise ServiceError("InvalidRequest", 'colors must be an object like {"cat": "#d55e00"}, or null.')
     labels_by_color: dict[str, str] = {}
@@ -58,8 +62,10 @@ def check_colors(wanted: Any, labels: tuple[str, ...]) -> dict[str, str]:
         if label not in labels:
             raise ServiceError("InvalidRequest", f"The job has no label {label!r}."[:200])
         if not isinstance(color, str) or not COLOR.fullmatch(color):
-            raise ServiceError("InvalidRequest", f"{color!r} is not a color like #d55e00."[:200])
+            raise ServiceError("InvalidRequest", f"{color!r} is not a color of the form #rrggbb."[:200])
         other = labels_by_color.setdefault(color.lower(), label)
         if other != label:
-            raise ServiceError("InvalidRequest", f"{other} and {label} cannot both be {color.lower()}.")
+            raise ServiceError(
+                "InvalidRequest", f"The labels {other!r} and {label!r} have the same color {color.lower()}."
+            )
     return {label: color.lower() for label, color in wanted.items()}

@@ -1,4 +1,4 @@
-"""Labeling's background work: the engine, and the simulated crowd as a process of its own."""
+"""Background work of labeling: the engine, the assistant, and the simulated crowd in a child process."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.labeling.assist.assistant import Assistant
 from gtseg.local.labeling.engine import Engine
 
-__all__ = ["Labeling"]
-
 STOP_SECONDS = 5.0
 
 
 class Labeling:
-    """A Component."""
+    """Starts and stops the engine, the assistant and the simulated crowd."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded = embedded
@@ -43,7 +41,10 @@ class Labeling:
 
 
 def start_crowd(embedded: Embedded) -> subprocess.Popen[bytes]:
-    """Simulated workers over the worker API. Their standard input is a pipe: they end when this process does."""
+    """Start simulated workers that use the worker API.
+
+    They exit when this process does, since their stdin is its pipe.
+    """
     options = embedded.options
     flags = {
         "masks": options.crowd_masks, "workers": options.crowd_workers, "error": options.crowd_error,

@@ -1,8 +1,8 @@
-"""Several workers' masks -> one: a vote per pixel, and a confidence.
+"""Consolidation of several workers' masks into one mask by a vote per pixel, with a confidence.
 
-Only pixels on which workers disagree are decided here: each class that somebody gave to such a pixel scores its share of
-the votes there plus the weighted mean share in a small window around it, so that the neighbourhood, where everybody
-agrees, settles a doubtful border. Pixels on which all agree come out as they are. The order of the workers is irrelevant.
+Pixels on which all workers agree are kept. At any other pixel, each class that a worker gave it scores its number of
+votes there plus SMOOTHING times its mean votes in a WINDOW x WINDOW neighborhood, so that the undisputed neighborhood
+decides ties at borders. The result does not depend on the order of the workers.
 """
 
 from __future__ import annotations
@@ -13,26 +13,30 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["Consolidated", "consolidate"]
-
-WINDOW = 7  # pixels, side of the window that smoothing looks at
-SMOOTHING = 0.3  # weight of the window beside the pixel's own vote
-BAND_PIXELS = 1 << 20  # rows are worked on in bands of about so many pixels: memory does not grow with the image
+WINDOW = 7
+"""Side of the smoothing window in pixels."""
+SMOOTHING = 0.3
+"""Weight of the window relative to the votes at the pixel itself."""
+BAND_PIXELS = 1 << 20
+"""Pixels processed at a time in bands of rows, which bounds the memory for large images."""
 
 
 @dataclass(frozen=True)
 class Consolidated:
-    """`mask` (H, W) uint8 class indices; `confidence` 0..1: over the pixels that anybody marked or that came out marked,
-    the mean share of workers who gave the class that won. 0 for a single worker, as AWS writes it."""
+    """The consolidated mask, (H, W) uint8 class indices, and its confidence, 0 to 1.
+
+    The confidence is the mean share of workers who gave the winning class, over the pixels that a worker marked with a
+    class. It is 0 for a single worker, as AWS writes it.
+    """
 
     mask: np.ndarray
     confidence: float
 
 
 def consolidate(masks: Sequence[np.ndarray]) -> Consolidated:
-    """One mask out of 1..9 of the same (H, W) uint8. Raises ValueError for none or for different sizes."""
+    """Consolidate 1 to 9 masks (H, W) uint8 of one size. Raises ValueError for no masks or masks of different sizes."""
     if not masks or any(mask.shape != masks[0].shape for mask in masks):
-        raise ValueError("consolidation needs one or more masks of one size")
+        raise ValueError("consolidation requires at least one mask, and all masks of the same size")
     if len(masks) == 1:
         return Consolidated(masks[0], 0.0)
     height, width = masks[0].shape
@@ -46,7 +50,7 @@ def consolidate(masks: Sequence[np.ndarray]) -> Consolidated:
 
 
 def settle_band(masks: Sequence[np.ndarray], result: np.ndarray, rows: slice) -> tuple[int, int]:
-    """Decide the disputed pixels of some rows in place; (marked pixels, votes that agree with the result there)."""
+    """Decide the disputed pixels of some rows in place; return (marked pixels, votes there that match the result)."""
     disputed, marked = compare(masks, rows)
     if disputed.any():
         ys, xs = np.nonzero(disputed)
@@ -59,7 +63,7 @@ def settle_band(masks: Sequence[np.ndarray], result: np.ndarray, rows: slice) ->
 
 
 def compare(masks: Sequence[np.ndarray], rows: slice) -> tuple[np.ndarray, np.ndarray]:
-    """(h, w) bool twice: where workers disagree; where anybody marked a class."""
+    """Return two (h, w) bool masks: where workers disagree, and where at least one worker marked a class."""
     first = masks[0][rows]
     disputed, marked = np.zeros(first.shape, bool), first != 0
     for mask in masks[1:]:
@@ -69,9 +73,9 @@ def compare(masks: Sequence[np.ndarray], rows: slice) -> tuple[np.ndarray, np.nd
 
 
 def vote(masks: Sequence[np.ndarray], box: tuple[slice, slice], disputed: np.ndarray) -> np.ndarray:
-    """(n,) uint8: the winning class of each disputed pixel of the box, in row order.
+    """Return the winning class of each disputed pixel of the box, (n,) uint8 in row order.
 
-    Votes are counted in a frame around the box, so that the window sees what lies beyond its edge.
+    Votes are counted in a frame around the box, so that the smoothing window is complete at its edges.
     """
     height, width = masks[0].shape
     reach = WINDOW // 2

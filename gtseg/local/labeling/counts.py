@@ -1,4 +1,4 @@
-"""How far a labeling job is, and how much more its stopping conditions allow."""
+"""Progress of a labeling job: objects by state, and how many more its stopping conditions allow."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ from gtseg.local.labeling.automated.records import count_machine
 from gtseg.local.labeling.records import Job
 from gtseg.local.storage.store import Store
 
-__all__ = ["Room", "count_left", "count_room", "count_states", "is_satisfied"]
-
 STATES = ("waiting", "queued", "open", "answered", "consolidating", "labeled", "failed", "skipped")
 ENDED = ("labeled", "failed", "skipped")
 
 
 def count_states(store: Store, name: str) -> dict[str, int]:
-    """How many of a job's objects are in each state."""
+    """Return the number of a job's objects in each state."""
     query = "SELECT state, count(*) AS objects FROM labeling_objects WHERE job = ? GROUP BY state"
     counted = {row["state"]: row["objects"] for row in store.read().execute(query, (name,))}
     return {state: counted.get(state, 0) for state in STATES}
 
 
 def count_left(states: dict[str, int]) -> int:
-    """Objects that are neither labeled nor failed nor left alone."""
+    """Return the number of objects that are neither labeled, failed nor skipped."""
     return sum(states.values()) - sum(states[state] for state in ENDED)
 
 
 @dataclass(frozen=True)
 class Room:
-    """How many more `objects` may be labeled in all, and how many more by `people`, before a stopping condition is met."""
+    """How many more `objects` may be labeled in total, and how many by `people`, until a stopping condition is met."""
 
     objects: int
     people: int
 
 
 def count_room(store: Store, job: Job) -> Room:
+    """Return what the job's stopping conditions still allow."""
     states = count_states(store, job.name)
     conditions, total = job.request.get("StoppingConditions") or {}, sum(states.values())
     percentage = int(conditions.get("MaxPercentageOfInputDatasetLabeled", 100))
@@ -46,7 +45,7 @@ def count_room(store: Store, job: Job) -> Room:
 
 
 def is_satisfied(store: Store, job: Job) -> bool:
-    """Whether a stopping condition is met while objects are left."""
+    """Return whether a stopping condition is met while objects are left."""
     if not job.request.get("StoppingConditions"):
         return False
     room = count_room(store, job)

@@ -1,7 +1,7 @@
-"""Simulated workers: over the worker HTTP API like everybody else, with masks that are known and mistakes on top.
+"""Simulated workers: clients of the worker HTTP API that submit known masks with errors added.
 
-`error` is the fraction of the marked area that each worker gets wrong on average (see worker_errors.py); 0 submits the masks
-exactly. What a worker submits for an object depends on (seed, worker, object) alone, never on timing.
+`error` is the average fraction of the marked area that each worker gets wrong (see worker_errors.py); 0 submits the
+masks unchanged. The answer for an object depends only on (seed, worker, object), not on timing.
 """
 
 from __future__ import annotations
@@ -22,25 +22,27 @@ import numpy as np
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.identity import FalseServer, connect, prove
-from gtseg.local.labeling.masks import colour_of, encode_answer
+from gtseg.local.labeling.masks import color_of, encode_answer
 from gtseg.local.labeling.numbers import VOID, Choice, Meaning, find_meaning
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.worker_errors import draw_generator, err
 
-__all__ = ["Crowd", "Masks", "Server", "run_crowd"]
-
-IDLE_SECONDS = (0.05, 1.0)  # between two looks for work: doubles while there is none
+IDLE_SECONDS = (0.05, 1.0)
+"""Shortest and longest pause between requests for work; doubles while there is none."""
 SURVEY = 5000
-"""Masks, evenly spread over the folder, whose values decide what the values mean; a mask that does not fit is declined."""
+"""Number of masks, evenly spread over the folder, whose values are read to decide what the values mean."""
 ELEMENT, JUDGING = "crowd-semantic-segmentation", "crowd-image-classifier"
 GOOD_IOU = 0.8
-"""A mask whose mean IoU with the known one is at least this is good: three workers of --error 0.05 reach 0.9."""
+"""Mean IoU with the known mask from which a mask is judged good; three workers of --error 0.05 reach 0.9."""
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """`slow`: mean seconds over one task, workers differ; `decline`: fraction of tasks declined."""
+    """Settings of the simulated workers.
+
+    `slow` is the mean time per task in seconds, which varies by worker; `decline` is the fraction of tasks declined.
+    """
 
     masks: Path
     workers: int = 3
@@ -52,7 +54,7 @@ class Crowd:
 
 
 class Refused(Exception):
-    """An answer of the server other than success."""
+    """The server answered with an error status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -64,10 +66,10 @@ class Refused(Exception):
 
 
 class Server:
-    """The worker API over one kept-alive connection. A request is repeated over a new one if the old broke.
+    """The worker API over a kept-alive connection. A request is repeated once over a new connection if it broke.
 
-    `secret_key`: of the data folder whose server this must be; each new connection begins with the proof of it. Without one
-    the server is somebody else's, and the caller's own words say which.
+    `secret_key` is that of the server's data folder; with it, each new connection first proves the server's identity.
+    Without it, the server is a remote one that the caller trusts.
     """
 
     def __init__(self, url: str, token: str, *, certificate: Path | None = None, secret_key: str | None = None) -> None:
@@ -76,12 +78,15 @@ class Server:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def ask(self, method: str, path: str, document: Any = None) -> Any:
-        """The JSON answer, None for 204. Raises Refused, or OSError if nobody answers, or somebody else."""
+        """Return the JSON response, None for 204.
+
+        Raises Refused, and OSError if the server is unreachable or not the expected one.
+        """
         content = self.fetch(method, path, document)
         return json.loads(content) if content else None
 
     def fetch(self, method: str, path: str, document: Any = None) -> bytes:
-        """The answer's body. Raises as `ask` does."""
+        """Return the response's body. Raises as `ask` does."""
         body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
         for attempt in (1, 2):
             try:
@@ -95,19 +100,19 @@ class Server:
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 if attempt == 2:
-                    raise OSError(f"no answer: {error}") from error
+                    raise OSError(f"the server did not answer: {error}") from error
         if response.status >= 400:
             raise Refused(response.status, content.decode(errors="replace")[:300])
         return content
 
     def _open(self) -> None:
-        """A connection to the right server: http.client would open one by itself, and tell anybody."""
+        """Connect and verify the server, before http.client opens a connection by itself and sends the token."""
         if self._connection.sock is None and self._secret_key is not None:
             prove(self._connection, secret_key=self._secret_key, url=self._url)
 
 
 class Masks:
-    """A folder of index masks, found by an image's path, else by its stem."""
+    """A folder of index masks, looked up by an image's path, else by its stem."""
 
     def __init__(self, folder: Path, choice: Choice | None = None) -> None:
         self.folder, self.choice = folder, choice or Choice()
@@ -121,9 +126,9 @@ class Masks:
             raise OSError(f"{folder} has no PNG masks")
 
     def find(self, uri: str) -> Path | None:
-        """The mask whose path ends as the image's does, the longest agreement first; then the only one of its stem.
+        """Return the mask with the longest path suffix in common with the image, else the only one with its stem.
 
-        A manifest's URIs are raw; one that somebody has percent-encoded all the same is understood where no mask has its raw name.
+        URIs in a manifest are not percent-encoded; if no mask has the raw name, the decoded name is tried.
         """
         key = uri.partition("://")[2].partition("/")[2]
         return self._find(PurePosixPath(key)) or ("%" in key and self._find(PurePosixPath(unquote(key)))) or None
@@ -142,10 +147,13 @@ class Masks:
         return found[0] if len(found) == 1 else None
 
     def read(self, path: Path, *, labels: Sequence[str], size: tuple[int, int]) -> np.ndarray:
-        """(H, W) uint8: numbers among the job's labels, void labels not counted; 255 void. Raises ValueError for no mask of this."""
+        """Return the mask as (H, W) uint8 label numbers, counted without void labels; 255 is void.
+
+        Raises ValueError.
+        """
         mask = read_values(path)
         if (mask.shape[1], mask.shape[0]) != size:
-            raise ValueError(f"{path.name} is {mask.shape[1]}x{mask.shape[0]}, the image {size[0]}x{size[1]}")
+            raise ValueError(f"{path.name} is {mask.shape[1]}x{mask.shape[0]}, but the image is {size[0]}x{size[1]}")
         meaning = self.meaning(labels)
         table = np.zeros(256, np.uint8)
         for value, number in meaning.codes.items():
@@ -153,19 +161,19 @@ class Masks:
         found = np.flatnonzero(np.bincount(mask.reshape(-1), minlength=256)).tolist()
         if lost := [value for value in found if value not in meaning.codes]:
             raise ValueError(
-                f"{path.name} has the value {lost[-1]}; the job has {len(meaning.labels)} labels: value i is the i-th label, 0 the "
-                "background. To name the value of each label: --label-values V1,V2,..."
+                f"{path.name} has the value {lost[-1]}, but the job has {len(meaning.labels)} labels: value i is "
+                "the i-th label, 0 the background. To name the value of each label, use --label-values V1,V2,..."
             )
         numbers: np.ndarray = table[mask]
         if meaning.void is None and not self.choice.drop_void and (void := np.count_nonzero(numbers == VOID)):
             raise ValueError(
-                f"{path.name} has {void:,} void pixels and the job has no label for them: give it a label named void, or "
-                "--drop-void makes them background"
+                f"{path.name} has {void:,} void pixels, but the job has no label for them: add a label named void, or "
+                "use --drop-void to make them background"
             )
         return numbers
 
     def meaning(self, labels: Sequence[str]) -> Meaning:
-        """What the values of the whole folder mean under a job's labels. Raises ValueError where they do not fit."""
+        """Return the meaning of the folder's values for a job's labels. Raises ValueError if they do not match."""
         with self._lock:
             if self._seen is None:
                 self._seen = self._survey()
@@ -181,12 +189,12 @@ class Masks:
             try:
                 seen += np.bincount(read_values(path).reshape(-1), minlength=256)
             except (OSError, ValueError):
-                continue  # declined by name when its image comes
+                continue  # declined with the reason when its image is handed out
         return frozenset(np.flatnonzero(seen).tolist())
 
 
 def read_values(source: Path | bytes, name: str = "") -> np.ndarray:
-    """(H, W) uint8 values of an index PNG, called `name` where it is no file. Raises ValueError."""
+    """Return the (H, W) uint8 values of an index PNG; `name` is used in errors about bytes. Raises ValueError."""
     name = source.name if isinstance(source, Path) else name
     try:
         with open_picture(source, formats=("PNG",)) as image, decoding(image.size):
@@ -195,22 +203,23 @@ def read_values(source: Path | bytes, name: str = "") -> np.ndarray:
     except PictureError as error:
         raise ValueError(f"{name} {error}") from None
     if values is None:
-        raise ValueError(f"{name} has mode {mode}, not L or P")
+        raise ValueError(f"{name} has mode {mode}; an index mask must have mode L or P")
     return values
 
 
 class Worker(threading.Thread):
-    """One simulated worker: takes tasks until told to stop."""
+    """A simulated worker: a thread that takes tasks until `stop` is set."""
 
     def __init__(self, server: Server, number: int, *, crowd: Crowd, masks: Masks, stop: threading.Event) -> None:
         super().__init__(name=f"crowd-{number}", daemon=True)
         self.server, self.number = server, number
         self.crowd, self.masks, self.stopping = crowd, masks, stop
         self.answered = 0
-        # Some are three times as fast as others.
+        # Workers differ in speed by up to a factor of three.
         self.pace = float(draw_generator(crowd.seed, "pace", number).uniform(0.5, 1.5))
 
     def run(self) -> None:
+        """Take tasks until stopped or until the server rejects the worker's token."""
         pause = IDLE_SECONDS[0]
         while not self.stopping.is_set():
             try:
@@ -227,7 +236,7 @@ class Worker(threading.Thread):
                 self.stopping.wait(pause)
 
     def work(self) -> bool:
-        """One task of every job that has one; whether there was any."""
+        """Do all available tasks of every job; return whether there were any."""
         worked = False
         for job in self.server.ask("GET", "/jobs")["jobs"]:
             while not self.stopping.is_set():
@@ -254,29 +263,30 @@ class Worker(threading.Thread):
             self.answered += 1
         except Refused as error:
             if error.status == 400:
-                logger.warning("an answer was refused: %s", error)
+                logger.warning("the server rejected an answer: %s", error)
                 self.server.ask("POST", f"{path}/decline", {"reason": str(error)})
-            elif error.status != 410:  # too late is nobody's fault
+            elif error.status != 410:  # the lease expired or the job ended
                 raise
 
     def judge(self, task: dict[str, Any]) -> dict[str, Any]:
-        """A verdict on the mask of an earlier job: whether it agrees with the known one, and `error` of the time the other.
+        """Return a verdict on an earlier job's mask: good if it matches the known one; inverted at random (`error`).
 
         Raises ValueError or Refused, with the reason, to decline.
         """
         uri = task["input"]["taskObject"]
         path = self.masks.find(uri)
         if path is None:
-            raise ValueError(f"no mask for {uri}")
+            raise ValueError(f"there is no mask for {uri}")
         random = draw_generator(self.crowd.seed, "verdict", self.number, uri)
         if self.crowd.decline and random.random() < self.crowd.decline:
-            raise ValueError("I would rather not")
+            raise ValueError("declined at random (--decline)")
         given = read_values(self.server.fetch("GET", f"/tasks/{task['task']}/annotation"), "the annotation")
         names = find_classes(task["input"]["manifestLine"])
         truth = self.masks.read(path, labels=names, size=(task["width"], task["height"]))
         if given.shape != truth.shape:
             raise ValueError(
-                f"the annotation is {given.shape[1]}x{given.shape[0]}, the image {task['width']}x{task['height']}"
+                f"the annotation is {given.shape[1]}x{given.shape[0]}, but the image is "
+                f"{task['width']}x{task['height']}"
             )
         is_good = measure_agreement(given, truth) >= GOOD_IOU
         if random.random() < self.crowd.error:
@@ -285,22 +295,22 @@ class Worker(threading.Thread):
         return {"label": good if is_good else bad}
 
     def take(self, task: dict[str, Any]) -> float:
-        """Seconds that this worker needs for this task."""
+        """Return the seconds that this worker takes for the task."""
         if not self.crowd.slow:
             return 0.0
         random = draw_generator(self.crowd.seed, "time", self.number, task["input"]["taskObject"])
         return self.crowd.slow * self.pace * float(random.lognormal(-0.08, 0.4))
 
     def draw(self, task: dict[str, Any]) -> dict[str, Any]:
-        """What the element submits. Raises ValueError, with the reason, to decline."""
+        """Return what the page's element would submit. Raises ValueError, with the reason, to decline."""
         uri, labels, size = task["input"]["taskObject"], task["labels"], (task["width"], task["height"])
         path = self.masks.find(uri)
         if path is None:
-            raise ValueError(f"no mask for {uri}")
+            raise ValueError(f"there is no mask for {uri}")
         name = path.relative_to(self.masks.folder).as_posix()
         random = draw_generator(self.crowd.seed, self.number, name)
         if self.crowd.decline and random.random() < self.crowd.decline:
-            raise ValueError("I would rather not")
+            raise ValueError("declined at random (--decline)")
         truth = self.masks.read(path, labels=labels, size=size)
         void = truth == VOID
         meaning = self.masks.meaning(labels)
@@ -311,17 +321,17 @@ class Worker(threading.Thread):
             random=random,
         )
         mask = meaning.to_job(drawn, void)
-        colours = {index + 1: colour_of(index + 1) for index in range(len(labels))}
+        colors = {index + 1: color_of(index + 1) for index in range(len(labels))}
         return {
             **({"initialValueModified": True} if task["kind"] == "adjustment" else {}),
             "inputImageProperties": {"height": size[1], "width": size[0]},
-            "labelMappings": {label: {"color": colours[index + 1]} for index, label in enumerate(labels)},
-            "labeledImage": {"pngImageData": base64.b64encode(encode_answer(mask, colours)).decode()},
+            "labelMappings": {label: {"color": colors[index + 1]} for index, label in enumerate(labels)},
+            "labeledImage": {"pngImageData": base64.b64encode(encode_answer(mask, colors)).decode()},
         }
 
 
 def find_classes(line: dict[str, Any]) -> list[str]:
-    """Names of the classes 1, 2, ... of the annotation that a manifest line brings. Raises ValueError."""
+    """Return the names of the classes 1, 2, ... of a manifest line's annotation. Raises ValueError."""
     for name, metadata in line.items():
         if name.endswith("-metadata") and isinstance(metadata, dict) and "internal-color-map" in metadata:
             found = metadata["internal-color-map"]
@@ -330,7 +340,7 @@ def find_classes(line: dict[str, Any]) -> list[str]:
 
 
 def measure_agreement(given: np.ndarray, truth: np.ndarray) -> float:
-    """Mean IoU of two (H, W) uint8 masks over the classes that either has, background aside; void pixels do not count."""
+    """Return the mean IoU of two (H, W) uint8 masks over the classes in either, without background and void pixels."""
     known = (truth != VOID) & (given != VOID)
     classes = [value for value in np.union1d(given[known], truth[known]).tolist() if value]
     scores = [
@@ -342,13 +352,13 @@ def measure_agreement(given: np.ndarray, truth: np.ndarray) -> float:
 
 
 def choose_verdicts(labels: Sequence[str]) -> tuple[str, str]:
-    """(good, bad) among a verification job's labels: those called so, else the first and the last."""
+    """Return (good, bad) among a verification job's labels: those with these names, else the first and the last."""
     named = {label.lower(): label for label in labels}
     return named.get("good", labels[0]), named.get("bad", labels[-1])
 
 
 def register(owner: Server, request: dict[str, Any], *, stop: threading.Event) -> str:
-    """The worker's token. A server in trouble (its disk is full, say) is asked until it is well again. Raises OSError, Refused."""
+    """Register a worker and return its token. Retries on server errors until `stop` is set. Raises OSError, Refused."""
     pause = IDLE_SECONDS[0]
     while True:
         try:
@@ -368,7 +378,7 @@ def run_crowd(
     certificate: Path | None = None,
     secret_key: str | None = None,
 ) -> int:
-    """Register the workers and let them work until `stop`; how many answers they gave. Raises OSError, Refused."""
+    """Register the workers and run them until `stop` is set; return the number of answers. Raises OSError, Refused."""
     masks, owner = (
         Masks(crowd.masks, crowd.choice),
         Server(url, owner_token, certificate=certificate, secret_key=secret_key),

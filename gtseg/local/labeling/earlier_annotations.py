@@ -1,7 +1,8 @@
-"""Adjustment and verification jobs: the annotations that a manifest line brings from an earlier job.
+"""Annotations of an earlier job in the manifest lines of adjustment and verification jobs.
 
-Source: developer guide, "Verify and adjust labels": a new attribute name, a label file with all original labels, and a
-`hex-color` in the earlier `internal-color-map`, else job setup ends with an error. A line without an annotation fails.
+Source: developer guide, "Verify and adjust labels": the job needs a new attribute name, a label category file with all
+original labels, and a `hex-color` in the earlier `internal-color-map`; otherwise job setup fails. A line without an
+annotation fails.
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ from typing import Any
 
 from gtseg.local.labeling.masks import BACKGROUND
 
-__all__ = ["find_priors", "find_setup_fault"]
-
 
 def find_priors(entry: dict[str, Any], attribute: str) -> list[str]:
-    """Attributes of the line, other than this job's, that hold a semantic segmentation annotation."""
+    """Return the attributes of the line, without this job's, that hold a semantic segmentation annotation."""
     return [
         name
         for name in entry
@@ -26,10 +25,13 @@ def find_priors(entry: dict[str, Any], attribute: str) -> list[str]:
 
 
 def find_setup_fault(entry: dict[str, Any], attribute: str, labels: Iterable[str] | None) -> str:
-    """What about this line ends the setup of the job; '' for nothing. `labels`: those that its classes must be among."""
+    """Return the reason why this line makes the job's setup fail, '' if there is none.
+
+    `labels` are the names that the line's classes must be among, or None for any.
+    """
     priors = find_priors(entry, attribute)
     if attribute in entry and not priors:
-        return f"has no annotation but {attribute!r} itself; the job needs a new LabelAttributeName"
+        return f"has no annotation other than {attribute!r} itself; use a new LabelAttributeName"
     known = {BACKGROUND, *labels} if labels is not None else None
     for name in priors:
         classes = [item for item in entry[f"{name}-metadata"]["internal-color-map"].values() if isinstance(item, dict)]
@@ -37,5 +39,5 @@ def find_setup_fault(entry: dict[str, Any], attribute: str, labels: Iterable[str
             return f"has an internal-color-map of {name!r} without hex-color"
         missing = sorted({str(item.get("class-name")) for item in classes} - (known or set()))
         if known and missing:
-            return f"has the class {missing[0]!r} in {name!r}, which the label category file lacks"
+            return f"has the class {missing[0]!r} in {name!r}, which is not in the label category file"
     return ""

@@ -1,7 +1,7 @@
-"""What moves labeling jobs on: one thread that takes every job's next step, over and over, until nothing is due.
+"""The engine: a thread that advances every labeling job step by step while any step is due.
 
-Each step ends in one transaction, and what it writes to S3 before that has names that an earlier transaction fixed: a
-kill at any instant loses no object and doubles none.
+Each step ends in one transaction, and the names of what it writes to S3 before that were fixed by an earlier
+transaction, so that a kill at any time neither loses nor duplicates an object.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from gtseg.local.clock import read_clock
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.reasons import failure_reason
@@ -33,30 +34,34 @@ from gtseg.local.labeling.counts import count_room, count_states, is_satisfied
 from gtseg.local.labeling.drafts import forget_job
 from gtseg.local.labeling.gold import gold_key, keep_gold, read_gold
 from gtseg.local.labeling.input_objects import IntakeError, Measured, measure_image, read_objects
-from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, read_clock, set_status
+from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, set_status
 from gtseg.local.labeling.submissions import expire, settle_abandoned
-from gtseg.local.labeling.wakeup import listen, ring
+from gtseg.local.labeling.wakeup import wait_for_wakeup, wake_engine
 from gtseg.local.loop import Loop
 from gtseg.local.storage.objects import StorageUnavailable
 from gtseg.local.storage.store import Store
 
-__all__ = ["Engine"]
-
-FIRST_ITERATION = 10  # objects, chosen at random (developer guide, "Batches")
-OPEN_AT_ONCE = 50  # images measured per step, so that the first are handed out while the rest are looked at
-MEASURE_THREADS = 3  # they wait for a storage elsewhere; with 8, people waited for them (docs/decisions.md)
-MAX_AGE = 30 * 86_400  # seconds after which a job fails
+FIRST_ITERATION = 10
+"""Objects in the first iteration, chosen at random (developer guide, "Batches")."""
+OPEN_AT_ONCE = 50
+"""Images measured per step, so that the first are handed out while the others are measured."""
+MEASURE_THREADS = 3
+"""Threads waiting for remote storage; with 8, requests of workers were delayed (docs/decisions.md)."""
+MAX_AGE = 30 * 86_400
+"""Age at which a job fails, in seconds."""
 IDLE_SECONDS = 0.5
 STOP_SECONDS = 10.0
-GATHER_SECONDS = 0.03  # from the first answer to the step that takes all that have come
-MANIFEST_SHARE = 20  # output.manifest is rewritten so rarely that it takes a twentieth of the time
+GATHER_SECONDS = 0.03
+"""Delay from the first answer to the step that processes all answers received by then."""
+MANIFEST_SHARE = 20
+"""Ratio of the time between rewrites of output.manifest to the time that a rewrite takes, at least."""
 MANIFEST_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Rewritten:
-    """When output.manifest was last rewritten and how long that took (monotonic seconds); what it showed."""
+    """Last rewrite of output.manifest: end and duration in monotonic seconds, and the finished objects in it."""
 
     ended: float = float("-inf")
     took: float = 0.0
@@ -67,14 +72,16 @@ class Rewritten:
 
 
 class Engine:
-    """A Component: `start` begins, `stop` returns when the current step is done."""
+    """Component that runs the steps; `stop` returns after the current step."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.store, self.objects = embedded.store, embedded.objects
         self.automation = Automation(embedded)
         self._rewritten: dict[str, Rewritten] = {}
         self._reported: set[str] = set()
-        self._loop = Loop("labeling", self.step, seconds=IDLE_SECONDS, wait=self._listen, wake=lambda: ring(self.store))
+        self._loop = Loop(
+            "labeling", self.step, seconds=IDLE_SECONDS, wait=self._wait, wake=lambda: wake_engine(self.store)
+        )
 
     def start(self) -> None:
         self._loop.start()
@@ -83,24 +90,24 @@ class Engine:
         self._loop.stop(STOP_SECONDS)
         self.automation.stop()
 
-    def _listen(self, seconds: float) -> None:
-        listen(self.store, seconds)
+    def _wait(self, seconds: float) -> None:
+        wait_for_wakeup(self.store, seconds)
         self._loop.stopping.wait(GATHER_SECONDS)
 
     def step(self) -> bool:
-        """One step of everything; whether there may be more to do at once."""
+        """Take one step of every job; return whether more steps may be due at once."""
         busy = expire(self.store) | settle_abandoned(self.store)
         for job in list_active_jobs(self.store):
             try:
                 busy |= self._try(job)
-            except StorageUnavailable:  # the storage logs it; the step is taken again, under the names that it has
+            except StorageUnavailable:  # the storage logs it; the step is retried with the same names
                 continue
-            except Exception:  # one job's trouble is not the others'; it is tried again
-                logger.exception("a step of the labeling job %s failed", job.title)
+            except Exception:  # do not let one job's error stop the others; the step is retried
+                logger.exception("A step of the labeling job %s failed; it will be retried.", job.title)
         return busy
 
     def _try(self, job: Job) -> bool:
-        """One step of a job, or its end where it cannot go on."""
+        """Take one step of a job, or end it as failed. Returns whether more steps may be due at once."""
         try:
             return self.advance(job)
         except StorageUnavailable:
@@ -117,13 +124,13 @@ class Engine:
         return False
 
     def _report(self, message: str) -> None:
-        """Log what is damaged, once: the job waits until it is restored."""
+        """Log a damaged job once; the job waits until its data is restored."""
         if message not in self._reported:
             logger.error("%s", message)
             self._reported.add(message)
 
     def advance(self, job: Job) -> bool:
-        """The job's next step; False if it waits for workers."""
+        """Take the job's next step; return False if the job waits for workers."""
         if job.status == "Initializing" or not has_objects(self.store, job):
             return self._begin(job)
         if read_clock() - job.created > MAX_AGE and not self.automation.is_busy(job):
@@ -142,10 +149,10 @@ class Engine:
         self._rewrite_manifest(job)
         return busy or self._turn(job)
 
-    # ---------------------------------------------------------------- beginning
+    # --- start ---
 
     def _begin(self, job: Job) -> bool:
-        """Read the manifest: all its lines, its gold images and the new status in one transaction."""
+        """Read the manifest: insert all lines and gold images and set the new status in one transaction."""
         gold = read_gold(self.store, self.objects, job)
         with self.store.write() as connection:
             connection.executemany(
@@ -166,16 +173,17 @@ class Engine:
                 ),
             )
             keep_gold(connection, job, gold)
-            if gold or orders_helpfully(self.store, job):  # in the manifest's order gold would be seen
+            if gold or orders_helpfully(self.store, job):  # in manifest order, gold images would be recognizable
                 keep_random_order(connection, job)
             connection.execute(
-                "UPDATE labeling_jobs SET status = 'InProgress', modified = ? WHERE name = ? AND status = 'Initializing'",
+                "UPDATE labeling_jobs SET status = 'InProgress', modified = ? WHERE name = ? AND status = "
+                "'Initializing'",
                 (read_clock(), job.name),
             )
         return True
 
     def _open_queued(self, job: Job) -> bool:
-        """Give the next queued objects to the workers; those whose image cannot be shown fail."""
+        """Open the next queued objects to workers; objects with unreadable images fail."""
         query = "SELECT line, uri FROM labeling_objects WHERE job = ? AND state = 'queued' ORDER BY line LIMIT ?"
         rows = self.store.read().execute(query, (job.name, OPEN_AT_ONCE)).fetchall()
         if not rows:
@@ -195,13 +203,13 @@ class Engine:
             return None, str(error)
         if job.is_automated and not fits(*found.size):
             size = "{} x {}".format(*found.size)
-            return None, f"ClientError: {uri} has {size} pixels; automated data labeling takes 1920 x 1080."
+            return None, f"ClientError: {uri} has {size} pixels; automated data labeling allows at most 1920 x 1080."
         return found, ""
 
-    # ---------------------------------------------------------------- going on
+    # --- progress ---
 
     def _turn(self, job: Job) -> bool:
-        """When the iteration has nothing left: the next one, or the end of the job."""
+        """When the iteration is complete, start the next one or end the job."""
         if self._has_unfinished(job) or self.automation.is_busy(job):
             return False
         if job.is_automated and job.status == "InProgress":
@@ -218,7 +226,7 @@ class Engine:
         return True
 
     def _turn_round(self, job: Job) -> bool:
-        """The next step of automated labeling; False while a model is trained or applied."""
+        """Take the next step of automated labeling; return False while a model is trained or applied."""
         current = find_round(self.store, job)
         if current is None:
             begin_first_round(self.store, job)
@@ -237,7 +245,7 @@ class Engine:
         return True
 
     def _label_by_people(self, job: Job) -> bool:
-        """The sample to people, as many objects at once as the job may have open; then to the model."""
+        """Queue the rest of the sample for workers, limited by the job's concurrency; then continue with training."""
         current = find_round(self.store, job)
         assert current is not None
         chosen = list_chosen(self.store, job, current)[: min(job.concurrent, count_room(self.store, job).people)]
@@ -259,13 +267,17 @@ class Engine:
             output.write_intermediate(job, self.store, self.objects, iteration=job.iteration)
 
     def _has_unfinished(self, job: Job) -> bool:
-        """Whether the iteration has objects that are neither labeled nor failed."""
+        """Return whether the iteration has objects that are neither labeled nor failed."""
         query = "SELECT 1 FROM labeling_objects WHERE job = ? AND state = ? LIMIT 1"
         unfinished = ("open", "answered", "consolidating", "queued")
         return any(self.store.read().execute(query, (job.name, state)).fetchone() for state in unfinished)
 
     def _choose_lines(self, job: Job, size: int) -> list[int]:
-        """At first some at random, then in the manifest's order or the most helpful first; no more than the stopping conditions allow."""
+        """Choose the next objects, as many as the stopping conditions allow.
+
+        The first iteration takes a random sample, later ones follow the job's order, which is the manifest's unless
+        set.
+        """
         room = count_room(self.store, job)
         query = (
             "SELECT o.line FROM labeling_objects o LEFT JOIN labeling_order h ON h.job = o.job AND h.line = o.line "
@@ -278,10 +290,11 @@ class Engine:
         return waiting[: min(size, room.objects, room.people)]
 
     def _queue(self, job: Job, lines: list[int]) -> None:
-        """The next iteration."""
+        """Queue the objects as the next iteration."""
         with self.store.write() as connection:
             connection.executemany(
-                "UPDATE labeling_objects SET state = 'queued', iteration = ? WHERE job = ? AND line = ? AND state = 'waiting'",
+                "UPDATE labeling_objects SET state = 'queued', iteration = ? WHERE job = ? AND line = ? AND state = "
+                "'waiting'",
                 [(job.iteration + 1, job.name, line) for line in lines],
             )
             connection.execute(
@@ -302,20 +315,21 @@ class Engine:
         ended = time.monotonic()
         self._rewritten[job.name] = Rewritten(ended, ended - begun, finished)
 
-    # ---------------------------------------------------------------- ending
+    # --- end ---
 
     def _withdraw(self, job: Job) -> None:
-        """A stopping job takes no more answers: what has one is consolidated, the rest stays unlabeled."""
+        """Withdraw the open objects of a stopping job: answered ones are consolidated, the others stay unlabeled."""
         with self.store.write() as connection:
             connection.execute(
-                "UPDATE labeling_objects SET slots = 0, state = CASE WHEN answers > 0 THEN 'answered' ELSE 'waiting' END, "
+                "UPDATE labeling_objects SET slots = 0, state = CASE WHEN answers > 0 THEN 'answered' ELSE 'waiting' "
+                "END, "
                 "stamp = ? WHERE job = ? AND state IN ('open', 'queued')",
                 (read_clock(), job.name),
             )
             cancel_leases(connection, job)
 
     def _end(self, job: Job, status: str, *, failure: str = "") -> None:
-        """The last output.manifest first, then the status that says it is there."""
+        """Write the final output.manifest, then set the status that announces it."""
         failure = failure_reason(failure, self.store.folder)
         if has_objects(self.store, job):
             try:
@@ -344,7 +358,7 @@ def open_object(
     reason: str,
     now: float,
 ) -> None:
-    """queued -> open with as many places as the job wants answers, or failed."""
+    """Open a queued object with as many slots as the job wants answers, or mark it failed with the reason."""
     if image is None:
         change = "state = 'failed', result = ?, stamp = ?"
         values: tuple[object, ...] = (reason, now)
@@ -359,6 +373,7 @@ def open_object(
 
 
 def cancel_leases(connection: sqlite3.Connection, job: Job) -> None:
+    """Cancel all leases of the job and its gold images."""
     connection.execute(
         "UPDATE labeling_tasks SET state = 'cancelled', ended = ? WHERE state = 'leased' AND job IN (?, ?)",
         (read_clock(), job.name, gold_key(job.name)),
@@ -366,12 +381,13 @@ def cancel_leases(connection: sqlite3.Connection, job: Job) -> None:
 
 
 def has_unlabeled(connection: sqlite3.Connection, job: Job) -> bool:
+    """Return whether the job has objects that no worker has been given."""
     query = "SELECT 1 FROM labeling_objects WHERE job = ? AND state = 'waiting'"
     return connection.execute(query, (job.name,)).fetchone() is not None
 
 
 def has_objects(store: Store, job: Job) -> bool:
-    """Whether the manifest has been read."""
+    """Return whether the manifest has been read."""
     return (
         store.read().execute("SELECT 1 FROM labeling_objects WHERE job = ? LIMIT 1", (job.name,)).fetchone() is not None
     )

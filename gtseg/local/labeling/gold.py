@@ -1,8 +1,9 @@
-"""Gold images: images with a known mask, hidden among a job's others to see how well each worker labels.
+"""Gold images: images with a known mask, mixed into a job's tasks to measure how well each worker labels.
 
-`gtseg:gold`, a tag of a job, is the S3 URI of a manifest of lines {"source-ref": image, "gold-ref": index mask}. Gold is kept
-under a key of its own beside the job's ("NAME/gold", which no job can be called): what counts, consolidates or writes a job's
-objects never meets it. A worker gets each gold image once, at a place of their own among about ten tasks.
+The job's tag `gtseg:gold` is the S3 URI of a manifest with lines {"source-ref": image, "gold-ref": index mask}. Gold
+images are stored under a job key of their own ("NAME/gold", which is no valid job name), so that counting,
+consolidation and output do not include them. Each worker gets each gold image once, at a random position among about
+ten tasks.
 """
 
 from __future__ import annotations
@@ -25,36 +26,22 @@ from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "DDL",
-    "STATE",
-    "TAG",
-    "Gold",
-    "count_gold",
-    "count_pending",
-    "find_task_job",
-    "gold_key",
-    "is_gold",
-    "job_key",
-    "keep_gold",
-    "read_gold",
-    "read_index_mask",
-    "take_due",
-    "take_released_gold",
-]
-
 # labeling_gold: the known mask of a gold image (its labeling_objects row has the state `gold` under the key of gold).
-# labeling_gold_scores: mean IoU of the answer of a task whose digest was that.
+# labeling_gold_scores: mean IoU of the answer with this digest.
 DDL = """
 CREATE TABLE IF NOT EXISTS labeling_gold (
     job TEXT NOT NULL, line INTEGER NOT NULL, mask BLOB NOT NULL, PRIMARY KEY (job, line));
-CREATE TABLE IF NOT EXISTS labeling_gold_scores (task TEXT PRIMARY KEY, digest TEXT NOT NULL, iou REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labeling_gold_scores (
+    task TEXT PRIMARY KEY, digest TEXT NOT NULL, iou REAL NOT NULL) WITHOUT ROWID;
 """
 TAG, STATE, END = "gtseg:gold", "gold", "/gold"
-SHARE = 10  # one task in so many, as long as there are gold images that the worker has not had
-MOST = 1000  # gold images of one job
+SHARE = 10
+"""One task in SHARE is a gold image, while there are gold images that the worker has not had."""
+MOST = 1000
+"""Limit on gold images per job."""
 VOID = 255
-FOREVER = 1e12  # epoch seconds: gold is offered as long as its job goes on
+FOREVER = 1e12
+"""Deadline of gold images, in seconds since the epoch; they stay available while the job runs."""
 DONE = "('answered', 'declined', 'returned')"
 
 
@@ -68,36 +55,39 @@ class Gold:
 
 
 def gold_key(job: str) -> str:
-    """The key of a job's gold in every table; no name of a job holds a slash."""
+    """Return the key of a job's gold images in every table, which contains a slash, unlike any job name."""
     return f"{job_key(job)}{END}"
 
 
 def job_key(key: str) -> str:
-    """The job's own key, of that or of its gold's."""
+    """Return the job's own key from its key or the key of its gold images."""
     return key.removesuffix(END)
 
 
 def is_gold(job: Job) -> bool:
-    """Whether this is a job as its gold tasks know it: all of it but the key under which its objects are kept."""
+    """Return whether `job` stands for the gold images of a job: the same job, with `name` set to their key."""
     return job.name.endswith(END)
 
 
 def find_task_job(store: Store, key: str) -> Job:
-    """The job of a task's key. Raises ServiceError ResourceNotFound."""
+    """Return the job of a task's key. Raises ServiceError ResourceNotFound."""
     return replace(find_job(store, job_key(key)), name=key)
 
 
 def count_gold(store: Store, job: Job) -> int:
-    """How many gold images a job has."""
+    """Return the number of gold images of a job."""
     query = "SELECT count(*) FROM labeling_gold WHERE job = ?"
     return int(store.read().execute(query, (gold_key(job.name),)).fetchone()[0])
 
 
-# ---------------------------------------------------------------- beginning
+# --- reading ---
 
 
 def read_gold(store: Store, objects: Objects, job: Job) -> list[Gold]:
-    """What the job's tag names; nothing where masks are judged or corrected. Raises IntakeError, StorageUnavailable."""
+    """Read the gold images named by the job's tag; [] for verification and adjustment jobs.
+
+    Raises IntakeError, StorageUnavailable.
+    """
     uri = next((tag["Value"] for tag in tags_of(store, job.arn) if tag["Key"] == TAG), "")
     if not uri or job.is_verification or job.is_adjustment:
         return []
@@ -113,7 +103,7 @@ def _read(objects: Objects, uri: str) -> bytes:
     except StorageUnavailable:
         raise
     except ServiceError as error:
-        raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
+        raise IntakeError(f"ClientError: {uri} cannot be read: {error.message}") from None
 
 
 def _read_one(objects: Objects, line: bytes, where: str, job: Job) -> Gold:
@@ -131,25 +121,26 @@ def _read_one(objects: Objects, line: bytes, where: str, job: Job) -> Gold:
         raise IntakeError(f"ClientError: {mask} {error}.") from None
     if values.shape != (size[1], size[0]):
         raise IntakeError(
-            f"ClientError: {mask} has {values.shape[1]} x {values.shape[0]} pixels, its image {size[0]} x {size[1]}."
+            f"ClientError: {mask} has {values.shape[1]} x {values.shape[0]} pixels, but its image has {size[0]} x "
+            f"{size[1]}."
         )
     unknown = sorted({int(value) for value in np.unique(values)} - {*range(len(job.labels) + 1), VOID})
     if unknown:
-        raise IntakeError(f"ClientError: {mask} has the value {unknown[0]}; the job has {len(job.labels)} labels.")
+        raise IntakeError(f"ClientError: {mask} has the value {unknown[0]}, but the job has {len(job.labels)} labels.")
     return Gold(image, size, png)
 
 
 def read_index_mask(png: bytes) -> NDArray[np.uint8]:
-    """(H, W) class indices, 255 void, of a PNG with one channel. Raises PictureError."""
+    """Return the (H, W) uint8 class indices, 255 for void, of a PNG with one channel. Raises PictureError."""
     with open_picture(png, formats=("PNG",)) as mask:
         if mask.mode not in ("L", "P"):
-            raise PictureError(f"is no index mask: its mode is {mask.mode}, not L or P")
+            raise PictureError(f"is not an index mask: its mode is {mask.mode}, not L or P")
         with decoding(mask.size):
             return np.array(mask, np.uint8)
 
 
 def keep_gold(connection: sqlite3.Connection, job: Job, gold: Sequence[Gold]) -> None:
-    """Keep gold beside the job's objects, numbered after them in an order of no meaning."""
+    """Insert the gold images, numbered after the job's objects in random order."""
     first = connection.execute(
         "SELECT coalesce(max(line), -1) + 1 FROM labeling_objects WHERE job = ?", (job.name,)
     ).fetchone()[0]
@@ -165,12 +156,17 @@ def keep_gold(connection: sqlite3.Connection, job: Job, gold: Sequence[Gold]) ->
         connection.execute("INSERT INTO labeling_gold VALUES (?, ?, ?)", (key, line, item.mask))
 
 
-# ---------------------------------------------------------------- handing out
+# --- handing out ---
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One worker's gold in a job: `places` of what they never had, `let_go` what they had and gave back or ran out of time for."""
+    """The gold images of one worker in a job.
+
+    done    tasks that the worker has finished
+    places  (position among the worker's tasks, line) of gold images never handed to the worker
+    let_go  lines of gold images that the worker released or let expire
+    """
 
     done: int
     places: tuple[tuple[int, int], ...]
@@ -178,7 +174,7 @@ class Plan:
 
 
 def _plan(connection: sqlite3.Connection, job: Job, worker: str) -> Plan | None:
-    """None for a job without gold."""
+    """Return the worker's plan; None for a job without gold images."""
     key = gold_key(job.name)
     lines = [
         row["line"] for row in connection.execute("SELECT line FROM labeling_gold WHERE job = ? ORDER BY line", (key,))
@@ -205,7 +201,7 @@ def _plan(connection: sqlite3.Connection, job: Job, worker: str) -> Plan | None:
 
 
 def take_due(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
-    """The gold image whose turn has come; None if it is not."""
+    """Return the line of the gold image that is due next for the worker; None if none is due."""
     plan = _plan(connection, job, worker)
     if plan is None:
         return None
@@ -213,13 +209,13 @@ def take_due(connection: sqlite3.Connection, job: Job, worker: str) -> int | Non
 
 
 def take_released_gold(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
-    """A gold image that the worker let go: like any other it comes again last."""
+    """Return the line of a gold image that the worker released or let expire; None if there is none."""
     plan = _plan(connection, job, worker)
     return plan.let_go[0] if plan is not None and plan.let_go else None
 
 
 def count_pending(connection: sqlite3.Connection, job: Job, worker: str, *, others: int) -> int:
-    """How many gold images will come while this worker does `others` objects, so that what is left goes down by one each time."""
+    """Return how many gold images the worker will get while doing `others` objects, for the count of tasks left."""
     plan = _plan(connection, job, worker)
     if plan is None:
         return 0

@@ -1,22 +1,25 @@
-"""The worker HTTP API: get work, the image and the task's input, submit, decline, give back. And the owner's: workers.
+"""The worker HTTP API: lease tasks, read image and input, submit, decline, release; and the owner's API for workers.
 
     GET    /_portal/api/jobs                    jobs that are open to this worker
     POST   /_portal/api/jobs/{job}/tasks        lease the next task; 204 if there is none now
-    GET    /_portal/api/tasks/{id}              the task again        .../image  its picture      .../page  its page
-                                                .../annotation  the mask of an earlier job that it is about
-                                                .../suggestion  objects that a model proposes (404: none)
-    POST   /_portal/api/tasks/{id}/answer       {"answer": {<element name>: {...}}}; a page adds "active" (seconds in use)
-                                                and "revisable" (its person may change it until it is consolidated)
-    POST   /_portal/api/tasks/{id}/decline      {"reason": "..."}     .../release   {"reason": "..."}
-    POST   /_portal/api/tasks/{id}/again        a new lease of its image, after its time ran out
+    GET    /_portal/api/tasks/{id}              the task
+                                                .../image       its image
+                                                .../page        its rendered template
+                                                .../annotation  the mask of an earlier job to verify or adjust
+                                                .../suggestion  objects proposed by a model; 404 if there is none
+    POST   /_portal/api/tasks/{id}/answer       {"answer": {<element name>: {...}}}; pages add "active" (active
+                                                seconds) and "revisable" (editable until consolidation)
+    POST   /_portal/api/tasks/{id}/decline      {"reason": "..."}
+    POST   /_portal/api/tasks/{id}/release      {"reason": "..."}
+    POST   /_portal/api/tasks/{id}/again        a new lease of the image, after the first expired
 
     POST   /_portal/api/workers                 {"name", "team"} -> {"worker_id", "token"}     (owner token)
     GET    /_portal/api/workers
     PATCH  /_portal/api/workers/{id}            {"state": "active" | "paused"}
     DELETE /_portal/api/workers/{id}
 
-A worker proves who they are by `Authorization: Bearer TOKEN` or by a session's cookie; errors are {"error", "message"}.
-Every route is behind the portal's gate (portal/gate.py).
+Workers authenticate with `Authorization: Bearer TOKEN` or a session cookie; errors are {"error", "message"}. Every
+route is behind the portal's gate (portal/gate.py).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from typing import Any
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute
 
+from gtseg.local.clock import read_clock
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import drafts, leases, questions, revisions, submissions, tasks, workers
@@ -39,22 +43,20 @@ from gtseg.local.labeling.gold import is_gold
 from gtseg.local.labeling.input_objects import read_line
 from gtseg.local.labeling.links import worker_links
 from gtseg.local.labeling.portal.gate import Call, Gate
-from gtseg.local.labeling.records import Job, iso, read_clock
+from gtseg.local.labeling.records import Job, iso
 from gtseg.local.labeling.rendering import shared_renderer
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.labeling.workers import Worker
 from gtseg.local.storage.objects import split_uri
 
-__all__ = ["worker_routes"]
-
 ROOT = "/_portal/api"
-# The portal takes a page apart and shows its elements in a page of its own; opened by itself it runs nothing.
+# The portal parses this page and shows its elements in its own page; opened directly it runs no scripts.
 PAGE_POLICY = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
 PICTURES = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
 def worker_routes(gate: Gate) -> list[BaseRoute]:
-    """The worker API, and the owner's part of it."""
+    """Return the routes of the worker API and of the owner's API for workers."""
     api = Api(gate.embedded)
     return [
         gate.route("GET", f"{ROOT}/jobs", api.list_jobs, audience="worker"),
@@ -76,12 +78,12 @@ def worker_routes(gate: Gate) -> list[BaseRoute]:
 
 
 class Api:
-    """The handlers."""
+    """Handlers of the worker API."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded, self.store = embedded, embedded.store
 
-    # ---------------------------------------------------------------- workers at work
+    # --- workers ---
 
     def list_jobs(self, call: Call) -> dict[str, Any]:
         found = tasks.list_jobs_for(self.store, call.worker)
@@ -130,23 +132,26 @@ class Api:
         return StreamingResponse(stream.blocks(), media_type=kind, headers=headers)
 
     def show_annotation(self, call: Call) -> Response:
-        """The mask of an earlier job that this task is about, as PNG."""
+        """Return the mask of the earlier job that this task verifies or adjusts, as PNG."""
         task = self._find(call)
         line = self._read_entry(task)
         names = find_priors(line, task.job.attribute)
         if not names:
-            raise ServiceError("NotFound", "This task brings no annotation of an earlier job.", 404)
+            raise ServiceError("NotFound", "This task has no annotation from an earlier job.", 404)
         stream = self.embedded.objects.open(*split_uri(line[names[0]]))
         headers = {"Cache-Control": "private, max-age=600", "Content-Length": str(stream.info.size)}
         return StreamingResponse(stream.blocks(), media_type="image/png", headers=headers)
 
     def show_suggestion(self, call: Call) -> dict[str, Any]:
-        """The objects that a model proposes for this task; see assist/objects.py."""
+        """Return the objects that a model proposes for this task; see assist/objects.py."""
         model, objects = list_suggested(self.store, self._find(call))
         return {"model": model, "objects": objects}
 
     def show_page(self, call: Call) -> Response:
-        """The template as the worker's browser gets it; links lead to the host that the browser asked, and end with the worker."""
+        """Return the rendered template.
+
+        Image links use the host of the request and become invalid when the worker is removed.
+        """
         task = self._find(call)
         links = worker_links(self.store, str(call.request.base_url), call.worker)
         content = shared_renderer().render(task.job.template, self._input(task), links)
@@ -167,7 +172,7 @@ class Api:
         return {"state": "answered"}
 
     def _count_activity(self, call: Call) -> None:
-        """Add what the page tells of its use, while the task is its person's."""
+        """Add the page's active seconds to the task, if it is leased or under revision."""
         seconds = drafts.read_seconds(call.json())
         task = self._find(call)
         if seconds and (task.state == "leased" or revisions.find_revision(self.store, task) is not None):
@@ -186,7 +191,7 @@ class Api:
         return tasks.find_task(self.store, call.path("task"), call.worker)
 
     def _input(self, task: Task) -> dict[str, Any]:
-        """What the built-in pre-annotation function gives as `taskInput`."""
+        """Return the `taskInput` of the built-in pre-annotation function."""
         return {
             "taskObject": task.uri,
             "labels": list(task.job.labels),
@@ -194,7 +199,7 @@ class Api:
         }
 
     def _read_entry(self, task: Task) -> dict[str, Any]:
-        """The task's manifest line."""
+        """Return the task's manifest line as a JSON object."""
         if is_gold(task.job):
             return {"source-ref": task.uri}
         entry: dict[str, Any] = json.loads(read_line(task.job, self.store, task.start, task.length))
@@ -222,10 +227,10 @@ class Api:
             "revising": revised_until is not None,
             "returned": revisions.find_comment(self.store, task),
             "time_limit_seconds": task.job.time_limit,
-            "now": iso(read_clock()),  # a browser's clock may be hours off
+            "now": iso(read_clock()),  # reference time for browsers whose clock is wrong
         }
 
-    # ---------------------------------------------------------------- the owner
+    # --- owner ---
 
     def add_worker(self, call: Call) -> Response:
         document = call.json()
@@ -251,4 +256,5 @@ class Api:
 
 
 def describe_kind(job: Job) -> str:
+    """Return the kind of a job's tasks: labeling, adjustment or verification."""
     return "adjustment" if job.is_adjustment else "verification" if job.is_verification else "labeling"

@@ -1,4 +1,4 @@
-"""Amazon Cognito's ListUsers, as far as it tells whom a worker response speaks of: a private team's members by their `sub`.
+"""Amazon Cognito's ListUsers, limited to resolving the `sub` in worker responses to members of a private team.
 
 Source: Cognito user pools API reference, ListUsers: `Filter` of the form `sub = "..."` (AttributeName, = or ^=).
 """
@@ -13,17 +13,15 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling.records import to_datetime
 
-__all__ = ["POOL", "register"]
-
 POOL = "gtseglocal"
-"""The pool's id is <region>_<POOL>, as the issuer in a worker response says."""
+"""Name part of the pool's id, <region>_<POOL>, as in the issuer of worker responses."""
 PAGE = 60
 COLUMNS = {"sub": "subject", "name": "name", "username": "id"}
 FILTER = re.compile(r"""\s*([a-z_]+)\s*(=|\^=)\s*"((?:[^"\\]|\\.)*)"\s*""")
 
 
 def register(service: JsonService, embedded: Embedded) -> None:
-    """Answer ListUsers of this server's one pool."""
+    """Register ListUsers of the server's only user pool."""
     store = embedded.store
 
     @service.operation("ListUsers")
@@ -45,6 +43,7 @@ def register(service: JsonService, embedded: Embedded) -> None:
 
 
 def read_token(token: str | None) -> int:
+    """Return the offset of a pagination token. Raises ServiceError InvalidParameterException."""
     if token is None:
         return 0
     if not (token.isascii() and token.isdecimal() and len(token) < 10):
@@ -53,7 +52,7 @@ def read_token(token: str | None) -> int:
 
 
 def read_filter(text: str) -> tuple[str, tuple[str, ...]]:
-    """A condition in SQL and its values. Raises ServiceError InvalidParameterException."""
+    """Return a SQL condition and its values. Raises ServiceError InvalidParameterException."""
     if not text:
         return "1", ()
     found = FILTER.fullmatch(text)
@@ -66,7 +65,7 @@ def read_filter(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def describe_user(row: Any, wanted: list[str] | None) -> dict[str, Any]:
-    """One UserType, with those of its attributes that are `wanted`; None: all."""
+    """Return one UserType with the `wanted` attributes; None for all."""
     created = to_datetime(row["created"])
     known = {"sub": row["subject"], "name": row["name"]}
     return {

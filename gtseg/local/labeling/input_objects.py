@@ -1,4 +1,4 @@
-"""The input: manifest lines into objects of the job, images into sizes. Nothing is held in memory as a whole."""
+"""The input of a job: manifest lines to objects, images to sizes, read in constant memory."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 from gtseg.local.storage.sync import sync_file, sync_folder
 
-__all__ = ["IntakeError", "Measured", "keep_manifest", "measure_image", "read_line", "read_objects"]
-
-MAX_LINE = 100_000  # characters (developer guide, "Input manifest")
+MAX_LINE = 100_000
+"""Characters (developer guide, "Input manifest")."""
 MAX_ATTRIBUTE = 20_000
-MAX_OBJECTS = 20_000  # semantic segmentation ("Input data quotas")
+MAX_OBJECTS = 20_000
+"""Semantic segmentation ("Input data quotas")."""
 MAX_IMAGE_BYTES = 40 << 20
 
 
 class IntakeError(Exception):
-    """The input manifest cannot be labeled: the job fails with this reason."""
+    """The input manifest is not valid; the message is the job's failure reason."""
 
 
 def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
-    """The manifest as it is now, whatever becomes of the object. Raises ServiceError ValidationException."""
+    """Store a copy of the manifest in `folder`. Raises ServiceError ValidationException, StorageUnavailable."""
     bucket, key = split_uri(uri)
     kept = folder / "input.manifest"
     kept.unlink(missing_ok=True)
@@ -39,7 +39,7 @@ def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
     except StorageUnavailable:
         raise
     except ServiceError as error:
-        raise ServiceError("ValidationException", f"ManifestS3Uri: {uri} can't be read: {error.message}") from None
+        raise ServiceError("ValidationException", f"ManifestS3Uri: {uri} cannot be read: {error.message}") from None
     with kept.open("rb") as file:
         sync_file(file.fileno())
     for place in (folder, folder.parent, folder.parent.parent):
@@ -48,7 +48,10 @@ def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Line:
-    """One manifest line: `start` and `length` in bytes; `state` waiting, skipped (labeled already) or failed for `reason`."""
+    """A manifest line. `start` and `length` are in bytes; `state` is waiting, skipped (already labeled) or failed.
+
+    `reason` is the failure reason.
+    """
 
     number: int
     start: int
@@ -59,7 +62,7 @@ class Line:
 
 
 def read_objects(job: Job, store: Store) -> Iterator[Line]:
-    """Every line of the kept manifest. Raises IntakeError."""
+    """Yield every line of the stored manifest. Raises IntakeError."""
     start = blank = 0
     with open_manifest(job, store) as file:
         for line, raw in enumerate(iter(lambda: file.readline(4 * MAX_LINE + 3), b"")):
@@ -78,7 +81,7 @@ def read_objects(job: Job, store: Store) -> Iterator[Line]:
 
 
 def check_line(raw: bytes, number: int, *, job: Job) -> tuple[str, str, str | None]:
-    """(source-ref, state, reason) of one line; `number` counts from 1."""
+    """Return (source-ref, state, reason) of a line; `number` counts from 1. Raises IntakeError."""
     try:
         entry = parse_line(raw)
         problem = find_line_fault(entry) or find_review_fault(entry, job)
@@ -96,11 +99,14 @@ def check_line(raw: bytes, number: int, *, job: Job) -> tuple[str, str, str | No
 
 
 def parse_line(raw: bytes) -> dict[str, Any]:
-    """The JSON object of a line, with its source-ref. Raises ValueError saying what the line is or has instead."""
+    """Return the JSON object of a line with a source-ref.
+
+    Raises ValueError with the rest of the sentence "the line ...".
+    """
     try:
         text = raw.decode()
         entry = json.loads(text)
-        json.dumps(entry, ensure_ascii=False).encode()  # no half surrogate pairs
+        json.dumps(entry, ensure_ascii=False).encode()  # rejects lone surrogates
     except (ValueError, RecursionError):
         raise ValueError("is not JSON in UTF-8") from None
     if len(text.rstrip("\r\n")) > MAX_LINE:
@@ -111,24 +117,24 @@ def parse_line(raw: bytes) -> dict[str, Any]:
 
 
 def find_line_fault(entry: dict[str, Any]) -> str:
-    """What no job can take of a line's keys and values; empty if it is fine."""
+    """Return what is not valid about a line's keys and values for any job; '' if nothing."""
     for key, value in entry.items():
         if key.startswith("$"):
-            return f"has the key {key!r}, which begins with $"
+            return f"has the key {key!r}, which starts with $"
         if len(value if isinstance(value, str) else json.dumps(value)) > MAX_ATTRIBUTE:
             return f"has more than {MAX_ATTRIBUTE} characters in {key!r}"
     return ""
 
 
 def find_review_fault(entry: dict[str, Any], job: Job) -> str:
-    """What an adjustment or verification job cannot take of a line; empty if it is fine."""
+    """Return what is not valid about a line for an adjustment or verification job; '' if nothing."""
     if not (job.is_adjustment or job.is_verification):
         return ""
     return find_setup_fault(entry, job.attribute, job.labels if job.is_adjustment else None) or ""
 
 
 def read_line(job: Job, store: Store, start: int, length: int) -> bytes:
-    """One line of the kept manifest, without its end."""
+    """Read one line of the stored manifest, without its line ending."""
     with open_manifest(job, store) as file:
         file.seek(start)
         return read_manifest(file, job, store, length=length)
@@ -136,31 +142,31 @@ def read_line(job: Job, store: Store, start: int, length: int) -> bytes:
 
 @dataclass(frozen=True)
 class Measured:
-    """An image that workers can be shown: (width, height) as stored, and the ETag of these bytes."""
+    """An image that can be displayed: (width, height) as stored, and the ETag of its content."""
 
     size: tuple[int, int]
     etag: str
 
 
 def measure_image(objects: Objects, uri: str) -> Measured:
-    """Look at an image as it is now. Raises IntakeError if no worker could be shown it, or StorageUnavailable."""
+    """Measure an image. Raises IntakeError if it cannot be read or displayed, or StorageUnavailable."""
     try:
         bucket, key = split_uri(uri)
         with objects.open(bucket, key) as stream:
             size = stream.info.size
             if size > MAX_IMAGE_BYTES:
-                raise IntakeError(f"ClientError: {uri} has {size} bytes; an image may have {MAX_IMAGE_BYTES}.")
+                raise IntakeError(f"ClientError: {uri} has {size} bytes; the limit for an image is {MAX_IMAGE_BYTES}.")
             return Measured(decode_size(stream.body), stream.info.etag)
     except StorageUnavailable:
         raise
     except ServiceError as error:
-        raise IntakeError(f"ClientError: {uri} can't be read: {error.message}") from None
+        raise IntakeError(f"ClientError: {uri} cannot be read: {error.message}") from None
     except PictureError as error:
         raise IntakeError(f"ClientError: {uri} {error}.") from None
 
 
 def decode_size(content: bytes | BinaryIO) -> tuple[int, int]:
-    """(width, height), once the image has shown that it can be decoded: a JPEG at an eighth, a PNG by its checksums.
+    """Return (width, height) after a check that the image can be decoded: JPEG at 1/8 scale, PNG by its checksums.
 
     Raises PictureError.
     """
@@ -170,6 +176,6 @@ def decode_size(content: bytes | BinaryIO) -> tuple[int, int]:
             image.verify()
         else:
             image.draft("L", (max(1, width // 8), max(1, height // 8)))
-            with decoding((width, height)):  # a progressive JPEG is in memory whole, at whatever size it is decoded
+            with decoding((width, height)):  # a progressive JPEG is decoded at full size in memory at any scale
                 image.load()
     return width, height

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
@@ -18,13 +19,11 @@ from gtseg.local.labeling.automated.records import count_machine, find_final_mod
 from gtseg.local.labeling.automated.requests import check_automated
 from gtseg.local.labeling.counts import count_left, count_states
 from gtseg.local.labeling.input_objects import keep_manifest
-from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, read_clock, set_status, to_datetime
+from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, set_status, to_datetime
 from gtseg.local.labeling.rules import check_request, read_labels, read_template, refuse
-from gtseg.local.labeling.wakeup import ring
+from gtseg.local.labeling.wakeup import wake_engine
 from gtseg.local.storage.objects import split_uri
 from gtseg.local.storage.store import Store
-
-__all__ = ["register_jobs"]
 
 ECHOED = (
     "LabelAttributeName",
@@ -41,6 +40,7 @@ PAGE = 100
 
 
 def register_jobs(service: JsonService, embedded: Embedded) -> None:
+    """Register the labeling job operations."""
     store = embedded.store
 
     @service.operation("CreateLabelingJob")
@@ -72,7 +72,7 @@ def register_jobs(service: JsonService, embedded: Embedded) -> None:
 
 
 def create_job(embedded: Embedded, request: dict[str, Any]) -> str:
-    """Check everything, keep the manifest as it is now, record the job; its ARN."""
+    """Validate the request, store the manifest and the job, and return the job's ARN."""
     store, objects = embedded.store, embedded.objects
     check_request(request, store)
     labels = read_labels(objects, request["LabelCategoryConfigS3Uri"])
@@ -111,7 +111,7 @@ def create_job(embedded: Embedded, request: dict[str, Any]) -> str:
         if isinstance(error, sqlite3.IntegrityError):
             raise in_use(title) from None
         raise
-    ring(store)
+    wake_engine(store)
     return arn
 
 
@@ -119,10 +119,11 @@ def insert_job(connection: sqlite3.Connection, row: tuple[Any, ...]) -> None:
     active = connection.execute(f"SELECT count(*) FROM labeling_jobs WHERE status IN {ACTIVE}").fetchone()[0]
     if active >= MAX_ACTIVE:
         raise ServiceError(
-            "ResourceLimitExceeded", f"{active} labeling jobs are in progress; {MAX_ACTIVE} is the limit."
+            "ResourceLimitExceeded", f"{active} labeling jobs are in progress; the limit is {MAX_ACTIVE}."
         )
     connection.execute(
-        "INSERT INTO labeling_jobs (name, title, arn, team_arn, status, failure, created, modified, reference, request, "
+        "INSERT INTO labeling_jobs (name, title, arn, team_arn, status, failure, created, modified, reference, "
+        "request, "
         "labels, template) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         row,
     )
@@ -136,12 +137,13 @@ def check_unused(store: Store, title: str) -> None:
 def in_use(title: str) -> ServiceError:
     return ServiceError(
         "ResourceInUse",
-        f"A labeling job with the name {title!r} already exists in this account and region; names are not case sensitive.",
+        f"A labeling job with the name {title!r} already exists in this account and region; names are not "
+        f"case-sensitive.",
     )
 
 
 def stop_job(store: Store, title: str) -> None:
-    """The engine does the rest. A job that has ended cannot be stopped; one that is stopping is."""
+    """Set the job's status to Stopping; the engine stops it. Raises ServiceError if the job has ended."""
     job = find_job(store, title)
     with store.write() as connection:
         status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()["status"]
@@ -150,10 +152,10 @@ def stop_job(store: Store, title: str) -> None:
         if status not in ACTIVE:
             raise refuse(f"The request was rejected because the labeling job is in status {status}.")
         set_status(connection, job.name, "Stopping")
-    ring(store)
+    wake_engine(store)
 
 
-# ---------------------------------------------------------------- answers
+# --- responses ---
 
 
 def counters(store: Store, job: Job) -> dict[str, int]:
@@ -176,6 +178,7 @@ def job_output(store: Store, job: Job) -> dict[str, str | None]:
 
 
 def describe_job(store: Store, job: Job) -> dict[str, Any]:
+    """Return the DescribeLabelingJob response."""
     return {
         **{name: job.request.get(name) for name in ECHOED},
         "LabelingJobStatus": job.status,
@@ -226,7 +229,7 @@ def summarize_for_team(store: Store, job: Job) -> dict[str, Any]:
     }
 
 
-# ---------------------------------------------------------------- lists
+# --- lists ---
 
 ORDERS: dict[str, Callable[[Job], Place]] = {
     "Name": lambda job: (job.name,),
@@ -236,11 +239,12 @@ ORDERS: dict[str, Callable[[Job], Place]] = {
 
 
 def select_jobs(store: Store, request: dict[str, Any]) -> list[Job]:
-    """The jobs that a ListLabelingJobs request asks for, in any order."""
+    """Return the jobs that match a ListLabelingJobs request, unsorted."""
     return [job for job in read_jobs(store) if matches(job, request)]
 
 
 def select_team_jobs(store: Store, request: dict[str, Any]) -> list[Job]:
+    """Return the jobs that match a ListLabelingJobsForWorkteam request. Raises ServiceError ResourceNotFound."""
     arn, part = request["WorkteamArn"], request.get("JobReferenceCodeContains", "")
     if (
         ":workteam/public-crowd/" not in arn
@@ -255,6 +259,7 @@ def read_jobs(store: Store) -> list[Job]:
 
 
 def matches(job: Job, request: dict[str, Any]) -> bool:
+    """Return whether a job matches the filters of a list request."""
     created, modified = to_datetime(job.created), to_datetime(job.modified)
     return all(
         (

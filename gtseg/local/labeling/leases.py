@@ -1,8 +1,8 @@
-"""Handing out work. Every step is one transaction; each costs the same at 20,000 objects.
+"""Leases of tasks. Every step is one transaction; its cost does not depend on the number of objects.
 
-A worker holds one lease per job at a time and never gets an object again that they answered or declined, unless the owner
-sent the answer back. An object is offered to as many workers as the job wants answers; a lease that ends without one frees
-its place.
+A worker holds one lease per job at a time and gets an object that they answered or declined only again if the owner
+returned the answer. An object is offered to as many workers as the job wants answers; a lease that ends without an
+answer frees its slot.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import secrets
 import sqlite3
 from dataclasses import replace
 
+from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.gold import (
     gold_key,
@@ -19,13 +20,11 @@ from gtseg.local.labeling.gold import (
     take_due,
     take_released_gold,
 )
-from gtseg.local.labeling.records import Job, find_job, read_clock
+from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.submissions import expire
 from gtseg.local.labeling.tasks import GONE, Task, find_task
 from gtseg.local.labeling.workers import Worker, may_label
 from gtseg.local.storage.store import Store
-
-__all__ = ["lease_again", "lease_task"]
 
 FREE_OBJECT = """
 FROM labeling_objects o INDEXED BY labeling_objects_open
@@ -34,14 +33,15 @@ WHERE o.job = :job AND o.state = 'open' AND o.slots > 0 AND o.deadline > :now AN
     AND t.state IN ('leased', 'answered', 'declined'))
 """
 ORDERS = (
-    # Sent back to this worker.
-    f"""SELECT o.line {FREE_OBJECT} AND EXISTS (SELECT 1 FROM labeling_returned r WHERE r.job = o.job AND r.line = o.line
-    AND r.worker = :worker) ORDER BY o.line LIMIT 1""",
-    # Never held by this worker, and not waiting for the one to whom it was sent back.
-    f"""SELECT o.line {FREE_OBJECT} AND NOT EXISTS (SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line
-    AND t.worker = :worker) AND NOT EXISTS (SELECT 1 FROM labeling_returned r JOIN labeling_workers w ON w.id = r.worker
+    # Returned to this worker by the owner.
+    f"""SELECT o.line {FREE_OBJECT} AND EXISTS (SELECT 1 FROM labeling_returned r WHERE r.job = o.job
+    AND r.line = o.line AND r.worker = :worker) ORDER BY o.line LIMIT 1""",
+    # Never held by this worker, and not returned to another active worker.
+    f"""SELECT o.line {FREE_OBJECT} AND NOT EXISTS (SELECT 1 FROM labeling_tasks t WHERE t.job = o.job
+    AND t.line = o.line AND t.worker = :worker) AND NOT EXISTS (SELECT 1 FROM labeling_returned r
+    JOIN labeling_workers w ON w.id = r.worker
     WHERE r.job = o.job AND r.line = o.line AND w.state = 'active') ORDER BY o.line LIMIT 1""",
-    # Held before and let go, the one of longest ago first.
+    # Held before and released or expired, least recent first.
     f"""SELECT o.line {FREE_OBJECT} ORDER BY (SELECT max(t.ended) FROM labeling_tasks t WHERE t.job = o.job
     AND t.line = o.line AND t.worker = :worker), o.line LIMIT 1""",
 )
@@ -49,17 +49,21 @@ HELPFUL_ORDERS = (
     ORDERS[0],
     ORDERS[1].replace(
         "ORDER BY o.line",
-        "ORDER BY coalesce((SELECT h.place FROM labeling_order h WHERE h.job = o.job AND h.line = o.line), 1e9), o.line",
+        "ORDER BY coalesce((SELECT h.place FROM labeling_order h WHERE h.job = o.job AND h.line = o.line), 1e9), "
+        "o.line",
     ),
     ORDERS[2],
 )
 
 
 def lease_task(store: Store, name: str, worker: Worker) -> Task | None:
-    """The worker's current lease in this job, or the next object; None if there is nothing for this worker now."""
+    """Return the worker's current lease in this job, or a lease of the next object; None if none is available.
+
+    Raises ServiceError Forbidden 403.
+    """
     job = find_job(store, name)
     if not may_label(worker, job):
-        raise ServiceError("Forbidden", f"The labeling job {job.title} is not for this worker's team.", 403)
+        raise ServiceError("Forbidden", f"The labeling job {job.title} is not assigned to this worker's team.", 403)
     if worker.state != "active":
         raise ServiceError("Forbidden", f"The worker {worker.name} is {worker.state}.", 403)
     with store.write() as connection:
@@ -72,22 +76,24 @@ def lease_task(store: Store, name: str, worker: Worker) -> Task | None:
 
 
 def lease_again(store: Store, task_id: str, worker: Worker) -> Task:
-    """A new lease of the object of a task whose time is over, or the lease that this worker holds of it.
+    """Return a new lease of an expired task's object, or the lease of it that the worker holds.
 
-    Raises ServiceError Gone (410) if the object is not free any more, Conflict (409) if the worker holds another one of the job.
+    Raises ServiceError Gone 410 if the object is no longer available, Conflict 409 if the worker holds another task of
+    the job, Forbidden 403.
     """
     expire(store)
     task = find_task(store, task_id, worker)
     if not may_label(worker, task.job) or worker.state != "active":
-        raise ServiceError("Forbidden", f"The worker {worker.name} is not at work on this job.", 403)
+        raise ServiceError("Forbidden", f"The worker {worker.name} is {worker.state} or not on this job's team.", 403)
     now = read_clock()
     with store.write() as connection:
         held = connection.execute(
-            "SELECT id, line FROM labeling_tasks WHERE worker = ? AND job IN (?, ?) AND state = 'leased' AND expires > ?",
+            "SELECT id, line FROM labeling_tasks WHERE worker = ? AND job IN (?, ?) AND state = 'leased' AND expires > "
+            "?",
             (worker.id, job_key(task.job.name), gold_key(task.job.name), now),
         ).fetchone()
         if held is not None and held["line"] != task.line:
-            raise ServiceError("Conflict", "You hold another image of this job: submit that one first.", 409)
+            raise ServiceError("Conflict", "You hold another image of this job. Submit that one first.", 409)
         if held is not None:
             return find_task(store, held["id"], worker)
         check_free(connection, task, worker=worker, now=now)
@@ -96,7 +102,7 @@ def lease_again(store: Store, task_id: str, worker: Worker) -> Task:
 
 
 def check_free(connection: sqlite3.Connection, task: Task, *, worker: Worker, now: float) -> None:
-    """Raise ServiceError Gone unless the task's object waits for an answer that this worker may give."""
+    """Raise ServiceError Gone unless the task's object is available to this worker."""
     row = connection.execute(
         "SELECT o.state, o.slots, o.deadline, j.status FROM labeling_objects o JOIN labeling_jobs j ON j.name = ? "
         "WHERE o.job = ? AND o.line = ?",
@@ -109,17 +115,17 @@ def check_free(connection: sqlite3.Connection, task: Task, *, worker: Worker, no
     if row["status"] != "InProgress":
         raise ServiceError("Gone", GONE, 410)
     if mine is not None:
-        raise ServiceError("Gone", "You have answered or declined this image already.", 410)
-    if is_gold(task.job):  # free for every worker once
+        raise ServiceError("Gone", "You have already answered or declined this image.", 410)
+    if is_gold(task.job):  # each worker answers it once, independent of slots
         return
     if row["state"] != "open" or row["deadline"] <= now:
         raise ServiceError("Gone", "This image has all its answers.", 410)
     if row["slots"] <= 0:
-        raise ServiceError("Gone", "Somebody else is labeling this image now.", 410)
+        raise ServiceError("Gone", "Another worker is labeling this image now.", 410)
 
 
 def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str | None:
-    """A new lease's id: of what was sent back to this worker, then of objects never held, then of those let go."""
+    """Lease an object and return the task's id: returned to this worker, else never held, else released before."""
     now = read_clock()
     status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()["status"]
     if status != "InProgress":
@@ -136,12 +142,13 @@ def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str
 
 
 def has_order(connection: sqlite3.Connection, job: Job) -> bool:
-    """Whether objects are handed out in an order of their own (`gtseg:order`)."""
+    """Return whether the job's objects are handed out in an order of their own (tag `gtseg:order`)."""
     query = "SELECT 1 FROM labeling_order WHERE job = ? LIMIT 1"
     return connection.execute(query, (job.name,)).fetchone() is not None
 
 
 def add_lease(connection: sqlite3.Connection, job: Job, line: int, *, worker: Worker, now: float) -> str:
+    """Insert a lease, take one of the object's slots, and return the task's id."""
     task_id = secrets.token_hex(12)
     connection.execute("UPDATE labeling_objects SET slots = slots - 1 WHERE job = ? AND line = ?", (job.name, line))
     connection.execute(

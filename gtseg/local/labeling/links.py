@@ -1,7 +1,7 @@
-"""Presigned picture links of task pages: each worker's are signed with a key of that worker's own, which ends with the worker.
+"""Presigned image links of task pages, signed with a key per worker that is revoked with the worker.
 
-The key's secret never leaves the server; whoever holds a link has that one link. Links made for the owner (RenderUiTemplate)
-are signed with the owner's key.
+The key's secret never leaves the server; a link grants access to one object only. Links for the owner
+(RenderUiTemplate) are signed with the owner's key.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from gtseg.local.labeling.workers import Worker
 from gtseg.local.storage.objects import split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["Links", "find_link_secret", "owner_links", "worker_links"]
-
-LINK_SECONDS = 8 * 3600  # a task may take that long
-PREFIX = "ASIA"  # AWS's own for keys that last for a while
+LINK_SECONDS = 8 * 3600
+"""Validity of a link; a task may take that long."""
+PREFIX = "ASIA"
+"""AWS's prefix for temporary access keys."""
 
 
 @dataclass(frozen=True)
 class Links:
-    """Makes presigned GET links. Source: SigV4 query authentication."""
+    """Creates presigned GET links. Source: SigV4 query authentication."""
 
     base_url: str
     region: str
@@ -34,7 +34,7 @@ class Links:
     secret_key: str = field(repr=False)
 
     def presign(self, uri: str) -> str:
-        """A link to `s3://bucket/key` on this server. Raises ServiceError for another URI."""
+        """Return a link to `s3://bucket/key` on this server. Raises ServiceError for any other URI."""
         bucket, key = split_uri(uri)
         request = AWSRequest("GET", f"{self.base_url.rstrip('/')}/{bucket}/{quote(key, safe='/~')}")
         keys = Keys(self.access_key, self.secret_key)
@@ -43,17 +43,19 @@ class Links:
 
 
 def owner_links(store: Store, base_url: str) -> Links:
+    """Return links signed with the owner's key."""
     keys = store.credentials
     return Links(base_url, store.region, keys.access_key, keys.secret_key)
 
 
 def worker_links(store: Store, base_url: str, worker: Worker) -> Links:
+    """Return links signed with the worker's key."""
     access_key = f"{PREFIX}{worker.id.upper()}"
     return Links(base_url, store.region, access_key, find_link_secret(store, access_key) or "")
 
 
 def find_link_secret(store: Store, access_key: str) -> str | None:
-    """The secret behind a worker's links; None once the worker is removed. A new token makes it another one."""
+    """Return the secret that signs a worker's links; None for a removed worker. It changes with the worker's token."""
     if not access_key.startswith(PREFIX):
         return None
     worker_id = access_key.removeprefix(PREFIX).lower()

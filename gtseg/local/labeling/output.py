@@ -1,7 +1,7 @@
-"""What a labeling job writes: keys, documents, and the output manifest. Names are Ground Truth's, measured on real jobs.
+"""Output of a labeling job: keys, documents, and the output manifest, named as in real Ground Truth jobs.
 
-Every name and time in here comes from the data folder, so that a step that a kill interrupted writes the same objects
-again, and none twice.
+Every name and time comes from the data folder, so that a step repeated after a kill writes the same objects again,
+without duplicates.
 """
 
 from __future__ import annotations
@@ -19,21 +19,15 @@ from gtseg.local.labeling.records import Job, iso, open_manifest, read_manifest
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "Answered", "annotation_request", "annotation_response", "complete_line", "failure_metadata", "machine_metadata", "mask_key",
-    "mask_metadata",
-    "put_json", "request_key", "response_key", "worker_response", "worker_response_key", "write_intermediate",
-    "write_manifest",
-]  # fmt: skip
-
-CREATION_LAG = 0.1  # seconds from a mask's name to its creation-date; 0.05 to 0.16 in real jobs
+CREATION_LAG = 0.1
+"""Seconds from the time in a mask's name to its creation-date; 0.05 to 0.16 in real jobs."""
 
 
 @dataclass(frozen=True)
 class Answered:
-    """One worker's submission of one object: times in epoch seconds, `content` the JSON that was submitted.
+    """One worker's submission for one object. Times are seconds since the epoch; `content` is the submitted JSON.
 
-    `active`: seconds at work on it; None where the page did not tell, as over the API.
+    `active` is the active time in seconds; None if it was not reported, as by API clients.
     """
 
     worker_id: str
@@ -43,7 +37,7 @@ class Answered:
     content: str
     active: float | None = None
     suggested_by: str = ""
-    """The model whose mask the worker was shown, as a suggestion."""
+    """The model whose mask was shown to the worker as a suggestion."""
 
 
 def put_json(objects: Objects, job: Job, key: str, document: Any) -> None:
@@ -53,12 +47,12 @@ def put_json(objects: Objects, job: Job, key: str, document: Any) -> None:
 
 
 def stamp_file(seconds: float) -> str:
-    """`YYYY-MM-DD_HH:MM:SS` in UTC."""
+    """Return `YYYY-MM-DD_HH:MM:SS` in UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d_%H:%M:%S")
 
 
 def stamp_exact(seconds: float) -> str:
-    """ISO 8601 with microseconds (dropped when they are 0), no time zone; UTC."""
+    """Return the UTC time in ISO 8601 with microseconds (omitted if 0) and without a time zone."""
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
@@ -79,7 +73,7 @@ def mask_key(line: int, stamp: float) -> str:
 
 
 def worker_response(job: Job, answers: Sequence[Answered], *, region: str) -> dict[str, Any]:
-    """All workers of one object. workerMetadata belongs to private teams only."""
+    """Return the worker-response document of one object. Only private teams have workerMetadata."""
     return {"answers": [describe_answer(job, answer, region=region) for answer in answers]}
 
 
@@ -101,18 +95,18 @@ def describe_answer(job: Job, answer: Answered, *, region: str) -> dict[str, Any
 
 
 def annotation_request(line: int, uri: str, answers: Iterable[Answered]) -> dict[str, Any]:
-    """One object of a consolidation request."""
+    """Return the entry of one object in a consolidation request."""
     annotations = [{"workerId": item.worker_id, "annotationData": {"content": item.content}} for item in answers]
     return {"datasetObjectId": str(line), "dataObject": {"s3Uri": uri}, "annotations": annotations}
 
 
 def annotation_response(line: int, result: dict[str, Any]) -> dict[str, Any]:
-    """One object of a consolidation response."""
+    """Return the entry of one object in a consolidation response."""
     return {"datasetObjectId": str(line), "consolidatedAnnotation": {"content": result}}
 
 
 def mask_metadata(job: Job, confidence: float, stamp: float) -> dict[str, Any]:
-    """`<attribute>-metadata` of a labeled object."""
+    """Return `<attribute>-metadata` of a labeled object."""
     return {
         "internal-color-map": internal_color_map(job.labels, confidence),
         "type": "groundtruth/semantic-segmentation",
@@ -123,7 +117,9 @@ def mask_metadata(job: Job, confidence: float, stamp: float) -> dict[str, Any]:
 
 
 def machine_metadata(job: Job, confidence: float, classes: Mapping[int, float], stamp: float) -> dict[str, Any]:
-    """`<attribute>-metadata` of an object that a model labeled. `classes`: the confidence of those that its mask has."""
+    """Return `<attribute>-metadata` of an object labeled by a model; `classes` maps classes of the mask to
+    confidences.
+    """
     metadata = mask_metadata(job, confidence, stamp)
     for index, entry in metadata["internal-color-map"].items():
         entry["confidence"] = classes.get(int(index), 0)
@@ -131,7 +127,7 @@ def machine_metadata(job: Job, confidence: float, classes: Mapping[int, float], 
 
 
 def failure_metadata(job: Job, reason: str, stamp: float) -> dict[str, Any]:
-    """`<attribute>-metadata` of a failed object."""
+    """Return `<attribute>-metadata` of a failed object."""
     return {
         "failure-reason": reason,
         "type": f"groundtruth/{'label-verification' if job.is_verification else 'semantic-segmentation'}",
@@ -141,7 +137,7 @@ def failure_metadata(job: Job, reason: str, stamp: float) -> dict[str, Any]:
 
 
 def write_manifest(job: Job, store: Store, objects: Objects) -> None:
-    """output.manifest as of now, one line per input line in the input's order; replaced in one step."""
+    """Write the current output.manifest, one line per input line in the input's order, replacing it atomically."""
     folder = job.folder(store)
     draft = folder / "output.manifest"
     with open_manifest(job, store), open(draft, "wb") as file:
@@ -151,7 +147,7 @@ def write_manifest(job: Job, store: Store, objects: Objects) -> None:
 
 
 def output_lines(job: Job, store: Store) -> Iterator[bytes]:
-    """A labeled or failed object's line with what this job adds, any other as it came in."""
+    """Yield the lines of the output manifest: labeled and failed objects with this job's members, others unchanged."""
     query = "SELECT line, length, state, result, stamp FROM labeling_objects WHERE job = ? ORDER BY line"
     with open_manifest(job, store) as file:
         for row in store.read().execute(query, (job.name,)):
@@ -173,7 +169,7 @@ def encode_line(entry: dict[str, Any]) -> bytes:
 
 
 def write_intermediate(job: Job, store: Store, objects: Objects, *, iteration: int) -> None:
-    """annotations/intermediate/<N>/annotations.json: the lines that one iteration finished, as JSON lines."""
+    """Write annotations/intermediate/<N>/annotations.json: the objects finished in one iteration, as JSON lines."""
     query = (
         "SELECT line, start, length, state, result, stamp FROM labeling_objects "
         "WHERE job = ? AND state IN ('labeled', 'failed') AND iteration = ? ORDER BY line"

@@ -1,4 +1,4 @@
-"""Memory for pictures: turns at decoding (how many pixels at once, whoever asks; whoever waits first is served first), and its return."""
+"""Memory limits for decoding images: a FIFO semaphore counted in pixels, and the release of freed memory."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from collections.abc import Iterator
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["MAX_PIXELS", "PixelTurns", "decoding", "return_large_blocks"]
-
-MAX_PIXELS = 100_000_000  # Ground Truth's limit for one image
-FORMATS = (
-    "JPEG",
-    "PNG",
-)  # an MPO, a JPEG of some cameras with a second picture behind the first, is opened as JPEG
+MAX_PIXELS = 100_000_000
+"""Ground Truth's limit for one image."""
+FORMATS = ("JPEG", "PNG")
+"""An MPO, a JPEG with a second image appended by some cameras, is opened as JPEG."""
 WAIT_SECONDS = 120.0
-M_MMAP_THRESHOLD = -3  # of malloc.h
+M_MMAP_THRESHOLD = -3
+"""Constant of malloc.h."""
 
 
 class PixelTurns:
-    """`total` pixels at once; a picture with more than that has the decoder to itself."""
+    """FIFO semaphore of `total` pixels; a larger image is decoded alone."""
 
     def __init__(self, total: int) -> None:
         self.total, self.held = total, 0
@@ -31,7 +29,10 @@ class PixelTurns:
 
     @contextlib.contextmanager
     def hold(self, pixels: int, *, seconds: float = WAIT_SECONDS) -> Iterator[None]:
-        """Raises ServiceError SlowDown 503 where the turn does not come in time."""
+        """Hold `pixels` while the context is active.
+
+        Raises ServiceError SlowDown 503 if they are not free within `seconds`.
+        """
         pixels, ticket = min(pixels, self.total), object()
         with self.changed:
             self.waiting.append(ticket)
@@ -43,7 +44,7 @@ class PixelTurns:
                 self.held += pixels
             self.changed.notify_all()
         if not came:
-            raise ServiceError("SlowDown", "Too many pictures are being decoded.", 503)
+            raise ServiceError("SlowDown", "Too many images are being decoded. Try again in a few seconds.", 503)
         try:
             yield
         finally:
@@ -56,14 +57,14 @@ _TURNS = PixelTurns(MAX_PIXELS)
 
 
 def decoding(size: tuple[int, int]) -> contextlib.AbstractContextManager[None]:
-    """Hold the decoder for a picture of (width, height) pixels."""
+    """Hold the semaphore while decoding an image of (width, height) pixels."""
     return _TURNS.hold(size[0] * size[1])
 
 
 def return_large_blocks() -> None:
-    """Have glibc give blocks of a megabyte and more back to the system when they are freed, as pictures' are.
+    """Make glibc return freed blocks of 1 MiB or more to the system at once.
 
-    Left to itself it keeps them, for each thread that has ever decoded a picture: 1.2 GiB after four answers of 81 megapixels.
+    By default it keeps them for each thread that has decoded an image: 1.2 GiB after four answers of 81 megapixels.
     """
-    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # a C library other than glibc
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)

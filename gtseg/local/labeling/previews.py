@@ -1,4 +1,4 @@
-"""RenderUiTemplate: a template with a given task, as a worker would see it."""
+"""RenderUiTemplate: renders a template with a given task, as shown to workers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from gtseg.local.front.protocol import JsonService
 from gtseg.local.labeling.links import owner_links
 from gtseg.local.labeling.rendering import shared_renderer
 
-__all__ = ["register_previews"]
-
 
 def register_previews(service: JsonService, embedded: Embedded) -> None:
+    """Register RenderUiTemplate."""
+
     @service.operation("RenderUiTemplate")
     def render_template(request: dict[str, Any]) -> dict[str, Any]:
         if request.get("HumanTaskUiArn"):

@@ -1,4 +1,4 @@
-"""What labeling keeps in the data folder: its tables, and a job as a frozen value."""
+"""Tables of labeling in the data folder, and a labeling job as a frozen value."""
 
 from __future__ import annotations
 
@@ -17,35 +17,15 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.storage.objects import split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "ACTIVE",
-    "CHANGED",
-    "DAMAGED",
-    "DDL",
-    "Job",
-    "count_backlog",
-    "count_unfinished",
-    "find_job",
-    "iso",
-    "list_active_jobs",
-    "make_job",
-    "open_manifest",
-    "read_clock",
-    "read_manifest",
-    "set_status",
-    "to_datetime",
-]
-
-# labeling_objects.state: waiting -> queued (in an iteration) -> open (workers have it) -> answered (no more answers)
-# -> consolidating (its output has its names) -> labeled | failed. `skipped`: the input line is labeled already.
-# labeling_tasks.state: leased -> answered | declined | released | expired | cancelled (the job ended);
-#   answered -> returned (the owner sent the answer back)
-# labeling_held: answers that their worker may still change; `revising`: the worker has it open to do so.
-# labeling_returned: answers that the owner sent back, kept for the worker to go on from.
-# labeling_drafts: unsubmitted work; `tab` is the browser tab that has it open, last `seen` then; `content` is the page's own.
-# labeling_activity: seconds of a task in which its page was visible and in use.
-# labeling_images: the ETag of an object's image when it was first given to workers.
-# labeling_sessions: browsers signed in to the portal; `id` is a digest, `worker` '' the owner.
+# labeling_objects.state: waiting -> queued (in an iteration) -> open (available to workers) -> answered (no more
+# answers) -> consolidating (names of its output are fixed) -> labeled | failed; skipped (already labeled in the input).
+# labeling_tasks.state: leased -> answered | declined | released | expired | cancelled (the job ended); answered ->
+# returned (the owner returned the answer). labeling_held: answers that their worker may still revise; `revising`: the
+# worker has reopened it. labeling_returned: answers returned by the owner, kept as a start for the worker's revision.
+# labeling_drafts: unsubmitted work; `tab` is the browser tab that has it open, last `seen` then; `content` is the
+# page's. labeling_activity: seconds of a task in which its page was visible and in use. labeling_images: the ETag of an
+# object's image when it was first given to workers. labeling_sessions: browsers signed in to the portal; `id` is a
+# digest, `worker` '' means the owner.
 DDL = """
 CREATE TABLE IF NOT EXISTS labeling_jobs (
     name TEXT PRIMARY KEY, title TEXT NOT NULL, arn TEXT NOT NULL, team_arn TEXT NOT NULL, status TEXT NOT NULL,
@@ -70,7 +50,8 @@ CREATE INDEX IF NOT EXISTS labeling_tasks_due ON labeling_tasks (expires) WHERE 
 CREATE TABLE IF NOT EXISTS labeling_answers (
     job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, accepted REAL NOT NULL, submitted REAL NOT NULL,
     content TEXT NOT NULL, PRIMARY KEY (job, line, worker));
-CREATE INDEX IF NOT EXISTS labeling_objects_declined ON labeling_objects (job, line) WHERE state = 'open' AND declines > 0 AND slots > 0;
+CREATE INDEX IF NOT EXISTS labeling_objects_declined ON labeling_objects (job, line)
+    WHERE state = 'open' AND declines > 0 AND slots > 0;
 CREATE TABLE IF NOT EXISTS labeling_held (
     job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, until REAL NOT NULL, revising INTEGER NOT NULL,
     PRIMARY KEY (job, line, worker)) WITHOUT ROWID;
@@ -83,8 +64,8 @@ CREATE TABLE IF NOT EXISTS labeling_drafts (
 CREATE INDEX IF NOT EXISTS labeling_drafts_by_worker ON labeling_drafts (worker, job, saved);
 CREATE TABLE IF NOT EXISTS labeling_activity (task TEXT PRIMARY KEY, seconds REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS labeling_questions (
-    id TEXT PRIMARY KEY, job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, task TEXT NOT NULL, x REAL, y REAL,
-    question TEXT NOT NULL, asked REAL NOT NULL, answer TEXT, answered REAL, seen REAL) WITHOUT ROWID;
+    id TEXT PRIMARY KEY, job TEXT NOT NULL, line INTEGER NOT NULL, worker TEXT NOT NULL, task TEXT NOT NULL,
+    x REAL, y REAL, question TEXT NOT NULL, asked REAL NOT NULL, answer TEXT, answered REAL, seen REAL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS labeling_questions_by_job ON labeling_questions (job, asked);
 CREATE INDEX IF NOT EXISTS labeling_questions_by_worker ON labeling_questions (worker, job, asked);
 CREATE TABLE IF NOT EXISTS labeling_reviews (
@@ -106,9 +87,7 @@ CREATE TABLE IF NOT EXISTS labeling_workforces (
     name TEXT PRIMARY KEY, answer TEXT NOT NULL, created REAL NOT NULL, modified REAL NOT NULL) WITHOUT ROWID;
 """
 DAMAGED = "DataFolderDamaged"
-CHANGED = (
-    "ClientError: The image was replaced after it was given to workers; what they drew belongs to the earlier one."
-)
+CHANGED = "ClientError: The image was replaced after it was given to workers; their answers refer to the earlier image."
 ACTIVE = ("Initializing", "InProgress", "Stopping")
 DEFAULT_LIFETIMES = {"public-crowd": 21_600, "private-crowd": 2_592_000, "vendor-crowd": 2_592_000}
 DEFAULT_CONCURRENT = 1000
@@ -116,7 +95,7 @@ DEFAULT_CONCURRENT = 1000
 
 @dataclass(frozen=True)
 class Job:
-    """One labeling job. `name` is lower case (names are not case sensitive), `title` as the caller typed it."""
+    """A labeling job. `name` is in lower case (names are not case-sensitive), `title` as in the request."""
 
     name: str
     title: str
@@ -159,7 +138,7 @@ class Job:
 
     @property
     def is_automated(self) -> bool:
-        """Whether a model labels what it is sure of."""
+        """Whether automated data labeling is enabled."""
         return bool(self.request.get("LabelingJobAlgorithmsConfig"))
 
     @property
@@ -173,12 +152,12 @@ class Job:
 
     @property
     def crowd(self) -> str:
-        """public-crowd | private-crowd | vendor-crowd"""
+        """The kind of workforce: public-crowd, private-crowd or vendor-crowd."""
         return self.team_arn.split(":workteam/")[1].split("/")[0]
 
     @property
     def lifetime(self) -> int:
-        """Seconds for which a task is offered."""
+        """Seconds for which a task is available to workers."""
         return int(self.human.get("TaskAvailabilityLifetimeInSeconds", DEFAULT_LIFETIMES[self.crowd]))
 
     @property
@@ -187,7 +166,7 @@ class Job:
 
     @property
     def output(self) -> tuple[str, str]:
-        """(bucket, key prefix ending in /) of everything that this job writes."""
+        """(bucket, key prefix ending in /) of the job's output."""
         bucket, prefix = split_uri(self.request["OutputConfig"]["S3OutputPath"])
         return bucket, f"{prefix.rstrip('/')}/{self.title}/".lstrip("/")
 
@@ -201,7 +180,7 @@ class Job:
         return f"{self.output[1]}manifests/output/output.manifest"
 
     def folder(self, store: Store) -> Path:
-        """Where this server keeps the job's own copy of its input."""
+        """Return the server's folder with the job's copy of its input."""
         return store.folder / "labeling" / self.reference
 
 
@@ -210,13 +189,16 @@ def to_datetime(seconds: float) -> datetime:
 
 
 def iso(seconds: float) -> str:
-    """`2020-12-28T18:59:15.191Z`"""
+    """Return the time in the form `2020-12-28T18:59:15.191Z`."""
     return to_datetime(seconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @contextmanager
 def open_manifest(job: Job, store: Store) -> Iterator[BinaryIO]:
-    """The kept manifest of a job. Raises ServiceError DataFolderDamaged, which ends no job: it can be restored."""
+    """Open the stored manifest of a job.
+
+    Raises ServiceError DataFolderDamaged, which does not fail the job, since the folder can be restored.
+    """
     try:
         file = (job.folder(store) / "input.manifest").open("rb")
     except OSError as error:
@@ -226,26 +208,30 @@ def open_manifest(job: Job, store: Store) -> Iterator[BinaryIO]:
 
 
 def read_manifest(file: BinaryIO, job: Job, store: Store, *, length: int) -> bytes:
-    """The next line of a kept manifest, of `length` bytes, without its end. Raises ServiceError DataFolderDamaged."""
+    """Read the next line, of `length` bytes, of a stored manifest, without its line ending.
+
+    Raises ServiceError DataFolderDamaged.
+    """
     raw = file.read(length)
     try:
         json.loads(raw if len(raw) == length else b"")
     except (ValueError, RecursionError):
-        raise damaged_manifest(job, store, "it is cut off or damaged") from None
+        raise damaged_manifest(job, store, "it is truncated or damaged") from None
     return raw.rstrip(b"\r\n")
 
 
 def damaged_manifest(job: Job, store: Store, reason: str) -> ServiceError:
     return ServiceError(
         DAMAGED,
-        f"{job.folder(store) / 'input.manifest'}, the manifest of the labeling job {job.title}, cannot be read ({reason}). Restore the data folder from a "
+        f"{job.folder(store) / 'input.manifest'}, the manifest of the labeling job {job.title}, cannot be read "
+        f"({reason}). Restore the data folder from a "
         "backup (gtseg local restore), or stop the job.",
         500,
     )
 
 
 def find_job(store: Store, name: str) -> Job:
-    """The job of that name in any case. Raises ServiceError ResourceNotFound."""
+    """Return the job with this name, ignoring case. Raises ServiceError ResourceNotFound."""
     row = store.read().execute("SELECT * FROM labeling_jobs WHERE name = ?", (name.lower(),)).fetchone()
     if row is None:
         raise ServiceError("ResourceNotFound", f"The labeling job {name!r} does not exist in this account and region.")
@@ -253,19 +239,21 @@ def find_job(store: Store, name: str) -> Job:
 
 
 def list_active_jobs(store: Store) -> list[Job]:
-    """Jobs that have not ended, oldest first."""
+    """Return the jobs that have not ended, oldest first."""
     rows = store.read().execute(
-        f"SELECT * FROM labeling_jobs WHERE status IN {ACTIVE} ORDER BY created, name"  # constants of ours
+        # ACTIVE is a constant of this module
+        f"SELECT * FROM labeling_jobs WHERE status IN {ACTIVE} ORDER BY created, name"
     )
     return [make_job(row) for row in rows]
 
 
 def count_backlog(store: Store) -> int:
-    """Data objects of unfinished jobs that people have answered and whose results are not written yet."""
+    """Return the number of objects of unfinished jobs that are answered but whose results are not written yet."""
     row = (
         store.read()
         .execute(
-            f"SELECT count(*) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name WHERE j.status IN {ACTIVE} "
+            f"SELECT count(*) FROM labeling_jobs j JOIN labeling_objects o ON o.job = j.name WHERE j.status IN "
+            f"{ACTIVE} "
             "AND o.state IN ('answered', 'consolidating')"
         )
         .fetchone()
@@ -274,7 +262,7 @@ def count_backlog(store: Store) -> int:
 
 
 def count_unfinished(store: Store) -> int:
-    """How many labeling jobs have not ended, before the first request as well."""
+    """Return the number of labeling jobs that have not ended. Creates the tables if they do not exist yet."""
     store.create(DDL)
     row = store.read().execute(f"SELECT count(*) FROM labeling_jobs WHERE status IN {ACTIVE}").fetchone()
     return int(row[0])

@@ -1,7 +1,7 @@
-"""Templates rendered within limits of time and memory, in processes of their own.
+"""Rendering of worker task templates in child processes with limits on time and memory.
 
-What a template makes in between has no limit of its own in Liquid: `(1..2e7) | join`, `replace` upon `replace`, a sort. A
-template that has gone past the limits is remembered, so that it holds nobody up again soon.
+Liquid does not limit a template's intermediate results: `(1..2e7) | join`, repeated `replace`, a sort. A template that
+exceeded the limits is rejected for FORGET_SECONDS, so that it does not occupy a process again soon.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.children import Child, ChildDied
 from gtseg.local.labeling.links import Links
 
-__all__ = ["Renderer", "shared_renderer"]
-
 MODULE = "gtseg.local.labeling.template_process"
 CHILDREN = 2
-SECONDS = 5.0  # for one page
-START_SECONDS = 60.0  # for a process to start
+SECONDS = 5.0
+"""Time limit for one page."""
+START_SECONDS = 60.0
+"""Time limit for the start of a process."""
 WAIT_SECONDS = 30.0
 FORGET_SECONDS = 60.0
 REMEMBERED = 1000
 
 
 class Renderer:
-    """A few processes; whoever asks waits for one that is free."""
+    """A pool of child processes; callers wait for a free one."""
 
     def __init__(
         self,
@@ -49,12 +49,15 @@ class Renderer:
         self.lock = threading.Lock()
 
     def render(self, template: str, task_input: Any, links: Links) -> str:
-        """The page. Raises ServiceError ValidationException for a template that cannot be rendered within the limits."""
+        """Return the rendered page.
+
+        Raises ServiceError ValidationException for a template that cannot be rendered within the limits.
+        """
         question = {"template": template, "input": task_input, "links": dataclasses.asdict(links)}
         return str(self._ask("render", question, template))
 
     def check(self, template: str) -> str:
-        """What is wrong with a template; '' for nothing."""
+        """Return what is not valid about a template; '' if nothing."""
         try:
             return str(self._ask("check", {"template": template}, template))
         except ServiceError as error:
@@ -66,17 +69,19 @@ class Renderer:
         try:
             child = self.free.get(timeout=WAIT_SECONDS)
         except queue.Empty:
-            raise ServiceError("SlowDown", "Too many templates are being rendered.", 503) from None
+            raise ServiceError(
+                "SlowDown", "Too many templates are being rendered. Try again in a few seconds.", 503
+            ) from None
         try:
             return self._ask_child(child, {"do": do, **question}, key)
         finally:
             self.free.put(child)
 
     def _ask_child(self, child: Child, question: dict[str, Any], key: bytes) -> Any:
-        """A process that was killed while it did nothing is no fault of the template: it is asked once more, of a new one."""
+        """Send the question; if the process died without a timeout, send it once more to a new process."""
         for attempt in (1, 2):
             try:
-                if child.pid is None:  # the start of the process is not the template's time
+                if child.pid is None:  # exclude the start of the process from the template's time
                     child.ask({"do": "check", "template": ""}, seconds=START_SECONDS)
                 return child.ask(question, seconds=self.seconds)
             except ChildDied as error:
@@ -86,7 +91,7 @@ class Renderer:
                         while len(self.excessive) > REMEMBERED:
                             self.excessive.popitem(last=False)
         self._refuse_excessive(key)
-        raise AssertionError("a template that went past the limits is refused")
+        raise AssertionError("unreachable: an excessive template was rejected")
 
     def _refuse_excessive(self, key: bytes) -> None:
         with self.lock:
@@ -95,15 +100,16 @@ class Renderer:
                 return
         raise ServiceError(
             "ValidationException",
-            f"The template can't be rendered: it takes more than {self.seconds:.0f} seconds or too much memory.",
+            f"The template cannot be rendered: it takes more than {self.seconds:.0f} seconds or too much memory.",
         )
 
     def close(self) -> None:
-        """End the processes; none may be in use."""
+        """Kill the processes; none may be in use."""
         while not self.free.empty():
             self.free.get().close()
 
 
 @lru_cache(maxsize=1)
 def shared_renderer() -> Renderer:
+    """Return the renderer shared by the server's threads."""
     return Renderer()

@@ -1,4 +1,4 @@
-"""Submitted answers that go back to their worker: opened again until they are consolidated, or sent back by the owner."""
+"""Revision of submitted answers: reopened by their worker until consolidation, or returned by the owner."""
 
 from __future__ import annotations
 
@@ -7,38 +7,29 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.drafts import is_revising
 from gtseg.local.labeling.gold import gold_key, job_key
-from gtseg.local.labeling.records import Job, find_job, read_clock
+from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.submissions import settle
 from gtseg.local.labeling.tasks import Task, find_task
-from gtseg.local.labeling.wakeup import ring
+from gtseg.local.labeling.wakeup import wake_engine
 from gtseg.local.labeling.workers import Worker, find_names
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "Submitted",
-    "count_returned",
-    "find_comment",
-    "find_revision",
-    "keep_answer",
-    "list_submitted",
-    "read_content",
-    "return_object",
-    "revise_task",
-]
-
-REVISION_SECONDS = 3600.0  # at most; a job's own time limit may be shorter
+REVISION_SECONDS = 3600.0
+"""Limit on the duration of a revision; a job's own time limit may be shorter."""
 LISTED = 200
-RESPONSE_BYTES = 512 << 20  # of a file with every worker's answer to one object
-NO_LONGER = "The answer is consolidated or its job is over: it cannot be changed any more."
+RESPONSE_BYTES = 512 << 20
+"""Limit on the size of a worker-response file."""
+NO_LONGER = "The answer can no longer be changed: it is consolidated, or its job has ended."
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """One answer of a worker. `state` open | held | done: whether it may still be changed is `state != "done"`."""
+    """An answer of a worker. `state` is open, held or done; only a "done" answer can no longer be changed."""
 
     task: str
     line: int
@@ -50,7 +41,7 @@ class Submitted:
 
 
 def revise_task(store: Store, task_id: str, worker: Worker) -> Task:
-    """Open a submitted answer to change it; it is not consolidated meanwhile. Raises ServiceError Gone 410."""
+    """Reopen a submitted answer; it is not consolidated until then. Raises ServiceError Gone 410."""
     task = find_task(store, task_id, worker)
     with store.write() as connection:
         query = "SELECT state FROM labeling_tasks WHERE id = ?"
@@ -66,18 +57,18 @@ def revise_task(store: Store, task_id: str, worker: Worker) -> Task:
 
 
 def keep_answer(store: Store, task_id: str, worker: Worker) -> None:
-    """End a revision: the answer stays as it was submitted."""
+    """End a revision without a change; the answer stays as submitted."""
     task = find_task(store, task_id, worker)
     with store.write() as connection:
         key = (task.job.name, task.line, worker.id)
         connection.execute("DELETE FROM labeling_held WHERE job = ? AND line = ? AND worker = ? AND revising", key)
         if task.state == "answered":
             connection.execute("DELETE FROM labeling_drafts WHERE job = ? AND line = ? AND worker = ?", key)
-    ring(store)
+    wake_engine(store)
 
 
 def find_revision(store: Store, task: Task) -> float | None:
-    """Until when the answer is open to be changed; None if it is not."""
+    """Return the time until which the answer is reopened; None if it is not."""
     if task.state != "answered" or not is_revising(store.read(), task):
         return None
     row = (
@@ -93,7 +84,8 @@ def find_revision(store: Store, task: Task) -> float | None:
 
 def _is_changeable(connection: sqlite3.Connection, task: Task) -> bool:
     query = (
-        "SELECT 1 FROM labeling_objects o JOIN labeling_answers a ON a.job = o.job AND a.line = o.line AND a.worker = ? "
+        "SELECT 1 FROM labeling_objects o JOIN labeling_answers a ON a.job = o.job AND a.line = o.line AND a.worker = "
+        "? "
         "JOIN labeling_jobs j ON j.name = ? WHERE o.job = ? AND o.line = ? AND j.status = 'InProgress' AND (o.state IN "
         "('open', 'answered') OR o.state = 'gold' AND EXISTS (SELECT 1 FROM labeling_held h WHERE h.job = o.job "
         "AND h.line = o.line AND h.worker = a.worker AND h.until > ?))"
@@ -103,9 +95,10 @@ def _is_changeable(connection: sqlite3.Connection, task: Task) -> bool:
 
 
 def list_submitted(store: Store, job: Job, worker: Worker) -> list[Submitted]:
-    """The worker's answers of a job, the latest first."""
+    """Return the worker's answers of a job, latest first."""
     rows = store.read().execute(
-        "SELECT t.id, t.line, t.accepted, t.ended, o.uri, o.state, a.worker AS kept, h.until, v.seconds, r.comment FROM labeling_tasks t "
+        "SELECT t.id, t.line, t.accepted, t.ended, o.uri, o.state, a.worker AS kept, h.until, v.seconds, r.comment "
+        "FROM labeling_tasks t "
         "JOIN labeling_objects o ON o.job = t.job AND o.line = t.line "
         "LEFT JOIN labeling_answers a ON a.job = t.job AND a.line = t.line AND a.worker = t.worker "
         "LEFT JOIN labeling_held h ON h.job = t.job AND h.line = t.line AND h.worker = t.worker "
@@ -135,35 +128,35 @@ def list_submitted(store: Store, job: Job, worker: Worker) -> list[Submitted]:
     ]
 
 
-# ---------------------------------------------------------------- sent back by the owner
+# --- returned by the owner ---
 
 
 def return_object(
     store: Store, objects: Objects, name: str, line: int, *, comment: str, worker: str | None = None
 ) -> int:
-    """Send an object's answers back, all or one worker's; how many.
+    """Return an object's answers, all or one worker's, to their workers; the result is their number.
 
-    Each worker gets the object again with their own answer to go on from. A labeled object is open again: its mask leaves
-    the output manifest until it is labeled anew. Raises ServiceError Conflict 409 where the job is over, or the object is
-    just being consolidated, NotFound 404 where there is no such answer.
+    Each worker gets the object again, starting from their own answer. A labeled object is open again; its mask is left
+    out of the output manifest until it is labeled again. Raises ServiceError Conflict 409 if the job has ended or the
+    object is being consolidated, NotFound 404 if there is no such answer.
     """
     job = find_job(store, name)
     row = _find_object(store.read(), job, line)
     if row["state"] in ("labeled", "answered", "open"):
         contents = _read_all(store, objects, job, row)
     else:
-        raise ServiceError("Conflict", f"Object {line} is {row['state']}: there is nothing to send back.", 409)
+        raise ServiceError("Conflict", f"Object {line} is {row['state']}: it has no answers to return.", 409)
     chosen = {key: content for key, content in contents.items() if worker in (None, key)}
     if not chosen:
-        raise ServiceError("NotFound", f"There is no answer to send back for object {line}.", 404)
+        raise ServiceError("NotFound", f"Object {line} has no answer to return.", 404)
     with store.write() as connection:
         if find_job(store, name).status != "InProgress":
-            raise ServiceError("Conflict", f"The job {job.title} is over: adjust its masks instead.", 409)
+            raise ServiceError("Conflict", f"The job {job.title} has ended. Adjust its masks instead.", 409)
         now_found = _find_object(connection, job, line)
         if (now_found["state"], now_found["stamp"]) != (row["state"], row["stamp"]):
-            raise ServiceError("Conflict", f"Object {line} has just changed; look at it again.", 409)
+            raise ServiceError("Conflict", f"Object {line} has just changed. Reload it and try again.", 409)
         _reopen(connection, job, line, contents=contents, chosen=chosen, comment=comment)
-    ring(store)
+    wake_engine(store)
     return len(chosen)
 
 
@@ -171,12 +164,12 @@ def _find_object(connection: sqlite3.Connection, job: Job, line: int) -> sqlite3
     query = "SELECT * FROM labeling_objects WHERE job = ? AND line = ?"
     row: sqlite3.Row | None = connection.execute(query, (job.name, line)).fetchone()
     if row is None:
-        raise ServiceError("NotFound", f"The job has no object {line}.", 404)
+        raise ServiceError("NotFound", f"The job {job.title!r} has no object {line}.", 404)
     return row
 
 
 def _read_all(store: Store, objects: Objects, job: Job, row: sqlite3.Row) -> dict[str, str]:
-    """Worker -> answer as JSON, of every answer that the object has now."""
+    """Return worker -> answer as JSON, for all current answers of the object."""
     query = "SELECT worker FROM labeling_tasks WHERE job = ? AND line = ? AND state = 'answered'"
     workers = [found["worker"] for found in store.read().execute(query, (job.name, row["line"]))]
     return {
@@ -198,12 +191,13 @@ def _reopen(
     chosen: dict[str, str],
     comment: str,
 ) -> None:
-    """labeled | answered | open -> open, with as many places more as answers are sent back."""
+    """Open a labeled, answered or open object again, with one more slot per returned answer."""
     now = read_clock()
     for worker, content in contents.items():
         key = (job.name, line, worker)
         task = connection.execute(
-            "SELECT id, accepted, ended FROM labeling_tasks WHERE job = ? AND line = ? AND worker = ? AND state = 'answered'",
+            "SELECT id, accepted, ended FROM labeling_tasks WHERE job = ? AND line = ? AND worker = ? AND state = "
+            "'answered'",
             key,
         ).fetchone()
         if worker in chosen:
@@ -221,7 +215,8 @@ def _reopen(
             )
     connection.execute("DELETE FROM labeling_reviews WHERE job = ? AND line = ?", (job.name, line))
     connection.execute(
-        "UPDATE labeling_objects SET state = 'open', result = NULL, batch = NULL, answers = ?, slots = ?, deadline = ?, "
+        "UPDATE labeling_objects SET state = 'open', result = NULL, batch = NULL, answers = ?, slots = ?, deadline = "
+        "?, "
         "iteration = ? WHERE job = ? AND line = ?",
         (
             len(contents) - len(chosen),
@@ -244,7 +239,7 @@ def _count_leases(connection: sqlite3.Connection, job: Job, line: int) -> int:
 
 
 def find_comment(store: Store, task: Task) -> str | None:
-    """What the owner wrote when they sent the answer back; None if they did not."""
+    """Return the owner's comment on an answer returned to this worker; None if it was not returned."""
     row = (
         store.read()
         .execute(
@@ -257,18 +252,18 @@ def find_comment(store: Store, task: Task) -> str | None:
 
 
 def count_returned(store: Store, job: Job, worker: str) -> int:
-    """How many of a worker's answers wait for them, sent back by the owner."""
+    """Return the number of a worker's answers that the owner returned and that are not resubmitted."""
     query = "SELECT count(*) FROM labeling_returned WHERE job = ? AND worker = ?"
     return int(store.read().execute(query, (job.name, worker)).fetchone()[0])
 
 
-# ---------------------------------------------------------------- an answer as it was submitted
+# --- reading answers ---
 
 
 def read_content(store: Store, objects: Objects, job: Job, line: int, *, worker: str) -> dict[str, Any]:
-    """One worker's answer as submitted: while the object is open from a table, then from its worker-response file.
+    """Return one worker's answer as submitted, from the database or from the worker-response file.
 
-    An answer that was sent back counts while there is no newer one. Raises ServiceError NotFound.
+    A returned answer counts until there is a newer one. Raises ServiceError NotFound.
     """
     for table in ("labeling_answers", "labeling_returned"):
         row = (
@@ -284,11 +279,11 @@ def read_content(store: Store, objects: Objects, job: Job, line: int, *, worker:
     for answer in _written_answers(store, objects, job, line):
         if answer["workerId"].rpartition(".")[2].lower() == shown:
             return dict(answer["answerContent"])
-    raise ServiceError("NotFound", f"There is no answer of {worker!r} for object {line}.", 404)
+    raise ServiceError("NotFound", f"Object {line} has no answer of the worker {worker!r}.", 404)
 
 
 def _written_answers(store: Store, objects: Objects, job: Job, line: int) -> list[dict[str, Any]]:
-    """The newest file's: an object that was sent back has one of each time."""
+    """Return the answers in the newest worker-response file; an object that was returned has several."""
     query = "SELECT iteration FROM labeling_objects WHERE job = ? AND line = ?"
     row = store.read().execute(query, (job.name, line)).fetchone()
     if row is None or row["iteration"] is None:

@@ -1,4 +1,4 @@
-"""What CreateLabelingJob refuses beyond the service model: the API reference's rules for semantic segmentation.
+"""Validation of CreateLabelingJob beyond the service model: the API reference's rules for semantic segmentation.
 
 Every function raises ServiceError ValidationException with a message that names the field and its value.
 """
@@ -15,9 +15,7 @@ from gtseg.local.labeling.rendering import shared_renderer
 from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["LAMBDA_ACCOUNTS", "PUBLIC_ACCOUNT", "check_request", "read_labels", "read_template", "refuse"]
-
-# Account of the built-in PRE- and ACS- functions by region (API reference, HumanTaskConfig).
+# Accounts of the built-in PRE- and ACS- functions by region (API reference, HumanTaskConfig).
 LAMBDA_ACCOUNTS = {
     "us-east-1": "432418664414", "us-east-2": "266458841044", "us-west-2": "081040173940",
     "ca-central-1": "918755190332", "eu-west-1": "568282634449", "eu-west-2": "487402164563",
@@ -27,7 +25,8 @@ LAMBDA_ACCOUNTS = {
 VERIFICATION = "VerificationSemanticSegmentation"
 TASK_TYPES = ("SemanticSegmentation", "AdjustmentSemanticSegmentation", VERIFICATION)
 PUBLIC_ACCOUNT = "394669845002"
-PRICES = ((0, 84, 0), (0, 96, 0), (1, 8, 0), (1, 20, 0))  # dollars, cents, tenths of a cent
+PRICES = ((0, 84, 0), (0, 96, 0), (1, 8, 0), (1, 20, 0))
+"""Allowed prices as (dollars, cents, tenths of a cent)."""
 MAX_TIME_LIMIT = 28_800
 MAX_LIFETIMES = {"public-crowd": 43_200, "private-crowd": 2_592_000, "vendor-crowd": 2_592_000}
 MAX_TEMPLATE = 128_000
@@ -35,11 +34,12 @@ LAMBDA = re.compile(r"arn:aws[a-z\-]*:lambda:([a-z0-9-]+):(\d{12}):function:([a-
 
 
 def refuse(message: str) -> ServiceError:
+    """Return the ServiceError ValidationException with this message."""
     return ServiceError("ValidationException", message)
 
 
 def check_request(request: dict[str, Any], store: Store) -> None:
-    """Everything that can be said from the request alone."""
+    """Check the rules that depend on the request alone."""
     check_attribute(request["LabelAttributeName"])
     check_unsupported(request)
     human = request["HumanTaskConfig"]
@@ -60,7 +60,7 @@ def check_attribute(name: str) -> None:
 
 
 def check_ending(name: str, kind: str) -> None:
-    """Masks are referred to, a verdict is a value (API reference, LabelAttributeName)."""
+    """Check the attribute's suffix: -ref for masks, none for verdicts (API reference, LabelAttributeName)."""
     if kind == VERIFICATION and name.endswith("-ref"):
         raise refuse(f"The LabelAttributeName '{name}' for the Label Verification task type must not end with '-ref'.")
     if kind != VERIFICATION and not name.endswith("-ref"):
@@ -70,16 +70,16 @@ def check_ending(name: str, kind: str) -> None:
 
 
 def check_unsupported(request: dict[str, Any]) -> None:
-    """What this server does not do is refused, never ignored."""
+    """Reject features that this server does not implement."""
     source = request["InputConfig"]["DataSource"]
     if source.get("SnsDataSource") or request["OutputConfig"].get("SnsTopicArn"):
         raise refuse("Streaming labeling jobs (SnsDataSource, SnsTopicArn) are not supported by the embedded AWS.")
     if not source.get("S3DataSource"):
-        raise refuse("InputConfig.DataSource needs an S3DataSource.")
+        raise refuse("InputConfig.DataSource requires an S3DataSource.")
 
 
 def check_functions(human: dict[str, Any], region: str) -> str:
-    """The task type of the built-in PRE- and ACS- functions of this region, which must be one."""
+    """Return the task type of the built-in PRE- and ACS- functions, which must be the same and of this region."""
     consolidation = human.get("AnnotationConsolidationConfig") or {}
     before, after = human.get("PreHumanTaskLambdaArn"), consolidation.get("AnnotationConsolidationLambdaArn")
     kinds = (
@@ -88,17 +88,18 @@ def check_functions(human: dict[str, Any], region: str) -> str:
     )
     if kinds[0] != kinds[1]:
         raise refuse(
-            f"PreHumanTaskLambdaArn and AnnotationConsolidationLambdaArn are of two task types: {kinds[0]}, {kinds[1]}."
+            f"PreHumanTaskLambdaArn and AnnotationConsolidationLambdaArn have different task types: {kinds[0]}, "
+            f"{kinds[1]}."
         )
     return kinds[0]
 
 
 def check_function(field: str, arn: str | None, *, region: str, prefix: str) -> str:
-    """The task type of a built-in function, one of TASK_TYPES."""
+    """Return the task type of a built-in function, one of TASK_TYPES."""
     account = LAMBDA_ACCOUNTS.get(region)
     if account is None:
         raise refuse(
-            f"Ground Truth's built-in functions do not exist in {region}; one of {', '.join(LAMBDA_ACCOUNTS)}."
+            f"Ground Truth's built-in functions do not exist in {region}; use one of {', '.join(LAMBDA_ACCOUNTS)}."
         )
     right = f"arn:aws:lambda:{region}:{account}:function:{prefix}{TASK_TYPES[0]}"
     match = LAMBDA.fullmatch(arn or "")
@@ -116,13 +117,13 @@ def check_function(field: str, arn: str | None, *, region: str, prefix: str) -> 
 
 def check_interface(config: dict[str, Any]) -> None:
     if config.get("HumanTaskUiArn"):
-        raise refuse("HumanTaskUiArn is not for image semantic segmentation: give UiTemplateS3Uri.")
+        raise refuse("HumanTaskUiArn is not supported for image semantic segmentation; use UiTemplateS3Uri.")
     if not config.get("UiTemplateS3Uri"):
-        raise refuse("UiConfig needs UiTemplateS3Uri for the Semantic Segmentation task type.")
+        raise refuse("UiConfig requires UiTemplateS3Uri for the Semantic Segmentation task type.")
 
 
 def check_workteam_arn(arn: str, store: Store) -> str:
-    """private-crowd or public-crowd; the team must exist here."""
+    """Return the kind of workforce, private-crowd or public-crowd, of an existing workteam."""
     match = re.fullmatch(r"arn:aws[a-z\-]*:sagemaker:([a-z0-9-]*):(\d{12}):workteam/([a-z-]+)/(.+)", arn)
     if match is None:
         raise refuse(f"The WorkteamArn '{arn}' is not valid.")
@@ -133,7 +134,7 @@ def check_workteam_arn(arn: str, store: Store) -> str:
         return crowd
     row = store.read().execute("SELECT 1 FROM labeling_teams WHERE arn = ?", (arn,)).fetchone()
     if crowd != "private-crowd" or row is None:
-        raise refuse(f"The workteam '{arn}' does not exist. ListWorkteams names those that do.")
+        raise refuse(f"The workteam '{arn}' does not exist. ListWorkteams lists the existing ones.")
     return crowd
 
 
@@ -141,17 +142,18 @@ def check_times(human: dict[str, Any], crowd: str) -> None:
     limit, lifetime = human["TaskTimeLimitInSeconds"], human.get("TaskAvailabilityLifetimeInSeconds")
     if limit > MAX_TIME_LIMIT:
         raise refuse(
-            f"TaskTimeLimitInSeconds {limit} is more than {MAX_TIME_LIMIT} seconds (8 hours), the most for images."
+            f"TaskTimeLimitInSeconds {limit} is more than {MAX_TIME_LIMIT} seconds (8 hours), the limit for images."
         )
     if lifetime is not None and lifetime > MAX_LIFETIMES[crowd]:
         raise refuse(
-            f"TaskAvailabilityLifetimeInSeconds {lifetime} is more than {MAX_LIFETIMES[crowd]} seconds, the most for a "
+            f"TaskAvailabilityLifetimeInSeconds {lifetime} is more than {MAX_LIFETIMES[crowd]} seconds, the limit for "
+            f"a "
             f"{crowd.removesuffix('-crowd')} workforce."
         )
 
 
 def check_public(request: dict[str, Any], crowd: str) -> None:
-    """A price tier and content classifiers: needed by the public crowd, the price refused elsewhere."""
+    """Check price and content classifiers, which the public workforce requires; no other allows a price."""
     price = request["HumanTaskConfig"].get("PublicWorkforceTaskPrice")
     if crowd != "public-crowd":
         if price:
@@ -161,12 +163,15 @@ def check_public(request: dict[str, Any], crowd: str) -> None:
     paid = (amount.get("Dollars", 0), amount.get("Cents", 0), amount.get("TenthFractionsOfACent", 0))
     if paid not in PRICES:
         raise refuse(
-            "PublicWorkforceTaskPrice must be one of the prices for semantic segmentation: 0.840, 0.960, 1.080 or 1.200 USD."
+            "PublicWorkforceTaskPrice must be one of the prices for semantic segmentation: 0.840, 0.960, 1.080 or "
+            "1.200 "
+            "USD."
         )
     classifiers = (request["InputConfig"].get("DataAttributes") or {}).get("ContentClassifiers") or []
     if "FreeOfPersonallyIdentifiableInformation" not in classifiers:
         raise refuse(
-            "ContentClassifiers must contain FreeOfPersonallyIdentifiableInformation for the public workforce: data with "
+            "ContentClassifiers must contain FreeOfPersonallyIdentifiableInformation for the public workforce: data "
+            "with "
             "personally identifiable information can't be sent to it."
         )
 
@@ -178,36 +183,36 @@ def read_object(objects: Objects, field: str, uri: str) -> bytes:
     except StorageUnavailable:
         raise
     except ServiceError as error:
-        raise refuse(f"{field}: {uri} can't be read: {error.message}") from None
+        raise refuse(f"{field}: {uri} cannot be read: {error.message}") from None
 
 
 def read_labels(objects: Objects, uri: str) -> list[str]:
-    """The names in the label category configuration file, in its order."""
+    """Return the label names of the label category configuration file, in its order."""
     try:
         document = json.loads(read_object(objects, "LabelCategoryConfigS3Uri", uri))
         labels = [entry["label"] for entry in document["labels"]]
     except (ValueError, KeyError, TypeError):
         raise refuse(f'The label category file {uri} must be JSON: {{"labels": [{{"label": "name"}}, ...]}}.') from None
     if not labels or len(labels) > MAX_LABELS:
-        raise refuse(f"The label category file {uri} has {len(labels)} labels; 1 to {MAX_LABELS} are possible.")
+        raise refuse(f"The label category file {uri} has {len(labels)} labels; it must have 1 to {MAX_LABELS}.")
     for label in labels:
         if not isinstance(label, str) or not 1 <= len(label) <= 256:
             raise refuse(f"The label {label!r} in {uri} must be a string of 1 to 256 characters.")
     if len(set(labels)) < len(labels):
         raise refuse(f"The labels in {uri} must be unique.")
     if BACKGROUND in labels:
-        raise refuse(f"The label {BACKGROUND} in {uri} is Ground Truth's own for unlabeled pixels: leave it out.")
+        raise refuse(f"The label {BACKGROUND} in {uri} is reserved for unlabeled pixels; remove it.")
     return labels
 
 
 def read_template(objects: Objects, uri: str) -> str:
-    """The worker task template, parsed once so that a broken one is refused now."""
+    """Return the worker task template after parsing it, so that a broken one is rejected at once."""
     try:
         text = read_object(objects, "UiTemplateS3Uri", uri).decode()
     except UnicodeDecodeError:
         raise refuse(f"UiTemplateS3Uri: {uri} is not UTF-8 text.") from None
     if not 1 <= len(text) <= MAX_TEMPLATE:
-        raise refuse(f"UiTemplateS3Uri: {uri} has {len(text)} characters; 1 to {MAX_TEMPLATE} are possible.")
+        raise refuse(f"UiTemplateS3Uri: {uri} has {len(text)} characters; it must have 1 to {MAX_TEMPLATE}.")
     problem = shared_renderer().check(text)
     if problem:
         raise refuse(f"UiTemplateS3Uri: {uri} is not a valid Liquid template: {problem}")

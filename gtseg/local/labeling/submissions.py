@@ -1,6 +1,7 @@
-"""How a lease ends: answer, decline, release or expiry, and what it means for the object. Every step is one transaction.
+"""Ends of leases: answer, decline, release or expiry, and their effect on the object. Every step is one transaction.
 
-As many declines as answers wanted fail an object, but a free teammate is asked first, once.
+An object fails when as many workers declined it as answers are wanted; before that, it is offered once more to a free
+teammate.
 """
 
 from __future__ import annotations
@@ -10,33 +11,22 @@ import json
 import sqlite3
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.gold import (
     find_task_job,
 )
-from gtseg.local.labeling.records import CHANGED, Job, list_active_jobs, read_clock
+from gtseg.local.labeling.records import CHANGED, Job, list_active_jobs
 from gtseg.local.labeling.tasks import GONE, Task, find_task, forget_work
 from gtseg.local.labeling.verdicts import read_verdict
-from gtseg.local.labeling.wakeup import ring
+from gtseg.local.labeling.wakeup import wake_engine
 from gtseg.local.labeling.workers import Worker
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "answer_task",
-    "decline_task",
-    "expire",
-    "fail_changed_image",
-    "has_lease",
-    "release_all",
-    "release_task",
-    "settle",
-    "settle_abandoned",
-]
-
 EXPIRE_AT_ONCE = 500
 GRACE_SECONDS = 600.0
-"""An answer that its worker may change waits so long for consolidation, while others of its iteration are still open."""
+"""Time for which a revisable answer delays consolidation while other objects of its iteration are open."""
 TEAMMATE = """
 SELECT 1 FROM labeling_workers w WHERE w.state = 'active' AND (w.team = '*' OR w.team = :team)
 AND (EXISTS (SELECT 1 FROM labeling_sessions s WHERE s.worker = w.id AND s.expires > :now)
@@ -47,10 +37,10 @@ AND NOT EXISTS (SELECT 1 FROM labeling_tasks t WHERE t.job = :job AND t.line = :
 
 
 def answer_task(store: Store, task_id: str, worker: Worker, *, answer: Any, is_revisable: bool = False) -> None:
-    """Take a worker's answer. Submitting the same answer again changes nothing; an answer under revision is replaced.
+    """Store a worker's answer. Submitting the same answer again has no effect; an answer under revision is replaced.
 
-    `is_revisable`: the worker may open it again until it is consolidated. Raises ServiceError InvalidAnswer (400) with
-    the reason, Gone (410) for a lease that has ended.
+    With `is_revisable`, the worker may reopen it until it is consolidated. Raises ServiceError InvalidAnswer 400, and
+    Gone 410 for a lease that has ended.
     """
     task = find_task(store, task_id, worker)
     content = json.dumps(answer, separators=(",", ":"), ensure_ascii=False)
@@ -80,11 +70,11 @@ def answer_task(store: Store, task_id: str, worker: Worker, *, answer: Any, is_r
                 (task.job.name, task.line, worker.id, read_clock() + GRACE_SECONDS),
             )
         settle(connection, task.job, task.line)
-    ring(store)
+    wake_engine(store)
 
 
 def replace_answer(connection: sqlite3.Connection, task: Task, *, content: str, digest: str) -> None:
-    """Put a changed answer in the place of the one submitted. Raises ServiceError Gone unless it is open for revision."""
+    """Replace a submitted answer. Raises ServiceError Gone unless it is open for revision."""
     key, now = (task.job.name, task.line, task.worker), read_clock()
     held = connection.execute(
         "DELETE FROM labeling_held WHERE job = ? AND line = ? AND worker = ? AND revising AND until > ?", (*key, now)
@@ -96,12 +86,12 @@ def replace_answer(connection: sqlite3.Connection, task: Task, *, content: str, 
         (content, now, *key),
     ).rowcount
     if not held or not changed:
-        raise ServiceError("Gone", "The answer cannot be changed any more.", 410)
+        raise ServiceError("Gone", "The answer can no longer be changed.", 410)
     connection.execute("UPDATE labeling_tasks SET digest = ?, ended = ? WHERE id = ?", (digest, now, task.id))
 
 
 def decline_task(store: Store, task_id: str, worker: Worker, *, reason: str) -> None:
-    """The worker will not label this object; somebody else may."""
+    """Decline the task; another worker may label the object."""
     task = find_task(store, task_id, worker)
     if task.state == "declined":
         return
@@ -110,11 +100,14 @@ def decline_task(store: Store, task_id: str, worker: Worker, *, reason: str) -> 
         change_object(connection, task, "declines = declines + 1, slots = slots + 1")
         forget_work(connection, task)
         settle(connection, task.job, task.line)
-    ring(store)
+    wake_engine(store)
 
 
 def release_task(store: Store, task_id: str, worker: Worker, *, reason: str = "") -> None:
-    """Give the lease back, or skip the object: anybody, this worker too, may have it later. It never fails for that."""
+    """Release the lease or skip the object, which stays available to all workers.
+
+    The object never fails because of it.
+    """
     task = find_task(store, task_id, worker)
     if task.state == "released":
         return
@@ -122,24 +115,25 @@ def release_task(store: Store, task_id: str, worker: Worker, *, reason: str = ""
         end_lease(connection, task, state="released", reason=reason[:200] or None)
         change_object(connection, task, "slots = slots + 1")
         settle(connection, task.job, task.line)
-    ring(store)
+    wake_engine(store)
 
 
 def fail_changed_image(store: Store, task: Task) -> None:
-    """Offer an object no more whose image was replaced: it fails, once the answers that it has are written."""
+    """Withdraw an object whose image was replaced; it fails after its existing answers are written."""
     with store.write() as connection:
         row = connection.execute(
             "SELECT state FROM labeling_objects WHERE job = ? AND line = ?", (task.job.name, task.line)
         ).fetchone()
         if row["state"] == "open":
             close_object(connection, task.job, task.line, reason=CHANGED)
-    ring(store)
+    wake_engine(store)
 
 
 def check_leased(state: str, expires: float) -> None:
+    """Raise ServiceError Gone unless the lease is active."""
     if state == "leased" and expires > read_clock():
         return
-    reasons = {"leased": "Its time is over.", "expired": "Its time is over.", "cancelled": GONE}
+    reasons = {"leased": "Its time limit has passed.", "expired": "Its time limit has passed.", "cancelled": GONE}
     raise ServiceError("Gone", f"The task is {state}. {reasons.get(state, '')}".strip(), 410)
 
 
@@ -151,7 +145,10 @@ def end_lease(
     reason: str | None = None,
     digest: str | None = None,
 ) -> None:
-    """leased -> `state`, inside the caller's transaction. Raises ServiceError Gone if it is not leased any more."""
+    """Change a leased task to `state` within the caller's transaction.
+
+    Raises ServiceError Gone if the lease has ended.
+    """
     row = connection.execute("SELECT state, expires FROM labeling_tasks WHERE id = ?", (task.id,)).fetchone()
     check_leased(row["state"], row["expires"])
     connection.execute(
@@ -165,9 +162,9 @@ def change_object(connection: sqlite3.Connection, task: Task, change: str) -> No
 
 
 def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
-    """Close an open object if it has all its answers, if its lifetime is over, or if as many workers declined it.
+    """Close an open object if it has all its answers, its lifetime has passed, or too many workers declined it.
 
-    With exactly as many declines it is left open for a teammate who is free; with one more it is closed all the same.
+    With exactly as many declines as answers wanted it stays open for a free teammate; with one more it is closed.
     """
     row = connection.execute("SELECT * FROM labeling_objects WHERE job = ? AND line = ?", (job.name, line)).fetchone()
     if row["state"] != "open":
@@ -185,14 +182,14 @@ def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
 
 
 def has_free_teammate(connection: sqlite3.Connection, job: Job, line: int) -> bool:
-    """Whether somebody is around who may still take the object: signed in to the portal, or at work in this job."""
+    """Return whether another worker of the team, signed in to the portal or active in this job, may take the object."""
     team = job.team_arn.rpartition("/")[2].lower() if job.crowd == "private-crowd" else ""
     words = {"team": team, "job": job.name, "line": line, "now": read_clock()}
     return connection.execute(TEAMMATE, words).fetchone() is not None
 
 
 def settle_abandoned(store: Store) -> bool:
-    """Close declined objects that wait for a teammate who has left; whether there were any."""
+    """Close declined objects without a free teammate; return whether there were any."""
     jobs = {job.name: job for job in list_active_jobs(store)}
     rows = (
         store.read()
@@ -220,6 +217,7 @@ def has_lease(connection: sqlite3.Connection, job: Job, line: int) -> bool:
 
 
 def describe_declines(connection: sqlite3.Connection, job: Job, line: int) -> str:
+    """Return the failure reason of an object that workers declined."""
     rows = connection.execute(
         "SELECT reason FROM labeling_tasks WHERE job = ? AND line = ? AND state = 'declined' ORDER BY ended",
         (job.name, line),
@@ -230,7 +228,7 @@ def describe_declines(connection: sqlite3.Connection, job: Job, line: int) -> st
 
 
 def close_object(connection: sqlite3.Connection, job: Job, line: int, *, reason: str) -> None:
-    """One answer is enough to succeed; with none the object fails for `reason`. Leases of it end."""
+    """Close an object and end its leases: answered if it has an answer, else failed for `reason`."""
     connection.execute(
         "UPDATE labeling_objects SET slots = 0, state = CASE WHEN answers > 0 THEN 'answered' ELSE 'failed' END, "
         "result = CASE WHEN answers > 0 THEN NULL ELSE ? END, stamp = ? WHERE job = ? AND line = ?",
@@ -243,7 +241,7 @@ def close_object(connection: sqlite3.Connection, job: Job, line: int, *, reason:
 
 
 def expire(store: Store) -> bool:
-    """End leases and objects whose time is over; whether there were any."""
+    """End leases and objects whose time limit has passed; return whether there were any."""
     now, jobs = read_clock(), {job.name: job for job in list_active_jobs(store)}
     due = "SELECT job, line FROM labeling_objects WHERE state = 'open' AND deadline <= ? LIMIT ?"
     late = "SELECT id, job, line FROM labeling_tasks WHERE state = 'leased' AND expires <= ? LIMIT ?"
@@ -264,7 +262,7 @@ def expire(store: Store) -> bool:
 
 
 def release_all(store: Store, worker_id: str) -> None:
-    """Give back whatever a worker holds, e.g. because they leave."""
+    """Release all leases of a worker, for example before the worker is removed."""
     with store.write() as connection:
         rows = connection.execute(
             "SELECT id, job, line FROM labeling_tasks WHERE worker = ? AND state = 'leased'", (worker_id,)
@@ -279,4 +277,4 @@ def release_all(store: Store, worker_id: str) -> None:
                 (row["job"], row["line"]),
             )
             settle(connection, find_task_job(store, row["job"]), row["line"])
-    ring(store)
+    wake_engine(store)

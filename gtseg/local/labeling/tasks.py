@@ -1,4 +1,4 @@
-"""A worker's tasks: what one is, which there are, and how many are left."""
+"""Tasks of a worker: lookup, lists and counts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from gtseg.local.labeling.records import Job, list_active_jobs
 from gtseg.local.labeling.workers import Worker, may_label
 from gtseg.local.storage.store import Store
 
-__all__ = ["GONE", "Task", "count_available", "find_etag", "find_task", "forget_work", "list_jobs_for"]
-
 GONE = "The labeling job no longer takes answers."
 
 
 @dataclass(frozen=True)
 class Task:
-    """One worker's lease of one object. Times are epoch seconds; width and height pixels as stored."""
+    """One worker's lease of one object. Times are seconds since the epoch; width and height are pixels as stored."""
 
     id: str
     job: Job
@@ -44,23 +42,26 @@ class Task:
 
 
 def list_jobs_for(store: Store, worker: Worker) -> list[Job]:
-    """Jobs in progress whose tasks this worker may do, oldest first."""
+    """Return the jobs in progress that this worker may label, oldest first."""
     return [job for job in list_active_jobs(store) if job.status == "InProgress" and may_label(worker, job)]
 
 
 def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
-    """How many objects this worker could take now or has in hand, how many come in later iterations, and how many they have answered."""
+    """Count the objects that are available to the worker (including leased), come later, and are answered."""
     connection = store.read()
     total = connection.execute(
-        "SELECT count(*) FROM labeling_objects o INDEXED BY labeling_objects_open WHERE o.job = ? AND o.state = 'open' AND o.slots > 0 AND NOT EXISTS ("
+        "SELECT count(*) FROM labeling_objects o INDEXED BY labeling_objects_open "
+        "WHERE o.job = ? AND o.state = 'open' AND o.slots > 0 AND NOT EXISTS ("
         "SELECT 1 FROM labeling_tasks t WHERE t.job = o.job AND t.line = o.line AND t.worker = ? "
-        "AND t.state IN ('leased', 'answered', 'declined')) AND NOT EXISTS (SELECT 1 FROM labeling_returned r JOIN labeling_workers w "
-        "ON w.id = r.worker WHERE r.job = o.job AND r.line = o.line AND r.worker != ? AND w.state = 'active')",
+        "AND t.state IN ('leased', 'answered', 'declined')) AND NOT EXISTS ("
+        "SELECT 1 FROM labeling_returned r JOIN labeling_workers w ON w.id = r.worker "
+        "WHERE r.job = o.job AND r.line = o.line AND r.worker != ? AND w.state = 'active')",
         (job.name, worker.id, worker.id),
     ).fetchone()[0]
     own = dict(
         connection.execute(
-            "SELECT state, count(*) FROM labeling_tasks WHERE job IN (?, ?) AND worker = ? AND state IN ('leased', 'answered') GROUP BY state",
+            "SELECT state, count(*) FROM labeling_tasks "
+            "WHERE job IN (?, ?) AND worker = ? AND state IN ('leased', 'answered') GROUP BY state",
             (job.name, gold_key(job.name), worker.id),
         ).fetchall()
     )
@@ -73,14 +74,14 @@ def count_available(store: Store, job: Job, worker: Worker) -> dict[str, int]:
 
 
 def find_task(store: Store, task_id: str, worker: Worker) -> Task:
-    """This worker's task. Raises ServiceError NotFound, also for somebody else's."""
+    """Return this worker's task. Raises ServiceError NotFound, also for another worker's task."""
     row = store.read().execute(
         "SELECT t.*, o.uri, o.width, o.height, o.start, o.length FROM labeling_tasks t JOIN labeling_objects o "
         "ON o.job = t.job AND o.line = t.line WHERE t.id = ?",
         (task_id,),
     ).fetchone()  # fmt: skip
     if row is None or row["worker"] != worker.id:
-        raise ServiceError("NotFound", f"There is no task {task_id} of this worker.", 404)
+        raise ServiceError("NotFound", f"This worker has no task {task_id}.", 404)
     fields = (
         "line",
         "worker",
@@ -98,14 +99,14 @@ def find_task(store: Store, task_id: str, worker: Worker) -> Task:
 
 
 def find_etag(store: Store, task: Task) -> str | None:
-    """The ETag that the task's image had when workers were first given it; None where it is not known."""
+    """Return the ETag of the task's image when it was first given to workers; None if it was not stored."""
     query = "SELECT etag FROM labeling_images WHERE job = ? AND line = ?"
     row = store.read().execute(query, (task.job.name, task.line)).fetchone()
     return str(row["etag"]) if row is not None else None
 
 
 def forget_work(connection: sqlite3.Connection, task: Task) -> None:
-    """What was kept for this worker to go on from: an unsubmitted drawing, an answer sent back."""
+    """Delete the worker's draft and returned answer of the task's object."""
     for table in ("labeling_drafts", "labeling_returned"):
         connection.execute(
             f"DELETE FROM {table} WHERE job = ? AND line = ? AND worker = ?",

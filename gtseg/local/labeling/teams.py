@@ -1,4 +1,4 @@
-"""Workteams and the workforce. A data folder is born with one private workforce and one workteam."""
+"""Workteams and the workforce. A new data folder has one private workforce and one workteam."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import json
 from datetime import datetime
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.front.protocol import JsonService
 from gtseg.local.jobs.pagination import read_paging
 from gtseg.local.jobs.tags import delete_tags, put_tags
-from gtseg.local.labeling.records import ACTIVE, read_clock, to_datetime
+from gtseg.local.labeling.records import ACTIVE, to_datetime
 from gtseg.local.storage.store import Store
-
-__all__ = ["FIRST_TEAM", "make_first_team", "register_teams"]
 
 FIRST_TEAM = "gtseg"
 WORKFORCE = "default"
@@ -27,7 +26,7 @@ SORT_COLUMN = {"Name": "name", "CreateDate": "created"}
 
 
 def make_first_team(embedded: Embedded) -> None:
-    """The workforce, and the first team unless there has been one."""
+    """Create the workforce and the first workteam, unless the workforce exists."""
     store, now = embedded.store, read_clock()
     pool = {"UserPool": POOL.format(region=store.region), "ClientId": CLIENT}
     with store.write() as connection:
@@ -49,6 +48,7 @@ def workforce_arn(store: Store) -> str:
 
 
 def register_teams(service: JsonService, embedded: Embedded) -> None:
+    """Register the workteam and workforce operations."""
     store = embedded.store
 
     @service.operation("CreateWorkteam")
@@ -103,11 +103,11 @@ def register_workforce(service: JsonService, embedded: Embedded) -> None:
         return {"Workforce": describe_workforce(embedded, request["WorkforceName"])}
 
 
-# ---------------------------------------------------------------- teams
+# --- workteams ---
 
 
 def add_team(store: Store, request: dict[str, Any]) -> str:
-    """Record a workteam; its ARN."""
+    """Store a workteam and return its ARN. Raises ServiceError ResourceInUse, ResourceLimitExceeded."""
     title, now = request["WorkteamName"], read_clock()
     arn = f"arn:aws:sagemaker:{store.region}:{store.account}:workteam/private-crowd/{title}"
     answer = {name: request.get(name) for name in ("MemberDefinitions", "Description", *SETTINGS)}
@@ -117,7 +117,7 @@ def add_team(store: Store, request: dict[str, Any]) -> str:
         if title.lower() in names:
             raise ServiceError("ResourceInUse", f"A workteam with the name {title!r} already exists.")
         if len(names) >= MAX_TEAMS:
-            raise ServiceError("ResourceLimitExceeded", f"There are {len(names)} workteams; {MAX_TEAMS} is the limit.")
+            raise ServiceError("ResourceLimitExceeded", f"There are {len(names)} workteams; the limit is {MAX_TEAMS}.")
         row = (title.lower(), title, arn, json.dumps(answer), now, now)
         connection.execute("INSERT INTO labeling_teams VALUES (?, ?, ?, ?, ?, ?)", row)
         put_tags(store, arn, request.get("Tags"))
@@ -132,7 +132,7 @@ def check_members(definitions: list[dict[str, Any]]) -> None:
         if len(definition) != 1:
             raise ServiceError(
                 "ValidationException",
-                "Each MemberDefinition needs exactly one of CognitoMemberDefinition and OidcMemberDefinition.",
+                "Each MemberDefinition must have exactly one of CognitoMemberDefinition and OidcMemberDefinition.",
             )
 
 
@@ -156,7 +156,7 @@ def describe_team(embedded: Embedded, row: Any) -> dict[str, Any]:
 
 
 def sub_domain(embedded: Embedded) -> str:
-    """The host of the workers' portal: this server."""
+    """Return the host of the workers' portal, which is this server."""
     return embedded.url.partition("://")[2] or "localhost"
 
 
@@ -174,7 +174,7 @@ def update_team(store: Store, request: dict[str, Any]) -> Any:
 
 
 def delete_team(store: Store, title: str) -> None:
-    """Refused while a job of the team is in progress; its workers go with it."""
+    """Delete a workteam and remove its workers. Raises ServiceError while a job of the team is in progress."""
     row = find_team(store, title)
     with store.write() as connection:
         busy = connection.execute(
@@ -190,11 +190,11 @@ def delete_team(store: Store, title: str) -> None:
         delete_tags(store, row["arn"])
 
 
-# ---------------------------------------------------------------- the workforce
+# --- workforce ---
 
 
 def no_workforce(name: str) -> ServiceError:
-    return ServiceError("ValidationException", f"The workforce {name!r} does not exist; there is {WORKFORCE!r}.")
+    return ServiceError("ValidationException", f"The workforce {name!r} does not exist; the only one is {WORKFORCE!r}.")
 
 
 def describe_workforce(embedded: Embedded, name: str) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def describe_workforce(embedded: Embedded, name: str) -> dict[str, Any]:
 
 
 def update_workforce(store: Store, request: dict[str, Any]) -> None:
-    """The allowed source addresses, which the portal keeps. Other identity providers and VPCs do not exist here."""
+    """Set the allowed source addresses, which the portal enforces. Identity providers and VPCs are not supported."""
     name = request["WorkforceName"]
     for field in ("OidcConfig", "WorkforceVpcConfig", "IpAddressType"):
         if field in request:
@@ -234,7 +234,7 @@ def update_workforce(store: Store, request: dict[str, Any]) -> None:
 
 
 def allowed_sources(store: Store) -> list[str]:
-    """CIDRs that workers may come from; empty: any."""
+    """Return the CIDRs from which workers may connect; [] allows any address."""
     row = store.read().execute("SELECT answer FROM labeling_workforces").fetchone()
     found: list[str] = json.loads(row["answer"]).get("SourceIpConfig", {}).get("Cidrs", []) if row else []
     return found

@@ -1,4 +1,4 @@
-"""The process that renders worker task templates (rendering.py): whatever a template does, it does it here."""
+"""The child process that renders worker task templates for `rendering.py`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from gtseg.local.labeling.children import serve_questions
 from gtseg.local.labeling.links import Links
 from gtseg.local.labeling.templates import check_template, render
 
-MEMORY = 512 << 20  # bytes of address space
-SECONDS = 10.0  # of processor time
+MEMORY = 512 << 20
+"""Address space in bytes."""
+SECONDS = 10.0
+"""Processor time per question."""
 
 
 def render_page(question: dict[str, Any]) -> str:

@@ -18,11 +18,9 @@ from markupsafe import Markup
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["check_template", "render"]
-
 
 def check_template(text: str) -> str:
-    """What is wrong with a template; '' for nothing."""
+    """Return what is not valid about a template; '' if nothing."""
     try:
         environment().from_string(text)
     except (LiquidError, RecursionError) as error:
@@ -31,19 +29,23 @@ def check_template(text: str) -> str:
 
 
 def render(text: str, task_input: Any, *, grant: Callable[[str], str]) -> str:
-    """The template with `task.input`; `grant` turns an S3 URI into a link. Raises ServiceError ValidationException."""
+    """Render the template with `task.input`; `grant` converts an S3 URI to a link.
+
+    Raises ServiceError ValidationException.
+    """
     try:
-        given = _grants.set(grant)  # out of the template's reach: it could print it, with the keys that it signs with
+        # kept out of the template's namespace: a template could print it with its signing keys
+        given = _grants.set(grant)
         try:
             return environment().from_string(text).render(task={"input": task_input})
         finally:
             _grants.reset(given)
     except (LiquidError, ServiceError, RecursionError, ValueError, TypeError) as error:
-        raise ServiceError("ValidationException", f"The template can't be rendered: {error}") from None
+        raise ServiceError("ValidationException", f"The template cannot be rendered: {error}") from None
 
 
 class Bounded(Environment):
-    """A template ends: its loops, its output and its variables are bounded. It includes no files."""
+    """A Liquid environment with limits on loops, output and variables, and without includes."""
 
     loop_iteration_limit = 100_000
     output_stream_limit = 16 << 20
@@ -68,7 +70,7 @@ def skip_autoescape(value: object) -> Markup:
 
 
 def grant_read_access(value: object) -> str:
-    """An S3 URI as a link that works for a while; anything else as it is."""
+    """Return a temporary link to an S3 URI; any other value unchanged."""
     text = str(value)
     return _grants.get()(text) if text.startswith("s3://") else text
 

@@ -1,4 +1,4 @@
-"""A bell per data folder: whoever changes something that a job waits for rings it, the engine listens."""
+"""Wakeup of the engine, one event per data folder, set when a change may make a step of a job due."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from pathlib import Path
 
 from gtseg.local.storage.store import Store
 
-__all__ = ["listen", "ring"]
-
-_BELLS: defaultdict[Path, threading.Event] = defaultdict(threading.Event)
+_EVENTS: defaultdict[Path, threading.Event] = defaultdict(threading.Event)
 
 
-def ring(store: Store) -> None:
-    _BELLS[store.folder].set()
+def wake_engine(store: Store) -> None:
+    """Wake the engine of the data folder."""
+    _EVENTS[store.folder].set()
 
 
-def listen(store: Store, seconds: float) -> None:
-    """Wait until somebody rings or the time is over."""
-    _BELLS[store.folder].wait(seconds)
-    _BELLS[store.folder].clear()
+def wait_for_wakeup(store: Store, seconds: float) -> None:
+    """Wait until the engine is woken or `seconds` have passed."""
+    _EVENTS[store.folder].wait(seconds)
+    _EVENTS[store.folder].clear()

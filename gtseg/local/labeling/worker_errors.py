@@ -1,8 +1,8 @@
-"""How a simulated worker errs, as people do: borders a little off, an object overlooked, an object given a wrong class.
+"""Errors of simulated workers, modeled on human ones: inexact borders, missed objects, wrong classes.
 
-`error` is the fraction of the marked area that is expected to be wrong: OBJECT_SHARE of it by whole objects (connected
-regions of one class: overlooked, or given another class where the job has several), the rest at borders. Border errors
-are drawn as a smooth wobble, and exactly as many pixels change as the error asks for, nearest the border first.
+`error` is the expected fraction of the marked area that is wrong: OBJECT_SHARE of it by whole objects (connected
+regions of one class: missed, or given another class if the job has several), the rest at borders. Border errors follow
+smooth noise; exactly as many pixels change as the error requires, those nearest the border first.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ import hashlib
 import cv2
 import numpy as np
 
-__all__ = ["draw_generator", "err"]
-
 OBJECT_SHARE = 0.3
-WRONG_CLASS_SHARE = 0.5  # of the objects that are not right, where there is another class to give
-REACH = 8  # how far a border may move, in multiples of how far it moves on average
-WOBBLES = 6  # bends of a border along an object's longer side
+WRONG_CLASS_SHARE = 0.5
+"""Share of wrong-class objects among the wrong ones, if the job has several classes."""
+REACH = 8
+"""Limit on the shift of a border, as a multiple of the mean shift."""
+WOBBLES = 6
+"""Bends of a border along an object's longer side."""
 
 
 def draw_generator(*parts: object) -> np.random.Generator:
-    """Randomness that depends on these values alone: seed, worker, object; never on time or order."""
+    """Return a random generator that depends only on these values, such as seed, worker and object."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
 def err(mask: np.ndarray, error: float, *, labels: int, random: np.random.Generator) -> np.ndarray:
-    """(H, W) uint8 true class indices (0 background, 1..labels) -> what this worker submits. Error 0 changes nothing."""
+    """Add a worker's errors to (H, W) uint8 class indices (0 background, 1 to `labels`). Error 0 changes nothing."""
     if error <= 0 or not mask.any():
         return mask.copy()
     answer = np.zeros_like(mask)
@@ -40,7 +41,7 @@ def err(mask: np.ndarray, error: float, *, labels: int, random: np.random.Genera
 
 
 def choose_class(label: int, error: float, *, labels: int, random: np.random.Generator) -> int:
-    """The class that the worker gives an object: mostly its own, sometimes another, sometimes none (0)."""
+    """Return the class that the worker gives an object: usually its own, sometimes another, sometimes none (0)."""
     chance, kind, other = random.random(3)
     if chance >= error:
         return label
@@ -57,7 +58,7 @@ def draw_object(
     error: float,
     random: np.random.Generator,
 ) -> None:
-    """Draw one object of the true mask onto the answer with a wobbling border."""
+    """Draw one object of the true mask onto the answer, with border errors."""
     regions, number, (left, top, width, height, area) = region
     margin = 4 + int(0.5 * error * max(width, height))
     rows = slice(max(0, top - margin), top + height + margin)
@@ -71,7 +72,7 @@ def draw_object(
 
 
 def draw_wobble(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
-    """(h, w) float32 smooth noise, about WOBBLES bends along the longer side."""
+    """Return (h, w) float32 smooth noise with about WOBBLES bends along the longer side."""
     height, width = shape
     step = max(2.0, max(height, width) / WOBBLES)
     coarse = random.standard_normal((2 + int(height / step), 2 + int(width / step))).astype(np.float32)
@@ -79,18 +80,18 @@ def draw_wobble(shape: tuple[int, ...], random: np.random.Generator) -> np.ndarr
 
 
 def choose_flips(inside: np.ndarray, background: np.ndarray, count: int, wobble: np.ndarray) -> np.ndarray:
-    """(h, w) bool: the `count` pixels that a border moved by `wobble` would put on the wrong side first.
+    """Return an (h, w) bool mask of the `count` pixels that a border moved by `wobble` flips first.
 
-    A pixel at distance d from the border changes sides when the amplitude passes d / |wobble|, if the wobble moves the
-    border its way; pixels outside only where the truth has background.
+    A pixel at distance d from the border flips when the amplitude exceeds d / |wobble| and the border moves its way;
+    pixels outside flip only where the truth is background.
     """
     flip = np.zeros(inside.shape, bool)
     if count <= 0:
         return flip
     depth = cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, 3)
-    distance = depth + cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)  # one of the two is 0
+    distance = depth + cv2.distanceTransform((~inside).view(np.uint8), cv2.DIST_L2, 3)  # one of the two terms is 0
     border = max(1, int(np.count_nonzero((depth > 0) & (depth < 1.5))))
-    near = distance < REACH * (2 + count / border)  # further away no pixel would be among the first
+    near = distance < REACH * (2 + count / border)  # pixels farther away are never among the first
     movable = near & np.where(inside, wobble < 0, (wobble > 0) & background)
     amplitude = distance[movable] / (np.abs(wobble[movable]) + 1e-6)
     if len(amplitude) > count:

@@ -1,6 +1,7 @@
-"""The people (and simulated people) who label: who they are, which team they are in, the token that proves it.
+"""Workers, human and simulated: identity, team and token.
 
-Tokens are kept as SHA-256 digests: the data folder gives none away. A browser holds a session's cookie (portal/sessions.py).
+Tokens are stored as SHA-256 digests, so that the data folder reveals none. Browsers hold a session cookie instead
+(portal/sessions.py).
 """
 
 from __future__ import annotations
@@ -12,30 +13,18 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.records import Job, iso, read_clock
+from gtseg.local.labeling.records import Job, iso
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "EVERY_TEAM",
-    "Worker",
-    "add_worker",
-    "describe_worker",
-    "find_active",
-    "find_by_token",
-    "find_names",
-    "list_workers",
-    "may_label",
-    "remove_worker",
-    "set_worker_state",
-]
-
-EVERY_TEAM = "*"  # of simulated workers: any team, and the public crowd
+EVERY_TEAM = "*"
+"""Team of simulated workers: every workteam, and the public workforce."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """`team` is a workteam's name in lower case; `state` active | paused | removed."""
+    """A worker. `team` is a workteam's name in lower case; `state` is active, paused or removed."""
 
     id: str
     name: str
@@ -46,7 +35,7 @@ class Worker:
     subject: str
 
     def shown_id(self, job: Job, region: str) -> str:
-        """The worker's id in a job's output: `private.<region>.<code>` or `public.<region>.<CODE>`."""
+        """Return the worker's id in a job's output: `private.<region>.<code>` or `public.<region>.<CODE>`."""
         kind = job.crowd.removesuffix("-crowd")
         code = self.id.upper() if kind == "public" else self.id
         return f"{kind}.{region}.{code}"
@@ -55,10 +44,13 @@ class Worker:
 def add_worker(
     store: Store, name: str, team: str, *, simulated: bool = False, renew: bool = False
 ) -> tuple[Worker, str]:
-    """(the worker, the token). A name that the team has already: a new token with `renew`, else ServiceError Conflict."""
+    """Add a worker; return it and its token.
+
+    If the team already has the name, `renew` issues a new token; without it, raises ServiceError Conflict.
+    """
     check_team(store, team, simulated=simulated)
     if not name.strip() or len(name) > 100 or not name.isprintable():
-        raise ServiceError("InvalidRequest", f"{name!r} is not a name: 1 to 100 printable characters.")
+        raise ServiceError("InvalidRequest", f"{name!r} is not a valid name. Use 1 to 100 printable characters.")
     token = secrets.token_urlsafe(24)
     with store.write() as connection:
         present = connection.execute(
@@ -67,7 +59,8 @@ def add_worker(
         if present is not None and present["state"] != "removed" and not renew:
             raise ServiceError(
                 "Conflict",
-                f"The team {team} has a worker {name!r} already. A new link for them: `gtseg local worker add NAME --renew`.",
+                f"The team {team} already has a worker {name!r}. For a new link, use "
+                "`gtseg local worker add NAME --renew`.",
                 409,
             )
         worker_id = present["id"] if present is not None else secrets.token_hex(8)
@@ -86,11 +79,13 @@ def check_team(store: Store, team: str, *, simulated: bool) -> None:
         return
     known = [row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")]
     if team.lower() not in map(str.lower, known):
-        raise ServiceError("NotFound", f"There is no workteam {team!r}; there is {', '.join(known) or 'none'}.", 404)
+        raise ServiceError(
+            "NotFound", f"There is no workteam {team!r}. Existing workteams: {', '.join(known) or 'none'}.", 404
+        )
 
 
 def describe_worker(worker: Worker) -> dict[str, Any]:
-    """What an owner is told of a worker."""
+    """Return the worker's description in the owner's API."""
     return {
         "worker_id": worker.id,
         "name": worker.name,
@@ -114,17 +109,17 @@ def find_worker(store: Store, worker_id: str) -> Worker:
 
 
 def set_worker_state(store: Store, worker_id: str, state: str) -> Worker:
-    """Pause (`paused`) or bring back (`active`) a worker."""
+    """Set a worker's state to `paused` or `active`."""
     find_worker(store, worker_id)
     if state not in ("active", "paused"):
-        raise ServiceError("InvalidRequest", f"A worker's state is active or paused, not {state!r}.")
+        raise ServiceError("InvalidRequest", f"A worker's state must be active or paused; got {state!r}.")
     with store.write() as connection:
         connection.execute("UPDATE labeling_workers SET state = ? WHERE id = ?", (state, worker_id))
     return find_worker(store, worker_id)
 
 
 def remove_worker(store: Store, worker_id: str) -> None:
-    """Token, sessions and picture links are void from now on; what the worker has submitted stays."""
+    """Remove a worker: token, sessions and image links become invalid; submitted answers are kept."""
     find_worker(store, worker_id)
     with store.write() as connection:
         connection.execute("UPDATE labeling_workers SET state = 'removed', token = id WHERE id = ?", (worker_id,))
@@ -132,23 +127,24 @@ def remove_worker(store: Store, worker_id: str) -> None:
 
 
 def end_sessions(connection: sqlite3.Connection, worker_id: str) -> None:
-    """Sign the worker out of every browser."""
+    """End all browser sessions of a worker."""
     connection.execute("DELETE FROM labeling_sessions WHERE worker = ?", (worker_id,))
 
 
 def find_by_token(store: Store, token: str) -> Worker | None:
+    """Return the worker with this token; None if unknown or removed."""
     row = store.read().execute("SELECT * FROM labeling_workers WHERE token = ?", (digest(token),)).fetchone()
     return make_worker(row) if row is not None and row["state"] != "removed" else None
 
 
 def find_active(store: Store, worker_id: str) -> Worker | None:
-    """The worker of that id, unless removed."""
+    """Return the worker with this id; None if unknown or removed."""
     row = store.read().execute("SELECT * FROM labeling_workers WHERE id = ?", (worker_id,)).fetchone()
     return make_worker(row) if row is not None and row["state"] != "removed" else None
 
 
 def may_label(worker: Worker, job: Job) -> bool:
-    """Team membership; the public crowd's tasks go to simulated workers only."""
+    """Return whether the worker is on the job's team. Only simulated workers may do tasks of the public workforce."""
     if worker.team == EVERY_TEAM:
         return True
     return job.crowd == "private-crowd" and job.team_arn.rpartition("/")[2].lower() == worker.team
@@ -171,7 +167,7 @@ def make_worker(row: sqlite3.Row) -> Worker:
 
 
 def find_names(store: Store, job: Job, worker_ids: list[str]) -> dict[str, tuple[str, str]]:
-    """worker -> (id as this job's output shows it, subject), removed workers too."""
+    """Return worker id -> (id in this job's output, subject), including removed workers."""
     marks = ",".join("?" * len(worker_ids))
     rows = store.read().execute(f"SELECT * FROM labeling_workers WHERE id IN ({marks})", worker_ids)
     return {row["id"]: (make_worker(row).shown_id(job, store.region), row["subject"]) for row in rows}

@@ -23,7 +23,7 @@ PRE = "arn:aws:lambda:us-east-1:432418664414:function:PRE-SemanticSegmentation"
 ACS = "arn:aws:lambda:us-east-1:432418664414:function:ACS-SemanticSegmentation"
 TEAM = "arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/gtseg"
 PUBLIC = "arn:aws:sagemaker:us-east-1:394669845002:workteam/public-crowd/default"
-COLOURS = {1: "#2ca02c", 2: "#1f77b4", 3: "#ff7f0e"}
+COLORS = {1: "#2ca02c", 2: "#1f77b4", 3: "#ff7f0e"}
 SIZE = (32, 24)
 END = ("Completed", "Failed", "Stopped")
 
@@ -34,16 +34,16 @@ def draw_picture(number: int) -> bytes:
     return output.getvalue()
 
 
-def draw_answer(mask: np.ndarray, labels: list[str], colours: dict[int, str] = COLOURS) -> dict[str, Any]:
+def draw_answer(mask: np.ndarray, labels: list[str], colors: dict[int, str] = COLORS) -> dict[str, Any]:
     rgba = np.zeros((*mask.shape, 4), np.uint8)
     for index in range(1, len(labels) + 1):
-        rgba[mask == index] = (*bytes.fromhex(colours[index][1:]), 255)
+        rgba[mask == index] = (*bytes.fromhex(colors[index][1:]), 255)
     output = io.BytesIO()
     Image.fromarray(rgba).save(output, "PNG")
     return {
         "crowd-semantic-segmentation": {
             "inputImageProperties": {"height": mask.shape[0], "width": mask.shape[1]},
-            "labelMappings": {label: {"color": colours[index + 1]} for index, label in enumerate(labels)},
+            "labelMappings": {label: {"color": colors[index + 1]} for index, label in enumerate(labels)},
             "labeledImage": {"pngImageData": base64.b64encode(output.getvalue()).decode()},
         }
     }

@@ -383,7 +383,7 @@ def test_a_model_of_other_classes_is_refused(embedded: Embedded) -> None:
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
     status, body, _ = call(embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config))
     assert status == 400
-    assert "the model has 4 labels beside the background, this job has 1" in body["message"]
+    assert "the model has 4 labels without background, but this job has 1" in body["message"]
 
 
 @pytest.mark.parametrize(
@@ -405,7 +405,7 @@ def test_a_model_whose_settings_are_none_is_refused(embedded: Embedded, content:
     config = {"LabelingJobAlgorithmSpecificationArn": SPECIFICATION, "InitialActiveLearningModelArn": arn}
     status, body, _ = call(embedded, "CreateLabelingJob", make_request(embedded, LabelingJobAlgorithmsConfig=config))
     assert status == 400
-    assert "is no model of this algorithm" in body["message"]
+    assert "is not a valid model of this algorithm" in body["message"]
 
 
 def test_quality_is_the_mean_over_the_classes_of_the_image_without_background() -> None:

@@ -51,10 +51,10 @@ def test_a_template_that_takes_too_long_or_too_much_is_refused_and_the_next_one_
     renderer: Renderer, name: str
 ) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ServiceError, match="can't be rendered") as caught:
+    with pytest.raises(ServiceError, match="cannot be rendered") as caught:
         renderer.render(EXCESSIVE[name], INPUT, LINKS)
     assert caught.value.code == "ValidationException"
-    with pytest.raises(ServiceError, match="can't be rendered"):
+    with pytest.raises(ServiceError, match="cannot be rendered"):
         renderer.render(EXCESSIVE[name], INPUT, LINKS)  # remembered: at once
     assert "X-Amz-Signature" in renderer.render(TEMPLATE, INPUT, LINKS)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50 << 10

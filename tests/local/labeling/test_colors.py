@@ -14,7 +14,7 @@ import gtseg.local.labeling.portal
 from gtseg.core.labeling.color_tags import color_tags
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.colors import IN_TAG, check_colors
-from gtseg.local.labeling.masks import colour_of
+from gtseg.local.labeling.masks import color_of
 
 PAGE = Path(gtseg.local.labeling.portal.__file__).parent / "static/annotate/shown_colors.js"
 SIGHTS = {  # Machado, Oliveira and Fernandes (2009), severity 1.0, on linear RGB
@@ -100,7 +100,7 @@ def test_any_two_labels_differ_for_everybody(sight: str, labels: int, bound: flo
 
 
 def test_ground_truths_own_colors_are_not_safe() -> None:
-    theirs = [colour_of(n) for n in range(1, 9)]
+    theirs = [color_of(n) for n in range(1, 9)]
     assert min(nearest(theirs, sight) for sight in SIGHTS) < 1.3
 
 
@@ -129,7 +129,7 @@ def test_there_are_255_colors_all_different() -> None:
         ({"cat": "#00000"}, "is not a color"),
         ({"cat": "#d55e00\n"}, "is not a color"),
         ({"cat": None}, "None is not a color"),
-        ({"cat": "#D55E00", "dog": "#d55e00"}, "cat and dog cannot both be #d55e00"),
+        ({"cat": "#D55E00", "dog": "#d55e00"}, "'cat' and 'dog' have the same color #d55e00"),
     ],
 )
 def test_what_is_no_choice_of_colors_is_refused(wanted: Any, words: str) -> None:

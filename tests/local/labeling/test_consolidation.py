@@ -18,7 +18,7 @@ from PIL import Image
 from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.batches import consolidate_object
 from gtseg.local.labeling.consolidation import BAND_PIXELS, consolidate
-from gtseg.local.labeling.masks import colour_of, encode_answer, encode_mask, internal_color_map, read_colour
+from gtseg.local.labeling.masks import color_of, encode_answer, encode_mask, internal_color_map, read_color
 from gtseg.local.labeling.output import Answered
 from gtseg.local.labeling.worker_errors import draw_generator, err
 
@@ -49,9 +49,9 @@ def test_our_encoder_reproduces_a_mask_of_aws_byte_for_byte() -> None:
     assert encode_mask(np.array(Image.open(path)), 3) == path.read_bytes()
 
 
-def test_the_256_colours_differ_and_the_background_is_white() -> None:
-    assert len({read_colour(colour_of(index)) for index in range(256)}) == 256
-    assert [colour_of(index) for index in range(6)] == [
+def test_the_256_colors_differ_and_the_background_is_white() -> None:
+    assert len({read_color(color_of(index)) for index in range(256)}) == 256
+    assert [color_of(index) for index in range(6)] == [
         "#ffffff",
         "#2ca02c",
         "#1f77b4",
@@ -63,17 +63,17 @@ def test_the_256_colours_differ_and_the_background_is_white() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "#fff", "ffffff", "#gggggg", "#ff ff f"])
-def test_what_is_no_colour_is_refused(text: str) -> None:
+def test_what_is_no_color_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
-        read_colour(text)
+        read_color(text)
 
 
 @given(masks)
 @settings(deadline=None)
 def test_a_workers_png_comes_back_as_the_indices_that_went_in(mask: np.ndarray) -> None:
-    colours = {index: colour_of(index) for index in (1, 2, 3)}
-    packed = {int.from_bytes(bytes(read_colour(colour)), "little"): index for index, colour in colours.items()}
-    png = encode_answer(mask, colours)
+    colors = {index: color_of(index) for index in (1, 2, 3)}
+    packed = {int.from_bytes(bytes(read_color(color)), "little"): index for index, color in colors.items()}
+    png = encode_answer(mask, colors)
     assert np.array_equal(index_pixels(png, packed), mask)
     with Image.open(io.BytesIO(png)) as image:
         assert set(image.convert("RGBA").getchannel("A").tobytes()) <= {0, 255}

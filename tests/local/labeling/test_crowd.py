@@ -74,8 +74,8 @@ def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Pat
 @pytest.mark.parametrize(
     ("mask", "words"),
     [
-        (square(3), "value 3; the job has 2 labels"),
-        (np.zeros((5, 5), np.uint8), "5x5, the image 32x24"),
+        (square(3), "value 3, but the job has 2 labels"),
+        (np.zeros((5, 5), np.uint8), "5x5, but the image is 32x24"),
         (np.zeros((24, 32, 3), np.uint8), "mode RGB"),
     ],
 )
@@ -98,7 +98,7 @@ def test_palette_masks_are_indices_and_void_stays_void(tmp_path: Path) -> None:
     assert np.array_equal(numbers, drawn)
     answer = masks.meaning(labels).to_job(np.where(numbers == 255, 0, numbers), numbers == 255)
     assert np.array_equal(answer, np.where(drawn == 255, 1, np.where(drawn == 2, 3, 0)))
-    with pytest.raises(ValueError, match="32 void pixels and the job has no label"):
+    with pytest.raises(ValueError, match="32 void pixels, but the job has no label"):
         masks.read(tmp_path / "a.png", labels=("cat", "dog"), size=SIZE)
     dropped = Masks(tmp_path, Choice(drop_void=True))
     assert dropped.meaning(("cat", "dog")).void is None
@@ -158,7 +158,7 @@ def test_a_crowd_that_declines_everything_fails_the_objects(shared_aws: Any, tmp
     job = desk.create(1, workers=2)
     described = run_crowd_until(desk, job, "--masks", str(tmp_path), "--decline", "1")
     assert described["LabelCounters"]["FailedNonRetryableError"] == 1
-    assert "I would rather not" in desk.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
+    assert "declined at random" in desk.manifest(job)[0][f"{job}-ref-metadata"]["failure-reason"]
 
 
 def test_the_servers_own_crowd_labels_every_job_and_goes_on_after_kill_9(start_local_aws: Any, tmp_path: Path) -> None:

@@ -291,7 +291,7 @@ def test_what_cannot_be_sent_back_says_why(room: Room) -> None:
     assert refused(lambda: revisions.return_object(room.store, objects, "job", 0, comment=""))[0] == 404
     answer_everything(room.embedded)
     finish(room.embedded)
-    with pytest.raises(ServiceError, match="adjust its masks"):
+    with pytest.raises(ServiceError, match="Adjust its masks"):
         revisions.return_object(room.store, objects, "job", 0, comment="")
 
 

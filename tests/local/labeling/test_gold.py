@@ -202,9 +202,9 @@ def test_a_lease_of_gold_outlives_a_kill_and_is_free_again_when_its_time_is_over
 @pytest.mark.parametrize(
     ("mask", "reason"),
     [
-        (square(2), "has the value 2; the job has 1 labels"),
-        (np.zeros((3, 4), np.uint8), "has 4 x 3 pixels, its image 32 x 24"),
-        (np.zeros((24, 32, 3), np.uint8), "is no index mask"),
+        (square(2), "has the value 2, but the job has 1 labels"),
+        (np.zeros((3, 4), np.uint8), "has 4 x 3 pixels, but its image has 32 x 24"),
+        (np.zeros((24, 32, 3), np.uint8), "is not an index mask"),
     ],
 )
 def test_gold_that_fits_no_image_fails_the_job_and_says_why(desk: Desk, mask: np.ndarray, reason: str) -> None:

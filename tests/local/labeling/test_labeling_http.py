@@ -184,13 +184,13 @@ def test_an_image_whose_time_ran_out_is_taken_again_while_it_is_free(local_aws: 
 # ---------------------------------------------------------------- answers
 
 
-def png(width: int, height: int, rows: bytes, *, colour_type: int = 6) -> bytes:
+def png(width: int, height: int, rows: bytes, *, color_type: int = 6) -> bytes:
     """A hand-made PNG; `rows` is what its IDAT inflates to."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, color_type, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -217,22 +217,22 @@ HOSTILE: dict[str, tuple[Any, str]] = {
     "no size": (spoil(inputImageProperties=None), "width 32 and height 24"),
     "swapped size": (spoil(inputImageProperties={"width": 24, "height": 32}), "width 32 and height 24"),
     "no mappings": (spoil(labelMappings=[]), "labelMappings must be an object"),
-    "foreign label": (spoil(labelMappings={"bird": {"color": "#000001"}}), "'bird', which is no label"),
-    "no colour": (spoil(labelMappings={"cat": {"color": "green"}}), "#rrggbb"),
-    "one colour twice": (
+    "foreign label": (spoil(labelMappings={"bird": {"color": "#000001"}}), "'bird', which is not a label"),
+    "no color": (spoil(labelMappings={"cat": {"color": "green"}}), "#rrggbb"),
+    "one color twice": (
         spoil(labelMappings={"cat": {"color": "#2ca02c"}, "dog": {"color": "#2CA02C"}}),
-        "same colour",
+        "same color",
     ),
     "no base64": (spoil(labeledImage={"pngImageData": "%%%"}), "base64"),
     "no image": (spoil(labeledImage={}), "base64"),
     "a JPEG": (labeled(draw_picture(1)), "is not a PNG"),
     "other size": (labeled(encode(Image.new("RGBA", (33, 24)))), "33x24 pixels"),
     "billions of pixels": (labeled(png(100_000, 100_000, b"\0" * 1_000_000)), "100000x100000 pixels"),
-    "cut short": (labeled(png(*SIZE, b"\0" * 50_000)[:-20]), "cut short"),
-    "fewer rows than said": (labeled(png(*SIZE, b"\0" * 10)), "can't be decoded"),
-    "foreign colour": (
+    "cut short": (labeled(png(*SIZE, b"\0" * 50_000)[:-20]), "truncated"),
+    "fewer rows than said": (labeled(png(*SIZE, b"\0" * 10)), "cannot be decoded"),
+    "foreign color": (
         labeled(encode(Image.new("RGBA", SIZE, (1, 2, 3, 255)))),
-        "#010203, first at column 0, row 0",
+        "which is no label's color, first at column 0, row 0",
     ),
     "anti-aliased": (labeled(encode(Image.new("RGBA", SIZE, (44, 160, 45, 128)))), "#2ca02d"),
     "16 bits": (labeled(encode(Image.new("I;16", SIZE))), "8 bits"),

@@ -324,7 +324,7 @@ def test_an_adjustment_of_masks_that_it_cannot_show_ends_at_setup(desk: Desk, ch
         (b'{"source-ref":"s3://b/a.jpg"}\n[]\n', "line 2 of the manifest has no source-ref"),
         (b'{"source":"text"}', "line 1 of the manifest has no source-ref"),
         (b'{"source-ref":"s3://b/a.jpg"}\n\n{"source-ref":"s3://b/a.jpg"}\n', "line 2 of the manifest is empty"),
-        (b'{"source-ref":"s3://b/a.jpg","$x":1}', "begins with $"),
+        (b'{"source-ref":"s3://b/a.jpg","$x":1}', "starts with $"),
         (b'{"source-ref":"s3://b/a.jpg","x":"' + b"a" * 20_001 + b'"}', "more than 20000 characters in 'x'"),
         (b'{"source-ref":"s3://b/\xff.jpg"}', "not JSON in UTF-8"),
         (b'{"source-ref":"s3://b/a.jpg"}\n' * 20_001, "more than 20000 data objects"),

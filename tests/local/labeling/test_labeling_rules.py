@@ -62,16 +62,16 @@ def test_the_ref_rule_has_awss_words(desk: Desk, request_: dict) -> None:
         (
             "LabelCategoryConfigS3Uri",
             "s3://no-such-bucket-here/a.json",
-            "LabelCategoryConfigS3Uri: s3://no-such-bucket-here/a.json can't be read",
+            "LabelCategoryConfigS3Uri: s3://no-such-bucket-here/a.json cannot be read",
         ),
         (
             "InputConfig.DataSource.S3DataSource.ManifestS3Uri",
             "s3://no-such-bucket-here/m",
-            "ManifestS3Uri: s3://no-such-bucket-here/m can't be read",
+            "ManifestS3Uri: s3://no-such-bucket-here/m cannot be read",
         ),
         ("OutputConfig.S3OutputPath", "s3://no-such-bucket-here/out/", "the bucket no-such-bucket-here does not exist"),
         ("OutputConfig.SnsTopicArn", "arn:aws:sns:us-east-1:123456789012:t", "Streaming labeling jobs"),
-        ("InputConfig.DataSource.S3DataSource", None, "needs an S3DataSource"),
+        ("InputConfig.DataSource.S3DataSource", None, "requires an S3DataSource"),
         (
             "LabelingJobAlgorithmsConfig.LabelingJobAlgorithmSpecificationArn",
             "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation",
@@ -95,9 +95,9 @@ def test_the_ref_rule_has_awss_words(desk: Desk, request_: dict) -> None:
         (
             "HumanTaskConfig.UiConfig.HumanTaskUiArn",
             "arn:aws:sagemaker:us-east-1:394669845002:human-task-ui/x",
-            "HumanTaskUiArn is not for image",
+            "HumanTaskUiArn is not supported for image",
         ),
-        ("HumanTaskConfig.UiConfig.UiTemplateS3Uri", None, "needs UiTemplateS3Uri"),
+        ("HumanTaskConfig.UiConfig.UiTemplateS3Uri", None, "requires UiTemplateS3Uri"),
         ("HumanTaskConfig.PreHumanTaskLambdaArn", None, "PreHumanTaskLambdaArn is required"),
         ("HumanTaskConfig.AnnotationConsolidationConfig", None, "AnnotationConsolidationLambdaArn is required"),
         (
@@ -123,12 +123,12 @@ def test_the_ref_rule_has_awss_words(desk: Desk, request_: dict) -> None:
         (
             "HumanTaskConfig.PreHumanTaskLambdaArn",
             "arn:aws:lambda:us-east-1:432418664414:function:PRE-AdjustmentSemanticSegmentation",
-            "of two task types",
+            "have different task types",
         ),
         (
             "HumanTaskConfig.PreHumanTaskLambdaArn",
             "arn:aws:lambda:us-east-1:432418664414:function:PRE-VerificationSemanticSegmentation",
-            "of two task types",
+            "have different task types",
         ),
         ("HumanTaskConfig.TaskTimeLimitInSeconds", 28_801, "28800 seconds"),
         ("HumanTaskConfig.TaskAvailabilityLifetimeInSeconds", 2_592_001, "2592000 seconds"),
@@ -156,8 +156,11 @@ def test_each_rule_names_its_field(desk: Desk, request_: dict, path: str, value:
         (b'{"labels": [{"label": "a"}, {"label": "a"}]}', "unique"),
         (b'{"labels": [{"label": ""}]}', "1 to 256 characters"),
         (b'{"labels": [{"label": 5}]}', "1 to 256 characters"),
-        (b'{"labels": [{"label": "BACKGROUND"}]}', "leave it out"),
-        (b'{"labels": [' + b",".join(b'{"label": "%d"}' % n for n in range(256)) + b"]}", "256 labels; 1 to 255"),
+        (b'{"labels": [{"label": "BACKGROUND"}]}', "remove it"),
+        (
+            b'{"labels": [' + b",".join(b'{"label": "%d"}' % n for n in range(256)) + b"]}",
+            "256 labels; it must have 1 to 255",
+        ),
     ],
 )
 def test_a_label_file_that_cannot_work_is_refused(desk: Desk, request_: dict, document: bytes, words: str) -> None:

@@ -127,15 +127,15 @@ def test_an_empty_answer_is_an_empty_outline() -> None:
 def test_other_names_are_refused_and_listed(files: dict[str, list[Path]]) -> None:
     encoder, decoder = files["SAM 1"]
     for paths, words in (
-        ([encoder], "its decoder too"),
-        ([decoder], "its encoder too"),
+        ([encoder], "its decoder"),
+        ([decoder], "its encoder"),
         ([encoder, encoder.with_name("other")], "cannot be read"),
         ([encoder, files["EfficientSAM, two files"][1]], "batched_point_coords"),
         ([*files["SAM 2"], encoder], "high_res_feats_0"),
     ):
         with pytest.raises(ValueError, match=words):
             choose_kind(paths)
-    with pytest.raises(ServiceError, match="not the inputs of a model that is known"):
+    with pytest.raises(ServiceError, match="not the inputs of a supported model"):
         segment(photo(), [[1, 1]], models=[encoder, files["EfficientSAM, two files"][1]])
 
 
@@ -256,7 +256,7 @@ def test_outline_models_are_checked_by_their_names_before_the_server_starts(tmp_
     encoder, decoder = save_sam1(tmp_path)
     made = ServerOptions(outline_model=[decoder, encoder]).check()
     assert made.flags() == [f"--outline-model={decoder}", f"--outline-model={encoder}"]
-    for paths, words in (([tmp_path / "no.onnx"], "is not a file"), ([encoder], "give its decoder too")):
+    for paths, words in (([tmp_path / "no.onnx"], "is not a file"), ([encoder], "add its decoder")):
         with pytest.raises(ValueError, match=words):
             ServerOptions(outline_model=paths).check()
 

@@ -1,5 +1,5 @@
-"""While people label: a small model learns from their answers, suggests masks, and orders what comes next.
+"""Assistance while labeling: a small model learns from the answers, suggests masks, and orders the remaining objects.
 
-Options of a job are its tags: `gtseg:assist` = "true" suggests masks, `gtseg:order` = "helpful" hands out first what helps most. A
-job without them behaves as Ground Truth's does.
+Tags of a job enable it: `gtseg:assist` = "true" suggests masks, `gtseg:order` = "helpful" hands out the most
+informative objects first. A job without these tags behaves as in Ground Truth.
 """

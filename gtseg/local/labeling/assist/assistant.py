@@ -1,4 +1,4 @@
-"""The background work behind suggestions and helpful order: trains and scores a small model for each job that asks for it."""
+"""Background work for suggestions and the helpful order: trains and runs a small model per job."""
 
 from __future__ import annotations
 
@@ -37,14 +37,16 @@ from gtseg.local.loop import Loop
 from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["Assistant", "list_suggested", "offer_suggestion"]
-
 SECONDS = 1.0
 STOP_SECONDS = 5.0
-FIRST = 10  # answers for each class before the first model
-GROWTH = 1.5  # times as many answers before the next
-MOST = 1000  # answers that a model learns from: the last ones
-SCORED = 400  # objects that a model is asked about
+FIRST = 10
+"""Answers per class before the first model is trained."""
+GROWTH = 1.5
+"""Growth of the number of answers before the next model is trained."""
+MOST = 1000
+"""Number of latest answers used for training."""
+SCORED = 400
+"""Number of objects scored for suggestions."""
 SCORED_BEFORE_ORDER = 2000
 TRIES = 3
 ENDED = ("Completed", "Failed", "Stopped")
@@ -52,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 
 class Assistant:
-    """A Component."""
+    """Component that runs the assistance of all jobs."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.store, self.objects = embedded.store, embedded.objects
@@ -69,7 +71,7 @@ class Assistant:
                 current.end()
 
     def step(self) -> None:
-        """One step of every job that asks for it; none takes long."""
+        """Take one short step of every job with assistance."""
         for job in list_active_jobs(self.store):
             if job.status != "InProgress" or not (suggests(self.store, job) or orders_helpfully(self.store, job)):
                 continue
@@ -78,10 +80,11 @@ class Assistant:
             except StorageUnavailable:
                 continue
             except Exception:
-                logger.exception("assisting the labeling job %s failed; it is tried again", job.title)
+                logger.exception("A step of assisting the labeling job %s failed; it will be retried.", job.title)
         self._sweep()
 
     def advance(self, job: Job) -> None:
+        """Start the next round, retry its processes, or complete it."""
         folder = folder_of(self.store, job)
         rounds = find_rounds(folder)
         if not rounds or rounds[0].is_ready:
@@ -100,19 +103,19 @@ class Assistant:
             self._conclude(job, current, rounds[1:])
 
     def _try(self, current: Round, launch: object) -> None:
-        """Start a process, again where it was killed; a round that never comes to its end is given up."""
+        """Start a process, again if it was killed; give up the round after too many attempts."""
         tries = self._tries[current.folder] = self._tries.get(current.folder, 0) + 1
         if tries > 3 * TRIES or (current.folder / "output" / "failure").exists():
-            logger.warning("the model of %s could not be trained: no suggestions come from it", current.folder)
+            logger.warning("The model of %s could not be trained; it gives no suggestions.", current.folder)
             (current.folder / "ready.json").write_text(json.dumps({"model": "", "objects": 10**9}))
             return
         assert callable(launch)
         launch()
 
-    # ---------------------------------------------------------------- training
+    # --- training ---
 
     def _begin(self, job: Job, folder: Path, last: Round | None) -> None:
-        """Lay down the next round's data, once there are enough new answers."""
+        """Write the next round's data if there are enough new answers."""
         answered = self._count_answers(job)
         before = int(str(last.ready["objects"])) if last else 0
         if answered < max(FIRST * len(job.labels), GROWTH * before):
@@ -132,11 +135,13 @@ class Assistant:
         return count
 
     def _read_pairs(self, job: Job, folder: Path) -> list[Pair]:
-        """The answers so far with their images, in a random order that stays: consolidated masks, else somebody's answer."""
+        """Return the answers with their images in a fixed random order: consolidated masks, else the first answer."""
         query = (
-            "SELECT o.line, o.uri, o.width, o.height, o.result, (SELECT a.content FROM labeling_answers a WHERE a.job = o.job "
-            "AND a.line = o.line ORDER BY a.submitted LIMIT 1) AS content FROM labeling_objects o WHERE o.job = ? AND "
-            "(o.state = 'labeled' OR EXISTS (SELECT 1 FROM labeling_answers b WHERE b.job = o.job AND b.line = o.line)) "
+            "SELECT o.line, o.uri, o.width, o.height, o.result, (SELECT a.content FROM labeling_answers a "
+            "WHERE a.job = o.job AND a.line = o.line ORDER BY a.submitted LIMIT 1) AS content "
+            "FROM labeling_objects o WHERE o.job = ? AND "
+            "(o.state = 'labeled' OR EXISTS (SELECT 1 FROM labeling_answers b WHERE b.job = o.job AND b.line = "
+            "o.line)) "
             "ORDER BY o.line DESC LIMIT ?"
         )
         pairs = []
@@ -149,6 +154,7 @@ class Assistant:
         return pairs
 
     def _read_mask(self, job: Job, row: object) -> np.ndarray | None:
+        """Return the (H, W) uint8 class indices of an answer or consolidated mask; None if it cannot be read."""
         try:
             if row["content"] is not None:  # type: ignore[index]
                 size = (row["width"], row["height"])  # type: ignore[index]
@@ -163,7 +169,7 @@ class Assistant:
             return None
 
     def place_image(self, folder: Path, line: int, uri: str) -> Path | None:
-        """An object's image as a file with its own ending, as training reads it."""
+        """Download an object's image with its suffix, as training requires; None if it cannot be read."""
         suffix = ".png" if uri.lower().endswith(".png") else ".jpg"
         target = folder / "images" / f"{line:06d}{suffix}"
         if target.exists():
@@ -179,10 +185,10 @@ class Assistant:
         os.replace(part, target)
         return target
 
-    # ---------------------------------------------------------------- scoring
+    # --- scoring ---
 
     def _score(self, job: Job, current: Round) -> None:
-        """What is handed out next, and, where the order depends on it, more of it and what is labeled."""
+        """Score the objects handed out next; for the helpful order, score more of them and the labeled ones."""
         most = SCORED_BEFORE_ORDER if orders_helpfully(self.store, job) else SCORED
         query = (
             "SELECT line, uri FROM labeling_objects WHERE job = ? AND state IN ('open', 'queued', 'waiting') "
@@ -229,7 +235,7 @@ class Assistant:
             keep_order(connection, job, [lines[position] for position in chosen])
 
     def _sweep(self) -> None:
-        """Remove what jobs that have ended kept."""
+        """Delete the files of jobs that have ended."""
         for folder in self.store.folder.glob("labeling/*/assist"):
             row = (
                 self.store.read()
@@ -247,7 +253,7 @@ class Assistant:
 
 
 def link_as(image: Path, folder: Path, line: int) -> str:
-    """Another name for an image's file: scores are by line, whatever its ending."""
+    """Link an image's file under a name without suffix, by which scores are keyed; return the name."""
     name = f"{line:06d}"
     if not (folder / name).exists():
         os.link(image, folder / name)
@@ -255,11 +261,15 @@ def link_as(image: Path, folder: Path, line: int) -> str:
 
 
 def folder_of(store: Store, job: Job) -> Path:
+    """Return the folder of a job's assistance."""
     return (job.folder(store) / "assist").resolve()
 
 
 def list_suggested(store: Store, task: Task) -> tuple[str, list[dict[str, Any]]]:
-    """The model and the objects that a task opened with (see split_objects). Raises ServiceError NotFound 404 for none."""
+    """The model and the objects that a task opened with (see split_objects).
+
+    Raises ServiceError NotFound 404 for none.
+    """
     suggestion = find_suggestion(store, task.id)
     if suggestion is None:
         raise ServiceError("NotFound", "This task opened without a suggestion.", 404)
@@ -267,7 +277,7 @@ def list_suggested(store: Store, task: Task) -> tuple[str, list[dict[str, Any]]]
 
 
 def offer_suggestion(store: Store, task: Task) -> None:
-    """Decide how a task that is handed out opens; nothing for a job without suggestions."""
+    """Store the suggestion with which a new task opens, or none; does nothing for a job without suggestions."""
     job = task.job
     if not suggests(store, job):
         return

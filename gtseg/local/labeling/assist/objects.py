@@ -1,4 +1,4 @@
-"""A suggested mask as a page takes it: object by object, so that a person accepts one after the other."""
+"""A suggested mask split into objects, so that workers can accept them one by one."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-__all__ = ["split_objects"]
-
-SMALLEST = 0.0003  # share of the image: what is smaller is noise
-TOLERANCE = 1.0  # pixels by which an outline that is only shown may differ from the object
+SMALLEST = 0.0003
+"""Share of the image below which an object is ignored as noise."""
+TOLERANCE = 1.0
+"""Largest deviation of a displayed outline from the object, in pixels."""
 
 
 def split_objects(mask: np.ndarray) -> list[dict[str, Any]]:
-    """Connected areas of one label of a (H, W) uint8 mask, the largest first.
+    """Split an (H, W) uint8 mask into the connected areas of each label, largest first.
 
-    Each has `label` (from 1), `area` in pixels, `rows` [[y, x0, x1, x0, x1, ...], ...] (x1 exclusive), and `outlines`, closed lines
-    of (x, y) to show it by.
+    Each has `label` (from 1), `area` in pixels, `rows` [[y, x0, x1, x0, x1, ...], ...] (x1 exclusive), and `outlines`,
+    closed polygons of (x, y) for display.
     """
     found = []
     for label in np.unique(mask[mask > 0]):

@@ -1,4 +1,4 @@
-"""Which objects are worth a person's time next: what the model is unsure of, and unlike what is labeled already."""
+"""Order of labeling: objects of which the model is uncertain and that are unlike the labeled ones come first."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["order_objects"]
-
-RANDOM_SHARE = (
-    5  # every fifth object is a random one, so that the model sees what it does not know that it does not know
-)
+RANDOM_SHARE = 5
+"""Every fifth object is a random one, so that the model also sees objects of which it is wrongly confident."""
 
 
 def order_objects(
     confidences: np.ndarray, features: np.ndarray, labeled: np.ndarray, *, count: int, seed: int
 ) -> list[int]:
-    """Positions of `count` of n objects, the most helpful first.
+    """Return the positions of `count` of n objects, most informative first.
 
-    `confidences`: (n,), the higher the surer; `features`: (n, d), `labeled`: (m, d) those of what is labeled. The next object is the
-    one with the largest product of its rank by uncertainty and its distance to the nearest that is labeled or chosen
-    before it. Every RANDOM_SHARE-th is drawn at random with `seed`.
+    `confidences` (n,) are higher for more confident; `features` are (n, d), `labeled` (m, d) those of labeled objects.
+    The next object has the largest product of its rank by uncertainty and its distance to the nearest labeled or
+    earlier chosen object. Every RANDOM_SHARE-th is drawn at random with `seed`.
     """
     n = len(confidences)
     rng = np.random.default_rng(seed)
@@ -44,7 +41,7 @@ def order_objects(
 
 
 def nearest(points: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(n,) distance of each of (n, d) points to the nearest of (m, d)."""
+    """Return the (n,) distances of (n, d) points to the nearest of (m, d) points."""
     best = np.full(len(points), np.inf)
     for point in known:
         best = np.minimum(best, np.linalg.norm(points - point, axis=1))
@@ -52,5 +49,5 @@ def nearest(points: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def as_matrix(rows: Sequence[Sequence[float]]) -> np.ndarray:
-    """(n, d) float64; (0, 1) of nothing."""
+    """Return (n, d) float64; (0, 1) if there are no rows."""
     return np.array(rows, float) if len(rows) else np.zeros((0, 1))

@@ -27,8 +27,6 @@ from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.labeling.autosegment import Finder, refine_mask, shared_finder
 from gtseg.local.labeling.pictures import decoding
 
-__all__ = ["find_smallest", "refine_file", "refine_objects"]
-
 MOST = 400
 """Masks that are refined: the first ones, which are handed out next."""
 PERCENTILE = 10

@@ -1,10 +1,11 @@
-"""One round of the assisting model, as files: data laid down, a training process, a scoring process, ready.
+"""A round of the assisting model, as files: training data, a training process, a scoring process, and the result.
 
     assist/round-3/            ml: input/, model/, checkpoints/ of the training; process/ of both
-        input/names            of what is scored        output/scores.jsonl, output/masks/, output/refined/
-        ready.json             {"model", "objects"}: written last; only then suggestions are taken from it
+        input/names            images to score            output/scores.jsonl, output/masks/, output/refined/
+        ready.json             {"model", "objects"}: written last; suggestions are used from then on
 
-The processes (train, score, refine) have the lowest priority and one thread, and end with the server; after a restart they go on from their files.
+The processes (train, score, refine) run at the lowest priority with one thread and end with the server. After a restart
+they continue from their files.
 """
 
 from __future__ import annotations
@@ -25,19 +26,20 @@ from PIL import Image
 from gtseg.local.jobs.processes import Process
 from gtseg.local.labeling.assist.refine import find_smallest
 
-__all__ = ["Pair", "Round", "Scored", "find_rounds"]
-
-SAMPLES = 3000  # pictures that a training sees: about a minute of one core
+SAMPLES = 3000
+"""Number of images that a training processes over all epochs: about a minute of one core."""
 EPOCHS = (10, 60)
-KEPT = 8  # one in so many answers chooses the best epoch
-MEASURED = 100  # answers that say how small an object may be
+KEPT = 8
+"""One answer in this many is used to choose the best epoch."""
+MEASURED = 100
+"""Number of answers from which the smallest plausible object is measured."""
 LOWEST = 19
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One answer: the image's file and its (H, W) uint8 class indices."""
+    """An answer: the image's file and (H, W) uint8 class indices."""
 
     line: int
     image: Path
@@ -46,12 +48,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Scored:
+    """The model's result for an image."""
+
     confidence: float
     features: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Round:
+    """The folder of a round and its number."""
+
     folder: Path
     number: int
 
@@ -61,7 +67,7 @@ class Round:
 
     @cached_property
     def ready(self) -> Mapping[str, object]:
-        """What ready.json says."""
+        """Content of ready.json."""
         document: dict[str, object] = json.loads((self.folder / "ready.json").read_bytes())
         return document
 
@@ -78,7 +84,7 @@ class Round:
         return Process(self.folder / "process-refine")
 
     def write_channels(self, pairs: Sequence[Pair], *, classes: int) -> None:
-        """The channels and the hyperparameters, whole or not at all."""
+        """Write the channels and the hyperparameters atomically."""
         part = self.folder.with_name(f".{self.folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)
         kept = max(2, len(pairs) // KEPT)
@@ -103,9 +109,11 @@ class Round:
         os.replace(part, self.folder)
 
     def train(self) -> None:
+        """Start the training process."""
         self._launch(self.training, "train", "--root", str(self.folder))
 
     def score(self, names: Sequence[str], images: Path) -> None:
+        """Start the scoring process on the named images."""
         part = self.folder / "input" / ".names.part"
         part.write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
         os.replace(part, self.folder / "input" / "names")
@@ -120,7 +128,7 @@ class Round:
         process.launch(command, environment={**os.environ, **ONE_THREAD}, dies_with_us=True, niceness=LOWEST)
 
     def conclude(self, model: str) -> None:
-        """Make the round's masks the suggestions of what is handed out from now on."""
+        """Mark the round complete, so that its masks are suggested from now on."""
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         part = self.folder / ".ready.part"
         objects = int((self.folder / "input" / "objects").read_text())
@@ -128,7 +136,7 @@ class Round:
         os.replace(part, self.folder / "ready.json")
 
     def mask(self, line: int) -> bytes | None:
-        """The PNG that the model proposes for an object; None where it was not asked."""
+        """Return the PNG that the model proposes for an object; None if it was not scored."""
         for folder in ("refined", "masks"):
             try:
                 return (self.folder / "output" / folder / f"{line:06d}.png").read_bytes()
@@ -137,6 +145,7 @@ class Round:
         return None
 
     def read_scores(self) -> dict[int, Scored]:
+        """Return line -> result, from the complete lines of scores.jsonl."""
         path, found = self.folder / "output" / "scores.jsonl", {}
         content = path.read_bytes() if path.exists() else b""
         for text in content[: content.rfind(b"\n") + 1].splitlines():
@@ -146,12 +155,13 @@ class Round:
         return found
 
     def end(self) -> None:
+        """Kill the processes."""
         for process in (self.training, self.scoring, self.refining):
             if process.alive():
                 process.send(signal.SIGKILL)
 
 
 def find_rounds(folder: Path) -> list[Round]:
-    """The rounds below assist/, the last first."""
+    """Return the rounds in a job's assist folder, latest first."""
     found = [(int(path.name.removeprefix("round-")), path) for path in folder.glob("round-*")]
     return [Round(path, number) for number, path in sorted(found, reverse=True)]

@@ -1,1 +1,1 @@
-"""Automated data labeling: people label a sample, a model labels what it is sure of, again until all is labeled."""
+"""Automated data labeling: in rounds, workers label a sample and a model labels what it is confident of."""

@@ -1,4 +1,4 @@
-"""The model over the objects that nobody has labeled, and over the validation set: a process of its own for each round."""
+"""Inference on the unlabeled objects and the validation set, in a process per round."""
 
 from __future__ import annotations
 
@@ -21,25 +21,23 @@ from gtseg.local.labeling.automated.training import Failure
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.storage.objects import StorageUnavailable, split_uri
 
-__all__ = ["Score", "Scoring", "fits", "measure_quality", "read_values"]
-
 NICENESS = 5
 LARGEST = (1920, 1080)
-"""Pixels of an image (developer guide, "Automated data labeling")."""
+"""Largest image in pixels (developer guide, "Automated data labeling")."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """`classes`: the confidence of each class index that the mask has."""
+    """The model's result for an object; `classes` maps each class index in its mask to a confidence."""
 
     confidence: float
     classes: Mapping[int, float]
     is_fitting: bool = True
-    """Whether the image is one that automated labeling takes (LARGEST)."""
+    """Whether the image is within LARGEST."""
 
 
 class Scoring:
-    """The folder of one round: `images` of the job (shared by its rounds), the model, the masks, the process."""
+    """Inference of one round: the job's images (shared by its rounds), the model, the masks, and the process."""
 
     def __init__(self, embedded: Embedded, folder: Path, number: int) -> None:
         self.embedded = embedded
@@ -48,7 +46,7 @@ class Scoring:
         self.process = Process(self.root / "process")
 
     def place_image(self, line: int, uri: str) -> None:
-        """The object's image as a file; nothing where it cannot be read: it will have no score."""
+        """Download the object's image, unless present. An image that cannot be read is skipped and gets no score."""
         target = self.images / name_of(line)
         if target.exists():
             return
@@ -64,9 +62,10 @@ class Scoring:
         os.replace(part, target)
 
     def prepare(self, lines: Sequence[int], *, artifact: str) -> None:
-        """The model and the list of images. Raises Failure."""
+        """Unpack the model and write the list of images. Raises Failure."""
         image = image_uri(self.embedded.store.region)
-        self.embedded.objects.head(*split_uri(artifact))  # where the storage is away, that is no fault of the artifact
+        # if the storage is unreachable, fail here rather than as an error of the artifact
+        self.embedded.objects.head(*split_uri(artifact))
         try:
             unpack_artifact(self.embedded.objects, artifact, self.root / "model", image=image, runnable=True)
         except ArtifactError as error:
@@ -78,7 +77,7 @@ class Scoring:
         os.replace(part, self.root / "input" / "names")
 
     def launch(self) -> None:
-        """Start the process. It ends with this one, however that ends."""
+        """Start the process, which ends when this process does."""
         command = [sys.executable, "-m", "gtseg.local.algorithm", "score", "--root", str(self.root)]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self.process.launch(
@@ -89,12 +88,12 @@ class Scoring:
         )
 
     def find_failure(self) -> str:
-        """The process's own reason for having failed; '' without one."""
+        """Return the failure reason written by the process; '' if there is none."""
         failure = self.root / "output" / "failure"
         return failure.read_text(errors="replace").strip() if failure.exists() else ""
 
     def read(self) -> dict[int, Score]:
-        """Line of the manifest -> its score; objects whose image cannot be read have none."""
+        """Return line of the manifest -> score; objects with unreadable images have none."""
         path = self.root / "output" / "scores.jsonl"
         found: dict[int, Score] = {}
         for text in path.read_bytes().splitlines() if path.exists() else ():
@@ -106,33 +105,34 @@ class Scoring:
         return found
 
     def mask(self, line: int) -> np.ndarray:
-        """(H, W) uint8 class indices that the model gave an object."""
+        """Return the model's (H, W) uint8 class indices of an object."""
         return read_values((self.root / "output" / "masks" / f"{name_of(line)}.png").read_bytes())
 
 
 def fits(width: int, height: int) -> bool:
-    """Whether automated labeling takes an image of this size."""
+    """Return whether automated labeling supports an image of this size."""
     return width <= LARGEST[0] and height <= LARGEST[1]
 
 
 def name_of(line: int) -> str:
+    """Return the file name of an object."""
     return f"{line:06d}"
 
 
 def read_values(content: bytes) -> np.ndarray:
-    """(H, W) uint8 values of an index PNG. Raises ValueError."""
+    """Return the (H, W) uint8 values of an index PNG. Raises ValueError."""
     try:
         with open_picture(content, formats=("PNG",)) as picture, decoding(picture.size):
             values: np.ndarray = np.array(picture, dtype=np.uint8)
     except PictureError as error:
         raise ValueError(f"the mask {error}") from None
     if values.ndim != 2:
-        raise ValueError("the mask is no index PNG")
+        raise ValueError("the mask is not an index PNG")
     return values
 
 
 def measure_quality(guess: np.ndarray, truth: np.ndarray) -> float:
-    """The mean IoU over the classes that either (H, W) mask has, background excluded; 1 where both have none."""
+    """Return the mean IoU over the classes in either (H, W) mask, without background; 1.0 if both have none."""
     if guess.shape != truth.shape:
         return 0.0
     size = int(max(guess.max(initial=0), truth.max(initial=0))) + 1

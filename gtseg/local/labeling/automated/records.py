@@ -1,6 +1,7 @@
-"""What automated labeling keeps: its rounds, and which objects are in a sample or were labeled by a model.
+"""Records of automated labeling: its rounds, and the objects in a sample or labeled by a model.
 
-A round is: people label a sample, a model is trained, it scores, a threshold is chosen, what lies above it is labeled.
+In a round, workers label a sample, a model is trained, it scores the other objects, a threshold is chosen, and the
+objects above it are labeled by the model.
 """
 
 from __future__ import annotations
@@ -11,22 +12,9 @@ from dataclasses import dataclass
 from gtseg.local.labeling.records import Job
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "DDL",
-    "MACHINE",
-    "TRAINING",
-    "VALIDATION",
-    "Round",
-    "advance",
-    "count_machine",
-    "find_final_model",
-    "find_round",
-    "list_sample",
-]  # fmt: skip
-
-# labeling_rounds.step: people -> train -> score -> choose -> label -> done
-# labeling_samples.part: training | validation (people label them), machine (a model did). `gone`: the round in which a
-# validation object would have been labeled or taken to people; later models are not judged by it.
+# labeling_rounds.step: people -> train -> score -> choose -> label -> done. labeling_samples.part: training |
+# validation (labeled by workers), machine (labeled by a model). `gone`: the round in which a validation object was
+# above the threshold or would have been sampled; later models are not evaluated on it.
 DDL = """
 CREATE TABLE IF NOT EXISTS labeling_rounds (
     job TEXT NOT NULL, round INTEGER NOT NULL, step TEXT NOT NULL, model TEXT, threshold REAL, bound REAL,
@@ -41,12 +29,12 @@ TRAINING, VALIDATION, MACHINE = "training", "validation", "machine"
 
 @dataclass(frozen=True)
 class Round:
-    """`threshold` None before it was chosen, and where nothing lies above one (`objects` is 0 then)."""
+    """A round. `threshold` is None before it is chosen, and if no threshold is good enough (then `objects` is 0)."""
 
     number: int
     step: str
     model: str | None
-    """The ARN of the model that was trained in this round."""
+    """ARN of the model trained in this round."""
     threshold: float | None
     bound: float | None
     objects: int | None
@@ -54,7 +42,7 @@ class Round:
 
 
 def find_round(store: Store, job: Job) -> Round | None:
-    """The round that a job is in; None before the first."""
+    """Return the current round of a job; None before the first."""
     row = (
         store.read()
         .execute("SELECT * FROM labeling_rounds WHERE job = ? ORDER BY round DESC LIMIT 1", (job.name,))
@@ -81,7 +69,7 @@ def advance(
     step: str,
     **values: str | float | int | None,
 ) -> None:
-    """Take a round from its step to the next one, with what was found out. Values are columns of labeling_rounds."""
+    """Move a round from its step to the next, and store `values` in columns of labeling_rounds."""
     columns = "".join(f", {name} = ?" for name in values)
     connection.execute(
         f"UPDATE labeling_rounds SET step = ?{columns} WHERE job = ? AND round = ? AND step = ?",
@@ -90,7 +78,7 @@ def advance(
 
 
 def list_sample(store: Store, job: Job, part: str, *, state: str = "labeled") -> list[sqlite3.Row]:
-    """The objects of a part in a state, in the manifest's order; `gone` beside them."""
+    """Return the objects of a part in a state, in the manifest's order, with their `gone` column."""
     query = (
         "SELECT o.*, s.gone FROM labeling_samples s JOIN labeling_objects o ON o.job = s.job AND o.line = s.line "
         "WHERE s.job = ? AND s.part = ? AND o.state = ? ORDER BY o.line"
@@ -99,14 +87,14 @@ def list_sample(store: Store, job: Job, part: str, *, state: str = "labeled") ->
 
 
 def count_machine(store: Store, name: str) -> int:
-    """How many objects of a job a model has labeled."""
+    """Return the number of a job's objects labeled by a model."""
     query = "SELECT count(*) FROM labeling_samples WHERE job = ? AND part = ?"
     count: int = store.read().execute(query, (name, MACHINE)).fetchone()[0]
     return count
 
 
 def find_final_model(store: Store, name: str) -> str | None:
-    """The ARN of the model of the last round that has one."""
+    """Return the ARN of the latest model of the job; None if there is none."""
     query = "SELECT model FROM labeling_rounds WHERE job = ? AND model IS NOT NULL ORDER BY round DESC LIMIT 1"
     row = store.read().execute(query, (name,)).fetchone()
     return row["model"] if row else None

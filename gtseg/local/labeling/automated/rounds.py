@@ -1,8 +1,8 @@
-"""What happens between two samples of people: train, score, choose a threshold, label what lies above it.
+"""The automated part of a round: train, score, choose a threshold, label the objects above it.
 
-A thread for each job takes one step after the other. A step is done when a transaction says so; before that everything
-it writes has names and times that an earlier transaction fixed, so that a kill at any instant trains, scores and labels
-nothing twice.
+A thread per job takes one step after the other. A step is complete when a transaction records it; before that,
+everything that it writes has names and times fixed by an earlier transaction, so that after a kill at any time nothing
+is trained, scored or labeled twice.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import output
@@ -40,24 +41,24 @@ from gtseg.local.labeling.automated.training import (
 )
 from gtseg.local.labeling.counts import count_room
 from gtseg.local.labeling.masks import encode_mask
-from gtseg.local.labeling.records import DAMAGED, Job, find_job, read_clock
-from gtseg.local.labeling.wakeup import ring
+from gtseg.local.labeling.records import DAMAGED, Job, find_job
+from gtseg.local.labeling.wakeup import wake_engine
 from gtseg.local.loop import Threads
 from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.training import TrainingJobs
 
-__all__ = ["Automation"]
-
 POLL_SECONDS = 0.25
-PAUSE_SECONDS = 5.0  # before a step that broke is taken again
+PAUSE_SECONDS = 5.0
+"""Delay before a failed step is retried."""
 GRACE_SECONDS = 2.0
 LABEL_AT_ONCE = 50
-TRIES = 3  # of a scoring process that ended without a reason
+TRIES = 3
+"""Attempts to run a scoring process that ends without a reason."""
 logger = logging.getLogger(__name__)
 
 
 class Automation:
-    """The threads of the jobs that are between two samples. Used by the engine's thread."""
+    """Threads of the jobs in the automated part of a round. Called from the engine's thread."""
 
     def __init__(self, embedded: Embedded) -> None:
         self.embedded, self.store, self.objects = embedded, embedded.store, embedded.objects
@@ -74,14 +75,14 @@ class Automation:
         return job.name in self._threads.running()
 
     def work(self, job: Job) -> None:
-        """Go on with a job's round in its thread. Raises Failure with the reason for which the round cannot go on."""
+        """Continue a job's round in its thread. Raises Failure with the reason if the round failed."""
         if job.name in self._failures:
             raise Failure(self._failures.pop(job.name))
         if not self.is_busy(job):
             self._threads.start(job.name, partial(self._run, job.name))
 
     def forget(self, job: Job) -> None:
-        """Remove what a job that has ended kept on the disk; end a training job that nobody waits for any more."""
+        """Delete the files of a job that has ended, and stop its training job if it is running."""
         current = find_round(self.store, job)
         if current is not None and current.step == "train":
             with contextlib.suppress(ServiceError):
@@ -105,21 +106,21 @@ class Automation:
                     self.stopping.wait(POLL_SECONDS)
         except Failure as failure:
             self._failures[name] = str(failure)
-        except StorageUnavailable:  # the storage logs it; the step is taken again
+        except StorageUnavailable:  # the storage logs it; the step is retried
             self.stopping.wait(PAUSE_SECONDS)
         except ServiceError as error:
             if error.code != DAMAGED:
                 self._failures[name] = f"ClientError: {error.message} ({error.code})"
             self.stopping.wait(PAUSE_SECONDS)
         except Exception:
-            logger.exception("a step of automated labeling failed; it is tried again")
+            logger.exception("A step of automated labeling failed; it will be retried.")
             self.stopping.wait(PAUSE_SECONDS)
         finally:
             self._end_process(name)
-            ring(self.store)
+            wake_engine(self.store)
 
     def _end_process(self, name: str) -> None:
-        """A process that nobody waits for: the server or the job stops."""
+        """End the scoring process when the server or the job stops."""
         with contextlib.suppress(ServiceError):
             job = find_job(self.store, name)
             current = find_round(self.store, job)
@@ -129,7 +130,7 @@ class Automation:
                     process.end(GRACE_SECONDS)
 
     def _step(self, job: Job, current: Round) -> bool:
-        """Whether the step is done or has come nearer to it; False to wait."""
+        """Take the current step of the round; return whether it made progress, False to wait."""
         steps = {"train": self._train, "score": self._score, "choose": self._choose, "label": self._label}
         return steps[current.step](job, current)
 
@@ -138,9 +139,10 @@ class Automation:
             advance(connection, job, current, step=step, **values)
         return True
 
-    # ---------------------------------------------------------------- train
+    # --- train ---
 
     def _train(self, job: Job, current: Round) -> bool:
+        """Start the training job, wait for it, and create its model. Raises Failure."""
         jobs = TrainingJobs(self.embedded)
         record = jobs.records.find(name_training(job, current))
         if record is None:
@@ -149,14 +151,15 @@ class Automation:
         if record.status in ("InProgress", "Stopping"):
             return False
         if record.status != "Completed":
-            reason = record.answer.get("FailureReason", f"it is {record.status}")
+            reason = record.answer.get("FailureReason", f"its status is {record.status}")
             raise Failure(f"ClientError: The training job {record.name} did not complete: {reason}")
         model = keep_model(self.embedded, job, current, artifact=artifact_of(record.answer))
         return self._advance(job, current, "score", model=model)
 
-    # ---------------------------------------------------------------- score
+    # --- score ---
 
     def _score(self, job: Job, current: Round) -> bool:
+        """Run the scoring process, and start it again if it ended without a reason. Raises Failure."""
         scoring = self._scoring(job, current)
         code = scoring.process.exit_code()
         if scoring.process.alive():
@@ -167,7 +170,9 @@ class Automation:
             raise Failure(f"ClientError: The model could not be applied: {reason}")
         tries = self._tries[job.name] = self._tries.get(job.name, 0) + 1
         if tries > TRIES:
-            raise Failure("InternalServerError: The process that applies the model ended several times.")
+            raise Failure(
+                f"InternalServerError: The process that applies the model ended {TRIES + 1} times without a reason."
+            )
         rows = self._list_scored(job)
         for row in rows:
             scoring.place_image(row["line"], row["uri"])
@@ -180,15 +185,18 @@ class Automation:
         return False
 
     def _list_scored(self, job: Job) -> list[sqlite3.Row]:
-        """What the model is applied to: what nobody has labeled, and the validation set."""
+        """Return the rows to score: the unlabeled objects, and what is left of the validation set."""
         query = "SELECT line, uri FROM labeling_objects WHERE job = ? AND state = 'waiting' ORDER BY line"
         waiting = self.store.read().execute(query, (job.name,)).fetchall()
         return [*waiting, *(row for row in list_sample(self.store, job, VALIDATION) if row["gone"] is None)]
 
-    # ---------------------------------------------------------------- choose
+    # --- choose ---
 
     def _choose(self, job: Job, current: Round) -> bool:
-        """The threshold. All rounds together may be wrong with probability RISK: this one with its share of it."""
+        """Choose the threshold.
+
+        The probability of an error in any round is at most RISK, of which each round has a share.
+        """
         self._tries.pop(job.name, None)
         scoring = self._scoring(job, current)
         scores = scoring.read()
@@ -235,13 +243,14 @@ class Automation:
         return True
 
     def _judge(self, job: Job, scoring: Scoring, row: sqlite3.Row) -> float:
+        """Return the mean IoU of the model's mask with the consolidated mask of a validation object."""
         bucket, key = split_uri(json.loads(row["result"])[job.attribute])
         return measure_quality(scoring.mask(row["line"]), read_values(self.objects.get(bucket, key)))
 
-    # ---------------------------------------------------------------- label
+    # --- label ---
 
     def _label(self, job: Job, current: Round) -> bool:
-        """Write the masks above the threshold, some at a time, as long as the job's conditions allow more labels."""
+        """Write the masks of objects above the threshold in batches, as many as the job's stopping conditions allow."""
         scoring = self._scoring(job, current)
         scores = scoring.read()
         chosen = self._list_above(job, current, scores)
@@ -256,7 +265,7 @@ class Automation:
         return self._advance(job, current, "done")
 
     def _list_above(self, job: Job, current: Round, scores: Mapping[int, Score]) -> list[int]:
-        """Lines to label now, the surest first."""
+        """Return the lines to label now, most confident first."""
         threshold = current.threshold
         if threshold is None:
             return []
@@ -304,7 +313,7 @@ def finish(
     *,
     values: tuple[float, int, int, str],
 ) -> None:
-    """waiting -> labeled, by the model."""
+    """Mark a waiting object labeled by the model."""
     changed = connection.execute(
         "UPDATE labeling_objects SET state = 'labeled', iteration = ?, stamp = ?, width = ?, height = ?, result = ? "
         "WHERE job = ? AND line = ? AND state = 'waiting'",

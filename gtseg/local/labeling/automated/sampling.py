@@ -1,4 +1,4 @@
-"""Who labels what next: the random first sample, then what the model is least sure of."""
+"""Samples of automated labeling: a random first sample, then the objects of which the model is least confident."""
 
 from __future__ import annotations
 
@@ -7,38 +7,44 @@ import random
 import sqlite3
 from collections.abc import Mapping
 
+from gtseg.local.clock import read_clock
 from gtseg.local.labeling.automated.records import TRAINING, VALIDATION, Round, find_round
-from gtseg.local.labeling.records import Job, read_clock
+from gtseg.local.labeling.records import Job
 from gtseg.local.storage.store import Store
 
-__all__ = ["begin_first_round", "begin_next_round", "find_sample_fault", "list_chosen", "size_validation"]
-
-LARGE = 5000  # objects from which on the validation set is 10 %, not 20 %
-FIRST_TRAINING = 0.1  # share of the objects that the first model learns from
-LATER = 0.05  # share of the objects that each later round takes to people
-SMALL = 1250  # objects below which Ground Truth refuses automated labeling (a server can be told to take fewer)
-PROVING = 100  # validation objects of such a set: the bound of a mean of 0.8 is above the target from about 80 on
+LARGE = 5000
+"""Number of objects from which the validation set is 10 % instead of 20 % of them."""
+FIRST_TRAINING = 0.1
+"""Share of the objects in the first training set."""
+LATER = 0.05
+"""Share of the objects that workers label in each later round."""
+SMALL = 1250
+"""Number of objects below which Ground Truth rejects automated labeling (the server has an option to allow fewer)."""
+PROVING = 100
+"""Size of the validation set of fewer objects: the bound of a mean of 0.8 exceeds the target from about 80 objects."""
 LATER_OF_SMALL = 0.1
 FEWEST = 8
-FAILURES = 10  # a job fails if more than one in so many objects of the first sample does
+FAILURES = 10
+"""The job fails if more than one in this many objects of the first sample failed."""
 
 
 def size_validation(objects: int) -> int:
-    """How many objects the validation set has (developer guide, "Automated data labeling").
+    """Return the size of the validation set (developer guide, "Automated data labeling").
 
-    Below SMALL objects, where Ground Truth has no automated labeling, up to a third: a fifth of them would prove little.
+    Below SMALL objects, where Ground Truth has no automated labeling, up to a third of them, since a fifth would be too
+    few for a useful bound.
     """
     share = math.ceil(objects * (0.2 if objects < LARGE else 0.1))
     return share if objects >= SMALL else max(share, min(PROVING, objects // 3))
 
 
 def size_sample(objects: int) -> int:
-    """How many objects a later round takes to people."""
+    """Return the number of objects that workers label in a later round."""
     return max(FEWEST, math.ceil(objects * (LATER if objects >= SMALL else LATER_OF_SMALL)))
 
 
 def begin_first_round(store: Store, job: Job) -> None:
-    """Choose the validation set and the first training set at random, once."""
+    """Choose the validation set and the first training set at random. Does nothing if the job has a round."""
     with store.write() as connection:
         if find_round(store, job) is not None:
             return
@@ -52,10 +58,10 @@ def begin_first_round(store: Store, job: Job) -> None:
 
 
 def begin_next_round(store: Store, job: Job, current: Round, *, confidences: Mapping[int, float]) -> None:
-    """Take the objects that the model is least sure of to people; without a confidence first.
+    """Start the next round with the objects of lowest confidence as its sample; those without a confidence come first.
 
-    Validation objects that are no surer than the last of them leave the validation set: what is left of it is to the
-    objects that are left as the whole set was to all of them.
+    Validation objects with a confidence at most that of the sample leave the validation set, so that it remains
+    representative of the remaining objects.
     """
     with store.write() as connection:
         now = find_round(store, job)
@@ -78,7 +84,7 @@ def begin_next_round(store: Store, job: Job, current: Round, *, confidences: Map
 
 
 def list_chosen(store: Store, job: Job, current: Round) -> list[int]:
-    """Lines of this round's sample that people have not been given yet."""
+    """Return the lines of this round's sample that are not yet given to workers."""
     query = (
         "SELECT o.line FROM labeling_samples s JOIN labeling_objects o ON o.job = s.job AND o.line = s.line "
         "WHERE s.job = ? AND s.round = ? AND o.state = 'waiting' ORDER BY o.line"
@@ -87,7 +93,7 @@ def list_chosen(store: Store, job: Job, current: Round) -> list[int]:
 
 
 def find_sample_fault(store: Store, job: Job) -> str:
-    """Why the first sample ends the job: more than a tenth of it failed (developer guide); '' if it does not."""
+    """Return the failure reason if more than a tenth of the first sample failed (developer guide); else ''."""
     query = (
         "SELECT count(*) AS objects, sum(o.state = 'failed') AS failed FROM labeling_samples s JOIN labeling_objects o "
         "ON o.job = s.job AND o.line = s.line WHERE s.job = ? AND s.round = 1"
@@ -97,7 +103,7 @@ def find_sample_fault(store: Store, job: Job) -> str:
         return ""
     return (
         f"ClientError: {row['failed']} of the {row['objects']} data objects of the first sample could not be labeled; "
-        f"automated labeling needs {100 - 100 // FAILURES} % of them."
+        f"automated labeling requires {100 - 100 // FAILURES} % of them."
     )
 
 

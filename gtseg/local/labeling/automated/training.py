@@ -1,4 +1,4 @@
-"""The training job of a round, and the model that comes of it: ordinary ones, which can be listed and whose logs can be read."""
+"""Training job and model of a round: an ordinary training job and model, listed and logged as any other."""
 
 from __future__ import annotations
 
@@ -22,25 +22,28 @@ from gtseg.local.labeling.records import Job, open_manifest, read_manifest
 from gtseg.local.storage.objects import StorageUnavailable, split_uri
 from gtseg.local.training import TrainingJobs
 
-__all__ = ["Failure", "artifact_of", "check_initial_model", "keep_model", "name_training", "start_training"]
-
-INSTANCE = "ml.p3.2xlarge"  # of automated labeling's training and inference (developer guide)
-SAMPLES = 3500  # pictures that a training job sees, each as often as it takes
+INSTANCE = "ml.p3.2xlarge"
+"""Instance type of automated labeling's training and inference (developer guide)."""
+SAMPLES = 3500
+"""Number of images that a training job processes over all epochs."""
 EPOCHS = (10, 60)
-KEPT = 0.1  # share of the training set that chooses the best epoch; the validation set has no part in training
+KEPT = 0.1
+"""Share of the training set used to choose the best epoch; the validation set is not used in training."""
 FEWEST_KEPT = 4
-SETTINGS_BYTES = 1 << 20  # of hyperparams.json
+SETTINGS_BYTES = 1 << 20
+"""Limit on the size of hyperparams.json."""
 DEFAULT = {"algorithm": "fcn", "backbone": "resnet-50"}
 NETWORKS = {"algorithm": ("fcn", "psp", "deeplab"), "backbone": ("resnet-50", "resnet-101")}
-CROPS = range(17, 4097)  # pixels; the largest image of automated labeling has 1920 in a row
+CROPS = range(17, 4097)
+"""Crop sizes in pixels; the largest image of automated labeling is 1920 pixels wide."""
 
 
 class Failure(Exception):
-    """The labeling job fails with this reason."""
+    """The labeling job fails; the message is its failure reason."""
 
 
 def name_training(job: Job, current: Round) -> str:
-    """The same at every try, and nobody else's: the reference is random."""
+    """Return the name of the round's training job: the same at every attempt, unique by the random reference."""
     return f"{job.title[:40].rstrip('-')}-{job.reference[:12]}-{current.number}"
 
 
@@ -49,12 +52,14 @@ def models_of(embedded: Embedded) -> Hosted[NoWork]:
 
 
 def start_training(embedded: Embedded, job: Job, current: Round) -> None:
-    """Write the round's manifests and create its training job, unless an earlier try has."""
+    """Write the round's manifests and create its training job, unless an earlier attempt created it. Raises Failure."""
     rows = list_sample(embedded.store, job, TRAINING)
     shuffled = random.Random(job.reference).sample(rows, len(rows))
     kept = max(FEWEST_KEPT, round(len(rows) * KEPT))
     if len(rows) < 2 * FEWEST_KEPT:
-        raise Failure(f"ClientError: {len(rows)} objects of the training set were labeled: too few to train on.")
+        raise Failure(
+            f"ClientError: {len(rows)} objects of the training set were labeled; training requires {2 * FEWEST_KEPT}."
+        )
     bucket, prefix = job.output
     folder = f"{prefix}training/round-{current.number}"
     for channel, chosen in (("train", shuffled[kept:]), ("validation", shuffled[:kept])):
@@ -71,7 +76,7 @@ def start_training(embedded: Embedded, job: Job, current: Round) -> None:
 
 
 def read_lines(embedded: Embedded, job: Job, rows: Sequence[sqlite3.Row]) -> list[bytes]:
-    """The objects as lines of an augmented manifest."""
+    """Return the objects as lines of an augmented manifest."""
     lines = []
     with open_manifest(job, embedded.store) as file:
         for row in sorted(rows, key=lambda row: int(row["line"])):
@@ -82,7 +87,7 @@ def read_lines(embedded: Embedded, job: Job, rows: Sequence[sqlite3.Row]) -> lis
 
 
 def make_request(embedded: Embedded, job: Job, current: Round, folder: str, training: int) -> dict[str, Any]:
-    """CreateTrainingJob."""
+    """Return the CreateTrainingJob request."""
     epochs = min(max(round(SAMPLES / training), EPOCHS[0]), EPOCHS[1])
     hyperparameters = {
         "num_classes": str(len(job.labels) + 1),
@@ -134,7 +139,7 @@ def make_request(embedded: Embedded, job: Job, current: Round, folder: str, trai
 
 
 def find_initial_model(embedded: Embedded, request: dict[str, Any]) -> str | None:
-    """The address of the artifact of InitialActiveLearningModelArn; None without one. Raises ServiceError."""
+    """Return the S3 URI of the artifact of InitialActiveLearningModelArn; None without one. Raises ServiceError."""
     arn = (request.get("LabelingJobAlgorithmsConfig") or {}).get("InitialActiveLearningModelArn")
     if not arn:
         return None
@@ -145,13 +150,16 @@ def find_initial_model(embedded: Embedded, request: dict[str, Any]) -> str | Non
             return str(record.answer["PrimaryContainer"]["ModelDataUrl"])
     raise ServiceError(
         "ValidationException",
-        f"InitialActiveLearningModelArn: the model {name!r} ({arn}) does not exist. Give the FinalActiveLearningModelArn of "
-        "an earlier labeling job.",
+        f"InitialActiveLearningModelArn: the model {name!r} ({arn}) does not exist. Use the "
+        "FinalActiveLearningModelArn of ",
     )
 
 
 def read_settings(embedded: Embedded, uri: str) -> dict[str, str]:
-    """What a model was trained with (hyperparams.json of its artifact). Raises ServiceError ValidationException."""
+    """Return the settings of a model's training (hyperparams.json in its artifact).
+
+    Raises ServiceError ValidationException.
+    """
     bucket, key = split_uri(uri)
     try:
         with tempfile.TemporaryDirectory() as folder, embedded.objects.file(bucket, key) as archive:
@@ -171,23 +179,24 @@ def read_settings(embedded: Embedded, uri: str) -> dict[str, str]:
     ):
         raise ServiceError(
             "ValidationException",
-            f"InitialActiveLearningModelArn: {uri} is no model of this algorithm that training can go on from.",
+            f"InitialActiveLearningModelArn: training cannot continue from {uri}, which is not a valid model of this "
+            "algorithm.",
         ) from None
     return {str(name): str(value) for name, value in settings.items()}
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Raise ValueError, or what a document of another form raises, for settings that no training job takes."""
+    """Raise ValueError, KeyError or TypeError for settings that are not valid for a training job."""
     int(settings["num_classes"])
     if int(settings["_crop_size"]) not in CROPS:
-        raise ValueError(f"_crop_size {settings['_crop_size']}")
+        raise ValueError(f"_crop_size {settings['_crop_size']} is not supported")
     for name, known in NETWORKS.items():
         if settings.get(name, DEFAULT[name]) not in known:
-            raise ValueError(f"{name} {settings[name]}")
+            raise ValueError(f"{name} {settings[name]} is not supported")
 
 
 def check_initial_model(embedded: Embedded, request: dict[str, Any], labels: Sequence[str]) -> None:
-    """Raise ServiceError ValidationException for a model that is not there or has other classes."""
+    """Raise ServiceError ValidationException if the initial model does not exist or has other classes."""
     initial = find_initial_model(embedded, request)
     if initial is None:
         return
@@ -195,17 +204,18 @@ def check_initial_model(embedded: Embedded, request: dict[str, Any], labels: Seq
     if found != len(labels) + 1:
         raise ServiceError(
             "ValidationException",
-            f"InitialActiveLearningModelArn: the model has {found - 1} labels beside the background, this job has {len(labels)}.",
+            f"InitialActiveLearningModelArn: the model has {found - 1} labels without background, but this job has "
+            f"{len(labels)}.",
         )
 
 
 def artifact_of(answer: dict[str, Any]) -> str:
-    """Where a completed training job's model lies."""
+    """Return the S3 URI of a completed training job's model."""
     return str(answer["ModelArtifacts"]["S3ModelArtifacts"])
 
 
 def keep_model(embedded: Embedded, job: Job, current: Round, *, artifact: str) -> str:
-    """The ARN of the SageMaker model over a training job's artifact, created once."""
+    """Create the SageMaker model of a training job's artifact, unless it exists; return its ARN. Raises Failure."""
     models = models_of(embedded)
     name = name_training(job, current)
     arn = models.records.arn(name)
@@ -223,4 +233,4 @@ def keep_model(embedded: Embedded, job: Job, current: Round, *, artifact: str) -
     except StorageUnavailable:
         raise
     except ServiceError as error:
-        raise Failure(f"ClientError: The model could not be kept: {error.message}") from None
+        raise Failure(f"ClientError: The model could not be created: {error.message}") from None

@@ -1,8 +1,10 @@
-"""Auto-segment: four extreme points of an object, a box or one click (and corrective clicks) -> its mask.
+"""Auto-segment: the mask of an object from four extreme points, a box or one click, and corrective clicks.
 
-Ground Truth's own tool does it from four points with DEXTR (developer guide, sms-auto-segmentation.md). Here a network that
-starts from ImageNet (`network`) proposes, and the photograph's own colors and edges decide what it leaves open; without
-PyTorch or weights GrabCut does all of it. Models of people's own may take their place (outline_models, sam, dextr)."""
+Ground Truth's own tool does this from four points with DEXTR (developer guide, sms-auto-segmentation.md). Here a
+network pretrained on ImageNet (`network`) proposes the mask, and the colors and edges of the image decide where it is
+uncertain; without PyTorch or weights GrabCut computes the whole mask. A user's own models can replace it
+(outline_models, sam, dextr).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 IMAGENET_ENV = "GTSEG_IMAGENET_WEIGHTS"
-"""The same switch as for training (gtseg.local.algorithm.state): "off" forbids weights that start from ImageNet."""
+"""Environment variable; "off" disables weights derived from ImageNet, as in gtseg.local.algorithm.state."""
 COUNTS = {4: "points", 2: "box", 1: "click"}
 
 _lock = threading.Lock()
@@ -46,6 +48,7 @@ _finder: Finder | None = None
 
 
 def shared_finder() -> Finder:
+    """Return the process's predictor with the packaged weights, loaded once."""
     global _finder
     with _lock:
         if _finder is None:
@@ -54,18 +57,18 @@ def shared_finder() -> Finder:
 
 
 class Outlines(Protocol):
-    """What finds objects: our own network, or a model of the user's."""
+    """A model that segments objects: gtseg's own network or a model of the user's."""
 
     def see(self, image: NDArray[np.uint8], key: object) -> object:
-        """Compute what depends on the picture (H, W, 3) alone, and keep it under `key`."""
+        """Compute the features that depend on the image (H, W, 3) alone, and cache them under `key`."""
 
     def find(self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object) -> Found:
-        """The object; what does not depend on the clicks is kept under `key`, where that is not None."""
+        """Segment an object. What does not depend on corrective clicks is cached under `key`, unless it is None."""
 
 
 @lru_cache(maxsize=1)
 def open_models(files: tuple[Path, ...]) -> Outlines:
-    """A user's model, loaded once. Raises ServiceError InvalidRequest."""
+    """Load a user's model, once. Raises ServiceError InvalidRequest."""
     try:
         choice = choose_kind(files)
     except ValueError as error:
@@ -80,7 +83,7 @@ def open_models(files: tuple[Path, ...]) -> Outlines:
 
 
 def outlines(files: Sequence[Path] | None = None) -> Outlines:
-    """What answers: the models of `files` (None: of the environment), where there are any."""
+    """Return the model of `files` (None: those of the environment), or gtseg's own network if there are no files."""
     chosen = models_of_environment() if files is None else tuple(files)
     return open_models(chosen) if chosen else shared_finder()
 
@@ -94,10 +97,11 @@ def segment(
     key: object = None,
     models: Sequence[Path] | None = None,
 ) -> Found:
-    """(H, W, 3) RGB as stored, and a start [[x, y], ...] in its pixels (+ clicks) -> Found. Raises ServiceError InvalidRequest.
+    """Segment an object of an (H, W, 3) uint8 RGB image in stored orientation. Raises ServiceError InvalidRequest.
 
-    Four points are the object's extreme points, two are opposite corners of its box, one is a click on it. `key` names the
-    image; with it, a further click on the same object costs little.
+    `points` are [[x, y], ...] in pixels: four extreme points, two opposite corners of the object's box, or one click on
+    it. `inside` and `outside` are corrective clicks. `key` names the image; with it, further clicks on the same object
+    reuse cached features.
     """
     shape = image.shape[:2]
     given = read_points(points, shape, name="points")
@@ -105,7 +109,7 @@ def segment(
         raise ServiceError(
             "InvalidRequest",
             "points must be the four extreme points of the object, two corners of its box or one click on it; "
-            f"there are {len(given)}.",
+            f"got {len(given)} points.",
         )
     yes, no = read_points(inside, shape, name="inside"), read_points(outside, shape, name="outside")
     start = Start(COUNTS[len(given)], given)  # type: ignore[arg-type]
@@ -136,12 +140,12 @@ def correct(
 
 
 def read_points(points: Sequence[Sequence[float]], shape: tuple[int, int], *, name: str) -> Points:
-    """Checked (N, 2) float32. Raises ServiceError InvalidRequest."""
+    """Return the points as (N, 2) float32, clipped to the image. Raises ServiceError InvalidRequest."""
     try:
         array = np.asarray(points, np.float32).reshape(-1, 2)
     except (TypeError, ValueError):
         raise ServiceError("InvalidRequest", f"{name} must be a list of [x, y] pairs in pixels.") from None
     height, width = shape
     if len(array) and (not np.isfinite(array).all() or array.min() < -1 or (array > (width + 1, height + 1)).any()):
-        raise ServiceError("InvalidRequest", f"{name} must lie on the image, which is {width} x {height} pixels.")
+        raise ServiceError("InvalidRequest", f"{name} must lie within the image, which has {width} x {height} pixels.")
     return np.clip(array, 0, (width - 1, height - 1)).astype(np.float32)

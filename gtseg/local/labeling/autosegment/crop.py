@@ -1,4 +1,4 @@
-"""The square window around an object that the four extreme points span, and what can be read from it without a network."""
+"""The square window around an object, and features computed from it without a network."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Points = NDArray[np.float32]  # (N, 2): x, y in pixels of the stored image
-MARGIN = 0.22  # of the longer side of the points' box, on each side: room for points that are a few pixels off
+Points = NDArray[np.float32]
+"""(N, 2): x, y in pixels of the stored image."""
+MARGIN = 0.22
+"""Margin on each side relative to the longer side of the points' box, for points that are a few pixels off."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square of the stored image, left/top/side in its pixels, seen at `size` x `size`."""
+    """A square of the stored image, left, top and side in its pixels, resampled to `size` x `size` pixels."""
 
     left: float
     top: float
@@ -27,18 +29,18 @@ class Window:
         return self.size / self.side
 
     def matrix(self) -> NDArray[np.float64]:
-        """(2, 3) affine: image pixel coordinates -> window pixel coordinates (pixel centres at integers)."""
+        """Return the (2, 3) affine matrix from image to window pixel coordinates (pixel centers at integers)."""
         s = self.scale
         return np.array([[s, 0, (0.5 - self.left) * s - 0.5], [0, s, (0.5 - self.top) * s - 0.5]])
 
     def inward(self, points: Points) -> Points:
-        """(N, 2) image points -> (N, 2) window points."""
+        """Convert (N, 2) image points to window points."""
         m = self.matrix()
         return np.asarray(points, np.float32).reshape(-1, 2) * np.float32(m[0, 0]) + m[:, 2].astype(np.float32)
 
 
 def window_of(points: Points, size: int, *, margin: float = MARGIN) -> Window:
-    """The window for (4, 2) extreme points: centred on their box, `margin` of its longer side around it."""
+    """Return the window centered on the box of (4, 2) extreme points, with a margin relative to its longer side."""
     low, high = points.min(0), points.max(0)
     longer = float(max(high - low)) + 1
     side = max(longer * (1 + 2 * margin), 16.0)
@@ -47,14 +49,14 @@ def window_of(points: Points, size: int, *, margin: float = MARGIN) -> Window:
 
 
 def cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
-    """(H, W, 3) image -> (size, size, 3); beyond the border its last pixels are repeated."""
+    """Resample the window of an (H, W, 3) image to (size, size, 3); pixels beyond the border repeat the last ones."""
     size = window.size
     left, top = int(np.floor(window.left)) - 2, int(np.floor(window.top)) - 2
     side = int(np.ceil(window.side)) + 4
     x0, y0 = max(left, 0), max(top, 0)
     part = image[y0 : max(top + side, y0 + 1), x0 : max(left + side, x0 + 1)]
     factor = 1.0
-    if window.scale < 0.6:  # a plain warp would alias: average first
+    if window.scale < 0.6:  # average first, because a plain warp would alias
         factor = max(window.scale * 1.5, 8 / min(part.shape[:2]))
         if factor < 1:
             small = (max(1, round(part.shape[1] * factor)), max(1, round(part.shape[0] * factor)))
@@ -73,7 +75,7 @@ def cut(image: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
 
 
 def extent(window: Window, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    """left, top, right, bottom of the image pixels that a window shows, of an image of `shape` (H, W)."""
+    """Return left, top, right, bottom of the image pixels in the window, for an image of `shape` (H, W)."""
     height, width = shape
     x0, y0 = max(0, int(np.floor(window.left))), max(0, int(np.floor(window.top)))
     x1 = min(width, int(np.ceil(window.left + window.side)))
@@ -84,7 +86,7 @@ def extent(window: Window, shape: tuple[int, int]) -> tuple[int, int, int, int]:
 def paste(
     window: Window, probability: NDArray[np.float32], shape: tuple[int, int]
 ) -> tuple[int, int, NDArray[np.float32]]:
-    """(size, size) window values -> (left, top, (h, w) values) on the pixels of an image of `shape` (H, W)."""
+    """Resample (size, size) window values to image pixels; return (left, top, (h, w) values)."""
     x0, y0, x1, y1 = extent(window, shape)
     m = window.matrix()
     m[:, 2] += m[:, :2] @ np.array([x0, y0], float)
@@ -97,7 +99,7 @@ def paste(
 
 
 def heat(points: Points, size: int, *, sigma: float) -> NDArray[np.float32]:
-    """(N, 2) window points -> (size, size) in 0..1: a Gaussian bump on each."""
+    """Return a (size, size) heat map in 0 to 1 with a Gaussian at each of (N, 2) window points."""
     if len(points) == 0:
         return np.zeros((size, size), np.float32)
     axis = np.arange(size, dtype=np.float32)
@@ -107,7 +109,7 @@ def heat(points: Points, size: int, *, sigma: float) -> NDArray[np.float32]:
 
 
 def in_order(points: Points) -> Points:
-    """(4, 2) extreme points in any order -> top, right, bottom, left: a turn around the object."""
+    """Sort (4, 2) extreme points into the order top, right, bottom, left."""
     centre = points.mean(0)
     turn = np.arctan2(points[:, 1] - centre[1], points[:, 0] - centre[0])
     around = points[np.argsort(turn)]
@@ -115,14 +117,14 @@ def in_order(points: Points) -> Points:
 
 
 def quad(points: Points, size: int) -> NDArray[np.uint8]:
-    """(size, size) 0/1: the quadrilateral of the four window points, nearly all of it object."""
+    """Return the (size, size) 0/1 quadrilateral of four window points, nearly all of which is object."""
     mask = np.zeros((size, size), np.uint8)
     cv2.fillConvexPoly(mask, np.round(cv2.convexHull(points.astype(np.float32))).astype(np.int32), 1)
     return mask
 
 
 def box(points: Points, size: int, *, slack: float = 0.0) -> NDArray[np.uint8]:
-    """(size, size) 0/1: the box of the four window points, grown by `slack` pixels."""
+    """Return the (size, size) 0/1 box of four window points, enlarged by `slack` pixels."""
     mask = np.zeros((size, size), np.uint8)
     low = np.clip(np.floor(points.min(0) - slack), 0, size - 1).astype(int)
     high = np.clip(np.ceil(points.max(0) + slack), 0, size - 1).astype(int)
@@ -134,13 +136,13 @@ BINS = 16
 
 
 def colour_bins(photo: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """(S, S, 3) -> (S, S) index of each pixel's cell in a 16 x 16 x 16 cube."""
+    """Return the (S, S) cell index of each pixel of (S, S, 3) in a 16 x 16 x 16 color cube."""
     cells = (photo >> 4).astype(np.int32)
     return (cells[..., 0] * BINS + cells[..., 1]) * BINS + cells[..., 2]
 
 
 def smooth_cube(cube: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A histogram over the colour cube, blurred over neighbouring colours."""
+    """Blur a color histogram over neighboring cells of the cube."""
     kernel = np.array([0.06, 0.24, 0.4, 0.24, 0.06], np.float32)
     out = cube.reshape(BINS, BINS, BINS)
     for axis in range(3):
@@ -151,9 +153,10 @@ def smooth_cube(cube: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def likelihood(photo: NDArray[np.uint8], inner: NDArray[np.uint8], outer: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(S, S) in 0..1: how much each pixel's colour belongs to `inner` (0/1) rather than `outer` (0/1).
+    """Return (S, S) values in 0 to 1: how likely each pixel's color belongs to `inner` rather than `outer` (0/1 masks).
 
-    This is what makes the network work on classes it has never seen: what separates the object is measured in the photograph itself."""
+    This lets the network segment classes not seen in training: the object's colors are measured in the image itself.
+    """
     cells = colour_bins(photo)
     flat = cells.reshape(-1)
     posterior = inner.astype(np.float32).reshape(-1)
@@ -178,8 +181,11 @@ def prompts(
     outline: Outline,
     present: NDArray[np.float32] | None,
 ) -> NDArray[np.float32]:
-    """What is marked on the window, for the network: (7, S, S) float32 = extreme points, clicks inside, clicks outside, color
-    likelihood, where the object must be, GrabCut's hint, the present mask (0.5 where there is none yet)."""
+    """Return the network's prompt planes for a window, (7, S, S) float32.
+
+    The planes are extreme points, clicks inside, clicks outside, color likelihood, where the object must be, GrabCut's
+    mask as a hint, and the present mask (0.5 if there is none yet).
+    """
     sigma = size / 32
     planes = np.empty((7, size, size), np.float32)
     planes[0] = heat(extreme, size, sigma=sigma)
@@ -194,7 +200,7 @@ def prompts(
 
 @dataclass(frozen=True)
 class Outline:
-    """What follows from a window and its start alone, each (S, S) float32 in 0..1."""
+    """Planes that depend on a window and its start only, each (S, S) float32 in 0 to 1."""
 
     likelihood: NDArray[np.float32]
     place: NDArray[np.float32]

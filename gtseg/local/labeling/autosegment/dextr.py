@@ -1,11 +1,14 @@
-"""DEXTR-type models as one ONNX file: a window around the object and its points in, the object's probability out.
+"""DEXTR-type models as one ONNX file: from a window and its points to the object's probability.
 
-The model is run by ONNX Runtime where that is installed (`gtseg[onnx]`: every operator), otherwise by OpenCV's own reader
-(nothing to install: most operators). It takes one input and gives one output:
+The model is run by ONNX Runtime if that is installed (`gtseg[onnx]`, all operators), otherwise by OpenCV's importer
+(most operators). It has one input and one output:
 
-    input    (1, 4, S, S) float32: the window around the object as RGB in 0..255, then a plane in 0..255 with a Gaussian bump (sigma
-             S / 51) on each extreme point and each click inside (a click outside: a negative bump); S = 512. That is DEXTR's input (Maninis et al., "Deep Extreme Cut", 2018).
-    output   (1, 1, s, s) or (1, s, s) float32: the object's probability, or a logit (any value outside 0..1 tells), any s."""
+    input    (1, 4, S, S) float32: the window around the object as RGB in 0..255, then a plane in 0..255 with a Gaussian
+             (sigma S / 51) at each extreme point and click inside, and a negative one at each click outside; S = 512.
+             This is DEXTR's input (Maninis et al., "Deep Extreme Cut", 2018).
+    output   (1, 1, s, s) or (1, s, s) float32, any s: the object's probability, or a logit (detected by values outside
+             0..1).
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,20 @@ from gtseg.local.labeling.autosegment.onnx_session import has_onnxruntime, open_
 from gtseg.local.labeling.autosegment.outline_models import Choice
 from gtseg.local.labeling.autosegment.prompts import Start
 
-__all__ = ["Dextr"]
-
 SIZE = 512
-Planes = NDArray[np.float32]  # (1, 4, 512, 512)
+Planes = NDArray[np.float32]
+"""(1, 4, 512, 512)"""
 Model = Callable[[Planes], NDArray[np.float32]]
 
 
 def open_with_onnxruntime(path: Path, name: str) -> Model:
+    """Return the model as a function, run by ONNX Runtime. Raises ServiceError InvalidRequest."""
     run = open_session(path)
     return lambda planes: np.asarray(next(iter(run({name: planes}).values())), np.float32)
 
 
 def open_with_opencv(path: Path) -> Model:
-    """Raises ServiceError InvalidRequest; so does each run."""
+    """Return the model as a function, run by OpenCV. Loading and each run raise ServiceError InvalidRequest."""
     try:
         net = cv2.dnn.readNetFromONNX(str(path))
     except cv2.error as error:
@@ -49,28 +52,31 @@ def open_with_opencv(path: Path) -> Model:
             net.setInput(planes)
             return np.asarray(net.forward(), np.float32)
         except cv2.error as error:
-            raise ServiceError("InvalidRequest", f"The outline model {path} fails: {error}") from None
+            raise ServiceError("InvalidRequest", f"The outline model {path} failed: {error}") from None
 
     return run
 
 
 class Dextr:
-    """One model. Safe in several threads."""
+    """A DEXTR-type model. Thread-safe."""
 
     def __init__(self, choice: Choice) -> None:
         self.path = choice.encoder
         (name,) = choice.graphs[0].inputs
         self.model = open_with_onnxruntime(self.path, name) if has_onnxruntime() else open_with_opencv(self.path)
-        self._lock = threading.Lock()  # cv2.dnn.Net is not safe to run from two threads
+        self._lock = threading.Lock()  # cv2.dnn.Net is not thread-safe
 
     def find(
         self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object = None
     ) -> Found:
-        """(H, W, 3) RGB + four extreme points, or a box, whose sides' middles stand for them -> the object."""
+        """Segment the object of four extreme points, or of a box, for which the middles of its sides are used.
+
+        Raises ServiceError InvalidRequest for a click, or if the model fails.
+        """
         if start.kind == "click":
             raise ServiceError(
                 "InvalidRequest",
-                f"The outline model {self.path} begins with four extreme points or a box, not with one click.",
+                f"The outline model {self.path} requires four extreme points or a box, not one click.",
             )
         window = crop.window_of(start.around, SIZE)
         photo = crop.cut(image, window)
@@ -80,7 +86,7 @@ class Dextr:
         if result.ndim != 2:
             raise ServiceError(
                 "InvalidRequest",
-                f"The outline model {self.path} must give one (s, s) map; it gives {result.shape}.",
+                f"The outline model {self.path} must return one (s, s) map; it returned {result.shape}.",
             )
         if result.min() < 0 or result.max() > 1:
             result = np.asarray(1 / (1 + np.exp(-np.clip(result, -60, 60))), np.float32)
@@ -88,10 +94,11 @@ class Dextr:
         return settle(probability, window, image.shape[:2], limits=points, inside=yes)
 
     def see(self, image: NDArray[np.uint8], key: object) -> None:
-        """Nothing of the picture is computed before the points are there."""
+        """Do nothing: DEXTR has no features that depend on the image alone."""
 
 
 def model_input(photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points) -> NDArray[np.float32]:
+    """Return the model's (1, 4, S, S) float32 input for a window and window points."""
     size = photo.shape[0]
     bumps = crop.heat(np.concatenate([extreme, inside]), size, sigma=size / 51) - crop.heat(
         outside, size, sigma=size / 51

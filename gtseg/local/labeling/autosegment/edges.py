@@ -1,8 +1,9 @@
-"""Intelligent scissors: the line between two places that follows the photograph's edges.
+"""Intelligent scissors: the path between two points that follows the edges of the image.
 
-Mortensen and Barrett, "Intelligent Scissors for Image Composition" (1995), as cv2.segmentation.IntelligentScissorsMB. It searches all
-lines from a place, so only a window around that place is given to it, on a copy of SIZE pixels at most; what it finds for a place is
-kept, so that following the pointer costs next to nothing."""
+Mortensen and Barrett, "Intelligent Scissors for Image Composition" (1995), as cv2.segmentation.IntelligentScissorsMB.
+It computes the paths to all pixels from a start point, therefore on a window around that point, reduced to at most SIZE
+pixels. The result is cached per start point, so that following the pointer is fast.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +19,10 @@ from numpy.typing import NDArray
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points, Window, cut
 
-__all__ = ["follow_edge"]
-
 SIZE = 320
-"""Pixels of the window's copy: 70 ms for a new place."""
+"""Side of the reduced window in pixels; 70 ms for a new start point."""
 SMALLEST = 160.0
-"""Image pixels of the smallest window; each larger one is twice as wide."""
+"""Side of the smallest window in image pixels; each larger one is twice as wide."""
 KEPT = 16
 
 _lock = threading.Lock()
@@ -33,7 +32,10 @@ _kept: OrderedDict[tuple[object, ...], tuple[Window, Any]] = OrderedDict()
 def follow_edge(
     image: NDArray[np.uint8], start: Sequence[float], end: Sequence[float], *, key: object = None
 ) -> Points:
-    """(N, 2) x, y from `start` to `end`, both included, in pixels of the (H, W, 3) image. Raises ServiceError InvalidRequest."""
+    """Return the path from `start` to `end`, both included, as (N, 2) x, y in pixels of the (H, W, 3) image.
+
+    Raises ServiceError InvalidRequest.
+    """
     ends = read_ends(start, end, image.shape[:2])
     distance = float(np.abs(ends[1] - ends[0]).max())
     if distance < 2:
@@ -44,11 +46,12 @@ def follow_edge(
     inside = (found + 0.5) / window.scale + np.array([window.left, window.top], np.float32)
     line = cv2.approxPolyDP(inside[:, None], 0.4 / window.scale, False)[
         :, 0
-    ]  # no more corners than pixels of the copy tell
+    ]  # no more corners than the reduced window resolves
     return np.concatenate([ends[:1], line[1:-1], ends[1:]]).astype(np.float32)
 
 
 def read_ends(start: Sequence[float], end: Sequence[float], shape: tuple[int, int]) -> Points:
+    """Return the two points, clipped to the image, as (2, 2) float32. Raises ServiceError InvalidRequest."""
     try:
         ends = np.asarray([start, end], np.float32).reshape(2, 2)
     except (TypeError, ValueError):
@@ -61,7 +64,7 @@ def read_ends(start: Sequence[float], end: Sequence[float], shape: tuple[int, in
 def search_from(
     image: NDArray[np.uint8], start: NDArray[np.float32], distance: float, *, key: object
 ) -> tuple[Window, Any]:
-    """All lines from `start` within a window that reaches at least `distance` and a quarter of it further."""
+    """Return the window and the paths from `start` in it; it extends at least 1.25 times `distance` from `start`."""
     side = SMALLEST
     while side < 2.5 * distance:
         side *= 2
@@ -83,6 +86,6 @@ def search_from(
 
 
 def place_in(window: Window, point: NDArray[np.float32]) -> tuple[int, int]:
-    """The window's pixel that an image point lies in."""
+    """Return the window pixel (x, y) of an image point."""
     x, y = ((float(v) - edge) * window.scale for v, edge in zip(point, (window.left, window.top), strict=True))
     return int(np.clip(x, 0, window.size - 1)), int(np.clip(y, 0, window.size - 1))

@@ -1,6 +1,7 @@
-"""GrabCut seeded by extreme points: what can be had with no weights at all, and the second opinion on what the network has not learned.
+"""GrabCut seeded by extreme points: segmentation without weights, and refinement of the network's result.
 
-Source: Rother, Kolmogorov, Blake, "GrabCut" (2004), as cv2.grabCut."""
+Source: Rother, Kolmogorov, Blake, "GrabCut" (2004), as cv2.grabCut.
+"""
 
 from __future__ import annotations
 
@@ -10,35 +11,41 @@ from numpy.typing import NDArray
 
 from gtseg.local.labeling.autosegment.crop import Points, box, quad
 
-SIZE = 256  # pixels of the window that GrabCut alone works on
+SIZE = 256
+"""Window size in pixels when GrabCut is used without a network."""
 ROUNDS = 3
-REACH = 0.85  # of the way from the middle of the extreme points to each of them
-HINT = 96  # pixels of the window for the hint that the network gets: 12 ms, and nearly as good as 256
+REACH = 0.85
+"""Length of the seed lines, relative to the distance from the middle of the extreme points to each point."""
+HINT = 96
+"""Window size in pixels for the hint plane of the network: 12 ms, and nearly as accurate as 256."""
 REFINED = 128
 
 
 def cut_out(photo: NDArray[np.uint8], marks: NDArray[np.uint8], *, rounds: int) -> NDArray[np.uint8]:
-    """(S, S, 3) photo + (S, S) marks of cv2.GC_* -> (S, S) 0/1."""
+    """Run GrabCut on an (S, S, 3) window with (S, S) marks cv2.GC_*; return the (S, S) 0/1 mask."""
     back, front = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)  # its colour models start from random clusters: the same question gets the same answer
+    cv2.setRNGSeed(0)  # GrabCut's color models start from random clusters; the seed makes results reproducible
     try:
         cv2.grabCut(np.ascontiguousarray(photo), marks, (0, 0, 1, 1), back, front, rounds, cv2.GC_INIT_WITH_MASK)
-    except cv2.error:  # one of the two sides is empty, or of one colour
+    except cv2.error:  # foreground or background is empty, or has a single color
         return (marks & 1).astype(np.uint8)
-    return (marks & 1).astype(np.uint8)  # GC_FGD is 1, GC_PR_FGD 3
+    return (marks & 1).astype(np.uint8)  # GC_FGD is 1, GC_PR_FGD is 3
 
 
 def mark_clicks(marks: NDArray[np.uint8], points: Points, kind: int) -> None:
+    """Mark discs of `kind` (cv2.GC_*) around (N, 2) window points."""
     radius = max(1, marks.shape[0] // 60)
     for x, y in points:
         cv2.circle(marks, (round(float(x)), round(float(y))), radius, kind, -1)
 
 
 def seed(extreme: Points, size: int) -> NDArray[np.uint8]:
-    """Marks from four window points: outside their box is background, the lines from their middle to each of them are object.
+    """Return GrabCut marks from four window points.
 
-    The lines matter: an eroded quadrilateral is empty for a thin or slanting object, and GrabCut then starts with no object colours at all
-    (mean IoU of 120 training cats, points 3 pixels off: 0.63 with an eroded quadrilateral, 0.82 with the lines)."""
+    Pixels outside their box are background; the lines from their middle to each point are object. An eroded
+    quadrilateral would be empty for a thin or slanted object, so that GrabCut has no object colors (mean IoU of 120
+    training cats with points 3 pixels off: 0.63 with an eroded quadrilateral, 0.82 with the lines).
+    """
     marks = np.full((size, size), cv2.GC_BGD, np.uint8)
     marks[box(extreme, size, slack=size / 80) > 0] = cv2.GC_PR_BGD
     marks[quad(extreme, size) > 0] = cv2.GC_PR_FGD
@@ -55,7 +62,7 @@ def pixel(point: NDArray[np.float32]) -> tuple[int, int]:
 def segment_without_weights(
     photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points
 ) -> NDArray[np.uint8]:
-    """(S, S, 3) window + window points -> (S, S) 0/1 mask."""
+    """Segment an (S, S, 3) window from window points; return an (S, S) 0/1 mask."""
     marks = seed(extreme, photo.shape[0])
     mark_clicks(marks, inside, cv2.GC_FGD)
     mark_clicks(marks, outside, cv2.GC_BGD)
@@ -71,9 +78,11 @@ def refine(
     band: float = 0.15,
     rounds: int = 2,
 ) -> NDArray[np.float32]:
-    """Let the photograph's own edges settle what the networks leave open: only pixels between `band` and 1 - `band` may change sides.
+    """Refine uncertain pixels with the edges of the image; return (S, S) in 0 to 1.
 
-    (S, S) in 0..1, found on a copy of REFINED pixels: as good as at the networks' size, in half the time."""
+    Only pixels with a probability between `band` and 1 - `band` may change. Computed at REFINED pixels: as accurate as
+    at the network's size, in half the time.
+    """
     size = photo.shape[0]
     scale = np.float32(REFINED / size)
     small, likely = shrink(photo, REFINED), cv2.resize(probability, (REFINED, REFINED))
@@ -94,7 +103,7 @@ def enlarge(mask: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
 
 
 def hint(photo: NDArray[np.uint8], extreme: Points, *, inside: Points, outside: Points) -> NDArray[np.float32]:
-    """(S, S) in 0..1: GrabCut's mask of a small copy of the window, one of the planes that the network sees."""
+    """Return GrabCut's mask of a reduced window, (S, S) in 0 to 1, as a prompt plane of the network."""
     scale = np.float32(HINT / photo.shape[0])
     marks = seed(extreme * scale, HINT)
     mark_clicks(marks, inside * scale, cv2.GC_FGD)

@@ -14,8 +14,6 @@ from gtseg.local.labeling.autosegment.mask_crop import Found, FoundMask, settle
 from gtseg.local.labeling.autosegment.predictor import Finder, Work
 from gtseg.local.labeling.autosegment.prompts import NONE, Start
 
-__all__ = ["box_of", "correct_mask", "refine_mask"]
-
 Mask = NDArray[np.bool_]
 REACH = 0.3
 """Of the longer side of the mask's box, on each side: what clicks can add."""
@@ -26,7 +24,9 @@ CHANGED = 0.02
 
 
 def refine_mask(finder: Finder, image: NDArray[np.uint8], mask: Mask) -> Mask:
-    """(H, W) bool -> the object as the networks see it in (H, W, 3) RGB; the mask itself where there are no networks."""
+    """(H, W) bool -> the object as the networks see it in (H, W, 3) RGB; the mask itself where there are no
+    networks.
+    """
     if not finder.nets or not mask.any():
         return mask
     work = begin(finder, image, mask, margin=MARGIN)

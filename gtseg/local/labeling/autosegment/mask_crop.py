@@ -1,4 +1,4 @@
-"""A mask on part of an image, and how window probabilities become one."""
+"""The mask of a segmented object on a part of an image, and its computation from window probabilities."""
 
 from __future__ import annotations
 
@@ -12,31 +12,29 @@ from numpy.typing import NDArray
 from gtseg.local.labeling.autosegment import crop
 from gtseg.local.labeling.autosegment.crop import Points, Window
 
-__all__ = ["Found", "FoundMask", "FoundRows", "settle", "without_specks"]
-
 LARGE = 0.25
-"""Window pixels per image pixel below which a mask is enlarged in two steps."""
+"""Window pixels per image pixel below which a mask is computed row by row."""
 SPECK = 0.02
-"""Of the largest part: smaller parts are noise."""
+"""Parts smaller than this share of the largest part are removed as noise."""
 
 
 class Found(Protocol):
-    """An object that was found."""
+    """A segmented object."""
 
     @property
     def reach(self) -> tuple[int, int, int, int] | None:
-        """left, top, right, bottom within which a further click changes this mask; None: anywhere."""
+        """left, top, right, bottom of the area where a further click changes this mask; None: the whole image."""
 
     def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """(H, W) bool of the whole image."""
+        """Return the mask as (H, W) bool for the whole image."""
 
     def rows(self) -> list[list[int]]:
-        """[y, x0, x1, x0, x1, ...] for every row with object pixels, x1 excluded."""
+        """Return [y, x0, x1, x0, x1, ...] for every row with object pixels; x1 is exclusive."""
 
 
 @dataclass(frozen=True)
 class FoundMask:
-    """(h, w) bool, its first pixel at (left, top) of the image."""
+    """An object as a mask (h, w) bool whose first pixel is at (left, top) of the image."""
 
     left: int
     top: int
@@ -57,7 +55,7 @@ class FoundMask:
 
 @dataclass(frozen=True)
 class FoundRows:
-    """An object of many pixels: rows are all that is asked of it, and its mask would cost more than finding it."""
+    """An object of many pixels as its rows, which are faster to compute than its mask."""
 
     lines: list[list[int]]
     reach: tuple[int, int, int, int] | None = None
@@ -74,7 +72,7 @@ class FoundRows:
 
 
 def rows_of(ys: NDArray[np.int64], xs: NDArray[np.int64]) -> list[list[int]]:
-    """Places (N,) where rows change between object and not, from left to right -> rows; what has no pixel is left out."""
+    """Convert (N,) positions where rows enter or leave the object, from left to right, to rows; drop empty rows."""
     rows: dict[int, list[int]] = {}
     for y, x in zip(ys.tolist(), xs.tolist(), strict=True):
         row = rows.setdefault(y, [y])
@@ -93,9 +91,10 @@ def settle(
     limits: Points | None,
     inside: Points,
 ) -> Found:
-    """Window probabilities (S, S) -> the mask in the pixels of an image of `shape`, without specks but those with a click `inside`.
+    """Convert window probabilities (S, S) to a mask in the pixels of an image of `shape`, with noise removed.
 
-    `limits`: window points whose box, with the clicks `inside`, the object does not leave; None: it may fill the window.
+    Small parts with a click `inside` are kept. `limits` are window points whose box, extended to the clicks `inside`,
+    bounds the object; None allows the whole window.
     """
     if limits is not None:
         allowed = crop.box(np.concatenate([limits, inside]), window.size, slack=window.size / 40)
@@ -116,10 +115,11 @@ def settle_large(
     *,
     inside: Points,
 ) -> FoundRows:
-    """The same for an object of many pixels: its mask is never enlarged across.
+    """Do the same for an object of many pixels, without enlarging its mask horizontally.
 
-    Specks are found on a copy of four times the window's size. That is enlarged down to the image's rows, and each row is cut where it
-    crosses one half between two columns of the copy: what enlarging it across would give, at the cost of the copy's width.
+    Noise is removed on a copy of four times the window's size. The copy is enlarged vertically to the image's rows.
+    Each row is split where it crosses one half, interpolated between two columns of the copy: the result of enlarging
+    it horizontally, at the cost of the copy's width.
     """
     size = window.size * 4
     smooth = cv2.resize(probability, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -129,7 +129,7 @@ def settle_large(
     near = cv2.dilate(kept.astype(np.uint8), np.ones((5, 5), np.uint8))
     fine = np.clip(255 * smooth * near, 0, 255).astype(np.uint8)
     x, y, across, down = cv2.boundingRect(near)
-    step = window.side / size  # image pixels for a pixel of the copy
+    step = window.side / size  # image pixels per pixel of the copy
     top = max(reach[1], int(window.top + (y - 1) * step))
     bottom = min(reach[3], int(np.ceil(window.top + (y + down + 1) * step)))
     rows = np.array([[1, 0, x - 1], [0, 1 / step, (top + 0.5 - window.top) / step - 0.5]])
@@ -144,7 +144,7 @@ def settle_large(
 
 
 def without_specks(mask: NDArray[np.uint8], *, keep: Points | None = None) -> NDArray[np.bool_]:
-    """(h, w) 0/1 -> bool, parts much smaller than the largest left out, except where one of the points `keep` lies on them."""
+    """Return an (h, w) 0/1 mask as bool without parts much smaller than the largest, except at points of `keep`."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count <= 2:
         return mask.astype(bool)

@@ -1,7 +1,8 @@
-"""EfficientNet-Lite0 with ImageNet weights and a decoder: a window with its points and clicks marked -> the object's mask.
+"""The network: EfficientNet-Lite0 with ImageNet weights and a decoder, from a window with prompts to a mask.
 
-Trained by scripts/train_autosegment.py. The stem and the first blocks see the picture alone and are not trained: what they
-answer is computed once for an object (`look_at`) and kept. Points, clicks and the present mask enter after them (`answer`).
+Trained by scripts/train_autosegment.py. The stem and the first blocks depend on the image alone and are frozen: their
+features are computed once per object (`look_at`) and cached. Points, clicks and the present mask enter after them
+(`answer`).
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ from torch.nn import functional as F
 from gtseg.local.algorithm.efficientnet import MEAN_BGR, STD_BGR, Encoder
 from gtseg.local.algorithm.efficientnet import load_encoder as load_imagenet
 
-SIZE = 192  # pixels of the window that the network sees
-FROZEN = 3  # blocks of the encoder, besides its stem, that see the picture alone
-PROMPTS = 7  # planes of `crop.prompts`
+SIZE = 192
+"""Side of the network's window in pixels."""
+FROZEN = 3
+"""Encoder blocks after the stem that depend on the image alone."""
+PROMPTS = 7
+"""Number of planes of `crop.prompts`."""
 HIDDEN, HALF, FULL = 64, 24, 8
 ENTRY = 5
-"""The prompts enter a second time after this block, at stride 16."""
+"""Encoder block after which the prompts enter a second time, at stride 16."""
 SIDES = (2, 4, 10, 15)
-"""Blocks whose outputs the decoder reads: 24, 40, 112, 320 channels at strides 4, 8, 16, 32."""
+"""Encoder blocks whose outputs the decoder uses: 24, 40, 112, 320 channels at strides 4, 8, 16, 32."""
 
 
 def conv(inp: int, out: int, kernel: int = 3) -> nn.Sequential:
@@ -37,7 +41,7 @@ def enlarged(x: Tensor, like: Tensor) -> Tensor:
 
 
 class Prompts(nn.Module):
-    """Prompt planes, averaged to a coarser grid -> what is added to the encoder's features there; adds nothing at the start."""
+    """Convolutions from averaged prompt planes to a term added to the encoder's features; initially 0."""
 
     def __init__(self, stride: int, out: int) -> None:
         super().__init__()
@@ -53,16 +57,16 @@ class Prompts(nn.Module):
 
 @dataclass(frozen=True)
 class Seen:
-    """What the frozen part makes of a window: (N, 16, S/2, S/2) and (N, 24, S/4, S/4)."""
+    """Features of the frozen part for a window: (N, 16, S/2, S/2) and (N, 24, S/4, S/4)."""
 
     half: Tensor
     quarter: Tensor
 
 
 class PromptNet(nn.Module):
-    """(N, 3, S, S) pixels and (N, PROMPTS, S, S) planes -> (N, 1, S, S) logits, S a multiple of 32.
+    """Map (N, 3, S, S) pixels and (N, PROMPTS, S, S) planes to (N, 1, S, S) logits, S a multiple of 32.
 
-    The picture is rotated by 180 degrees on its way through, as the encoder's kernels are (see convert_efficientnet_lite.py).
+    The image is rotated by 180 degrees inside, as the encoder's kernels are (see convert_efficientnet_lite.py).
     """
 
     def __init__(self) -> None:
@@ -80,7 +84,7 @@ class PromptNet(nn.Module):
 
     @torch.no_grad()
     def look_at(self, pixels: Tensor) -> Seen:
-        """(N, 3, S, S) of `normalized`."""
+        """Return the frozen part's features of (N, 3, S, S) pixels from `normalized`."""
         x = F.relu6(self.encoder.stem(pixels.flip(2, 3)))
         half = self.encoder.blocks[0](x)
         x = half
@@ -89,6 +93,7 @@ class PromptNet(nn.Module):
         return Seen(half, x)
 
     def answer(self, pixels: Tensor, seen: Seen, prompts: Tensor) -> Tensor:
+        """Return (N, 1, S, S) logits from pixels, their features and (N, PROMPTS, S, S) prompt planes."""
         planes = prompts.flip(2, 3)
         x = seen.quarter + self.early(planes)
         sides = [x]
@@ -112,19 +117,19 @@ class PromptNet(nn.Module):
 
 
 def normalized(photo: np.ndarray) -> Tensor:
-    """(..., S, S, 3) uint8 RGB -> (..., 3, S, S) float32 as the encoder takes it."""
+    """Convert (..., S, S, 3) uint8 RGB to the encoder's input, (..., 3, S, S) float32."""
     x = torch.from_numpy(np.ascontiguousarray(photo[..., ::-1])).float()
     return ((x - torch.tensor(MEAN_BGR)) / torch.tensor(STD_BGR)).movedim(-1, -3)
 
 
 def start() -> PromptNet:
-    """A network to train: ImageNet's encoder, an untrained decoder."""
+    """Return a network to train: the ImageNet encoder with an untrained decoder."""
     net = PromptNet()
     load_imagenet(net.encoder)
     return net
 
 
-# ---- weights: what is trained, as 8-bit integers with a scale for each output channel; what is frozen comes from the encoder's file
+# --- weights: trained ones as 8-bit integers with a scale per output channel; frozen ones are in the encoder's file ---
 
 
 def trained_names(net: PromptNet) -> list[str]:
@@ -132,7 +137,7 @@ def trained_names(net: PromptNet) -> list[str]:
 
 
 def save_weights(net: PromptNet, path: Path, *, seen: str) -> None:
-    """Write the trained weights and the words that say what they have been trained on."""
+    """Write the trained weights, and `seen`, a description of their training data."""
     arrays: dict[str, np.ndarray] = {}
     state = net.state_dict()
     for name in trained_names(net):
@@ -148,7 +153,7 @@ def save_weights(net: PromptNet, path: Path, *, seen: str) -> None:
 
 
 def load_weights(path: Path) -> tuple[PromptNet, str]:
-    """-> the network in evaluation mode, and what its weights have seen."""
+    """Return the network in evaluation mode, and the description of its training data."""
     net = start()
     state = net.state_dict()
     with np.load(path, allow_pickle=False) as stored:

@@ -1,7 +1,8 @@
-"""What an ONNX file takes and gives, read from its protobuf without loading the weights: names and shapes.
+"""Names and shapes of an ONNX file's inputs and outputs, read from its protobuf without loading the weights.
 
-Only the few fields that are needed are read (onnx.proto, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto); weights are
-skipped, so that a file of gigabytes is answered at once and no runtime needs to be installed."""
+Only the required fields are parsed (onnx.proto, https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). Weights are
+skipped, so that a file of gigabytes is read at once and no runtime is required.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +10,6 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-__all__ = ["Graph", "read_graph"]
 
 MODEL_GRAPH = 7
 GRAPH_INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 5, 11, 12
@@ -20,19 +19,22 @@ TYPE_TENSOR, TENSOR_SHAPE, SHAPE_DIMENSION, DIMENSION_VALUE = 1, 2, 1, 1
 VARINT, EIGHT_BYTES, BYTES, FOUR_BYTES = 0, 1, 2, 5
 
 Shape = tuple[int | None, ...]
-"""None: a dimension that the file leaves open."""
+"""None: a dimension that the file does not fix."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Inputs (without those that are weights) and outputs of a model, in the file's order."""
+    """Inputs (without weights) and outputs of a model, in the file's order."""
 
     inputs: dict[str, Shape]
     outputs: dict[str, Shape]
 
 
 def read_graph(path: Path) -> Graph:
-    """Raises OSError where the file cannot be read, ValueError where it is no ONNX model."""
+    """Read a model's inputs and outputs.
+
+    Raises OSError if the file cannot be read, ValueError if it is not an ONNX model.
+    """
     with path.open("rb") as file:
         if not file.read(1):
             raise ValueError("is empty")
@@ -40,7 +42,7 @@ def read_graph(path: Path) -> Graph:
 
 
 def parse_model(data: memoryview) -> Graph:
-    """Raises ValueError."""
+    """Parse a ModelProto message. Raises ValueError."""
     inputs: dict[str, Shape] = {}
     outputs: dict[str, Shape] = {}
     weights: set[str] = set()
@@ -54,11 +56,12 @@ def parse_model(data: memoryview) -> Graph:
                 name, shape = parse_value(submessage(content))
                 (inputs if part == GRAPH_INPUT else outputs)[name] = shape
     if not outputs:
-        raise ValueError("is no ONNX model")
+        raise ValueError("is not an ONNX model")
     return Graph({name: shape for name, shape in inputs.items() if name not in weights}, outputs)
 
 
 def parse_value(data: memoryview) -> tuple[str, Shape]:
+    """Return name and shape of a ValueInfoProto message."""
     shape: list[int | None] = []
     for number, value in fields(data):
         if number != VALUE_TYPE:
@@ -70,7 +73,7 @@ def parse_value(data: memoryview) -> tuple[str, Shape]:
 
 
 def find_all(data: memoryview, *path: int) -> Iterator[memoryview]:
-    """The messages that lie at a path of field numbers."""
+    """Yield the messages at a path of field numbers."""
     for number, value in fields(data):
         if number != path[0]:
             continue
@@ -81,18 +84,20 @@ def find_all(data: memoryview, *path: int) -> Iterator[memoryview]:
 
 
 def find_text(data: memoryview, number: int) -> str:
+    """Return the last string with this field number; '' if there is none."""
     found = [value for n, value in fields(data) if n == number]
     return bytes(submessage(found[-1])).decode("utf-8", "replace") if found else ""
 
 
 def submessage(value: int | memoryview) -> memoryview:
+    """Return a field's value if it is a message. Raises ValueError if it is an integer."""
     if isinstance(value, int):
-        raise ValueError("is no ONNX model")
+        raise ValueError("is not an ONNX model")
     return value
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) of a protobuf message; four and eight bytes are given as they are. Raises ValueError."""
+    """Yield (field number, value) of a protobuf message; 4- and 8-byte fields as raw bytes. Raises ValueError."""
     at, end = 0, len(data)
     while at < end:
         tag, at = varint(data, at)
@@ -106,22 +111,22 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
         elif wire in (EIGHT_BYTES, FOUR_BYTES):
             size = 8 if wire == EIGHT_BYTES else 4
         else:
-            raise ValueError("is no ONNX model")
+            raise ValueError("is not an ONNX model")
         if at + size > end:
-            raise ValueError("is cut short")
+            raise ValueError("is truncated")
         yield number, data[at : at + size]
         at += size
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
-    """-> (value, offset behind it)."""
+    """Return (value, offset after it). Raises ValueError."""
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
-            raise ValueError("is cut short")
+            raise ValueError("is truncated")
         byte = data[at]
         at += 1
         value |= (byte & 127) << shift
         if byte < 128:
             return value, at
-    raise ValueError("is no ONNX model")
+    raise ValueError("is not an ONNX model")

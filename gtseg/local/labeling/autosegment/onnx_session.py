@@ -1,4 +1,4 @@
-"""An ONNX file that answers: by ONNX Runtime (`gtseg[onnx]`), every error one that names the file."""
+"""ONNX files run by ONNX Runtime (`gtseg[onnx]`); every error names the file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["Run", "has_onnxruntime", "open_session"]
-
 Array = NDArray[Any]
 Run = Callable[[dict[str, Array]], dict[str, Array]]
-"""Arrays by input name -> arrays by output name; whole and real numbers are converted to what the file declares."""
+"""Function from arrays by input name to arrays by output name; converts inputs to the file's types."""
 
 TYPES = {
     "tensor(float)": np.float32,
@@ -35,15 +33,17 @@ def has_onnxruntime() -> bool:
 
 
 def open_session(path: Path) -> Run:
-    """Raises ServiceError InvalidRequest; its errors and those of each run pass on ONNX Runtime's words."""
+    """Load a model. Loading and each run raise ServiceError InvalidRequest with ONNX Runtime's message."""
     if not has_onnxruntime():
-        raise ServiceError("InvalidRequest", f"The outline model {path} needs ONNX Runtime: pip install 'gtseg[onnx]'.")
+        raise ServiceError(
+            "InvalidRequest", f"The outline model {path} requires ONNX Runtime: pip install 'gtseg[onnx]'."
+        )
     runtime = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own classes
+    except Exception as error:  # ONNX Runtime has exception classes of its own
         raise ServiceError("InvalidRequest", f"The outline model {path} cannot be loaded: {error}") from None
     kinds = {item.name: TYPES.get(item.type, np.float32) for item in session.get_inputs()}
     outputs = [item.name for item in session.get_outputs()]
@@ -53,6 +53,6 @@ def open_session(path: Path) -> Run:
         try:
             return dict(zip(outputs, session.run(None, feed), strict=True))
         except Exception as error:
-            raise ServiceError("InvalidRequest", f"The outline model {path} fails: {error}") from None
+            raise ServiceError("InvalidRequest", f"The outline model {path} failed: {error}") from None
 
     return run

@@ -1,14 +1,18 @@
-"""Outline models that people have as ONNX files: which kind a set of files is, by the names of their inputs.
+"""Outline models of the user as ONNX files; the kind of model is detected from the names of their inputs.
 
-    SAM 1, MobileSAM    two files. Decoder: image_embeddings, point_coords, point_labels, mask_input, has_mask_input, orig_im_size, as
-                        `segment-anything`'s own exporter names them. Encoder: one picture, (1, 3, S, S) or (height, width, 3).
-    SAM 2, SAM 2.1      two files. Decoder: image_embed, high_res_feats_0, high_res_feats_1, point_coords, ... (samexporter), or
-                        image_embeddings, image_features_0, image_features_1, ... (ONNX Runtime's converter).
-    EfficientSAM        one file with batched_images, batched_point_coords, batched_point_labels; or its encoder (batched_images) and
-                        decoder (image_embeddings, batched_point_coords, ...), whose further clicks are much quicker.
+    SAM 1, MobileSAM    two files. Decoder: image_embeddings, point_coords, point_labels, mask_input, has_mask_input,
+                        orig_im_size, as in `segment-anything`'s exporter. Encoder: one image, (1, 3, S, S) or
+                        (height, width, 3).
+    SAM 2, SAM 2.1      two files. Decoder: image_embed, high_res_feats_0, high_res_feats_1, point_coords, ...
+                        (samexporter), or image_embeddings, image_features_0, image_features_1, ... (ONNX Runtime's
+                        converter).
+    EfficientSAM        one file with batched_images, batched_point_coords, batched_point_labels; or its encoder
+                        (batched_images) and decoder (image_embeddings, batched_point_coords, ...), which makes further
+                        clicks much faster.
     DEXTR               one file, one input (1, 4, 512, 512): see dextr.py.
 
-The order of the files does not matter."""
+The order of the files does not matter.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,8 @@ from typing import Literal
 
 from gtseg.local.labeling.autosegment.onnx_names import Graph, read_graph
 
-__all__ = ["MODEL_ENV", "Choice", "choose_kind", "models_of_environment"]
-
 MODEL_ENV = "GTSEG_AUTOSEGMENT_ONNX"
-"""Files, separated as in PATH: what --outline-model gives, for a server that is started in another way."""
+"""Environment variable with file names, separated as in PATH; the equivalent of --outline-model."""
 
 Kind = Literal["DEXTR", "SAM 1", "SAM 2", "EfficientSAM"]
 
@@ -50,13 +52,13 @@ EFFICIENT_DECODER = EFFICIENT_CLICKS | {"image_embeddings", "orig_im_size"}
 
 @dataclass(frozen=True)
 class Choice:
-    """Files whose names fit: `encoder` sees the picture, `decoder` the clicks; one file is both."""
+    """The files of a model: `encoder` takes the image, `decoder` the clicks; a single file is both."""
 
     kind: Kind
     encoder: Path
     decoder: Path
     graphs: tuple[Graph, Graph]
-    """Of the encoder and the decoder."""
+    """Inputs and outputs of the encoder and of the decoder."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -64,11 +66,15 @@ class Choice:
 
 
 def models_of_environment() -> tuple[Path, ...]:
+    """Return the files named in the environment variable."""
     return tuple(Path(name) for name in os.environ.get(MODEL_ENV, "").split(os.pathsep) if name)
 
 
 def choose_kind(paths: Sequence[Path]) -> Choice:
-    """Raises ValueError that names the files, the names of their inputs and what is expected."""
+    """Detect the kind of model of the files.
+
+    Raises ValueError with the files, the names of their inputs, and the supported models.
+    """
     graphs = {path: read(path) for path in paths}
     if len(graphs) == 1:
         ((path, graph),) = graphs.items()
@@ -85,6 +91,7 @@ def choose_kind(paths: Sequence[Path]) -> Choice:
 
 
 def read(path: Path) -> Graph:
+    """Read a file's inputs and outputs. Raises ValueError with the file's name."""
     try:
         return read_graph(path)
     except OSError as error:
@@ -94,7 +101,7 @@ def read(path: Path) -> Graph:
 
 
 def is_dextr(graph: Graph) -> bool:
-    """One input of four planes; a file that leaves its shape open is taken at its word."""
+    """Return whether the model has one input with four planes, or with an open shape."""
     if len(graph.inputs) != 1:
         return False
     (shape,) = graph.inputs.values()
@@ -102,6 +109,7 @@ def is_dextr(graph: Graph) -> bool:
 
 
 def is_encoder(graph: Graph) -> bool:
+    """Return whether the model has one image input, as the encoder of SAM has."""
     if len(graph.inputs) != 1:
         return False
     ((name, shape),) = graph.inputs.items()
@@ -109,6 +117,7 @@ def is_encoder(graph: Graph) -> bool:
 
 
 def pair_kind(encoder: Graph, decoder: Graph) -> Kind | None:
+    """Return the kind of model that the two files form; None if they do not match."""
     names = set(decoder.inputs)
     if set(encoder.inputs) == {"batched_images"}:
         fits = EFFICIENT_CLICKS | {"image_embeddings"} <= names <= EFFICIENT_DECODER
@@ -124,22 +133,24 @@ def pair_kind(encoder: Graph, decoder: Graph) -> Kind | None:
 
 
 def embedding_names(decoder: Graph) -> set[str]:
-    """The inputs of a SAM 2 decoder that its encoder gives, as the file calls them."""
+    """Return the names of a SAM 2 decoder's inputs that come from its encoder."""
     return {name for name in decoder.inputs if SAM2_ALIASES.get(name, name) in SAM2_EMBEDDING}
 
 
 def refusal(graphs: dict[Path, Graph]) -> str:
+    """Return the error message for files that form no supported model."""
     found = "; ".join(f"{path.name} takes {describe(graph)}" for path, graph in graphs.items())
     if len(graphs) == 1:
         (graph,) = graphs.values()
         if is_encoder(graph) or set(graph.inputs) == {"batched_images"}:
-            return f"{found}: the encoder of a SAM; give its decoder too."
+            return f"{found}: this is the encoder of a SAM model; add its decoder."
         if CLICKS.issubset(graph.inputs) or EFFICIENT_CLICKS.issubset(graph.inputs):
-            return f"{found}: the decoder of a SAM; give its encoder too."
+            return f"{found}: this is the decoder of a SAM model; add its encoder."
     return (
-        f"{found}. These are not the inputs of a model that is known: SAM 1 or MobileSAM (an encoder, and a decoder that takes "
-        f"{', '.join(sorted(SAM1_DECODER))}), SAM 2 (an encoder, and a decoder that takes {', '.join(sorted(SAM2_DECODER))}), "
-        f"EfficientSAM ({', '.join(sorted(EFFICIENT_WHOLE))}, or its encoder and decoder), DEXTR (one input 1 x 4 x 512 x 512)."
+        f"{found}. These are not the inputs of a supported model: SAM 1 or MobileSAM (an encoder, and a decoder with "
+        f"the inputs {', '.join(sorted(SAM1_DECODER))}), SAM 2 (an encoder, and a decoder with the inputs "
+        f"{', '.join(sorted(SAM2_DECODER))}), EfficientSAM ({', '.join(sorted(EFFICIENT_WHOLE))}, or its encoder and "
+        "decoder), DEXTR (one input 1 x 4 x 512 x 512)."
     )
 
 

@@ -1,4 +1,4 @@
-"""The networks' weights, loaded once, and the objects that people are working on: what does not change with a click is kept."""
+"""Segmentation with gtseg's own network: weights loaded once, and a cache of the objects being labeled."""
 
 from __future__ import annotations
 
@@ -21,51 +21,49 @@ from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window, 
 if TYPE_CHECKING:
     from gtseg.local.labeling.autosegment.network import PromptNet, Seen
 
-__all__ = ["Finder", "weights_paths"]
-
 FIRST_SHARE = 0.7
-"""Of the first network's word where there are two: the one that has seen photographed objects."""
+"""Weight of the first network if there are two; it is the one trained on photographed objects."""
 EDGES_SHARE = 0.5
-"""Of GrabCut's word, where the networks leave something open."""
+"""Weight of GrabCut's result where the networks are uncertain."""
 KEPT = 64
-"""Objects whose windows are kept: about 2 MB each."""
+"""Objects in the cache, about 2 MB each."""
 CLICKS_KEPT = 64
-"""Corrected masks that are kept of one object, for the click after them and for taking a click back."""
+"""Corrected masks cached per object, for the next click and for undoing a click."""
 REMOVING, ADDING = 0.3, 0.3
-"""How far below (above) 0.5 the answer to a click has to be beside it to take a pixel from the mask (to add one) ..."""
+"""Margins beyond 0.5, at the click, that the network needs to remove a pixel from the mask or to add one."""
 CAUTION = 3.0
-"""... and how much farther for every window side that the pixel is away from the click; CERTAIN is always enough."""
+"""Increase of that margin per window side of distance from the click; the limit is CERTAIN."""
 CERTAIN = 0.45
 CLICK_SIDES = (0.2, 0.45, 0.9)
-"""Windows around a first click, as shares of the image's shorter side; the most certain answer is taken."""
+"""Sizes of the windows around a first click, as shares of the image's shorter side; the most certain result is used."""
 
 
 @dataclass
 class Work:
-    """One object: its window, what follows from the start alone, and the answer before any corrective click."""
+    """Cached state of an object: its window, features that depend on the start alone, and masks."""
 
     start: Start
-    """In window pixels."""
+    """The start in window pixels."""
     window: Window
     photo: NDArray[np.uint8]
     outline: Outline
     views: list[Any] = field(default_factory=list)
-    """Pixels of each look (1, 3, S, S)."""
+    """Pixels of each view, (1, 3, S, S)."""
     seen: list[Seen] = field(default_factory=list)
     first: NDArray[np.float32] | None = None
     settled: NDArray[np.float32] | None = None
-    """The same with GrabCut's word."""
+    """`first` refined by GrabCut."""
     corrected: OrderedDict[tuple[bytes, bytes], NDArray[np.float32]] = field(default_factory=OrderedDict)
-    """By the clicks inside and outside that led to it."""
+    """Masks by the clicks inside and outside that they result from."""
 
 
 def weights_paths() -> list[Path]:
-    """The weights that ship with the package."""
+    """Return the paths of the packaged weights."""
     return sorted(Path(__file__).parent.glob("weights*.npz"))
 
 
 class Finder:
-    """Finds objects. Without weights, or where PyTorch is not installed, GrabCut does it alone. Safe in several threads."""
+    """Predictor with gtseg's own network, or with GrabCut alone without weights or PyTorch. Thread-safe."""
 
     def __init__(self, *weights: Path) -> None:
         self.nets: list[PromptNet] = []
@@ -89,7 +87,7 @@ class Finder:
         self.seen, self.size = "; ".join(seen for _, seen in loaded), SIZE
 
     def see(self, image: NDArray[np.uint8], key: object) -> None:
-        """The networks see windows around objects, never a whole picture."""
+        """Do nothing: the networks use windows around objects, not the whole image."""
 
     def find(
         self,
@@ -100,9 +98,10 @@ class Finder:
         outside: Points = NONE,
         key: object = None,
     ) -> Found:
-        """The object in (H, W, 3) RGB as stored. `inside`, `outside`: (N, 2) corrective clicks, x, y in pixels.
+        """Segment an object of an (H, W, 3) RGB image in stored orientation.
 
-        `key` names the image: with it, what was computed for this start is kept for the next click.
+        `inside` and `outside` are corrective clicks, (N, 2) x, y in pixels. `key` names the image; with it, the
+        features of this start are cached for the next click.
         """
         work = self.work_on(image, start, key=key)
         yes, no = work.window.inward(inside), work.window.inward(outside)
@@ -118,11 +117,12 @@ class Finder:
         return settle(probability, work.window, image.shape[:2], limits=limits, inside=yes)
 
     def work_on(self, image: NDArray[np.uint8], start: Start, *, key: object) -> Work:
+        """Return the state of an object, from the cache if `key` is given."""
         whole = None if key is None else (key, start.kind, start.points.tobytes())
         return self.keep(whole, lambda: self._begin(image, start))
 
     def keep(self, whole: tuple[object, ...] | None, begin: Callable[[], Work]) -> Work:
-        """What was begun under this name, else what `begin` makes, kept under it; without a name nothing is kept."""
+        """Return the cached state with this name, else the result of `begin`, cached unless the name is None."""
         if whole is None:
             return begin()
         with self._lock:
@@ -150,15 +150,15 @@ class Finder:
             self.look(work)
         return work
 
-    # ------------------------------------------------------------------------------------------- the networks
+    # --- networks ---
 
     def look(self, work: Work) -> None:
-        """Two looks, by two networks or twice by one: at the window, and at its mirror image."""
+        """Compute the features of two views, the window and its mirror image, with one network each or one for both."""
         import torch
 
         from gtseg.local.labeling.autosegment.network import normalized
 
-        # One window is too little work for two threads: on a busy machine they wait for each other longer than they work.
+        # A window is too small for two threads: on a busy machine they spend more time waiting than computing.
         torch.set_num_threads(1)
         with torch.inference_mode():
             pixels = normalized(np.stack([work.photo, work.photo[:, ::-1]]))
@@ -169,7 +169,7 @@ class Finder:
     def answer(
         self, work: Work, *, inside: Points, outside: Points, present: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
-        """(S, S) probabilities in 0..1."""
+        """Return the networks' (S, S) probabilities in 0 to 1."""
         import torch
 
         torch.set_num_threads(1)
@@ -188,9 +188,9 @@ class Finder:
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
     def propose(self, work: Work, *, inside: Points, outside: Points) -> NDArray[np.float32]:
-        """(S, S) in 0..1: the networks' word, and GrabCut's between what they are sure of.
+        """Return the (S, S) mask in 0 to 1: the networks' result, refined by GrabCut where they are uncertain.
 
-        A click changes the part of the mask that it is on, and leaves the rest as the start alone has it.
+        A click changes the part of the mask at the click; the rest stays as computed from the start alone.
         """
         begun = inside[:1] if work.start.kind == "click" else NONE
         if work.first is None:
@@ -211,7 +211,10 @@ class Finder:
         return result
 
     def last_step(self, work: Work, *, inside: Points, outside: Points) -> tuple[NDArray[np.float32], Points, Points]:
-        """The mask before the last click, and that click: inside or outside. Where it is not kept: the mask before all of them."""
+        """Return the mask before the last click, and that click as (mask, inside, outside).
+
+        If that mask is not cached, return the mask before all clicks, and all clicks.
+        """
         assert work.settled is not None
         begun = 1 if work.start.kind == "click" else 0
         with self._lock:
@@ -230,11 +233,12 @@ class Finder:
     def with_edges(
         self, work: Work, probability: NDArray[np.float32], *, inside: Points, outside: Points
     ) -> NDArray[np.float32]:
+        """Return the mean of the probability and GrabCut's refinement of it."""
         edges = grabcut.refine(work.photo, probability, inside=inside, outside=outside)
         return np.asarray((1 - EDGES_SHARE) * probability + EDGES_SHARE * edges, np.float32)
 
     def box_of_click(self, image: NDArray[np.uint8], start: Start) -> Start:
-        """A first click -> the box of what it is most likely on: windows of several sizes are looked at."""
+        """Return the box of the object most likely meant by a first click, from windows of several sizes."""
         shorter = min(image.shape[:2])
         best, best_score = None, -1.0
         for share in CLICK_SIDES if self.nets else (0.45,):
@@ -258,9 +262,9 @@ class Finder:
 
 
 def certainty(probability: NDArray[np.float32], click: NDArray[np.float32]) -> tuple[float, Points]:
-    """How sure an answer to a click is, and the corners (2, 2) of the part that the click is on.
+    """Return the certainty of a result for a click, and the corners (2, 2) of the part at the click.
 
-    Sure: the mask hardly changes with the threshold, and does not leave the window.
+    A result is certain if the mask hardly depends on the threshold and stays within the window.
     """
     size = probability.shape[0]
     x, y = (int(np.clip(round(float(v)), 0, size - 1)) for v in click)
@@ -284,9 +288,9 @@ def certainty(probability: NDArray[np.float32], click: NDArray[np.float32]) -> t
 def only_where_clicked(
     before: NDArray[np.float32], after: NDArray[np.float32], *, inside: Points, outside: Points
 ) -> NDArray[np.float32]:
-    """`before`, with those parts of `after` that a click asked for: added where a click inside is, removed where one outside is.
+    """Return `before` with the parts of `after` at the clicks: added at clicks inside, removed at clicks outside.
 
-    The farther from the click, the surer `after` has to be.
+    The required certainty of `after` grows with the distance from the click.
     """
     result, size = before.copy(), before.shape[0]
     for points, side, least in ((inside, 1.0, ADDING), (outside, -1.0, REMOVING)):
@@ -304,7 +308,7 @@ def only_where_clicked(
 
 
 def distance_to(points: Points, size: int) -> NDArray[np.float32]:
-    """(size, size) pixels from each place to the nearest of (N, 2) points."""
+    """Return the (size, size) distance in pixels to the nearest of (N, 2) points."""
     y, x = np.mgrid[:size, :size].astype(np.float32)
     return np.asarray(np.min([np.hypot(x - px, y - py) for px, py in points], axis=0), np.float32)
 
@@ -312,7 +316,7 @@ def distance_to(points: Points, size: int) -> NDArray[np.float32]:
 def obey(
     photo: NDArray[np.uint8], probability: NDArray[np.float32], *, inside: Points, outside: Points
 ) -> NDArray[np.float32]:
-    """A click is always right: around it, and as far as its color goes, the probability is moved to its side."""
+    """Move the probability around each click, across similar colors, to the click's side."""
     size = photo.shape[0]
     lab = cv2.cvtColor(cv2.GaussianBlur(photo, (3, 3), 0), cv2.COLOR_RGB2LAB).astype(np.float32)
     result, spread = probability.copy(), size / 22

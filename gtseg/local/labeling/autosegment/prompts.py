@@ -1,4 +1,4 @@
-"""How a person begins an outline: four extreme points, a box, or one click on the object."""
+"""The start of an outline: four extreme points, a box, or one click on the object."""
 
 from __future__ import annotations
 
@@ -21,41 +21,43 @@ from gtseg.local.labeling.autosegment.crop import (
     window_of,
 )
 
-__all__ = ["NONE", "Start", "click_window", "middles"]
-
 NONE: Points = np.zeros((0, 2), np.float32)
 Kind = Literal["points", "box", "click", "mask"]
 
 
 @dataclass(frozen=True)
 class Start:
-    """`points`: four extreme points in any order, two opposite corners of a box or of a mask's box, or one click; (N, 2) x, y in
-    image pixels."""
+    """The start of an outline, as (N, 2) x, y in image pixels.
+
+    `points` are four extreme points in any order, two opposite corners of a box or of a mask's box, or one click.
+    """
 
     kind: Kind
     points: Points
 
     def window(self, size: int) -> Window:
-        """For points and boxes; a click's window is `click_window`."""
+        """Return the window of extreme points or a box; for a click, see `click_window`."""
         return window_of(self.points, size, margin=MARGIN)
 
     def within(self, window: Window) -> Start:
-        """The same in the window's pixels."""
+        """Return the same start in window pixels."""
         return Start(self.kind, window.inward(self.points))
 
     @property
     def extreme(self) -> Points:
-        """What the network is told about the object's border: the four points where a person gave them."""
+        """Return the network's extreme points: the four points of a start with points, else none."""
         return self.points if self.kind == "points" else NONE
 
     @property
     def around(self) -> Points:
-        """(4, 2) points that the object's box goes through; a click has none."""
+        """Return (4, 2) points on the sides of the object's box. Not defined for a click."""
         return self.points if self.kind == "points" else middles(self.points)
 
     def outline(self, photo: NDArray[np.uint8], hint: NDArray[np.float32]) -> Outline:
-        """Planes that depend on the window (S, S, 3) and this start, in its pixels; `hint` (S, S) is GrabCut's mask, or the mask
-        that is corrected."""
+        """Return the planes for a window (S, S, 3) and this start in its pixels.
+
+        `hint` (S, S) is GrabCut's mask, or the mask to correct.
+        """
         size = photo.shape[0]
         if self.kind == "click":
             near = heat(self.points, size, sigma=size / 24) > 0.6
@@ -72,20 +74,20 @@ class Start:
 
 
 def within_and_beyond(mask: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(S, S) mask -> (S, S) 0/1 each: what is surely inside it, and all but what is surely outside."""
+    """Return two (S, S) 0/1 masks: what is certainly inside the (S, S) mask, and what is not certainly outside."""
     plane = (mask > 0.5).astype(np.uint8)
     inner = np.asarray(cv2.erode(plane, np.ones((5, 5), np.uint8)), np.uint8)
     return inner if inner.any() else plane, np.asarray(cv2.dilate(plane, np.ones((15, 15), np.uint8)), np.uint8)
 
 
 def middles(corners: Points) -> Points:
-    """(2, 2) opposite corners -> (4, 2) middles of the box's sides: top, right, bottom, left."""
+    """Return the (4, 2) middles of the sides of a box, top, right, bottom, left, from two opposite corners."""
     (x0, y0), (x1, y1) = corners.min(0), corners.max(0)
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return np.array([[x, y0], [x1, y], [x, y1], [x0, y]], np.float32)
 
 
 def click_window(click: Points, side: float, size: int) -> Window:
-    """A window of `side` image pixels around one click."""
+    """Return a window of `side` image pixels around one click."""
     x, y = (float(v) for v in click[0] + 0.5)
     return Window(x - side / 2, y - side / 2, side, size)

@@ -1,14 +1,16 @@
-"""SAM 1, MobileSAM, SAM 2 and EfficientSAM as ONNX files: the picture is seen once, clicks are answered from what is kept of it.
+"""SAM 1, MobileSAM, SAM 2 and EfficientSAM as ONNX files: an image is embedded once, clicks use the cached embedding.
 
-Each family scales pictures and clicks in its own way (its own inference code is the source):
+Each model family scales images and clicks in its own way (source: its own inference code):
 
-    SAM 1, MobileSAM    longer side to S, padded at the right and bottom; clicks in those pixels; a click without a box is followed by
-                        a padding point (0, 0) with label -1; a box is two points with labels 2 and 3
-    SAM 2               both sides to S, whatever the proportions
-    EfficientSAM        no padding; the network itself scales pictures and clicks to its own size
+    SAM 1, MobileSAM    longer side to S, padded at the right and bottom; clicks in those pixels; a click without a box
+                        is followed by a padding point (0, 0) with label -1; a box is two points with labels 2 and 3
+    SAM 2               both sides to S, regardless of the aspect ratio
+    EfficientSAM        no padding; the network itself scales images and clicks to its own size
 
-Masks are taken at the network's own resolution where it gives that (low_res_masks), and enlarged here for the object's box alone:
-the files' own enlargement costs seconds on large photographs, and that of SAM 1 is frozen to one proportion by its export."""
+Masks are read at the network's own resolution if it returns that (low_res_masks), and enlarged here only within the
+object's box: the files' own enlargement takes seconds on large images, and that of SAM 1 is fixed to one aspect ratio
+by its export.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,12 @@ from gtseg.local.labeling.autosegment.onnx_session import Run, open_session
 from gtseg.local.labeling.autosegment.outline_models import SAM2_ALIASES, Choice
 from gtseg.local.labeling.autosegment.prompts import Start
 
-__all__ = ["Sam"]
-
 SIZE = 1024
-"""Of an encoder that leaves its own open."""
+"""Input size of an encoder with an open input shape."""
 KEPT_BYTES = 512 << 20
-"""Of embeddings: 4 MB a picture with SAM 1, 17 MB with SAM 2."""
+"""Limit on cached embeddings: 4 MB per image with SAM 1, 17 MB with SAM 2."""
 FINE = 4
-"""Picture pixels of one of a mask's pixels beyond which it is enlarged in two steps."""
+"""Image pixels per mask pixel above which a mask is enlarged in two steps."""
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 INSIDE, OUTSIDE, CORNERS, PADDING = 1, 0, (2, 3), -1
@@ -45,8 +45,10 @@ Image = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Scale:
-    """How a picture of (height, width) lies in the encoder's input: `across`, `down` input pixels per picture pixel, and the size that
-    the picture takes there."""
+    """Position of an image in the encoder's input.
+
+    `across` and `down` are input pixels per image pixel, `height` and `width` the size of the image in the input.
+    """
 
     across: float
     down: float
@@ -59,7 +61,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the encoder makes of one picture, by the decoder's names for it."""
+    """The encoder's outputs for an image, by the decoder's input names."""
 
     scale: Scale
     arrays: dict[str, NDArray[Any]]
@@ -70,7 +72,7 @@ class Embedding:
 
 
 class Sam:
-    """One model: `see` a picture, `find` objects in it. Safe in several threads."""
+    """A SAM model: `see` embeds an image, `find` segments objects in it. Thread-safe."""
 
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
@@ -84,10 +86,10 @@ class Sam:
         self._kept: OrderedDict[object, Embedding] = OrderedDict()
         self._lock = threading.Lock()
 
-    # ------------------------------------------------------------------------------------------- the picture
+    # --- images ---
 
     def see(self, image: Image, key: object) -> Embedding:
-        """(H, W, 3) RGB -> its embedding, kept under `key` (None: not kept)."""
+        """Return the embedding of an (H, W, 3) RGB image, cached under `key` unless it is None."""
         with self._lock:
             if key is not None and key in self._kept:
                 self._kept.move_to_end(key)
@@ -100,6 +102,7 @@ class Sam:
             return embedding
 
     def _embed(self, image: Image) -> Embedding:
+        """Compute the embedding of an image."""
         scale = self.scale_of(image.shape[:2])
         pixels = self.pixels(image, scale)
         if self.one_file:
@@ -111,6 +114,7 @@ class Sam:
         return Embedding(scale, {"image_embeddings": next(iter(given.values()))})
 
     def scale_of(self, size: tuple[int, int]) -> Scale:
+        """Return the position of an image of (height, width) `size` in the encoder's input."""
         height, width = size
         fixed = [n for n in self.shape if n is not None and n > 3]
         if self.kind == "SAM 2" or (self.kind == "EfficientSAM" and len(fixed) == 2):
@@ -124,10 +128,11 @@ class Sam:
         return Scale(small[1] / width, small[0] / height, *small)
 
     def pixels(self, image: Image, scale: Scale) -> NDArray[Any]:
+        """Return the encoder's input array."""
         shrinks = scale.width < image.shape[1]
         way = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         small = cv2.resize(image, (scale.width, scale.height), interpolation=way).astype(np.float32)
-        if len(self.shape) == 3:  # the file normalizes and pads
+        if len(self.shape) == 3:  # the model normalizes and pads
             return small
         if self.kind == "EfficientSAM":
             return np.ascontiguousarray((small / 255).transpose(2, 0, 1)[None])
@@ -139,9 +144,10 @@ class Sam:
         padded[..., : scale.height, : scale.width] = planes
         return padded
 
-    # ------------------------------------------------------------------------------------------- the clicks
+    # --- clicks ---
 
     def find(self, image: Image, start: Start, *, inside: Points, outside: Points, key: object) -> Found:
+        """Segment an object. Raises ServiceError InvalidRequest if the model fails."""
         embedding = self.see(image, key)
         points, labels = prompts(start, inside=inside, outside=outside)
         with self._lock:
@@ -151,6 +157,7 @@ class Sam:
         return enlarge(logits, whole, image.shape[:2], inside=np.concatenate([begun, inside]))
 
     def question(self, embedding: Embedding, points: Points, labels: Floats) -> dict[str, NDArray[Any]]:
+        """Return the decoder's inputs for points and labels."""
         scaled = embedding.scale.inward(points)
         size = np.array([embedding.scale.height, embedding.scale.width])
         if self.kind == "EfficientSAM":
@@ -170,7 +177,7 @@ class Sam:
         return {**aliases, **named, **embedding.arrays}
 
     def mask_size(self, embedding: Embedding) -> tuple[int, int]:
-        """A mask that goes in has four times the size of the embedding."""
+        """Return the size of the decoder's mask input, four times that of the embedding."""
         name = next(n for n in embedding.arrays if n in ("image_embeddings", "image_embed"))
         height, width = embedding.arrays[name].shape[-2:]
         return 4 * height, 4 * width
@@ -178,18 +185,18 @@ class Sam:
     def logits(
         self, given: dict[str, NDArray[Any]], scale: Scale, *, clicks: int
     ) -> tuple[Floats, tuple[float, float]]:
-        """The best mask (h, w), and how many picture pixels one of its pixels is (across, down)."""
+        """Return the best mask (h, w) as logits, and the image pixels per mask pixel (across, down)."""
         name = next((n for n in ("low_res_masks", "masks", "output_masks") if n in given), next(iter(given)))
         masks = np.asarray(given[name], np.float32)
         if masks.ndim < 3:
             raise ServiceError(
-                "InvalidRequest", f"The outline model {self.choice.decoder} gives {name} of {masks.shape}."
+                "InvalidRequest", f"The outline model {self.choice.decoder} returned {name} of shape {masks.shape}."
             )
         height, width = masks.shape[-2:]
         masks = masks.reshape(-1, height, width)
         scores = np.asarray(given.get("iou_predictions", np.zeros(len(masks))), np.float32).reshape(-1)
         best = choose_mask(scores, len(masks), clicks=clicks)
-        if self.kind == "SAM 1" and name == "low_res_masks":  # of the padded square
+        if self.kind == "SAM 1" and name == "low_res_masks":  # a mask of the padded square
             side = max(scale.height, scale.width)
             step = side / width
             return masks[best], (step / scale.across, step / scale.down)
@@ -197,7 +204,7 @@ class Sam:
 
 
 def prompts(start: Start, *, inside: Points, outside: Points) -> tuple[Points, Floats]:
-    """(N, 2) points and their N labels: four extreme points are a box."""
+    """Return (N, 2) points and their N labels; four extreme points become a box."""
     if start.kind == "click":
         first, labels = start.points, [INSIDE]
     else:
@@ -207,16 +214,19 @@ def prompts(start: Start, *, inside: Points, outside: Points) -> tuple[Points, F
 
 
 def choose_mask(scores: Floats, count: int, *, clicks: int) -> int:
-    """Of several masks the one that the model trusts most. The first of four is SAM's answer to several clicks, the others to one."""
+    """Return the index of the mask with the highest score.
+
+    Of four masks, the first is SAM's result for several clicks, the others are for one click.
+    """
     if count == 4:
         return 0 if clicks > 1 else 1 + int(scores[1:4].argmax())
     return int(scores[:count].argmax()) if len(scores) >= count else 0
 
 
 def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *, inside: Points) -> Found:
-    """(h, w) logits whose pixels are `step` picture pixels wide and high -> the mask, enlarged for the box of what is above 0 alone."""
+    """Return the mask of (h, w) logits, enlarged by `step` (across, down) within the box of positive logits."""
     height, width = shape
-    if max(step) > FINE:  # specks are found before the mask is enlarged, which is then done in bytes
+    if max(step) > FINE:  # remove noise before the mask is enlarged, and enlarge in bytes
         size = (logits.shape[1] * FINE, logits.shape[0] * FINE)
         logits = np.asarray(cv2.resize(logits, size, interpolation=cv2.INTER_LINEAR), np.float32)
         step = (step[0] / FINE, step[1] / FINE)
@@ -231,7 +241,7 @@ def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *
         return FoundMask(0, 0, np.zeros((1, 1), bool))
     x0, x1 = int(max(0, (xs.min() - 1) * step[0])), int(min(width, np.ceil((xs.max() + 2) * step[0])))
     y0, y1 = int(max(0, (ys.min() - 1) * step[1])), int(min(height, np.ceil((ys.max() + 2) * step[1])))
-    if x1 <= x0 or y1 <= y0:  # in the padding alone
+    if x1 <= x0 or y1 <= y0:  # the mask is in the padding only
         return FoundMask(0, 0, np.zeros((1, 1), bool))
     back = np.array([[1 / step[0], 0, (x0 + 0.5) / step[0] - 0.5], [0, 1 / step[1], (y0 + 0.5) / step[1] - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

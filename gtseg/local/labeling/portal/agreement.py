@@ -26,17 +26,6 @@ from gtseg.local.labeling.revisions import read_content
 from gtseg.local.storage.objects import Objects, StorageUnavailable
 from gtseg.local.storage.store import Store
 
-__all__ = [
-    "DDL",
-    "count_pixels",
-    "mean_by_job",
-    "mean_by_line",
-    "mean_by_worker",
-    "measure_overlap",
-    "read_pairs",
-    "update_agreement",
-]
-
 DDL = """
 CREATE TABLE IF NOT EXISTS portal_pairs (
     job TEXT NOT NULL, line INTEGER NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, stamp REAL NOT NULL,

@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 from gtseg.local.errors import ServiceError
 
-__all__ = ["Attempts"]
-
 ADDRESSES = 10_000
 """Number of addresses tracked; when exceeded, the address whose last failure is oldest is dropped."""
 

@@ -12,32 +12,18 @@ from typing import Any
 import numpy as np
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.earlier_annotations import find_priors
 from gtseg.local.labeling.gold import gold_key
 from gtseg.local.labeling.input_objects import read_line
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.portal.agreement import mean_by_line, read_pairs
-from gtseg.local.labeling.records import Job, find_job, read_clock
+from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.revisions import read_content
 from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.storage.objects import Objects, ObjectStream, split_uri
 from gtseg.local.storage.store import Store
-
-__all__ = [
-    "DDL",
-    "VERDICTS",
-    "ObjectFilter",
-    "consolidated_mask",
-    "count_reviews",
-    "count_verdicts",
-    "describe_objects",
-    "format_redo",
-    "parse_filter",
-    "prior_mask",
-    "save_review",
-    "source_image",
-]
 
 DDL = """
 CREATE TABLE IF NOT EXISTS portal_classes (

@@ -37,8 +37,6 @@ from gtseg.local.labeling.portal.sessions import Sessions
 from gtseg.local.labeling.teams import allowed_sources
 from gtseg.local.labeling.workers import Worker, find_by_token
 
-__all__ = ["GUARD_HEADER", "SIGN_IN", "Audience", "Call", "Endpoint", "Gate", "Handler"]
-
 Audience = Literal["worker", "owner", "public"]
 Handler = Callable[["Call"], Any]
 

@@ -14,8 +14,6 @@ from gtseg.local.labeling.portal.agreement import count_pixels, measure_overlap
 from gtseg.local.labeling.records import Job
 from gtseg.local.storage.store import Store
 
-__all__ = ["describe_gold", "score_answers"]
-
 SCORED = 40
 """Answers scored per request, to bound the time that a request spends decoding PNG files."""
 

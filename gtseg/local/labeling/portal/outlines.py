@@ -23,8 +23,6 @@ from gtseg.local.labeling.input_objects import MAX_IMAGE_BYTES
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.objects import Objects, split_uri
 
-__all__ = ["Outliner", "decode_stored"]
-
 MODULE = "gtseg.local.labeling.portal.outline_process"
 SECONDS = 60.0
 """Time limit of one question, including the start of the process."""

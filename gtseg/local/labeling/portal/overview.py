@@ -7,6 +7,7 @@ import statistics
 from io import StringIO
 from typing import Any
 
+from gtseg.local.clock import read_clock
 from gtseg.local.labeling import questions
 from gtseg.local.labeling.automated.records import count_machine
 from gtseg.local.labeling.colors import find_colors
@@ -18,11 +19,9 @@ from gtseg.local.labeling.portal.agreement import (
 )
 from gtseg.local.labeling.portal.gallery import count_reviews, count_verdicts
 from gtseg.local.labeling.portal.gold_scores import describe_gold
-from gtseg.local.labeling.records import Job, find_job, read_clock, to_datetime
+from gtseg.local.labeling.records import Job, find_job, to_datetime
 from gtseg.local.storage.objects import Objects
 from gtseg.local.storage.store import Store
-
-__all__ = ["describe_job", "format_workers_csv", "list_jobs", "median_pace", "worker_figures"]
 
 PACE_ANSWERS = 100
 """Number of latest answers from which the pace of a job is estimated."""

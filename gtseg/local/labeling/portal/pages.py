@@ -13,8 +13,6 @@ from starlette.routing import BaseRoute
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate, Handler
 
-__all__ = ["HEADERS", "missing_page", "page_routes"]
-
 FOLDER = Path(__file__).with_name("static")
 POLICY = "; ".join(
     [

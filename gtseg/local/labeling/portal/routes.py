@@ -32,8 +32,6 @@ from gtseg.local.labeling.revisions import find_revision, read_content, return_o
 from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import describe_worker
 
-__all__ = ["portal_routes"]
-
 API = "/_portal/api"
 IMAGE_HEADERS = {"Cache-Control": "private, max-age=3600"}
 

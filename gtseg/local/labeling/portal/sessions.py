@@ -21,8 +21,6 @@ from starlette.responses import Response
 from gtseg.local.labeling.workers import Worker, find_active
 from gtseg.local.storage.store import Store
 
-__all__ = ["SESSION_SECONDS", "Session", "Sessions"]
-
 SESSION_SECONDS = 12 * 3600
 PATH = "/_portal"
 

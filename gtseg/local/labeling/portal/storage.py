@@ -13,8 +13,6 @@ from gtseg.local.labeling.records import count_backlog, make_job
 from gtseg.local.storage.objects import Objects, split_uri
 from gtseg.local.storage.store import Store
 
-__all__ = ["describe_storage", "storage_routes"]
-
 API = "/_portal/api/owner/storage"
 MAX_PLACES = 100
 JOBS = 20

@@ -10,8 +10,6 @@ from gtseg.local.algorithm.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.pictures import decoding
 
-__all__ = ["orient_mask", "orient_point", "read_orientation"]
-
 ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -30,8 +30,6 @@ from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import may_label
 from gtseg.local.storage.objects import split_uri
 
-__all__ = ["read_png", "worker_page_routes"]
-
 API = "/_portal/api"
 MAX_PLACE = 1e9
 """Limit on point coordinates, in pixels."""

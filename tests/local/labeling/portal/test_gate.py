@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
+from gtseg.local.clock import read_clock
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import workers
@@ -29,7 +30,7 @@ from gtseg.local.labeling.portal.gate import (
 )
 from gtseg.local.labeling.portal.routes import portal_routes
 from gtseg.local.labeling.portal.sessions import SESSION_SECONDS
-from gtseg.local.labeling.records import DDL, read_clock
+from gtseg.local.labeling.records import DDL
 from gtseg.local.labeling.teams import make_first_team, update_workforce
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store
