@@ -266,4 +266,4 @@ def test_the_files_may_follow_the_option_as_a_shell_expands_them(tmp_path: Path)
     result = CliRunner().invoke(app, ["up", "--outline-model", *map(str, sorted(tmp_path.iterdir()))])
     assert result.exit_code == 2
     assert "sam1.decoder.onnx is" in result.output
-    assert "takes options only" in CliRunner().invoke(app, ["up", "a.onnx"]).output
+    assert "takes no arguments" in CliRunner().invoke(app, ["up", "a.onnx"]).output
