@@ -41,7 +41,7 @@ COPY_BYTES = 1 << 20
 UNASKED_BYTES = 64 << 20
 """Objects up to this size are fetched without a check of the free disk space."""
 PROBE_SECONDS, PROBE_AWAY_SECONDS, PROBE_MAX_SECONDS = 30.0, 1.0, 2.0
-"""The last one is shorter than clients retry, so that a command sent after S3 is back does not fail."""
+"""PROBE_MAX_SECONDS is shorter than the retries of clients, so that a command sent after a recovery of S3 succeeds."""
 list_of = list  # the class has a method of that name
 CHECK_NAME = "gtseg-rights-check"
 Result = TypeVar("Result")

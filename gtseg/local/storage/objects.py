@@ -182,7 +182,7 @@ class Objects(Protocol):
 
 
 def check_size(info: ObjectInfo, limit: int | None) -> None:
-    """Raises ServiceError EntityTooLarge for an object of more than `limit` bytes."""
+    """Raise ServiceError EntityTooLarge for an object of more than `limit` bytes."""
     if limit is not None and info.size > limit:
         place = f"s3://{info.bucket}/{info.key}"
         raise ServiceError(

@@ -38,7 +38,8 @@ from gtseg.local.transform.work import TransformRecord, TransformRecords
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 PATIENCE_SECONDS = 600.0
 PAYLOAD_MB = 6
-UNLIMITED_BYTES = 1 << 30  # of an input, where MaxPayloadInMB is 0
+UNLIMITED_BYTES = 1 << 30
+"""Maximum size of an input if MaxPayloadInMB is 0."""
 logger = logging.getLogger(__name__)
 Place = tuple[str, str, str]
 """(bucket, key, path relative to the input prefix)."""
