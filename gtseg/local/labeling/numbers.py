@@ -88,8 +88,7 @@ def find_meaning(seen: Collection[int], labels: Sequence[str], choice: Choice) -
         last = len(named)
         raise ValueError(
             f"the masks hold the values 0-{last - 1}, and the job has {last} labels: if value i is the i-th label and "
-            f"the "
-            f"last does not occur, use --label-values 1-{last}; if value 0 is the first label, use --label-values "
+            f"the last does not occur, use --label-values 1-{last}; if value 0 is the first label, use --label-values "
             f"0-{last - 1}"
         )
     return Meaning({n: n for n in range(len(named) + 1)} | codes, named, void)

@@ -147,8 +147,7 @@ def check_times(human: dict[str, Any], crowd: str) -> None:
     if lifetime is not None and lifetime > MAX_LIFETIMES[crowd]:
         raise refuse(
             f"TaskAvailabilityLifetimeInSeconds {lifetime} is more than {MAX_LIFETIMES[crowd]} seconds, the limit for "
-            f"a "
-            f"{crowd.removesuffix('-crowd')} workforce."
+            f"a {crowd.removesuffix('-crowd')} workforce."
         )
 
 

@@ -266,9 +266,9 @@ def folder_of(store: Store, job: Job) -> Path:
 
 
 def list_suggested(store: Store, task: Task) -> tuple[str, list[dict[str, Any]]]:
-    """The model and the objects that a task opened with (see split_objects).
+    """Return the model and the objects of a task's suggestion (see split_objects).
 
-    Raises ServiceError NotFound 404 for none.
+    Raises ServiceError NotFound 404 if the task has none.
     """
     suggestion = find_suggestion(store, task.id)
     if suggestion is None:

@@ -1,12 +1,16 @@
-"""`python -m gtseg.local.labeling.assist.refine --root DIR --images DIR`: proposed masks, object by object through the outline network.
+"""Refinement of suggested masks by the outline network, object by object.
 
-The small model sees a photograph whole and small: its masks are right about where objects are and rough at their edges. The
-outline network looks at each object from near, with the proposed mask as the answer so far.
+    python -m gtseg.local.labeling.assist.refine --root DIR --images DIR
 
-    input/names             of what was scored; input/smallest: the share of an image that an object has at least, by label
-    output/masks/NAME.png   what the small model proposes        output/refined/NAME.png   the same, refined
+The small model sees the whole image at low resolution: its masks locate objects well but are inexact at their edges.
+The outline network sees each object at a higher resolution, with the suggested mask as the present mask.
 
-A process that was killed goes on where it was.
+    input/names             images that were scored
+    input/smallest          smallest share of an image that an object of each label has
+    output/masks/NAME.png   mask of the small model
+    output/refined/NAME.png the refined mask
+
+After a kill, a new process continues with the missing masks.
 """
 
 from __future__ import annotations
@@ -28,15 +32,15 @@ from gtseg.local.labeling.autosegment import Finder, refine_mask, shared_finder
 from gtseg.local.labeling.pictures import decoding
 
 MOST = 400
-"""Masks that are refined: the first ones, which are handed out next."""
+"""Limit on the masks refined: those of the objects handed out next."""
 PERCENTILE = 10
-"""Of the areas of labeled objects: what is smaller than half of it is not suggested."""
+"""Percentile of the labeled objects' areas; objects smaller than half of it are not suggested."""
 
 Mask = NDArray[np.uint8]
 
 
 def find_smallest(masks: Sequence[Mask]) -> dict[int, float]:
-    """Label -> the share of an image that its objects have at least, by (H, W) class indices that people gave."""
+    """Return label -> smallest plausible share of an image for an object, from (H, W) class indices of answers."""
     shares: dict[int, list[float]] = {}
     for mask in masks:
         for label in np.unique(mask[(mask > 0) & (mask < 255)]):
@@ -46,9 +50,10 @@ def find_smallest(masks: Sequence[Mask]) -> dict[int, float]:
 
 
 def refine_objects(finder: Finder, image: NDArray[np.uint8], mask: Mask, smallest: Mapping[int, float]) -> Mask:
-    """(H, W, 3) RGB and (H, W) class indices -> the refined indices. Objects below `smallest` are left out, before and after.
+    """Return the refined class indices of (H, W) class indices and an (H, W, 3) RGB image.
 
-    A pixel of two refined objects belongs to the smaller one, as what lies in front is mostly seen whole.
+    Objects smaller than `smallest` are left out, before and after refinement. A pixel of two refined objects belongs to
+    the smaller one, since objects in front are usually completely visible.
     """
     found = []
     for label in np.unique(mask[mask > 0]):
@@ -62,13 +67,13 @@ def refine_objects(finder: Finder, image: NDArray[np.uint8], mask: Mask, smalles
 
 
 def split(plane: NDArray[np.bool_], least: float) -> list[NDArray[np.bool_]]:
-    """Connected areas of at least so many pixels."""
+    """Return the connected areas with at least `least` pixels."""
     count, numbers, stats, _ = cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=4)
     return [numbers == number for number in range(1, count) if stats[number, cv2.CC_STAT_AREA] >= least]
 
 
 def refine_file(finder: Finder, root: Path, image: Path, smallest: Mapping[int, float]) -> None:
-    """One mask of output/masks into output/refined, once; as it is where the image cannot be read."""
+    """Refine one mask of output/masks into output/refined, unless it exists; copy it if the image cannot be read."""
     source, target = (root / "output" / folder / f"{image.name}.png" for folder in ("masks", "refined"))
     if target.exists() or not source.exists():
         return

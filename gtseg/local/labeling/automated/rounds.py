@@ -171,7 +171,7 @@ class Automation:
         tries = self._tries[job.name] = self._tries.get(job.name, 0) + 1
         if tries > TRIES:
             raise Failure(
-                f"InternalServerError: The process that applies the model ended {TRIES + 1} times without a reason."
+                f"InternalServerError: The process that applies the model ended {TRIES} times without a reason."
             )
         rows = self._list_scored(job)
         for row in rows:
