@@ -126,7 +126,7 @@ def test_an_image_is_settled_the_same_in_bands_as_in_one() -> None:
 
 def test_masks_of_different_sizes_or_none_are_refused() -> None:
     for given_ in ([], [array("1"), array("11")]):
-        with pytest.raises(ValueError, match="one size"):
+        with pytest.raises(ValueError, match="same size"):
             consolidate(given_)
 
 
@@ -192,7 +192,7 @@ def test_the_masks_of_nine_workers_are_never_in_memory_together(tmp_path: Path) 
     kept: dict[str, bytes] = {}
     objects = SimpleNamespace(put=lambda bucket, key, body, **_: kept.update({key: body}))
     job = SimpleNamespace(
-        is_verification=False, is_adjustment=False, labels=labels, output=("b", ""), attribute="a", name="j"
+        is_verification=False, is_adjustment=False, labels=labels, output=("b", ""), attribute="a", name="j", kms_key=""
     )
     row = {"width": size[0], "height": size[1], "line": 0, "stamp": 1.0}
     tracemalloc.start()
