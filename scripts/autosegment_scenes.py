@@ -1,4 +1,7 @@
-"""Scenes drawn by program: textures, shapes with limbs, cut-outs, shading, things in front. For weights that have seen no photograph of the class."""
+"""Draw synthetic scenes: textures, shapes with limbs, cut-outs, shading and occlusion.
+
+Weights trained on them have seen no photograph of the class.
+"""
 
 from __future__ import annotations
 
@@ -171,11 +174,11 @@ def draw_scene(rng: np.random.Generator, textures: list[Image]) -> tuple[Image, 
     return np.clip(canvas, 0, 255).astype(np.uint8), largest_part(mask)
 
 
-# ---- cut-outs: clip art and icons with an alpha plane, whose silhouettes have the legs, ears and tails that blobs have not ------------
+# ---- cut-outs: clip art and icons with an alpha plane, whose silhouettes have legs, ears and tails
 
 
 def read_cutouts(folders: list[Path], *, leave_out: str, most: int, rng: np.random.Generator) -> list[Cutout]:
-    """Pictures with an alpha plane anywhere below the folders, but those whose path matches `leave_out`; sorted, then drawn by lot."""
+    """Pictures with an alpha plane below the folders, except those whose path matches `leave_out`, in random order."""
     unwanted = re.compile(leave_out, re.IGNORECASE)
     paths = [
         p

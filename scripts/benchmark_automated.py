@@ -1,9 +1,9 @@
 """scripts/benchmark automated [DATA]: one labeling job with automated data labeling, by simulated people, to its end.
 
-Without DATA: 1,300 of the demo's drawn scenes (world seed 7). DATA holds images/*.jpg, masks/*.png (class indices, 255 void) and
-dataset.json {"classes": [...]}. Printed: how many objects people and the model labeled, the mean IoU without background of the
-automatic labels against the known masks (a class that is missing or too much counts as 0), the bound that each round
-promised, and CPU time of the server and everything it started.
+Without DATA: 1,300 of the demo's drawn scenes (world seed 7). DATA holds images/*.jpg, masks/*.png (class indices, 255
+void) and dataset.json {"classes": [...]}. Printed: how many objects people and the model labeled, the mean IoU without
+background of the automatic labels against the known masks (a class that is missing or too much counts as 0), the bound
+that each round promised, and CPU time of the server and everything it started.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ TEMPLATE = (
 
 @dataclass(frozen=True)
 class Figures:
-    """What came out of a job: `qualities` are the mean IoUs without background of the automatic labels, `bounds` what each round
-    promised (None where it accepted no threshold)."""
+    """What came out of a job: `qualities` are the mean IoUs without background of the automatic labels, `bounds` what
+    each round promised (None where it accepted no threshold)."""
 
     status: str
     objects: int
@@ -213,8 +213,10 @@ def report(s3: Any, described: dict[str, Any], masks: Path, *, classes: int) -> 
             document = json.loads(read(s3, f"s3://benchmark/{entry['Key']}"))
             bounds.append(document["lowerBound"])
             print(
-                f"{entry['Key'].split('/')[-2]}: {document['validationObjectsAbove']} of {len(document['validation'])} validation "
-                f"objects above {document['threshold']}, mean IoU {document['expectedMeanIoU']}, at least {document['lowerBound']}"
+                f"{entry['Key'].split('/')[-2]}: {document['validationObjectsAbove']} of "
+                f"{len(document['validation'])} validation "
+                f"objects above {document['threshold']}, mean IoU {document['expectedMeanIoU']}, at least "
+                f"{document['lowerBound']}"
             )
     return Figures(
         described["LabelingJobStatus"], total, people, counters["MachineLabeled"], tuple(qualities), tuple(bounds)

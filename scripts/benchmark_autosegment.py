@@ -1,9 +1,10 @@
-"""scripts/benchmark autosegment --photos FOLDER...: mean IoU of masks found from four extreme points, and the CPU time per object.
+"""scripts/benchmark autosegment --photos FOLDER...: mean IoU of masks from four extreme points, CPU time per object.
 
-FOLDER holds images/, dataset.json (splits) and polygons/*.txt (one object per line: class x y x y ..., 0..1), or masks/*.png where every
-connected part of class --classes is an object. Points: the outline's own extremes, then each moved by 3 and by 6 pixels in a random direction.
-Then up to three corrective clicks are simulated, each in the middle of the largest error that is left, from points that are 3 pixels off.
---call times the parts of one auto-segment call on a 1-megapixel image instead."""
+FOLDER holds images/, dataset.json (splits) and polygons/*.txt (one object per line: class x y x y ..., 0..1), or
+masks/*.png where every connected part of class --classes is an object. Points: the outline's own extremes, then each
+moved by 3 and by 6 pixels in a random direction. Then up to three corrective clicks are simulated, each in the middle
+of the largest error that is left, from points that are 3 pixels off. --call times the parts of one auto-segment call on
+a 1-megapixel image instead."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ def points_off(thing: Object, off: float, rng: np.random.Generator) -> Points:
 
 
 def grabcut_alone(question: Question) -> NDArray[np.bool_]:
-    """Nothing but GrabCut, at the size and with the rounds at which it is best: no weights, no box, no specks taken out."""
+    """GrabCut alone, at its best size and number of rounds: no weights, no box, no removal of specks."""
     window = crop.window_of(question.points, grabcut.SIZE)
     found = grabcut.segment_without_weights(
         crop.cut(question.image, window),

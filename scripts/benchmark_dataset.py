@@ -1,11 +1,13 @@
 """From a finished labeling job to training channels: the blog's way, the same with s5cmd, and `gtseg dataset`.
 
-    scripts/benchmark dataset [--objects 300 3000] [--rounds 3] [--ways aws s5cmd gtseg] [--target stub embedded] [--rgba] [--size 16 16]
+    scripts/benchmark dataset [--objects 300 3000] [--rounds 3] [--ways aws s5cmd gtseg]
+                              [--target stub embedded] [--rgba] [--size 16 16]
 
-Runs interleaved; prints medians of wall and CPU seconds of the whole process tree, peak memory, requests and bytes through
-the client. The stub adds 25 ms a request. Images are 1024x768 JPEGs of about 184 KB, masks palette PNGs of 14 KB (or RGBA).
-The blog's way = download all with the AWS CLI, rename, split, move, four uploads. `again` = gtseg on finished output,
-`unknown` = gtseg without images.jsonl, `palette` = gtseg with --check palette. One object (--objects 1) shows what starting costs.
+Runs interleaved; prints medians of wall and CPU seconds of the whole process tree, peak memory, requests and bytes
+through the client. The stub adds 25 ms a request. Images are 1024x768 JPEGs of about 184 KB, masks palette PNGs of 14
+KB (or RGBA). The blog's way = download all with the AWS CLI, rename, split, move, four uploads. `again` = gtseg on
+finished output, `unknown` = gtseg without images.jsonl, `palette` = gtseg with --check palette. One object (--objects
+1) shows what starting costs.
 """
 
 from __future__ import annotations
@@ -69,7 +71,10 @@ def script_of(way: str, *, rgba: bool, source: str) -> str:
     """The shell script of one way, run in an empty folder."""
     rename = f"{sys.executable} rename.py {'recode' if rgba else ''}"
     if way == "aws":
-        down = "aws s3 cp --quiet --recursive s3://bench/images/ images/\naws s3 cp --quiet --recursive s3://bench/labeling/job/ out/"
+        down = (
+            "aws s3 cp --quiet --recursive s3://bench/images/ images/\naws s3 cp --quiet --recursive "
+            "s3://bench/labeling/job/ out/"
+        )
         up = "\n".join(f"aws s3 cp --quiet --recursive channels/{p}/ s3://bench/out/blog/{p}/" for p in PARTS)
         return f"{down}\n{rename}\n{up}"
     if way == "s5cmd":

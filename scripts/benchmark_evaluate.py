@@ -1,6 +1,7 @@
 """scripts/benchmark evaluate [--size 1024] [--images 8] [--rounds 5]: pixels per second of the confusion matrix.
 
-Against torchmetrics' default, scikit-learn, `np.bincount`, and copying both masks. Interleaved rounds, medians, one thread."""
+Against torchmetrics' default, scikit-learn, `np.bincount`, and copying both masks. Interleaved rounds, medians, one
+thread."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def main() -> None:
     for name, values in seconds.items():
         middle = float(np.median(values))
         print(
-            f"{name:>14}  {middle / pixels * 1e9:8.2f} ns/pixel  {pixels / middle / 1e6:9.0f} Mpixel/s  {middle / ours:7.1f} x gtseg's time"
+            f"{name:>14}  {middle / pixels * 1e9:8.2f} ns/pixel  {pixels / middle / 1e6:9.0f} Mpixel/s  "
+            f"{middle / ours:7.1f} x gtseg's time"
         )
 
 

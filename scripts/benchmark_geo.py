@@ -1,9 +1,10 @@
-"""Scenes and tile trees as a stream: seconds and memory of cutting, stitching and vectorizing, for few and for many tiles.
+"""Seconds and memory of cutting, stitching and vectorizing scenes and tile trees, for few and for many tiles.
 
     scripts/benchmark geo [--tiles 1000 10000] [--side 128] [--scenes 4096 8192]
 
-Each measurement is a process of its own: `import geo` of one scene of so many pixels a side (chips of 512), then `predict --tiles` and
-`--features` of so many predicted masks of neighboring tiles with a building across every second border. CPU seconds, peak memory.
+Each measurement is a process of its own: `import geo` of one scene of so many pixels a side (chips of 512), then
+`predict --tiles` and `--features` of so many predicted masks of neighboring tiles with a building across every second
+border. CPU seconds, peak memory.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ def main() -> None:
             wall, cpu, peak = run([sys.executable, "-c", CUT], folder)
             chips = int((folder / "log").read_text().split()[-1])
             print(
-                f"{f'import geo: {chips} chips of {side} x {side}':36} {wall:8.1f} {cpu:8.1f} {peak:8.0f} {chips / cpu:9.1f} chips"
+                f"{f'import geo: {chips} chips of {side} x {side}':36} {wall:8.1f} {cpu:8.1f} {peak:8.0f} "
+                f"{chips / cpu:9.1f} chips"
             )
     for tiles in options.tiles:
         with tempfile.TemporaryDirectory() as name:
@@ -135,7 +137,8 @@ def main() -> None:
             draw_masks(folder / "masks", tiles, options.side)
             wall, cpu, peak = run([sys.executable, "-c", VECTORIZE, "masks", "out"], folder)
             print(
-                f"{f'tree and footprints: {tiles:,} tiles':36} {wall:8.1f} {cpu:8.1f} {peak:8.0f} {tiles / cpu:9.1f} tiles"
+                f"{f'tree and footprints: {tiles:,} tiles':36} {wall:8.1f} {cpu:8.1f} {peak:8.0f} "
+                f"{tiles / cpu:9.1f} tiles"
             )
 
 

@@ -1,9 +1,9 @@
-"""Label, answers and dataset per image: CPU seconds of the client and of the server, which together say what one core bears.
+"""CPU seconds of client and server per image for label, answers and dataset: the load that one core can bear.
 
     scripts/benchmark label [--images 1000] [--size 512]
 
-Starts an embedded AWS of its own, labels a folder of drawn JPEGs with simulated workers (one answer an image, over the same HTTP API
-as people), and makes the dataset. The workers' own CPU time is left out.
+Starts an embedded AWS of its own, labels a folder of drawn JPEGs with simulated workers (one answer an image, over the
+same HTTP API as people), and makes the dataset. The workers' own CPU time is left out.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def measure(folder: Path, server: int, url: str, images: int) -> None:
     crowd_command = [sys.executable, "-m", "gtseg", "local", "crowd", "--masks", "masks", "--error", "0"]
     crowd: subprocess.Popen[bytes] | None = None
     print(
-        f"{'step':10} {'wall s':>8} {'client ms an image':>20} {'server ms an image':>20} {'client MB':>10} {'server MB':>10}"
+        f"{'step':10} {'wall s':>8} {'client ms an image':>20} {'server ms an image':>20} {'client MB':>10} "
+        f"{'server MB':>10}"
     )
     try:
         for step in ("label", "watch", "dataset"):
@@ -75,7 +76,8 @@ def measure(folder: Path, server: int, url: str, images: int) -> None:
             client, there = usage.ru_utime + usage.ru_stime, own_cpu(server) - before
             memory = psutil.Process(server).memory_info().rss / 2**20
             print(
-                f"{step:10} {time.perf_counter() - begun:8.1f} {1000 * client / images:20.2f} {1000 * there / images:20.2f} "
+                f"{step:10} {time.perf_counter() - begun:8.1f} {1000 * client / images:20.2f} "
+                f"{1000 * there / images:20.2f} "
                 f"{usage.ru_maxrss / 1024:10.0f} {memory:10.0f}"
             )
     finally:

@@ -1,7 +1,8 @@
-"""scripts/benchmark objects [--numbers 2000 20000] [--side 32]: label, crowd, watch and dataset as the number of objects grows.
+"""scripts/benchmark objects [--numbers 2000 20000] [--side 32]: label, crowd, watch and dataset by number of objects.
 
-Tiny drawn images, a server of its own with three simulated workers, one answer an object. For each number: seconds of each stage and per 1,000 objects,
-and the peak memory (VmHWM) of each command, of the server and of the crowd: none may grow with the number."""
+Tiny drawn images, a server of its own with three simulated workers, one answer an object. For each number: seconds of
+each stage and per 1,000 objects, and the peak memory (VmHWM) of each command, of the server and of the crowd: none may
+grow with the number."""
 
 from __future__ import annotations
 

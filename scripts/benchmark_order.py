@@ -1,9 +1,10 @@
-"""scripts/benchmark order [DATA] [--seeds 5] [--steps 15 30 60] [--cpu-seconds 12]: does `gtseg:order` = helpful teach a model more?
+"""scripts/benchmark order [DATA] [--seeds 5] [--steps 15 30 60] [--cpu-seconds 12]: does `gtseg:order` = helpful help?
 
-DATA as for `scripts/benchmark train`; without it 260 of the demo's drawn scenes (world seed 7). For each seed the same first images are
-labeled; then, step by step, either random ones (a manifest in no particular order) or those that the server's own rule puts first by the model
-of the step before. Each model gets the same CPU time on one thread. Printed: the mean IoU without background on images that
-nobody chooses from, and the mean over the steps after the first (the area under the learning curve) with a 95 % t interval over the seeds.
+DATA as for `scripts/benchmark train`; without it 260 of the demo's drawn scenes (world seed 7). For each seed the same
+first images are labeled; then, step by step, either random ones (a manifest in no particular order) or those that the
+server's own rule puts first by the model of the step before. Each model gets the same CPU time on one thread. Printed:
+the mean IoU without background on images that nobody chooses from, and the mean over the steps after the first (the
+area under the learning curve) with a 95 % t interval over the seeds.
 """
 
 from __future__ import annotations
@@ -55,7 +56,10 @@ def main() -> None:
             if len(gains) > 1:
                 reach = T_95.get(len(gains), 2.0) * np.std(gains, ddof=1) / len(gains) ** 0.5
                 print(
-                    f"  mean gain of {len(gains)} seeds {np.mean(gains):+.4f}, 95 % interval {np.mean(gains) - reach:+.4f} to {np.mean(gains) + reach:+.4f}",
+                    (
+                        f"  mean gain of {len(gains)} seeds {np.mean(gains):+.4f}, 95 % interval "
+                        f"{np.mean(gains) - reach:+.4f} to {np.mean(gains) + reach:+.4f}"
+                    ),
                     flush=True,
                 )
     finally:

@@ -1,11 +1,13 @@
-"""scripts/benchmark portal [--only ink|robot|load] [--beside-training] [--cats FOLDER] [--megapixels 12] [--people 20] [--kills 5]: how quick the page is, how much
-work it saves, and how many people the server bears.
+"""scripts/benchmark portal [--only ink|robot|load] [--beside-training] [--cats FOLDER] [--megapixels 12] [--people 20]
+[--kills 5]: how quick the page is, how much work it saves, and how many people the server bears.
 
-Robot: labels ten photographs of --cats, ten drawn street scenes and ten drawn images of cells to IoU 0.9 (portal_robot.py), and counts. Ink: a real server, a real Chromium, a drawn photograph; from a pointer event's own time stamp to the end of the frame that painted it, and from
-the fourth extreme point to the outline. Load: people (HTTP clients that do what the page does) label a job with three answers per object while the
-server is killed with SIGKILL and started again; then every answer is looked for in S3. First without a pause, then as people work:
-some seconds of thought, and auto-segment; then so with the same kills. --beside-training: while a model of `gtseg:assist` is trained, as it is
-beside people who label (one thread at the lowest priority)."""
+Robot: labels ten photographs of --cats, ten drawn street scenes and ten drawn images of cells to IoU 0.9
+(portal_robot.py), and counts. Ink: a real server, a real Chromium, a drawn photograph; from a pointer event's own time
+stamp to the end of the frame that painted it, and from the fourth extreme point to the outline. Load: people (HTTP
+clients that do what the page does) label a job with three answers per object while the server is killed with SIGKILL
+and started again; then every answer is looked for in S3. First without a pause, then as people work: some seconds of
+thought, and auto-segment; then so with the same kills. --beside-training: while a model of `gtseg:assist` is trained,
+as it is beside people who label (one thread at the lowest priority)."""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ WATCH = """() => {
   let waiting = [];
   desk.view.stage.addEventListener("pointermove", (event) => waiting.push(event.timeStamp));
   const draw = desk.view.draw.bind(desk.view);
-  desk.view.draw = () => { draw(); const now = performance.now(); for (const t of waiting) window.times.push(now - t); waiting = []; };
+  desk.view.draw = () => {
+    draw(); const now = performance.now(); for (const t of waiting) window.times.push(now - t); waiting = [];
+  };
 }"""
 
 
@@ -72,7 +76,8 @@ def measure_ink(args: argparse.Namespace) -> None:
             hand.drag(*[(width * (0.1 + 0.08 * k), y + (k % 2) * height * 0.05) for k in range(10)])
         times = sorted(page.evaluate("window.times"))
         print(
-            f"pointer to ink, {width} x {height}: median {statistics.median(times):.0f} ms, 95th percentile {times[int(len(times) * 0.95)]:.0f} ms ({len(times)} events)"
+            f"pointer to ink, {width} x {height}: median {statistics.median(times):.0f} ms, 95th percentile "
+            f"{times[int(len(times) * 0.95)]:.0f} ms ({len(times)} events)"
         )
         outlines = []
         page.keyboard.press("a")
@@ -102,7 +107,7 @@ def measure_ink(args: argparse.Namespace) -> None:
 
 @contextmanager
 def training(folder: Path) -> Iterator[None]:
-    """A model of suggested masks is trained meanwhile, on drawn scenes, by the process that a labeling server starts."""
+    """Meanwhile the server's training process trains a model of suggested masks on drawn scenes."""
     from gtseg.core.images.scenes import draw_scene
 
     pairs = []
@@ -197,7 +202,8 @@ def measure_load(args: argparse.Namespace) -> None:
             print(f"{args.people} people, {objects} objects, 640 x 480, {words}: {load.sentence()}")
             print(f"  {load.restart_sentence()}; load of the machine {os.getloadavg()[0]:.1f}")
             print(
-                f"  checked in S3: {objects} objects with {per_object} answers of {per_object} people each, none lost, none twice"
+                f"  checked in S3: {objects} objects with {per_object} answers of {per_object} people each, "
+                f"none lost, none twice"
             )
             aws.stop()
 

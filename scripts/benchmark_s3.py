@@ -1,11 +1,13 @@
 """S3 requests per second and CPU per request of the embedded AWS, beside moto's server, interleaved in one run.
 
-    python scripts/benchmark_s3.py [--requests 400] [--rounds 3] [--size 12000] [--clients 8] [--beside FOLDER] [--json FILE]
+    python scripts/benchmark_s3.py [--requests 400] [--rounds 3] [--size 12000] [--clients 8]
+                                   [--beside FOLDER] [--json FILE]
 
 `--beside`: another checkout of gtseg, such as that of an older version, in the place of moto.
 
 The client is one thread over raw sockets with requests signed beforehand, so that it is not what is measured. CPU is
-the server process's own user + system time. `CPU x` and `rate x` are how many times better than the other one this server is.
+the server process's own user + system time. `CPU x` and `rate x` are how many times better than the other one this
+server is.
 """
 
 from __future__ import annotations
@@ -221,7 +223,8 @@ def measure(targets: list[Target], *, count: int, rounds: int, size: int, client
 
 def show(results: dict[str, dict[str, Figure]], other: str) -> None:
     print(
-        f"{'':6}{'gtseg req/s':>14}{f'{other} req/s':>12}{'rate x':>8}{'gtseg ms CPU':>15}{f'{other} ms CPU':>13}{'CPU x':>8}"
+        f"{'':6}{'gtseg req/s':>14}{f'{other} req/s':>12}{'rate x':>8}"
+        f"{'gtseg ms CPU':>15}{f'{other} ms CPU':>13}{'CPU x':>8}"
     )
     for workload, by_target in results.items():
         ours, theirs = by_target["gtseg"], by_target[other]

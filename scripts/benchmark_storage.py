@@ -1,10 +1,11 @@
-"""People at the portal of a server whose images are in an S3 service that takes its time, and with a cache that is cold.
+"""The labeling portal of a server whose images are in a slow S3 service, with a cold cache.
 
     scripts/benchmark storage --images 10000 --people 20 --minutes 5
 
-A second server plays the S3 service and answers each request --delay seconds late. The cache holds --cache-gb, so little that
-what the server looked at to measure it is gone when a person wants to see it. A person takes a task, fetches its image, thinks,
-submits. Printed: how long task and image take together, and the memory of the server every ten seconds.
+A second server plays the S3 service and answers each request --delay seconds late. The cache holds --cache-gb, so
+little that what the server looked at to measure it is gone when a person wants to see it. A person takes a task,
+fetches its image, thinks, submits. Printed: how long task and image take together, and the memory of the server every
+ten seconds.
 """
 
 from __future__ import annotations
@@ -171,13 +172,15 @@ def measure(options: argparse.Namespace, desk: FarDesk, faults: Path) -> None:
             line.split() for line in answer.read().decode().splitlines() if line.startswith("gtseg_storage_")
         )
     print(
-        f"{options.people} people, {options.images} images, {options.delay * 1000:.0f} ms a request: {len(seconds)} tasks with image in "
+        f"{options.people} people, {options.images} images, {options.delay * 1000:.0f} ms a request: "
+        f"{len(seconds)} tasks with image in "
         f"{1000 * seconds[half]:.0f} ms (median), {1000 * seconds[int(len(seconds) * 0.95)]:.0f} ms (95th percentile), "
         f"{1000 * statistics.fmean(seconds):.0f} ms (mean), {1000 * seconds[-1]:.0f} ms (longest)"
     )
     images = sorted(second for person in people for second in person.images)
     print(
-        f"of that the image {1000 * images[half]:.0f} ms (median), {1000 * images[int(len(images) * 0.95)]:.0f} ms (95th percentile)"
+        f"of that the image {1000 * images[half]:.0f} ms (median), "
+        f"{1000 * images[int(len(images) * 0.95)]:.0f} ms (95th percentile)"
     )
     print(f"memory of the server: {before:.0f} MiB before, then {', '.join(f'{m:.0f}' for m in memory)}")
     print(f"problems: {[p for person in people for p in person.problems][:3]}; load of the machine: {os.getloadavg()}")

@@ -1,9 +1,10 @@
-"""scripts/benchmark suggestions DATA [--photos 20] [--taught 60]: what a person does for one photograph, with suggested masks and without.
+"""scripts/benchmark suggestions DATA [--photos 20] [--taught 60]: work per photo, with and without suggested masks.
 
-DATA holds images/*.jpg and masks/*.png (0 background, 1 the object, 255 void). A job with `gtseg:assist` learns from the first answers, then a scripted
-person labels what is left in a real browser with pointer and keys; then the same photographs in a job without suggestions. The person
-knows the true masks: takes suggested objects that overlap true ones by 0.65, clears the rest, and for every object that is not labeled to an
-IoU of 0.8 then clicks into the largest mistake until it is 0.85 or --clicks corrections were made: from the suggested object where it was taken, else from a
+DATA holds images/*.jpg and masks/*.png (0 background, 1 the object, 255 void). A job with `gtseg:assist` learns from
+the first answers, then a scripted person labels what is left in a real browser with pointer and keys; then the same
+photographs in a job without suggestions. The person knows the true masks: takes suggested objects that overlap true
+ones by 0.65, clears the rest, and for every object that is not labeled to an IoU of 0.8 then clicks into the largest
+mistake until it is 0.85 or --clicks corrections were made: from the suggested object where it was taken, else from a
 first click into the object. Presses of the pointer and of keys are counted, the one that submits too.
 """
 
@@ -32,9 +33,16 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from portal_person import Hand, enter  # noqa: E402
 
 TAKEN, GOOD, WORTH, SMALLEST = 0.8, 0.85, 0.65, 0.004
-MAP = """() => { const { data } = document.querySelector("crowd-semantic-segmentation").map; let s = ""; for (let i = 0; i < data.length; i += 8192) s += String.fromCharCode(...data.subarray(i, i + 8192)); return btoa(s); }"""
+MAP = """() => {
+  const { data } = document.querySelector("crowd-semantic-segmentation").map; let s = "";
+  for (let i = 0; i < data.length; i += 8192) s += String.fromCharCode(...data.subarray(i, i + 8192));
+  return btoa(s);
+}"""
 
-SETTLED = """() => { const { auto } = document.querySelector("crowd-semantic-segmentation").tools; return !auto.object?.waiting && !auto.asked.size; }"""
+SETTLED = """() => {
+  const { auto } = document.querySelector("crowd-semantic-segmentation").tools;
+  return !auto.object?.waiting && !auto.asked.size;
+}"""
 
 
 def main() -> None:
@@ -59,10 +67,12 @@ def main() -> None:
     for words, rows in (("with suggestions", suggested), ("without", plain)):
         actions, ious = [row[0] for row in rows], [row[1] for row in rows]
         print(
-            f"{words}: {sum(actions)} actions for {len(rows)} photographs, median {statistics.median(actions):g}, mean IoU {statistics.fmean(ious):.3f}"
+            f"{words}: {sum(actions)} actions for {len(rows)} photographs, median "
+            f"{statistics.median(actions):g}, mean IoU {statistics.fmean(ious):.3f}"
         )
     print(
-        f"ratio {sum(row[0] for row in suggested) / sum(row[0] for row in plain):.2f}; {sum(row[2] for row in suggested)} of {len(suggested)} opened with a suggestion"
+        f"ratio {sum(row[0] for row in suggested) / sum(row[0] for row in plain):.2f}; "
+        f"{sum(row[2] for row in suggested)} of {len(suggested)} opened with a suggestion"
     )
 
 
@@ -128,7 +138,7 @@ def label_all(
 
 
 def await_image(page: Any) -> None:
-    """The next image; between two batches of Ground Truth's the page says that nothing is left, until somebody looks again."""
+    """Wait for the next image. Between two batches of a job the page says that nothing is left until it is reloaded."""
     ready, again = page.locator("[data-ready]"), page.get_by_role("button", name="Look again")
     until = time.monotonic() + 300
     while not ready.count() and time.monotonic() < until:
@@ -171,7 +181,7 @@ class Person:
         return self.actions, iou(self.drawn(), self.truth > 0), bool(suggested)
 
     def take(self, suggested: list[np.ndarray], objects: list[np.ndarray]) -> list[np.ndarray]:
-        """Take what is worth it in the fewest presses: all but those that are cleared one by one, or one by one and the rest cleared."""
+        """Accept good suggestions with the fewest presses: all except those cleared singly, or singly and clear the rest."""
         kept = [mask for mask in suggested if is_worth_it(mask, objects)]
         rest = [mask for mask in suggested if not any(mask is one for one in kept)]
         if kept and len(rest) + 1 <= len(kept) + bool(rest):
@@ -187,7 +197,7 @@ class Person:
         return kept
 
     def outline(self, wanted: np.ndarray, base: np.ndarray | None) -> None:
-        """Clicks on what is missing and right clicks on what is too much, from a suggested object or from a first click."""
+        """Click missing parts and right-click excess, from a suggested object or from a first click."""
         is_open = base is None
         if is_open:
             self.click(*middle(wanted))

@@ -1,8 +1,9 @@
 """scripts/benchmark train DATA: mIoU against CPU seconds from both starts, and what a prediction costs.
 
-DATA holds images/*.jpg, masks/*.png (class indices, 255 void) and dataset.json {"classes": [...], "splits": {"train": [stem, ...],
-"validation": [...]}}. Every figure comes from the container itself: `python -m gtseg.local.algorithm train --cpu-seconds S` on
-one thread, the whole process counted (start, reading, augmentation, every validation, saving), and its own log parsed.
+DATA holds images/*.jpg, masks/*.png (class indices, 255 void) and dataset.json {"classes": [...], "splits": {"train":
+[stem, ...], "validation": [...]}}. Every figure comes from the container itself: `python -m gtseg.local.algorithm train
+--cpu-seconds S` on one thread, the whole process counted (start, reading, augmentation, every validation, saving), and
+its own log parsed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Many images by batch transform and through an endpoint of the same model: equal byte for byte? How fast, how much memory?
+"""Batch transform against an endpoint of the same model: equal bytes, speed, memory.
 
     scripts/benchmark transform [--images 2000] [--size 128] [--instances 4] [--rounds 1]
 
-Starts an embedded AWS of its own, trains a small model for a few seconds, puts drawn JPEGs into a bucket, and runs `gtseg predict`
-both ways. Memory is the resident set of each process, sampled twice a second: its peak in the first and in the second half of the run. CPU seconds are those of the whole process tree.
+Starts an embedded AWS of its own, trains a small model for a few seconds, puts drawn JPEGs into a bucket, and runs
+`gtseg predict` both ways. Memory is the resident set of each process, sampled twice a second: its peak in the first and
+in the second half of the run. CPU seconds are those of the whole process tree.
 """
 
 from __future__ import annotations
@@ -194,14 +195,16 @@ def measure(folder: Path, server: subprocess.Popen[str], url: str, model: bytes,
             walls[way].append(time.perf_counter() - begun)
             client = usage.ru_utime + usage.ru_stime
             print(
-                f"{way}: {walls[way][-1]:.1f} s, {cpu_of(server.pid) - before:.1f} CPU s of the server and its containers, "
+                f"{way}: {walls[way][-1]:.1f} s, {cpu_of(server.pid) - before:.1f} CPU s of the server and "
+                f"its containers, "
                 f"{client:.1f} CPU s of gtseg, exit code {process.returncode}, load {os.getloadavg()[0]:.0f}"
             )
             watch.show()
         check(folder / f"endpoint-{number}", folder / f"batch-{number}", options.images)
     for way, seconds in walls.items():
         print(
-            f"{way}: median {statistics.median(seconds):.1f} s, {options.images / statistics.median(seconds):.1f} images/s"
+            f"{way}: median {statistics.median(seconds):.1f} s, "
+            f"{options.images / statistics.median(seconds):.1f} images/s"
         )
 
 

@@ -43,10 +43,11 @@ SPENDING = ("label", "train", "deploy")
 ANSWERS = ("throttle", "fail", "delay", "drop", "truncate", "corrupt", "truncate-request", "corrupt-request")
 """Faults of the server's answers and of what reaches it: one for certain, then 20 % of all."""
 LATE = 66
-"""Seconds: longer than gtseg waits for an answer (60). What was asked is done all the same, after it was asked again."""
+"""Seconds: longer than gtseg waits for an answer (60). The server still does the work, after the retry."""
 TIMED_OUT = {
     "label": "sagemaker:CreateLabelingJob", "watch": "sagemaker:DescribeLabelingJob", "dataset": "s3:CopyObject",
-    "train": "sagemaker:CreateTrainingJob", "deploy": "sagemaker:CreateEndpoint", "evaluate": "sagemaker:InvokeEndpoint",
+    "train": "sagemaker:CreateTrainingJob", "deploy": "sagemaker:CreateEndpoint",
+    "evaluate": "sagemaker:InvokeEndpoint",
     "report": "s3:PutObject", "cleanup": "sagemaker:DeleteEndpoint",
 }  # fmt: skip
 SAYS_NO = TIMED_OUT | {"dataset": "s3:GetObject"}
@@ -343,9 +344,11 @@ class Bench:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "GTSEG_"))}
         keys = json.loads((self.data / "credentials.json").read_bytes())
         return kept | {
-            "AWS_ENDPOINT_URL": self.proxy.url, "AWS_ACCESS_KEY_ID": keys["access_key"], "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
+            "AWS_ENDPOINT_URL": self.proxy.url, "AWS_ACCESS_KEY_ID": keys["access_key"],
+            "AWS_SECRET_ACCESS_KEY": keys["secret_key"],
             "AWS_REGION": "us-east-1", "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-            "AWS_EC2_METADATA_DISABLED": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "HOME": str(self.home),
+            "AWS_EC2_METADATA_DISABLED": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT),
+            "HOME": str(self.home),
         } | more  # fmt: skip
 
     def move(self) -> Path:
@@ -607,7 +610,7 @@ def spoil(kind: str) -> Callable[[Bench, str], int]:
 
 
 def say_no(bench: Bench, stage: str) -> int:
-    """Twelve of AWS's refusals, one command each: its exit code, and a way out in its last line; the passing ones come together."""
+    """Twelve refusals of AWS, one command each: exit code, remedy in the last line; transient ones come together."""
     operation, resources = SAYS_NO[stage], [SAYS_NO_OF.get(stage, "*")]
     service = operation.partition(":")[0]
     only = {"kind": "answer", "operations": [operation], "resources": resources}
@@ -839,11 +842,26 @@ def table(matrix: Matrix, requests: dict[str, int]) -> str:
     asked = ", ".join(f"{stage} {count}" for stage, count in requests.items())
     return "\n".join([
         "# Chaos", "",
-        "Written by `scripts/chaos`. Every stage is disturbed by every fault on a real server, then the same command runs again.",
-        "A cell holds when the fault fired (how often, in brackets), no command showed a traceback, the server's own log holds the",
-        "creating and deleting calls of an undisturbed run and no other, and the result is the same. `-`: no such process there.",
-        "`aws-says-no`: twelve of AWS's refusals and passing faults at the stage's own call, one command each: exit code, a way out.",
-        "After a container was killed, or the disk refused a job, a second attempt with a name of its own may stand for the failed one.",
+        (
+            "Written by `scripts/chaos`. Every stage is disturbed by every fault on a real server, then the "
+            "same command runs again."
+        ),
+        (
+            "A cell holds when the fault fired (how often, in brackets), no command showed a traceback, the "
+            "server's own log holds the"
+        ),
+        (
+            "creating and deleting calls of an undisturbed run and no other, and the result is the same. `-`: "
+            "no such process there."
+        ),
+        (
+            "`aws-says-no`: twelve of AWS's refusals and passing faults at the stage's own call, one command "
+            "each: exit code, a way out."
+        ),
+        (
+            "After a container was killed, or the disk refused a job, a second attempt with a name of its own "
+            "may stand for the failed one."
+        ),
         "",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {good} of {len(possible)} cells hold, {len(ran) - good} failed, "
         f"{len(possible) - len(ran)} were not run. Requests of an undisturbed stage: {asked}.", "",

@@ -1,16 +1,17 @@
-"""The matrix of scripts/chaos with the objects elsewhere: a server with --s3, and a second one that plays the S3 service.
+"""The matrix of scripts/chaos for a server with --s3 whose objects are on a second server.
 
     python scripts/chaos_storage.py                                  every cell; writes docs/chaos-storage.md
     python scripts/chaos_storage.py --stages label,watch --faults away --seconds 60
 
-Clients reach S3 at the second server and everything else at the first, with one pair of keys. A fault begins half a stage
-after the command and lasts --seconds; a command that ends meanwhile runs again at once, and last of all the same command runs
-undisturbed. What holds is what holds in scripts/chaos.
+Clients reach S3 at the second server and everything else at the first, with one pair of keys. A fault begins half a
+stage after the command and lasts --seconds; a command that ends meanwhile runs again at once, and last of all the same
+command runs undisturbed. What holds is what holds in scripts/chaos.
 
-The row two-clients has two sides: the first server labels and does nothing else, the second one plays AWS and does the rest.
-Two commands of two machines, which have nothing in common but the run in S3, begin the stage at once.
+The row two-clients has two sides: the first server labels and does nothing else, the second one plays AWS and does the
+rest. Two commands of two machines, which have nothing in common but the run in S3, begin the stage at once.
 
-Most of a cell is waiting, so --lanes cells go on beside each other, each with a copy of the servers' folders of its own.
+Most of a cell is waiting, so --lanes cells go on beside each other, each with a copy of the servers' folders of its
+own.
 """
 
 from __future__ import annotations
@@ -365,15 +366,34 @@ def render(matrix: Any, *, seconds: float) -> str:
     ran = [cell for cell in matrix.cells if cell.outcome]
     words = [
         "# Chaos with the objects elsewhere", "",
-        "Written by `scripts/chaos_storage.py`: a server with `--s3` labels, trains and hosts, a second one plays the S3 service, and",
-        f"clients use both. A fault begins half a stage after the command (of answers: with it) and lasts {seconds:.0f} seconds; a command",
-        "that ends meanwhile runs again, and last of all it runs undisturbed. A cell holds as in [chaos.md](chaos.md), and also only if",
-        "there are as many answers and masks in S3 as without the fault. In brackets: how often the fault fired. `two-clients`: the first",
-        "server labels only, the second one plays AWS for everything else, and a command of two machines each begins the stage at once.",
-        "", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {sum(cell.outcome == 'ok' for cell in ran)} of {len(matrix.cells)} cells hold, "
+        (
+            "Written by `scripts/chaos_storage.py`: a server with `--s3` labels, trains and hosts, a second "
+            "one plays the S3 service, and"
+        ),
+        (
+            f"clients use both. A fault begins half a stage after the command (of answers: with it) and lasts "
+            f"{seconds:.0f} seconds; a command"
+        ),
+        (
+            "that ends meanwhile runs again, and last of all it runs undisturbed. A cell holds as in "
+            "[chaos.md](chaos.md), and also only if"
+        ),
+        (
+            "there are as many answers and masks in S3 as without the fault. In brackets: how often the fault "
+            "fired. `two-clients`: the first"
+        ),
+        (
+            "server labels only, the second one plays AWS for everything else, and a command of two machines "
+            "each begins the stage at once."
+        ),
+        "", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {sum(cell.outcome == 'ok' for cell in ran)} of "
+            f"{len(matrix.cells)} cells hold, "
         f"{sum(cell.outcome != 'ok' for cell in ran)} failed, {len(matrix.cells) - len(ran)} were not run.", "",
         *lines[head:], "",
-        "An image that is replaced while people label, and answers that wait through `kill -9` of both servers, are tests:",
+        (
+            "An image that is replaced while people label, and answers that wait through `kill -9` of both "
+            "servers, are tests:"
+        ),
         "`tests/local/test_local_storage.py`. One cell of this matrix is a test: `tests/test_chaos_storage.py`.", "",
     ]  # fmt: skip
     return "\n".join(words)

@@ -175,7 +175,8 @@ def main() -> int:
     lines = [] if options.everything else compare(outcomes, claims)
     print("\n".join(lines))
     print(
-        f"{passed} passed, {len(outcomes) - passed} failed, {len(tests) - len(chosen)} not claimed; {len(lines)} unexpected"
+        f"{passed} passed, {len(outcomes) - passed} failed, {len(tests) - len(chosen)} not claimed; "
+        f"{len(lines)} unexpected"
     )
     return 1 if lines else 0
 

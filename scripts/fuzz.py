@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of everything that reads bytes from elsewhere. A finding is an exception that is not the reader's own.
+"""Coverage-guided fuzzing of every reader of outside bytes. Any exception that the reader does not define is a finding.
 
     scripts/fuzz                           each target for a minute
     scripts/fuzz manifest mask --seconds 600
@@ -74,7 +74,7 @@ def _check_mask(body: bytes) -> None:
 
 
 def build_png(data: bytes) -> bytes:
-    """A PNG whose checksums are right, its header, palette and pixels from `data`: what raw bytes hardly ever become."""
+    """A PNG with valid checksums; its header, palette and pixels come from `data`."""
     width, height, depth, kind, interlace, colours = struct.unpack("<6B", data[:6])
     header = struct.pack(">IIBBBBB", width % 9, height % 9, depth % 20, kind % 8, 0, 0, interlace % 3)
     palette, pixels = data[6 : 6 + colours % 30], data[36:]
@@ -249,7 +249,8 @@ class Target:
 
 LINE = json.dumps({
     "source-ref": "s3://b/a.jpg", "job-ref": "s3://b/m.png",
-    "job-ref-metadata": {"internal-color-map": {"0": {"class-name": "BACKGROUND", "hex-color": "#ffffff", "confidence": 0.9}},
+    "job-ref-metadata": {"internal-color-map": {"0": {"class-name": "BACKGROUND", "hex-color": "#ffffff",
+    "confidence": 0.9}},
                          "type": "groundtruth/semantic-segmentation", "human-annotated": "yes"},
 }).encode()  # fmt: skip
 AUTHORIZATION = (
@@ -274,17 +275,62 @@ TARGETS: dict[str, Target] = {
     "manifest": Target(fuzz_manifest, (LINE + b"\n", b"\xef\xbb\xbf" + LINE + b"\r\n\n{}")),
     "input-manifest": Target(fuzz_input_manifest, (b'{"source-ref":"s3://b/a.jpg"}\n', b'{"source":"x"}')),
     "mask": Target(fuzz_mask, (build_png(bytes([4, 3, 8, 3, 0, 6]) + bytes(range(80))), bytes(range(90)))),
-    "image": Target(fuzz_image, (build_png(bytes([4, 3, 8, 2, 0, 0]) + bytes(90)), b"\xff\xd8\xff\xe1\0\x10Exif\0\0MM\0*\0\0\0\x08\0\x01\xff\xd9")),
+    "image": Target(
+        fuzz_image,
+        (
+            build_png(bytes([4, 3, 8, 2, 0, 0]) + bytes(90)),
+            b"\xff\xd8\xff\xe1\0\x10Exif\0\0MM\0*\0\0\0\x08\0\x01\xff\xd9",
+        ),
+    ),
     "settings": Target(fuzz_settings, (SETTINGS, SETTINGS + b"\0train.max_runtime=1h")),
-    "template": Target(fuzz_template, (TEMPLATE, b"{% for a in task.input.labels %}{{ a }}{% endfor %}"), ("{%", "%}", "{{", "| json", "include", "capture")),
-    "signature": Target(fuzz_signature, (b"/b/k\n\nauthorization: " + AUTHORIZATION + b"\nx-amz-date: 20261120T000000Z\nhost: h", b"/b/k\n" + PRESIGNED + b"&X-Amz-Date=20261120T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=a\nhost: h")),
-    "chunked": Target(fuzz_chunked, (b"\x075;chunk-signature=ab\r\nhello\r\n0;chunk-signature=ab\r\n\r\n", b"\x015\r\nhello\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n")),
-    "json": Target(fuzz_json, (b'{"LabelingJobName":"a","LabelAttributeName":"a-ref","Tags":[{"Key":"a","Value":"b"}]}', b'{"MaxResults":1e2,"CreationTimeAfter":1.5}', b'{"CreationTimeAfter":"2026-01-01T00:00:00Z"}')),
-    "xml": Target(fuzz_xml, (b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>a</Key></Object></Delete>', b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part></CompleteMultipartUpload>", b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>", b"a=b&c=d")),
-    "answer": Target(fuzz_answer, (json.dumps({"crowd-semantic-segmentation": PAINTED}).encode(), build_png(bytes([4, 3, 8, 6, 0, 0]) + bytes(90)))),
+    "template": Target(
+        fuzz_template,
+        (TEMPLATE, b"{% for a in task.input.labels %}{{ a }}{% endfor %}"),
+        ("{%", "%}", "{{", "| json", "include", "capture"),
+    ),
+    "signature": Target(
+        fuzz_signature,
+        (
+            b"/b/k\n\nauthorization: " + AUTHORIZATION + b"\nx-amz-date: 20261120T000000Z\nhost: h",
+            b"/b/k\n"
+            + PRESIGNED
+            + b"&X-Amz-Date=20261120T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature=a\nhost: h",
+        ),
+    ),
+    "chunked": Target(
+        fuzz_chunked,
+        (
+            b"\x075;chunk-signature=ab\r\nhello\r\n0;chunk-signature=ab\r\n\r\n",
+            b"\x015\r\nhello\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n",
+        ),
+    ),
+    "json": Target(
+        fuzz_json,
+        (
+            b'{"LabelingJobName":"a","LabelAttributeName":"a-ref","Tags":[{"Key":"a","Value":"b"}]}',
+            b'{"MaxResults":1e2,"CreationTimeAfter":1.5}',
+            b'{"CreationTimeAfter":"2026-01-01T00:00:00Z"}',
+        ),
+    ),
+    "xml": Target(
+        fuzz_xml,
+        (
+            b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Object><Key>a</Key></Object></Delete>',
+            b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>a</ETag></Part></CompleteMultipartUpload>",
+            b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
+            b"a=b&c=d",
+        ),
+    ),
+    "answer": Target(
+        fuzz_answer,
+        (
+            json.dumps({"crowd-semantic-segmentation": PAINTED}).encode(),
+            build_png(bytes([4, 3, 8, 6, 0, 0]) + bytes(90)),
+        ),
+    ),
     "recordio": Target(fuzz_recordio, (b"\x0a\x10\x0a\x05shape\x12\x07\x3a\x05\x0a\x03\x01\x02\x03", bytes(20))),
     "archive": Target(fuzz_archive, (TAR + b"abc".ljust(512, b"\0") + bytes(1024),)),
-}  # fmt: skip
+}
 
 
 # ---- the runs

@@ -119,7 +119,7 @@ def label_with_crowd(desk: Any, uris: list[str]) -> dict[str, Any]:
 
 
 def label_by_hand(desk: Any, uris: list[str]) -> dict[str, Any]:
-    """Two answers an object: one object is done, one has one answer and a decline, one is in Ann's hands, one is untouched."""
+    """Two answers per object: one object done, one with an answer and a decline, one leased to Ann, one untouched."""
     create_job(desk, UNFINISHED, uris, workers=2)
     people = {name: desk.hire(name) for name in ("Ann", "Bob", "Cleo")}
     answered: dict[str, list[str]] = {name: [] for name in people}
@@ -233,7 +233,7 @@ def invoke(aws: Any, drawn: Any) -> dict[str, Any]:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """The folder without what the release makes again: logs, the unpacked copies of models, empty folders of objects."""
+    """The folder without what the release recreates: logs, unpacked models, empty folders of objects."""
     with (
         lzma.open(archive, "wb", filters=FILTERS) as compressed,
         tarfile.open(fileobj=compressed, mode="w") as target,

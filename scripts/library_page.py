@@ -46,10 +46,11 @@ INTRODUCTION = """# gtseg as a library
 
 Two notebooks show all of it: `docs/notebooks/label-to-report.ipynb` and `docs/notebooks/old-ground-truth-job.ipynb`.
 
-Every error that a user may cause or cure is a `gtseg.GtsegError`, its text one clear message. `gtseg.__version__` follows semantic
-versioning: what stands on this page changes incompatibly only with a new major version (before 1.0: a new minor one).
+Every error that a user may cause or cure is a `gtseg.GtsegError` with one clear message. `gtseg.__version__` follows
+semantic versioning: this page changes incompatibly only with a new major version (before 1.0: a new minor one).
 
-Tables are pandas DataFrames where pandas is installed, lists of dicts where not. Arrays are NumPy's. `Dataset.torch` needs torch.
+Tables are pandas DataFrames if pandas is installed, otherwise lists of dicts. Arrays are NumPy arrays. `Dataset.torch`
+needs torch.
 
 This page is written by `scripts/library_page.py` from the docstrings; a test holds both equal.
 """
@@ -103,7 +104,10 @@ def attribute_strings(kind: type) -> dict[str, str]:
 
 
 def function_part(function: Any, name: str, mark: str) -> str:
-    return f"{mark} {name}\n\n```python\n{signature(function, name)}\n```\n\n{paragraphs(inspect.getdoc(function) or '')}\n"
+    return (
+        f"{mark} {name}\n\n```python\n{signature(function, name)}\n```\n\n"
+        f"{paragraphs(inspect.getdoc(function) or '')}\n"
+    )
 
 
 def signature(function: Any, name: str) -> str:

@@ -1,7 +1,8 @@
 """A robot that labels photographs on the portal's page by pointer and keyboard until IoU 0.9, and counts what it does.
 
-It begins an object with a box (two actions: press and release), then clicks in the middle of the largest error (one action each) until that
-object reaches the target, a click changes nothing, or CLICKS are used; the next box accepts it. A label's key and the last Enter are an action each."""
+It begins an object with a box (two actions: press and release), then clicks in the middle of the largest error (one
+action each) until that object reaches the target, a click changes nothing, or CLICKS are used; the next box accepts it.
+A label's key and the last Enter are an action each."""
 
 from __future__ import annotations
 
@@ -81,7 +82,7 @@ class Robot:
         return self.actions, agreement(self.drawn(), self.truth)
 
     def mend(self, found: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What is still wrong when every object was outlined: a click begins on what is missing, the right button takes away."""
+        """Correct what is wrong after every object was outlined: a click adds what is missing, a right one removes."""
         tried = np.zeros(self.truth.shape, bool)
         while (score := agreement(found, self.truth)) < TARGET and self.actions < GIVE_UP:
             self.act(lambda: self.page.keyboard.press("Enter"))
@@ -147,7 +148,7 @@ class Robot:
 
 
 def photographs(folder: Path, names: Sequence[str]) -> Iterator[Scene]:
-    """Photographs with an outline per object (polygons/NAME.txt: class x y x y ..., 0..1), as in `scripts/benchmark autosegment`."""
+    """Photographs with an outline per object (polygons/NAME.txt: class x y x y ..., 0..1)."""
     for name in names:
         picture = cv2.imread(str(next((folder / "images").glob(f"{name}.*"))))[..., ::-1]
         height, width = picture.shape[:2]

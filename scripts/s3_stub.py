@@ -1,9 +1,11 @@
 """A small S3 in memory that adds a fixed delay to every request and spends little CPU of its own: a ruler for clients.
 
-    python scripts/s3_stub.py --objects 300 [--delay 0.025] [--rgba] [--size 1024 768]      prints its address when it serves
+    python scripts/s3_stub.py --objects 300 [--delay 0.025] [--rgba] [--size 1024 768]
 
-It holds what a finished labeling job leaves: images/, labeling/job/ with masks, worker responses and output.manifest, and the
-label stage's images.jsonl. It believes every signature. GET /_stub/counters, POST /_stub/reset.
+It prints its address when it serves.
+
+It holds what a finished labeling job leaves: images/, labeling/job/ with masks, worker responses and output.manifest,
+and the label stage's images.jsonl. It believes every signature. GET /_stub/counters, POST /_stub/reset.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     python scripts/trace_sync.py [--puts 100]
 
-Needs strace. Of every PUT it must hold: what becomes of the file is written to the index's write-ahead log (the row itself of a
-small object), and the file's bytes are written; then the file, its folder and the log are synced, at the same time; then the
-row of a file is written; then the answer is sent. Prints how many syncs a PUT had, how many waits that is (syncs that began
-only when another had ended), and beside it how long one sync takes on this disk. Ends with 1 where the order is wrong.
+Needs strace. Of every PUT it must hold: what becomes of the file is written to the index's write-ahead log (the row
+itself of a small object), and the file's bytes are written; then the file, its folder and the log are synced, at the
+same time; then the row of a file is written; then the answer is sent. Prints how many syncs a PUT had, how many waits
+that is (syncs that began only when another had ended), and beside it how long one sync takes on this disk. Ends with 1
+where the order is wrong.
 """
 
 from __future__ import annotations

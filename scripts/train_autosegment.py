@@ -1,24 +1,31 @@
-"""Train the auto-segment network: scripts/train_autosegment.py --out weights.npz --seen WORDS [--photos FOLDER [--no-objects]] [--start weights.npz]
+"""Train the auto-segment network.
 
-FOLDER holds images/*.jpg, polygons/*.txt (one object per line: class x y x y ..., 0..1) and dataset.json with splits.train: only those are read.
---no-objects uses the photographs for surfaces alone: windows that no outline comes near. Everything else is drawn by autosegment_scenes.py,
-from clip art where --cutouts names folders of it. Training ends by CPU time, so that two runs do not give the same weights to the bit.
+    scripts/train_autosegment.py --out weights.npz --seen WORDS [--photos FOLDER [--no-objects]] [--start weights.npz]
+
+FOLDER holds images/*.jpg, polygons/*.txt (one object per line: class x y x y ..., 0..1) and dataset.json with
+splits.train: only those are read. --no-objects uses the photographs for surfaces alone: windows that no outline comes
+near. Everything else is drawn by autosegment_scenes.py, from clip art where --cutouts names folders of it. Training
+ends by CPU time, so that two runs do not give the same weights to the bit.
 
 What ships with the package, each file of 2.8 MB made in two steps from the encoder of efficientnet_lite0.npz:
 
-    CLIPS="--cutouts fluent-emoji-3d/package openclipart/usr/share/openclipart/png --leave-out $(cat scripts/autosegment_cutouts.txt)"
+    CLIPS="--cutouts fluent-emoji-3d/package openclipart/usr/share/openclipart/png \
+        --leave-out $(cat scripts/autosegment_cutouts.txt)"
     FIRST="--cpu-seconds 260 --size 160 --fall 0.9"
     THEN="--size 192 --rate 1.2e-3 --fall 0.9"
 weights_cats.npz has seen the cats' outlines:
     train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 1 $FIRST --out first.npz
-    train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 11 $THEN --cpu-seconds 600 --start first.npz --out weights_cats.npz
+    train_autosegment.py --photos cats $CLIPS --drawn 0.15 --pool 60 --seed 11 $THEN --cpu-seconds 600 \
+        --start first.npz --out weights_cats.npz
 weights_drawn.npz has seen no outline of a photographed object:
     train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 3 $FIRST --out first.npz
-    train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 13 $THEN --cpu-seconds 500 --start first.npz --out weights_drawn.npz
+    train_autosegment.py --photos cats --no-objects $CLIPS --pool 200 --seed 13 $THEN --cpu-seconds 500 \
+        --start first.npz --out weights_drawn.npz
 All but the last were trained with STEADY = 1.
 
-Data and licences: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as @lobehub/fluent-emoji-3d 1.1.0 of npm
-(MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain). Every cat, lion and tiger among the clip art is left out."""
+Data and licences: 236 photographs of cats (public domain, in a repository under MIT); Fluent Emoji as
+@lobehub/fluent-emoji-3d 1.1.0 of npm (MIT, Microsoft); Open Clip Art 0.18 as Debian's openclipart-png (public domain).
+Every cat, lion and tiger among the clip art is left out."""
 
 from __future__ import annotations
 
@@ -237,7 +244,7 @@ def on_new_ground(sample: Sample, textures: list[NDArray[np.uint8]], rng: np.ran
 
 
 STEADY = 2.0
-"""What a pixel weighs that the mask before the clicks has right, where a pixel without clicks weighs 1: a click leaves the rest alone."""
+"""Weight of a pixel that the mask before the clicks has right (1 without clicks): a click leaves the rest alone."""
 
 
 def weights_of(batch: list[Clicked], masks: torch.Tensor) -> torch.Tensor:
@@ -261,7 +268,7 @@ def loss_of(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -
 def some_click(
     found: NDArray[np.bool_], mask: NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[float, float, bool] | None:
-    """A click near the middle of the largest error, and whether object is missing there; None where hardly any is left."""
+    """A click near the middle of the largest error, and whether object is missing there; None if no error is left."""
     truth = mask > 0
     depths = [
         cv2.distanceTransform(np.pad(wrong, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]

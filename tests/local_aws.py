@@ -21,7 +21,7 @@ START_SECONDS = 60
 
 
 class LocalAWS:
-    """A server process. `url`, `access_key`, `secret_key`, `owner_token`, `client(service)`; `kill9()`, `stop()`, `restart()`."""
+    """A server process: `url`, credentials, `client(service)`, `kill9()`, `stop()`, `restart()`."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class LocalAWS:
         }
 
     def billed_environment(self, *, via: str = "") -> dict[str, str]:
-        """The same with SageMaker and the like at a name of AWS's, where work costs; the way there is a proxy: this server.
+        """The same with SageMaker at a host name of AWS's, where work costs money; HTTP_PROXY leads to this server.
 
         S3 keeps the server's own address. `via`: a proxy in front of the server that is to see every request.
         """

@@ -1,4 +1,4 @@
-"""The short form of scripts/chaos_storage.py: a cell of its matrix, and that a matrix without cells is not taken for a good one."""
+"""scripts/chaos_storage: what a cell asserts, on answers, objects and servers of the test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands of the first half as people and scripts use them: real processes, a real server, exit codes, stdout and stderr."""
+"""The first commands as people and scripts use them: real processes, a real server, exit codes, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -222,7 +222,10 @@ def test_yes_agrees_to_the_price_and_not_to_a_bucket_that_nobody_named() -> None
 
 
 def test_a_missing_extra_is_named_with_the_way_to_get_it(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['moto'] = None; sys.modules['starlette'] = None\nfrom gtseg.cli import main\nmain(['local', 'up'])"
+    code = (
+        "import sys; sys.modules['moto'] = None; sys.modules['starlette'] = None\nfrom gtseg.cli import main\n"
+        "main(['local', 'up'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert "pip install 'gtseg[local]'" in done.stderr

@@ -1,4 +1,4 @@
-"""No test sleeps or measures time: `polling.wait_for` waits for a condition, and claims are about counts, order and events."""
+"""No test sleeps or measures time: tests wait for conditions and make claims about counts, order and events."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def person(tmp_path: Path) -> Person:
 
 @pytest.fixture
 def kept(start_local_aws: Callable[..., Any]) -> Callable[[], Any]:
-    """The person's embedded AWS (its folder is the one that `start_local_aws` takes first), started again by another process."""
+    """Another process starts the person's embedded AWS again, in the first folder of `start_local_aws`."""
     servers: list[Any] = []
 
     @contextlib.contextmanager

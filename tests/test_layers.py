@@ -15,8 +15,10 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py"))
 
 # What a service of the embedded AWS may use: never the S3 protocol, never how objects are stored.
 SERVICE = (
-    "gtseg.local.clock", "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs", "gtseg.local.logs",
-    "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths", "gtseg.local.storage.outages", "gtseg.local.storage.store",
+    "gtseg.local.clock", "gtseg.local.embedded", "gtseg.local.errors", "gtseg.local.front.protocol", "gtseg.local.jobs",
+    "gtseg.local.logs",
+    "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage.objects", "gtseg.local.storage.paths",
+    "gtseg.local.storage.outages", "gtseg.local.storage.store",
     "gtseg.local.storage.sync",
 )  # fmt: skip
 
@@ -53,7 +55,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.pipeline.commands.doctor": ((*COMMAND, "gtseg.pipeline.commands.doctor"), LIBRARIES),
     "gtseg.pipeline.commands.review": ((*COMMAND, "gtseg.pipeline.commands.review"), LIBRARIES),
     "gtseg.pipeline.commands.serve": ((*COMMAND, "gtseg.pipeline.commands.serve"), LIBRARIES),
-    "gtseg.imports": (("gtseg.errors", "gtseg.core", "gtseg.imports"), ("numpy", "PIL", "rasterio", "shapely", "pyproj", "affine", "shapefile", "msgspec", "defusedxml", "yaml")),
+    "gtseg.imports": (("gtseg.errors", "gtseg.core", "gtseg.imports"),
+    ("numpy", "PIL", "rasterio", "shapely", "pyproj", "affine", "shapefile", "msgspec", "defusedxml", "yaml")),
     "gtseg.version": ((), ()),
     "gtseg.library": (
         ("gtseg.errors", "gtseg.core", "gtseg.settings", "gtseg.aws", "gtseg.pipeline", "gtseg.library"),
@@ -64,8 +67,10 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local": (
         ("gtseg.local",),
         (
-            "moto", "flask", "flask_cors", "werkzeug", "starlette", "uvicorn", "uvloop", "httptools", "anyio", "itsdangerous",
-            "botocore", "boto3", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe", "typer", "rich", "click", "pydantic", "msgspec", "prometheus_client",
+            "moto", "flask", "flask_cors", "werkzeug", "starlette", "uvicorn", "uvloop", "httptools", "anyio",
+            "itsdangerous",
+            "botocore", "boto3", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe", "typer", "rich", "click",
+            "pydantic", "msgspec", "prometheus_client",
         ),
     ),
     "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage"), ()),
@@ -81,17 +86,20 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.logs": (SERVICE, ()),
     "gtseg.local.labeling": (
         (
-            *SERVICE, "gtseg.local.algorithm.efficientnet", "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.precision",
-            "gtseg.local.front.bodies", "gtseg.local.identity", "gtseg.local.labeling",
+            *SERVICE, "gtseg.local.algorithm.efficientnet", "gtseg.local.algorithm.pictures",
+            "gtseg.local.algorithm.precision", "gtseg.local.front.bodies", "gtseg.local.identity",
+            "gtseg.local.labeling",
         ),
-        ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid", "markupsafe"),
+        ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid",
+        "markupsafe"),
     ),
     "gtseg.local.labeling.assist": (
         (*SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.labeling"), ("numpy", "cv2", "PIL"),
     ),
     "gtseg.local.labeling.automated": (
         (
-            *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.model_archive", "gtseg.local.hosting.artifact",
+            *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.model_archive",
+            "gtseg.local.hosting.artifact",
             "gtseg.local.hosting.models", "gtseg.local.labeling", "gtseg.local.training",
         ),
         ("msgspec", "numpy"),

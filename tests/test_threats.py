@@ -156,7 +156,7 @@ def test_a_guessed_owner_token_opens_nothing(shared_aws: Any, header: str) -> No
 
 
 def test_traffic_with_a_certificate_is_encrypted_and_a_foreign_certificate_refused(tmp_path: Path) -> None:
-    """`gtseg local up --tls-cert --tls-key`: answers over TLS to who trusts the certificate, to nobody in plain text."""
+    """`gtseg local up --tls-cert --tls-key` answers clients that trust the certificate, and nobody in plain text."""
     import sys
 
     make = [

@@ -1,4 +1,4 @@
-"""An answer that is cut or no longer well-formed is asked for again; what an object's own bytes are is none of its business."""
+"""A truncated or malformed answer is requested again; the bytes of an object are not examined."""
 
 from __future__ import annotations
 

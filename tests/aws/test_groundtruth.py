@@ -40,10 +40,13 @@ def request(truth: GroundTruth, name: str, **changes: Any) -> dict[str, Any]:
     for key, body in files.items():
         s3.put_object(Bucket=bucket, Key=key, Body=body)
     values: dict[str, Any] = {
-        "name": name, "label_attribute": f"{name}-ref", "region": "us-east-1", "role_arn": "arn:aws:iam::123456789012:role/gtseg",
+        "name": name, "label_attribute": f"{name}-ref", "region": "us-east-1",
+        "role_arn": "arn:aws:iam::123456789012:role/gtseg",
         "input_manifest": f"s3://{bucket}/m", "output": f"s3://{bucket}/o/", "label_file": f"s3://{bucket}/data.json",
-        "template": f"s3://{bucket}/t", "workforce": "private", "workteam_arn": truth.list_workteams()[0].arn, "objects": 1, "labels": 1,
-        "title": "t", "description": "d", "keywords": ("k",), "workers_per_object": 1, "task_time_limit": 60, "task_lifetime": 600,
+        "template": f"s3://{bucket}/t", "workforce": "private", "workteam_arn": truth.list_workteams()[0].arn,
+        "objects": 1, "labels": 1,
+        "title": "t", "description": "d", "keywords": ("k",), "workers_per_object": 1, "task_time_limit": 60,
+        "task_lifetime": 600,
         "max_concurrent_tasks": 1, "tags": {"gtseg:fingerprint": "f" * 32},
     }  # fmt: skip
     return labeling_job_request(plan_labeling_job(**(values | changes)))

@@ -20,7 +20,7 @@ Write = Callable[..., Clients]
 
 @pytest.fixture
 def write(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Write:
-    """Writes the two AWS files; clients whose labeling goes through profile `labels`, everything else by the environment."""
+    """Write the two AWS files; clients label through profile `labels` and use the environment for everything else."""
     for name, value in {
         "AWS_CONFIG_FILE": str(tmp_path / "config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),

@@ -29,7 +29,10 @@ from gtseg.aws.waiting import persist
 from gtseg.errors import AWSError, GtsegError, SettingsError
 
 EXPIRED = "Signature expired: 20261129T202900Z is now earlier than 20261129T212900Z (20261129T213400Z - 5 min.)"
-ROLE = "Could not assume role arn:aws:iam::1:role/x. Please ensure that the role exists and allows principal sagemaker.amazonaws.com."
+ROLE = (
+    "Could not assume role arn:aws:iam::1:role/x. Please ensure that the role exists and allows principal "
+    "sagemaker.amazonaws.com."
+)
 CASES = {
     ("PutObject s3://b/k", "AccessDenied", "explicit deny in a resource-based policy"): (4, "[project] sse"),
     ("GetObject s3://b/k", "AccessDenied", "Access Denied"): (4, "requester_pays"),
@@ -37,7 +40,8 @@ CASES = {
     ("PutObject s3://b/k", "AccessDenied", "no permission for kms:GenerateDataKey"): (4, "KMS key"),
     ("AssumeRole", "AccessDenied", "MultiFactorAuthentication failed with invalid MFA code"): (4, "the next one"),
     ("DescribeTrainingJob x", "ExpiredTokenException", "expired"): (4, "log in again"),
-    ("DescribeTrainingJob x", "InvalidSignatureException", EXPIRED): (4, "2026-11-29 20:29:00 UTC, AWS's 2026-11-29 21:34:00"),
+    ("DescribeTrainingJob x", "InvalidSignatureException", EXPIRED): (4,
+    "2026-11-29 20:29:00 UTC, AWS's 2026-11-29 21:34:00"),
     ("HeadObject s3://b/k", "RequestTimeTooSkewed", "The difference is too large."): (4, "clock"),
     ("DescribeTrainingJob x", "UnrecognizedClientException", "invalid token"): (4, "region is not enabled"),
     ("ListModels", "OptInRequired", "not subscribed"): (4, "[project] region"),
@@ -68,10 +72,12 @@ def test_the_two_clocks_are_told_by_the_answers_date() -> None:
 
 
 SIGNED_OUT = [
-    aws.SSOTokenLoadError(error_msg="x"), aws.UnauthorizedSSOTokenError(), aws.TokenRetrievalError(provider="sso", error_msg="x"),
+    aws.SSOTokenLoadError(error_msg="x"), aws.UnauthorizedSSOTokenError(),
+    aws.TokenRetrievalError(provider="sso", error_msg="x"),
     aws.LoginRefreshRequired(), aws.LoginTokenLoadError(error_msg="x"), aws.RefreshWithMFAUnsupportedError(),
     aws.CredentialRetrievalError(provider="sso", error_msg="x"), aws.MetadataRetrievalError(error_msg="x"),
-    aws.NoCredentialsError(), aws.ProfileNotFound(profile="p"), aws.PartialCredentialsError(provider="env", cred_var="x"),
+    aws.NoCredentialsError(), aws.ProfileNotFound(profile="p"),
+    aws.PartialCredentialsError(provider="env", cred_var="x"),
     aws.InvalidConfigError(error_msg="x"),
 ]  # fmt: skip
 

@@ -16,7 +16,8 @@ TEMPLATE = """<script src="https://assets.crowd.aws/crowd-html-elements.js"></sc
 <crowd-form>
   <crowd-semantic-segmentation name="crowd-semantic-segmentation" src="{{ task.input.taskObject | grant_read_access }}"
     header="Please segment out all animals." labels="{{ task.input.labels | to_json | escape }}">
-    <full-instructions header="Segmentation instructions"><ol><li>Read the task.</li><li>Outline every animal.</li></ol></full-instructions>
+    <full-instructions header="Segmentation instructions">
+      <ol><li>Read the task.</li><li>Outline every animal.</li></ol></full-instructions>
     <short-instructions><p>Outline each animal. Leave the rest unlabeled.</p></short-instructions>
   </crowd-semantic-segmentation>
 </crowd-form>"""
@@ -147,7 +148,10 @@ def make_job(
 
 
 class Hand:
-    """A person at the drawing area: image pixels in, pointer events out. Reads nothing but the area's place on the page and the fit rule."""
+    """A person at the drawing area: takes image pixels, sends pointer events.
+
+    Reads only the position of the area on the page and its fit rule.
+    """
 
     def __init__(self, page: Any, width: int, height: int) -> None:
         self.page, self.width, self.height = page, width, height

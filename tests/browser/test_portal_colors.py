@@ -1,4 +1,4 @@
-"""Colors of labels: safe at first, then of the owner's choice, on the page alone; what is written keeps Ground Truth's."""
+"""Label colors on the page: safe for color blindness or chosen by the owner; masks keep Ground Truth's colors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ SAFE = ["rgb(230, 159, 0)", "rgb(86, 180, 233)", "rgb(0, 158, 115)"]  # Okabe an
 INK = """([x, y]) => {
   const canvas = document.querySelectorAll(".stage canvas")[1];
   const box = canvas.getBoundingClientRect();
-  const [r, g, b] = canvas.getContext("2d").getImageData((x - box.left) * devicePixelRatio, (y - box.top) * devicePixelRatio, 1, 1).data;
+  const at = [(x - box.left) * devicePixelRatio, (y - box.top) * devicePixelRatio];
+  const [r, g, b] = canvas.getContext("2d").getImageData(...at, 1, 1).data;
   return [r, g, b];
 }"""
 

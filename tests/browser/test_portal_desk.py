@@ -1,4 +1,4 @@
-"""The desk where masks are drawn: what moves the image, how labels are found and kept, what stays from image to image, how pictures look."""
+"""The drawing page: moving the image, finding and locking labels, settings that stay, display of dark images."""
 
 from __future__ import annotations
 
@@ -257,8 +257,10 @@ TURN = """async ([orientation, width, height]) => {
   const { Turn } = await import("/_portal/static/annotate/turn.js");
   const turn = new Turn(orientation, width, height);
   const { origin, across, down } = turn.walk;
-  const rows = Array.from({ length: turn.height }, (_, v) => Array.from({ length: turn.width }, (_, u) => origin + u * across + v * down));
-  const back = rows.flatMap((row, v) => row.map((_, u) => turn.toUpright(...turn.toStored(u + 0.5, v + 0.5))).map(([x, y], u) => Math.abs(x - u - 0.5) + Math.abs(y - v - 0.5)));
+  const rows = Array.from({ length: turn.height }, (_, v) =>
+    Array.from({ length: turn.width }, (_, u) => origin + u * across + v * down));
+  const back = rows.flatMap((row, v) => row.map((_, u) => turn.toUpright(...turn.toStored(u + 0.5, v + 0.5)))
+    .map(([x, y], u) => Math.abs(x - u - 0.5) + Math.abs(y - v - 0.5)));
   return { rows, worst: Math.max(...back) };
 }"""
 

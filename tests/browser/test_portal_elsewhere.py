@@ -141,7 +141,8 @@ def test_a_drawing_of_very_many_runs_is_kept_as_one_step_and_small(shared_aws: A
         const steps = await unpack(new Uint8Array(await few.arrayBuffer()));
         return {
             same: other.data.every((value, i) => value === map.data[i]), steps: back.ops.length, size: blob.size,
-            kept: steps.ops.length, cursor: steps.cursor, runs: steps.ops[1].runs.every((value, i) => value === ops[1].runs[i]),
+            kept: steps.ops.length, cursor: steps.cursor,
+            runs: steps.ops[1].runs.every((value, i) => value === ops[1].runs[i]),
         };
     }""")
     assert found["same"]

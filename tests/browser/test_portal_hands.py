@@ -1,4 +1,4 @@
-"""Fingers and a pen on the page, as the browser gets them from a touch screen and a tablet (CDP input); judged by the PNG that lies in S3."""
+"""Touch and pen input on the page, sent as the browser gets it from the device (CDP); judged by the PNG in S3."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Fingers:
         self.touch("touchEnd")
 
     def spread(self, middle: Point, start: float, end: float, *, to: Point | None = None, steps: int = 8) -> None:
-        """Two fingers, `start` pixels apart around `middle`, to `end` pixels apart around `to`; the second comes later."""
+        """Pinch from `start` pixels apart around `middle` to `end` pixels apart around `to`, one finger first."""
         to = to or middle
         self.touch("touchStart", (middle[0] - start / 2, middle[1]))
         for step in range(steps + 1):
@@ -77,7 +77,10 @@ def tablet(shared_aws: Any, open_page: Any, request: pytest.FixtureRequest) -> A
 
 
 def take(page: Any, tool: str) -> None:
-    """Tap a tool until it is in hand: a tap is a click only a moment later, and none at all right after two fingers on a busy machine."""
+    """Tap a tool until it is selected.
+
+    A tap becomes a click with a delay, and no click at all right after a two-finger gesture on a slow machine.
+    """
     button = page.get_by_role("button", name=tool, exact=True)
     for patience in (5_000, 10_000, 20_000):
         button.tap()

@@ -11,12 +11,16 @@ LOOK_UP = """async () => {
   const { drawingActions, labelKey, verdictActions } = await import("/_portal/static/annotate/actions.js");
   const { Actions } = await import("/_portal/static/annotate/keys.js");
   const many = Array.from({ length: 255 }, (_, i) => `label ${i}`);
-  const tables = [new Actions({ active: {} }, drawingActions(many)), new Actions({ active: {} }, verdictActions(["good", "bad"]))];
+  const tables = [
+    new Actions({ active: {} }, drawingActions(many)),
+    new Actions({ active: {} }, verdictActions(["good", "bad"])),
+  ];
   return {
     keys: many.map((_, i) => labelKey(i + 1)),
     shared: tables.map((table) => [...table.byKey].filter(([, actions]) => actions.length > 1).map(([key]) => key)),
     ids: tables.map((table) => table.list.map(({ id }) => id)),
-    unknown: tables.flatMap((table) => table.list.filter(({ run, label, group }) => !(run && label && group)).map(({ id }) => id)),
+    unknown: tables.flatMap((table) =>
+      table.list.filter(({ run, label, group }) => !(run && label && group)).map(({ id }) => id)),
   };
 }"""
 

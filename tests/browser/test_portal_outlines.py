@@ -1,4 +1,4 @@
-"""Outlines by a click, a box or four points; clicks that add and remove, as dots; and what the other area tools do. Judged by the mask in S3."""
+"""Outlines from a click, a box or four points, corrective clicks, and other area tools; judged by the mask in S3."""
 
 from __future__ import annotations
 
@@ -202,7 +202,8 @@ def test_scissors_follow_an_edge_between_the_places_that_are_clicked(work: Any) 
             page.mouse.move(*hand.at(place[0] + 1, place[1] + 1))
     page.keyboard.press("Enter")
     page.wait_for_function(
-        "() => document.querySelector('crowd-semantic-segmentation').tools.scissors.paths.filter((p) => p.length > 8).length === 4"
+        "() => document.querySelector('crowd-semantic-segmentation').tools.scissors.paths.filter((p) => "
+        "p.length > 8).length === 4"
     )
     page.keyboard.press("Enter")
     assert iou(drawn(page), true_disc()) > 0.95  # four straight lines: 0.64
@@ -230,8 +231,11 @@ def test_a_region_grows_shrinks_loses_its_holes_and_specks_and_never_takes_from_
     page, hand = work
     page.evaluate(
         """() => { const { map } = document.querySelector("crowd-semantic-segmentation");
-        const put = (x0, y0, x1, y1, v) => { for (let y = y0; y < y1; y += 1) map.data.fill(v, y * 320 + x0, y * 320 + x1); };
-        put(50, 50, 100, 100, 1); put(70, 70, 80, 80, 0); put(100, 50, 130, 100, 2); put(200, 200, 202, 202, 1); map.recount(); }"""
+        const put = (x0, y0, x1, y1, v) => {
+          for (let y = y0; y < y1; y += 1) map.data.fill(v, y * 320 + x0, y * 320 + x1);
+        };
+        put(50, 50, 100, 100, 1); put(70, 70, 80, 80, 0); put(100, 50, 130, 100, 2); put(200, 200, 202, 202, 1);
+        map.recount(); }"""
     )
     page.keyboard.press("g")
     start = drawn(page)

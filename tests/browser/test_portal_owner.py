@@ -1,4 +1,4 @@
-"""The owner's pages: people are added, paused and counted, objects are looked at closely; and what a worker is told of their own work."""
+"""The owner's pages: people are added, paused and counted, answers are inspected; a worker's own progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every page of the portal: accessible, safe from its template, patient with time, and able to start from an earlier mask."""
+"""Every page of the portal: accessible, safe from hostile templates, patient, able to start from an earlier mask."""
 
 from __future__ import annotations
 
@@ -57,11 +57,14 @@ def test_an_accessibility_checker_finds_nothing_on_any_page(shared_aws: Any, ope
 
 
 EVIL = """<script>window.pwned = 1</script><style>body { display: none }</style>
-<crowd-form onmouseover="window.pwned = 2"><iframe src="/_portal/owner"></iframe><img src="x" onerror="window.pwned = 3">
-  <crowd-semantic-segmentation name="annotatedResult" src="{{ task.input.taskObject | grant_read_access }}" labels="{{ task.input.labels | to_json | escape }}"
+<crowd-form onmouseover="window.pwned = 2"><iframe src="/_portal/owner"></iframe>
+  <img src="x" onerror="window.pwned = 3">
+  <crowd-semantic-segmentation name="annotatedResult" src="{{ task.input.taskObject | grant_read_access }}"
+    labels="{{ task.input.labels | to_json | escape }}"
     onclick="window.pwned = 4" style="display: none">
     <short-instructions><p onclick="window.pwned = 5">Mind the <a href="javascript:window.pwned = 6">link</a>
-      <img src="https://collector.invalid/steal.png" alt="outside"></p><svg onload="window.pwned = 7"></svg></short-instructions>
+      <img src="https://collector.invalid/steal.png" alt="outside"></p>
+      <svg onload="window.pwned = 7"></svg></short-instructions>
   </crowd-semantic-segmentation><form action="https://collector.invalid"><button>Go</button></form>
 </crowd-form>"""
 
@@ -120,7 +123,8 @@ def test_time_running_out_warns_first_and_the_drawing_is_there_again(shared_aws:
 
 ADJUST = TEMPLATE.replace(
     'header="Please',
-    """initial-value="{ 'src':'{{ 's3://labels/prior.png' | grant_read_access }}', 'labelMappings': { &quot;cat&quot;: {'color': '#1f77b4'}, 'dog': {'color': "#2ca02c"}, } }" header="Please""",
+    "initial-value=\"{ 'src':'{{ 's3://labels/prior.png' | grant_read_access }}', 'labelMappings': "
+    "{ &quot;cat&quot;: {'color': '#1f77b4'}, 'dog': {'color': \"#2ca02c\"}, } }\" header=\"Please",
 ).replace('"#2ca02c"', "'#2ca02c'")
 
 

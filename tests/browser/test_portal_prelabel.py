@@ -1,4 +1,4 @@
-"""A model's masks on the page: trained, deployed and asked for real, corrected in a browser, and merged into the next dataset."""
+"""Masks predicted by a trained and deployed model are corrected in a browser and merged into the next dataset."""
 
 from __future__ import annotations
 

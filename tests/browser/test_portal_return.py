@@ -1,4 +1,4 @@
-"""A worker goes back to what they submitted, gets it back from the owner, skips an image, and asks about a place of it."""
+"""A worker revises submitted work, gets work sent back by the owner, skips an image and asks about a place on it."""
 
 from __future__ import annotations
 

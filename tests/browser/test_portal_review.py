@@ -1,4 +1,4 @@
-"""The owner's review desk: verdicts of a verification, one key for each verdict of the owner's, what is sent back, filters."""
+"""The owner's review page: verdicts of a verification, one key per verdict, work sent back, filters."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 HEAVY = {
-    "anyio", "boto3", "botocore", "cv2", "flask", "httptools", "jinja2", "liquid", "moto", "msgspec", "numpy", "PIL", "pydantic",
-    "pydantic_core", "rasterio", "requests", "rich", "sagemaker", "shapely", "sqlite3", "starlette", "tenacity", "torch",
+    "anyio", "boto3", "botocore", "cv2", "flask", "httptools", "jinja2", "liquid", "moto", "msgspec", "numpy", "PIL",
+    "pydantic",
+    "pydantic_core", "rasterio", "requests", "rich", "sagemaker", "shapely", "sqlite3", "starlette", "tenacity",
+    "torch",
     "urllib3", "uvicorn",
 }  # fmt: skip
 FIXED = {"init", "label", "watch", "dataset", "status", "jobs", "run", "local"}

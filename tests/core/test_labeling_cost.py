@@ -21,6 +21,7 @@ def test_a_model_is_paid_the_fee_alone() -> None:
     cost = labeling_cost(1300, 1, price=Decimal("0.84"), fewest=260)
     assert cost.total == 1196
     assert cost.sentence() == (
-        "1,300 objects x 0.08 USD service fee, and 1 worker x 0.84 USD for each of the 260 to 1,300 that people label = "
+        "1,300 objects x 0.08 USD service fee, and 1 worker x 0.84 USD for each of the 260 to 1,300 that "
+        "people label = "
         "322.40 to 1,196.00 USD"
     )

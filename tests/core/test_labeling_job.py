@@ -1,4 +1,4 @@
-"""Requests of CreateLabelingJob against botocore's own service model: what boto3 lets through is caught before the call."""
+"""CreateLabelingJob requests against botocore's service model: what boto3 does not check is checked before the call."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ PUBLIC = PLAIN | {
 
 
 def problems(shape: Any, value: Any, path: str = "") -> list[str]:
-    """Where `value` breaks botocore's shape: required, unknown, types, patterns, enums, minima and maxima, all the way down."""
+    """Violations of botocore's shape, recursively: required and unknown members, types, patterns, enums, ranges."""
     kind, limits = shape.type_name, shape.metadata
     found: list[str] = []
     if kind == "structure":
@@ -110,7 +110,9 @@ def test_a_private_request_is_the_contracts_word_for_word(shape: Any) -> None:
             "UiConfig": {"UiTemplateS3Uri": PLAIN["template"]},
             "PreHumanTaskLambdaArn": "arn:aws:lambda:us-east-1:432418664414:function:PRE-SemanticSegmentation",
             "AnnotationConsolidationConfig": {
-                "AnnotationConsolidationLambdaArn": "arn:aws:lambda:us-east-1:432418664414:function:ACS-SemanticSegmentation"
+                "AnnotationConsolidationLambdaArn": (
+                    "arn:aws:lambda:us-east-1:432418664414:function:ACS-SemanticSegmentation"
+                )
             },
             "TaskKeywords": ["Images", "image segmentation"],
             "TaskTitle": "Semantic segmentation",
@@ -140,7 +142,9 @@ def test_every_optional_field_reaches_the_request(shape: Any) -> None:
     )  # fmt: skip
     assert problems(shape, made) == []
     assert made["LabelingJobAlgorithmsConfig"] == {
-        "LabelingJobAlgorithmSpecificationArn": "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation",
+        "LabelingJobAlgorithmSpecificationArn": (
+            "arn:aws:sagemaker:us-east-1:027400017018:labeling-job-algorithm-specification/semantic-segmentation"
+        ),
         "InitialActiveLearningModelArn": model,
         "LabelingJobResourceConfig": {
             "VolumeKmsKeyId": "alias/v",

@@ -1,4 +1,4 @@
-"""Bad manifests and bad masks through `gtseg dataset` itself: the exit code, one message, what is counted, what is written."""
+"""Bad manifests and masks through `gtseg dataset`: exit code, one message, the counts, the files written."""
 
 from __future__ import annotations
 
@@ -103,11 +103,15 @@ FATAL: dict[str, tuple[bytes, str]] = {
     "an image that is a number": (GOOD + b'\n{"source-ref":7}', "line 2 names no image"),
     "nothing labeled": (b'{"source-ref":"s3://b/a.jpg"}\n' * 3, "label"),
     "failed objects only": (
-        b'{"source-ref":"s3://b/a.jpg","a-ref-metadata":{"failure-reason":"nobody came","type":"' + KIND.encode() + b'"}}',
+        b'{"source-ref":"s3://b/a.jpg","a-ref-metadata":{"failure-reason":"nobody came","type":"' + KIND.encode()
+        + b'"}}',
         "nobody came",
     ),
     "another task type": (
-        b'{"source-ref":"s3://b/a.jpg","a":0,"a-metadata":{"class-name":"cat","type":"groundtruth/image-classification"}}',
+        (
+            b'{"source-ref":"s3://b/a.jpg","a":0,"a-metadata":{"class-name":"cat",'
+            b'"type":"groundtruth/image-classification"}}'
+        ),
         "label",
     ),
 }  # fmt: skip
@@ -139,7 +143,8 @@ MASKS: dict[str, tuple[bytes, str]] = {
     "a web page": (b"<html>", "not a PNG"),
     "another size": (palette_png(np.zeros((3, 4), np.uint8), [WHITE]), "its image 16x12"),
     "turned": (palette_png(indices().T.copy(), [WHITE, GREEN]), "EXIF orientation"),
-    "RGBA with a soft edge": (encode(Image.fromarray(np.dstack([rgb(WHITE), np.full((12, 16), 128, np.uint8)]))), "anti-aliased"),
+    "RGBA with a soft edge": (encode(Image.fromarray(np.dstack([rgb(WHITE), np.full((12, 16), 128, np.uint8)]))),
+    "anti-aliased"),
     "RGB with a foreign colour": (encode(Image.fromarray(rgb((1, 2, 3)))), "#010203"),
     "16 bits grey": (encode(Image.fromarray(indices().astype(np.uint16) * 999)), "map"),
     "grey with colours in the map": (encode(Image.fromarray(indices())), "hex-color"),

@@ -1,4 +1,4 @@
-"""An S3 service that answers what S3 never answers: nothing of it is believed, fills memory or disk, or goes on for ever."""
+"""Invalid answers of the S3 service behind --s3 are refused, with limits on memory, disk and time."""
 
 from __future__ import annotations
 

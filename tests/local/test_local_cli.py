@@ -17,7 +17,10 @@ from polling import wait_for
 
 LOCAL = [sys.executable, "-m", "gtseg.local.cli"]
 SHOW = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('AWS_')}))"
-LIST = "import boto3; boto3.client('s3').create_bucket(Bucket='kept'); print([b['Name'] for b in boto3.client('s3').list_buckets()['Buckets']])"
+LIST = (
+    "import boto3; boto3.client('s3').create_bucket(Bucket='kept'); print([b['Name'] for b in "
+    "boto3.client('s3').list_buckets()['Buckets']])"
+)
 
 
 def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -60,9 +63,11 @@ def up(tmp_path: Path) -> Iterator[Callable[..., tuple[Path, dict[str, str], sub
 
 def test_exec_gives_a_command_this_aws_and_nothing_of_another(tmp_path: Path) -> None:
     other = {
-        "AWS_PROFILE": "mine", "AWS_DEFAULT_PROFILE": "mine", "AWS_SESSION_TOKEN": "t", "AWS_ENDPOINT_URL_S3": "https://x",
+        "AWS_PROFILE": "mine", "AWS_DEFAULT_PROFILE": "mine", "AWS_SESSION_TOKEN": "t",
+        "AWS_ENDPOINT_URL_S3": "https://x",
         "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "AWS_ROLE_ARN": "r", "AWS_WEB_IDENTITY_TOKEN_FILE": "f",
-        "AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": "/nowhere", "HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1",
+        "AWS_REGION": "eu-west-1", "AWS_CONFIG_FILE": "/nowhere", "HTTP_PROXY": "http://127.0.0.1:1",
+        "http_proxy": "http://127.0.0.1:1",
     }  # fmt: skip
     both = f"{SHOW}\n{LIST}"
     done = run("exec", "--data", str(tmp_path), "--", sys.executable, "-c", both, env={**os.environ, **other})
@@ -71,7 +76,8 @@ def test_exec_gives_a_command_this_aws_and_nothing_of_another(tmp_path: Path) ->
     seen = json.loads(shown)
     assert set(seen) == {
         "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
-        "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_ALLOW_HTTP", "AWS_S3_ENDPOINT",
+        "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED", "AWS_ALLOW_HTTP",
+        "AWS_S3_ENDPOINT",
         "AWS_HTTPS", "AWS_VIRTUAL_HOSTING",
     }  # fmt: skip
     assert seen["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")

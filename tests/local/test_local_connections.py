@@ -127,7 +127,8 @@ def test_a_json_request_that_falls_silent_is_told_so(impatient_aws: LocalAWS) ->
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90\r\nX-Amz-Target: SageMaker.ListTags\r\n"
         b"Content-Type: application/x-amz-json-1.1\r\nConnection: close\r\n"
         b"X-Amz-Date: 20260101T000000Z\r\n"
-        b"Authorization: AWS4-HMAC-SHA256 Credential=%s/20260101/us-east-1/sagemaker/aws4_request, SignedHeaders=host, Signature=0\r\n\r\n"
+        b"Authorization: AWS4-HMAC-SHA256 Credential=%s/20260101/us-east-1/sagemaker/aws4_request, "
+        b"SignedHeaders=host, Signature=0\r\n\r\n"
     ) % impatient_aws.access_key.encode()
     answer = send_slowly(impatient_aws, head, b'{"Res', pause=0)
     assert answer.startswith(b"HTTP/1.1 400")

@@ -1,4 +1,4 @@
-"""What becomes of a new file is promised before its bytes are on disk, and done again from the promise after a power cut."""
+"""A new file is recorded before its bytes are written; after a power cut the record is completed or undone."""
 
 from __future__ import annotations
 

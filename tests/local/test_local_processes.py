@@ -13,7 +13,10 @@ from polling import wait_for
 
 from gtseg.local.jobs.processes import Process
 
-PATIENT = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True); time.sleep(60)"
+PATIENT = (
+    "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True); "
+    "time.sleep(60)"
+)
 
 
 def launch(folder: Path, code: str, *, dies_with_us: bool = False) -> Process:

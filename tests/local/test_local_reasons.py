@@ -11,7 +11,9 @@ from gtseg.local.jobs.reasons import failure_reason
 
 DATA = Path("/srv/people's data/aws")
 CASES = {
-    f"ClientError: {DATA}/training/job-1/ml/input/data/train/a.png is damaged": "ClientError: /opt/ml/input/data/train/a.png is damaged",
+    f"ClientError: {DATA}/training/job-1/ml/input/data/train/a.png is damaged": (
+        "ClientError: /opt/ml/input/data/train/a.png is damaged"
+    ),
     f"cannot open '{DATA}/endpoints/e/1/AllTraffic/ml/.model.partial/x.params'": "cannot open '/opt/ml/model/x.params'",
     f"{DATA}/endpoints/e/1/v/ml: no model": "/opt/ml: no model",
     f"No space left on device: '{DATA}/objects/ab/cd'": "No space left on device: 'cd'",

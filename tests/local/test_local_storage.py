@@ -334,11 +334,18 @@ def test_a_bucket_may_be_called_metrics(shared_aws: LocalAWS) -> None:
 @pytest.mark.parametrize(
     "reason",
     [
-        "s3://secret-bucket cannot be read: User: arn:aws:sts::111122223333:assumed-role/secret-role/i-1 is not authorized to perform: "
+        "s3://secret-bucket cannot be read: User: arn:aws:sts::111122223333:assumed-role/secret-role/i-1 "
+        "is not authorized to perform: "
         's3:GetObject on resource: "arn:aws:s3:::secret-bucket/secret job/1.jpg" because no policy allows it',
-        'https://minio.lan:9000: Could not connect to the endpoint URL: "https://minio.lan:9000/secret-bucket/secret-job/1.jpg"',
+        (
+            "https://minio.lan:9000: Could not connect to the endpoint URL: "
+            '"https://minio.lan:9000/secret-bucket/secret-job/1.jpg"'
+        ),
         'aws: Connect timeout on endpoint URL: "https://secret-bucket.s3.amazonaws.com/secret-job/1.jpg"',
-        "https://minio.lan:9000: an object of s3://secret-bucket arrived incomplete or damaged: the stored bytes of secret-job/1.jpg differ from those sent",
+        (
+            "https://minio.lan:9000: an object of s3://secret-bucket arrived incomplete or damaged: the stored "
+            "bytes of secret-job/1.jpg differ from those sent"
+        ),
     ],
 )
 def test_strangers_are_told_that_the_storage_is_away_and_no_names(reason: str) -> None:

@@ -62,7 +62,10 @@ def test_a_pattern_is_refused_in_awss_words() -> None:
         ),
         (
             {"SortBy": "Size"},
-            "Value 'Size' at 'sortBy' failed to satisfy constraint: Member must satisfy enum value set: [Name, CreationTime, Status]",
+            (
+                "Value 'Size' at 'sortBy' failed to satisfy constraint: Member must satisfy enum value set: "
+                "[Name, CreationTime, Status]"
+            ),
         ),
         ({"SortBy": "Size", "MaxResults": 0}, "2 validation errors detected: "),
     ],
@@ -177,9 +180,19 @@ def test_every_pattern_of_the_model_compiles(name: str) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["LabelingJobName", "InputConfig", "Tags", "Key", "HumanTaskConfig", "TaskKeywords", "DataSource"]) | st.text(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["LabelingJobName", "InputConfig", "Tags", "Key", "HumanTaskConfig", "TaskKeywords", "DataSource"]
+            )
+            | st.text(),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,4 +1,4 @@
-"""A proxy in front of an embedded AWS that can fail, cut or kill at a chosen request; nothing inside gtseg knows of it."""
+"""A proxy in front of an embedded AWS that fails, truncates or kills at a chosen request."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Request:
 
 @dataclass
 class FaultProxy:
-    """`before(request)` may return (status, body) to answer instead of the server; `after(request)` runs before the answer is sent."""
+    """Calls `before(request)`, whose (status, body) replaces the answer, and `after(request)` before answering."""
 
     target: str
     before: Callable[[Request], tuple[int, bytes] | None] = lambda request: None

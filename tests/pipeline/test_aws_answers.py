@@ -1,4 +1,4 @@
-"""What AWS may answer at any call: no paid work is lost, every error names its cure, and the same command goes on afterwards."""
+"""Any answer of AWS to any call: no paid work is lost, errors name a remedy, the same command continues afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""predict --batch and evaluate --batch on a real server: the endpoint's masks, jobs created once, what they left out."""
+"""predict --batch and evaluate --batch on a real server: same masks as the endpoint, one job each, losses named."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(city: Trained, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Masks of the city and of the photographs, in batch by two containers, and `endpoint/` the same through an endpoint."""
+    """Masks of the city and of the photographs, from two batch containers; in `endpoint/` the same from an endpoint."""
     folder = tmp_path_factory.mktemp("predicted")
     city.tables["batch"] = "instances = 2"
     sources = [f"s3://bucket-{city.name}/images/city/", str(photographs)]

@@ -1,4 +1,4 @@
-"""One labeling job, wherever the command is killed: real processes, kill -9, a real server behind a proxy that only watches."""
+"""One labeling job, wherever the command is killed: real processes, SIGKILL, a real server behind a recording proxy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gtseg.pipeline.run import Run
 
 
 class Killer:
-    """Kills the watched process at the first request of this name: before it reaches the server, or after its answer."""
+    """Kills the watched process at the first request of this name: before the server gets it, or after its answer."""
 
     def __init__(self, name: str, *, when: str) -> None:
         self.name, self.when = name, when
@@ -110,7 +110,7 @@ KILLS = [
 
 
 def test_killed_at_one_step_after_the_other_the_command_still_makes_one_job(command: Command) -> None:
-    """Bucket, image, CORS rule, attempt, files, creating call, result: each process dies one step further than the last."""
+    """Bucket, image, CORS rule, attempt, files, creating call, result: each process dies one step later."""
     for name, when in KILLS:
         killer = Killer(name, when=when)
         with FaultProxy(command.server.url, before=killer.before, after=killer.after) as proxy:

@@ -1,4 +1,4 @@
-"""One dataset, wherever the command is killed: real processes, kill -9, a real server behind a proxy that only watches."""
+"""One dataset, wherever the command is killed: real processes, SIGKILL, a real server behind a recording proxy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANNELS, MARKER, OBJECTS = "/run/channels/", "/run/dataset.json", "/run/objects
 
 
 class Killer:
-    """Kills the process at the `number`th request whose name starts so: before it reaches the server, or after its work is done."""
+    """Kills the process at request `number` of a name: before the server gets it, or after the server has done it."""
 
     def __init__(self, start: str, number: int, *, when: str) -> None:
         self.start, self.left, self.when = start, number, when
@@ -112,7 +112,7 @@ def is_true(left: dict[str, bytes]) -> bool:
 
 
 def test_killed_at_one_step_after_the_other_the_dataset_comes_out_the_same(command: Command) -> None:
-    """Reading, marker, copies, stale objects, records, marker, run: each process dies one step further than the last."""
+    """Reading, marker, copies, stale objects, records, marker, run: each process dies one step later than the last."""
     bench, bucket = command.bench, command.bench.bucket
     before, after = grow(bench)
     first = command.finish(before)

@@ -92,7 +92,10 @@ def test_a_manifest_s_table_and_html_do_without_images_that_cannot_be_read(
 
 def test_a_manifest_with_failed_and_unlabeled_lines_says_so(tmp_path: Path) -> None:
     good = (DATA / "pcb-3-classes" / "output.manifest").read_text().strip()
-    failed = '{"source-ref": "b.jpg", "S10-label3-ref-metadata": {"failure-reason": "no worker", "type": "groundtruth/semantic-segmentation"}}'
+    failed = (
+        '{"source-ref": "b.jpg", "S10-label3-ref-metadata": {"failure-reason": "no worker", "type": '
+        '"groundtruth/semantic-segmentation"}}'
+    )
     (tmp_path / "output.manifest").write_text("\n".join([good, failed, '{"source-ref": "c.jpg"}']))
     found = gtseg.read_manifest(tmp_path / "output.manifest")
     assert [image.status for image in found] == ["labeled", "failed", "unlabeled"]

@@ -37,10 +37,14 @@ TRAINING = DATASET.update(
 )
 
 CASES = [
-    (EMPTY, {}, "report", "label", False), (LABELING, {"r-label-1": "InProgress"}, "report", "watch", False), (LABELING, {}, "report", "watch", False),
-    (LABELING, {"r-label-1": "Completed"}, "report", "watch", True), (LABELING, {"r-label-1": "Failed"}, "report", "watch", True),
-    (LABELED, {}, "report", "dataset", True), (LABELED, {}, "watch", "dataset", False), (DATASET, {}, "report", "train", True), (DATASET, {}, "dataset", "train", False),
-    (TRAINING, {"r-train-1": "InProgress"}, "report", "train", False), (TRAINING, {"r-train-1": "Completed"}, "report", "train", True),
+    (EMPTY, {}, "report", "label", False), (LABELING, {"r-label-1": "InProgress"}, "report", "watch", False),
+    (LABELING, {}, "report", "watch", False),
+    (LABELING, {"r-label-1": "Completed"}, "report", "watch", True),
+    (LABELING, {"r-label-1": "Failed"}, "report", "watch", True),
+    (LABELED, {}, "report", "dataset", True), (LABELED, {}, "watch", "dataset", False),
+    (DATASET, {}, "report", "train", True), (DATASET, {}, "dataset", "train", False),
+    (TRAINING, {"r-train-1": "InProgress"}, "report", "train", False),
+    (TRAINING, {"r-train-1": "Completed"}, "report", "train", True),
 ]  # fmt: skip
 
 

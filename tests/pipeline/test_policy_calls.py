@@ -1,4 +1,4 @@
-"""The written policies against the calls that gtseg really makes: every command once, behind a proxy that keeps each request."""
+"""The IAM policies of `gtseg init --policies` against every call of every command, recorded by a proxy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ port = 0
 
 @dataclass
 class Recorded:
-    """The policy that `gtseg init --policies` wrote, and every permission that the commands needed: who needed it first."""
+    """The policy that `gtseg init --policies` wrote, and each permission with the first command that needed it."""
 
     policy: dict[str, Any]
     needs: dict[Need, str]

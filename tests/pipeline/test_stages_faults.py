@@ -1,7 +1,7 @@
-"""label, watch and dataset come through a fifth of every fault: one labeling job, and the undisturbed result byte for byte.
+"""label, watch and dataset survive each fault at a rate of 20 %: one labeling job and the undisturbed result.
 
-Each operation that a stage needs has a fault of its own at a rate of 20 %, seeded so that its first request is hit: that
-it fired is no matter of luck.
+Each operation that a stage needs has a fault of its own at a rate of 20 %, seeded so that its first request is hit:
+that it fired is no matter of luck.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from PIL import Image
 KINDS = ("throttle", "fail", "delay", "drop", "truncate", "corrupt")
 IMAGES, RATE, BUCKET = 12, 0.2, "faulty-run"
 BODIED = {
-    "label": ["sts:GetCallerIdentity", "sagemaker:ListWorkteams", "s3:GetBucketLocation", "s3:GetBucketCors", "s3:ListObjectsV2",
+    "label": ["sts:GetCallerIdentity", "sagemaker:ListWorkteams", "s3:GetBucketLocation", "s3:GetBucketCors",
+    "s3:ListObjectsV2",
               "sagemaker:DescribeLabelingJob", "sagemaker:CreateLabelingJob"],
     "watch": ["s3:GetObject", "sagemaker:DescribeLabelingJob"],
     "dataset": ["s3:GetObject", "s3:CopyObject", "s3:ListObjectsV2"],
@@ -134,7 +135,7 @@ class Walk:
 
 
 def without_times(objects: dict[str, bytes]) -> dict[str, bytes]:
-    """run.json without its times, and without whether the one job was created or, its answer lost, found to be there."""
+    """run.json without times, and without whether the one job was created or, its answer lost, found again."""
     text = re.sub(rb'"\d{4}-\d\d-\d\dT[\d:]+Z"', b'"time"', objects["r/run.json"])
     return objects | {"r/run.json": text.replace(b'"adopted"', b'"created"')}
 

@@ -1,4 +1,4 @@
-"""A training job that was stopped or reached a limit keeps what it has; without a model its error names the limit and the way out."""
+"""A training job that was stopped or hit a limit keeps its model; without one, the error names limit and remedy."""
 
 from __future__ import annotations
 

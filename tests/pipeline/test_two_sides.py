@@ -1,7 +1,7 @@
-"""Labeling on one server, everything else on another: every stage, and the same results as on one server, byte for byte.
+"""Labeling on one server and everything else on another gives the same results as one server, byte for byte.
 
-Server A plays AWS. Server B labels: it keeps nothing itself and reads and writes A's buckets (--s3), through a proxy that keeps
-each request. C does all of it alone, for comparison.
+Server A plays AWS. Server B labels: it keeps nothing itself and reads and writes A's buckets (--s3), through a proxy
+that keeps each request. C does all of it alone, for comparison.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def draw(folder: Path) -> Path:
 
 
 def write_profiles(folder: Path, here: LocalAWS, labels: LocalAWS, store: str) -> None:
-    """`company` leads to A under a name of AWS's, `store` to A's objects past the proxy, `labels` to B as gtseg writes it."""
+    """`company` points to A under an AWS host name, `store` to A's objects past the proxy, `labels` to B."""
     keys = f"region = {here.region}\naws_access_key_id = {here.access_key}\naws_secret_access_key = {here.secret_key}\n"
     (folder / "config").write_text(
         f"[profile company]\n{keys}endpoint_url = http://api.gtseg.amazonaws.com\nservices = company\n"
@@ -132,7 +132,8 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
         stack.callback(here.stop)
         proxy = stack.enter_context(FaultProxy(here.url))
         (folder.parent / "config").write_text(
-            f"[profile store]\nregion = eu-west-1\naws_access_key_id = {here.access_key}\naws_secret_access_key = {here.secret_key}\n"
+            f"[profile store]\nregion = eu-west-1\naws_access_key_id = {here.access_key}\n"
+            f"aws_secret_access_key = {here.secret_key}\n"
         )
         labels = LocalAWS(
             folder.parent / "labels",
@@ -162,7 +163,7 @@ def gtseg(made: Printing, *words: str, codes: tuple[int, ...] = (0,)) -> None:
 
 
 def walk(made: Sides, patch: pytest.MonkeyPatch) -> None:
-    """Alone first; then both sides, the default one named by the environment up to the dataset, by a profile after it."""
+    """One server first; then both, the default one set by the environment up to the dataset, by a profile after it."""
     stages = (
         ("label",),
         ("watch",),
@@ -331,7 +332,8 @@ def test_all_services_here_over_an_s3_that_nobody_here_wrote(tmp_path: Path, mon
         server = LocalAWS(tmp_path / "aws", options=crowd | {"s3": s3, "s3_profile": "own"})
         stack.callback(server.stop)
         config.write_text(
-            f"[profile own]\n{keys}endpoint_url = {server.url}\nservices = own\n[services own]\ns3 =\n  endpoint_url = {s3}\n"
+            f"[profile own]\n{keys}endpoint_url = {server.url}\nservices = own\n[services own]\ns3 =\n  "
+            f"endpoint_url = {s3}\n"
         )
         monkeypatch.setenv("AWS_PROFILE", "own")
         made = SimpleNamespace(printed={})

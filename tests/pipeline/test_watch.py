@@ -27,11 +27,14 @@ def description(status: str, labeled: int = 0, failed: int = 0, reason: str = ""
     """DescribeLabelingJob's answer for a job of ten objects."""
     now = time.time()
     answer = {
-        "LabelingJobStatus": status, "LabelingJobName": JOB.name, "LabelingJobArn": ARN, "LabelAttributeName": "other-ref",
-        "LabelCounters": {"TotalLabeled": labeled, "HumanLabeled": labeled, "MachineLabeled": 0, "FailedNonRetryableError": failed,
+        "LabelingJobStatus": status, "LabelingJobName": JOB.name, "LabelingJobArn": ARN,
+        "LabelAttributeName": "other-ref",
+        "LabelCounters": {"TotalLabeled": labeled, "HumanLabeled": labeled, "MachineLabeled": 0,
+        "FailedNonRetryableError": failed,
                           "Unlabeled": 10 - labeled - failed},
         "CreationTime": now, "LastModifiedTime": now, "JobReferenceCode": "x", "FailureReason": reason, "RoleArn": "r",
-        "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://b/m"}}}, "OutputConfig": {"S3OutputPath": "s3://b/o/"},
+        "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://b/m"}}},
+        "OutputConfig": {"S3OutputPath": "s3://b/o/"},
         "LabelingJobOutput": {"OutputDatasetS3Uri": "s3://b/o/output.manifest"}, "HumanTaskConfig": {},
     }  # fmt: skip
     return 200, json.dumps(answer).encode()

@@ -121,8 +121,8 @@ class Trained:
 
 
 class Killer:
-    """A proxy before the server that kills the watched process at the first request of a name: before the server sees it, or
-    after its answer."""
+    """A proxy before the server that kills the watched process at the first request of a name: before the server sees
+    it, or after its answer."""
 
     def __init__(self, server: Any) -> None:
         self.name, self.when, self.output, self.said = "", "", "", ""

@@ -1,4 +1,4 @@
-"""Makes the files of this folder with the tools themselves: pycocotools, label-studio-converter, supervision, datumaro, cvat-sdk.
+"""Make the files of this folder with pycocotools, label-studio-converter, supervision, datumaro and cvat-sdk.
 
 pip install pycocotools supervision datumaro; pip install --no-deps label-studio-converter cvat-sdk. Run in this folder.
 """

@@ -1,4 +1,4 @@
-"""Hyperparameters are honoured in meaning: changing any changes the schedule, the batches, the graph or when a job ends."""
+"""Every hyperparameter has an effect: on the schedule, the batches, the network, or when a job ends."""
 
 from __future__ import annotations
 

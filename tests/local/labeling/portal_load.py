@@ -1,8 +1,8 @@
 """Many people at the portal at once, by HTTP as their browsers speak it, while the server is killed and started again.
 
-A `Person` signs in by personal link, holds the session cookie, sends the header that guards against foreign pages, takes a
-task, fetches its page and its image, submits an RGBA PNG that nobody else submits, and tries again as `api.js` does while
-the server does not answer. What the server acknowledged is remembered here, and later looked for in S3.
+A `Person` signs in by personal link, holds the session cookie, sends the header that guards against foreign pages,
+takes a task, fetches its page and its image, submits an RGBA PNG that nobody else submits, and tries again as `api.js`
+does while the server does not answer. What the server acknowledged is remembered here, and later looked for in S3.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ class Load:
 
     def restart_sentence(self) -> str:
         words = [
-            f"{name} {1000 * statistics.median(found):.0f} ms (median), {1000 * percentile(found, 0.95):.0f} ms (95th percentile)"
+            (
+                f"{name} {1000 * statistics.median(found):.0f} ms (median), "
+                f"{1000 * percentile(found, 0.95):.0f} ms (95th percentile)"
+            )
             for name, found in (
                 ("outside of restarts", self.waits(outside=True)),
                 ("restarts included", self.waits(outside=False)),
@@ -76,7 +79,10 @@ class Load:
     def sentence(self) -> str:
         times = {"handed out": self.handed_out, "answer taken": self.submitted, "outline": self.outlined}
         words = [
-            f"{name} in {1000 * statistics.median(found):.0f} ms (median), {1000 * percentile(found, 0.95):.0f} ms (95th percentile)"
+            (
+                f"{name} in {1000 * statistics.median(found):.0f} ms (median), "
+                f"{1000 * percentile(found, 0.95):.0f} ms (95th percentile)"
+            )
             for name, found in times.items()
             if found
         ]
@@ -242,7 +248,7 @@ def run_load(
     outlines: bool = False,
     seconds: float = 300,
 ) -> Load:
-    """Let people label the whole job; kill -9 the server `kills` times, spread over the answers, and start it on its port again."""
+    """Let people label the whole job; kill the server with SIGKILL `kills` times and restart it on its port."""
     load, over, dice = Load(), threading.Event(), random.Random(kills)
     links = [f"{desk.aws.url}/_portal/signin#{desk.hire().token}" for _ in range(people)]
     crowd = [
@@ -274,7 +280,7 @@ def run_load(
 
 
 def check_load(desk: Desk, job: str, load: Load, *, objects: int, per_object: int) -> None:
-    """Every object has its answers, each by somebody else; what was acknowledged is there, once, and nothing else is."""
+    """Every object has `per_object` answers from different people, and exactly the acknowledged answers are stored."""
     assert not load.problems, load.problems
     assert desk.describe(job)["LabelingJobStatus"] == "Completed"
     assert desk.describe(job)["LabelCounters"]["TotalLabeled"] == objects

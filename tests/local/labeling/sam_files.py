@@ -1,7 +1,7 @@
-"""Small ONNX files with the exact input names and shapes of the exporters of SAM 1, SAM 2 and EfficientSAM, and random weights.
+"""Small ONNX files with the input names and shapes of SAM 1, SAM 2 and EfficientSAM exports, and random weights.
 
-Their decoders answer with a disc of 60 input pixels around the middle of the points that are not background: where it comes out
-shows whether pictures and clicks were scaled as the family's own inference code does."""
+Their decoders answer with a disc of 60 input pixels around the middle of the points that are not background: where it
+comes out shows whether pictures and clicks were scaled as the family's own inference code does."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ DISC = [
 
 
 def disc(**names: str) -> list[onnx.NodeProto]:
-    """Nodes from "coords" (1, N, 2) and "labels" (1, N) to "disc" (1, h, w) on the grids "grid_x" (1, 1, w) and "grid_y" (1, h, 1)."""
+    """Nodes from coords (1, N, 2) and labels (1, N) to disc (1, h, w) on grid_x (1, 1, w) and grid_y (1, h, 1)."""
     return [
         helper.make_node(op, [names.get(i, i) for i in inputs], outputs, **({"axis": 2} if op == "Split" else {}))
         for op, inputs, outputs in DISC

@@ -1,4 +1,4 @@
-"""A round of automated labeling, stepped by hand and killed around every single write: nothing is lost, nothing is doubled."""
+"""A round of automated labeling, stepped by hand and killed around every write: nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def make_request(embedded: Embedded, *, objects: int = OBJECTS, **more: Any) -> 
     ):
         embedded.objects.put("bucket", key, body.encode())
     return {
-        "LabelingJobName": "Job", "LabelAttributeName": "job-ref", "RoleArn": "arn:aws:iam::111122223333:role/GroundTruth",
+        "LabelingJobName": "Job", "LabelAttributeName": "job-ref",
+        "RoleArn": "arn:aws:iam::111122223333:role/GroundTruth",
         "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://bucket/manifest"}}},
         "OutputConfig": {"S3OutputPath": "s3://bucket/out"}, "LabelCategoryConfigS3Uri": "s3://bucket/labels",
         "HumanTaskConfig": {
@@ -117,7 +118,8 @@ def label_sample(embedded: Embedded, job: Job) -> None:
     result = json.dumps({"job-ref": "s3://bucket/truth.png", "job-ref-metadata": {"human-annotated": "yes"}})
     with embedded.store.write() as connection:
         connection.execute(
-            "UPDATE labeling_objects SET state = 'labeled', iteration = 1, stamp = 1.0, result = ? WHERE job = 'job' AND line IN "
+            "UPDATE labeling_objects SET state = 'labeled', iteration = 1, stamp = 1.0, result = ? WHERE "
+            "job = 'job' AND line IN "
             "(SELECT line FROM labeling_samples WHERE job = 'job')",
             (result,),
         )
@@ -140,7 +142,7 @@ def train(embedded: Embedded, automation: Automation, job: Job) -> None:
 
 
 def score(embedded: Embedded, job: Job, *, good: int = OBJECTS) -> None:
-    """What the scoring process would have left: a right mask for the first `good` objects, less sure ones for the rest."""
+    """Output of the scoring process: a right mask for the first `good` objects, low confidence for the rest."""
     root = job.folder(embedded.store) / "automated" / "round-1"
     (root / "output" / "masks").mkdir(parents=True)
     (root / "process").mkdir()
@@ -222,7 +224,7 @@ def test_a_kill_around_any_write_labels_nothing_twice(embedded: Embedded, write:
 
 
 def test_what_is_least_sure_goes_to_people_and_the_validation_set_follows(embedded: Embedded) -> None:
-    """Three in four objects are good: those are labeled; the validation objects among them leave the set, as do the least sure."""
+    """Three in four objects are good and are labeled; validation objects and the least confident leave the set."""
     _, job = start_job(embedded)
     label_sample(embedded, job)
     train(embedded, Automation(embedded), job)

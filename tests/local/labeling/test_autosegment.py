@@ -82,7 +82,7 @@ def test_without_weights_grabcut_still_finds_the_object() -> None:
 
 
 def test_grabcut_finds_a_thin_slanting_object() -> None:
-    """Its extreme points' quadrilateral is a sliver: eroded, nothing of it is left to take the object's colours from."""
+    """The quadrilateral of its extreme points is a sliver: erosion leaves no pixels to sample colors from."""
     image, mask = np.full((200, 200, 3), (70, 110, 60), np.uint8), np.zeros((200, 200), np.uint8)
     cv2.line(mask, (30, 170), (170, 30), 1, 14)
     image[mask > 0] = (190, 90, 50)

@@ -1,4 +1,4 @@
-"""What the scripts that train and measure auto-segment rest on: scenes whose masks are what is seen, clicks where a person would click."""
+"""The scripts that train and measure auto-segment: masks match the drawn scenes, clicks are where people click."""
 
 from __future__ import annotations
 

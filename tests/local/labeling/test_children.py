@@ -1,4 +1,4 @@
-"""Processes of our own: templates and outlines have limits of time and memory, and a process that dies is started anew."""
+"""Child processes for templates and outlines: limits of time and memory, and a restart after a crash."""
 
 from __future__ import annotations
 
@@ -41,8 +41,13 @@ EXCESSIVE = {
     "a range of 20 million, joined": "{{ (1..20000000) | join: ',' | size }}",
     "replace upon replace": "{{ 'a'" + " | replace: 'a', 'aaaaaaaaaa'" * 10 + " | size }}",
     "a base64 of a base64": "{{ (1..5000000) | join | base64_encode | base64_encode | base64_encode | size }}",
-    "a number squared and squared": "{% assign n = 99999999 %}{% for i in (1..40) %}{% assign n = n | times: n %}{% endfor %}{{ n }}",
-    "a natural sort of a million": "{{ (1..1000000) | sort_natural | size }}{{ (1..3000000) | sort_natural | size }}{{ (1..5000000) | sort_natural | size }}",
+    "a number squared and squared": (
+        "{% assign n = 99999999 %}{% for i in (1..40) %}{% assign n = n | times: n %}{% endfor %}{{ n }}"
+    ),
+    "a natural sort of a million": (
+        "{{ (1..1000000) | sort_natural | size }}{{ (1..3000000) | sort_natural | size }}{{ (1..5000000) | "
+        "sort_natural | size }}"
+    ),
 }
 
 

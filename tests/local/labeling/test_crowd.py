@@ -1,4 +1,4 @@
-"""The simulated crowd, as users run it: masks found, exact at error 0, reproducible; and unmodified clients around it."""
+"""The simulated crowd as users run it: finds masks, is exact at error 0 and reproducible, beside unmodified clients."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ def start_job(embedded: Embedded) -> Labeling:
     ):
         objects.put("bucket", key, body.encode())
     request = {
-        "LabelingJobName": "Job", "LabelAttributeName": "job-ref", "RoleArn": "arn:aws:iam::111122223333:role/GroundTruth",
+        "LabelingJobName": "Job", "LabelAttributeName": "job-ref",
+        "RoleArn": "arn:aws:iam::111122223333:role/GroundTruth",
         "InputConfig": {"DataSource": {"S3DataSource": {"ManifestS3Uri": "s3://bucket/manifest"}}},
         "OutputConfig": {"S3OutputPath": "s3://bucket/out"}, "LabelCategoryConfigS3Uri": "s3://bucket/labels",
         "HumanTaskConfig": {

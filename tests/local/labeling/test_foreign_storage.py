@@ -1,4 +1,4 @@
-"""A labeling job over S3 services that nobody here wrote: moto's and rclone's. Its output is that of the data folder."""
+"""A labeling job over third-party S3 services (moto, rclone) has the same output as over the data folder."""
 
 from __future__ import annotations
 

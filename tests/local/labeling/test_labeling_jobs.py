@@ -245,8 +245,11 @@ def test_chaining_with_the_same_attribute_labels_only_what_lacks_it(desk: Desk) 
     assert f"/{second}/" in written[1][f"{first}-ref"]
 
 
-ADJUST = """<crowd-form><crowd-semantic-segmentation name="crowd-semantic-segmentation" src="{{ task.input.taskObject | grant_read_access }}"
-initial-value="{ 'src':'{{ task.input.manifestLine.OLD | grant_read_access }}', 'labelMappings': { {% for box in task.input.manifestLine.OLD-metadata.internal-color-map %}{% if box[1]['class-name'] != 'BACKGROUND' %}{{ box[1]['class-name'] | to_json }}: {'color': {{ box[1]['hex-color'] | to_json }} },{% endif %}{% endfor %} } }"
+ADJUST = """<crowd-form><crowd-semantic-segmentation name="crowd-semantic-segmentation"
+src="{{ task.input.taskObject | grant_read_access }}"
+initial-value="{ 'src':'{{ task.input.manifestLine.OLD | grant_read_access }}', 'labelMappings': {
+{% for box in task.input.manifestLine.OLD-metadata.internal-color-map %}{% if box[1]['class-name'] != 'BACKGROUND' %}
+{{ box[1]['class-name'] | to_json }}: {'color': {{ box[1]['hex-color'] | to_json }} },{% endif %}{% endfor %} } }"
 ></crowd-semantic-segmentation></crowd-form>"""
 
 

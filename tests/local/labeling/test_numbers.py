@@ -1,4 +1,4 @@
-"""The crowd's rule for mask values, the same as the product's (gtseg.core.masks.class_values): compared here, in a test."""
+"""The crowd and the product read mask values by the same rule (gtseg.core.masks.class_values)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outline models that people have: files are told apart by the names of their inputs, and answer clicks where they are."""
+"""Users' outline models: a file's family is known by its input names, and masks are where the clicks are."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_files_are_told_apart_by_the_names_of_their_inputs(files: dict[str, list
 def test_an_outline_comes_out_where_the_clicks_are(
     files: dict[str, list[Path]], family: str, shape: tuple[int, int]
 ) -> None:
-    """A disc of 60 input pixels around the middle of the clicks: its place and its size show how picture and clicks were scaled."""
+    """A disc of 60 input pixels around the mean of the clicks: its position and size show the scaling used."""
     height, width = shape
     image = photo(height, width)
     mask = segment(image, [[200, 180]], inside=[[220, 200]], outside=[[20, 20]], models=files[family])

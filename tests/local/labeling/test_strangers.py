@@ -1,4 +1,4 @@
-"""What strangers send: limits before anybody has proved who they are, over a server with 1,024 open files, while workers go on."""
+"""Limits on unauthenticated requests to a server with 1,024 open files, while workers go on."""
 
 from __future__ import annotations
 
@@ -120,7 +120,10 @@ def test_700_megabytes_to_the_sign_in_are_refused_unread(server: LocalAWS) -> No
 
 
 def test_a_half_sent_body_of_a_stranger_is_answered_and_hung_up_on(server: LocalAWS) -> None:
-    head = b"POST /_portal/api/tasks/x/answer HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Gtseg-Portal: 1\r\nContent-Length: 4000\r\n\r\n{"
+    head = (
+        b"POST /_portal/api/tasks/x/answer HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Gtseg-Portal: 1\r\nContent-Length: "
+        b"4000\r\n\r\n{"
+    )
     answer = b""
     with connect(server) as connection:
         connection.sendall(head)
@@ -169,7 +172,10 @@ ODD = {
     "a v2 link that expires late": ("GET", f"/b/k?AWSAccessKeyId=x&Signature=y&Expires={'9' * 5000}", b""),
     "a v4 link that expires late": (
         "GET",
-        f"/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a/b/c/s3/d&X-Amz-SignedHeaders=host&X-Amz-Date=x&X-Amz-Signature=y&X-Amz-Expires={'9' * 5000}",
+        (
+            f"/b/k?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a/b/c/s3/d&X-Amz-SignedHeaders=host&"
+            f"X-Amz-Date=x&X-Amz-Signature=y&X-Amz-Expires={'9' * 5000}"
+        ),
         b"",
     ),
     "a form without parts": ("POST", "/bucket", b"--x"),
@@ -184,12 +190,15 @@ ODD = {
 }
 HEADS = [
     {}, {"Authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/s3/d, SignedHeaders=host, Signature=0"},
-    {"Authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/sagemaker/d, SignedHeaders=host, Signature=0", "X-Amz-Date": "2026"},
+    {"Authorization": "AWS4-HMAC-SHA256 Credential=a/b/c/sagemaker/d, SignedHeaders=host, Signature=0",
+    "X-Amz-Date": "2026"},
     {"Authorization": "AWS \udcff:x"}, {"Cookie": "\udcff=\udcff; a"}, {"Authorization": "Bearer \udcff"},
     {"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Type": "multipart/form-data"},
-    {"Range": f"bytes={'9' * 5000}-"}, {"If-Modified-Since": "\udcff"}, {"Origin": "http://[", "Access-Control-Request-Method": "GET"},
+    {"Range": f"bytes={'9' * 5000}-"}, {"If-Modified-Since": "\udcff"},
+    {"Origin": "http://[", "Access-Control-Request-Method": "GET"},
     {"Content-MD5": "\udcff"}, {"x-amz-content-sha256": "\udcff"}, {"Transfer-Encoding": "chunked"},
-    {"X-Amz-Date": "99999999T999999Z", "Authorization": "AWS4-HMAC-SHA256 Credential=a/99999999/c/s3/d, SignedHeaders=host;x-amz-date, Signature=0"},
+    {"X-Amz-Date": "99999999T999999Z", "Authorization":
+    "AWS4-HMAC-SHA256 Credential=a/99999999/c/s3/d, SignedHeaders=host;x-amz-date, Signature=0"},
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Nothing is ignored in silence: every member of every S3 operation's input is looked up, refused or ignored for a reason.
+"""Every member of every S3 operation's input is read, refused, or ignored for a stated reason.
 
 Each member is sent by boto3 to the S3 of this process. A header or a query parameter counts as read if the code looks
 its name up while it answers; an element of an XML document if the operation's parser knows it (others are refused).

@@ -62,7 +62,7 @@ class Portal:
         body: Any = b"{}",
         client: str = "127.0.0.1",
     ) -> tuple[int, dict[str, str], int]:
-        """(status, headers, how often the body was asked for). `body`: bytes, or a function that gives ASGI messages."""
+        """(status, headers, number of reads of the body). `body`: bytes, or a function that returns ASGI messages."""
         (method,) = set(route.methods or ()) - {"HEAD"}
         path = re.sub(r"\{(\w+)(:\w+)?\}", lambda found: "0" if found[2] == ":int" else "x", route.path)
         given = {"host": "127.0.0.1:1", **(headers or {})}
