@@ -181,7 +181,7 @@ class Person:
         return self.actions, iou(self.drawn(), self.truth > 0), bool(suggested)
 
     def take(self, suggested: list[np.ndarray], objects: list[np.ndarray]) -> list[np.ndarray]:
-        """Accept good suggestions with the fewest presses: all except those cleared singly, or singly and clear the rest."""
+        """Accept good suggestions with the fewest presses: clear the others one by one, or accept one by one."""
         kept = [mask for mask in suggested if is_worth_it(mask, objects)]
         rest = [mask for mask in suggested if not any(mask is one for one in kept)]
         if kept and len(rest) + 1 <= len(kept) + bool(rest):
