@@ -234,8 +234,8 @@ def test_a_click_inside_adds_and_a_click_outside_removes() -> None:
 @pytest.mark.parametrize(
     ("points", "word"),
     [
-        ([[1, 1], [2, 2], [3, 3]], "there are 3"),
-        ([], "there are 0"),
+        ([[1, 1], [2, 2], [3, 3]], "got 3 points"),
+        ([], "got 0 points"),
         ([[1, 1], [2, 2], [3, 3], [9000, 4]], "260 x 200"),
         ([[1, 1], [2, 2], [3, 3], [float("nan"), 4]], "260 x 200"),
         ([["a", 1], [2, 2], [3, 3], [4, 4]], "pairs"),
