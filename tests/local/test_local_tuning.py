@@ -277,5 +277,5 @@ def test_a_definition_has_one_of_the_two_resource_configurations(aws: Any) -> No
     del definition["ResourceConfig"]
     instances = [definition[name], {**definition[name], "InstanceType": "ml.p3.2xlarge"}]
     definition[name] = {"InstanceConfigs": instances}
-    with pytest.raises(ClientError, match="one kind of instance"):
+    with pytest.raises(ClientError, match="only one instance type"):
         sagemaker.create_hyper_parameter_tuning_job(**request)
