@@ -1,4 +1,4 @@
-"""gtseg as a library: from unlabeled images to a measured, deployed segmentation model, in a notebook or a program.
+"""Python library of gtseg: from unlabeled images to a measured, deployed segmentation model.
 
     import gtseg
 
@@ -13,8 +13,8 @@
     run.evaluate()
     run.report()
 
-Each method does what the command of its name does, through the same functions, and returns a typed result that a notebook
-shows with its pictures. What is named here follows semantic versioning; everything else of the package may change.
+Each method runs the command of the same name through the same functions and returns a typed result, which a notebook
+displays with its images. The names in `__all__` follow semantic versioning; everything else in the package may change.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         Training,
     )
 
-_PLACES = {
+_MODULES = {
     "Project": "project",
     "ProjectRun": "project",
     "Labeling": "results",
@@ -61,7 +61,7 @@ _PLACES = {
     "Picture": "figures",
     "ChannelDataset": "data",
 }
-"""Modules of gtseg.library, imported when one of their names is first used: `import gtseg` itself imports nothing."""
+"""Modules of gtseg.library, imported on first use of one of their names, so that `import gtseg` stays fast."""
 
 __all__ = [
     "ChannelDataset",
@@ -89,9 +89,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "GtsegError":
         return import_module("gtseg.errors").GtsegError
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'gtseg' has no attribute {name!r}")
-    return getattr(import_module(f"gtseg.library.{_PLACES[name]}"), name)
+    return getattr(import_module(f"gtseg.library.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,43 +1,31 @@
-"""What can go wrong, and the exit code each error ends a command with.
+"""Exceptions of gtseg and the exit code that each one ends a command with.
 
-GtsegError            1  the thing, its value, the way out
-├── SettingsError     2  a key of gtseg.toml, the environment or a flag
-├── StageError        3  asked for before its input exists; names the command to run
-├── ManifestError     1  a manifest line: its number, what is missing
-├── ImageError        1  an image that cannot be used
-├── MaskError         1  a mask: image, colour or size
-├── AWSError          1  operation, code, message (3 not found, 4 credentials or permission)
-├── JobFailed         1  a job ended Failed or Stopped: the reason that AWS gave
-├── WaitTimeout       1  still going when patience ended; says how to resume
-└── Interrupted     130  Ctrl-C; state is saved, says how to come back
+GtsegError            1  base class; the message names the thing, its value and what to do
+├── SettingsError     2  invalid key in gtseg.toml, environment variable or flag
+├── StageError        3  the input of a stage does not exist yet; names the command to run
+├── ManifestError     1  invalid manifest line: its number and what is missing
+├── ImageError        1  unusable image
+├── MaskError         1  invalid mask: image, color or size
+├── AWSError          1  failed AWS call: operation, code, message (3 not found, 4 credentials or permission)
+├── JobFailed         1  a job ended as Failed or Stopped: AWS's reason
+├── WaitTimeout       1  the operation did not finish in time; says how to resume
+└── Interrupted     130  Ctrl-C; the state is saved, says how to continue
 """
 
 from __future__ import annotations
 
-__all__ = [
-    "AWSError",
-    "GtsegError",
-    "ImageError",
-    "Interrupted",
-    "JobFailed",
-    "ManifestError",
-    "MaskError",
-    "SettingsError",
-    "StageError",
-    "WaitTimeout",
-    "reason_given",
-]
-
 CREDENTIAL_CODES = frozenset(
     {
-        "403", "401", "AccessDenied", "AccountProblem", "AllAccessDisabled", "AccessDeniedException", "AuthFailure", "AuthorizationError", "ExpiredToken",
-        "ExpiredTokenException", "Forbidden", "ForbiddenException", "IDPCommunicationError", "IDPRejectedClaim",
-        "IncompleteSignature", "IncompleteSignatureException", "InvalidAccessKeyId", "InvalidClientTokenId",
-        "InvalidGrantException", "InvalidIdentityToken", "InvalidSecurity", "InvalidSignatureException", "InvalidToken",
-        "KMSAccessDeniedException", "MissingAuthenticationToken", "MissingAuthenticationTokenException", "NoCredentials",
-        "NotAuthorized", "NotSignedUp", "OptInRequired", "PendingVerification", "RegionDisabledException", "RequestExpired",
-        "RequestTimeTooSkewed", "SignatureDoesNotMatch", "SubscriptionRequiredException", "TokenRefreshRequired",
-        "UnauthorizedException", "UnauthorizedOperation", "UnrecognizedClientException",
+        "403", "401", "AccessDenied", "AccountProblem", "AllAccessDisabled", "AccessDeniedException",
+        "AuthFailure", "AuthorizationError", "ExpiredToken", "ExpiredTokenException", "Forbidden",
+        "ForbiddenException", "IDPCommunicationError", "IDPRejectedClaim", "IncompleteSignature",
+        "IncompleteSignatureException", "InvalidAccessKeyId", "InvalidClientTokenId", "InvalidGrantException",
+        "InvalidIdentityToken", "InvalidSecurity", "InvalidSignatureException", "InvalidToken",
+        "KMSAccessDeniedException", "MissingAuthenticationToken", "MissingAuthenticationTokenException",
+        "NoCredentials", "NotAuthorized", "NotSignedUp", "OptInRequired", "PendingVerification",
+        "RegionDisabledException", "RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch",
+        "SubscriptionRequiredException", "TokenRefreshRequired", "UnauthorizedException",
+        "UnauthorizedOperation", "UnrecognizedClientException",
     }
 )  # fmt: skip
 NOT_FOUND_CODES = frozenset(
@@ -46,7 +34,7 @@ NOT_FOUND_CODES = frozenset(
 
 
 class GtsegError(Exception):
-    """Base of every error that a user may cause or cure. Its text is one clear message."""
+    """Base class of all errors that a user may cause or fix. `str(error)` is one complete message."""
 
     exit_code = 1
 
@@ -84,10 +72,10 @@ class Interrupted(GtsegError):
 
 
 class AWSError(GtsegError):
-    """An AWS call that failed for good: `operation`, AWS's own `code` and `message`.
+    """An AWS call that failed permanently: `operation`, AWS's own `code` and `message`.
 
-    `was_retried`: this is the answer to a later attempt; an earlier one may have done the work, and its answer got lost.
-    `is_final`: asking again is of no use although the code is one of those that may pass by themselves.
+    `was_retried`: the response is that of a retry; an earlier attempt may have succeeded and its response was lost.
+    `is_final`: retrying cannot help, although `code` is one of the transient ones.
     """
 
     was_retried = False
@@ -111,5 +99,5 @@ class AWSError(GtsegError):
 
 
 def reason_given(reason: str) -> str:
-    """AWS's reason for a failure as a part of a sentence: its own full stop goes; words where it gave none."""
+    """Return AWS's failure reason without its final period, for use in a sentence; a default text if it is empty."""
     return reason.strip().removesuffix(".") or "AWS gave no reason"

@@ -1,4 +1,4 @@
-"""Where the command starts: Ctrl-C is one line and exit code 130 from here on, also while the rest is still being imported."""
+"""Entry point of the command line: Ctrl-C prints one line and exits with 130, also during the imports."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import os
 import signal
 from typing import Any
 
-__all__ = ["main"]
-
 EARLY = b"gtseg: Interrupted before anything was done.\n"
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     from gtseg.cli import main as run
@@ -21,7 +19,7 @@ def main() -> None:
 
 
 def _leave(number: int, frame: Any) -> None:
-    """Nothing has begun: no exception has to find its way through half-imported modules."""
+    """Exit at once: an exception would have to pass through partly imported modules."""
     os.write(2, EARLY)
     os._exit(130)
 

@@ -106,10 +106,10 @@ def jobs(
     from gtseg.aws.clients import Clients
     from gtseg.aws.groundtruth import GroundTruth
     from gtseg.pipeline.run.account import open_clients
-    from gtseg.settings.loader import is_there
+    from gtseg.settings.loader import settings_exist
 
     name = None
-    if settings_file or not every or is_there(os.environ):
+    if settings_file or not every or settings_exist(os.environ):
         settings = open_settings(settings_file, name=run_name)
         clients, name = open_clients(settings), run_name or settings.project.name
     else:

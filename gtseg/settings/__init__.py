@@ -1,4 +1,7 @@
-"""Settings of one project: gtseg.toml < GTSEG_* environment < flags. Frozen; an unknown key is an error that names it."""
+"""Settings of a project: gtseg.toml, overridden by GTSEG_* environment variables, overridden by flags.
+
+Settings are frozen; an unknown key raises an error that names it.
+"""
 
 from __future__ import annotations
 

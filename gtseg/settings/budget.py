@@ -1,4 +1,4 @@
-"""[budget]: what a run may cost."""
+"""[budget]: spending limit of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from gtseg.settings.table import Table
 
 class Budget(Table):
     max_usd: Annotated[Decimal, Field(gt=0, le=10_000_000)] | None = None
-    """The run, all stages together, by gtseg's own estimates."""
+    """Limit in USD for all stages of the run together, by gtseg's own estimates."""
     on_exceed: Literal["stop", "refuse", "warn"] = "stop"
-    """warn: only said. refuse: a stage that could exceed it is not started either. stop: what runs when it is reached is
-    stopped too: labeling, training and tuning jobs by the command that follows them, endpoints by `gtseg serve`."""
+    """"warn": print a warning only. "refuse": also do not start a stage that could exceed the limit. "stop": also stop
+    running work when the limit is reached: the command that follows a labeling, training or tuning job stops the job,
+    `gtseg serve` deletes endpoints."""

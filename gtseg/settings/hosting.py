@@ -1,4 +1,5 @@
-"""[deploy], [predict], [batch], [evaluate], [serve]: the endpoint, batch transform, and what is asked of them."""
+"""[deploy], [predict], [batch], [evaluate], [serve]: endpoint, inference, batch transform, evaluation and
+automation."""
 
 from __future__ import annotations
 
@@ -10,33 +11,34 @@ from gtseg.core.limits import DAY, KmsKey, S3Uri
 from gtseg.settings.table import Seconds, Table
 from gtseg.settings.training import Network
 
-WORDS = ("label", "watch", "dataset", "train", "deploy", "evaluate", "report", "cleanup")
+STAGE_NAMES = ("label", "watch", "dataset", "train", "deploy", "evaluate", "report", "cleanup")
 
 
 class Deploy(Network):
     instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = "ml.c5.xlarge"
     instance_count: Annotated[int, Field(ge=1, le=100)] = 1
     model_data: S3Uri | None = None
-    """Any model.tar.gz. Unset: this run's training job."""
+    """S3 URI of any model.tar.gz. Unset: the model of this run's training job."""
     image_uri: str | None = None
-    """The container that serves it. Unset: the built-in algorithm's image of the region."""
+    """Container image that serves the model. Unset: the built-in algorithm's image of the region."""
     content_type: str = "image/jpeg"
     accept: str = "image/png"
     environment: Annotated[dict[str, str], Field(max_length=100)] = {}
     time_to_live: Annotated[Seconds, Field(ge=60, le=365 * DAY)] | None = None
-    """After this, `gtseg serve` and `gtseg cleanup --expired` delete the endpoint; AWS itself never does."""
+    """Age after which `gtseg serve` and `gtseg cleanup --expired` delete the endpoint; AWS never does."""
     kms_key: KmsKey | None = None
 
 
 class Predict(Table):
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
-    """Images asked for at the same time."""
+    """Number of images that are predicted at the same time."""
     retry_for: Annotated[Seconds, Field(ge=1, le=3600)] = 120
-    """How long one image is asked for again while the endpoint is busy or away."""
+    """Seconds for which the request for one image is retried while the endpoint is busy or unavailable."""
     large_images: Literal["scale", "tile"] = "scale"
-    """What is done with an image that is larger than max_side, or too large for a request."""
+    """How to treat an image that is larger than max_side or too large for one request: scale it down or cut it into
+    tiles."""
     max_side: Annotated[int, Field(ge=64, le=16384)] = 2048
-    """Pixels of the longer side, beyond which an image is scaled down or cut into tiles."""
+    """Longer side in pixels above which an image is scaled down or cut into tiles."""
     tile_size: Annotated[int, Field(ge=64, le=4096)] = 1024
     tile_overlap: Annotated[int, Field(ge=0, le=2048)] = 128
     jpeg_quality: Annotated[int, Field(ge=50, le=100)] = 95
@@ -45,9 +47,9 @@ class Predict(Table):
     opacity: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     @model_validator(mode="after")
-    def _leave_room(self) -> Predict:
+    def _check_overlap(self) -> Predict:
         if self.tile_overlap > self.tile_size // 2:
-            raise ValueError(f"tile_overlap must be half of tile_size or less: {self.tile_size // 2}")
+            raise ValueError(f"tile_overlap must be at most half of tile_size: {self.tile_size // 2}")
         return self
 
 
@@ -57,30 +59,30 @@ class Batch(Table):
     instance_type: Annotated[str, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] | None = None
     """Unset: [deploy] instance_type."""
     instances: Annotated[int, Field(ge=1, le=100)] = 1
-    """The images are shared among so many machines."""
+    """Number of instances that share the images."""
     stalled_after: Annotated[Seconds, Field(ge=60, le=DAY)] = 1200
-    """A job that writes no mask for so long is offered to be stopped."""
+    """Seconds without a new mask after which the command offers to stop the job."""
     seconds_per_image: Annotated[float, Field(gt=0, le=600)] = 3.0
-    """What one image takes on one machine, for the estimate of the price; a job itself has no limit of time on AWS."""
+    """Seconds that one instance takes per image, for the cost estimate; AWS sets no time limit on transform jobs."""
 
 
 class Evaluate(Table):
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
-    """Bootstrap resamples behind each interval."""
+    """Number of bootstrap resamples for each interval."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     boundary_tolerance: Annotated[float, Field(gt=0, le=0.1)] = 0.0075
-    """Share of an image's diagonal by which an outline may be off."""
+    """Tolerance of boundary scores, as a fraction of the image's diagonal."""
     required: bool = True
-    """`run` and `serve` train and deploy nothing that no test image could score."""
+    """Let `run` and `serve` refuse to train or deploy a model if there are no test images to score it on."""
 
 
 class Serve(Table):
-    until: Literal[WORDS] = "dataset"  # type: ignore[valid-type]
-    """The last stage that is done without asking; what comes after waits for a person."""
+    until: Literal[STAGE_NAMES] = "dataset"  # type: ignore[valid-type]
+    """Last stage that runs unattended; later stages wait for a person."""
     begin: bool = False
-    """Whether a first labeling job is begun too where the project has no run; [budget] holds, nobody is asked."""
+    """Also start a first labeling job if the project has no run; [budget] applies, there is no confirmation."""
     interval: Annotated[Seconds, Field(ge=1, le=3600)] = 30
-    """Between two looks at all jobs."""
+    """Seconds between two polls of all jobs."""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8765
-    """Of /healthz."""
+    """Port of /healthz."""

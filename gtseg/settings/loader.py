@@ -1,4 +1,4 @@
-"""gtseg.toml, then GTSEG_<TABLE>__<KEY>, then flags: one dict, checked once, errors in the user's own words."""
+"""Loader of gtseg.toml, GTSEG_<TABLE>__<KEY> variables and flags: merge them, validate once, explain every error."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from gtseg.settings.table import duration_text
 
 FILE_NAME = "gtseg.toml"
 PREFIX = "GTSEG_"
-Path_ = tuple[str, ...]
-AS_WRITTEN = ("Ground Truth", "Mechanical Turk", "AWS", "S3")
-"""Names keep their capital at the start of a reason."""
+Keys = tuple[str, ...]
+PROPER_NAMES = ("Ground Truth", "Mechanical Turk", "AWS", "S3")
+"""Proper names that keep their capital at the start of a message."""
 
 
-def is_there(environ: Mapping[str, str]) -> bool:
-    """Whether there is a settings file where `load` looks for one by itself."""
+def settings_exist(environ: Mapping[str, str]) -> bool:
+    """Return whether the default settings file of `load` exists."""
     return Path(environ.get("GTSEG_SETTINGS", FILE_NAME)).is_file()
 
 
@@ -33,14 +33,15 @@ def load(
     environ: Mapping[str, str],
     flags: Sequence[tuple[str, Any]] = (),
 ) -> Settings:
-    """Settings of one invocation.
+    """Return the settings of one invocation.
 
-    `file` defaults to ./gtseg.toml; `flags` are ("labeling.workers_per_object", 3) pairs, text parsed like the environment.
-    Raises SettingsError naming every wrong key, its value, where it came from and what is allowed.
+    `file` defaults to ./gtseg.toml; `flags` are ("labeling.workers_per_object", 3) pairs, whose text values are parsed
+    like those of environment variables. Raises SettingsError naming every wrong key, its value, its source and the
+    allowed values.
     """
     path = file or Path(environ.get("GTSEG_SETTINGS", FILE_NAME))
     values = _read(path)
-    origin: dict[Path_, str] = {}
+    origin: dict[Keys, str] = {}
     for keys, value, source in [*_from_environment(environ), *_from_flags(flags)]:
         _put(values, keys, value=value, source=source)
         origin[keys] = source
@@ -60,16 +61,19 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     except TypeError as error:
-        raise SettingsError(f"{path}: no key takes a date or time ({error})") from None
+        raise SettingsError(f"{path}: dates and times are not supported by any key ({error})") from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     if "folder" in values:
-        raise SettingsError(f"{path}: unknown key folder. Paths in the file start at the file's own folder.")
+        raise SettingsError(f"{path}: unknown key folder. Paths are relative to the folder of the file.")
     return values
 
 
-def _from_environment(environ: Mapping[str, str]) -> list[tuple[Path_, Any, str]]:
-    """GTSEG_LABELING__WORKERS_PER_OBJECT=3; names without the double underscore are not settings (GTSEG_SETTINGS)."""
+def _from_environment(environ: Mapping[str, str]) -> list[tuple[Keys, Any, str]]:
+    """Return keys, value and source of each GTSEG_<TABLE>__<KEY> variable.
+
+    Names without a double underscore, like GTSEG_SETTINGS, are not settings.
+    """
     found = []
     for name in sorted(environ):
         if name.startswith(PREFIX) and "__" in name:
@@ -78,7 +82,7 @@ def _from_environment(environ: Mapping[str, str]) -> list[tuple[Path_, Any, str]
     return found
 
 
-def _from_flags(flags: Sequence[tuple[str, Any]]) -> list[tuple[Path_, Any, str]]:
+def _from_flags(flags: Sequence[tuple[str, Any]]) -> list[tuple[Keys, Any, str]]:
     found = []
     for name, value in flags:
         keys = tuple(name.replace("-", "_").split("."))
@@ -87,8 +91,8 @@ def _from_flags(flags: Sequence[tuple[str, Any]]) -> list[tuple[Path_, Any, str]
     return found
 
 
-def _parse(keys: Path_, text: str) -> Any:
-    """Text as the key's own type: JSON or TOML where the key is no text, commas where it is a list."""
+def _parse(keys: Keys, text: str) -> Any:
+    """Parse text by the key's type: JSON or TOML unless the key is a string; commas separate list items."""
     if (kind := _annotation(keys)) is None or kind == "str":
         return text
     for read in (json.loads, _inline_toml):
@@ -100,16 +104,16 @@ def _parse(keys: Path_, text: str) -> Any:
 
 
 def _inline_toml(text: str) -> Any:
-    """A table or an array as the settings file has it. Raises ValueError, or TypeError for a date, which no key takes."""
+    """Parse an inline TOML table or array. Raises ValueError; TypeError for a date, which no key supports."""
     if not text.lstrip().startswith(("{", "[")):
-        raise ValueError("no table, no array")
+        raise ValueError("neither a table nor an array")
     value = tomllib.loads(f"value = {text}")["value"]
     json.dumps(value)
     return value
 
 
-def _annotation(keys: Path_) -> str | None:
-    """'str', 'list' or 'other' for a known key; None for an unknown one."""
+def _annotation(keys: Keys) -> str | None:
+    """Return 'str', 'list' or 'other' for a known key, None for an unknown one."""
     model: type[BaseModel] = Settings
     for key in keys[:-1]:
         field = model.model_fields.get(key)
@@ -127,12 +131,14 @@ def _annotation(keys: Path_) -> str | None:
     )
 
 
-def _is_duration(keys: Path_) -> bool:
-    field = Settings.model_fields[keys[0]].annotation.model_fields.get(keys[1]) if len(keys) == 2 else None  # type: ignore[union-attr]
+def _is_duration(keys: Keys) -> bool:
+    if len(keys) != 2:
+        return False
+    field = Settings.model_fields[keys[0]].annotation.model_fields.get(keys[1])  # type: ignore[union-attr]
     return field is not None and "parse_duration" in f"{field.annotation} {field.metadata}"
 
 
-def _put(values: dict[str, Any], keys: Path_, *, value: Any, source: str) -> None:
+def _put(values: dict[str, Any], keys: Keys, *, value: Any, source: str) -> None:
     table = values
     for key in keys[:-1]:
         table = table.setdefault(key, {})
@@ -141,20 +147,20 @@ def _put(values: dict[str, Any], keys: Path_, *, value: Any, source: str) -> Non
     table[keys[-1]] = value
 
 
-def _explain(error: ValidationError, path: Path, origin: Mapping[Path_, str]) -> str:
+def _explain(error: ValidationError, path: Path, origin: Mapping[Keys, str]) -> str:
     lines = []
     problems = error.errors(include_url=False)
     inside = {tuple(p["loc"][:-1]) for p in problems}
     for problem in problems:
         if problem["type"] == "too_short" and tuple(problem["loc"]) in inside:
-            continue  # it counts the members that are wrong already
+            continue  # the list only seems too short because its items are invalid
         keys = tuple(str(part) for part in problem["loc"])
         source = next((origin[keys[:n]] for n in range(len(keys), 0, -1) if keys[:n] in origin), str(path))
         lines.append(f"{source}: {_sentence(keys, problem)}")
     return "\n".join(lines)
 
 
-def _sentence(keys: Path_, problem: Any) -> str:
+def _sentence(keys: Keys, problem: Any) -> str:
     name = _dotted(keys, is_table=isinstance(problem["input"], dict))
     value = json.dumps(problem["input"], default=str, ensure_ascii=False)
     value = value if len(value) <= 120 else value[:117] + "..."
@@ -168,22 +174,22 @@ def _sentence(keys: Path_, problem: Any) -> str:
         message = f"at {'most' if 'less' in problem['type'] else 'least'} {duration_text(limit)}"
     if problem["type"] == "value_error" and isinstance(problem["input"], dict):
         return f"{name}: {message}"
-    return f"{name} = {value}: {message if message.startswith(AS_WRITTEN) else message[:1].lower() + message[1:]}"
+    return f"{name} = {value}: {message if message.startswith(PROPER_NAMES) else message[:1].lower() + message[1:]}"
 
 
-def _dotted(keys: Path_, *, is_table: bool = False) -> str:
-    """[labeling] labels[2], as the file shows it."""
+def _dotted(keys: Keys, *, is_table: bool = False) -> str:
+    """Format keys as in the file: [labeling] labels[2]."""
     if len(keys) == 1:
         return f"[{keys[0]}]" if keys[0] in Settings.model_fields or is_table else keys[0]
     rest = "".join(f"[{k}]" if k.isdigit() else f".{k}" for k in keys[1:]).lstrip(".")
     return f"[{keys[0]}] {rest}"
 
 
-def _suggest(keys: Path_) -> str:
+def _suggest(keys: Keys) -> str:
     model: Any = Settings
     for key in keys[:-1]:
         field = model.model_fields.get(key)
         model = field.annotation if field else model
     known = sorted(name for name in model.model_fields if name != "folder")
     close = difflib.get_close_matches(keys[-1], known, n=1) or [n for n in known if n.startswith(keys[-1])]
-    return (f"Did you mean {close[0]}? " if close else "") + f"Known here: {', '.join(known)}."
+    return (f"Did you mean {close[0]}? " if close else "") + f"Known keys: {', '.join(known)}."

@@ -1,4 +1,4 @@
-"""[project]: where a run lives."""
+"""[project]: name, bucket, encryption and role of a run."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ BUCKET = r"^[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]$"
 
 class Project(Table):
     name: Name
-    """Default name of the run; starts every resource's name."""
+    """Default name of the run and prefix of the names of all its resources."""
     bucket: Annotated[str, Field(pattern=BUCKET)] | None = None
-    """Unset: gtseg-<account>-<region>, which is created when it is missing."""
+    """Unset: gtseg-<account>-<region>, which is created if it does not exist."""
     create_bucket: bool = False
-    """Create a bucket that is named here and missing."""
+    """Create the bucket named in `bucket` if it does not exist."""
     prefix: Annotated[str, Field(max_length=500)] = ""
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
     sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
-    """The encryption header of every object that is written. Unset: none, the bucket's default holds; aws:kms with kms_key."""
+    """Encryption header of every object that is written. Unset: aws:kms if kms_key is set, else none, so that the
+    bucket's default applies."""
     kms_key: KmsKey | None = None
-    """The KMS key of every object that is written, the jobs' outputs included unless their own tables name another."""
+    """KMS key of every object that is written, including the jobs' outputs unless their own tables name another key."""
     role_arn: RoleArn | None = None
-    """The role that SageMaker assumes. Unset: arn:aws:iam::<account>:role/gtseg."""
+    """Role that SageMaker assumes. Unset: arn:aws:iam::<account>:role/gtseg."""
 
     @field_validator("prefix")
     @classmethod
-    def _end_with_slash(cls, prefix: str) -> str:
+    def _check_prefix(cls, prefix: str) -> str:
         if prefix.startswith(("/", "s3:")):
-            raise ValueError('a prefix is a key inside the bucket, like "projects/": no scheme, no leading slash')
+            raise ValueError(
+                'must be a key prefix inside the bucket, like "projects/", without a scheme or a leading slash'
+            )
         return prefix if not prefix or prefix.endswith("/") else prefix + "/"
 
     @model_validator(mode="after")
-    def _encrypt_with_one_key(self) -> Project:
+    def _check_key(self) -> Project:
         if self.kms_key and self.sse == "AES256":
-            raise ValueError('kms_key needs sse = "aws:kms" (or none); AES256 is S3\'s own key')
+            raise ValueError('kms_key needs sse = "aws:kms" or no sse; AES256 uses S3\'s own key')
         return self

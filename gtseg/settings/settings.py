@@ -1,4 +1,4 @@
-"""Settings: one field per table of gtseg.toml. A new table is one file and one line here."""
+"""Settings: one field per table of gtseg.toml. A new table needs one module and one field here."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ class Settings(Table):
     budget: Budget = Budget()
 
     folder: Path = Field(Path(), exclude=True)
-    """Where gtseg.toml lies: relative paths in it start here. Not a key."""
+    """Folder of gtseg.toml, to which its paths are relative. Not a key of the file."""

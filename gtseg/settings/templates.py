@@ -1,4 +1,4 @@
-"""The files that a user edits, as they ship: beside the package in the wheel, in templates/ of a checkout."""
+"""Template files that users edit: beside the package in the wheel, in templates/ in a checkout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def template_path(name: str) -> Path:
-    """Where the shipped template `name` lies."""
+    """Return the path of the template `name`."""
     shipped = PACKAGE / "templates" / name
     return shipped if shipped.exists() else PACKAGE.parent / "templates" / name
 
