@@ -1,6 +1,6 @@
-"""gtseg on the command line. Nothing heavy is imported before the command that needs it runs.
+"""Command line of gtseg. No heavy module is imported before the command that needs it runs.
 
-A command is one line of SECTIONS and its module in `commands_of`: `gtseg --help` imports none of them.
+A command is one entry of SECTIONS and one module in `commands_of`; `gtseg --help` imports none of these modules.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
     from typer import Typer
 
 SECTIONS = {
-    "Pipeline, in the order of the work": {
+    "Pipeline, in order": {
         "init": "Write a commented gtseg.toml and the worker template here.",
-        "run": "Do every stage that is not done yet.",
-        "status": "Say what this run has and what comes next.",
-        "label": "Start the labeling job over your images.",
+        "run": "Run every stage that is not done yet.",
+        "status": "Show what this run has and which stage comes next.",
+        "label": "Start the labeling job for your images.",
         "watch": "Follow the labeling job until it ends.",
-        "dataset": "Turn a job's output into training, validation and test data.",
-        "train": "Train the built-in algorithm, follow it, keep its best epoch.",
+        "dataset": "Convert the labels of a job to training, validation and test data.",
+        "train": "Train the built-in algorithm, follow the job, keep the best epoch.",
         "tune": "Search for better hyperparameters.",
-        "deploy": "Put the model on an endpoint.",
-        "evaluate": "Score the model on the test split, or any masks against any masks.",
-        "predict": "Ask the endpoint for the masks of images.",
-        "report": "Write the run up as one page to show.",
+        "deploy": "Deploy the model to an endpoint.",
+        "evaluate": "Score the model on the test split, or any masks against reference masks.",
+        "predict": "Predict masks of images with the endpoint.",
+        "report": "Write a report of the run as one HTML page.",
     },
-    "Labels that exist already": {
-        "import": "Bring in labels that did not come from Ground Truth.",
-        "export": "Write labels as COCO, YOLO-seg, CVAT XML or index masks.",
+    "Existing labels": {
+        "import": "Import labels that were not made with Ground Truth.",
+        "export": "Export labels as COCO, YOLO-seg, CVAT XML or index masks.",
     },
     "Review": {
-        "agreement": "Say how well the workers agree: who is slow, who is off, what is hard.",
-        "verify": "Let people say which masks are good and which are bad.",
-        "adjust": "Let people correct masks that are there.",
+        "agreement": "Measure how well the workers agree; list slow workers, outliers and hard images.",
+        "verify": "Let workers verify which masks are good and which are bad.",
+        "adjust": "Let workers correct existing masks.",
     },
     "Operations": {
-        "doctor": "Check everything that could fail, before it costs anything.",
-        "cost": "What the next stages may cost, what the run has cost, what costs by the hour.",
-        "jobs": "List labeling jobs: this run's, or the account's with --all.",
-        "compare": "Put runs or folders of predictions side by side on one page.",
-        "diff": "Say what changed between two runs: data, settings, results.",
-        "serve": "Advance every run of the project by itself.",
-        "cleanup": "Delete what costs money; say what is left.",
+        "doctor": "Check everything that could fail before it costs anything.",
+        "cost": "Show what the next stages may cost, what the run has cost and what costs by the hour.",
+        "jobs": "List labeling jobs of this run, or of the account with --all.",
+        "compare": "Compare runs or folders of predictions on one page.",
+        "diff": "Show what changed between two runs: data, settings, results.",
+        "serve": "Advance every run of the project unattended.",
+        "cleanup": "Delete resources that cost money; list what remains.",
     },
     "This machine": {
-        "demo": "From images to a report in a few minutes, on your own machine.",
-        "local": "The embedded AWS: all of this on your own machine, without an account.",
+        "demo": "Run an example from images to a report in a few minutes on your own machine.",
+        "local": "Run the embedded AWS: the whole pipeline on your own machine, without an account.",
     },
 }
-"""One line of help for each command, by section of the help."""
+"""Help line of each command, by section of the help."""
 COMMANDS = {name: line for section in SECTIONS.values() for name, line in section.items()}
 OTHER_NAMES = {
     "flask": ("flask", "werkzeug"),
@@ -68,9 +68,10 @@ OTHER_NAMES = {
     "sagemaker-core": ("sagemaker",),
     "starlette": ("starlette", "anyio"),
 }
-"""Distributions that are imported under other names than their own, or bring what is imported, too."""
+"""Module names of distributions whose modules have other names, or that bring modules of their dependencies."""
 GARBAGE = 50_000
-"""Objects between two looks for garbage, for Python's 700: a tenth of a short command's time went into looking at imports."""
+"""Threshold of the garbage collector (Python's default: 700); collections during imports took a tenth of a short
+command."""
 HELP = """From unlabeled images to a measured, deployed semantic segmentation model.
 
 label -> watch -> dataset -> train -> deploy -> evaluate -> report, on Amazon SageMaker or on your own machine:
@@ -79,11 +80,11 @@ label -> watch -> dataset -> train -> deploy -> evaluate -> report, on Amazon Sa
   gtseg init && gtseg local exec -- gtseg run  your own images, without an AWS account
 """
 
-INTERRUPTED = "gtseg: Interrupted. What was done is saved; run the same command again to go on."
+INTERRUPTED = "gtseg: Interrupted. The work done so far is saved; run the same command again to continue."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and leave with its exit code. A traceback is a bug of ours."""
+    """Run one command and exit with its exit code. A traceback is a bug of gtseg."""
     from gtseg.cli.examples import EXAMPLES
     from gtseg.cli.interrupts import interruptible
     from gtseg.cli.lazy import group
@@ -96,9 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except SystemExit:
             raise
         except BaseException:
-            if not interrupts.came:
+            if not interrupts.received:
                 raise
-            show(INTERRUPTED, file=sys.stderr)  # an import that is interrupted may fail in its own way
+            show(INTERRUPTED, file=sys.stderr)  # an interrupted import may fail with any exception
             raise SystemExit(130) from None
 
 
@@ -115,23 +116,25 @@ def _run(command: Callable[[], object]) -> None:
     except ModuleNotFoundError as error:
         if (extra := extra_of(error.name or "")) is None:
             raise
-        words = f"this needs {error.name}, which is not installed: pip install 'gtseg[{extra}]'"
+        words = f"{error.name} is not installed: pip install 'gtseg[{extra}]'"
         show(f"gtseg: {words}", file=sys.stderr)
         raise SystemExit(1) from None
     except BrokenPipeError:
         raise SystemExit(1) from None
-    except OSError as error:  # a folder or file of the user's that cannot be made, read or written
+    except OSError as error:  # a path given by the user that cannot be created, read or written
         if error.filename is None:
             raise
         show(
-            f"gtseg: {printable(str(error.filename))}: {error.strerror}. Name another place, or free this one.",
+            f"gtseg: {printable(str(error.filename))}: {error.strerror}. Use another path, or make this one "
+            "accessible.",
             file=sys.stderr,
         )
         raise SystemExit(1) from None
 
 
 def extra_of(module: str) -> str | None:
-    """The extra that brings an optional package, by gtseg's own metadata; None for one of ours or of the base install."""
+    """Return the extra that installs a module, from gtseg's own metadata; None for gtseg's own or the base
+    install's."""
     from importlib.metadata import requires
 
     top = module.partition(".")[0]
@@ -144,7 +147,7 @@ def extra_of(module: str) -> str | None:
 
 
 def commands_of(name: str) -> Typer:
-    """The typer app that has a command, imported when the command is called."""
+    """Return the typer app of a command; its module is imported on the first call."""
     match name:
         case "init":
             from gtseg.cli.init import app
@@ -166,7 +169,7 @@ def commands_of(name: str) -> Typer:
 
 
 def _other_commands_of(name: str) -> Typer:
-    """Those that are no stage."""
+    """Return the typer app of a command that is not a stage."""
     match name:
         case "demo":
             from gtseg.cli.demo import app

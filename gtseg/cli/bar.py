@@ -1,4 +1,4 @@
-"""A live progress bar on a terminal: labeled, failed, remaining, rate, time left."""
+"""Live progress bar on a terminal: labeled, failed, remaining, rate, time left."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, TextColumn
 from rich.text import Text
 
-from gtseg.cli.console import Listener, print_json, words_of
+from gtseg.cli.console import Listener, format_event, print_json
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run.events import Event
 
 
 class Rate(ProgressColumn):
-    """Objects per minute of the whole wait, and the time left at that rate: people label in bursts, so the mean is steadier."""
+    """Objects per minute since the start, and the time left at that rate.
+
+    The mean of the whole wait is used because people label in bursts.
+    """
 
     def render(self, task: Any) -> Text:
         if not task.elapsed or task.completed <= (start := task.fields.get("start_at", 0)):
@@ -27,7 +30,7 @@ class Rate(ProgressColumn):
 
 
 def duration(seconds: float) -> str:
-    """1 h 05 min, 3 min 20 s, 12 s."""
+    """Format seconds: 1 h 05 min, 3 min 20 s, 12 s."""
     whole = int(seconds + 0.5)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
@@ -65,12 +68,12 @@ class LiveBar(Listener):
             self._advance(event)
             return
         style = {"warning": "yellow", "finished": "green"}.get(event.kind, "")
-        self.console.print(Text(words_of(event), style=style))
+        self.console.print(Text(format_event(event), style=style))
         if event.kind == "plan":
             print_json(dict(event.fields))
 
     def _advance(self, event: Event) -> None:
-        """One bar per stage; its words may change, a smaller `done` starts it anew."""
+        """Update the stage's bar; its message may change, and a smaller `done` restarts it."""
         if event.stage not in self.tasks:
             for task in self.tasks.values():
                 self.progress.remove_task(task)

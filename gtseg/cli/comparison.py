@@ -26,8 +26,9 @@ def compare(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Several runs, models or folders side by side: scores, and image, label and predictions where they part most."""
-    from gtseg.pipeline.commands.compare import compare as walk
+    """Compare runs, models or folders on one page: scores, and the images whose predictions differ most, with their
+    labels."""
+    from gtseg.pipeline.commands.compare import compare as implementation
     from gtseg.pipeline.commands.compare import contender_of_folder, contender_of_run
 
     runs = {}
@@ -40,10 +41,10 @@ def compare(
         runs[name] = session
         columns.append(contender_of_run(session.run, session.context().s3))
     if not runs:
-        raise SettingsError("compare needs at least one run: its test split is what folders are held against")
+        raise SettingsError("compare needs at least one run: folders are scored on its test split")
     session = next(iter(runs.values()))
     with listener() as notify:
-        page, facts = walk(session.run, columns, session.context(notify))
+        page, facts = implementation(session.run, columns, session.context(notify))
     out.write_text(page, encoding="utf-8")
     for column in facts["columns"]:
         say(f"compare: {column['name']}: mIoU {column['miou']:.4f} on {facts['images']} test images")

@@ -1,4 +1,7 @@
-"""Asking before money is spent: on a terminal a question, elsewhere --yes. Only what AWS bills is asked for (Context.agree)."""
+"""Confirmation before money is spent: a question on a terminal, --yes otherwise.
+
+Only services that AWS bills need a confirmation (Context.agree).
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def ask(session: Session, spending: Spending) -> Consent:
-    """What this invocation agrees to; what a stage may cost is shown first, and held against [budget]."""
+    """Return what this invocation consents to. The cost of a stage is shown first and checked against [budget]."""
     from gtseg.cli.options import LabelSpending
     from gtseg.pipeline.run.events import Consent
 
     wanted = spending if isinstance(spending, LabelSpending) else LabelSpending(spending.yes)
 
-    def weigh(stage: str, run: Run, objects: int | None) -> None:
+    def check_cost(stage: str, run: Run, objects: int | None) -> None:
         from gtseg.cli.cost import print_rows
         from gtseg.pipeline.run.cost import check_budget
 
@@ -34,7 +37,7 @@ def ask(session: Session, spending: Spending) -> Consent:
         if spending.yes:
             return True
         if not sys.stdin.isatty():
-            raise SettingsError(f"{words} This spends money and there is no terminal to ask on: say --yes.")
+            raise SettingsError(f"{words} This spends money and there is no terminal for the confirmation: use --yes.")
         show(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
@@ -46,6 +49,8 @@ def ask(session: Session, spending: Spending) -> Consent:
         show(f"{words} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
-    # --yes agrees to the price; a misspelt bucket is not asked for
+    # --yes consents to the price only: a bucket with a misspelled name must not be created
     asked = wanted.create_bucket or not session.clients.is_aws("s3")
-    return Consent(spend=spend, weigh=weigh, stop=stop, create_bucket=asked, public_crowd=wanted.allow_public_crowd)
+    return Consent(
+        spend=spend, check_cost=check_cost, stop=stop, create_bucket=asked, public_crowd=wanted.allow_public_crowd
+    )

@@ -1,4 +1,4 @@
-"""The only place that prints: data to stdout, progress and words to stderr."""
+"""The only module that prints: data to stdout, progress and messages to stderr."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ QUIET_SECONDS = 5.0
 
 
 def show(text: str = "", *, file: TextIO | None = None, end: str = "\n", flush: bool = False) -> None:
-    """Print text of which a terminal obeys nothing, whoever wrote it; `file` None: stdout."""
+    """Print text with its control characters escaped; `file` None: stdout."""
     print(printable(text), file=file, end=end, flush=flush)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document to stdout."""
     print(printable_json(json.dumps(value, indent=2, default=as_json, ensure_ascii=False)))
 
 
 def as_json(value: object) -> str:
-    """What JSON has no form for: times as ISO 8601, everything else as its text."""
+    """Convert values that JSON lacks: times to ISO 8601, all others to their string."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def print_columns(head: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = False) -> None:
-    """A table on stdout, as wide as it needs to be; with `right` all but its first column are numbers."""
+    """Print a table to stdout; with `right` all columns but the first are right-aligned."""
     table = [[printable(cell).replace("\n", "\\n").replace("\t", "\\t") for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(head))]
     for first, *others in table:
@@ -50,7 +50,7 @@ def say(text: str) -> None:
 
 
 class Listener(ABC):
-    """Hears events between `with` and its end."""
+    """Context manager that receives events."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -65,11 +65,11 @@ class Listener(ABC):
 
     @abstractmethod
     def __call__(self, event: Event) -> None:
-        """Take one event."""
+        """Receive one event."""
 
 
 class JsonLines(Listener):
-    """One JSON object per event: event, stage, message, done and total where they are known, and the event's own fields."""
+    """One JSON object per event: event, stage, message, done and total if known, and the event's own fields."""
 
     def __call__(self, event: Event) -> None:
         line: dict[str, Any] = {"event": event.kind, "stage": event.stage, "message": event.message}
@@ -82,28 +82,29 @@ class JsonLines(Listener):
         )
 
 
-class Words(Listener):
-    """Plain lines. Progress is a line when its words changed, else at most one in QUIET_SECONDS, and the last."""
+class TextLines(Listener):
+    """Plain lines. Progress is printed when its message changes, at most every QUIET_SECONDS otherwise, and at its
+    end."""
 
-    last, told = "", float("-inf")
+    last, printed_at = "", float("-inf")
 
     def __call__(self, event: Event) -> None:
         if event.kind == "log" or (event.kind == "progress" and not self._is_news(event)):
             return
-        print(words_of(event), file=self.stream, flush=True)
+        print(format_event(event), file=self.stream, flush=True)
         if event.kind == "plan":
             print_json(dict(event.fields))
 
     def _is_news(self, event: Event) -> bool:
         now = time.monotonic()
         changed = event.message != self.last
-        if not changed and event.done != event.total and now - self.told < QUIET_SECONDS:
+        if not changed and event.done != event.total and now - self.printed_at < QUIET_SECONDS:
             return False
-        self.last, self.told = event.message, now
+        self.last, self.printed_at = event.message, now
         return True
 
 
-def words_of(event: Event) -> str:
+def format_event(event: Event) -> str:
     mark = "warning: " if event.kind == "warning" else ""
     count = (
         f" {event.done:,}/{event.total:,}"

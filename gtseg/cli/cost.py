@@ -1,4 +1,4 @@
-"""gtseg cost: what the next stages may cost, what the run has cost, what still costs by the hour."""
+"""gtseg cost: cost of the next stages, of the run so far, and of resources billed by the hour."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ app = typer.Typer(rich_markup_mode=None)
 def cost(
     project: ProjectOptions,
 ) -> None:
-    """What each stage that is still to come may cost at most, what the run has cost so far, what costs by the hour."""
+    """Show what each remaining stage may cost at most, what the run has cost so far, and what is billed by the hour."""
     from gtseg.core.cost import BILLED_BY, total
     from gtseg.pipeline.run.cost import billed_rows, past_rows, planned_rows
 
@@ -51,18 +51,18 @@ def cost(
         )
         return
     if not is_billed:
-        say("Nothing here costs anything, for no service is AWS's; this is what AWS would bill.")
+        say("No service here is AWS's, so nothing is billed; these are AWS's prices.")
     elif free := _free(session):
-        say(f"Not AWS's, and left out: {free}.")
-    print_rows("still to come, at most", coming)
+        say(f"Not AWS services, not included: {free}.")
+    print_rows("remaining stages, at most", coming)
     print_rows("so far", spent)
-    print_rows("by the hour, until deleted", running)
+    print_rows("billed by the hour until deleted", running)
     if bill.max_usd is not None:
         show(f"budget: {bill.max_usd} USD")
 
 
 def _free(session: Session) -> str:
-    """The services that nobody bills, with their endpoints."""
+    """Return the services that are not billed, with their endpoints."""
     words: dict[Service, str] = {
         "labeling": "labeling",
         "sagemaker": "training and endpoints",
@@ -87,7 +87,7 @@ def _count_images(session: Session) -> int | None:
 
 
 def print_rows(title: str, rows: Sequence[Row], *, file: TextIO | None = None) -> None:
-    """A table on stdout (or `file`), prices with their sources below it."""
+    """Print a table to stdout (or `file`), with the sources of the prices below it."""
     from gtseg.core.cost import total
 
     if not rows:
@@ -104,7 +104,7 @@ def print_rows(title: str, rows: Sequence[Row], *, file: TextIO | None = None) -
     if not rows[0].recurring or len(rows) > 1:
         known, unknown = total(rows)
         if not all(row.recurring for row in rows):
-            words = "total" + (", hourly costs left out" if any(row.recurring for row in rows) else "")
+            words = "total" + (", hourly costs not included" if any(row.recurring for row in rows) else "")
             tell(
                 f"  {'':<8} {words:<34} {'':>12} {'':<8}   {'':>9} = {known:>12,.2f} USD"
                 + (f", {unknown} unknown" if unknown else "")

@@ -26,41 +26,42 @@ app = typer.Typer(rich_markup_mode=None)
 
 @dataclass(frozen=True)
 class ManifestOptions(SourceOptions):
-    """Whose labels become the dataset, and how their manifest is read."""
+    """Labels that become the dataset, and how their manifest is read."""
 
     label_attribute: Annotated[
         str | None,
         typer.Option(
             metavar="NAME[,NAME]",
-            help="Which label, where the manifest holds several; two jobs' lines in one file: a,b.",
+            help="Label attribute, if the manifest has several; a,b for lines of two jobs in one file.",
         ),
     ] = None
     rewrite: Annotated[
         list[str] | None,
         typer.Option(
             metavar="OLD=NEW",
-            help="Replace a prefix of the manifest's addresses: s3://old/=s3://new/; may be repeated.",
+            help="Replace a prefix of the manifest's URIs: s3://old/=s3://new/; may be repeated.",
         ),
     ] = None
     colors: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="What masks hold whose lines have no metadata: a table as `gtseg import masks --colors` takes it.",
+            help="Color table of masks without metadata, as for `gtseg import masks --colors`.",
         ),
     ] = None
     merge_labels: Annotated[
         bool | None,
         typer.Option(
             "--merge-labels/--keep-labels",
-            help="Class names that differ only in case, spaces or Unicode form: one class, or each its own.",
+            help="Class names that differ only in case, spaces or Unicode form: merge them, or keep them apart.",
         ),
     ] = None
 
     check: Annotated[
         Literal["full", "palette"] | None,
         typer.Option(
-            help="Every pixel of each mask, or its palette alone: faster, nothing is counted [default: [dataset] check, full]."
+            help="Check every pixel of each mask, or only its palette: faster, no pixel counts [default: [dataset] "
+            "check, full]."
         ),
     ] = None
 
@@ -69,7 +70,7 @@ class ManifestOptions(SourceOptions):
         return replace(super().source(), rewrites=_read_rewrites(self.rewrite or []), table=table)
 
     def settings(self) -> list[str]:
-        """As overrides of [dataset]."""
+        """Return the options as overrides of [dataset]."""
         chosen = [f"dataset.check={self.check}"] if self.check else []
         if self.merge_labels is None:
             return chosen
@@ -79,22 +80,22 @@ class ManifestOptions(SourceOptions):
 @app.command()
 @grouped
 def dataset(project: ProjectOptions, labels: ManifestOptions, spending: Spending) -> None:
-    """Turn a labeling job's output into training, validation and test data. Exit code 5: some objects were rejected."""
-    from gtseg.pipeline.stages.dataset import dataset as walk
+    """Convert the labels of a job to training, validation and test data. Exit code 5: some objects were rejected."""
+    from gtseg.pipeline.stages.dataset import dataset as implementation
     from gtseg.pipeline.stages.order import exit_code
 
     source, dry_run = labels.source(), spending.dry_run
     session = replace(project, overrides=[*(project.overrides or []), *labels.settings()]).open()
     with listener() as notify:
         try:
-            run = walk(session.run, session.context(notify, dry_run=dry_run), labels=source)
+            run = implementation(session.run, session.context(notify, dry_run=dry_run), labels=source)
         except LookalikeNames as error:
             decided = _ask_names(error, session.settings)
             context = replace(session.context(notify, dry_run=dry_run), settings=decided)
-            run = walk(session.run, context, labels=source)
+            run = implementation(session.run, context, labels=source)
     if dry_run:
         return
-    if run != session.run:  # a dataset that was there already is not written down again
+    if run != session.run:  # an unchanged dataset is not saved again
         run = session.run_file.save(run)
     if project.as_json and run.dataset:
         print_json(run.dataset.model_dump(mode="json"))
@@ -102,18 +103,18 @@ def dataset(project: ProjectOptions, labels: ManifestOptions, spending: Spending
 
 
 def _read_rewrites(rules: list[str]) -> dict[str, str]:
-    """`s3://old/=s3://new/` -> a mapping; the first `=` behind the old prefix's end separates. Raises SettingsError."""
+    """Parse `s3://old/=s3://new/`; the first `=` after the old prefix separates. Raises SettingsError."""
     found = {}
     for rule in rules:
         old, separator, new = rule.partition("=")
         if not (old and separator and new):
-            raise SettingsError(f"--rewrite {rule}: write OLD=NEW, like --rewrite s3://old/=s3://new/")
+            raise SettingsError(f"--rewrite {rule}: must be OLD=NEW, like --rewrite s3://old/=s3://new/")
         found[old] = new
     return found
 
 
 def _read_table(path: Path) -> ColorMap:
-    """A color or index table as the color map of one mask; void is 255 in a table of indices."""
+    """Convert a color or index table to the color map of one mask; 255 is void in a table of indices."""
     from gtseg.core.classes import BACKGROUND, VOID, VOID_NAME
     from gtseg.core.masks.colors import ColorMap, MapEntry
     from gtseg.imports.mask_colors import read_table
@@ -134,7 +135,8 @@ def _read_table(path: Path) -> ColorMap:
 
 
 def _ask_names(error: LookalikeNames, settings: Settings) -> Settings:
-    """The settings with the user's answer, on a terminal; elsewhere the error."""
+    """Ask on a terminal whether the groups are one class and return the updated settings; re-raise the error
+    otherwise."""
     if not sys.stdin.isatty():
         raise error
     say(f"dataset: {str(error).partition('. --merge')[0]}")

@@ -24,42 +24,44 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
-STORY = {
-    "images": "images, with masks that the simulated workers will copy",
-    "label": "simulated workers draw masks over the images, three each, with the slips of people",
-    "watch": "their answers come in and are voted into one mask per image",
+DESCRIPTIONS = {
+    "images": "images, with masks for the simulated workers to copy",
+    "label": "simulated workers draw masks on the images, three per image, with human-like errors",
+    "watch": "their answers arrive and are voted into one mask per image",
     "dataset": "masks are checked pixel by pixel and split into train, validation and test",
-    "train": "a network learns from the train images, and is watched on the validation images",
-    "deploy": "the best network goes behind an endpoint that answers images with masks",
-    "evaluate": "the endpoint is tested on the images that training never saw",
-    "report": "all of it on one page",
-    "cleanup": "the endpoint is deleted, as you would on AWS to stop its cost; the data stays",
+    "train": "a network learns from the train images and is monitored on the validation images",
+    "deploy": "the best network is deployed to an endpoint that returns masks of images",
+    "evaluate": "the endpoint is tested on the images that training did not use",
+    "report": "all results on one page",
+    "cleanup": "the endpoint is deleted, as on AWS to stop its cost; the data is kept",
 }
 WIDTH = 10
 REWRITE = "\r\033[K"
-"""Back to the line's start, and the line cleared."""
+"""Return to the start of the line and clear it."""
 SIGNALED = 128
 ALREADY_SERVED = ("is already served at", "another server is using the data folder")
-"""What `gtseg local exec` says while the server of a demo that was killed still ends: its command notices at its next word."""
-GHOST_SECONDS, PAUSE_SECONDS = 120.0, 3.0
+"""Messages of `gtseg local exec` while the server of a killed demo is still shutting down."""
+SHUTDOWN_SECONDS, PAUSE_SECONDS = 120.0, 3.0
 
 
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where everything goes.")] = Path("gtseg-demo"),
-    images: Annotated[Path | None, typer.Option(metavar="DIR", help="Your own images instead of drawn scenes.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Your own images instead of generated scenes.")
+    ] = None,
     masks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Their index PNGs: the simulated workers copy them.")
+        Path | None, typer.Option(metavar="DIR", help="Index PNGs of these images, which the simulated workers copy.")
     ] = None,
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
     label_values: LabelValues = "",
     void: Void = None,
     train_seconds: Annotated[float, typer.Option(min=1, help="Time for training.")] = 45.0,
 ) -> None:
-    """From images to a report in a few minutes, on this machine, without an AWS account.
+    """Run an example from images to a report in a few minutes, on this machine, without an AWS account.
 
 
-    DIR/report.html is the result. The same command again goes on where it stopped.
+    The result is DIR/report.html. Run the same command again to continue after an interruption.
     """
     from gtseg.core.masks.class_values import parse_values
     from gtseg.pipeline.commands.demo import prepare
@@ -68,7 +70,7 @@ def demo(
     begun = time.monotonic()
     names = [name.strip() for name in labels.split(",") if name.strip()]
     with Narrator() as narrator:
-        narrator.hear({"stage": "images", "event": "note", "message": ""})
+        narrator.receive({"stage": "images", "event": "note", "message": ""})
         project = prepare(
             folder,
             images=images,
@@ -82,9 +84,8 @@ def demo(
     for remark in project.remarks:
         show(f"{'':<{WIDTH}}{remark}")
     if project.skipped:
-        show(
-            f"{'':<{WIDTH}}{counted(len(project.skipped), 'image has no mask and is', 'images have no mask and are')} left out, like {project.skipped[0]}"
-        )
+        left_out = counted(len(project.skipped), "image has no mask and is", "images have no mask and are")
+        show(f"{'':<{WIDTH}}{left_out} left out, like {project.skipped[0]}")
     code = _run(project, train_seconds)
     code = max(code, _cleanup(project)) if code in (0, 5) else code
     if code not in (0, 5):
@@ -99,11 +100,12 @@ def _conclude(project: Project, seconds: float) -> None:
     interval = f" (95 % interval {span[0]:.3f} to {span[1]:.3f})" if span else ""
     score = "unknown" if found["miou"] is None else f"{found['miou']:.3f}"
     show(f"\nmIoU {score}{interval} on {found['images']} {found['split']} images, after {_duration(seconds)}.")
-    show(f"Open {project.folder / 'report.html'}")
+    show(f"Report: {project.folder / 'report.html'}. Labeling page: `gtseg local up --data {project.data}`.")
+    show("Next, with your own images: `gtseg init` in a new folder, then `gtseg local exec -- gtseg run`.")
 
 
 def _run(project: Project, train_seconds: float) -> int:
-    """`gtseg run` on an embedded AWS of the demo's own; one line per stage."""
+    """Run `gtseg run` on an embedded AWS of the demo's own; print one line per stage."""
     with (project.folder / "demo.log").open("a", encoding="utf-8") as log:
         command = [
             *_gtseg("local", "exec", "--data", str(project.data)),
@@ -115,27 +117,28 @@ def _run(project: Project, train_seconds: float) -> int:
         command += _gtseg("run", "--settings", str(project.settings), "--yes", "--json")
         waited = 0.0
         while True:
-            code, said = _follow(command, Narrator(), log, project)
-            if not any(words in said for words in ALREADY_SERVED) or waited >= GHOST_SECONDS:
+            code, messages = _follow(command, Narrator(), log, project)
+            if not any(words in messages for words in ALREADY_SERVED) or waited >= SHUTDOWN_SECONDS:
                 break
             if not waited:
                 show(
-                    f"{'':<{WIDTH}}an earlier demo of this folder was cut off and is still ending: waiting for it",
+                    f"{'':<{WIDTH}}waiting for an earlier demo of this folder, which was interrupted and is shutting "
+                    "down",
                     flush=True,
                 )
             time.sleep(PAUSE_SECONDS)
             waited += PAUSE_SECONDS
-        _explain(code, said, log)
+        _explain(code, messages, log)
         return SIGNALED + abs(code) if code < 0 else code
 
 
-def _explain(code: int, said: str, log: TextIO) -> None:
-    """When it failed, its own last words and where all of them are."""
+def _explain(code: int, messages: str, log: TextIO) -> None:
+    """Print the last lines of a failed command and the path of the log."""
     if code in (0, 5):
         return
-    show("\n".join([line for line in said.splitlines() if line.strip()][-8:]), file=sys.stderr)
+    show("\n".join([line for line in messages.splitlines() if line.strip()][-8:]), file=sys.stderr)
     show(
-        f"gtseg: the demo stopped. Everything it said is in {log.name}; the same command goes on.",
+        f"gtseg: the demo stopped. All messages are in {log.name}; run the same command again to continue.",
         file=sys.stderr,
     )
 
@@ -145,7 +148,7 @@ def _cleanup(project: Project) -> int:
         command = [*_gtseg("local", "exec", "--data", str(project.data)), "--"]
         command += _gtseg("cleanup", "--settings", str(project.settings))
         with Narrator() as narrator:
-            narrator.hear({"stage": "cleanup", "event": "note", "message": ""})
+            narrator.receive({"stage": "cleanup", "event": "note", "message": ""})
             done = subprocess.run(command, stdout=log, stderr=subprocess.PIPE, text=True, check=False)
             log.write(done.stderr)
             gone = [line for line in done.stderr.splitlines() if line.startswith("cleanup: deleted")]
@@ -158,7 +161,7 @@ def _gtseg(*words: str) -> list[str]:
 
 
 def _follow(command: list[str], narrator: Narrator, log: TextIO, project: Project) -> tuple[int, str]:
-    """The command's exit code and what it said on stderr. Its events are narrated, and all is kept in the log."""
+    """Run the command and return its exit code and stderr; narrate its events and write all output to the log."""
     errors = project.folder / "demo.err"
     with errors.open("w+", encoding="utf-8") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
@@ -166,22 +169,25 @@ def _follow(command: list[str], narrator: Narrator, log: TextIO, project: Projec
         try:
             for line in process.stdout:
                 log.write(line)
-                narrator.hear(_event(line))
+                narrator.receive(_event(line))
         except KeyboardInterrupt:
             narrator.end()
-            _let_end(process)
-            raise Interrupted(f"What was done is kept in {project.folder}; the same command goes on.") from None
+            _wait_for_end(process)
+            raise Interrupted(
+                f"The work done so far is kept in {project.folder}; run the same command again to continue."
+            ) from None
         code = process.wait()
         narrator.end()
         stderr.seek(0)
-        said = stderr.read()
-        log.write(said)
+        messages = stderr.read()
+        log.write(messages)
     errors.unlink()
-    return code, said
+    return code, messages
 
 
-def _let_end(process: subprocess.Popen[str]) -> None:
-    """A terminal's Ctrl-C has reached the command too; a signal to this process alone has not."""
+def _wait_for_end(process: subprocess.Popen[str]) -> None:
+    """Wait for the command to end. Ctrl-C on a terminal reached it too; a signal to this process alone must be sent
+    on."""
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
@@ -202,7 +208,7 @@ def _event(line: str) -> dict[str, Any]:
 
 
 class Narrator:
-    """One line per stage: what it is for when it starts, what came of it when the next one does."""
+    """One line per stage: its purpose when it starts, its result and duration when it ends."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stdout
@@ -214,40 +220,41 @@ class Narrator:
     def __exit__(self, *_: object) -> None:
         self.end()
 
-    def hear(self, event: dict[str, Any]) -> None:
+    def receive(self, event: dict[str, Any]) -> None:
         stage = event.get("stage")
-        if stage not in STORY:
+        if stage not in DESCRIPTIONS:
             return
         if stage != self.stage:
             self.end()
             self.stage, self.begun = stage, time.monotonic()
-            self._put(STORY[stage])
+            self._put(DESCRIPTIONS[stage])
         if event["event"] == "finished" or event["message"].startswith("done already"):
             self.result = event["message"]
         elif self.live and event["event"] in ("progress", "epoch"):
             self._show(event)
 
     def count_images(self, done: int, total: int) -> None:
-        self.hear({"stage": "images", "event": "progress", "message": "drawn", "done": done, "total": total})
+        self.receive({"stage": "images", "event": "progress", "message": "drawn", "done": done, "total": total})
 
     def _show(self, event: dict[str, Any]) -> None:
-        """On a terminal the line shows how it goes until the stage has ended."""
+        """Show the progress on the stage's line (terminal only)."""
         is_counted = event.get("total") and event["event"] == "progress"
         self._put(event["message"] + (f" {event['done']}/{event['total']}" if is_counted else ""))
 
     def _put(self, words: str) -> None:
-        """Begin the stage's line, or on a terminal write over it: a line that wraps could not be taken back."""
+        """Print the stage's line, replacing it on a terminal; it is cut to the terminal's width so that it can be
+        replaced."""
         line = printable(f"{self.stage:<{WIDTH}}{words}")
         if self.live:
             line = f"{REWRITE}{line[: shutil.get_terminal_size().columns - 1]}"
         print(line, end="", flush=True, file=self.stream)
 
     def end(self) -> None:
-        """Close the line of the stage that has ended."""
+        """Finish the line of the current stage."""
         if not self.stage:
             return
         took = _duration(time.monotonic() - self.begun)
-        start = f"{REWRITE}{self.stage:<{WIDTH}}{STORY[self.stage]}" if self.live else ""
+        start = f"{REWRITE}{self.stage:<{WIDTH}}{DESCRIPTIONS[self.stage]}" if self.live else ""
         end = printable(f": {self.result}") if self.result else ""
         print(f"{start}{end} ({took})", flush=True, file=self.stream)
         self.stage, self.result = "", ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 SHOWN = 5
-"""Names of images that are shown of each kind; --json has all."""
+"""Number of image names shown of each kind; --json has all."""
 
 
 @app.command()
@@ -26,7 +26,7 @@ def diff(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """What changed between two runs: images and labels, the split, classes, settings of every stage, results."""
+    """Show what changed between two runs: images and labels, split, classes, settings of every stage, results."""
     from gtseg.pipeline.commands.diff import diff as compare
 
     first = open_session(settings_file, one, overrides)
@@ -40,7 +40,7 @@ def diff(
 
 
 def lines_of(found: Difference) -> Iterator[str]:
-    """The difference as a person reads it."""
+    """Print the difference as text."""
     yield f"{found.one} -> {found.other}"
     yield "data:" if not found.data.is_empty else "data: the same images, labels, split and classes"
     yield from _data(found.data)
@@ -48,7 +48,10 @@ def lines_of(found: Difference) -> Iterator[str]:
         yield f"{title}:" if changes else f"{title}: the same"
         yield from (f"  {words(change)}" for change in changes)
     if found.results and not found.data.same_test:
-        yield "the test splits differ: scores above are not of the same images (`gtseg compare` scores what both share)"
+        yield (
+            "the test splits differ, so the scores above are of different images (`gtseg compare` scores the "
+            "common images)"
+        )
 
 
 def _data(data: DataChanges) -> Iterator[str]:
@@ -72,7 +75,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def words(change: Change) -> str:
-    """`learning_rate 0.01 -> 0.1`, with the step where both are measured numbers."""
+    """Format a change: `learning_rate 0.01 -> 0.1`, with the difference of measured numbers."""
     step = ""
     if isinstance(change.before, float) and isinstance(change.after, float):
         step = f" ({change.after - change.before:+.4f})"

@@ -32,7 +32,7 @@ def doctor(
 ) -> None:
     """Check the account, the bucket, the role, the team, the images and the template before anything is created.
 
-    Exit code 1: something will fail as it is.
+    Exit code 1: a check failed.
     """
     from gtseg.pipeline.commands.doctor import examine
     from gtseg.pipeline.run import Context, locate
@@ -56,27 +56,25 @@ def doctor(
 
 
 def examine_outlines(context: Context) -> Iterator[Finding]:
-    """The models that outline objects on the embedded AWS's labeling page: its server loads them and outlines a disc."""
+    """Check the outline models of the embedded AWS: the labeling server loads them and outlines a disc."""
     from gtseg.pipeline.commands.doctor import Finding
 
     try:
         if context.clients.is_aws("labeling"):
             return
-    except GtsegError:  # there is no labeling side: found already
+    except GtsegError:  # the labeling server is unreachable: already reported
         return
     command = [sys.executable, "-m", "gtseg.local.cli", "outlines", "--json"]
     asked = subprocess.run(command, capture_output=True, text=True)
     found = json.loads(asked.stdout) if asked.stdout else {}
     if found.get("url") != context.clients.endpoint("labeling"):
-        return  # another server than that of this machine's data folder, or the extra is not installed here
+        return  # not the server of this machine's data folder, or the extra is not installed here
     if "problem" in found:
-        mend = "start `gtseg local up` with other files of --outline-model, or without it"
+        mend = "start `gtseg local up` with other files for --outline-model, or without the option"
         yield Finding("bad", "outlines", found["problem"], mend)
         return
     files = f" ({', '.join(found['files'])})" if found["files"] else ""
-    times = (
-        f"{found['picture_seconds']:.1f} s for a picture, {1000 * found['click_seconds']:.0f} ms for a further click"
-    )
+    times = f"{found['picture_seconds']:.1f} s per picture, {1000 * found['click_seconds']:.0f} ms per further click"
     slow = found["click_seconds"] > 0.5
-    mend = "two files (encoder and decoder), or a smaller model" if slow and found["files"] else ""
+    mend = "give two files (encoder and decoder), or a smaller model" if slow and found["files"] else ""
     yield Finding("warning" if mend else "good", "outlines", f"{found['kind']}{files}: {times}", mend)

@@ -1,4 +1,4 @@
-"""A training job as it goes: its log lines above, the table of its epochs below."""
+"""Progress of a training job: log lines above, a table of epochs below."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from gtseg.cli.console import Listener, print_json, show, words_of
+from gtseg.cli.console import Listener, format_event, print_json, show
 from gtseg.core.printable import printable
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ WIDTH = 11
 
 
 def training_listener(*, logs: bool) -> Listener:
-    """A live table on a terminal, aligned lines elsewhere."""
+    """Return a live table on a terminal, aligned lines otherwise."""
     return LiveEpochs(sys.stderr, logs=logs) if sys.stderr.isatty() else EpochLines(sys.stderr, logs=logs)
 
 
 def cells(fields: Mapping[str, Any]) -> list[str]:
-    """One epoch's numbers as text; '-' where the log has not said."""
+    """Format one epoch's numbers; '-' for those that the log lacks."""
     return [f"{fields[key]:{form}}" if fields.get(key) is not None else "-" for _, key, form in COLUMNS]
 
 
 class EpochLines(Listener):
-    """Plain lines; the heads of the table before its first row."""
+    """Plain lines; the header of the table before its first row."""
 
     def __init__(self, stream: TextIO, *, logs: bool) -> None:
         super().__init__(stream)
@@ -48,7 +48,7 @@ class EpochLines(Listener):
             self._row(event.fields)
         elif event.message != self.last or event.kind != "progress":
             self.last = event.message
-            show(words_of(event), file=self.stream, flush=True)
+            show(format_event(event), file=self.stream, flush=True)
         if event.kind == "plan":
             print_json(dict(event.fields))
 
@@ -61,7 +61,7 @@ class EpochLines(Listener):
 
 
 class LiveEpochs(EpochLines):
-    """The table stays at the bottom of the terminal and grows; everything else scrolls above it."""
+    """Table that grows at the bottom of the terminal; all other lines scroll above it."""
 
     def __init__(self, stream: TextIO, *, logs: bool) -> None:
         from rich.console import Console
@@ -90,7 +90,7 @@ class LiveEpochs(EpochLines):
         elif event.kind == "progress":
             self.status = event.message
         elif event.kind != "log" or self.logs:
-            text = printable(event.message) if event.kind == "log" else words_of(event)
+            text = printable(event.message) if event.kind == "log" else format_event(event)
             style = {"log": "dim", "warning": "yellow", "finished": "green"}.get(event.kind, "")
             self.console.print(Text(text, style=style))
         if event.kind == "plan":

@@ -13,7 +13,7 @@ from gtseg.cli.console import print_columns, print_json, say, show
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import LABELS_HELP, InBatch, LabelValues, ProjectOptions, Spending, Void
-from gtseg.cli.stage_command import answer, walk_stage
+from gtseg.cli.stage_command import answer, run_stage
 
 if TYPE_CHECKING:
     from gtseg.core.account import Account
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 Export = Annotated[
     Path | None,
-    typer.Option("--export", metavar="DIR", help="Also each chart as SVG, each panel as PNG and each table as CSV."),
+    typer.Option(
+        "--export", metavar="DIR", help="Also write each chart as SVG, each panel as PNG and each table as CSV."
+    ),
 ]
 
 
@@ -32,7 +34,7 @@ def evaluate(
     project: ProjectOptions,
     predictions: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Index PNGs to score; no run and no endpoint are needed."),
+        typer.Option(metavar="DIR", help="Index PNGs to score; needs no run and no endpoint."),
     ] = None,
     masks: Annotated[str | None, typer.Option(metavar="DIR", help="Their true masks.")] = None,
     labels: Annotated[str, typer.Option(metavar="A,B", help=LABELS_HELP)] = "",
@@ -43,15 +45,15 @@ def evaluate(
     in_batch: InBatch,
     spending: Spending,
 ) -> None:
-    """Score the model on the test split, which training never saw.
+    """Score the model on the test split, which training did not use.
 
-    Exit code 5: some images could not be answered and are in no score; the same command asks for them again.
+    Exit code 5: some images could not be predicted and are not scored; run the same command again to retry them.
     """
     if bool(predictions) != bool(masks):
-        raise typer.BadParameter("--predictions and --masks come together")
+        raise typer.BadParameter("--predictions and --masks must be given together")
     if predictions and masks:
         if in_batch.batch:
-            raise typer.BadParameter("--batch is for a run; --predictions are there already")
+            raise typer.BadParameter("--batch predicts a run's test images and cannot be combined with --predictions")
         _evaluate_folders(
             predictions,
             masks,
@@ -64,15 +66,16 @@ def evaluate(
         return
     if labels or label_values or void is not None:
         raise typer.BadParameter(
-            "--labels, --label-values and --void are for --predictions and --masks; a run's dataset names its classes"
+            "--labels, --label-values and --void need --predictions and --masks; a run's dataset has its own class "
+            "names"
         )
-    from gtseg.pipeline.stages.evaluate import evaluate as walk
+    from gtseg.pipeline.stages.evaluate import evaluate as implementation
     from gtseg.pipeline.stages.order import exit_code
 
     in_batch.check_spending(spending)
     session = replace(project, overrides=[*(project.overrides or []), *in_batch.settings()]).open()
-    stage = partial(walk, in_batch=in_batch.batch)
-    run = walk_stage(session, stage, spending if in_batch.batch else None)
+    stage = partial(implementation, in_batch=in_batch.batch)
+    run = run_stage(session, stage, spending if in_batch.batch else None)
     if spending.dry_run:
         return
     assert run.evaluation is not None
@@ -150,11 +153,11 @@ def report(
     ] = None,
     export: Export = None,
 ) -> None:
-    """One page, report.html, and its numbers, report.json: beside gtseg.toml and in the run's bucket."""
-    from gtseg.pipeline.stages.report import report as walk
+    """Write report.html, one page, and its data, report.json, beside gtseg.toml and to the run's bucket."""
+    from gtseg.pipeline.stages.report import report as implementation
 
     session = project.open()
-    run = walk_stage(session, partial(walk, output=output))
+    run = run_stage(session, partial(implementation, output=output))
     if export is not None:
         from gtseg.pipeline.commands.figures import export_report
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 __all__ = ["EXAMPLES"]
 
 EXAMPLES: dict[str, tuple[str, ...]] = {
-    "init": ("gtseg init --name cats", "gtseg init --policies   # also the least-privilege IAM policies"),
+    "init": (
+        "gtseg init --policies   # also the least-privilege IAM policies",
+        "gtseg init --policies   # also the least-privilege IAM policies",
+    ),
     "run": ("gtseg run --yes", "gtseg run --settings cats/gtseg.toml --run second"),
     "status": ("gtseg status", "gtseg status --refresh --json"),
     "label": (
-        "gtseg label --dry-run         # the exact CreateLabelingJob request; nothing is created",
-        "gtseg label --continue        # a follow-up job for the images that have no good mask yet",
+        "gtseg label --dry-run         # print the CreateLabelingJob request; create nothing",
+        "gtseg label --continue        # a follow-up job for the images without a good mask",
         "gtseg label --prelabel NAME   # workers correct the masks of endpoint NAME",
     ),
     "watch": ("gtseg watch",),
@@ -19,7 +22,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "gtseg dataset --manifest s3://bucket/old-job/manifests/output/output.manifest",
     ),
     "train": (
-        "gtseg train --dry-run         # the exact CreateTrainingJob request; nothing is created",
+        "gtseg train --dry-run         # print the CreateTrainingJob request; create nothing",
         "gtseg train --set train.hyperparameters.epochs=30",
     ),
     "tune": ("gtseg tune --set tune.max_jobs=6",),
@@ -29,12 +32,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "evaluate": (
         "gtseg evaluate",
-        "gtseg evaluate --batch   # by a transform job: no endpoint is needed",
+        "gtseg evaluate --batch   # with a transform job, without an endpoint",
         "gtseg evaluate --predictions predicted/ --masks masks/ --labels cat,dog",
     ),
     "predict": (
         "gtseg predict photos/ --output predicted/ --overlays",
-        "gtseg predict --batch s3://bucket/city/ --output s3://bucket/masks/ --instances 4   # no endpoint is needed",
+        "gtseg predict --batch s3://bucket/city/ --output s3://bucket/masks/ --instances 4   # without an endpoint",
     ),
     "report": (
         "gtseg report",
@@ -51,7 +54,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "import yolo": ("gtseg import yolo dataset/",),
     "import cvat": ("gtseg import cvat images/ annotations.xml",),
     "import job": (
-        "gtseg import job usb/field-label-1/  # the job's folder, as `aws s3 sync` copied it on the laptop",
+        "gtseg import job usb/field-label-1/  # folder of the job, copied from the laptop with `aws s3 sync`",
         "gtseg import job s3://field-data/survey/labeling/survey-label-1/ --replace",
     ),
     "import label-studio": ("gtseg import label-studio images/ project-1.json",),
@@ -67,7 +70,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "serve": ("gtseg serve",),
     "cleanup": ("gtseg cleanup --dry-run", "gtseg cleanup --orphans --yes"),
     "demo": (
-        "gtseg demo                                     # turtles and boats, drawn here",
+        "gtseg demo                                     # generated turtles and boats",
         "gtseg demo out --images photos/ --masks masks/ # your own images; simulated workers copy the masks",
     ),
     "local up": (
@@ -93,4 +96,4 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "local worker pause": ("gtseg local worker pause ada", "gtseg local worker pause ada --resume"),
     "local worker remove": ("gtseg local worker remove ada",),
 }
-"""Path of the command -> lines of its help; what follows ` # ` on a line is a comment."""
+"""Path of the command -> lines of its help; the text after ` # ` on a line is a comment."""

@@ -19,24 +19,24 @@ FORMS = ("coco", "yolo", "masks", "cvat")
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What goes out, and how."""
+    """Labels to export and the options of the formats."""
 
     manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of the run's.")] = (
         None
     )
-    label_attribute: Annotated[str | None, typer.Option(help="Which label, where lines hold several.")] = None
+    label_attribute: Annotated[str | None, typer.Option(help="Label attribute, if the manifest has several.")] = None
     images: Annotated[bool, typer.Option("--images/--no-images", help="Also write the images.")] = True
-    polygons: Annotated[bool, typer.Option(help="COCO, CVAT: outlines instead of run lengths.")] = False
+    polygons: Annotated[bool, typer.Option(help="COCO, CVAT: polygons instead of run lengths.")] = False
     split: Annotated[
         bool | None,
         typer.Option(
             "--split/--no-split",
-            help="In folders of the dataset's split [default: where the run's dataset has one].",
+            help="Write one folder per split of the run's dataset [default: if the run has a dataset].",
         ),
     ] = None
     yes: Annotated[
         bool,
-        typer.Option("--yes", "-y", help="Write it also where less than half of the objects can go out."),
+        typer.Option("--yes", "-y", help="Write the export even if less than half of the objects can be exported."),
     ] = False
 
 
@@ -48,13 +48,16 @@ def export(
     options: ExportOptions,
     project: ProjectOptions,
 ) -> None:
-    """The run's labels (or any output manifest's) in another tool's format. Exit code 5: something could not go out."""
+    """Export the labels of the run (or of any output manifest) to the format of another tool.
+
+    Exit code 5: some objects could not be exported.
+    """
     from gtseg.pipeline.commands.exports import open_export, write_export
 
     if form not in FORMS:
-        raise SettingsError(f"export {form}: want one of {', '.join(FORMS)}")
+        raise SettingsError(f"export {form}: must be one of {', '.join(FORMS)}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SettingsError(f"{out} is not empty: an export does not mix with other files")
+        raise SettingsError(f"{out} is not empty: name a new or empty folder")
     session = project.open()
     source = open_export(
         session.run,

@@ -21,7 +21,7 @@ from gtseg.cli.options import (
     Spending,
     open_settings,
 )
-from gtseg.cli.stage_command import answer, walk_stage
+from gtseg.cli.stage_command import answer, run_stage
 from gtseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -38,27 +38,29 @@ def deploy(
     job: Annotated[str | None, typer.Option(metavar="NAME", help="Any training job instead of the run's.")] = None,
     model: Annotated[str | None, typer.Option(metavar="URI", help="Any model.tar.gz in S3.")] = None,
 ) -> None:
-    """Put the trained model on an endpoint that answers until `gtseg cleanup`."""
-    from gtseg.pipeline.stages.deploy import deploy as walk
+    """Deploy the trained model to an endpoint, which runs until `gtseg cleanup`."""
+    from gtseg.pipeline.stages.deploy import deploy as implementation
 
     if job and model:
         raise typer.BadParameter("--job and --model exclude each other")
     session = project.open()
-    stage = partial(walk, job=job, model=model)
-    run = walk_stage(session, stage, spending)
+    stage = partial(implementation, job=job, model=model)
+    run = run_stage(session, stage, spending)
     answer(run.endpoint, as_json=project.as_json and not spending.dry_run)
 
 
 @dataclass(frozen=True)
 class Results:
-    """What `predict` writes beside the masks, and how it cuts large images."""
+    """Files that `predict` writes beside the masks, and how it cuts large images."""
 
-    overlays: Annotated[bool, typer.Option("--overlays", help="Also <name>_overlay.jpg.")] = False
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Also <name>.npz, (classes, H, W).")] = False
+    overlays: Annotated[bool, typer.Option("--overlays", help="Also write <name>_overlay.jpg.")] = False
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write <name>.npz, (classes, H, W) probabilities.")
+    ] = False
     tile: Annotated[bool, typer.Option("--tile", help="Cut large images into tiles instead of scaling them.")] = False
 
     def settings(self) -> list[str]:
-        """As overrides of [predict]."""
+        """Return the options as overrides of [predict]."""
         wanted = {"overlays=true": self.overlays, "probabilities=true": self.probabilities}
         wanted["large_images=tile"] = self.tile
         return [f"predict.{setting}" for setting, is_wanted in wanted.items() if is_wanted]
@@ -66,27 +68,29 @@ class Results:
 
 @dataclass(frozen=True)
 class OnTheMap:
-    """What `predict` makes of masks with a place on earth: a tree of tiles, footprints."""
+    """Georeferenced outputs of `predict`: a tree of tiles, footprints."""
 
     tiles: Annotated[
-        Path | None, typer.Option("--tiles", metavar="DIR", help="Also the masks of tiles as DIR/z/x/y.png.")
+        Path | None, typer.Option("--tiles", metavar="DIR", help="Also write the masks of tiles as DIR/z/x/y.png.")
     ] = None
     features: Annotated[
-        Path | None, typer.Option("--features", metavar="FILE", help="Also GeoJSON footprints, in degrees.")
+        Path | None, typer.Option("--features", metavar="FILE", help="Also write GeoJSON footprints, in degrees.")
     ] = None
     places: Annotated[
         Path | None,
-        typer.Option("--places", metavar="DIR", help="The import whose images these are: it knows where they lie."),
+        typer.Option(
+            "--places", metavar="DIR", help="Folder of the import of these images, which has their positions."
+        ),
     ] = None
 
     def check(self, output: str) -> None:
-        """Refuse what cannot be done before any image is predicted."""
+        """Raise an error for options that cannot work, before any image is predicted."""
         if not (self.tiles or self.features):
             return
         from gtseg.imports import georeferencing  # noqa: F401  (needs the extra [geo])
 
         if output.startswith("s3://"):
-            raise SettingsError("--tiles and --features read the masks from a local --output folder")
+            raise SettingsError("--tiles and --features need a local --output folder")
 
     def write(self, output: str, run: Run) -> None:
         if not (self.tiles or self.features):
@@ -107,7 +111,7 @@ class OnTheMap:
 @grouped
 def predict(
     images: Annotated[list[str], typer.Argument(help="Images, folders or s3:// prefixes.")],
-    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix of the masks.")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="DIR", help="Folder or s3:// prefix for the masks.")],
     project: ProjectOptions,
     results: Results,
     on_the_map: OnTheMap,
@@ -119,15 +123,16 @@ def predict(
         typer.Option(metavar="URI", help="With --batch: any model.tar.gz in S3 instead of the run's."),
     ] = None,
 ) -> None:
-    """Ask the endpoint, or with --batch a transform job, for the mask of each image: an indexed PNG of the image's own size.
+    """Predict the mask of each image with the endpoint, or with a transform job (--batch).
 
-    Exit code 5: some images failed. The same command again asks for what is missing only.
+    A mask is an indexed PNG of the image's size. Exit code 5: some images failed; run the same command again to predict
+    the missing ones.
     """
     from gtseg.pipeline.commands.predict import predict as ask_all
     from gtseg.pipeline.commands.predict import predict_in_batch
 
     if (in_batch.batch and endpoint) or (model and not in_batch.batch):
-        raise typer.BadParameter("--endpoint is for predictions without --batch, --model for those with it")
+        raise typer.BadParameter("--endpoint excludes --batch; --model needs --batch")
     on_the_map.check(output)
     in_batch.check_spending(spending)
     overrides = [*(project.overrides or []), *results.settings(), *in_batch.settings()]
@@ -155,14 +160,19 @@ def cleanup(
     spending: Spending,
     everything: Annotated[bool, typer.Option("--all", help="Also stop this run's running jobs.")] = False,
     orphans: Annotated[
-        bool, typer.Option("--orphans", help="What runs of this project left behind and none of them uses.")
+        bool, typer.Option("--orphans", help="Delete resources of this project that no run uses.")
     ] = False,
     expired: Annotated[
-        bool, typer.Option("--expired", help="Endpoints of this project past their time to live.")
+        bool, typer.Option("--expired", help="Delete endpoints of this project whose time to live has passed.")
     ] = False,
-    data: Annotated[bool, typer.Option("--data", help="Also everything of this run in S3. Cannot be undone.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also delete everything of this run in S3. Cannot be undone.")
+    ] = False,
 ) -> None:
-    """Delete endpoint, endpoint config and model; say what was deleted and what still costs money. Never data unless told."""
+    """Delete endpoint, endpoint config and model; list what was deleted and what still costs money.
+
+    Data is deleted only with --data.
+    """
     from gtseg.errors import GtsegError
     from gtseg.pipeline.stages.cleanup import Sweep, sweep
 
@@ -171,7 +181,7 @@ def cleanup(
     session = project.open()
     if data and not spending.yes and not spending.dry_run:
         if not session.clients.is_aws("s3"):
-            raise GtsegError(f"--data deletes everything below {session.run.root}: say --yes.")
+            raise GtsegError(f"--data deletes everything below {session.run.root}: confirm with --yes.")
         if not ask(session, spending).spend(f"Delete everything below {session.run.root}?"):
             raise GtsegError("Nothing was deleted.")
     with listener() as notify:
@@ -185,11 +195,11 @@ def cleanup(
 def serve(
     settings_file: SettingsFile = None,
     overrides: Set = None,
-    once: Annotated[bool, typer.Option("--once", help="One look at all runs, then leave.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Poll all runs once, then exit.")] = False,
 ) -> None:
-    """Advance every run of this project by itself, as far as [serve] until says; /healthz tells how it is.
+    """Advance every run of this project unattended up to the stage [serve] until; /healthz reports the state.
 
-    Runs until SIGTERM or Ctrl-C. Its log is one JSON object per line on stderr.
+    Runs until SIGTERM or Ctrl-C. The log is one JSON object per line on stderr.
     """
     from gtseg.pipeline.commands.serve import Service
 

@@ -1,4 +1,4 @@
-"""gtseg init: a commented gtseg.toml and the worker template, here."""
+"""gtseg init: write a commented gtseg.toml and the worker template."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FILES = {"gtseg.toml": "gtseg.toml", "template.liquid": "template.liquid"}
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where to write (default: here).")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder to write to (default: here).")] = Path(),
     name: Annotated[str | None, typer.Option(help="Project name (default: the folder's name).")] = None,
     policies: Annotated[
         bool, typer.Option("--policies", help="Also write the least-privilege IAM policies of this project.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a commented gtseg.toml and the worker template; what exists is never overwritten."""
+    """Write a commented gtseg.toml and the worker template; existing files are not overwritten."""
     from gtseg.settings.table import check_run_name
     from gtseg.settings.templates import read_template
 
@@ -36,17 +36,20 @@ def init(
         text = read_template(template)
         if file == "gtseg.toml":
             text = text.replace('name = "my-project"', f'name = "{project}"')
-        outcome[file] = "written" if _write_new(folder / file, text) else "exists already, left as it is"
+        outcome[file] = "written" if _write_new(folder / file, text) else "exists already, not changed"
         say(f"{folder / file}: {outcome[file]}")
     if policies:
         outcome |= _write_policies(folder)
-    say("Next: name your images and labels in gtseg.toml, then `gtseg local exec -- gtseg run --until dataset`.")
+    say("Next: set your images and labels in gtseg.toml, then run `gtseg local exec -- gtseg run --until dataset`.")
     if as_json:
         print_json(outcome)
 
 
 def _write_policies(folder: Path) -> dict[str, str]:
-    """policies/: for the caller, SageMaker's role and who may assume it, a labeling server; made anew from gtseg.toml each time."""
+    """Write policies/ from gtseg.toml: for the caller, SageMaker's role and its trust policy, and a labeling server.
+
+    They are written anew each time.
+    """
     import json
 
     from gtseg.cli.options import open_settings
@@ -78,12 +81,15 @@ def _write_policies(folder: Path) -> dict[str, str]:
     for name, document in documents.items():
         (folder / "policies" / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         say(f"{folder / 'policies' / name}: written")
-    say(f"They cover runs whose names begin with {settings.project.name!r}: name others so too, or widen them.")
+    say(
+        f"They cover runs whose names begin with {settings.project.name!r}: name other runs like that, or widen the "
+        "policies."
+    )
     return {f"policies/{name}": "written" for name in documents}
 
 
 def _write_new(path: Path, text: str) -> bool:
-    """Write the file unless there is one; 'x' leaves no moment between looking and writing."""
+    """Write the file unless it exists; mode 'x' makes the check and the creation one step."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -93,5 +99,5 @@ def _write_new(path: Path, text: str) -> bool:
 
 
 def _as_name(text: str) -> str:
-    """Letters, digits and hyphens of a folder's name."""
+    """Return the letters, digits and hyphens of a folder's name."""
     return re.sub(r"[^a-zA-Z0-9]+", "-", text).strip("-")[:40].rstrip("-") or "my-project"

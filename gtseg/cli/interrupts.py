@@ -1,4 +1,5 @@
-"""Ctrl-C while a command runs, and after it: remembered, because what it interrupts may turn it into another exception."""
+"""Ctrl-C during and after a command: it is recorded, because code may convert KeyboardInterrupt to another
+exception."""
 
 from __future__ import annotations
 
@@ -9,24 +10,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Interrupts", "interruptible"]
-
 
 class Interrupts:
-    """Whether Ctrl-C was pressed. As a handler it raises KeyboardInterrupt."""
+    """SIGINT handler that records the signal in `received` and raises KeyboardInterrupt."""
 
-    came = False
+    received = False
 
     def __call__(self, number: int, frame: Any) -> None:
-        self.came = True
+        self.received = True
         raise KeyboardInterrupt
 
 
 @contextmanager
 def interruptible() -> Iterator[Interrupts]:
-    """Ctrl-C raises KeyboardInterrupt inside; afterwards, while the process only ends, it is silent.
+    """Raise KeyboardInterrupt for Ctrl-C inside; afterwards, while the process is exiting, exit silently.
 
-    A process that ignores Ctrl-C, as one in the background does, goes on ignoring it.
+    A process that ignores SIGINT, such as one in the background, keeps ignoring it.
     """
     interrupts = Interrupts()
     ignores = signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None)

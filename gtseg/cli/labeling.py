@@ -20,7 +20,7 @@ from gtseg.cli.options import (
     SettingsFile,
     open_settings,
 )
-from gtseg.cli.stage_command import answer, walk_stage
+from gtseg.cli.stage_command import answer, run_stage
 
 if TYPE_CHECKING:
     from gtseg.pipeline.run import Context, Run
@@ -33,9 +33,11 @@ app = typer.Typer(rich_markup_mode=None)
 def label(
     project: ProjectOptions,
     spending: LabelSpending,
-    go_on: Annotated[
+    follow_up: Annotated[
         bool,
-        typer.Option("--continue", help="Send what failed, was rejected or was never labeled to the workers again."),
+        typer.Option(
+            "--continue", help="Start a follow-up job for images that failed, were rejected or were never labeled."
+        ),
     ] = False,
     following: Annotated[
         int | None,
@@ -43,30 +45,33 @@ def label(
             "--next",
             min=1,
             metavar="N",
-            help="Of what is not labeled, the N images that the run's model would learn most from, with its masks to correct.",
+            help="Label the N unlabeled images that the run's model is expected to learn most from; its masks are "
+            "corrected.",
         ),
     ] = None,
     endpoint: Annotated[
         str | None,
-        typer.Option("--prelabel", metavar="ENDPOINT", help="A model's masks first; people correct them."),
+        typer.Option(
+            "--prelabel", metavar="ENDPOINT", help="Predict masks with this endpoint first; workers correct them."
+        ),
     ] = None,
 ) -> None:
-    """Start the labeling job over your images: once, however often this is run."""
+    """Start the labeling job for your images; running the command again does not start another job."""
     from functools import partial
 
     from gtseg.pipeline.commands.review import continue_labeling, label_next, prelabel
     from gtseg.pipeline.stages.label import label
     from gtseg.pipeline.stages.order import exit_code
 
-    if sum(map(bool, (go_on, endpoint, following))) > 1:
+    if sum(map(bool, (follow_up, endpoint, following))) > 1:
         raise typer.BadParameter("--continue, --prelabel and --next exclude each other")
-    walk: Callable[[Run, Context], Run] = continue_labeling if go_on else label
+    implementation: Callable[[Run, Context], Run] = continue_labeling if follow_up else label
     if endpoint:
-        walk = partial(prelabel, endpoint=endpoint)
+        implementation = partial(prelabel, endpoint=endpoint)
     elif following:
-        walk = partial(label_next, count=following)
+        implementation = partial(label_next, count=following)
     session = project.open()
-    run = walk_stage(session, walk, spending)
+    run = run_stage(session, implementation, spending)
     if spending.dry_run:
         return
     answer(run.labeling_job, as_json=project.as_json)
@@ -77,17 +82,17 @@ def label(
 @grouped
 def watch(
     project: RunOptions,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per event on stdout.")] = False,
 ) -> None:
-    """Follow the labeling job until it ends. Ctrl-C leaves it running.
+    """Follow the labeling job until it ends. Ctrl-C does not stop the job.
 
     Exit codes: 0 complete; 1 failed or stopped; 5 complete, but some images failed; 130 interrupted.
     """
     from gtseg.pipeline.stages.order import exit_code
-    from gtseg.pipeline.stages.watch import watch as walk
+    from gtseg.pipeline.stages.watch import watch as implementation
 
     session = project.open()
-    run = walk_stage(session, walk, hear=listener(as_lines=as_json))
+    run = run_stage(session, implementation, receiver=listener(as_lines=as_json))
     raise typer.Exit(exit_code(run, "watch"))
 
 
@@ -95,9 +100,9 @@ def watch(
 def jobs(
     settings_file: SettingsFile = None,
     run_name: RunName = None,
-    contains: Annotated[str | None, typer.Option(help="Only names that contain this.")] = None,
+    contains: Annotated[str | None, typer.Option(help="Only jobs whose names contain this.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
-    every: Annotated[bool, typer.Option("--all", help="Of the whole account, not only of this run.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="List jobs of the whole account, not only of this run.")] = False,
     as_json: Json = False,
 ) -> None:
     """List labeling jobs, newest first: this run's, or the whole account's with --all (needs no gtseg.toml)."""

@@ -1,4 +1,4 @@
-"""A typer group whose commands are imported only when they are called."""
+"""Typer group that imports the module of a command when the command is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.main import get_command, get_group
 
 
 class LazyGroup(TyperGroup):
-    """Commands by section of the help: section -> name -> help line; `load` gives the typer app that has one."""
+    """Commands by section of the help: section -> name -> help line; `load` returns the typer app of a command."""
 
     sections: Mapping[str, Mapping[str, str]] = {}
     examples: Mapping[str, Sequence[str]] = {}
@@ -19,7 +19,7 @@ class LazyGroup(TyperGroup):
 
     @property
     def table(self) -> dict[str, str]:
-        """Name -> help line of all commands."""
+        """Help line of each command, by name."""
         return {name: line for section in self.sections.values() for name, line in section.items()}
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -39,7 +39,7 @@ class LazyGroup(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """The commands that begin with `incomplete`, without importing any of them."""
+        """Return the commands that start with `incomplete`, without importing any of them."""
         from click.shell_completion import CompletionItem
 
         if incomplete.startswith("-"):
@@ -67,7 +67,7 @@ def group(
     text: str,
     examples: Mapping[str, Sequence[str]],
 ) -> Any:
-    """The click group of these commands."""
+    """Return the click group of these commands."""
     members = {"sections": sections, "load": staticmethod(load), "examples": examples}
     app = typer.Typer(
         cls=type("Commands", (LazyGroup,), members),
@@ -84,7 +84,7 @@ def group(
 
 def _options(
     version: bool = typer.Option(
-        False, "--version", help="Print the version and leave.", is_eager=True, callback=lambda v: _version(v)
+        False, "--version", help="Print the version and exit.", is_eager=True, callback=lambda v: _version(v)
     ),
 ) -> None:
     pass

@@ -1,18 +1,18 @@
-"""Who hears a command's events: a live bar or table on a terminal, lines elsewhere."""
+"""Listener of a command's events: a live bar or table on a terminal, lines otherwise."""
 
 from __future__ import annotations
 
 import sys
 
-from gtseg.cli.console import JsonLines, Listener, Words
+from gtseg.cli.console import JsonLines, Listener, TextLines
 
 
 def listener(*, as_lines: bool = False) -> Listener:
-    """Where a command's events go: JSON lines on stdout, else words on stderr, with a live bar on a terminal."""
+    """Return the listener: JSON lines on stdout, else text on stderr, with a live bar on a terminal."""
     if as_lines:
         return JsonLines(sys.stdout)
     if sys.stderr.isatty():
         from gtseg.cli.bar import LiveBar
 
         return LiveBar(sys.stderr)
-    return Words(sys.stderr)
+    return TextLines(sys.stderr)

@@ -1,4 +1,4 @@
-"""Options in typed groups: a command takes a dataclass, the command line shows its fields.
+"""Options in typed groups: a command takes a dataclass and the command line shows its fields.
 
 @dataclass(frozen=True)
 class Where:
@@ -21,7 +21,10 @@ __all__ = ["grouped"]
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with every dataclass among its parameters spread into its fields. Raises TypeError for a name in two."""
+    """Return the command with the fields of its dataclass parameters as parameters.
+
+    Raises TypeError for a name that two groups have.
+    """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {name: kind for name, kind in hints.items() if name != "return" and is_dataclass(kind)}
     parameters: list[inspect.Parameter] = []

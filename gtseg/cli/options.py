@@ -1,4 +1,4 @@
-"""Options that commands share, and what they open: settings, clients, the run."""
+"""Options that commands share, and the session that they open: settings, clients, run."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Override one setting; may be repeated."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer in JSON on stdout.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation before spending.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 LABELS_HELP = (
-    "Class names: value i of the masks is the i-th label, 0 is the background (unless the first label is); 255 is void, but masks "
-    "of 0 and 255 alone hold one class."
+    "Class names: mask value i is the i-th label, 0 is the background (unless the first label is background); "
+    "255 is void, but masks with only 0 and 255 have one class."
 )
-"""The rule of gtseg.core.masks.class_values."""
+"""Rule of gtseg.core.masks.class_values."""
 LabelValues = Annotated[
     str,
     typer.Option(
         metavar="VALUES",
-        help="The mask values of --labels in their order, like 0-10 or 1,3 [default: 1, 2, ...].",
+        help="Mask values of --labels in their order, like 0-10 or 1,3 [default: 1, 2, ...].",
     ),
 ]
 Void = Annotated[
@@ -49,14 +49,14 @@ Void = Annotated[
         metavar="VALUE",
         min=0,
         max=255,
-        help="The mask value that is void, left out of every score [default: 255, but not where the masks hold 0 and 255 alone].",
+        help="Mask value of void, excluded from all scores [default: 255, unless the masks have only 0 and 255].",
     ),
 ]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Which project and run a command works on."""
+    """Project and run that a command works on."""
 
     settings_file: SettingsFile = None
     run_name: RunName = None
@@ -71,14 +71,14 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class ProjectOptions(RunOptions):
-    """Which project and run a command works on, and whether it answers in JSON."""
+    """Project and run that a command works on, and the output format."""
 
     as_json: Json = False
 
 
 @dataclass(frozen=True)
 class Spending:
-    """What the user agrees to before anything is created."""
+    """Consent of the user to spend money."""
 
     yes: Yes = False
     dry_run: DryRun = False
@@ -86,53 +86,53 @@ class Spending:
 
 @dataclass(frozen=True)
 class InBatch:
-    """Batch transform instead of an endpoint."""
+    """Options of batch transform, which replaces the endpoint."""
 
-    batch: Annotated[bool, typer.Option("--batch", help="By SageMaker batch transform instead of an endpoint.")] = False
+    batch: Annotated[bool, typer.Option("--batch", help="Use SageMaker batch transform instead of an endpoint.")] = (
+        False
+    )
     instances: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Machines of --batch [default: [batch] instances].")
+        int | None, typer.Option(metavar="N", min=1, help="Instances of --batch [default: [batch] instances].")
     ] = None
     instance_type: Annotated[
         str | None,
-        typer.Option(metavar="TYPE", help="Their type [default: [batch] or [deploy] instance_type]."),
+        typer.Option(metavar="TYPE", help="Instance type of --batch [default: [batch] or [deploy] instance_type]."),
     ] = None
 
     def settings(self) -> list[str]:
-        """As overrides of [batch]."""
+        """Return the options as overrides of [batch]."""
         if not self.batch and (self.instances or self.instance_type):
-            raise typer.BadParameter("--instances and --instance-type are for --batch")
+            raise typer.BadParameter("--instances and --instance-type need --batch")
         wanted = {"instances": self.instances, "instance_type": self.instance_type}
         return [f"batch.{name}={value}" for name, value in wanted.items() if value]
 
     def check_spending(self, spending: Spending) -> None:
         if not self.batch and (spending.yes or spending.dry_run):
-            raise typer.BadParameter("--yes and --dry-run are for --batch: an endpoint is paid by the hour")
+            raise typer.BadParameter("--yes and --dry-run need --batch: an endpoint is billed by the hour in any case")
 
 
 @dataclass(frozen=True)
 class LabelSpending(Spending):
-    """What the user of a command that starts a first labeling job agrees to."""
+    """Consent of the user to start a first labeling job."""
 
     create_bucket: Annotated[
-        bool, typer.Option("--create-bucket", help="Create the bucket of [project] if it is missing.")
+        bool, typer.Option("--create-bucket", help="Create the bucket of [project] if it does not exist.")
     ] = False
     allow_public_crowd: Annotated[
         bool,
-        typer.Option("--allow-public-crowd", help="Insist on Mechanical Turk, which closed on 30 September 2026."),
+        typer.Option("--allow-public-crowd", help="Use Mechanical Turk, although it closed on 30 September 2026."),
     ] = False
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """Whose labels a command takes, where they are not the run's own."""
+    """Source of the labels, if not the run's own."""
 
     job: Annotated[
         str | None, typer.Option(help="Any labeling job of this account and region instead of the run's.")
     ] = None
     manifest: Annotated[str | None, typer.Option(metavar="URI", help="Any output.manifest instead of a job.")] = None
-    label_attribute: Annotated[
-        str | None, typer.Option(help="Which label, where the manifest's lines hold several.")
-    ] = None
+    label_attribute: Annotated[str | None, typer.Option(help="Label attribute, if the manifest has several.")] = None
 
     def source(self) -> LabelSource:
         from gtseg.pipeline.run import LabelSource
@@ -144,7 +144,7 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Session:
-    """What one command works with."""
+    """Settings, clients and run of one command."""
 
     settings: Settings
     clients: Clients
@@ -154,7 +154,7 @@ class Session:
     def context(
         self, notify: Notify | None = None, *, consent: Consent | None = None, dry_run: bool = False
     ) -> Context:
-        """What the command's stage works with."""
+        """Return the context for a stage."""
         from gtseg.pipeline.run import Context
         from gtseg.pipeline.run.events import Consent, ignore
 
@@ -162,7 +162,7 @@ class Session:
 
 
 def open_session(file: Path | None, name: str | None, overrides: list[str] | None = None) -> Session:
-    """Settings, clients and the run as it is stored (a new one if there is none); reads, never writes."""
+    """Open settings, clients and the stored run (a new one if there is none); writes nothing."""
     from gtseg.pipeline.run import RunFile, locate
     from gtseg.pipeline.run.account import open_clients
 
@@ -185,5 +185,5 @@ def open_settings(file: Path | None, overrides: list[str] | None = None, *, name
 def _split(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or "." not in key:
-        raise SettingsError(f"--set {text}: write TABLE.KEY=VALUE, like --set labeling.workers_per_object=3")
+        raise SettingsError(f"--set {text}: must be TABLE.KEY=VALUE, like --set labeling.workers_per_object=3")
     return key.strip(), value

@@ -1,4 +1,4 @@
-"""Scenes that stay in S3: GDAL reads the windows that it needs, signed as the caller or as nobody."""
+"""Scenes that stay in S3: GDAL reads windows of them, with signed or unsigned requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_clients(settings_file: Path | None) -> Clients:
-    """Clients of the settings' region; without a settings file, of the AWS configuration's."""
+    """Return clients for the settings' region; without a settings file, for the region of the AWS configuration."""
     from gtseg.aws.clients import Clients
     from gtseg.cli.options import open_settings
     from gtseg.pipeline.run.account import open_clients as clients_of
@@ -31,7 +31,7 @@ def open_clients(settings_file: Path | None) -> Clients:
 def list_scenes(
     uri: str, suffixes: Iterable[str], settings_file: Path | None
 ) -> tuple[list[str], tuple[tuple[str, str], ...]]:
-    """GDAL's names of the scenes below a prefix, and the options under which GDAL may read them.
+    """Return GDAL's names of the scenes below a prefix, and the GDAL options to read them.
 
     Source: GDAL documentation, /vsis3/ (AWS_NO_SIGN_REQUEST, AWS_S3_ENDPOINT, AWS_HTTPS, AWS_VIRTUAL_HOSTING).
     """
@@ -41,7 +41,7 @@ def list_scenes(
     bucket, prefix = split_uri(uri)
     door, keys = list_keys(clients, uri, sorted(suffixes))
     if not keys:
-        raise StageError(f"{uri}: no GeoTIFF below it")
+        raise StageError(f"{uri}: no GeoTIFF found below this prefix")
     del prefix
     signed = door._clients is clients
     return [f"/vsis3/{bucket}/{item.key}" for item in keys], (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,7 +12,7 @@ from gtseg.cli.console import print_columns, print_json, show
 from gtseg.cli.listeners import listener
 from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions, SourceOptions, Spending
-from gtseg.cli.stage_command import answer, walk_stage
+from gtseg.cli.stage_command import answer, run_stage
 from gtseg.core.printable import printable
 from gtseg.errors import SettingsError
 
@@ -25,24 +25,26 @@ def adjust(
     project: ProjectOptions,
     labels: SourceOptions,
     spending: Spending,
-    bad: Annotated[bool, typer.Option("--bad", help="Only the masks that `gtseg verify` spoke against.")] = False,
+    bad: Annotated[bool, typer.Option("--bad", help="Only the masks that `gtseg verify` found bad.")] = False,
     only: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Only the images of this file, as the owner's page gives it: JSON lines with source-ref and comments.",
+            help="Only the images of this file, as downloaded from the owner's page: JSON lines with source-ref and "
+            "comments.",
         ),
     ] = None,
 ) -> None:
-    """Let people correct masks: the run's, another job's, an import's. `watch` and `dataset` go on with the result."""
-    from gtseg.pipeline.commands.review import adjust as walk
+    """Let workers correct masks of the run, another job or an import. `watch` and `dataset` continue with the
+    result."""
+    from gtseg.pipeline.commands.review import adjust as implementation
 
     if bad and only:
-        raise typer.BadParameter("--bad and --only name two different sets of images: give one of them")
+        raise typer.BadParameter("--bad and --only exclude each other: each selects images")
     session = project.open()
     images = _read_images(only) if only else None
-    stage = partial(walk, source=labels.source(), bad=bad, only=images)
-    run = walk_stage(session, stage, spending)
+    stage = partial(implementation, source=labels.source(), bad=bad, only=images)
+    run = run_stage(session, stage, spending)
     answer(run.labeling_job, as_json=project.as_json and not spending.dry_run)
 
 
@@ -62,27 +64,27 @@ def verify(
     project: ProjectOptions,
     labels: SourceOptions,
     spending: Spending,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when the verification is over.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the verification ends.")] = False,
     machine: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="A random sample of so many masks that a model made (automated labeling), instead of all masks: it estimates how "
-            "many of the others are good.",
+            help="Verify a random sample of N masks made by a model (automated labeling) instead of all masks; it "
+            "estimates the share of good ones among the others.",
         ),
     ] = None,
 ) -> None:
-    """Let people say which masks are good and which are bad. Run again, it says what came out.
+    """Let workers verify which masks are good and which are bad. Run it again to see the result.
 
-    Exit codes: 0 started, under way or all good; 1 failed or stopped; 5 some masks are bad: redo.jsonl names them.
+    Exit codes: 0 started, in progress or all good; 1 failed or stopped; 5 some masks are bad: redo.jsonl lists them.
     """
-    from gtseg.pipeline.commands.review import verify as walk
+    from gtseg.pipeline.commands.review import verify as implementation
     from gtseg.pipeline.stages.order import PROBLEMS
 
     session = project.open()
-    stage = partial(walk, source=labels.source(), wait=wait, machine=machine or 0)
-    run = walk_stage(session, stage, spending)
+    stage = partial(implementation, source=labels.source(), wait=wait, machine=machine or 0)
+    run = run_stage(session, stage, spending)
     if spending.dry_run:
         return
     answer(run.verification, as_json=project.as_json)
@@ -98,35 +100,33 @@ def agreement(
     ] = None,
     gold: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Known masks, <image>.png with class indices: workers are scored by them."),
+        typer.Option(
+            metavar="DIR", help="Folder of known masks, <image>.png with class indices; workers are scored by them."
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=0, help="So many of the hardest images are listed.")] = 10,
+    limit: Annotated[int, typer.Option(min=0, help="Number of hardest images to list.")] = 10,
 ) -> None:
-    """Say how well the workers agree: per worker, per class, per image. Who is slow, who is off, what is hard.
+    """Measure how well the workers agree, per worker, class and image; list slow workers, outliers and hard images.
 
     Overlap is the mean IoU without background.
     """
     from dataclasses import asdict
 
-    from gtseg.pipeline.commands.agreement import agreement as walk
+    from gtseg.pipeline.commands.agreement import agreement as implementation
 
     session = project.open()
     with listener() as notify:
-        found = walk(session.run, session.context(notify), job=job, gold=gold)
+        found = implementation(session.run, session.context(notify), job=job, gold=gold)
     if project.as_json:
         print_json({"miou": found.miou, "pixels": found.pixels, **asdict(found)})
         return
     show(f"{len(found.images):,} images, {len(found.workers)} workers; overlap between workers {_score(found.miou)}")
     if found.suggested:
-        show(f"{found.suggested:,} answers began with a model's suggestion and are compared with nothing")
+        show(f"{found.suggested:,} answers started from a model's suggestion and are not compared")
     _print_more(
         ("WORKER", "ANSWERS", "MEDIAN S", "OTHERS", "CONSOLIDATED", "GOLD", ""),
-        [
-            (printable(w.name or w.worker), str(w.answers), _seconds(w.seconds), _score(w.others), _score(w.consolidated), _score(w.gold),
-             " ".join([*(["slow"] if w.is_slow else []), *(["off"] if w.is_off else [])]))
-            for w in found.workers
-        ],
-    )  # fmt: skip
+        [_worker_row(w) for w in found.workers],
+    )
     _print_more(
         ("CLASS", "OTHERS", "CONSOLIDATED", "GOLD"),
         [(c.name, _score(c.others), _score(c.consolidated), _score(c.gold)) for c in found.classes],
@@ -149,7 +149,19 @@ def _seconds(value: float | None) -> str:
 
 
 def _print_more(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """A further table; nothing where it has no rows."""
+    """Print a further table unless it is empty."""
     if rows:
         show()
         print_columns(head, rows)
+
+
+def _worker_row(worker: Any) -> tuple[str, ...]:
+    remarks = [*(["slow"] if worker.is_slow else []), *(["off"] if worker.is_off else [])]
+    scores = (_score(worker.others), _score(worker.consolidated), _score(worker.gold))
+    return (
+        printable(worker.name or worker.worker),
+        str(worker.answers),
+        _seconds(worker.seconds),
+        *scores,
+        " ".join(remarks),
+    )

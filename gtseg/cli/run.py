@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None)
 
 SHOWN = 20
-"""Names of runs that are shown."""
+"""Number of run names shown."""
 
 
 @app.command()
@@ -31,11 +31,11 @@ def run(
     project: RunOptions,
     spending: LabelSpending,
     until: Annotated[str | None, typer.Option(metavar="STAGE", help="Stop after this stage.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per event on stdout.")] = False,
 ) -> None:
-    """Do every stage that is not done on what the run has now, up to --until.
+    """Run every stage that is not done or whose inputs changed, up to --until.
 
-    Exit code 5 (some images or objects were left out) does not stop it; it is returned at the end.
+    Exit code 5 (some images or objects were left out) does not stop the run; it is returned at the end.
     """
     from gtseg.pipeline.stages.order import exit_code, until_stage, walk
 
@@ -58,10 +58,10 @@ def status(
     ] = False,
     refresh: Annotated[
         bool,
-        typer.Option("--refresh", help="Ask AWS whether all of it is still there, and note what is not."),
+        typer.Option("--refresh", help="Check on AWS whether all resources still exist, and record what is missing."),
     ] = False,
 ) -> None:
-    """Say what this run has and what comes next, as it was left or last looked at. Changes nothing but by --refresh."""
+    """Show what this run has and which stage comes next, from the stored state. Only --refresh changes it."""
     session = project.open()
     if every:
         _show_all(session, refresh=refresh, as_json=project.as_json)
@@ -78,7 +78,7 @@ def status(
     for name, stage in facts["stages"].items():
         show(f"  {'done' if stage['done'] else '-':<5} {name:<9} {stage['summary']}".rstrip())
         if stage["reason"]:
-            show(f"  {'':<5} {'':<9} to be done again: {stage['reason']}")
+            show(f"  {'':<5} {'':<9} must be repeated: {stage['reason']}")
     for point in session.run.learning if len(session.run.learning) > 1 else ():
         show(f"  {_learned(point)}")
     show(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
@@ -87,7 +87,7 @@ def status(
 
 
 def _learned(point: LearningPoint) -> str:
-    """What one model was worth, against how much was labeled for it."""
+    """Print the score of each model against the number of labeled images."""
     by_machine = f" ({point.by_machine:,} by a model)" if point.by_machine else ""
     score = "no score" if point.miou is None else f"mIoU {point.miou:.4f}"
     span = f" ({point.interval[0]:.3f} to {point.interval[1]:.3f})" if point.interval else ""
@@ -95,7 +95,7 @@ def _learned(point: LearningPoint) -> str:
 
 
 def say_budget(session: Session) -> None:
-    """What the run has cost, where [budget] limits that; AWS is asked for what runs just now."""
+    """Print the run's cost if [budget] limits it; polls running jobs."""
     limit = session.settings.budget.max_usd
     context = session.context()
     if limit is None:
@@ -110,7 +110,7 @@ def say_budget(session: Session) -> None:
 
 
 def _look_again(session: Session, run: Run) -> Run:
-    """The run as AWS has it now, saved."""
+    """Return the run updated from AWS, and save it."""
     from gtseg.pipeline.stages.order import refresh
 
     if run.etag is None:
@@ -141,7 +141,8 @@ def _show_all(session: Session, *, refresh: bool, as_json: bool) -> None:
         show(f"{name:<40} {'next: ' + found['next'] if found['next'] else 'done'}")
     if not facts:
         say(
-            f"There is no run below {locate(settings, clients, name='x').removesuffix('x/')} yet: `gtseg label` starts one."
+            f"There is no run below {locate(settings, clients, name='x').removesuffix('x/')} yet: start one with "
+            "`gtseg label`."
         )
 
 
@@ -151,8 +152,8 @@ def _no_such_run(session: Session) -> StageError:
     run, runs = session.run, list_runs(session.settings, session.clients)
     close = get_close_matches(run.name, runs, n=1)
     meant = f" Did you mean {close[0]}?" if close else ""
-    there = f"There are: {_some(runs)}." if runs else "There is none yet: `gtseg label` starts one."
-    return StageError(f"There is no run {run.name!r}: nothing is at {run.root}run.json.{meant} {there}")
+    there = f"There are: {_some(runs)}." if runs else "There are none yet: start one with `gtseg label`."
+    return StageError(f"There is no run {run.name!r}: {run.root}run.json does not exist.{meant} {there}")
 
 
 def _some(names: list[str]) -> str:
@@ -161,14 +162,15 @@ def _some(names: list[str]) -> str:
 
 
 def say_what_costs(session: Session, run: Run) -> None:
-    """An endpoint runs, and costs on AWS, until somebody deletes it; what is said of it is what was last seen."""
+    """Print the endpoint's last known state; it runs, and costs money on AWS, until it is deleted."""
     endpoint = run.endpoint
     if endpoint and endpoint.since and not endpoint.deleted:
         times = [time for time in (run.looked, endpoint.ready, endpoint.since) if time]
         verb = "costs on AWS" if session.clients.is_aws("sagemaker") else "runs"
+        state = f"{endpoint.status or 'coming up'} at {max(times):%Y-%m-%d %H:%M} UTC"
         say(
-            f"Endpoint {endpoint.name} was {endpoint.status or 'coming up'} at {max(times):%Y-%m-%d %H:%M} UTC (`gtseg status --refresh` "
-            f"looks again); it {verb} until `gtseg cleanup`."
+            f"Endpoint {endpoint.name} was {state} (`gtseg status --refresh` checks again); "
+            f"it {verb} until `gtseg cleanup`."
         )
 
 

@@ -1,4 +1,4 @@
-"""One stage, walked by its command: its events heard, its run saved, its section answered as JSON."""
+"""Run one stage from a command: send its events to a listener, save the run, print its section as JSON."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from gtseg.pipeline.run.frozen import Frozen
 
 
-def walk_stage(
+def run_stage(
     session: Session,
     stage: Callable[[Run, Context], Run],
     spending: Spending | None = None,
     *,
-    hear: Listener | None = None,
+    receiver: Listener | None = None,
 ) -> Run:
-    """The run as the stage leaves it, saved. After a dry run nothing is: the stage has only shown its plan."""
+    """Run the stage and return the run, saved unless this is a dry run, which only shows the plan."""
     consent, dry_run = (ask(session, spending), spending.dry_run) if spending else (None, False)
-    with hear or listener() as notify:
+    with receiver or listener() as notify:
         run = stage(session.run, session.context(notify, consent=consent, dry_run=dry_run))
     return run if dry_run else session.run_file.save(run)
 
 
 def answer(section: Frozen | None, *, as_json: bool) -> None:
-    """What the stage has left in the run, on stdout where it was asked for."""
+    """Print the stage's section of the run as JSON if requested."""
     if as_json and section is not None:
         print_json(section.model_dump(mode="json"))

@@ -10,11 +10,11 @@ import typer
 from gtseg.cli.epochs import training_listener
 from gtseg.cli.option_groups import grouped
 from gtseg.cli.options import ProjectOptions, Spending
-from gtseg.cli.stage_command import answer, walk_stage
+from gtseg.cli.stage_command import answer, run_stage
 
 app = typer.Typer(rich_markup_mode=None)
 
-Logs = Annotated[bool, typer.Option("--logs/--no-logs", help="Show the job's own log lines as they come.")]
+Logs = Annotated[bool, typer.Option("--logs/--no-logs", help="Show the job's own log lines as they arrive.")]
 
 
 @app.command()
@@ -23,18 +23,18 @@ def train(
     project: ProjectOptions,
     spending: Spending,
     logs: Logs = True,
-    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait until it ends.")] = True,
+    follow: Annotated[bool, typer.Option("--follow/--no-follow", help="Wait until the job ends.")] = True,
 ) -> None:
-    """Train the built-in algorithm on the run's channels, and keep every epoch and the best one.
+    """Train the built-in algorithm on the run's channels; keep every epoch's scores and the best model.
 
-    Exit code 5: it was stopped, or ended by a time limit, and its model is kept.
+    Exit code 5: the job was stopped or reached a time limit; its model is kept.
     """
     from gtseg.pipeline.stages.order import exit_code
-    from gtseg.pipeline.stages.train import train as walk
+    from gtseg.pipeline.stages.train import train as implementation
 
     session = project.open()
-    stage, hear = partial(walk, follow=follow), training_listener(logs=logs)
-    run = walk_stage(session, stage, spending, hear=hear)
+    stage, receiver = partial(implementation, follow=follow), training_listener(logs=logs)
+    run = run_stage(session, stage, spending, receiver=receiver)
     answer(run.training_job, as_json=project.as_json and not spending.dry_run)
     raise typer.Exit(0 if spending.dry_run or not follow else exit_code(run, "train"))
 
@@ -45,10 +45,10 @@ def tune(
     project: ProjectOptions,
     spending: Spending,
 ) -> None:
-    """Search for better hyperparameters with several training jobs; the best one becomes the run's."""
-    from gtseg.pipeline.stages.train import tune as walk
+    """Search for better hyperparameters with several training jobs; the run keeps the best one."""
+    from gtseg.pipeline.stages.train import tune as implementation
 
     session = project.open()
-    hear = training_listener(logs=False)
-    run = walk_stage(session, walk, spending, hear=hear)
+    receiver = training_listener(logs=False)
+    run = run_stage(session, implementation, spending, receiver=receiver)
     answer(run.tuning_job, as_json=project.as_json and not spending.dry_run)

@@ -211,7 +211,7 @@ class ProjectRun:
         told = notify or listen()
         plain = Context(settings, clients, told)
 
-        def weigh(stage: str, run: Run, objects: int | None) -> None:
+        def check_cost(stage: str, run: Run, objects: int | None) -> None:
             rows, warning = check_budget(stage, run, plain, objects=objects)
             for row in rows:
                 usd = "unknown" if row.usd is None else f"{row.usd:,.2f} USD"
@@ -224,7 +224,9 @@ class ProjectRun:
                 raise SettingsError(f"{words} This spends money: say agree=True.")
             return True
 
-        consent = Consent(spend=spend, weigh=weigh, stop=lambda words: agree, create_bucket=not clients.is_aws("s3"))
+        consent = Consent(
+            spend=spend, check_cost=check_cost, stop=lambda words: agree, create_bucket=not clients.is_aws("s3")
+        )
         return Context(settings, clients, told, consent)
 
     def _walk(self, stage: Walk, *, agree: bool = False) -> Run:

@@ -94,7 +94,7 @@ def test_a_label_map_is_understood_in_both_directions(project: Path, gtseg: Any,
     (project / "map.json").write_text(json.dumps(document))
     done = gtseg("import", "masks", "images", "masks", "--colors", "map.json", "--labels", "cat", "--no-upload")
     assert done.returncode == 0, done.stderr
-    assert ("wrong way round" in done.stderr) == ("5" in document["map"])
+    assert ("opposite direction" in done.stderr) == ("5" in document["map"])
     mask = Image.open(project / "imports" / "masks" / "masks" / "a.png")
     assert np.asarray(mask).tolist() == [[0, 1], [1, 1]]
 
@@ -172,8 +172,8 @@ def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do
         (("import", "geo", DATA / "geo" / "images", "--bands", "1,x"), "--bands 1,x"),
         (("import", "geo", DATA / "geo" / "images", "--bbox", "3,2,1,0"), "west < east"),
         (("import", "tiles", "--bbox", "0,0,1,1"), "--zoom"),
-        (("import", "tiles"), "which tiles?"),
-        (("export", "pascal", "out"), "want one of coco, yolo, masks, cvat"),
+        (("import", "tiles"), "no tiles given"),
+        (("export", "pascal", "out"), "must be one of coco, yolo, masks, cvat"),
         (("export", "coco", "out"), "no labels to export yet"),
         (("import", "masks", DATA, DATA, "--name", "no good"), "--name"),
     ],
@@ -293,7 +293,7 @@ def test_an_import_without_labels_or_like_another_keeps_the_runs_labels(project:
     scenes = ("import", "geo", DATA / "geo" / "images", "--chip", 90, "--out", "scenes")
     done = gtseg(*scenes)
     assert done.returncode == 0, done.stderr
-    assert "the run keeps the labels" in done.stderr
+    assert "the run keeps its labels" in done.stderr
     assert gtseg("status", "--json").stdout == before
 
 

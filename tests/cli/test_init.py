@@ -33,7 +33,7 @@ def test_what_exists_is_never_overwritten_and_told(tmp_path: Path, capsys: pytes
     assert init(str(tmp_path), "--json") == 0
     assert (tmp_path / "gtseg.toml").read_text() == "mine"
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"gtseg.toml": "exists already, left as it is", "template.liquid": "written"}
+    assert json.loads(out) == {"gtseg.toml": "exists already, not changed", "template.liquid": "written"}
     assert "exists already" in err
 
 

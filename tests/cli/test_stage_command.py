@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from gtseg.cli.options import Session, Spending
-from gtseg.cli.stage_command import answer, walk_stage
+from gtseg.cli.stage_command import answer, run_stage
 from gtseg.pipeline.run import Context, LabelingJobSection, Run
 
 RUN = Run(name="r", root="s3://bucket/r/", account="1" * 12, region="us-east-1", created=datetime.now(UTC))
@@ -37,7 +37,7 @@ def stage(run: Run, context: Context) -> Run:
 def test_the_run_is_saved_unless_it_is_a_dry_run(dry_run: bool, capsys: pytest.CaptureFixture[str]) -> None:
     saves = Saves()
     session = Session(None, SimpleNamespace(is_aws=lambda service: False), saves, RUN)  # type: ignore[arg-type]
-    run = walk_stage(session, stage, Spending(yes=True, dry_run=dry_run))
+    run = run_stage(session, stage, Spending(yes=True, dry_run=dry_run))
     assert [kept.labeling_job for kept in saves.saved] == ([] if dry_run else [JOB])
     assert run.etag == (None if dry_run else "new")
     assert capsys.readouterr().err == "label: heard\n"

@@ -45,7 +45,7 @@ def test_events_are_signed_with_the_stage(project: Any) -> None:
 
 def test_without_consent_nothing_is_started(project: Any) -> None:
     weighed: list[Any] = []
-    consent = Consent(spend=lambda words: False, weigh=lambda *of: weighed.append(of))
+    consent = Consent(spend=lambda words: False, check_cost=lambda *of: weighed.append(of))
     context: Context = project.context(consent=consent).of("train")
     context.agree(project.run, "Train?")  # nobody bills what is not AWS's
     assert not weighed

@@ -147,11 +147,11 @@ def test_the_drawn_scenes_come_once_and_a_missing_one_again(tmp_path: Path, monk
 def test_a_stage_is_one_line_that_says_what_it_is_for_and_what_came_of_it() -> None:
     stream = io.StringIO()
     narrator = Narrator(stream)
-    narrator.hear({"event": "note", "stage": "train", "message": "x"})
-    narrator.hear({"event": "epoch", "stage": "train", "message": "epoch 0"})
-    narrator.hear({"event": "finished", "stage": "train", "message": "best mIoU 0.9"})
-    narrator.hear({"event": "note", "stage": "deploy", "message": "done already: e"})
-    narrator.hear({})
+    narrator.receive({"event": "note", "stage": "train", "message": "x"})
+    narrator.receive({"event": "epoch", "stage": "train", "message": "epoch 0"})
+    narrator.receive({"event": "finished", "stage": "train", "message": "best mIoU 0.9"})
+    narrator.receive({"event": "note", "stage": "deploy", "message": "done already: e"})
+    narrator.receive({})
     narrator.end()
     lines = stream.getvalue().splitlines()
     assert len(lines) == 2
@@ -169,9 +169,9 @@ def test_on_a_terminal_no_line_that_is_written_over_is_wider_than_it(monkeypatch
     """What has wrapped into two rows cannot be taken back: its first row would stay as litter."""
     monkeypatch.setenv("COLUMNS", "60")
     with Narrator(stream := Terminal()) as narrator:
-        narrator.hear({"event": "note", "stage": "label", "message": ""})
-        narrator.hear({"event": "progress", "stage": "label", "message": "u" * 80, "done": 1, "total": 2})
-        narrator.hear({"event": "finished", "stage": "label", "message": "72 images"})
+        narrator.receive({"event": "note", "stage": "label", "message": ""})
+        narrator.receive({"event": "progress", "stage": "label", "message": "u" * 80, "done": 1, "total": 2})
+        narrator.receive({"event": "finished", "stage": "label", "message": "72 images"})
     *passing, last = stream.getvalue().split("\r\033[K")
     assert [len(line) for line in passing] == [0, 59, 59]
-    assert last.endswith("with the slips of people: 72 images (0 s)\n")
+    assert last.endswith("with human-like errors: 72 images (0 s)\n")

@@ -259,8 +259,8 @@ def test_each_side_was_asked_for_its_own_alone(sides: Sides) -> None:
         ("agreement", "2 workers; overlap between workers 1.000"),
         ("status --refresh", "everything is done"),
         ("label", "nothing here"),  # of the price: no AWS labels
-        ("train", "This spends money and there is no terminal to ask on: say --yes"),
-        ("cost", "Not AWS's, and left out: labeling (http://127.0.0.1:"),
+        ("train", "This spends money and there is no terminal for the confirmation: use --yes"),
+        ("cost", "Not AWS services, not included: labeling (http://127.0.0.1:"),
         ("cleanup --all", f"stopped labeling job {RUN}-"),
     ],
 )

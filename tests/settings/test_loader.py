@@ -92,7 +92,10 @@ def test_variables_that_are_no_settings_are_left_alone(folder: Path) -> None:
         ('[labeling]\nworkers_per_object = "3"\n', r'workers_per_object = "3": input should be a valid integer'),
         ("[labeling]\nworkers_per_object = 10\n", "workers_per_object = 10: input should be less than or equal to 9"),
         ('[labeling]\nworkforce = "mturk"\n', "workforce = \"mturk\": input should be 'private', 'vendor' or 'public'"),
-        ("[labeling]\ntask_time_limit = 3600\n", 'task_time_limit = 3600: a duration must be a string with a unit, like "90s"'),
+        (
+            "[labeling]\ntask_time_limit = 3600\n",
+            'task_time_limit = 3600: a duration must be a string with a unit, like "90s"',
+        ),
         ('[labeling]\ntask_time_limit = "1 year"\n', "a duration must be a number with a unit"),
         ('[labeling]\ntask_time_limit = "9h"\n', 'task_time_limit = "9h": at most 8h'),
         ('[labeling]\nlabels = ["a", "a"]\n', "label given more than once: a"),

@@ -1,4 +1,4 @@
-"""gtseg import masks | tiles | geo | coco | yolo | cvat | label-studio | job: labels that did not come from Ground Truth."""
+"""gtseg import masks | tiles | geo | coco | yolo | cvat | label-studio | job: labels made with other tools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import typer
 from gtseg.cli.imports import annotated, coco, geo, job, masks, tiles
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Bring in labels that did not come from Ground Truth."
+    no_args_is_help=True, rich_markup_mode=None, help="Import labels that were not made with Ground Truth."
 )
 for room in (masks, tiles, geo, coco, annotated, job):
     app.add_typer(room.app)

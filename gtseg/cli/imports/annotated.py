@@ -1,4 +1,4 @@
-"""gtseg import yolo | cvat | label-studio: annotations of other tools on a folder of images."""
+"""gtseg import yolo | cvat | label-studio: annotations of other tools for a folder of images."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ Images = Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")
 def yolo(
     folder: Annotated[
         str,
-        typer.Argument(help="Folder or s3:// prefix of the data set (data.yaml, images/, labels/), or of images."),
+        typer.Argument(help="Folder or s3:// prefix of the dataset (data.yaml, images/, labels/), or of images."),
     ],
     options: ImportOptions,
     project: ProjectOptions,
     label_files: Annotated[
         Path | None,
-        typer.Argument(help="Folder of label files, where it is another [default: as YOLO finds them]."),
+        typer.Argument(help="Folder of label files [default: where YOLO finds them]."),
     ] = None,
     labels: Labels = None,
 ) -> None:
-    """YOLO-seg outlines; an image without a label file is background. Names from data.yaml, classes.txt or --labels."""
+    """Import YOLO-seg polygons; an image without a label file is background.
+
+    Class names come from data.yaml, classes.txt or --labels.
+    """
     from gtseg.imports.yolo import read_yolo
 
     kinds = {*IMAGE_SUFFIXES, ".txt", ".yaml", ".yml"}
@@ -61,7 +64,10 @@ def cvat(
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
-    """CVAT's XML: masks, polygons and ellipses. Its "Segmentation mask" export: gtseg import masks --colors labelmap.txt."""
+    """Import CVAT's XML: masks, polygons and ellipses.
+
+    For a "Segmentation mask" export use gtseg import masks --colors labelmap.txt.
+    """
     from gtseg.imports.cvat import read_cvat
 
     _import(images, annotations, lambda merge: read_cvat(annotations, merge=merge), "cvat", options, project)
@@ -71,11 +77,11 @@ def cvat(
 @grouped
 def label_studio(
     images: Images,
-    annotations: Annotated[Path, typer.Argument(help="Label Studio's JSON or JSON-MIN export.")],
+    annotations: Annotated[Path, typer.Argument(help="JSON or JSON-MIN export of Label Studio.")],
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
-    """Label Studio's JSON: brushes, polygons and ellipses."""
+    """Import Label Studio's JSON: brushes, polygons and ellipses."""
     from gtseg.imports.label_studio import read_label_studio
 
     def read(merge: bool | None) -> AnnotationSet:
@@ -106,7 +112,7 @@ def import_set(
     *,
     sources: dict[str, object],
 ) -> None:
-    """Read the annotations, draw them on the images, put the import into the run."""
+    """Read the annotations, rasterize them, and add the import to the run."""
     from gtseg.imports.annotations import import_annotations
 
     title, folder = options.title(kind), options.folder(kind)

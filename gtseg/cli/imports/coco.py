@@ -20,15 +20,18 @@ app = typer.Typer(rich_markup_mode=None)
 @grouped
 def coco(
     images: Annotated[str, typer.Argument(help="Folder or s3:// prefix of images.")],
-    annotations: Annotated[Path, typer.Argument(help="COCO's JSON with images, annotations and categories.")],
+    annotations: Annotated[Path, typer.Argument(help="COCO JSON with images, annotations and categories.")],
     options: ImportOptions,
     project: ProjectOptions,
     crowds: Annotated[
         Literal["auto", "class", "void"],
-        typer.Option(help="iscrowd 1: void where others of the category are no crowds (auto), their class, or void."),
+        typer.Option(
+            help="Regions with iscrowd 1: their class, void, or auto (void if the category also has regions "
+            "that are not crowds)."
+        ),
     ] = "auto",
 ) -> None:
-    """COCO annotations, polygons or RLE: categories become classes."""
+    """Import COCO annotations, polygons or RLE; categories become classes."""
     from gtseg.imports.coco import parse_coco, read_coco
 
     document = read_coco(annotations)

@@ -23,37 +23,37 @@ app = typer.Typer(rich_markup_mode=None)
 
 @dataclass(frozen=True)
 class ClassOptions:
-    """Which features are which class."""
+    """Classes of the features."""
 
-    label: Annotated[str, typer.Option(help="Name of the one class that every feature is.")] = "building"
+    label: Annotated[str, typer.Option(help="Name of the single class of all features.")] = "building"
     class_attribute: Annotated[str | None, typer.Option(help="Attribute whose values are the classes.")] = None
     config: Annotated[Path | None, typer.Option(help='JSON with "classes": name, filter, buffer (in map units).')] = (
         None
     )
     date_attribute: Annotated[
         str | None,
-        typer.Option(help="Attribute with a polygon's day: an image takes those of the day in its name."),
+        typer.Option(help="Attribute with a polygon's date; an image takes the polygons of the date in its name."),
     ] = None
     features_crs: Annotated[
         str | None,
-        typer.Option(help="Coordinate reference system of the features, whatever they say: EPSG:4326."),
+        typer.Option(help="Coordinate reference system of the features, overriding their own: EPSG:4326."),
     ] = None
 
 
 @dataclass(frozen=True)
 class ChipOptions:
-    """How scenes become chips of 8 bits."""
+    """Conversion of scenes to 8-bit chips."""
 
     chip: Annotated[int, typer.Option(help="Side of a chip in pixels.")] = 512
-    overlap: Annotated[int, typer.Option(help="Pixels that neighbouring chips share.")] = 0
+    overlap: Annotated[int, typer.Option(help="Overlap of neighboring chips in pixels.")] = 0
     bands: Annotated[str | None, typer.Option(help="One or three band numbers: 3,2,1.")] = None
-    percentiles: Annotated[str, typer.Option(help="Values that become black and white.")] = "2,98"
-    decibels: Annotated[bool, typer.Option("--db", help="SAR: amplitudes to decibels before the stretch.")] = False
+    percentiles: Annotated[str, typer.Option(help="Percentiles that become black and white.")] = "2,98"
+    decibels: Annotated[bool, typer.Option("--db", help="SAR: convert amplitudes to decibels before the stretch.")] = (
+        False
+    )
     nodata: Annotated[
         float | None,
-        typer.Option(
-            help="A value that is no data where the file says none: pixels that have it in every band are void."
-        ),
+        typer.Option(help="No-data value of files that declare none; pixels with it in every band are void."),
     ] = None
     all_touched: Annotated[bool, typer.Option(help="Burn every pixel that a polygon touches.")] = False
     background_ratio: Annotated[
@@ -64,7 +64,7 @@ class ChipOptions:
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Cut and stretch as an earlier import did: for inference; never replaces a run's labels.",
+            help="Import folder whose chip size and stretch are used: for inference; never replaces a run's labels.",
         ),
     ] = None
 
@@ -81,7 +81,7 @@ def geo(
         str | None, typer.Argument(help="GeoJSON or shapefile, or a folder with one per image.")
     ] = None,
 ) -> None:
-    """GeoTIFFs of any bands and depth with polygons: SpaceNet's footprints, shapefiles of events."""
+    """Import GeoTIFFs of any bands and bit depth with polygons, such as SpaceNet footprints or shapefiles."""
     from gtseg.imports.geo import import_geo, pair_scenes
 
     title, folder = options.title("geo"), options.folder("geo")
@@ -93,8 +93,8 @@ def geo(
     sources = {"images": images, "features": features, "config": classes.config, "like": chips.like}
     keep_run = ""
     if features is None or chips.like:
-        why = "there are no labels in it" if features is None else "--like is for inference"
-        keep_run = f"{why}: the run keeps the labels that it has; the chips are in {folder}"
+        why = "it has no labels" if features is None else "--like is for inference"
+        keep_run = f"{why}, so the run keeps its labels; the chips are in {folder}"
     finish(report, options, project, sources=sources, keep_run=keep_run)
 
 
@@ -131,7 +131,7 @@ def _classes(scenes: Sequence[Scene], classes: ClassOptions, *, merge: bool | No
     if classes.config:
         rules = tuple(read_json(classes.config).get("classes") or ())
         if not rules:
-            raise SettingsError(f"{classes.config}: it names no classes")
+            raise SettingsError(f"{classes.config}: no class names found")
         read_rules(rules, merge=merge)
         return rules
     if classes.class_attribute is None:
@@ -142,7 +142,7 @@ def _classes(scenes: Sequence[Scene], classes: ClassOptions, *, merge: bool | No
 
 
 def _sources(images: str, features: str | None, folder: Path, settings: Path | None) -> Any:
-    """Scenes stay in S3 and are read window by window; files of features are small and fetched."""
+    """Scenes stay in S3 and are read window by window; feature files are small and downloaded."""
     from gtseg.imports.geo import IMAGE_SUFFIXES
 
     right = Path(features) if features else None
@@ -166,14 +166,14 @@ def _whole_numbers(flag: str, text: str | None) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise SettingsError(f"{flag} {text}: want whole numbers separated by commas") from None
+        raise SettingsError(f"{flag} {text}: must be whole numbers separated by commas") from None
 
 
 def _percentiles(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise SettingsError(f"--percentiles {text}: want two numbers, like 2,98") from None
+        raise SettingsError(f"--percentiles {text}: must be two numbers, like 2,98") from None
     if not 0 <= low < high <= 100:
-        raise SettingsError(f"--percentiles {text}: want 0 <= low < high <= 100")
+        raise SettingsError(f"--percentiles {text}: must satisfy 0 <= low < high <= 100")
     return low, high

@@ -1,4 +1,4 @@
-"""gtseg import job: labels of a labeling job on another server, merged into the run."""
+"""gtseg import job: merge the labels of a labeling job on another server into the run."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ def job(
         str,
         typer.Argument(
             metavar="FOLDER|s3://...",
-            help="A job's own folder, RUN/labeling/JOB, as `aws s3 sync` copies it from the server that labeled.",
+            help="Folder of the job, RUN/labeling/JOB, copied with `aws s3 sync` from the server that labeled, or "
+            "its s3:// URI.",
         ),
     ],
     project: ProjectOptions,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="These labels take the place of those that the run has.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the labels that the run has.")] = False,
     name: Annotated[
         str | None,
-        typer.Option("--name", help="Name of the labels in the run [default: the job's, with a mark]."),
+        typer.Option("--name", help="Name of the labels in the run [default: the job's name with a suffix]."),
     ] = None,
-    label_attribute: Annotated[
-        str | None, typer.Option(help="Which label, where the job's lines hold several.")
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Go on where less than half of the labels arrives.")] = False,
+    label_attribute: Annotated[str | None, typer.Option(help="Label attribute, if the manifest has several.")] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Continue even if less than half of the labels arrive.")
+    ] = False,
 ) -> None:
-    """Bring home what was labeled on a server of its own (a laptop in the field): masks, confidences, the workers' answers.
+    """Merge labels made on another server (a laptop in the field) into the run: masks, confidences, workers' answers.
 
-    Objects are found by their bytes, whatever their addresses. The run's own labels stay; a second time changes nothing.
+    Objects are matched by the hash of their bytes, not by URI. The run's own labels are kept; repeating the import
+    changes nothing.
 
     \b
-    aws --profile field s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/    on the laptop, or where its server is reached
+    aws --profile field s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/    on the laptop
     gtseg import job JOB/                                            in the folder of the run's gtseg.toml
     """
     import re
@@ -51,7 +51,9 @@ def job(
     from gtseg.pipeline.commands.job_import import merge_job
 
     if name is not None and not re.fullmatch(r"[a-z0-9](-*[a-z0-9]){0,62}", name):
-        raise SettingsError(f"--name {name!r}: lower-case letters, digits and single dashes, 63 at most")
+        raise SettingsError(
+            f"--name {name!r}: must be lower-case letters, digits and single hyphens, at most 63 characters"
+        )
     session = project.open()
     with listener() as notify:
         merged = merge_job(

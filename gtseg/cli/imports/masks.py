@@ -31,13 +31,14 @@ app = typer.Typer(rich_markup_mode=None)
 
 @dataclass(frozen=True)
 class MeaningOptions:
-    """What the values of the masks mean."""
+    """Meaning of the mask values."""
 
     colors: Annotated[
         Path | None,
         typer.Option(
-            help='JSON or TOML table: {"road": "#ff0000", "water": 3}; also a SageMaker label map, CVAT\'s labelmap.txt, '
-            "RoboSat's and neat-EO's TOML."
+            help='JSON or TOML table: {"road": "#ff0000", "water": 3}; also a SageMaker label map, '
+            "CVAT's labelmap.txt, "
+            "RoboSat's or neat-EO's TOML."
         ),
     ] = None
     as_indices: Annotated[
@@ -51,14 +52,14 @@ class MeaningOptions:
     repair: Annotated[
         bool,
         typer.Option(
-            help="Foreign colors go to the class of the clearly nearest color, other values to void; counted."
+            help="Map unknown colors to the class with the clearly nearest color, other values to void; counts both."
         ),
     ] = False
     mask_suffix: Annotated[
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="What a mask's stem ends in after its image's, like _mask [default: the usual ones].",
+            help="Suffix of a mask's stem after its image's, like _mask [default: the usual ones].",
         ),
     ] = None
 
@@ -72,7 +73,8 @@ def masks(
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
-    """A folder of images and a folder of masks. Without --colors the masks' own values are shown for confirmation."""
+    """Import a folder of images and a folder of masks. Without --colors the masks' own values are shown for
+    confirmation."""
     from gtseg.imports.mask_folder import import_masks
     from gtseg.imports.mask_pairs import find_pairs
 
@@ -136,7 +138,7 @@ def _table_of_masks(
     *,
     merge: bool | None,
 ) -> ColourTable:
-    """The masks' own values, under --labels where given, shown and confirmed."""
+    """Show the values found in the masks, named by --labels if given, and return them when confirmed."""
     from gtseg.core.masks.class_values import number_masks, parse_values
     from gtseg.imports.mask_colors import discover_table, parse_table, table_of_numbering
     from gtseg.imports.mask_survey import survey_masks
@@ -166,18 +168,18 @@ def _table_of_masks(
 
 
 def _without_edges(survey: Survey, *, repair: bool) -> dict[int, int]:
-    """The values that have areas of their own. Raises MaskError for smoothed edges that nobody asked to repair."""
+    """Return the values that cover areas. Raises MaskError for smoothed edges unless --repair is given."""
     edges = survey.edges
     if not edges:
         return dict(survey.counts)
     count = sum(survey.counts[code] for code in edges)
     shown = ", ".join(str(code) if survey.by_index else f"#{code:06x}" for code in edges[:4])
     words = (
-        f"{len(edges)} of the {len(survey.counts)} values in the masks lie on edges alone ({shown}, ...; {count:,} pixels): smoothed "
-        "edges, as resizing with interpolation or anti-aliasing leaves them"
+        f"{len(edges)} of the {len(survey.counts)} values in the masks occur only at edges ({shown}, ...; "
+        f"{count:,} pixels): smoothed edges, as resizing with interpolation or anti-aliasing produces"
     )
     if not repair:
-        raise MaskError(f"{words}. Resize masks with nearest neighbor, or let --repair send those pixels to void")
+        raise MaskError(f"{words}. Resize masks with nearest neighbor, or use --repair to set these pixels to void")
     say(f"import: {words}")
     return {code: number for code, number in survey.counts.items() if code not in set(edges)}
 
@@ -187,14 +189,17 @@ def _name_of(table: ColourTable, index: int) -> str:
 
 
 def _show(names: dict[str, str], counts: dict[int, int]) -> None:
-    say("The masks hold these values; nothing says what they mean but you:")
+    say("The masks have these values, whose meaning is not known:")
     for value, name in names.items():
         code = int(value[1:], 16) if value.startswith("#") else int(value)
         say(f"  {name:<16} {value:<9} {counts.get(code, 0):>14,} pixels")
 
 
 def _label_map_table(document: dict[str, Any], paths: Sequence[Path], names: list[str]) -> ColourTable:
-    """SageMaker's direction is class index -> stored value; a map written the other way round is recognized by the masks."""
+    """Return the label map in SageMaker's direction, class index -> stored value.
+
+    The masks show if a map has the opposite direction.
+    """
     from gtseg.imports.mask_colors import table_of_label_map, values_of
 
     found = values_of(paths[:50]) - {255}
@@ -203,8 +208,8 @@ def _label_map_table(document: dict[str, Any], paths: Sequence[Path], names: lis
         return table_of_label_map(document, names)
     turned = {"map": {str(value): int(index) for index, value in document["map"].items()}}
     if not found <= set(table_of_label_map(turned).codes):
-        raise SettingsError(f"the masks hold the values {sorted(found)}; the label map covers {sorted(covered)}")
-    say("import: the label map is written the wrong way round (stored value -> class); it is read as it was meant")
+        raise SettingsError(f"the masks have the values {sorted(found)}; the label map has {sorted(covered)}")
+    say("import: the label map has the opposite direction (stored value -> class) and was inverted")
     return table_of_label_map(turned, names)
 
 
@@ -221,7 +226,8 @@ def _rename(entries: dict[str, Any], names: list[str]) -> dict[str, Any]:
     guessed = [key for key in entries if key.startswith("class-")]
     if len(guessed) != len(names):
         raise SettingsError(
-            f"--labels names {counted(len(names), 'class', 'classes')}, the masks hold {len(guessed)} beside background: "
+            f"--labels has {counted(len(names), 'class', 'classes')}, the masks have {len(guessed)} besides background"
+            f": "
             f"{', '.join(str(entries[key]) for key in guessed[:8])}"
         )
     renamed = dict(zip(guessed, names, strict=True))
@@ -234,5 +240,5 @@ def _confirm(entries: dict[str, Any], yes: bool) -> None:
     if sys.stdin.isatty() and typer.confirm("Is that right?", err=True):
         return
     raise SettingsError(
-        f"not confirmed: put {json.dumps(entries)} into a file, correct it, and give it as --colors FILE (or --yes)"
+        f"not confirmed: save {json.dumps(entries)} to a file, correct it, and use --colors FILE (or --yes)"
     )

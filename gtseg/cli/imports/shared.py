@@ -1,4 +1,4 @@
-"""What every import shares: options, the import's folder, its end."""
+"""Options, folder and conclusion that all imports share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What every import takes: its folder and name, how much of the source, and what to do about losses."""
+    """Options of every import: folder, name, extent of the source, and treatment of losses."""
 
     out: Annotated[
         Path | None,
@@ -37,31 +37,32 @@ class ImportOptions:
     name: Annotated[str | None, typer.Option("--name", help="Name of the import; its label attribute is NAME-ref.")] = (
         None
     )
-    limit: Annotated[int | None, typer.Option(help="Take only the first N images.", min=1)] = None
+    limit: Annotated[int | None, typer.Option(help="Import only the first N images.", min=1)] = None
     follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Also take links that lead out of the folder.")
+        bool, typer.Option("--follow-links", help="Also follow links that lead out of the folder.")
     ] = False
     merge_labels: Annotated[
         bool | None,
         typer.Option(
             "--merge-labels/--keep-labels",
-            help="Class names that differ only in case, spaces or Unicode form: one class, or classes of their own.",
+            help="Class names that differ only in case, spaces or Unicode form: merge them, or keep them apart.",
         ),
     ] = None
     upload: Annotated[
         bool,
-        typer.Option("--upload/--no-upload", help="Put it into the run's bucket, ready for `gtseg dataset`."),
+        typer.Option("--upload/--no-upload", help="Upload the import to the run's bucket, ready for `gtseg dataset`."),
     ] = True
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask, and go on where less than half arrives.")] = (
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; continue even if less than half arrives.")] = (
         False
     )
 
     def title(self, kind: str) -> str:
-        """The import's name. Raises SettingsError where it is no job's name."""
+        """Return the name of the import. Raises SettingsError if it is not valid as a job name."""
         name = self.name or kind
         if not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", name):
             raise SettingsError(
-                f"--name {name!r}: letters, digits and single dashes, 63 at most, as a labeling job's name"
+                f"--name {name!r}: must be letters, digits and single hyphens, at most 63 characters, like a "
+                "labeling job's name"
             )
         return name
 
@@ -69,7 +70,8 @@ class ImportOptions:
         return self.out or Path("imports") / self.title(kind)
 
     def with_names(self, read: Callable[[bool | None], T]) -> T:
-        """`read(merge)` with the user's decision about names that look alike: the flag's, or the answer on a terminal."""
+        """Call `read(merge)` with the user's decision on similar class names: the flag's, or the answer on a
+        terminal."""
         try:
             return read(self.merge_labels)
         except LookalikeNames as error:
@@ -79,8 +81,10 @@ class ImportOptions:
             return read(typer.confirm("Is each of these groups one class?", err=True))
 
 
-Labels = Annotated[str | None, typer.Option(help="Names of the classes, separated by commas, background left out.")]
-BBox = Annotated[str | None, typer.Option("--bbox", metavar="W,S,E,N", help="Only what lies in this box, in degrees.")]
+Labels = Annotated[str | None, typer.Option(help="Names of the classes, separated by commas, without background.")]
+BBox = Annotated[
+    str | None, typer.Option("--bbox", metavar="W,S,E,N", help="Import only what lies in this box, in degrees.")
+]
 
 
 def finish(
@@ -91,11 +95,11 @@ def finish(
     sources: dict[str, Any],
     keep_run: str = "",
 ) -> None:
-    """Say what came in and what did not, put it into the run, leave with 5 where something was lost.
+    """Report what was imported and what was lost, upload the import to the run, and exit with 5 if anything was lost.
 
-    `sources`: the folders, files and addresses that the import read, as they were given; the run keeps them.
-    `keep_run`: why this import never becomes the run's labels. Raises GtsegError, the run unchanged, where nothing or less
-    than half arrived and --yes was not given.
+    `sources`: folders, files and addresses that the import read, as given; the run stores them.
+    `keep_run`: reason why this import must not become the run's labels.
+    Raises GtsegError, with the run unchanged, if nothing, or less than half without --yes, was imported.
     """
     from gtseg.imports.journal import LABEL_UNITS
 
@@ -103,7 +107,7 @@ def finish(
     for line in report.account.lines():
         say(f"  {line}")
     if len(report.skipped) > 1:
-        say(f"  every one that was left out: {report.folder / 'skipped.jsonl'}")
+        say(f"  all losses: {report.folder / 'skipped.jsonl'}")
     if project.as_json:
         print_json(
             {
@@ -117,15 +121,12 @@ def finish(
         )
     shortfall = report.account.shortfall
     if report.images == 0:
-        raise GtsegError(f"nothing was imported: {shortfall or 'the source holds no image'}; {_first_loss(report)}")
+        raise GtsegError(f"nothing was imported: {shortfall or 'the source has no image'}; {_first_loss(report)}")
     if shortfall and not options.yes:
         unchanged = "; the run is unchanged" if options.upload else ""
-        raise GtsegError(f"{shortfall}{unchanged}. If that is right: --yes. {_first_loss(report)}")
+        raise GtsegError(f"{shortfall}{unchanged}. To continue anyway, use --yes. {_first_loss(report)}")
     if not any(flow.unit in LABEL_UNITS and flow.went for flow in report.account.flows):
-        keep_run = (
-            keep_run
-            or f"there are no labels in it: the run keeps the labels that it has; {report.folder} has the images"
-        )
+        keep_run = keep_run or f"it has no labels, so the run keeps its labels; the images are in {report.folder}"
     if options.upload and keep_run:
         say(f"import: {keep_run}")
     elif options.upload:
@@ -136,7 +137,7 @@ def finish(
 
 def _first_loss(report: Report) -> str:
     lost = [loss.text for loss in report.account.losses if loss.kind != "note"]
-    return lost[0] if lost else "no reason is known"
+    return lost[0] if lost else "the reason is unknown"
 
 
 def _upload(folder: Path, project: ProjectOptions, *, sources: dict[str, str]) -> None:
@@ -158,7 +159,7 @@ def fetch(source: str, folder: Path, suffixes: Any, settings_file: Path | None, 
     if not source.startswith("s3://"):
         path = Path(source)
         if not path.exists():
-            raise StageError(f"{source}: no such folder")
+            raise StageError(f"{source}: folder not found")
         return path
     from gtseg.cli.remote_scenes import open_clients
     from gtseg.pipeline.commands.imports import fetch_folder
@@ -169,7 +170,7 @@ def fetch(source: str, folder: Path, suffixes: Any, settings_file: Path | None, 
 def split_names(labels: str | None) -> list[str]:
     names = [part.strip() for part in (labels or "").split(",") if part.strip()]
     if len(set(names)) != len(names):
-        raise SettingsError(f"--labels {labels}: each name once")
+        raise SettingsError(f"--labels {labels}: a name is given more than once")
     return names
 
 
@@ -177,9 +178,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: not readable JSON: {error}") from error
+        raise SettingsError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
-        raise SettingsError(f"{path}: want an object with classes")
+        raise SettingsError(f"{path}: must be a JSON object with classes")
     return document
 
 
@@ -189,7 +190,7 @@ def parse_box(text: str | None) -> Any:
     try:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError:
-        raise SettingsError(f"--bbox {text}: want west,south,east,north in degrees") from None
+        raise SettingsError(f"--bbox {text}: must be west,south,east,north in degrees") from None
     if not (-180 <= west < east <= 180 and -90 <= south < north <= 90):
-        raise SettingsError(f"--bbox {text}: want west < east and south < north, in degrees")
+        raise SettingsError(f"--bbox {text}: must satisfy west < east and south < north, in degrees")
     return west, south, east, north

@@ -36,12 +36,12 @@ app = typer.Typer(rich_markup_mode=None)
 
 @dataclass(frozen=True)
 class BoxOptions:
-    """A box of a slippy map, fetched and burned."""
+    """Options of a box of a slippy map, whose tiles are downloaded and labeled from features."""
 
     bbox: BBox = None
-    zoom: Annotated[int | None, typer.Option(min=0, max=30, help="With --bbox: the zoom of the tiles.")] = None
+    zoom: Annotated[int | None, typer.Option(min=0, max=30, help="With --bbox: zoom level of the tiles.")] = None
     imagery: Annotated[
-        str | None, typer.Option(metavar="URL", help="With --bbox: address with {z}, {x}, {y}, {token}.")
+        str | None, typer.Option(metavar="URL", help="With --bbox: URL with {z}, {x}, {y}, {token}.")
     ] = None
     features: Annotated[
         Path | None, typer.Option(help="With --bbox: GeoJSON or shapefile, such as an OpenStreetMap extract.")
@@ -64,14 +64,17 @@ def tiles(
     options: ImportOptions,
     project: ProjectOptions,
     images: Annotated[
-        str | None, typer.Argument(help="Label Maker folder, or RoboSat's folder of image tiles.")
+        str | None, typer.Argument(help="Label Maker's folder, or RoboSat's folder of image tiles.")
     ] = None,
     label_tiles: Annotated[str | None, typer.Argument(help="RoboSat's folder of label tiles.")] = None,
     config: Annotated[Path | None, typer.Option(help="Label Maker's JSON, or RoboSat's or neat-EO's TOML.")] = None,
     labels: Labels = None,
-    group: Annotated[int, typer.Option(help="N x N neighbouring tiles stay together in the split.", min=1)] = 1,
+    group: Annotated[
+        int, typer.Option(help="Keep blocks of N x N neighboring tiles together in the split.", min=1)
+    ] = 1,
 ) -> None:
-    """Slippy-map tiles from Label Maker or RoboSat, or fetched for a box and burned from features."""
+    """Import slippy-map tiles of Label Maker or RoboSat, or download the tiles of a box and label them from
+    features."""
     names = split_names(labels)
     if box.is_asked:
         report = _fetch_box(_tile_request(box, config, names, group), box, options)
@@ -127,7 +130,7 @@ def _tile_source(
 
     if images is None:
         raise SettingsError(
-            "which tiles? `gtseg import tiles IMAGES LABELS` or --bbox with --zoom, --imagery, --features"
+            "no tiles given: use `gtseg import tiles IMAGES LABELS`, or --bbox with --zoom, --imagery and --features"
         )
     cache, settings, links = options.folder("tiles") / "cache", project.settings_file, options.follow_links
     if label_tiles is None:
@@ -158,5 +161,5 @@ def _tile_request(box: BoxOptions, config: Path | None, names: list[str], group:
     ]
     kept = box.background_ratio if box.background_ratio is not None else document.get("background_ratio", 1.0)
     if missing or level is None:
-        raise SettingsError(f"tiles of a box also need {', '.join(missing)}")
+        raise SettingsError(f"--bbox also needs {', '.join(missing)}")
     return TileRequest(bounds, int(level), str(address), tuple(classes), box.token, float(kept), group)

@@ -118,6 +118,6 @@ class Context:
         """
         if not self.is_billed(stage or self.stage):
             return
-        self.consent.weigh(stage or self.stage, run, objects)
+        self.consent.check_cost(stage or self.stage, run, objects)
         if not self.consent.spend(question):
             raise GtsegError("Nothing was started.")

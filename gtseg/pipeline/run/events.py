@@ -38,7 +38,7 @@ class Consent:
     """What the user has agreed to. `spend` is asked with the price in words, before anything is created."""
 
     spend: Callable[[str], bool] = lambda words: True
-    weigh: Callable[[str, Any, int | None], None] = lambda stage, run, objects: None
+    check_cost: Callable[[str, Any, int | None], None] = lambda stage, run, objects: None
     """Called with the stage, the run and the number of objects before `spend`: shows the cost, raises where [budget] forbids it."""
     stop: Callable[[str], bool] = lambda words: True
     """Asked before a job that makes no progress is stopped."""

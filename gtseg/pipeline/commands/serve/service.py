@@ -231,9 +231,9 @@ class Service:
     def context(self, run: Run | None = None) -> Context:
         """What a stage of this run works with; nobody is asked, but [budget] holds."""
         notify = self._teller(run) if run else ignore
-        return Context(self.settings, self.clients, notify, Consent(weigh=self._weigh), self.sleep)
+        return Context(self.settings, self.clients, notify, Consent(check_cost=self._check_cost), self.sleep)
 
-    def _weigh(self, stage: str, run: Run, objects: int | None) -> None:
+    def _check_cost(self, stage: str, run: Run, objects: int | None) -> None:
         context = self.context(run)
         if words := check_budget(stage, run, context, objects=objects)[1]:
             context.of(stage).warn(words)
