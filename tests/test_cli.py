@@ -125,7 +125,7 @@ def test_status_of_all_runs_has_a_line_for_each(folder: Folder) -> None:
     ("arguments", "code", "words"),
     [
         (["watch"], 3, "Start one: `gtseg label`"),
-        (["run", "--until", "lable"], 2, "no such stage; there are label, watch, dataset"),
+        (["run", "--until", "lable"], 2, "unknown stage; must be one of label, watch, dataset"),
         (["status", "--run", "a b"], 2, "--run a b"),
         (["dataset", "--job", "x", "--manifest", "s3://b/x"], 2, "exclude each other"),
         (["label", "--set", "labeling"], 2, "TABLE.KEY=VALUE"),
@@ -148,7 +148,7 @@ def test_a_dry_run_gives_json_on_stdout_and_words_on_stderr(folder: Folder) -> N
     done = folder.gtseg("run", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["request"]["HumanTaskConfig"]["NumberOfHumanWorkersPerDataObject"] == 1
-    assert "nothing was touched" in done.stderr
+    assert "nothing was changed" in done.stderr
     assert json.loads(folder.gtseg("status", "--json").stdout)["exists"] is False
 
 
@@ -181,7 +181,7 @@ def test_on_a_terminal_watch_draws_a_bar_and_ctrl_c_ends_it_with_130(folder: Fol
             seen += chunk
     except OSError:  # the terminal is closed on the other side
         pass
-    assert b"come back with `gtseg watch`" in b" ".join(seen.split())
+    assert b"return to it with `gtseg watch`" in b" ".join(seen.split())
 
 
 class Aws:

@@ -1,1 +1,1 @@
-"""What `import gtseg` offers: a thin, typed layer over the functions behind the commands."""
+"""Typed layer of `import gtseg` over the functions behind the commands."""

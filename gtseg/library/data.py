@@ -1,4 +1,4 @@
-"""A torch Dataset over a channel of a run. Needs torch, which the extra gtseg[local] brings."""
+"""torch Dataset of a channel of a run. Needs torch, which the extra gtseg[local] installs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 
 
 class ChannelDataset(torch.utils.data.Dataset[Any]):
-    """Pairs of (3, H, W) float32 pixels between 0 and 1 and (H, W) int64 class indices (255 is void), read from S3 on demand.
+    """Pairs of (3, H, W) float32 pixels in 0 to 1 and (H, W) int64 class indices (255 is void), read from S3 on demand.
 
-    May be handed to the worker processes of a `torch.utils.data.DataLoader`: each connects to S3 by itself.
+    Works with worker processes of a `torch.utils.data.DataLoader`: each process opens its own connections to S3.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ChannelDataset(torch.utils.data.Dataset[Any]):
 
     @property
     def door(self) -> S3:
-        """This process's own connections."""
+        """Connections of this process."""
         if self._door is None:
             self._door = S3(Clients(region=self.region))
         return self._door

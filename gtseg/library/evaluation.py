@@ -1,4 +1,4 @@
-"""evaluate: any predictions against any true masks, folders or arrays."""
+"""Scores of any predictions against reference masks, from folders or arrays."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ def evaluate(
     values: Sequence[int] = (),
     void: int | None = None,
 ) -> Evaluation:
-    """Score predicted masks against true ones.
+    """Score predicted masks against reference masks.
 
-    Both are folders (or s3:// prefixes) of index PNGs, paired by path or by name, or both are arrays, (H, W) class indices each,
-    paired by their order. `labels` names the classes from 1 on; 0 is the background and 255 void. For folders, `values` and
-    `void` say otherwise, as --label-values and --void do. Raises SettingsError, StageError or MaskError naming what does not fit.
+    Both are folders (or s3:// prefixes) of index PNGs, paired by path or by name, or both are sequences of (H, W) class
+    index arrays, paired by order. `labels` names the classes from 1 on; 0 is the background and 255 void. For folders,
+    `values` and `void` change these values, like --label-values and --void. Raises SettingsError, StageError or
+    MaskError naming the problem.
     """
     if isinstance(predictions, str | Path) != isinstance(truth, str | Path):
         raise SettingsError("predictions and truth must both be folders, or both be arrays")
@@ -54,7 +55,7 @@ def evaluate(
         )
         return Evaluation.of(found.section)
     if values or void is not None:
-        raise SettingsError("values and void are for folders: number arrays by class before they are given")
+        raise SettingsError("values and void are for folders: convert arrays to class indices first")
     return _evaluate_arrays(predictions, truth, labels)  # type: ignore[arg-type]
 
 
@@ -67,7 +68,9 @@ def _evaluate_arrays(
     highest = max((int(a[a != 255].max(initial=0)) for pair in pairs for a in pair), default=0)
     names = (BACKGROUND, *(labels or (f"class-{n}" for n in range(1, highest + 1))))
     if highest >= len(names):
-        raise SettingsError(f"the masks hold the value {highest}: {len(names) - 1} labels reach to {len(names) - 1}")
+        raise SettingsError(
+            f"the masks have the value {highest}, but {len(names) - 1} labels allow values up to {len(names) - 1}"
+        )
     options = Evaluate()
     tally = Tally(len(names), options.boundary_tolerance)
     for number, (prediction, true) in enumerate(pairs):
@@ -82,6 +85,6 @@ def _pair(
     first, second = list(predictions), list(truth)
     if len(first) != len(second) or not first:
         raise SettingsError(
-            f"{len(first)} predictions for {len(second)} true masks: there must be as many, at least one"
+            f"{len(first)} predictions for {len(second)} reference masks: the numbers must be equal and at least one"
         )
     return list(zip(first, second, strict=True))

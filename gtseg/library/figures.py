@@ -1,4 +1,4 @@
-"""Pictures and charts that a notebook shows and that can be saved as files."""
+"""Pictures and charts that a notebook displays and that can be saved as files."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ if TYPE_CHECKING:
 __all__ = ["Figure", "Picture", "strip"]
 
 SHOWN = 240
-"""Pixels of the longer side of a picture in a strip."""
+"""Longer side in pixels of a picture in a strip."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart. A notebook shows it; `svg` is the whole of it as text."""
+    """Chart that a notebook displays; `svg` is its complete SVG text."""
 
     svg: str
     title: str = ""
 
     def save(self, path: str | Path) -> Path:
-        """Write the chart as an SVG file, which stands alone. Raises SettingsError for another ending."""
+        """Write the chart as a standalone SVG file. Raises SettingsError for another file extension."""
         target = Path(path)
         if target.suffix.lower() != ".svg":
-            raise SettingsError(f"{target}: a chart is written as .svg")
+            raise SettingsError(f"{target}: a chart must be saved as .svg")
         write_atomically(target, standalone(self.svg).encode())
         return target
 
     def _repr_html_(self) -> str:
-        return f"<figure style='margin:0;max-width:480px'>{standalone(self.svg)}<figcaption>{escape(self.title)}</figcaption></figure>"
+        caption = f"<figcaption>{escape(self.title)}</figcaption>"
+        return f"<figure style='margin:0;max-width:480px'>{standalone(self.svg)}{caption}</figure>"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An RGB image that a notebook shows. `pillow` is the Pillow image, `array` (H, W, 3) uint8."""
+    """RGB image that a notebook displays. `pillow` is the Pillow image, `array` its (H, W, 3) uint8 pixels."""
 
     pillow: Image
     title: str = ""
@@ -59,7 +60,7 @@ class Picture:
         return np.asarray(self.pillow.convert("RGB"))
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture; the ending (.png, .jpg) says how."""
+        """Write the picture; the file extension (.png, .jpg) sets the format."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         self.pillow.save(target)
@@ -72,7 +73,7 @@ class Picture:
 
 
 def strip(pictures: Sequence[Picture]) -> str:
-    """Small pictures beside each other, as HTML without files."""
+    """Return small pictures side by side as HTML with embedded data."""
     cells = []
     for picture in pictures:
         small = picture.pillow.convert("RGB")

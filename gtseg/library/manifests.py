@@ -1,4 +1,4 @@
-"""read_manifest: the labels of any Ground Truth job, as images, masks and a table."""
+"""Reader of output manifests: the labels of any Ground Truth job as images, masks and a table."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ STATUS = {Labeled: "labeled", Failed: "failed", Unusable: "unusable"}
 def read_manifest(
     manifest: str | Path, *, label_attribute: str | None = None, rewrite: Mapping[str, str] | None = None
 ) -> Manifest:
-    """The output manifest of a semantic segmentation labeling job: a path or an `s3://` address.
+    """Read the output manifest of a semantic segmentation labeling job: a path or an `s3://` URI.
 
-    `label_attribute` chooses where a manifest holds several labels. `rewrite` replaces the beginnings of addresses, for images
-    or masks that were moved: `{"s3://old-bucket/": "s3://new-bucket/"}`. Images and masks are read when they are asked for.
-    Raises SettingsError where the label is not to be told, ManifestError naming the line that cannot be read.
+    `label_attribute` selects one of several labels. `rewrite` replaces prefixes of URIs of moved images or masks:
+    `{"s3://old-bucket/": "s3://new-bucket/"}`. Images and masks are read on access. Raises SettingsError if the label
+    is ambiguous, ManifestError naming the line that cannot be read.
     """
     place, door = str(manifest), S3(Clients())
     body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, door)
@@ -59,17 +59,17 @@ def _only_label(body: bytes, place: str) -> str:
     if len(found) == 1:
         return next(iter(found))
     if not found:
-        raise SettingsError(f"{place} holds no semantic segmentation label with metadata. {NO_TABLE}")
-    raise SettingsError(f"{place} holds several labels: label_attribute must be one of {', '.join(found)}")
+        raise SettingsError(f"{place} has no semantic segmentation label with metadata. {NO_TABLE}")
+    raise SettingsError(f"{place} has several labels: label_attribute must be one of {', '.join(found)}")
 
 
 @dataclass(frozen=True)
 class LabeledImage:
-    """One line of a manifest. `status` is labeled, failed, unlabeled or unusable; `reason` says why there is no mask."""
+    """Line of a manifest. `status` is labeled, failed, unlabeled or unusable; `reason` explains a missing mask."""
 
     number: int
     uri: str
-    """Address or path of the image."""
+    """URI or path of the image."""
     mask_uri: str | None
     status: str
     reason: str
@@ -81,13 +81,14 @@ class LabeledImage:
 
     @property
     def image(self) -> Picture:
-        """The photograph. Raises GtsegError where it cannot be read."""
+        """Return the photograph. Raises GtsegError if it cannot be read."""
         assert self._manifest is not None
         return Picture(read_image(self.uri, self._manifest.door), Path(self.uri).name)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 indices into the manifest's `classes`; 255 is void. Raises MaskError for a mask that is none."""
+        """Return (H, W) uint8 indices into the manifest's `classes`; 255 is void. Raises MaskError for an invalid
+        mask."""
         if self.mask_uri is None or self._colors is None or self._manifest is None:
             raise ManifestError(f"line {self.number}: {self.uri} has no mask: {self.status}. {self.reason}")
         body = read_bytes(self.mask_uri, self._manifest.door)
@@ -98,7 +99,7 @@ class LabeledImage:
 
     @property
     def overlay(self) -> Picture:
-        """The photograph with its mask drawn over it."""
+        """Return the photograph with its mask drawn over it."""
         assert self._manifest is not None
         drawn = draw_overlay(self.image.pillow, self.mask, self._manifest.table_of_classes)
         return Picture(drawn, Path(self.uri).name)
@@ -109,7 +110,7 @@ class LabeledImage:
 
 @dataclass(frozen=True)
 class Manifest(Sequence[LabeledImage]):
-    """The labels of a job: a sequence of LabeledImage in the manifest's order."""
+    """Labels of a job: a sequence of LabeledImage in the manifest's order."""
 
     address: str
     label_attribute: str
@@ -119,7 +120,7 @@ class Manifest(Sequence[LabeledImage]):
 
     @cached_property
     def table_of_classes(self) -> Classes:
-        """Names and display colors of all masks together; index 0 is the background."""
+        """Names and display colors of the classes of all masks; index 0 is the background."""
         return merge_classes(line.colors for line in self._lines if isinstance(line, Labeled))
 
     @property
@@ -129,11 +130,11 @@ class Manifest(Sequence[LabeledImage]):
 
     @property
     def labeled(self) -> list[LabeledImage]:
-        """The images that have a mask."""
+        """Return the images that have a mask."""
         return [image for image in self if image.status == "labeled"]
 
     def table(self) -> Any:
-        """A row for each line: number, image, mask, status, reason, confidence. pandas where it is installed."""
+        """Return a row per line: number, image, mask, status, reason, confidence. pandas if installed, else dicts."""
         return make_table([_row(image) for image in self])
 
     def __len__(self) -> int:
@@ -170,7 +171,7 @@ class Manifest(Sequence[LabeledImage]):
         for image in self.labeled[:SHOWN]:
             try:
                 pictures.append(image.overlay)
-            except GtsegError:  # what cannot be read is seen when it is asked for
+            except GtsegError:  # unreadable files are reported on access
                 continue
         return html_table(rows) + strip(pictures)
 

@@ -1,4 +1,4 @@
-"""Who hears a stage's events in a program: a live line in a notebook, lines on stderr elsewhere."""
+"""Listeners of a stage's events in a program: a live line in a notebook, lines on stderr otherwise."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ KEPT_LINES = 12
 
 
 def listen() -> Notify:
-    """The listener of this place: a notebook's, else one that writes lines to stderr."""
+    """Return a notebook listener in a notebook, else one that writes lines to stderr."""
     display = _notebook_display()
     return _Cell(display) if display else _Lines()
 
 
 def _notebook_display() -> Any:
-    """A display handle where this code runs in a notebook's kernel; None elsewhere."""
+    """Return a display handle in a notebook's kernel, None otherwise."""
     shell = sys.modules.get("IPython")
     found = shell.get_ipython() if shell else None
     if found is None or type(found).__name__ != "ZMQInteractiveShell":
@@ -48,7 +48,7 @@ class _Lines:
 
 
 class _Cell:
-    """The last lines of a stage, and a bar below them, in one output of the cell."""
+    """The last lines of a stage, and a progress bar below them, in one output of the cell."""
 
     def __init__(self, display: Any) -> None:
         self.display, self.lines, self.bar, self.told = display, list[str](), "", 0.0

@@ -1,4 +1,4 @@
-"""Project and ProjectRun: what the commands do, as methods."""
+"""Project and ProjectRun: the commands as methods."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ Walk = Callable[[Run, Context], Run]
 
 @dataclass(frozen=True)
 class Project:
-    """A project: its settings, and the AWS that the usual AWS configuration names (or the embedded one)."""
+    """Project: its settings, and AWS clients from the usual AWS configuration (or the embedded AWS)."""
 
     settings: Settings = field(repr=False)
 
     @classmethod
     def open(cls, path: str | Path = "gtseg.toml", *, settings: Mapping[str, Any] | None = None) -> Project:
-        """The project of a settings file. `settings` overrides keys: `{"train.max_runtime": "1h"}`.
+        """Open the project of a settings file. `settings` overrides keys: `{"train.max_runtime": "1h"}`.
 
-        Raises SettingsError naming each key that is wrong. Nothing is asked of AWS yet.
+        Raises SettingsError naming each wrong key. Makes no AWS calls yet.
         """
         flags = list((settings or {}).items())
         return cls(load(Path(path), environ=os.environ, flags=flags))
@@ -65,35 +65,36 @@ class Project:
         return open_clients(self.settings)
 
     def run(self, name: str | None = None) -> ProjectRun:
-        """A run by its name; without one, the run that has the project's name. It need not exist yet."""
+        """Return a run by its name, by default the run with the project's name. It need not exist yet."""
         if name is not None:
             check_run_name(name)
         return ProjectRun(self, name or self.name)
 
     def runs(self) -> list[str]:
-        """Names of the runs that there are."""
+        """Return the names of the existing runs."""
         return list_runs(self.settings, self._clients)
 
 
 @dataclass(frozen=True)
 class ProjectRun:
-    """One run of a project. Each method is the command of its name: done once, resumed where it was left, never paid twice.
+    """Run of a project. Each method corresponds to the command of its name: it runs once, resumes, and never pays
+    twice.
 
-    Methods that start something on AWS take `agree`: without it they raise SettingsError with what it may cost. On the embedded
-    AWS nothing costs, and nobody is asked.
+    Methods that start something on AWS take `agree`: without it they raise SettingsError with the possible cost. The
+    embedded AWS costs nothing and needs no `agree`.
     """
 
     project: Project
     name: str
 
     def label(self, *, agree: bool = False) -> Labeling:
-        """Start the labeling job of [images] and [labeling], or find the one that runs."""
+        """Start the labeling job of [images] and [labeling], or find the running one."""
         from gtseg.pipeline.stages.label import label
 
         return _labeling(self._walk(label, agree=agree))
 
     def watch(self) -> Labeling:
-        """Follow the labeling job to its end. Interrupting the cell leaves the job as it is."""
+        """Follow the labeling job to its end. Interrupting the cell does not stop the job."""
         from gtseg.pipeline.stages.watch import watch
 
         return _labeling(self._walk(watch))
@@ -101,7 +102,7 @@ class ProjectRun:
     def dataset(
         self, *, job: str | None = None, manifest: str | None = None, label_attribute: str | None = None
     ) -> Dataset:
-        """Make the channels of the run's labels, or of any labeling `job`, or of any output `manifest`."""
+        """Convert the labels of the run, of any labeling `job`, or of any output `manifest`, to channels."""
         from gtseg.pipeline.stages.dataset import dataset
 
         if job and manifest:
@@ -121,7 +122,7 @@ class ProjectRun:
         return Training(job.name, job.status or "", job.model_artifact, dict(job.hyperparameters), best, epochs)
 
     def deploy(self, *, agree: bool = False) -> Endpoint:
-        """Put the model on an endpoint, and wait until it answers. It costs money until `cleanup()`."""
+        """Deploy the model to an endpoint, and wait until it is in service. It costs money until `cleanup()`."""
         from gtseg.pipeline.stages.deploy import deploy
 
         there = section_needed(self._walk(deploy, agree=agree).endpoint, "endpoint")
@@ -135,10 +136,11 @@ class ProjectRun:
         in_batch: bool = False,
         agree: bool = False,
     ) -> Predictions:
-        """Masks of images: files, folders or s3:// prefixes. `output` is a folder or prefix [default: predictions/ beside gtseg.toml].
+        """Predict masks of images: files, folders or s3:// prefixes.
 
-        `in_batch`: by a transform job, priced and asked about, instead of the endpoint. What is there already is not asked for
-        again. Images without a mask are in `failed` of the result, each with its reason.
+        `output` is a folder or prefix [default: predictions/ beside gtseg.toml]. `in_batch`: use a transform job, whose
+        cost is confirmed, instead of the endpoint. Existing masks are not predicted again. Images without a mask are in
+        `failed` of the result, with reasons.
         """
         from gtseg.pipeline.commands.predict import classes_of, gather, predict, predict_in_batch
 
@@ -157,14 +159,15 @@ class ProjectRun:
         return Predictions(target, failed, classes.names, items)
 
     def evaluate(self, *, in_batch: bool = False, agree: bool = False) -> Evaluation:
-        """Score the model on the test split, which training never saw; `in_batch`: by a transform job, without an endpoint."""
+        """Score the model on the test split, which training did not use; `in_batch`: use a transform job, not an
+        endpoint."""
         from gtseg.pipeline.stages.evaluate import evaluate
 
         run = self._walk(partial(evaluate, in_batch=in_batch), agree=agree)
         return Evaluation.of(section_needed(run.evaluation, "evaluation"))
 
     def report(self) -> Report:
-        """Write the report into the run's bucket and beside gtseg.toml."""
+        """Write the report to the run's bucket and beside gtseg.toml."""
         from gtseg.pipeline.stages.report import report
 
         section = section_needed(self._walk(report).report, "report")
@@ -172,14 +175,14 @@ class ProjectRun:
         return Report(section.html, page)
 
     def cleanup(self) -> list[str]:
-        """Delete the endpoint, its config and its models; what was deleted. Never data."""
+        """Delete the endpoint, its config and its models, never data; return what was deleted."""
         from gtseg.pipeline.stages.cleanup import sweep
 
         _, swept = sweep(self._load(), self._context())
         return list(swept.deleted)
 
     def status(self) -> Any:
-        """A row for each stage: whether it is done, and what it left. pandas where it is installed."""
+        """Return a row for each stage: whether it is done, and its result. pandas if installed, else dicts."""
         return make_table(self._rows())
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -221,7 +224,7 @@ class ProjectRun:
 
         def spend(words: str) -> bool:
             if not agree:
-                raise SettingsError(f"{words} This spends money: say agree=True.")
+                raise SettingsError(f"{words} This spends money: pass agree=True.")
             return True
 
         consent = Consent(
@@ -230,7 +233,7 @@ class ProjectRun:
         return Context(settings, clients, told, consent)
 
     def _walk(self, stage: Walk, *, agree: bool = False) -> Run:
-        """One stage, its events shown, its run saved."""
+        """Run one stage, show its events, and save its run."""
         return self._run_file.save(stage(self._load(), self._context(agree=agree)))
 
 

@@ -1,4 +1,4 @@
-"""What the methods of a run return: frozen values with tables, arrays and pictures, which a notebook shows."""
+"""Results of the methods of a run: frozen values with tables, arrays and pictures, which a notebook displays."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Labeling:
-    """The run's labeling job, as last seen."""
+    """Last known state of the run's labeling job."""
 
     name: str
     status: str
@@ -53,13 +53,15 @@ class Labeling:
     counters: dict[str, int]
     """LabelCounters: TotalLabeled, HumanLabeled, FailedNonRetryableError, Unlabeled, ..."""
     output_manifest: str | None
-    """s3:// address, once the job has one."""
+    """s3:// URI, once the job has one."""
     label_attribute: str
 
     def manifest(self) -> Manifest:
-        """Its labels. Raises StageError before there are any."""
+        """Return its labels. Raises StageError before there are any."""
         if self.output_manifest is None:
-            raise StageError(f"{self.name} has no output manifest yet ({self.status}): watch() it to its end first")
+            raise StageError(
+                f"{self.name} has no output manifest yet ({self.status}): call watch() and wait for its end"
+            )
         return read_manifest(self.output_manifest, label_attribute=self.label_attribute)
 
     def _repr_html_(self) -> str:
@@ -69,22 +71,23 @@ class Labeling:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The run's channels: what training, validation and the test read."""
+    """Channels of the run: the input of training, validation and test."""
 
     classes: tuple[str, ...]
     """Names by class index; 0 is BACKGROUND."""
     counts: dict[str, int]
-    """Objects: train, validation, test, rejected, failed, unlabeled."""
+    """Number of objects by train, validation, test, rejected, failed, unlabeled."""
     channels: str
-    """s3:// address of the folder of all channels."""
+    """s3:// URI of the folder of all channels."""
     _run: Run = field(repr=False)
     _context: Context = field(repr=False)
 
     def torch(self, split: str = "train", *, transform: Any = None) -> ChannelDataset:
-        """A `torch.utils.data.Dataset` over one channel: (3, H, W) float32 between 0 and 1 and (H, W) int64 class indices.
+        """Return a `torch.utils.data.Dataset` of one channel.
 
-        `split` is train, validation or test. `transform` gets both tensors and returns what an item is to be. Files are read
-        from S3 when they are asked for, in each worker of a DataLoader by itself.
+        Items are (3, H, W) float32 in 0 to 1 and (H, W) int64 class indices. `split` is train, validation or test.
+        `transform` receives both tensors and returns the item. Files are read from S3 on access, in each worker of a
+        DataLoader separately.
         """
         from gtseg.library.data import ChannelDataset
 
@@ -92,7 +95,7 @@ class Dataset:
         return ChannelDataset(pairs, region=self._context.clients.region, transform=transform)
 
     def files(self, split: str = "train") -> list[tuple[str, str]]:
-        """(image, annotation) addresses of one channel, by name. Raises SettingsError for a split that is none."""
+        """Return the (image, annotation) URIs of one channel by name. Raises SettingsError for an unknown split."""
         if split not in SPLITS:
             raise SettingsError(f"split = {split!r}: must be one of {', '.join(SPLITS)}")
         images = _stems(channel_uri(self.channels, split), self._context)
@@ -100,14 +103,14 @@ class Dataset:
         return [(images[stem], masks[stem]) for stem in sorted(images.keys() & masks.keys())]
 
     def example(self, number: int = 0, *, split: str = "train") -> Picture:
-        """One image of a channel with its mask drawn over it."""
+        """Return one image of a channel with its mask drawn over it."""
         image, mask = self.files(split)[number]
         door = self._context.s3
         drawn = draw_overlay(read_image(image, door), read_mask_at(mask, door), self._classes)
         return Picture(drawn, _stem(image))
 
     def table(self) -> Any:
-        """Objects in each part of the dataset. pandas where it is installed."""
+        """Return the number of objects in each split. pandas if installed, else dicts."""
         return make_table(self._rows)
 
     @cached_property
@@ -126,24 +129,24 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Training:
-    """The run's training job."""
+    """Training job of the run."""
 
     name: str
     status: str
     model_artifact: str | None
-    """s3:// address of model.tar.gz."""
+    """s3:// URI of model.tar.gz."""
     hyperparameters: dict[str, str]
     best: dict[str, Any] | None
-    """The epoch whose model is kept: number, train_loss, miou, pixel_accuracy."""
+    """Epoch whose model is kept: number, train_loss, miou, pixel_accuracy."""
     epochs: tuple[dict[str, Any], ...]
 
     def table(self) -> Any:
-        """A row for each epoch: number, train_loss, miou, pixel_accuracy, ... pandas where it is installed."""
+        """Return a row per epoch: number, train_loss, miou, pixel_accuracy, ... pandas if installed, else dicts."""
         return make_table(self.epochs)
 
     @property
     def curves(self) -> dict[str, Figure]:
-        """`loss` and `validation` by epoch."""
+        """Return the charts `loss` and `validation` by epoch."""
         best = self.best["number"] if self.best else None
         drawn = training_curves(self.epochs, best=best)
         titles = {"loss": "training loss", "validation": "validation mIoU and pixel accuracy"}
@@ -164,7 +167,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The endpoint that answers for the run's model. It costs money until `cleanup()`."""
+    """Endpoint of the run's model. It costs money until `cleanup()`."""
 
     name: str
     status: str
@@ -178,7 +181,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image and the mask that the model gave it."""
+    """Image and its predicted mask."""
 
     name: str
     image_uri: str
@@ -188,17 +191,17 @@ class Prediction:
 
     @property
     def mask(self) -> NDArray[np.uint8]:
-        """(H, W) uint8 class indices, of the image's own size."""
+        """Return (H, W) uint8 class indices, of the image's own size."""
         return read_mask_at(self.mask_uri, self._context.s3)
 
     @property
     def image(self) -> Picture:
-        """The photograph."""
+        """Return the photograph."""
         return Picture(read_image(self.image_uri, self._context.s3), self.name)
 
     @property
     def overlay(self) -> Picture:
-        """The photograph with the mask drawn over it."""
+        """Return the photograph with the mask drawn over it."""
         return Picture(draw_overlay(self.image.pillow, self.mask, self._classes), self.name)
 
     def _repr_png_(self) -> bytes:
@@ -207,12 +210,12 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictions(Sequence[Prediction]):
-    """The masks of many images, in the order in which the images were found."""
+    """Predicted masks of many images, in the order in which the images were found."""
 
     output: str
     """Folder or s3:// prefix of the masks."""
     failed: dict[str, str]
-    """Image -> why it has no mask."""
+    """Image -> reason why it has no mask."""
     classes: tuple[str, ...]
     _items: tuple[Prediction, ...] = field(repr=False)
 
@@ -230,7 +233,7 @@ class Predictions(Sequence[Prediction]):
         return iter(self._items)
 
     def table(self) -> Any:
-        """A row for each image: its mask, or why it has none. pandas where it is installed."""
+        """Return a row per image: its mask, or the reason why it has none. pandas if installed, else dicts."""
         rows = [{"image": one.image_uri, "mask": one.mask_uri, "failed": None} for one in self._items]
         rows += [{"image": image, "mask": None, "failed": reason} for image, reason in self.failed.items()]
         return make_table(rows)
@@ -242,23 +245,23 @@ class Predictions(Sequence[Prediction]):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of predictions against true masks. A score that is not known is None."""
+    """Scores of predictions against reference masks. An unknown score is None."""
 
     miou: float | None
-    """Mean over the classes that occur, of the IoU over the whole set."""
+    """Mean, over the classes that occur, of the IoU of all pixels of the set."""
     pixel_accuracy: float | None
     images: int
     classes: tuple[str, ...]
     confusion: NDArray[np.int64]
-    """(C, C) pixels: rows are the truth, columns the prediction."""
+    """(C, C) pixels: rows are the labels, columns the predictions."""
     missing: tuple[str, ...]
-    """Images that are in no score."""
+    """Images that are not scored."""
     section: EvaluationSection = field(repr=False)
-    """Everything that was measured, intervals included."""
+    """All measurements, including intervals."""
 
     @classmethod
     def of(cls, section: EvaluationSection) -> Evaluation:
-        """The scores that a run or `gtseg.evaluate` has measured."""
+        """Convert the scores of a run or of `gtseg.evaluate`."""
         import numpy as np
 
         confusion = np.array(section.confusion, np.int64).reshape(len(section.classes), len(section.classes))
@@ -266,12 +269,12 @@ class Evaluation:
         return cls(section.miou, section.pixel_accuracy, section.images, names, confusion, section.missing, section)
 
     def table(self) -> Any:
-        """A row for each class: iou, precision, recall, f1, boundary_f1, pixels. pandas where it is installed."""
+        """Return a row per class: iou, precision, recall, f1, boundary_f1, pixels. pandas if installed, else dicts."""
         return make_table(self._rows)
 
     @property
     def confusion_matrix(self) -> Figure:
-        """The confusion matrix as a chart: each row's shares, in percent."""
+        """Return the confusion matrix as a chart: each row's shares in percent."""
         return Figure(
             confusion_chart(self.confusion.tolist(), self.classes),
             "confusion matrix, percent of each true class",
@@ -279,7 +282,7 @@ class Evaluation:
 
     @property
     def iou(self) -> Figure:
-        """IoU of each class as a bar."""
+        """Return a bar chart of the IoU of each class."""
         return Figure(
             bar_chart([(one.name, one.iou) for one in self.section.classes], label="IoU by class"),
             "IoU by class",
@@ -317,12 +320,12 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Report:
-    """The run's report: one page that needs nothing else."""
+    """Report of the run: one self-contained page."""
 
     address: str
-    """s3:// address of report.html."""
+    """s3:// URI of report.html."""
     html: str = field(repr=False)
-    """The whole page."""
+    """HTML text of the page."""
 
     def save(self, path: str | Path) -> Path:
         """Write the page to a file."""
@@ -332,7 +335,10 @@ class Report:
         return target
 
     def _repr_html_(self) -> str:
-        return f"<iframe srcdoc='{escape(self.html, quote=True)}' style='width:100%;height:600px;border:1px solid #ccc'></iframe>"
+        return f"<iframe srcdoc='{escape(self.html, quote=True)}' "
+
+
+"style='width:100%;height:600px;border:1px solid #ccc'></iframe>"
 
 
 def _stems(uri: str, context: Context) -> dict[str, str]:
@@ -346,13 +352,13 @@ def _stem(uri: str) -> str:
 
 
 def section_needed(section: Any, what: str) -> Any:
-    """A section of a run that its stage has just left."""
+    """Return a section that its stage has just written."""
     if section is None:
         raise GtsegError(f"the run has no {what}")
     return section
 
 
 def dataset_of(run: Run, context: Context) -> Dataset:
-    """The run's dataset as a result."""
+    """Return the run's dataset as a result."""
     data: DatasetSection = section_needed(run.dataset, "dataset")
     return Dataset(data.classes, dict(data.counts), data.channels, run, context)

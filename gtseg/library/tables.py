@@ -1,4 +1,4 @@
-"""Tables: pandas where it is installed, plain rows where not; and as HTML for a notebook."""
+"""Tables: pandas if installed, plain rows otherwise; and their HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def make_table(rows: Rows) -> Any:
-    """A pandas DataFrame of the rows; a list of dicts where pandas is not installed."""
+    """Return a pandas DataFrame of the rows; a list of dicts if pandas is not installed."""
     try:
         import pandas
     except ImportError:
@@ -21,7 +21,7 @@ def make_table(rows: Rows) -> Any:
 
 
 def html_table(rows: Rows) -> str:
-    """The rows as an HTML table; numbers are aligned right, None is a dash."""
+    """Return the rows as an HTML table; numbers are right-aligned, None is a dash."""
     if not rows:
         return ""
     head = "".join(f"<th style='text-align:left'>{escape(str(name))}</th>" for name in rows[0])

@@ -168,7 +168,7 @@ def test_scenes_of_a_public_bucket_come_in_unsigned_and_those_of_a_closed_one_do
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("import", "masks", "nowhere", "masks"), "nowhere: no such folder"),
+        (("import", "masks", "nowhere", "masks"), "nowhere: folder not found"),
         (("import", "geo", DATA / "geo" / "images", "--bands", "1,x"), "--bands 1,x"),
         (("import", "geo", DATA / "geo" / "images", "--bbox", "3,2,1,0"), "west < east"),
         (("import", "tiles", "--bbox", "0,0,1,1"), "--zoom"),

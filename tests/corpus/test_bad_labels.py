@@ -87,8 +87,8 @@ def line(image: str, label: str, colors: Any = MAP, **more: Any) -> dict[str, An
 
 GOOD = json.dumps(line("s3://BUCKET/0.jpg", "s3://BUCKET/0.png")).encode()
 FATAL: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "holds no semantic segmentation label"),
-    "blank lines only": (b"\n\r\n \n", "holds no semantic segmentation label"),
+    "empty": (b"", "has no semantic segmentation label"),
+    "blank lines only": (b"\n\r\n \n", "has no semantic segmentation label"),
     "a line cut off": (GOOD + b"\n" + GOOD[:60], "line 2 is not a JSON object"),
     "UTF-16": (GOOD.decode().encode("utf-16"), "line 1 is not a JSON object"),
     "gzip": (gzip.compress(GOOD), "line 1 is not a JSON object"),

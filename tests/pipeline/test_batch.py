@@ -150,7 +150,7 @@ def test_evaluate_in_batch_scores_as_the_endpoint_does(city: Trained, predicted:
 def test_a_picture_of_more_than_ten_megabytes_is_refused_by_name_before_the_job(city: Trained, tmp_path: Path) -> None:
     (tmp_path / "huge.jpg").write_bytes(draw_scene(1)[0] + b"\0" * MAX_PICTURE)
     result = in_batch(city, tmp_path / "masks", str(tmp_path / "huge.jpg"))
-    assert "10.0 MB are more than the 10 MB" in result.failed[0][1]
+    assert "10.0 MB exceed the 10 MB" in result.failed[0][1]
     assert "huge.jpg" in city.told("warning")
     assert not files_of(tmp_path / "masks")
 
@@ -190,7 +190,7 @@ def test_who_says_no_to_the_price_starts_nothing(
 def test_probabilities_are_not_for_batch(city: Trained, tmp_path: Path) -> None:
     city.tables["predict"] += "\nprobabilities = true"
     try:
-        with pytest.raises(SettingsError, match="endpoint only"):
+        with pytest.raises(SettingsError, match="needs an endpoint"):
             in_batch(city, tmp_path / "masks")
     finally:
         city.tables["predict"] = city.tables["predict"].replace("\nprobabilities = true", "")
@@ -358,7 +358,7 @@ def test_a_job_that_gets_no_further_is_the_last(play: Any) -> None:
     one = play((4, "Failed"), (0, "Failed"), (9, "Completed"))
     result = one.predict()
     assert (one.masks, len(result.failed), len(one.jobs.jobs)) == (4, 2, 2)
-    assert "transform-2 failed without an answer to it: a picture" in result.failed[0][1]
+    assert "transform-2 failed without a mask of it: a picture" in result.failed[0][1]
 
 
 def test_interrupted_the_same_command_follows_the_same_job(play: Any) -> None:

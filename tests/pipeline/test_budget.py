@@ -91,7 +91,7 @@ def test_a_budget_that_does_not_stop_says_so_and_the_job_ends(
             break
     said += process.stderr.readlines()
     assert process.wait(60) == 0, said
-    assert sum("it goes on" in line for line in said) == 1
+    assert sum("work continues" in line for line in said) == 1
     assert stops(shared_aws, labeled) == []
 
 
@@ -166,7 +166,7 @@ def test_train_and_tune_stop_jobs_that_have_cost_all_that_they_may(trainable: Tr
     assert gtseg(trainable, training_aws, "train", "--no-follow", "--yes").returncode == 0
     done = gtseg(trainable, training_aws, "train", max_usd="0.00001")
     assert done.returncode in {1, 5}, "5 where it had a model already: that is kept"
-    assert f"{trainable.name}-train-1 is being stopped: the run has cost about" in done.stderr
+    assert f"stopping {trainable.name}-train-1: the run has cost about" in done.stderr
     assert "The run has cost about" in done.stderr.splitlines()[-1]
     assert f"{trainable.name}-train-1" in done.stderr.splitlines()[-1]
     done = gtseg(trainable, training_aws, "tune", "--yes", max_usd="1")

@@ -81,7 +81,7 @@ def test_nothing_in_common_is_said(project: Any, tested: Run, tmp_path: Path) ->
 
 def test_masks_of_another_size_are_refused_by_name(project: Any, tested: Run, tmp_path: Path) -> None:
     small = folder(tmp_path / "small", a=TRUTH[:5])
-    with pytest.raises(StageError, match=r"a\.png: 32x5 pixels, the label has 32x24"):
+    with pytest.raises(StageError, match=r"a\.png: 32x5 pixels, but the label has 32x24"):
         compare(tested, [small], project.context())
 
 

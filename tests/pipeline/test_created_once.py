@@ -172,7 +172,7 @@ def test_ctrl_c_while_watching_is_exit_code_130_and_the_job_goes_on(command: Com
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "come back with `gtseg watch`" in stderr
+    assert "return to it with `gtseg watch`" in stderr
     answer = command.project.clients.sagemaker.describe_labeling_job(LabelingJobName=run.labeling_job.name)  # type: ignore[union-attr]
     assert answer["LabelingJobStatus"] == "InProgress"
 

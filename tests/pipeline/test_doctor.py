@@ -74,7 +74,7 @@ def test_the_images_of_a_manifest_are_looked_at(project: Any) -> None:
         "".join(f'{{"source-ref":"s3://{bucket}/{name}"}}\n' for name in ("a.jpg", "b.jpg"))
     )
     project.set("images", source="in.manifest")
-    assert "1 of 2 looked at are fine" in found(project, "images").found
+    assert "1 of 2 checked images are fine" in found(project, "images").found
     assert "b.jpg cannot be decoded" in found(project, "image").found
 
 
@@ -139,7 +139,7 @@ def test_one_cause_is_told_once_however_much_it_hinders(project: Any) -> None:
 
     bad = [f for f in examine(project.context(clients=Clients(labeling_profile="gone")), root) if f.level == "bad"]
     assert ["no such profile" in f.found for f in bad] == [True] + [False] * (len(bad) - 1)
-    assert {f.found for f in bad[1:]} == {"cannot be told, for the reason at region"}
+    assert {f.found for f in bad[1:]} == {"unknown, for the reason given at region"}
 
 
 def put_model(project: Any, name: str) -> str:

@@ -90,7 +90,7 @@ def test_what_was_made_from_what_the_run_has_is_fresh() -> None:
     ids=["now", "kept by an earlier gtseg"],
 )
 def test_new_labels_make_the_dataset_stale(sources: dict[str, str]) -> None:
-    assert "new labels since: r-adjust-1" in why("dataset", labeling_job=ADJUSTED, dataset=dataset(**sources))
+    assert "newer labels: r-adjust-1" in why("dataset", labeling_job=ADJUSTED, dataset=dataset(**sources))
 
 
 @pytest.mark.parametrize(

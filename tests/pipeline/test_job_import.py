@@ -171,7 +171,7 @@ def test_what_cannot_be_taken_is_lost_by_name(home: Home, brought_folder: Path) 
     assert home.run.labeling_job is None
     said = "\n".join(lost.lines())
     assert "is no PNG" in said
-    assert "its mask is not there" in said
+    assert "its mask does not exist" in said
     assert lost.exit_code == 5
 
 
@@ -192,7 +192,7 @@ def test_a_manifest_that_climbs_out_of_its_folder_reads_nothing_there(home: Home
     manifest = brought_folder / "manifests" / "output" / "output.manifest"
     climbing = "annotations/consolidated-annotation/../../../secret.png"
     manifest.write_text(re.sub(r"annotations/consolidated-annotation/[^\"]+", climbing, manifest.read_text()))
-    with pytest.raises(GtsegError, match=r"0 of 2 labels arrived.*its mask is not there"):
+    with pytest.raises(GtsegError, match=r"0 of 2 labels arrived.*its mask does not exist"):
         home.bring(brought_folder)
 
 
@@ -220,7 +220,7 @@ def test_a_pipe_among_the_masks_keeps_nobody_waiting(home: Home, brought_folder:
     mask.unlink()
     os.mkfifo(mask)
     (mask.parent / "nothing.png").symlink_to("nowhere")
-    assert any("its mask is not there" in line for line in home.bring(brought_folder).account.lines())
+    assert any("its mask does not exist" in line for line in home.bring(brought_folder).account.lines())
 
 
 @pytest.mark.parametrize("member", ["NaN", "1e999", '"\\ud800"', "[" * 3000 + "]" * 3000])
@@ -234,5 +234,5 @@ def test_a_manifest_that_no_reader_takes_is_refused_by_its_line(home: Home, brou
 
 @pytest.mark.parametrize("source", ["nowhere", "s3://{bucket}/nothing/"])
 def test_a_folder_of_no_job_is_told_with_the_way_to_copy_one(home: Home, bucket: str, source: str) -> None:
-    with pytest.raises(StageError, match=r"is no folder of a labeling job.*s3 sync"):
+    with pytest.raises(StageError, match=r"is not the folder of a labeling job.*s3 sync"):
         home.bring(source.format(bucket=bucket))

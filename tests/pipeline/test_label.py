@@ -115,7 +115,7 @@ def test_an_image_replaced_by_one_of_equal_length_is_no_second_job(two: Any) -> 
     path = two.folder / "images/a 1.jpg"
     body = path.read_bytes()
     path.write_bytes(body[:-3] + bytes([body[-3] ^ 1]) + body[-2:])
-    with pytest.raises(StageError, match="made from other settings"):
+    with pytest.raises(StageError, match="with other settings or data"):
         two.label()
     path.write_bytes(body)
     assert two.label().labeling_job.name == f"{two.name}-label-1"
@@ -144,7 +144,7 @@ def test_a_run_that_was_fingerprinted_without_etags_still_finds_its_job(two: Any
 def test_a_changed_setting_is_no_second_job(two: Any) -> None:
     two.label()
     two.set("labeling", workers_per_object=2)
-    with pytest.raises(StageError, match="made from other settings or other data"):
+    with pytest.raises(StageError, match="with other settings or data"):
         two.label()
     assert len(two.run.attempts) == 1
 
@@ -202,7 +202,7 @@ def test_a_buckets_own_cors_rules_stay(two: Any, bucket: str, clients: Clients) 
     kept, added = S3(clients).cors_rules(bucket)
     assert own.items() <= kept.items()
     assert {k: v for k, v in LABELING_RULE.items() if v}.items() <= added.items()
-    assert "its 1 own rules stay" in two.told()
+    assert "its 1 other rules are kept" in two.told()
 
 
 def test_an_existing_manifest_keeps_its_lines(two: Any, bucket: str, clients: Clients) -> None:
@@ -270,8 +270,8 @@ def test_a_missing_image_of_a_manifest_is_left_out(two: Any, bucket: str, client
 @pytest.mark.parametrize(
     ("table", "values", "kind", "words"),
     [
-        ("images", {"source": "nowhere"}, StageError, "there is no folder"),
-        ("images", {"source": "gtseg.toml"}, StageError, r"gtseg\.toml is a file\. Name a folder"),
+        ("images", {"source": "nowhere"}, StageError, "does not exist"),
+        ("images", {"source": "gtseg.toml"}, StageError, r"gtseg\.toml is a file\. Use a folder"),
         ("images", {"source": "nowhere.manifest"}, StageError, "cannot be read"),
         ("images", {"source": "empty"}, StageError, "No image to label"),
         ("labeling", {"labels": []}, SettingsError, "labels is empty"),
@@ -353,8 +353,8 @@ def test_a_public_bucket_that_is_closed_to_our_credentials_is_read_without_them(
         two.set("images", source=f"s3://{bucket}/")
         run = two.label()
     assert run.labeling_job.objects == 2
-    assert "is read without credentials" in two.told("note")
-    assert f"the CORS rules of bucket {bucket} are not yours to see or set" in two.told("warning")
+    assert "is read with unsigned requests" in two.told("note")
+    assert f"the CORS rules of bucket {bucket} cannot be read or changed" in two.told("warning")
 
 
 def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
@@ -377,6 +377,6 @@ def test_a_changed_setting_is_refused_before_money_is_asked_for_or_anything_uplo
     two.label()
     two.image("new.jpg", colour=8)
     two.clients.__dict__["is_aws"] = lambda service: True
-    with pytest.raises(StageError, match="other data"):
+    with pytest.raises(StageError, match="settings or data"):
         two.label(consent=Consent(spend=lambda words: pytest.fail("asked")))
     assert "images/new.jpg" not in two.written()

@@ -81,7 +81,7 @@ def test_gold_that_fits_no_images_is_refused_before_anything_is_written(
     with pytest.raises(StageError, match=reason):
         three.label()
     three.set("labeling", gold="nowhere")
-    with pytest.raises(StageError, match="there is no folder"):
+    with pytest.raises(StageError, match="does not exist"):
         three.label()
 
 
@@ -89,5 +89,5 @@ def test_two_images_of_one_name_are_refused(three: Any) -> None:
     three.image("other/a.png", colour=9)
     put_mask(three, "a.png")
     three.set("labeling", gold="known")
-    with pytest.raises(StageError, match="several images are called that"):
+    with pytest.raises(StageError, match="several images have this name"):
         three.label()

@@ -119,7 +119,7 @@ def test_workers_stay_ids_where_nobody_may_read_their_names(
     monkeypatch.setattr("gtseg.pipeline.commands.agreement.find_names", refuse)
     (worker,) = measure(project).workers
     assert (worker.name, worker.worker.startswith("private.")) == ("", True)
-    assert "shown by id" in project.told()
+    assert "listed by id" in project.told()
 
 
 @given(arrays.arrays(np.uint8, st.tuples(st.just(2), st.integers(1, 5), st.integers(1, 5)), elements=st.integers(0, 3)))

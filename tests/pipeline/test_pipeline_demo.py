@@ -110,7 +110,7 @@ def test_masks_that_count_from_zero_are_refused_and_taken_with_the_flag(own: Pat
 
 def test_a_folder_of_another_demo_or_project_is_left_alone(own: Path) -> None:
     ready(own)
-    with pytest.raises(SettingsError, match="holds a demo of other images"):
+    with pytest.raises(SettingsError, match="has a demo of other images"):
         ready(own, labels=["cat", "dog"])
     (own / "mine").mkdir()
     (own / "mine/gtseg.toml").write_text("[project]\n")

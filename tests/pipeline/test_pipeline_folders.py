@@ -61,7 +61,7 @@ def test_a_mask_without_prediction_is_told_and_not_scored(folders: Path) -> None
     events: list[Event] = []
     result = scored(folders, "cat", events=events)
     assert result.missing == ("sub/b.png",)
-    assert any("no prediction of its path or name, not scored; sub/b.png" in event.message for event in events)
+    assert any("no prediction with its path or name, not scored; sub/b.png" in event.message for event in events)
     save(folders / "predictions/lonely.png", [[0]])
     flows = {flow.unit: (flow.came, flow.went) for flow in scored(folders, "cat").account.flows}
     assert flows == {"mask": (2, 1), "prediction": (2, 1)}
@@ -74,7 +74,7 @@ def test_wrong_input_names_the_file(folders: Path) -> None:
     (folders / "predictions/a.png").write_bytes(b"nothing")
     with pytest.raises(MaskError, match=r"predictions/a\.png: not a PNG"):
         scored(folders, "cat")
-    with pytest.raises(StageError, match="There is no folder"):
+    with pytest.raises(StageError, match="does not exist"):
         evaluate_folders(str(folders / "none"), str(folders / "masks"), labels=(), options=Evaluate(), notify=print)
     (folders / "empty").mkdir()
     with pytest.raises(StageError, match="No mask of"):
@@ -139,4 +139,4 @@ def test_predictions_that_are_the_masks_are_told(folders: Path) -> None:
     events: list[Event] = []
     for masks in (folders / "masks", folders / "predictions/../masks"):
         evaluate_folders(str(masks), str(folders / "masks"), labels=(), options=Evaluate(), notify=events.append)
-    assert sum("one folder" in event.message for event in events if event.kind == "warning") == 2
+    assert sum("the same folder" in event.message for event in events if event.kind == "warning") == 2

@@ -233,7 +233,7 @@ def test_a_sample_of_what_a_model_labeled_estimates_the_others(project: Project,
     assert job
     assert job.output_manifest
     door, source = S3(project.clients), job.output_manifest
-    with pytest.raises(ManifestError, match="no label that a model made"):
+    with pytest.raises(ManifestError, match="no label made by a model"):
         verify(project.run, project.context(), machine=2)
     lines = [json.loads(line) for line in door.read(source)[0].splitlines()]
     for line in lines[1:]:
@@ -296,7 +296,7 @@ def test_a_follow_up_of_a_follow_up_covers_all_three_jobs(project: Project, work
     alone = dataset(project.run, project.context(), labels=LabelSource(job=names[1]))
     assert alone.dataset
     assert alone.dataset.counts["failed"] == 1
-    assert f"{names[2]} goes on from {names[1]}: without --job the dataset has the labels of both" in project.told()
+    assert f"{names[2]} continues from {names[1]}: without --job the dataset has the labels of both" in project.told()
 
 
 IN_SERVICE = Resource("endpoint", "cats", "arn:aws:sagemaker:us-east-1:1:endpoint/cats", status="InService")

@@ -492,9 +492,9 @@ def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoi
     assert run.dataset
     changed = project.run_file.save(run.update(dataset=run.dataset.model_copy(update={"fingerprint": "e" * 32})))
     reasons = {name: one.reason for name, one in standings(changed, project.settings).items()}
-    assert reasons["train"] == "the dataset has changed since it was trained on"
+    assert reasons["train"] == "the dataset has changed since the model was trained"
     assert reasons["deploy"] == "train comes first"
-    assert reasons["evaluate"] == "the dataset has changed since it was scored on"
+    assert reasons["evaluate"] == "the dataset has changed since the evaluation"
     project.events.clear()
     again = walk(changed, project.context(), until_stage("evaluate"))
     assert again.training_job

@@ -163,7 +163,7 @@ def test_without_a_run_of_its_project_it_says_what_it_waits_for_once(project: Tr
     assert service.look(pool=None) is service.look(pool=None) is True  # type: ignore[arg-type]
     (said,) = lines(log)
     assert project.name in said["message"]
-    assert "`gtseg label` begins one" in said["message"]
+    assert "start one with `gtseg label`" in said["message"]
 
 
 def test_trouble_is_logged_and_outlived(project: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

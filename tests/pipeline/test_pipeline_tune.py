@@ -144,7 +144,7 @@ def test_a_job_is_trained_from_manifests_without_channel_copies(project: Trained
 
 def test_objects_that_cannot_be_found_are_an_error_not_a_smaller_set(project: Trained) -> None:
     project.tables["train"] = 'input = "augmented-manifest"'
-    with pytest.raises(StageError, match=r"does not say where the image of s3://x/scene-0.jpg is"):
+    with pytest.raises(StageError, match=r"lacks the location of the image of s3://x/scene-0.jpg"):
         train(project.run, project.context())
 
 

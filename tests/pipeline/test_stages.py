@@ -103,7 +103,7 @@ def test_a_later_stage_is_not_done_any_more_after_new_labels(project: Any) -> No
     assert done(adjusted) == ["label", "watch"]
     found = standings(adjusted, SETTINGS)
     assert (found["dataset"].reason, found["train"].reason) == (
-        "the run has new labels since: j2",
+        "the run has newer labels: j2",
         "dataset comes first",
     )
 
@@ -116,7 +116,7 @@ def test_a_run_trains_nothing_that_no_test_image_could_score(project: Any) -> No
         fingerprint="f",
     )
     run = project.run.update(dataset=section)
-    with pytest.raises(StageError, match=r"train was not begun: none of the 4 images.*evaluate.required=false"):
+    with pytest.raises(StageError, match=r"train was not started: none of the 4 images.*evaluate.required=false"):
         walk(run, project.context())
     assert not unevaluable(run, SETTINGS, until_stage("deploy"))
 

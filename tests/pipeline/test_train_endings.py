@@ -64,8 +64,8 @@ def test_a_model_that_may_not_be_looked_at_is_taken_for_there_with_a_warning() -
     [
         (state("Stopped", "MaxWaitTimeExceeded"), ("max_wait = 2h", "spot = false", "MaxWaitTimeExceeded")),
         (state("Stopped", "MaxRuntimeExceeded"), ("max_runtime = 1h", "MaxRuntimeExceeded")),
-        (state("Stopped"), ("(Stopped)", "starts a new attempt")),
-        (state("Failed"), ("failed: r", "Cure that")),
+        (state("Stopped"), ("(Stopped)", "Start a new attempt")),
+        (state("Failed"), ("failed: r", "Fix this")),
     ],
 )
 def test_without_a_model_the_limit_is_named_and_what_to_do(job: TrainingState, words: tuple[str, ...]) -> None:

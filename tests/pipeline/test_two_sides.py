@@ -253,7 +253,7 @@ def test_each_side_was_asked_for_its_own_alone(sides: Sides) -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("doctor", "right if both are addresses of one service"),  # B asks through the proxy
+        ("doctor", "correct if both are addresses of the same service"),  # B asks through the proxy
         ("doctor", "by profile 'labels'"),
         ("jobs", f"{RUN}-label-1"),
         ("agreement", "2 workers; overlap between workers 1.000"),

@@ -136,7 +136,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_how_to_come_back(watched: Watched)
     def interrupt(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="come back with `gtseg watch`") as caught:
+    with pytest.raises(Interrupted, match="return to it with `gtseg watch`") as caught:
         watched.watch(description("InProgress", 1), sleep=interrupt)
     assert caught.value.exit_code == 130
     assert not any(r.name == "StopLabelingJob" for r in watched.proxy.seen)
@@ -149,11 +149,11 @@ def test_a_job_on_an_aws_that_ends_with_the_command_is_not_said_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setenv("GTSEG_LOCAL_EXEC", watched.proxy.url)
-    with pytest.raises(Interrupted, match="goes on with `gtseg local exec -- gtseg watch`") as caught:
+    with pytest.raises(Interrupted, match="continues with `gtseg local exec -- gtseg watch`") as caught:
         watched.watch(description("InProgress", 1), sleep=interrupt)
-    assert "by itself" not in str(caught.value)
+    assert "on its own" not in str(caught.value)
     monkeypatch.setenv("GTSEG_LOCAL_EXEC", "http://127.0.0.1:9")  # another server's end is not this one's
-    with pytest.raises(Interrupted, match="goes on by itself"):
+    with pytest.raises(Interrupted, match="continues on its own"):
         watched.watch(description("InProgress", 1), sleep=interrupt)
 
 

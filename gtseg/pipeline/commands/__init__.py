@@ -1,1 +1,1 @@
-"""Commands that are no stage: review, predict, compare, export, serve and the like."""
+"""Commands that are not stages: review, predict, compare, export, serve and others."""

@@ -1,6 +1,7 @@
-"""agreement: how well the workers of a labeling job agree, from their own answers as Ground Truth keeps them in S3.
+"""agreement: agreement of a labeling job's workers, computed from their answers in S3.
 
-A follow-up's objects are all of its output manifest: what it took over counts by the answers given in the job before it.
+The objects of a follow-up job are all those of its output manifest; labels that it copied count with the answers of the
+earlier job.
 """
 
 from __future__ import annotations
@@ -32,26 +33,27 @@ THREADS = 8
 
 
 def agreement(run: Run, context: Context, *, job: str | None = None, gold: str | None = None) -> Agreement:
-    """Scores of a job's workers, classes and images: the run's job, or any `job` of the account.
+    """Return scores of a job's workers, classes and images: of the run's job, or any `job` of the account.
 
-    `gold` is a folder or s3:// prefix of known masks, `<image's stem>.png` with class indices in the order of the job's labels
-    (255: not judged). Raises StageError where there is no job or no answer yet, MaskError for a gold mask of other classes.
+    `gold` is a folder or s3:// prefix of known masks, `<image's stem>.png` with class indices in the order of the job's
+    labels (255: not scored). Raises StageError if there is no job or no answer yet, MaskError for a gold mask with
+    other classes.
     """
     context = context.of("agreement")
     name = job or (run.labeling_job.name if run.labeling_job else None)
     if name is None:
-        raise StageError(f"Run {run.name!r} has no labeling job. Run `gtseg label`, or name a job: --job NAME.")
+        raise StageError(f"Run {run.name!r} has no labeling job. Run `gtseg label`, or select a job: --job NAME.")
     state = answered_job(run, name, context)
     if state is None:
         raise StageError(
-            f"There is no labeling job {name!r} in {context.clients.labeling_region}: an import has no workers."
+            f"There is no labeling job {name!r} in {context.clients.labeling_region}; imports have no workers."
         )
     manifest = context.s3.read(state.manifest)[0]
     lines = read_chain(manifest, state.label_attribute)
     classes = (BACKGROUND, *label_names(lines, state.label_attribute))
     responses = find_responses(state, lines, state.label_attribute, context)
     if machine := len(machine_lines(lines, state.label_attribute)):
-        context.note(f"{counted(machine, 'image')} labeled by a model: no worker is scored by them")
+        context.note(f"{counted(machine, 'image')} labeled by a model: not used to score workers")
     if not responses:
         raise StageError(f"{state.name} ({state.status}) has no answer yet.")
     with Bulk(context.clients) as bulk:
@@ -67,19 +69,19 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
 
 
 def _with_names(found: Agreement, context: Context) -> Agreement:
-    """People by name where Amazon Cognito tells them; else they stay ids."""
+    """Return the workers' names from Amazon Cognito; their ids if these cannot be read."""
     people = [worker.identity for worker in found.workers if worker.identity is not None]
     try:
         names = find_names(context.clients, [(person.pool, person.subject) for person in people])
     except AWSError as error:
-        context.warn(f"Workers are shown by id: their names cannot be read from Amazon Cognito. {error}")
+        context.warn(f"Workers are listed by id: their names cannot be read from Amazon Cognito. {error}")
         return found
     return found.with_names({Identity(*key): name for key, name in names.items()})
 
 
 @dataclass(frozen=True)
 class _Answered:
-    """One image with its answers, or why it cannot be used."""
+    """Image with its answers, or the reason why it cannot be used."""
 
     image: str
     answers: Sequence[WorkerAnswer] = ()
@@ -102,7 +104,7 @@ class _Gold:
         place = Place(source, door)
         names = {PurePosixPath(entry.name).stem: entry.name for entry in place.entries((".png",))}
         if not names:
-            raise StageError(f"--gold {source}: no .png there")
+            raise StageError(f"--gold {source}: no .png found")
         return cls(place, names)
 
     def read(self, image: str, classes: int) -> Mask | None:
@@ -112,7 +114,7 @@ class _Gold:
         mask = _read_indices(self.place.read(name), f"gold mask {name}")
         wrong = sorted({int(value) for value in np.unique(mask)} - {VOID} - set(range(classes)))
         if wrong:
-            raise MaskError(f"gold mask {name} holds class {wrong[0]}; the job has the classes 0 to {classes - 1}")
+            raise MaskError(f"gold mask {name} has class {wrong[0]}; the job has the classes 0 to {classes - 1}")
         return mask
 
 
@@ -126,7 +128,7 @@ class _Reader:
 
     def read(self, line: int, uri: str) -> _Answered:
         if line >= len(self.lines):
-            raise ManifestError(f"{uri} answers line {line}, and the manifest has {len(self.lines)} lines")
+            raise ManifestError(f"{uri} answers line {line}, but the manifest has {len(self.lines)} lines")
         image = self.lines[line].image
         try:
             answers = read_answers(json.loads(self.bulk.get(uri).body), self.classes)
@@ -146,18 +148,18 @@ class _Reader:
 
 
 def _read_indices(body: bytes, name: str) -> Mask:
-    """(H, W) uint8 of a PNG whose values are classes. Raises MaskError for one in colours."""
+    """Return (H, W) uint8 class indices of a PNG. Raises MaskError for a color PNG."""
     try:
         with Image.open(io.BytesIO(body), formats=("PNG",)) as image:
             if image.mode not in ("P", "L"):
-                raise MaskError(f"{name} has mode {image.mode}: class indices (palette or grey, 8 bits) are read")
+                raise MaskError(f"{name} has mode {image.mode}: it must have class indices (palette or gray, 8 bits)")
             return np.asarray(image).astype(np.uint8)
     except (OSError, SyntaxError, ValueError) as error:
         raise MaskError(f"{name} cannot be read: {error}") from None
 
 
 def _read_all(reader: _Reader, responses: Mapping[int, str]) -> Iterator[_Answered]:
-    """In the manifest's order, a few images ahead: memory does not grow with the job."""
+    """Yield results in the manifest's order, a few images ahead, so that memory does not grow with the job."""
     items = list(responses.items())
     with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(items), THREADS):

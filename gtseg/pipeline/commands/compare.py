@@ -1,4 +1,4 @@
-"""compare: runs, or folders of predicted masks, side by side on the same test images, scored anew on what they share."""
+"""compare: runs, or folders of predicted masks, on the same test images, scored again on the images that they share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Contender:
-    """One column: its name, and where the mask of each test image lies."""
+    """Column of the page: its name, and the location of the mask of each test image."""
 
     name: str
     masks: Mapping[str, str]
@@ -39,7 +39,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Every contender's scores on the images that all of them predicted; per image the mIoU of each."""
+    """Scores of every contender on the images that all of them predicted; mIoU of each per image."""
 
     stems: tuple[str, ...]
     results: tuple[Result, ...]
@@ -47,7 +47,7 @@ class Comparison:
 
 
 def contender_of_run(run: Run, door: S3) -> Contender:
-    """The predictions that `gtseg evaluate` kept. StageError where the run has none."""
+    """Return the predictions that `gtseg evaluate` stored. Raises StageError if the run has none."""
     if run.evaluation is None:
         raise StageError(f"Run {run.name!r} has not been evaluated: `gtseg evaluate --run {run.name}`")
     note = ""
@@ -58,10 +58,10 @@ def contender_of_run(run: Run, door: S3) -> Contender:
 
 
 def contender_of_folder(folder: Path) -> Contender:
-    """Index PNGs of a folder, by stem. StageError where it holds none."""
+    """Return the index PNGs of a folder by stem. Raises StageError if it has none."""
     masks = {path.stem: str(path) for path in sorted(folder.glob("*.png"))}
     if not masks:
-        raise StageError(f"{folder}: no predicted masks (.png) in it")
+        raise StageError(f"{folder}: no predicted masks (.png) found")
     return Contender(folder.name, masks, str(folder))
 
 
@@ -72,9 +72,9 @@ def _by_stem(uri: str, door: S3) -> dict[str, str]:
 
 
 def compare(run: Run, contenders: Sequence[Contender], context: Context) -> tuple[str, dict[str, Any]]:
-    """(the page, its facts). The first run's test split is what all are held against.
+    """Return (the page, its data). All columns are scored on the first run's test split.
 
-    Raises StageError where they share no test image.
+    Raises StageError if they share no test image.
     """
     if run.dataset is None:
         raise StageError(f"Run {run.name!r} has no dataset to compare on")
@@ -85,7 +85,7 @@ def compare(run: Run, contenders: Sequence[Contender], context: Context) -> tupl
     shared = sorted(stem for stem in photos if stem in truths and all(stem in c.masks for c in contenders))
     if not shared:
         raise StageError(
-            f"{', '.join(c.name for c in contenders)} have predicted no test image of {run.name!r} in common"
+            f"{', '.join(c.name for c in contenders)} have no predicted test image of {run.name!r} in common"
         )
     if len(shared) < len(photos):
         context.warn(f"only {len(shared)} of the {len(photos)} test images were predicted by all")
@@ -130,7 +130,8 @@ def _score(
             prediction = _read(contender.masks[stem], door)
             if prediction.shape != truth.shape:
                 raise StageError(
-                    f"{contender.masks[stem]}: {prediction.shape[1]}x{prediction.shape[0]} pixels, the label has {truth.shape[1]}x{truth.shape[0]}"
+                    f"{contender.masks[stem]}: {prediction.shape[1]}x{prediction.shape[0]} pixels, but the label has "
+                    f"{truth.shape[1]}x{truth.shape[0]}"
                 )
             scores.append(tally.add(stem, truth, prediction).miou)
         per_image.append(tuple(scores))
@@ -140,7 +141,7 @@ def _score(
 
 
 def _most_different(compared: Comparison) -> list[str]:
-    """The images on which the contenders part most; where they agree, in order of name."""
+    """Return the images whose predictions differ most; equal ones in order of name."""
     spread = [
         (-(max(known) - min(known)) if (known := [s for s in scores if s is not None]) else 0.0, stem)
         for stem, scores in zip(compared.stems, compared.per_image, strict=True)
@@ -157,7 +158,7 @@ def _panel(
     classes: Classes,
     door: S3,
 ) -> dict[str, Any]:
-    """Pictures in pairs, one above the other on a wide page: image and label, then each prediction and its errors."""
+    """Return pictures in pairs, stacked on a wide page: image and label, then each prediction and its errors."""
     photo = to_rgb(open_image(door.read(photos[stem])[0]))
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     truth = scale_mask(_read(truths[stem], door), photo.size)
@@ -198,7 +199,7 @@ def _facts(run: Run, contenders: Sequence[Contender], compared: Comparison) -> d
 
 
 def _render(facts: Mapping[str, Any], panels: Sequence[Mapping[str, Any]]) -> str:
-    """One file that asks the network for nothing, in the report's own dress."""
+    """Render the page: one HTML file without external resources, in the style of the report."""
     from jinja2 import Environment, StrictUndefined
 
     style = re.search(r"<style>(.*?)</style>", read_template("report.html.j2"), re.S)

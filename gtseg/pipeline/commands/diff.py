@@ -1,4 +1,4 @@
-"""diff: what changed between two runs in data, settings and results. Reads both, writes nothing."""
+"""diff: changes between two runs in data, settings and results. Reads both, writes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS_OWN = frozenset({"project.name"})
 
 @dataclass(frozen=True)
 class Change:
-    """One named value: in the first run, in the second; None where it has none."""
+    """Named value in the first and the second run; None if it has none."""
 
     what: str
     before: Any
@@ -30,19 +30,19 @@ class Change:
 
 @dataclass(frozen=True)
 class DataChanges:
-    """Images by their names: relative to the run that they lie below, else s3:// addresses."""
+    """Images by name: relative to the run that they lie below, else s3:// URIs."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     image_changed: tuple[str, ...] = ()
     label_changed: tuple[str, ...] = ()
     moved: tuple[Change, ...] = ()
-    """Images whose part (train, validation, test) is another."""
+    """Images whose split (train, validation, test) differs."""
     judged: tuple[Change, ...] = ()
-    """Images whose status (accepted, rejected, ...) is another."""
+    """Images whose status (accepted, rejected, ...) differs."""
     classes: tuple[Change, ...] = ()
     same_test: bool = False
-    """Both test splits hold the same images with the same labels: scores may be held against each other."""
+    """Whether both test splits have the same images with the same labels, so that scores can be compared."""
 
     @property
     def is_empty(self) -> bool:
@@ -71,7 +71,7 @@ class Difference:
 
 
 def diff(one: Run, other: Run, door: S3) -> Difference:
-    """Raises StageError for a run that has nothing yet, GtsegError for an objects.jsonl that cannot be read."""
+    """Compare two runs. Raises StageError for a run without results, GtsegError for an unreadable objects.jsonl."""
     for run in (one, other):
         if run.etag is None:
             raise StageError(f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`.")
@@ -89,20 +89,20 @@ def _fields(data: DataChanges) -> dict[str, Any]:
 
 
 def _objects(run: Run, other: Run, door: S3) -> dict[str, dict[str, Any]]:
-    """The records of objects.jsonl by the image's name."""
+    """Return the records of objects.jsonl by the image's name."""
     uri = f"{run.root}objects.jsonl"
     found = door.read_if_exists(uri)
     try:
         records = [json.loads(line) for line in found[0].splitlines() if line.strip()] if found else []
         return by_name(records, (run.root, other.root))
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise GtsegError(f"{uri} is no objects.jsonl of gtseg: run `gtseg dataset` again.") from None
+        raise GtsegError(f"{uri} is not an objects.jsonl of gtseg: run `gtseg dataset` again.") from None
 
 
 def by_name(records: Iterable[dict[str, Any]], roots: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Records by the image's name: what it is called below the first of `roots` that it lies in, else its whole address.
+    """Return records by the image's name: relative to the first of `roots` that it lies below, else its URI.
 
-    Two runs may hold copies of one image, or one of them may read the other's.
+    Two runs may have copies of one image, or one of them may read the other's.
     """
     named: dict[str, dict[str, Any]] = {}
     for record in records:
@@ -116,10 +116,10 @@ def by_name(records: Iterable[dict[str, Any]], roots: Sequence[str]) -> dict[str
 def same_photographs(
     one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Mapping[str, Any]]:
-    """`other` with the names of `one` where both hold the same photograph under different names.
+    """Return `other` with the names of `one` for equal photographs with different names.
 
-    A labeled run reads the photographs where they lie, an import keeps copies of its own. They are the same where no other has
-    their bytes (ETag), else where no other has their file name without ending, and the size is the same.
+    A labeled run reads photographs in place, an import has copies of its own. Two are equal if no others have the same
+    bytes (ETag), else if no others have the same stem, and the size is equal.
     """
     pairs = {name: name for name in other if name in one}
     for key in (_content, _stem):
@@ -139,7 +139,7 @@ def _stem(name: str, record: Mapping[str, Any]) -> Any:
 
 
 def _unique(key: Callable[[str, Mapping[str, Any]], Any], records: Mapping[str, Mapping[str, Any]]) -> dict[Any, str]:
-    """What `key` says of a record -> its name, where it says so of no other."""
+    """Return value of `key` -> name of the record, for values of a single record."""
     names: dict[Any, list[str]] = {}
     for name, record in records.items():
         if (mark := key(name, record)) is not None:
@@ -152,7 +152,7 @@ def compare_records(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Ma
     both = [name for name in one if name in other]
 
     def changed(key: str) -> list[str]:
-        """A value that only one of the two knows is no change that anybody saw."""
+        """Return whether a value changed; a value that only one of the two has does not count."""
         return [n for n in both if one[n].get(key) and other[n].get(key) and one[n][key] != other[n][key]]
 
     def told(key: str) -> tuple[Change, ...]:
@@ -180,7 +180,7 @@ def _identity(name: str, record: Mapping[str, Any]) -> tuple[str, Any, Any]:
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """table.key -> value as each stage had it, and the version of gtseg that did the stage."""
+    """Return table.key -> value as each stage used it, and the version of gtseg that ran the stage."""
     values: dict[str, Any] = {}
     for name in SECTIONS:
         origin = getattr(getattr(run, name), "made_from", None)

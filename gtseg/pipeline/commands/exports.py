@@ -1,7 +1,7 @@
-"""Labels out of an output manifest into other tools' formats: `gtseg export`.
+"""export: labels of an output manifest in the formats of other tools.
 
-Every line of the manifest is accounted for: written, or left out with its reason. What is written lies in the folder only
-when it is complete.
+Every line of the manifest is accounted for: written, or left out with a reason. The folder appears only when it is
+complete.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 __all__ = ["Export", "Exported", "Refused", "open_export", "write_export"]
 
 WITHOUT_SPLIT = "unassigned"
-"""The part of objects that the dataset did not accept, where there is a split."""
+"""Split name of objects that the dataset did not accept."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An object with its mask: (H, W) uint8 class indices into the export's classes, 0 background, 255 void."""
+    """Object with its mask: (H, W) uint8 class indices into the export's classes, 0 background, 255 void."""
 
     name: str
     image: str
@@ -64,9 +64,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Export:
-    """What will go out: the class names (background left out) and the labeled objects, read as they are asked for.
+    """Source of an export: class names (without background) and labeled objects, read on access.
 
-    `losses`: lines of the manifest without a label, `came` all of them. `splits`: the dataset's part by line number.
+    `losses`: lines of the manifest without a label, `came`: all lines. `splits`: the dataset's split by line number.
     """
 
     manifest: str
@@ -88,7 +88,7 @@ class Export:
                 yield Refused(line.image, str(error))
 
     def read(self, reference: str) -> bytes:
-        """The bytes of an image of this export."""
+        """Return the bytes of an image of this export."""
         return _read(self.door, reference)
 
     def _mask(self, line: Labeled) -> NDArray[np.uint8]:
@@ -115,21 +115,21 @@ def open_export(
     label_attribute: str | None = None,
     split: bool | None = None,
 ) -> Export:
-    """The labels of the run's job, or of any output manifest (s3:// or a file).
+    """Open the labels of the run's job, or of any output manifest (s3:// or a file).
 
-    `split`: with the dataset's split; None: where the run's dataset was made from this manifest.
-    Raises StageError where the run has none, ManifestError where the manifest holds no masks.
+    `split`: use the dataset's split; None: use it if the run's dataset was made from this manifest. Raises StageError
+    if the run has none, ManifestError if the manifest has no masks.
     """
     own = run.labeling_job.output_manifest if run.labeling_job else None
     uri = manifest or own or (run.dataset.source if run.dataset else None)
     if uri is None:
-        raise StageError(f"Run {run.name!r} has no labels to export yet: `gtseg watch`, or --manifest URI")
+        raise StageError(f"Run {run.name!r} has no labels to export yet: run `gtseg watch`, or use --manifest URI")
     body = _read(door, uri)
     attribute = label_attribute or _own_attribute(run, uri) or _only_attribute(uri, body)
     found = list(read_manifest([body], attribute))
     lines = tuple(line for line in found if isinstance(line, Labeled))
     if not lines:
-        raise ManifestError(f"{uri}: no object of it is labeled under {attribute}")
+        raise ManifestError(f"{uri}: no object has a label under {attribute}")
     table = merge_classes((line.colors for line in lines), void=(VOID_NAME,))
     losses = merge_losses(_without_label(line) for line in found if not isinstance(line, Labeled))
     splits = _splits(run, door, uri, asked=split)
@@ -139,27 +139,31 @@ def open_export(
 def _without_label(line: Line) -> Loss:
     if isinstance(line, Unlabeled):
         return Loss("image", "not labeled yet", line.image, kind="note")
-    reason = f"Ground Truth gave up: {line.reason}" if isinstance(line, Failed) else getattr(line, "reason", "")
+    reason = (
+        f"Ground Truth failed to label it: {line.reason}" if isinstance(line, Failed) else getattr(line, "reason", "")
+    )
     return Loss("image", reason, line.image)
 
 
 def _splits(run: Run, door: S3, uri: str, *, asked: bool | None) -> dict[int, str] | None:
-    """Line number -> part of the dataset that was made from this manifest."""
+    """Return line number -> split of the dataset that was made from this manifest."""
     is_own = run.dataset is not None and run.dataset.source == uri
     if asked is False or (asked is None and not is_own):
         return None
     if not is_own:
-        raise StageError(f"Run {run.name!r} has no dataset of {uri}, so that there is no split: `gtseg dataset`")
+        raise StageError(f"Run {run.name!r} has no dataset of {uri}, so that there is no split: run `gtseg dataset`")
     found = door.read_if_exists(f"{run.root}objects.jsonl")
     if found is None:
-        raise StageError(f"{run.root}objects.jsonl, which holds the split, is gone: `gtseg dataset`, or --no-split")
+        raise StageError(
+            f"{run.root}objects.jsonl, which has the split, does not exist: run `gtseg dataset`, or use --no-split"
+        )
     records = read_records([found[0]], "objects.jsonl")
     return {record.line: record.split for record in records if record.status == "accepted" and record.split}
 
 
 @dataclass(frozen=True)
 class Written:
-    """A finished export: where, what, and the account of it."""
+    """Finished export: location, classes, and account."""
 
     folder: Path
     account: Account
@@ -170,9 +174,9 @@ class Written:
 def write_export(
     source: Export, form: str, out: Path, *, images: bool = True, polygons: bool = False, accept: bool = False
 ) -> Written:
-    """Write all objects below `out`, which appears when it is complete; an object whose image cannot be read is refused.
+    """Write all objects below `out`, which appears when complete; objects whose image cannot be read are refused.
 
-    Raises GtsegError, with nothing written, where less than half of the objects can go out and `accept` is not set.
+    Raises GtsegError, with nothing written, if less than half of the objects can be exported and `accept` is not set.
     """
     from gtseg.imports.writers import FORMATS, Item
 
@@ -195,7 +199,7 @@ def write_export(
         if (shortfall := account.shortfall) and not accept:
             first = refused[0] if refused else None
             told = f"; {first.image}: {first.reason}" if first else ""
-            raise GtsegError(f"{shortfall}, and nothing was written. If that is right: --yes{told}")
+            raise GtsegError(f"{shortfall}, and nothing was written. To export anyway, use --yes{told}")
         if out.exists():
             out.rmdir()
         work.rename(out)
@@ -238,14 +242,14 @@ def _own_attribute(run: Run, uri: str) -> str | None:
 def _only_attribute(uri: str, body: bytes) -> str:
     found = list(find_label_attributes([body]))
     if not found:
-        raise ManifestError(f"{uri} holds no semantic segmentation label")
+        raise ManifestError(f"{uri} has no semantic segmentation label")
     if len(found) > 1:
-        raise SettingsError(f"{uri} holds several labels ({', '.join(found)}): choose one with --label-attribute")
+        raise SettingsError(f"{uri} has several labels ({', '.join(found)}): select one with --label-attribute")
     return found[0]
 
 
 def _locate(manifest: str, reference: str) -> str:
-    """An S3 URI as it is; any other reference lies beside the manifest."""
+    """Return an S3 URI unchanged; any other reference is relative to the manifest."""
     if is_s3_uri(reference):
         return reference
     base = manifest.rsplit("/", 1)[0] if "/" in manifest else "."
@@ -258,11 +262,11 @@ def _read(door: S3, reference: str) -> bytes:
     try:
         return Path(reference).read_bytes()
     except OSError as error:
-        raise ManifestError(f"{reference}: cannot be read: {error.strerror}") from None
+        raise ManifestError(f"{reference} cannot be read: {error.strerror}") from None
 
 
 def _names(lines: tuple[Labeled, ...]) -> list[str]:
-    """Unique file names by the images' own; their stems are unique, too, so that labels of two never share a file."""
+    """Return unique file names based on the images' own; stems are unique too, so that no two labels share a file."""
     paths = [line.image.removeprefix("s3://").rstrip("/") for line in lines]
     folders = [PurePosixPath(path).parent.parts for path in paths]
     shared = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False)))

@@ -1,4 +1,4 @@
-"""Charts as SVG, panels as PNG and tables as CSV: what the report page shows, as files of their own."""
+"""Charts as SVG, panels as PNG and tables as CSV: the contents of the report page as separate files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EPOCH_COLUMNS = (
 
 
 def export_evaluation(section: EvaluationSection, folder: str) -> list[str]:
-    """Write what an evaluation measured: classes.csv, scores.csv, confusion.csv, confusion.svg, iou.svg; the names."""
+    """Write an evaluation's classes.csv, scores.csv, confusion.csv, confusion.svg, iou.svg; return the names."""
     names = [one.name for one in section.classes]
     rows = [one.model_dump(mode="json") for one in section.classes]
     charts = {
@@ -66,7 +66,7 @@ def export_evaluation(section: EvaluationSection, folder: str) -> list[str]:
 
 
 def export_report(run: Run, context: Context, folder: str) -> list[str]:
-    """Write every chart, panel and table of the run's report page; the names.
+    """Write every chart, panel and table of the run's report page; return the names.
 
     Raises StageError before there is an evaluation.
     """
@@ -116,7 +116,7 @@ def _scores(section: EvaluationSection) -> list[dict[str, Any]]:
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Those columns of the rows, as spreadsheets read them (RFC 4180); what is not known is empty."""
+    """Return these columns of the rows as CSV (RFC 4180); unknown values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, extrasaction="ignore")
     writer.writeheader()
@@ -125,7 +125,7 @@ def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _safe(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula is quoted: names come from anybody's files."""
+    """Quote text that a spreadsheet would interpret as a formula, since names come from untrusted files."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
@@ -140,7 +140,7 @@ def _write(folder: str, charts: Mapping[str, str], tables: Mapping[str, str]) ->
 
 
 def _write_panels(panels: Sequence[Panel], folder: str) -> list[str]:
-    """`panels/<rank>-<number>-<image>-<what>.png`."""
+    """Return `panels/<rank>-<number>-<image>-<what>.png`."""
     written = []
     for number, (panel, name) in enumerate(zip(panels, unique_names([p.name for p in panels]), strict=True), 1):
         for what, address in panel.pictures:

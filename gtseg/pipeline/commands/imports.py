@@ -1,7 +1,7 @@
-"""Imported labels -> the run: sources fetched from S3, an import's folder uploaded, the run's labeling job replaced by it.
+"""Import of labels to the run: download sources from S3, upload the import's folder, replace the run's labeling job.
 
-An import is a labeling job that somebody else did: its section says workforce `import` and status Completed, so that
-`dataset` and everything after it take it like any other.
+An import is stored as a finished labeling job: workforce `import`, status Completed, so that `dataset` and all later
+stages treat it like any other job.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from gtseg.pipeline.run import Context, LabelingJobSection, Provenance, Run, fin
 from gtseg.version import __version__
 
 MOST_BYTES = 1_000_000_000
-"""Of a file that an import fetches."""
+"""Maximum size in bytes of a file that an import downloads."""
 
 __all__ = ["fetch_folder", "list_keys", "upload_import"]
 
 
 def readable(clients: Clients, uri: str) -> S3:
-    """A door that may list below `uri`: signed, or unsigned where the bucket is public and the caller a stranger."""
+    """Return S3 access that may list below `uri`: signed, or unsigned if the bucket is public and the caller has no
+    rights."""
     for candidate in (clients, clients.unsigned()):
         door = S3(candidate)
         try:
@@ -44,7 +45,8 @@ def readable(clients: Clients, uri: str) -> S3:
 
 
 def list_keys(clients: Clients, uri: str, suffixes: Iterable[str]) -> tuple[S3, list[Listed]]:
-    """The objects below a prefix that end in one of `suffixes`, in order, and the door that reads them; hidden ones are none."""
+    """Return the objects below a prefix that end in one of `suffixes`, in order, and the S3 access; skip hidden
+    ones."""
     door = readable(clients, uri)
     endings = frozenset(suffixes)
     return door, [item for item in door.list_objects(uri) if has_suffix(item.key, endings)]
@@ -59,9 +61,9 @@ def fetch_folder(
     wanted: Callable[[str], bool] = lambda relative: True,
     limit: int | None = None,
 ) -> Path:
-    """Objects below an s3:// prefix as files of `folder`, each once; `limit` takes the first ones only.
+    """Download the objects below an s3:// prefix to `folder`, each once; `limit` takes only the first ones.
 
-    A local path is returned as it is. Raises StageError where the prefix holds nothing of that kind.
+    A local path is returned unchanged. Raises StageError if the prefix has no such object.
     """
     if not is_s3_uri(uri):
         return Path(uri)
@@ -69,25 +71,25 @@ def fetch_folder(
     door, keys = list_keys(clients, join_uri(bucket, prefix), suffixes)
     chosen = [item for item in keys if wanted(item.key[len(prefix) :])][:limit]
     if not chosen:
-        raise StageError(f"{uri}: nothing there ends in {', '.join(suffixes)}")
+        raise StageError(f"{uri}: no object ends in {', '.join(suffixes)}")
     for item in chosen:
         _fetch(door, join_uri(bucket, item.key), item, folder / item.key[len(prefix) :], folder)
     return folder
 
 
 def _fetch(door: S3, uri: str, item: Listed, target: Path, folder: Path) -> None:
-    """The object as a file, unless the file is as large and not older."""
+    """Download the object unless the file has the same size and is not older."""
     target = target.resolve()
     if not target.is_relative_to(folder.resolve()):
-        raise StageError(f"{uri}: its key leads out of the folder it is fetched to")
+        raise StageError(f"{uri}: its key leads out of the folder that it is downloaded to")
     if item.size > MOST_BYTES:
-        raise StageError(f"{uri}: {item.size:,} bytes are more than {MOST_BYTES:,}, which no image or label has")
+        raise StageError(f"{uri}: {item.size:,} bytes exceed the limit of {MOST_BYTES:,} for an image or label file")
     try:
         if target.exists() and _is_current(target, item):
             return
         write_atomically(target, door.read(uri)[0])
     except OSError as error:
-        raise StageError(f"{uri}: cannot be written to {target}: {error.strerror}") from None
+        raise StageError(f"{uri} cannot be written to {target}: {error.strerror}") from None
 
 
 def _is_current(target: Path, item: Listed) -> bool:
@@ -96,11 +98,11 @@ def _is_current(target: Path, item: Listed) -> bool:
 
 
 def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[str, str]) -> Run:
-    """The run with an import as its finished labeling job. Files that are there already are not sent again.
+    """Return the run with an import as its finished labeling job. Existing files are not uploaded again.
 
-    `sources` are the folders and addresses that it came from: they are kept with the job, beside the import's own settings
-    and a fingerprint of what came in.
-    Raises StageError where `folder` holds no finished import, or the run has a labeling job under way.
+    `sources` are the folders and addresses that it was made from: they are stored with the job, beside the import's
+    settings and a fingerprint of its inputs. Raises StageError if `folder` has no finished import, or the run has a
+    running labeling job.
     """
     context = context.of("import")
     summary = _read_summary(folder)
@@ -129,7 +131,7 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """An import's settings, web addresses without keys and tokens."""
+    """Return an import's settings, with keys and tokens removed from web addresses."""
     return {key: public_address(value) if isinstance(value, str) else value for key, value in settings.items()}
 
 
@@ -137,16 +139,17 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     try:
         return json.loads((folder / "import.json").read_text("utf-8"))  # type: ignore[no-any-return]
     except (OSError, ValueError):
-        raise StageError(f"{folder} holds no finished import (no import.json): run `gtseg import` to its end") from None
+        raise StageError(f"{folder} has no finished import (no import.json): let `gtseg import` finish") from None
 
 
 def _tell_replaced(run: Run, name: str, context: Context) -> None:
-    """Labels that the run had are not added to: say which ones another import takes the place of, and where they stay."""
+    """Tell which labels of the run the import replaces, and where these remain."""
     job = run.labeling_job
     if job is not None and job.name != name:
         context.warn(
-            f"these labels take the place of {job.name} ({counted(job.objects, 'image')}), which the run had until now. "
-            f"Its files stay below {run.root}labeling/{job.name}/; to keep both, give each import a run of its own: --run NAME."
+            f"these labels replace {job.name} ({counted(job.objects, 'image')}). "
+            f"Its files remain below {run.root}labeling/{job.name}/; to keep both, give each import its own run: "
+            "--run NAME."
         )
 
 
@@ -154,8 +157,8 @@ def _refuse_running(run: Run) -> None:
     job = run.labeling_job
     if job and job.workforce != "import" and job.status not in TERMINAL:
         raise StageError(
-            f"Run {run.name!r} has the labeling job {job.name} under way: an import would take its place. "
-            "Give the import a run of its own: --run NAME."
+            f"Run {run.name!r} has the running labeling job {job.name}, which an import would replace. "
+            "Give the import its own run: --run NAME."
         )
 
 

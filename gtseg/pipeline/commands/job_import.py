@@ -1,7 +1,7 @@
-"""import job: merge what was labeled on another server (a laptop in the field) into a run.
+"""import job: merge the labels of a job on another server (a laptop in the field) into a run.
 
-What is read is the folder that Ground Truth's job wrote, as `aws s3 sync` copies it: manifests/output/output.manifest, masks,
-the workers' answers, and gtseg's images.jsonl where there is one. Folders of jobs that it goes on from are looked for beside it.
+The input is the folder of the Ground Truth job, as `aws s3 sync` copies it: manifests/output/output.manifest, masks,
+the workers' answers, and gtseg's images.jsonl if present. Folders of jobs that it continues are expected beside it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True)
 class MergedJob:
-    """The run with the labels, and the account of them."""
+    """The run with the labels, and the account of the import."""
 
     run: Run
     account: Account
@@ -59,10 +59,10 @@ def merge_job(
     replace: bool = False,
     insist: bool = False,
 ) -> MergedJob:
-    """The run with the labels of the job below `source`, a folder or an s3:// prefix, for every image that it has too.
+    """Merge the labels of the job below `source`, a folder or an s3:// prefix, for every image that the run has too.
 
-    What the run is labeled with already stays unless `replace`; merging the same job twice changes nothing. Raises StageError
-    where there is no such job, or the run's own is under way, and GtsegError where less than half arrives unless `insist`.
+    Existing labels of the run are kept unless `replace`; merging the same job twice changes nothing. Raises StageError
+    if there is no such job, or the run's own is running, and GtsegError if less than half arrives unless `insist`.
     """
     context = context.of("import")
     _refuse_running(run)
@@ -78,14 +78,17 @@ def merge_job(
         account = _account(job, merged, arrivals, losses, came=came)
         if account.shortfall and not insist:
             first = next((loss.text for loss in account.losses), "")
-            raise GtsegError(f"{account.shortfall}; the run is unchanged. If that is right: --yes. {first}")
+            raise GtsegError(f"{account.shortfall}; the run is unchanged. To continue anyway, use --yes. {first}")
         if not merged.taken:
             there = counted(len(merged.there), "label")
-            context.finish(f"{source}: nothing new, the run has its {there} already")
+            context.finish(f"{source}: nothing new, the run already has its {there}")
             return MergedJob(run, account, name)
         answers = _stage_answers(job, merged, arrivals, staged)
         run = _write(run, context, own, merged, staged, base=base, name=name, source=source)
-    words = f"{counted(len(merged.taken), 'image')} labeled by {job.name} are in the run, {counted(answers, 'file')} of answers"
+    words = (
+        f"{counted(len(merged.taken), 'image')} labeled by {job.name} are in the run, with "
+        f"{counted(answers, 'file')} of answers"
+    )
     context.finish(f"{words} (below {base})")
     return MergedJob(run, account, name)
 
@@ -94,12 +97,13 @@ def _refuse_running(run: Run) -> None:
     job = run.labeling_job
     if job and job.workforce != "import" and job.status not in TERMINAL:
         raise StageError(
-            f"Run {run.name!r} has the labeling job {job.name} under way: `gtseg watch` waits for it, then bring the labels in."
+            f"Run {run.name!r} has the running labeling job {job.name}: wait for it with `gtseg watch`, then import "
+            "the labels."
         )
 
 
 class _Job:
-    """The folder of a labeling job, and those beside it."""
+    """Folder of a labeling job, and of the jobs beside it."""
 
     def __init__(self, place: Place, label: str | None) -> None:
         self.place = place
@@ -108,7 +112,8 @@ class _Job:
         entry = place.entry(OUTPUT_MANIFEST)
         if entry is None:
             raise StageError(
-                f"{place.root} is no folder of a labeling job: there is no {OUTPUT_MANIFEST} in it. Copy the job's whole folder: "
+                f"{place.root} is not the folder of a labeling job: it has no {OUTPUT_MANIFEST}. Copy the job's "
+                "whole folder: "
                 "aws --profile FIELD s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/"
             )
         self.body = place.read_inside(OUTPUT_MANIFEST)
@@ -125,32 +130,33 @@ class _Job:
             return own if own in found else next(iter(found))
         listed = ", ".join(f"{name} ({count} objects)" for name, count in found.items()) or "none"
         raise SettingsError(
-            f"{self.place.root}/{OUTPUT_MANIFEST} holds these semantic segmentation labels: {listed}. Choose one with --label-attribute."
+            f"{self.place.root}/{OUTPUT_MANIFEST} has these semantic segmentation labels: {listed}. Select one with "
+            "--label-attribute."
         )
 
     @cached_property
     def name(self) -> str:
-        """Its folder's name where some line was labeled by such a job, else the name that most lines give."""
+        """Return the folder's name if a line was labeled by such a job, else the name of most lines."""
         makers = Counter(maker for line in self.lines if (maker := self.maker(line)))
         folder = self.place.root.rsplit("/", 1)[-1].lower()
         return folder if folder in makers or not makers else makers.most_common(1)[0][0]
 
     def maker(self, line: ChainLine) -> str:
-        """The labeling job, in lower case, that labeled a line; '' for what none did."""
+        """Return the labeling job, in lower case, that labeled a line; '' if none did."""
         if line.state != "labeled":
             return ""
         kind, _, name = str(line.entry[f"{self.label}-metadata"].get("job-name", "")).partition("/")
         return name.lower() if kind == "labeling-job" else ""
 
     def name_for(self, own: _Own) -> str:
-        """A job name that is unique to these labels and these lines."""
+        """Return a job name that is unique to these labels and these lines."""
         mark = hashlib.sha256(b"%s\n%s" % (self.body, own.mark.encode())).hexdigest()[:6]
         plain = re.sub(r"[^a-z0-9]+", "-", self.name).strip("-")[:50].strip("-") or "job"
         return f"{plain}-{mark}"
 
     @cached_property
     def beside(self) -> Mapping[str, Place]:
-        """Folders of other jobs beside this one, by name in lower case."""
+        """Return the folders of other jobs beside this one, by name in lower case."""
         parent, _, own = self.place.root.rpartition("/")
         if is_s3_uri(self.place.root):
             assert self.place.door is not None
@@ -165,28 +171,28 @@ class _Job:
 
     @cached_property
     def seen(self) -> Mapping[str, Seen]:
-        """What is known of its images, by their addresses there."""
+        """Return the known facts about its images, by their URIs on that server."""
         makers = {self.maker(line) for line in self.lines}
         places = [self.place, *(place for name, place in self.beside.items() if name in makers)]
         return {uri: seen for place in reversed(places) for uri, seen in _read_images(place).items()}
 
     def mask(self, line: ChainLine) -> bytes:
-        """A line's mask. Raises GtsegError where it is not in the folders, or is no PNG."""
+        """Return a line's mask. Raises GtsegError if it is not in the folders or not a PNG."""
         uri = str(line.entry[self.label])
         before, found, after = uri.partition(f"/{MASKS}")
         if not found:
-            raise GtsegError(f"its mask {uri} lies in no folder of a labeling job")
+            raise GtsegError(f"its mask {uri} is in no folder of a labeling job")
         maker = before.rsplit("/", 1)[-1].lower()
         place = self.beside.get(maker, self.place) if maker != self.name else self.place
         if after not in self._masks_in(place):
-            raise GtsegError(f"its mask is not there ({place.root}/{MASKS}{after})")
+            raise GtsegError(f"its mask does not exist ({place.root}/{MASKS}{after})")
         body = place.read_inside(MASKS + after)
         if not body.startswith(PNG):
-            raise GtsegError(f"its mask is no PNG ({place.root}/{MASKS}{after})")
+            raise GtsegError(f"its mask is not a PNG ({place.root}/{MASKS}{after})")
         return body
 
     def _masks_in(self, place: Place) -> frozenset[str]:
-        """Names of the masks of a job's folder, listed once."""
+        """Return the names of the masks of a job's folder, listed once."""
         with self._lock:
             if place.root not in self._masks:
                 inner = Place(f"{place.root}/{MASKS.rstrip('/')}", place.door)
@@ -197,7 +203,7 @@ class _Job:
             return self._masks[place.root]
 
     def answers(self, line: ChainLine) -> tuple[Place, str] | None:
-        """The file with the answers behind a line's label."""
+        """Return the file with the answers for a line's label."""
         if entry := self._answered.get(line.image):
             return self.place, entry
         maker = self.maker(line)
@@ -226,7 +232,7 @@ def _read_images(place: Place) -> Mapping[str, Seen]:
 
 
 def _last_answers(place: Place, lines: list[ChainLine]) -> Mapping[str, str]:
-    """Image -> its last worker-response file (iteration-<n>/<line>/<time>.json)."""
+    """Return image -> its last worker-response file (iteration-<n>/<line>/<time>.json)."""
     found: dict[int, tuple[int, str]] = {}
     try:
         entries = Place(f"{place.root}/{ANSWERS.rstrip('/')}", place.door).entries((".json",))
@@ -243,14 +249,14 @@ def _last_answers(place: Place, lines: list[ChainLine]) -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class _Own:
-    """The run's lines as they are. `label`: '' where nothing of it is labeled yet."""
+    """The run's current lines. `label`: '' if nothing is labeled yet."""
 
     lines: tuple[ChainLine, ...]
     label: str
     images: Images
     mark: str
     side: bytes = b""
-    """images.jsonl, where there is none yet."""
+    """images.jsonl, if it does not exist yet."""
     section: LabelingJobSection | None = None
 
     @classmethod
@@ -272,7 +278,7 @@ class _Own:
 
     @classmethod
     def _of_images(cls, run: Run, context: Context) -> _Own:
-        """A run that has no labels: the images of [images] source, uploaded where they are a folder's."""
+        """Start with a run that has no labels: use the images of [images] source, uploading a local folder."""
         ensure_run_bucket(run, context)
         gathered = gather_images(run, context)
         upload_images(gathered, context)
@@ -283,7 +289,7 @@ class _Own:
 
 
 def _manifest_of(run: Run, section: LabelingJobSection, context: Context) -> str:
-    """The output manifest of the run's job; the input where it failed before it wrote any."""
+    """Return the output manifest of the run's job; its input manifest if it failed before writing any."""
     if section.output_manifest and context.s3.exists(section.output_manifest):
         return section.output_manifest
     usual = f"{run.root}labeling/{section.name}/{OUTPUT_MANIFEST}"
@@ -291,7 +297,7 @@ def _manifest_of(run: Run, section: LabelingJobSection, context: Context) -> str
 
 
 def _list_images(uris: list[str], door: S3) -> Iterator[tuple[str, Seen]]:
-    """Sizes and ETags of the objects below each folder that the images lie in."""
+    """Return sizes and ETags of the objects below each folder of the images."""
     for folder in sorted({uri.rpartition("/")[0] + "/" for uri in uris}):
         bucket = split_uri(folder)[0]
         for item in door.list_objects(folder):
@@ -300,7 +306,7 @@ def _list_images(uris: list[str], door: S3) -> Iterator[tuple[str, Seen]]:
 
 
 def _receive(job: _Job, own: _Own, staged: Path, base: str, context: Context) -> tuple[dict[str, Arrival], list[Loss]]:
-    """The job's labels by the run's images, their masks staged; and what could not be taken, in the manifest's order."""
+    """Return the job's labels by the run's images, their masks staged, and the losses, in the manifest's order."""
     found: dict[str, ChainLine] = {}
     losses: dict[str, Loss] = {}
     for line in (line for line in job.lines if line.state == "labeled"):
@@ -316,13 +322,13 @@ def _receive(job: _Job, own: _Own, staged: Path, base: str, context: Context) ->
     writing = threading.Lock()
 
     def fetch(item: tuple[str, ChainLine]) -> str | Loss:
-        """The name of the staged mask: its digest."""
+        """Return the name of the staged mask, its digest."""
         try:
             mask = job.mask(item[1])
         except GtsegError as error:
             return Loss("label", str(error), item[1].image)
         file = f"{hashlib.sha256(mask).hexdigest()[:32]}.png"
-        with writing:  # several images may have the same mask
+        with writing:  # several images may have equal masks
             (folder / file).write_bytes(mask)
         return file
 
@@ -342,13 +348,13 @@ def _account(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses:
     for line in job.lines:
         if line.state != "labeled":
             why = "failed there" if line.state == "failed" else "was not labeled there"
-            losses.append(Loss("object", f"{why}: nothing to bring", line.image, kind="note"))
+            losses.append(Loss("object", f"{why}: nothing to import", line.image, kind="note"))
     went = len(merged.taken) + len(merged.there)
     return Account((Flow("label", came, went),), losses=merge_losses(losses))
 
 
 def _stage_answers(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], staged: Path) -> int:
-    """The workers' answers where Ground Truth keeps them, by the number of the merged line; how many files."""
+    """Write the workers' answers where Ground Truth stores them, by merged line number; return the number of files."""
     lines = {line.image: line for line in job.lines}
     files = {number: job.answers(lines[arrivals[image].came_as]) for number, image in merged.taken.items()}
 
@@ -367,7 +373,7 @@ def _stage_answers(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], s
 def _write(
     run: Run, context: Context, own: _Own, merged: Merged, staged: Path, *, base: str, name: str, source: str
 ) -> Run:
-    """Masks and answers first, the manifest last; the run with the section that says where they are."""
+    """Write masks and answers first, the manifest last; return the run with its new section."""
     context.s3.upload_folder(staged, base)
     label, images = own.label or f"{name}-ref", own.section.images if own.section else ""
     if own.side:

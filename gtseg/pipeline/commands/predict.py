@@ -1,4 +1,4 @@
-"""predict: images -> masks through the endpoint or by batch transform, and what people want to see beside them."""
+"""predict: masks of images from the endpoint or by batch transform, with overlays and probabilities."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MASK, OVERLAY, PROBABILITIES = ".png", "_overlay.jpg", ".npz"
 
 @dataclass(frozen=True)
 class Predicted:
-    """What one call of `predict` did; `failed` holds (image, reason)."""
+    """Result of one call of `predict`; `failed` has (image, reason)."""
 
     output: str
     asked: int
@@ -44,7 +44,7 @@ class Predicted:
 
     @property
     def account(self) -> Account:
-        """Images that came in and have a mask, and why others have none."""
+        """Return the account of images with and without a mask."""
         losses = [Loss("image", kind_of(reason), f"{image}: {reason}") for image, reason in self.failed]
         images = Flow("image", self.asked + self.there, self.asked + self.there - len(self.failed))
         return Account((images,), losses=merge_losses(losses))
@@ -53,10 +53,11 @@ class Predicted:
 def predict(
     run: Run, context: Context, *, sources: Sequence[str], output: str, endpoint: str | None = None
 ) -> Predicted:
-    """Masks `<name>.png` of every image of `sources` (files, folders, s3:// prefixes) in `output` (a folder or s3:// prefix).
+    """Predict masks `<name>.png` of all images of `sources` (files, folders, s3:// prefixes) to `output`, a folder or
+    prefix.
 
-    An image whose results are all there and newer is not asked again; masks of another endpoint are never mixed in. Raises
-    StageError without an endpoint or images, SettingsError when `output` holds predictions of something else.
+    An image whose results all exist and are newer is skipped; masks of another endpoint are never mixed in. Raises
+    StageError without an endpoint or images, SettingsError if `output` has other predictions.
     """
     context = context.of("predict")
     settings = context.settings
@@ -81,17 +82,18 @@ def predict_in_batch(
     job: str | None = None,
     model: str | None = None,
 ) -> Predicted:
-    """What `predict` does, by SageMaker batch transform of the run's model (or of `job`'s, or any `model`): no endpoint.
+    """Predict like `predict`, by SageMaker batch transform of the run's model (or of `job`'s, or any `model`), not an
+    endpoint.
 
-    The masks are those that an endpoint of the model gives. Raises SettingsError for --probabilities, which only an endpoint
-    answers; else as `predict` and gtseg.pipeline.run.batch do. A dry run shows the job and writes nothing.
+    The masks equal those of an endpoint of the model. Raises SettingsError for --probabilities, which only an endpoint
+    returns, and the errors of `predict` and gtseg.pipeline.run.batch. A dry run shows the job and writes nothing.
     """
     context = context.of("predict")
     if context.settings.predict.probabilities:
-        raise SettingsError("--probabilities comes from an endpoint only: leave it out, or predict without --batch")
+        raise SettingsError("--probabilities needs an endpoint and excludes --batch")
     if context.settings.deploy.accept != "image/png":
         raise SettingsError(
-            f"[deploy] accept = {context.settings.deploy.accept!r}: predict reads masks as image/png only"
+            f"[deploy] accept = {context.settings.deploy.accept!r}: predict supports only masks as image/png"
         )
     batch = open_batch(run, context, job=job, model=model)
     work = gather(sources, context.s3)
@@ -112,14 +114,14 @@ def predict_in_batch(
 def _begin(
     run: Run, context: Context, work: Sequence[BatchItem], *, output: str, maker: Mapping[str, str | None]
 ) -> tuple[_Writer, list[BatchItem]]:
-    """Who writes to `output`, which is claimed for `maker`, and the images whose results are not all there."""
+    """Return the writer of `output`, which is claimed for `maker`, and the images whose results are incomplete."""
     target = Place(output, context.s3)
     _claim(target, maker, context)
     done = _done(target)
     writer = _Writer(target, classes_of(run, context.s3), context.settings)
     missing = [item for item in work if writer.is_due(item, done)]
     if there := len(work) - len(missing):
-        context.note(f"{counted(there, 'mask is', 'masks are')} there already")
+        context.note(f"{counted(there, 'mask exists', 'masks exist')} already")
     return writer, missing
 
 
@@ -143,7 +145,7 @@ def _words(result: Predicted) -> str:
 
 
 def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
-    """The run's endpoint, or any that is in service."""
+    """Return the run's endpoint, or any that is in service."""
     section = run.endpoint
     if name and (section is None or section.name != name):
         found = context.hosting.find("endpoint", name)
@@ -165,15 +167,15 @@ def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
         )
     if section is None or section.deleted:
         raise StageError(
-            f"Run {run.name!r} has no endpoint to ask. Start one: `gtseg deploy`, or name one: --endpoint."
+            f"Run {run.name!r} has no endpoint. Start one with `gtseg deploy`, or select one with --endpoint."
         )
     if section.accept != "image/png":
-        raise SettingsError(f"[deploy] accept = {section.accept!r}: predict reads masks as image/png only")
+        raise SettingsError(f"[deploy] accept = {section.accept!r}: predict supports only masks as image/png")
     return section
 
 
 def gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
-    """Every image, each under a name of its own: `a/x.jpg` -> `a/x`, or `a/x.jpg` where `a/x.png` is there too."""
+    """Return every image with a unique name: `a/x.jpg` -> `a/x`, or `a/x.jpg` if there is also `a/x.png`."""
     pairs: list[tuple[Place, Entry]] = []
     for source in sources:
         if is_s3_uri(source) and source.lower().endswith(IMAGES):
@@ -181,7 +183,7 @@ def gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
             place = Place(folder + "/", door)
             found = place.entry(name)
             if found is None:
-                raise StageError(f"There is no image {source}")
+                raise StageError(f"Image {source} does not exist")
             pairs.append((place, found))
         elif not is_s3_uri(source) and Path(source).is_file():
             place = Place(str(Path(source).parent))
@@ -191,25 +193,25 @@ def gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
             place = Place(source, door)
             pairs += [(place, entry) for entry in place.entries(IMAGES)]
     if not pairs:
-        raise StageError(f"No image to predict in {', '.join(sources)}: {', '.join(IMAGES)} are read")
+        raise StageError(f"No image to predict in {', '.join(sources)}: supported are {', '.join(IMAGES)}")
     stems = Counter(entry.stem for _, entry in pairs)
     names = [entry.stem if stems[entry.stem] == 1 else entry.name for _, entry in pairs]
     if twice := {name for name, count in Counter(names).items() if count > 1}:
         raise SettingsError(
-            f"two images would be written to one name: {sorted(twice)[0]}. Predict their folders apart."
+            f"two images would be written to one name: {sorted(twice)[0]}. Predict their folders separately."
         )
     return [BatchItem(name, place, entry) for (place, entry), name in zip(pairs, names, strict=True)]
 
 
 def _done(target: Place) -> dict[str, datetime]:
-    """When each result was written that is there already."""
+    """Return the modification time of each existing result."""
     if not target.is_remote and not Path(target.root).is_dir():
         return {}
     return {entry.name: entry.modified for entry in target.entries((MASK, OVERLAY, PROBABILITIES))}
 
 
 def _claim(target: Place, maker: Mapping[str, str | None], context: Context) -> None:
-    """Say whose predictions these are; refuse to mix them with others. A dry run only looks."""
+    """Record the source of the predictions; refuse to mix them with others. A dry run only checks."""
     options = context.settings.predict
     mine = {**maker, "large_images": options.large_images, "max_side": options.max_side}
     try:
@@ -218,14 +220,16 @@ def _claim(target: Place, maker: Mapping[str, str | None], context: Context) -> 
         found = {}
     if found is not None and found != mine:
         raise SettingsError(
-            f"{target.root} holds predictions of another endpoint or model, or made otherwise ({HEADER}). Name another --output, or delete it."
+            f"{target.root} has predictions of another endpoint or model, or with other options ({HEADER}). Use "
+            "another --output, "
+            "or delete it."
         )
     if found is None and not context.dry_run:
         target.write(HEADER, json.dumps(mine, indent=2).encode() + b"\n")
 
 
 def classes_of(run: Run, door: S3) -> Classes:
-    """Names and colours of the run's dataset; without one, a palette of numbered classes."""
+    """Return names and colors of the run's dataset; without one, a palette of numbered classes."""
     found = door.read_if_exists(f"{run.root}dataset.json") if run.dataset else None
     if found:
         rows = json.loads(found[0])["classes"]
@@ -240,14 +244,14 @@ def spare_color(index: int) -> int:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Results of one image: the overlay and the probabilities first, the mask last, because it says that all is there."""
+    """Write the results of one image: overlay and probabilities first, the mask last, since it marks completeness."""
 
     target: Place
     classes: Classes
     settings: Settings
 
     def is_due(self, item: BatchItem, done: Mapping[str, datetime]) -> bool:
-        """Whether one of its results is not there, or older than the image."""
+        """Return whether one of its results is missing or older than the image."""
         options, changed = self.settings.predict, item.entry.modified
         endings = [MASK] + [OVERLAY] * options.overlays + [PROBABILITIES] * options.probabilities
         return any(done.get(f"{item.name}{ending}", changed) <= changed for ending in endings)
@@ -292,5 +296,5 @@ def _ask_all(
                 seconds.append(result)
             context.progress("predicting", len(failed) + len(seconds), len(work))
     except KeyboardInterrupt:
-        raise Interrupted(f"{len(seconds):,} masks are written. The same command goes on from there.") from None
+        raise Interrupted(f"{len(seconds):,} masks are written. Run the same command again to continue.") from None
     return failed, seconds

@@ -1,4 +1,4 @@
-"""The state of one run: run.json beside its data, conditional writes, an attempt recorded before every creating call."""
+"""State of a run: run.json beside its data, conditional writes, an attempt recorded before every creating call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The AWS account that a project works in."""
+"""AWS clients of a project."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["open_clients"]
 
 
 def open_clients(settings: Settings) -> Clients:
-    """Clients of the project's region that encrypt, pay and label as its settings say."""
+    """Return clients for the project's region, with its settings for encryption, requester pays and labeling."""
     project = settings.project
     return Clients(
         region=project.region,

@@ -1,8 +1,8 @@
-"""One creating call, made once: however often and wherever it is killed, and whoever else runs it at the same time.
+"""Creating calls that take effect exactly once, although the process may be killed or run twice at the same time.
 
-The attempt is saved before its call, its result right after. ResourceInUse means: look at what has the name, and adopt it
-only when its tag carries this request's fingerprint. A failed or stopped resource is never adopted: the next attempt has
-the next name, and is saved before its own call.
+The attempt is saved before its call and its result right after. On ResourceInUse the existing resource is inspected and
+adopted only if its tag carries this request's fingerprint. A failed or stopped resource is never adopted: the next
+attempt has the next name and is saved before its own call.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from gtseg.pipeline.run.sections import Attempt, Run
 
 IN_USE_CODES = frozenset({"ResourceInUse", "ResourceInUseException"})
 STAND_IN = "stand-in"
-"""The name in the request that is fingerprinted: a new attempt is the same request under another name."""
+"""Placeholder for the name in the fingerprinted request, so that attempts differ in their name only."""
 CLOCKS_APART = timedelta(minutes=5)
-"""By how much this machine's clock and AWS's may differ."""
+"""Tolerated difference between this machine's clock and AWS's."""
 PATIENCE = 25
-"""Names tried before giving up: each was taken by a stranger, or by a failed attempt of this run."""
+"""Number of names tried: each was taken by another owner or by a failed attempt of this run."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What has a name now. `fingerprint` is its gtseg:fingerprint tag, None where it has none.
+    """Resource that has a name now. `fingerprint` is its gtseg:fingerprint tag, None without the tag.
 
-    `is_hidden`: the caller may not see its tags. It is taken for the attempt's own if it was made after that was recorded.
+    `is_hidden`: the caller may not read its tags; it counts as the attempt's own if it was created after the attempt
+    was recorded.
     """
 
     arn: str
@@ -42,19 +43,20 @@ class Found:
     created: datetime | None = None
 
     def is_of(self, attempt: Attempt) -> bool:
-        """Whether this attempt made it."""
+        """Return whether this attempt created it."""
         if not self.is_hidden:
             return self.fingerprint == attempt.fingerprint
         return self.created is not None and self.created >= attempt.recorded - CLOCKS_APART
 
     @property
     def is_dead(self) -> bool:
-        """Whether nothing more comes of it. `Over` is a resource's own word for a job whose result has been taken."""
+        """Return whether it will produce no further result. `Over` is a kind's own state for a job whose result was
+        collected."""
         return self.status in {"Failed", "Stopped", "Stopping", "Over"}
 
 
 class Described(Protocol):
-    """What the services' doors say of a job, model or endpoint."""
+    """Description of a job, model or endpoint as AWS returns it."""
 
     @property
     def arn(self) -> str: ...
@@ -69,7 +71,7 @@ class Described(Protocol):
 
 
 def found(state: Described | None) -> Found | None:
-    """A looked-up resource as `Resource.find` answers."""
+    """Convert a description to the return value of `Resource.find`."""
     if state is None:
         return None
     mark, is_hidden = state.tags.get(FINGERPRINT_TAG), isinstance(state.tags, HiddenTags)
@@ -77,81 +79,81 @@ def found(state: Described | None) -> Found | None:
 
 
 class Resource(Protocol):
-    """What costs money and is made exactly once: a labeling job, a training job, a model, an endpoint."""
+    """Resource that costs money and is created exactly once: labeling job, training job, model, endpoint."""
 
     @property
     def stage(self) -> str:
-        """Word of its name, <run>-<stage>-<number>; its attempts are kept in run.json under it."""
+        """Part of its name, <run>-<stage>-<number>, and key of its attempts in run.json."""
         ...
 
     @property
     def what(self) -> str:
-        """Its kind as people call it."""
+        """Its kind, for messages."""
         ...
 
     @property
     def name_limit(self) -> int:
-        """Characters of a name (API)."""
+        """Maximum length of a name (API)."""
         return 63
 
     @property
     def way_out(self) -> str:
-        """What to do where the run has a live one made from something else."""
-        return "Put the settings back, stop that job, or start a new run with --run."
+        """What to do if the run already has a live one with other inputs."""
+        return "Restore the settings, stop that job, or start a new run with --run."
 
     def gives_way(self, found: Found) -> bool:
-        """Whether a live one that was made from something else makes room for a new one; else it is an error."""
+        """Return whether a live one with other inputs is replaced by a new one; if not, it is an error."""
         return False
 
     def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
-        """The creating call's body, its tags added: a pure function of plain values."""
+        """Return the body of the creating call, with its tags."""
         ...
 
     def find(self, name: str) -> Found | None:
-        """What has this name now."""
+        """Return the resource that has this name now."""
         ...
 
     def create(self, name: str, request: Mapping[str, Any]) -> str:
-        """The creating call; its ARN."""
+        """Call the creating operation and return the ARN."""
         ...
 
     def keep(self, run: Run, name: str, arn: str) -> Run:
-        """The run with this resource in its section; the same run if it holds it already."""
+        """Return the run with this resource in its section; the same run if it is already there."""
         ...
 
     @property
     def fingerprint(self) -> str:
-        """What it is made from: a resource that carries another one is not adopted."""
+        """Return the fingerprint of its inputs; a resource with another fingerprint is not adopted."""
         return fingerprint(self.request(STAND_IN, {}))
 
     @property
     def origin(self) -> Mapping[str, str]:
-        """Tags that say where it comes from; no part of the fingerprint."""
+        """Return tags for its provenance; they are not part of the fingerprint."""
         return {}
 
     @property
     def signature(self) -> dict[str, str]:
-        """The tags by which it is found again, and those of its origin."""
+        """Return the tags by which it is found again, and those of its provenance."""
         return {FINGERPRINT_TAG: self.fingerprint, **self.origin}
 
     def shown(self, name: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a dry run shows."""
+        """Return what a dry run shows."""
         return request
 
     def prepare(self, run: Run) -> None:
-        """Ask for consent and make what it needs, each of which may be done again without harm."""
+        """Ask for consent and create its prerequisites; both can be repeated safely."""
         return
 
     def name(self, run: Run, number: int) -> str:
-        """<run>-<stage>-<number>, the run's name shortened where AWS's limit asks for it."""
+        """Return <run>-<stage>-<number>; the run's name is shortened to AWS's limit."""
         tail = f"-{self.stage}-{number}"
         return run.name[: self.name_limit - len(tail)].rstrip("-") + tail
 
 
 def create_once(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run, Attempt, str]:
-    """The run (saved), the attempt that stands, and the ARN of the one resource that it made or adopted.
+    """Return the saved run, the current attempt, and the ARN of the resource that it created or adopted.
 
-    Raises StageError when this run already has a live resource made from other settings, AWSError when AWS refuses.
+    Raises StageError if this run already has a live resource with other settings, AWSError if AWS refuses.
     """
     for _ in range(PATIENCE):
         run, attempt = _next_attempt(run_file, run, resource)
@@ -160,15 +162,15 @@ def create_once(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run, A
         if arn:
             return run, attempt, arn
     raise StageError(
-        f"{PATIENCE} names for {resource.stage} were taken, the last {attempt.name!r}. Use another --run name."
+        f"{PATIENCE} names for {resource.stage} were taken, the last one {attempt.name!r}. Use another --run name."
     )
 
 
 def standing(run: Run, resource: Resource) -> Found | None:
-    """The live resource that this run made from these very settings, if there is one; asks AWS, changes nothing.
+    """Return the live resource that this run created from these settings, or None; changes nothing.
 
-    Raises StageError when the run has a live one made from other settings, SettingsError for a request that AWS would
-    refuse: to be asked before anything is prepared.
+    Raises StageError if the run has a live one with other settings, SettingsError for a request that AWS would refuse.
+    Call it before preparing anything.
     """
     fingerprint = resource.fingerprint
     earlier = run.attempts_of(resource.stage)
@@ -186,7 +188,7 @@ def standing(run: Run, resource: Resource) -> Found | None:
 
 
 def failed_attempt(run: Run, stage: str, name: str | None, detail: str) -> Run:
-    """The run with its attempt of this name marked as failed, so that the next one is made."""
+    """Return the run with its attempt of this name marked as failed, so that a next one is made."""
     for attempt in run.attempts_of(stage):
         if attempt.name == name:
             run = run.with_attempt(attempt.model_copy(update={"outcome": "failed", "detail": detail}))
@@ -194,7 +196,7 @@ def failed_attempt(run: Run, stage: str, name: str | None, detail: str) -> Run:
 
 
 def next_name(run: Run, resource: Resource) -> str:
-    """The name that the next creating call would use, as far as run.json can say."""
+    """Return the name of the next creating call according to run.json."""
     earlier = run.attempts_of(resource.stage)
     if earlier and earlier[-1].outcome == "recorded" and earlier[-1].fingerprint == resource.fingerprint:
         return earlier[-1].name
@@ -202,7 +204,7 @@ def next_name(run: Run, resource: Resource) -> str:
 
 
 def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run, Attempt]:
-    """The attempt to make or finish now, saved in run.json."""
+    """Return the attempt to make or finish now, saved in run.json."""
     earlier = run.attempts_of(resource.stage)
     last = earlier[-1] if earlier else None
     if last and last.outcome in {"recorded", "created", "adopted"}:
@@ -229,13 +231,12 @@ def _next_attempt(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run,
 
 def _made_otherwise(run: Run, resource: Resource, last: Attempt, found: Found) -> StageError:
     return StageError(
-        f"Run {run.name!r} already has {last.name} ({found.status}), made from other settings or other data. "
-        f"{resource.way_out}"
+        f"Run {run.name!r} already has {last.name} ({found.status}) with other settings or data. {resource.way_out}"
     )
 
 
 def _create_or_adopt(resource: Resource, attempt: Attempt) -> tuple[str, Attempt]:
-    """(ARN, attempt with its outcome); no ARN where the name cannot be this run's."""
+    """Return (ARN, attempt with its outcome); the ARN is empty if the name belongs to another owner."""
     found = resource.find(attempt.name)
     if found is None:
         request = resource.request(attempt.name, resource.signature)
@@ -253,7 +254,7 @@ def _create_or_adopt(resource: Resource, attempt: Attempt) -> tuple[str, Attempt
 
 def _given_up(attempt: Attempt, found: Found | None) -> dict[str, str]:
     if found is None:
-        return {"outcome": "taken", "detail": "the name was in use, then gone"}
+        return {"outcome": "taken", "detail": "the name was in use, then released"}
     if found.is_of(attempt):
         return {"outcome": "failed", "detail": f"{found.status}: {found.reason}"[:1024]}
-    return {"outcome": "taken", "detail": f"{found.arn} was not made by this run"}
+    return {"outcome": "taken", "detail": f"{found.arn} was not created by this run"}

@@ -1,8 +1,8 @@
-"""Masks of many images through SageMaker batch transform: jobs created once, followed, and what they left out done again.
+"""Masks of many images by SageMaker batch transform: create each job once, follow it, run a next job for missing masks.
 
-Everything lies below `<run>/batch/<mark>/`, the mark naming the model and how images are sent: `input/` has the images that the
-algorithm cannot take as they are (encoded again, scaled, or cut into tiles), `manifests/` what each job was given, `output/`
-what they answered. Whatever is killed, the same command finds there what is done.
+All files are below `<run>/batch/<mark>/`; the mark identifies the model and the format of requests. `input/` has images
+that were converted for the algorithm (re-encoded, scaled or tiled), `manifests/` the input of each job, `output/` the
+results. After any interruption the same command finds there what is done.
 """
 
 from __future__ import annotations
@@ -58,15 +58,15 @@ __all__ = ["Batch", "BatchItem", "open_batch", "predict_batch"]
 
 THREADS = 8
 PATIENCE = 10 * 86400.0
-"""Seconds that one job is followed for; the same command follows it again."""
+"""Seconds for which one job is followed; the same command follows it again."""
 MOST_JOBS = 5
-"""Jobs that one command starts for the images of one bucket: the rest is left to the next command."""
+"""Jobs that one command starts for the images of one bucket; the next command continues."""
 STAND_IN_MODEL = "stand-in-model"
 
 
 @dataclass(frozen=True)
 class BatchItem:
-    """One image that a mask is wanted of, under a name of its own."""
+    """Image whose mask is wanted, with a unique name."""
 
     name: str
     place: Place
@@ -75,14 +75,14 @@ class BatchItem:
 
 @dataclass(frozen=True)
 class Part:
-    """One request of a job: an object of a bucket; `tile` of the image where that was cut."""
+    """Request of a job: one object of a bucket; `tile` is its part of a tiled image."""
 
     bucket: str
     key: str
     request: Request
-    """Without its body."""
+    """Entry without its body."""
     modified: datetime | None
-    """An output must be newer; None where the key names the content."""
+    """The output must be newer than this; None if the key contains the content's digest."""
     tile: Tile | None = None
 
 
@@ -99,12 +99,12 @@ class Planned:
 
 
 Keep = Callable[[BatchItem, Mask], None]
-"""What is done with the (H, W) mask of an image."""
+"""Callback that receives the (H, W) mask of an image."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A model, and how it is asked in batch transform."""
+    """Model and request format of a batch transform."""
 
     run: Run
     context: Context
@@ -123,7 +123,7 @@ class Batch:
 
 
 def open_batch(run: Run, context: Context, *, job: str | None = None, model: str | None = None) -> Batch:
-    """The run's model, or any other, for batch transform. Raises StageError where there is none."""
+    """Return the run's model, or any other, for batch transform. Raises StageError if there is none."""
     hosting, training_job = plan_hosting(run, context, job=job, model=model)
     predict, deploy = context.settings.predict, context.settings.deploy
     artifact = context.s3.head(hosting.model_data)
@@ -147,11 +147,13 @@ def open_batch(run: Run, context: Context, *, job: str | None = None, model: str
 
 
 def predict_batch(batch: Batch, items: Sequence[BatchItem], keep: Keep) -> tuple[Run, list[tuple[BatchItem, str]]]:
-    """Call `keep` with the mask of every item, from several threads; the run, saved, and the items that failed, with reasons.
+    """Call `keep` with the mask of every item, from several threads.
 
-    Pictures of more than 10 MB are refused by name before anything is asked. Each job is priced and asked about; what a job has
-    left out is done in a follow-up job, as long as each gets further. Raises GtsegError where the user or [budget] refuses,
-    Interrupted on Ctrl-C: the job goes on, and the same command with it. A dry run shows the first job's request.
+    Returns the run, saved, and the items that failed, with reasons. Images of more than 10 MB are refused by name
+    before the first job. The cost of each job is shown and confirmed; a follow-up job is started for missing masks as
+    long as each job makes progress. A dry run shows the request of the first job.
+    Raises GtsegError if the user or [budget] refuses, Interrupted on Ctrl-C: the job continues, and the same command
+    follows it.
     """
     context = batch.context
     planned, failed = _plan(items, batch)
@@ -170,7 +172,8 @@ def predict_batch(batch: Batch, items: Sequence[BatchItem], keep: Keep) -> tuple
 def _work(
     run: Run, batch: Batch, group: list[Planned], *, bucket: str, keep: Keep
 ) -> tuple[Run, list[tuple[BatchItem, str]]]:
-    """The images of one bucket: collect what is there, and start jobs for the rest while they get further."""
+    """Process the images of one bucket: collect existing outputs, start jobs for the others while they make
+    progress."""
     context, failed = batch.context, list[tuple[BatchItem, str]]()
     missing = [] if context.dry_run else _collect(group, batch, keep, failed)
     if context.dry_run:
@@ -184,26 +187,27 @@ def _work(
         why = _why(state)
         if missing and len(missing) == before:
             if before == len(group):
-                context.warn(f"{state.name} gave no mask at all: {why}")
+                context.warn(f"{state.name} returned no mask at all: {why}")
             return run, failed + [(one.item, why) for one in missing]
         if missing:
-            context.warn(f"{state.name} left out {counted(len(missing), 'image')} ({why}): a job follows for them")
-    words = f"not answered by {MOST_JOBS} jobs; the same command starts the next"
+            context.warn(
+                f"{state.name} left out {counted(len(missing), 'image')} ({why}): starting another job for them"
+            )
+    words = f"no mask after {MOST_JOBS} jobs; run the same command again to start the next one"
     return run, failed + [(one.item, words) for one in missing]
 
 
 def _why(state: TransformState) -> str:
     reason = f": {reason_given(state.reason)}" if state.reason else ""
-    return (
-        f"{state.name} {state.status.lower()} without an answer to it{reason} (log group /aws/sagemaker/TransformJobs)"
-    )
+    return f"{state.name} {state.status.lower()} without a mask of it{reason} (log group /aws/sagemaker/TransformJobs)"
 
 
-# ---------------------------------------------------------------------------------------------- images to requests
+# --- requests ---
 
 
 def _plan(items: Sequence[BatchItem], batch: Batch) -> tuple[list[Planned], list[tuple[BatchItem, str]]]:
-    """Each image as the algorithm takes it: as it lies in S3, or as an object that is written now. What cannot be is refused."""
+    """Return the request of each image: its own object, or a converted one that is written now; refuse unusable
+    images."""
     context, planned, failed = batch.context, list[Planned](), list[tuple[BatchItem, str]]()
     there = {item.key for item in context.s3.list_objects(f"{batch.root}input/")} if items else set()
     with Bulk(context.clients) as bulk:
@@ -217,9 +221,9 @@ def _plan(items: Sequence[BatchItem], batch: Batch) -> tuple[list[Planned], list
                     failed.append((item, str(result)))
                 else:
                     planned.append(result)
-                context.progress("looking at the images", len(planned) + len(failed), len(items))
+                context.progress("checking the images", len(planned) + len(failed), len(items))
         except KeyboardInterrupt:
-            raise Interrupted("No job was started yet. The same command begins again.") from None
+            raise Interrupted("No job was started yet. Run the same command again to continue.") from None
     return planned, failed
 
 
@@ -228,8 +232,8 @@ def _requests(item: BatchItem, batch: Batch, bulk: Bulk, there: set[str]) -> Pla
     is_cut = predict.large_images == "tile"
     if item.entry.size > MAX_PICTURE and not is_cut:
         raise ImageError(
-            f"{item.entry.size / 2**20:.1f} MB are more than the {MAX_PICTURE // 2**20} MB of a picture in batch transform: make it "
-            "smaller, or have it cut with --tile"
+            f"its {item.entry.size / 2**20:.1f} MB exceed the {MAX_PICTURE // 2**20} MB of an image in batch transform: "
+            "make it smaller, or use --tile"
         )
     if item.place.is_remote:
         head = bulk.get(item.entry.address, span=(0, min(ENOUGH_BYTES, max(1, item.entry.size)))).body
@@ -250,7 +254,7 @@ def _requests(item: BatchItem, batch: Batch, bulk: Bulk, there: set[str]) -> Pla
 
 
 def _write(request: Request, batch: Batch, bulk: Bulk, there: set[str], *, tile: Tile | None = None) -> Part:
-    """The object of one request, named by its content: what is there is not written again."""
+    """Write the object of one request under its digest unless it exists, and return it."""
     kind = batch.context.settings.deploy.content_type
     digest = hashlib.sha256(request.body).hexdigest()[:32]
     uri = f"{batch.root}input/{digest[:2]}/{digest}.{kind.rsplit('/', 1)[-1]}"
@@ -260,12 +264,12 @@ def _write(request: Request, batch: Batch, bulk: Bulk, there: set[str], *, tile:
     return Part(bucket, key, replace(request, body=b""), None, tile)
 
 
-# ------------------------------------------------------------------------------------------------------------- jobs
+# --- jobs ---
 
 
 @dataclass(frozen=True)
 class TransformJob(Resource):
-    """One transform job. One that is over is never taken up again: what it answered has been collected before."""
+    """Transform job. A finished one is never adopted: its outputs have been collected."""
 
     batch: Batch
     context: Context
@@ -275,7 +279,7 @@ class TransformJob(Resource):
 
     stage, what = "transform", "transform job"
     way_out = (
-        "It predicts other images or with another model: wait until it is over, or stop it "
+        "It predicts other images or uses another model: wait for its end, or stop it "
         "(`aws sagemaker stop-transform-job --transform-job-name NAME`, or `gtseg cleanup --all`)."
     )
 
@@ -309,12 +313,12 @@ class TransformJob(Resource):
         return self.context.transforms.create_job(request)
 
     def keep(self, run: Run, name: str, arn: str) -> Run:
-        """A transform job has no section: its attempt and its outputs are all of it."""
+        """Return the run unchanged: a transform job has no section, only an attempt and outputs."""
         return run
 
 
 def _begin_job(run: Run, batch: Batch, missing: Sequence[Planned], *, bucket: str) -> Run:
-    """The run with a job for these images, priced and asked about."""
+    """Return the run with a job for these images, whose cost was shown and confirmed."""
     context, wanted = batch.context, batch.context.settings.batch
     keys = {part.key for one in missing for part in one.parts}
     body = manifest_body(bucket, keys)
@@ -325,11 +329,12 @@ def _begin_job(run: Run, batch: Batch, missing: Sequence[Planned], *, bucket: st
     kind = wanted.instance_type or context.settings.deploy.instance_type
     if context.is_billed("batch"):
         context.note(
-            f"{REPORTED}: a job that writes nothing for {wanted.stalled_after / 60:g} minutes is offered to be stopped"
+            f"{REPORTED}: you are asked whether to stop a job that writes nothing for {wanted.stalled_after / 60:g} "
+            "minutes"
         )
     context.agree(
         run,
-        f"Predict {counted(len(keys), 'picture')} by batch transform on {wanted.instances} x {kind}?",
+        f"Predict {counted(len(keys), 'image')} by batch transform on {wanted.instances} x {kind}?",
         stage="batch",
         objects=len(keys),
     )
@@ -337,12 +342,12 @@ def _begin_job(run: Run, batch: Batch, missing: Sequence[Planned], *, bucket: st
     run = begin(run, replace(context, notify=ignore), BatchModel(run, context, batch.hosting, batch.training_job))
     run = begin(run, context, replace(job, model=run.attempts_of("batch-model")[-1].name))
     name = run.attempts_of("transform")[-1].name
-    context.note(f"{name} has {counted(len(keys), 'picture')} for {wanted.instances} x {kind}")
+    context.note(f"{name} has {counted(len(keys), 'image')} for {wanted.instances} x {kind}")
     return run
 
 
 def _follow_earlier(run: Run, batch: Batch, images: int) -> Run:
-    """Wait for the run's last job where it still writes to this very output."""
+    """Wait for the run's last job if it is still writing to this output."""
     attempts = run.attempts_of("transform")[-1:]
     for attempt in attempts:
         state = batch.context.transforms.find_job(attempt.name)
@@ -352,13 +357,13 @@ def _follow_earlier(run: Run, batch: Batch, images: int) -> Run:
             and state.tags.get(RUN_TAG, run.name) == run.name
         )
         if state and is_own and not state.is_over:
-            batch.context.note(f"{state.name} is there already ({state.status}): followed to its end first")
+            batch.context.note(f"{state.name} is still {state.status}: following it to its end first")
             _follow(run, batch, state.name, images=images)
     return run
 
 
 class _Watch:
-    """How far a job is, by the outputs that are there, and whether it gets further."""
+    """Progress of a job, from the number of its outputs."""
 
     def __init__(self, run: Run, batch: Batch, name: str, images: int) -> None:
         self.batch, self.name, self.images = batch, name, images
@@ -367,7 +372,7 @@ class _Watch:
         self.done, self.idle, self.pause, self.has_asked = 0, 0.0, 0.0, False
 
     def sleep(self, seconds: float) -> None:
-        """Counts the time without a new output, by the waits themselves."""
+        """Sum the waiting time since the last new output."""
         self.idle, self.pause = self.idle + seconds, self.pause - seconds
         self.batch.context.sleep(seconds)
 
@@ -380,7 +385,7 @@ class _Watch:
         self.meter.transform(state)
         if self.pause <= 0 or state.is_over:
             done = self.count() - self.before
-            self.pause = done / 2000  # a listing of a million outputs every few minutes, not with every look
+            self.pause = done / 2000  # a million outputs are listed every few minutes only, not on every poll
             if done != self.done:
                 self.done, self.idle = done, 0.0
             context.progress(f"{self.name} {state.status}", min(self.done, self.images), self.images)
@@ -397,17 +402,18 @@ class _Watch:
         context.warn(f"{words}. {REPORTED}")
         if not context.consent.stop(f"{words}. Stop it?"):
             context.warn(
-                f"{self.name} goes on and costs. Stop it: `aws sagemaker stop-transform-job --transform-job-name {self.name}`"
+                f"{self.name} continues and costs money. To stop it: "
+                f"`aws sagemaker stop-transform-job --transform-job-name {self.name}`"
             )
             return
         try:
             context.transforms.stop_job(self.name)
-        except AWSError as error:  # it ended by itself between the look and the call
+        except AWSError as error:  # it ended between the poll and the call
             context.warn(f"{self.name} could not be stopped: {error.message}")
 
 
 def _follow(run: Run, batch: Batch, name: str, *, images: int) -> TransformState:
-    """The job's last state. Raises JobFailed where [budget] stopped it."""
+    """Return the job's final state. Raises JobFailed if [budget] stopped it."""
     context = batch.context
     watch = _Watch(run, batch, name, images)
     stop = f" (stop it: `aws sagemaker stop-transform-job --transform-job-name {name}`)"
@@ -425,11 +431,12 @@ def _follow(run: Run, batch: Batch, name: str, *, images: int) -> TransformState
     return state
 
 
-# ---------------------------------------------------------------------------------------------------- answers to masks
+# --- masks ---
 
 
 def _collect(group: Sequence[Planned], batch: Batch, keep: Keep, failed: list[tuple[BatchItem, str]]) -> list[Planned]:
-    """Keep the mask of every image whose outputs are all there; the others. A bad answer is its image's failure."""
+    """Pass on the mask of every image with complete outputs; return the others. An invalid output fails its image
+    only."""
     context = batch.context
     prefix = split_uri(f"{batch.output}/")[1]
     outputs = {item.key[len(prefix) :]: item for item in context.s3.list_objects(f"{batch.output}/")}
@@ -447,7 +454,7 @@ def _collect(group: Sequence[Planned], batch: Batch, keep: Keep, failed: list[tu
                     failed.append((one.item, str(result)))
                 context.progress("writing masks", number, len(ready))
         except KeyboardInterrupt:
-            raise Interrupted("The masks so far are written. The same command goes on from there.") from None
+            raise Interrupted("The masks so far are written. Run the same command again to continue.") from None
     done = {id(one) for one in ready}
     return [one for one in group if id(one) not in done]
 
@@ -458,7 +465,7 @@ def _is_answered(part: Part, names: Mapping[str, str], outputs: Mapping[str, Lis
 
 
 def _join(one: Planned, bodies: Iterator[bytes], *, accept: str) -> Mask:
-    """The (H, W) mask of the image's own size, as from an endpoint."""
+    """Return the (H, W) mask of the image's own size, as an endpoint would."""
     masks = (read_answer(body, part.request, accept=accept)[0] for part, body in zip(one.parts, bodies, strict=True))
     if one.parts[0].tile is None:
         return next(masks)

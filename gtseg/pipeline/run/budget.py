@@ -1,4 +1,4 @@
-"""[budget] while work goes on: what the run costs is held against it, and what can be stopped is stopped."""
+"""[budget] during work: compare the run's cost to the limit and stop what can be stopped."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ WARN_AT = Decimal("0.8")
 
 
 class Meter:
-    """What one job costs while it is followed, beside what the rest of the run has cost. Says so once at 80 % and at 100 %.
+    """Cost of a followed job together with the rest of the run; warns once at 80 % and once at 100 %.
 
-    Without [budget] max_usd it does nothing and asks for nothing; what is not done by AWS's own services costs nothing.
+    Does nothing without [budget] max_usd; work outside AWS's own services costs nothing.
     """
 
     def __init__(self, run: Run, context: Context, *, but: str = "") -> None:
@@ -41,10 +41,10 @@ class Meter:
             self.others = total(billed_rows(spent_rows(run, context, but=but), context))[0]
         self.told: Decimal | None = None
         self.stopped = ""
-        """Why the job was stopped; '' while it was not."""
+        """Reason why the job was stopped; '' if it was not."""
 
     def watch(self, state: JobState) -> None:
-        """A labeling job, by what it has labeled so far."""
+        """Check a labeling job by its number of labeled objects."""
         if self.limit is None or state.is_over or not self.context.is_billed("label"):
             return
         labeled, by_people = count_labeled(state.counters)
@@ -52,14 +52,14 @@ class Meter:
         self._hold(rows, state.name, lambda: self.context.labeling.stop_job(state.name))
 
     def train(self, state: TrainingState) -> None:
-        """A training job, by the seconds that it has trained."""
+        """Check a training job by its training seconds."""
         if self.limit is None or state.is_over or not self.context.is_billed("train"):
             return
         rows = trained_rows(state, self.context, _now())
         self._hold(rows, state.name, lambda: self.context.training.stop_job(state.name))
 
     def tune(self, state: TuningState) -> None:
-        """A tuning job, by the seconds of all its training jobs."""
+        """Check a tuning job by the seconds of all its training jobs."""
         if self.limit is None or state.is_over or not self.context.is_billed("tune"):
             return
         jobs = self.context.training.list_tuned_jobs(state.name)
@@ -67,25 +67,25 @@ class Meter:
         self._hold(rows, state.name, lambda: self.context.training.stop_tuning(state.name))
 
     def transform(self, state: TransformState) -> None:
-        """A transform job, by the hours of its machines."""
+        """Check a transform job by its instance hours."""
         if self.limit is None or state.is_over or not self.context.is_billed("batch"):
             return
         row = transformed_row(state, self.context.clients, _now())
         self._hold([row] if row else [], state.name, lambda: self.context.transforms.stop_job(state.name))
 
     def because(self, why: str) -> str:
-        """What a stopped job's error says: the budget first, where that was the cause."""
+        """Return the error message of a stopped job; the budget comes first if it was the cause."""
         return f"{self.stopped[:1].upper()}{self.stopped[1:]}. {why}" if self.stopped else why
 
     def is_reached(self, rows: Sequence[Row] = ()) -> bool:
-        """Whether the run has cost all that it may, and is to be stopped then; told when it is near."""
+        """Return whether the run has reached the limit and must be stopped; warn when the limit is near."""
         if self.limit is None:
             return False
         cost = self.others + total(rows)[0]
         words = f"the run has cost about {_usd(cost)} USD of [budget] max_usd = {self.limit}"
         if cost >= self.limit:
             stops = self.context.settings.budget.on_exceed == "stop"
-            self._tell(Decimal(1), words + ("" if stops else ': it goes on, for on_exceed is not "stop"'))
+            self._tell(Decimal(1), words + ("" if stops else ': work continues because on_exceed is not "stop"'))
             return stops
         if cost >= WARN_AT * self.limit:
             self._tell(WARN_AT, words)
@@ -96,12 +96,12 @@ class Meter:
             return
         try:
             stop()
-        except AWSError as error:  # it ended by itself between the look and the call
+        except AWSError as error:  # it ended between the poll and the call
             self.context.warn(f"{name} could not be stopped: {error.message}")
             return
         cost = self.others + total(rows)[0]
         self.stopped = f"the run has cost about {_usd(cost)} USD, and [budget] max_usd is {self.limit}"
-        self.context.warn(f"{name} is being stopped: {self.stopped}")
+        self.context.warn(f"stopping {name}: {self.stopped}")
 
     def _tell(self, mark: Decimal, words: str) -> None:
         if self.told is None or self.told < mark:

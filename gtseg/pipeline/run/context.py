@@ -1,4 +1,4 @@
-"""Everything that a stage needs beside its run."""
+"""Context of a stage: settings, AWS clients, listener and consent."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from gtseg.settings import Settings
 
 @dataclass(frozen=True)
 class Context:
-    """The settings and AWS of one command, who hears of its progress, and what its user has agreed to.
+    """Settings and AWS clients of one command, the listener of its events, and the user's consent.
 
-    Events are signed with `stage`; a stage takes `context.of("its name")` before it says anything.
+    Events carry `stage`; a stage calls `context.of("its name")` before it sends any.
     """
 
     settings: Settings
@@ -35,14 +35,12 @@ class Context:
     consent: Consent = field(default_factory=Consent)
     sleep: Callable[[float], None] = time.sleep
     dry_run: bool = False
-    """Show what would be created or written, and touch nothing."""
+    """Show what would be created or written, and change nothing."""
     stage: str = ""
 
     def of(self, stage: str) -> Context:
-        """The same for another stage."""
+        """Return the same context for another stage."""
         return replace(self, stage=stage)
-
-    # services
 
     @cached_property
     def s3(self) -> S3:
@@ -66,16 +64,14 @@ class Context:
 
     @property
     def role_arn(self) -> str:
-        """[project] role_arn, or the role `gtseg` of the caller's account."""
+        """Return [project] role_arn, or the ARN of role `gtseg` in the caller's account."""
         return self.settings.project.role_arn or f"arn:aws:iam::{self.clients.account}:role/gtseg"
-
-    # run.json
 
     def run_file(self, run: Run) -> RunFile:
         return RunFile(self.clients, run.root)
 
     def save(self, run: Run) -> Run:
-        """The run with its new etag. Raises GtsegError if another process has saved it in between."""
+        """Save the run and return it with its new etag. Raises GtsegError if another process saved it in between."""
         return self.run_file(run).save(run)
 
     # words
@@ -87,11 +83,11 @@ class Context:
         self._tell("warning", message, fields)
 
     def finish(self, message: str, fields: Mapping[str, Any] | None = None) -> None:
-        """The stage's last word."""
+        """Send the stage's final message."""
         self._tell("finished", message, fields)
 
     def plan(self, message: str, fields: Mapping[str, Any]) -> None:
-        """What a dry run would have done; `fields` are printed as JSON."""
+        """Send what a dry run would have done; `fields` are printed as JSON."""
         self._tell("plan", message, fields)
 
     def progress(
@@ -108,13 +104,13 @@ class Context:
         self.notify(Event(self.stage, kind, message, fields=fields or {}))
 
     def is_billed(self, stage: str) -> bool:
-        """Whether AWS bills what a stage does."""
+        """Return whether AWS bills the work of a stage."""
         return self.clients.is_aws(BILLED_BY[stage])
 
     def agree(self, run: Run, question: str, *, stage: str = "", objects: int | None = None) -> None:
-        """Show what `stage` may cost, then ask; not where its service is not AWS's, for nothing is billed there.
+        """Show what `stage` may cost, then ask; does nothing if its service is not AWS's.
 
-        Raises GtsegError if [budget] or the user says no.
+        Raises GtsegError if [budget] or the user refuses.
         """
         if not self.is_billed(stage or self.stage):
             return

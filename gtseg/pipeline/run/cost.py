@@ -1,4 +1,4 @@
-"""cost: before a stage what it may cost at most, afterwards what the run has cost and what still costs by the hour."""
+"""Cost of a run: the maximum before a stage, the cost so far, and what is billed by the hour."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ __all__ = [
     "tuned_rows",
 ]
 OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint", "batch-model", "transform"})
-"""What attempts are of that is no labeling job."""
+"""Words in the names of attempts that are not labeling jobs."""
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Rows of what was spent, and of what costs by the hour until it is deleted."""
+    """Rows of what was spent, and of what is billed by the hour until it is deleted."""
 
     spent: tuple[Row, ...]
     running: tuple[Row, ...]
@@ -60,7 +60,7 @@ def now() -> datetime:
 
 
 def planned_rows(stage: str, context: Context, *, objects: int | None = None) -> list[Row]:
-    """The most that starting `stage` can cost: every object labeled, every second of the limit used."""
+    """Return the maximum cost of `stage`: every object labeled, every second of the limit used."""
     settings, clients = context.settings, context.clients
     train, deploy = settings.train, settings.deploy
     if stage == "label":
@@ -101,11 +101,11 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
 
 
 START_SECONDS = 300.0
-"""Of a transform job's machine until it answers; billed, too."""
+"""Seconds of a transform instance before its first result, which are billed too."""
 
 
 def _planned_transform(images: int, context: Context) -> Row:
-    """An estimate, not a limit: AWS has none for transform jobs. [budget] and `stalled_after` stop one that is followed."""
+    """Estimate, not a limit: AWS has none for transform jobs; [budget] and `stalled_after` stop a followed job."""
     settings = context.settings
     batch = settings.batch
     kind = batch.instance_type or settings.deploy.instance_type
@@ -115,7 +115,7 @@ def _planned_transform(images: int, context: Context) -> Row:
 
 
 def transformed_row(state: TransformState, clients: Clients, at: datetime) -> Row | None:
-    """The hours that a transform job's machines have worked up to now; None before they started."""
+    """Return the instance hours of a transform job so far; None before it starts."""
     if state.started is None:
         return None
     seconds = ((state.ended or at) - state.started).total_seconds() * state.instance_count
@@ -132,12 +132,12 @@ def _capped(objects: int, settings: Settings) -> int:
 
 
 def instance_price(instance_type: str, clients: Clients, use: str) -> Price:
-    """USD an hour: by AWS's price list where it may be asked, else by the dated table."""
+    """Return USD per hour from AWS's price list if it is accessible, else from the dated table."""
     return table_price(instance_type, clients.region, asked=instance_hours(clients, [instance_type], use=use))
 
 
 def past_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = now) -> Bill:
-    """What was used so far, failed attempts and what runs just now included, at today's prices."""
+    """Return rows of what was used so far, including failed attempts and running work, at today's prices."""
     _, standing = _hosting(run, context.clients, clock())
     spent = spent_rows(run, context, clock=clock)
     running = (*standing, *_storage(run, context))
@@ -145,13 +145,13 @@ def past_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = now
 
 
 def billed_rows(rows: Sequence[Row], context: Context) -> list[Row]:
-    """The rows of services that are AWS's: nobody bills the others."""
+    """Return the rows of AWS's own services; others are not billed."""
     billed = {stage for stage in {row.stage for row in rows} if context.is_billed(stage)}
     return [row for row in rows if row.stage in billed]
 
 
 def spent_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = now, but: str = "") -> list[Row]:
-    """A row for each kind of work; the job `but` is left out. What AWS has forgotten is taken from run.json."""
+    """Return a row for each kind of work except the job `but`; uses run.json for jobs that AWS has deleted."""
     at = clock()
     counts = [_labeled(run, name, context) for name in _labeling_jobs(run) if name != but]
     labeled, by_people = (sum(count[i] for count in counts) for i in (0, 1))
@@ -168,13 +168,13 @@ def spent_rows(run: Run, context: Context, *, clock: Callable[[], datetime] = no
 
 
 def count_labeled(counters: Mapping[str, int]) -> tuple[int, int]:
-    """LabelCounters -> (objects labeled, by people: what a model labeled is paid to nobody)."""
+    """Return (objects labeled, those labeled by people) of LabelCounters; only the latter are paid to workers."""
     labeled = int(counters.get("TotalLabeled", 0))
     return labeled, labeled - int(counters.get("MachineLabeled", 0))
 
 
 def labeled_rows(labeled: int, run: Run, settings: Settings, *, by_people: int) -> list[Row]:
-    """Ground Truth bills what was labeled, not what was asked for; workers are paid for what they labeled."""
+    """Return the rows of labeling; Ground Truth bills labeled objects, workers are paid for those that they labeled."""
     if not labeled:
         return []
     job = run.labeling_job
@@ -184,7 +184,7 @@ def labeled_rows(labeled: int, run: Run, settings: Settings, *, by_people: int) 
 
 
 def _labeling_jobs(run: Run) -> list[str]:
-    """Every labeling, adjustment and verification job that the run ever attempted."""
+    """Return every labeling, adjustment and verification job that the run ever attempted."""
     own = [a.name for a in run.attempts if a.stage not in OTHER_STAGES]
     if run.labeling_job and run.labeling_job.workforce != "import":
         own.append(run.labeling_job.name)
@@ -216,7 +216,7 @@ def _training(run: Run, context: Context, at: datetime, *, but: str) -> list[Row
 
 
 def trained_rows(state: TrainingState, context: Context, at: datetime) -> list[Row]:
-    """The seconds that a training job was billed, or that it has trained up to now."""
+    """Return the billable seconds of a training job, or its training seconds so far."""
     seconds: float | None = state.billable
     if seconds is None and state.started:
         seconds = ((state.ended or at) - state.started).total_seconds()
@@ -224,7 +224,7 @@ def trained_rows(state: TrainingState, context: Context, at: datetime) -> list[R
 
 
 def tuned_rows(jobs: Sequence[TunedJob], context: Context, at: datetime) -> list[Row]:
-    """All training jobs of a tuning job together."""
+    """Return the row of all training jobs of a tuning job together."""
     seconds = sum(((job.ended or at) - job.started).total_seconds() for job in jobs if job.started)
     instance_type = context.settings.train.instance_type
     what = f"{len(jobs)} training jobs on {instance_type}"
@@ -233,7 +233,7 @@ def tuned_rows(jobs: Sequence[TunedJob], context: Context, at: datetime) -> list
 
 
 def _tuned(name: str, context: Context) -> list[TunedJob]:
-    """The training jobs of a tuning job; none where AWS never heard of it."""
+    """Return the training jobs of a tuning job; none if AWS does not know it."""
     training = context.training
     return training.list_tuned_jobs(name) if training.find_tuning(name) else []
 
@@ -263,7 +263,7 @@ def _storage(run: Run, context: Context) -> list[Row]:
 
 
 def check_budget(stage: str, run: Run, context: Context, *, objects: int | None = None) -> tuple[list[Row], str | None]:
-    """(the stage's rows, a warning or None). Raises GtsegError where [budget] forbids the stage."""
+    """Return (the stage's rows, a warning or None). Raises GtsegError if [budget] forbids the stage."""
     rows, budget = planned_rows(stage, context, objects=objects), context.settings.budget
     limit = budget.max_usd
     if limit is None or not context.is_billed(stage):
@@ -272,9 +272,9 @@ def check_budget(stage: str, run: Run, context: Context, *, objects: int | None 
     planned, unknown = total(rows)
     words = _over(stage, spent, planned, limit)
     if words is None and (unknown or any(row.recurring for row in rows)):
-        words = f"{stage} has no known limit to its cost (no price, or no end): set its limits or [deploy] time_to_live"
+        words = f"{stage} has no known maximum cost (no price, or no end): set its limits or [deploy] time_to_live"
     if words and budget.on_exceed != "warn":
-        raise GtsegError(f'{words}. [budget] max_usd = {limit} refuses it; raise it, or set on_exceed = "warn".')
+        raise GtsegError(f'{words}. This exceeds [budget] max_usd = {limit}; raise it, or set on_exceed = "warn".')
     return rows, words
 
 

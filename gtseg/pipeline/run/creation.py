@@ -1,4 +1,4 @@
-"""begin: one path for everything that costs money, from the dry run to the section in run.json."""
+"""Creation of resources that cost money, from the dry run to the section in run.json."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from gtseg.pipeline.run.sections import Run
 
 
 def begin(run: Run, context: Context, resource: Resource) -> Run:
-    """The run, saved, with the one live resource of these settings: already there, adopted, or created now.
+    """Return the saved run with the one live resource of these settings: existing, adopted, or created now.
 
-    A dry run shows the request in a `plan` event and leaves the run as it is. Raises StageError if the run has a live
-    resource made from other settings, GtsegError if the user or [budget] refuses, AWSError if AWS does.
+    A dry run shows the request in a `plan` event and returns the run unchanged. Raises StageError if the run has a live
+    resource with other settings, GtsegError if the user or [budget] refuses, AWSError if AWS does.
     """
     found = standing(run, resource)
     if context.dry_run:
         name = next_name(run, resource)
         shown = resource.shown(name, resource.request(name, resource.signature))
-        context.plan(f"would create {resource.what} {name}; nothing was touched", shown)
+        context.plan(f"would create {resource.what} {name}; nothing was changed", shown)
         return run
     if found:
         name = run.attempts_of(resource.stage)[-1].name
-        context.note(f"{name} is there already ({found.status}): nothing to do")
+        context.note(f"{name} exists already ({found.status}): nothing to do")
         if resource.keep(run, name, found.arn) is run:
             return run
     else:

@@ -1,6 +1,6 @@
-"""What somebody deleted or changed elsewhere (in the console, by a colleague, by a budget's action), found before it is needed.
+"""Detection of resources that were deleted or changed outside gtseg (console, other users, budget actions).
 
-A look that is denied, or that AWS cannot answer now, changes nothing: the stage itself will say so.
+A check that AWS denies or cannot answer changes nothing: the stage itself reports the error.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ OVER = frozenset({"Completed", "Failed", "Stopped"})
 
 
 def renew(run: Run, context: Context, *, is_done: Callable[[Run, str], bool]) -> Run:
-    """The run without what is not there any more, so that the stages that made it are to be done again.
+    """Return the run without results that no longer exist, so that their stages are run again.
 
-    Only what a stage that is not done yet needs is looked for. Raises StageError, naming the command, where gtseg cannot make
-    it again by itself.
+    Checks only what unfinished stages need. Raises StageError, naming the command, if gtseg cannot restore a result
+    itself.
     """
     run = look_at_endpoint(run, context)
     if not is_done(run, "deploy") and context.settings.deploy.model_data is None:
@@ -37,7 +37,7 @@ def renew(run: Run, context: Context, *, is_done: Callable[[Run, str], bool]) ->
 
 
 def look_at_endpoint(run: Run, context: Context) -> Run:
-    """The run with its endpoint as it is now: deleted elsewhere, changed, or in another state."""
+    """Return the run with its endpoint's current state: deleted, changed, or another status."""
     section = run.endpoint
     if section is None or section.deleted or section.status is None:
         return run
@@ -45,18 +45,18 @@ def look_at_endpoint(run: Run, context: Context) -> Run:
     if not is_seen:
         return run
     if there is None or there.status == "Deleting":
-        _tell(f"endpoint {section.name} was deleted elsewhere", context)
+        _tell(f"endpoint {section.name} was deleted outside gtseg", context)
         gone = {"deleted": context.run_file(run).clock(), "status": "Deleted"}
         return run.update(endpoint=section.model_copy(update=gone))
     status = there.status
     if section.config and there.parts and there.parts[0] != section.config:
         _tell(
-            f"endpoint {section.name} serves {there.parts[0]} now, not {section.config}: changed elsewhere",
+            f"endpoint {section.name} now serves {there.parts[0]} instead of {section.config}: changed outside gtseg",
             context,
         )
         status = "Changed"
     elif status != section.status:
-        _tell(f"endpoint {section.name} is {status} now", context)
+        _tell(f"endpoint {section.name} is now {status}", context)
     if status == section.status:
         return run
     return run.update(endpoint=section.model_copy(update={"status": status}))
@@ -70,7 +70,7 @@ def _look_at_model(run: Run, context: Context) -> Run:
     is_seen, is_there = _try(lambda: context.s3.exists(uri), context, uri)
     if not is_seen or is_there:
         return run
-    _tell(f"the model of {section.name} is gone ({uri}): it has to be trained again", context)
+    _tell(f"the model of {section.name} no longer exists ({uri}): it must be trained again", context)
     stage, name = ("tune", section.tuning_job) if section.tuning_job else ("train", section.name)
     return failed_attempt(run, stage, name, "its model was deleted").update(training_job=None)
 
@@ -85,10 +85,10 @@ def _look_at_channels(run: Run, context: Context) -> Run:
         return run
     if run.labeling_job is None or not run.labeling_job.output_manifest:
         raise StageError(
-            f"The dataset of run {run.name!r} is gone: nothing is below {folder}. Make it again: "
+            f"The dataset of run {run.name!r} no longer exists: nothing is below {folder}. Make it again: "
             f"`gtseg dataset --manifest {data.source or 'MANIFEST'}`."
         )
-    _tell(f"the dataset is gone: nothing is below {folder}", context)
+    _tell(f"the dataset no longer exists: nothing is below {folder}", context)
     return run.update(dataset=None)
 
 
@@ -99,13 +99,13 @@ def _look_at_labeling_job(run: Run, context: Context) -> Run:
     is_seen, there = _try(lambda: context.labeling.find_job(job.name), context, job.name)
     if not is_seen or there is not None:
         return run
-    _tell(f"labeling job {job.name} is not there any more", context)
+    _tell(f"labeling job {job.name} no longer exists", context)
     stage = next((one.stage for one in run.attempts if one.name == job.name), "label")
-    return failed_attempt(run, stage, job.name, "it is not there any more").update(labeling_job=None)
+    return failed_attempt(run, stage, job.name, "it no longer exists").update(labeling_job=None)
 
 
 def _try(look: Callable[[], T], context: Context, what: str) -> tuple[bool, T | None]:
-    """(whether it could be seen, what was seen)."""
+    """Return (whether the call succeeded, its result)."""
     try:
         return True, look()
     except AWSError as error:
@@ -113,7 +113,7 @@ def _try(look: Callable[[], T], context: Context, what: str) -> tuple[bool, T | 
             return True, None
         if error.exit_code != 4 and not is_transient(error):
             raise
-        context.warn(f"{what} may not be looked at ({error.code}): taken as it was")
+        context.warn(f"{what} cannot be inspected ({error.code}): assumed unchanged")
         return False, None
 
 

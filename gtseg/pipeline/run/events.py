@@ -1,4 +1,4 @@
-"""How progress leaves a stage: as events. Only the CLI prints them."""
+"""Events that report the progress of a stage. Only the CLI prints them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ Kind = Literal["note", "warning", "progress", "log", "epoch", "plan", "finished"
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened.
+    """Event of a stage.
 
-    note: a sentence for people. warning: one that they should act on. progress: `done` of `total` (None: not known yet).
+    note: a message. warning: a message that needs action. progress: `done` of `total` (None: not known yet).
     log: a line of a job's own log. epoch: one epoch of a training job, its numbers in `fields`.
-    plan: what --dry-run would have done. finished: the stage's last word. `fields` are the same facts for programs (JSON values).
+    plan: what --dry-run would have done. finished: the final message of the stage. `fields` hold the same facts as JSON
+    values.
     """
 
     stage: str
@@ -30,17 +31,19 @@ Notify = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not listen."""
+    """Discard an event."""
 
 
 @dataclass(frozen=True)
 class Consent:
-    """What the user has agreed to. `spend` is asked with the price in words, before anything is created."""
+    """Consent of the user. `spend` is called with the question, which contains the price, before anything is
+    created."""
 
     spend: Callable[[str], bool] = lambda words: True
     check_cost: Callable[[str, Any, int | None], None] = lambda stage, run, objects: None
-    """Called with the stage, the run and the number of objects before `spend`: shows the cost, raises where [budget] forbids it."""
+    """Called before `spend` with stage, run and number of objects: shows the cost, raises GtsegError if [budget]
+    forbids it."""
     stop: Callable[[str], bool] = lambda words: True
-    """Asked before a job that makes no progress is stopped."""
+    """Called before a job without progress is stopped."""
     create_bucket: bool = False
     public_crowd: bool = False

@@ -1,4 +1,4 @@
-"""run.json: read, and written only if nobody else wrote it since."""
+"""run.json: read it, and write it only if no other process has written it since."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gtseg.settings import Settings
 
 
 def locate(settings: Settings, clients: Clients, *, name: str | None = None) -> str:
-    """s3://<bucket>/<prefix><run>/ of a run."""
+    """Return s3://<bucket>/<prefix><run>/ of a run."""
     project = settings.project
     bucket = project.bucket or f"gtseg-{clients.account}-{clients.region}"
     return f"s3://{bucket}/{project.prefix}{name or project.name}/"
 
 
 def list_runs(settings: Settings, clients: Clients) -> list[str]:
-    """Names of the runs below the project's bucket and prefix, sorted; none where there is no such bucket."""
+    """Return the sorted names of the runs below the project's bucket and prefix; none if the bucket does not exist."""
     door = S3(clients)
     try:
         roots = list(door.list_folders(locate(settings, clients, name="x").removesuffix("x/")))
@@ -38,7 +38,7 @@ def now() -> datetime:
 
 
 class RunFile:
-    """The one door to run.json of the run below `root`."""
+    """Reader and writer of run.json of the run below `root`."""
 
     def __init__(self, clients: Clients, root: str, *, clock: Callable[[], datetime] = now) -> None:
         self.clients, self.root, self.clock = clients, root, clock
@@ -48,9 +48,9 @@ class RunFile:
         return self.root + "run.json"
 
     def load(self) -> Run:
-        """The run as it is stored, or a new one (etag None) where there is none.
+        """Return the stored run, or a new one (etag None) if there is none.
 
-        Raises GtsegError when the file is not one of ours or of a newer gtseg.
+        Raises GtsegError if the file is invalid or was written by a newer gtseg.
         """
         try:
             body, etag = S3(self.clients).read(self.uri)
@@ -63,11 +63,14 @@ class RunFile:
         except ValidationError as error:
             raise GtsegError(f"{self.uri} is not a run of this gtseg (version {VERSION}): {_first(error)}") from None
         if run.version != VERSION:
-            raise GtsegError(f"{self.uri} has version {run.version}; this gtseg reads {VERSION}. Update gtseg.")
+            raise GtsegError(f"{self.uri} has version {run.version}; this gtseg reads version {VERSION}. Update gtseg.")
         return run.update(etag=etag, root=self.root)
 
     def save(self, run: Run) -> Run:
-        """The run with its new etag. Raises GtsegError, and writes nothing, when another process wrote in between."""
+        """Write the run and return it with its new etag.
+
+        Raises GtsegError, and writes nothing, if another process wrote in between.
+        """
         body = run.model_dump_json(indent=2, exclude_none=True).encode() + b"\n"
         try:
             etag = S3(self.clients).write(self.uri, body, if_match=run.etag, if_none_match=run.etag is None)
@@ -80,14 +83,15 @@ class RunFile:
         return run.update(etag=etag)
 
     def _find_own(self, body: bytes) -> str:
-        """The ETag if just `body` is stored: the answer to the first try got lost, and the second one met what it wrote."""
+        """Return the ETag if the stored bytes equal `body`: the response to the first request was lost and its retry
+        conflicted."""
         there = S3(self.clients).read_if_exists(self.uri)
         return there[1] if there and there[0] == body else ""
 
     def _lost_race(self, run: Run) -> GtsegError:
         return GtsegError(
             f"Another gtseg process has advanced run {run.name!r} since this one read it: {self.uri} was changed. "
-            "This one stops here so that nothing is done twice. Run the same command again to go on from there."
+            "This process stops so that no work is done twice. Run the same command again to continue."
         )
 
     def _new(self) -> Run:

@@ -1,4 +1,4 @@
-"""The fingerprint of a request: what a resource must carry to be adopted as this run's own."""
+"""Fingerprint of a request: a resource must carry it to be adopted as this run's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FINGERPRINT_TAG = "gtseg:fingerprint"
 
 
 def fingerprint(request: Mapping[str, Any], *contents: bytes) -> str:
-    """32 hex digits of a request (built with a fixed stand-in for its name) and of the files that it points to."""
+    """Return 32 hex digits for a request (with a placeholder for its name) and the files that it refers to."""
     text = json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
     digest = hashlib.sha256(text.encode())
     for content in contents:

@@ -1,7 +1,7 @@
-"""Whether a stage was done on what the run has now: one rule for all stages.
+"""Freshness of a stage's result: one rule for all stages.
 
-A section keeps what it was made from (`made_from`): the settings of its tables, and by kind the fingerprints and names of what
-went in. It is fresh as long as both are what the run and gtseg.toml have now. Nothing is asked of AWS.
+A section keeps what it was made from (`made_from`): the settings of its tables, and the fingerprints and names of its
+sources by kind. It is fresh as long as both equal those of the run and gtseg.toml now. Makes no AWS calls.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from gtseg.pipeline.run.sections import LabelingJobSection, Run
 from gtseg.settings import Settings
 
 NOTHING = "none"
-"""What a section keeps for a source that the run did not have: foreign labels, a foreign model."""
+"""Value for a source that is not the run's own: foreign labels, a foreign model."""
 LABELS, MODEL = "run_labels", "run_model"
-"""Kinds of sources: the labels and the trained model that the run had, whether or not they were taken."""
+"""Kinds of sources: the labels and the trained model that the run had, whether or not they were used."""
 OF_RESULT: Mapping[str, tuple[str, ...]] = {
     "dataset": ("dataset",),
     "train": ("train.hyperparameters", "train.image_uri", "train.input", "train.initial_model", "tune"),
@@ -45,14 +45,14 @@ SECTIONS = {
 
 @dataclass(frozen=True)
 class Stale:
-    """Why a stage has to be done again, in words, and whether what went in has changed or the settings have."""
+    """Reason why a stage must be repeated, and whether its sources or its settings changed."""
 
     reason: str
     cause: Literal["data", "settings"]
 
 
 def staleness(run: Run, settings: Settings, stage: str) -> Stale | None:
-    """Why this stage's result does not hold for what the run has now; None where it does, or where there is no result."""
+    """Return why the result of this stage is outdated; None if it is fresh or there is no result."""
     section = getattr(run, SECTIONS[stage], None) if stage in SECTIONS else None
     if section is None:
         return None
@@ -66,7 +66,8 @@ def staleness(run: Run, settings: Settings, stage: str) -> Stale | None:
 
 
 def labels_of(job: LabelingJobSection | None) -> str:
-    """What stands for the labels that a run has: its labeling job, and the bytes of its manifest where an import wrote them."""
+    """Return the fingerprint of the run's labels: its labeling job, and the manifest's bytes if an import wrote
+    them."""
     if job is None:
         return NOTHING
     etag = job.made_from.sources.get("manifest_etag", "") if job.made_from else ""
@@ -74,50 +75,50 @@ def labels_of(job: LabelingJobSection | None) -> str:
 
 
 def model_of(run: Run) -> str:
-    """What stands for the model that a run has trained."""
+    """Return the fingerprint of the run's trained model."""
     return run.training_job.name if run.training_job else NOTHING
 
 
 def _changed_source(run: Run, stage: str, sources: Mapping[str, str]) -> str:
-    """Which source is another now, in words; '' for none."""
+    """Return which source has changed, as text; '' if none has."""
     if stage == "dataset":
         return _changed_labels(run, sources)
     fingerprint = run.dataset.fingerprint if run.dataset else None
     if stage == "train":
         is_other = fingerprint is not None and sources.get("dataset", fingerprint) != fingerprint
-        return "the dataset has changed since it was trained on" if is_other else ""
+        return "the dataset has changed since the model was trained" if is_other else ""
     if stage == "deploy":
         return _changed_model(run, sources)
     if stage == "evaluate":
         return _changed_score(run, fingerprint)
     scored = run.evaluation
     is_other = run.report is not None and (scored is None or run.report.evaluation != scored.made)
-    return "the evaluation is another one now" if is_other else ""
+    return "the evaluation has changed" if is_other else ""
 
 
 def _changed_score(run: Run, fingerprint: str | None) -> str:
     scored, endpoint = run.evaluation, run.endpoint
     if scored is None or scored.dataset != fingerprint:
-        return "the dataset has changed since it was scored on"
+        return "the dataset has changed since the evaluation"
     if scored.in_batch:
         return _changed_scored_model(run, scored.made_from)
     if endpoint is None or scored.endpoint != endpoint.name:
-        return "it was scored on another endpoint"
+        return "it was evaluated with another endpoint"
     return ""
 
 
 def _changed_scored_model(run: Run, origin: Provenance | None) -> str:
-    """Whether the run's model is another than the one that a transform job has scored."""
+    """Return whether the run's model differs from the one that a transform job was scored with."""
     job, sources = run.training_job, origin.sources if origin else {}
     is_other = job is not None and job.has_result and sources.get("training_job", job.name) != job.name
-    return "it was scored on another model" if is_other else ""
+    return "it was evaluated with another model" if is_other else ""
 
 
 def _changed_labels(run: Run, sources: Mapping[str, str]) -> str:
     job = run.labeling_job
     if job is None:
         return ""
-    words = f"the run has new labels since: {job.name}"
+    words = f"the run has newer labels: {job.name}"
     if (then := sources.get(LABELS)) is not None:
         return "" if then == labels_of(job) else words
     if not _are_own(run, sources):
@@ -132,7 +133,7 @@ def _changed_labels(run: Run, sources: Mapping[str, str]) -> str:
 
 
 def _are_own(run: Run, sources: Mapping[str, str]) -> bool:
-    """Whether a dataset of a gtseg that did not keep LABELS was made from the run's own labels of then, and not from others'."""
+    """Return whether a dataset of a gtseg version without LABELS was made from the run's own labels of that time."""
     names = {attempt.name for attempt in run.attempts}
     return sources.get("labeling_job", "") in names or sources.get("manifest", "").startswith(run.root)
 
@@ -148,7 +149,7 @@ def _changed_model(run: Run, sources: Mapping[str, str]) -> str:
 
 
 def _changed_settings(then: Mapping[str, Any], settings: Settings, stage: str) -> Iterator[str]:
-    """Each setting that is another now, in words. A key that an earlier gtseg did not have is as it was."""
+    """Return each changed setting as text. A key unknown to the earlier gtseg version counts as unchanged."""
     now = dict(_flat(provenance(settings, *then).settings))
     for key, before in _flat(then):
         if not any(key == wanted or key.startswith(f"{wanted}.") for wanted in OF_RESULT[stage]):
@@ -160,7 +161,7 @@ def _changed_settings(then: Mapping[str, Any], settings: Settings, stage: str) -
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """table.key -> value. Hyperparameters are keys of their own: a later gtseg may know more of them."""
+    """Flatten settings to table.key -> value. Hyperparameters are single keys, since a later version may know more."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and (not prefix or key == "hyperparameters"):
             yield from _flat(value, f"{prefix}{key}.")

@@ -1,4 +1,4 @@
-"""What every value of run.json is."""
+"""Base class of all values in run.json."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """A value of run.json. Keys of a newer gtseg are refused, not dropped."""
+    """Frozen value of run.json. Unknown keys, as of a newer gtseg, are refused, not dropped."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,4 +1,4 @@
-"""The SageMaker model behind an endpoint or a transform job: which one, and its creation, once."""
+"""SageMaker model of an endpoint or a transform job: its selection and its creation."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ __all__ = ["BatchModel", "HostedModel", "plan_hosting"]
 def plan_hosting(
     run: Run, context: Context, *, job: str | None = None, model: str | None = None
 ) -> tuple[requests.Hosting, str | None]:
-    """What to host, and the training job that it comes from (None for a foreign model).
+    """Return the model to host and the training job that it comes from (None for a foreign model).
 
-    Raises StageError where there is no such model, or the run has none yet.
+    Raises StageError if there is no such model or the run has none yet.
     """
     wanted, region = context.settings.deploy, context.clients.region
     data, training_job, image = _model(run, context, job=job, model=model)
@@ -50,11 +50,11 @@ def plan_hosting(
 
 
 def _model(run: Run, context: Context, *, job: str | None, model: str | None) -> tuple[str, str | None, str]:
-    """(model.tar.gz, training job, its image)."""
+    """Return (model.tar.gz, training job, its image)."""
     foreign = model or (None if job else context.settings.deploy.model_data)
     if foreign:
         if not is_s3_uri(foreign) or not context.s3.exists(foreign):
-            raise StageError(f"There is no model at {foreign}: name an s3:// address of a model.tar.gz")
+            raise StageError(f"There is no model at {foreign}: it must be the s3:// address of a model.tar.gz")
         return foreign, None, ""
     if job:
         state = context.training.find_job(job)
@@ -69,7 +69,7 @@ def _model(run: Run, context: Context, *, job: str | None, model: str | None) ->
 
 @dataclass(frozen=True)
 class HostedModel(Resource):
-    """The model; the endpoint config and the endpoint go on from it, each with the names of the earlier ones."""
+    """SageMaker model; endpoint config and endpoint extend it, each with the names of the earlier ones."""
 
     run: Run
     context: Context
@@ -81,10 +81,11 @@ class HostedModel(Resource):
     model: str = STAND_IN
     config: str = STAND_IN
 
-    way_out = "Put the settings back, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
+    way_out = "Restore the settings, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
 
     def gives_way(self, found: Found) -> bool:
-        """A newer model, or other settings, go behind an endpoint of their own; the earlier one is deleted once that answers."""
+        """Return True: a newer model or other settings get a new endpoint, and the old one is deleted once it is in
+        service."""
         return staleness(self.run, self.context.settings, "deploy") is not None
 
     @property
@@ -94,7 +95,7 @@ class HostedModel(Resource):
 
     @property
     def origin(self) -> dict[str, str]:
-        """Where the model comes from, and when the endpoint may go."""
+        """Return tags for the model's provenance and the endpoint's expiry."""
         lineage = lineage_tags(self.run.root, training_job=self.training_job, dataset=self.dataset)
         seconds = self.context.settings.deploy.time_to_live
         if seconds is None:
@@ -104,7 +105,7 @@ class HostedModel(Resource):
 
     @property
     def dataset(self) -> str | None:
-        """The fingerprint of the dataset that the model learned from; None for a model that is not the run's own."""
+        """Return the fingerprint of the model's training dataset; None if the model is not the run's own."""
         job = self.run.training_job
         if job is None or job.name != self.training_job or job.made_from is None:
             return None
@@ -117,7 +118,7 @@ class HostedModel(Resource):
         return replace(self.plan, tags={**self.plan.tags, **tags})
 
     def find(self, name: str) -> Found | None:
-        """An endpoint that is out of service, or going, is as good as failed."""
+        """Treat an endpoint that is out of service or being deleted as failed."""
         hosted = self.context.hosting.find(self.kind, name)
         there = found(hosted)
         if there and hosted and self.is_changed(hosted):
@@ -126,20 +127,20 @@ class HostedModel(Resource):
         return replace(there, status="Failed") if there and is_dead else there
 
     def is_changed(self, hosted: Hosted) -> bool:
-        """Whether somebody has put something else behind the name."""
+        """Return whether another endpoint config is deployed under the name."""
         return False
 
     def create(self, name: str, request: Mapping[str, Any]) -> str:
         return self.context.hosting.create(self.kind, request)
 
     def keep(self, run: Run, name: str, arn: str) -> Run:
-        """Only the endpoint has a section: it names the others."""
+        """Return the run unchanged: only the endpoint has a section, which names model and config."""
         return run
 
 
 @dataclass(frozen=True)
 class BatchModel(HostedModel):
-    """The model of transform jobs. It costs nothing, so that a newer one is simply the next; `cleanup` deletes them."""
+    """Model of transform jobs. It costs nothing, so a newer one simply gets the next name; `cleanup` deletes them."""
 
     stage = "batch-model"
 

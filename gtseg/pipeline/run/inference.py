@@ -1,4 +1,4 @@
-"""An endpoint asked for the masks of many images: bounded concurrency, retries, answers in order."""
+"""Inference of many images with an endpoint: bounded concurrency, retries, results in order."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ from gtseg.settings.hosting import Predict
 T = TypeVar("T")
 R = TypeVar("R")
 COMING_SECONDS = 45 * 60.0
-"""AWS gives up on an endpoint's machines well before."""
+"""Longer than AWS's own limit for starting an endpoint's instances."""
 OF_ONE_IMAGE = frozenset({"ModelError", "RequestTimeout", "NoSuchKey", "404"})
 HOPELESS = 8
-"""So many images in a row that the endpoint cannot answer, before the first that it can: it cannot answer any."""
+"""Number of failed images in a row, with none answered before, after which the endpoint is considered unusable."""
 PROTOBUF = "application/x-protobuf"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """(H, W) class indices of the image's own size; (C, H, W) probabilities where asked for; seconds until it was there."""
+    """Mask (H, W) of class indices in the image's own size; probabilities (C, H, W) if requested; seconds of the
+    request."""
 
     mask: Mask
     probabilities: NDArray[np.float32] | None
@@ -49,7 +50,7 @@ class Answer:
 
 
 class Asker:
-    """One endpoint and how it is asked."""
+    """Endpoint and the options of its requests."""
 
     def __init__(
         self, hosting: Hosting, endpoint: EndpointSection, options: Predict, *, probabilities: bool = False
@@ -58,7 +59,10 @@ class Asker:
         self.accept = PROTOBUF if probabilities else endpoint.accept
 
     def ask(self, body: bytes) -> Answer:
-        """The mask of one image. Raises ImageError, MaskError or AWSError: ModelError is the image's, others the endpoint's."""
+        """Predict the mask of one image.
+
+        Raises ImageError, MaskError or AWSError; a ModelError concerns this image, other AWS errors the endpoint.
+        """
         begun = time.monotonic()
         image = open_image(body)
         options = self.options
@@ -95,7 +99,10 @@ class Asker:
 
 
 def await_endpoint(section: EndpointSection, context: Context) -> None:
-    """Wait for an endpoint that is coming up. Raises StageError, naming the command, where it is gone, failed or another one."""
+    """Wait for an endpoint that is being created.
+
+    Raises StageError, naming the command, if it does not exist, has failed, or serves another config.
+    """
 
     def look() -> Resource | None:
         there = context.hosting.look("endpoint", section.name)
@@ -108,38 +115,38 @@ def await_endpoint(section: EndpointSection, context: Context) -> None:
             look,
             until=lambda found: found is None or found.status not in COMING,
             patience=COMING_SECONDS,
-            resume=f"Endpoint {section.name} comes up by itself; run the same command again.",
+            resume=f"Endpoint {section.name} is still being created; run the same command again later.",
             sleep=context.sleep,
         )
     except AWSError as error:
         if error.exit_code != 4:
             raise
-        context.warn(f"endpoint {section.name} may not be looked at ({error.code}): it is asked all the same")
+        context.warn(f"endpoint {section.name} cannot be inspected ({error.code}): sending requests anyway")
         return
     if there is None or there.status == "Deleting":
         raise StageError(
-            f"Endpoint {section.name} is not there any more: deleted elsewhere. Make it again: `gtseg deploy`."
+            f"Endpoint {section.name} no longer exists: it was deleted outside gtseg. Create it again: `gtseg deploy`."
         )
     if there.status in ("Failed", "OutOfService"):
         raise StageError(
-            f"Endpoint {section.name} is {there.status}: {reason_given(there.reason)}. Make it again: `gtseg deploy`."
+            f"Endpoint {section.name} is {there.status}: {reason_given(there.reason)}. Create it again: `gtseg deploy`."
         )
     if section.config and there.parts and there.parts[0] != section.config:
         raise StageError(
-            f"Endpoint {section.name} serves {there.parts[0]} now, not {section.config}: changed elsewhere. Make the run's own: "
-            "`gtseg deploy`."
+            f"Endpoint {section.name} now serves {there.parts[0]} instead of {section.config}: changed outside gtseg. "
+            "Create the run's own: `gtseg deploy`."
         )
 
 
 def is_of_one_image(error: GtsegError) -> bool:
-    """Whether only this image failed; what else goes wrong would go wrong for all."""
+    """Return whether an error concerns this image only; other errors would fail all images."""
     return not isinstance(error, AWSError) or error.code in OF_ONE_IMAGE
 
 
 def in_order(items: Iterable[T], work: Callable[[T], R], *, concurrency: int) -> Iterator[tuple[T, R | GtsegError]]:
-    """(item, result or its own error), in the items' order; at most twice `concurrency` items are on their way.
+    """Yield (item, result or its own error) in order; at most twice `concurrency` items are in progress.
 
-    An error that is not of one image ends it, and so does an endpoint that answers none of the first HOPELESS images.
+    Raises errors that do not concern a single image, and the last error if none of the first HOPELESS images succeeds.
     """
     answered, failed = 0, 0
 
@@ -168,7 +175,7 @@ def in_order(items: Iterable[T], work: Callable[[T], R], *, concurrency: int) ->
 
 
 def _outcome(future: Future[Any]) -> Any:
-    """The result, or the error where it is of this image alone."""
+    """Return the result, or the error if it concerns this image only."""
     try:
         return future.result()
     except GtsegError as error:

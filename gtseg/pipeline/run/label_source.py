@@ -1,4 +1,4 @@
-"""Whose labels a command takes."""
+"""Source of the labels that a command uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gtseg.errors import SettingsError
 
 @dataclass(frozen=True)
 class LabelSource:
-    """The run's own labeling job, another `job` of the account, or an output `manifest`; which label, if it holds several.
+    """The run's own labeling job, another `job` of the account, or an output `manifest`, with a label attribute.
 
     Raises SettingsError for a job and a manifest together.
     """
@@ -19,15 +19,15 @@ class LabelSource:
     job: str | None = None
     manifest: str | None = None
     label_attribute: str | None = None
-    """One, or several with commas between them where no line has two of them."""
+    """One label attribute, or several separated by commas if no line has two of them."""
     rewrites: Mapping[str, str] = field(default_factory=dict)
-    """Prefixes of the references in the manifest -> what stands there now: buckets that have moved."""
+    """Prefixes of URIs in the manifest -> their replacements, for moved buckets."""
     table: ColorMap | None = None
-    """What masks hold whose lines have no metadata."""
+    """Color table of masks whose lines have no metadata."""
 
     def __post_init__(self) -> None:
         if self.job and self.manifest:
-            raise SettingsError("--job and --manifest exclude each other: name one source")
+            raise SettingsError("--job and --manifest exclude each other: give one source")
 
     @property
     def is_own(self) -> bool:
@@ -35,4 +35,4 @@ class LabelSource:
 
 
 OWN_LABELS = LabelSource()
-"""Those of the run's own labeling job."""
+"""Return whether these are the labels of the run's own labeling job."""

@@ -1,4 +1,4 @@
-"""A folder here or a prefix in S3, read and written the same way."""
+"""Local folder or S3 prefix with a common interface."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: `name` relative to its place with forward slashes, `address` a path or an s3:// address."""
+    """File of a location: `name` is relative, with forward slashes; `address` is a path or an s3:// URI."""
 
     name: str
     address: str
     modified: datetime
     size: int = 0
-    """Bytes."""
+    """Size in bytes."""
 
     @property
     def stem(self) -> str:
@@ -32,7 +32,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Place:
-    """Where files are: `root` is a folder or an s3:// prefix."""
+    """Location of files: `root` is a folder or an s3:// prefix."""
 
     root: str
     door: S3 | None = None
@@ -42,7 +42,8 @@ class Place:
         return is_s3_uri(self.root)
 
     def entries(self, endings: Iterable[str] = ()) -> list[Entry]:
-        """Every file below, by name; hidden ones are left alone. StageError where there is no such folder."""
+        """Return every file below, sorted by name, without hidden ones. Raises StageError if the folder does not
+        exist."""
         wanted = tuple(endings)
         found = self._listed() if self.is_remote else self._walked()
         return sorted((e for e in found if not wanted or e.name.lower().endswith(wanted)), key=lambda entry: entry.name)
@@ -55,7 +56,7 @@ class Place:
         return _local(path, name) if path.is_file() else None
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file. GtsegError (AWSError) where it cannot be read."""
+        """Return the bytes of one file. Raises GtsegError (AWSError) if it cannot be read."""
         if self.is_remote:
             return self._door.read(self._join(name))[0]
         try:
@@ -64,17 +65,17 @@ class Place:
             raise GtsegError(f"{Path(self.root) / name} cannot be read: {error.strerror}") from None
 
     def read_inside(self, name: str) -> bytes:
-        """As `read`, of a file that lies below the place itself: a link that leads elsewhere is refused. GtsegError."""
+        """Return the bytes of a file below the location; links that lead out of it are refused. Raises GtsegError."""
         if not self.is_remote:
             path, root = (Path(self.root) / name).resolve(), Path(self.root).resolve()
             if not path.is_relative_to(root):
                 raise GtsegError(f"{Path(self.root) / name} is a link that leads out of {self.root}: {path}")
             if path.exists() and not path.is_file():
-                raise GtsegError(f"{Path(self.root) / name} is no file")
+                raise GtsegError(f"{Path(self.root) / name} is not a regular file")
         return self.read(name)
 
     def write(self, name: str, body: bytes) -> None:
-        """The file appears under its name when it is complete."""
+        """Write a file atomically: it appears under its name when it is complete."""
         if self.is_remote:
             self._door.write(self._join(name), body)
             return
@@ -103,13 +104,13 @@ class Place:
     def _walked(self) -> list[Entry]:
         folder = Path(self.root)
         if not folder.is_dir():
-            raise StageError(f"There is no folder {folder}")
+            raise StageError(f"Folder {folder} does not exist")
         found = []
         for place, folders, files in os.walk(folder):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
                 path = Path(place) / name
-                if not name.startswith(".") and path.is_file():  # no FIFO, no link to nothing
+                if not name.startswith(".") and path.is_file():  # skips FIFOs and dangling links
                     found.append(_local(path, path.relative_to(folder).as_posix()))
         return found
 

@@ -1,4 +1,4 @@
-"""What the second half of the sentence leaves in run.json: training, tuning, endpoint, evaluation, report."""
+"""Sections of run.json for training, tuning, endpoint, evaluation and report."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ENDINGS = {
     "MaxWaitTimeExceeded": "ended by [train] max_wait",
     "Interrupted": "interrupted",
 }
-"""What a SecondaryStatus of a stopped job means (API reference, DescribeTrainingJob)."""
+"""Meaning of a stopped job's SecondaryStatus (API reference, DescribeTrainingJob)."""
 Interval = tuple[float, float] | None
-"""95 % interval, None where it is not known."""
+"""95 % interval, None if unknown."""
 
 
 class EpochRecord(Frozen):
-    """One epoch of a training job; throughput in images per second."""
+    """Epoch of a training job; throughput in images per second."""
 
     number: int
     train_loss: float | None = None
@@ -35,36 +35,37 @@ class TrainingJobSection(Frozen):
     image_uri: str
     instance_type: str
     hyperparameters: dict[str, str]
-    """As they were sent: what is not here has AWS's default."""
+    """Hyperparameters as sent; AWS's defaults apply to the others."""
     status: str | None = None
     secondary: str = ""
-    """SecondaryStatus: what the status does not say, like MaxRuntimeExceeded."""
+    """SecondaryStatus, which adds details to the status, like MaxRuntimeExceeded."""
     reason: str = ""
     model_artifact: str | None = None
     epochs: tuple[EpochRecord, ...] = ()
     best: EpochRecord | None = None
-    """The epoch whose weights are served. FinalMetricDataList of AWS has the last one."""
+    """Epoch whose weights are served. AWS's FinalMetricDataList has the last epoch instead."""
     created: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
     billable_seconds: int | None = None
     tuning_job: str | None = None
-    """The tuning job that this is the best job of."""
+    """Tuning job whose best training job this is."""
     made_from: Provenance | None = None
 
     @property
     def has_result(self) -> bool:
-        """Whether it is over and AWS has kept a model of it: also of one that was stopped or ended by a time limit."""
+        """Return whether the job is over and AWS has its model, including jobs that were stopped or reached a time
+        limit."""
         return self.status == "Completed" or self.is_cut_short
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether it has a model, of fewer epochs than were asked for."""
+        """Return whether it has a model with fewer epochs than requested."""
         return self.status == "Stopped" and self.model_artifact is not None
 
     @property
     def ending(self) -> str:
-        """How a job that did not complete came to its end; '' for one that did."""
+        """Describe how a job that did not complete ended; '' for a completed one."""
         if self.status != "Stopped":
             return ""
         by = ENDINGS.get(self.secondary, "stopped")
@@ -87,7 +88,7 @@ class TuningJobSection(Frozen):
     objective: str
     status: str | None = None
     jobs: tuple[TunedJobRecord, ...] = ()
-    """Best first."""
+    """Training jobs, best first."""
     made_from: Provenance | None = None
 
 
@@ -108,12 +109,12 @@ class EndpointSection(Frozen):
     ready: datetime | None = None
     expires: datetime | None = None
     deleted: datetime | None = None
-    """When cleanup deleted it; None: it costs money."""
+    """Time at which cleanup deleted it; None while it costs money."""
     made_from: Provenance | None = None
 
 
 class ClassScores(Frozen):
-    """Scores of one class on the evaluated split; None: not known (no such pixel)."""
+    """Scores of one class on the evaluated split; None if unknown (no such pixel)."""
 
     name: str
     iou: float | None = None
@@ -127,12 +128,12 @@ class ClassScores(Frozen):
 
 
 class EvaluationSection(Frozen):
-    """`miou` is the headline: the mean over the classes that occur, of the IoU over the whole split."""
+    """Scores on a split; `miou` is the mean, over the classes that occur, of the IoU of all pixels of the split."""
 
     split: str
     images: int
     missing: tuple[str, ...] = ()
-    """Images of the split that the endpoint could not answer: they are in no score."""
+    """Images of the split that the endpoint could not predict; they are not scored."""
     miou: float | None = None
     miou_builtin: float | None = None
     miou_per_image: float | None = None
@@ -141,23 +142,23 @@ class EvaluationSection(Frozen):
     intervals: dict[str, Interval] = {}
     classes: tuple[ClassScores, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()
-    """Pixels: rows are the truth, columns the prediction."""
+    """Confusion matrix in pixels: rows are the labels, columns the predictions."""
     only_background: bool = False
     pixels: int = 0
     void_pixels: int = 0
     endpoint: str | None = None
     in_batch: bool = False
-    """Whether its predictions come from a transform job of the model, not from an endpoint."""
+    """Whether the predictions come from a transform job instead of an endpoint."""
     dataset: str = ""
-    """The dataset's fingerprint."""
+    """Fingerprint of the dataset."""
     predictions: str = ""
     """Folder of the predicted masks."""
     details: str = ""
-    """evaluation.json with the scores of each image."""
+    """URI of evaluation.json with the scores of each image."""
     made: datetime | None = None
     seconds: float | None = None
     median_latency: float | None = None
-    """Seconds from sending an image to having its mask."""
+    """Median seconds from sending an image to receiving its mask."""
     made_from: Provenance | None = None
 
 

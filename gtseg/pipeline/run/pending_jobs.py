@@ -1,4 +1,4 @@
-"""Work of AWS that is waited for, and how to come back to it when nobody waits any more."""
+"""Waiting for AWS jobs, and messages that tell how to resume after an interruption."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ def follow(
     resume: str,
     stopped: str = "Stopped waiting.",
 ) -> T:
-    """The first answer of `look` for which `until` holds.
+    """Poll `look` and return its first result for which `until` is true.
 
-    Raises WaitTimeout after `patience` seconds of waiting, Interrupted (with `stopped`) on Ctrl-C: what is waited for goes on.
+    Raises WaitTimeout after `patience` seconds, Interrupted (with `stopped`) on Ctrl-C; the job continues in both
+    cases.
     """
     try:
         return poll(look, until=until, patience=patience, resume=resume, sleep=context.sleep)
@@ -40,13 +41,16 @@ def how_to_resume(
     *,
     command: str,
     service: Service = "sagemaker",
-    verb: str = "goes on",
+    verb: str = "continues",
     otherwise: str = "",
 ) -> str:
-    """`name` goes on by itself, unless its service ends with this command; `otherwise` is another way out."""
+    """Return the sentence that tells how to resume; `otherwise` is a further option.
+
+    A job of an embedded AWS that ends with the command is paused until it is started again.
+    """
     if context.clients.ends_with_command(service):
         return (
-            f"{name} rests as soon as `gtseg local exec` ends, and goes on with `gtseg local exec -- {command}`, "
+            f"{name} pauses when `gtseg local exec` ends and continues with `gtseg local exec -- {command}`, "
             "or under `gtseg local up`."
         )
-    return f"{name} {verb} by itself; come back with `{command}`{otherwise}."
+    return f"{name} {verb} on its own; return to it with `{command}`{otherwise}."

@@ -1,4 +1,4 @@
-"""Images and masks by their address, a path or in S3, as people look at them."""
+"""Images and masks read from a path or an S3 URI, for display."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["read_bytes", "read_image", "read_mask_at"]
 
 
 def read_bytes(address: str, door: S3) -> bytes:
-    """The bytes of a file or an object. Raises GtsegError where it cannot be read."""
+    """Return the bytes of a file or an object. Raises GtsegError if it cannot be read."""
     if is_s3_uri(address):
         return door.read(address)[0]
     try:
@@ -28,10 +28,10 @@ def read_bytes(address: str, door: S3) -> bytes:
 
 
 def read_image(address: str, door: S3) -> Image:
-    """An RGB image in its stored pixels. Raises GtsegError, ImageError."""
+    """Read an RGB image without applying its EXIF orientation. Raises GtsegError, ImageError."""
     return to_rgb(open_image(read_bytes(address, door)))
 
 
 def read_mask_at(address: str, door: S3) -> Mask:
-    """(H, W) uint8 values of a mask. Raises GtsegError, MaskError."""
+    """Read the (H, W) uint8 values of a mask. Raises GtsegError, MaskError."""
     return read_mask(read_bytes(address, door))

@@ -1,4 +1,4 @@
-"""Where a result comes from: in run.json beside the result, and as tags on what AWS keeps."""
+"""Provenance of results: in run.json beside the result, and as tags on AWS resources."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from gtseg.version import __version__
 
 RUN_TAG, ROOT_TAG, VERSION_TAG = "gtseg:run", "gtseg:root", "gtseg:version"
 EXPIRES_TAG = "gtseg:expires"
-"""When an endpoint has outlived its time: `serve` and `cleanup --expired` go by it."""
+"""Expiry of an endpoint, used by `serve` and `cleanup --expired`."""
 TAG_VALUE = 256
-"""Characters of a tag's value (API, Tag)."""
+"""Maximum length of a tag's value (API, Tag)."""
 SECRET = ("environment",)
-"""Settings whose values may be secrets: kept as digests, so that a change is still seen."""
+"""Settings whose values may be secrets: stored as digests, so that changes are still detected."""
 
 
 class Provenance(Frozen):
-    """What one result was made from."""
+    """Inputs of one result."""
 
     gtseg: str
     """Version of gtseg that made it."""
     settings: dict[str, dict[str, Any]]
-    """The tables of gtseg.toml that it depends on, as they were then, defaults included."""
+    """The settings tables that it depends on at that time, including defaults."""
     sources: dict[str, str] = {}
-    """By kind: addresses, ETags, fingerprints and names of what went in."""
+    """By kind: URIs, ETags, fingerprints and names of the inputs."""
 
 
 def provenance(settings: Settings, *tables: str, **sources: str | None) -> Provenance:
-    """A snapshot of these tables, and the sources that are known."""
+    """Return a snapshot of these tables and the known sources."""
     dumped = settings.model_dump(mode="json", include=set(tables))
     kept = {name: _without_secrets(table) for name, table in dumped.items()}
     known = {kind: value for kind, value in sources.items() if value}
@@ -39,16 +39,16 @@ def provenance(settings: Settings, *tables: str, **sources: str | None) -> Prove
 
 
 def lineage_tags(root: str, **sources: str | None) -> dict[str, str]:
-    """Tags for a resource: the run's root, gtseg's version, and a `gtseg:<kind>` for each source that is known.
+    """Return tags for a resource: the run's root, gtseg's version, and `gtseg:<kind>` for each known source.
 
-    They are added after the request was fingerprinted: another version of gtseg still adopts what it finds.
+    They are added after fingerprinting, so that another version of gtseg still adopts the resource.
     """
     known = {f"gtseg:{kind.replace('_', '-')}": value for kind, value in sources.items() if value}
     return {key: value[:TAG_VALUE] for key, value in {ROOT_TAG: root, VERSION_TAG: __version__, **known}.items()}
 
 
 def with_tags(request: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
-    """The request with these tags added; those that it has already stay as they are."""
+    """Return the request with these tags added; existing tags are kept."""
     there = list(request.get("Tags", []))
     taken = {tag["Key"] for tag in there}
     more = [{"Key": key, "Value": value} for key, value in tags.items() if key not in taken]

@@ -1,4 +1,4 @@
-"""What a run knows: one section per stage (None until the stage has left it) and every attempt ever made."""
+"""Sections of a run, one per stage (None until the stage has run), and the record of all attempts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERSION = 1
 
 
 class Attempt(Frozen):
-    """A creating call that was about to be made. `outcome` is what became of it."""
+    """Creating call, recorded before it is made. `outcome` is its result."""
 
     stage: str
     number: int = Field(ge=1)
@@ -31,7 +31,7 @@ class Attempt(Frozen):
     recorded: datetime
     outcome: Literal["recorded", "created", "adopted", "taken", "failed"] = "recorded"
     detail: str = ""
-    """Why an attempt was given up: AWS's reason, or who owns the name."""
+    """Reason why an attempt was given up: AWS's reason, or the owner of the name."""
 
 
 class LabelingJobSection(Frozen):
@@ -41,92 +41,94 @@ class LabelingJobSection(Frozen):
     workforce: str
     objects: int
     estimated_cost: float | None = None
-    """USD, by the published prices; None where a private team is paid otherwise."""
+    """USD by published prices; None if a private team is paid otherwise."""
     input_manifest: str = ""
     images: str = ""
-    """s3://.../images.jsonl: size, format and ETag of every object, in the manifest's order; then what was refused and why."""
+    """URI of images.jsonl: size, format and ETag of every object in the manifest's order, then refused images with
+    reasons."""
     rejected: int = 0
-    """Images that could not be labeled; images.jsonl has each with its reason."""
+    """Number of images that could not be labeled; images.jsonl has the reasons."""
     status: str | None = None
-    """Ground Truth's LabelingJobStatus as last seen by watch."""
+    """Last known LabelingJobStatus of Ground Truth."""
     counters: dict[str, int] = {}
     """LabelCounters: TotalLabeled, HumanLabeled, MachineLabeled, FailedNonRetryableError, Unlabeled."""
     output_manifest: str | None = None
     task: str = "SemanticSegmentation"
-    """What its workers do: SemanticSegmentation, AdjustmentSemanticSegmentation."""
+    """Task type: SemanticSegmentation, AdjustmentSemanticSegmentation."""
     follows: str | None = None
-    """The job (or model, or manifest) whose labels it goes on from; None: it labels from nothing."""
+    """Job, model or manifest whose labels the job continues from; None if it starts without labels."""
     made_from: Provenance | None = None
 
 
 class VerificationSection(Frozen):
-    """The last verification job: people's word on each mask of one output manifest."""
+    """Last verification job: workers' verdict on each mask of one output manifest."""
 
     name: str
     arn: str
     label_attribute: str
     source: str
-    """The output manifest whose masks are judged."""
+    """Output manifest whose masks are verified."""
     objects: int
     status: str | None = None
     output_manifest: str | None = None
     good: int = 0
     bad: int = 0
     redo: str = ""
-    """s3://.../redo.jsonl: the images whose masks are to be made again, with the workers' comments."""
+    """s3://.../redo.jsonl: the images whose masks must be made again, with the workers' comments."""
     machine: int = 0
-    """Size of the random sample of a model's labels that are judged; 0: all masks are."""
+    """Size of the random sample of a model's labels that is verified; 0: all masks."""
     share_good: tuple[float, float, float] | None = None
-    """Of a sample: the share of good masks, and the 95 % interval (lower, upper) of that of all of the model's labels."""
+    """For a sample: share of good masks, and the 95 % interval (lower, upper) of the share among all of the model's
+    labels."""
 
 
 class DatasetSection(Frozen):
     channels: str
-    """s3://.../channels/ : the folder of all channels."""
+    """s3://.../channels/: folder of all channels."""
     classes: tuple[str, ...]
     """Names by class index; 0 is BACKGROUND."""
     counts: dict[str, int]
-    """train, validation, test, rejected, failed, unlabeled: numbers of objects."""
+    """Number of objects by train, validation, test, rejected, failed, unlabeled."""
     by_machine: dict[str, int] = {}
-    """How many of a part's objects a model labeled."""
+    """Number of objects labeled by a model, by split."""
     fingerprint: str
     account: dict[str, Any] = {}
-    """Objects and pixels that came in and went out, and every loss with an example (gtseg.core.account)."""
+    """Objects and pixels in and out, and every loss with an example (gtseg.core.account)."""
     source: str = ""
-    """The output manifest that it was made from."""
+    """Output manifest that the dataset was made from."""
     chosen: LabelSource | None = None
-    """What was chosen instead of the run's own labels (--job, --manifest, --rewrite, --colors): taken again next time."""
+    """Options that replaced the run's own labels (--job, --manifest, --rewrite, --colors); reused the next time."""
     made_from: Provenance | None = None
 
 
 class LearningPoint(Frozen):
-    """One model's score on the test split, against how much was labeled when it was made."""
+    """Score of one model on the test split, with the number of labeled images at that time."""
 
     labeled: int
     """Images in train and validation."""
     by_machine: int = 0
-    """How many of them a model labeled."""
+    """Number of these labeled by a model."""
     miou: float | None = None
     interval: tuple[float, float] | None = None
     test: int
     """Images in test."""
     dataset: str
-    """The dataset's fingerprint."""
+    """Fingerprint of the dataset."""
     made: datetime
 
 
 class Run(Frozen):
-    """One run. Values move forward only by `update` and RunFile.save."""
+    """Run. It changes only through `update` and RunFile.save."""
 
     version: int = VERSION
     name: str
     root: str
-    """s3://<bucket>/<prefix><run>/ : everything of the run is below it."""
+    """s3://<bucket>/<prefix><run>/: prefix of all objects of the run."""
     account: str
     region: str
     created: datetime
     project: str = ""
-    """[project] name of the settings that began it: `gtseg serve` advances its own project's runs only."""
+    """[project] name of the settings that started it: `gtseg serve` advances the runs of its own project only."""
     labeling_job: LabelingJobSection | None = None
     verification: VerificationSection | None = None
     dataset: DatasetSection | None = None
@@ -136,23 +138,23 @@ class Run(Frozen):
     evaluation: EvaluationSection | None = None
     report: ReportSection | None = None
     learning: tuple[LearningPoint, ...] = ()
-    """Every evaluation of a newer dataset, the oldest first: what further labels brought."""
+    """Scores of every evaluated dataset, oldest first."""
     attempts: tuple[Attempt, ...] = ()
     looked: datetime | None = None
-    """When AWS was last asked whether all of it is still there."""
+    """Time of the last check whether all resources still exist."""
 
     etag: str | None = Field(default=None, exclude=True)
-    """The state of run.json that this value was read from; None: there is no run.json yet. Never written."""
+    """ETag of the run.json that this value was read from; None: there is none yet. Not stored."""
 
     def update(self, **sections: Any) -> Run:
-        """A copy with these sections replaced."""
+        """Return a copy with these sections replaced."""
         return self.model_copy(update=sections)
 
     def attempts_of(self, stage: str) -> tuple[Attempt, ...]:
         return tuple(a for a in self.attempts if a.stage == stage)
 
     def with_attempt(self, attempt: Attempt) -> Run:
-        """A copy with this attempt added, or replaced where stage and number are known."""
+        """Return a copy with this attempt added, or replaced if stage and number exist."""
         key = (attempt.stage, attempt.number)
         others = [a for a in self.attempts if (a.stage, a.number) != key]
         return self.update(attempts=tuple(sorted([*others, attempt], key=lambda a: (a.recorded, a.stage, a.number))))

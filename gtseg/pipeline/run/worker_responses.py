@@ -1,7 +1,8 @@
-"""Where the workers' answers lie that made the labels of an output manifest.
+"""Locations of the workers' answers behind the labels of an output manifest.
 
-A job that goes on from another (`gtseg label --continue`, `gtseg adjust --bad`) has answers only for the objects that it
-labeled itself; every other line's metadata names the job that labeled it (`job-name`: labeling-job/<name in lower case>).
+A job that continues another (`gtseg label --continue`, `gtseg adjust --bad`) has answers only for the objects that it
+labeled itself; the metadata of every other line names the job that labeled it (`job-name`: labeling-job/<name in lower
+case>).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["answered_job", "find_responses"]
 
 
 def answered_job(run: Run, name: str, context: Context) -> JobState | None:
-    """The labeling job of this name; for labels that `gtseg import job` brought into the run, what stands for their job."""
+    """Return the labeling job of this name; for labels that `gtseg import job` merged, a substitute for their job."""
     section = run.labeling_job
     if section is None or section.name != name or section.workforce != "import" or section.made_from is None:
         return context.labeling.find_job(name)
@@ -41,10 +42,10 @@ def answered_job(run: Run, name: str, context: Context) -> JobState | None:
 
 
 def find_responses(state: JobState, lines: Sequence[ChainLine], label: str, context: Context) -> dict[int, str]:
-    """Line -> address of the worker-response file behind its `label`: the job's own, or that of a job which it goes on from.
+    """Return line number -> URI of the worker-response file behind its `label`, from the job or an earlier one.
 
-    An object that was labeled again has the later one. Labels that `gtseg import job` brought in have a folder beside the job's
-    own; what nobody's job made has none.
+    An object that was labeled again has the later file. Labels that `gtseg import job` merged have a folder beside the
+    job's own; labels of no job have no file.
     """
     found = _list_responses(state, context)
     others: defaultdict[str, list[int]] = defaultdict(list)
@@ -58,7 +59,7 @@ def find_responses(state: JobState, lines: Sequence[ChainLine], label: str, cont
 
 
 def _maker(line: ChainLine, label: str) -> str:
-    """The labeling job whose workers made the line's label; '' for an import's, an endpoint's, a model's."""
+    """Return the labeling job whose workers made the line's label; '' for an import's, an endpoint's or a model's."""
     metadata = line.entry[f"{label}-metadata"]
     if is_by_machine(metadata):
         return ""
@@ -69,7 +70,8 @@ def _maker(line: ChainLine, label: str) -> str:
 def _of_another(
     name: str, wanted: Mapping[str, int], label: str, context: Context, *, beside: JobState
 ) -> dict[int, str]:
-    """This manifest's line -> that job's response, for the images `wanted`; its lines may be in another order."""
+    """Return this manifest's line number -> that job's response for the images `wanted`; its lines may be in another
+    order."""
     state = context.labeling.find_job(name) or _brought(name, beside, context)
     responses = _list_responses(state, context) if state else {}
     if state is None or not responses:
@@ -83,7 +85,8 @@ def _of_another(
 
 
 def _brought(name: str, beside: JobState, context: Context) -> JobState | None:
-    """What stands for a job whose labels were brought into the run: a folder as of a job, beside those of the run's own."""
+    """Return the substitute for a job whose labels were merged into the run: a job-like folder beside the run's own
+    jobs."""
     state = replace(beside, name=name, output_manifest=None)
     return state if context.s3.exists(state.manifest) else None
 
@@ -93,7 +96,7 @@ def _folder(state: JobState) -> str:
 
 
 def _list_responses(state: JobState, context: Context) -> dict[int, str]:
-    """Line of the manifest -> address of its last worker-response file (iteration-<n>/<line>/<time>.json)."""
+    """Return line number -> URI of its last worker-response file (iteration-<n>/<line>/<time>.json)."""
     uri = f"{_folder(state)}annotations/worker-response/"
     bucket = uri.split("/")[2]
     found: dict[int, tuple[int, str]] = {}

@@ -1,1 +1,1 @@
-"""The stages of a run, in the order of order.py: each takes the run and leaves its section in it."""
+"""Stages of a run, in the order of order.py: each takes the run and returns it with its section."""

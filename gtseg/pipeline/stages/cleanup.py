@@ -1,4 +1,4 @@
-"""cleanup: delete what costs money, in the order that AWS wants; say what is left. Data only when told."""
+"""cleanup: delete resources that cost money in AWS's required order, and list what remains. Data only on request."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ STAGES_OF: dict[Kind, tuple[str, ...]] = {
     "endpoint-config": ("config",),
     "model": ("model", "batch-model"),
 }
-"""The stages of the attempts that made them."""
+"""Stages of the attempts that created the resources."""
 SETTLE_SECONDS = 30 * 60.0
 RUNNING = frozenset({"InProgress", "Stopping", "Initializing"})
 
 
 @dataclass
 class Swept:
-    """What one cleanup did: names by kind, and what is still there and costs money, in words."""
+    """Result of one cleanup: names by kind, and descriptions of what remains and costs money."""
 
     deleted: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     data: int = 0
-    """Objects deleted in S3."""
+    """Number of objects deleted in S3."""
     costs: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What to delete. Plain: this run's endpoint, endpoint config and model."""
+    """What to delete. By default this run's endpoint, endpoint config and model."""
 
     everything: bool = False
     """Also stop the run's running jobs."""
     orphans: bool = False
-    """Instead: what runs of this project left behind and none of them knows as its own."""
+    """Instead: resources of this project that no run uses."""
     expired: bool = False
-    """Instead: every endpoint of this project whose time to live is over."""
+    """Instead: every endpoint of this project whose time to live has passed."""
     data: bool = False
-    """Also all objects of this run in S3, the run itself included."""
+    """Also all objects of this run in S3, including run.json."""
 
 
 def cleanup(run: Run, context: Context) -> Run:
-    """The run with its endpoint, endpoint config and model deleted."""
+    """Return the run with its endpoint, endpoint config and model deleted."""
     return sweep(run, context)[0]
 
 
 def sweep(run: Run, context: Context, wanted: Sweep = Sweep()) -> tuple[Run, Swept]:
-    """The run with its endpoint marked as deleted, and what was done."""
+    """Return the run with its endpoint marked as deleted, and what was done."""
     sweeper = Sweeper(run, context.of("cleanup"))
     if wanted.expired:
         run = sweeper.sweep_expired(run)
@@ -79,10 +79,10 @@ class Sweeper:
         self.context, self.hosting, self.swept = context, context.hosting, Swept()
         self.run_file = context.run_file(run)
         self.project = run.root.rstrip("/").rsplit("/", 1)[0] + "/"
-        """s3://bucket/prefix/ : what all runs of the project start with."""
+        """s3://bucket/prefix/: common prefix of all runs of the project."""
 
     def sweep_run(self, run: Run) -> Run:
-        """Every hosting resource that this run ever attempted, whatever became of the attempt."""
+        """Return every hosting resource that this run ever attempted, whatever the outcome."""
         for kind in ORDER:
             names = {attempt.name for attempt in _attempts(run, kind)}
             for name in sorted(names):
@@ -92,7 +92,8 @@ class Sweeper:
         return self._mark_deleted(run)
 
     def _is_own(self, found: Resource, run: Run) -> bool:
-        """By its tags; where nobody may see them, by the attempt that made it."""
+        """Return whether the run owns a resource, by its tags or, if they cannot be read, by the attempt that created
+        it."""
         if isinstance(found.tags, HiddenTags):
             made = (a for a in _attempts(run, found.kind) if a.name == found.name)
             return any(attempt.outcome in ("created", "adopted") for attempt in made)
@@ -144,12 +145,13 @@ class Sweeper:
         for found in list(self._of_project("endpoint")):
             expires = found.tags.get(EXPIRES_TAG)
             if expires and datetime.fromisoformat(expires) <= now:
-                self.context.note(f"{found.name} has outlived its time ({expires})")
+                self.context.note(f"{found.name} has exceeded its time to live ({expires})")
                 self._delete_with_parts(found)
         return self._mark_deleted(run)
 
     def _delete_with_parts(self, endpoint: Resource) -> None:
-        """An endpoint, its config, its models: what they are made of is asked before they are gone."""
+        """Delete an endpoint, its config and its models; config and models are looked up before the endpoint is
+        deleted."""
         config = self.hosting.find(
             "endpoint-config", (self.hosting.describe("endpoint", endpoint.name).parts or ("",))[0]
         )
@@ -173,7 +175,7 @@ class Sweeper:
         return run if run.etag else None
 
     def _of_project(self, kind: Kind) -> Iterator[Resource]:
-        """Hosting resources with this project's tag. Names start with a run's name, which may be any: all are looked at."""
+        """Return hosting resources with this project's tag. All are listed, because run names can be arbitrary."""
         for item in self.hosting.list_all(kind, contains="-"):
             found = self.hosting.find(kind, item.name)
             if found and found.tags.get(ROOT_TAG, "").startswith(self.project):
@@ -190,7 +192,7 @@ class Sweeper:
         self.context.note(f"{'would delete' if self.context.dry_run else 'deleted'} {words}")
 
     def _remove(self, found: Resource) -> bool:
-        """False where somebody else was faster, also a moment ago: what is being deleted can be deleted by nobody else."""
+        """Delete a resource; False if another process deleted it first, or is deleting it now."""
         self._let_settle(found)
         try:
             return self.hosting.delete(found.kind, found.name)
@@ -201,16 +203,16 @@ class Sweeper:
             return False
 
     def _let_settle(self, found: Resource) -> None:
-        """AWS deletes no endpoint that is coming up or being changed: 'Cannot update in-progress endpoint'."""
+        """Wait until the endpoint has settled: AWS refuses with 'Cannot update in-progress endpoint' before."""
         if found.kind != "endpoint" or found.status in SETTLED:
             return
-        self.context.note(f"endpoint {found.name} is {found.status}: deleted as soon as it has settled")
+        self.context.note(f"endpoint {found.name} is {found.status}: it is deleted as soon as this has finished")
 
         def look() -> str:
             now = self.hosting.find("endpoint", found.name)
             return now.status if now else "InService"
 
-        resume = "Come back with `gtseg cleanup`."
+        resume = "To continue, run `gtseg cleanup`."
         poll(
             look,
             until=lambda status: status in SETTLED,
@@ -220,20 +222,21 @@ class Sweeper:
         )
 
     def _let_go(self, found: Resource) -> None:
-        """Wait for an endpoint that somebody else is deleting: until then it costs, and its name is taken."""
-        self.context.note(f"endpoint {found.name} is being deleted already")
+        """Wait for an endpoint that another process is deleting: until then it costs money and its name is taken."""
+        self.context.note(f"endpoint {found.name} is already being deleted")
         if self.context.dry_run:
             return
         poll(
             lambda: self.hosting.look("endpoint", found.name),
             until=lambda there: there is None or there.status != "Deleting",
             patience=SETTLE_SECONDS,
-            resume="Come back with `gtseg cleanup`.",
+            resume="To continue, run `gtseg cleanup`.",
             sleep=self.context.sleep,
         )
 
     def delete_data(self, run: Run) -> Run:
-        """Everything below the run's root, run.json last: a second cleanup finds what a killed one left."""
+        """Delete everything below the run's root, run.json last, so that a second cleanup can finish an interrupted
+        one."""
         bucket, _ = split_uri(run.root)
         door = self.context.s3
         keys = [f"s3://{bucket}/{item.key}" for item in door.list_objects(run.root)]
@@ -247,7 +250,7 @@ class Sweeper:
         return run
 
     def tell_costs(self, run: Run, *, data_deleted: bool) -> None:
-        """What of this project is still there; billed is what lies at an endpoint of AWS's."""
+        """List what remains of this project; only what is at AWS's own endpoints is billed."""
         machines: list[str] = []
         data: list[str] = []
         for found in self._of_project("endpoint"):
@@ -264,9 +267,9 @@ class Sweeper:
         billed = list(machines) if self.context.is_billed("deploy") else []
         billed += data if self.context.is_billed("storage") else []
         free = [words.rpartition(", by ")[0] for words in self.swept.costs if words not in billed]
-        sentence = f"still there and billed on AWS: {'; '.join(billed) or 'nothing of this project'}"
+        sentence = f"remaining and billed on AWS: {'; '.join(billed) or 'nothing of this project'}"
         if free:
-            sentence += f". Still there and billed by nobody: {'; '.join(free)}"
+            sentence += f". Remaining and not billed: {'; '.join(free)}"
         self.context.finish(sentence, _facts(self.swept))
 
     def _running_jobs(self, run: Run) -> Iterator[str]:
@@ -292,7 +295,8 @@ def _attempts(run: Run, kind: Kind) -> list[Attempt]:
 
 
 def _owns(run: Run | None, kind: Kind, name: str) -> bool:
-    """Whether a run still needs a resource: its live endpoint's, or one that it is about to make."""
+    """Return whether a run still needs a resource: as part of its live endpoint, or of one that it is about to
+    create."""
     if run is None:
         return False
     live = run.endpoint

@@ -1,4 +1,4 @@
-"""deploy: a trained model -> an endpoint that answers, created once."""
+"""deploy: create an endpoint for a trained model, exactly once."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
 from gtseg.pipeline.run.regions import check_regions
 
 PATIENCE = 45 * 60.0
-"""Seconds; AWS gives up on an endpoint's machines well before."""
+"""Seconds; longer than AWS's own limit for starting an endpoint's instances."""
 
 
 def deploy(run: Run, context: Context, *, job: str | None = None, model: str | None = None) -> Run:
-    """The run with its endpoint in service, of its own training job, of training job `job`, or of any `model` (model.tar.gz).
+    """Return the run with its endpoint in service, for its own training job, training job `job`, or any `model`
+    (model.tar.gz).
 
-    Raises StageError before there is a model, JobFailed for an endpoint that Failed (the run is saved first), Interrupted on
-    Ctrl-C: the endpoint comes up by itself. With `dry_run` nothing is written; a `plan` event holds the three requests.
+    Raises StageError before there is a model, JobFailed for an endpoint that Failed (the run is saved first),
+    Interrupted on Ctrl-C, which does not stop the creation. With `dry_run` nothing is written; a `plan` event holds the
+    three requests.
     """
     context = context.of("deploy")
     plan, training_job = plan_hosting(run, context, job=job, model=model)
@@ -51,12 +53,14 @@ def deploy(run: Run, context: Context, *, job: str | None = None, model: str | N
     if run.endpoint is None or run.endpoint.deleted or run.endpoint.status == "Changed":
         context.agree(run, words)
     elif _is_another(run.endpoint, plan):
-        context.agree(run, f"Replace endpoint {run.endpoint.name}, which is deleted once the new one answers. {words}")
+        context.agree(
+            run, f"Replace endpoint {run.endpoint.name}, which is deleted when the new one is in service. {words}"
+        )
     run, endpoint = _begin_parts(run, hosted)
     before, run = run.endpoint, begin(run, context, endpoint)
     section = run.endpoint
     if section and (before is None or section.name != before.name):
-        words = f"{section.name} is coming up on {section.instance_count} x {section.instance_type}"
+        words = f"{section.name} is being created on {section.instance_count} x {section.instance_type}"
         context.note(words, {"arn": section.arn})
     run = _wait(run, context)
     _retire(run, context)
@@ -64,13 +68,13 @@ def deploy(run: Run, context: Context, *, job: str | None = None, model: str | N
 
 
 def _is_another(section: EndpointSection, plan: requests.Hosting) -> bool:
-    """Whether the endpoint that stands hosts something else than is asked for now."""
+    """Return whether the current endpoint differs from the requested one."""
     stands = section.model_data, section.image_uri, section.instance_type, section.instance_count
     return stands != (plan.model_data, plan.image_uri, plan.instance_type, plan.instance_count)
 
 
 def _retire(run: Run, context: Context) -> None:
-    """Delete the endpoints of earlier attempts, their configs and models: this run's own, now that another one answers."""
+    """Delete the endpoints of this run's earlier attempts, their configs and models, after a new one is in service."""
     kinds: tuple[tuple[Kind, str], ...] = (
         ("endpoint", "endpoint"),
         ("endpoint-config", "config"),
@@ -82,10 +86,12 @@ def _retire(run: Run, context: Context) -> None:
             if there is None or there.tags.get(FINGERPRINT_TAG) != attempt.fingerprint:
                 continue
             if kind == "endpoint" and there.status not in SETTLED:
-                context.warn(f"{attempt.name} is {there.status} and stays: `gtseg cleanup --orphans` deletes it later")
+                context.warn(
+                    f"{attempt.name} is {there.status} and is kept: `gtseg cleanup --orphans` deletes it later"
+                )
             elif there.status != "Deleting" and context.hosting.delete(kind, attempt.name):
                 context.note(
-                    f"deleted {kind.replace('-', ' ')} {attempt.name}: {run.attempts_of(stage)[-1].name} has taken its place"
+                    f"deleted {kind.replace('-', ' ')} {attempt.name}: replaced by {run.attempts_of(stage)[-1].name}"
                 )
 
 
@@ -150,7 +156,7 @@ def _endpoint(hosted: HostedModel, model: str, config: str) -> Endpoint:
 
 
 def _begin_parts(run: Run, hosted: HostedModel) -> tuple[Run, Endpoint]:
-    """The run with the model and the endpoint config made, and the endpoint to be made of them."""
+    """Return the run with model and endpoint config created, and the endpoint to create from them."""
     quiet = replace(hosted.context, notify=ignore)
     run = begin(run, quiet, hosted)
     model = run.attempts_of("model")[-1].name
@@ -173,7 +179,7 @@ def _wait(run: Run, context: Context) -> Run:
     assert run.endpoint is not None
     name, hosting = run.endpoint.name, context.hosting
     delete = ", or delete it: `gtseg cleanup`"
-    resume = how_to_resume(name, context, command="gtseg deploy", verb="comes up", otherwise=delete)
+    resume = how_to_resume(name, context, command="gtseg deploy", verb="is created", otherwise=delete)
 
     def look() -> Hosted:
         there = hosting.describe("endpoint", name)
@@ -187,7 +193,8 @@ def _wait(run: Run, context: Context) -> Run:
     if there.status != "InService":
         context.save(run)
         raise JobFailed(
-            f"{name} is {there.status}: {reason_given(there.reason)}. Cure that, then `gtseg deploy` starts a new attempt."
+            f"{name} is {there.status}: {reason_given(there.reason)}. Fix this and start a new attempt with `gtseg "
+            "deploy`."
         )
     context.finish(f"{name} is in service", section.model_dump(mode="json"))
     return run

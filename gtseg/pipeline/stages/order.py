@@ -1,4 +1,5 @@
-"""The sentence: label -> watch -> dataset -> ... A stage is one line here; this module alone imports the stages."""
+"""Order of the stages: label -> watch -> dataset -> ... A stage is one entry here; only this module imports the
+stages."""
 
 from __future__ import annotations
 
@@ -23,19 +24,19 @@ def _nothing(run: Run) -> int:
 
 @dataclass(frozen=True)
 class Stage:
-    """A word of the sentence. `has_result`: it was done once; `summary`: what it left, in a few words."""
+    """Stage. `has_result`: it has run once; `summary`: its result in a few words."""
 
     name: str
     walk: Callable[[Run, Context], Run]
     has_result: Callable[[Run], bool]
     summary: Callable[[Run], str]
     problems: Callable[[Run], int] = _nothing
-    """How many images or objects were left out: exit code 5 if any."""
+    """Number of images or objects left out: exit code 5 if any."""
     spends: bool = False
-    """It creates what AWS bills, and can show what it would create."""
+    """Whether it creates what AWS bills and supports a dry run."""
 
 
-# Each stage is imported when it is walked: `gtseg status` needs none.
+# Each stage is imported when it runs: `gtseg status` needs none of them.
 
 
 def _label(run: Run, context: Context) -> Run:
@@ -82,18 +83,18 @@ def _report(run: Run, context: Context) -> Run:
 
 @dataclass(frozen=True)
 class Standing:
-    """Whether the run needs a stage no more; `reason` where it has a result that does not hold any longer."""
+    """Whether a stage is done; `reason` is set if it has an outdated result."""
 
     is_done: bool
     reason: str = ""
     cause: Literal["", "data", "settings", "earlier"] = ""
-    """What has changed: what went in, the settings, or an earlier stage that is to be done first."""
+    """Kind of change: its sources, the settings, or an earlier stage that must run first."""
 
 
 def standings(run: Run, settings: Settings) -> dict[str, Standing]:
-    """Where a run stands, by stage. A stage is done only if its result was made from what the run has now.
+    """Return the standing of each stage. A stage is done only if its result was made from what the run has now.
 
-    Asks nothing of AWS: see gtseg.pipeline.run.freshness.
+    Makes no AWS calls: see gtseg.pipeline.run.freshness.
     """
     found: dict[str, Standing] = {}
     first = ""
@@ -113,7 +114,8 @@ def standings(run: Run, settings: Settings) -> dict[str, Standing]:
 
 
 def next_step(run: Run, settings: Settings) -> str | None:
-    """The command that comes next: the first stage to be done, `predict` for a foreign model's endpoint; None when all is done."""
+    """Return the next command: the first stage to run, `predict` for a foreign model's endpoint, None if all is
+    done."""
     is_foreign = run.labeling_job is None and run.dataset is None and run.training_job is None
     if is_foreign and run.endpoint and not run.endpoint.deleted and run.endpoint.status == "InService":
         return "predict"
@@ -121,24 +123,26 @@ def next_step(run: Run, settings: Settings) -> str | None:
 
 
 def unevaluable(run: Run, settings: Settings, stages: Sequence[Stage]) -> str:
-    """Why nothing that is trained could be scored by these stages, with the way out; '' where it could, or where it is allowed."""
+    """Return why these stages could train no model that can be scored, and what to do; '' if they can or may."""
     is_asked = any(stage.name == "evaluate" for stage in stages)
     if not is_asked or not settings.evaluate.required or run.dataset is None or run.dataset.counts.get("test"):
         return ""
     total = sum(run.dataset.counts.get(part, 0) for part in ("train", "validation", "test"))
     return (
-        f"none of the {total:,} images of the dataset is a test image, so that nothing can be evaluated: label more, or give test a "
-        "share in [dataset] split; to train and deploy all the same, --set evaluate.required=false or --until deploy"
+        f"none of the {total:,} images of the dataset is a test image, so that nothing can be evaluated: label more, "
+        "or give "
+        "test a share in [dataset] split; to train and deploy anyway, use --set evaluate.required=false or --until "
+        "deploy"
     )
 
 
 def _is_labeled_elsewhere(run: Run) -> bool:
-    """The dataset came from another's job or manifest (`gtseg dataset --job`, `--manifest`): nobody labels for this run."""
+    """Return whether the dataset is from another job or manifest, so that no labeling job is needed."""
     return run.labeling_job is None and run.dataset is not None
 
 
 def _has_job(run: Run) -> bool:
-    """A failed or stopped job is no job: label starts the next attempt."""
+    """Return whether there is a job; a failed or stopped one does not count, since label starts the next attempt."""
     job = run.labeling_job
     return job.status not in {"Failed", "Stopped"} if job else _is_labeled_elsewhere(run)
 
@@ -150,7 +154,7 @@ def _has_labels(run: Run) -> bool:
 def _label_summary(run: Run) -> str:
     job = run.labeling_job
     if run.dataset and _is_labeled_elsewhere(run):
-        return f"elsewhere: {run.dataset.source}"
+        return f"other source: {run.dataset.source}"
     return f"{job.name}: {counted(job.objects, 'image')}, {job.workforce} workforce" if job else ""
 
 
@@ -192,7 +196,7 @@ def _train_summary(run: Run) -> str:
 
 
 def _is_deployed(run: Run) -> bool:
-    """An endpoint in service, or one that is deleted after it has been evaluated: it is not needed again."""
+    """Return whether an endpoint is in service, or was deleted after its evaluation, when it is no longer needed."""
     section = run.endpoint
     if section is None or section.status is None:
         return False
@@ -209,13 +213,17 @@ def _deploy_summary(run: Run) -> str:
 
 
 def _is_scored(run: Run) -> bool:
-    """The endpoint that the run has, or had, was scored on the dataset that it has now."""
+    """Return whether the run's endpoint, or its deleted one, was scored on the current dataset."""
     scored, data, endpoint = run.evaluation, run.dataset, run.endpoint
     if scored is None or data is None or endpoint is None:
         return False
     if scored.in_batch:
         return False
     return scored.dataset == data.fingerprint and scored.endpoint == endpoint.name
+
+
+def _rejected(run: Run) -> int:
+    return run.labeling_job.rejected if run.labeling_job else 0
 
 
 def _missing(run: Run) -> int:
@@ -230,7 +238,7 @@ def _evaluate_summary(run: Run) -> str:
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("label", _label, _has_job, _label_summary, lambda run: run.labeling_job.rejected if run.labeling_job else 0, spends=True),
+    Stage("label", _label, _has_job, _label_summary, _rejected, spends=True),
     Stage("watch", _watch, _has_labels, _watch_summary, _failed),
     Stage("dataset", _dataset, lambda run: run.dataset is not None, _dataset_summary, _left_out),
     Stage("train", _train, _is_trained, _train_summary, _epochs_missed, spends=True),
@@ -241,23 +249,23 @@ STAGES: tuple[Stage, ...] = (
 
 
 def until_stage(name: str | None) -> tuple[Stage, ...]:
-    """The stages up to and including `name`; all of them for None. Raises SettingsError for a word that is none."""
+    """Return the stages up to and including `name`, all for None. Raises SettingsError for an unknown name."""
     names = [stage.name for stage in STAGES]
     if name is None:
         return STAGES
     if name not in names:
-        raise SettingsError(f"--until {name}: no such stage; there are {', '.join(names)}")
+        raise SettingsError(f"--until {name}: unknown stage; must be one of {', '.join(names)}")
     return STAGES[: names.index(name) + 1]
 
 
 def exit_code(run: Run, name: str) -> int:
-    """0, or 5 where the stage finished with something left out."""
+    """Return 0, or 5 if the stage finished with something left out."""
     stage = next(stage for stage in STAGES if stage.name == name)
     return PROBLEMS if stage.problems(run) else 0
 
 
 def refresh(run: Run, context: Context) -> Run:
-    """The run without what was deleted or changed elsewhere; see gtseg.pipeline.run.drift. Saves nothing."""
+    """Return the run without what was deleted or changed outside gtseg; see gtseg.pipeline.run.drift. Saves nothing."""
 
     def is_done(run: Run, name: str) -> bool:
         return standings(run, context.settings)[name].is_done
@@ -266,9 +274,10 @@ def refresh(run: Run, context: Context) -> Run:
 
 
 def walk(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
-    """Every stage that is not done on what the run has now, each saved before the next begins.
+    """Run every stage that is not done for the current state of the run, and save the run after each.
 
-    A dry run shows the first and names the rest. Raises StageError before training or an endpoint that nothing could score.
+    A dry run shows the first stage and names the others. Raises StageError before a training or an endpoint that could
+    not be scored.
     """
     if not context.dry_run:
         seen = refresh(run, context)
@@ -283,9 +292,9 @@ def walk(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
             context.of(stage.name).note("would come next")
         else:
             if stage.name in ("train", "deploy") and (words := unevaluable(run, context.settings, stages)):
-                raise StageError(f"{stage.name} was not begun: {words}")
+                raise StageError(f"{stage.name} was not started: {words}")
             if standing.reason:
-                context.of(stage.name).note(f"done again: {standing.reason}")
+                context.of(stage.name).note(f"repeated: {standing.reason}")
             run = stage.walk(run, context)
             run = run if context.dry_run else context.save(run)
     return run

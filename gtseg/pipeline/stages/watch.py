@@ -14,10 +14,10 @@ PATIENCE = 31 * 86400.0
 
 
 def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
-    """The run with its job's last status, counters and output manifest, whether or not objects failed.
+    """Return the run with its job's final status, counters and output manifest, whether or not objects failed.
 
-    Raises StageError before `label`, JobFailed for a job that Failed or was Stopped (the run is saved first), WaitTimeout after
-    `patience` seconds of waiting, Interrupted on Ctrl-C: the job is left as it is.
+    Raises StageError before `label`, JobFailed for a job that Failed or was Stopped (the run is saved first),
+    WaitTimeout after `patience` seconds, Interrupted on Ctrl-C; the job continues in the last two cases.
     """
     if run.labeling_job is None:
         raise StageError(f"Run {run.name!r} has no labeling job to watch. Start one: `gtseg label`.")
@@ -36,7 +36,7 @@ def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
         _tell_progress(state, context)
         meter.watch(state)
         if not context.clients.is_aws("labeling") and not (told or state.is_over or state.counters.get("TotalLabeled")):
-            context.note("a link for each person who labels: `gtseg local worker add NAME`")
+            context.note("create a link for each worker: `gtseg local worker add NAME`")
         told = True
         return state
 
@@ -57,7 +57,7 @@ def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
 
 
 def _seen(job: LabelingJobSection, state: JobState) -> LabelingJobSection:
-    """The section with what AWS said last; the attribute is AWS's word, never derived from the name."""
+    """Return the section with AWS's latest values; the label attribute is AWS's, never derived from the name."""
     return job.model_copy(
         update={
             "status": state.status,
@@ -79,7 +79,7 @@ def _facts(state: JobState) -> dict[str, object]:
 
 
 def _by_machine(state: JobState, words: str) -> str:
-    """`words` with the number of automatic labels; '' where there are none."""
+    """Format `words` with the number of automatic labels; '' if there are none."""
     count = state.counters.get("MachineLabeled", 0)
     return words.format(f"{count:,}") if count else ""
 
@@ -87,7 +87,10 @@ def _by_machine(state: JobState, words: str) -> str:
 def _tell_progress(state: JobState, context: Context) -> None:
     facts = _facts(state)
     by_machine = _by_machine(state, " ({} by a model)")
-    words = f"{state.name} {state.status}: {facts['labeled']:,} labeled{by_machine}, {facts['failed']:,} failed, {facts['remaining']:,} remaining"
+    words = (
+        f"{state.name} {state.status}: {facts['labeled']:,} labeled{by_machine}, {facts['failed']:,} failed, "
+        f"{facts['remaining']:,} remaining"
+    )
     done = state.total - state.counters.get("Unlabeled", 0)
     context.progress(words, done, state.total, fields=facts)
 
@@ -100,7 +103,7 @@ def _tell_end(state: JobState, context: Context) -> None:
     if facts["failed"]:
         words = (
             f"{state.name} is complete with labeling errors: {labeled} labeled, {facts['failed']:,} failed. "
-            "`gtseg dataset` lists each with its reason, `gtseg label --continue` sends them to the workers again"
+            "`gtseg dataset` lists the reasons, `gtseg label --continue` sends these images to the workers again"
         )
     context.finish(words, facts)
 
@@ -111,7 +114,7 @@ def _why(state: JobState, *, follows: bool) -> str:
         return (
             f"{state.name} was stopped: {facts['labeled']:,} of {state.total:,} images are labeled. Use them with "
             f"`gtseg dataset --job {state.name}`, label the rest with `gtseg label --continue`"
-            + ("." if follows else ", or all anew with `gtseg label`.")
+            + ("." if follows else ", or start again with `gtseg label`.")
         )
     again = "gtseg label --continue" if follows else "gtseg label"
-    return f"{state.name} failed: {reason_given(state.reason)}. Cure that, then `{again}` starts a new attempt."
+    return f"{state.name} failed: {reason_given(state.reason)}. Fix this and start a new attempt with `{again}`."

@@ -1,4 +1,4 @@
-"""demo: a project that labels, trains and measures itself on this machine. Here it is written; the CLI runs it."""
+"""demo: write a project that labels, trains and evaluates itself on this machine; the CLI runs it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's masks: which image each belongs to, and what its values are called."""
+"""A user's masks: their images, and the names of their values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from gtseg.pipeline.run.locations import Entry, Place
 
 @dataclass(frozen=True)
 class Masks:
-    """`pairs`: image name -> mask name; `labels` of the values from 1; `numbering` says what the masks' own values mean."""
+    """`pairs`: image name -> mask name; `labels`: names of the values from 1; `numbering`: meaning of the masks' own
+    values."""
 
     pairs: dict[str, str]
     labels: tuple[str, ...]
@@ -37,18 +38,20 @@ def read_masks(
     values: Sequence[int] = (),
     void: int | None = None,
 ) -> Masks:
-    """Pairs by relative path without ending, else by stem. Names: `labels`, else dataset.json (key `classes`) in the folder or
-    beside it, else class-1, class-2, ...; what values mean is the rule of gtseg.core.masks.class_values.
+    """Pair masks with images by relative path without extension, else by stem, and name their classes.
 
-    Raises StageError where nothing pairs, MaskError naming a file that is no index PNG, SettingsError where names and values
-    do not fit.
+    Names: `labels`, else dataset.json (key `classes`) in the folder or beside it, else class-1, class-2, ...; the
+    meaning of values follows gtseg.core.masks.class_values.
+    Raises StageError if nothing pairs, MaskError naming a file that is not an index PNG, SettingsError if names and
+    values do not fit.
     """
     place = Place(str(folder))
     pairs = _pair(images, place.entries((".png",)))
     if not pairs:
         example = f", like {images[0]}" if images else ""
         raise StageError(
-            f"No image has a mask in {folder}: a mask is a PNG with the image's name. {len(images)} images were looked for{example}."
+            f"No image has a mask in {folder}: a mask is a PNG with the image's name. Images searched: "
+            f"{len(images)}{example}."
         )
     found = frozenset().union(*(_values(place, name) for name in pairs.values()))
     names, source = list(labels), "--labels"
@@ -59,7 +62,7 @@ def read_masks(
     numbering = number_masks(found, names, values=values, void=void, source=source, what=f"the masks of {folder}")
     indices = set(numbering.codes.values())
     if not indices - {0, VOID}:
-        remarks.append(f"the masks of {folder} hold only background{' and void' if VOID in indices else ''}")
+        remarks.append(f"the masks of {folder} have only background{' and void' if VOID in indices else ''}")
     remarks += numbering.notes
     return Masks(pairs, numbering.names[1:], numbering, VOID in indices, tuple(remarks))
 
@@ -79,18 +82,19 @@ def _pair(images: Sequence[str], masks: Sequence[Entry]) -> dict[str, str]:
 
 
 def _values(place: Place, name: str) -> frozenset[int]:
-    """Every value of a mask."""
+    """Return all values of a mask."""
     values = read_index_mask(place, name)
     return frozenset(np.flatnonzero(np.bincount(values.reshape(-1), minlength=256)).tolist())
 
 
 def read_index_mask(place: Place, name: str) -> Mask:
-    """(H, W) uint8 values. MaskError, with a hint at colors, where it is no index PNG."""
+    """Return the (H, W) uint8 values. Raises MaskError, with a hint for color masks, if it is not an index PNG."""
     try:
         return read_mask(place.read(name))
     except MaskError as error:
         raise MaskError(
-            f"{place.root}/{name}: {error}. Masks are PNGs of one channel whose values are class indices (0 background, 255 void); "
+            f"{place.root}/{name}: {error}. Masks must be PNGs of one channel with class indices (0 background, 255 "
+            "void); "
             "`gtseg import` reads colored ones."
         ) from None
 
@@ -109,11 +113,11 @@ def _described(folder: Path) -> tuple[list[str], str]:
 
 
 def _from_description(names: Sequence[str], found: frozenset[int], *, source: str) -> tuple[list[str], list[str]]:
-    """(labels, remarks). Where a data set's list has as many names as the masks have values and no background, it counts from 0."""
+    """Return (labels, remarks). A dataset's list with as many names as values and without background counts from 0."""
     highest = max(found - {VOID}, default=0)
     if names and not is_background(names[0]) and len(names) == highest + 1:
         remark = (
-            f"{source} names value 0 {names[0]!r}: it becomes the background here, which Ground Truth does not name"
+            f"{source} names value 0 {names[0]!r}: it becomes the background here, which Ground Truth does not list"
         )
         return [BACKGROUND, *names[1:]], [remark]
     return list(names), []

@@ -1,4 +1,4 @@
-"""The demo's folder: drawn scenes or the user's own images and masks, and a gtseg.toml over them."""
+"""Folder of the demo: generated scenes or the user's own images and masks, and a gtseg.toml."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ epochs = 1000        # the time that `gtseg demo --train-seconds` gives ends it
 
 @dataclass(frozen=True)
 class Project:
-    """A demo ready to run. `drawn`: how many scenes were drawn now; `skipped`: images that have no mask."""
+    """Demo that is ready to run. `drawn`: number of scenes generated now; `skipped`: images without a mask."""
 
     folder: Path
     masks: Path
@@ -52,7 +52,7 @@ class Project:
     images: int
     drawn: int = 0
     taught: tuple[str, ...] = ()
-    """The labeling job's labels where they are more than `labels`: the last takes void pixels."""
+    """Labels of the labeling job if there are more than `labels`: the last one receives void pixels."""
     void: bool = False
     skipped: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -76,18 +76,18 @@ def prepare(
     values: Sequence[int] = (),
     void: int | None = None,
 ) -> Project:
-    """The folder with images, settings and what the crowd labels from. Again on the same folder: nothing is done twice.
+    """Prepare the folder with images, settings and the masks for the simulated workers. Repeating it changes nothing.
 
-    Raises SettingsError for options that do not fit each other or the folder's earlier demo, StageError where no image has a
-    mask, MaskError for masks that are no index PNGs.
+    Raises SettingsError for options that do not fit each other or the folder's earlier demo, StageError if no image has
+    a mask, MaskError for masks that are not index PNGs.
     """
     if (images is None) != (masks is None):
         raise SettingsError(
-            "--images and --masks come together: a folder of images and one of index PNGs of the same names"
+            "--images and --masks must be given together: a folder of images and one of index PNGs with the same names"
         )
     if (labels or values or void is not None) and images is None:
         raise SettingsError(
-            "--labels, --label-values and --void say what --masks hold; the demo's own scenes have turtle and boat"
+            "--labels, --label-values and --void need --masks; the demo's own scenes have turtle and boat"
         )
     chosen = {"values": list(values), "void": void}
     if images is None or masks is None:
@@ -110,7 +110,7 @@ def _claim(
     *,
     chosen: dict[str, Any],
 ) -> None:
-    """Say what this folder demonstrates; refuse to mix it with another demo or a project of its own."""
+    """Record what this folder demonstrates; refuse to mix it with another demo or with a project of the user."""
     mine = {
         "images": str(images.resolve()) if images else None,
         "masks": str(masks.resolve()) if masks else None,
@@ -121,10 +121,10 @@ def _claim(
         folder.mkdir(parents=True, exist_ok=True)
         if header.exists():
             if json.loads(header.read_text()) != mine:
-                raise SettingsError(f"{folder} holds a demo of other images: name another folder, `gtseg demo OTHER`.")
+                raise SettingsError(f"{folder} has a demo of other images: use another folder, `gtseg demo OTHER`.")
         elif (folder / "gtseg.toml").exists():
             raise SettingsError(
-                f"{folder} holds a project of its own (gtseg.toml): name another folder, `gtseg demo OTHER`."
+                f"{folder} has a project of its own (gtseg.toml): use another folder, `gtseg demo OTHER`."
             )
         else:
             Place(str(folder)).write(HEADER, json.dumps(mine).encode())
@@ -148,18 +148,18 @@ def _draw(folder: Path, progress: Callable[[int, int], None]) -> Project:
 def _read(
     images: Path, masks: Path, labels: Sequence[str], *, values: Sequence[int], void: int | None
 ) -> tuple[list[str], Masks]:
-    """Names of the images, and what was found of their masks: nothing is written before both are known to fit."""
+    """Return the names of the images and the facts about their masks, checked before anything is written."""
     for path, option in ((images, "--images"), (masks, "--masks")):
         if not path.is_dir():
-            raise StageError(f"{option}: there is no folder {path}")
+            raise StageError(f"{option}: folder {path} does not exist")
     names = [entry.name for entry in Place(str(images)).entries(IMAGE_ENDINGS)]
     return names, read_masks(masks, names, labels, values=values, void=void)
 
 
 def _link(folder: Path, images: Path, masks: Path, names: Sequence[str], found: Masks) -> Project:
-    """The images that have a mask, linked (or copied) into the demo's folder under their own names.
+    """Return the images that have a mask, linked (or copied) to the demo's folder under their own names.
 
-    Masks whose values are label numbers are taken from where they are; others are written into the demo's folder as such.
+    Masks whose values are label numbers are used in place; others are converted in the demo's folder.
     """
     for name in found.pairs:
         _link_one(images / name, folder / "images" / name)
@@ -176,7 +176,7 @@ def _link(folder: Path, images: Path, masks: Path, names: Sequence[str], found: 
 
 
 def _renumber(masks: Path, folder: Path, found: Masks) -> Path:
-    """The masks with the labels' numbers as their values, 255 for void."""
+    """Write the masks with the labels' numbers as their values, 255 for void."""
     source, target = Place(str(masks)), Place(str(folder / "masks"))
     for image, name in found.pairs.items():
         own = f"{image.rsplit('.', 1)[0]}.png"
@@ -199,7 +199,7 @@ def _link_one(source: Path, target: Path) -> None:
 
 def _settings(project: Project) -> str:
     words = " and every ".join(project.labels) if len(project.labels) < 4 else "object of the labels"
-    words += ", and what cannot be told as void," if project.void else ""
+    words += ", and what cannot be distinguished as void," if project.void else ""
     return SETTINGS.format(
         data=project.data,
         file=project.settings,

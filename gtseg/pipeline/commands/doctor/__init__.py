@@ -1,4 +1,4 @@
-"""doctor: what would go wrong, found before it costs anything. Each finding says what was seen and how to mend it."""
+"""doctor: find problems before they cost anything. Each finding has what was found and how to fix it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Finding", "count_images", "examine"]
 
 
 def examine(context: Context, root: str) -> Iterator[Finding]:
-    """Every check in turn; one that AWS refuses is itself a finding, never the end."""
+    """Run every check; a check that AWS refuses is a finding itself and does not stop the others."""
     said: dict[str, str] = {}
     for subject, check in CHECKS:
         try:
@@ -24,7 +24,7 @@ def examine(context: Context, root: str) -> Iterator[Finding]:
             yield Finding(
                 "bad",
                 subject,
-                str(error) if first == subject else f"cannot be told, for the reason at {first}",
+                str(error) if first == subject else f"unknown, for the reason given at {first}",
             )
 
 

@@ -1,4 +1,4 @@
-"""Checks of the account: credentials, services and their sides, region, role, team, quotas, what AWS has closed."""
+"""Checks of the account: credentials, service endpoints, region, role, team, quotas, closed services."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def credentials(context: Context, root: str) -> Iterator[Finding]:
             "bad",
             "credentials",
             f"{error.code}: {error.message}",
-            "configure AWS credentials, or try `gtseg local exec -- ...`",
+            "configure AWS credentials, or use `gtseg local exec -- ...`",
         )
         return
     yield Finding("good", "credentials", f"{arn} of account {account}{_where('sagemaker', context)}")
 
 
 def _where(service: Service, context: Context) -> str:
-    """The endpoint of a service that is not AWS's."""
+    """Return the endpoint of a service that is not AWS's, as text."""
     clients = context.clients
     return "" if clients.is_aws(service) else f" (not AWS: {clients.endpoint(service)})"
 
 
 def labeling(context: Context, root: str) -> Iterator[Finding]:
-    """The side that labels, where it is not AWS: what its health address says that it can read."""
+    """Check the labeling server, if labeling is not on AWS: its health address reports which objects it can read."""
     clients = context.clients
     if (profile := clients.labeling_profile) is not None:
         where = f"{profile.endpoint} in {profile.region}, by profile {profile.name!r} of {profile.file}"
@@ -50,32 +50,34 @@ def labeling(context: Context, root: str) -> Iterator[Finding]:
         return
     health = read_health(clients)
     if health is None:
-        words = f"{clients.endpoint('labeling')} does not say what it can read"
+        words = f"{clients.endpoint('labeling')} does not report which objects it can read"
         yield Finding("warning", "labeling", words, "check that it is a `gtseg local up` of this version")
         return
     yield from _storage(health, context)
     if health.backlog:
         words = f"{counted(health.backlog, 'labeled object')} not written to the storage yet"
-        yield Finding("warning", "labeling", words, "nothing to do: it is written as soon as the storage takes it")
+        yield Finding(
+            "warning", "labeling", words, "nothing to do: they are written as soon as the storage accepts them"
+        )
 
 
 def _storage(health: Health, context: Context) -> Iterator[Finding]:
-    """Whether the labeling server reads the objects that everything else reads."""
+    """Return whether the labeling server reads the same objects as everything else."""
     clients = context.clients
     ours, theirs = clients.endpoint("s3"), health.storage
     if not theirs and ours != clients.endpoint("labeling"):
-        words = f"the labeling server keeps objects in a folder of its own; the run's are at {ours}"
+        words = f"the labeling server stores objects in a folder of its own; the run's are at {ours}"
         mend = f"start it with `gtseg local up --s3 {'aws' if clients.is_aws('s3') else ours}`"
         yield Finding("bad", "labeling", words, mend)
     elif theirs and is_aws(theirs) != clients.is_aws("s3"):
         words = f"the labeling server reads objects at {theirs}; the run's are at {ours}"
-        yield Finding("bad", "labeling", words, "let --s3 of the server and the endpoint of S3 here be the same")
+        yield Finding("bad", "labeling", words, "use the same S3 endpoint for --s3 of the server and here")
     elif health.trouble:
-        words = f"the labeling server cannot read {theirs or 'its folder'} now: {health.trouble}"
-        yield Finding("bad", "labeling", words, "`gtseg local check --s3` on its machine tests what it may do")
+        words = f"the labeling server cannot currently read {theirs or 'its folder'}: {health.trouble}"
+        yield Finding("bad", "labeling", words, "run `gtseg local check --s3` on its machine to test its permissions")
     elif theirs and not is_aws(theirs) and theirs != ours:
         words = f"the labeling server reads objects at {theirs}; here they are at {ours}"
-        yield Finding("warning", "labeling", words, "right if both are addresses of one service")
+        yield Finding("warning", "labeling", words, "correct if both are addresses of the same service")
     else:
         yield Finding("good", "labeling", f"gtseg {health.version} reads objects at {theirs or ours}")
 
@@ -97,20 +99,21 @@ def role(context: Context, root: str) -> Iterator[Finding]:
     arn = context.role_arn
     if not context.clients.is_aws("sagemaker"):
         words = (
-            f"{arn}: {context.clients.endpoint('sagemaker')} is not AWS's; the embedded AWS takes any well-formed role"
+            f"{arn}: {context.clients.endpoint('sagemaker')} is not AWS's; the embedded AWS accepts any well-formed "
+            "role"
         )
         yield Finding("good", "role", words)
         return
     try:
         role = find_role(context.clients, arn)
     except AWSError as error:
-        yield Finding("warning", "role", f"{arn} may not be looked at ({error.code})", "allow iam:GetRole to be sure")
+        yield Finding("warning", "role", f"{arn} cannot be inspected ({error.code})", "allow iam:GetRole to check it")
         return
     if role is None:
         yield Finding(
             "bad",
             "role",
-            f"there is no role {arn}",
+            f"role {arn} does not exist",
             "`gtseg init --policies` writes its policies; create it and set [project] role_arn",
         )
         return
@@ -119,7 +122,7 @@ def role(context: Context, root: str) -> Iterator[Finding]:
             "bad",
             "role",
             f"{arn} does not trust sagemaker.amazonaws.com",
-            "replace its trust policy by policies/trust.json",
+            "replace its trust policy with policies/trust.json",
         )
         return
     yield Finding("good", "role", f"{arn} trusts SageMaker")
@@ -138,8 +141,8 @@ def _simulated(arn: str, context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "role's policy",
-            f"cannot be simulated ({error.code})",
-            "allow iam:SimulatePrincipalPolicy to be sure",
+            f"permissions cannot be simulated ({error.code})",
+            "allow iam:SimulatePrincipalPolicy to check them",
         )
         return
     if denied:
@@ -164,7 +167,7 @@ def workteam(context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "workteam",
-            f"workforce is {context.settings.labeling.workforce}: AWS alone knows its team",
+            f"workforce is {context.settings.labeling.workforce}: its team can only be checked by AWS",
         )
         return
     teams = context.labeling.list_workteams()
@@ -173,7 +176,7 @@ def workteam(context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "bad",
             "workteam",
-            f"there is no {wanted}",
+            f"team {wanted} does not exist",
             f"choose one of {', '.join(t.arn for t in teams) or 'none: create one in the console'}",
         )
     elif not teams:
@@ -187,7 +190,7 @@ def workteam(context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "bad",
             "workteam",
-            f"{len(teams)} workteams, none chosen",
+            f"{len(teams)} workteams, none selected",
             f"set workteam_arn to one of {', '.join(t.arn for t in teams)}",
         )
     else:
@@ -208,14 +211,14 @@ def quotas(context: Context, root: str) -> Iterator[Finding]:
         try:
             quota = find_quota(context.clients, f"{instance} for {use}")
         except AWSError as error:
-            yield Finding("warning", "quota", f"{instance} for {use}: may not be asked ({error.code})")
+            yield Finding("warning", "quota", f"{instance} for {use}: quota cannot be read ({error.code})")
             continue
         if quota == 0:
             yield Finding(
                 "bad",
                 "quota",
                 f"{instance} for {use}: 0",
-                "ask AWS for 1 in the Service Quotas console, or take another type",
+                "request 1 in the Service Quotas console, or use another type",
             )
         else:
             yield Finding("good", "quota", f"{instance} for {use}: {'not listed' if quota is None else f'{quota:g}'}")
@@ -235,6 +238,6 @@ def closure(context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "Ground Truth",
-            f"{CLOSED}; an account that used it before may go on",
-            "otherwise label on a labeling server of your own: [labeling] profile, `gtseg local up --s3 aws`",
+            f"{CLOSED}; an account that used it before may still have access",
+            "otherwise use your own labeling server: [labeling] profile, `gtseg local up --s3 aws`",
         )

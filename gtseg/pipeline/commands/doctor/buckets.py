@@ -1,4 +1,4 @@
-"""Checks of the buckets: there, in the right region, writable, open to workers' browsers."""
+"""Checks of the buckets: existence, region, write access, CORS rules for workers' browsers."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def bucket(context: Context, root: str) -> Iterator[Finding]:
 
 
 def _place(subject: str, bucket: str, context: Context) -> Finding:
-    """Whether a bucket lies where the jobs would run."""
+    """Return whether a bucket is in the region of the jobs."""
     region, ours = region_of(bucket, context.s3), context.clients.region
     if region is None:
-        return Finding("warning", subject, f"{bucket} does not say in which region it is", f"it must be in {ours}")
+        return Finding("warning", subject, f"the region of {bucket} cannot be read", f"it must be in {ours}")
     if region != ours:
-        mend = f'[project] region = "{region}", or copy what is needed to a bucket in {ours}'
+        mend = f'set [project] region = "{region}", or copy the data to a bucket in {ours}'
         return Finding("bad", subject, f"{bucket} is in {region}, the jobs would be in {ours}", mend)
     return Finding("good", subject, f"{bucket} in {region}")
 
 
 def _writing(root: str, context: Context) -> Iterator[Finding]:
-    """One object is written and deleted: no policy proves as much."""
+    """Write and delete one object: a stronger test than reading policies."""
     uri = f"{root}.gtseg-doctor-{secrets.token_hex(4)}"
     try:
         context.s3.write(uri, b"gtseg doctor", content_type="text/plain")
@@ -56,7 +56,7 @@ def _writing(root: str, context: Context) -> Iterator[Finding]:
 
 
 def other_buckets(context: Context, root: str) -> Iterator[Finding]:
-    """Buckets that jobs read from, beside the run's own."""
+    """Return buckets that jobs read from, other than the run's own."""
     settings = context.settings
     named = {
         "images": settings.images.source,
@@ -81,5 +81,5 @@ def cors(context: Context, root: str) -> Iterator[Finding]:
             "warning",
             "CORS",
             f"{bucket} has no rule that lets browsers load its images",
-            "`gtseg label` puts it there",
+            "`gtseg label` adds it",
         )

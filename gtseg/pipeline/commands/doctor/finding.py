@@ -1,4 +1,4 @@
-"""One line of what doctor found."""
+"""Finding of a check of doctor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gtseg.pipeline.run import Context
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: `good`, `warning` (works, or cannot be told) or `bad` (will fail), what was found, how to mend it."""
+    """Finding: `good`, `warning` (works, or unknown) or `bad` (will fail), what was found, how to fix it."""
 
     level: Literal["good", "warning", "bad"]
     subject: str

@@ -1,4 +1,4 @@
-"""Checks of what goes into a labeling job: images, labels, the worker template, automated labeling."""
+"""Checks of a labeling job's inputs: images, labels, worker template, automated labeling."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def images(context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "images",
-            "no [images] source yet",
-            "name a folder, an s3:// prefix or an input manifest",
+            "[images] source is not set yet",
+            "set a folder, an s3:// prefix or an input manifest",
         )
         return
     sample = list(islice(_sample(source, context), SAMPLE))
     folder = None if is_s3_uri(source) else context.settings.folder / Path(source).expanduser()
     if folder and not folder.exists():
-        yield Finding("bad", "images", f"there is no folder {folder}", "check [images] source")
+        yield Finding("bad", "images", f"folder {folder} does not exist", "check [images] source")
         return
     if not sample:
         yield Finding("bad", "images", f"no .jpg, .jpeg or .png in {source}", "check [images] source")
@@ -46,11 +46,11 @@ def images(context: Context, root: str) -> Iterator[Finding]:
     for name, problems in troubled[:10]:
         yield Finding("bad", "image", f"{name} {problems[0].split(': ')[0]}", problems[0].partition(": ")[2])
     if len(troubled) < len(sample):
-        yield Finding("good", "images", f"{len(sample) - len(troubled)} of {len(sample)} looked at are fine")
+        yield Finding("good", "images", f"{len(sample) - len(troubled)} of {len(sample)} checked images are fine")
 
 
 def count_images(context: Context) -> int | None:
-    """How many images the source has; None where there is no source or it cannot be read."""
+    """Return the number of images of the source; None if there is no source or it cannot be read."""
     try:
         return (
             sum(1 for _ in _sample(context.settings.images.source, context)) if context.settings.images.source else None
@@ -67,7 +67,7 @@ def _look(name: str, read: Callable[[], bytes]) -> list[str]:
 
 
 def _sample(source: str, context: Context) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """(name, reader) of the source's first images."""
+    """Return (name, reader) of the source's first images."""
     if source.lower().endswith(MANIFEST_ENDINGS):
         for uri, _ in parse_input_manifest(_reader(source, context)()):
             yield uri, _reader(uri, context)
@@ -99,22 +99,22 @@ def labels(context: Context, root: str) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "labels",
-            f"{count}: AWS's console shows at most {CONSOLE_LABELS}; the API takes them",
-            "workers choose among many: fewer is faster",
+            f"{count}: AWS's console shows at most {CONSOLE_LABELS}; the API accepts more",
+            "workers are faster with fewer labels",
         )
     else:
         yield Finding("good", "labels", f"{count}: {', '.join(context.settings.labeling.labels)}")
 
 
 def automated(context: Context, root: str) -> Iterator[Finding]:
-    """Whether automated labeling can start, and what it will take."""
+    """Check whether automated labeling can start, and what it needs."""
     wanted = context.settings.labeling
     if not wanted.automated:
         return
     objects = count_images(context)
     if objects is None:
-        words = "automated = true, and how many images there are is not known"
-        yield Finding("warning", "automated labeling", words, "name a source in [images]")
+        words = "automated = true, but the number of images is unknown"
+        yield Finding("warning", "automated labeling", words, "set [images] source")
         return
     problems = find_automated_problems(
         objects,
@@ -122,7 +122,7 @@ def automated(context: Context, root: str) -> Iterator[Finding]:
         max_labeled_percent=wanted.max_labeled_percent,
     )
     for problem in problems:
-        yield Finding("bad", "automated labeling", problem, "[labeling] automated = false, or mend that")
+        yield Finding("bad", "automated labeling", problem, "set [labeling] automated = false, or fix this")
     if not problems:
         told = describe_automated(objects, is_aws=context.clients.is_aws("labeling"))
         yield Finding("good", "automated labeling", told.removeprefix("automated labeling: "))
@@ -159,10 +159,10 @@ def template(context: Context, root: str) -> Iterator[Finding]:
     try:
         task_template(text, header="x", instructions="x")
     except SettingsError as error:
-        yield Finding("bad", "template", str(error), f"mend {path}, or start from `gtseg init`'s")
+        yield Finding("bad", "template", str(error), f"fix {path}, or start from the template of `gtseg init`")
         return
     yield Finding(
         "good",
         "template",
-        f"{path if path and path.exists() else 'the built-in one'} has all that Ground Truth needs",
+        f"{path if path and path.exists() else 'the built-in one'} has everything that Ground Truth needs",
     )

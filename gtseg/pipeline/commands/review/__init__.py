@@ -1,4 +1,4 @@
-"""Labeling jobs that go on from labels: what is missing is labeled, masks are corrected, masks are judged."""
+"""Labeling jobs that start from labels: label what is missing, correct masks, verify masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""adjust: people correct masks that are there, whoever made them."""
+"""adjust: let workers correct existing masks of any source."""
 
 from __future__ import annotations
 
@@ -28,30 +28,33 @@ def adjust(
     bad: bool = False,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> Run:
-    """The run with an adjustment job as its labeling job: `watch` and `dataset` go on with the corrected masks.
+    """Return the run with an adjustment job as its labeling job; `watch` and `dataset` continue with its result.
 
-    The masks are the run's own, or those of another `source`; with `bad` only those that the run's verification spoke
-    against, with `only` those images, each with what is wrong about it, which the workers read. Raises StageError while the run's job is under way, or is an adjustment already and nothing else is named.
+    The masks are the run's own, or those of another `source`; with `bad` only those that the run's verification found
+    bad, with `only` only those images, with comments that the workers read. Raises StageError while the run's job is
+    running, or if it is an adjustment already and no other source is given.
     """
     section, context = run.labeling_job, context.of("adjust")
     if section and section.task == ADJUSTMENT and source.is_own:
         raise StageError(
             f"{section.name} is the adjustment of this run already ({section.status or 'started'}). "
-            f"Follow it with `gtseg watch`; finish what it left with `gtseg label --continue`; adjust its result once more with `gtseg adjust --job {section.name}`."
+            "Follow it with `gtseg watch`; label what it left out with `gtseg label --continue`; adjust its result "
+            "again with "
+            f"`gtseg adjust --job {section.name}`."
         )
     refuse_running(run, context)
     earlier = find_earlier(run, context, source)
     if bad:
         only = find_rejected_images(run, earlier.manifest, context.s3)
     if bad and not only:
-        raise StageError(f"No verification spoke against a mask of {earlier.name}: `gtseg verify` asks people.")
+        raise StageError(f"No verification found a bad mask of {earlier.name}: verify the masks with `gtseg verify`.")
     if only is not None:
         _check_images(only, earlier, context)
     return start_adjustment(run, context, earlier, only=only)
 
 
 def _check_images(only: Mapping[str, Sequence[str]], earlier: Earlier, context: Context) -> None:
-    """Images that the manifest does not hold are told. Raises StageError where it holds none."""
+    """Select images; those that the manifest lacks cause a warning. Raises StageError if it has none of them."""
     known = {line.image for line in earlier.lines if line.state == "labeled"}
     missing = [image for image in only if image not in known]
     if len(missing) == len(only):
@@ -66,11 +69,15 @@ def _check_images(only: Mapping[str, Sequence[str]], earlier: Earlier, context: 
 def start_adjustment(
     run: Run, context: Context, earlier: Earlier, *, only: Mapping[str, Sequence[str]] | None = None
 ) -> Run:
-    """An adjustment job over an output manifest; its labels are the manifest's, then those that the settings add."""
+    """Adjustment job of an output manifest; its labels are the manifest's, then further ones of the settings."""
     if not earlier.labeled:
-        raise ManifestError(f"{earlier.manifest} holds no mask under {earlier.label!r}: nothing to adjust")
+        raise ManifestError(f"{earlier.manifest} has no mask under {earlier.label!r}: nothing to adjust")
     if left := len(earlier.lines) - earlier.labeled:
-        words = f"{counted(left, 'object without a mask stays', 'objects without a mask stay')} out: each would fail, and might be billed. `gtseg label --continue` labels them"
+        words = (
+            f"{counted(left, 'object without a mask is', 'objects without a mask are')} left out: they would "
+            "fail, and might be "
+            "billed. `gtseg label --continue` labels them"
+        )
         context.warn(words)
     wanted = context.settings.labeling
     job = ChainedJob(
@@ -90,7 +97,7 @@ def start_adjustment(
 
 
 def adjustment_template(settings: Settings, attribute: str) -> bytes:
-    """The page that shows the mask under `attribute` to be corrected."""
+    """Return the page for correcting the mask under `attribute`."""
     wanted = settings.labeling
     return review_template(
         read_template("adjust.liquid"),

@@ -1,4 +1,4 @@
-"""A labeling job that goes on from labels: its request, its files, and its creating call, made once."""
+"""Labeling job that starts from labels: its request, its files, and its creation."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from gtseg.pipeline.stages.label.job import LabelingResource
 
 @dataclass(frozen=True)
 class ChainedJob(LabelingResource):
-    """A job of `kind` that becomes the run's labeling job; its dataset is to be made anew.
+    """Job of `kind` that becomes the run's labeling job; its dataset must be made again.
 
-    `build` gives the input manifest for the label attribute that the job writes; `attribute_of` that for its name.
+    `build` returns the input manifest for the label attribute that the job writes; `attribute_of` the attribute of a
+    name.
     """
 
     earlier: Earlier
     kind: Task
     word: str
-    """Of the job's name: <run>-<word>-<mark of the earlier manifest>-<number>."""
+    """Pattern of the job's name: <run>-<word>-<mark of the earlier manifest>-<number>."""
     heading: str
     attribute_of: Callable[[str], str]
     build: Callable[[str], ChainedInput]
@@ -65,7 +66,7 @@ class ChainedJob(LabelingResource):
         return self.build(self.attribute(name)).body
 
     def held_by(self, run: Run) -> LabelingJobSection | VerificationSection | None:
-        """The section that this job has, or gets."""
+        """Return the section of this job."""
         return run.labeling_job
 
     def keep(self, run: Run, name: str, arn: str) -> Run:
@@ -94,7 +95,7 @@ class ChainedJob(LabelingResource):
 
 
 def start(job: ChainedJob) -> Run:
-    """The run with the job: created now, adopted, or standing already; as it was after a dry run."""
+    """Return the run with the job, created now, adopted, or existing; unchanged after a dry run."""
     run, context = begin(job.run, job.context, job), job.context
     held = job.held_by(run)
     if held and held != job.held_by(job.run):

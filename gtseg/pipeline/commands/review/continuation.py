@@ -1,8 +1,8 @@
-"""label --continue: what the run's job has not labeled, or labeled badly, goes to the workers once more.
+"""label --continue: a follow-up job for what the run's job has not labeled, or labeled badly.
 
-The follow-up has the same label attribute and the whole output manifest as its input: Ground Truth labels the lines without
-the attribute and copies the others (developer guide, sms-reusing-data). So nothing is labeled twice, and the follow-up's own
-output manifest holds every object once.
+The follow-up has the same label attribute, and the whole output manifest as its input: Ground Truth labels the lines
+without the attribute and copies the others (developer guide, sms-reusing-data). No object is labeled twice, and the
+follow-up's own output manifest has every object once.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ from gtseg.pipeline.stages.label.job import fill_task_template
 from gtseg.pipeline.stages.label.workteams import choose_workteam
 
 LEFT = ("Unlabeled", "FailedNonRetryableError")
-"""Counters of what labels that `gtseg import job` brought leave to the workers here; other imports have none."""
+"""Counters of what labels merged by `gtseg import job` leave to the workers here; other imports have none."""
 
 
 def continue_labeling(run: Run, context: Context) -> Run:
-    """The run with the follow-up as its labeling job; as it was where nothing is left to label, or it is under way already.
+    """Return the run with the follow-up as its labeling job; unchanged if nothing is left to label, or it is running.
 
-    Raises StageError without a job that has ended, SettingsError where [labeling] labels lost one that was used.
+    Raises StageError without a job that has ended, SettingsError if [labeling] labels lacks one that was used.
     """
     section, context = run.labeling_job, context.of("continue")
     is_import = section is not None and section.workforce == "import"
     if section is not None and is_import and not any(section.counters.get(name) for name in LEFT):
-        raise StageError("An import has nothing left to label. `gtseg adjust` lets people correct its masks.")
+        raise StageError("An import has nothing left to label. Correct its masks with `gtseg adjust`.")
     if section is not None and section.follows and not is_import and _is_under_way(section.name, context):
         words = (
-            f"{section.name} goes on from {section.follows} and is under way: nothing to do. `gtseg watch` follows it"
+            f"{section.name} continues from {section.follows} and is running: nothing to do. Follow it with `gtseg "
+            "watch`"
         )
         context.note(words)
         return run
@@ -48,7 +49,11 @@ def continue_labeling(run: Run, context: Context) -> Run:
         context.finish(f"{earlier.name}: all {earlier.labeled:,} images are labeled")
         return run
     failed = sum(line.state == "failed" for line in earlier.lines)
-    words = f"{len(todo):,} of {len(earlier.lines):,} images: {failed:,} failed, {len(redo):,} to be made again, the rest never labeled"
+    words = (
+        f"{len(todo):,} of {len(earlier.lines):,} images: {failed:,} failed, {len(redo):,} to be made again, the "
+        "others never "
+        "labeled"
+    )
     context.note(words)
     return start(_job(run, context, earlier, redo))
 
@@ -71,10 +76,10 @@ def _is_under_way(name: str, context: Context) -> bool:
 
 
 def _redo(run: Run, earlier: Earlier, context: Context) -> frozenset[str]:
-    """Images whose mask the dataset stage rejected, or people called bad."""
+    """Return images whose mask the dataset stage rejected or workers found bad."""
     rejected, hopeless = rejected_images(run, earlier.manifest, context.s3)
     if hopeless:
-        words = f"{hopeless:,} images are left out for what they are themselves: another mask would not help"
+        words = f"{hopeless:,} images are left out because of the images themselves: another mask would not help"
         context.note(words)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
     redo = labeled & (rejected | find_rejected_images(run, earlier.manifest, context.s3).keys())
@@ -82,7 +87,7 @@ def _redo(run: Run, earlier: Earlier, context: Context) -> frozenset[str]:
 
 
 def _job(run: Run, context: Context, earlier: Earlier, redo: frozenset[str]) -> ChainedJob:
-    """The same work once more: masks from nothing, or, after an adjustment, corrections of the masks that it was given."""
+    """Return the same kind of job: labeling from scratch or, after an adjustment, corrections of its input masks."""
     wanted = context.settings.labeling
     is_adjustment = run.labeling_job is not None and run.labeling_job.task == ADJUSTMENT
     if is_adjustment:
@@ -109,17 +114,18 @@ def _job(run: Run, context: Context, earlier: Earlier, redo: frozenset[str]) -> 
 
 
 def adjusted_labels(wanted: Sequence[str], earlier: Earlier, prior: str) -> tuple[str, ...]:
-    """All labels of the masks that were given to the adjustment, then those of the settings."""
+    """Return all labels of the adjustment's input masks, then those of the settings."""
     given = [ChainLine(line.image, line.entry, "labeled") for line in earlier.lines if prior in line.entry]
     return tuple(dict.fromkeys((*label_names(given, prior), *earlier.labels, *wanted)))
 
 
 def check_labels(labels: Sequence[str], earlier: Earlier) -> None:
-    """Ground Truth wants every label of the original job in the following one's label file."""
+    """Check the labels: a chained job's label file must have every label of the original job."""
     if missing := [name for name in earlier.labels if name not in labels]:
         raise SettingsError(
-            f"[labeling] labels lacks {', '.join(missing)}, which {earlier.name} was labeled with. Add them, at the end where "
-            "they are no longer wanted: the following job must know every label of the earlier one."
+            f"[labeling] labels lacks {', '.join(missing)}, which {earlier.name} was labeled with. Add them, at the "
+            "end if they are "
+            "no longer used: a follow-up job needs every label of the earlier one."
         )
     if not labels:
-        raise SettingsError('[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]')
+        raise SettingsError('[labeling] labels is empty: set the classes to find, like labels = ["cat", "dog"]')

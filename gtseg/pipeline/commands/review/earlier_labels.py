@@ -1,4 +1,4 @@
-"""The labels that a review goes on from: the run's own, another job's, an import's, any output manifest's."""
+"""Labels that a review starts from: the run's own, another job's, an import's, any output manifest's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 
 @dataclass(frozen=True)
 class Earlier:
-    """An output manifest as it is now. `name` says whose it is; `images` the label stage's images.jsonl, where there is one."""
+    """Current state of an output manifest. `name`: its owner; `images`: URI of the label stage's images.jsonl, if
+    any."""
 
     name: str
     manifest: str
@@ -33,7 +34,7 @@ class Earlier:
 
     @property
     def mark(self) -> str:
-        """Six hex digits that tell this manifest, in this state, from every other: part of a following job's name."""
+        """Six hex digits that identify this manifest in this state: part of a follow-up job's name."""
         return hashlib.sha256(f"{self.manifest}\n{self.etag}".encode()).hexdigest()[:6]
 
     @property
@@ -42,37 +43,40 @@ class Earlier:
 
     @property
     def buckets(self) -> tuple[str, ...]:
-        """Buckets that the workers' browsers read images and masks from."""
+        """Buckets of images and masks that the workers' browsers read."""
         uris = [line.image for line in self.lines]
         uris += [str(line.entry[self.label]) for line in self.lines if line.state == "labeled"]
         return tuple(sorted({split_uri(uri)[0] for uri in uris}))
 
 
 def find_earlier(run: Run, context: Context, source: LabelSource = OWN_LABELS) -> Earlier:
-    """What to go on from. StageError where there is nothing yet or its job still runs, ManifestError for what cannot be read."""
+    """Return the labels to start from.
+
+    Raises StageError if there is nothing yet or its job is still running, ManifestError if the manifest cannot be read.
+    """
     if source.manifest:
         return read_earlier(source.manifest, source.label_attribute, context, name=source.manifest)
     section = run.labeling_job
     if section is None and source.is_own:
         raise StageError(
-            f"Run {run.name!r} has no labels to go on from. Run `gtseg label`, or name a source: --job NAME, --manifest URI."
+            f"Run {run.name!r} has no labels yet. Run `gtseg label`, or give a source: --job NAME, --manifest URI."
         )
     images = section.images if section else ""
     if source.is_own and section and section.workforce == "import" and section.output_manifest:
         return read_earlier(section.output_manifest, section.label_attribute, context, name=section.name)
     state = _describe(context, source.job or (section.name if section else ""))
     if not state.is_over:
-        raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it.")
+        raise StageError(f"Labeling job {state.name} is still {state.status}. Wait for it with `gtseg watch`.")
     label = source.label_attribute or state.label_attribute
     is_own = section is not None and section.name == state.name
     return read_earlier(_output_of(state, context), label, context, name=state.name, images=images if is_own else "")
 
 
 def read_earlier(manifest: str, label: str | None, context: Context, *, name: str, images: str = "") -> Earlier:
-    """The manifest at an S3 address; `label` may be left out where it holds one label only."""
+    """Read the manifest at an S3 URI; `label` may be omitted if it has only one label."""
     if not is_s3_uri(manifest):
         raise SettingsError(
-            f"--manifest {manifest}: workers see what is in S3. Upload it, or bring it in with `gtseg import`."
+            f"--manifest {manifest}: workers can only see objects in S3. Upload it, or use `gtseg import`."
         )
     body, etag = context.s3.read(manifest)
     if label is None:
@@ -89,19 +93,20 @@ def _check_addresses(manifest: str, label: str, lines: Iterable[ChainLine]) -> N
     for line in lines:
         for uri in (line.image, line.entry[label]) if line.state == "labeled" else (line.image,):
             if not str(uri).startswith("s3://"):
-                raise ManifestError(f"{manifest}: {uri} is no s3:// address: workers could not see it")
+                raise ManifestError(f"{manifest}: {uri} is not an s3:// URI: workers cannot see it")
 
 
 def refuse_running(run: Run, context: Context) -> None:
-    """A review takes the place of the run's labeling job: only one that has ended may be replaced."""
+    """Raise StageError if the run's labeling job is running: a review replaces it, so it must have ended."""
     section = run.labeling_job
     if section is None or section.workforce == "import":
         return
     state = context.labeling.find_job(section.name)
     if state and not state.is_over:
         raise StageError(
-            f"Run {run.name!r} has the labeling job {section.name} under way ({state.status}): `gtseg watch` waits for it. "
-            "Review other labels in a run of their own: --run NAME."
+            f"Run {run.name!r} has the running labeling job {section.name} ({state.status}): wait for it with `gtseg "
+            "watch`. "
+            "Review other labels in their own run: --run NAME."
         )
 
 
@@ -111,7 +116,7 @@ def _only_label(manifest: str, body: bytes) -> str:
         return next(iter(found))
     listed = ", ".join(f"{name} ({count} objects)" for name, count in found.items()) or "none"
     raise SettingsError(
-        f"{manifest} holds these semantic segmentation labels: {listed}. Choose one with --label-attribute."
+        f"{manifest} has these semantic segmentation labels: {listed}. Select one with --label-attribute."
     )
 
 
@@ -125,7 +130,7 @@ def _describe(context: Context, name: str) -> JobState:
 
 
 def _output_of(state: JobState, context: Context) -> str:
-    """Its output manifest; its input where it failed before it wrote any."""
+    """Return the job's output manifest; its input manifest if it failed before writing any."""
     uri = state.manifest
     try:
         return uri if context.s3.exists(uri) else state.input_manifest

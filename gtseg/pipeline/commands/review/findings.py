@@ -1,4 +1,4 @@
-"""Which labeled images are not good enough: by the dataset stage, by people's verdicts."""
+"""Labeled images whose masks are not good enough, by the dataset stage or by workers' verdicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gtseg.pipeline.run import Run
 
 
 def rejected_images(run: Run, manifest: str, door: S3) -> tuple[set[str], int]:
-    """(images whose mask the run's dataset refused, how many were refused for the image itself); of this manifest only."""
+    """Return (images whose mask the run's dataset refused, number refused for the image itself), for this manifest."""
     if run.dataset is None or run.dataset.source != manifest:
         return set(), 0
     found = door.read_if_exists(f"{run.root}objects.jsonl")
@@ -21,7 +21,7 @@ def rejected_images(run: Run, manifest: str, door: S3) -> tuple[set[str], int]:
 
 
 def find_rejected_images(run: Run, manifest: str, door: S3) -> dict[str, tuple[str, ...]]:
-    """Images that the run's verification of this manifest named to be made again, and what was said of each."""
+    """Return the images that the run's verification of this manifest found bad, with the comments on each."""
     word = run.verification
     if word is None or word.source != manifest or not word.redo:
         return {}
@@ -30,7 +30,10 @@ def find_rejected_images(run: Run, manifest: str, door: S3) -> dict[str, tuple[s
 
 
 def read_redo(body: bytes, name: str) -> dict[str, tuple[str, ...]]:
-    """Image -> comments, of JSON lines with `source-ref` and `comments`. Raises ManifestError with the number of a bad line."""
+    """Return image -> comments, from JSON lines with `source-ref` and `comments`.
+
+    Raises ManifestError with the number of an invalid line.
+    """
     found: dict[str, tuple[str, ...]] = {}
     for number, text in enumerate(body.splitlines(), start=1):
         if not text.strip():

@@ -1,8 +1,8 @@
-"""label --next N: the images that the run's model would learn most from, as a follow-up job over its masks.
+"""label --next N: a follow-up job for the images that the run's model is expected to learn most from.
 
-Every unlabeled image of [images] source is asked of the run's endpoint (a random sample of them where there are very many); the chosen
-ones go to people with the model's mask to correct, and everything that is labeled already stays as it is: the job's output holds
-both. What is chosen is no random sample, so that the dataset takes it for training alone.
+Every unlabeled image of [images] source is predicted with the run's endpoint (a random sample if there are very many).
+The selected ones go to workers with the model's mask to correct; existing labels are kept, and the job's output has
+both. The selection is not random, so the dataset uses it for training only.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images
 
 Ask = Callable[[bytes], Answer]
-"""An image's bytes -> its mask and probabilities."""
+"""Function from an image's bytes to its mask and probabilities."""
 ASKED = 2000
-"""Images that the endpoint is asked about at most."""
+"""Maximum number of images that are predicted."""
 COMPARED = 500
-"""Labeled images that new ones are compared with at most: spread over all of them."""
+"""Maximum number of labeled images that new ones are compared with, spread over all of them."""
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is known of one image: how sure the model is of its mask, what it looks like, and where its mask was put."""
+    """Facts about one image: the model's confidence, its features, and the location of its mask."""
 
     item: DataObject
     sureness: float
@@ -47,9 +47,10 @@ class _Asked:
 
 
 def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None) -> Run:
-    """The run with an adjustment job over the `count` images that its model would learn most from.
+    """Return the run with an adjustment job for the `count` images that its model is expected to learn most from.
 
-    Raises StageError without labels or a model in service, while a labeling job runs, or where nothing is left to label.
+    Raises StageError without labels or a model in service, while a labeling job is running, or if nothing is left to
+    label.
     """
     context = context.of("next")
     refuse_running(run, context)
@@ -62,13 +63,16 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
     if not waiting:
         but = f" but for {counted(len(gold), 'gold image')}" if gold else ""
         raise StageError(
-            f"All {len(labeled):,} images of [images] source are labeled{but}: nothing is left to choose from."
+            f"All {len(labeled):,} images of [images] source are labeled{but}: there is nothing to select."
         )
     sample = random.Random(earlier.mark).sample(waiting, min(ASKED, len(waiting)))
-    told = f"{counted(len(sample), 'unlabeled image')} of {len(waiting):,} asked of {endpoint.name}, {min(count, len(sample)):,} of them chosen"
+    told = (
+        f"{counted(len(sample), 'unlabeled image')} of {len(waiting):,} predicted with {endpoint.name}, "
+        f"{min(count, len(sample)):,} of them selected"
+    )
     if context.dry_run:
         request = {"EndpointName": endpoint.name, "ContentType": endpoint.content_type, "Accept": PROTOBUF}
-        context.plan(f"would have {told}; nothing was touched", {"InvokeEndpoint": request, "images": len(sample)})
+        context.plan(f"would have {told}; nothing was changed", {"InvokeEndpoint": request, "images": len(sample)})
         return run
     upload_images(gathered, context)
     with Bulk(context.clients) as bulk:
@@ -81,7 +85,7 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
         known = _look_at_labeled(sorted(labeled), bulk)
     chosen = choose_next([a.sureness for a in asked], [a.look for a in asked], labeled=known, count=count)
     picked = [asked[position] for position in chosen]
-    context.note(f"{told}; near-duplicates of them and of what is labeled are left out")
+    context.note(f"{told}; near-duplicates of them and of labeled images are left out")
     lines = [_line(one, earlier.label, masks.metadata) for one in picked]
     both = replace(earlier, lines=(*earlier.lines, *lines))
     return start_adjustment(run, context.of("adjust"), both, only={one.item.uri: () for one in picked})
@@ -90,8 +94,8 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
 def _find_model(run: Run, context: Context, *, is_asked: bool) -> EndpointSection:
     if run.endpoint is None or run.endpoint.deleted:
         raise StageError(
-            f"Run {run.name!r} has no model in service to choose by: `gtseg run` or `gtseg deploy` first. "
-            "`gtseg label --continue` takes the rest as it comes."
+            f"Run {run.name!r} has no model in service for the selection: run `gtseg run` or `gtseg deploy` first. "
+            "`gtseg label --continue` labels the others in their order."
         )
     if is_asked:
         await_endpoint(run.endpoint, context)
@@ -99,13 +103,13 @@ def _find_model(run: Run, context: Context, *, is_asked: bool) -> EndpointSectio
 
 
 def _ask_all(items: Sequence[DataObject], ask: Ask, masks: Prelabeling, context: Context) -> list[_Asked]:
-    """In the items' order; what cannot be asked is told and left out."""
+    """Yield results in order; images that cannot be predicted cause a warning and are left out."""
 
     def ask_one(item: DataObject) -> _Asked:
         body = masks.bulk.get(item.uri).body
         look, answer = look_at(body), ask(body)
         if answer.probabilities is None:
-            raise ImageError("the endpoint gave no probabilities")
+            raise ImageError("the endpoint returned no probabilities")
         return _Asked(item, expected_iou(answer.probabilities), look, masks.keep(item, answer.mask))
 
     found: list[_Asked] = []
@@ -118,7 +122,7 @@ def _ask_all(items: Sequence[DataObject], ask: Ask, masks: Prelabeling, context:
             found.append(result)
         context.progress("asking the model", done, len(items))
     if not found:
-        raise StageError(f"The endpoint could be asked about none of {counted(len(items), 'image')}.")
+        raise StageError(f"The endpoint returned no mask for any of {counted(len(items), 'image')}.")
     return found
 
 
@@ -129,7 +133,7 @@ def _look_at_labeled(images: Sequence[str], bulk: Bulk) -> list[Look]:
         try:
             found.append(look_at(bulk.get(uri).body))
         except GtsegError:
-            continue  # it is labeled, whatever has become of it
+            continue  # the image is labeled in any case
     return found
 
 

@@ -1,7 +1,7 @@
-"""label --prelabel: a model's masks first, people's corrections after.
+"""label --prelabel: a model predicts masks, workers correct them.
 
-Every image is asked of an endpoint, its mask kept as Ground Truth writes masks, and an output manifest written as if a job
-had made them (human-annotated: no): an adjustment job goes on from it like from any other.
+Every image is predicted with an endpoint, its mask stored in Ground Truth's format, and an output manifest written as
+if from a labeling job (human-annotated: no), from which an adjustment job starts.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from gtseg.settings import Settings
 
 LABEL = "prelabel-ref"
 Ask = Callable[[bytes], Mask]
-"""An image's bytes -> its (H, W) class indices."""
+"""Function from an image's bytes to its (H, W) class indices."""
 
 
 def prelabel(
     run: Run, context: Context, *, endpoint: str, ask: Ask | None = None, hosting: Hosting | None = None
 ) -> Run:
-    """The run with an adjustment job over the masks that `endpoint` predicts for [images] source as its labeling job.
+    """Return the run with an adjustment job for the masks that `endpoint` predicts for [images] source.
 
-    Masks that an interrupted call left are not asked for again. Raises StageError where there is no such endpoint in service or
-    the run has another labeling job, SettingsError where the model knows more classes than [labeling] labels.
+    Masks of an interrupted call are not predicted again. Raises StageError if there is no such endpoint in service or
+    the run has another labeling job, SettingsError if the model has more classes than [labeling] labels.
     """
     source, context = f"endpoint {endpoint}", context.of("prelabel")
     if run.labeling_job and run.labeling_job.follows == source:
@@ -56,7 +56,10 @@ def prelabel(
     gathered = gather_images(run, context)
     report_images(gathered, context)
     if context.dry_run:
-        words = f"would ask {source} for {len(gathered.manifest.objects):,} masks, then have them adjusted; nothing was touched"
+        words = (
+            f"would predict {len(gathered.manifest.objects):,} masks with {source}, then have them adjusted; "
+            "nothing was changed"
+        )
         context.plan(words, _describe_plan(model, len(gathered.manifest.objects), run))
         return run
     ensure_run_bucket(run, context)
@@ -75,13 +78,13 @@ def prelabel(
 
 
 def _describe_plan(model: EndpointSection, images: int, run: Run) -> dict[str, Any]:
-    """What a dry run shows: the request that each image is sent with, and where the masks would go."""
+    """Return what a dry run shows: the request for each image, and the location of the masks."""
     request = {"EndpointName": model.name, "ContentType": model.content_type, "Accept": model.accept}
     return {
         "InvokeEndpoint": request,
         "images": images,
         "masks": f"{run.root}labeling/prelabel-{model.name}/",
-        "then": "an adjustment job over the masks (CreateLabelingJob), which needs them first",
+        "then": "an adjustment job for the masks (CreateLabelingJob), which needs them first",
     }
 
 
@@ -89,7 +92,7 @@ def _find_endpoint(name: str, settings: Settings, hosting: Hosting) -> EndpointS
     found = hosting.find("endpoint", name)
     if found is None or found.status != "InService":
         state = f"is {found.status}" if found else "does not exist"
-        raise StageError(f"The endpoint {name!r} {state} in this region: it cannot be asked for masks.")
+        raise StageError(f"The endpoint {name!r} {state} in this region: it cannot predict masks.")
     wanted = settings.deploy
     return EndpointSection(
         name=name,
@@ -107,11 +110,12 @@ def _find_endpoint(name: str, settings: Settings, hosting: Hosting) -> EndpointS
 
 
 def find_classes(run: Run, settings: Settings, endpoint: str) -> Classes:
-    """What the model's indices mean: the classes that the run trained it on, or [labeling] labels in their order."""
+    """Return the classes of the model's indices: those that the run trained it on, or [labeling] labels in their
+    order."""
     own = run.dataset if run.endpoint and run.endpoint.name == endpoint else None
     names = own.classes if own else (BACKGROUND, *settings.labeling.labels)
     if len(names) < 2:
-        raise SettingsError('[labeling] labels is empty: name the model\'s classes, like labels = ["cat"]')
+        raise SettingsError('[labeling] labels is empty: set the model\'s classes, like labels = ["cat"]')
     if len(names) - 1 > len(SPARE_COLORS):
         raise SettingsError(f"At most {len(SPARE_COLORS)} classes can be prelabeled; there are {len(names) - 1}.")
     return Classes(tuple(names), (WHITE, *SPARE_COLORS[: len(names) - 1]))
@@ -119,7 +123,7 @@ def find_classes(run: Run, settings: Settings, endpoint: str) -> Classes:
 
 @dataclass(frozen=True)
 class Prelabeling:
-    """`folder` holds the masks of one endpoint, named by image and by the state of the endpoint."""
+    """Masks of one endpoint in `folder`, named by image and by the state of the endpoint."""
 
     folder: str
     model: EndpointSection
@@ -128,7 +132,7 @@ class Prelabeling:
     ask: Ask
 
     def label_all(self, objects: Sequence[DataObject], context: Context) -> list[dict[str, Any]]:
-        """The manifest's entries, in order; an image that the endpoint refuses has no mask."""
+        """Return the manifest's entries, in order; an image that the endpoint refuses has no mask."""
         bucket, concurrency = self.folder.split("/")[2], context.settings.predict.concurrency
         there = {f"s3://{bucket}/{item.key}" for item in context.s3.list_objects(f"{self.folder}masks/")}
         metadata, entries, failed = self.metadata, [], []
@@ -147,7 +151,7 @@ class Prelabeling:
         return entries
 
     def _label(self, item: DataObject, there: set[str]) -> str:
-        """Address of the image's mask, asked for where it is not there."""
+        """Return the URI of the image's mask, predicted if it does not exist."""
         uri = self._address(item)
         return uri if uri in there else self.keep(item, self.ask(self.bulk.get(item.uri).body))
 
@@ -156,7 +160,7 @@ class Prelabeling:
         return f"{self.folder}masks/{hashlib.sha256(made.encode()).hexdigest()[:24]}.png"
 
     def keep(self, item: DataObject, mask: Mask) -> str:
-        """Write an image's mask as Ground Truth writes masks; its address."""
+        """Write an image's mask in Ground Truth's format and return its URI."""
         self._check(mask)
         height, width = mask.shape
         body, uri = encode_palette_png(mask, width, height, palette=self.classes.palette), self._address(item)
@@ -166,12 +170,12 @@ class Prelabeling:
     def _check(self, mask: Mask) -> None:
         if (highest := int(mask.max(initial=0))) >= len(self.classes.names):
             raise MaskError(
-                f"the endpoint answers class {highest}, and only {len(self.classes.names) - 1} labels are named"
+                f"the endpoint returned class {highest}, but there are only {len(self.classes.names) - 1} labels"
             )
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """`<label>-metadata` of the masks."""
+        """Return `<label>-metadata` of the masks."""
         pairs = enumerate(zip(self.classes.names, self.classes.colors, strict=True))
         made = (self.model.since or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
         return {

@@ -1,4 +1,4 @@
-"""verify: people judge masks that are there; what comes out names the images whose masks are to be made again."""
+"""verify: workers verify existing masks; the result lists the images whose masks must be made again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ VERIFICATION: Final = "VerificationSemanticSegmentation"
 GOOD, BAD = "good", "bad"
 PATIENCE = 31 * 86400.0
 SHOWN = 10
-"""Images that are named on the terminal; redo.jsonl has them all."""
+"""Number of images listed on the terminal; redo.jsonl has all."""
 
 
 def verify(
@@ -34,11 +34,12 @@ def verify(
     wait: bool = False,
     machine: int = 0,
 ) -> Run:
-    """The run with its verification: started now, under way, or over with its verdicts read and redo.jsonl written.
+    """Return the run with its verification: started now, running, or finished with its verdicts read and redo.jsonl
+    written.
 
-    The same masks are judged once, however often this is called; with `wait` it returns when the job is over. `machine`: a random
-    sample of so many masks that a model made, instead of all masks; what came out estimates the others. Raises StageError
-    where there are no masks yet, JobFailed where the verification job failed or was stopped.
+    The same masks are verified once, however often this is called; with `wait` it returns when the job is over.
+    `machine`: a random sample of N masks made by a model, instead of all masks; its result estimates the others. Raises
+    StageError if there are no masks yet, JobFailed if the verification job failed or was stopped.
     """
     context = context.of("verify")
     earlier = find_earlier(run, context, source)
@@ -52,20 +53,20 @@ def verify(
 
 
 def _sample(earlier: Earlier, size: int, context: Context) -> tuple[int, Earlier]:
-    """How many of a model's labels are judged, and those alone: the same ones for the same manifest."""
+    """Return the number of a model's labels to verify, and these labels: the same ones for the same manifest."""
     made = sorted(machine_lines(earlier.lines, earlier.label), key=lambda line: line.image)
     if not made:
         raise ManifestError(
-            f"{earlier.manifest} has no label that a model made (human-annotated: no): nothing to verify with --machine"
+            f"{earlier.manifest} has no label made by a model (human-annotated: no): nothing to verify with --machine"
         )
     chosen = random.Random(earlier.mark).sample(made, min(size, len(made)))
-    context.note(f"{len(chosen):,} of the {len(made):,} labels that a model made, chosen at random")
+    context.note(f"{len(chosen):,} of the {len(made):,} labels made by a model, selected at random")
     return len(chosen), replace(earlier, lines=tuple(chosen))
 
 
 @dataclass(frozen=True)
 class VerificationJob(ChainedJob):
-    """A job that becomes the run's verification; its labels stay as they are. `machine`: the size of a sample."""
+    """Job that becomes the run's verification; its labels are unchanged. `machine`: size of the sample."""
 
     machine: int = 0
 
@@ -86,9 +87,9 @@ class VerificationJob(ChainedJob):
 
 def _job(run: Run, context: Context, earlier: Earlier, *, machine: int) -> VerificationJob:
     if not earlier.labels:
-        raise ManifestError(f"{earlier.manifest} holds no mask under {earlier.label!r}: nothing to verify")
+        raise ManifestError(f"{earlier.manifest} has no mask under {earlier.label!r}: nothing to verify")
     if left := len(earlier.lines) - earlier.labeled:
-        words = f"{left:,} objects without a mask stay out: each would fail, and might be billed"
+        words = f"{left:,} objects without a mask are left out: they would fail, and might be billed"
         context.note(words)
     wanted = context.settings.labeling
     title = f"Is the mask right? {wanted.title}"
@@ -121,7 +122,7 @@ def _follow(run: Run, context: Context, *, wait: bool) -> Run:
     state = _look(word.name, context, wait=wait)
     run = run.update(verification=word.model_copy(update={"status": state.status}))
     if not state.is_over:
-        context.note(f"{word.name} {state.status}: the same command says what came out; --wait waits for it")
+        context.note(f"{word.name} {state.status}: run the same command again for the result; --wait waits for it")
         return run
     if state.status != "Completed":
         raise JobFailed(f"{word.name} {state.status.lower()}: {reason_given(state.reason)}")
@@ -142,7 +143,8 @@ def _look(name: str, context: Context, *, wait: bool) -> JobState:
 
 
 def _conclude(run: Run, state: JobState, context: Context) -> Run:
-    """redo.jsonl beside the job, and the counts. What failed has no verdict: it is told, and is not to be redone."""
+    """Write redo.jsonl beside the job, and the counts. Failed objects have no verdict: they are reported, not
+    redone."""
     word = run.verification
     assert word is not None
     output = state.manifest
@@ -155,8 +157,9 @@ def _conclude(run: Run, state: JobState, context: Context) -> Run:
     update = {"output_manifest": output, "good": good, "bad": len(bad), "redo": redo, "share_good": share}
     if share:
         context.note(
-            f"of the labels that a model made, {share[0]:.1%} are good: between {share[1]:.1%} and {share[2]:.1%} of all of them "
-            f"(95 % interval, {good + len(bad):,} looked at)"
+            f"of the labels made by a model, {share[0]:.1%} are good: between {share[1]:.1%} and {share[2]:.1%} of "
+            "all of them "
+            f"(95 % interval, {good + len(bad):,} verified)"
         )
     _tell(word.name, verdicts, bad, good=good, redo=redo, context=context)
     return run.update(verification=word.model_copy(update=update))
@@ -177,7 +180,11 @@ def _tell(
         context.warn(f"{verdict.image} has no verdict: {verdict.reason}")
     shown = "".join(f"\n    {v.image} {'; '.join(v.comments)}".rstrip() for v in bad[:SHOWN])
     more = f"\n    and {len(bad) - SHOWN:,} more in {redo}" if len(bad) > SHOWN else ""
-    advice = "\n`gtseg adjust --bad` has them corrected, `gtseg label --continue` made anew" if bad else ""
+    advice = (
+        "\n`gtseg adjust --bad` lets workers correct them, `gtseg label --continue` has them labeled again"
+        if bad
+        else ""
+    )
     words = f"{name}: {good:,} masks are good, {len(bad):,} bad{shown}{more}{advice}"
     fields = {"good": good, "bad": [v.image for v in bad], "redo": redo}
     context.finish(words, fields)

@@ -1,4 +1,4 @@
-"""serve: the service that advances every run of a project by itself."""
+"""serve: a service that advances every run of a project unattended."""
 
 from __future__ import annotations
 

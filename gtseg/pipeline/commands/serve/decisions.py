@@ -1,4 +1,4 @@
-"""What a run needs next, and whether it can be done now: pure, from the run and the states of all jobs."""
+"""Next step of a run, and whether it can start now: pure functions of the run and the states of all jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gtseg.settings import Settings
 
 @dataclass(frozen=True)
 class Decision:
-    """`go`: this stage can be walked now. Otherwise `waits_for` says for what or whom."""
+    """`go`: stage that can run now. Otherwise `waits_for` describes what it waits for."""
 
     stage: str
     go: bool
@@ -21,10 +21,10 @@ class Decision:
 
 
 def decide(run: Run, jobs: Mapping[str, str], *, settings: Settings, stages: Sequence[Stage] = STAGES) -> Decision:
-    """`jobs`: status by name of the labeling and training jobs that runs wait for.
+    """Return the next step. `jobs`: status by name of the labeling and training jobs that runs wait for.
 
-    What has to be done again because settings changed waits for a person: every run of the project is held against the same
-    settings, and many were made with others on purpose.
+    A stage that must be repeated because settings changed waits for a person: all runs of the project are compared to
+    the same settings, and many were made with others on purpose.
     """
     until = settings.serve.until
     found = standings(run, settings)
@@ -35,7 +35,7 @@ def decide(run: Run, jobs: Mapping[str, str], *, settings: Settings, stages: Seq
                 break
             continue
         if standing.cause == "settings":
-            return Decision(stage.name, False, f"a person: {standing.reason}; `gtseg run` does it again")
+            return Decision(stage.name, False, f"a person: {standing.reason}; repeat it with `gtseg run`")
         wanted = stages[: [one.name for one in stages].index(until) + 1] if until != "cleanup" else stages
         if stage.name in ("train", "deploy") and (words := unevaluable(run, settings, wanted)):
             return Decision(stage.name, False, f"a person: {words}")
@@ -60,7 +60,7 @@ def _of(name: str, run: Run, jobs: Mapping[str, str]) -> Decision:
 
 
 def waits_for(run: Run) -> dict[str, str]:
-    """Stage -> the job that it waits for, of the jobs that were started and not seen to end."""
+    """Return stage -> job that it waits for, of the jobs that were started and have not been seen to end."""
     found = {}
     if run.labeling_job and run.labeling_job.status not in TERMINAL:
         found["watch"] = run.labeling_job.name

@@ -1,4 +1,4 @@
-"""/healthz: whether the service still looks, and how each run stands."""
+"""/healthz: whether the service still polls, and the state of each run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gtseg.errors import GtsegError
 
 
 class Health:
-    """Written by the service, read by the page; `stale` seconds without a good look make it unhealthy."""
+    """State written by the service and read by the page; unhealthy after `stale` seconds without a successful poll."""
 
     def __init__(self, *, stale: float) -> None:
         self._lock, self._stale = threading.Lock(), stale
@@ -28,7 +28,7 @@ class Health:
             self._trouble = why
 
     def describe(self) -> tuple[int, dict[str, Any]]:
-        """(HTTP status, document)."""
+        """Return (HTTP status, document)."""
         with self._lock:
             age = time.monotonic() - self._looked
             healthy = age < self._stale
@@ -42,14 +42,14 @@ class Health:
 
 
 def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
-    """A server on a thread of its own. Raises GtsegError where the port is taken."""
+    """Start a server on its own thread. Raises GtsegError if the port is in use."""
 
     class Page(BaseHTTPRequestHandler):
         timeout = 10
 
         def do_GET(self) -> None:
             status, document = (
-                health.describe() if self.path == "/healthz" else (404, {"error": "only /healthz is here"})
+                health.describe() if self.path == "/healthz" else (404, {"error": "only /healthz is served here"})
             )
             body = json.dumps(document).encode()
             self.send_response(status)
@@ -59,7 +59,7 @@ def serve_health(health: Health, host: str, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """The service's log has nothing of who asks how it is."""
+            """Health checks are not logged."""
 
     try:
         server = ThreadingHTTPServer((host, port), Page)

@@ -1,4 +1,4 @@
-"""The loop: one look at all runs and their jobs, then every run that can go on does, each in a thread of its own."""
+"""Loop of `gtseg serve`: poll all runs and their jobs, then advance every run that can go on in its own thread."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ WORKERS = 4
 STOP_SECONDS = 20.0
 HAS_TIMER = hasattr(signal, "setitimer")
 SLOWEST = 600.0
-"""Seconds between looks while nothing works (credentials expired, AWS away)."""
+"""Seconds between polls while none succeeds (expired credentials, AWS unavailable)."""
 
 
 class Service:
-    """Knows nothing that is not in AWS: it may be killed at any time, and two of them do no harm."""
+    """Service without state of its own: it may be killed at any time, and two of them do no harm."""
 
     def __init__(
         self, settings: Settings, *, clients: Callable[[], Clients] | None = None, log: TextIO | None = None
@@ -48,14 +48,14 @@ class Service:
         self.health = Health(stale=max(60.0, 10.0 * settings.serve.interval))
         self.busy: dict[str, Future[None]] = {}
         self.blocked: dict[str, tuple[str | None, str]] = {}
-        """root -> (etag of run.json, why): not tried again until the run has changed."""
+        """root -> (etag of run.json, reason): a failed run is not retried until it has changed."""
         self.waiting: dict[str, str] = {}
         self.warned: dict[str, Decimal | None] = {}
         self.swept: dict[str, str | None] = {}
-        """root -> etag of run.json when [budget] had been reached and everything was stopped."""
+        """root -> etag of run.json when [budget] was reached and everything was stopped."""
 
     def run(self, *, once: bool = False) -> int:
-        """Until SIGTERM or Ctrl-C (or for one look); the exit code."""
+        """Run until SIGTERM or Ctrl-C (or for one poll); return the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         if HAS_TIMER:
@@ -75,7 +75,7 @@ class Service:
         return 1 if once and trouble else 0
 
     def _end(self, number: int, frame: Any) -> None:
-        """Stop soon; whatever the main thread waits for is cut short after STOP_SECONDS, or when it is asked again."""
+        """Stop soon; waits of the main thread are interrupted after STOP_SECONDS, or by a second signal."""
         if self.stop.is_set():
             raise KeyboardInterrupt
         self.stop.set()
@@ -86,7 +86,7 @@ class Service:
             signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def loop(self, pool: ThreadPoolExecutor, *, once: bool) -> bool:
-        """Looks until told to stop; whether the last look failed."""
+        """Poll until stopped; return whether the last poll failed."""
         pause, trouble = float(self.settings.serve.interval), False
         while not self.stop.is_set():
             trouble = not self.look(pool)
@@ -97,7 +97,7 @@ class Service:
         return trouble
 
     def look(self, pool: ThreadPoolExecutor) -> bool:
-        """One look at everything; False where AWS could not be asked. Never raises."""
+        """Poll everything once; False if AWS could not be reached. Never raises."""
         try:
             runs = self.load_runs()
             jobs = self.job_states(runs)
@@ -119,7 +119,7 @@ class Service:
         return True
 
     def begin_first(self) -> list[Run]:
-        """The project's first run, as its first stage will store it; none where AWS cannot be asked."""
+        """Return the project's first run as its first stage will store it; none if AWS cannot be reached."""
         try:
             return [RunFile(self.clients, locate(self.settings, self.clients)).load()]
         except GtsegError as error:
@@ -129,15 +129,16 @@ class Service:
     def _no_runs(self) -> str:
         name = self.settings.project.name
         return (
-            f"a first run of project {name!r} below {self.place()}: `gtseg label` begins one (or [serve] begin = true)"
+            f"a first run of project {name!r} below {self.place()}: start one with `gtseg label` (or [serve] begin = "
+            "true)"
         )
 
     def place(self) -> str:
-        """s3://bucket/prefix/ : what all runs of the project start with."""
+        """s3://bucket/prefix/: common prefix of all runs of the project."""
         return locate(self.settings, self.clients, name="x").removesuffix("x/")
 
     def load_runs(self) -> list[Run]:
-        """Every run of this project below its bucket and prefix; another project's in the same bucket are its own affair."""
+        """Return every run of this project below its bucket and prefix; runs of other projects are ignored."""
         door = self.context().s3
         runs = []
         for root in door.list_folders(self.place()):
@@ -153,7 +154,8 @@ class Service:
         return runs
 
     def job_states(self, runs: list[Run]) -> dict[str, str]:
-        """Status by name of all jobs that any run waits for, by one listing of each kind (none where nobody waits)."""
+        """Return status by name of all jobs that a run waits for, with one listing of each kind (none if no run
+        waits)."""
         labeling = {name for run in runs for stage, name in waits_for(run).items() if stage == "watch"}
         training = {name for run in runs for stage, name in waits_for(run).items() if stage == "train"}
         found: dict[str, str] = {}
@@ -170,7 +172,7 @@ class Service:
         return found
 
     def delete_expired(self, runs: list[Run]) -> None:
-        """Endpoints past their time to live: asked only where a run has one that may be."""
+        """Delete endpoints past their time to live; checked only if a run may have one."""
         now = datetime.now(UTC)
         for run in runs:
             endpoint = run.endpoint
@@ -178,7 +180,7 @@ class Service:
                 sweep(run, self.context(run), Sweep(expired=True))
 
     def keep_budget(self, run: Run) -> Run:
-        """What of a run is over [budget] is stopped and its endpoint deleted, once for each state of the run."""
+        """Stop the work of a run that exceeds [budget] and delete its endpoint, once for each state of the run."""
         live = run.endpoint is not None and run.endpoint.deleted is None
         if not (live or waits_for(run)) or self.swept.get(run.root, "") == run.etag:
             return run
@@ -192,7 +194,7 @@ class Service:
         return run
 
     def advance(self, run: Run, jobs: dict[str, str], pool: ThreadPoolExecutor) -> dict[str, Any]:
-        """Start what the run needs next, unless it is being done; how it stands, for /healthz."""
+        """Start the run's next stage unless it is running; return its state for /healthz."""
         if run.root in self.busy and not self.busy[run.root].done():
             return {"state": "working"}
         blocked = self.blocked.get(run.root)
@@ -206,14 +208,15 @@ class Service:
         return {"state": "working", "stage": decision.stage}
 
     def walk(self, run: Run, decision: Decision) -> None:
-        """One stage of one run, saved. What goes wrong is told and, unless it passes, keeps the run from being tried again."""
+        """Run one stage of one run and save it. Errors are logged; permanent ones prevent retries until the run
+        changes."""
         self.say("info", "begin", run=run.name, stage=decision.stage)
         run_file = RunFile(self.clients, run.root)
         try:
             run_file.save(self._stage(run, decision.stage))
             self.say("info", "end", run=run.name, stage=decision.stage)
         except Interrupted:
-            self.say("info", "left", run=run.name, stage=decision.stage, message="goes on at the next start")
+            self.say("info", "left", run=run.name, stage=decision.stage, message="it continues at the next start")
         except GtsegError as error:
             self._failed(run, decision, error, run_file)
         except Exception:
@@ -229,7 +232,7 @@ class Service:
         return next(stage for stage in STAGES if stage.name == name).walk(run, context)
 
     def context(self, run: Run | None = None) -> Context:
-        """What a stage of this run works with; nobody is asked, but [budget] holds."""
+        """Return the context for a stage of this run; there is no confirmation, but [budget] applies."""
         notify = self._teller(run) if run else ignore
         return Context(self.settings, self.clients, notify, Consent(check_cost=self._check_cost), self.sleep)
 
@@ -239,7 +242,7 @@ class Service:
             context.of(stage).warn(words)
 
     def sleep(self, seconds: float) -> None:
-        """A wait that a stop cuts short."""
+        """Wait, until a stop interrupts it."""
         if self.stop.wait(seconds):
             raise Interrupted("the service stops")
 
@@ -264,7 +267,7 @@ class Service:
             try:
                 future.result(seconds)
             except (Exception, CancelledError):
-                self.say("warning", "left", message="a stage was cut short; it goes on at the next start")
+                self.say("warning", "left", message="a stage was interrupted; it continues at the next start")
 
     def _teller(self, run: Run) -> Callable[[Event], None]:
         def tell(event: Event) -> None:
@@ -283,7 +286,7 @@ class Service:
             self.say(level, event, **fields)
 
     def say(self, level: str, event: str, **fields: Any) -> None:
-        """One JSON object per line."""
+        """Format one JSON object per line."""
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": level,

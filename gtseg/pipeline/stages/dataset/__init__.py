@@ -1,4 +1,4 @@
-"""dataset: output.manifest -> training channels that the built-in algorithm takes."""
+"""dataset: output.manifest -> training channels for the built-in algorithm."""
 
 from __future__ import annotations
 

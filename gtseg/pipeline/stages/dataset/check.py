@@ -1,4 +1,4 @@
-"""Phase one: every labeled object is looked at, every pixel of its mask checked. Nothing is written to S3."""
+"""Phase one: check every labeled object and every pixel of its mask. Nothing is written to S3."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from gtseg.pipeline.stages.dataset.records import Record, recipe
 OWN_CODES = frozenset(
     {"NoSuchKey", "404", "NoSuchBucket", "AccessDenied", "403", "PreconditionFailed", "InvalidObjectState"}
 )
-"""Refusals that concern one object, not the whole work."""
+"""Error codes that concern one object, not the whole work."""
 MISSING_OR_HIDDEN = frozenset({"NoSuchKey", "404", "AccessDenied", "403"})
-"""S3 says 403 for a key that is not there to who may not list the bucket."""
+"""S3 returns 403 for a missing key if the caller may not list the bucket."""
 T = TypeVar("T")
-APART = 'a model labeled or chose it, and what it must stay together with is in validation or test ([dataset] machine_labels = "train-only")'
+APART = 'a model labeled or chose it, and its group is in validation or test ([dataset] machine_labels = "train-only")'
 CODEC_BYTES = 36 * 1024 * 1024
-"""Pixels in the codec at once: memory is set by this and not by the number of threads or objects."""
+"""Number of pixels in the codec at once; it limits memory, independently of the number of threads or objects."""
 CODEC_SLOTS = min(4, os.cpu_count() or 1)
-"""Few threads that decode for the many that wait for S3: each thread's heap keeps what it once needed."""
+"""Few threads decode for the many that wait for S3, because each thread's heap keeps its peak size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A labeled line with its references resolved to S3 URIs or paths."""
+    """Labeled line with its references resolved to S3 URIs or paths."""
 
     labeled: Labeled
     image: str
@@ -47,7 +47,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """An annotation that has to be written anew: where its bytes wait, and their MD5, which is to be the ETag."""
+    """Annotation that must be rewritten: the position of its bytes, and their MD5, the expected ETag."""
 
     offset: int
     size: int
@@ -56,9 +56,9 @@ class Spooled:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What phase one found. `reason` is '' for a good object; `earlier` is set where nothing had to be read again.
+    """Result of phase one. `reason` is '' for a good object; `earlier` is set if nothing had to be read again.
 
-    `recipe` stands for the mask's color map and the classes, `group` is what an import wrote into the line.
+    `recipe` identifies the mask's color map and the classes; `group` is what an import wrote to the line.
     """
 
     image: str
@@ -80,7 +80,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A mask's bytes as they came, and what is known so far. No bytes: the finding is complete."""
+    """Bytes of a mask as read, and the finding so far. Without bytes the finding is complete."""
 
     finding: Finding
     mask: bytes | None = None
@@ -89,7 +89,7 @@ class Fetch:
 
 @dataclass
 class Spool:
-    """Recoded annotations on disk between the phases, so that memory does not grow with them."""
+    """Recoded annotations on disk between the phases, so that memory does not grow with their number."""
 
     file: IO[bytes]
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -109,7 +109,8 @@ class Spool:
 
 @dataclass(frozen=True)
 class Checker:
-    """`facts` and `etags` spare requests: what the label stage knew of images, and today's ETags from listings."""
+    """Checker of objects. `facts` and `etags` save requests: facts of images from the label stage, and ETags from
+    listings."""
 
     origin: Origin
     classes: Classes
@@ -120,11 +121,11 @@ class Checker:
     min_confidence: float = 0.0
     rejects_machine: bool = False
     by_palette: bool = False
-    """Masks whose palette says that they can stay as they are are not read any further."""
+    """Return whether a mask is read no further because its palette shows that it can stay unchanged."""
     codec: Budget = field(default_factory=lambda: Budget(CODEC_BYTES))
 
     def recall(self, candidate: Candidate) -> Finding | None:
-        """The earlier dataset's finding, where image, mask, classes and what was written are all as they were."""
+        """Return the earlier dataset's finding if image, mask, classes and outputs are all unchanged."""
         if self._refuse(candidate.labeled):
             return None
         for image, mask in product(_forms(candidate.image), _forms(candidate.mask)):
@@ -138,13 +139,14 @@ class Checker:
                 continue
             finding = self._begin(replace(candidate, image=image, mask=mask))
             if not self.by_palette and record.status == "accepted" and not record.pixels:
-                continue  # only its palette was looked at
+                continue  # only its palette was checked
             if record.recipe == finding.recipe and (known := self._recall(finding, record)):
                 return known
         return None
 
     def fetch(self, candidate: Candidate) -> Fetch:
-        """All that has to wait for S3. What is wrong with an object is in its Finding; AWSError for what would hit all alike."""
+        """Read all that needs S3. Errors of one object go to its Finding; AWSError is raised if it would affect all
+        objects."""
         finding = self._begin(candidate)
         if reason := self._refuse(candidate.labeled):
             return Fetch(replace(finding, reason=reason))
@@ -168,18 +170,18 @@ class Checker:
         return Fetch(finding, fetched.body, candidate.labeled.colors)
 
     def _trust(self, finding: Finding, colors: ColorMap) -> Finding | None:
-        """The finding of a mask whose palette is right; None where all of it has to be read."""
+        """Return the finding of a mask whose palette is correct; None if all of it must be read."""
         assert finding.fact is not None
         try:
             start = self.origin.read_start(finding.mask, PALETTE_BYTES)
-        except AWSError:  # told by the whole read
+        except AWSError:  # the full read reports it
             return None
         size = finding.fact.width, finding.fact.height
         is_right = trust_palette(start.body[:PALETTE_BYTES], colors, self.classes, size=size)
         return replace(finding, mask_etag=start.etag) if is_right else None
 
     def judge(self, fetch: Fetch) -> Finding:
-        """Every pixel of the mask. Raises as `fetch` does."""
+        """Check every pixel of the mask. Raises the same errors as `fetch`."""
         if fetch.mask is None or fetch.colors is None:
             return fetch.finding
         return self._check_mask(fetch.finding, fetch.mask, fetch.colors)
@@ -198,7 +200,7 @@ class Checker:
         )
 
     def _refuse(self, labeled: Labeled) -> str:
-        """Why the settings leave a label out, whatever its mask holds; '' if they do not."""
+        """Return why the settings exclude a label, whatever its mask holds; '' if they do not."""
         if labeled.by_machine and self.rejects_machine:
             return 'a model labeled it ([dataset] machine_labels = "reject")'
         confidence = labeled.confidence
@@ -249,7 +251,7 @@ class Checker:
             fact = finding.fact
             turned = fact is not None and fact.orientation > 4 and "EXIF" in str(error)
             hint = (
-                f" Its EXIF orientation is {fact.orientation if fact else 1}: turn the image itself and label it again."
+                f" Its EXIF orientation is {fact.orientation if fact else 1}: rotate the image file and label it again."
                 if turned
                 else ""
             )
@@ -258,14 +260,14 @@ class Checker:
         return replace(finding, pixels=checked.pixels, spooled=spooled, repaired=checked.repaired)
 
     def _confirm_size(self, finding: Finding, header: PngHeader) -> Finding:
-        """A size that came from a part of the image, and does not fit the mask, is read again from the whole image."""
+        """Read the size again from the whole image if that of its first bytes does not fit the mask."""
         fact, image = finding.fact, finding.image
         if fact is None or (header.width, header.height) == (fact.width, fact.height) or image in self.facts:
             return finding
         return replace(finding, fact=self.origin.look_at_all(image))
 
     def _decode(self, body: bytes, header: PngHeader, colors: ColorMap, size: tuple[int, int]) -> CheckedMask:
-        check_size(header, size)  # before memory is set aside for it
+        check_size(header, size)  # before memory is allocated for it
         bytes_per_pixel = 2 if header.color_type == PALETTE else 20
         cost = header.width * header.height * bytes_per_pixel
         with self.codec.hold(max(cost, CODEC_BYTES // CODEC_SLOTS)):
@@ -277,12 +279,12 @@ def replaced(etag: str) -> str:
 
 
 def _forms(reference: str) -> tuple[str, ...]:
-    """A reference as it is, then as what it means if its key was URL-encoded."""
+    """Return a reference as it is, then its URL-decoded form if they differ."""
     return (reference, *decoded_forms(reference))
 
 
 def _first_there(reference: str, read: Callable[[str], T]) -> tuple[str, T]:
-    """The form of a reference that is there, and what was read of it. Raises what the reference as it is raised."""
+    """Return the form of a reference that exists, and what was read. Raises the error of the unchanged reference."""
     try:
         return reference, read(reference)
     except AWSError as error:
@@ -295,13 +297,13 @@ def _first_there(reference: str, read: Callable[[str], T]) -> tuple[str, T]:
 
 
 def _own_reason(what: str, error: AWSError, reference: str) -> str:
-    """Why one object cannot be read; what concerns all of them is raised."""
+    """Return why one object cannot be read; raise errors that concern all objects."""
     if error.code not in OWN_CODES:
         raise error
     hint = ""
     if error.code == "NoSuchBucket":
         bucket = reference.partition("://")[2].partition("/")[0]
-        hint = f". If its objects have moved: --rewrite s3://{bucket}/=s3://NEW/"
+        hint = f". If its objects were moved, use --rewrite s3://{bucket}/=s3://NEW/"
     elif decoded_forms(reference) and error.code in MISSING_OR_HIDDEN:
-        hint = ". The key looks URL-encoded (%20 for a space); decoded, it is not there either"
+        hint = ". The key looks URL-encoded (%20 for a space); the decoded key does not exist either"
     return f"{what} cannot be read: {error.code}: {error.message}{hint}"

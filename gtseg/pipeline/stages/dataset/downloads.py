@@ -1,4 +1,5 @@
-"""A whole object into a file, in pieces: memory is one piece, and one that is rewritten meanwhile is noticed."""
+"""Download of a whole object to a file in parts, with constant memory; detects an object that is overwritten
+meanwhile."""
 
 from __future__ import annotations
 
@@ -11,22 +12,23 @@ from gtseg.aws.s3 import Bulk, Fetched
 from gtseg.errors import AWSError, StageError
 
 DOWNLOADS = 5
-"""Attempts at an object whose pieces cannot be checked one by one."""
+"""Attempts at an object whose parts have no checksums."""
 PIECE = 8 * 1024 * 1024
-"""Bytes a request: the fastest reader of a large manifest, and If-Match notices one that is rewritten meanwhile."""
+"""Bytes per request: fastest for a large manifest; If-Match detects an object that is overwritten meanwhile."""
 
 
 def download(uri: str, bulk: Bulk, target: IO[bytes]) -> str:
-    """Copy an object into an open file, return its ETag. AWSError; StageError where it was rewritten meanwhile."""
+    """Copy an object to an open file and return its ETag. Raises AWSError; StageError if it was overwritten
+    meanwhile."""
     for _ in range(DOWNLOADS):
         if (etag := _download(uri, bulk, target)) is not None:
             target.flush()
             return etag
-    raise AWSError(f"GetObject {uri}", "DamagedBody", f"its MD5 was not its ETag {DOWNLOADS} times")
+    raise AWSError(f"GetObject {uri}", "DamagedBody", f"its MD5 differed from its ETag {DOWNLOADS} times")
 
 
 def _download(uri: str, bulk: Bulk, target: IO[bytes]) -> str | None:
-    """The ETag, None where the bytes that came are not those that it stands for."""
+    """Return the ETag, None if the received bytes do not match it."""
     target.seek(0)
     target.truncate()
     digest = hashlib.md5(usedforsecurity=False)
@@ -35,10 +37,10 @@ def _download(uri: str, bulk: Bulk, target: IO[bytes]) -> str | None:
             digest.update(piece.body)
             target.write(piece.body)
     except AWSError as error:
-        if error.code == "InvalidRange":  # what S3 answers for an empty object
+        if error.code == "InvalidRange":  # S3's response for an empty object
             return ""
         if error.code == "PreconditionFailed":
-            raise StageError(f"{uri} was rewritten while it was read. Run the command again") from None
+            raise StageError(f"{uri} was overwritten while it was read. Run the command again") from None
         raise
     return piece.etag if piece.md5 in ("", digest.hexdigest()) else None
 
@@ -54,7 +56,7 @@ def _pieces(uri: str, bulk: Bulk) -> Iterator[Fetched]:
 
 
 def read_pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """A file's bytes from its start; several readers do not disturb each other."""
+    """Return an independent reader of a file's bytes from its start."""
     offset = 0
     while piece := os.pread(file.fileno(), 256 * 1024, offset):
         yield piece

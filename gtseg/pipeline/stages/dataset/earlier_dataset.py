@@ -1,4 +1,4 @@
-"""What is known before anything is read again: the label stage's images.jsonl, the earlier dataset, and listings."""
+"""Known facts before reading: the label stage's images.jsonl, the earlier dataset, and listings."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ class _ImageLine(msgspec.Struct, rename={"image": "source-ref"}):
 
 @dataclass(frozen=True)
 class Earlier:
-    """What an earlier dataset of this run has left."""
+    """State of the run's earlier dataset."""
 
     marker: bytes | None = None
     digest: str = ""
-    """The MD5 of objects.jsonl, '' where there is none."""
+    """MD5 of objects.jsonl, '' if there is none."""
     records: Mapping[str, Record] = field(default_factory=dict)
-    """By image and mask, see `find`."""
+    """Records by image and mask, see `find`."""
     splits: Mapping[str, str] = field(default_factory=dict)
-    """Image address, and ETag of its bytes, -> the part that it was assigned to."""
+    """(Image URI, ETag of its bytes) -> the split that it was assigned to."""
     present: Mapping[str, str] = field(default_factory=dict)
-    """ETags of the objects below channels/, by their keys there."""
+    """ETags of the objects below channels/, by key."""
     has_bucket: bool = True
 
     def find(self, image: str, mask: str) -> Record | None:
@@ -55,7 +55,8 @@ class Earlier:
 
 
 def read_earlier(bulk: Bulk, root: str, ledger: Ledger) -> Earlier:
-    """dataset.json, objects.jsonl and the list of what the channels hold; nothing where the bucket is missing."""
+    """Read dataset.json, objects.jsonl and the list of the channels' objects; all are empty if the bucket does not
+    exist."""
     _, prefix = split_uri(root)
     try:
         files, folders = list_folder(bulk, root)
@@ -99,7 +100,7 @@ def batched(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _list_channels(bulk: Bulk, root: str, ledger: Ledger) -> Table[str, str]:
-    """What lies in our channels, by key below channels/. Other people's folders there are left alone."""
+    """Return the objects of gtseg's channels by key below channels/. Other folders there are ignored."""
     channels = f"{root}channels/"
     start = len(split_uri(channels)[1])
     present = ledger.table(str, str)
@@ -110,7 +111,7 @@ def _list_channels(bulk: Bulk, root: str, ledger: Ledger) -> Table[str, str]:
 
 
 def read_facts(bulk: Bulk, uri: str | None, ledger: Ledger) -> Mapping[str, Fact]:
-    """Image address -> what the label stage saw of it; {} where there is no such file, or no access to it."""
+    """Return image URI -> facts from the label stage; {} if there is no such file, or no access to it."""
     if uri is None or not is_s3_uri(uri):
         return {}
     facts = ledger.table(str, Fact)
@@ -131,7 +132,7 @@ def read_facts(bulk: Bulk, uri: str | None, ledger: Ledger) -> Mapping[str, Fact
 
 
 def _readable_lines(pieces: Iterable[bytes]) -> Iterator[_ImageLine]:
-    """A damaged line is one that was never seen: its image is looked at."""
+    """Ignore a damaged line, so that its image is read again."""
     decode = msgspec.json.Decoder(_ImageLine).decode
     for _, text in split_lines(pieces):
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -140,7 +141,7 @@ def _readable_lines(pieces: Iterable[bytes]) -> Iterator[_ImageLine]:
 
 @dataclass
 class _Folder:
-    """How many references there are to a folder's objects, and the first and last of their keys."""
+    """Number of references to a folder's objects, and the first and last of their keys."""
 
     number: int
     first: str
@@ -148,9 +149,10 @@ class _Folder:
 
 
 def list_etags(bulk: Bulk, references: Iterable[str], ledger: Ledger) -> Mapping[str, str]:
-    """S3 URI -> today's ETag, by listing the folders that hold them, from the first to the last of them.
+    """Return S3 URI -> current ETag by listing the folders from the first to the last referenced key.
 
-    Folders with far more in them than is asked for, or far too many folders, are left out: nothing is known of those.
+    Folders with many more objects than references, or more folders than the limit, are skipped: their ETags are
+    unknown.
     """
     folders: dict[str, _Folder] = {}
     for reference in filter(is_s3_uri, references):

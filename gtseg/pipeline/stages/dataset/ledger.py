@@ -1,4 +1,4 @@
-"""What the stage knows of every object, on disk: memory does not grow with their number."""
+"""Facts about every object on disk, so that memory does not grow with their number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ K = TypeVar("K", str, int)
 T = TypeVar("T")
 CACHE_KIB = 1024
 PAGE = 512
-"""Rows that are in memory at once."""
+"""Number of rows in memory at once."""
 
 
 class Ledger:
-    """A private database in a file without a name: gone when it is closed, or when the process is."""
+    """Private database in an unnamed file, which disappears when it is closed or the process ends."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -34,7 +34,7 @@ class Ledger:
         self.connection.close()
 
     def table(self, key: type[K], value: type[T]) -> Table[K, T]:
-        """A new, empty table."""
+        """Return a new, empty table."""
         self._tables += 1
         name = f"t{self._tables}"
         self.connection.execute(f"CREATE TABLE {name} (key PRIMARY KEY, value BLOB) WITHOUT ROWID")
@@ -42,7 +42,7 @@ class Ledger:
 
 
 class Table(MutableMapping[K, T], Generic[K, T]):
-    """A dict on disk, in the order of its keys (strings by their UTF-8 bytes); any thread may use it, also while one iterates."""
+    """Dict on disk, ordered by key (strings by their UTF-8 bytes); thread-safe, also during iteration."""
 
     def __init__(self, ledger: Ledger, name: str, value: type[T]) -> None:
         self._ledger, self._name = ledger, name
@@ -74,15 +74,15 @@ class Table(MutableMapping[K, T], Generic[K, T]):
         return (key for key, _ in self.rows())
 
     def rows(self) -> Iterator[tuple[K, T]]:
-        """(key, value) in order of the keys; what is changed meanwhile is seen if it is still to come."""
-        last: Any = -1  # below every position, and SQLite sorts numbers before strings
+        """Yield (key, value) ordered by key; concurrent changes to later keys are seen."""
+        last: Any = -1  # smaller than every position, and SQLite sorts numbers before strings
         while page := self._ask(f"SELECT key, value FROM {self._name} WHERE key > ? ORDER BY key LIMIT {PAGE}", last):
             for key, value in page:
                 yield key, self._decode(value)
             last = page[-1][0]
 
     def add_all(self, pairs: Iterable[tuple[K, T]], *, keep: bool = False) -> None:
-        """Many at once; the last of equal keys stays, with `keep` the first."""
+        """Insert many rows; the last of equal keys wins, with `keep` the first."""
         verb = "INSERT OR IGNORE" if keep else "REPLACE"
         rows = ((key, self._encode(value)) for key, value in pairs)
         with self._ledger.lock:

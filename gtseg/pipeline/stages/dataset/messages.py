@@ -1,4 +1,4 @@
-"""What the dataset stage says: its result, its warnings, and why it cannot go on."""
+"""Messages of the dataset stage: result, warnings and reasons for failure."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from gtseg.pipeline.stages.dataset.records import Summary
 from gtseg.pipeline.stages.dataset.sources import Survey
 
 SHOWN_REASONS = 5
-"""Reasons that are printed; objects.jsonl has them all."""
+"""Number of reasons that are printed; objects.jsonl has all."""
 MUCH_VOID = 0.05
-"""Share of void pixels from which on it is said."""
+"""Share of void pixels above which a message is printed."""
 FEWEST = 5
-"""Images of a part below which its numbers say little."""
+"""Number of images of a split below which its scores are unreliable."""
 
 
 def tell_result(section: DatasetSection, *, is_dry: bool) -> Event:
@@ -36,7 +36,7 @@ def tell_result(section: DatasetSection, *, is_dry: bool) -> Event:
 
 
 def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> Iterator[Event]:
-    """Warnings, then notes, on what was found."""
+    """Return warnings, then notes, about the findings."""
     warnings = [
         *(() if summary.unchecked else _missing_classes(summary, classes)),
         *_small_parts(summary),
@@ -54,14 +54,17 @@ def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> 
         )
         yield Event("dataset", "note", f"labeled by a model: {parts}; all others by people")
     if summary.unchecked:
-        told = f"{counted(summary.unchecked, 'mask was', 'masks were')} looked at by palette only: no pixel was checked or counted"
+        told = (
+            f"{counted(summary.unchecked, 'mask was', 'masks were')} checked by palette only: no pixel was "
+            "checked or counted"
+        )
         yield Event("dataset", "note", f"{told} (--check full does)")
     if summary.converted:
-        yield Event("dataset", "note", f"{summary.converted} PNG images become JPEG, quality 95")
+        yield Event("dataset", "note", f"{summary.converted} PNG images are converted to JPEG, quality 95")
     if summary.recoded:
-        yield Event("dataset", "note", f"{summary.recoded} masks are written anew as class indices")
+        yield Event("dataset", "note", f"{summary.recoded} masks are rewritten as class indices")
     if summary.repaired:
-        told = f"{summary.repaired} masks had indices that contradict their colours; the colours hold"
+        told = f"{summary.repaired} masks had indices that contradict their colors; the colors are used"
         yield Event("dataset", "warning", told)
 
 
@@ -74,18 +77,21 @@ def _missing_classes(summary: Summary, classes: Classes) -> Iterator[str]:
     for part in PARTS[1:]:
         absent = [n for n in classes.names if summary.pixels["train"][n] and not summary.pixels[part][n]]
         if absent and summary.counts[part]:
-            yield f"no {part} mask has a pixel of {', '.join(absent)}: nothing can be said there of {'it' if len(absent) == 1 else 'them'}"
+            yield (
+                f"no {part} mask has a pixel of {', '.join(absent)}: {'it' if len(absent) == 1 else 'they'} cannot "
+                "be scored there"
+            )
 
 
 def _void_pixels(summary: Summary) -> Iterator[str]:
     pixels = account_of(summary).pixels
     void, total = pixels.get(VOID_NAME, 0), sum(pixels.values())
     if void > MUCH_VOID * total:
-        yield f"{void:,} of {total:,} pixels ({void / total:.0%}) are void: left out of training and of every score"
+        yield f"{void:,} of {total:,} pixels ({void / total:.0%}) are void: excluded from training and all scores"
 
 
 def account_of(summary: Summary) -> Account:
-    """What came in and what went out: objects of the manifest, pixels by class."""
+    """Return the account: objects of the manifest in and out, pixels by class."""
     counts, pixels = summary.counts, Counter[str]()
     for part in PARTS:
         pixels.update(summary.pixels[part])
@@ -104,8 +110,9 @@ def _small_parts(summary: Summary) -> Iterator[str]:
         if (count := summary.counts[part]) < FEWEST:
             total = sum(summary.counts[name] for name in PARTS)
             yield (
-                f"{counted(count, f'{part} image')} of {total:,}: {what} on {('none', 'it')[count] if count < 2 else 'them'}, which says little below "
-                f"{FEWEST}. Label more, or give {part} a larger share in [dataset] split"
+                f"{counted(count, f'{part} image')} of {total:,}: {what} on "
+                f"{('none', 'it')[count] if count < 2 else 'them'}, which is "
+                f"unreliable below {FEWEST}. Label more, or give {part} a larger share in [dataset] split"
             )
 
 
@@ -118,21 +125,22 @@ def _reasons(summary: Summary) -> Iterator[str]:
 
 
 def _grouped(status: str, number: int, kind: str, example: str) -> str:
-    """What several objects have in common, and one of them with its whole reason."""
+    """Format the common reason of several objects, and one of them with its complete reason."""
     return f"1 {status}: {example}" if number == 1 else f"{number:,} {status}: {kind}. For example {example}"
 
 
 def _spread(groups: Sequence[str]) -> Iterator[str]:
     if groups:
         yield (
-            f"{len(groups)} groups ({groups[0]!r}...) lie in several parts: an earlier dataset of this run put their images "
-            "there, and what was assigned stays. A new run deals them afresh"
+            f"{len(groups)} groups ({groups[0]!r}...) are in several splits: an earlier dataset of this run assigned "
+            "their images "
+            "there, and assignments are kept. A new run assigns them again"
         )
 
 
 def _turned(turned: int) -> Iterator[str]:
     if turned:
-        yield f"{turned} images carry an EXIF rotation; their masks follow the stored pixels, as training reads them"
+        yield f"{turned} images have an EXIF rotation; their masks follow the stored pixels, as training reads them"
 
 
 def nothing_labeled(manifest: str, survey: Survey, label: str) -> ManifestError:
@@ -141,7 +149,7 @@ def nothing_labeled(manifest: str, survey: Survey, label: str) -> ManifestError:
     why = f" The first reason: {survey.reason}." if survey.reason else ""
     return ManifestError(
         f"None of the {survey.total} objects of {manifest} has a mask under {label!r}.{why} "
-        "If the label has another name, choose it with --label-attribute"
+        "If the label has another name, select it with --label-attribute"
     )
 
 

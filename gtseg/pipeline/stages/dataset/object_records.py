@@ -1,4 +1,4 @@
-"""A line of the manifest, what was found of it and where it was put -> its record in objects.jsonl."""
+"""Records of objects.jsonl, from the lines of the manifest, their findings and their placements."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def assemble(
     classes: Classes,
     splits: Mapping[str, str],
 ) -> Iterator[Record]:
-    """A record per line of the manifest, in its order. `splits` = where images were in an earlier dataset."""
+    """Yield a record per line of the manifest, in its order. `splits`: where images were in an earlier dataset."""
     found, placed = _align(findings), _align(placements)
     next(found), next(placed)
     for position, line in enumerate(lines):
@@ -33,7 +33,7 @@ def assemble(
 
 
 def _align(table: Table[int, T]) -> Generator[T | None, int, None]:
-    """The table's value for each position that is sent, None where it has none; positions come in order."""
+    """Return the table's value for each position sent, None if it has none; positions must be ascending."""
     rows = table.rows()
     row = next(rows, None)
     position = yield None

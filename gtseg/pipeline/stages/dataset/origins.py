@@ -1,4 +1,4 @@
-"""Where images and masks are read from: buckets, or this machine's files. One question, one answer, either way."""
+"""Sources of images and masks, buckets or local files, with a common interface."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from gtseg.core.images.header import read_header
 from gtseg.errors import AWSError, ImageError
 
 STARTS = (4096, 131_072, 2_097_152)
-"""Bytes asked for until an image's header is whole: nearly all fit the first, a camera's preview the second."""
+"""Bytes to read until an image's header is complete: enough for nearly all images, then for embedded camera
+previews."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What is known of one image: `format` JPEG or PNG, stored size in pixels, EXIF orientation 1 to 8."""
+    """Facts about one image: `format` JPEG or PNG, stored size in pixels, EXIF orientation 1 to 8."""
 
     etag: str
     width: int
@@ -28,7 +29,7 @@ class Fact:
 
 
 class Origin:
-    """Reads by reference (S3 URI or path). Raises AWSError; a file that is missing is NoSuchKey too."""
+    """Reader of references (S3 URIs or paths). Raises AWSError; a missing file is NoSuchKey too."""
 
     def __init__(self, bulk: Bulk) -> None:
         self._bulk = bulk
@@ -43,13 +44,14 @@ class Origin:
         return fetched
 
     def read_start(self, reference: str, size: int) -> Fetched:
-        """The first `size` bytes of an object, all of a file. Parts of objects have no checksum."""
+        """Return the first `size` bytes of an object, or all of a file. Parts of objects have no checksum."""
         return self._bulk.get(reference, span=(0, size)) if is_s3_uri(reference) else self.read(reference)
 
     def look_at_image(self, reference: str) -> Fact:
-        """The image's header by a small ranged read. ImageError for what is neither JPEG nor PNG, or damaged.
+        """Read the image's header with a small ranged request. Raises ImageError if it is neither JPEG nor PNG, or
+        damaged.
 
-        A part of an object has no checksum: what looks wrong is looked at again, whole.
+        A part of an object has no checksum, so a header that seems damaged is read again with the whole object.
         """
         try:
             return self._look(reference, STARTS)
@@ -57,7 +59,7 @@ class Origin:
             return self.look_at_all(reference)
 
     def look_at_all(self, reference: str) -> Fact:
-        """The same from the whole object, which S3's checksum covers."""
+        """Read the same from the whole object, which S3's checksum covers."""
         return self._look(reference, (None,))
 
     def _look(self, reference: str, sizes: Sequence[int | None]) -> Fact:
@@ -68,13 +70,13 @@ class Origin:
             if header is not None:
                 break
         if header is None or isinstance(header, str):
-            raise ImageError(header or f"no size is given in its first {STARTS[-1]:,} bytes")
+            raise ImageError(header or f"its first {STARTS[-1]:,} bytes have no size")
         if refusal := refuse_kind(header.format):
             raise ImageError(refusal)
         return Fact(start.etag, header.width, header.height, header.format, header.orientation)
 
     def transfer(self, reference: str, target: str, *, if_match: str, content_type: str) -> str:
-        """The same bytes at `target`, its ETag. Inside S3 nothing comes through this machine."""
+        """Copy the bytes to `target` and return its ETag. Copies within S3 do not pass through this machine."""
         if is_s3_uri(reference):
             return self._bulk.copy(reference, target, if_match=if_match)
         return self._bulk.put(target, self.read(reference, if_match=if_match).body, content_type=content_type)
@@ -85,7 +87,7 @@ class Origin:
         try:
             return self._bulk.get(reference, span=(0, size))
         except AWSError as error:
-            if error.code == "InvalidRange":  # what S3 answers for an empty object
+            if error.code == "InvalidRange":  # S3's response for an empty object
                 raise ImageError("is empty") from None
             raise
 
@@ -94,6 +96,6 @@ def _read_file(path: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise AWSError(f"read {path}", "NoSuchKey", "there is no such file") from None
+        raise AWSError(f"read {path}", "NoSuchKey", "file not found") from None
     except OSError as error:
         raise AWSError(f"read {path}", "AccessDenied", str(error)) from None

@@ -1,4 +1,4 @@
-"""objects.jsonl and dataset.json: what is known of every object, and of the whole. Same input, same bytes."""
+"""objects.jsonl and dataset.json: records of every object and their summary. Equal input gives equal bytes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from gtseg.version import __version__
 
 Status = Literal["accepted", "rejected", "failed", "unlabeled"]
 CHECK = 1
-"""Raised when what is accepted, or what is written for it, changes: earlier findings are not used then."""
+"""Increased when the accepted inputs or the written outputs change, which invalidates earlier findings."""
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One line of objects.jsonl: one line of the manifest.
+    """Line of objects.jsonl, for one line of the manifest.
 
-    `split` of an object that is not accepted is the part it was in before: it returns there. `pixels` by class name.
-    `object` and `annotation` are keys below channels/, with the ETags that they got.
+    `split` of an object that is not accepted is its earlier one, to which it returns. `pixels` is by class name.
+    `object` and `annotation` are keys below channels/, with their ETags.
     """
 
     line: int
@@ -61,18 +61,18 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 @dataclass(frozen=True)
 class RecordFile:
-    """objects.jsonl before it is sent: read anew by everyone who asks, so that memory does not grow with it."""
+    """objects.jsonl before it is uploaded; each reader starts from the beginning, so that memory does not grow."""
 
     file: IO[bytes]
     digest: str
-    """The MD5 of its bytes."""
+    """MD5 of its bytes."""
 
     def __iter__(self) -> Iterator[Record]:
         return read_records(read_pieces(self.file), "objects.jsonl")
 
 
 def write_records(records: Iterable[Record], file: IO[bytes]) -> RecordFile:
-    """Into an empty open file."""
+    """Write records to an empty open file."""
     encode, digest = msgspec.json.Encoder().encode_into, hashlib.md5(usedforsecurity=False)
     line = bytearray()
     for record in records:
@@ -86,18 +86,18 @@ def write_records(records: Iterable[Record], file: IO[bytes]) -> RecordFile:
 
 
 def read_records(pieces: Iterable[bytes], uri: str) -> Iterator[Record]:
-    """Raises GtsegError for a file that is not ours, or of a newer gtseg."""
+    """Parse a file. Raises GtsegError if it is invalid or was written by a newer gtseg."""
     decode = msgspec.json.Decoder(Record).decode
     try:
         for _, line in split_lines(pieces):
             yield decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ManifestError) as error:
-        raise GtsegError(f"{uri} is no objects.jsonl of this gtseg: {error}. Delete it to start afresh") from None
+        raise GtsegError(f"{uri} is not an objects.jsonl of this gtseg: {error}. Delete it to start again") from None
 
 
 @lru_cache(256)
 def recipe(colors: ColorMap, classes: Classes) -> str:
-    """Changes when another annotation would be written for the same mask."""
+    """Return a digest that changes if another annotation would be written for the same mask."""
     rows = [f"{e.index}\x1f{e.name}\x1f{e.color}\x1f{classes.index(e.name)}" for e in colors.entries]
     palette = ",".join(map(hex_color, classes.colors))
     return hashlib.sha256("\n".join([str(CHECK), palette, *rows]).encode()).hexdigest()[:16]
@@ -105,33 +105,33 @@ def recipe(colors: ColorMap, classes: Classes) -> str:
 
 @dataclass
 class Summary:
-    """What one walk over all records tells."""
+    """Summary of all records."""
 
     counts: dict[str, int]
-    """Objects of each part, then those of no part by status."""
+    """Number of objects of each split, then of the others by status."""
     pixels: dict[str, dict[str, int]]
-    """part -> class name -> pixels; every class is there, also those without a pixel."""
+    """split -> class name -> pixels; includes classes without a pixel."""
     converted: int = 0
     recoded: int = 0
     repaired: int = 0
     unchecked: int = 0
-    """Accepted objects of whose masks only the palette was looked at: their pixels are not counted."""
+    """Accepted objects of whose masks only the palette was checked: their pixels are not counted."""
     turned: int = 0
     """Images that keep their EXIF rotation."""
     by_machine: dict[str, int] = field(default_factory=dict)
-    """part -> how many of its objects a model labeled."""
+    """split -> number of its objects labeled by a model."""
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """(status, kind of reason) of the others -> how many; see gtseg.core.reasons."""
+    """(status, kind of reason) of the others -> number; see gtseg.core.reasons."""
     examples: dict[tuple[str, str], str] = field(default_factory=dict)
-    """By the same: one object with its whole reason."""
+    """By the same key: one object with its complete reason."""
     unlabeled: str = ""
-    """An object without a label."""
+    """One object without a label."""
     fingerprint: str = ""
-    """Of what the channels hold: which bytes under which name in which part, and what the indices mean."""
+    """Digest of the channels: bytes, names, splits, and the meaning of the indices."""
 
 
 def summarize(records: Iterable[Record], classes: Classes, order: Table[str, str]) -> Summary:
-    """`order` is an empty table: where the accepted are brought into their order."""
+    """Summarize the records. `order` is an empty table in which the accepted ones are sorted."""
     statuses = ("rejected", "failed", "unlabeled")
     summary = Summary(dict.fromkeys((*PARTS, *statuses), 0), {part: dict.fromkeys(classes.names, 0) for part in PARTS})
     for record in records:
@@ -178,7 +178,7 @@ def describe_dataset(
     split: Mapping[str, Any],
     account: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """dataset.json as a plain value."""
+    """Return dataset.json as a plain value."""
     rows = [
         {"index": index, "name": name, "color": hex_color(color)}
         for index, (name, color) in enumerate(zip(classes.names, classes.colors, strict=True))

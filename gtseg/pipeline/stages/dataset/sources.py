@@ -1,4 +1,4 @@
-"""What a dataset is made from: the run's job, any job, or any output.manifest, in a bucket or on this machine."""
+"""Source of a dataset: the run's job, any job, or any output.manifest, in a bucket or local."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from gtseg.pipeline.stages.dataset.downloads import download, read_pieces
 
 @dataclass(frozen=True)
 class Source:
-    """An output manifest. `images` is where the label stage may have left what it knows of the images."""
+    """Output manifest. `images` is the URI of the label stage's images.jsonl, which may not exist."""
 
     manifest: str
     label_attribute: str | None
@@ -47,9 +47,9 @@ class Source:
         return not is_s3_uri(self.manifest)
 
     def resolve(self, reference: str) -> str:
-        """An S3 URI or a path: references without a scheme start beside the manifest (its folder, also of the bare name).
+        """Return the S3 URI or path of a reference; references without a scheme are relative to the manifest's folder.
 
-        Web addresses of S3 objects are S3 URIs, and prefixes that have moved are replaced.
+        Web URLs of S3 objects become S3 URIs, and prefixes are replaced by `rewrite`.
         """
         original, reference = reference, read_reference(reference)
         reference = rewrite(original if original != rewrite(original, self.rewrites) else reference, self.rewrites)
@@ -65,7 +65,7 @@ class Source:
 
 
 def choose_labels(run: Run, context: Context, labels: LabelSource) -> LabelSource:
-    """What was asked for; where nothing was, what the run's dataset was made from, until the run has new labels of its own."""
+    """Return the requested source, by default that of the run's dataset until the run has new labels of its own."""
     kept = run.dataset.chosen if run.dataset else None
     if labels != OWN_LABELS or kept is None:
         return labels
@@ -74,7 +74,7 @@ def choose_labels(run: Run, context: Context, labels: LabelSource) -> LabelSourc
 
 
 def find_source(run: Run, context: Context, labels: LabelSource) -> Source:
-    """The manifest to read. StageError when its job is not over, JobFailed when it has left nothing."""
+    """Return the manifest to read. Raises StageError if its job is not over, JobFailed if it has no output."""
     source = _find_source(run, context, labels)
     return replace(source, rewrites=labels.rewrites, table=labels.table)
 
@@ -85,7 +85,7 @@ def _find_source(run: Run, context: Context, labels: LabelSource) -> Source:
     section = run.labeling_job
     if section is None and labels.is_own:
         raise StageError(
-            f"Run {run.name!r} has no labeling job yet. Run `gtseg label`, or name a source: --job NAME, --manifest URI"
+            f"Run {run.name!r} has no labeling job yet. Run `gtseg label`, or give a source: --job NAME, --manifest URI"
         )
     if labels.is_own and section and section.workforce == "import" and section.output_manifest:
         return Source(section.output_manifest, section.label_attribute)
@@ -97,7 +97,7 @@ def _find_source(run: Run, context: Context, labels: LabelSource) -> Source:
 
 def _from_manifest(manifest: str, label_attribute: str | None) -> Source:
     if not is_s3_uri(manifest) and not Path(manifest).is_file():
-        raise SettingsError(f"--manifest {manifest}: no such file (an address starts with s3://)")
+        raise SettingsError(f"--manifest {manifest}: file not found (an S3 URI starts with s3://)")
     return Source(manifest, label_attribute, images=_images_beside(manifest))
 
 
@@ -118,16 +118,16 @@ def _describe(context: Context, name: str) -> JobState:
 
 def _from_job(state: JobState, label_attribute: str | None, *, follows: str | None) -> Source:
     if not state.is_over:
-        raise StageError(f"Labeling job {state.name} is still {state.status}. `gtseg watch` waits for it")
+        raise StageError(f"Labeling job {state.name} is still {state.status}. Wait for it with `gtseg watch`")
     if state.status == "Failed" and not state.output_manifest:
-        way = f". `gtseg dataset --job {follows}` takes the labels that it goes on from" if follows else ""
-        raise JobFailed(f"Labeling job {state.name} has failed and left no output manifest: {state.reason}{way}")
+        way = f". `gtseg dataset --job {follows}` uses the labels that it continues from" if follows else ""
+        raise JobFailed(f"Labeling job {state.name} failed without an output manifest: {state.reason}{way}")
     manifest = state.manifest
     return Source(manifest, label_attribute or state.label_attribute, state.name, _images_beside(manifest))
 
 
 def copy_manifest(source: Source, bulk: Bulk, target: IO[bytes]) -> str:
-    """Copy the manifest into an open file, return its ETag ('' for a local one)."""
+    """Copy the manifest to an open file and return its ETag ('' for a local one)."""
     if not source.is_local:
         return download(source.manifest, bulk, target)
     with Path(source.manifest).open("rb") as file:
@@ -137,7 +137,10 @@ def copy_manifest(source: Source, bulk: Bulk, target: IO[bytes]) -> str:
 
 
 def choose_label(source: Source, file: IO[bytes]) -> str:
-    """The label attribute to read: what was asked for, the job's, or the manifest's only one; several with commas between."""
+    """Return the label attribute to read: the requested one, the job's, or the manifest's only one.
+
+    Several are separated by commas.
+    """
     if source.label_attribute:
         return ",".join(split_attributes(source.label_attribute))
     try:
@@ -154,35 +157,36 @@ def choose_label(source: Source, file: IO[bytes]) -> str:
 def _several(source: Source, found: Mapping[str, int], shared: int) -> SettingsError:
     listed = ", ".join(f"{name} ({counted(count, 'object')})" for name, count in found.items())
     if shared:
-        way = f"{counted(shared, 'line')} hold more than one of them. Choose one with --label-attribute"
+        way = f"{counted(shared, 'line')} have more than one of them. Select one with --label-attribute"
     else:
         way = (
-            "No line holds two of them, as where two jobs' manifests were joined: both are taken with --label-attribute "
-            f"{','.join(found)}, one of them with its name alone"
+            "No line has two of them, as in joined manifests of two jobs: use both with --label-attribute "
+            f"{','.join(found)}, or one of them with its name"
         )
-    return SettingsError(f"{source.manifest} holds several labels: {listed}. {way}")
+    return SettingsError(f"{source.manifest} has several labels: {listed}. {way}")
 
 
 def _choose_bare(source: Source, file: IO[bytes]) -> str:
-    """The one member that names masks and has no metadata, where a table says what they hold. Raises ManifestError."""
+    """Return the only member with masks but no metadata, if a color table is given. Raises ManifestError."""
     bare = find_bare_attributes(read_pieces(file))
     if not bare:
         raise ManifestError(
-            f"{source.manifest} holds no semantic segmentation label (no '...-metadata' with an internal-color-map)"
+            f"{source.manifest} has no semantic segmentation label (no '...-metadata' with an internal-color-map)"
         )
     listed = ", ".join(f"{name} ({counted(count, 'object')})" for name, count in bare.items())
     if source.table is None:
         raise ManifestError(
-            f"{source.manifest} names masks under {listed} without metadata: what they hold is unknown. {NO_TABLE}"
+            f"{source.manifest} has masks under {listed} without metadata: the meaning of their values is unknown. "
+            f"{NO_TABLE}"
         )
     if len(bare) > 1:
-        raise SettingsError(f"{source.manifest} names masks under {listed}. Choose one with --label-attribute")
+        raise SettingsError(f"{source.manifest} has masks under {listed}. Select one with --label-attribute")
     return next(iter(bare))
 
 
 @dataclass(frozen=True)
 class Lines:
-    """A manifest's lines, read anew by everyone who asks: nothing of them stays in memory."""
+    """Lines of a manifest; each reader starts from the beginning, and none stays in memory."""
 
     uri: str
     file: IO[bytes]
@@ -196,7 +200,7 @@ class Lines:
             raise ManifestError(f"{self.uri}: {error}") from None
 
     def survey(self) -> Survey:
-        """One walk over all of them."""
+        """Scan all lines once."""
         total = labeled = 0
         maps: dict[ColorMap, None] = {}
         reason = ""
@@ -212,7 +216,7 @@ class Lines:
 
 @dataclass(frozen=True)
 class Survey:
-    """How many lines there are and how many have a mask, all different color maps, and the first reason for a missing mask."""
+    """Number of lines and of masks, all different color maps, and the first reason for a missing mask."""
 
     total: int
     labeled: int

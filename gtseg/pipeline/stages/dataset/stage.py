@@ -1,4 +1,4 @@
-"""The dataset stage: read the manifest, check every mask, split, write the channels, say what was done. In that order."""
+"""Dataset stage: read the manifest, check every mask, split, write the channels, report the result."""
 
 from __future__ import annotations
 
@@ -53,24 +53,24 @@ from gtseg.pipeline.stages.dataset.sources import (
 from gtseg.pipeline.stages.dataset.writer import Placement, Writer
 
 READERS, WRITERS = 48, 160
-"""Requests under way at once. Of masks that are read more would gain nothing: the processor is full of pixels before. A copy
-inside S3 costs a client next to nothing, so it is S3's answering time that counts."""
+"""Number of concurrent requests. More would not speed up reading masks, which is limited by the processor; copies
+inside S3 cost the client almost nothing, so that S3's latency dominates."""
 T = TypeVar("T")
 
 
 def dataset(run: Run, context: Context, *, labels: LabelSource = OWN_LABELS) -> Run:
-    """Build the run's channels from a labeling job's output: the run's own, or any other.
+    """Build the run's channels from the output of a labeling job, the run's own or any other.
 
-    The run comes back with its dataset section; with `dry_run` everything is read and checked, nothing written, and the run
-    comes back as it was. Raises StageError, ManifestError, MaskError, AWSError; objects that cannot be used are counted in
-    the section and told in objects.jsonl, each with its reason.
+    Returns the run with its dataset section. With `dry_run` everything is read and checked, nothing is written, and the
+    run is returned unchanged. Objects that cannot be used are counted in the section and listed in objects.jsonl, with
+    reasons. Raises StageError, ManifestError, MaskError, AWSError.
     """
     context = context.of("dataset")
     labels = choose_labels(run, context, labels)
     source = find_source(run, context, labels)
     section = run.labeling_job
     if section and section.follows and section.follows == source.job:
-        words = f"{section.name} goes on from {source.job}: without --job the dataset has the labels of both"
+        words = f"{section.name} continues from {source.job}: without --job the dataset has the labels of both"
         context.note(words)
     with Bulk(context.clients) as bulk, Ledger() as ledger, ExitStack() as files:
         manifest_file, spool, objects = (files.enter_context(tempfile.TemporaryFile()) for _ in range(3))
@@ -87,9 +87,9 @@ def dataset(run: Run, context: Context, *, labels: LabelSource = OWN_LABELS) -> 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What was read and decided. `findings` of lines with a mask, `placements` of the good ones, both by line position.
+    """Inputs and decisions. `findings` of lines with a mask, `placements` of the good ones, both by line position.
 
-    `parts` tells which names are taken, and in which part; `missing` how many placements are not written yet.
+    `parts`: used names with their splits; `missing`: number of placements that are not written yet.
     """
 
     lines: Lines
@@ -103,7 +103,7 @@ class _Plan:
     spread: tuple[str, ...]
 
     def holds(self, key: str) -> bool:
-        """Whether a good object's image or annotation lies there, below channels/."""
+        """Return whether a good object's image or annotation is there, below channels/."""
         name = key.rpartition("/")[2].rpartition(".")[0]
         part = self.parts.get(name)
         return part is not None and key in (image_key(part, name), annotation_key(part, name))
@@ -111,7 +111,7 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Work:
-    """One walk of the stage."""
+    """One execution of the stage."""
 
     run: Run
     context: Context
@@ -124,8 +124,6 @@ class _Work:
     @property
     def channels(self) -> str:
         return f"{self.run.root}channels/"
-
-    # ---- deciding
 
     def plan(self, file: IO[bytes]) -> _Plan:
         etag = copy_manifest(self.source, self.bulk, file)
@@ -150,7 +148,8 @@ class _Work:
         return self._place(plan)
 
     def _classes(self, survey: Survey) -> Classes:
-        """The dataset's classes. LookalikeNames where names differ only in their spelling and nobody has decided about them."""
+        """Return the dataset's classes. Raises LookalikeNames if names differ only in spelling and no setting
+        decides."""
         options = self.context.settings.dataset
         alike = alike_classes(survey.maps, void=options.void)
         if alike and self._alike_labels == "ask":
@@ -164,7 +163,7 @@ class _Work:
 
     @property
     def _alike_labels(self) -> str:
-        """What becomes of names that look alike: by the settings, else as it was decided for the earlier dataset."""
+        """Return how to treat similar names: by the settings, else as decided for the earlier dataset."""
         wanted = self.context.settings.dataset.alike_labels
         origin = self.run.dataset.made_from if self.run.dataset else None
         if wanted != "ask" or origin is None:
@@ -200,12 +199,13 @@ class _Work:
                 decoded += (finding.image, finding.mask) != (candidate.image, candidate.mask)
         if decoded:
             self.context.note(
-                f"{counted(decoded, 'object')} named URL-encoded: images and masks were found under the decoded keys"
+                f"{counted(decoded, 'object')} with URL-encoded names: images and masks were found under the decoded "
+                "keys"
             )
         return findings
 
     def _recall(self, lines: Lines, checker: Checker, findings: Table[int, Finding]) -> Iterator[tuple[int, Candidate]]:
-        """What an earlier dataset knows goes right into the findings; the others are to be checked."""
+        """Fill in findings known from an earlier dataset; the other objects are to be checked."""
         for position, candidate in self._candidates(lines):
             if known := checker.recall(candidate):
                 findings[position] = known
@@ -219,7 +219,7 @@ class _Work:
                 yield position, Candidate(line, resolve(line.image), resolve(line.mask))
 
     def _place(self, plan: _Plan) -> _Plan:
-        """Part, group and name of every good object; and the groups that an earlier dataset has torn apart."""
+        """Return split, group and name of every good object, and the groups that an earlier dataset divided."""
         options, earlier = self.context.settings.dataset, plan.earlier
         items: list[Item] = []
         for_train: set[int] = set()
@@ -255,18 +255,17 @@ class _Work:
         return replace(plan, missing=missing, spread=assignment.spread)
 
     def _group(self, finding: Finding) -> str:
-        """By [dataset] group_by; without it by what an import wrote into the line (tiles of one scene), else alone."""
+        """Return the group: by [dataset] group_by, else what an import wrote to the line (tiles of one scene), else
+        none."""
         pattern = self.context.settings.dataset.group_by
         if pattern is None and finding.group:
             return f"group {finding.group}"
         return group_of(_key(finding.image), pattern)
 
-    # ---- doing
-
     def carry_out(self, plan: _Plan, objects: IO[bytes]) -> Summary:
-        """Write what is missing, remove what is stale, then objects.jsonl (its bytes are left in `objects`), then dataset.json.
+        """Write what is missing, remove what is stale, then write objects.jsonl (bytes in `objects`) and dataset.json.
 
-        While the channels change there is no dataset.json: whoever finds one finds all that it tells of.
+        While the channels change there is no dataset.json: if one exists, everything that it refers to exists too.
         """
         maps = {key: body for key, body in label_maps().items() if not _is_there(plan.earlier, key, body)}
         stale = self.ledger.table(str, str)
@@ -287,7 +286,7 @@ class _Work:
         return summary
 
     def _stale(self, plan: _Plan) -> list[tuple[str, str]]:
-        """(key, its ETag) of what an earlier dataset has left and this one does not hold."""
+        """Yield (key, its ETag) of objects of an earlier dataset that this one does not have."""
         maps = label_maps()
         return [(k, etag) for k, etag in plan.earlier.present.items() if k not in maps and not plan.holds(k)]
 
@@ -299,7 +298,7 @@ class _Work:
             plan.placements[position] = done
 
     def _drop_bad(self, plan: _Plan, stale: Table[str, str]) -> None:
-        """Objects that could not be written after all become findings with a reason; what there is of them is stale."""
+        """Turn placements that could not be written into findings with a reason; their written parts become stale."""
         for position, place in plan.placements.rows():
             if place.reason:
                 found = replace(place.finding, reason=place.reason, is_failure=place.is_failure)
@@ -317,7 +316,7 @@ class _Work:
             self.context.note(told)
 
     def _conclude(self, plan: _Plan, records: RecordFile, summary: Summary, *, marker: bytes | None) -> None:
-        """objects.jsonl, then dataset.json; neither is written over the same bytes."""
+        """Write objects.jsonl, then dataset.json; a file with equal bytes is not written again."""
         root, options = self.run.root, self.context.settings.dataset
         if records.digest != plan.earlier.digest:
             self.bulk.put(f"{root}objects.jsonl", FileBody(records.file), content_type="application/x-ndjson")
@@ -341,8 +340,6 @@ class _Work:
         )
         if (new := write_dataset(description)) != marker:
             self.bulk.put(f"{root}dataset.json", new, content_type="application/json")
-
-    # ---- saying
 
     def assemble(self, plan: _Plan, objects: IO[bytes]) -> RecordFile:
         records = assemble(plan.lines, plan.findings, plan.placements, classes=plan.classes, splits=plan.earlier.splits)
@@ -379,7 +376,7 @@ class _Work:
         return section
 
     def _kept_labels(self) -> LabelSource:
-        """A manifest of this machine by its whole path: the next command may run elsewhere."""
+        """Return the absolute path of a local manifest, since the next command may run in another folder."""
         manifest = self.labels.manifest
         if manifest is None or is_s3_uri(manifest):
             return self.labels
@@ -389,7 +386,7 @@ class _Work:
         return Writer(self.bulk, Origin(self.bulk), self.spool, self.channels, earlier.present)
 
     def _follow(self, results: Iterable[T], verb: str, total: int) -> Iterator[T]:
-        """The results as they come, with progress told two hundred times at most."""
+        """Yield the results as they arrive and report progress at most two hundred times."""
         step = max(1, total // 200)
         for done, result in enumerate(results, start=1):
             if done % step == 0 or done == total:
@@ -398,11 +395,11 @@ class _Work:
 
 
 def _create_bucket(run: Run, context: Context) -> None:
-    """The run's bucket, if it is ours to create: the default one, or one that the settings allow to."""
+    """Return the run's bucket if gtseg may create it: the default one, or one that the settings allow."""
     bucket, _ = split_uri(run.root)
     project = context.settings.project
     if project.bucket is not None and not project.create_bucket:
-        raise StageError(f"There is no bucket {bucket!r}. Create it, or set [project] create_bucket = true")
+        raise StageError(f"Bucket {bucket!r} does not exist. Create it, or set [project] create_bucket = true")
     context.s3.ensure_bucket(bucket)
 
 

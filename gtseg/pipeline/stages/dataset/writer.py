@@ -1,4 +1,5 @@
-"""Phase two: each accepted object's image and annotation under their final names, where they are not there already."""
+"""Phase two: write each accepted object's image and annotation under their final names unless they are there
+already."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ JPEG, PNG = "image/jpeg", "image/png"
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A good object with its place, and the ETags of what was written there (or is there)."""
+    """Good object with its placement, and the ETags of its written image and annotation."""
 
     finding: Finding
     split: str
@@ -47,7 +48,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Writer:
-    """`channels` is the folder's URI, `present` the ETags of what it holds now."""
+    """Writer of objects. `channels` is the folder's URI, `present` the ETags of its objects."""
 
     bulk: Bulk
     origin: Origin
@@ -57,13 +58,13 @@ class Writer:
     codec: Budget = field(default_factory=lambda: Budget(CODEC_BYTES))
 
     def settle(self, placement: Placement) -> Placement:
-        """The placement with its ETags if both its objects are there already, else without."""
+        """Return the placement with its ETags if both its objects exist already, else without."""
         found = placement.object_etag or self._there(placement.object, *self._expected_image(placement))
         mask = self._there(placement.annotation, *self._expected_annotation(placement))
         return replace(placement, object_etag=found, annotation_etag=mask)
 
     def write(self, placement: Placement) -> Placement:
-        """Write what is missing. What concerns this object alone is in the result's `reason`."""
+        """Write what is missing. Errors of this object are in the result's `reason`."""
         try:
             if not placement.object_etag:
                 placement = replace(placement, object_etag=self._write_image(placement))
@@ -80,7 +81,7 @@ class Writer:
         return etag if etag in expected else ""
 
     def _expected_image(self, placement: Placement) -> tuple[str, ...]:
-        """ETags that the image may have: the source's own (S3 keeps it where it is an MD5), the one it got before."""
+        """Return the ETags that the image may have: the source's own (S3 keeps an MD5), or the one it had before."""
         finding = placement.finding
         before = (finding.earlier.object_etag,) if finding.earlier else ()
         own = (finding.fact.etag,) if finding.fact and not placement.is_converted else ()
@@ -115,7 +116,7 @@ class Writer:
         return self.origin.transfer(finding.mask, target, if_match=finding.mask_etag, content_type=PNG)
 
     def _move(self, key: str, target: str, *, etag: str) -> str:
-        """From where an earlier dataset has it; the old place is cleared with all that is stale."""
+        """Copy it from its place in an earlier dataset; the old place is deleted with all stale objects."""
         return self.bulk.copy(self._uri(key), target, if_match=etag)
 
     def _give_up(self, placement: Placement, error: AWSError) -> Placement:
@@ -125,7 +126,7 @@ class Writer:
         if error.code == "PreconditionFailed":
             if not placement.object_etag and fact:
                 return replace(placement, reason=f"image: {replaced(fact.etag)}")
-            return replace(placement, reason="mask: it was replaced while the dataset was made", is_failure=True)
+            return replace(placement, reason="mask: it was replaced while the dataset was written", is_failure=True)
         what = "mask" if placement.object_etag else "image"
         return replace(placement, reason=f"{what} cannot be read: {error.code}: {error.message}", is_failure=True)
 

@@ -1,4 +1,5 @@
-"""evaluate: the test split, which training never saw, against the endpoint; or any predictions against any masks."""
+"""evaluate: score the test split, which training did not use, with the endpoint; or any predictions against any
+masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any folder of predictions against any folder of masks: no endpoint, no run."""
+"""Scores of any folder of predictions against any folder of masks, without endpoint or run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gtseg.settings.hosting import Evaluate
 
 @dataclass(frozen=True)
 class FolderEvaluation:
-    """The scores, the masks that have no prediction, and what came in and went out."""
+    """Scores, masks without a prediction, and the account of inputs and outputs."""
 
     section: EvaluationSection
     missing: tuple[str, ...]
@@ -42,21 +42,21 @@ def evaluate_folders(
     values: Sequence[int] = (),
     void: int | None = None,
 ) -> FolderEvaluation:
-    """Index PNGs of `predictions` against those of `masks`, paired by relative path, else by stem.
+    """Score index PNGs of `predictions` against those of `masks`, paired by relative path, else by stem.
 
-    `labels`, their `values` and `void` say what the pixels mean, by the rule of gtseg.core.masks.class_values. What makes the score
-    say less than it seems to is a warning before it. Raises StageError where nothing pairs, SettingsError where the labels do
-    not fit the masks, MaskError naming the file that is no mask.
+    `labels`, their `values` and `void` give the meaning of the pixels by the rule of gtseg.core.masks.class_values.
+    Warnings before the score tell what makes it less meaningful. Raises StageError if nothing pairs, SettingsError if
+    the labels do not fit the masks, MaskError naming an invalid file.
     """
     truths, found = Place(masks, door), Place(predictions, door)
     if _is_one(predictions, masks):
-        words = f"the predictions and the masks are one folder, {masks}: it is scored against itself, which says nothing of a model"
+        words = f"predictions and masks are the same folder, {masks}: this score says nothing about a model"
         notify(Event("evaluate", "warning", words))
     every = truths.entries((".png",)), found.entries((".png",))
     pairs, missing = _pair(*every)
     if not pairs:
         raise StageError(
-            f"No mask of {masks} has a prediction in {predictions}: files pair by path, else by name without ending"
+            f"No mask of {masks} has a prediction in {predictions}: files pair by path, else by name without extension"
         )
     account = _account(every, pairs, missing)
     for loss in account.losses:
@@ -79,7 +79,7 @@ def evaluate_folders(
 
 
 def _is_one(predictions: str, masks: str) -> bool:
-    """Whether two places are one folder, or one prefix in S3, however they are spelled."""
+    """Return whether two locations are the same folder or S3 prefix."""
     if is_s3_uri(predictions) or is_s3_uri(masks):
         return predictions.rstrip("/") == masks.rstrip("/")
     return Path(predictions).resolve() == Path(masks).resolve()
@@ -90,21 +90,21 @@ def _account(
     pairs: Sequence[tuple[Entry, Entry]],
     missing: Sequence[str],
 ) -> Account:
-    """Masks and predictions that came in and were scored; a prediction without a mask may well be meant so."""
+    """Count masks and predictions; a prediction without a mask may be intended."""
     used = {prediction.name for _, prediction in pairs}
     unused = [entry.name for entry in every[1] if entry.name not in used]
     losses = (
-        [Loss("mask", "no prediction of its path or name, not scored", missing[0], len(missing))] if missing else []
+        [Loss("mask", "no prediction with its path or name, not scored", missing[0], len(missing))] if missing else []
     )
     if unused:
-        losses.append(Loss("prediction", "no mask of its path or name, not scored", unused[0], len(unused), "note"))
+        losses.append(Loss("prediction", "no mask with its path or name, not scored", unused[0], len(unused), "note"))
     flows = Flow("mask", len(every[0]), len(pairs)), Flow("prediction", len(every[1]), len(used))
     return Account(flows, losses=tuple(losses))
 
 
 @dataclass(frozen=True)
 class _Meaning:
-    """Class names by index, and what the values of either side mean."""
+    """Class names by index, and the meaning of the values of either side."""
 
     names: tuple[str, ...]
     truth: Numbering
@@ -118,7 +118,8 @@ def _agree(
     values: Sequence[int],
     void: int | None,
 ) -> _Meaning:
-    """One table of classes for both sides; a side of 0 and 255 alone is read as such, whatever the other holds."""
+    """Return one table of classes for both sides; a side with only 0 and 255 is read as such, whatever the other
+    has."""
     whats = "the masks", "the predictions"
     binary = [not values and is_binary(side, void=void) for side in sides]
     plain = [frozenset({0, 1}) if alone else side for side, alone in zip(sides, binary, strict=True)]
@@ -130,14 +131,15 @@ def _agree(
     if any(binary) and len(whole.names) > 2:
         one, other = (0, 1) if binary[0] else (1, 0)
         raise SettingsError(
-            f"{whats[one]} hold 0 and 255 alone, {whats[other]} hold values up to {len(whole.names) - 1}: they are not numbered "
-            "alike. If 255 is void: --void 255"
+            f"{whats[one]} have only 0 and 255, {whats[other]} have values up to {len(whole.names) - 1}: their "
+            "numbering "
+            "differs. If 255 is void, use --void 255"
         )
     return _Meaning(whole.names, own[0] or whole, own[1] or whole)
 
 
 def _both(sides: tuple[frozenset[int], frozenset[int]]) -> str:
-    """The two sides for a message, with what each holds where that differs."""
+    """Name the two sides for a message, with the values of each if they differ."""
     if sides[0] == sides[1]:
         return "masks and predictions"
     truth, prediction = (spell_values(side) for side in sides)
@@ -145,7 +147,7 @@ def _both(sides: tuple[frozenset[int], frozenset[int]]) -> str:
 
 
 def _values(place: Place, entries: Sequence[Entry]) -> frozenset[int]:
-    """Every value of a set of masks."""
+    """Return all values of a set of masks."""
     seen = np.zeros(256, np.bool_)
     for entry in entries:
         seen |= np.bincount(_read(place, entry).reshape(-1), minlength=256) > 0

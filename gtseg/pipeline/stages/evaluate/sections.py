@@ -1,4 +1,4 @@
-"""Scores as run.json and evaluation.json keep them."""
+"""Scores in the form of run.json and evaluation.json."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gtseg.pipeline.run import ClassScores, EvaluationSection
 
 
 def section_of(result: Result, names: Sequence[str], *, split: str, **origin: Any) -> EvaluationSection:
-    """The result with its classes' names and where it comes from."""
+    """Return the section with class names and provenance."""
     values = asdict(result)
     classes = [ClassScores(name=name, **row) for name, row in zip(names, values.pop("classes"), strict=True)]
     return EvaluationSection(split=split, **values, classes=tuple(classes), **origin)
 
 
 def details_of(tally: Tally, section: EvaluationSection) -> bytes:
-    """evaluation.json: the section, and the scores of each image, worst first."""
+    """Return evaluation.json: the section, and the scores of each image, worst first."""
     names = [one.name for one in section.classes]
     images = [
         {
@@ -40,9 +40,9 @@ def details_of(tally: Tally, section: EvaluationSection) -> bytes:
 
 
 def sentence(section: EvaluationSection) -> str:
-    """The headline in words."""
+    """Format the main scores as text."""
     if section.miou is None:
-        return f"{section.images} {section.split} images hold no pixel that can be scored"
+        return f"{section.images} {section.split} images have no pixel that can be scored"
     span = section.intervals.get("miou")
     interval = f" (95 % interval {span[0]:.3f} to {span[1]:.3f})" if span else ""
     if not span and section.images < MIN_IMAGES:

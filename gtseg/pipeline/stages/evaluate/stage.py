@@ -1,4 +1,4 @@
-"""evaluate: every image of the test split through the endpoint or batch transform, every pixel counted once."""
+"""evaluate: predict the test split with the endpoint or batch transform, and count every pixel once."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sent
 
 SPLIT = "test"
 SHOWN = 10
-"""Missing images that are named with their reasons."""
+"""Number of missing images that are listed with reasons."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image of the split, its mask, and where its prediction is kept (with the latter already there or not)."""
+    """Image of the split, its mask, the location of its prediction, and whether that exists already."""
 
     stem: str
     image: str
@@ -51,7 +51,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Scored:
-    """(H, W) truth and prediction of one image; seconds of the endpoint's answer, None where it was asked earlier."""
+    """(H, W) label and prediction of one image; seconds of the request, None if the prediction existed already."""
 
     truth: Mask
     prediction: Mask
@@ -60,7 +60,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Model:
-    """What is scored. `endpoint` is None in batch transform, `batch` where it is an endpoint that answers."""
+    """Model to score. `endpoint` is None in batch transform, `batch` is None with an endpoint."""
 
     model_data: str
     image_uri: str
@@ -70,13 +70,14 @@ class Model:
 
 
 def evaluate(run: Run, context: Context, *, in_batch: bool = False) -> Run:
-    """The run with its evaluation; predictions and the scores of each image are kept below `evaluation/`.
+    """Return the run with its evaluation; predictions and the scores of each image are stored below `evaluation/`.
 
-    `in_batch`: the predictions come from a transform job of the run's model, priced and asked about; no endpoint is needed.
-
-    Predictions that are there already, of this model and this dataset, are not asked for again. Raises StageError before
-    `deploy`, where the endpoint is gone, or where the dataset has no test split; GtsegError when no image can be scored. Images
-    that the endpoint cannot answer are named in `missing`: `evaluate` asks for them again.
+    `in_batch`: the predictions come from a transform job of the run's model, whose cost is confirmed; no endpoint is
+    needed.
+    Existing predictions of this model and this dataset are not repeated. Images that the endpoint cannot predict are
+    listed in `missing`; `evaluate` retries them.
+    Raises StageError before `deploy`, if the endpoint does not exist, or if the dataset has no test split; GtsegError
+    if no image can be scored.
     """
     context = context.of("evaluate")
     settings = context.settings
@@ -132,7 +133,7 @@ def evaluate(run: Run, context: Context, *, in_batch: bool = False) -> Run:
 def add_point(
     known: tuple[LearningPoint, ...], data: DatasetSection, section: EvaluationSection
 ) -> tuple[LearningPoint, ...]:
-    """The points with this evaluation's; the one of the same dataset is replaced."""
+    """Return the scores with this evaluation's; the one of the same dataset is replaced."""
     span = section.intervals.get("miou")
     point = LearningPoint(
         labeled=data.counts.get("train", 0) + data.counts.get("validation", 0),
@@ -151,8 +152,8 @@ def _dataset(run: Run) -> DatasetSection:
         raise StageError(f"Run {run.name!r} has no dataset to evaluate on. Make one: `gtseg dataset`.")
     if not run.dataset.counts.get(SPLIT):
         raise StageError(
-            "The dataset has no test images: set a share for them in [dataset] split, then `gtseg dataset`. "
-            "Training and validation images are no honest test."
+            "The dataset has no test images: set a share for them in [dataset] split, then run `gtseg dataset`. "
+            "Scores on training or validation images would be biased."
         )
     return run.dataset
 
@@ -161,7 +162,8 @@ def _endpoint_model(run: Run) -> Model:
     found = run.endpoint
     if found is None or found.deleted:
         raise StageError(
-            f"Run {run.name!r} has no endpoint to evaluate. Start one: `gtseg deploy`; or do without: `gtseg evaluate --batch`."
+            f"Run {run.name!r} has no endpoint to evaluate. Start one with `gtseg deploy`, or use `gtseg evaluate "
+            "--batch`."
         )
     return Model(found.model_data, found.image_uri, found.training_job, endpoint=found)
 
@@ -172,7 +174,7 @@ def _batch_model(run: Run, context: Context) -> Model:
 
 
 def _predict_in_batch(pairs: list[Pair], batch: Batch, context: Context, *, classes: int) -> tuple[Run, dict[str, str]]:
-    """Predictions of the pairs that have none, written where the endpoint's would be; why images have none."""
+    """Write the missing predictions where the endpoint's would be, and return why images have none."""
     missing = {pair.image: pair for pair in pairs if not pair.is_there}
     folders = {uri.rsplit("/", 1)[0] + "/" for uri in missing}
     listed = {entry.address: (place, entry) for folder in folders for place, entry in _listed(folder, context)}
@@ -194,7 +196,7 @@ def _listed(folder: str, context: Context) -> list[tuple[Place, Entry]]:
 
 
 def _mark(data: DatasetSection, model: Model) -> str:
-    """Names the folder of predictions: of this model, on this dataset."""
+    """Return the name of the folder of predictions: of this model, on this dataset."""
     text = f"{data.fingerprint}\n{model.model_data}\n{model.image_uri}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -205,12 +207,14 @@ def _earlier_latency(run: Run, folder: str) -> float | None:
 
 
 def _pairs(data: DatasetSection, folder: str, context: Context) -> list[Pair]:
-    """Every test image with its mask, by name. GtsegError where one has none."""
+    """Return every test image with its mask, by name. Raises GtsegError if one has none."""
     images = _stems(channel_uri(data.channels, SPLIT), context)
     masks = _stems(channel_uri(data.channels, f"{SPLIT}_annotation"), context)
     if lone := sorted(images.keys() ^ masks.keys()):
         raise GtsegError(
-            f"{len(lone)} objects of the test channels have an image or a mask but not both, like {lone[0]}. Run `gtseg dataset` again."
+            f"{len(lone)} objects of the test channels have an image or a mask but not both, like {lone[0]}. Run "
+            "`gtseg dataset` "
+            "again."
         )
     if not images:
         raise StageError("The test channel is empty. Run `gtseg dataset` again.")
@@ -230,7 +234,8 @@ def _stems(uri: str, context: Context) -> dict[str, str]:
 def _score(
     pairs: list[Pair], tally: Tally, asker: Asker | None, context: Context, failed: dict[str, str]
 ) -> list[float]:
-    """Adds every pair to the tally; the seconds of the answers that were asked for now. `failed` learns why images are in no score."""
+    """Add every pair to the tally and return the seconds of the requests made now. `failed` receives unscored
+    images."""
     door, palette = context.s3, _palette(tally.classes)
     latencies: list[float] = []
 
@@ -256,7 +261,7 @@ def _score(
                 latencies += [] if result.seconds is None else [result.seconds]
             context.progress(f"scoring the {SPLIT} split", number, len(pairs))
     except KeyboardInterrupt:
-        raise Interrupted("Predictions so far are kept. `gtseg evaluate` goes on from there.") from None
+        raise Interrupted("Predictions so far are kept. Run `gtseg evaluate` to continue.") from None
     if failed and not tally.images:
         raise GtsegError(
             f"Not one of {counted(len(failed), 'test image')} could be scored. {next(iter(failed.values()))}"
@@ -268,10 +273,12 @@ def _tell_missing(failed: Mapping[str, str], total: int, context: Context) -> No
     if not failed:
         return
     for name, reason in list(failed.items())[:SHOWN]:
-        context.warn(f"{name} is in no score: {reason}")
+        context.warn(f"{name} is not scored: {reason}")
     context.warn(
-        f"{len(failed):,} of {counted(total, 'test image')} could not be answered and are in no score. `gtseg evaluate` asks for them "
-        "again; a larger [deploy] instance_type or a smaller [predict] max_side helps a model that runs out of memory or time",
+        f"{len(failed):,} of {counted(total, 'test image')} could not be predicted and are not scored. `gtseg "
+        "evaluate` retries "
+        "them; if the model runs out of memory or time, use a larger [deploy] instance_type or a smaller [predict] "
+        "max_side",
         {"missing": sorted(failed)},
     )
 
@@ -284,8 +291,9 @@ def _palette(classes: int) -> bytes:
 def _tell(section: EvaluationSection, context: Context) -> None:
     if section.only_background:
         context.warn(
-            "the model predicts only background: not one pixel of another class. More epochs, a higher learning rate or more "
-            "labeled images are the usual cures"
+            "the model predicts only background, no pixel of another class. Use more epochs, a higher learning rate "
+            "or more "
+            "labeled images"
         )
     facts = section.model_dump(
         mode="json", include={"split", "images", "miou", "miou_builtin", "pixel_accuracy", "intervals"}

@@ -1,4 +1,4 @@
-"""label: images -> a running Ground Truth job."""
+"""label: start a Ground Truth labeling job for images."""
 
 from __future__ import annotations
 

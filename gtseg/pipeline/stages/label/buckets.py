@@ -1,4 +1,4 @@
-"""The run's bucket, and the rule that lets workers' browsers load images from theirs."""
+"""The run's bucket, and the CORS rule that lets workers' browsers load images."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ from gtseg.pipeline.run.regions import check_labeling_regions
 
 
 def ensure_run_bucket(run: Run, context: Context) -> None:
-    """Create the run's bucket where it is missing and asked for; gtseg's own default name needs no asking.
+    """Create the run's bucket if it does not exist and consent was given; gtseg's default name needs no consent.
 
-    Raises StageError where it is missing, or lies in another region than the job.
+    Raises StageError if it does not exist or is in another region than the job.
     """
     bucket, project = split_uri(run.root)[0], context.settings.project
     asked = context.consent.create_bucket or project.create_bucket or project.bucket is None
     if not context.s3.bucket_exists(bucket):
         if not asked:
             raise StageError(
-                f"There is no bucket {bucket}. Create it with --create-bucket, or name another as [project] bucket."
+                f"Bucket {bucket} does not exist. Create it with --create-bucket, or set another one as [project] "
+                "bucket."
             )
         if context.s3.ensure_bucket(bucket):
-            context.note(f"bucket {bucket} created in {context.clients.region}")
+            context.note(f"created bucket {bucket} in {context.clients.region}")
     check_labeling_regions([bucket], context)
 
 
 def needs_cors(context: Context) -> bool:
-    """Whether workers' browsers read images from the buckets: a labeling server that keeps none itself reads and shows them."""
+    """Return whether workers' browsers read from the buckets; a labeling server without storage of its own reads for
+    them."""
     clients = context.clients
     return clients.is_aws("labeling") or clients.endpoint("labeling") == clients.endpoint("s3")
 
 
 def plan_cors(buckets: Sequence[str], context: Context) -> list[str]:
-    """Buckets without a rule that lets workers' browsers read images; one that may not be asked is told and left out."""
+    """Return buckets without a rule that lets workers' browsers read images; unreadable rules cause a warning only."""
     if not needs_cors(context):
         return []
     return [bucket for bucket in buckets if _lacks_rule(bucket, context)]
 
 
 def open_to_workers(buckets: Sequence[str], context: Context) -> None:
-    """Add the labeling rule to every image bucket that lacks it; its own rules stay."""
+    """Add the labeling rule to every image bucket that lacks it; the bucket's other rules are kept."""
     for bucket in plan_cors(buckets, context):
         rules = with_labeling_rule(context.s3.cors_rules(bucket))
         if len(rules) > MAX_RULES:
             raise StageError(
-                f"Bucket {bucket} has {MAX_RULES} CORS rules already: no room for the one that workers need"
+                f"Bucket {bucket} has {MAX_RULES} CORS rules already, the maximum: the rule for workers cannot be added"
             )
         try:
             context.s3.put_cors(bucket, rules)
@@ -56,15 +58,15 @@ def open_to_workers(buckets: Sequence[str], context: Context) -> None:
                 raise
             _warn(bucket, error, context)
         else:
-            kept = f"; its {len(rules) - 1} own rules stay" if len(rules) > 1 else ""
-            context.note(f"CORS rule put on bucket {bucket}, so that workers' browsers may load its images{kept}")
+            kept = f"; its {len(rules) - 1} other rules are kept" if len(rules) > 1 else ""
+            context.note(f"added a CORS rule to bucket {bucket}, so that workers' browsers may load its images{kept}")
 
 
 def _lacks_rule(bucket: str, context: Context) -> bool:
     try:
         return not has_labeling_rule(context.s3.cors_rules(bucket))
     except AWSError as error:
-        if error.code == "NoSuchBucket":  # only a dry run comes here before the bucket is made
+        if error.code == "NoSuchBucket":  # only in a dry run does the bucket not exist yet
             return True
         if error.code not in CREDENTIAL_CODES:
             raise
@@ -74,7 +76,8 @@ def _lacks_rule(bucket: str, context: Context) -> bool:
 
 def _warn(bucket: str, error: AWSError, context: Context) -> None:
     words = (
-        f"the CORS rules of bucket {bucket} are not yours to see or set ({error.code}). Without one that lets browsers GET, "
-        "its images fail in the workers' page: ask its owner, or copy the images to a bucket of your own"
+        f"the CORS rules of bucket {bucket} cannot be read or changed ({error.code}). Without a rule that lets "
+        "browsers GET, "
+        "its images fail to load in the workers' page: ask its owner, or copy the images to a bucket of your own"
     )
     context.warn(words)

@@ -1,4 +1,4 @@
-"""Where the images are: a bucket's prefix, a local folder to upload, or an existing input manifest."""
+"""Source of the images: a bucket's prefix, a local folder to upload, or an existing input manifest."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ from gtseg.settings import Settings
 THREADS = 16
 UNREADABLE = {
     **{code: f"cannot be read: {code}" for code in MISSING_CODES | CREDENTIAL_CODES | {"NoSuchBucket"}},
-    "InvalidRange": "is empty",  # what S3 answers when the first byte is asked for and there is none
+    "InvalidRange": "is empty",  # S3's response to a request for the first byte of an empty object
 }
 JOB_OUTPUT = "/annotations/consolidated-annotation/"
-"""Below an output prefix: masks of an earlier job, never images to label."""
+"""Found below an output prefix: masks of an earlier job, never images to label."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -44,11 +44,11 @@ U = TypeVar("U")
 
 @dataclass(frozen=True)
 class Gathered:
-    """The manifest to be, and what else was seen. `folder` and `files` are to be uploaded to `target` first."""
+    """Manifest to write, and what else was found. `folder` and `files` are uploaded to `target` first."""
 
     manifest: InputManifest
     skipped: tuple[str, ...] = ()
-    """Files of other kinds."""
+    """Number of files of other kinds."""
     folder: Path | None = None
     files: tuple[Path, ...] = ()
     target: str = ""
@@ -59,10 +59,12 @@ class Gathered:
 
 
 def gather_images(run: Run, context: Context) -> Gathered:
-    """Every image of [images] source, examined. Reads only: nothing is uploaded here."""
+    """Return every image of [images] source with its header checked. Read-only: nothing is uploaded here."""
     source = context.settings.images.source
     if not source:
-        raise SettingsError('[images] source is not set: an "s3://bucket/prefix/", a folder, or an input manifest')
+        raise SettingsError(
+            '[images] source is not set: it must be an "s3://bucket/prefix/", a folder, or an input manifest'
+        )
     if source.lower().endswith(MANIFEST_ENDINGS):
         return _from_manifest(source, run, context)
     if is_s3_uri(source):
@@ -74,17 +76,15 @@ def _local(source: str, settings: Settings) -> Path:
     return (settings.folder / Path(source).expanduser()).resolve()
 
 
-# a folder
-
-
 def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
     if folder.is_file():
         raise StageError(
-            f"[images] source: {folder} is a file. Name a folder of images (an archive is unpacked first), an s3:// prefix or "
+            f"[images] source: {folder} is a file. Use a folder of images (unpack an archive first), an s3:// prefix "
+            "or "
             f"an input manifest ({', '.join(MANIFEST_ENDINGS)})"
         )
     if not folder.is_dir():
-        raise StageError(f"[images] source: there is no folder {folder}")
+        raise StageError(f"[images] source: folder {folder} does not exist")
     names = sorted(_walk(folder), key=lambda name: name.encode("utf-8", "surrogateescape"))
     images = [name for name in names if is_image_name(name)]
     if not images:
@@ -99,7 +99,7 @@ def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Relative paths with forward slashes; hidden files and folders are left alone."""
+    """Return relative paths with forward slashes, without hidden files and folders."""
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
@@ -111,19 +111,18 @@ def _examine_file(path: Path, uri: str, *, automated: bool) -> DataObject:
     try:
         uri.encode()
     except UnicodeEncodeError:
-        return DataObject(ascii(uri), 0, "", "", problem="has a name that is not UTF-8; rename it")
+        return DataObject(ascii(uri), 0, "", "", problem="its name is not UTF-8; rename it")
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            return examine(listed_object(uri, size, ""), f"has {size:,} bytes; Ground Truth takes {MAX_BYTES:,}")
+            return examine(
+                listed_object(uri, size, ""), f"has {size:,} bytes; Ground Truth accepts at most {MAX_BYTES:,}"
+            )
         body = path.read_bytes()
     except OSError as error:
         return examine(listed_object(uri, 0, ""), f"cannot be read: {error.strerror}")
     item = listed_object(uri, size, hashlib.md5(body, usedforsecurity=False).hexdigest())
     return item if item.problem else examine(item, read_whole(body), automated=automated)
-
-
-# a bucket
 
 
 def _from_prefix(source: str, run: Run, context: Context) -> Gathered:
@@ -148,7 +147,7 @@ def _from_prefix(source: str, run: Run, context: Context) -> Gathered:
 
 
 def _list(folder: str, context: Context) -> tuple[Clients, Iterator[Listed]]:
-    """Who may read the folder, and what is in it."""
+    """Return a reader that may read the folder, and the objects in it."""
     try:
         return context.clients, _begin(context.s3.list_objects(folder))
     except AWSError as error:
@@ -160,22 +159,19 @@ def _list(folder: str, context: Context) -> tuple[Clients, Iterator[Listed]]:
         listed = _begin(S3(reader).list_objects(folder))
     except AWSError:
         raise refusal from None
-    context.note(f"{folder} is read without credentials: it is public, but closed to yours")
+    context.note(f"{folder} is read with unsigned requests: it is public, but your credentials have no access")
     return reader, listed
 
 
 def _begin(listed: Iterator[Listed]) -> Iterator[Listed]:
-    """The same objects with the first page asked for now, so that a refusal comes now."""
+    """Return the same objects after requesting the first page, so that a refusal is raised now."""
     first = list(islice(listed, 1))
     return chain(first, listed)
 
 
 def _is_output(uri: str, run: Run) -> bool:
-    """What gtseg or Ground Truth wrote: a source that is the whole bucket must not label its own masks."""
+    """Return whether gtseg or Ground Truth wrote an object: masks in a whole-bucket source must not be labeled."""
     return JOB_OUTPUT in uri or (uri.startswith(run.root) and not uri.startswith(f"{run.root}images/"))
-
-
-# an existing manifest
 
 
 def _from_manifest(source: str, run: Run, context: Context) -> Gathered:
@@ -199,11 +195,8 @@ def _read_manifest(source: str, context: Context) -> bytes:
     return S3(context.clients.unsigned()).read(source)[0]
 
 
-# what all share
-
-
 def _examine_objects(items: Sequence[DataObject], run: Run, context: Context, reader: Clients) -> Iterable[DataObject]:
-    """`reader`: whose credentials read the images, or nobody's."""
+    """Add objects to the manifest. `reader` reads the images with the caller's credentials or unsigned."""
     known, automated = _headers_of_earlier_attempt(run, context), context.settings.labeling.automated
     bulk = Bulk(reader)
 
@@ -218,12 +211,14 @@ def _examine_objects(items: Sequence[DataObject], run: Run, context: Context, re
 
 
 def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject:
-    """The object by its first bytes; more of them only where the header is longer.
+    """Check an object by its first bytes; more are read only if the header is longer.
 
-    An object that these bytes hold whole is looked at to its end; of longer ones `gtseg doctor` decodes a sample.
+    An object within these bytes is decoded completely; `gtseg doctor` decodes a sample of longer ones.
     """
     if item.size == 0 or item.size > MAX_BYTES:
-        words = "is empty" if item.size == 0 else f"has {item.size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
+        words = (
+            "is empty" if item.size == 0 else (f"has {item.size:,} bytes; Ground Truth accepts at most {MAX_BYTES:,}")
+        )
         return examine(item, words)
     header: ImageHeader | str | None = None
     for count in (ENOUGH_BYTES, 16 * ENOUGH_BYTES, MAX_BYTES):
@@ -247,7 +242,7 @@ def _headers_of_earlier_attempt(run: Run, context: Context) -> dict[tuple[str, s
 
 
 def _in_parallel(look: Callable[[T], U], items: Sequence[T], context: Context) -> list[U]:
-    """Results in the items' order; progress as they come."""
+    """Yield the results in order and report progress as they arrive."""
     total = len(items)
     results: list[U | None] = [None] * total
     looked = work_through(enumerate(items), lambda item: look(item[1]), threads=min(THREADS, total))

@@ -1,4 +1,4 @@
-"""The labeling job to be: everything that the creating call needs, for whatever name the attempt gets."""
+"""Labeling job to create: everything that the creating call needs, for any name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ AS_THEY_ARE = (
     "content_classifiers",
     "kms_key",
 )
-"""Settings of [labeling] that every labeling request takes under the same name."""
+"""Settings of [labeling] that have the same name in every labeling request."""
 OF_FIRST_JOBS = (
     "max_labeled_objects",
     "max_labeled_percent",
@@ -61,12 +61,12 @@ OF_FIRST_JOBS = (
     "subnets",
     "security_groups",
 )
-"""Those that only a job that labels from nothing takes: a review goes to its end, by people."""
+"""Settings for jobs that label from scratch only: a review is done completely, by people."""
 
 
 @dataclass(frozen=True)
 class LabelingResource(Resource, ABC):
-    """Any labeling job of a run. `team` is an ARN, `template` is filled and ready."""
+    """Any labeling job of a run. `team` is an ARN, `template` is rendered."""
 
     run: Run
     context: Context
@@ -75,8 +75,6 @@ class LabelingResource(Resource, ABC):
     team: str
 
     what = "labeling job"
-
-    # what kinds of labeling jobs differ in
 
     @property
     def task(self) -> Task:
@@ -102,17 +100,15 @@ class LabelingResource(Resource, ABC):
     @property
     @abstractmethod
     def manifest_etag(self) -> str:
-        """ETag of the manifest that the job comes from."""
+        """ETag of the manifest that the job is based on."""
 
     def attribute(self, name: str) -> str:
-        """The label attribute that the job of this name writes."""
+        """Return the label attribute that the job of this name writes."""
         return f"{name}-ref"
 
     @abstractmethod
     def manifest(self, name: str) -> bytes:
-        """The input manifest of the job of this name."""
-
-    # the request
+        """Return the input manifest of the job of this name."""
 
     @property
     def price(self) -> Decimal | None:
@@ -127,7 +123,7 @@ class LabelingResource(Resource, ABC):
         return f"{self.run.root}labeling/{name}/"
 
     def plan(self, name: str, settings: Iterable[str] = AS_THEY_ARE) -> LabelingJob:
-        """The job's plain values, checked. Raises SettingsError for what AWS would refuse."""
+        """Return the job's checked values. Raises SettingsError for what AWS would refuse."""
         wanted, folder = self.context.settings.labeling, self.folder(name)
         return plan_labeling_job(
             name=name,
@@ -150,25 +146,25 @@ class LabelingResource(Resource, ABC):
         )
 
     def more_tags(self, name: str) -> dict[str, str]:
-        """Tags of one kind of labeling job."""
+        """Return the tags of this kind of labeling job."""
         return {}
 
     @property
     def _options(self) -> dict[str, str]:
-        """What a labeling server of gtseg does beyond Ground Truth: tags, which AWS keeps and nothing else."""
+        """Return tags for features of gtseg's labeling server; AWS stores them without effect."""
         wanted, is_drawing = self.context.settings.labeling, self.task == "SemanticSegmentation"
         options = {"gtseg:assist": "true"} if is_drawing and wanted.suggests else {}
         return options | ({"gtseg:order": wanted.order} if is_drawing and wanted.order != "given" else {})
 
     @property
     def _colors(self) -> dict[str, str]:
-        """Colors on the page of a labeling server of gtseg, as tags."""
+        """Return the display colors for gtseg's labeling server as tags."""
         chosen = self.context.settings.labeling.colors
         return color_tags(self.labels, chosen) if self.task == "SemanticSegmentation" else {}
 
     @property
     def _encryption(self) -> dict[str, str]:
-        """The job's output is encrypted as all else, unless [labeling] names a key of its own."""
+        """Return the key for the job's output: that of all objects unless [labeling] has its own."""
         key = self.context.settings.labeling.kms_key or self.context.settings.project.kms_key
         return {"kms_key": key} if key else {}
 
@@ -180,8 +176,8 @@ class LabelingResource(Resource, ABC):
         return self.fingerprint_of(self.manifest(STAND_IN))
 
     def fingerprint_of(self, manifest: bytes) -> str:
-        """Of the request and of all files that it points to."""
-        request = with_tags(labeling_job_request(self.plan(STAND_IN)), {})  # labels stay valid in any colors
+        """Return the fingerprint of the request and of all files that it refers to."""
+        request = with_tags(labeling_job_request(self.plan(STAND_IN)), {})  # the colors do not affect the labels
         return fingerprint(request, manifest, label_file(self.labels), self.template)
 
     @property
@@ -189,7 +185,7 @@ class LabelingResource(Resource, ABC):
         return lineage_tags(self.run.root, manifest=self.manifest_etag)
 
     def files(self, name: str) -> dict[str, bytes]:
-        """What lies beside the job before it starts, by URI."""
+        """Return the files to write before the job starts, by URI."""
         folder = self.folder(name)
         return {
             f"{folder}annotation-tool/data.json": label_file(self.labels),
@@ -197,7 +193,7 @@ class LabelingResource(Resource, ABC):
             f"{folder}input.manifest": self.manifest(name),
         }
 
-    # as begin() asks
+    # in the order in which begin() calls them
 
     def find(self, name: str) -> Found | None:
         return found(self.context.labeling.find_job(name))
@@ -212,7 +208,7 @@ class LabelingResource(Resource, ABC):
         return {"request": request, "writes": writes, "cost": self.cost.sentence()}
 
     def prepare(self, run: Run) -> None:
-        """Consent first; then the bucket, what the job reads, and the CORS rule."""
+        """Ask for consent, then write the bucket, the job's inputs, and the CORS rule."""
         check_labeling_regions(self.buckets, self.context)
         words = self.cost.sentence()
         self.context.note(f"cost: {words}" + ("" if self.context.is_billed("label") else " on AWS; nothing here"))
@@ -222,7 +218,7 @@ class LabelingResource(Resource, ABC):
         open_to_workers(self.buckets, self.context)
 
     def upload(self) -> None:
-        """What the job reads that is not in S3 yet."""
+        """Write the inputs of the job that are not in S3 yet."""
 
     def section(self, name: str, arn: str, **more: Any) -> LabelingJobSection:
         return LabelingJobSection(
@@ -239,7 +235,7 @@ class LabelingResource(Resource, ABC):
 
 @dataclass(frozen=True)
 class FirstJob(LabelingResource):
-    """The job that labels the run's images from nothing."""
+    """Job that labels the run's images from scratch."""
 
     gathered: Gathered
     gold: tuple[GoldImage, ...] = ()
@@ -275,9 +271,9 @@ class FirstJob(LabelingResource):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the request, the images' names, sizes and ETags, the labels and the template.
+        """Return the fingerprint of the request, the images' names, sizes and ETags, the labels and the template.
 
-        The fingerprint without ETags, as gtseg 0.1.0 made it, stays that of a run which has it.
+        A run with a fingerprint of gtseg 0.1.0, which has no ETags, keeps it.
         """
         objects = self.gathered.manifest.objects
         mark = self._fingerprint(f"{item.line}\t{item.size}\t{item.etag}\n" for item in objects)
@@ -293,7 +289,7 @@ class FirstJob(LabelingResource):
 
     @cached_property
     def manifest_etag(self) -> str:
-        """What S3 will call the input manifest's bytes."""
+        """Return the ETag that S3 will give the input manifest."""
         return hashlib.md5(self.gathered.manifest.body, usedforsecurity=False).hexdigest()
 
     def files(self, name: str) -> dict[str, bytes]:
@@ -339,7 +335,7 @@ class FirstJob(LabelingResource):
 
 
 def upload_images(gathered: Gathered, context: Context) -> None:
-    """The files of a local folder as objects, each sent once."""
+    """Upload the files of a local folder as objects, each once."""
     if gathered.folder is None:
         return
     total, sent = len(gathered.files), []
@@ -349,26 +345,26 @@ def upload_images(gathered: Gathered, context: Context) -> None:
         context.progress(f"uploading to {gathered.target}", len(sent), total)
 
     context.s3.upload_folder(gathered.folder, gathered.target, files=gathered.files, progress=count)
-    context.note(f"{counted(sum(sent), 'image')} uploaded to {gathered.target}, {total - sum(sent):,} were there")
+    context.note(f"{counted(sum(sent), 'image')} uploaded to {gathered.target}, {total - sum(sent):,} existed already")
 
 
 def make_job(
     run: Run, context: Context, gathered: Gathered, *, team: str, gold: tuple[GoldImage, ...] = ()
 ) -> FirstJob:
-    """The job that the settings ask for. Raises SettingsError for a template that cannot be read or lacks something."""
+    """Return the job of the settings. Raises SettingsError for a template that cannot be read or is incomplete."""
     labels = context.settings.labeling.labels
     return FirstJob(run, context, labels, fill_task_template(context.settings), team, gathered, gold)
 
 
 def fill_task_template(settings: Settings) -> bytes:
-    """The page for people who label from nothing."""
+    """Return the page for labeling from scratch."""
     wanted = settings.labeling
     words = wanted.instructions or wanted.description
     return task_template(_read_task_template(settings), header=wanted.title, instructions=words)
 
 
 def _read_task_template(settings: Settings) -> str:
-    """The user's own template, or the shipped one."""
+    """Return the user's template, or the shipped one."""
     if settings.labeling.template is None:
         return read_template("template.liquid")
     path = settings.folder / Path(settings.labeling.template).expanduser()

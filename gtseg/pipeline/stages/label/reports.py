@@ -1,4 +1,4 @@
-"""What people are told about their images before anything starts."""
+"""Messages about the images before the job starts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gtseg.pipeline.run import Context
 from gtseg.pipeline.stages.label.images import Gathered
 
 SHOWN = 10
-"""Lines of one kind that are printed; images.jsonl has them all."""
+"""Number of lines printed of each kind; images.jsonl has all."""
 
 
 def report_images(gathered: Gathered, context: Context) -> None:
-    """One note with the counts, then what was left out and what people should know, each with its reason."""
+    """Send one note with the counts, then excluded images and remarks, each with its reason."""
     manifest = gathered.manifest
     formats = ", ".join(f"{count:,} {name}" for name, count in count_formats(manifest.objects).items())
     source = context.settings.images.source
     context.note(f"{counted(len(manifest.objects), 'image')} ({formats}) from {source}")
     remarks = [f"{item.uri} {item.remark}" for item in manifest.objects if item.remark]
     refused = [f"{item.uri} {item.problem}" for item in manifest.rejected]
-    twice = [f"{uri} is listed twice: once is kept" for uri, same in manifest.duplicates if uri == same]
+    twice = [f"{uri} is listed twice: one entry is kept" for uri, same in manifest.duplicates if uri == same]
     equal = [f"{uri} has the same bytes as {same}" for uri, same in manifest.duplicates if uri != same]
     _tell(
         context.note,
@@ -38,7 +38,7 @@ def report_images(gathered: Gathered, context: Context) -> None:
     _tell(
         context.warn,
         counted(len(equal), "image is a copy of another", "images are copies of others")
-        + ": each is labeled and paid for",
+        + ": each is labeled and billed",
         equal,
     )
     _tell(context.warn, counted(len(remarks), "image needs", "images need") + " a look", remarks)

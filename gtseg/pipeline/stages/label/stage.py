@@ -1,4 +1,4 @@
-"""label: one labeling job per run, created once."""
+"""label: create one labeling job per run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from gtseg.pipeline.stages.label.workteams import choose_workteam
 
 
 def label(run: Run, context: Context) -> Run:
-    """The run with its labeling job: created now, adopted, or standing already.
+    """Return the run with its labeling job: created now, adopted, or existing.
 
-    Raises SettingsError for what AWS would refuse, ManifestError where no image is left, StageError when the run has a live
-    job made from other settings.
+    Raises SettingsError for what AWS would refuse, ManifestError if no image is left, StageError if the run has a live
+    job with other settings.
     """
     context = context.of("label")
     if run.labeling_job and run.labeling_job.follows:
-        words = f"{run.labeling_job.name} goes on from {run.labeling_job.follows}: nothing to do. More: `gtseg label --continue`"
+        words = (
+            f"{run.labeling_job.name} continues from {run.labeling_job.follows}: nothing to do. To label more: "
+            "`gtseg label --continue`"
+        )
         context.note(words)
         return run
     _check(context)
@@ -47,7 +50,7 @@ def label(run: Run, context: Context) -> Run:
 
 
 def _check_source(run: Run, context: Context) -> None:
-    """What is refused before a bucket is listed: another region, or one that Ground Truth cannot read."""
+    """Check the bucket before it is listed: its region, and whether Ground Truth can read it."""
     source, own = context.settings.images.source or "", split_uri(run.root)[0]
     if not is_s3_uri(source):
         return
@@ -55,33 +58,35 @@ def _check_source(run: Run, context: Context) -> None:
     check_labeling_regions([bucket], context)
     if context.settings.images.requester_pays and bucket != own:
         raise StageError(
-            f"Ground Truth does not pay for what it reads: images of {bucket}, whose requester pays, must be copied first: "
-            f'aws s3 sync --request-payer requester {source} {run.root}images/ and [images] source = "{run.root}images/"'
+            f"Ground Truth cannot read requester-pays buckets: copy the images of {bucket} first, with "
+            f"aws s3 sync --request-payer requester {source} {run.root}images/ and [images] source = "
+            f'"{run.root}images/"'
         )
 
 
 def _check(context: Context) -> None:
-    """What is refused before anything is read."""
+    """Check the settings before anything is read."""
     wanted = context.settings.labeling
     lambda_arn(context.clients.labeling_region, "PRE-SemanticSegmentation")
     if not wanted.labels:
-        raise SettingsError('[labeling] labels is empty: name what is to be found, like labels = ["cat", "dog"]')
+        raise SettingsError('[labeling] labels is empty: set the classes to find, like labels = ["cat", "dog"]')
     beyond_aws = wanted.assist or wanted.order != "given" or wanted.gold or wanted.colors
     if beyond_aws and context.clients.is_aws("labeling"):
         context.warn(
-            "[labeling] assist, order, gold and colors are for a labeling server of gtseg: on AWS nothing comes of them"
+            "[labeling] assist, order, gold and colors are for a labeling server of gtseg and have no effect on AWS"
         )
     if wanted.assist and not wanted.suggests:
         context.note(
-            f"no suggested masks: {wanted.workers_per_object} workers label each image, and would agree with the suggestion instead of "
-            'with each other. [labeling] assist = "always" suggests all the same'
+            f"no suggested masks: {wanted.workers_per_object} workers label each image, and a suggestion would bias "
+            "their "
+            'agreement. [labeling] assist = "always" suggests masks anyway'
         )
     if wanted.workforce != "public":
         return
     words = (
-        "Mechanical Turk, the public crowd behind Ground Truth, closed on 30 September 2026: "
-        "AWS will most likely refuse this job, and nobody would work on it"
+        "Mechanical Turk, the public crowd of Ground Truth, closed on 30 September 2026: "
+        "AWS will most likely refuse this job, and it would have no workers"
     )
     if not context.consent.public_crowd:
-        raise SettingsError(f'{words}. Use workforce = "private" or "vendor", or insist with --allow-public-crowd.')
+        raise SettingsError(f'{words}. Use workforce = "private" or "vendor", or --allow-public-crowd to try anyway.')
     context.warn(words)

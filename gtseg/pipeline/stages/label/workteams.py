@@ -1,4 +1,4 @@
-"""Who works: the team that is named, the public crowd, or the account's only private team."""
+"""Work team of a job: the given one, the public crowd, or the account's only private team."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gtseg.pipeline.run import Context
 
 
 def choose_workteam(context: Context) -> str:
-    """The ARN of the team. Raises StageError where the account has none, SettingsError where it has several to choose from."""
+    """Return the ARN of the team. Raises StageError if the account has none, SettingsError if it has several."""
     wanted, region = context.settings.labeling, context.clients.labeling_region
     if wanted.workteam_arn:
         _check_team(wanted.workteam_arn, context)
@@ -18,19 +18,19 @@ def choose_workteam(context: Context) -> str:
     teams = context.labeling.list_workteams()
     if not teams:
         raise StageError(
-            f"There is no private workteam in {region}. Make one in the SageMaker console (Ground Truth, Labeling "
+            f"There is no private workteam in {region}. Create one in the SageMaker console (Ground Truth, Labeling "
             "workforces), then run this again."
         )
     if len(teams) > 1:
         listed = "\n".join(f"  {team.arn}" for team in teams)
-        raise SettingsError(f"There are {len(teams)} private workteams. Name one as [labeling] workteam_arn:\n{listed}")
+        raise SettingsError(f"There are {len(teams)} private workteams. Set one as [labeling] workteam_arn:\n{listed}")
     return teams[0].arn
 
 
 def _check_team(arn: str, context: Context) -> None:
-    """A private team of this region is there: AWS would say so too, but after the images are uploaded.
+    """Check that a private team exists in this region, before images are uploaded.
 
-    Whoever may not list teams learns it from AWS.
+    Does nothing if the caller may not list teams; AWS checks the team later.
     """
     if f":sagemaker:{context.clients.labeling_region}:" not in arn or "workteam/private-crowd/" not in arn:
         return
@@ -42,4 +42,4 @@ def _check_team(arn: str, context: Context) -> None:
         raise
     if arn.lower() not in {team.lower() for team in teams}:
         there = ", ".join(teams) or "none"
-        raise StageError(f"[labeling] workteam_arn: there is no team {arn}. Private teams here: {there}")
+        raise StageError(f"[labeling] workteam_arn: team {arn} does not exist. Private teams here: {there}")

@@ -1,4 +1,4 @@
-"""report: the run as one page to show, and its numbers for programs."""
+"""report: the run as one HTML page, and its data as JSON."""
 
 from __future__ import annotations
 

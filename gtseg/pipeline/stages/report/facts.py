@@ -1,4 +1,4 @@
-"""Everything that the page says, gathered from the run and the files beside it."""
+"""Contents of the report, gathered from the run and the files beside it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from gtseg.pipeline.stages.report.labeling import labeling_facts, left_out
 from gtseg.version import __version__
 
 NEUTRAL = "#9aa3ad"
-"""For the background, whose own colour is white."""
+"""Gray for the background, whose own color is white."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """What lies beside run.json, parsed; empty where it is missing."""
+    """Return a file beside run.json, parsed; empty if it does not exist."""
 
     dataset: dict[str, Any]
     records: list[dict[str, Any]]
     images: list[dict[str, Any]]
-    """Scores of each image, worst first."""
+    """Return the scores of each image, worst first."""
 
 
 def machine_cost(price: Price, seconds: float, *, count: int = 1) -> float | None:
-    """USD of `count` machines for so long; None where the price is not known."""
+    """Return USD for `count` instances over this time; None if the price is unknown."""
     return None if price.usd is None else float(price.usd) * count * seconds / 3600
 
 
@@ -49,7 +49,7 @@ def read_files(run: Run, context: Context) -> Files:
 
 
 def gather_facts(run: Run, files: Files, context: Context, *, made: datetime) -> dict[str, Any]:
-    """The page's values: JSON types only, so that report.json holds the same."""
+    """Return the values of the page: JSON types only, so that report.json has the same."""
     return {
         "run": {
             "name": run.name,
@@ -76,7 +76,7 @@ def gather_facts(run: Run, files: Files, context: Context, *, made: datetime) ->
 
 
 def where(clients: Clients) -> str:
-    """By whose services it was made, in words: the services' endpoints say."""
+    """Describe whose services made the run, by their endpoints."""
     words: dict[Service, str] = {"labeling": "labeled", "s3": "stored", "sagemaker": "trained and served"}
     aws = {done: clients.is_aws(service) for service, done in words.items()}
     there = [done for done, is_there in aws.items() if is_there]
@@ -90,7 +90,7 @@ def where(clients: Clients) -> str:
 
 
 def price_sources(run: Run, context: Context) -> str:
-    """Where the page's prices come from: AWS's price list, or the dated table."""
+    """Return the source of the page's prices: AWS's price list, or the dated table."""
     used = [(run.training_job, "train"), (run.endpoint, "deploy")]
     asked = [instance_price(section.instance_type, context.clients, use) for section, use in used if section]
     found = dict.fromkeys(price.source for price in asked if price.usd is not None)
@@ -98,14 +98,14 @@ def price_sources(run: Run, context: Context) -> str:
 
 
 def lineage(run: Run) -> dict[str, Any]:
-    """What each result of the run was made from: versions, settings, sources; by section of run.json."""
+    """Return what each result of the run was made from (versions, settings, sources), by section of run.json."""
     names = ("labeling_job", "dataset", "tuning_job", "training_job", "endpoint", "evaluation")
     origins = {name: getattr(getattr(run, name), "made_from", None) for name in names}
     return {name: origin.model_dump(mode="json") for name, origin in origins.items() if origin}
 
 
 def _dataset(run: Run, files: Files) -> dict[str, Any] | None:
-    """Counts and, for each part, every class's share of its pixels."""
+    """Return the counts and, for each split, every class's share of its pixels."""
     if run.dataset is None:
         return None
     pixels = files.dataset.get("pixels", {})
@@ -123,24 +123,24 @@ def _dataset(run: Run, files: Files) -> dict[str, Any] | None:
 
 
 def colors_of(run: Run, files: Files) -> Classes:
-    """Names and colours of the dataset's classes, the background white."""
+    """Return names and colors of the dataset's classes; the background is white."""
     rows = files.dataset.get("classes", [])
     return Classes(tuple(r["name"] for r in rows), tuple(int(r["color"].lstrip("#"), 16) for r in rows))
 
 
 def page_colors(classes: Classes) -> list[str]:
-    """Colours for the page's bars and swatches."""
+    """Return colors for bars and swatches."""
     return [NEUTRAL if index == 0 else f"#{color:06x}" for index, color in enumerate(classes.colors)]
 
 
 def _training(run: Run) -> dict[str, Any] | None:
-    """The training job, and what ended it where it did not come to its own end."""
+    """Return the training job, and what ended it if it did not complete."""
     job = run.training_job
     return job.model_dump(mode="json") | {"ending": job.ending} if job else None
 
 
 def stages(run: Run, context: Context) -> list[dict[str, Any]]:
-    """One row per word of the sentence: what it did, seconds, USD (None: not known)."""
+    """Return one row per stage: what it did, seconds, USD (None: unknown)."""
     rows = [
         _label(run, context),
         _dataset_row(run),
@@ -182,7 +182,7 @@ def _label(run: Run, context: Context) -> dict[str, Any] | None:
         did,
         seconds=seconds,
         cost=job.estimated_cost,
-        note="AWS's service fee; what the team is paid is its own" if job.workforce != "public" else "",
+        note="AWS's service fee; the team's pay is not included" if job.workforce != "public" else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""How the labels were made: who, how long, how well they agree, what was left out."""
+"""Labeling statistics: workers, durations, agreement, losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gtseg.pipeline.run import Context, Run
 from gtseg.pipeline.run.worker_responses import answered_job, find_responses
 
 SAMPLE = 24
-"""Images whose workers' own answers are compared; all of a large job would take long to read."""
+"""Number of images whose workers' answers are compared; reading all of a large job would take long."""
 
 
 NO_ANSWERS: dict[str, Any] = {
@@ -32,7 +32,7 @@ NO_ANSWERS: dict[str, Any] = {
 
 
 def labeling_facts(run: Run, records: Sequence[dict[str, Any]], context: Context) -> dict[str, Any] | None:
-    """Workers, agreement, confidence, rejected objects; None where the labels are not of a job of this run."""
+    """Return workers, agreement, confidence and rejected objects; None if the labels are not of a job of this run."""
     if run.labeling_job is None:
         return None
     job = run.labeling_job
@@ -51,7 +51,7 @@ def labeling_facts(run: Run, records: Sequence[dict[str, Any]], context: Context
 
 
 def left_out(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Reasons for which objects are in no channel, most frequent first, each with an example."""
+    """Return the reasons why objects are in no channel, most frequent first, each with an example."""
     found = [r for r in records if r.get("status") in ("rejected", "failed", "unlabeled")]
     reasons = Counter((r["status"], _short(r.get("reason", ""))) for r in found)
     return [
@@ -72,7 +72,7 @@ def _short(reason: str) -> str:
 
 
 def _answers(run: Run, context: Context) -> dict[str, Any]:
-    """From a sample of worker-response files, evenly spread over the job."""
+    """Return statistics of a sample of worker-response files, evenly spread over the job."""
     try:
         uris = list(_responses(run, context).values())
     except (AWSError, ManifestError) as error:
@@ -100,7 +100,7 @@ def _answers(run: Run, context: Context) -> dict[str, Any]:
 
 
 def _responses(run: Run, context: Context) -> dict[int, str]:
-    """Of the run's job and of those that it goes on from."""
+    """Return the sections of the run's job and of those that it continues from."""
     assert run.labeling_job is not None
     state = answered_job(run, run.labeling_job.name, context)
     if state is None:
@@ -110,7 +110,7 @@ def _responses(run: Run, context: Context) -> dict[int, str]:
 
 
 def _agreement(found: Agreement) -> dict[str, Any] | None:
-    """None where no image has several answers."""
+    """Return the agreement; None if no image has several answers."""
     if found.miou is None:
         return None
     return {

@@ -19,15 +19,15 @@ from gtseg.core.scores.metrics import Mask
 from gtseg.pipeline.run import DatasetSection, EvaluationSection
 
 SIDE = 360
-"""Pixels of a picture's longer side: four stand beside each other."""
+"""Longer side in pixels of a picture: four fit side by side."""
 EACH = 2
 INVENTED, MISSED, CONFUSED = (0xE6, 0x39, 0x46), (0x1D, 0x7A, 0xF2), (0xB0, 0x3A, 0xD9)
-"""Colours of errors: predicted where there is nothing, missed, taken for another class."""
+"""Colors of errors: false positive, missed, wrong class."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One image; pictures as data: addresses."""
+    """One image; its pictures are data: URLs."""
 
     name: str
     rank: str
@@ -38,9 +38,9 @@ class Panel:
 
 
 def choose(images: Sequence[dict[str, Any]], *, each: int = EACH) -> list[tuple[str, dict[str, Any]]]:
-    """(rank, image) of the worst, the middle and the best; `images` come worst first. None twice.
+    """Return (rank, image) of the worst, median and best images, without repetition; `images` are sorted worst first.
 
-    An image whose labels are all background shows nothing: it is taken only where there are no others.
+    An image whose labels are all background is used only if there are no others.
     """
     scored = [image for image in images if image["miou"] is not None]
     with_objects = [image for image in scored if image.get("has_objects", True)]
@@ -85,7 +85,7 @@ def _draw(photo: Image.Image, truth: Mask, prediction: Mask, classes: Classes) -
 
 
 def draw_errors(photo: Image.Image, truth: Mask, prediction: Mask) -> Image.Image:
-    """The image in faint grey, wrong pixels in the colour of their kind, void hatched darker."""
+    """Return the image in light gray, wrong pixels in the color of their kind, void hatched darker."""
     grey = np.asarray(photo.convert("L"), np.float32) * 0.35 + 150
     drawn = np.repeat(grey[..., None], 3, -1).astype(np.uint8)
     counted = truth != VOID

@@ -1,4 +1,4 @@
-"""report: gathers, draws, writes: the page in the bucket and beside gtseg.toml."""
+"""report: write the page to the bucket and beside gtseg.toml."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ TEMPLATE = "report.html.j2"
 
 
 def report(run: Run, context: Context, *, output: Path | None = None) -> Run:
-    """The run with its report: report.html and report.json below the run's root, and copies in `output` (default: where
-    gtseg.toml lies). Raises StageError before there is an evaluation.
+    """Return the run with its report: report.html and report.json below the run's root, and copies in `output`.
+
+    `output` defaults to the folder of gtseg.toml. Raises StageError before there is an evaluation.
     """
     if run.evaluation is None:
         raise StageError(f"Run {run.name!r} has not been evaluated: there is nothing to report. Run `gtseg evaluate`.")
@@ -68,7 +69,7 @@ def _write_here(bodies: Mapping[str, bytes], output: Path | None, context: Conte
 
 
 def render(facts: Mapping[str, Any], files: Files, *, panels: list[Panel], colors: list[str]) -> str:
-    """The page: one HTML file that asks the network for nothing."""
+    """Render the page: one HTML file without external resources."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -78,14 +79,14 @@ def render(facts: Mapping[str, Any], files: Files, *, panels: list[Panel], color
 
 
 def curves(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Training loss, and what was measured on the validation images, by epoch."""
+    """Return charts of the training loss and the validation scores by epoch."""
     training = facts["training"]
     best = training["best"]["number"] if training and training["best"] else None
     return training_curves(training["epochs"] if training else [], best=best)
 
 
 def seconds_text(seconds: float | None) -> str:
-    """1 h 05 min, 3 min 20 s, 12 s, 0.4 s, under 0.1 s."""
+    """Format seconds: 1 h 05 min, 3 min 20 s, 12 s, 0.4 s, under 0.1 s."""
     if seconds is None:
         return ""
     if seconds < 0.1:

@@ -1,7 +1,7 @@
-"""The augmented manifest mode: a line per accepted object, with the addresses of its image and its mask where they lie.
+"""Augmented manifest mode: a line per accepted object with the URIs of its image and its mask.
 
-Nothing is copied for it. Only what the algorithm could not read as it lies is taken from the dataset's channels instead: a
-PNG photograph, a mask whose values are not the dataset's class indices, a file that is not in S3.
+Images and masks are not copied. Only files that the algorithm cannot read in place are taken from the dataset's
+channels: PNG photographs, masks whose values are not the dataset's class indices, files that are not in S3.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from gtseg.pipeline.run import Context, DatasetSection, Run
 
 PARTS = ("train", "validation")
 LABEL = "mask-ref"
-"""The masks' attribute where the dataset's own does not end in -ref, as semantic segmentation wants it."""
+"""Attribute of the masks if the dataset's own does not end in -ref, which semantic segmentation requires."""
 
 
 def write_manifests(run: Run, context: Context) -> tuple[str, str, str]:
-    """(train manifest, validation manifest, label attribute); a dry run writes none. The test split and what was not accepted are in neither.
+    """Return (train manifest, validation manifest, label attribute); a dry run writes none.
 
-    Raises StageError before `dataset`, or where its objects.jsonl does not say where an object's mask is.
+    The test split and objects that were not accepted are in neither. Raises StageError before `dataset`, or if its
+    objects.jsonl lacks the location of an object's mask.
     """
     if run.dataset is None:
         raise StageError(f"Run {run.name!r} has no dataset to train on. Make one: `gtseg dataset`.")
@@ -43,7 +44,7 @@ def _label_attribute(data: DatasetSection) -> str:
 
 
 def _lines(objects: bytes, data: DatasetSection, label: str) -> dict[str, list[bytes]]:
-    """Each part's lines, only with what the algorithm reads: the image and its mask."""
+    """Return the lines of each split with only what the algorithm reads: the image and its mask."""
     lines: dict[str, list[bytes]] = {part: [] for part in PARTS}
     for row in objects.splitlines():
         record = json.loads(row)
@@ -56,10 +57,10 @@ def _lines(objects: bytes, data: DatasetSection, label: str) -> dict[str, list[b
 
 
 def _address(record: Mapping[str, Any], key: str, data: DatasetSection, *, changed: str, copy: str) -> str:
-    """Where one file of an object lies as the algorithm reads it: its own place, or below the channels."""
+    """Return the URI from which the algorithm reads a file: its original, or the copy below the channels."""
     own = record.get(key, "")
     if is_s3_uri(own) and not record.get(changed):
         return str(own)
     if not record.get(copy):
-        raise StageError(f"objects.jsonl does not say where the {key} of {record['image']} is: `gtseg dataset`.")
+        raise StageError(f"objects.jsonl lacks the location of the {key} of {record['image']}: run `gtseg dataset`.")
     return f"{data.channels}{record[copy]}"

@@ -1,4 +1,4 @@
-"""A training job, followed to its end: its log lines, its epochs, the best of them."""
+"""Follow a training job to its end: log lines, epochs, and the best epoch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from gtseg.pipeline.run.events import Event
 from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
 
 LAST_LINES_SECONDS = 20.0
-"""CloudWatch shows a job's last lines some seconds after the job has ended."""
+"""Seconds after a job's end until CloudWatch has its last lines."""
 
 
 class Follower:
-    """Reads a job's log as it comes; tells every line, and every epoch once it is complete."""
+    """Reader of a job's log that sends an event for every line and every complete epoch."""
 
     def __init__(self, context: Context, job: str, *, epochs: int | None) -> None:
         self.tail, self.context, self.total = LogTail(context.clients, job), context, epochs
@@ -27,7 +27,7 @@ class Follower:
         self.told: set[int] = set()
 
     def read(self) -> int:
-        """How many new lines there were."""
+        """Read new lines and return their number."""
         lines = [line for text in self.tail.read() for line in text.splitlines()]
         self._warn_of_refusal()
         for line in lines:
@@ -40,12 +40,13 @@ class Follower:
         return len(lines)
 
     def _warn_of_refusal(self) -> None:
-        """A log that may not be read is no reason to leave the job alone."""
+        """Warn once about a log that cannot be read; the job is followed anyway."""
         refusal = self.tail.refusal
         if refusal is not None and not self.has_warned:
             self.has_warned = True
             self.context.warn(
-                f"the job's log cannot be read ({refusal.code}: {reason_given(refusal.message)}): it is followed by its status, and its "
+                f"the job's log cannot be read ({refusal.code}: {reason_given(refusal.message)}): following the job "
+                "by its status; its "
                 f"epochs' scores stay unknown. {refusal.hint}".rstrip()
             )
 
@@ -56,7 +57,7 @@ class Follower:
 
 
 def epoch_words(epoch: Epoch) -> str:
-    """One epoch as a sentence of numbers."""
+    """Format one epoch's numbers as a sentence."""
     parts = [f"epoch {epoch.number}"]
     for name, value, form in (
         ("train loss", epoch.train_loss, ".4f"),
@@ -76,9 +77,9 @@ def follow_training(
     patience: float,
     meter: Meter | None = None,
 ) -> tuple[TrainingState, TrainingJobSection]:
-    """The job's last state and the section with all that is known of it, whether it completed or not.
+    """Return the job's final state and the section with everything known about it, whether it completed or not.
 
-    Raises WaitTimeout after `patience` seconds of waiting, Interrupted on Ctrl-C: the job is left as it is.
+    Raises WaitTimeout after `patience` seconds, Interrupted on Ctrl-C; the job continues in both cases.
     """
     planned = section.hyperparameters.get("epochs", "10")
     follower = Follower(context, section.name, epochs=int(planned) if planned.isdigit() else None)
@@ -104,12 +105,12 @@ def follow_training(
     state = follow(look, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following.")
     section = _seen(section, state, follower.reading)
     if state.status == "Stopped" and not section.epochs and follower.tail.refusal is None:
-        section = section.model_copy(update={"model_artifact": None})  # what it holds has learned nothing
+        section = section.model_copy(update={"model_artifact": None})  # such a model has learned nothing
     return state, section
 
 
 def _read_last_lines(follower: Follower, state: TrainingState, context: Context) -> None:
-    """Wait until a completed job's log says that all epochs are there, or for a while."""
+    """Wait until a completed job's log has all epochs, with a time limit."""
     waited = 0.0
     while (
         state.has_result

@@ -1,4 +1,4 @@
-"""How a training job ended, what it left, and what to do then."""
+"""Outcome of a training job: how it ended, its model, and what to do next."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from gtseg.settings.table import duration_text
 __all__ = ["cut_short", "leaves_model", "why_without_model"]
 
 LIMITS = {"MaxRuntimeExceeded": "max_runtime", "MaxWaitTimeExceeded": "max_wait"}
-"""The setting behind a SecondaryStatus."""
+"""Setting that causes a SecondaryStatus."""
 
 
 def leaves_model(state: TrainingState, context: Context) -> bool:
-    """Whether a job has ended with a model that is there: AWS names its place for one that was stopped too early, too."""
+    """Return whether an ended job has a model; AWS gives a location even if the job was stopped before writing one."""
     if not state.has_result or state.model_artifact is None:
         return state.status == "Completed"
     try:
@@ -22,12 +22,12 @@ def leaves_model(state: TrainingState, context: Context) -> bool:
     except AWSError as error:
         if error.exit_code != 4:
             raise
-        context.warn(f"whether {state.model_artifact} is there cannot be seen ({error.code}): taken for there")
+        context.warn(f"whether {state.model_artifact} exists cannot be checked ({error.code}): assuming that it does")
         return True
 
 
 def cut_short(section: TrainingJobSection) -> str:
-    """What to say of a job that has a model, of fewer epochs than were asked for."""
+    """Return the message for a job whose model has fewer epochs than requested."""
     best = (
         f": best validation mIoU {section.best.miou:.4f} in epoch {section.best.number}"
         if section.best and section.best.miou is not None
@@ -36,28 +36,35 @@ def cut_short(section: TrainingJobSection) -> str:
     limit = LIMITS.get(section.secondary)
     more = f"raise [train] {limit}" if limit else "train"
     return (
-        f"{section.name} {section.ending}{best}. AWS has kept its model: go on with `gtseg deploy`. For more epochs "
+        f"{section.name} {section.ending}{best}. AWS has kept its model: continue with `gtseg deploy`. For more "
+        "epochs "
         f"{more} in a run of its own (--run)"
     )
 
 
 def why_without_model(state: TrainingState, context: Context) -> str:
-    """Why there is none, with the secondary status, and the cure."""
-    again = "then `gtseg train` starts a new attempt."
+    """Return why there is no model, with the secondary status, and what to do."""
+    again = "then start a new attempt with `gtseg train`."
     if state.status != "Stopped":
         said = f"{state.secondary}: " if state.secondary not in ("", state.status) else ""
-        return f"{state.name} failed: {said}{reason_given(state.reason)}. Cure that, {again}"
+        return f"{state.name} failed: {said}{reason_given(state.reason)}. Fix this, {again}"
     wanted = context.settings.train
     if state.secondary == "MaxWaitTimeExceeded":
         waited = duration_text(wanted.max_wait or 2 * wanted.max_runtime)
         return (
-            f"{state.name} ended without a model (MaxWaitTimeExceeded): no spare capacity in [train] max_wait = {waited}. "
-            f"Raise max_wait, or set spot = false for a machine of its own, {again}"
+            f"{state.name} ended without a model (MaxWaitTimeExceeded): no spot capacity within [train] max_wait = "
+            f"{waited}. "
+            f"Increase max_wait, or set spot = false, {again}"
         )
     if state.secondary == "MaxRuntimeExceeded":
         ran = duration_text(wanted.max_runtime)
         return (
-            f"{state.name} ended without a model (MaxRuntimeExceeded): not one epoch in [train] max_runtime = {ran}. "
-            f"Raise max_runtime or take a faster instance_type, {again}"
+            f"{state.name} ended without a model (MaxRuntimeExceeded): no epoch finished within [train] max_runtime "
+            f"= {ran}. "
+            f"Increase max_runtime or use a faster instance_type, {again}"
         )
-    return f"{state.name} was stopped before it had a model ({state.secondary or 'Stopped'}). `gtseg train` starts a new attempt."
+    return (
+        f"{state.name} was stopped before it had a model ({state.secondary or 'Stopped'}). Start a new attempt "
+        "with "
+        "`gtseg train`."
+    )

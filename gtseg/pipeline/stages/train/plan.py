@@ -1,4 +1,4 @@
-"""Settings and dataset -> the training job that is asked for."""
+"""Request of a training job from settings and dataset."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from gtseg.pipeline.stages.train.manifests import write_manifests
 
 
 def plan_training(run: Run, context: Context) -> TrainingJob:
-    """Everything of the training job but its name.
+    """Return everything of the training job but its name.
 
-    Raises StageError before `dataset`, or where the dataset cannot be trained on; SettingsError for an earlier model that does
-    not fit.
+    Raises StageError before `dataset`, or if the dataset cannot be trained on; SettingsError for an initial model that
+    does not fit.
     """
     data = _dataset(run)
     check_regions(_buckets(run, context), context, what="training job")
@@ -55,7 +55,7 @@ def plan_training(run: Run, context: Context) -> TrainingJob:
 
 
 def _buckets(run: Run, context: Context) -> set[str]:
-    """Of the channels, of an earlier model, and of the images where they are read as they lie."""
+    """Return the buckets of the channels, of the initial model, and of images that are read in place."""
     named = [run.root, context.settings.train.initial_model or ""]
     if context.settings.train.input == "augmented-manifest":
         named.append(context.settings.images.source or "")
@@ -63,7 +63,7 @@ def _buckets(run: Run, context: Context) -> set[str]:
 
 
 def origin_tags(run: Run) -> dict[str, str]:
-    """What a training or tuning job comes from, as tags beside those of the request itself."""
+    """Return tags for the provenance of a training or tuning job."""
     return lineage_tags(run.root, manifest=_manifest(run), labeling_job=_labeling_job(run))
 
 
@@ -90,7 +90,7 @@ def _labeling_job(run: Run) -> str | None:
 
 
 def built_in_image(region: str) -> str:
-    """The built-in algorithm's image: by SageMaker's SDK where it is installed, else by the table, which is equal."""
+    """Return the built-in algorithm's image: from SageMaker's SDK if installed, else from an equal table."""
     return image_uri_of_sdk(region) or image_uri(region)
 
 
@@ -101,22 +101,26 @@ def _dataset(run: Run) -> DatasetSection:
     for part in ("train", "validation"):
         if not counts.get(part):
             raise StageError(
-                f"The dataset has no {part} images: the algorithm needs both. Label more, or change [dataset] split, then `gtseg dataset`."
+                f"The dataset has no {part} images: the algorithm needs both. Label more, or change [dataset] split, "
+                "then run "
+                "`gtseg dataset`."
             )
     if not 2 <= len(run.dataset.classes) <= 254:
         raise StageError(
-            f"The dataset has {counted(len(run.dataset.classes), 'class', 'classes')}; the algorithm takes 2 to 254, background included."
+            f"The dataset has {counted(len(run.dataset.classes), 'class', 'classes')}; the algorithm supports 2 to "
+            "254, including "
+            "background."
         )
     return run.dataset
 
 
 def _counts(data: DatasetSection) -> dict[str, int]:
-    """What the algorithm must know of the data; a wrong number of samples would distort its learning rate."""
+    """Return the hyperparameters from the data; a wrong number of samples would distort the learning rate schedule."""
     return {"num_classes": len(data.classes), "num_training_samples": data.counts["train"]}
 
 
 def _needs_label_map(data: DatasetSection, context: Context) -> bool:
-    """Whether annotations hold anything else than class indices: the container's default is `{"scale": 1}`."""
+    """Return whether annotations have values other than class indices; the container's default is `{"scale": 1}`."""
     for part in ("train", "validation"):
         found = context.s3.read_if_exists(f"{data.channels}label_map/{part}_label_map.json")
         if found and json.loads(found[0]) not in ({"scale": 1}, {"scale": "1"}):
@@ -125,17 +129,18 @@ def _needs_label_map(data: DatasetSection, context: Context) -> bool:
 
 
 def _earlier_model(context: Context, ours: dict[str, str]) -> str | None:
-    """The model.tar.gz to go on from; a training job's by its name, checked to fit."""
+    """Return the model.tar.gz to continue training from; that of a training job is checked for compatibility."""
     earlier = context.settings.train.initial_model
     if earlier is None or is_s3_uri(earlier):
         if earlier and not context.s3.exists(earlier):
-            raise StageError(f"[train] initial_model: there is no {earlier}")
+            raise StageError(f"[train] initial_model: {earlier} does not exist")
         return earlier
     state = context.training.find_job(earlier)
     if state is None or not state.model_artifact or not state.has_result:
         raise StageError(
-            f"[train] initial_model = {earlier!r}: no completed training job of that name with a model, and no s3:// address"
+            f"[train] initial_model = {earlier!r}: must be an s3:// URI, or the name of a completed training job "
+            "with a model"
         )
     if wrong := disagreements(ours, state.hyperparameters):
-        raise SettingsError(f"[train] initial_model = {earlier!r} cannot be gone on from: {'; '.join(wrong)}")
+        raise SettingsError(f"training cannot continue from [train] initial_model = {earlier!r}: {'; '.join(wrong)}")
     return state.model_artifact

@@ -1,4 +1,4 @@
-"""train: one training job per run, created once, followed to its end."""
+"""train: create one training job per run and follow it to its end."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from gtseg.pipeline.stages.train.outcome import cut_short, leaves_model, why_wit
 from gtseg.pipeline.stages.train.plan import made_from, origin_tags, plan_training
 
 SLACK = 6 * 3600.0
-"""Seconds beyond the job's own limit: machines are waited for before a job starts."""
+"""Seconds beyond the job's own limit, since a job waits for instances before it starts."""
 
 
 def train(run: Run, context: Context, *, follow: bool = True) -> Run:
-    """The run with its training job: created now, adopted, or standing already, and followed until it ends.
+    """Return the run with its training job, created now, adopted, or existing, after its end.
 
-    Raises StageError before `dataset`, JobFailed for a job that Failed or was Stopped (the run is saved first), Interrupted on
-    Ctrl-C.
+    Raises StageError before `dataset`, JobFailed for a job that Failed or was Stopped (the run is saved first),
+    Interrupted on Ctrl-C.
     """
     context = context.of("train")
     job = plan_training(run, context)
@@ -51,7 +51,7 @@ def train(run: Run, context: Context, *, follow: bool = True) -> Run:
 
 @dataclass(frozen=True)
 class TrainingResource(Resource):
-    """The run's training job."""
+    """Training job of the run."""
 
     run: Run
     context: Context
@@ -61,14 +61,15 @@ class TrainingResource(Resource):
 
     @property
     def way_out(self) -> str:
-        """The same data trained once more takes a run of its own: both results stay."""
+        """Return what to do: training with the same data again needs another run, so that both results are kept."""
         run = self.run
         source, other = run.dataset.source if run.dataset else "", f"{run.name}-2"
         take = f"`gtseg dataset --run {other} --manifest {source}`, then " if source else ""
-        return f"Put the settings back, or train in a run of its own: {take}`gtseg train --run {other}`."
+        return f"Restore the settings, or train in another run: {take}`gtseg train --run {other}`."
 
     def gives_way(self, found: Found) -> bool:
-        """A finished job's model that does not hold any longer, for other data or hyperparameters, is made anew under the next name."""
+        """Return whether a finished job's model is outdated (other data or hyperparameters), so that the next name is
+        used."""
         stale = staleness(self.run, self.context.settings, "train")
         return found.status == "Completed" and stale is not None
 
@@ -80,7 +81,7 @@ class TrainingResource(Resource):
         return with_tags(training_request(name, self.job), tags)
 
     def find(self, name: str) -> Found | None:
-        """A job that was stopped and left a model has done its work; one that is stopping may."""
+        """Return whether a job has a result; a stopped one has if it left a model, one that is stopping may."""
         state = self.context.training.find_job(name)
         there, known = found(state), self.run.training_job
         is_empty = known is not None and known.name == name and known.status == "Stopped" and not known.has_result
@@ -111,7 +112,7 @@ class TrainingResource(Resource):
 
 
 def _follow(run: Run, context: Context) -> Run:
-    """The run when its training job is over. Raises JobFailed, the run saved, when it has no model to show."""
+    """Return the run after its training job. Raises JobFailed, with the run saved, if it has no model."""
     assert run.training_job is not None
     wanted = context.settings.train
     patience = (wanted.max_wait or 2 * wanted.max_runtime) + SLACK
@@ -130,7 +131,7 @@ def _follow(run: Run, context: Context) -> Run:
 
 def _words(section: TrainingJobSection) -> str:
     if section.best is None or section.best.miou is None:
-        return f"{section.name} is complete; its log named no validation mIoU"
+        return f"{section.name} is complete; its log has no validation mIoU"
     return (
         f"{section.name} is complete after {counted(len(section.epochs), 'epoch')}: "
         f"best validation mIoU {section.best.miou:.4f} in epoch {section.best.number}"

@@ -1,4 +1,4 @@
-"""tune: a search for hyperparameters; the best training job that it found becomes the run's."""
+"""tune: search hyperparameters; the best training job becomes the run's."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SLACK = 6 * 3600.0
 
 
 def tune(run: Run, context: Context) -> Run:
-    """The run with its tuning job, and that job's best training job as its own. Raises as `train` does."""
+    """Return the run with its tuning job, and that job's best training job as its own. Raises the errors of `train`."""
     context = context.of("tune")
     job = plan_training(run, context)
     run = begin(run, context, TuningResource(run, context, job, _plan(context)))
@@ -61,7 +61,7 @@ def _plan(context: Context) -> Tuning:
 
 @dataclass(frozen=True)
 class TuningResource(Resource):
-    """The run's tuning job."""
+    """Tuning job of the run."""
 
     run: Run
     context: Context
@@ -70,10 +70,10 @@ class TuningResource(Resource):
 
     stage, what = "tune", "tuning job"
     name_limit = 32
-    """It starts its training jobs' names, too (API)."""
+    """Maximum length of its name, which is the prefix of its training jobs' names (API)."""
 
     def gives_way(self, found: Found) -> bool:
-        """A finished search whose result does not hold any longer is made anew under the next name."""
+        """Return whether a finished search is outdated, so that the next name is used."""
         stale = staleness(self.run, self.context.settings, "train")
         return found.status == "Completed" and stale is not None
 
@@ -85,7 +85,8 @@ class TuningResource(Resource):
         return with_tags(tuning_request(name, self.job, self.tuning), tags)
 
     def find(self, name: str) -> Found | None:
-        """One that was stopped or failed with a best training job has a result; one that is stopping may."""
+        """Return whether a search has a result; a stopped or failed one has with a best training job, one that is
+        stopping may."""
         state = self.context.training.find_tuning(name)
         there = found(state)
         lives = state is not None and (state.status == "Stopping" or state.best is not None)
@@ -144,8 +145,8 @@ def _finish(run: Run, job: TrainingJob, state: TuningState, context: Context, *,
     if best is None:
         context.save(run)
         why = (
-            f"{state.name} {state.status.lower()} and none of its {counted(len(jobs), 'training job')} has left a model: "
-            f"{reason_given(state.reason)}. Cure that, then `gtseg tune` starts a new attempt."
+            f"{state.name} {state.status.lower()} and none of its {counted(len(jobs), 'training job')} has a model: "
+            f"{reason_given(state.reason)}. Fix this and start a new attempt with `gtseg tune`."
         )
         raise JobFailed(meter.because(why))
     value = next((f"{one.value:.4f}" for one in jobs if one.name == best.name and one.value is not None), "unknown")
@@ -161,9 +162,9 @@ def _finish(run: Run, job: TrainingJob, state: TuningState, context: Context, *,
 def _best_job(
     state: TuningState, jobs: list[TunedJob], job: TrainingJob, context: Context
 ) -> TrainingJobSection | None:
-    """The best training job that has left a model, its epochs read from its log; None where none has.
+    """Return the best training job that has a model, with the epochs of its log; None if there is none.
 
-    A search that was stopped, reached a limit or failed has a result as soon as one of its jobs has.
+    A search that was stopped, failed or reached a limit has a result if one of its jobs has.
     """
     names = [state.best.name] if state.best else []
     names += [one.name for one in jobs if one.value is not None and one.name not in names]
