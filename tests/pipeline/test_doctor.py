@@ -112,7 +112,7 @@ def test_a_role_must_trust_sagemaker(project: Any, service: str, level: str) -> 
 
 def test_a_role_that_is_not_there_is_bad_and_simulation_that_is_refused_is_no_verdict(project: Any) -> None:
     project.set("project", role_arn="arn:aws:iam::123456789012:role/nobody-there")
-    assert "there is no role" in found(as_aws(project), "role").found
+    assert "does not exist" in found(as_aws(project), "role").found
 
 
 def test_the_end_of_the_crowd_is_said_with_its_date(project: Any) -> None:

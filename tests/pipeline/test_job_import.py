@@ -136,7 +136,7 @@ def test_the_runs_own_labels_stay_unless_they_are_to_be_replaced(
 ) -> None:
     own = home.label().labeling_job
     assert own
-    with pytest.raises(StageError, match="under way"):
+    with pytest.raises(StageError, match="running labeling job"):
         home.bring(brought_folder)
     Worker(shared_aws).work(own.name, lambda task: paint(square(shift=5), ["cat"]))
     home.keep(watch(home.run, home.context(sleep=lambda seconds: None)))
@@ -170,7 +170,7 @@ def test_what_cannot_be_taken_is_lost_by_name(home: Home, brought_folder: Path) 
     lost = home.bring(brought_folder, insist=True).account
     assert home.run.labeling_job is None
     said = "\n".join(lost.lines())
-    assert "is no PNG" in said
+    assert "is not a PNG" in said
     assert "its mask does not exist" in said
     assert lost.exit_code == 5
 

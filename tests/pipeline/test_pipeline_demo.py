@@ -67,9 +67,9 @@ def test_labels_given_by_hand_win_and_must_be_enough(own: Path) -> None:
 
 
 def test_wrong_input_is_named(own: Path) -> None:
-    with pytest.raises(SettingsError, match="come together"):
+    with pytest.raises(SettingsError, match="must be given together"):
         ready(own, masks=None)
-    with pytest.raises(StageError, match="no folder"):
+    with pytest.raises(StageError, match="does not exist"):
         ready(own, "x", images=own / "nowhere")
     (own / "empty").mkdir()
     with pytest.raises(StageError, match="No image has a mask"):

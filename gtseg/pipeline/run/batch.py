@@ -232,8 +232,8 @@ def _requests(item: BatchItem, batch: Batch, bulk: Bulk, there: set[str]) -> Pla
     is_cut = predict.large_images == "tile"
     if item.entry.size > MAX_PICTURE and not is_cut:
         raise ImageError(
-            f"its {item.entry.size / 2**20:.1f} MB exceed the {MAX_PICTURE // 2**20} MB of an image in batch transform: "
-            "make it smaller, or use --tile"
+            f"its {item.entry.size / 2**20:.1f} MB exceed the {MAX_PICTURE // 2**20} MB of an image "
+            "in batch transform: make it smaller, or use --tile"
         )
     if item.place.is_remote:
         head = bulk.get(item.entry.address, span=(0, min(ENOUGH_BYTES, max(1, item.entry.size)))).body
