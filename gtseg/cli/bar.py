@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Rate(ProgressColumn):
     """Objects per minute since the start, and the time left at that rate.
 
-    The mean of the whole wait is used because people label in bursts.
+    The mean of the rounded wait is used because people label in bursts.
     """
 
     def render(self, task: Any) -> Text:
@@ -31,10 +31,10 @@ class Rate(ProgressColumn):
 
 def duration(seconds: float) -> str:
     """Format seconds: 1 h 05 min, 3 min 20 s, 12 s."""
-    whole = int(seconds + 0.5)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+    rounded = int(seconds + 0.5)
+    if rounded >= 3600:
+        return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"
+    return f"{rounded // 60} min {rounded % 60:02d} s" if rounded >= 60 else f"{rounded} s"
 
 
 class LiveBar(Listener):

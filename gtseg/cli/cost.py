@@ -93,21 +93,21 @@ def print_rows(title: str, rows: Sequence[Row], *, file: TextIO | None = None) -
     if not rows:
         return
 
-    def tell(text: str) -> None:
+    def line(text: str) -> None:
         show(text, file=file)
 
-    tell(f"{title}:")
+    line(f"{title}:")
     for row in rows:
         usd = "unknown" if row.usd is None else f"{row.usd:,.2f}" if row.usd >= 1 else f"{row.usd:,.4f}"
         price = "?" if row.price.usd is None else f"{row.price.usd:.6f}".rstrip("0").rstrip(".")
-        tell(f"  {row.stage:<8} {row.what:<34} {row.quantity:>12,.2f} {row.unit:<8} x {price:>9} = {usd:>12} USD")
+        line(f"  {row.stage:<8} {row.what:<34} {row.quantity:>12,.2f} {row.unit:<8} x {price:>9} = {usd:>12} USD")
     if not rows[0].recurring or len(rows) > 1:
         known, unknown = total(rows)
         if not all(row.recurring for row in rows):
             words = "total" + (", hourly costs not included" if any(row.recurring for row in rows) else "")
-            tell(
+            line(
                 f"  {'':<8} {words:<34} {'':>12} {'':<8}   {'':>9} = {known:>12,.2f} USD"
                 + (f", {unknown} unknown" if unknown else "")
             )
     for source in dict.fromkeys(row.price.source for row in rows):
-        tell(f"      {source}")
+        line(f"      {source}")

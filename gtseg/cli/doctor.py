@@ -48,8 +48,8 @@ def doctor(
             mark, colour = MARKS[finding.level]
             typer.secho(mark, fg=colour, nl=False)
             show(f"  {finding.subject:<14} {finding.found}")
-            if finding.mend:
-                show(f"      {'':<14} -> {finding.mend}")
+            if finding.remedy:
+                show(f"      {'':<14} -> {finding.remedy}")
     if project.as_json:
         print_json([asdict(finding) for finding in findings])
     raise typer.Exit(1 if any(finding.level == "bad" for finding in findings) else 0)
@@ -70,11 +70,11 @@ def examine_outlines(context: Context) -> Iterator[Finding]:
     if found.get("url") != context.clients.endpoint("labeling"):
         return  # not the server of this machine's data folder, or the extra is not installed here
     if "problem" in found:
-        mend = "start `gtseg local up` with other files for --outline-model, or without the option"
-        yield Finding("bad", "outlines", found["problem"], mend)
+        remedy = "start `gtseg local up` with other files for --outline-model, or without the option"
+        yield Finding("bad", "outlines", found["problem"], remedy)
         return
     files = f" ({', '.join(found['files'])})" if found["files"] else ""
     times = f"{found['picture_seconds']:.1f} s per picture, {1000 * found['click_seconds']:.0f} ms per further click"
     slow = found["click_seconds"] > 0.5
-    mend = "give two files (encoder and decoder), or a smaller model" if slow and found["files"] else ""
-    yield Finding("warning" if mend else "good", "outlines", f"{found['kind']}{files}: {times}", mend)
+    remedy = "give two files (encoder and decoder), or a smaller model" if slow and found["files"] else ""
+    yield Finding("warning" if remedy else "good", "outlines", f"{found['kind']}{files}: {times}", remedy)

@@ -110,7 +110,7 @@ def _evaluate_folders(
             void=void,
             options=Evaluate(),
             notify=notify,
-            door=S3(Clients()),
+            s3=S3(Clients()),
         )
     _export(found.section, export)
     _show(found.section, as_json=as_json, account=found.account)

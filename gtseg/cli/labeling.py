@@ -39,7 +39,7 @@ def label(
             "--continue", help="Start a follow-up job for images that failed, were rejected or were never labeled."
         ),
     ] = False,
-    following: Annotated[
+    next_count: Annotated[
         int | None,
         typer.Option(
             "--next",
@@ -63,13 +63,13 @@ def label(
     from gtseg.pipeline.stages.label import label
     from gtseg.pipeline.stages.order import exit_code
 
-    if sum(map(bool, (follow_up, endpoint, following))) > 1:
+    if sum(map(bool, (follow_up, endpoint, next_count))) > 1:
         raise typer.BadParameter("--continue, --prelabel and --next exclude each other")
     implementation: Callable[[Run, Context], Run] = continue_labeling if follow_up else label
     if endpoint:
         implementation = partial(prelabel, endpoint=endpoint)
-    elif following:
-        implementation = partial(label_next, count=following)
+    elif next_count:
+        implementation = partial(label_next, count=next_count)
     session = project.open()
     run = run_stage(session, implementation, spending)
     if spending.dry_run:
@@ -102,7 +102,9 @@ def jobs(
     run_name: RunName = None,
     contains: Annotated[str | None, typer.Option(help="Only jobs whose names contain this.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 50,
-    every: Annotated[bool, typer.Option("--all", help="List jobs of the whole account, not only of this run.")] = False,
+    whole_account: Annotated[
+        bool, typer.Option("--all", help="List jobs of the whole account, not only of this run.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List labeling jobs, newest first: this run's, or the whole account's with --all (needs no gtseg.toml)."""
@@ -114,17 +116,17 @@ def jobs(
     from gtseg.settings.loader import settings_exist
 
     name = None
-    if settings_file or not every or settings_exist(os.environ):
+    if settings_file or not whole_account or settings_exist(os.environ):
         settings = open_settings(settings_file, name=run_name)
         clients, name = open_clients(settings), run_name or settings.project.name
     else:
         clients = Clients(labeling_profile=os.environ.get("GTSEG_LABELING__PROFILE"))
-    wanted = contains or (None if every else name)
+    wanted = contains or (None if whole_account else name)
     found = list(GroundTruth(clients).list_jobs(contains=wanted, limit=limit))
     if as_json:
         print_json([asdict(job) for job in found])
     elif not found:
-        say("No labeling jobs." if every else f"No labeling jobs of run {name}; --all lists the whole account.")
+        say("No labeling jobs." if whole_account else f"No labeling jobs of run {name}; --all lists the whole account.")
     else:
         print_columns(("NAME", "STATUS", "LABELED", "FAILED", "REMAINING", "CREATED"), [_row(job) for job in found])
 

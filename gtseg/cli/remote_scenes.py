@@ -39,11 +39,11 @@ def list_scenes(
 
     clients = open_clients(settings_file)
     bucket, prefix = split_uri(uri)
-    door, keys = list_keys(clients, uri, sorted(suffixes))
+    s3, keys = list_keys(clients, uri, sorted(suffixes))
     if not keys:
         raise StageError(f"{uri}: no GeoTIFF found below this prefix")
     del prefix
-    signed = door._clients is clients
+    signed = s3._clients is clients
     return [f"/vsis3/{bucket}/{item.key}" for item in keys], (
         *_endpoint(clients),
         *_credentials(clients, signed),

@@ -37,15 +37,15 @@ def run(
 
     Exit code 5 (some images or objects were left out) does not stop the run; it is returned at the end.
     """
-    from gtseg.pipeline.stages.order import exit_code, until_stage, walk
+    from gtseg.pipeline.stages.order import exit_code, run_stages, until_stage
 
     stages = until_stage(until)
     session = project.open()
     consent = ask(session, spending)
     with listener(as_lines=as_json) as notify:
-        done = walk(session.run, session.context(notify, consent=consent, dry_run=spending.dry_run), stages)
+        done = run_stages(session.run, session.context(notify, consent=consent, dry_run=spending.dry_run), stages)
     if not as_json and not spending.dry_run:
-        say_what_costs(session, done)
+        print_endpoint_costs(session, done)
     raise typer.Exit(0 if spending.dry_run else max(exit_code(done, stage.name) for stage in stages))
 
 
@@ -69,7 +69,7 @@ def status(
     if project.run_name and session.run.etag is None:
         raise _no_such_run(session)
     if refresh:
-        session = replace(session, run=_look_again(session, session.run))
+        session = replace(session, run=_refresh(session, session.run))
     facts = _facts(session.run, session.settings)
     if project.as_json:
         print_json(facts)
@@ -82,8 +82,8 @@ def status(
     for point in session.run.learning if len(session.run.learning) > 1 else ():
         show(f"  {_learned(point)}")
     show(f"next: gtseg {facts['next']}" if facts["next"] else "everything is done")
-    say_what_costs(session, session.run)
-    say_budget(session)
+    print_endpoint_costs(session, session.run)
+    print_budget(session)
 
 
 def _learned(point: LearningPoint) -> str:
@@ -94,7 +94,7 @@ def _learned(point: LearningPoint) -> str:
     return f"{point.labeled:,} images labeled{by_machine}: {score}{span} on {point.test:,} test images"
 
 
-def say_budget(session: Session) -> None:
+def print_budget(session: Session) -> None:
     """Print the run's cost if [budget] limits it; polls running jobs."""
     limit = session.settings.budget.max_usd
     context = session.context()
@@ -109,7 +109,7 @@ def say_budget(session: Session) -> None:
     say(f"Budget: about {spent:.2f} of {limit} USD ({spent / limit:.0%}) spent by this run's work so far.")
 
 
-def _look_again(session: Session, run: Run) -> Run:
+def _refresh(session: Session, run: Run) -> Run:
     """Return the run updated from AWS, and save it."""
     from gtseg.pipeline.stages.order import refresh
 
@@ -132,7 +132,7 @@ def _show_all(session: Session, *, refresh: bool, as_json: bool) -> None:
     roots = {name: locate(settings, clients, name=name) for name in list_runs(settings, clients)}
     runs = {name: RunFile(clients, root).load() for name, root in roots.items()}
     if refresh:
-        runs = {name: _look_again(session, run) for name, run in runs.items()}
+        runs = {name: _refresh(session, run) for name, run in runs.items()}
     facts = {name: _facts(run, settings) for name, run in runs.items()}
     if as_json:
         print_json([{"name": name, "root": roots[name], "next": found["next"]} for name, found in facts.items()])
@@ -161,7 +161,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
-def say_what_costs(session: Session, run: Run) -> None:
+def print_endpoint_costs(session: Session, run: Run) -> None:
     """Print the endpoint's last known state; it runs, and costs money on AWS, until it is deleted."""
     endpoint = run.endpoint
     if endpoint and endpoint.since and not endpoint.deleted:

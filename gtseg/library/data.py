@@ -31,24 +31,24 @@ class ChannelDataset(torch.utils.data.Dataset[Any]):
         transform: Callable[[torch.Tensor, torch.Tensor], Any] | None = None,
     ) -> None:
         self.pairs, self.region, self.transform = list(pairs), region, transform
-        self._door: S3 | None = None
+        self._s3: S3 | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Any:
         image, mask = self.pairs[index]
-        pixels = np.asarray(read_image(image, self.door), np.float32).transpose(2, 0, 1) / 255
-        indices = read_mask_at(mask, self.door).astype(np.int64)
+        pixels = np.asarray(read_image(image, self.s3), np.float32).transpose(2, 0, 1) / 255
+        indices = read_mask_at(mask, self.s3).astype(np.int64)
         pair = torch.from_numpy(pixels.copy()), torch.from_numpy(indices)
         return self.transform(*pair) if self.transform else pair
 
     @property
-    def door(self) -> S3:
+    def s3(self) -> S3:
         """Connections of this process."""
-        if self._door is None:
-            self._door = S3(Clients(region=self.region))
-        return self._door
+        if self._s3 is None:
+            self._s3 = S3(Clients(region=self.region))
+        return self._s3
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_door": None}
+        return self.__dict__ | {"_s3": None}

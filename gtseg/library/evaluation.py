@@ -51,7 +51,7 @@ def evaluate(
             void=void,
             options=Evaluate(),
             notify=listen(),
-            door=S3(Clients()),
+            s3=S3(Clients()),
         )
         return Evaluation.of(found.section)
     if values or void is not None:

@@ -47,11 +47,11 @@ def read_manifest(
     `{"s3://old-bucket/": "s3://new-bucket/"}`. Images and masks are read on access. Raises SettingsError if the label
     is ambiguous, ManifestError naming the line that cannot be read.
     """
-    place, door = str(manifest), S3(Clients())
-    body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, door)
+    place, s3 = str(manifest), S3(Clients())
+    body = read_bytes(str(Path(place).expanduser()) if not is_s3_uri(place) else place, s3)
     label = label_attribute or _only_label(body, place)
     lines = tuple(read_lines([body], label))
-    return Manifest(place, label, lines, Source(place, label, rewrites=rewrite or {}), door)
+    return Manifest(place, label, lines, Source(place, label, rewrites=rewrite or {}), s3)
 
 
 def _only_label(body: bytes, place: str) -> str:
@@ -83,7 +83,7 @@ class LabeledImage:
     def image(self) -> Picture:
         """Return the photograph. Raises GtsegError if it cannot be read."""
         assert self._manifest is not None
-        return Picture(read_image(self.uri, self._manifest.door), Path(self.uri).name)
+        return Picture(read_image(self.uri, self._manifest.s3), Path(self.uri).name)
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -91,7 +91,7 @@ class LabeledImage:
         mask."""
         if self.mask_uri is None or self._colors is None or self._manifest is None:
             raise ManifestError(f"line {self.number}: {self.uri} has no mask: {self.status}. {self.reason}")
-        body = read_bytes(self.mask_uri, self._manifest.door)
+        body = read_bytes(self.mask_uri, self._manifest.s3)
         header = read_png_header(body)
         size = (header.width, header.height)
         checked = check_mask(body, self._colors, self._manifest.table_of_classes, size=size)
@@ -116,7 +116,7 @@ class Manifest(Sequence[LabeledImage]):
     label_attribute: str
     _lines: tuple[Line, ...] = field(repr=False)
     _source: Source = field(repr=False)
-    door: S3 = field(repr=False)
+    s3: S3 = field(repr=False)
 
     @cached_property
     def table_of_classes(self) -> Classes:

@@ -34,16 +34,16 @@ def _notebook_display() -> Any:
 
 
 class _Lines:
-    last, told = "", float("-inf")
+    last, shown_at = "", float("-inf")
 
     def __call__(self, event: Event) -> None:
         if event.kind == "log":
             return
         if event.kind == "progress":
             now = time.monotonic()
-            if event.message == self.last and event.done != event.total and now - self.told < QUIET_SECONDS:
+            if event.message == self.last and event.done != event.total and now - self.shown_at < QUIET_SECONDS:
                 return
-            self.last, self.told = event.message, now
+            self.last, self.shown_at = event.message, now
         print(_words(event), file=sys.stderr, flush=True)
 
 
@@ -51,16 +51,16 @@ class _Cell:
     """The last lines of a stage, and a progress bar below them, in one output of the cell."""
 
     def __init__(self, display: Any) -> None:
-        self.display, self.lines, self.bar, self.told = display, list[str](), "", 0.0
+        self.display, self.lines, self.bar, self.shown_at = display, list[str](), "", 0.0
 
     def __call__(self, event: Event) -> None:
         if event.kind == "log":
             return
         if event.kind == "progress":
             now = time.monotonic()
-            if event.done != event.total and now - self.told < 0.3:
+            if event.done != event.total and now - self.shown_at < 0.3:
                 return
-            self.told = now
+            self.shown_at = now
             share = f" max='{event.total}' value='{event.done or 0}'" if event.total else ""
             self.bar = f"<div><progress{share}></progress> {escape(_words(event))}</div>"
         else:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Project", "ProjectRun"]
 
-Walk = Callable[[Run, Context], Run]
+StageFunction = Callable[[Run, Context], Run]
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,13 @@ class ProjectRun:
         """Start the labeling job of [images] and [labeling], or find the running one."""
         from gtseg.pipeline.stages.label import label
 
-        return _labeling(self._walk(label, agree=agree))
+        return _labeling(self._run_stage(label, agree=agree))
 
     def watch(self) -> Labeling:
         """Follow the labeling job to its end. Interrupting the cell does not stop the job."""
         from gtseg.pipeline.stages.watch import watch
 
-        return _labeling(self._walk(watch))
+        return _labeling(self._run_stage(watch))
 
     def dataset(
         self, *, job: str | None = None, manifest: str | None = None, label_attribute: str | None = None
@@ -109,14 +109,14 @@ class ProjectRun:
             raise SettingsError("job and manifest exclude each other")
         is_own = not (job or manifest or label_attribute)
         source = OWN_LABELS if is_own else LabelSource(job, manifest, label_attribute)
-        run = self._walk(partial(dataset, labels=source))
+        run = self._run_stage(partial(dataset, labels=source))
         return dataset_of(run, self._context())
 
     def train(self, *, agree: bool = False) -> Training:
         """Train on the dataset, and follow the job to its end."""
         from gtseg.pipeline.stages.train import train
 
-        job = section_needed(self._walk(train, agree=agree).training_job, "training job")
+        job = section_needed(self._run_stage(train, agree=agree).training_job, "training job")
         epochs = tuple(epoch.model_dump(mode="json") for epoch in job.epochs)
         best = job.best.model_dump(mode="json") if job.best else None
         return Training(job.name, job.status or "", job.model_artifact, dict(job.hyperparameters), best, epochs)
@@ -125,7 +125,7 @@ class ProjectRun:
         """Deploy the model to an endpoint, and wait until it is in service. It costs money until `cleanup()`."""
         from gtseg.pipeline.stages.deploy import deploy
 
-        there = section_needed(self._walk(deploy, agree=agree).endpoint, "endpoint")
+        there = section_needed(self._run_stage(deploy, agree=agree).endpoint, "endpoint")
         return Endpoint(there.name, there.status or "", there.instance_type, there.instance_count)
 
     def predict(
@@ -163,14 +163,14 @@ class ProjectRun:
         endpoint."""
         from gtseg.pipeline.stages.evaluate import evaluate
 
-        run = self._walk(partial(evaluate, in_batch=in_batch), agree=agree)
+        run = self._run_stage(partial(evaluate, in_batch=in_batch), agree=agree)
         return Evaluation.of(section_needed(run.evaluation, "evaluation"))
 
     def report(self) -> Report:
         """Write the report to the run's bucket and beside gtseg.toml."""
         from gtseg.pipeline.stages.report import report
 
-        section = section_needed(self._walk(report).report, "report")
+        section = section_needed(self._run_stage(report).report, "report")
         page = self._context().s3.read(section.html)[0].decode()
         return Report(section.html, page)
 
@@ -211,16 +211,16 @@ class ProjectRun:
 
     def _context(self, *, agree: bool = False, notify: Notify | None = None) -> Context:
         settings, clients = self.project.settings, self.project._clients
-        told = notify or listen()
-        plain = Context(settings, clients, told)
+        listener = notify or listen()
+        plain = Context(settings, clients, listener)
 
         def check_cost(stage: str, run: Run, objects: int | None) -> None:
             rows, warning = check_budget(stage, run, plain, objects=objects)
             for row in rows:
                 usd = "unknown" if row.usd is None else f"{row.usd:,.2f} USD"
-                told(Event(stage, "note", f"{row.what}: {row.quantity:,.2f} {row.unit}, at most {usd}"))
+                listener(Event(stage, "note", f"{row.what}: {row.quantity:,.2f} {row.unit}, at most {usd}"))
             if warning:
-                told(Event(stage, "warning", warning))
+                listener(Event(stage, "warning", warning))
 
         def spend(words: str) -> bool:
             if not agree:
@@ -230,9 +230,9 @@ class ProjectRun:
         consent = Consent(
             spend=spend, check_cost=check_cost, stop=lambda words: agree, create_bucket=not clients.is_aws("s3")
         )
-        return Context(settings, clients, told, consent)
+        return Context(settings, clients, listener, consent)
 
-    def _walk(self, stage: Walk, *, agree: bool = False) -> Run:
+    def _run_stage(self, stage: StageFunction, *, agree: bool = False) -> Run:
         """Run one stage, show its events, and save its run."""
         return self._run_file.save(stage(self._load(), self._context(agree=agree)))
 

@@ -105,8 +105,8 @@ class Dataset:
     def example(self, number: int = 0, *, split: str = "train") -> Picture:
         """Return one image of a channel with its mask drawn over it."""
         image, mask = self.files(split)[number]
-        door = self._context.s3
-        drawn = draw_overlay(read_image(image, door), read_mask_at(mask, door), self._classes)
+        s3 = self._context.s3
+        drawn = draw_overlay(read_image(image, s3), read_mask_at(mask, s3), self._classes)
         return Picture(drawn, _stem(image))
 
     def table(self) -> Any:

@@ -137,9 +137,9 @@ class Bench:
 
     def objects(self) -> dict[str, bytes]:
         """Everything below the run, by key."""
-        door = S3(self.clients)
-        items = list(door.list_objects(self.root))
-        return {item.key.removeprefix("run/"): door.read(f"s3://{self.bucket}/{item.key}")[0] for item in items}
+        s3 = S3(self.clients)
+        items = list(s3.list_objects(self.root))
+        return {item.key.removeprefix("run/"): s3.read(f"s3://{self.bucket}/{item.key}")[0] for item in items}
 
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in S3(self.clients).read(f"{self.root}objects.jsonl")[0].splitlines()]

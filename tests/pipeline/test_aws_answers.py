@@ -21,7 +21,7 @@ from gtseg.pipeline.stages.cleanup import cleanup
 from gtseg.pipeline.stages.deploy import deploy
 from gtseg.pipeline.stages.evaluate import evaluate
 from gtseg.pipeline.stages.label import label
-from gtseg.pipeline.stages.order import exit_code, refresh, walk
+from gtseg.pipeline.stages.order import exit_code, refresh, run_stages
 from gtseg.pipeline.stages.train import train, tune
 
 Play = Callable[..., None]
@@ -149,7 +149,7 @@ def test_a_run_goes_on_with_a_new_role_a_denied_log_a_lost_endpoint_and_a_model_
             "message": "CUDA out of memory",
         }
     )
-    run = walk(project.run, project.context())
+    run = run_stages(project.run, project.context())
     assert run.endpoint is not None
     assert run.endpoint.name == f"{project.name}-endpoint-2"
     assert run.evaluation is not None
@@ -162,12 +162,12 @@ def test_a_run_goes_on_with_a_new_role_a_denied_log_a_lost_endpoint_and_a_model_
 def test_refresh_says_what_is_gone_and_run_names_the_command_where_it_cannot_make_it(
     project: Trained,
 ) -> None:
-    door, run = S3(project.clients), project.run
+    s3, run = S3(project.clients), project.run
     assert run.dataset is not None
     seen = refresh(run, project.context())
     assert seen.looked is not None
     assert seen.dataset == run.dataset
-    door.delete([f"s3://bucket-{project.name}/{item.key}" for item in door.list_objects(run.dataset.channels)])
+    s3.delete([f"s3://bucket-{project.name}/{item.key}" for item in s3.list_objects(run.dataset.channels)])
     with pytest.raises(StageError, match=r"gtseg dataset --manifest s3://x/output.manifest"):
         refresh(run, project.context())
 
@@ -207,10 +207,10 @@ def test_a_bucket_whose_policy_demands_an_encryption_header_is_written_by_every_
     writes = {"operations": ["s3:PutObject", "s3:CopyObject"], "resources": ["encrypted/*"]}
     play({**DENIED, **writes, "unless": {HEADER: "AES256"}})
     clients = Clients(encryption=Encryption(sse="AES256"))
-    door, uri = S3(clients), "s3://encrypted/k"
-    door.write(uri, b"x")
-    door.copy(uri, f"{uri}2")
-    door.upload_folder(tmp_path, "s3://encrypted/folder/", files=[tmp_path / "a.txt"])
+    s3, uri = S3(clients), "s3://encrypted/k"
+    s3.write(uri, b"x")
+    s3.copy(uri, f"{uri}2")
+    s3.upload_folder(tmp_path, "s3://encrypted/folder/", files=[tmp_path / "a.txt"])
     with Bulk(clients) as bulk:
         bulk.put(uri, b"y", content_type="text/plain")
         bulk.copy(uri, f"{uri}3")
@@ -231,9 +231,9 @@ def test_a_key_is_named_by_every_write(environment: None, play: Play) -> None:
 
 
 def test_a_bucket_whose_requester_pays_is_read_by_every_path(environment: None, play: Play) -> None:
-    door, uri = S3(Clients()), "s3://paying/k"
-    door.ensure_bucket("paying")
-    door.write(uri, b"x")
+    s3, uri = S3(Clients()), "s3://paying/k"
+    s3.ensure_bucket("paying")
+    s3.write(uri, b"x")
     reads = ["s3:GetObject", "s3:HeadObject", "s3:ListObjectsV2", "s3:CopyObject"]
     play(
         {
@@ -251,7 +251,7 @@ def test_a_bucket_whose_requester_pays_is_read_by_every_path(environment: None, 
     with Bulk(Clients(requester_pays=True)) as bulk:
         assert bulk.copy(uri, "s3://paying/m")
     with pytest.raises(AWSError, match=r"\[images\] requester_pays"):
-        door.read(uri)
+        s3.read(uri)
 
 
 def elsewhere(bucket: str) -> tuple[dict[str, Any], ...]:

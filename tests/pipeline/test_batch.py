@@ -223,7 +223,7 @@ def test_cleanup_deletes_the_model_of_the_jobs_too(city: Trained, predicted: Pat
 class PlayedTransforms:
     """Transform jobs by script: each answers so many of its pictures, then hangs, fails or completes."""
 
-    door: S3
+    s3: S3
     script: list[tuple[int, str]]
     stopped: list[str] = field(default_factory=list)
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -234,11 +234,11 @@ class PlayedTransforms:
     def create_job(self, request: dict[str, Any]) -> str:
         count, end = self.script.pop(0)
         name, source = request["TransformJobName"], request["TransformInput"]["DataSource"]["S3DataSource"]
-        keys = json.loads(self.door.read(source["S3Uri"])[0])[1:]
+        keys = json.loads(self.s3.read(source["S3Uri"])[0])[1:]
         answer = io.BytesIO()
         Image.fromarray(np.ones((4, 4), np.uint8)).save(answer, "PNG")
         for key in keys[:count]:
-            self.door.write(f"{request['TransformOutput']['S3OutputPath']}/{key}.out", answer.getvalue())
+            self.s3.write(f"{request['TransformOutput']['S3OutputPath']}/{key}.out", answer.getvalue())
         tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
         self.jobs[name] = {"status": end, "output": request["TransformOutput"]["S3OutputPath"], "tags": tags}
         return f"arn:{name}"
@@ -316,15 +316,15 @@ class Played:
 def play(clients: Clients, tmp_path: Path) -> Callable[..., Played]:
     def play(*script: tuple[int, str], consent: Consent | None = None) -> Played:
         project = Trained(tmp_path / "project", clients, f"p{uuid.uuid4().hex[:8]}")
-        door, bucket = S3(clients), f"bucket-{project.name}"
-        door.ensure_bucket(bucket)
-        door.write(f"s3://{bucket}/model.tar.gz", b"model")
+        s3, bucket = S3(clients), f"bucket-{project.name}"
+        s3.ensure_bucket(bucket)
+        s3.write(f"s3://{bucket}/model.tar.gz", b"model")
         project.tables["deploy"] = f'model_data = "s3://{bucket}/model.tar.gz"'
         project.tables["batch"] = 'stalled_after = "10m"'
         (tmp_path / "in").mkdir()
         for number in range(6):
             Image.new("RGB", (4, 4), (40 * number, 0, 0)).save(tmp_path / "in" / f"{number}.jpg")
-        return Played(project, PlayedTransforms(door, list(script)), tmp_path, consent or Consent())
+        return Played(project, PlayedTransforms(s3, list(script)), tmp_path, consent or Consent())
 
     return play
 

@@ -35,7 +35,7 @@ def test_each_finding_that_is_not_good_says_how_to_mend_it(project: Any) -> None
     project.set("images", source="nowhere")
     project.set("labeling", labels=["cat"])
     for finding in findings(project):
-        assert finding.level == "good" or finding.mend or finding.subject in {"workteam"}, finding
+        assert finding.level == "good" or finding.remedy or finding.subject in {"workteam"}, finding
 
 
 def test_a_region_without_ground_truth_is_named(project: Any) -> None:

@@ -27,9 +27,9 @@ from gtseg.pipeline.stages.dataset import dataset
 from gtseg.pipeline.stages.watch import watch
 
 
-def await_state(door: GroundTruth, name: str, until: Callable[[JobState], bool]) -> None:
+def await_state(s3: GroundTruth, name: str, until: Callable[[JobState], bool]) -> None:
     poll(
-        lambda: door.describe_job(name),
+        lambda: s3.describe_job(name),
         until=until,
         patience=60,
         resume="",
@@ -48,10 +48,10 @@ class Field(Project):
         job = self.label().labeling_job
         assert job
         Worker(aws).work(job.name, lambda task: paint(square(), ["cat"]), count=2)
-        door = GroundTruth(self.clients)
-        await_state(door, job.name, lambda state: state.counters["TotalLabeled"] == 2)
-        door.stop_job(job.name)
-        await_state(door, job.name, lambda state: state.is_over)
+        s3 = GroundTruth(self.clients)
+        await_state(s3, job.name, lambda state: state.counters["TotalLabeled"] == 2)
+        s3.stop_job(job.name)
+        await_state(s3, job.name, lambda state: state.is_over)
         target = folder / job.name
         root = f"{self.run.root}labeling/{job.name}/"
         bucket, prefix = root.removeprefix("s3://").split("/", 1)

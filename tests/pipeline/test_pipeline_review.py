@@ -232,14 +232,14 @@ def test_a_sample_of_what_a_model_labeled_estimates_the_others(project: Project,
     job = label_but(project, worker, images="abcd").labeling_job
     assert job
     assert job.output_manifest
-    door, source = S3(project.clients), job.output_manifest
+    s3, source = S3(project.clients), job.output_manifest
     with pytest.raises(ManifestError, match="no label made by a model"):
         verify(project.run, project.context(), machine=2)
-    lines = [json.loads(line) for line in door.read(source)[0].splitlines()]
+    lines = [json.loads(line) for line in s3.read(source)[0].splitlines()]
     for line in lines[1:]:
         line[f"{job.label_attribute}-metadata"]["human-annotated"] = "no"
     mixed = source.replace("output.manifest", "mixed.manifest")
-    door.write(mixed, "".join(json.dumps(line) + "\n" for line in lines).encode())
+    s3.write(mixed, "".join(json.dumps(line) + "\n" for line in lines).encode())
     chosen = LabelSource(manifest=mixed)
     word = walk(project, verify, source=chosen, machine=2).verification
     assert word

@@ -31,7 +31,7 @@ from gtseg.pipeline.run import LabelingJobSection
 from gtseg.pipeline.stages.cleanup import Sweep, Sweeper, sweep
 from gtseg.pipeline.stages.deploy import deploy
 from gtseg.pipeline.stages.evaluate import evaluate
-from gtseg.pipeline.stages.order import standings, until_stage, walk
+from gtseg.pipeline.stages.order import run_stages, standings, until_stage
 from gtseg.pipeline.stages.report import report
 from gtseg.pipeline.stages.train import train
 
@@ -329,14 +329,14 @@ def test_the_score_is_that_of_the_kept_predictions_over_the_whole_test_split(eva
     section = evaluated.run.evaluation
     assert section is not None
     assert (section.split, section.images, len(section.classes)) == ("test", COUNTS["test"], 3)
-    door, matrix = S3(evaluated.clients), np.zeros((3, 3), np.int64)
+    s3, matrix = S3(evaluated.clients), np.zeros((3, 3), np.int64)
     for number in (8, 9, 10):
-        prediction = read_mask(door.read(f"{section.predictions}scene-{number}.png")[0])
+        prediction = read_mask(s3.read(f"{section.predictions}scene-{number}.png")[0])
         matrix += confusion_matrix(small_scene(number)[2], prediction, 3)
     assert section.confusion == tuple(map(tuple, matrix.tolist()))
     assert section.miou == pytest.approx(float(miou(Counts.of(matrix))))
     assert section.void_pixels == sum(int((small_scene(n)[2] == 255).sum()) for n in (8, 9, 10))
-    details = json.loads(door.read(section.details)[0])
+    details = json.loads(s3.read(section.details)[0])
     assert len(details["images"]) == COUNTS["test"]
 
 
@@ -361,14 +361,14 @@ def test_without_a_test_split_there_is_no_score(evaluated: Trained) -> None:
 
 
 def test_a_test_image_without_its_mask_is_an_error_not_a_smaller_split(evaluated: Trained) -> None:
-    door, root = S3(evaluated.clients), evaluated.run.root
-    body, _ = door.read(f"{root}channels/test_annotation/scene-9.png")
-    door.delete([f"{root}channels/test_annotation/scene-9.png"])
+    s3, root = S3(evaluated.clients), evaluated.run.root
+    body, _ = s3.read(f"{root}channels/test_annotation/scene-9.png")
+    s3.delete([f"{root}channels/test_annotation/scene-9.png"])
     try:
         with pytest.raises(GtsegError, match="not both, like scene-9"):
             evaluate(evaluated.run, evaluated.context())
     finally:
-        door.write(f"{root}channels/test_annotation/scene-9.png", body)
+        s3.write(f"{root}channels/test_annotation/scene-9.png", body)
 
 
 # ---- report, cleanup -------------------------------------------------------------------------------------------------
@@ -488,7 +488,7 @@ def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoi
     project.tables["train.hyperparameters"] = "epochs = 1\nmini_batch_size = 2"
     _ = project.settings
     project.give_dataset()
-    run = walk(project.run, project.context(), until_stage("evaluate"))
+    run = run_stages(project.run, project.context(), until_stage("evaluate"))
     assert run.dataset
     changed = project.run_file.save(run.update(dataset=run.dataset.model_copy(update={"fingerprint": "e" * 32})))
     reasons = {name: one.reason for name, one in standings(changed, project.settings).items()}
@@ -496,7 +496,7 @@ def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoi
     assert reasons["deploy"] == "train comes first"
     assert reasons["evaluate"] == "the dataset has changed since the evaluation"
     project.events.clear()
-    again = walk(changed, project.context(), until_stage("evaluate"))
+    again = run_stages(changed, project.context(), until_stage("evaluate"))
     assert again.training_job
     assert again.endpoint
     assert again.training_job.name == f"{project.name}-train-2"

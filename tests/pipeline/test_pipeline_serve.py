@@ -160,7 +160,7 @@ def test_without_a_run_of_its_project_it_says_what_it_waits_for_once(project: Tr
     project.run_file.save(project.run.update(project="another"))
     log = io.StringIO()
     service = Service(project.settings, log=log)
-    assert service.look(pool=None) is service.look(pool=None) is True  # type: ignore[arg-type]
+    assert service.poll(pool=None) is service.poll(pool=None) is True  # type: ignore[arg-type]
     (said,) = lines(log)
     assert project.name in said["message"]
     assert "start one with `gtseg label`" in said["message"]
@@ -171,7 +171,7 @@ def test_trouble_is_logged_and_outlived(project: Trained, monkeypatch: pytest.Mo
     service = Service(project.settings, log=log)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     service.clients = Clients()
-    assert service.look(pool=None) is False  # type: ignore[arg-type]
+    assert service.poll(pool=None) is False  # type: ignore[arg-type]
     assert lines(log)[-1]["event"] == "trouble"
     assert service.health.describe()[1]["trouble"]
 
@@ -188,7 +188,7 @@ def test_a_stop_ends_what_it_waits_for(project: Trained, monkeypatch: pytest.Mon
             socket.create_connection(silent.getsockname()).recv(1)  # for ever
         return True
 
-    monkeypatch.setattr(service, "look", hang)
+    monkeypatch.setattr(service, "poll", hang)
     try:
         with pytest.raises(KeyboardInterrupt):
             service.run()
@@ -209,7 +209,7 @@ def test_a_run_that_fails_is_left_alone_until_it_changes(project: Trained) -> No
     )
     broken = project.run_file.save(broken)
     decision = decide(broken, {}, settings=project.settings)
-    service.walk(broken, decision)
+    service.run_stage(broken, decision)
     assert lines(log)[-1]["event"] == "failed"
     assert service.advance(broken, {}, pool=None)["state"] == "blocked"  # type: ignore[arg-type]
     assert service.blocked[broken.root][0] == broken.etag

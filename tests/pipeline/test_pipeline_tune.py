@@ -53,15 +53,15 @@ def test_the_best_job_of_the_search_becomes_the_runs(project: Trained, training_
 
 def give_objects(project: Trained) -> None:
     """objects.jsonl as `gtseg dataset` leaves it, over objects that lie elsewhere than in the channels."""
-    run, door = project.run, S3(project.clients)
+    run, s3 = project.run, S3(project.clients)
     assert run.dataset is not None
     records, elsewhere = [], f"{run.root}elsewhere/"
     for part, numbers in {"train": range(6), "validation": range(6, 8), "test": range(8, 11)}.items():
         for number in numbers:
             jpeg, png, _ = small_scene(number)
             place = {"image": f"{elsewhere}{number}.jpg", "mask": f"{elsewhere}{number}.png"}
-            door.write(place["image"], jpeg)
-            door.write(place["mask"], png)
+            s3.write(place["image"], jpeg)
+            s3.write(place["mask"], png)
             kept = {
                 "object": f"{part}/scene-{number}.jpg",
                 "annotation": f"{part}_annotation/scene-{number}.png",
@@ -80,8 +80,8 @@ def write_objects(project: Trained, records: list[dict[str, Any]]) -> None:
 def manifest_rows(project: Trained) -> tuple[list[list[dict[str, str]]], str]:
     """The lines of the train and of the validation manifest, and the label attribute."""
     *uris, label = write_manifests(project.run, project.context())
-    door = S3(project.clients)
-    return [[json.loads(line) for line in door.read(uri)[0].splitlines()] for uri in uris], label
+    s3 = S3(project.clients)
+    return [[json.loads(line) for line in s3.read(uri)[0].splitlines()] for uri in uris], label
 
 
 def test_manifests_hold_what_the_dataset_accepted_and_nothing_of_the_test_split(project: Trained) -> None:

@@ -19,10 +19,10 @@ from gtseg.pipeline.stages.order import (
     STAGES,
     exit_code,
     next_step,
+    run_stages,
     standings,
     unevaluable,
     until_stage,
-    walk,
 )
 from gtseg.settings import Settings
 
@@ -42,7 +42,7 @@ def test_the_sentence_begins_with_label_watch_dataset() -> None:
 
 def test_every_stage_has_its_function_in_the_module_of_its_name() -> None:
     for stage in STAGES:
-        assert callable(stage.walk)
+        assert callable(stage.function)
 
 
 def test_until_names_a_stage_and_includes_it() -> None:
@@ -117,7 +117,7 @@ def test_a_run_trains_nothing_that_no_test_image_could_score(project: Any) -> No
     )
     run = project.run.update(dataset=section)
     with pytest.raises(StageError, match=r"train was not started: none of the 4 images.*evaluate.required=false"):
-        walk(run, project.context())
+        run_stages(run, project.context())
     assert not unevaluable(run, SETTINGS, until_stage("deploy"))
 
 
@@ -132,7 +132,7 @@ def test_what_was_left_out_is_exit_code_5(project: Any) -> None:
 def test_a_walk_saves_each_stage_before_the_next_and_skips_what_is_done(project: Any) -> None:
     project.image("a.jpg")
     stages = until_stage("label")
-    run = walk(project.run, project.context(), stages)
+    run = run_stages(project.run, project.context(), stages)
     assert project.run == run
-    assert walk(run, project.context(), stages) == run
+    assert run_stages(run, project.context(), stages) == run
     assert "done already" in project.events[-1].message

@@ -78,15 +78,15 @@ class Trained:
 
     def give_dataset(self) -> None:
         """Channels, dataset.json, objects.jsonl and the run's section, as `gtseg dataset` leaves them."""
-        door, run = S3(self.clients), self.run
-        door.ensure_bucket(f"bucket-{self.name}")
+        s3, run = S3(self.clients), self.run
+        s3.ensure_bucket(f"bucket-{self.name}")
         channels, number, records = f"{run.root}channels/", 0, []
         pixels = {part: dict.fromkeys(CLASSES, 0) for part in COUNTS}
         for part, count in COUNTS.items():
             for _ in range(count):
                 jpeg, png, mask = small_scene(number)
-                door.write(f"{channels}{part}/scene-{number}.jpg", jpeg)
-                door.write(f"{channels}{part}_annotation/scene-{number}.png", png)
+                s3.write(f"{channels}{part}/scene-{number}.jpg", jpeg)
+                s3.write(f"{channels}{part}_annotation/scene-{number}.png", png)
                 records.append(
                     {
                         "line": number,
@@ -108,8 +108,8 @@ class Trained:
             }
         )
         rows = [{"index": i, "name": n, "color": c} for i, (n, c) in enumerate(zip(CLASSES, COLORS, strict=True))]
-        door.write(f"{run.root}dataset.json", json.dumps({"classes": rows, "pixels": pixels}).encode())
-        door.write(f"{run.root}objects.jsonl", b"".join(json.dumps(r).encode() + b"\n" for r in records))
+        s3.write(f"{run.root}dataset.json", json.dumps({"classes": rows, "pixels": pixels}).encode())
+        s3.write(f"{run.root}objects.jsonl", b"".join(json.dumps(r).encode() + b"\n" for r in records))
         section = DatasetSection(
             channels=channels,
             classes=CLASSES,

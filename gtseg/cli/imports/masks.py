@@ -37,8 +37,7 @@ class MeaningOptions:
         Path | None,
         typer.Option(
             help='JSON or TOML table: {"road": "#ff0000", "water": 3}; also a SageMaker label map, '
-            "CVAT's labelmap.txt, "
-            "RoboSat's or neat-EO's TOML."
+            "CVAT's labelmap.txt, RoboSat's or neat-EO's TOML."
         ),
     ] = None
     as_indices: Annotated[
@@ -226,9 +225,8 @@ def _rename(entries: dict[str, Any], names: list[str]) -> dict[str, Any]:
     guessed = [key for key in entries if key.startswith("class-")]
     if len(guessed) != len(names):
         raise SettingsError(
-            f"--labels has {counted(len(names), 'class', 'classes')}, the masks have {len(guessed)} besides background"
-            f": "
-            f"{', '.join(str(entries[key]) for key in guessed[:8])}"
+            f"--labels has {counted(len(names), 'class', 'classes')}, the masks have {len(guessed)} besides "
+            f"background: {', '.join(str(entries[key]) for key in guessed[:8])}"
         )
     renamed = dict(zip(guessed, names, strict=True))
     return {renamed.get(key, key): value for key, value in entries.items()}

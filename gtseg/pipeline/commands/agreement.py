@@ -98,10 +98,10 @@ class _Gold:
     names: Mapping[str, str]
 
     @classmethod
-    def find(cls, source: str | None, door: S3) -> _Gold | None:
+    def find(cls, source: str | None, s3: S3) -> _Gold | None:
         if source is None:
             return None
-        place = Place(source, door)
+        place = Place(source, s3)
         names = {PurePosixPath(entry.name).stem: entry.name for entry in place.entries((".png",))}
         if not names:
             raise StageError(f"--gold {source}: no .png found")

@@ -46,7 +46,7 @@ class Comparison:
     per_image: tuple[tuple[float | None, ...], ...]
 
 
-def contender_of_run(run: Run, door: S3) -> Contender:
+def contender_of_run(run: Run, s3: S3) -> Contender:
     """Return the predictions that `gtseg evaluate` stored. Raises StageError if the run has none."""
     if run.evaluation is None:
         raise StageError(f"Run {run.name!r} has not been evaluated: `gtseg evaluate --run {run.name}`")
@@ -54,7 +54,7 @@ def contender_of_run(run: Run, door: S3) -> Contender:
     if run.training_job:
         shown = ("algorithm", "backbone", "learning_rate", "epochs")
         note = ", ".join(f"{k} {v}" for k in shown if (v := run.training_job.hyperparameters.get(k)))
-    return Contender(run.name, _by_stem(run.evaluation.predictions, door), note)
+    return Contender(run.name, _by_stem(run.evaluation.predictions, s3), note)
 
 
 def contender_of_folder(folder: Path) -> Contender:
@@ -65,9 +65,9 @@ def contender_of_folder(folder: Path) -> Contender:
     return Contender(folder.name, masks, str(folder))
 
 
-def _by_stem(uri: str, door: S3) -> dict[str, str]:
+def _by_stem(uri: str, s3: S3) -> dict[str, str]:
     bucket = uri.split("/")[2]
-    keys = (item.key for item in door.list_objects(uri))
+    keys = (item.key for item in s3.list_objects(uri))
     return {Path(key).stem: f"s3://{bucket}/{key}" for key in keys if key.endswith(".png")}
 
 
@@ -79,9 +79,9 @@ def compare(run: Run, contenders: Sequence[Contender], context: Context) -> tupl
     if run.dataset is None:
         raise StageError(f"Run {run.name!r} has no dataset to compare on")
     context = context.of("compare")
-    door = context.s3
-    photos = _channel(run.dataset, "test", door)
-    truths = _channel(run.dataset, "test_annotation", door)
+    s3 = context.s3
+    photos = _channel(run.dataset, "test", s3)
+    truths = _channel(run.dataset, "test_annotation", s3)
     shared = sorted(stem for stem in photos if stem in truths and all(stem in c.masks for c in contenders))
     if not shared:
         raise StageError(
@@ -91,15 +91,15 @@ def compare(run: Run, contenders: Sequence[Contender], context: Context) -> tupl
         context.warn(f"only {len(shared)} of the {len(photos)} test images were predicted by all")
     compared = _score(shared, truths, contenders, run.dataset, context)
     classes = _classes(run.dataset)
-    panels = [_panel(stem, photos, truths, contenders, compared, classes, door) for stem in _most_different(compared)]
+    panels = [_panel(stem, photos, truths, contenders, compared, classes, s3) for stem in _most_different(compared)]
     facts = _facts(run, contenders, compared)
     return _render(facts, panels), facts
 
 
-def _channel(data: DatasetSection, name: str, door: S3) -> dict[str, str]:
+def _channel(data: DatasetSection, name: str, s3: S3) -> dict[str, str]:
     uri = f"{data.channels}{name}/"
     bucket = uri.split("/")[2]
-    return {Path(item.key).stem: f"s3://{bucket}/{item.key}" for item in door.list_objects(uri)}
+    return {Path(item.key).stem: f"s3://{bucket}/{item.key}" for item in s3.list_objects(uri)}
 
 
 def _classes(data: DatasetSection) -> Classes:
@@ -107,9 +107,9 @@ def _classes(data: DatasetSection) -> Classes:
     return Classes(tuple(data.classes), tuple(colours))
 
 
-def _read(reference: str, door: S3) -> Mask:
+def _read(reference: str, s3: S3) -> Mask:
     if reference.startswith("s3://"):
-        return read_mask(door.read(reference)[0])
+        return read_mask(s3.read(reference)[0])
     return read_mask(Path(reference).read_bytes())
 
 
@@ -120,14 +120,14 @@ def _score(
     data: DatasetSection,
     context: Context,
 ) -> Comparison:
-    options, door = context.settings.evaluate, context.s3
+    options, s3 = context.settings.evaluate, context.s3
     tallies = [Tally(len(data.classes), options.boundary_tolerance) for _ in contenders]
     per_image = []
     for number, stem in enumerate(stems, 1):
-        truth = _read(truths[stem], door)
+        truth = _read(truths[stem], s3)
         scores = []
         for tally, contender in zip(tallies, contenders, strict=True):
-            prediction = _read(contender.masks[stem], door)
+            prediction = _read(contender.masks[stem], s3)
             if prediction.shape != truth.shape:
                 raise StageError(
                     f"{contender.masks[stem]}: {prediction.shape[1]}x{prediction.shape[0]} pixels, but the label has "
@@ -156,19 +156,19 @@ def _panel(
     contenders: Sequence[Contender],
     compared: Comparison,
     classes: Classes,
-    door: S3,
+    s3: S3,
 ) -> dict[str, Any]:
     """Return pictures in pairs, stacked on a wide page: image and label, then each prediction and its errors."""
-    photo = to_rgb(open_image(door.read(photos[stem])[0]))
+    photo = to_rgb(open_image(s3.read(photos[stem])[0]))
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    truth = scale_mask(_read(truths[stem], door), photo.size)
+    truth = scale_mask(_read(truths[stem], s3), photo.size)
     scores = compared.per_image[compared.stems.index(stem)]
     pictures = [
         ("image", data_address(photo)),
         ("label", data_address(draw_overlay(photo, truth, classes))),
     ]
     for contender, score in zip(contenders, scores, strict=True):
-        prediction = scale_mask(_read(contender.masks[stem], door), photo.size)
+        prediction = scale_mask(_read(contender.masks[stem], s3), photo.size)
         drawn = draw_overlay(photo, prediction, classes)
         pictures.append((f"{contender.name} {score_text(score)}", data_address(drawn)))
         wrong = draw_errors(photo, truth, np.asarray(prediction))

@@ -70,14 +70,14 @@ class Difference:
         return asdict(self)
 
 
-def diff(one: Run, other: Run, door: S3) -> Difference:
+def diff(one: Run, other: Run, s3: S3) -> Difference:
     """Compare two runs. Raises StageError for a run without results, GtsegError for an unreadable objects.jsonl."""
     for run in (one, other):
         if run.etag is None:
             raise StageError(f"There is no run {run.name!r} at {run.root}: see `gtseg status --run {run.name}`.")
     names = [run.dataset.classes if run.dataset else () for run in (one, other)]
-    ones = _objects(one, other, door)
-    data = compare_records(ones, same_photographs(ones, _objects(other, one, door)))
+    ones = _objects(one, other, s3)
+    data = compare_records(ones, same_photographs(ones, _objects(other, one, s3)))
     classes = tuple(_changes(dict(enumerate(names[0])), dict(enumerate(names[1])), prefix="class "))
     data = DataChanges(**{**_fields(data), "classes": classes, "same_test": data.same_test and names[0] == names[1]})
     settings = tuple(c for c in _changes(_settings(one), _settings(other)) if c.what not in RUNS_OWN)
@@ -88,10 +88,10 @@ def _fields(data: DataChanges) -> dict[str, Any]:
     return {name: getattr(data, name) for name in data.__dataclass_fields__}
 
 
-def _objects(run: Run, other: Run, door: S3) -> dict[str, dict[str, Any]]:
+def _objects(run: Run, other: Run, s3: S3) -> dict[str, dict[str, Any]]:
     """Return the records of objects.jsonl by the image's name."""
     uri = f"{run.root}objects.jsonl"
-    found = door.read_if_exists(uri)
+    found = s3.read_if_exists(uri)
     try:
         records = [json.loads(line) for line in found[0].splitlines() if line.strip()] if found else []
         return by_name(records, (run.root, other.root))
@@ -155,7 +155,7 @@ def compare_records(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Ma
         """Return whether a value changed; a value that only one of the two has does not count."""
         return [n for n in both if one[n].get(key) and other[n].get(key) and one[n][key] != other[n][key]]
 
-    def told(key: str) -> tuple[Change, ...]:
+    def changes(key: str) -> tuple[Change, ...]:
         pairs = ((name, one[name].get(key) or None, other[name].get(key) or None) for name in both)
         return tuple(Change(name, before, after) for name, before, after in pairs if before != after)
 
@@ -165,8 +165,8 @@ def compare_records(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Ma
         removed=tuple(sorted(one.keys() - other.keys())),
         image_changed=tuple(changed("image_etag")),
         label_changed=tuple(changed("annotation_etag")),
-        moved=told("split"),
-        judged=told("status"),
+        moved=changes("split"),
+        judged=changes("status"),
         same_test=bool(test[0]) and test[0] == test[1],
     )
 

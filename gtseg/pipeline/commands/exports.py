@@ -73,7 +73,7 @@ class Export:
     classes: tuple[str, ...]
     lines: tuple[Labeled, ...]
     table: Classes
-    door: S3
+    s3: S3
     came: int
     losses: tuple[Loss, ...]
     splits: dict[int, str] | None = None
@@ -89,10 +89,10 @@ class Export:
 
     def read(self, reference: str) -> bytes:
         """Return the bytes of an image of this export."""
-        return _read(self.door, reference)
+        return _read(self.s3, reference)
 
     def _mask(self, line: Labeled) -> NDArray[np.uint8]:
-        body = _read(self.door, _locate(self.manifest, line.mask))
+        body = _read(self.s3, _locate(self.manifest, line.mask))
         with _open_png(body, line.mask) as image:
             size = image.size
         checked = check_mask(body, line.colors, self.table, size=size)
@@ -109,7 +109,7 @@ def _open_png(body: bytes, reference: str) -> Image.Image:
 
 def open_export(
     run: Run,
-    door: S3,
+    s3: S3,
     *,
     manifest: str | None = None,
     label_attribute: str | None = None,
@@ -124,7 +124,7 @@ def open_export(
     uri = manifest or own or (run.dataset.source if run.dataset else None)
     if uri is None:
         raise StageError(f"Run {run.name!r} has no labels to export yet: run `gtseg watch`, or use --manifest URI")
-    body = _read(door, uri)
+    body = _read(s3, uri)
     attribute = label_attribute or _own_attribute(run, uri) or _only_attribute(uri, body)
     found = list(read_manifest([body], attribute))
     lines = tuple(line for line in found if isinstance(line, Labeled))
@@ -132,8 +132,8 @@ def open_export(
         raise ManifestError(f"{uri}: no object has a label under {attribute}")
     table = merge_classes((line.colors for line in lines), void=(VOID_NAME,))
     losses = merge_losses(_without_label(line) for line in found if not isinstance(line, Labeled))
-    splits = _splits(run, door, uri, asked=split)
-    return Export(uri, tuple(table.names[1:]), lines, table, door, len(found), losses, splits)
+    splits = _splits(run, s3, uri, asked=split)
+    return Export(uri, tuple(table.names[1:]), lines, table, s3, len(found), losses, splits)
 
 
 def _without_label(line: Line) -> Loss:
@@ -145,14 +145,14 @@ def _without_label(line: Line) -> Loss:
     return Loss("image", reason, line.image)
 
 
-def _splits(run: Run, door: S3, uri: str, *, asked: bool | None) -> dict[int, str] | None:
+def _splits(run: Run, s3: S3, uri: str, *, asked: bool | None) -> dict[int, str] | None:
     """Return line number -> split of the dataset that was made from this manifest."""
     is_own = run.dataset is not None and run.dataset.source == uri
     if asked is False or (asked is None and not is_own):
         return None
     if not is_own:
         raise StageError(f"Run {run.name!r} has no dataset of {uri}, so that there is no split: run `gtseg dataset`")
-    found = door.read_if_exists(f"{run.root}objects.jsonl")
+    found = s3.read_if_exists(f"{run.root}objects.jsonl")
     if found is None:
         raise StageError(
             f"{run.root}objects.jsonl, which has the split, does not exist: run `gtseg dataset`, or use --no-split"
@@ -198,8 +198,8 @@ def write_export(
         account = _account(source, writer, refused, pixels)
         if (shortfall := account.shortfall) and not accept:
             first = refused[0] if refused else None
-            told = f"; {first.image}: {first.reason}" if first else ""
-            raise GtsegError(f"{shortfall}, and nothing was written. To export anyway, use --yes{told}")
+            message = f"; {first.image}: {first.reason}" if first else ""
+            raise GtsegError(f"{shortfall}, and nothing was written. To export anyway, use --yes{message}")
         if out.exists():
             out.rmdir()
         work.rename(out)
@@ -256,9 +256,9 @@ def _locate(manifest: str, reference: str) -> str:
     return f"{base}/{reference}"
 
 
-def _read(door: S3, reference: str) -> bytes:
+def _read(s3: S3, reference: str) -> bytes:
     if is_s3_uri(reference):
-        return door.read(reference)[0]
+        return s3.read(reference)[0]
     try:
         return Path(reference).read_bytes()
     except OSError as error:

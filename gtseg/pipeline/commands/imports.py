@@ -33,23 +33,23 @@ def readable(clients: Clients, uri: str) -> S3:
     """Return S3 access that may list below `uri`: signed, or unsigned if the bucket is public and the caller has no
     rights."""
     for candidate in (clients, clients.unsigned()):
-        door = S3(candidate)
+        s3 = S3(candidate)
         try:
-            next(iter(door.list_objects(uri)), None)
+            next(iter(s3.list_objects(uri)), None)
         except AWSError as error:
             if error.exit_code != 4 or candidate is not clients:
                 raise
             continue
-        return door
+        return s3
     raise AssertionError("unreachable")
 
 
 def list_keys(clients: Clients, uri: str, suffixes: Iterable[str]) -> tuple[S3, list[Listed]]:
     """Return the objects below a prefix that end in one of `suffixes`, in order, and the S3 access; skip hidden
     ones."""
-    door = readable(clients, uri)
+    s3 = readable(clients, uri)
     endings = frozenset(suffixes)
-    return door, [item for item in door.list_objects(uri) if has_suffix(item.key, endings)]
+    return s3, [item for item in s3.list_objects(uri) if has_suffix(item.key, endings)]
 
 
 def fetch_folder(
@@ -68,16 +68,16 @@ def fetch_folder(
     if not is_s3_uri(uri):
         return Path(uri)
     bucket, prefix = split_uri(uri if uri.endswith("/") else uri + "/")
-    door, keys = list_keys(clients, join_uri(bucket, prefix), suffixes)
+    s3, keys = list_keys(clients, join_uri(bucket, prefix), suffixes)
     chosen = [item for item in keys if wanted(item.key[len(prefix) :])][:limit]
     if not chosen:
         raise StageError(f"{uri}: no object ends in {', '.join(suffixes)}")
     for item in chosen:
-        _fetch(door, join_uri(bucket, item.key), item, folder / item.key[len(prefix) :], folder)
+        _fetch(s3, join_uri(bucket, item.key), item, folder / item.key[len(prefix) :], folder)
     return folder
 
 
-def _fetch(door: S3, uri: str, item: Listed, target: Path, folder: Path) -> None:
+def _fetch(s3: S3, uri: str, item: Listed, target: Path, folder: Path) -> None:
     """Download the object unless the file has the same size and is not older."""
     target = target.resolve()
     if not target.is_relative_to(folder.resolve()):
@@ -87,7 +87,7 @@ def _fetch(door: S3, uri: str, item: Listed, target: Path, folder: Path) -> None
     try:
         if target.exists() and _is_current(target, item):
             return
-        write_atomically(target, door.read(uri)[0])
+        write_atomically(target, s3.read(uri)[0])
     except OSError as error:
         raise StageError(f"{uri} cannot be written to {target}: {error.strerror}") from None
 
@@ -108,17 +108,17 @@ def upload_import(run: Run, context: Context, folder: Path, *, sources: Mapping[
     summary = _read_summary(folder)
     _refuse_running(run)
     name, bucket = str(summary["name"]), split_uri(run.root)[0]
-    door = context.s3
-    if door.ensure_bucket(bucket):
+    s3 = context.s3
+    if s3.ensure_bucket(bucket):
         context.note(f"created bucket {bucket}")
     base = f"{run.root}labeling/{name}/"
     own = [json.loads(line) for line in (folder / "output.manifest").read_text("utf-8").splitlines()]
     files = [folder / entry[key] for key in ("source-ref", f"{name}-ref") for entry in own]
-    uploaded = door.upload_folder(folder, base, files=files)
+    uploaded = s3.upload_folder(folder, base, files=files)
     manifest = base + OUTPUT_MANIFEST
     lines = [_with_uris(entry, name, base) for entry in own]
-    etag = door.write(manifest, "".join(f"{line}\n" for line in lines).encode())
-    _tell_replaced(run, name, context)
+    etag = s3.write(manifest, "".join(f"{line}\n" for line in lines).encode())
+    _report_replaced(run, name, context)
     context.finish(f"{len(lines):,} images with masks are in the run ({len(uploaded):,} files below {base})")
     inputs = fingerprint({file.uri.removeprefix(base): file.etag for file in uploaded})
     origin = Provenance(
@@ -142,7 +142,7 @@ def _read_summary(folder: Path) -> dict[str, Any]:
         raise StageError(f"{folder} has no finished import (no import.json): let `gtseg import` finish") from None
 
 
-def _tell_replaced(run: Run, name: str, context: Context) -> None:
+def _report_replaced(run: Run, name: str, context: Context) -> None:
     """Tell which labels of the run the import replaces, and where these remain."""
     job = run.labeling_job
     if job is not None and job.name != name:

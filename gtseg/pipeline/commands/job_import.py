@@ -112,9 +112,8 @@ class _Job:
         entry = place.entry(OUTPUT_MANIFEST)
         if entry is None:
             raise StageError(
-                f"{place.root} is not the folder of a labeling job: it has no {OUTPUT_MANIFEST}. Copy the job's "
-                "whole folder: "
-                "aws --profile FIELD s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/"
+                f"{place.root} is not the folder of a labeling job: it has no {OUTPUT_MANIFEST}. Copy the job's whole "
+                "folder: aws --profile FIELD s3 sync s3://BUCKET/RUN/labeling/JOB/ JOB/"
             )
         self.body = place.read_inside(OUTPUT_MANIFEST)
         self.label = label or self._only_label()
@@ -159,14 +158,14 @@ class _Job:
         """Return the folders of other jobs beside this one, by name in lower case."""
         parent, _, own = self.place.root.rpartition("/")
         if is_s3_uri(self.place.root):
-            assert self.place.door is not None
+            assert self.place.s3 is not None
             folders = (
-                [uri.rstrip("/") for uri in self.place.door.list_folders(f"{parent}/")] if parent.count("/") > 2 else []
+                [uri.rstrip("/") for uri in self.place.s3.list_folders(f"{parent}/")] if parent.count("/") > 2 else []
             )
         else:
             resolved = Path(self.place.root).resolve()
             own, folders = resolved.name, [str(p) for p in resolved.parent.iterdir() if p.is_dir()]
-        found = {uri.rsplit("/", 1)[-1]: Place(uri, self.place.door) for uri in folders}
+        found = {uri.rsplit("/", 1)[-1]: Place(uri, self.place.s3) for uri in folders}
         return {name.lower(): place for name, place in found.items() if name != own}
 
     @cached_property
@@ -195,7 +194,7 @@ class _Job:
         """Return the names of the masks of a job's folder, listed once."""
         with self._lock:
             if place.root not in self._masks:
-                inner = Place(f"{place.root}/{MASKS.rstrip('/')}", place.door)
+                inner = Place(f"{place.root}/{MASKS.rstrip('/')}", place.s3)
                 try:
                     self._masks[place.root] = frozenset(entry.name for entry in inner.entries((".png",)))
                 except StageError:
@@ -207,7 +206,7 @@ class _Job:
         if entry := self._answered.get(line.image):
             return self.place, entry
         maker = self.maker(line)
-        if maker in self.beside and (entry := self._elsewhere(maker).get(line.image)):
+        if maker in self.beside and (entry := self._other_answers(maker).get(line.image)):
             return self.beside[maker], entry
         return None
 
@@ -215,7 +214,7 @@ class _Job:
     def _answered(self) -> Mapping[str, str]:
         return _last_answers(self.place, self.lines)
 
-    def _elsewhere(self, maker: str) -> Mapping[str, str]:
+    def _other_answers(self, maker: str) -> Mapping[str, str]:
         if maker not in self._others:
             place = self.beside[maker]
             lines = read_chain(place.read_inside(OUTPUT_MANIFEST), self.label) if place.entry(OUTPUT_MANIFEST) else []
@@ -235,7 +234,7 @@ def _last_answers(place: Place, lines: list[ChainLine]) -> Mapping[str, str]:
     """Return image -> its last worker-response file (iteration-<n>/<line>/<time>.json)."""
     found: dict[int, tuple[int, str]] = {}
     try:
-        entries = Place(f"{place.root}/{ANSWERS.rstrip('/')}", place.door).entries((".json",))
+        entries = Place(f"{place.root}/{ANSWERS.rstrip('/')}", place.s3).entries((".json",))
     except StageError:
         return {}
     for entry in entries:
@@ -296,11 +295,11 @@ def _manifest_of(run: Run, section: LabelingJobSection, context: Context) -> str
     return usual if context.s3.exists(usual) else section.input_manifest
 
 
-def _list_images(uris: list[str], door: S3) -> Iterator[tuple[str, Seen]]:
+def _list_images(uris: list[str], s3: S3) -> Iterator[tuple[str, Seen]]:
     """Return sizes and ETags of the objects below each folder of the images."""
     for folder in sorted({uri.rpartition("/")[0] + "/" for uri in uris}):
         bucket = split_uri(folder)[0]
-        for item in door.list_objects(folder):
+        for item in s3.list_objects(folder):
             uri = join_uri(bucket, item.key)
             yield uri, Seen(uri, item.size, item.etag)
 

@@ -70,7 +70,7 @@ def predict(
         await_endpoint(section, context)
     asker = Asker(context.hosting, section, settings.predict, probabilities=settings.predict.probabilities)
     failed, seconds = _ask_all(missing, asker, writer, context)
-    return _tell(Predicted(output, len(missing), there, tuple(failed), tuple(seconds)), context)
+    return _report(Predicted(output, len(missing), there, tuple(failed), tuple(seconds)), context)
 
 
 def predict_in_batch(
@@ -108,7 +108,7 @@ def predict_in_batch(
     if context.dry_run:
         return Predicted(output, 0, len(work) - len(missing), (), ())
     reasons = tuple((item.entry.address, reason) for item, reason in failed)
-    return _tell(Predicted(output, len(missing), len(work) - len(missing), reasons, ()), context)
+    return _report(Predicted(output, len(missing), len(work) - len(missing), reasons, ()), context)
 
 
 def _begin(
@@ -125,7 +125,7 @@ def _begin(
     return writer, missing
 
 
-def _tell(result: Predicted, context: Context) -> Predicted:
+def _report(result: Predicted, context: Context) -> Predicted:
     written = result.asked - len(result.failed)
     facts = {
         "output": result.output,
@@ -133,11 +133,11 @@ def _tell(result: Predicted, context: Context) -> Predicted:
         "there": result.there,
         "failed": dict(result.failed),
     }
-    context.finish(_words(result), facts | {"account": result.account.as_json()})
+    context.finish(_summary(result), facts | {"account": result.account.as_json()})
     return result
 
 
-def _words(result: Predicted) -> str:
+def _summary(result: Predicted) -> str:
     speed = f", {np.median(result.seconds) * 1000:.0f} ms each (median)" if result.seconds else ""
     losses = "; ".join(loss.text for loss in result.account.losses)
     failed = f"; {len(result.failed)} of {result.asked + result.there} images failed: {losses}" if losses else ""
@@ -174,13 +174,13 @@ def _endpoint(run: Run, context: Context, name: str | None) -> EndpointSection:
     return section
 
 
-def gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
+def gather(sources: Sequence[str], s3: S3) -> list[BatchItem]:
     """Return every image with a unique name: `a/x.jpg` -> `a/x`, or `a/x.jpg` if there is also `a/x.png`."""
     pairs: list[tuple[Place, Entry]] = []
     for source in sources:
         if is_s3_uri(source) and source.lower().endswith(IMAGES):
             folder, _, name = source.rpartition("/")
-            place = Place(folder + "/", door)
+            place = Place(folder + "/", s3)
             found = place.entry(name)
             if found is None:
                 raise StageError(f"Image {source} does not exist")
@@ -190,7 +190,7 @@ def gather(sources: Sequence[str], door: S3) -> list[BatchItem]:
             entry = place.entry(Path(source).name)
             pairs += [(place, entry)] if entry else []
         else:
-            place = Place(source, door)
+            place = Place(source, s3)
             pairs += [(place, entry) for entry in place.entries(IMAGES)]
     if not pairs:
         raise StageError(f"No image to predict in {', '.join(sources)}: supported are {', '.join(IMAGES)}")
@@ -221,16 +221,15 @@ def _claim(target: Place, maker: Mapping[str, str | None], context: Context) -> 
     if found is not None and found != mine:
         raise SettingsError(
             f"{target.root} has predictions of another endpoint or model, or with other options ({HEADER}). Use "
-            "another --output, "
-            "or delete it."
+            "another --output, or delete it."
         )
     if found is None and not context.dry_run:
         target.write(HEADER, json.dumps(mine, indent=2).encode() + b"\n")
 
 
-def classes_of(run: Run, door: S3) -> Classes:
+def classes_of(run: Run, s3: S3) -> Classes:
     """Return names and colors of the run's dataset; without one, a palette of numbered classes."""
-    found = door.read_if_exists(f"{run.root}dataset.json") if run.dataset else None
+    found = s3.read_if_exists(f"{run.root}dataset.json") if run.dataset else None
     if found:
         rows = json.loads(found[0])["classes"]
         return Classes(tuple(r["name"] for r in rows), tuple(int(r["color"].lstrip("#"), 16) for r in rows))

@@ -23,7 +23,7 @@ STAND_IN = "stand-in"
 """Placeholder for the name in the fingerprinted request, so that attempts differ in their name only."""
 CLOCKS_APART = timedelta(minutes=5)
 """Tolerated difference between this machine's clock and AWS's."""
-PATIENCE = 25
+MAX_NAMES = 25
 """Number of names tried: each was taken by another owner or by a failed attempt of this run."""
 
 
@@ -155,14 +155,14 @@ def create_once(run_file: RunFile, run: Run, resource: Resource) -> tuple[Run, A
 
     Raises StageError if this run already has a live resource with other settings, AWSError if AWS refuses.
     """
-    for _ in range(PATIENCE):
+    for _ in range(MAX_NAMES):
         run, attempt = _next_attempt(run_file, run, resource)
         arn, attempt = _create_or_adopt(resource, attempt)
         run = run_file.save(run.with_attempt(attempt))
         if arn:
             return run, attempt, arn
     raise StageError(
-        f"{PATIENCE} names for {resource.stage} were taken, the last one {attempt.name!r}. Use another --run name."
+        f"{MAX_NAMES} names for {resource.stage} were taken, the last one {attempt.name!r}. Use another --run name."
     )
 
 

@@ -57,7 +57,7 @@ from gtseg.pipeline.run.sections import Run
 __all__ = ["Batch", "BatchItem", "open_batch", "predict_batch"]
 
 THREADS = 8
-PATIENCE = 10 * 86400.0
+MAX_WAIT_SECONDS = 10 * 86400.0
 """Seconds for which one job is followed; the same command follows it again."""
 MOST_JOBS = 5
 """Jobs that one command starts for the images of one bucket; the next command continues."""
@@ -379,7 +379,7 @@ class _Watch:
     def count(self) -> int:
         return sum(1 for _ in self.batch.context.s3.list_objects(f"{self.batch.output}/"))
 
-    def look(self) -> TransformState:
+    def read_state(self) -> TransformState:
         context = self.batch.context
         state = context.transforms.describe_job(self.name)
         self.meter.transform(state)
@@ -419,10 +419,10 @@ def _follow(run: Run, batch: Batch, name: str, *, images: int) -> TransformState
     stop = f" (stop it: `aws sagemaker stop-transform-job --transform-job-name {name}`)"
     resume = how_to_resume(name, context, command=f"gtseg {context.stage} --batch", otherwise=stop)
     state = follow(
-        watch.look,
+        watch.read_state,
         replace(context, sleep=watch.sleep),
         until=lambda now: now.is_over,
-        patience=PATIENCE,
+        patience=MAX_WAIT_SECONDS,
         resume=resume,
         stopped="Stopped following.",
     )

@@ -39,7 +39,7 @@ class Meter:
         self.others = Decimal(0)
         if self.limit is not None:
             self.others = total(billed_rows(spent_rows(run, context, but=but), context))[0]
-        self.told: Decimal | None = None
+        self.warned_at: Decimal | None = None
         self.stopped = ""
         """Reason why the job was stopped; '' if it was not."""
 
@@ -85,10 +85,10 @@ class Meter:
         words = f"the run has cost about {_usd(cost)} USD of [budget] max_usd = {self.limit}"
         if cost >= self.limit:
             stops = self.context.settings.budget.on_exceed == "stop"
-            self._tell(Decimal(1), words + ("" if stops else ': work continues because on_exceed is not "stop"'))
+            self._report(Decimal(1), words + ("" if stops else ': work continues because on_exceed is not "stop"'))
             return stops
         if cost >= WARN_AT * self.limit:
-            self._tell(WARN_AT, words)
+            self._report(WARN_AT, words)
         return False
 
     def _hold(self, rows: Sequence[Row], name: str, stop: Callable[[], None]) -> None:
@@ -103,9 +103,9 @@ class Meter:
         self.stopped = f"the run has cost about {_usd(cost)} USD, and [budget] max_usd is {self.limit}"
         self.context.warn(f"stopping {name}: {self.stopped}")
 
-    def _tell(self, mark: Decimal, words: str) -> None:
-        if self.told is None or self.told < mark:
-            self.told = mark
+    def _report(self, mark: Decimal, words: str) -> None:
+        if self.warned_at is None or self.warned_at < mark:
+            self.warned_at = mark
             self.context.warn(words)
 
 

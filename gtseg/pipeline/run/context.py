@@ -77,18 +77,18 @@ class Context:
     # words
 
     def note(self, message: str, fields: Mapping[str, Any] | None = None) -> None:
-        self._tell("note", message, fields)
+        self._report("note", message, fields)
 
     def warn(self, message: str, fields: Mapping[str, Any] | None = None) -> None:
-        self._tell("warning", message, fields)
+        self._report("warning", message, fields)
 
     def finish(self, message: str, fields: Mapping[str, Any] | None = None) -> None:
         """Send the stage's final message."""
-        self._tell("finished", message, fields)
+        self._report("finished", message, fields)
 
     def plan(self, message: str, fields: Mapping[str, Any]) -> None:
         """Send what a dry run would have done; `fields` are printed as JSON."""
-        self._tell("plan", message, fields)
+        self._report("plan", message, fields)
 
     def progress(
         self,
@@ -100,7 +100,7 @@ class Context:
     ) -> None:
         self.notify(Event(self.stage, "progress", message, done, total, fields or {}))
 
-    def _tell(self, kind: Kind, message: str, fields: Mapping[str, Any] | None) -> None:
+    def _report(self, kind: Kind, message: str, fields: Mapping[str, Any] | None) -> None:
         self.notify(Event(self.stage, kind, message, fields=fields or {}))
 
     def is_billed(self, stage: str) -> bool:

@@ -23,14 +23,14 @@ def locate(settings: Settings, clients: Clients, *, name: str | None = None) -> 
 
 def list_runs(settings: Settings, clients: Clients) -> list[str]:
     """Return the sorted names of the runs below the project's bucket and prefix; none if the bucket does not exist."""
-    door = S3(clients)
+    s3 = S3(clients)
     try:
-        roots = list(door.list_folders(locate(settings, clients, name="x").removesuffix("x/")))
+        roots = list(s3.list_folders(locate(settings, clients, name="x").removesuffix("x/")))
     except AWSError as error:
         if error.exit_code != 3:
             raise
         return []
-    return sorted(root.rstrip("/").rsplit("/", 1)[-1] for root in roots if door.exists(f"{root}run.json"))
+    return sorted(root.rstrip("/").rsplit("/", 1)[-1] for root in roots if s3.exists(f"{root}run.json"))
 
 
 def now() -> datetime:

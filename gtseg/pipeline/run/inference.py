@@ -34,7 +34,7 @@ R = TypeVar("R")
 COMING_SECONDS = 45 * 60.0
 """Longer than AWS's own limit for starting an endpoint's instances."""
 OF_ONE_IMAGE = frozenset({"ModelError", "RequestTimeout", "NoSuchKey", "404"})
-HOPELESS = 8
+MAX_FAILURES = 8
 """Number of failed images in a row, with none answered before, after which the endpoint is considered unusable."""
 PROTOBUF = "application/x-protobuf"
 
@@ -104,7 +104,7 @@ def await_endpoint(section: EndpointSection, context: Context) -> None:
     Raises StageError, naming the command, if it does not exist, has failed, or serves another config.
     """
 
-    def look() -> Resource | None:
+    def read_state() -> Resource | None:
         there = context.hosting.look("endpoint", section.name)
         if there is not None and there.status in COMING:
             context.progress(f"endpoint {section.name} is {there.status}: waiting")
@@ -112,7 +112,7 @@ def await_endpoint(section: EndpointSection, context: Context) -> None:
 
     try:
         there = poll(
-            look,
+            read_state,
             until=lambda found: found is None or found.status not in COMING,
             patience=COMING_SECONDS,
             resume=f"Endpoint {section.name} is still being created; run the same command again later.",
@@ -146,7 +146,7 @@ def is_of_one_image(error: GtsegError) -> bool:
 def in_order(items: Iterable[T], work: Callable[[T], R], *, concurrency: int) -> Iterator[tuple[T, R | GtsegError]]:
     """Yield (item, result or its own error) in order; at most twice `concurrency` items are in progress.
 
-    Raises errors that do not concern a single image, and the last error if none of the first HOPELESS images succeeds.
+    Raises errors that do not concern a single image, and the last error if the first MAX_FAILURES images fail.
     """
     answered, failed = 0, 0
 
@@ -154,7 +154,7 @@ def in_order(items: Iterable[T], work: Callable[[T], R], *, concurrency: int) ->
         nonlocal answered, failed
         is_failure = isinstance(outcome, AWSError)
         answered, failed = answered + (not is_failure), failed + is_failure
-        if isinstance(outcome, AWSError) and not answered and failed >= HOPELESS:
+        if isinstance(outcome, AWSError) and not answered and failed >= MAX_FAILURES:
             raise outcome
         return outcome
 

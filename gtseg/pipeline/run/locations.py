@@ -35,7 +35,7 @@ class Place:
     """Location of files: `root` is a folder or an s3:// prefix."""
 
     root: str
-    door: S3 | None = None
+    s3: S3 | None = None
 
     @property
     def is_remote(self) -> bool:
@@ -45,12 +45,12 @@ class Place:
         """Return every file below, sorted by name, without hidden ones. Raises StageError if the folder does not
         exist."""
         wanted = tuple(endings)
-        found = self._listed() if self.is_remote else self._walked()
+        found = self._remote_files() if self.is_remote else self._local_files()
         return sorted((e for e in found if not wanted or e.name.lower().endswith(wanted)), key=lambda entry: entry.name)
 
     def entry(self, name: str) -> Entry | None:
         if self.is_remote:
-            head = self._door.head(self._join(name))
+            head = self._s3.head(self._join(name))
             return Entry(name, self._join(name), head.modified, head.size) if head else None
         path = Path(self.root) / name
         return _local(path, name) if path.is_file() else None
@@ -58,7 +58,7 @@ class Place:
     def read(self, name: str) -> bytes:
         """Return the bytes of one file. Raises GtsegError (AWSError) if it cannot be read."""
         if self.is_remote:
-            return self._door.read(self._join(name))[0]
+            return self._s3.read(self._join(name))[0]
         try:
             return (Path(self.root) / name).read_bytes()
         except OSError as error:
@@ -77,7 +77,7 @@ class Place:
     def write(self, name: str, body: bytes) -> None:
         """Write a file atomically: it appears under its name when it is complete."""
         if self.is_remote:
-            self._door.write(self._join(name), body)
+            self._s3.write(self._join(name), body)
             return
         path = Path(self.root) / name
         try:
@@ -86,22 +86,22 @@ class Place:
             raise GtsegError(f"{path} cannot be written: {error.strerror}") from None
 
     @property
-    def _door(self) -> S3:
-        assert self.door is not None
-        return self.door
+    def _s3(self) -> S3:
+        assert self.s3 is not None
+        return self.s3
 
     def _join(self, name: str) -> str:
         return (self.root if self.root.endswith("/") else self.root + "/") + name
 
-    def _listed(self) -> list[Entry]:
+    def _remote_files(self) -> list[Entry]:
         bucket, prefix = split_uri(self._join(""))
         return [
             Entry(item.key[len(prefix) :], f"s3://{bucket}/{item.key}", item.modified, item.size)
-            for item in self._door.list_objects(f"s3://{bucket}/{prefix}")
+            for item in self._s3.list_objects(f"s3://{bucket}/{prefix}")
             if not item.key.endswith("/")
         ]
 
-    def _walked(self) -> list[Entry]:
+    def _local_files(self) -> list[Entry]:
         folder = Path(self.root)
         if not folder.is_dir():
             raise StageError(f"Folder {folder} does not exist")

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def follow(
-    look: Callable[[], T],
+    read_state: Callable[[], T],
     context: Context,
     *,
     until: Callable[[T], bool],
@@ -24,13 +24,13 @@ def follow(
     resume: str,
     stopped: str = "Stopped waiting.",
 ) -> T:
-    """Poll `look` and return its first result for which `until` is true.
+    """Poll `read_state` and return its first result for which `until` is true.
 
     Raises WaitTimeout after `patience` seconds, Interrupted (with `stopped`) on Ctrl-C; the job continues in both
     cases.
     """
     try:
-        return poll(look, until=until, patience=patience, resume=resume, sleep=context.sleep)
+        return poll(read_state, until=until, patience=patience, resume=resume, sleep=context.sleep)
     except KeyboardInterrupt:
         raise Interrupted(f"{stopped} {resume}") from None
 

@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["read_bytes", "read_image", "read_mask_at"]
 
 
-def read_bytes(address: str, door: S3) -> bytes:
+def read_bytes(address: str, s3: S3) -> bytes:
     """Return the bytes of a file or an object. Raises GtsegError if it cannot be read."""
     if is_s3_uri(address):
-        return door.read(address)[0]
+        return s3.read(address)[0]
     try:
         return Path(address).read_bytes()
     except OSError as error:
         raise GtsegError(f"{address} cannot be read: {error.strerror}") from None
 
 
-def read_image(address: str, door: S3) -> Image:
+def read_image(address: str, s3: S3) -> Image:
     """Read an RGB image without applying its EXIF orientation. Raises GtsegError, ImageError."""
-    return to_rgb(open_image(read_bytes(address, door)))
+    return to_rgb(open_image(read_bytes(address, s3)))
 
 
-def read_mask_at(address: str, door: S3) -> Mask:
+def read_mask_at(address: str, s3: S3) -> Mask:
     """Read the (H, W) uint8 values of a mask. Raises GtsegError, MaskError."""
-    return read_mask(read_bytes(address, door))
+    return read_mask(read_bytes(address, s3))

@@ -34,10 +34,10 @@ def check_labeling_regions(buckets: Iterable[str], context: Context) -> None:
         check_regions(buckets, context, what="labeling job", ours=context.clients.labeling_region)
 
 
-def region_of(bucket: str, door: S3) -> str | None:
+def region_of(bucket: str, s3: S3) -> str | None:
     """Return the region of a bucket; None if it does not exist yet or its region cannot be read."""
     try:
-        return door.bucket_region(bucket)
+        return s3.bucket_region(bucket)
     except AWSError as error:
         if error.exit_code not in (3, 4):
             raise

@@ -70,7 +70,7 @@ def sweep(run: Run, context: Context, wanted: Sweep = Sweep()) -> tuple[Run, Swe
             sweeper.stop_jobs(run)
     if wanted.data:
         run = sweeper.delete_data(run)
-    sweeper.tell_costs(run, data_deleted=wanted.data)
+    sweeper.report_costs(run, data_deleted=wanted.data)
     return run, sweeper.swept
 
 
@@ -208,13 +208,13 @@ class Sweeper:
             return
         self.context.note(f"endpoint {found.name} is {found.status}: it is deleted as soon as this has finished")
 
-        def look() -> str:
+        def read_state() -> str:
             now = self.hosting.find("endpoint", found.name)
             return now.status if now else "InService"
 
         resume = "To continue, run `gtseg cleanup`."
         poll(
-            look,
+            read_state,
             until=lambda status: status in SETTLED,
             patience=SETTLE_SECONDS,
             resume=resume,
@@ -238,18 +238,18 @@ class Sweeper:
         """Delete everything below the run's root, run.json last, so that a second cleanup can finish an interrupted
         one."""
         bucket, _ = split_uri(run.root)
-        door = self.context.s3
-        keys = [f"s3://{bucket}/{item.key}" for item in door.list_objects(run.root)]
+        s3 = self.context.s3
+        keys = [f"s3://{bucket}/{item.key}" for item in s3.list_objects(run.root)]
         self.swept.data = len(keys)
         if not self.context.dry_run:
-            door.delete(uri for uri in keys if uri != self.run_file.uri)
-            door.delete([self.run_file.uri] if self.run_file.uri in keys else [])
+            s3.delete(uri for uri in keys if uri != self.run_file.uri)
+            s3.delete([self.run_file.uri] if self.run_file.uri in keys else [])
             run = run.update(etag=None)
         words = "would delete" if self.context.dry_run else "deleted"
         self.context.note(f"{words} {len(keys):,} objects below {run.root}")
         return run
 
-    def tell_costs(self, run: Run, *, data_deleted: bool) -> None:
+    def report_costs(self, run: Run, *, data_deleted: bool) -> None:
         """List what remains of this project; only what is at AWS's own endpoints is billed."""
         machines: list[str] = []
         data: list[str] = []

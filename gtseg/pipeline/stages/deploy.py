@@ -23,14 +23,14 @@ from gtseg.pipeline.run import (
     next_name,
     provenance,
 )
-from gtseg.pipeline.run.drift import look_at_endpoint
+from gtseg.pipeline.run.drift import check_endpoint
 from gtseg.pipeline.run.events import ignore
 from gtseg.pipeline.run.freshness import MODEL, model_of
 from gtseg.pipeline.run.hosted_model import HostedModel, plan_hosting
 from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
 from gtseg.pipeline.run.regions import check_regions
 
-PATIENCE = 45 * 60.0
+MAX_WAIT_SECONDS = 45 * 60.0
 """Seconds; longer than AWS's own limit for starting an endpoint's instances."""
 
 
@@ -48,7 +48,7 @@ def deploy(run: Run, context: Context, *, job: str | None = None, model: str | N
     hosted = HostedModel(run, context, plan, training_job)
     if context.dry_run:
         return _show_plan(run, hosted)
-    run = look_at_endpoint(run, context)
+    run = check_endpoint(run, context)
     words = f"Keep {plan.instance_count} x {plan.instance_type} running until `gtseg cleanup`?"
     if run.endpoint is None or run.endpoint.deleted or run.endpoint.status == "Changed":
         context.agree(run, words)
@@ -181,12 +181,12 @@ def _wait(run: Run, context: Context) -> Run:
     delete = ", or delete it: `gtseg cleanup`"
     resume = how_to_resume(name, context, command="gtseg deploy", verb="is created", otherwise=delete)
 
-    def look() -> Hosted:
+    def read_state() -> Hosted:
         there = hosting.describe("endpoint", name)
         context.progress(f"{name} {there.status}")
         return there
 
-    there = follow(look, context, until=lambda e: e.status in SETTLED, patience=PATIENCE, resume=resume)
+    there = follow(read_state, context, until=lambda e: e.status in SETTLED, patience=MAX_WAIT_SECONDS, resume=resume)
     ready = run.endpoint.ready or (context.run_file(run).clock() if there.status == "InService" else None)
     section = run.endpoint.model_copy(update={"status": there.status, "ready": ready})
     run = run.update(endpoint=section)

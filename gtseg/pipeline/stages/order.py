@@ -27,7 +27,7 @@ class Stage:
     """Stage. `has_result`: it has run once; `summary`: its result in a few words."""
 
     name: str
-    walk: Callable[[Run, Context], Run]
+    function: Callable[[Run, Context], Run]
     has_result: Callable[[Run], bool]
     summary: Callable[[Run], str]
     problems: Callable[[Run], int] = _nothing
@@ -130,13 +130,12 @@ def unevaluable(run: Run, settings: Settings, stages: Sequence[Stage]) -> str:
     total = sum(run.dataset.counts.get(part, 0) for part in ("train", "validation", "test"))
     return (
         f"none of the {total:,} images of the dataset is a test image, so that nothing can be evaluated: label more, "
-        "or give "
-        "test a share in [dataset] split; to train and deploy anyway, use --set evaluate.required=false or --until "
-        "deploy"
+        "or give test a share in [dataset] split; to train and deploy anyway, use --set evaluate.required=false or "
+        "--until deploy"
     )
 
 
-def _is_labeled_elsewhere(run: Run) -> bool:
+def _has_other_labels(run: Run) -> bool:
     """Return whether the dataset is from another job or manifest, so that no labeling job is needed."""
     return run.labeling_job is None and run.dataset is not None
 
@@ -144,16 +143,16 @@ def _is_labeled_elsewhere(run: Run) -> bool:
 def _has_job(run: Run) -> bool:
     """Return whether there is a job; a failed or stopped one does not count, since label starts the next attempt."""
     job = run.labeling_job
-    return job.status not in {"Failed", "Stopped"} if job else _is_labeled_elsewhere(run)
+    return job.status not in {"Failed", "Stopped"} if job else _has_other_labels(run)
 
 
 def _has_labels(run: Run) -> bool:
-    return run.labeling_job.status == "Completed" if run.labeling_job else _is_labeled_elsewhere(run)
+    return run.labeling_job.status == "Completed" if run.labeling_job else _has_other_labels(run)
 
 
 def _label_summary(run: Run) -> str:
     job = run.labeling_job
-    if run.dataset and _is_labeled_elsewhere(run):
+    if run.dataset and _has_other_labels(run):
         return f"other source: {run.dataset.source}"
     return f"{job.name}: {counted(job.objects, 'image')}, {job.workforce} workforce" if job else ""
 
@@ -273,7 +272,7 @@ def refresh(run: Run, context: Context) -> Run:
     return run if run.etag is None else renew(run, context.of("run"), is_done=is_done)
 
 
-def walk(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
+def run_stages(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
     """Run every stage that is not done for the current state of the run, and save the run after each.
 
     A dry run shows the first stage and names the others. Raises StageError before a training or an endpoint that could
@@ -295,6 +294,6 @@ def walk(run: Run, context: Context, stages: tuple[Stage, ...] = STAGES) -> Run:
                 raise StageError(f"{stage.name} was not started: {words}")
             if standing.reason:
                 context.of(stage.name).note(f"repeated: {standing.reason}")
-            run = stage.walk(run, context)
+            run = stage.function(run, context)
             run = run if context.dry_run else context.save(run)
     return run

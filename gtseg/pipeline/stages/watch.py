@@ -9,11 +9,11 @@ from gtseg.pipeline.run import Context, LabelingJobSection, Run
 from gtseg.pipeline.run.budget import Meter
 from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
 
-PATIENCE = 31 * 86400.0
+MAX_WAIT_SECONDS = 31 * 86400.0
 """Seconds; AWS itself fails a labeling job after 30 days."""
 
 
-def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
+def watch(run: Run, context: Context, *, patience: float = MAX_WAIT_SECONDS) -> Run:
     """Return the run with its job's final status, counters and output manifest, whether or not objects failed.
 
     Raises StageError before `label`, JobFailed for a job that Failed or was Stopped (the run is saved first),
@@ -27,21 +27,23 @@ def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
     stop = f" (stop it: `aws sagemaker stop-labeling-job --labeling-job-name {job.name}{through}`)"
     resume = how_to_resume(job.name, context, command="gtseg watch", service="labeling", otherwise=stop)
 
-    told = False
+    has_hinted = False
     meter = Meter(run, context, but=job.name)
 
-    def look() -> JobState:
-        nonlocal told
+    def read_state() -> JobState:
+        nonlocal has_hinted
         state = context.labeling.describe_job(job.name)
-        _tell_progress(state, context)
+        _report_progress(state, context)
         meter.watch(state)
-        if not context.clients.is_aws("labeling") and not (told or state.is_over or state.counters.get("TotalLabeled")):
+        if not context.clients.is_aws("labeling") and not (
+            has_hinted or state.is_over or state.counters.get("TotalLabeled")
+        ):
             context.note("create a link for each worker: `gtseg local worker add NAME`")
-        told = True
+        has_hinted = True
         return state
 
     state = follow(
-        look,
+        read_state,
         context,
         until=lambda s: s.is_over,
         patience=patience,
@@ -52,7 +54,7 @@ def watch(run: Run, context: Context, *, patience: float = PATIENCE) -> Run:
     if state.status != "Completed":
         context.save(run)
         raise JobFailed(meter.because(_why(state, follows=bool(job.follows))))
-    _tell_end(state, context)
+    _report_end(state, context)
     return run
 
 
@@ -84,7 +86,7 @@ def _by_machine(state: JobState, words: str) -> str:
     return words.format(f"{count:,}") if count else ""
 
 
-def _tell_progress(state: JobState, context: Context) -> None:
+def _report_progress(state: JobState, context: Context) -> None:
     facts = _facts(state)
     by_machine = _by_machine(state, " ({} by a model)")
     words = (
@@ -95,7 +97,7 @@ def _tell_progress(state: JobState, context: Context) -> None:
     context.progress(words, done, state.total, fields=facts)
 
 
-def _tell_end(state: JobState, context: Context) -> None:
+def _report_end(state: JobState, context: Context) -> None:
     facts = _facts(state)
     labeled = counted(state.counters.get("TotalLabeled", 0), "image")
     by_machine = _by_machine(state, ", {} of them by a model")

@@ -94,8 +94,7 @@ def read_index_mask(place: Place, name: str) -> Mask:
     except MaskError as error:
         raise MaskError(
             f"{place.root}/{name}: {error}. Masks must be PNGs of one channel with class indices (0 background, 255 "
-            "void); "
-            "`gtseg import` reads colored ones."
+            "void); `gtseg import` reads colored ones."
         ) from None
 
 

@@ -18,7 +18,7 @@ from gtseg.pipeline.run.locations import Place
 
 SCENES = 72
 HEADER = "demo.json"
-GREYS = bytes(level for level in range(256) for _ in range(3))
+GRAYS = bytes(level for level in range(256) for _ in range(3))
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 SETTINGS = """# A demonstration: simulated workers label, everything runs on this machine.
 # Look around with `gtseg local exec --data {data} -- gtseg status --settings {file}`.
@@ -183,7 +183,7 @@ def _renumber(masks: Path, folder: Path, found: Masks) -> Path:
         if target.entry(own) is None:
             mask = found.numbering.apply(read_index_mask(source, name))
             height, width = mask.shape
-            target.write(own, encode_palette_png(mask, width, height, palette=GREYS))
+            target.write(own, encode_palette_png(mask, width, height, palette=GRAYS))
     return folder / "masks"
 
 

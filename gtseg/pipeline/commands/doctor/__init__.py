@@ -15,12 +15,12 @@ __all__ = ["Finding", "count_images", "examine"]
 
 def examine(context: Context, root: str) -> Iterator[Finding]:
     """Run every check; a check that AWS refuses is a finding itself and does not stop the others."""
-    said: dict[str, str] = {}
+    first_subjects: dict[str, str] = {}
     for subject, check in CHECKS:
         try:
             yield from check(context, root)
         except GtsegError as error:
-            first = said.setdefault(str(error), subject)
+            first = first_subjects.setdefault(str(error), subject)
             yield Finding(
                 "bad",
                 subject,

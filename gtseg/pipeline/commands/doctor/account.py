@@ -67,8 +67,8 @@ def _storage(health: Health, context: Context) -> Iterator[Finding]:
     ours, theirs = clients.endpoint("s3"), health.storage
     if not theirs and ours != clients.endpoint("labeling"):
         words = f"the labeling server stores objects in a folder of its own; the run's are at {ours}"
-        mend = f"start it with `gtseg local up --s3 {'aws' if clients.is_aws('s3') else ours}`"
-        yield Finding("bad", "labeling", words, mend)
+        remedy = f"start it with `gtseg local up --s3 {'aws' if clients.is_aws('s3') else ours}`"
+        yield Finding("bad", "labeling", words, remedy)
     elif theirs and is_aws(theirs) != clients.is_aws("s3"):
         words = f"the labeling server reads objects at {theirs}; the run's are at {ours}"
         yield Finding("bad", "labeling", words, "use the same S3 endpoint for --s3 of the server and here")

@@ -15,14 +15,14 @@ from gtseg.pipeline.stages.label.buckets import needs_cors
 
 
 def bucket(context: Context, root: str) -> Iterator[Finding]:
-    bucket, door = split_uri(root)[0], context.s3
-    if not door.bucket_exists(bucket):
-        mend = (
+    bucket, s3 = split_uri(root)[0], context.s3
+    if not s3.bucket_exists(bucket):
+        remedy = (
             "`gtseg label` creates it"
             if context.settings.project.bucket is None
             else "`gtseg label --create-bucket` creates it"
         )
-        yield Finding("warning", "bucket", f"{bucket} does not exist yet", mend)
+        yield Finding("warning", "bucket", f"{bucket} does not exist yet", remedy)
         return
     yield _place("bucket", bucket, context)
     yield from _writing(root, context)
@@ -34,8 +34,8 @@ def _place(subject: str, bucket: str, context: Context) -> Finding:
     if region is None:
         return Finding("warning", subject, f"the region of {bucket} cannot be read", f"it must be in {ours}")
     if region != ours:
-        mend = f'set [project] region = "{region}", or copy the data to a bucket in {ours}'
-        return Finding("bad", subject, f"{bucket} is in {region}, the jobs would be in {ours}", mend)
+        remedy = f'set [project] region = "{region}", or copy the data to a bucket in {ours}'
+        return Finding("bad", subject, f"{bucket} is in {region}, the jobs would be in {ours}", remedy)
     return Finding("good", subject, f"{bucket} in {region}")
 
 

@@ -16,7 +16,7 @@ class Finding:
     level: Literal["good", "warning", "bad"]
     subject: str
     found: str
-    mend: str = ""
+    remedy: str = ""
 
 
 Check = Callable[[Context, str], Iterator[Finding]]

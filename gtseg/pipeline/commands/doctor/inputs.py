@@ -41,7 +41,7 @@ def images(context: Context, root: str) -> Iterator[Finding]:
         yield Finding("bad", "images", f"no .jpg, .jpeg or .png in {source}", "check [images] source")
         return
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda item: (item[0], _look(*item)), sample))
+        results = list(pool.map(lambda item: (item[0], _check_sample(*item)), sample))
     troubled = [(name, problems) for name, problems in results if problems]
     for name, problems in troubled[:10]:
         yield Finding("bad", "image", f"{name} {problems[0].split(': ')[0]}", problems[0].partition(": ")[2])
@@ -59,7 +59,7 @@ def count_images(context: Context) -> int | None:
         return None
 
 
-def _look(name: str, read: Callable[[], bytes]) -> list[str]:
+def _check_sample(name: str, read: Callable[[], bytes]) -> list[str]:
     try:
         return examine_image(name, read())
     except (OSError, GtsegError) as error:
@@ -124,8 +124,8 @@ def automated(context: Context, root: str) -> Iterator[Finding]:
     for problem in problems:
         yield Finding("bad", "automated labeling", problem, "set [labeling] automated = false, or fix this")
     if not problems:
-        told = describe_automated(objects, is_aws=context.clients.is_aws("labeling"))
-        yield Finding("good", "automated labeling", told.removeprefix("automated labeling: "))
+        message = describe_automated(objects, is_aws=context.clients.is_aws("labeling"))
+        yield Finding("good", "automated labeling", message.removeprefix("automated labeling: "))
 
 
 def initial_model(context: Context, root: str) -> Iterator[Finding]:
@@ -133,21 +133,21 @@ def initial_model(context: Context, root: str) -> Iterator[Finding]:
     arn, subject = context.settings.labeling.initial_model_arn, "initial model"
     if not arn:
         return
-    mend = "give the FinalActiveLearningModelArn of an earlier labeling job of this account and region"
+    remedy = "give the FinalActiveLearningModelArn of an earlier labeling job of this account and region"
     region, account, name = arn.split(":", 5)[3], arn.split(":", 5)[4], arn.partition(":model/")[2]
     clients = context.clients
     if region != clients.labeling_region:
         words = f"initial_model_arn is of region {region or 'none'}; the labeling job runs in {clients.labeling_region}"
-        yield Finding("bad", subject, words, mend)
+        yield Finding("bad", subject, words, remedy)
     elif clients.labeling_profile is None and account != clients.account:
         words = f"initial_model_arn is of account {account}; the labeling job runs in account {clients.account}"
-        yield Finding("bad", subject, words, mend)
+        yield Finding("bad", subject, words, remedy)
     elif (artifact := context.labeling.find_model_artifact(name)) is None:
-        yield Finding("bad", subject, f"there is no model {arn}", mend)
+        yield Finding("bad", subject, f"there is no model {arn}", remedy)
     elif not artifact:
-        yield Finding("warning", subject, f"{arn} names no artifact: whether it can be read is not known", mend)
+        yield Finding("warning", subject, f"{arn} names no artifact: whether it can be read is not known", remedy)
     elif (found := context.s3.head(artifact)) is None:
-        yield Finding("bad", subject, f"the artifact of {name} is gone: there is no {artifact}", mend)
+        yield Finding("bad", subject, f"the artifact of {name} is gone: there is no {artifact}", remedy)
     else:
         yield Finding("good", subject, f"{name}: {artifact} has {counted(found.size, 'byte')}")
 

@@ -37,9 +37,8 @@ def adjust(
     section, context = run.labeling_job, context.of("adjust")
     if section and section.task == ADJUSTMENT and source.is_own:
         raise StageError(
-            f"{section.name} is the adjustment of this run already ({section.status or 'started'}). "
-            "Follow it with `gtseg watch`; label what it left out with `gtseg label --continue`; adjust its result "
-            "again with "
+            f"{section.name} is the adjustment of this run already ({section.status or 'started'}). Follow it with "
+            "`gtseg watch`; label what it left out with `gtseg label --continue`; adjust its result again with "
             f"`gtseg adjust --job {section.name}`."
         )
     refuse_running(run, context)
@@ -74,9 +73,8 @@ def start_adjustment(
         raise ManifestError(f"{earlier.manifest} has no mask under {earlier.label!r}: nothing to adjust")
     if left := len(earlier.lines) - earlier.labeled:
         words = (
-            f"{counted(left, 'object without a mask is', 'objects without a mask are')} left out: they would "
-            "fail, and might be "
-            "billed. `gtseg label --continue` labels them"
+            f"{counted(left, 'object without a mask is', 'objects without a mask are')} left out: they would fail, "
+            "and might be billed. `gtseg label --continue` labels them"
         )
         context.warn(words)
     wanted = context.settings.labeling

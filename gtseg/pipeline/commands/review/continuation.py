@@ -51,8 +51,7 @@ def continue_labeling(run: Run, context: Context) -> Run:
     failed = sum(line.state == "failed" for line in earlier.lines)
     words = (
         f"{len(todo):,} of {len(earlier.lines):,} images: {failed:,} failed, {len(redo):,} to be made again, the "
-        "others never "
-        "labeled"
+        "others never labeled"
     )
     context.note(words)
     return start(_job(run, context, earlier, redo))
@@ -77,9 +76,9 @@ def _is_under_way(name: str, context: Context) -> bool:
 
 def _redo(run: Run, earlier: Earlier, context: Context) -> frozenset[str]:
     """Return images whose mask the dataset stage rejected or workers found bad."""
-    rejected, hopeless = rejected_images(run, earlier.manifest, context.s3)
-    if hopeless:
-        words = f"{hopeless:,} images are left out because of the images themselves: another mask would not help"
+    rejected, unusable = rejected_images(run, earlier.manifest, context.s3)
+    if unusable:
+        words = f"{unusable:,} images are left out because of the images themselves: another mask would not help"
         context.note(words)
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
     redo = labeled & (rejected | find_rejected_images(run, earlier.manifest, context.s3).keys())
@@ -124,8 +123,7 @@ def check_labels(labels: Sequence[str], earlier: Earlier) -> None:
     if missing := [name for name in earlier.labels if name not in labels]:
         raise SettingsError(
             f"[labeling] labels lacks {', '.join(missing)}, which {earlier.name} was labeled with. Add them, at the "
-            "end if they are "
-            "no longer used: a follow-up job needs every label of the earlier one."
+            "end if they are no longer used: a follow-up job needs every label of the earlier one."
         )
     if not labels:
         raise SettingsError('[labeling] labels is empty: set the classes to find, like labels = ["cat", "dog"]')

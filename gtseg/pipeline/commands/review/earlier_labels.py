@@ -105,8 +105,7 @@ def refuse_running(run: Run, context: Context) -> None:
     if state and not state.is_over:
         raise StageError(
             f"Run {run.name!r} has the running labeling job {section.name} ({state.status}): wait for it with `gtseg "
-            "watch`. "
-            "Review other labels in their own run: --run NAME."
+            "watch`. Review other labels in their own run: --run NAME."
         )
 
 

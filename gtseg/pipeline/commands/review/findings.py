@@ -9,23 +9,23 @@ from gtseg.errors import ManifestError
 from gtseg.pipeline.run import Run
 
 
-def rejected_images(run: Run, manifest: str, door: S3) -> tuple[set[str], int]:
+def rejected_images(run: Run, manifest: str, s3: S3) -> tuple[set[str], int]:
     """Return (images whose mask the run's dataset refused, number refused for the image itself), for this manifest."""
     if run.dataset is None or run.dataset.source != manifest:
         return set(), 0
-    found = door.read_if_exists(f"{run.root}objects.jsonl")
+    found = s3.read_if_exists(f"{run.root}objects.jsonl")
     records = [json.loads(line) for line in found[0].splitlines()] if found else []
     refused = [r for r in records if r["status"] in ("rejected", "failed") and r.get("mask")]
     for_mask = {r["image"] for r in refused if not r.get("reason", "").startswith("image")}
     return for_mask, len(refused) - len(for_mask)
 
 
-def find_rejected_images(run: Run, manifest: str, door: S3) -> dict[str, tuple[str, ...]]:
+def find_rejected_images(run: Run, manifest: str, s3: S3) -> dict[str, tuple[str, ...]]:
     """Return the images that the run's verification of this manifest found bad, with the comments on each."""
     word = run.verification
     if word is None or word.source != manifest or not word.redo:
         return {}
-    found = door.read_if_exists(word.redo)
+    found = s3.read_if_exists(word.redo)
     return read_redo(found[0], word.redo) if found else {}
 
 

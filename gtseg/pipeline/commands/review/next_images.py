@@ -42,7 +42,7 @@ class _Asked:
 
     item: DataObject
     sureness: float
-    look: Look
+    features: Look
     mask: str
 
 
@@ -66,13 +66,13 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
             f"All {len(labeled):,} images of [images] source are labeled{but}: there is nothing to select."
         )
     sample = random.Random(earlier.mark).sample(waiting, min(ASKED, len(waiting)))
-    told = (
+    message = (
         f"{counted(len(sample), 'unlabeled image')} of {len(waiting):,} predicted with {endpoint.name}, "
         f"{min(count, len(sample)):,} of them selected"
     )
     if context.dry_run:
         request = {"EndpointName": endpoint.name, "ContentType": endpoint.content_type, "Accept": PROTOBUF}
-        context.plan(f"would have {told}; nothing was changed", {"InvokeEndpoint": request, "images": len(sample)})
+        context.plan(f"would have {message}; nothing was changed", {"InvokeEndpoint": request, "images": len(sample)})
         return run
     upload_images(gathered, context)
     with Bulk(context.clients) as bulk:
@@ -82,10 +82,10 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
         folder = f"{run.root}labeling/next-{earlier.mark}/"
         masks = Prelabeling(folder, endpoint, classes, bulk, lambda body: ask(body).mask)
         asked = _ask_all(sorted(sample, key=lambda item: item.uri), ask, masks, context)
-        known = _look_at_labeled(sorted(labeled), bulk)
-    chosen = choose_next([a.sureness for a in asked], [a.look for a in asked], labeled=known, count=count)
+        known = _read_labeled(sorted(labeled), bulk)
+    chosen = choose_next([a.sureness for a in asked], [a.features for a in asked], labeled=known, count=count)
     picked = [asked[position] for position in chosen]
-    context.note(f"{told}; near-duplicates of them and of labeled images are left out")
+    context.note(f"{message}; near-duplicates of them and of labeled images are left out")
     lines = [_line(one, earlier.label, masks.metadata) for one in picked]
     both = replace(earlier, lines=(*earlier.lines, *lines))
     return start_adjustment(run, context.of("adjust"), both, only={one.item.uri: () for one in picked})
@@ -107,10 +107,10 @@ def _ask_all(items: Sequence[DataObject], ask: Ask, masks: Prelabeling, context:
 
     def ask_one(item: DataObject) -> _Asked:
         body = masks.bulk.get(item.uri).body
-        look, answer = look_at(body), ask(body)
+        features, answer = look_at(body), ask(body)
         if answer.probabilities is None:
             raise ImageError("the endpoint returned no probabilities")
-        return _Asked(item, expected_iou(answer.probabilities), look, masks.keep(item, answer.mask))
+        return _Asked(item, expected_iou(answer.probabilities), features, masks.keep(item, answer.mask))
 
     found: list[_Asked] = []
     for done, (item, result) in enumerate(
@@ -126,7 +126,7 @@ def _ask_all(items: Sequence[DataObject], ask: Ask, masks: Prelabeling, context:
     return found
 
 
-def _look_at_labeled(images: Sequence[str], bulk: Bulk) -> list[Look]:
+def _read_labeled(images: Sequence[str], bulk: Bulk) -> list[Look]:
     step = max(1, len(images) // COMPARED)
     found = []
     for uri in images[::step]:

@@ -69,10 +69,10 @@ def prelabel(
     with Bulk(context.clients) as bulk:
         work = Prelabeling(folder, model, classes, bulk, ask or (lambda body: asker.ask(body).mask))
         entries = work.label_all(gathered.manifest.objects, context)
-    door = context.s3
+    s3 = context.s3
     manifest, images = folder + OUTPUT_MANIFEST, f"{folder}images.jsonl"
-    door.write(images, gathered.manifest.side_body())
-    door.write(manifest, write_lines(entries))
+    s3.write(images, gathered.manifest.side_body())
+    s3.write(manifest, write_lines(entries))
     earlier = read_earlier(manifest, LABEL, context, name=source, images=images)
     return start_adjustment(run, context.of("adjust"), earlier)
 

@@ -21,7 +21,7 @@ from gtseg.settings.templates import read_template
 
 VERIFICATION: Final = "VerificationSemanticSegmentation"
 GOOD, BAD = "good", "bad"
-PATIENCE = 31 * 86400.0
+MAX_WAIT_SECONDS = 31 * 86400.0
 SHOWN = 10
 """Number of images listed on the terminal; redo.jsonl has all."""
 
@@ -119,7 +119,7 @@ def _follow(run: Run, context: Context, *, wait: bool) -> Run:
     word = run.verification
     if word is None:
         raise StageError(f"Run {run.name!r} has no verification")
-    state = _look(word.name, context, wait=wait)
+    state = _poll(word.name, context, wait=wait)
     run = run.update(verification=word.model_copy(update={"status": state.status}))
     if not state.is_over:
         context.note(f"{word.name} {state.status}: run the same command again for the result; --wait waits for it")
@@ -129,17 +129,17 @@ def _follow(run: Run, context: Context, *, wait: bool) -> Run:
     return _conclude(run, state, context)
 
 
-def _look(name: str, context: Context, *, wait: bool) -> JobState:
-    def look() -> JobState:
+def _poll(name: str, context: Context, *, wait: bool) -> JobState:
+    def read_state() -> JobState:
         state = context.labeling.describe_job(name)
         done = state.total - state.counters.get("Unlabeled", 0)
         context.progress(f"{name} {state.status}", done, state.total)
         return state
 
     if not wait:
-        return look()
+        return read_state()
     resume = how_to_resume(name, context, command="gtseg verify", service="labeling")
-    return follow(look, context, until=lambda s: s.is_over, patience=PATIENCE, resume=resume)
+    return follow(read_state, context, until=lambda s: s.is_over, patience=MAX_WAIT_SECONDS, resume=resume)
 
 
 def _conclude(run: Run, state: JobState, context: Context) -> Run:
@@ -158,10 +158,9 @@ def _conclude(run: Run, state: JobState, context: Context) -> Run:
     if share:
         context.note(
             f"of the labels made by a model, {share[0]:.1%} are good: between {share[1]:.1%} and {share[2]:.1%} of "
-            "all of them "
-            f"(95 % interval, {good + len(bad):,} verified)"
+            f"all of them (95 % interval, {good + len(bad):,} verified)"
         )
-    _tell(word.name, verdicts, bad, good=good, redo=redo, context=context)
+    _report(word.name, verdicts, bad, good=good, redo=redo, context=context)
     return run.update(verification=word.model_copy(update=update))
 
 
@@ -173,7 +172,7 @@ def _redo_line(verdict: Verdict) -> dict[str, object]:
     }
 
 
-def _tell(
+def _report(
     name: str, verdicts: Sequence[Verdict], bad: Sequence[Verdict], *, good: int, redo: str, context: Context
 ) -> None:
     for verdict in [v for v in verdicts if v.reason][:SHOWN]:

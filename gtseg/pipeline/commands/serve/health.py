@@ -16,12 +16,12 @@ class Health:
 
     def __init__(self, *, stale: float) -> None:
         self._lock, self._stale = threading.Lock(), stale
-        self._looked, self._trouble = time.monotonic(), ""
+        self._polled_at, self._trouble = time.monotonic(), ""
         self._runs: dict[str, dict[str, Any]] = {}
 
-    def looked(self, runs: dict[str, dict[str, Any]]) -> None:
+    def polled(self, runs: dict[str, dict[str, Any]]) -> None:
         with self._lock:
-            self._looked, self._trouble, self._runs = time.monotonic(), "", runs
+            self._polled_at, self._trouble, self._runs = time.monotonic(), "", runs
 
     def failed(self, why: str) -> None:
         with self._lock:
@@ -30,7 +30,7 @@ class Health:
     def describe(self) -> tuple[int, dict[str, Any]]:
         """Return (HTTP status, document)."""
         with self._lock:
-            age = time.monotonic() - self._looked
+            age = time.monotonic() - self._polled_at
             healthy = age < self._stale
             document = {
                 "status": "ok" if healthy else "stale",

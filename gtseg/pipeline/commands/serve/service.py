@@ -62,7 +62,7 @@ class Service:
             signal.signal(signal.SIGALRM, signal.default_int_handler)
         server = serve_health(self.health, self.settings.serve.host, self.settings.serve.port)
         host, port = self.settings.serve.host, server.server_address[1]
-        self.say("info", "started", until=self.settings.serve.until, health=f"http://{host}:{port}/healthz")
+        self.write_log("info", "started", until=self.settings.serve.until, health=f"http://{host}:{port}/healthz")
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="run")
         try:
             trouble = self.loop(pool, once=once)
@@ -71,7 +71,7 @@ class Service:
             server.shutdown()
             pool.shutdown(wait=False, cancel_futures=not once or self.stop.is_set())
             self._let_finish(None if once and not self.stop.is_set() else STOP_SECONDS)
-        self.say("info", "stopped")
+        self.write_log("info", "stopped")
         return 1 if once and trouble else 0
 
     def _end(self, number: int, frame: Any) -> None:
@@ -89,14 +89,14 @@ class Service:
         """Poll until stopped; return whether the last poll failed."""
         pause, trouble = float(self.settings.serve.interval), False
         while not self.stop.is_set():
-            trouble = not self.look(pool)
+            trouble = not self.poll(pool)
             if once:
                 break
             pause = min(SLOWEST, pause * 2) if trouble else float(self.settings.serve.interval)
             self.stop.wait(pause)
         return trouble
 
-    def look(self, pool: ThreadPoolExecutor) -> bool:
+    def poll(self, pool: ThreadPoolExecutor) -> bool:
         """Poll everything once; False if AWS could not be reached. Never raises."""
         try:
             runs = self.load_runs()
@@ -107,15 +107,15 @@ class Service:
             self._trouble(error)
             return False
         except Exception:
-            self.say("error", "bug", message=traceback.format_exc())
+            self.write_log("error", "bug", message=traceback.format_exc())
             self.health.failed("an internal error, see the log")
             return False
         if not runs and self.settings.serve.begin:
             runs = self.begin_first()
         if not runs:
-            self._say_once("", "info", "waiting", message=self._no_runs())
+            self._log_once("", "info", "waiting", message=self._no_runs())
         states = {run.name: self.advance(run, jobs, pool) for run in runs}
-        self.health.looked(states)
+        self.health.polled(states)
         return True
 
     def begin_first(self) -> list[Run]:
@@ -139,10 +139,10 @@ class Service:
 
     def load_runs(self) -> list[Run]:
         """Return every run of this project below its bucket and prefix; runs of other projects are ignored."""
-        door = self.context().s3
+        s3 = self.context().s3
         runs = []
-        for root in door.list_folders(self.place()):
-            if door.exists(root + "run.json"):
+        for root in s3.list_folders(self.place()):
+            if s3.exists(root + "run.json"):
                 try:
                     run = RunFile(self.clients, root).load()
                     if (run.project or run.name) == self.settings.project.name:
@@ -150,7 +150,7 @@ class Service:
                 except AWSError:
                     raise
                 except GtsegError as error:
-                    self._say_once(root, "error", "unreadable", message=str(error))
+                    self._log_once(root, "error", "unreadable", message=str(error))
         return runs
 
     def job_states(self, runs: list[Run]) -> dict[str, str]:
@@ -185,9 +185,9 @@ class Service:
         if not (live or waits_for(run)) or self.swept.get(run.root, "") == run.etag:
             return run
         meter = Meter(run, self.context(run).of("serve"))
-        meter.told = self.warned.get(run.root)
+        meter.warned_at = self.warned.get(run.root)
         is_reached = meter.is_reached()
-        self.warned[run.root] = meter.told
+        self.warned[run.root] = meter.warned_at
         if is_reached:
             run, _ = sweep(run, self.context(run), Sweep(everything=True))
             self.swept[run.root] = run.etag
@@ -202,26 +202,26 @@ class Service:
             return {"state": "blocked", "reason": blocked[1]}
         decision = decide(run, jobs, settings=self.settings)
         if not decision.go:
-            self._say_once(run.root, "info", "waiting", run=run.name, stage=decision.stage, message=decision.waits_for)
+            self._log_once(run.root, "info", "waiting", run=run.name, stage=decision.stage, message=decision.waits_for)
             return {"state": "waiting", "stage": decision.stage, "for": decision.waits_for}
-        self.busy[run.root] = pool.submit(self.walk, run, decision)
+        self.busy[run.root] = pool.submit(self.run_stage, run, decision)
         return {"state": "working", "stage": decision.stage}
 
-    def walk(self, run: Run, decision: Decision) -> None:
+    def run_stage(self, run: Run, decision: Decision) -> None:
         """Run one stage of one run and save it. Errors are logged; permanent ones prevent retries until the run
         changes."""
-        self.say("info", "begin", run=run.name, stage=decision.stage)
+        self.write_log("info", "begin", run=run.name, stage=decision.stage)
         run_file = RunFile(self.clients, run.root)
         try:
             run_file.save(self._stage(run, decision.stage))
-            self.say("info", "end", run=run.name, stage=decision.stage)
+            self.write_log("info", "end", run=run.name, stage=decision.stage)
         except Interrupted:
-            self.say("info", "left", run=run.name, stage=decision.stage, message="it continues at the next start")
+            self.write_log("info", "left", run=run.name, stage=decision.stage, message="it continues at the next start")
         except GtsegError as error:
             self._failed(run, decision, error, run_file)
         except Exception:
             self.blocked[run.root] = (run.etag, "an internal error, see the log")
-            self.say("error", "bug", run=run.name, stage=decision.stage, message=traceback.format_exc())
+            self.write_log("error", "bug", run=run.name, stage=decision.stage, message=traceback.format_exc())
 
     def _stage(self, run: Run, name: str) -> Run:
         context = self.context(run)
@@ -229,11 +229,11 @@ class Service:
             return cleanup(run, context)
         if name == "train":
             return train(run, context, follow="train" in waits_for(run))
-        return next(stage for stage in STAGES if stage.name == name).walk(run, context)
+        return next(stage for stage in STAGES if stage.name == name).function(run, context)
 
     def context(self, run: Run | None = None) -> Context:
         """Return the context for a stage of this run; there is no confirmation, but [budget] applies."""
-        notify = self._teller(run) if run else ignore
+        notify = self._make_listener(run) if run else ignore
         return Context(self.settings, self.clients, notify, Consent(check_cost=self._check_cost), self.sleep)
 
     def _check_cost(self, stage: str, run: Run, objects: int | None) -> None:
@@ -247,7 +247,7 @@ class Service:
             raise Interrupted("the service stops")
 
     def _failed(self, run: Run, decision: Decision, error: GtsegError, run_file: RunFile) -> None:
-        self.say("error", "failed", run=run.name, stage=decision.stage, message=str(error))
+        self.write_log("error", "failed", run=run.name, stage=decision.stage, message=str(error))
         if is_transient(error) or (isinstance(error, AWSError) and error.code in CREDENTIAL_CODES):
             self.clients = self._make_clients()
             return
@@ -258,7 +258,7 @@ class Service:
         self.blocked[run.root] = (etag, str(error))
 
     def _trouble(self, error: GtsegError) -> None:
-        self.say("error", "trouble", message=str(error))
+        self.write_log("error", "trouble", message=str(error))
         self.health.failed(str(error))
         self.clients = self._make_clients()
 
@@ -267,26 +267,26 @@ class Service:
             try:
                 future.result(seconds)
             except (Exception, CancelledError):
-                self.say("warning", "left", message="a stage was interrupted; it continues at the next start")
+                self.write_log("warning", "left", message="a stage was interrupted; it continues at the next start")
 
-    def _teller(self, run: Run) -> Callable[[Event], None]:
-        def tell(event: Event) -> None:
+    def _make_listener(self, run: Run) -> Callable[[Event], None]:
+        def listen(event: Event) -> None:
             if event.kind in ("note", "warning", "finished", "epoch"):
                 level = "warning" if event.kind == "warning" else "info"
-                self.say(level, event.kind, run=run.name, stage=event.stage, message=event.message)
+                self.write_log(level, event.kind, run=run.name, stage=event.stage, message=event.message)
             else:
                 ignore(event)
 
-        return tell
+        return listen
 
-    def _say_once(self, key: str, level: str, event: str, **fields: Any) -> None:
+    def _log_once(self, key: str, level: str, event: str, **fields: Any) -> None:
         words = json.dumps(fields, default=str)
         if self.waiting.get(key) != words:
             self.waiting[key] = words
-            self.say(level, event, **fields)
+            self.write_log(level, event, **fields)
 
-    def say(self, level: str, event: str, **fields: Any) -> None:
-        """Format one JSON object per line."""
+    def write_log(self, level: str, event: str, **fields: Any) -> None:
+        """Write one JSON object per line."""
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": level,

@@ -153,7 +153,7 @@ class Checker:
         if reason := explain(finding.image) or explain(finding.mask):
             return Fetch(replace(finding, reason=reason))
         try:
-            image, fact = _first_there(finding.image, self._look)
+            image, fact = _first_there(finding.image, self._facts_of)
         except ImageError as error:
             return Fetch(replace(finding, reason=f"image: {error}"))
         except AWSError as error:
@@ -228,11 +228,11 @@ class Checker:
         fact = self.facts.get(image)
         return fact is not None and fact.etag != etag
 
-    def _look(self, image: str) -> Fact:
+    def _facts_of(self, image: str) -> Fact:
         fact = self.facts.get(image)
         if fact is None:
-            return self.origin.look_at_image(image)
-        if self.etags.get(image, fact.etag) != fact.etag and self.origin.look_at_image(image).etag != fact.etag:
+            return self.origin.read_image_facts(image)
+        if self.etags.get(image, fact.etag) != fact.etag and self.origin.read_image_facts(image).etag != fact.etag:
             raise ImageError(replaced(fact.etag))
         return fact
 
@@ -264,7 +264,7 @@ class Checker:
         fact, image = finding.fact, finding.image
         if fact is None or (header.width, header.height) == (fact.width, fact.height) or image in self.facts:
             return finding
-        return replace(finding, fact=self.origin.look_at_all(image))
+        return replace(finding, fact=self.origin.read_all_facts(image))
 
     def _decode(self, body: bytes, header: PngHeader, colors: ColorMap, size: tuple[int, int]) -> CheckedMask:
         check_size(header, size)  # before memory is allocated for it

@@ -27,15 +27,17 @@ FEWEST = 5
 """Number of images of a split below which its scores are unreliable."""
 
 
-def tell_result(section: DatasetSection, *, is_dry: bool) -> Event:
+def result_event(section: DatasetSection, *, is_dry: bool) -> Event:
     counts = section.counts
     parts = ", ".join(f"{counts[part]} {part}" for part in PARTS)
     others = "".join(f", {counts[s]} {s}" for s in ("rejected", "failed", "unlabeled") if counts[s])
-    told = f"the dataset {'would hold' if is_dry else 'holds'} {parts}{others}; classes: {', '.join(section.classes)}"
-    return Event("dataset", "finished", told, fields={**section.model_dump(mode="json"), "dry_run": is_dry})
+    message = (
+        f"the dataset {'would hold' if is_dry else 'holds'} {parts}{others}; classes: {', '.join(section.classes)}"
+    )
+    return Event("dataset", "finished", message, fields={**section.model_dump(mode="json"), "dry_run": is_dry})
 
 
-def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> Iterator[Event]:
+def finding_events(summary: Summary, classes: Classes, spread: Sequence[str]) -> Iterator[Event]:
     """Return warnings, then notes, about the findings."""
     warnings = [
         *(() if summary.unchecked else _missing_classes(summary, classes)),
@@ -54,18 +56,18 @@ def tell_findings(summary: Summary, classes: Classes, spread: Sequence[str]) -> 
         )
         yield Event("dataset", "note", f"labeled by a model: {parts}; all others by people")
     if summary.unchecked:
-        told = (
+        message = (
             f"{counted(summary.unchecked, 'mask was', 'masks were')} checked by palette only: no pixel was "
             "checked or counted"
         )
-        yield Event("dataset", "note", f"{told} (--check full does)")
+        yield Event("dataset", "note", f"{message} (--check full does)")
     if summary.converted:
         yield Event("dataset", "note", f"{summary.converted} PNG images are converted to JPEG, quality 95")
     if summary.recoded:
         yield Event("dataset", "note", f"{summary.recoded} masks are rewritten as class indices")
     if summary.repaired:
-        told = f"{summary.repaired} masks had indices that contradict their colors; the colors are used"
-        yield Event("dataset", "warning", told)
+        message = f"{summary.repaired} masks had indices that contradict their colors; the colors are used"
+        yield Event("dataset", "warning", message)
 
 
 def _missing_classes(summary: Summary, classes: Classes) -> Iterator[str]:
@@ -133,8 +135,7 @@ def _spread(groups: Sequence[str]) -> Iterator[str]:
     if groups:
         yield (
             f"{len(groups)} groups ({groups[0]!r}...) are in several splits: an earlier dataset of this run assigned "
-            "their images "
-            "there, and assignments are kept. A new run assigns them again"
+            "their images there, and assignments are kept. A new run assigns them again"
         )
 
 
@@ -157,5 +158,5 @@ def nothing_usable(manifest: str, findings: Table[int, Finding]) -> MaskError:
     found = [(position, finding) for position, finding in findings.rows() if finding.reason]
     kinds = Counter(kind_of(finding.reason) for _, finding in found)
     examples = {kind_of(f.reason): f"{f.image}: {f.reason}" for _, f in reversed(found)}
-    told = "; ".join(_grouped("of them", n, kind, examples[kind]) for kind, n in kinds.most_common(2))
-    return MaskError(f"None of the {len(found)} labeled objects of {manifest} can be used: {told}")
+    message = "; ".join(_grouped("of them", n, kind, examples[kind]) for kind, n in kinds.most_common(2))
+    return MaskError(f"None of the {len(found)} labeled objects of {manifest} can be used: {message}")

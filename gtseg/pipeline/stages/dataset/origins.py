@@ -47,22 +47,22 @@ class Origin:
         """Return the first `size` bytes of an object, or all of a file. Parts of objects have no checksum."""
         return self._bulk.get(reference, span=(0, size)) if is_s3_uri(reference) else self.read(reference)
 
-    def look_at_image(self, reference: str) -> Fact:
+    def read_image_facts(self, reference: str) -> Fact:
         """Read the image's header with a small ranged request. Raises ImageError if it is neither JPEG nor PNG, or
         damaged.
 
         A part of an object has no checksum, so a header that seems damaged is read again with the whole object.
         """
         try:
-            return self._look(reference, STARTS)
+            return self._read_facts(reference, STARTS)
         except ImageError:
-            return self.look_at_all(reference)
+            return self.read_all_facts(reference)
 
-    def look_at_all(self, reference: str) -> Fact:
+    def read_all_facts(self, reference: str) -> Fact:
         """Read the same from the whole object, which S3's checksum covers."""
-        return self._look(reference, (None,))
+        return self._read_facts(reference, (None,))
 
-    def _look(self, reference: str, sizes: Sequence[int | None]) -> Fact:
+    def _read_facts(self, reference: str, sizes: Sequence[int | None]) -> Fact:
         header = None
         for size in sizes:
             start = self._start(reference, size)

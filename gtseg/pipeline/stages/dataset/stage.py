@@ -26,10 +26,10 @@ from gtseg.pipeline.stages.dataset.earlier_dataset import Earlier, list_etags, r
 from gtseg.pipeline.stages.dataset.ledger import Ledger, Table
 from gtseg.pipeline.stages.dataset.messages import (
     account_of,
+    finding_events,
     nothing_labeled,
     nothing_usable,
-    tell_findings,
-    tell_result,
+    result_event,
 )
 from gtseg.pipeline.stages.dataset.object_records import assemble
 from gtseg.pipeline.stages.dataset.origins import Origin
@@ -77,12 +77,12 @@ def dataset(run: Run, context: Context, *, labels: LabelSource = OWN_LABELS) -> 
         work = _Work(run, context, labels, source, bulk, ledger, Spool(spool))
         plan = work.plan(manifest_file)
         if context.dry_run:
-            work.tell(plan, work.summarize(plan, work.assemble(plan, objects)), is_dry=True)
+            work.report(plan, work.summarize(plan, work.assemble(plan, objects)), is_dry=True)
             return run
         if not plan.earlier.has_bucket:
             _create_bucket(run, context)
         summary = work.carry_out(plan, objects)
-        return run.update(dataset=work.tell(plan, summary))
+        return run.update(dataset=work.report(plan, summary))
 
 
 @dataclass(frozen=True)
@@ -312,8 +312,8 @@ class _Work:
         for _ in work_through(uris, self.bulk.delete, threads=_writers(number)):
             pass
         if number:
-            told = f"{number} objects that no longer belong to the dataset were removed from its channels"
-            self.context.note(told)
+            message = f"{number} objects that no longer belong to the dataset were removed from its channels"
+            self.context.note(message)
 
     def _conclude(self, plan: _Plan, records: RecordFile, summary: Summary, *, marker: bytes | None) -> None:
         """Write objects.jsonl, then dataset.json; a file with equal bytes is not written again."""
@@ -348,8 +348,8 @@ class _Work:
     def summarize(self, plan: _Plan, records: RecordFile) -> Summary:
         return summarize(records, plan.classes, self.ledger.table(str, str))
 
-    def tell(self, plan: _Plan, summary: Summary, *, is_dry: bool = False) -> DatasetSection:
-        for event in tell_findings(summary, plan.classes, plan.spread):
+    def report(self, plan: _Plan, summary: Summary, *, is_dry: bool = False) -> DatasetSection:
+        for event in finding_events(summary, plan.classes, plan.spread):
             self.context.notify(event)
         settings = self.context.settings
         chosen = settings.dataset.model_copy(update={"alike_labels": self._alike_labels})
@@ -372,7 +372,7 @@ class _Work:
                 **{LABELS: labels_of(self.run.labeling_job)},
             ),
         )
-        self.context.notify(tell_result(section, is_dry=is_dry))
+        self.context.notify(result_event(section, is_dry=is_dry))
         return section
 
     def _kept_labels(self) -> LabelSource:

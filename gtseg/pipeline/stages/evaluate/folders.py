@@ -38,7 +38,7 @@ def evaluate_folders(
     labels: Sequence[str],
     options: Evaluate,
     notify: Notify,
-    door: S3 | None = None,
+    s3: S3 | None = None,
     values: Sequence[int] = (),
     void: int | None = None,
 ) -> FolderEvaluation:
@@ -48,7 +48,7 @@ def evaluate_folders(
     Warnings before the score tell what makes it less meaningful. Raises StageError if nothing pairs, SettingsError if
     the labels do not fit the masks, MaskError naming an invalid file.
     """
-    truths, found = Place(masks, door), Place(predictions, door)
+    truths, found = Place(masks, s3), Place(predictions, s3)
     if _is_one(predictions, masks):
         words = f"predictions and masks are the same folder, {masks}: this score says nothing about a model"
         notify(Event("evaluate", "warning", words))
@@ -120,22 +120,21 @@ def _agree(
 ) -> _Meaning:
     """Return one table of classes for both sides; a side with only 0 and 255 is read as such, whatever the other
     has."""
-    whats = "the masks", "the predictions"
+    sides_named = "the masks", "the predictions"
     binary = [not values and is_binary(side, void=void) for side in sides]
     plain = [frozenset({0, 1}) if alone else side for side, alone in zip(sides, binary, strict=True)]
     own = [
         number_masks(side, labels, void=void, what=what) if alone else None
-        for side, alone, what in zip(sides, binary, whats, strict=True)
+        for side, alone, what in zip(sides, binary, sides_named, strict=True)
     ]
-    whole = number_masks(plain[0] | plain[1], labels, values=values, void=void, what="masks and predictions")
-    if any(binary) and len(whole.names) > 2:
+    table = number_masks(plain[0] | plain[1], labels, values=values, void=void, what="masks and predictions")
+    if any(binary) and len(table.names) > 2:
         one, other = (0, 1) if binary[0] else (1, 0)
         raise SettingsError(
-            f"{whats[one]} have only 0 and 255, {whats[other]} have values up to {len(whole.names) - 1}: their "
-            "numbering "
-            "differs. If 255 is void, use --void 255"
+            f"{sides_named[one]} have only 0 and 255, {sides_named[other]} have values up to {len(table.names) - 1}: "
+            "their numbering differs. If 255 is void, use --void 255"
         )
-    return _Meaning(whole.names, own[0] or whole, own[1] or whole)
+    return _Meaning(table.names, own[0] or table, own[1] or table)
 
 
 def _both(sides: tuple[frozenset[int], frozenset[int]]) -> str:

@@ -125,8 +125,8 @@ def evaluate(run: Run, context: Context, *, in_batch: bool = False) -> Run:
         ),
     )
     context.s3.write(section.details, details_of(tally, section))
-    _tell_missing(failed, len(tally.images) + len(failed), context)
-    _tell(section, context)
+    _report_missing(failed, len(tally.images) + len(failed), context)
+    _report(section, context)
     return run.update(evaluation=section, learning=add_point(run.learning, data, section))
 
 
@@ -210,11 +210,10 @@ def _pairs(data: DatasetSection, folder: str, context: Context) -> list[Pair]:
     """Return every test image with its mask, by name. Raises GtsegError if one has none."""
     images = _stems(channel_uri(data.channels, SPLIT), context)
     masks = _stems(channel_uri(data.channels, f"{SPLIT}_annotation"), context)
-    if lone := sorted(images.keys() ^ masks.keys()):
+    if unpaired := sorted(images.keys() ^ masks.keys()):
         raise GtsegError(
-            f"{len(lone)} objects of the test channels have an image or a mask but not both, like {lone[0]}. Run "
-            "`gtseg dataset` "
-            "again."
+            f"{len(unpaired)} objects of the test channels have an image or a mask but not both, like {unpaired[0]}. "
+            "Run `gtseg dataset` again."
         )
     if not images:
         raise StageError("The test channel is empty. Run `gtseg dataset` again.")
@@ -236,16 +235,16 @@ def _score(
 ) -> list[float]:
     """Add every pair to the tally and return the seconds of the requests made now. `failed` receives unscored
     images."""
-    door, palette = context.s3, _palette(tally.classes)
+    s3, palette = context.s3, _palette(tally.classes)
     latencies: list[float] = []
 
     def one(pair: Pair) -> Scored:
-        truth = read_mask(door.read(pair.mask)[0])
+        truth = read_mask(s3.read(pair.mask)[0])
         if pair.is_there or asker is None:
-            return Scored(truth, read_mask(door.read(pair.prediction)[0]), None)
-        answer = asker.ask(door.read(pair.image)[0])
+            return Scored(truth, read_mask(s3.read(pair.prediction)[0]), None)
+        answer = asker.ask(s3.read(pair.image)[0])
         height, width = answer.mask.shape
-        door.write(pair.prediction, encode_palette_png(answer.mask, width, height, palette=palette))
+        s3.write(pair.prediction, encode_palette_png(answer.mask, width, height, palette=palette))
         return Scored(truth, answer.mask, answer.seconds)
 
     try:
@@ -269,16 +268,15 @@ def _score(
     return latencies
 
 
-def _tell_missing(failed: Mapping[str, str], total: int, context: Context) -> None:
+def _report_missing(failed: Mapping[str, str], total: int, context: Context) -> None:
     if not failed:
         return
     for name, reason in list(failed.items())[:SHOWN]:
         context.warn(f"{name} is not scored: {reason}")
     context.warn(
         f"{len(failed):,} of {counted(total, 'test image')} could not be predicted and are not scored. `gtseg "
-        "evaluate` retries "
-        "them; if the model runs out of memory or time, use a larger [deploy] instance_type or a smaller [predict] "
-        "max_side",
+        "evaluate` retries them; if the model runs out of memory or time, use a larger [deploy] instance_type or a "
+        "smaller [predict] max_side",
         {"missing": sorted(failed)},
     )
 
@@ -288,12 +286,11 @@ def _palette(classes: int) -> bytes:
     return b"".join(color.to_bytes(3, "big") for color in colors).ljust(768, b"\xff")
 
 
-def _tell(section: EvaluationSection, context: Context) -> None:
+def _report(section: EvaluationSection, context: Context) -> None:
     if section.only_background:
         context.warn(
             "the model predicts only background, no pixel of another class. Use more epochs, a higher learning rate "
-            "or more "
-            "labeled images"
+            "or more labeled images"
         )
     facts = section.model_dump(
         mode="json", include={"split", "images", "miou", "miou_builtin", "pixel_accuracy", "intervals"}

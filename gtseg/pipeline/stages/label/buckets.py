@@ -77,7 +77,7 @@ def _lacks_rule(bucket: str, context: Context) -> bool:
 def _warn(bucket: str, error: AWSError, context: Context) -> None:
     words = (
         f"the CORS rules of bucket {bucket} cannot be read or changed ({error.code}). Without a rule that lets "
-        "browsers GET, "
-        "its images fail to load in the workers' page: ask its owner, or copy the images to a bucket of your own"
+        "browsers GET, its images fail to load in the workers' page: ask its owner, or copy the images to a bucket "
+        "of your own"
     )
     context.warn(words)

@@ -80,8 +80,7 @@ def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
     if folder.is_file():
         raise StageError(
             f"[images] source: {folder} is a file. Use a folder of images (unpack an archive first), an s3:// prefix "
-            "or "
-            f"an input manifest ({', '.join(MANIFEST_ENDINGS)})"
+            f"or an input manifest ({', '.join(MANIFEST_ENDINGS)})"
         )
     if not folder.is_dir():
         raise StageError(f"[images] source: folder {folder} does not exist")
@@ -200,14 +199,14 @@ def _examine_objects(items: Sequence[DataObject], run: Run, context: Context, re
     known, automated = _headers_of_earlier_attempt(run, context), context.settings.labeling.automated
     bulk = Bulk(reader)
 
-    def look(item: DataObject) -> DataObject:
+    def check(item: DataObject) -> DataObject:
         if item.problem:
             return item
         header = known.get((item.uri, item.etag)) if item.etag else None
         return examine(item, header, automated=automated) if header else _examine_object(item, bulk, automated)
 
     with bulk:
-        return _in_parallel(look, items, context)
+        return _in_parallel(check, items, context)
 
 
 def _examine_object(item: DataObject, bulk: Bulk, automated: bool) -> DataObject:
@@ -241,12 +240,12 @@ def _headers_of_earlier_attempt(run: Run, context: Context) -> dict[tuple[str, s
     return read_side_file(found[0]) if found else {}
 
 
-def _in_parallel(look: Callable[[T], U], items: Sequence[T], context: Context) -> list[U]:
+def _in_parallel(check: Callable[[T], U], items: Sequence[T], context: Context) -> list[U]:
     """Yield the results in order and report progress as they arrive."""
     total = len(items)
     results: list[U | None] = [None] * total
-    looked = work_through(enumerate(items), lambda item: look(item[1]), threads=min(THREADS, total))
-    for done, ((position, _), result) in enumerate(looked, start=1):
+    checked = work_through(enumerate(items), lambda item: check(item[1]), threads=min(THREADS, total))
+    for done, ((position, _), result) in enumerate(checked, start=1):
         results[position] = result
         if done % 50 == 0 or done == total:
             context.progress("reading image headers", done, total)

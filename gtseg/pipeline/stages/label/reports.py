@@ -24,27 +24,27 @@ def report_images(gathered: Gathered, context: Context) -> None:
     refused = [f"{item.uri} {item.problem}" for item in manifest.rejected]
     twice = [f"{uri} is listed twice: one entry is kept" for uri, same in manifest.duplicates if uri == same]
     equal = [f"{uri} has the same bytes as {same}" for uri, same in manifest.duplicates if uri != same]
-    _tell(
+    _report(
         context.note,
         counted(len(gathered.skipped), "other file is", "other files are") + " left alone",
         gathered.skipped,
     )
-    _tell(
+    _report(
         context.warn,
         counted(len(refused), "image cannot be labeled and is", "images cannot be labeled and are") + " left out",
         refused,
     )
-    _tell(context.warn, counted(len(twice), "repeated line is", "repeated lines are") + " dropped", twice)
-    _tell(
+    _report(context.warn, counted(len(twice), "repeated line is", "repeated lines are") + " dropped", twice)
+    _report(
         context.warn,
         counted(len(equal), "image is a copy of another", "images are copies of others")
         + ": each is labeled and billed",
         equal,
     )
-    _tell(context.warn, counted(len(remarks), "image needs", "images need") + " a look", remarks)
+    _report(context.warn, counted(len(remarks), "image needs", "images need") + " attention", remarks)
 
 
-def _tell(tell: Callable[[str, dict[str, Any]], None], words: str, items: Sequence[str]) -> None:
+def _report(tell: Callable[[str, dict[str, Any]], None], words: str, items: Sequence[str]) -> None:
     if not items:
         return
     shown = "".join(f"\n    {item}" for item in items[:SHOWN])

@@ -37,10 +37,10 @@ def machine_cost(price: Price, seconds: float, *, count: int = 1) -> float | Non
 
 
 def read_files(run: Run, context: Context) -> Files:
-    door = context.s3
-    dataset = door.read_if_exists(f"{run.root}dataset.json")
-    objects = door.read_if_exists(f"{run.root}objects.jsonl")
-    details = door.read_if_exists(run.evaluation.details) if run.evaluation and run.evaluation.details else None
+    s3 = context.s3
+    dataset = s3.read_if_exists(f"{run.root}dataset.json")
+    objects = s3.read_if_exists(f"{run.root}objects.jsonl")
+    details = s3.read_if_exists(run.evaluation.details) if run.evaluation and run.evaluation.details else None
     return Files(
         json.loads(dataset[0]) if dataset else {},
         [json.loads(line) for line in objects[0].splitlines() if line.strip()] if objects else [],

@@ -77,13 +77,13 @@ def _answers(run: Run, context: Context) -> dict[str, Any]:
         uris = list(_responses(run, context).values())
     except (AWSError, ManifestError) as error:
         return NO_ANSWERS | {"trouble": str(error)}
-    door = context.s3
+    s3 = context.s3
     chosen = [uris[n * len(uris) // min(SAMPLE, len(uris))] for n in range(min(SAMPLE, len(uris)))]
     seconds: list[float] = []
     tally = Tally(run.dataset.classes if run.dataset else ())
     for uri in chosen:
         try:
-            answers = read_answers(json.loads(door.read(uri)[0]), tally.classes)
+            answers = read_answers(json.loads(s3.read(uri)[0]), tally.classes)
         except (MaskError, AWSError, ValueError):
             continue
         seconds += [answer.seconds for answer in answers if answer.seconds is not None]

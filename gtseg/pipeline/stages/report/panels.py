@@ -61,14 +61,14 @@ def draw_panels(
     data: DatasetSection,
     evaluation: EvaluationSection,
     classes: Classes,
-    door: S3,
+    s3: S3,
 ) -> list[Panel]:
     panels = []
     for rank, image in choose(images):
         stem = image["name"]
-        photo = to_rgb(open_image(door.read(f"{data.channels}{evaluation.split}/{stem}.jpg")[0]))
-        truth = read_mask(door.read(f"{data.channels}{evaluation.split}_annotation/{stem}.png")[0])
-        prediction = read_mask(door.read(f"{evaluation.predictions}{stem}.png")[0])
+        photo = to_rgb(open_image(s3.read(f"{data.channels}{evaluation.split}/{stem}.jpg")[0]))
+        truth = read_mask(s3.read(f"{data.channels}{evaluation.split}_annotation/{stem}.png")[0])
+        prediction = read_mask(s3.read(f"{evaluation.predictions}{stem}.png")[0])
         photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
         pictures = _draw(photo, scale_mask(truth, photo.size), scale_mask(prediction, photo.size), classes)
         panels.append(Panel(stem, rank, image["miou"], image["pixel_accuracy"], pictures, photo.width / photo.height))

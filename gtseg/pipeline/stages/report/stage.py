@@ -93,12 +93,12 @@ def seconds_text(seconds: float | None) -> str:
         return "under 0.1 s"
     if seconds < 10:
         return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole >= 86400:
-        return f"{whole // 86400} d {whole % 86400 // 3600} h"
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+    rounded = round(seconds)
+    if rounded >= 86400:
+        return f"{rounded // 86400} d {rounded % 86400 // 3600} h"
+    if rounded >= 3600:
+        return f"{rounded // 3600} h {rounded % 3600 // 60:02d} min"
+    return f"{rounded // 60} min {rounded % 60:02d} s" if rounded >= 60 else f"{rounded} s"
 
 
 def score_text(value: float | None, digits: int = 3) -> str:

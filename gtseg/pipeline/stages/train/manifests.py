@@ -30,10 +30,10 @@ def write_manifests(run: Run, context: Context) -> tuple[str, str, str]:
     label = _label_attribute(run.dataset)
     uris = {part: f"{run.root}manifests/{part}.manifest" for part in PARTS}
     if not context.dry_run:
-        door = context.s3
-        lines = _lines(door.read(f"{run.root}objects.jsonl")[0], run.dataset, label)
+        s3 = context.s3
+        lines = _lines(s3.read(f"{run.root}objects.jsonl")[0], run.dataset, label)
         for part, uri in uris.items():
-            door.write(uri, b"".join(line + b"\n" for line in lines[part]))
+            s3.write(uri, b"".join(line + b"\n" for line in lines[part]))
             context.note(f"{uri}: {len(lines[part]):,} lines")
     return uris["train"], uris["validation"], label
 

@@ -24,7 +24,7 @@ class Follower:
         self.tail, self.context, self.total = LogTail(context.clients, job), context, epochs
         self.notify, self.has_warned = context.notify, False
         self.reading = Reading()
-        self.told: set[int] = set()
+        self.reported: set[int] = set()
 
     def read(self) -> int:
         """Read new lines and return their number."""
@@ -34,8 +34,8 @@ class Follower:
             self.notify(Event("train", "log", line))
         self.reading = self.reading.read(lines)
         for epoch in self.reading.epochs:
-            if epoch.is_complete and epoch.number not in self.told:
-                self.told.add(epoch.number)
+            if epoch.is_complete and epoch.number not in self.reported:
+                self.reported.add(epoch.number)
                 self.notify(self._row(epoch))
         return len(lines)
 
@@ -53,10 +53,10 @@ class Follower:
     def _row(self, epoch: Epoch) -> Event:
         best = self.reading.best
         facts = asdict(epoch) | {"best": best is not None and best.number == epoch.number}
-        return Event("train", "epoch", epoch_words(epoch), done=epoch.number + 1, total=self.total, fields=facts)
+        return Event("train", "epoch", format_epoch(epoch), done=epoch.number + 1, total=self.total, fields=facts)
 
 
-def epoch_words(epoch: Epoch) -> str:
+def format_epoch(epoch: Epoch) -> str:
     """Format one epoch's numbers as a sentence."""
     parts = [f"epoch {epoch.number}"]
     for name, value, form in (
@@ -87,7 +87,7 @@ def follow_training(
     resume = how_to_resume(section.name, context, command="gtseg train", otherwise=stop)
     seen: list[str] = []
 
-    def look() -> TrainingState:
+    def read_state() -> TrainingState:
         state = context.training.describe_job(section.name)
         if state.secondary not in seen[-1:]:
             seen.append(state.secondary)
@@ -102,7 +102,7 @@ def follow_training(
             _read_last_lines(follower, state, context)
         return state.is_over
 
-    state = follow(look, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following.")
+    state = follow(read_state, context, until=is_over, patience=patience, resume=resume, stopped="Stopped following.")
     section = _seen(section, state, follower.reading)
     if state.status == "Stopped" and not section.epochs and follower.tail.refusal is None:
         section = section.model_copy(update={"model_artifact": None})  # such a model has learned nothing

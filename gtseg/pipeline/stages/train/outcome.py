@@ -37,8 +37,7 @@ def cut_short(section: TrainingJobSection) -> str:
     more = f"raise [train] {limit}" if limit else "train"
     return (
         f"{section.name} {section.ending}{best}. AWS has kept its model: continue with `gtseg deploy`. For more "
-        "epochs "
-        f"{more} in a run of its own (--run)"
+        f"epochs {more} in a run of its own (--run)"
     )
 
 
@@ -46,25 +45,22 @@ def why_without_model(state: TrainingState, context: Context) -> str:
     """Return why there is no model, with the secondary status, and what to do."""
     again = "then start a new attempt with `gtseg train`."
     if state.status != "Stopped":
-        said = f"{state.secondary}: " if state.secondary not in ("", state.status) else ""
-        return f"{state.name} failed: {said}{reason_given(state.reason)}. Fix this, {again}"
+        secondary = f"{state.secondary}: " if state.secondary not in ("", state.status) else ""
+        return f"{state.name} failed: {secondary}{reason_given(state.reason)}. Fix this, {again}"
     wanted = context.settings.train
     if state.secondary == "MaxWaitTimeExceeded":
         waited = duration_text(wanted.max_wait or 2 * wanted.max_runtime)
         return (
             f"{state.name} ended without a model (MaxWaitTimeExceeded): no spot capacity within [train] max_wait = "
-            f"{waited}. "
-            f"Increase max_wait, or set spot = false, {again}"
+            f"{waited}. Increase max_wait, or set spot = false, {again}"
         )
     if state.secondary == "MaxRuntimeExceeded":
         ran = duration_text(wanted.max_runtime)
         return (
-            f"{state.name} ended without a model (MaxRuntimeExceeded): no epoch finished within [train] max_runtime "
-            f"= {ran}. "
-            f"Increase max_runtime or use a faster instance_type, {again}"
+            f"{state.name} ended without a model (MaxRuntimeExceeded): no epoch finished within [train] max_runtime = "
+            f"{ran}. Increase max_runtime or use a faster instance_type, {again}"
         )
     return (
-        f"{state.name} was stopped before it had a model ({state.secondary or 'Stopped'}). Start a new attempt "
-        "with "
+        f"{state.name} was stopped before it had a model ({state.secondary or 'Stopped'}). Start a new attempt with "
         "`gtseg train`."
     )

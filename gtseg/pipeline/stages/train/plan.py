@@ -102,14 +102,12 @@ def _dataset(run: Run) -> DatasetSection:
         if not counts.get(part):
             raise StageError(
                 f"The dataset has no {part} images: the algorithm needs both. Label more, or change [dataset] split, "
-                "then run "
-                "`gtseg dataset`."
+                "then run `gtseg dataset`."
             )
     if not 2 <= len(run.dataset.classes) <= 254:
         raise StageError(
             f"The dataset has {counted(len(run.dataset.classes), 'class', 'classes')}; the algorithm supports 2 to "
-            "254, including "
-            "background."
+            "254, including background."
         )
     return run.dataset
 

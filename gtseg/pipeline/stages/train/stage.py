@@ -124,12 +124,12 @@ def _follow(run: Run, context: Context) -> Run:
     if not section.has_result:
         context.save(run)
         raise JobFailed(meter.because(why_without_model(state, context)))
-    words = meter.because(cut_short(section)) if section.is_cut_short else _words(section)
+    words = meter.because(cut_short(section)) if section.is_cut_short else _summary(section)
     context.finish(words, section.model_dump(mode="json", exclude={"epochs"}))
     return run
 
 
-def _words(section: TrainingJobSection) -> str:
+def _summary(section: TrainingJobSection) -> str:
     if section.best is None or section.best.miou is None:
         return f"{section.name} is complete; its log has no validation mIoU"
     return (

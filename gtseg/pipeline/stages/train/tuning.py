@@ -115,7 +115,7 @@ class TuningResource(Resource):
 def _follow(name: str, context: Context, meter: Meter) -> TuningState:
     settings = context.settings
 
-    def look() -> TuningState:
+    def read_state() -> TuningState:
         state = context.training.describe_tuning(name)
         done = sum(state.counters.get(key, 0) for key in ("Completed", "Stopped", "NonRetryableError"))
         best = (
@@ -126,7 +126,7 @@ def _follow(name: str, context: Context, meter: Meter) -> TuningState:
         return state
 
     return follow(
-        look,
+        read_state,
         context,
         until=lambda s: s.is_over,
         patience=settings.tune.max_jobs * 2.0 * settings.train.max_runtime + SLACK,
