@@ -12,8 +12,6 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3
 from gtseg.pipeline.run.pictures import read_image, read_mask_at
 
-__all__ = ["ChannelDataset"]
-
 Pair = tuple[torch.Tensor, torch.Tensor]
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["evaluate"]
 
 Masks = str | Path | Iterable["NDArray[np.integer]"]
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-__all__ = ["Figure", "Picture", "strip"]
 
 SHOWN = 240
 """Longer side in pixels of a picture in a strip."""

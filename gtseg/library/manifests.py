@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["LabeledImage", "Manifest", "read_manifest"]
 
 SHOWN = 4
 STATUS = {Labeled: "labeled", Failed: "failed", Unusable: "unusable"}

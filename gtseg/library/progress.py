@@ -10,8 +10,6 @@ from typing import Any
 from gtseg.core.printable import printable
 from gtseg.pipeline.run.events import Event, Notify
 
-__all__ = ["listen"]
-
 QUIET_SECONDS = 5.0
 KEPT_LINES = 12
 

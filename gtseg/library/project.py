@@ -35,7 +35,6 @@ from gtseg.settings.table import check_run_name
 if TYPE_CHECKING:
     from gtseg.aws.clients import Clients
 
-__all__ = ["Project", "ProjectRun"]
 
 StageFunction = Callable[[Run, Context], Run]
 

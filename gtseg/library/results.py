@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from gtseg.library.data import ChannelDataset
     from gtseg.pipeline.run import Context, Run
 
-__all__ = [
-    "Dataset",
-    "Endpoint",
-    "Evaluation",
-    "Labeling",
-    "Prediction",
-    "Predictions",
-    "Report",
-    "Training",
-]
 
 SHOWN = 4
 SPLITS = ("train", "validation", "test")

@@ -23,8 +23,6 @@ from gtseg.pipeline.stages.report.panels import SIDE, data_address, draw_errors
 from gtseg.pipeline.stages.report.stage import percent_text, score_text
 from gtseg.settings.templates import read_template
 
-__all__ = ["Contender", "compare", "contender_of_folder", "contender_of_run"]
-
 SHOWN = 12
 
 

@@ -11,8 +11,6 @@ from gtseg.aws.s3 import S3
 from gtseg.errors import GtsegError, StageError
 from gtseg.pipeline.run import EvaluationSection, Run
 
-__all__ = ["Change", "DataChanges", "Difference", "by_name", "compare_records", "diff"]
-
 SECTIONS = ("labeling_job", "dataset", "tuning_job", "training_job", "endpoint", "evaluation")
 SCORES = ("miou", "miou_foreground", "miou_builtin", "miou_per_image", "pixel_accuracy")
 RUNS_OWN = frozenset({"project.name"})

@@ -40,7 +40,6 @@ from gtseg.pipeline.stages.dataset.records import read_records
 if TYPE_CHECKING:
     from gtseg.imports.writers import Writer
 
-__all__ = ["Export", "Exported", "Refused", "open_export", "write_export"]
 
 WITHOUT_SPLIT = "unassigned"
 """Split name of objects that the dataset did not accept."""

@@ -20,8 +20,6 @@ from gtseg.pipeline.run.locations import Place
 from gtseg.pipeline.stages.report.facts import colors_of, gather_facts, read_files
 from gtseg.pipeline.stages.report.panels import Panel, draw_panels
 
-__all__ = ["export_evaluation", "export_report"]
-
 CLASS_COLUMNS = (
     "name",
     "iou",

@@ -26,8 +26,6 @@ from gtseg.version import __version__
 MOST_BYTES = 1_000_000_000
 """Maximum size in bytes of a file that an import downloads."""
 
-__all__ = ["fetch_folder", "list_keys", "upload_import"]
-
 
 def readable(clients: Clients, uri: str) -> S3:
     """Return S3 access that may list below `uri`: signed, or unsigned if the bucket is public and the caller has no

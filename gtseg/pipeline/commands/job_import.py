@@ -32,8 +32,6 @@ from gtseg.pipeline.stages.label.images import gather_images
 from gtseg.pipeline.stages.label.job import upload_images
 from gtseg.version import __version__
 
-__all__ = ["MergedJob", "merge_job"]
-
 MASKS = "annotations/consolidated-annotation/"
 ANSWERS = "annotations/worker-response/"
 THREADS = 16

@@ -6,8 +6,6 @@ from gtseg.aws.clients import Clients
 from gtseg.aws.encryption import Encryption
 from gtseg.settings import Settings
 
-__all__ = ["open_clients"]
-
 
 def open_clients(settings: Settings) -> Clients:
     """Return clients for the project's region, with its settings for encryption, requester pays and labeling."""

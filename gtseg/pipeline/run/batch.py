@@ -27,41 +27,26 @@ from gtseg.core.hosting.endpoint_images import (
     sent_as_is,
     to_rgb,
 )
-from gtseg.core.hosting.requests import Hosting
 from gtseg.core.hosting.tiles import Tile, join_masks, plan_tiles
 from gtseg.core.hosting.transform import (
     MAX_PICTURE,
-    REPORTED,
-    Transform,
-    manifest_body,
     match_outputs,
-    transform_request,
 )
 from gtseg.core.images.header import ENOUGH_BYTES
 from gtseg.core.plurals import counted
 from gtseg.core.scores.metrics import Mask
-from gtseg.errors import AWSError, GtsegError, ImageError, Interrupted, JobFailed, reason_given
-from gtseg.pipeline.run.attempts import Found, Resource, found
-from gtseg.pipeline.run.budget import Meter
+from gtseg.errors import GtsegError, ImageError, Interrupted, reason_given
 from gtseg.pipeline.run.context import Context
-from gtseg.pipeline.run.creation import begin
-from gtseg.pipeline.run.events import ignore
-from gtseg.pipeline.run.hosted_model import BatchModel, plan_hosting
+from gtseg.pipeline.run.hosted_model import plan_hosting
 from gtseg.pipeline.run.inference import in_order
 from gtseg.pipeline.run.locations import Entry, Place
-from gtseg.pipeline.run.pending_jobs import follow, how_to_resume
-from gtseg.pipeline.run.provenance import RUN_TAG, lineage_tags
 from gtseg.pipeline.run.regions import check_regions
 from gtseg.pipeline.run.sections import Run
-
-__all__ = ["Batch", "BatchItem", "open_batch", "predict_batch"]
+from gtseg.pipeline.run.transform_jobs import Batch, begin_job, follow_earlier, follow_job
 
 THREADS = 8
-MAX_WAIT_SECONDS = 10 * 86400.0
-"""Seconds for which one job is followed; the same command follows it again."""
 MOST_JOBS = 5
 """Jobs that one command starts for the images of one bucket; the next command continues."""
-STAND_IN_MODEL = "stand-in-model"
 
 
 @dataclass(frozen=True)
@@ -100,26 +85,6 @@ class Planned:
 
 Keep = Callable[[BatchItem, Mask], None]
 """Callback that receives the (H, W) mask of an image."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Model and request format of a batch transform."""
-
-    run: Run
-    context: Context
-    hosting: Hosting
-    training_job: str | None
-    root: str
-    """s3://.../batch/<mark>/"""
-
-    @property
-    def output(self) -> str:
-        return self.root + "output"
-
-    @property
-    def bucket(self) -> str:
-        return split_uri(self.root)[0]
 
 
 def open_batch(run: Run, context: Context, *, job: str | None = None, model: str | None = None) -> Batch:
@@ -162,7 +127,7 @@ def predict_batch(batch: Batch, items: Sequence[BatchItem], keep: Keep) -> tuple
     check_regions({batch.bucket, *(one.bucket for one in planned)}, context, what="transform job")
     run = batch.run
     if planned and not context.dry_run:
-        run = _follow_earlier(run, batch, len(planned))
+        run = follow_earlier(run, batch, len(planned))
     for bucket, group in groupby(sorted(planned, key=lambda one: one.bucket), key=lambda one: one.bucket):
         run, missing = _work(run, batch, list(group), bucket=bucket, keep=keep)
         failed += missing
@@ -177,12 +142,12 @@ def _work(
     context, failed = batch.context, list[tuple[BatchItem, str]]()
     missing = [] if context.dry_run else _collect(group, batch, keep, failed)
     if context.dry_run:
-        return _begin_job(run, batch, group, bucket=bucket), []
+        return begin_job(run, batch, _keys(group), bucket=bucket), []
     for _ in range(MOST_JOBS):
         if not missing:
             return run, failed
-        run = _begin_job(run, batch, missing, bucket=bucket)
-        state = _follow(run, batch, run.attempts_of("transform")[-1].name, images=len(missing))
+        run = begin_job(run, batch, _keys(missing), bucket=bucket)
+        state = follow_job(run, batch, run.attempts_of("transform")[-1].name, images=len(missing))
         before, missing = len(missing), _collect(missing, batch, keep, failed)
         why = _why(state)
         if missing and len(missing) == before:
@@ -197,12 +162,13 @@ def _work(
     return run, failed + [(one.item, words) for one in missing]
 
 
+def _keys(group: Sequence[Planned]) -> set[str]:
+    return {part.key for one in group for part in one.parts}
+
+
 def _why(state: TransformState) -> str:
     reason = f": {reason_given(state.reason)}" if state.reason else ""
     return f"{state.name} {state.status.lower()} without a mask of it{reason} (log group /aws/sagemaker/TransformJobs)"
-
-
-# --- requests ---
 
 
 def _plan(items: Sequence[BatchItem], batch: Batch) -> tuple[list[Planned], list[tuple[BatchItem, str]]]:
@@ -262,176 +228,6 @@ def _write(request: Request, batch: Batch, bulk: Bulk, there: set[str], *, tile:
     if key not in there and not batch.context.dry_run:
         bulk.put(uri, request.body, content_type=kind)
     return Part(bucket, key, replace(request, body=b""), None, tile)
-
-
-# --- jobs ---
-
-
-@dataclass(frozen=True)
-class TransformJob(Resource):
-    """Transform job. A finished one is never adopted: its outputs have been collected."""
-
-    batch: Batch
-    context: Context
-    manifest: str
-    images: int
-    model: str = STAND_IN_MODEL
-
-    stage, what = "transform", "transform job"
-    way_out = (
-        "It predicts other images or uses another model: wait for its end, or stop it "
-        "(`aws sagemaker stop-transform-job --transform-job-name NAME`, or `gtseg cleanup --all`)."
-    )
-
-    def request(self, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
-        settings = self.context.settings
-        return transform_request(
-            name,
-            Transform(
-                model=self.model,
-                manifest=self.manifest,
-                output=self.batch.output,
-                content_type=settings.deploy.content_type,
-                accept=settings.deploy.accept,
-                instance_type=settings.batch.instance_type or settings.deploy.instance_type,
-                instance_count=settings.batch.instances,
-                kms_key=settings.project.kms_key,
-                tags={**self.batch.hosting.tags, **tags},
-            ),
-        )
-
-    @property
-    def origin(self) -> Mapping[str, str]:
-        return lineage_tags(self.batch.run.root, training_job=self.batch.training_job)
-
-    def find(self, name: str) -> Found | None:
-        there = found(self.context.transforms.find_job(name))
-        is_over = there is not None and there.status == "Completed"
-        return replace(there, status="Over", reason="completed") if there and is_over else there
-
-    def create(self, name: str, request: Mapping[str, Any]) -> str:
-        return self.context.transforms.create_job(request)
-
-    def keep(self, run: Run, name: str, arn: str) -> Run:
-        """Return the run unchanged: a transform job has no section, only an attempt and outputs."""
-        return run
-
-
-def _begin_job(run: Run, batch: Batch, missing: Sequence[Planned], *, bucket: str) -> Run:
-    """Return the run with a job for these images, whose cost was shown and confirmed."""
-    context, wanted = batch.context, batch.context.settings.batch
-    keys = {part.key for one in missing for part in one.parts}
-    body = manifest_body(bucket, keys)
-    manifest = f"{batch.root}manifests/{hashlib.sha256(body).hexdigest()[:24]}.json"
-    job = TransformJob(batch, context, manifest, len(keys))
-    if context.dry_run:
-        return begin(run, context, job)
-    kind = wanted.instance_type or context.settings.deploy.instance_type
-    if context.is_billed("batch"):
-        context.note(
-            f"{REPORTED}: you are asked whether to stop a job that writes nothing for {wanted.stalled_after / 60:g} "
-            "minutes"
-        )
-    context.agree(
-        run,
-        f"Predict {counted(len(keys), 'image')} by batch transform on {wanted.instances} x {kind}?",
-        stage="batch",
-        objects=len(keys),
-    )
-    context.s3.write(manifest, body)
-    run = begin(run, replace(context, notify=ignore), BatchModel(run, context, batch.hosting, batch.training_job))
-    run = begin(run, context, replace(job, model=run.attempts_of("batch-model")[-1].name))
-    name = run.attempts_of("transform")[-1].name
-    context.note(f"{name} has {counted(len(keys), 'image')} for {wanted.instances} x {kind}")
-    return run
-
-
-def _follow_earlier(run: Run, batch: Batch, images: int) -> Run:
-    """Wait for the run's last job if it is still writing to this output."""
-    attempts = run.attempts_of("transform")[-1:]
-    for attempt in attempts:
-        state = batch.context.transforms.find_job(attempt.name)
-        is_own = (
-            state is not None
-            and state.output.rstrip("/") == batch.output
-            and state.tags.get(RUN_TAG, run.name) == run.name
-        )
-        if state and is_own and not state.is_over:
-            batch.context.note(f"{state.name} is still {state.status}: following it to its end first")
-            _follow(run, batch, state.name, images=images)
-    return run
-
-
-class _Watch:
-    """Progress of a job, from the number of its outputs."""
-
-    def __init__(self, run: Run, batch: Batch, name: str, images: int) -> None:
-        self.batch, self.name, self.images = batch, name, images
-        self.meter = Meter(run, batch.context, but=name)
-        self.before = self.count()
-        self.done, self.idle, self.pause, self.has_asked = 0, 0.0, 0.0, False
-
-    def sleep(self, seconds: float) -> None:
-        """Sum the waiting time since the last new output."""
-        self.idle, self.pause = self.idle + seconds, self.pause - seconds
-        self.batch.context.sleep(seconds)
-
-    def count(self) -> int:
-        return sum(1 for _ in self.batch.context.s3.list_objects(f"{self.batch.output}/"))
-
-    def read_state(self) -> TransformState:
-        context = self.batch.context
-        state = context.transforms.describe_job(self.name)
-        self.meter.transform(state)
-        if self.pause <= 0 or state.is_over:
-            done = self.count() - self.before
-            self.pause = done / 2000  # a million outputs are listed every few minutes only, not on every poll
-            if done != self.done:
-                self.done, self.idle = done, 0.0
-            context.progress(f"{self.name} {state.status}", min(self.done, self.images), self.images)
-        if state.status == "InProgress" and self.idle >= context.settings.batch.stalled_after:
-            self._offer_to_stop()
-        return state
-
-    def _offer_to_stop(self) -> None:
-        context, minutes = self.batch.context, self.idle / 60
-        words = f"{self.name} has written nothing for {minutes:.0f} minutes"
-        if self.has_asked:
-            return
-        self.has_asked = True
-        context.warn(f"{words}. {REPORTED}")
-        if not context.consent.stop(f"{words}. Stop it?"):
-            context.warn(
-                f"{self.name} continues and costs money. To stop it: "
-                f"`aws sagemaker stop-transform-job --transform-job-name {self.name}`"
-            )
-            return
-        try:
-            context.transforms.stop_job(self.name)
-        except AWSError as error:  # it ended between the poll and the call
-            context.warn(f"{self.name} could not be stopped: {error.message}")
-
-
-def _follow(run: Run, batch: Batch, name: str, *, images: int) -> TransformState:
-    """Return the job's final state. Raises JobFailed if [budget] stopped it."""
-    context = batch.context
-    watch = _Watch(run, batch, name, images)
-    stop = f" (stop it: `aws sagemaker stop-transform-job --transform-job-name {name}`)"
-    resume = how_to_resume(name, context, command=f"gtseg {context.stage} --batch", otherwise=stop)
-    state = follow(
-        watch.read_state,
-        replace(context, sleep=watch.sleep),
-        until=lambda now: now.is_over,
-        patience=MAX_WAIT_SECONDS,
-        resume=resume,
-        stopped="Stopped following.",
-    )
-    if watch.meter.stopped:
-        raise JobFailed(watch.meter.because(f"{name} was stopped. Its masks so far are kept in {batch.output}/."))
-    return state
-
-
-# --- masks ---
 
 
 def _collect(group: Sequence[Planned], batch: Batch, keep: Keep, failed: list[tuple[BatchItem, str]]) -> list[Planned]:

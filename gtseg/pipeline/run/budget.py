@@ -22,8 +22,6 @@ from gtseg.pipeline.run.cost import (
     tuned_rows,
 )
 
-__all__ = ["Meter"]
-
 WARN_AT = Decimal("0.8")
 
 

@@ -29,19 +29,6 @@ from gtseg.errors import AWSError, GtsegError
 from gtseg.pipeline.run import Context, Run
 from gtseg.settings import Settings
 
-__all__ = [
-    "Bill",
-    "billed_rows",
-    "check_budget",
-    "count_labeled",
-    "labeled_rows",
-    "past_rows",
-    "planned_rows",
-    "spent_rows",
-    "trained_rows",
-    "transformed_row",
-    "tuned_rows",
-]
 OTHER_STAGES = frozenset({"train", "tune", "model", "config", "endpoint", "batch-model", "transform"})
 """Words in the names of attempts that are not labeling jobs."""
 

@@ -14,8 +14,6 @@ from gtseg.pipeline.run.attempts import failed_attempt
 from gtseg.pipeline.run.context import Context
 from gtseg.pipeline.run.sections import Run
 
-__all__ = ["check_endpoint", "renew"]
-
 T = TypeVar("T")
 OVER = frozenset({"Completed", "Failed", "Stopped"})
 

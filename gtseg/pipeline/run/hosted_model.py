@@ -21,8 +21,6 @@ from gtseg.pipeline.run.freshness import staleness
 from gtseg.pipeline.run.provenance import EXPIRES_TAG, ROOT_TAG, RUN_TAG, lineage_tags
 from gtseg.pipeline.run.sections import Run
 
-__all__ = ["BatchModel", "HostedModel", "plan_hosting"]
-
 
 def plan_hosting(
     run: Run, context: Context, *, job: str | None = None, model: str | None = None

@@ -10,8 +10,6 @@ from gtseg.aws.waiting import poll
 from gtseg.errors import Interrupted
 from gtseg.pipeline.run.context import Context
 
-__all__ = ["follow", "how_to_resume"]
-
 T = TypeVar("T")
 
 

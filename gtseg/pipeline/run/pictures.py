@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from gtseg.core.scores.metrics import Mask
 
-__all__ = ["read_bytes", "read_image", "read_mask_at"]
-
 
 def read_bytes(address: str, s3: S3) -> bytes:
     """Return the bytes of a file or an object. Raises GtsegError if it cannot be read."""

@@ -8,8 +8,6 @@ from gtseg.aws.s3 import S3
 from gtseg.errors import AWSError, StageError
 from gtseg.pipeline.run.context import Context
 
-__all__ = ["check_labeling_regions", "check_regions", "region_of"]
-
 
 def check_regions(buckets: Iterable[str], context: Context, *, what: str, ours: str | None = None) -> None:
     """Raise StageError, naming both regions, if a bucket is in another region than `what`.

@@ -17,8 +17,6 @@ from gtseg.errors import AWSError
 from gtseg.pipeline.run.context import Context
 from gtseg.pipeline.run.sections import Run
 
-__all__ = ["answered_job", "find_responses"]
-
 
 def answered_job(run: Run, name: str, context: Context) -> JobState | None:
     """Return the labeling job of this name; for labels that `gtseg import job` merged, a substitute for their job."""

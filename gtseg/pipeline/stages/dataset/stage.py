@@ -16,7 +16,7 @@ from gtseg.core.labeling.output_manifest import Labeled
 from gtseg.core.labeling.references import decoded_forms
 from gtseg.core.masks import BACKGROUND, Classes, alike_classes, merge_classes
 from gtseg.core.plurals import counted
-from gtseg.core.training.channels import annotation_key, image_key, label_maps, name_stems
+from gtseg.core.training.channels import label_maps, name_stems
 from gtseg.core.training.splits import Item, assign, group_of
 from gtseg.errors import StageError
 from gtseg.pipeline.run import OWN_LABELS, Context, DatasetSection, LabelSource, Run, provenance
@@ -33,6 +33,7 @@ from gtseg.pipeline.stages.dataset.messages import (
 )
 from gtseg.pipeline.stages.dataset.object_records import assemble
 from gtseg.pipeline.stages.dataset.origins import Origin
+from gtseg.pipeline.stages.dataset.plan import Plan
 from gtseg.pipeline.stages.dataset.records import (
     RecordFile,
     Summary,
@@ -86,30 +87,6 @@ def dataset(run: Run, context: Context, *, labels: LabelSource = OWN_LABELS) -> 
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Inputs and decisions. `findings` of lines with a mask, `placements` of the good ones, both by line position.
-
-    `parts`: used names with their splits; `missing`: number of placements that are not written yet.
-    """
-
-    lines: Lines
-    manifest_etag: str
-    classes: Classes
-    earlier: Earlier
-    findings: Table[int, Finding]
-    placements: Table[int, Placement]
-    parts: Table[str, str]
-    missing: int
-    spread: tuple[str, ...]
-
-    def holds(self, key: str) -> bool:
-        """Return whether a good object's image or annotation is there, below channels/."""
-        name = key.rpartition("/")[2].rpartition(".")[0]
-        part = self.parts.get(name)
-        return part is not None and key in (image_key(part, name), annotation_key(part, name))
-
-
-@dataclass(frozen=True)
 class _Work:
     """One execution of the stage."""
 
@@ -125,7 +102,7 @@ class _Work:
     def channels(self) -> str:
         return f"{self.run.root}channels/"
 
-    def plan(self, file: IO[bytes]) -> _Plan:
+    def plan(self, file: IO[bytes]) -> Plan:
         etag = copy_manifest(self.source, self.bulk, file)
         lines = Lines(self.source.manifest, file, choose_label(self.source, file), self.source.table)
         survey = lines.survey()
@@ -134,7 +111,7 @@ class _Work:
         classes = self._classes(survey)
         earlier = read_earlier(self.bulk, self.run.root, self.ledger)
         findings = self._check(lines, classes, earlier, total=survey.labeled)
-        plan = _Plan(
+        plan = Plan(
             lines,
             etag,
             classes,
@@ -163,7 +140,7 @@ class _Work:
 
     @property
     def _alike_labels(self) -> str:
-        """Return how to treat similar names: by the settings, else as decided for the earlier dataset."""
+        """How to treat similar names: by the settings, else as decided for the earlier dataset."""
         wanted = self.context.settings.dataset.alike_labels
         origin = self.run.dataset.made_from if self.run.dataset else None
         if wanted != "ask" or origin is None:
@@ -218,7 +195,7 @@ class _Work:
             if isinstance(line, Labeled):
                 yield position, Candidate(line, resolve(line.image), resolve(line.mask))
 
-    def _place(self, plan: _Plan) -> _Plan:
+    def _place(self, plan: Plan) -> Plan:
         """Return split, group and name of every good object, and the groups that an earlier dataset divided."""
         options, earlier = self.context.settings.dataset, plan.earlier
         items: list[Item] = []
@@ -262,7 +239,7 @@ class _Work:
             return f"group {finding.group}"
         return group_of(_key(finding.image), pattern)
 
-    def carry_out(self, plan: _Plan, objects: IO[bytes]) -> Summary:
+    def carry_out(self, plan: Plan, objects: IO[bytes]) -> Summary:
         """Write what is missing, remove what is stale, then write objects.jsonl (bytes in `objects`) and dataset.json.
 
         While the channels change there is no dataset.json: if one exists, everything that it refers to exists too.
@@ -285,19 +262,19 @@ class _Work:
         self._conclude(plan, records, summary, marker=plan.earlier.marker if is_unchanged else None)
         return summary
 
-    def _stale(self, plan: _Plan) -> list[tuple[str, str]]:
-        """Yield (key, its ETag) of objects of an earlier dataset that this one does not have."""
+    def _stale(self, plan: Plan) -> list[tuple[str, str]]:
+        """Return (key, its ETag) of objects of an earlier dataset that this one does not have."""
         maps = label_maps()
         return [(k, etag) for k, etag in plan.earlier.present.items() if k not in maps and not plan.holds(k)]
 
-    def _write(self, plan: _Plan) -> None:
+    def _write(self, plan: Plan) -> None:
         writer = self._writer(plan.earlier)
         missing = ((p, place) for p, place in plan.placements.rows() if not place.is_written)
         results = work_through(missing, lambda item: writer.write(item[1]), threads=_writers(plan.missing))
         for (position, _), done in self._follow(results, "written", plan.missing):
             plan.placements[position] = done
 
-    def _drop_bad(self, plan: _Plan, stale: Table[str, str]) -> None:
+    def _drop_bad(self, plan: Plan, stale: Table[str, str]) -> None:
         """Turn placements that could not be written into findings with a reason; their written parts become stale."""
         for position, place in plan.placements.rows():
             if place.reason:
@@ -315,7 +292,7 @@ class _Work:
             message = f"{number} objects that no longer belong to the dataset were removed from its channels"
             self.context.note(message)
 
-    def _conclude(self, plan: _Plan, records: RecordFile, summary: Summary, *, marker: bytes | None) -> None:
+    def _conclude(self, plan: Plan, records: RecordFile, summary: Summary, *, marker: bytes | None) -> None:
         """Write objects.jsonl, then dataset.json; a file with equal bytes is not written again."""
         root, options = self.run.root, self.context.settings.dataset
         if records.digest != plan.earlier.digest:
@@ -341,14 +318,14 @@ class _Work:
         if (new := write_dataset(description)) != marker:
             self.bulk.put(f"{root}dataset.json", new, content_type="application/json")
 
-    def assemble(self, plan: _Plan, objects: IO[bytes]) -> RecordFile:
+    def assemble(self, plan: Plan, objects: IO[bytes]) -> RecordFile:
         records = assemble(plan.lines, plan.findings, plan.placements, classes=plan.classes, splits=plan.earlier.splits)
         return write_records(records, objects)
 
-    def summarize(self, plan: _Plan, records: RecordFile) -> Summary:
+    def summarize(self, plan: Plan, records: RecordFile) -> Summary:
         return summarize(records, plan.classes, self.ledger.table(str, str))
 
-    def report(self, plan: _Plan, summary: Summary, *, is_dry: bool = False) -> DatasetSection:
+    def report(self, plan: Plan, summary: Summary, *, is_dry: bool = False) -> DatasetSection:
         for event in finding_events(summary, plan.classes, plan.spread):
             self.context.notify(event)
         settings = self.context.settings
@@ -376,7 +353,7 @@ class _Work:
         return section
 
     def _kept_labels(self) -> LabelSource:
-        """Return the absolute path of a local manifest, since the next command may run in another folder."""
+        """Return the labels with the absolute path of a local manifest: the next command may run in another folder."""
         manifest = self.labels.manifest
         if manifest is None or is_s3_uri(manifest):
             return self.labels
@@ -395,7 +372,7 @@ class _Work:
 
 
 def _create_bucket(run: Run, context: Context) -> None:
-    """Return the run's bucket if gtseg may create it: the default one, or one that the settings allow."""
+    """Create the run's bucket if it is the default one or the settings allow it. Raises StageError otherwise."""
     bucket, _ = split_uri(run.root)
     project = context.settings.project
     if project.bucket is not None and not project.create_bucket:

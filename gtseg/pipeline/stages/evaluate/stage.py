@@ -28,9 +28,10 @@ from gtseg.pipeline.run import (
     Run,
     provenance,
 )
-from gtseg.pipeline.run.batch import Batch, BatchItem, open_batch, predict_batch
+from gtseg.pipeline.run.batch import BatchItem, open_batch, predict_batch
 from gtseg.pipeline.run.inference import Asker, await_endpoint, in_order
 from gtseg.pipeline.run.locations import Entry, Place
+from gtseg.pipeline.run.transform_jobs import Batch
 from gtseg.pipeline.stages.evaluate.sections import details_of, section_of, sentence
 
 SPLIT = "test"

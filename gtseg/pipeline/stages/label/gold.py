@@ -13,8 +13,6 @@ from gtseg.errors import StageError
 from gtseg.pipeline.run import Context
 from gtseg.pipeline.stages.label.images import Gathered
 
-__all__ = ["GoldImage", "find_gold", "gold_files", "separate_gold"]
-
 MOST = 1000
 
 

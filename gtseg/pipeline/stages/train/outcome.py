@@ -7,8 +7,6 @@ from gtseg.errors import AWSError, reason_given
 from gtseg.pipeline.run import Context, TrainingJobSection
 from gtseg.settings.table import duration_text
 
-__all__ = ["cut_short", "leaves_model", "why_without_model"]
-
 LIMITS = {"MaxRuntimeExceeded": "max_runtime", "MaxWaitTimeExceeded": "max_wait"}
 """Setting that causes a SecondaryStatus."""
 
