@@ -45,8 +45,8 @@ def doctor(
     for finding in chain(examine(context, root), examine_outlines(context)):
         findings.append(finding)
         if not project.as_json:
-            mark, colour = MARKS[finding.level]
-            typer.secho(mark, fg=colour, nl=False)
+            mark, color = MARKS[finding.level]
+            typer.secho(mark, fg=color, nl=False)
             show(f"  {finding.subject:<14} {finding.found}")
             if finding.remedy:
                 show(f"      {'':<14} -> {finding.remedy}")

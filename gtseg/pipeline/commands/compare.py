@@ -101,8 +101,8 @@ def _channel(data: DatasetSection, name: str, s3: S3) -> dict[str, str]:
 
 
 def _classes(data: DatasetSection) -> Classes:
-    colours = [WHITE, *(SPARE_COLORS[n % len(SPARE_COLORS)] for n in range(len(data.classes) - 1))]
-    return Classes(tuple(data.classes), tuple(colours))
+    colors = [WHITE, *(SPARE_COLORS[n % len(SPARE_COLORS)] for n in range(len(data.classes) - 1))]
+    return Classes(tuple(data.classes), tuple(colors))
 
 
 def _read(reference: str, s3: S3) -> Mask:

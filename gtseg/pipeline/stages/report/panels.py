@@ -86,8 +86,8 @@ def _draw(photo: Image.Image, truth: Mask, prediction: Mask, classes: Classes) -
 
 def draw_errors(photo: Image.Image, truth: Mask, prediction: Mask) -> Image.Image:
     """Return the image in light gray, wrong pixels in the color of their kind, void hatched darker."""
-    grey = np.asarray(photo.convert("L"), np.float32) * 0.35 + 150
-    drawn = np.repeat(grey[..., None], 3, -1).astype(np.uint8)
+    gray = np.asarray(photo.convert("L"), np.float32) * 0.35 + 150
+    drawn = np.repeat(gray[..., None], 3, -1).astype(np.uint8)
     counted = truth != VOID
     wrong = (truth != prediction) & counted
     drawn[wrong & (truth == 0)] = INVENTED
