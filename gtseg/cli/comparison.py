@@ -26,8 +26,10 @@ def compare(
     overrides: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Compare runs, models or folders on one page: scores, and the images whose predictions differ most, with their
-    labels."""
+    """Compare runs, models or folders on one page.
+
+    Scores, and the images whose predictions differ most, with their labels.
+    """
     from gtseg.pipeline.commands.compare import compare as implementation
     from gtseg.pipeline.commands.compare import contender_of_folder, contender_of_run
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def ask(session: Session, spending: Spending) -> Consent:
-    """Return what this invocation consents to. The cost of a stage is shown first and checked against [budget]."""
+    """Return the consent of this invocation. The cost of a stage is shown first and checked against [budget]."""
     from gtseg.cli.options import LabelSpending
     from gtseg.pipeline.run.events import Consent
 

@@ -135,8 +135,10 @@ def _read_table(path: Path) -> ColorMap:
 
 
 def _ask_names(error: LookalikeNames, settings: Settings) -> Settings:
-    """Ask on a terminal whether the groups are one class and return the updated settings; re-raise the error
-    otherwise."""
+    """Ask on a terminal whether the groups are one class and return the updated settings.
+
+    Re-raise the error otherwise.
+    """
     if not sys.stdin.isatty():
         raise error
     say(f"dataset: {str(error).partition('. --merge')[0]}")

@@ -186,8 +186,10 @@ def _follow(command: list[str], narrator: Narrator, log: TextIO, project: Projec
 
 
 def _wait_for_end(process: subprocess.Popen[str]) -> None:
-    """Wait for the command to end. Ctrl-C on a terminal reached it too; a signal to this process alone must be sent
-    on."""
+    """Wait for the command to end.
+
+    Ctrl-C on a terminal reached it too; a signal to this process alone must be sent on.
+    """
     try:
         process.wait(5)
     except subprocess.TimeoutExpired:
@@ -242,8 +244,10 @@ class Narrator:
         self._put(event["message"] + (f" {event['done']}/{event['total']}" if is_counted else ""))
 
     def _put(self, words: str) -> None:
-        """Print the stage's line, replacing it on a terminal; it is cut to the terminal's width so that it can be
-        replaced."""
+        """Print the stage's line, replacing it on a terminal.
+
+        It is cut to the terminal's width so that it can be replaced.
+        """
         line = printable(f"{self.stage:<{WIDTH}}{words}")
         if self.live:
             line = f"{REWRITE}{line[: shutil.get_terminal_size().columns - 1]}"

@@ -40,7 +40,7 @@ def diff(
 
 
 def lines_of(found: Difference) -> Iterator[str]:
-    """Print the difference as text."""
+    """Yield the lines of the difference as text."""
     yield f"{found.one} -> {found.other}"
     yield "data:" if not found.data.is_empty else "data: the same images, labels, split and classes"
     yield from _data(found.data)

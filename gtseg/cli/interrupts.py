@@ -1,5 +1,7 @@
-"""Ctrl-C during and after a command: it is recorded, because code may convert KeyboardInterrupt to another
-exception."""
+"""SIGINT during and after a command.
+
+It is recorded, because code may convert KeyboardInterrupt to another exception.
+"""
 
 from __future__ import annotations
 

@@ -35,8 +35,10 @@ def adjust(
         ),
     ] = None,
 ) -> None:
-    """Let workers correct masks of the run, another job or an import. `watch` and `dataset` continue with the
-    result."""
+    """Let workers correct masks of the run, another job or an import.
+
+    `watch` and `dataset` continue with the result.
+    """
     from gtseg.pipeline.commands.review import adjust as implementation
 
     if bad and only:

@@ -87,7 +87,7 @@ def status(
 
 
 def _learned(point: LearningPoint) -> str:
-    """Print the score of each model against the number of labeled images."""
+    """Format the score of a model and the number of labeled images."""
     by_machine = f" ({point.by_machine:,} by a model)" if point.by_machine else ""
     score = "no score" if point.miou is None else f"mIoU {point.miou:.4f}"
     span = f" ({point.interval[0]:.3f} to {point.interval[1]:.3f})" if point.interval else ""

@@ -86,8 +86,10 @@ class LabeledImage:
 
     @property
     def mask(self) -> NDArray[np.uint8]:
-        """Return (H, W) uint8 indices into the manifest's `classes`; 255 is void. Raises MaskError for an invalid
-        mask."""
+        """Return (H, W) uint8 indices into the manifest's `classes`; 255 is void.
+
+        Raises MaskError for an invalid mask.
+        """
         if self.mask_uri is None or self._colors is None or self._manifest is None:
             raise ManifestError(f"line {self.number}: {self.uri} has no mask: {self.status}. {self.reason}")
         body = read_bytes(self.mask_uri, self._manifest.s3)

@@ -158,8 +158,10 @@ class ProjectRun:
         return Predictions(target, failed, classes.names, items)
 
     def evaluate(self, *, in_batch: bool = False, agree: bool = False) -> Evaluation:
-        """Score the model on the test split, which training did not use; `in_batch`: use a transform job, not an
-        endpoint."""
+        """Score the model on the test split, which training did not use.
+
+        `in_batch`: use a transform job, not an endpoint.
+        """
         from gtseg.pipeline.stages.evaluate import evaluate
 
         run = self._run_stage(partial(evaluate, in_batch=in_batch), agree=agree)

@@ -1,5 +1,4 @@
-"""[deploy], [predict], [batch], [evaluate], [serve]: endpoint, inference, batch transform, evaluation and
-automation."""
+"""[deploy], [predict], [batch], [evaluate], [serve]: endpoints, inference, evaluation and unattended runs."""
 
 from __future__ import annotations
 

@@ -79,14 +79,18 @@ class Labeling(Table):
 
     @property
     def lifetime(self) -> int:
-        """Seconds for which a task waits for workers. Default: 6 h with workforce "public", 10 days otherwise (the
-        longest that all of AWS's documents allow)."""
+        """Seconds for which a task waits for workers.
+
+        Default: 6 h with workforce "public", 10 days otherwise (the longest that all of AWS's documents allow).
+        """
         return self.task_lifetime or (6 * HOUR if self.workforce == "public" else 10 * DAY)
 
     @property
     def suggests(self) -> bool:
-        """Return whether the labeling server suggests masks; with several workers per object a suggestion would bias
-        their agreement."""
+        """Return whether the labeling server suggests masks.
+
+        With several workers per object a suggestion would bias their agreement.
+        """
         return self.assist == "always" or (bool(self.assist) and self.workers_per_object == 1)
 
     @field_validator("labels")

@@ -165,8 +165,8 @@ def test_the_model_that_automated_labeling_starts_from_must_be_there_and_readabl
         return found(project, "initial model")
 
     assert look(arn).level == "good"
-    assert "there is no model" in look(f"{arn}-x").found
+    assert "does not exist" in look(f"{arn}-x").found
     assert "is of region eu-west-1" in look(arn.replace("us-east-1", "eu-west-1")).found
     assert "is of account 000000000000" in look(arn.replace(project.clients.account, "000000000000")).found
     project.clients.s3.delete_object(Bucket=f"test-{project.name}", Key="earlier/model.tar.gz")
-    assert "is gone: there is no s3://" in look(arn).found
+    assert "does not exist: s3://" in look(arn).found

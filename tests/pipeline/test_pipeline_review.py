@@ -386,7 +386,7 @@ def test_gold_images_are_never_labeled_by_a_follow_up(project: Project, worker: 
     assert walk(project, continue_labeling).labeling_job == project.run.labeling_job
     assert "1 image of [labeling] gold left out" in project.told()
     project.run_file.save(project.run.update(endpoint=ENDPOINT))
-    with pytest.raises(StageError, match=r"labeled but for 1 gold image: nothing is left"):
+    with pytest.raises(StageError, match=r"labeled except for 1 gold image: nothing is left"):
         walk(project, label_next, count=2, ask=lambda body: Answer(square(), None, 0.0))
 
 

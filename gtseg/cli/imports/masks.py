@@ -72,8 +72,10 @@ def masks(
     options: ImportOptions,
     project: ProjectOptions,
 ) -> None:
-    """Import a folder of images and a folder of masks. Without --colors the masks' own values are shown for
-    confirmation."""
+    """Import a folder of images and a folder of masks.
+
+    Without --colors the masks' own values are shown for confirmation.
+    """
     from gtseg.imports.mask_folder import import_masks
     from gtseg.imports.mask_pairs import find_pairs
 

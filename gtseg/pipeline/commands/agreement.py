@@ -69,7 +69,7 @@ def agreement(run: Run, context: Context, *, job: str | None = None, gold: str |
 
 
 def _with_names(found: Agreement, context: Context) -> Agreement:
-    """Return the workers' names from Amazon Cognito; their ids if these cannot be read."""
+    """Return the scores with the workers' names from Amazon Cognito, or their ids if these cannot be read."""
     people = [worker.identity for worker in found.workers if worker.identity is not None]
     try:
         names = find_names(context.clients, [(person.pool, person.subject) for person in people])

@@ -45,7 +45,7 @@ class Comparison:
 
 
 def contender_of_run(run: Run, s3: S3) -> Contender:
-    """Return the predictions that `gtseg evaluate` stored. Raises StageError if the run has none."""
+    """Return a contender of the predictions that `gtseg evaluate` stored. Raises StageError if the run has none."""
     if run.evaluation is None:
         raise StageError(f"Run {run.name!r} has not been evaluated: `gtseg evaluate --run {run.name}`")
     note = ""
@@ -56,7 +56,7 @@ def contender_of_run(run: Run, s3: S3) -> Contender:
 
 
 def contender_of_folder(folder: Path) -> Contender:
-    """Return the index PNGs of a folder by stem. Raises StageError if it has none."""
+    """Return a contender of the index PNGs of a folder. Raises StageError if it has none."""
     masks = {path.stem: str(path) for path in sorted(folder.glob("*.png"))}
     if not masks:
         raise StageError(f"{folder}: no predicted masks (.png) found")
@@ -156,7 +156,10 @@ def _panel(
     classes: Classes,
     s3: S3,
 ) -> dict[str, Any]:
-    """Return pictures in pairs, stacked on a wide page: image and label, then each prediction and its errors."""
+    """Return a panel of pictures in pairs, stacked on a wide page.
+
+    Image and label, then each prediction and its errors.
+    """
     photo = to_rgb(open_image(s3.read(photos[stem])[0]))
     photo.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     truth = scale_mask(_read(truths[stem], s3), photo.size)

@@ -146,11 +146,11 @@ def _unique(key: Callable[[str, Mapping[str, Any]], Any], records: Mapping[str, 
 
 
 def compare_records(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> DataChanges:
-    """Two sets of records, each by the image's name."""
+    """Compare two sets of records, each by the image's name."""
     both = [name for name in one if name in other]
 
     def changed(key: str) -> list[str]:
-        """Return whether a value changed; a value that only one of the two has does not count."""
+        """Return the names whose value changed; a value that only one of the two has does not count."""
         return [n for n in both if one[n].get(key) and other[n].get(key) and one[n][key] != other[n][key]]
 
     def changes(key: str) -> tuple[Change, ...]:

@@ -138,7 +138,7 @@ def _write(folder: str, charts: Mapping[str, str], tables: Mapping[str, str]) ->
 
 
 def _write_panels(panels: Sequence[Panel], folder: str) -> list[str]:
-    """Return `panels/<rank>-<number>-<image>-<what>.png`."""
+    """Write `panels/<rank>-<number>-<image>-<what>.png` and return their names."""
     written = []
     for number, (panel, name) in enumerate(zip(panels, unique_names([p.name for p in panels]), strict=True), 1):
         for what, address in panel.pictures:

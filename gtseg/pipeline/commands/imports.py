@@ -28,8 +28,10 @@ MOST_BYTES = 1_000_000_000
 
 
 def readable(clients: Clients, uri: str) -> S3:
-    """Return S3 access that may list below `uri`: signed, or unsigned if the bucket is public and the caller has no
-    rights."""
+    """Return S3 access that may list below `uri`.
+
+    Signed, or unsigned if the bucket is public and the caller has no rights.
+    """
     for candidate in (clients, clients.unsigned()):
         s3 = S3(candidate)
         try:
@@ -43,8 +45,10 @@ def readable(clients: Clients, uri: str) -> S3:
 
 
 def list_keys(clients: Clients, uri: str, suffixes: Iterable[str]) -> tuple[S3, list[Listed]]:
-    """Return the objects below a prefix that end in one of `suffixes`, in order, and the S3 access; skip hidden
-    ones."""
+    """Return the objects below a prefix that end in one of `suffixes`, in order, and the S3 access.
+
+    Skip hidden ones.
+    """
     s3 = readable(clients, uri)
     endings = frozenset(suffixes)
     return s3, [item for item in s3.list_objects(uri) if has_suffix(item.key, endings)]

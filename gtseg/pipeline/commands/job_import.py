@@ -294,7 +294,7 @@ def _manifest_of(run: Run, section: LabelingJobSection, context: Context) -> str
 
 
 def _list_images(uris: list[str], s3: S3) -> Iterator[tuple[str, Seen]]:
-    """Return sizes and ETags of the objects below each folder of the images."""
+    """Yield URI, size and ETag of the objects below each folder of the images."""
     for folder in sorted({uri.rpartition("/")[0] + "/" for uri in uris}):
         bucket = split_uri(folder)[0]
         for item in s3.list_objects(folder):

@@ -50,8 +50,10 @@ class Found:
 
     @property
     def is_dead(self) -> bool:
-        """Return whether it will produce no further result. `Over` is a kind's own state for a job whose result was
-        collected."""
+        """Return whether it will produce no further result.
+
+        `Over` is a kind's own state for a job whose result was collected.
+        """
         return self.status in {"Failed", "Stopped", "Stopping", "Over"}
 
 

@@ -88,7 +88,7 @@ Keep = Callable[[BatchItem, Mask], None]
 
 
 def open_batch(run: Run, context: Context, *, job: str | None = None, model: str | None = None) -> Batch:
-    """Return the run's model, or any other, for batch transform. Raises StageError if there is none."""
+    """Return a batch of the run's model, or of any other. Raises StageError if there is none."""
     hosting, training_job = plan_hosting(run, context, job=job, model=model)
     predict, deploy = context.settings.predict, context.settings.deploy
     artifact = context.s3.head(hosting.model_data)
@@ -137,8 +137,10 @@ def predict_batch(batch: Batch, items: Sequence[BatchItem], keep: Keep) -> tuple
 def _work(
     run: Run, batch: Batch, group: list[Planned], *, bucket: str, keep: Keep
 ) -> tuple[Run, list[tuple[BatchItem, str]]]:
-    """Process the images of one bucket: collect existing outputs, start jobs for the others while they make
-    progress."""
+    """Process the images of one bucket.
+
+    Collect existing outputs, start jobs for the others while they make progress.
+    """
     context, failed = batch.context, list[tuple[BatchItem, str]]()
     missing = [] if context.dry_run else _collect(group, batch, keep, failed)
     if context.dry_run:
@@ -172,8 +174,7 @@ def _why(state: TransformState) -> str:
 
 
 def _plan(items: Sequence[BatchItem], batch: Batch) -> tuple[list[Planned], list[tuple[BatchItem, str]]]:
-    """Return the request of each image: its own object, or a converted one that is written now; refuse unusable
-    images."""
+    """Return the requests of each image (its own object, or converted ones, written now), and unusable images."""
     context, planned, failed = batch.context, list[Planned](), list[tuple[BatchItem, str]]()
     there = {item.key for item in context.s3.list_objects(f"{batch.root}input/")} if items else set()
     with Bulk(context.clients) as bulk:
@@ -231,8 +232,10 @@ def _write(request: Request, batch: Batch, bulk: Bulk, there: set[str], *, tile:
 
 
 def _collect(group: Sequence[Planned], batch: Batch, keep: Keep, failed: list[tuple[BatchItem, str]]) -> list[Planned]:
-    """Pass on the mask of every image with complete outputs; return the others. An invalid output fails its image
-    only."""
+    """Pass on the mask of every image with complete outputs; return the others.
+
+    An invalid output fails its image only.
+    """
     context = batch.context
     prefix = split_uri(f"{batch.output}/")[1]
     outputs = {item.key[len(prefix) :]: item for item in context.s3.list_objects(f"{batch.output}/")}

@@ -47,7 +47,7 @@ def now() -> datetime:
 
 
 def planned_rows(stage: str, context: Context, *, objects: int | None = None) -> list[Row]:
-    """Return the maximum cost of `stage`: every object labeled, every second of the limit used."""
+    """Return rows of the maximum cost of `stage`: every object labeled, every second of the limit used."""
     settings, clients = context.settings, context.clients
     train, deploy = settings.train, settings.deploy
     if stage == "label":
@@ -56,9 +56,7 @@ def planned_rows(stage: str, context: Context, *, objects: int | None = None) ->
             _capped(objects or 0, settings),
             settings.labeling.workers_per_object,
             price=None if price is None else Decimal(str(price)),
-            what="workers, at most: what a model labels is paid to nobody"
-            if settings.labeling.automated
-            else "workers",
+            what="workers, at most: labels made by a model are not paid" if settings.labeling.automated else "workers",
         )
         if settings.labeling.automated:
             rows.append(automated_row(INSTANCE, instance_price(INSTANCE, clients, "train")))
@@ -92,7 +90,10 @@ START_SECONDS = 300.0
 
 
 def _planned_transform(images: int, context: Context) -> Row:
-    """Estimate, not a limit: AWS has none for transform jobs; [budget] and `stalled_after` stop a followed job."""
+    """Return an estimate, not a limit.
+
+    AWS has none for transform jobs; [budget] and `stalled_after` stop a followed job.
+    """
     settings = context.settings
     batch = settings.batch
     kind = batch.instance_type or settings.deploy.instance_type
@@ -102,7 +103,7 @@ def _planned_transform(images: int, context: Context) -> Row:
 
 
 def transformed_row(state: TransformState, clients: Clients, at: datetime) -> Row | None:
-    """Return the instance hours of a transform job so far; None before it starts."""
+    """Return the row of a transform job's instance hours so far; None before it starts."""
     if state.started is None:
         return None
     seconds = ((state.ended or at) - state.started).total_seconds() * state.instance_count
@@ -111,7 +112,7 @@ def transformed_row(state: TransformState, clients: Clients, at: datetime) -> Ro
 
 
 def _capped(objects: int, settings: Settings) -> int:
-    """StoppingConditions end a labeling job before all objects are labeled."""
+    """Return the number of objects after which StoppingConditions end a labeling job."""
     labeling = settings.labeling
     if labeling.max_labeled_percent is not None:
         objects = -(-objects * labeling.max_labeled_percent // 100)
@@ -203,7 +204,7 @@ def _training(run: Run, context: Context, at: datetime, *, but: str) -> list[Row
 
 
 def trained_rows(state: TrainingState, context: Context, at: datetime) -> list[Row]:
-    """Return the billable seconds of a training job, or its training seconds so far."""
+    """Return the row of a training job's billable seconds, or of its training seconds so far."""
     seconds: float | None = state.billable
     if seconds is None and state.started:
         seconds = ((state.ended or at) - state.started).total_seconds()

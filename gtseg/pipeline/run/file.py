@@ -83,8 +83,10 @@ class RunFile:
         return run.update(etag=etag)
 
     def _find_own(self, body: bytes) -> str:
-        """Return the ETag if the stored bytes equal `body`: the response to the first request was lost and its retry
-        conflicted."""
+        """Return the ETag if the stored bytes equal `body`.
+
+        The response to the first request was lost and its retry conflicted.
+        """
         there = S3(self.clients).read_if_exists(self.uri)
         return there[1] if there and there[0] == body else ""
 

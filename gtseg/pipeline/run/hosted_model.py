@@ -82,8 +82,7 @@ class HostedModel(Resource):
     way_out = "Restore the settings, or delete what is deployed first: `gtseg cleanup`, then `gtseg deploy`."
 
     def gives_way(self, found: Found) -> bool:
-        """Return True: a newer model or other settings get a new endpoint, and the old one is deleted once it is in
-        service."""
+        """Return whether the result is outdated: it then gets a new endpoint, and the old one is deleted after that."""
         return staleness(self.run, self.context.settings, "deploy") is not None
 
     @property
@@ -116,7 +115,7 @@ class HostedModel(Resource):
         return replace(self.plan, tags={**self.plan.tags, **tags})
 
     def find(self, name: str) -> Found | None:
-        """Treat an endpoint that is out of service or being deleted as failed."""
+        """Return the endpoint; one that is out of service or being deleted counts as failed."""
         hosted = self.context.hosting.find(self.kind, name)
         there = found(hosted)
         if there and hosted and self.is_changed(hosted):

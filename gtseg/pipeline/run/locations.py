@@ -42,8 +42,10 @@ class Place:
         return is_s3_uri(self.root)
 
     def entries(self, endings: Iterable[str] = ()) -> list[Entry]:
-        """Return every file below, sorted by name, without hidden ones. Raises StageError if the folder does not
-        exist."""
+        """Return every file below, sorted by name, without hidden ones.
+
+        Raises StageError if the folder does not exist.
+        """
         wanted = tuple(endings)
         found = self._remote_files() if self.is_remote else self._local_files()
         return sorted((e for e in found if not wanted or e.name.lower().endswith(wanted)), key=lambda entry: entry.name)

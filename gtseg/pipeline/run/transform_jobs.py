@@ -152,7 +152,7 @@ class _Watch:
         self.done, self.idle, self.pause, self.has_asked = 0, 0.0, 0.0, False
 
     def sleep(self, seconds: float) -> None:
-        """Sum the waiting time since the last new output."""
+        """Sleep, and add the time to that since the last new output."""
         self.idle, self.pause = self.idle + seconds, self.pause - seconds
         self.batch.context.sleep(seconds)
 
@@ -193,7 +193,7 @@ class _Watch:
 
 
 def follow_job(run: Run, batch: Batch, name: str, *, images: int) -> TransformState:
-    """Return the job's final state. Raises JobFailed if [budget] stopped it."""
+    """Follow the job and return its final state. Raises JobFailed if [budget] stopped it."""
     context = batch.context
     watch = _Watch(run, batch, name, images)
     stop = f" (stop it: `aws sagemaker stop-transform-job --transform-job-name {name}`)"

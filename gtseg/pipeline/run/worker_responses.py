@@ -68,8 +68,10 @@ def _maker(line: ChainLine, label: str) -> str:
 def _of_another(
     name: str, wanted: Mapping[str, int], label: str, context: Context, *, beside: JobState
 ) -> dict[int, str]:
-    """Return this manifest's line number -> that job's response for the images `wanted`; its lines may be in another
-    order."""
+    """Return this manifest's line number -> that job's response for the images `wanted`.
+
+    Its lines may be in another order.
+    """
     state = context.labeling.find_job(name) or _brought(name, beside, context)
     responses = _list_responses(state, context) if state else {}
     if state is None or not responses:
@@ -83,8 +85,10 @@ def _of_another(
 
 
 def _brought(name: str, beside: JobState, context: Context) -> JobState | None:
-    """Return the substitute for a job whose labels were merged into the run: a job-like folder beside the run's own
-    jobs."""
+    """Return the substitute for a job whose labels were merged into the run.
+
+    A job-like folder beside the run's own jobs.
+    """
     state = replace(beside, name=name, output_manifest=None)
     return state if context.s3.exists(state.manifest) else None
 

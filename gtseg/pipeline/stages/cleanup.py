@@ -82,7 +82,7 @@ class Sweeper:
         """s3://bucket/prefix/: common prefix of all runs of the project."""
 
     def sweep_run(self, run: Run) -> Run:
-        """Return every hosting resource that this run ever attempted, whatever the outcome."""
+        """Delete every hosting resource that this run ever attempted, whatever the outcome."""
         for kind in ORDER:
             names = {attempt.name for attempt in _attempts(run, kind)}
             for name in sorted(names):
@@ -150,8 +150,10 @@ class Sweeper:
         return self._mark_deleted(run)
 
     def _delete_with_parts(self, endpoint: Resource) -> None:
-        """Delete an endpoint, its config and its models; config and models are looked up before the endpoint is
-        deleted."""
+        """Delete an endpoint, its config and its models.
+
+        Config and models are looked up before the endpoint is deleted.
+        """
         config = self.hosting.find(
             "endpoint-config", (self.hosting.describe("endpoint", endpoint.name).parts or ("",))[0]
         )
@@ -175,7 +177,7 @@ class Sweeper:
         return run if run.etag else None
 
     def _of_project(self, kind: Kind) -> Iterator[Resource]:
-        """Return hosting resources with this project's tag. All are listed, because run names can be arbitrary."""
+        """Yield hosting resources with this project's tag. All are listed, because run names can be arbitrary."""
         for item in self.hosting.list_all(kind, contains="-"):
             found = self.hosting.find(kind, item.name)
             if found and found.tags.get(ROOT_TAG, "").startswith(self.project):
@@ -295,8 +297,10 @@ def _attempts(run: Run, kind: Kind) -> list[Attempt]:
 
 
 def _owns(run: Run | None, kind: Kind, name: str) -> bool:
-    """Return whether a run still needs a resource: as part of its live endpoint, or of one that it is about to
-    create."""
+    """Return whether a run still needs a resource.
+
+    As part of its live endpoint, or of one that it is about to create.
+    """
     if run is None:
         return False
     live = run.endpoint

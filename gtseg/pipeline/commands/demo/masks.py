@@ -20,8 +20,10 @@ from gtseg.pipeline.run.locations import Entry, Place
 
 @dataclass(frozen=True)
 class Masks:
-    """`pairs`: image name -> mask name; `labels`: names of the values from 1; `numbering`: meaning of the masks' own
-    values."""
+    """`pairs`: image name -> mask name.
+
+    `labels`: names of the values from 1; `numbering`: meaning of the masks' own values.
+    """
 
     pairs: dict[str, str]
     labels: tuple[str, ...]

@@ -157,7 +157,7 @@ def _read(
 
 
 def _link(folder: Path, images: Path, masks: Path, names: Sequence[str], found: Masks) -> Project:
-    """Return the images that have a mask, linked (or copied) to the demo's folder under their own names.
+    """Link (or copy) the images that have a mask to the demo's folder under their own names; return the project.
 
     Masks whose values are label numbers are used in place; others are converted in the demo's folder.
     """
@@ -176,7 +176,7 @@ def _link(folder: Path, images: Path, masks: Path, names: Sequence[str], found: 
 
 
 def _renumber(masks: Path, folder: Path, found: Masks) -> Path:
-    """Write the masks with the labels' numbers as their values, 255 for void."""
+    """Write the masks with the labels' numbers as their values, 255 for void; return their folder."""
     source, target = Place(str(masks)), Place(str(folder / "masks"))
     for image, name in found.pairs.items():
         own = f"{image.rsplit('.', 1)[0]}.png"

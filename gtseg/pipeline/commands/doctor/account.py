@@ -62,7 +62,7 @@ def labeling(context: Context, root: str) -> Iterator[Finding]:
 
 
 def _storage(health: Health, context: Context) -> Iterator[Finding]:
-    """Return whether the labeling server reads the same objects as everything else."""
+    """Check whether the labeling server reads the same objects as everything else."""
     clients = context.clients
     ours, theirs = clients.endpoint("s3"), health.storage
     if not theirs and ours != clients.endpoint("labeling"):

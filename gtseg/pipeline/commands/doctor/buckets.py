@@ -29,7 +29,7 @@ def bucket(context: Context, root: str) -> Iterator[Finding]:
 
 
 def _place(subject: str, bucket: str, context: Context) -> Finding:
-    """Return whether a bucket is in the region of the jobs."""
+    """Check whether a bucket is in the region of the jobs."""
     region, ours = region_of(bucket, context.s3), context.clients.region
     if region is None:
         return Finding("warning", subject, f"the region of {bucket} cannot be read", f"it must be in {ours}")
@@ -56,7 +56,7 @@ def _writing(root: str, context: Context) -> Iterator[Finding]:
 
 
 def other_buckets(context: Context, root: str) -> Iterator[Finding]:
-    """Return buckets that jobs read from, other than the run's own."""
+    """Check the buckets that jobs read from, other than the run's own."""
     settings = context.settings
     named = {
         "images": settings.images.source,

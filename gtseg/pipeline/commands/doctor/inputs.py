@@ -67,7 +67,7 @@ def _check_sample(name: str, read: Callable[[], bytes]) -> list[str]:
 
 
 def _sample(source: str, context: Context) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Return (name, reader) of the source's first images."""
+    """Yield (name, reader) of the source's first images."""
     if source.lower().endswith(MANIFEST_ENDINGS):
         for uri, _ in parse_input_manifest(_reader(source, context)()):
             yield uri, _reader(uri, context)
@@ -129,7 +129,7 @@ def automated(context: Context, root: str) -> Iterator[Finding]:
 
 
 def initial_model(context: Context, root: str) -> Iterator[Finding]:
-    """Whether the model that automated labeling starts from exists where the job runs, and can be read."""
+    """Check whether the initial model of automated labeling exists in the job's region and account and is readable."""
     arn, subject = context.settings.labeling.initial_model_arn, "initial model"
     if not arn:
         return
@@ -143,11 +143,11 @@ def initial_model(context: Context, root: str) -> Iterator[Finding]:
         words = f"initial_model_arn is of account {account}; the labeling job runs in account {clients.account}"
         yield Finding("bad", subject, words, remedy)
     elif (artifact := context.labeling.find_model_artifact(name)) is None:
-        yield Finding("bad", subject, f"there is no model {arn}", remedy)
+        yield Finding("bad", subject, f"model {arn} does not exist", remedy)
     elif not artifact:
-        yield Finding("warning", subject, f"{arn} names no artifact: whether it can be read is not known", remedy)
+        yield Finding("warning", subject, f"{arn} has no artifact: whether it can be read is unknown", remedy)
     elif (found := context.s3.head(artifact)) is None:
-        yield Finding("bad", subject, f"the artifact of {name} is gone: there is no {artifact}", remedy)
+        yield Finding("bad", subject, f"the artifact of {name} does not exist: {artifact}", remedy)
     else:
         yield Finding("good", subject, f"{name}: {artifact} has {counted(found.size, 'byte')}")
 

@@ -53,7 +53,7 @@ def adjust(
 
 
 def _check_images(only: Mapping[str, Sequence[str]], earlier: Earlier, context: Context) -> None:
-    """Select images; those that the manifest lacks cause a warning. Raises StageError if it has none of them."""
+    """Warn of images that the manifest lacks. Raises StageError if it has none of them."""
     known = {line.image for line in earlier.lines if line.state == "labeled"}
     missing = [image for image in only if image not in known]
     if len(missing) == len(only):
@@ -68,7 +68,10 @@ def _check_images(only: Mapping[str, Sequence[str]], earlier: Earlier, context: 
 def start_adjustment(
     run: Run, context: Context, earlier: Earlier, *, only: Mapping[str, Sequence[str]] | None = None
 ) -> Run:
-    """Adjustment job of an output manifest; its labels are the manifest's, then further ones of the settings."""
+    """Start an adjustment job of an output manifest.
+
+    Its labels are the manifest's, then further ones of the settings.
+    """
     if not earlier.labeled:
         raise ManifestError(f"{earlier.manifest} has no mask under {earlier.label!r}: nothing to adjust")
     if left := len(earlier.lines) - earlier.labeled:

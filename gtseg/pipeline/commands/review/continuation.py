@@ -58,7 +58,7 @@ def continue_labeling(run: Run, context: Context) -> Run:
 
 
 def _without_gold(earlier: Earlier, context: Context) -> Earlier:
-    """Images of [labeling] gold that nobody has labeled are left out: their masks are known."""
+    """Return the earlier labels without unlabeled images of [labeling] gold, whose masks are known."""
     unlabeled = [line.image for line in earlier.lines if line.state != "labeled"]
     gold = find_gold(unlabeled, context) if unlabeled else frozenset()
     if not gold:

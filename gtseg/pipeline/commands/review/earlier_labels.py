@@ -17,8 +17,10 @@ from gtseg.pipeline.run import OWN_LABELS, Context, LabelSource, Run
 
 @dataclass(frozen=True)
 class Earlier:
-    """Current state of an output manifest. `name`: its owner; `images`: URI of the label stage's images.jsonl, if
-    any."""
+    """Current state of an output manifest.
+
+    `name`: its owner; `images`: URI of the label stage's images.jsonl, if any.
+    """
 
     name: str
     manifest: str

@@ -61,7 +61,7 @@ def label_next(run: Run, context: Context, *, count: int, ask: Ask | None = None
     labeled = {line.image for line in earlier.lines if line.state == "labeled"}
     waiting = [item for item in gathered.manifest.objects if item.uri not in labeled | gold]
     if not waiting:
-        but = f" but for {counted(len(gold), 'gold image')}" if gold else ""
+        but = f" except for {counted(len(gold), 'gold image')}" if gold else ""
         raise StageError(
             f"All {len(labeled):,} images of [images] source are labeled{but}: there is nothing to select."
         )
@@ -103,7 +103,7 @@ def _find_model(run: Run, context: Context, *, is_asked: bool) -> EndpointSectio
 
 
 def _ask_all(items: Sequence[DataObject], ask: Ask, masks: Prelabeling, context: Context) -> list[_Asked]:
-    """Yield results in order; images that cannot be predicted cause a warning and are left out."""
+    """Return results in order; images that cannot be predicted cause a warning and are left out."""
 
     def ask_one(item: DataObject) -> _Asked:
         body = masks.bulk.get(item.uri).body

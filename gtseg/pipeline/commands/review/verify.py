@@ -143,8 +143,10 @@ def _poll(name: str, context: Context, *, wait: bool) -> JobState:
 
 
 def _conclude(run: Run, state: JobState, context: Context) -> Run:
-    """Write redo.jsonl beside the job, and the counts. Failed objects have no verdict: they are reported, not
-    redone."""
+    """Write redo.jsonl beside the job, and the counts.
+
+    Failed objects have no verdict: they are reported, not redone.
+    """
     word = run.verification
     assert word is not None
     output = state.manifest

@@ -119,7 +119,7 @@ class Service:
         return True
 
     def begin_first(self) -> list[Run]:
-        """Return the project's first run as its first stage will store it; none if AWS cannot be reached."""
+        """Return a new run for the project's first stage; none if AWS cannot be reached."""
         try:
             return [RunFile(self.clients, locate(self.settings, self.clients)).load()]
         except GtsegError as error:
@@ -208,8 +208,10 @@ class Service:
         return {"state": "working", "stage": decision.stage}
 
     def run_stage(self, run: Run, decision: Decision) -> None:
-        """Run one stage of one run and save it. Errors are logged; permanent ones prevent retries until the run
-        changes."""
+        """Run one stage of one run and save it.
+
+        Errors are logged; permanent ones prevent retries until the run changes.
+        """
         self.write_log("info", "begin", run=run.name, stage=decision.stage)
         run_file = RunFile(self.clients, run.root)
         try:

@@ -109,8 +109,10 @@ class Spool:
 
 @dataclass(frozen=True)
 class Checker:
-    """Checker of objects. `facts` and `etags` save requests: facts of images from the label stage, and ETags from
-    listings."""
+    """Checker of objects. `facts` and `etags` save requests.
+
+    Facts of images from the label stage, and ETags from listings.
+    """
 
     origin: Origin
     classes: Classes
@@ -145,8 +147,10 @@ class Checker:
         return None
 
     def fetch(self, candidate: Candidate) -> Fetch:
-        """Read all that needs S3. Errors of one object go to its Finding; AWSError is raised if it would affect all
-        objects."""
+        """Read all that needs S3.
+
+        Errors of one object go to its Finding; AWSError is raised if it would affect all objects.
+        """
         finding = self._begin(candidate)
         if reason := self._refuse(candidate.labeled):
             return Fetch(replace(finding, reason=reason))
@@ -260,7 +264,7 @@ class Checker:
         return replace(finding, pixels=checked.pixels, spooled=spooled, repaired=checked.repaired)
 
     def _confirm_size(self, finding: Finding, header: PngHeader) -> Finding:
-        """Read the size again from the whole image if that of its first bytes does not fit the mask."""
+        """Return the finding; the size is read again from the whole image if it does not fit the mask."""
         fact, image = finding.fact, finding.image
         if fact is None or (header.width, header.height) == (fact.width, fact.height) or image in self.facts:
             return finding

@@ -1,5 +1,7 @@
-"""Download of a whole object to a file in parts, with constant memory; detects an object that is overwritten
-meanwhile."""
+"""Download of a whole object to a file in parts, with constant memory.
+
+Detects an object that is overwritten meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,10 @@ PIECE = 8 * 1024 * 1024
 
 
 def download(uri: str, bulk: Bulk, target: IO[bytes]) -> str:
-    """Copy an object to an open file and return its ETag. Raises AWSError; StageError if it was overwritten
-    meanwhile."""
+    """Copy an object to an open file and return its ETag.
+
+    Raises AWSError; StageError if it was overwritten meanwhile.
+    """
     for _ in range(DOWNLOADS):
         if (etag := _download(uri, bulk, target)) is not None:
             target.flush()
@@ -56,7 +60,7 @@ def _pieces(uri: str, bulk: Bulk) -> Iterator[Fetched]:
 
 
 def read_pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """Return an independent reader of a file's bytes from its start."""
+    """Yield a file's bytes from its start; several readers are independent."""
     offset = 0
     while piece := os.pread(file.fileno(), 256 * 1024, offset):
         yield piece

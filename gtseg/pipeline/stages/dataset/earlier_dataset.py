@@ -55,8 +55,10 @@ class Earlier:
 
 
 def read_earlier(bulk: Bulk, root: str, ledger: Ledger) -> Earlier:
-    """Read dataset.json, objects.jsonl and the list of the channels' objects; all are empty if the bucket does not
-    exist."""
+    """Read dataset.json, objects.jsonl and the list of the channels' objects.
+
+    All are empty if the bucket does not exist.
+    """
     _, prefix = split_uri(root)
     try:
         files, folders = list_folder(bulk, root)
@@ -132,7 +134,7 @@ def read_facts(bulk: Bulk, uri: str | None, ledger: Ledger) -> Mapping[str, Fact
 
 
 def _readable_lines(pieces: Iterable[bytes]) -> Iterator[_ImageLine]:
-    """Ignore a damaged line, so that its image is read again."""
+    """Yield the readable lines; the images of damaged ones are read again."""
     decode = msgspec.json.Decoder(_ImageLine).decode
     for _, text in split_lines(pieces):
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -38,7 +38,7 @@ def result_event(section: DatasetSection, *, is_dry: bool) -> Event:
 
 
 def finding_events(summary: Summary, classes: Classes, spread: Sequence[str]) -> Iterator[Event]:
-    """Return warnings, then notes, about the findings."""
+    """Yield warnings, then notes, about the findings."""
     warnings = [
         *(() if summary.unchecked else _missing_classes(summary, classes)),
         *_small_parts(summary),

@@ -33,7 +33,7 @@ def assemble(
 
 
 def _align(table: Table[int, T]) -> Generator[T | None, int, None]:
-    """Return the table's value for each position sent, None if it has none; positions must be ascending."""
+    """Yield the table's value for each position sent, None if it has none; positions must be ascending."""
     rows = table.rows()
     row = next(rows, None)
     position = yield None

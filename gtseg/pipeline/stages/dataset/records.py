@@ -86,7 +86,7 @@ def write_records(records: Iterable[Record], file: IO[bytes]) -> RecordFile:
 
 
 def read_records(pieces: Iterable[bytes], uri: str) -> Iterator[Record]:
-    """Parse a file. Raises GtsegError if it is invalid or was written by a newer gtseg."""
+    """Yield the records of a file. Raises GtsegError if it is invalid or was written by a newer gtseg."""
     decode = msgspec.json.Decoder(Record).decode
     try:
         for _, line in split_lines(pieces):

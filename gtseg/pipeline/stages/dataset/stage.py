@@ -125,8 +125,10 @@ class _Work:
         return self._place(plan)
 
     def _classes(self, survey: Survey) -> Classes:
-        """Return the dataset's classes. Raises LookalikeNames if names differ only in spelling and no setting
-        decides."""
+        """Return the dataset's classes.
+
+        Raises LookalikeNames if names differ only in spelling and no setting decides.
+        """
         options = self.context.settings.dataset
         alike = alike_classes(survey.maps, void=options.void)
         if alike and self._alike_labels == "ask":
@@ -182,7 +184,7 @@ class _Work:
         return findings
 
     def _recall(self, lines: Lines, checker: Checker, findings: Table[int, Finding]) -> Iterator[tuple[int, Candidate]]:
-        """Fill in findings known from an earlier dataset; the other objects are to be checked."""
+        """Fill in findings known from an earlier dataset and yield the other objects, which must be checked."""
         for position, candidate in self._candidates(lines):
             if known := checker.recall(candidate):
                 findings[position] = known
@@ -196,7 +198,7 @@ class _Work:
                 yield position, Candidate(line, resolve(line.image), resolve(line.mask))
 
     def _place(self, plan: Plan) -> Plan:
-        """Return split, group and name of every good object, and the groups that an earlier dataset divided."""
+        """Return the plan with split, group and name of every good object, and groups divided by an earlier dataset."""
         options, earlier = self.context.settings.dataset, plan.earlier
         items: list[Item] = []
         for_train: set[int] = set()

@@ -1,5 +1,4 @@
-"""evaluate: score the test split, which training did not use, with the endpoint; or any predictions against any
-masks."""
+"""evaluate: score a run's test split, or any predictions against any masks."""
 
 from __future__ import annotations
 

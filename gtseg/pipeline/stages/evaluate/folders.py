@@ -118,8 +118,10 @@ def _agree(
     values: Sequence[int],
     void: int | None,
 ) -> _Meaning:
-    """Return one table of classes for both sides; a side with only 0 and 255 is read as such, whatever the other
-    has."""
+    """Return one table of classes for both sides.
+
+    A side with only 0 and 255 is read as such, whatever the other has.
+    """
     sides_named = "the masks", "the predictions"
     binary = [not values and is_binary(side, void=void) for side in sides]
     plain = [frozenset({0, 1}) if alone else side for side, alone in zip(sides, binary, strict=True)]

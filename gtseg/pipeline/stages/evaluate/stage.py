@@ -175,7 +175,7 @@ def _batch_model(run: Run, context: Context) -> Model:
 
 
 def _predict_in_batch(pairs: list[Pair], batch: Batch, context: Context, *, classes: int) -> tuple[Run, dict[str, str]]:
-    """Write the missing predictions where the endpoint's would be, and return why images have none."""
+    """Write missing predictions where the endpoint's would be; return the run, and why images have none."""
     missing = {pair.image: pair for pair in pairs if not pair.is_there}
     folders = {uri.rsplit("/", 1)[0] + "/" for uri in missing}
     listed = {entry.address: (place, entry) for folder in folders for place, entry in _listed(folder, context)}
@@ -234,8 +234,10 @@ def _stems(uri: str, context: Context) -> dict[str, str]:
 def _score(
     pairs: list[Pair], tally: Tally, asker: Asker | None, context: Context, failed: dict[str, str]
 ) -> list[float]:
-    """Add every pair to the tally and return the seconds of the requests made now. `failed` receives unscored
-    images."""
+    """Add every pair to the tally and return the seconds of the requests made now.
+
+    `failed` receives unscored images.
+    """
     s3, palette = context.s3, _palette(tally.classes)
     latencies: list[float] = []
 

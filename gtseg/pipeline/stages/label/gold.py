@@ -59,7 +59,10 @@ def separate_gold(gathered: Gathered, context: Context) -> tuple[Gathered, tuple
 
 
 def find_gold(images: Iterable[str], context: Context) -> frozenset[str]:
-    """Those of the images that [labeling] gold has a mask of. Raises StageError for a folder that is not there."""
+    """Return those of the images that have a mask in [labeling] gold.
+
+    Raises StageError if the folder does not exist.
+    """
     source = context.settings.labeling.gold
     if not source or context.clients.is_aws("labeling"):
         return frozenset()
@@ -68,7 +71,7 @@ def find_gold(images: Iterable[str], context: Context) -> frozenset[str]:
 
 
 def _read_masks(source: str, context: Context) -> Iterator[tuple[str, bytes]]:
-    """Return (stem, PNG) of every mask directly in the folder or below the prefix."""
+    """Yield (stem, PNG) of every mask directly in the folder or below the prefix."""
     if is_s3_uri(source):
         bucket = split_uri(source)[0]
         for item in context.s3.list_objects(source.rstrip("/") + "/"):

@@ -98,7 +98,7 @@ def _from_folder(folder: Path, run: Run, context: Context) -> Gathered:
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """Return relative paths with forward slashes, without hidden files and folders."""
+    """Yield relative paths with forward slashes, without hidden files and folders."""
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
@@ -146,7 +146,7 @@ def _from_prefix(source: str, run: Run, context: Context) -> Gathered:
 
 
 def _list(folder: str, context: Context) -> tuple[Clients, Iterator[Listed]]:
-    """Return a reader that may read the folder, and the objects in it."""
+    """Return clients that may read the folder, and the objects in it."""
     try:
         return context.clients, _begin(context.s3.list_objects(folder))
     except AWSError as error:
@@ -195,7 +195,7 @@ def _read_manifest(source: str, context: Context) -> bytes:
 
 
 def _examine_objects(items: Sequence[DataObject], run: Run, context: Context, reader: Clients) -> Iterable[DataObject]:
-    """Add objects to the manifest. `reader` reads the images with the caller's credentials or unsigned."""
+    """Return the checked objects. `reader` reads the images with the caller's credentials or unsigned."""
     known, automated = _headers_of_earlier_attempt(run, context), context.settings.labeling.automated
     bulk = Bulk(reader)
 
@@ -241,7 +241,7 @@ def _headers_of_earlier_attempt(run: Run, context: Context) -> dict[tuple[str, s
 
 
 def _in_parallel(check: Callable[[T], U], items: Sequence[T], context: Context) -> list[U]:
-    """Yield the results in order and report progress as they arrive."""
+    """Return the results in order and report progress as they arrive."""
     total = len(items)
     results: list[U | None] = [None] * total
     checked = work_through(enumerate(items), lambda item: check(item[1]), threads=min(THREADS, total))

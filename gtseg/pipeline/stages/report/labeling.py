@@ -100,7 +100,7 @@ def _answers(run: Run, context: Context) -> dict[str, Any]:
 
 
 def _responses(run: Run, context: Context) -> dict[int, str]:
-    """Return the sections of the run's job and of those that it continues from."""
+    """Return line number -> worker-response URI, from the run's job and those that it continues from."""
     assert run.labeling_job is not None
     state = answered_job(run, run.labeling_job.name, context)
     if state is None:

@@ -81,7 +81,7 @@ class TrainingResource(Resource):
         return with_tags(training_request(name, self.job), tags)
 
     def find(self, name: str) -> Found | None:
-        """Return whether a job has a result; a stopped one has if it left a model, one that is stopping may."""
+        """Return the job; a stopped one with a model, or one that is stopping and may have one, counts as completed."""
         state = self.context.training.find_job(name)
         there, known = found(state), self.run.training_job
         is_empty = known is not None and known.name == name and known.status == "Stopped" and not known.has_result

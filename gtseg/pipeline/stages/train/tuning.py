@@ -85,8 +85,7 @@ class TuningResource(Resource):
         return with_tags(tuning_request(name, self.job, self.tuning), tags)
 
     def find(self, name: str) -> Found | None:
-        """Return whether a search has a result; a stopped or failed one has with a best training job, one that is
-        stopping may."""
+        """Return the search; one that stopped or failed with a best training job counts as completed."""
         state = self.context.training.find_tuning(name)
         there = found(state)
         lives = state is not None and (state.status == "Stopping" or state.best is not None)
