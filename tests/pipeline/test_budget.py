@@ -190,7 +190,7 @@ def test_tune_stops_its_search(trainable: Trained, training_aws: Any) -> None:
     process.wait()
     done = gtseg(trainable, training_aws, "tune", max_usd="0.00001")
     assert done.returncode == 1
-    assert f"{trainable.name}-tune-1 is being stopped" in done.stderr
+    assert f"stopping {trainable.name}-tune-1" in done.stderr
     assert stops(training_aws, trainable) == ["StopHyperParameterTuningJob"]
 
 

@@ -77,7 +77,7 @@ def test_the_worker_who_is_off_is_found_with_and_without_gold(
 def test_a_gold_mask_of_other_classes_is_named(project: Project, shared_aws: Any, tmp_path: Path) -> None:
     label_together(project, shared_aws, (0,), images=1)
     write_gold(tmp_path / "gold", "0.png", np.full(SIZE[::-1], 7, np.uint8))
-    with pytest.raises(MaskError, match=r"gold mask 0\.png holds class 7"):
+    with pytest.raises(MaskError, match=r"gold mask 0\.png has class 7"):
         measure(project, gold=str(tmp_path / "gold"))
 
 

@@ -318,7 +318,7 @@ def test_url_encoded_keys_are_found_and_known_again(bench: Bench) -> None:
         bench.put(f"field day+{number}.jpg", jpeg(number))
     bench.lines[1]["source-ref"] = f"s3://{bench.bucket}/field+day%2B1.jpg"  # as S3's events write it
     run = bench.make()
-    assert "2 objects named URL-encoded" in bench.told("note")
+    assert "2 objects with URL-encoded names" in bench.told("note")
     assert [r["image"] for r in bench.records()] == [f"s3://{bench.bucket}/field day+{n}.jpg" for n in (0, 1)]
     again = bench.make()
     assert again.dataset

@@ -146,7 +146,7 @@ def test_adjust_shows_the_mask_and_the_dataset_takes_the_corrected_one(project: 
     assert job
     assert job.label_attribute == f"{job.name}-ref"
     assert job.objects == 2
-    assert "1 object without a mask stays out" in project.told("warning")
+    assert "1 object without a mask is left out" in project.told("warning")
     pages: list[str] = []
 
     def correct(task: dict[str, Any]) -> dict[str, Any]:
@@ -386,7 +386,7 @@ def test_gold_images_are_never_labeled_by_a_follow_up(project: Project, worker: 
     assert walk(project, continue_labeling).labeling_job == project.run.labeling_job
     assert "1 image of [labeling] gold left out" in project.told()
     project.run_file.save(project.run.update(endpoint=ENDPOINT))
-    with pytest.raises(StageError, match=r"labeled except for 1 gold image: nothing is left"):
+    with pytest.raises(StageError, match=r"labeled except for 1 gold image: there is nothing"):
         walk(project, label_next, count=2, ask=lambda body: Answer(square(), None, 0.0))
 
 

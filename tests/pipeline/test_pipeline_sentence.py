@@ -509,7 +509,7 @@ def test_other_data_are_trained_deployed_and_scored_again_and_the_earlier_endpoi
         earlier = hosting.find(kind, f"{project.name}-{stage}-1")
         assert earlier is None or earlier.status == "Deleting"
         assert hosting.find(kind, f"{project.name}-{stage}-2") is not None
-    assert "done again: the dataset has changed" in project.told("note")
+    assert "repeated: the dataset has changed" in project.told("note")
     sweep(again, project.context())
 
 

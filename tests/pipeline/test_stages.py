@@ -67,7 +67,7 @@ def test_a_dataset_of_labels_from_elsewhere_needs_no_labeling(project: Any) -> N
     )
     run = project.run.update(dataset=section)
     assert done(run) == ["label", "watch", "dataset"]
-    assert STAGES[0].summary(run) == "elsewhere: s3://old/m"
+    assert STAGES[0].summary(run) == "other source: s3://old/m"
     begun = run.update(labeling_job=JOB)
     assert done(begun) == ["label"]
     assert standings(begun, SETTINGS)["dataset"].reason == "watch comes first"
