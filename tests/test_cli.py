@@ -73,7 +73,7 @@ def test_images_that_cannot_be_labeled_are_exit_code_5_and_the_rest_is_labeled(f
     (folder.path / "images" / "broken.jpg").write_bytes(b"nothing")
     done = folder.gtseg("label")
     assert done.returncode == 5
-    assert "broken.jpg is no image" in done.stderr
+    assert "broken.jpg is not an image" in done.stderr
     assert done.stdout == ""
 
 
@@ -130,7 +130,7 @@ def test_status_of_all_runs_has_a_line_for_each(folder: Folder) -> None:
         (["dataset", "--job", "x", "--manifest", "s3://b/x"], 2, "exclude each other"),
         (["label", "--set", "labeling"], 2, "TABLE.KEY=VALUE"),
         (["label", "--settings", "none.toml"], 2, "gtseg init"),
-        (["label", "--set", "project.region=eu-north-1"], 2, "Ground Truth labels in no region 'eu-north-1'"),
+        (["label", "--set", "project.region=eu-north-1"], 2, "Ground Truth is not available in region 'eu-north-1'"),
         (["label", "--set", "project.bucket=not-made-yet", "--dry-run"], 0, "would create labeling job"),
         (["label", "--set", "images.source=s3://no-such-bucket-anywhere/x/"], 3, "NoSuchBucket"),
     ],

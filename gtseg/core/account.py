@@ -1,7 +1,7 @@
-"""What came in, what went out, and what was lost on the way: one account for every importer, exporter and stage.
+"""Account of inputs, outputs and losses, shared by every importer, exporter and stage.
 
-A flow counts one unit (images, annotations, features, masks) at both ends; a loss says how many of a unit did not
-arrive, why, and names one of them. Where every unit that came in either went out or is in a loss, the account is balanced.
+A flow counts one unit (images, annotations, features, masks) at both ends. A loss says how many of a unit were lost and
+why, with one example. The account is balanced if every input is either an output or in a loss.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MOST_LINES = 12
 
 @dataclass(frozen=True)
 class Flow:
-    """How many of one unit (a noun in the singular) came in and went out."""
+    """Number of inputs (`came`) and outputs (`went`) of a unit, a singular noun."""
 
     unit: str
     came: int
@@ -27,10 +27,11 @@ class Flow:
 
 @dataclass(frozen=True)
 class Loss:
-    """`count` of a unit that did not arrive; `reason` completes "3 annotations: ..."; `example` names one of them.
+    """`count` lost inputs of a unit. `reason` completes "3 annotations: ..."; `example` names one of them.
 
-    kind: "lost" was not expected (exit code 5, and 1 where most of a unit is lost); "outside" lies where nothing was asked
-    for, such as features of a country beside one scene (exit code 5, never 1); "note" was asked for, or changes no label (0).
+    kind: "lost" is unexpected (exit code 5, or 1 if most of a unit is lost); "outside" is outside of the requested
+    area, such as features of a country beside one scene (exit code 5, never 1); "note" was requested, or changes no
+    label (0).
     """
 
     unit: str
@@ -50,24 +51,27 @@ class Loss:
 
 @dataclass(frozen=True)
 class Account:
-    """Flows, pixels by class name, and losses; notes are losses that change no label."""
+    """Flows, pixels by class name, and losses; losses of kind "note" change no label."""
 
     flows: tuple[Flow, ...] = ()
     pixels: Mapping[str, int] = field(default_factory=dict)
     losses: tuple[Loss, ...] = ()
 
     def flow(self, unit: str) -> Flow:
-        """The flow of a unit; an empty one where the account has none."""
+        """Return the flow of a unit, an empty one if the account has none."""
         return next((flow for flow in self.flows if flow.unit == unit), Flow(unit, 0, 0))
 
     @property
     def exit_code(self) -> int:
-        """5 where something was lost that was not expected, else 0."""
+        """5 if the account has a loss that is not a note, else 0."""
         return 5 if any(loss.kind != "note" for loss in self.losses) else 0
 
     @property
     def shortfall(self) -> str:
-        """Which unit arrived by less than half, in words; '' where none did. What was asked to stay out is not missed."""
+        """The unit of which less than half arrived, as a phrase; '' if none.
+
+        Excluded inputs do not count as missing.
+        """
         for flow in self.flows:
             excused = sum(x.count for x in self.losses if x.unit == flow.unit and x.kind != "lost")
             due = flow.came - excused
@@ -76,7 +80,7 @@ class Account:
         return ""
 
     def lines(self) -> list[str]:
-        """The account in words, a line each: flows, pixels by class, losses with an example each."""
+        """Return the account as lines of text: flows, pixels by class, losses with an example each."""
         flows = [f"{x.went:,} of {counted(x.came, x.unit, _plural(x.unit))}" for x in self.flows]
         total = max(sum(self.pixels.values()), 1)
         shares = [f"{name:<16} {count / total:7.2%} of the pixels" for name, count in self.pixels.items()]
@@ -96,7 +100,7 @@ class Account:
 
 
 def merge_losses(losses: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Losses of one unit, reason and kind as one, with the first's example, in order of first appearance."""
+    """Combine losses of equal unit, reason and kind, with the first one's example, in order of first appearance."""
     merged: dict[tuple[str, str, str], Loss] = {}
     for loss in losses:
         key = (loss.unit, loss.reason, loss.kind)

@@ -1,4 +1,4 @@
-"""Web addresses as they may be written down: without users, passwords, tokens and keys."""
+"""Redaction of user names, passwords, tokens and keys in URLs, for logs and files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LONG = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_.=~-]{20,}")
 
 
 def public_address(text: str) -> str:
-    """An http(s) address with secrets replaced by `...`; any other text as it is.
+    """Return an http(s) URL with secrets replaced by `...`; other text unchanged.
 
-    Secrets: user and password, values of a query that a name (`key`, `token`, `sig`) or their length marks, and long
-    parts of the path that mix letters and digits.
+    Secrets: user and password; query values with a telling name (`key`, `token`, `sig`) or a suspicious length; long
+    path segments that mix letters and digits.
     """
     if not text.lower().startswith(("http://", "https://")):
         return text

@@ -1,5 +1,6 @@
-"""Curves, bars and the confusion matrix as inline SVG. Colors are the page's own variables, so that they follow light and dark;
-`standalone` makes a file of a chart.
+"""Line charts, bar charts and confusion matrices as inline SVG.
+
+Colors are CSS variables of the page, so they follow light and dark mode; `standalone` turns a chart into a file.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import Any
 WIDTH, HEIGHT = 460, 230
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 30
 Place = Callable[[float, float], tuple[float, float]]
-"""Where a value of the axes stands in the drawing."""
+"""Return the position of axis values in the drawing."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """One curve: (x, y) points, its CSS variable and its name."""
+    """One curve: (x, y) points, its CSS color variable and its name."""
 
     name: str
     color: str
@@ -26,7 +27,7 @@ class Series:
 
 
 def line_chart(series: Sequence[Series], *, label: str, x_name: str = "epoch", mark: float | None = None) -> str:
-    """Curves over one pair of axes; `mark` is an x where a dashed line stands. Nothing where no point is."""
+    """Return curves over shared axes, with a dashed line at x = `mark`; '' if there are no points."""
     points = [point for one in series for point in one.points]
     if not points:
         return ""
@@ -84,7 +85,7 @@ def _span(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _nice(low: float, high: float) -> tuple[float, float, float]:
-    """Limits and step of about five round numbers that hold all values."""
+    """Return (lower limit, upper limit, step) of about five round ticks that cover all values."""
     if high - low < 1e-9:
         low, high = low - 0.05, high + 0.05
     rough = (high - low) / 4
@@ -96,7 +97,9 @@ def _nice(low: float, high: float) -> tuple[float, float, float]:
 
 
 def training_curves(epochs: Sequence[Mapping[str, Any]], *, best: int | None) -> dict[str, str]:
-    """`loss` (of training) and `validation` (mIoU and pixel accuracy) by epoch; `best` is the epoch that is marked."""
+    """Return charts of training `loss` and `validation` (mIoU, pixel accuracy) by epoch, with a mark at epoch
+    `best`.
+    """
 
     def series(name: str, key: str, color: str) -> Series:
         points = tuple((float(e["number"]), float(e[key])) for e in epochs if e.get(key) is not None)
@@ -111,7 +114,7 @@ def training_curves(epochs: Sequence[Mapping[str, Any]], *, best: int | None) ->
 
 
 def bar_chart(rows: Sequence[tuple[str, float | None]], *, label: str) -> str:
-    """One bar for each (name, value between 0 and 1); a value that is not known has none. Nothing where there are no rows."""
+    """Return one bar per (name, value 0 to 1); None has no bar. Return '' if there are no rows."""
     if not rows:
         return ""
     step, left = 24, 130
@@ -130,7 +133,7 @@ def bar_chart(rows: Sequence[tuple[str, float | None]], *, label: str) -> str:
 
 
 def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str], *, label: str = "confusion matrix") -> str:
-    """A square for each pair of classes: rows are the truth, columns the prediction, darker the larger its share of the row."""
+    """Return the confusion matrix as a grid: rows are truth, columns prediction, shaded by the share of the row."""
     if not names:
         return ""
     cell = max(16, min(56, 360 // len(names)))
@@ -140,7 +143,8 @@ def confusion_chart(matrix: Sequence[Sequence[int]], names: Sequence[str], *, la
     for row, counts in enumerate(matrix):
         whole, y = sum(counts), top + row * cell
         parts.append(
-            f'<text class="axis" x="{left - 6}" y="{y + cell / 2 + 4}" text-anchor="end">{escape(_shorten(names[row]))}</text>'
+            f'<text class="axis" x="{left - 6}" y="{y + cell / 2 + 4}" '
+            f'text-anchor="end">{escape(_shorten(names[row]))}</text>'
         )
         for column, count in enumerate(counts):
             share, x = count / whole if whole else 0.0, left + column * cell
@@ -171,7 +175,7 @@ STYLE = (
 
 
 def standalone(svg: str) -> str:
-    """A chart as an SVG document of its own: with a namespace, its styles, and colors instead of a page's variables."""
+    """Return a chart as a standalone SVG document: with namespace and styles, and colors instead of CSS variables."""
     for name, color in COLORS.items():
         svg = svg.replace(f"var({name})", color)
     head, bracket, rest = svg.partition(">")

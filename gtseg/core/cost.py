@@ -1,8 +1,8 @@
-"""What a step will cost and what it has cost: rows of quantity x price, each price with its source and date.
+"""Estimates and totals of costs: rows of quantity x price, each price with its source and date.
 
-Prices are estimates for planning. Where none is known the row says so, and the total says that it is not whole.
-Sources: Ground Truth's fee of 0.08 USD an object from AWS's own object detection example; instance hours on demand
-in us-east-1 as public code has them (November 2026); storage from S3's standard price.
+Prices are estimates for planning. A row whose price is unknown says so, and so does the total. Sources: Ground Truth's
+fee of 0.08 USD per object from AWS's object detection example; on-demand instance hours in us-east-1 as public code has
+them (November 2026); storage at S3's standard price.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ BILLED_BY: Mapping[str, Literal["labeling", "sagemaker", "s3"]] = {
     "batch": "sagemaker",
     "storage": "s3",
 }
-"""The service that bills a stage: nothing is billed where its endpoint is not AWS's."""
+"""Service that bills a stage; a stage costs nothing if its endpoint is not AWS's."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """USD a unit; None where it is not known. `source` says where the figure is from and of when."""
+    """USD per unit; None if unknown. `source`: origin and date of the figure."""
 
     usd: Decimal | None
     source: str
@@ -52,7 +52,7 @@ UNKNOWN = Price(None, "unknown")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table of costs. `recurring` rows go on costing until something is deleted: USD per hour."""
+    """One row of a cost table. `recurring` rows cost USD per hour until the resource is deleted."""
 
     stage: str
     what: str
@@ -79,16 +79,18 @@ class Row:
 
 
 def total(rows: Sequence[Row]) -> tuple[Decimal, int]:
-    """(USD of the rows whose price is known, how many rows have none); recurring rows are not in it."""
+    """Return (USD of the rows with a known price, number of rows without); recurring rows are excluded."""
     once = [row for row in rows if not row.recurring]
     known = [row.usd for row in once if row.usd is not None]
     return sum(known, Decimal(0)), len(once) - len(known)
 
 
 def table_price(instance_type: str, region: str, *, asked: Mapping[str, Decimal] | None = None) -> Price:
-    """An instance hour: what AWS's price list said just now (`asked`), else the dated table, else unknown."""
+    """Return the price of an instance hour: from AWS's price list (`asked`), else from the dated table, else
+    unknown.
+    """
     if asked and instance_type in asked:
-        return Price(asked[instance_type], f"AWS price list, {region}, asked now")
+        return Price(asked[instance_type], f"AWS price list, {region}, retrieved now")
     if instance_type not in INSTANCE_HOURS:
         return UNKNOWN
     elsewhere = "" if region == HOME else f", used for {region}"
@@ -104,13 +106,13 @@ def labeling_rows(
     by_people: int | None = None,
     what: str = "workers",
 ) -> list[Row]:
-    """`price` is the public crowd's, USD per worker and object; a private team's pay is its own affair.
+    """Return the rows of a labeling job. `price`: USD per worker and object of the public crowd; None for other teams.
 
-    `by_people`: how many of the objects people label, where a model labels the others: workers are paid for these alone.
+    `by_people`: number of objects that people label if a model labels the others; workers are paid for these only.
     """
     rows = []
     if fee:
-        source = f"Ground Truth's fee, table of {DATED}; volume steps and free tier left out"
+        source = f"Ground Truth's fee, table of {DATED}; excludes volume discounts and free tier"
         rows.append(Row("label", "service fee", Decimal(objects), "objects", Price(LABELING_FEE, source)))
     tasks = Decimal((objects if by_people is None else by_people) * workers_per_object)
     if price is not None:
@@ -119,25 +121,27 @@ def labeling_rows(
 
 
 def automated_row(instance_type: str, price: Price) -> Row:
-    """Automated labeling's training and inference: an hour of it, for how many nobody knows in advance."""
-    what = f"automated labeling's training and inference on {instance_type}, for each hour"
+    """Return the row of automated labeling's training and inference: USD per hour, the duration is unknown in
+    advance.
+    """
+    what = f"automated labeling's training and inference on {instance_type}, per hour"
     return Row("label", what, Decimal(1), "hours", price, recurring=True)
 
 
 def training_row(instance_type: str, seconds: float, price: Price, *, stage: str = "train", what: str = "") -> Row:
-    """Hours of one training instance."""
+    """Return the row for hours of one training instance."""
     return Row(stage, what or f"training on {instance_type}", Decimal(str(seconds)) / 3600, "hours", price)
 
 
 def hosting_row(instance_type: str, count: int, price: Price, *, seconds: float | None) -> Row:
-    """An endpoint for a time, or (None) as long as nobody deletes it: then the row is USD per hour."""
+    """Return the row of an endpoint for a time, or (None) until it is deleted: then in USD per hour."""
     hours = Decimal(count) if seconds is None else Decimal(str(seconds)) / 3600 * count
     what = f"endpoint on {count} x {instance_type}"
     return Row("deploy", what, hours, "hours", price, recurring=seconds is None)
 
 
 def transform_row(instance_type: str, count: int, price: Price, *, seconds: float, images: int | None = None) -> Row:
-    """Hours of the machines of a transform job. `images`: an estimate for so many; None: what was used."""
+    """Return the row of a transform job's instance hours. `images`: an estimate for so many; None: the hours used."""
     what = f"batch transform on {count} x {instance_type}"
     if images is not None:
         what += f", {images:,} images"
@@ -145,10 +149,10 @@ def transform_row(instance_type: str, count: int, price: Price, *, seconds: floa
 
 
 def storage_row(size: int) -> Row:
-    """Bytes in S3, as USD per hour while they stay there."""
+    """Return the row of bytes in S3, as USD per hour of storage."""
     gigabytes = Decimal(size) / 10**9
     price = Price(
         STORAGE_GB_MONTH / HOURS_A_MONTH,
-        f"S3 standard, table of {DATED}: {STORAGE_GB_MONTH} USD a GB and month",
+        f"S3 standard, table of {DATED}: {STORAGE_GB_MONTH} USD per GB and month",
     )
     return Row("storage", f"{gigabytes:.2f} GB in the bucket", gigabytes, "GB", price, recurring=True)

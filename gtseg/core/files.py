@@ -1,4 +1,4 @@
-"""Files of this machine that are complete under their name, or absent."""
+"""Atomic writes of local files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 
 def write_atomically(path: Path, body: bytes) -> None:
-    """Write beside the file, then rename. Raises OSError; the folder is made where it is missing."""
+    """Write to a temporary file, then rename. Creates the folder. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     partial.write_bytes(body)
@@ -19,7 +19,7 @@ def write_atomically(path: Path, body: bytes) -> None:
 
 @contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name when the block ends well, and leaves nothing where it does not."""
+    """Context manager for a file that is renamed to its final name on success and removed on failure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,4 @@
-"""Output names from input paths: unique, stable, and the same whatever the order of the paths."""
+"""Output names from input paths: unique, stable and independent of the order of the paths."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from gtseg.errors import ManifestError
 
 UNSAFE = re.compile("[\x00-\x1f\x7f/\\\\\ud800-\udfff]")
 LONGEST = 180
-"""Bytes of a name: file systems take 255, and endings and temporary names are added."""
+"""Maximum bytes of a name: file systems allow 255, and extensions and temporary suffixes are added."""
 
 
 def fold(name: str) -> str:
-    """The same text for names that a case-insensitive or normalizing file system takes for one."""
+    """Return a form that is equal for names that a case-insensitive or normalizing file system treats as one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def unique_names(paths: Sequence[str]) -> list[str]:
-    """A file name without suffix for every path (forward slashes), no two equal in any file system.
+    """Return a file name without suffix for every path (forward slashes), all distinct in any file system.
 
-    The stem where no other path has it; else the folders before it, joined by dashes; then the suffix behind it; then
-    eight digits of the path's SHA-256. It depends on which paths there are, not on their order.
+    The stem, if it is unique; else with the folders before it, joined by dashes; then with the suffix; then with eight
+    digits of the path's SHA-256. The result does not depend on the order of the paths.
     """
     levels = [0] * len(paths)
     names = [_candidate(path, 0) for path in paths]
@@ -42,7 +42,7 @@ def unique_names(paths: Sequence[str]) -> list[str]:
 
 
 def require_unique(names: Sequence[str], sources: Sequence[str]) -> None:
-    """Raise ManifestError naming two sources of one output name: neither may overwrite the other."""
+    """Raise ManifestError if two sources have the same output name."""
     seen: dict[str, str] = {}
     for name, source in zip(names, sources, strict=True):
         if (other := seen.setdefault(fold(name), source)) is not source:

@@ -1,4 +1,4 @@
-"""The least that IAM must allow: for the person who runs gtseg, for the role that SageMaker assumes, for a labeling server.
+"""Least-privilege IAM policies of the caller, of the execution role, and of a labeling server.
 
 Sources: SageMaker developer guide, sms-security-permission-execution-role and sagemaker-roles; IAM's service
 authorization reference. The built-in Ground Truth functions need no lambda:InvokeFunction.
@@ -10,7 +10,7 @@ from typing import Any
 
 VERSION = "2012-10-17"
 OBJECT_ACTIONS = ["s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload"]
-"""Of the role: SageMaker uploads models in parts, gtseg itself never does."""
+"""S3 actions of the role: SageMaker uploads models in parts, gtseg does not."""
 LOG_ACTIONS = [
     "cloudwatch:PutMetricData",
     "logs:CreateLogGroup",
@@ -59,7 +59,7 @@ def _partition(region: str) -> str:
 
 
 def trust_policy() -> dict[str, Any]:
-    """Who may assume the execution role: SageMaker."""
+    """Return the trust policy of the execution role: SageMaker may assume it."""
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "sagemaker.amazonaws.com"},
@@ -69,7 +69,7 @@ def trust_policy() -> dict[str, Any]:
 
 
 def execution_policy(*, region: str, buckets: list[str]) -> dict[str, Any]:
-    """What Ground Truth, training and hosting do in the role's name: the buckets' objects, logs, the container image."""
+    """Return the policy of the execution role: the buckets' objects, logs, the container image."""
     arn = f"arn:{_partition(region)}"
     statements = [
         _allow(["s3:ListBucket", "s3:GetBucketLocation"], *(f"{arn}:s3:::{bucket}" for bucket in buckets)),
@@ -83,9 +83,9 @@ def execution_policy(*, region: str, buckets: list[str]) -> dict[str, Any]:
 def labeling_server_policy(
     *, region: str, account: str, bucket: str, image_buckets: list[str], runs: str, kms_keys: list[str]
 ) -> dict[str, Any]:
-    """What a labeling server (`gtseg local up --s3 aws`) does: reads images and masks, writes what its jobs put out.
+    """Return the policy of a labeling server (`gtseg local up --s3 aws`): reads images and masks, writes job outputs.
 
-    `runs`: how keys of this project's runs begin, <prefix><project>. It may delete nothing and use nothing of SageMaker.
+    `runs`: key prefix of this project's runs, <prefix><project>. It allows no deletion and no SageMaker action.
     """
     arn = f"arn:{_partition(region)}"
     buckets = [f"{arn}:s3:::{name}" for name in dict.fromkeys([bucket, *image_buckets])]
@@ -99,7 +99,7 @@ def labeling_server_policy(
 
 
 def _key(name: str, keys: str) -> dict[str, Any]:
-    """Use of one KMS key: by ARN, id or alias (KMS developer guide, "kms:ResourceAliases")."""
+    """Return the statement for one KMS key: by ARN, ID or alias (KMS developer guide, "kms:ResourceAliases")."""
     arn = name if name.startswith("arn:") else f"{keys}:{name if '/' in name else 'key/' + name}"
     if ":alias/" not in arn:
         return _allow(KEY_ACTIONS, arn)
@@ -117,9 +117,9 @@ def caller_policy(
     project: str,
     labels_here: bool = True,
 ) -> dict[str, Any]:
-    """What the person or machine that runs gtseg does, on this project's resources only.
+    """Return the policy of the person or machine that runs gtseg, limited to this project's resources.
 
-    `labels_here`: whether labeling goes through this account too, and not to a labeling server ([labeling] profile).
+    `labels_here`: whether labeling uses this account too, not a labeling server ([labeling] profile).
     """
     arn = f"arn:{_partition(region)}"
     sagemaker = f"{arn}:sagemaker:{region}:{account}"
@@ -132,6 +132,8 @@ def caller_policy(
     cors = ["s3:GetBucketCORS", "s3:PutBucketCORS"] if labels_here else []
     teams = [_allow(["sagemaker:CreateLabelingJob"], f"{sagemaker}:workteam/*")] if labels_here else []
     lists = [name for name in LIST_ACTIONS if labels_here or name not in LABELING_LISTS]
+    to_sagemaker = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+    log_groups = f"{arn}:logs:{region}:{account}:log-group:/aws/sagemaker/*"
     statements = [
         _allow(["s3:ListBucket", "s3:GetBucketLocation", *cors], *buckets),
         _allow(["s3:CreateBucket"], f"{arn}:s3:::{bucket}"),
@@ -141,10 +143,10 @@ def caller_policy(
         *teams,
         _allow(["sagemaker:AddTags", "sagemaker:ListTags"], f"{sagemaker}:*/{project.lower()}*"),
         _allow([*lists, "sts:GetCallerIdentity"], "*"),
-        _allow(["iam:PassRole"], role_arn, condition={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}),
+        _allow(["iam:PassRole"], role_arn, condition=to_sagemaker),
         _allow(["iam:GetRole", "iam:SimulatePrincipalPolicy"], role_arn),
-        _allow(["logs:DescribeLogStreams", "logs:GetLogEvents"], f"{arn}:logs:{region}:{account}:log-group:/aws/sagemaker/*"),
+        _allow(["logs:DescribeLogStreams", "logs:GetLogEvents"], log_groups),
         _allow(["cognito-idp:ListUsers"], f"{arn}:cognito-idp:{region}:{account}:userpool/*"),
         _allow(["pricing:GetProducts", "servicequotas:ListServiceQuotas"], "*"),
-    ]  # fmt: skip
+    ]
     return {"Version": VERSION, "Statement": statements}

@@ -1,4 +1,4 @@
-"""Text that a terminal shows and does not obey: control, bidirectional and undecodable characters are escaped."""
+"""Escaping of control, bidirectional and undecodable characters, which a terminal would interpret."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e
 
 
 def printable(text: str) -> str:
-    r"""The text with what a terminal would obey as escapes (`\x1b`); line feeds and tabs stay."""
+    r"""Return the text with such characters as escapes (`\x1b`); line feeds and tabs stay."""
     return UNSAFE.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 def printable_json(document: str) -> str:
-    r"""A JSON document with the same characters as JSON's own escapes (`\u001b`); they are nowhere but in its strings."""
+    r"""Return a JSON document with such characters as JSON escapes (`\u001b`); they occur only in its strings."""
     return UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", document)

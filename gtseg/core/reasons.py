@@ -1,4 +1,4 @@
-"""Reasons that differ only in their numbers and names are one reason."""
+"""Grouping of reasons that differ only in numbers and names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ _DETAILS = re.compile(
 
 
 def kind_of(reason: str) -> str:
-    """What a reason says without what it says of one object: its first two clauses, numbers, colors and names left out."""
+    """Return the part of a reason that is not specific to one object: two clauses without numbers, colors and names."""
     clauses = ": ".join(reason.split(": ")[:2])
     return " ".join(_DETAILS.sub("...", clauses).split())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gtseg.core.scores.caveats import concerns
+from gtseg.core.scores.caveats import score_warnings
 from gtseg.core.scores.evaluation import Result, Tally, conclude
 
 
@@ -17,7 +17,7 @@ def scored(truth: object, prediction: object, *, classes: int = 3, images: int =
 
 
 def said(truth: object, prediction: object, *, images: int = 10) -> list[str]:
-    return list(concerns(scored(truth, prediction, images=images), ("BACKGROUND", "cat", "dog")))
+    return list(score_warnings(scored(truth, prediction, images=images), ("BACKGROUND", "cat", "dog")))
 
 
 def test_a_score_of_all_classes_without_void_raises_no_concern() -> None:
@@ -26,7 +26,7 @@ def test_a_score_of_all_classes_without_void_raises_no_concern() -> None:
 
 def test_a_class_without_a_true_pixel_is_named_whether_predicted_or_not() -> None:
     (words,) = said([[0, 1]], [[0, 1]])
-    assert words == "class 'dog' has no true pixel and is not predicted: it is in no score"
+    assert words == "class 'dog' has no true pixel and is not predicted: it is not scored"
     (words,) = said([[0, 1, 0, 0]], [[0, 1, 0, 2]])
     assert words.startswith("class 'dog' has no true pixel; 10 are predicted")
 

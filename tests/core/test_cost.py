@@ -25,7 +25,7 @@ def test_an_unknown_price_is_said_not_guessed() -> None:
 def test_what_aws_says_now_comes_before_the_table() -> None:
     price = table_price("ml.g4dn.xlarge", "eu-west-1", asked={"ml.g4dn.xlarge": Decimal("0.822")})
     assert price.usd == Decimal("0.822")
-    assert "asked now" in price.source
+    assert "retrieved now" in price.source
 
 
 def test_another_regions_figure_says_where_it_is_from() -> None:

@@ -73,7 +73,7 @@ def test_probabilities_become_a_mask_of_the_original_size() -> None:
 
 def test_an_answer_of_another_size_is_refused() -> None:
     request = fit_request(encoded(photo(), "JPEG"), max_side=100)
-    with pytest.raises(MaskError, match="30 x 40 pixels to an image of 40 x 30"):
+    with pytest.raises(MaskError, match="30 x 40 pixels for an image of 40 x 30"):
         read_answer(encoded(Image.new("L", (30, 40)), "PNG"), request, accept="image/png")
 
 

@@ -42,7 +42,7 @@ def test_exif_orientation_is_told_and_the_size_stays_the_stored_one() -> None:
     ("body", "words"),
     [
         (b"", "is empty"),
-        (b"hello world", "is no image (neither JPEG nor PNG)"),
+        (b"hello world", "is not an image (neither JPEG nor PNG)"),
         (b"<html></html>", "web page"),
         (b"GIF89", "GIF"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "damaged or truncated"),
@@ -93,4 +93,4 @@ def test_the_end_of_a_thumbnail_is_not_the_images_end() -> None:
     exif = b"Exif\0\0" + noisy("JPEG", quality=5)
     whole = noisy("JPEG", exif=exif)
     assert isinstance(read_whole(whole), ImageHeader)
-    assert "cut off" in str(read_whole(whole[:-300]))
+    assert "truncated" in str(read_whole(whole[:-300]))

@@ -18,7 +18,7 @@ def test_the_table_equals_sagemaker_cores_in_every_region() -> None:
 
 def test_there_are_37_regions_and_others_are_refused_with_the_way_out() -> None:
     assert len(ACCOUNTS) == 37
-    with pytest.raises(SettingsError, match=r"not offered in region 'mx-central-1'.*us-east-1.*image_uri"):
+    with pytest.raises(SettingsError, match=r"not available in region 'mx-central-1'.*us-east-1.*image_uri"):
         image_uri("mx-central-1")
 
 

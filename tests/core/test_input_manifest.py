@@ -60,7 +60,7 @@ def test_a_repeated_address_is_dropped_and_equal_bytes_are_told() -> None:
     [
         (40_000_001, GOOD, "40,000,001 bytes"),
         (9, ImageHeader("JPEG", 10_001, 10_000, "RGB"), "100,010,000 pixels"),
-        (9, ImageHeader("WEBP", 40, 30, "RGB"), "is WEBP inside"),
+        (9, ImageHeader("WEBP", 40, 30, "RGB"), "is a WEBP file"),
         (9, "is empty", "is empty"),
     ],
 )
@@ -83,9 +83,9 @@ def test_automated_labeling_takes_full_hd_at_most() -> None:
 @pytest.mark.parametrize(
     ("uri", "header", "words"),
     [
-        ("s3://b/a.jpg", ImageHeader("JPEG", 40, 30, "RGB", orientation=6), "EXIF orientation (6)"),
+        ("s3://b/a.jpg", ImageHeader("JPEG", 40, 30, "RGB", orientation=6), "EXIF orientation 6"),
         ("s3://b/a.jpg", ImageHeader("JPEG", 40, 30, "CMYK"), "CMYK"),
-        ("s3://b/a.jpg", ImageHeader("PNG", 40, 30, "RGB"), "is named .jpg but is PNG inside"),
+        ("s3://b/a.jpg", ImageHeader("PNG", 40, 30, "RGB"), "is named .jpg but is a PNG file"),
     ],
 )
 def test_doubtful_images_are_kept_and_told(uri: str, header: ImageHeader, words: str) -> None:
@@ -115,7 +115,7 @@ def test_an_existing_manifests_lines_pass_through_unchanged() -> None:
     ("line", "words"),
     [
         ("{", "line 2 is not JSON"),
-        ("[]", "line 2 is no JSON object"),
+        ("[]", "line 2 is not a JSON object"),
         ('{"source":"s3://b/a.jpg"}', "source-ref must be"),
         ('{"source-ref":"/home/a.jpg"}', "'/home/a.jpg'"),
         ('{"source-ref":"s3://bucket"}', "'s3://bucket'"),

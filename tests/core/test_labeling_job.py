@@ -197,7 +197,7 @@ def test_whatever_is_not_refused_fits_the_service_model(shape: Any, name: str, r
         ({"objects": 20_001}, "20000"),
         ({"labels": 256}, "255"),
         ({"price_per_task": Decimal("0.84")}, "public crowd only"),
-        ({"workforce": "vendor"}, "no team of the vendor workforce"),
+        ({"workforce": "vendor"}, "not a team of the vendor workforce"),
         ({"region": "eu-west-1"}, "must be in the job's region"),
         ({"automated": True, "objects": 1249}, "1,250 objects"),
         ({"automated": True, "objects": 2000, "labels": 21}, "at most 20 labels"),

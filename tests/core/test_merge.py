@@ -9,38 +9,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtseg.core.labeling.chained_jobs import ChainLine, read_chain, write_lines
-from gtseg.core.labeling.merge import ABSENT, OTHER, SEVERAL, Arrival, Images, Seen, merge_lines, read_seen
+from gtseg.core.labeling.merge import (
+    ABSENT,
+    OTHER,
+    SEVERAL,
+    Arrival,
+    Images,
+    KnownImage,
+    merge_lines,
+    read_images_jsonl,
+)
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 HOME = [
-    Seen("s3://home/x/1.jpg", 10, A),
-    Seen("s3://home/y/1.jpg", 20, B),
-    Seen("s3://home/y/2.jpg", 30, C),
-    Seen("s3://home/x/same.jpg", 40, C),
-    Seen("s3://home/y/same.jpg", 40, C),
-    Seen("s3://home/kms.jpg", 50, A),
+    KnownImage("s3://home/x/1.jpg", 10, A),
+    KnownImage("s3://home/y/1.jpg", 20, B),
+    KnownImage("s3://home/y/2.jpg", 30, C),
+    KnownImage("s3://home/x/same.jpg", 40, C),
+    KnownImage("s3://home/y/same.jpg", 40, C),
+    KnownImage("s3://home/kms.jpg", 50, A),
 ]
 
 
 @pytest.mark.parametrize(
     ("image", "found"),
     [
-        (Seen("s3://field/other-name.jpg", 10, A), ("s3://home/x/1.jpg", "")),  # by its bytes
-        (Seen("s3://field/y/1.jpg", 10, A), ("s3://home/x/1.jpg", "")),  # bytes before names
-        (Seen("s3://field/1.jpg", 11, C), ("", OTHER)),
-        (Seen("s3://field/9.jpg", 10, C), ("", ABSENT)),
-        (Seen("s3://field/2.jpg"), ("s3://home/y/2.jpg", "")),  # nobody knows its bytes: by its name
-        (Seen("s3://field/y/1.jpg"), ("s3://home/y/1.jpg", "")),
-        (Seen("s3://field/1.jpg"), ("", SEVERAL)),
-        (Seen("s3://field/x/same.jpg", 40, C), ("s3://home/x/same.jpg", "")),
-        (Seen("s3://field/same.jpg", 40, C), ("", SEVERAL)),
+        (KnownImage("s3://field/other-name.jpg", 10, A), ("s3://home/x/1.jpg", "")),  # by its bytes
+        (KnownImage("s3://field/y/1.jpg", 10, A), ("s3://home/x/1.jpg", "")),  # bytes before names
+        (KnownImage("s3://field/1.jpg", 11, C), ("", OTHER)),
+        (KnownImage("s3://field/9.jpg", 10, C), ("", ABSENT)),
+        (KnownImage("s3://field/2.jpg"), ("s3://home/y/2.jpg", "")),  # nobody knows its bytes: by its name
+        (KnownImage("s3://field/y/1.jpg"), ("s3://home/y/1.jpg", "")),
+        (KnownImage("s3://field/1.jpg"), ("", SEVERAL)),
+        (KnownImage("s3://field/x/same.jpg", 40, C), ("s3://home/x/same.jpg", "")),
+        (KnownImage("s3://field/same.jpg", 40, C), ("", SEVERAL)),
         (
-            Seen("s3://field/kms.jpg", 50, B),
+            KnownImage("s3://field/kms.jpg", 50, B),
             ("s3://home/kms.jpg", ""),
         ),  # the run's ETag is no MD5: its bytes say so
     ],
 )
-def test_an_image_is_found_by_its_bytes_else_by_its_name(image: Seen, found: tuple[str, str]) -> None:
+def test_an_image_is_found_by_its_bytes_else_by_its_name(image: KnownImage, found: tuple[str, str]) -> None:
     assert Images(HOME, digest=lambda uri: B if "kms" in uri else A).find(image) == found
 
 
@@ -104,4 +113,4 @@ def test_merging_twice_is_merging_once(masks: list[str | None], new: dict[int, s
 def test_damaged_lines_of_images_jsonl_are_skipped() -> None:
     good = {"source-ref": "s3://b/1.jpg", "size": 3, "etag": A, "format": "JPEG"}
     body = b"\n".join([json.dumps(good).encode(), b"{", b"\xff", b'{"size": 1}'])
-    assert read_seen(body) == {"s3://b/1.jpg": Seen("s3://b/1.jpg", 3, A)}
+    assert read_images_jsonl(body) == {"s3://b/1.jpg": KnownImage("s3://b/1.jpg", 3, A)}

@@ -196,7 +196,7 @@ def test_two_jobs_lines_are_read_by_two_attributes() -> None:
 
 
 def test_a_line_with_both_labels_is_refused_by_its_number() -> None:
-    with pytest.raises(ManifestError, match="line 2 has monday-ref and tuesday-ref"):
+    with pytest.raises(ManifestError, match="line 2 has several labels, monday-ref and tuesday-ref"):
         read(
             labeled("monday-ref"),
             labeled("monday-ref") | labeled("tuesday-ref"),

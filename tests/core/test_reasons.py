@@ -9,8 +9,8 @@ from gtseg.core.reasons import kind_of
     ("one", "other"),
     [
         (
-            "mask: 12 of its 9,216 pixels have a colour of no label: #ff0000 (12 px). Its labels are cat #2ca02c.",
-            "mask: 1,234 of its 96 pixels have a colour of no label: #00ff00 (3 px), #0000ff (2 px) and 9 more.",
+            "mask: 12 of its 9,216 pixels have a color without a label: #ff0000 (12 px). Its labels are cat #2ca02c.",
+            "mask: 1,234 of its 96 pixels have a color without a label: #00ff00 (3 px), #0000ff (2 px) and 9 more.",
         ),
         ("confidence 0.31 is below min_confidence 0.5", "confidence 0.4 is below min_confidence 0.5"),
         ("image cannot be read: NoSuchKey: s3://b/a b.jpg", "image cannot be read: NoSuchKey: s3://b/c.jpg"),

@@ -82,5 +82,5 @@ def test_the_two_halves_read_and_write_the_same_format() -> None:
 
 def test_a_shape_that_does_not_fit_is_refused() -> None:
     body = encode_record({"shape": np.array([1, 2, 2, 2], np.int32), "target": np.zeros(7, np.float32)})
-    with pytest.raises(RecordError, match=r"\(1, 2, 2, 2\) does not fit its 7 values"):
+    with pytest.raises(RecordError, match=r"\(1, 2, 2, 2\) does not match its 7 values"):
         decode_probabilities(body)

@@ -153,7 +153,7 @@ MASKS: dict[str, tuple[bytes, str]] = {
         raw_png(*SIZE, zlib.compress(b"".join(b"\0" + bytes([7] * 16) for _ in range(12)))), "no label",
     ),
     "a palette PNG without palette": (raw_png(*SIZE, zlib.compress(bytes(17 * 12)), palette=b""), ""),
-    "cut off": (mask()[:-20], "cut off"),
+    "cut off": (mask()[:-20], "truncated"),
     "a wrong checksum": (mask()[:60] + b"\0" + mask()[61:], ""),
     "fewer rows than said": (raw_png(*SIZE, zlib.compress(bytes(40))), "decoded"),
     "more rows than said: a bomb": (raw_png(*SIZE, HUGE), ""),

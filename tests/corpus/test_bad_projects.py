@@ -57,7 +57,7 @@ TEMPLATES: dict[str, tuple[bytes | None, str]] = {
 }  # fmt: skip
 IMAGES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "empty": ("a.jpg", lambda: b"", "is empty"),
-    "text": ("b.jpg", lambda: b"hello", "is no image"),
+    "text": ("b.jpg", lambda: b"hello", "is not an image"),
     "a GIF": ("c.jpg", lambda: encode("GIF"), "GIF"),
     "a WebP": ("d.png", lambda: encode("WEBP"), "WEBP"),
     "a TIFF": ("e.jpg", lambda: encode("TIFF"), "TIFF"),

@@ -181,7 +181,7 @@ def test_other_bytes_under_the_same_name_are_not_taken(clients: Clients, brought
     home.image("1.jpg", colour=10)
     brought = merge_job(home.run, home.context(), source=str(brought_folder))
     assert [loss.reason for loss in brought.account.losses if loss.kind == "lost"] == [
-        "the run's image of this name has other bytes"
+        "the run's image of this name has different bytes"
     ]
     assert brought.account.flow("label").went == 1
 

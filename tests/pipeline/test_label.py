@@ -236,11 +236,11 @@ def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> 
         "empty.jpg is empty",
         "page.png is a web page or SVG inside",
         "cut.jpg has a damaged or truncated header",
-        "torn.jpg is cut off",
-        "webp.jpg is WEBP inside",
-        "really-a-png.jpg is named .jpg but is PNG inside",
+        "torn.jpg is truncated",
+        "webp.jpg is a WEBP file",
+        "really-a-png.jpg is named .jpg but is a PNG file",
         "cmyk.jpg is CMYK",
-        "turned.jpg is turned by its EXIF orientation (6)",
+        "turned.jpg has EXIF orientation 6",
         "copy.jpg has the same bytes as",
     ):
         assert words in told

@@ -258,7 +258,7 @@ def test_the_lookalike_is_refused_with_the_reason(bench: Bench) -> None:
         line["source-ref"] = bench.put(f"i/{number}.jpg", jpeg(number, Image.open(io.BytesIO(mask)).size))
         line["anomaly-mask-ref"] = bench.put(f"m/{number}.png", mask)
     manifest = bench.put("c.manifest", "\n".join(map(json.dumps, lines)).encode())
-    with pytest.raises(MaskError, match="names no BACKGROUND"):
+    with pytest.raises(MaskError, match="has no BACKGROUND"):
         bench.make(manifest=manifest)
 
 
@@ -411,10 +411,10 @@ def test_one_kind_of_reason_is_told_once_with_one_whole_example(bench: Bench) ->
         colors = [WHITE, ORANGE, BLUE] if number else [WHITE, GREEN, ORANGE]
         bench.add(f"foreign{number}.jpg", mask=ground_truth_png(drawing(number + 1), colors))
     bench.make()
-    (told,) = [line for line in bench.told().splitlines() if "colour of no label" in line]
+    (told,) = [line for line in bench.told().splitlines() if "color without a label" in line]
     assert told.startswith("2 rejected: ")
     assert f"For example s3://{bench.bucket}/images/foreign0.jpg (line 4): mask: " in told
-    assert told.endswith("in the map's exact colours.")
+    assert told.endswith("in the map's exact colors.")
 
 
 def fill_by_both(bench: Bench) -> Bench:

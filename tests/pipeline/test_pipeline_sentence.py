@@ -382,7 +382,7 @@ def test_the_page_asks_the_network_for_nothing_and_holds_the_headline(evaluated:
     assert "<script" not in page
     assert f"{run.evaluation.miou:.3f}" in page  # type: ignore[union-attr]
     assert page.count("data:image/jpeg;base64,") == 4 * COUNTS["test"]
-    assert "its mask has 1 colour of no label" in page
+    assert "its mask has 1 color without a label" in page
     assert len(page) < 2_000_000
     facts = json.loads((evaluated.folder / "report.json").read_text())
     assert (facts["evaluation"]["split"], facts["evaluation"]["images"]) == ("test", COUNTS["test"])

@@ -104,7 +104,7 @@ class Trained:
                 "line": number,
                 "image": "s3://x/bad.jpg",
                 "status": "rejected",
-                "reason": "its mask has 1 colour of no label",
+                "reason": "its mask has 1 color without a label",
             }
         )
         rows = [{"index": i, "name": n, "color": c} for i, (n, c) in enumerate(zip(CLASSES, COLORS, strict=True))]

@@ -1,1 +1,1 @@
-"""Endpoints: requests, image tiles and answers."""
+"""Endpoints: requests, image tiles and responses."""

@@ -1,4 +1,4 @@
-"""Images as an endpoint takes them, and its answers as masks of the image's own size."""
+"""Conversion of images to request bodies of an endpoint, and of its responses to masks of the original size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROTOBUF = frozenset({"application/x-protobuf", "application/x-recordio-protobuf
 
 @dataclass(frozen=True)
 class Request:
-    """A body to send; `size` (width, height) of the image in it, `original` of the image that it stands for."""
+    """A request body. `size`: (width, height) of the image in it; `original`: of the image before scaling."""
 
     body: bytes
     size: tuple[int, int]
@@ -29,21 +29,21 @@ class Request:
 
 
 def open_image(body: bytes) -> Image.Image:
-    """A decoded image, as stored: no EXIF turn. Raises ImageError for what cannot be decoded."""
+    """Decode an image as stored, without EXIF rotation. Raises ImageError if it cannot be decoded."""
     try:
         image = Image.open(io.BytesIO(body), formats=("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"))
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
         image.load()
     except UnidentifiedImageError:
-        raise ImageError("the image cannot be decoded: it is no image, or of an unknown format") from None
+        raise ImageError("the image cannot be decoded: it is not an image or its format is unknown") from None
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         raise ImageError(f"the image cannot be decoded: {error}") from None
     return image
 
 
 def fit_request(body: bytes, *, max_side: int, content_type: str = "image/jpeg", quality: int = 95) -> Request:
-    """The image's own bytes where they may be sent as they are, else a re-encoding, scaled down until it fits."""
+    """Return the image's own bytes if they can be sent as they are, else a re-encoding scaled down until it fits."""
     image = open_image(body)
     if image.format == FORMATS.get(content_type) and len(body) <= MAX_BODY and max(image.size) <= max_side:
         return Request(body, image.size, image.size)
@@ -62,15 +62,15 @@ def _shrink(image: Image.Image, scale: float, *, content_type: str, quality: int
 
 
 def sent_as_is(head: bytes, size: int, *, max_side: int, content_type: str) -> tuple[int, int] | None:
-    """(width, height) of an image whose own bytes `fit_request` would send; None where it would not, or `head` is too short.
+    """Return (width, height) if `fit_request` would send the image's own bytes; None if not, or if `head` is too short.
 
-    `head` are its first bytes, `size` is all of them. Decodes nothing.
+    `head`: the first bytes; `size`: the size of the file in bytes. Nothing is decoded.
     """
     try:
         with Image.open(io.BytesIO(head), formats=("JPEG", "PNG")) as image:
             fits = image.format == FORMATS.get(content_type) and size <= MAX_BODY and max(image.size) <= max_side
             return image.size if fits else None
-    except Exception:  # Pillow's parsers raise what the damage makes of them
+    except Exception:  # Pillow's parsers raise any error on damaged data
         return None
 
 
@@ -81,13 +81,13 @@ def needs_fitting(image: Image.Image, body: bytes, *, max_side: int) -> bool:
 def crop_request(
     image: Image.Image, box: tuple[int, int, int, int], *, content_type: str, quality: int = 95
 ) -> Request:
-    """One tile of an RGB image."""
+    """Encode one tile of an RGB image."""
     tile = image.crop(box)
     return _shrink(tile, 1.0, content_type=content_type, quality=quality)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB of any mode: 16 bits to 8, transparent parts on white."""
+    """Convert any mode to RGB: 16 bits to 8, transparent parts on white."""
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -107,9 +107,9 @@ def encode(image: Image.Image, content_type: str, *, quality: int = 95) -> bytes
 
 
 def read_answer(answer: bytes, request: Request, *, accept: str) -> tuple[Mask, NDArray[np.float32] | None]:
-    """(H, W) class indices at the original size, and (C, H, W) probabilities where the answer has them.
+    """Return (H, W) class indices at the original size, and (C, H, W) probabilities if the response has them.
 
-    Raises MaskError for an answer that is no mask, or not of the size that was sent.
+    Raises MaskError if the response is not a mask, or not of the size that was sent.
     """
     if accept in PROTOBUF:
         values = decode_probabilities(answer)
@@ -122,14 +122,17 @@ def read_answer(answer: bytes, request: Request, *, accept: str) -> tuple[Mask, 
 
 
 def read_mask(body: bytes) -> Mask:
-    """(H, W) uint8 values of a single-channel PNG, a palette's indices as they are. MaskError for anything else."""
+    """Return the (H, W) uint8 values of a single-channel PNG; palette indices as they are.
+
+    Raises MaskError otherwise.
+    """
     try:
         image = Image.open(io.BytesIO(body), formats=("PNG",))
         if image.width * image.height > MAX_PIXELS:
             raise MaskError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}")
         image.load()
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise MaskError(f"not a PNG that can be decoded: {error}") from None
+        raise MaskError(f"not a decodable PNG: {error}") from None
     if image.mode in ("L", "P"):
         return np.asarray(image).copy()
     if image.mode == "1":
@@ -140,7 +143,7 @@ def read_mask(body: bytes) -> Mask:
 
 
 def scale_mask(mask: Mask, size: tuple[int, int]) -> Mask:
-    """Nearest neighbour to (width, height)."""
+    """Scale to (width, height) by nearest neighbor."""
     if (mask.shape[1], mask.shape[0]) == size:
         return mask
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
@@ -155,4 +158,4 @@ def _grow(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.floa
 def _check_size(size: tuple[int, int], request: Request) -> None:
     if size != request.size:
         sent = " x ".join(map(str, request.size))
-        raise MaskError(f"the endpoint answered with {size[0]} x {size[1]} pixels to an image of {sent}")
+        raise MaskError(f"the endpoint returned {size[0]} x {size[1]} pixels for an image of {sent}")

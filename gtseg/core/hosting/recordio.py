@@ -1,9 +1,9 @@
-"""RecordIO-protobuf: how SageMaker's algorithms answer `application/x-protobuf` with probabilities.
+"""RecordIO-protobuf, the format of `application/x-protobuf` responses with probabilities.
 
 RecordIO: `<II` magic 0xCED7230A and length, the payload, zeros up to a multiple of four. The payload is one protobuf
-`aialgs.data.Record {map<string, Value> features = 1; map<string, Value> label = 2}`, a Value one of `float32_tensor = 2`,
-`float64_tensor = 3`, `int32_tensor = 7`, a tensor `repeated values = 1; repeated uint64 keys = 2; repeated uint64 shape = 3`.
-Repeated numbers may be packed or not: both are read, packed ones are written.
+`aialgs.data.Record {map<string, Value> features = 1; map<string, Value> label = 2}`. A Value is one of `float32_tensor
+= 2`, `float64_tensor = 3`, `int32_tensor = 7`; a tensor is `repeated values = 1; repeated uint64 keys = 2; repeated
+uint64 shape = 3`. Both packed and unpacked numbers are read; packed ones are written.
 """
 
 from __future__ import annotations
@@ -24,28 +24,31 @@ Field = tuple[int, int, bytes | int]  # number, wire type, content
 
 
 class RecordError(GtsegError):
-    """Bytes that are no RecordIO-protobuf."""
+    """The bytes are not valid RecordIO-protobuf."""
 
 
 def decode_records(body: bytes) -> list[Tensors]:
-    """Each record's features, by name, in their shapes. Raises RecordError naming the byte where it goes wrong."""
+    """Return the features of each record by name, in their shapes. Raises RecordError with the byte offset."""
     return [_features(payload) for payload in _payloads(body)]
 
 
 def decode_probabilities(body: bytes) -> NDArray[np.float32]:
-    """(C, H, W) float32 of the built-in algorithm's answer: `shape` (1, C, H, W) int32 and `target` float32."""
+    """Return the (C, H, W) float32 probabilities of the built-in algorithm's response.
+
+    The record has the features `shape` (1, C, H, W) int32 and `target` float32.
+    """
     records = decode_records(body)
     if len(records) != 1 or not {"shape", "target"} <= records[0].keys():
-        raise RecordError("the answer is not one record with the features 'shape' and 'target'")
+        raise RecordError("the response is not one record with the features 'shape' and 'target'")
     shape = tuple(int(side) for side in records[0]["shape"].reshape(-1))
     target = records[0]["target"].reshape(-1)
     if len(shape) != 4 or shape[0] != 1 or min(shape) < 1 or np.prod(shape, dtype=object) != target.size:
-        raise RecordError(f"the answer's shape {shape} does not fit its {target.size} values")
+        raise RecordError(f"the response's shape {shape} does not match its {target.size} values")
     return target.astype(np.float32).reshape(shape[1:])
 
 
 def encode_record(tensors: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """One record of float32, float64 or int32 tensors."""
+    """Encode one record of float32, float64 or int32 tensors."""
     entries = (_field(1, _field(1, name.encode()) + _field(2, _tensor(values))) for name, values in tensors.items())
     payload = b"".join(entries)
     return struct.pack("<II", MAGIC, len(payload)) + payload + b"\0" * (-len(payload) % 4)
@@ -55,12 +58,14 @@ def _payloads(body: bytes) -> Iterator[bytes]:
     at = 0
     while at < len(body):
         if len(body) - at < 8:
-            raise RecordError(f"the record at byte {at} ends within its head")
+            raise RecordError(f"the record at byte {at} ends within its header")
         magic, length = struct.unpack_from("<II", body, at)
         if magic != MAGIC:
             raise RecordError(f"no RecordIO record starts at byte {at}")
         if at + 8 + length > len(body):
-            raise RecordError(f"the record at byte {at} is cut: {length} bytes said, {len(body) - at - 8} there")
+            raise RecordError(
+                f"the record at byte {at} is truncated: its length is {length} bytes, {len(body) - at - 8} are present"
+            )
         yield body[at + 8 : at + 8 + length]
         at += 8 + length + (-length % 4)
 
@@ -95,12 +100,12 @@ def _numbers(content: bytes | int, wire: int, kind: int) -> NDArray[np.generic]:
     if kind == 7 and wire == BYTES:
         return _signed(_varints(content))
     if len(content) % np.dtype(KINDS[kind]).itemsize:
-        raise RecordError(f"{len(content)} bytes are no whole number of values")
+        raise RecordError(f"{len(content)} bytes are not a whole number of values")
     return np.frombuffer(content, KINDS[kind])
 
 
 def _signed(values: list[int]) -> NDArray[np.generic]:
-    """int32 values stand as 64-bit two's complement."""
+    """Decode int32 values, stored as 64-bit two's complement."""
     return np.array([value & 0xFFFFFFFF for value in values], np.uint32).astype(np.int32)
 
 
@@ -119,7 +124,9 @@ def _fields(data: bytes) -> Iterator[Field]:
         elif wire not in (FIXED64, FIXED32):
             raise RecordError(f"field {number} has the unknown wire type {wire}")
         if at + length > len(data):
-            raise RecordError(f"field {number} is cut: {length} bytes said, {len(data) - at} there")
+            raise RecordError(
+                f"field {number} is truncated: its length is {length} bytes, {len(data) - at} are present"
+            )
         yield number, wire, data[at : at + length]
         at += length
 
@@ -136,7 +143,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
-            raise RecordError("a number is cut")
+            raise RecordError("a number is truncated")
         byte = data[at]
         value, at = value | (byte & 0x7F) << shift, at + 1
         if byte < 0x80:
@@ -160,7 +167,7 @@ def _number(value: int) -> bytes:
 def _tensor(values: NDArray[np.generic]) -> bytes:
     kind = next((kind for kind, dtype in KINDS.items() if values.dtype == np.dtype(dtype)), None)
     if kind is None:
-        raise RecordError(f"a tensor is float32, float64 or int32, not {values.dtype}")
+        raise RecordError(f"a tensor must be float32, float64 or int32, not {values.dtype}")
     flat = values.reshape(-1)
     packed = b"".join(map(_number, flat.tolist())) if kind == 7 else flat.astype(KINDS[kind]).tobytes()
     return _field(kind, _field(1, packed) + _field(3, b"".join(map(_number, values.shape))))

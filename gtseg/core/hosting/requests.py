@@ -1,4 +1,4 @@
-"""CreateModel, CreateEndpointConfig and CreateEndpoint as pure functions of plain values."""
+"""Requests of CreateModel, CreateEndpointConfig and CreateEndpoint, built from plain values."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 VARIANT = "AllTraffic"
 MAX_BODY = 6_291_456
-"""Bytes that InvokeEndpoint takes and gives (API, BodyBlob)."""
+"""Maximum bytes of an InvokeEndpoint request or response (API, BodyBlob)."""
 
 
 @dataclass(frozen=True)
 class Hosting:
-    """Everything that an endpoint is made from."""
+    """Parameters of an endpoint."""
 
     role_arn: str
     image_uri: str
     model_data: str
-    """s3:// address of a model.tar.gz"""
+    """s3:// URI of a model.tar.gz."""
     environment: Mapping[str, str] = field(default_factory=dict)
     instance_type: str = "ml.c5.xlarge"
     instance_count: int = 1
@@ -30,7 +30,7 @@ class Hosting:
 
 
 def model_request(name: str, hosting: Hosting) -> dict[str, Any]:
-    """The body of CreateModel."""
+    """Return the request of CreateModel."""
     container: dict[str, Any] = {"Image": hosting.image_uri, "ModelDataUrl": hosting.model_data}
     if hosting.environment:
         container["Environment"] = dict(sorted(hosting.environment.items()))
@@ -50,7 +50,7 @@ def model_request(name: str, hosting: Hosting) -> dict[str, Any]:
 
 
 def endpoint_config_request(name: str, model: str, hosting: Hosting) -> dict[str, Any]:
-    """The body of CreateEndpointConfig: one variant that takes all traffic."""
+    """Return the request of CreateEndpointConfig: one variant that takes all traffic."""
     variant = {
         "VariantName": VARIANT,
         "ModelName": model,
@@ -65,7 +65,7 @@ def endpoint_config_request(name: str, model: str, hosting: Hosting) -> dict[str
 
 
 def endpoint_request(name: str, config: str, hosting: Hosting) -> dict[str, Any]:
-    """The body of CreateEndpoint."""
+    """Return the request of CreateEndpoint."""
     return {"EndpointName": name, "EndpointConfigName": config} | _tags(hosting.tags)
 
 

@@ -1,4 +1,4 @@
-"""Images larger than an endpoint takes: cut into overlapping tiles, answers joined where each tile knows most."""
+"""Tiling of images that exceed the endpoint's limits: overlapping tiles, and merging of their responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gtseg.errors import SettingsError
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of an image: rows top to bottom, columns left to right, the ends excluded."""
+    """A rectangle of an image: rows top to bottom, columns left to right, ends excluded."""
 
     top: int
     left: int
@@ -27,14 +27,14 @@ class Tile:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """left, upper, right, lower, as Pillow crops."""
+        """The rectangle as left, upper, right, lower, as in Pillow."""
         return self.left, self.top, self.right, self.bottom
 
 
 def plan_tiles(height: int, width: int, *, size: int, overlap: int) -> list[Tile]:
-    """Tiles of at most `size` pixels that cover the image, neighbours sharing at least `overlap` pixels.
+    """Return tiles of at most `size` pixels per side that cover the image, neighbors sharing at least `overlap` pixels.
 
-    Raises SettingsError when the overlap leaves no room to move.
+    Raises SettingsError if the overlap is more than half of the size.
     """
     if not 0 <= overlap <= size // 2:
         raise SettingsError(f"[predict] tile_overlap = {overlap}: must be 0 to half of tile_size, {size // 2}")
@@ -46,7 +46,7 @@ def plan_tiles(height: int, width: int, *, size: int, overlap: int) -> list[Tile
 
 
 def _starts(length: int, size: int, overlap: int) -> list[int]:
-    """Evenly spread starts, the last tile ending with the image."""
+    """Return evenly spaced start positions; the last tile ends with the image."""
     if length <= size:
         return [0]
     count = -(-(length - overlap) // (size - overlap))
@@ -54,7 +54,7 @@ def _starts(length: int, size: int, overlap: int) -> list[int]:
 
 
 def join_masks(parts: Iterable[tuple[Tile, Mask]], height: int, width: int) -> Mask:
-    """(H, W) class indices: each pixel from the tile in which it lies farthest from an inner edge."""
+    """Return (H, W) class indices: each pixel from the tile in which it is farthest from an inner edge."""
     joined = np.zeros((height, width), np.uint8)
     depth = np.full((height, width), -1, np.int32)
     for tile, mask in parts:
@@ -68,7 +68,7 @@ def join_masks(parts: Iterable[tuple[Tile, Mask]], height: int, width: int) -> M
 def join_probabilities(
     parts: Iterable[tuple[Tile, NDArray[np.float32]]], height: int, width: int
 ) -> NDArray[np.float32]:
-    """(C, H, W): the mean over the tiles that hold a pixel, weighted by its distance from their inner edges."""
+    """Return (C, H, W) probabilities: the mean over the tiles of a pixel, weighted by its distance from inner edges."""
     sums: NDArray[np.float32] | None = None
     weights = np.zeros((height, width), np.float32)
     for tile, values in parts:
@@ -83,7 +83,7 @@ def join_probabilities(
 
 
 def _depth(tile: Tile, height: int, width: int) -> NDArray[np.int32]:
-    """(h, w) distance to the nearest edge of the tile that is not an edge of the image."""
+    """Return the (h, w) distance to the tile's nearest edge that is not an edge of the image."""
     rows = _ramp(tile.top, tile.bottom, height)
     columns = _ramp(tile.left, tile.right, width)
     return np.minimum(rows[:, None], columns[None, :])

@@ -1,7 +1,7 @@
-"""CreateTransformJob as a pure function of plain values, its input manifest, and which output belongs to which input.
+"""Request of CreateTransformJob, its input manifest, and the mapping of outputs to inputs.
 
-One picture is one request: SplitType None, SingleRecord, MaxConcurrentTransforms 1. More at once is what AWS's own image of
-the algorithm is reported to hang or crash with (sagemaker-python-sdk, issues 1284 and 2084).
+One image is one request: SplitType None, SingleRecord, MaxConcurrentTransforms 1. With more concurrency, AWS's image of
+the algorithm is reported to hang or crash (sagemaker-python-sdk, issues 1284 and 2084).
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from typing import Any
 
 MAX_PICTURE_MB = 10
 MAX_PICTURE = MAX_PICTURE_MB * 2**20
-"""Bytes of one request; the built-in image's /execution-parameters answers MaxPayloadInMB = 10 (issue 1284)."""
+"""Maximum bytes of one request; /execution-parameters of the built-in image returns MaxPayloadInMB = 10 (issue
+1284).
+"""
 CLIENT_SECONDS, CLIENT_RETRIES = 600, 3
 OUT = ".out"
 REPORTED = (
-    "AWS's own image of the algorithm is reported to hang in batch transform for some pictures (sagemaker-python-sdk, issues "
-    "1284 and 2084)"
+    "AWS's image of the algorithm is reported to hang in batch transform for some images (sagemaker-python-sdk, "
+    "issues 1284 and 2084)"
 )
 
 
 @dataclass(frozen=True)
 class Transform:
-    """Everything of a transform job but its name."""
+    """Parameters of a transform job, without its name."""
 
     model: str
     """Name of the SageMaker model."""
     manifest: str
-    """s3:// address of the input manifest."""
+    """s3:// URI of the input manifest."""
     output: str
-    """s3://.../ : `<key>.out` for each input is below it."""
+    """s3:// URI, ending in a slash, below which each input's `<key>.out` is written."""
     content_type: str = "image/jpeg"
     accept: str = "image/png"
     instance_type: str = "ml.c5.xlarge"
@@ -41,7 +43,7 @@ class Transform:
 
 
 def transform_request(name: str, transform: Transform) -> dict[str, Any]:
-    """The body of CreateTransformJob."""
+    """Return the request of CreateTransformJob."""
     source = {"S3DataType": "ManifestFile", "S3Uri": transform.manifest}
     output = {"S3OutputPath": transform.output, "Accept": transform.accept, "AssembleWith": "None"}
     request: dict[str, Any] = {
@@ -71,15 +73,15 @@ def transform_request(name: str, transform: Transform) -> dict[str, Any]:
 
 
 def manifest_body(bucket: str, keys: Iterable[str]) -> bytes:
-    """A ManifestFile of objects of one bucket: `[{"prefix": "s3://bucket/"}, "key", ...]`, keys sorted."""
+    """Return a ManifestFile of objects of one bucket: `[{"prefix": "s3://bucket/"}, "key", ...]`, keys sorted."""
     return json.dumps([{"prefix": f"s3://{bucket}/"}, *sorted(keys)], ensure_ascii=False).encode()
 
 
 def match_outputs(keys: Sequence[str], outputs: Collection[str]) -> dict[str, str]:
-    """Input key -> path of its output below S3OutputPath, for those that have one.
+    """Return {input key: path of its output below S3OutputPath} for the inputs that have an output.
 
-    An output is named by its input's path below the manifest's prefix. AWS's documentation shows outputs with leading folders
-    left out, too: the fewest left-out folders with which any output fits hold for all.
+    An output is named by its input's path below the manifest's prefix. AWS's documentation also shows outputs without
+    their leading folders; the smallest number of omitted folders with which any output matches applies to all.
     """
     depth = max((key.count("/") for key in keys), default=0)
     for dropped in range(depth + 1):

@@ -1,4 +1,4 @@
-"""One image decoded whole, and what a worker or the algorithm would trip over in it."""
+"""Full decode of an image, and its problems for workers and for the algorithm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BROKEN = (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.Decompr
 
 
 def examine_image(name: str, body: bytes) -> list[str]:
-    """What is wrong with an image file, each with its way out; [] for a good one. Decodes every pixel."""
+    """Return the problems of an image file, each with its solution; [] if there are none. Decodes every pixel."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -22,7 +22,7 @@ def examine_image(name: str, body: bytes) -> list[str]:
                 return [*_of_kind(name, image), *_of_pixels(image)]
     except UnidentifiedImageError:
         kind = kind_of(body[:64])
-        words = refuse_kind(kind) if kind else "cannot be decoded (no image): export or upload it again"
+        words = refuse_kind(kind) if kind else "cannot be decoded (not an image): export or upload it again"
         return [words or "cannot be decoded (its header is damaged): export or upload it again"]
     except BROKEN as error:
         return [f"cannot be decoded ({_short(error)}): export or upload it again"]
@@ -34,12 +34,14 @@ def _of_kind(name: str, image: Image.Image) -> list[str]:
     if refusal := refuse_kind(form):
         problems.append(refusal)
     elif not name.lower().endswith(FORMATS[form]):
-        problems.append(f"is {form} inside, its name says otherwise: rename it to {FORMATS[form][0]}")
+        problems.append(f"is a {form} file with another extension: rename it to {FORMATS[form][0]}")
     if getattr(image, "n_frames", 1) > 1 and form != "JPEG":
-        problems.append(f"has {image.n_frames} frames, workers see the first: save that one alone")  # type: ignore[attr-defined]
+        frames = image.n_frames  # type: ignore[attr-defined]
+        problems.append(f"has {frames} frames, workers see only the first: save that one alone")
     if int(image.getexif().get(ORIENTATION, 1) or 1) != 1:
         problems.append(
-            "is turned by its EXIF orientation: people see it upright, masks are in the stored pixels. Better turn the pixels themselves"
+            "has an EXIF rotation: viewers show it upright, masks follow the stored pixels. Rotate the pixels "
+            "themselves"
         )
     return problems
 
@@ -47,15 +49,15 @@ def _of_kind(name: str, image: Image.Image) -> list[str]:
 def _of_pixels(image: Image.Image) -> list[str]:
     problems = []
     if image.mode == "CMYK":
-        problems.append("is CMYK, browsers and the algorithm read it differently: save it as RGB")
+        problems.append("is CMYK, which browsers and the algorithm decode differently: save it as RGB")
     if image.mode.startswith("I") or _sample_bits(image) > 8:
-        problems.append("has 16 bits a channel, which JPEG cannot hold: stretch it to 8 (`gtseg import geo` does)")
+        problems.append("has 16 bits per channel, which JPEG cannot store: stretch it to 8 (`gtseg import geo` does)")
     image.load()
     return problems
 
 
 def _sample_bits(image: Image.Image) -> int:
-    """16-bit RGB PNGs are opened as 8-bit RGB: only the raw mode says so."""
+    """Return whether a PNG has 16 bits per channel: Pillow opens 16-bit RGB as 8-bit, only the raw mode shows it."""
     return 16 if any("16" in str(tile[3]) for tile in getattr(image, "tile", ())) else 8
 
 

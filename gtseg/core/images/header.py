@@ -1,4 +1,4 @@
-"""What an image's first bytes say: format, size, orientation, colour; nothing is decoded."""
+"""Image headers: format, size, orientation and color mode, without decoding."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gtseg.core.images.formats import IMPORTED, kind_of, stored_format
 
 ORIENTATION = 0x0112
 ENOUGH_BYTES = 65_536
-"""Holds the header of nearly every photograph; one with a long EXIF or colour profile needs more."""
+"""Bytes that hold the header of nearly every photograph; one with a long EXIF or color profile needs more."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """`width`, `height` in stored pixels (before any EXIF rotation)."""
+    """An image header. `width`, `height` in stored pixels (before EXIF rotation)."""
 
     format: str
     width: int
@@ -31,9 +31,9 @@ class ImageHeader:
 
 
 def read_header(head: bytes, *, is_all: bool) -> ImageHeader | str | None:
-    """The header; or why the file is no image, in words; or None when `head` ends before the header does.
+    """Return the header, or a message why the file is not an image, or None if `head` ends before the header does.
 
-    `is_all` says that `head` is the whole file.
+    `is_all`: `head` is the whole file.
     """
     if not head:
         return "is empty" if is_all else None
@@ -48,23 +48,23 @@ def read_header(head: bytes, *, is_all: bool) -> ImageHeader | str | None:
         return "has a damaged or truncated header" if _may_continue(head) else _refuse(head)
     except Image.DecompressionBombError:
         return _claimed_size(head)
-    except Exception:  # Pillow's parsers raise what the damage makes of them: OSError, SyntaxError, struct.error, ...
+    except Exception:  # Pillow's parsers raise any error on damaged data: OSError, SyntaxError, struct.error, ...
         return "has a damaged or truncated header" if is_all else None
 
 
 def read_whole(body: bytes) -> ImageHeader | str:
-    """The header of a whole file; or why it is no image that can be shown, in words: one that was cut off, too.
+    """Return the header of a whole file, or a message why it is not a displayable image, e.g. because it is truncated.
 
-    Looks for the mark that ends a JPEG (EOI) or a PNG (IEND), before whatever phones append; decodes nothing.
+    Searches for the end marker of a JPEG (EOI) or a PNG (IEND), before anything that phones append. Decodes nothing.
     """
     header = read_header(body, is_all=True) or "has a damaged or truncated header"
-    return header if isinstance(header, str) or _has_end(body) else "is cut off: its end is missing"
+    return header if isinstance(header, str) or _has_end(body) else "is truncated: its end is missing"
 
 
 def _has_end(body: bytes) -> bool:
-    """Whether what only a complete JPEG or PNG has is there; True for other formats.
+    """Return whether the end marker of a JPEG or PNG is present; True for other formats.
 
-    In a JPEG's scan a byte FF is followed by 00 or a restart marker (ITU-T T.81, B.1.1.5), so that FF D9 there is its end.
+    In a JPEG's scan a byte FF is followed by 00 or a restart marker (ITU-T T.81, B.1.1.5), so FF D9 there is its end.
     """
     if body.startswith(b"\x89PNG"):
         return b"IEND\xaeB\x60\x82" in body
@@ -79,7 +79,7 @@ def _has_end(body: bytes) -> bool:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ORIENTATION, 1) or 1)
-    except Exception:  # a damaged EXIF block is no reason to refuse an image that shows
+    except Exception:  # a damaged EXIF block does not make an image unusable
         return 1
 
 
@@ -88,14 +88,17 @@ def _may_continue(head: bytes) -> bool:
 
 
 def _claimed_size(head: bytes) -> ImageHeader | str:
-    """Pillow refuses to open an image of more than 179 million pixels; the limit here is lower and has its own words."""
+    """Return a message for an image that Pillow refuses to open: it has more than 179 million pixels.
+
+    The limit for labeling is lower and has its own message.
+    """
     if head.startswith(b"\x89PNG"):
         return ImageHeader("PNG", int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big"), "")
-    return "claims more pixels than can be opened"
+    return "has more pixels than can be opened"
 
 
 def _refuse(head: bytes) -> str:
     kind = kind_of(head)
     if kind in {"", "JPEG", "PNG"}:
-        return "is no image (neither JPEG nor PNG)"
-    return f"is {kind} inside, not JPEG or PNG: convert it"
+        return "is not an image (neither JPEG nor PNG)"
+    return f"is a {kind} file, not JPEG or PNG: convert it"

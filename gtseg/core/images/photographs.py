@@ -1,4 +1,4 @@
-"""PNG -> JPEG: the built-in algorithm takes JPEG images only (developer guide, semantic-segmentation)."""
+"""Conversion of PNG to JPEG: the built-in algorithm accepts JPEG only (developer guide, semantic-segmentation)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MAX_PIXELS = 100_000_000
 
 
 def convert_to_jpeg(body: bytes) -> bytes:
-    """A PNG of any kind as an RGB JPEG of the same stored pixels: transparent parts on white, 16 bits to 8, no EXIF turn.
+    """Convert any PNG to an RGB JPEG of the same stored pixels: transparent parts on white, 16 bits to 8, no rotation.
 
-    Raises ImageError when it cannot be decoded or is beyond Ground Truth's 100 million pixels.
+    Raises ImageError if it cannot be decoded or exceeds Ground Truth's 100 million pixels.
     """
     try:
-        read_png(body)  # Pillow does not miss an end that was cut off
+        read_png(body)  # Pillow does not notice a truncated end
         image = Image.open(io.BytesIO(body), formats=("PNG",))
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}")
@@ -32,12 +32,12 @@ def convert_to_jpeg(body: bytes) -> bytes:
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """RGB of any PNG mode."""
+    """Convert any PNG mode to RGB."""
     import numpy as np
 
     if image.mode.startswith("I"):
-        grey = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+        gray = (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+        return Image.fromarray(gray).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         paper = Image.new("RGB", image.size, "white")

@@ -1,4 +1,4 @@
-"""How well the workers of one image agree: their own answers, as Ground Truth keeps them."""
+"""Agreement of the workers of one image, from the worker responses that Ground Truth stores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gtseg.errors import MaskError
 
 @dataclass(frozen=True)
 class Identity:
-    """A private team's member: the Amazon Cognito user pool and the user's `sub` in it."""
+    """Member of a private workforce: the Amazon Cognito user pool and the user's `sub` in it."""
 
     pool: str
     subject: str
@@ -26,20 +26,20 @@ class Identity:
 
 @dataclass(frozen=True)
 class WorkerAnswer:
-    """One worker's (H, W) class indices; seconds spent, None where Ground Truth did not say."""
+    """One worker's mask, (H, W) class indices. `seconds` spent, None if Ground Truth did not record them."""
 
     worker: str
     mask: Mask
     seconds: float | None
     identity: Identity | None = None
     suggested_by: str = ""
-    """The model whose mask the worker was shown; '' for one who began with nothing."""
+    """The model whose mask the worker was shown; '' if none."""
 
 
 def read_answers(response: Mapping[str, Any], classes: Sequence[str]) -> list[WorkerAnswer]:
-    """The answers of one worker-response file. Raises MaskError for what is no semantic segmentation answer.
+    """Return the answers of one worker-response file. Raises MaskError if one is not a semantic segmentation answer.
 
-    A pixel whose colour is no label's is background, as the crowd element leaves it.
+    A pixel whose color has no label is background, as in the crowd element.
     """
     try:
         return [
@@ -57,7 +57,9 @@ def read_answers(response: Mapping[str, Any], classes: Sequence[str]) -> list[Wo
 
 
 def _read_identity(metadata: Any) -> Identity | None:
-    """Of `workerMetadata` (developer guide, sms-data-output); None for a public or vendor workforce."""
+    """Return the identity in `workerMetadata` (developer guide, sms-data-output); None for public or vendor
+    workforces.
+    """
     found = metadata.get("identityData") if isinstance(metadata, dict) else None
     if not isinstance(found, dict) or found.get("identityProviderType") != "Cognito":
         return None
@@ -66,7 +68,7 @@ def _read_identity(metadata: Any) -> Identity | None:
 
 
 def _element(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The crowd element's own value, whatever name the template gave it."""
+    """Return the value of the crowd element, whatever name the template gives it."""
     for value in content.values():
         if isinstance(value, dict) and "labeledImage" in value:
             return value
@@ -85,9 +87,9 @@ def _read_mask(value: Mapping[str, Any], classes: Sequence[str]) -> Mask:
 
 
 def pairwise_agreement(masks: Sequence[Mask], classes: int) -> tuple[float, float] | None:
-    """Mean over pairs of workers of (mIoU without background, share of equal pixels); None for fewer than two masks of a size.
+    """Return the mean over pairs of workers of (mIoU without background, share of equal pixels), or None.
 
-    Two workers who both found nothing agree fully.
+    None if fewer than two masks have the same size. Two empty masks agree fully.
     """
     scores = [
         (overlap_of(matrix), float(np.trace(matrix) / matrix.sum()))
@@ -101,7 +103,7 @@ def pairwise_agreement(masks: Sequence[Mask], classes: int) -> tuple[float, floa
 
 
 def compare(truth: Mask, mask: Mask, classes: int) -> Matrix | None:
-    """The confusion of two masks of one image, pixels 255 of `truth` left out; None where they cannot be compared."""
+    """Return the confusion matrix of two masks, excluding pixels 255 of `truth`; None if their sizes differ."""
     if truth.shape != mask.shape or not truth.size:
         return None
     matrix = confusion_matrix(truth, mask, classes)
@@ -109,7 +111,7 @@ def compare(truth: Mask, mask: Mask, classes: int) -> Matrix | None:
 
 
 def overlap_of(matrix: Matrix) -> float:
-    """mIoU without background; with it where both are background all over, which is full agreement."""
+    """Return mIoU without background; with it if both masks are background only, which is full agreement."""
     counts = Counts.of(matrix)
     objects = miou_foreground(counts)
     return float(miou(counts)) if np.isnan(objects) else float(objects)

@@ -1,4 +1,4 @@
-"""Who labels how: workers against each other, against the consolidated mask, against gold masks; one image at a time.
+"""Agreement statistics: workers against each other, the consolidated mask and gold masks, one image at a time.
 
 Overlap is the mean IoU over classes without background. Scores of workers and classes come from pixels summed over all
 images; an image's own score is the mean over its pairs of workers.
@@ -23,16 +23,16 @@ from gtseg.core.labeling.agreement import (
 from gtseg.core.scores.metrics import Counts, Mask, Matrix, iou
 
 SLOW = 2.0
-"""A worker is slow whose median time is so many times the median of all workers' medians."""
+"""A worker is slow if their median task time exceeds SLOW x the median of all workers' medians."""
 OFF = 0.1
-"""A worker is off whose overlap is lower by so much than the median of all workers'."""
+"""A worker is off if their overlap is more than OFF below the median of all workers."""
 ENOUGH = 3
-"""Answers before a worker is called anything."""
+"""Minimum number of answers before a worker is marked."""
 
 
 @dataclass(frozen=True)
 class WorkerScore:
-    """One worker. Overlaps are None where there was nothing to compare with."""
+    """Scores of one worker. An overlap is None if there was nothing to compare with."""
 
     worker: str
     answers: int
@@ -46,17 +46,17 @@ class WorkerScore:
     is_off: bool = False
     identity: Identity | None = None
     name: str = ""
-    """Of the person, where it could be found out."""
+    """Name of the person, '' if unknown."""
 
     @property
     def score(self) -> float | None:
-        """The overlap that says most: with gold, with the other workers, with the consolidated mask."""
+        """The most meaningful overlap available: with gold, other workers, or the consolidated mask, in this order."""
         return next((v for v in (self.gold, self.others, self.consolidated) if v is not None), None)
 
 
 @dataclass(frozen=True)
 class ClassAgreement:
-    """IoU of one class, pixels summed over all pairs; None where nobody used it."""
+    """IoU of one class, pixels summed over all pairs; None if the class does not occur."""
 
     name: str
     others: float | None
@@ -66,7 +66,7 @@ class ClassAgreement:
 
 @dataclass(frozen=True)
 class ImageAgreement:
-    """One image: overlap of its workers, None for one answer; `seconds` the median time."""
+    """One image: overlap of its workers, None for a single answer; `seconds`: median task time."""
 
     image: str
     answers: int
@@ -79,16 +79,16 @@ class ImageAgreement:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Everything; images with the lowest agreement first, workers by name."""
+    """Agreement of all images, lowest first, and of all workers, by name."""
 
     images: tuple[ImageAgreement, ...]
     workers: tuple[WorkerScore, ...]
     classes: tuple[ClassAgreement, ...]
     suggested: int = 0
-    """Answers of workers who were shown a model's mask: counted, and compared with nothing."""
+    """Number of answers from workers who were shown a model's mask; they are not compared."""
 
     def with_names(self, names: Mapping[Identity, str]) -> Agreement:
-        """The same, its workers with the names of the people that they are."""
+        """Return a copy with the workers' names."""
         workers = [
             replace(worker, name=names.get(worker.identity, "")) if worker.identity else worker
             for worker in self.workers
@@ -107,7 +107,7 @@ class Agreement:
 
 @dataclass
 class _Sums:
-    """Confusions summed over images, by what was compared with."""
+    """Confusion matrices summed over images, by reference (other workers, consolidated, gold)."""
 
     others: Matrix
     consolidated: Matrix
@@ -124,7 +124,7 @@ class _Sums:
 
 
 class Tally:
-    """Takes images one by one and keeps no mask. `classes` names them by index, BACKGROUND first."""
+    """Accumulates images one by one without keeping masks. `classes`: names by index, BACKGROUND first."""
 
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
@@ -141,11 +141,10 @@ class Tally:
         consolidated: Mask | None = None,
         gold: Mask | None = None,
     ) -> None:
-        """One image's answers, all masks (H, W) class indices; 255 in `gold` is left out of every score.
+        """Add one image's answers, all masks (H, W) class indices; 255 in `gold` is excluded from every score.
 
-        Answers of workers who were shown a model's mask are counted, and compared with nothing.
-
-        The consolidated mask of a single answer is that answer: it is compared with nothing.
+        Answers of workers who were shown a model's mask are counted but not compared. With a single answer the
+        consolidated mask equals it and is not compared either.
         """
         for answer in answers:
             sums = self._of(answer.worker)
@@ -206,7 +205,7 @@ class Tally:
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:
-    """Mean of those that are known."""
+    """Return the mean of the values that are not None."""
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
 
@@ -238,7 +237,7 @@ def _class_scores(matrix: Matrix) -> list[float | None]:
 
 
 def _judge(workers: Sequence[WorkerScore]) -> list[WorkerScore]:
-    """Who stands out from the median worker; nobody does where there are fewer than two."""
+    """Mark workers who differ from the median worker; needs at least two workers."""
     times = [worker.seconds for worker in workers if worker.seconds is not None]
     scores = [worker.score for worker in workers if worker.score is not None]
     if len(workers) < 2:

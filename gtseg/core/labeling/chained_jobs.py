@@ -1,7 +1,7 @@
-"""Chained labeling jobs: an earlier job's output manifest -> the next job's input manifest.
+"""Chained labeling jobs: the input manifest of a job from the output manifest of an earlier one.
 
-Rules of the developer guide (sms-reusing-data, sms-verification-data): with the same label attribute only lines without it
-are labeled; with a new one all are, except lines that have it already. What has failed or was never labeled has no place in
+Rules of the developer guide (sms-reusing-data, sms-verification-data): with the same label attribute only lines without
+it are labeled; with a new one all are, except lines that have it already. Failed and unlabeled objects must not be in
 the input of an adjustment or verification job: each such line would fail there, and may be billed.
 """
 
@@ -19,12 +19,12 @@ from gtseg.core.masks.names import is_background
 from gtseg.errors import ManifestError
 
 REVIEW = "review"
-"""The attribute under which an adjustment's input says what is wrong about a mask."""
+"""Attribute under which an adjustment job's input carries the comments on a mask."""
 
 
 @dataclass(frozen=True)
 class ChainLine:
-    """One line of an output manifest as it is, and what became of its object."""
+    """One line of an output manifest, unchanged, and the state of its object."""
 
     image: str
     entry: dict[str, Any]
@@ -33,20 +33,20 @@ class ChainLine:
 
 @dataclass(frozen=True)
 class ChainedInput:
-    """An input manifest; `todo` are the images that workers get, in its order."""
+    """An input manifest. `todo`: the images that workers get, in its order."""
 
     body: bytes
     todo: tuple[str, ...]
 
 
 def read_chain(body: bytes, label: str) -> list[ChainLine]:
-    """Every line. Raises ManifestError with the number of one that is no JSON object or names no image."""
+    """Return all lines. Raises ManifestError with the line number if one is not a JSON object or names no image."""
     return [_read_line(number, text, label) for number, text in split_lines([body])]
 
 
 def _read_line(number: int, text: bytes, label: str) -> ChainLine:
     try:
-        entry = msgspec.json.decode(text)  # strict: what it takes can be written again as JSON in UTF-8
+        entry = msgspec.json.decode(text)  # strict decoder: whatever it accepts can be encoded as JSON in UTF-8 again
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"line {number} is not JSON: {error}") from None
     image = entry.get("source-ref") if isinstance(entry, dict) else None
@@ -59,9 +59,9 @@ def _read_line(number: int, text: bytes, label: str) -> ChainLine:
 
 
 def continue_lines(lines: Iterable[ChainLine], label: str, redo: Collection[str] = ()) -> ChainedInput:
-    """The same objects for a job of the same attribute: labeled ones keep their label, so that they are never labeled twice.
+    """Return the objects for a job of the same attribute; labeled ones keep their label and are not labeled again.
 
-    `redo` names images whose label is thrown away; a failed object loses its reason and is tried again.
+    `redo`: images whose label is removed. A failed object loses its failure reason and is labeled again.
     """
     entries, todo = [], []
     for line in lines:
@@ -80,11 +80,11 @@ def adjust_lines(
     attribute: str,
     only: Mapping[str, Sequence[str]] | None = None,
 ) -> ChainedInput:
-    """Labeled objects for an adjustment job that writes `attribute`: all of them, or `only` these images.
+    """Return the labeled objects for an adjustment job that writes `attribute`: all of them, or `only` these images.
 
-    Where only some are asked for, the others carry their mask under the new attribute already: Ground Truth leaves such lines
-    as they are, and the output holds every object under one attribute. What was said of an image in `only` goes along in the
-    form of a label verification, so that whoever corrects it reads it.
+    With `only`, the other images carry their mask under the new attribute already: Ground Truth leaves such lines
+    unchanged, and the output holds every object under one attribute. Comments of `only` are added in the form of a
+    label verification, which the worker sees.
     """
     entries, todo = [], []
     for line in lines:
@@ -101,17 +101,19 @@ def adjust_lines(
 
 
 def is_by_machine(metadata: Mapping[str, Any]) -> bool:
-    """Whether a model made the label that this metadata describes."""
+    """Return whether a model made the label that this metadata describes."""
     return str(metadata.get("human-annotated", "")).lower() in NOT_HUMAN
 
 
 def machine_lines(lines: Iterable[ChainLine], label: str) -> list[ChainLine]:
-    """Those that a model labeled."""
+    """Return the lines that a model labeled."""
     return [line for line in lines if line.state == "labeled" and is_by_machine(line.entry[f"{label}-metadata"])]
 
 
 def _review(comments: Sequence[str]) -> dict[str, Any]:
-    """What an image's line gains (developer guide, sms-data-output, "Label verification job output")."""
+    """Return the members added to an image's line (developer guide, sms-data-output, "Label verification job
+    output").
+    """
     if not comments:
         return {}
     metadata = {
@@ -124,16 +126,16 @@ def _review(comments: Sequence[str]) -> dict[str, Any]:
 
 
 def verify_lines(lines: Iterable[ChainLine], label: str) -> ChainedInput:
-    """Labeled objects for a verification job."""
+    """Return the labeled objects for a verification job."""
     chosen = [line for line in lines if line.state == "labeled"]
     entries = [_with_one_label(line.entry, label) for line in chosen]
     return ChainedInput(write_lines(entries), tuple(line.image for line in chosen))
 
 
 def label_names(lines: Iterable[ChainLine], label: str) -> tuple[str, ...]:
-    """Names of all classes of the labeled lines without BACKGROUND, in the order of their colour maps.
+    """Return the class names of the labeled lines without BACKGROUND, in the order of their color maps.
 
-    Raises ManifestError for a map without names or colours: Ground Truth refuses an adjustment of such a line.
+    Raises ManifestError for a map without names or colors: Ground Truth rejects such a line in an adjustment job.
     """
     found: dict[str, None] = {}
     for line in lines:
@@ -146,23 +148,26 @@ def label_names(lines: Iterable[ChainLine], label: str) -> tuple[str, ...]:
                 raise ManifestError(f"{line.image}: its internal-color-map has no hex-color, which review needs")
             found |= dict.fromkeys(row["class-name"] for _, row in rows)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise ManifestError(f"{line.image}: {label}-metadata has no internal-color-map to be read") from None
+            raise ManifestError(f"{line.image}: {label}-metadata has no readable internal-color-map") from None
     return tuple(name for name in found if not is_background(name))
 
 
 def prior_attribute(lines: Iterable[ChainLine], label: str) -> str:
-    """The attribute whose masks an adjustment job that writes `label` was given. Raises ManifestError where there is none."""
+    """Return the attribute whose masks an adjustment job that writes `label` corrected.
+
+    Raises ManifestError if none.
+    """
     for line in lines:
         for key, value in line.entry.items():
             name = key.removesuffix("-metadata")
             if name not in (key, label) and isinstance(value, dict) and "internal-color-map" in value:
                 return name
-    raise ManifestError(f"no line holds a mask beside {label!r}: nothing to adjust")
+    raise ManifestError(f"no line has a mask other than {label!r}: nothing to adjust")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What people say of one mask. `name` is the verdict's label, '' where the object failed."""
+    """A verification of one mask. `name`: the chosen label, '' if the object failed."""
 
     image: str
     name: str
@@ -172,7 +177,7 @@ class Verdict:
 
 
 def read_verdicts(body: bytes, attribute: str) -> list[Verdict]:
-    """The verdicts of a verification job's output manifest; unlabeled objects have none."""
+    """Return the verdicts of a verification job's output manifest; unlabeled objects have none."""
     verdicts = []
     for number, text in split_lines([body]):
         line = _read_line(number, text, attribute)
@@ -190,7 +195,7 @@ def _read_verdict(image: str, metadata: dict[str, Any], is_labeled: bool) -> Ver
 
 
 def write_lines(entries: Sequence[dict[str, Any]]) -> bytes:
-    """JSON Lines as Ground Truth writes them."""
+    """Encode JSON Lines as Ground Truth writes them."""
     return b"".join(json.dumps(entry, separators=(",", ":"), ensure_ascii=False).encode() + b"\n" for entry in entries)
 
 
@@ -199,6 +204,6 @@ def _without(entry: dict[str, Any], label: str) -> dict[str, Any]:
 
 
 def _with_one_label(entry: dict[str, Any], label: str) -> dict[str, Any]:
-    """Without the labels and metadata of other jobs, whose classes the label file may not hold."""
+    """Remove the labels and metadata of other jobs, whose classes the label file may lack."""
     others = {key.removesuffix("-metadata") for key in entry if key.endswith("-metadata")} - {label}
     return {key: value for key, value in entry.items() if key.removesuffix("-metadata") not in others}

@@ -1,7 +1,7 @@
-"""The class index of every name of a source: background and void under their usual names, and lookalikes.
+"""Class index of every name of a source: background and void names, and names that differ only in spelling.
 
-Names that are equal are one class. Names that differ only in case, spaces or Unicode form are most likely one class spelled
-twice: somebody has to say so.
+Equal names are one class. Names that differ only in case, spaces or Unicode form are probably one class; the user has
+to decide.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ClassNames:
 
 
 class LookalikeNames(SettingsError):
-    """Names that differ only in case, spaces or Unicode form; `groups` has them."""
+    """Names differ only in case, spaces or Unicode form; `groups` holds them."""
 
     def __init__(self, groups: Sequence[tuple[str, ...]]) -> None:
         self.groups = tuple(groups)
@@ -38,15 +38,15 @@ class LookalikeNames(SettingsError):
 
 
 def is_void_name(name: str) -> bool:
-    """void, ignore, unlabeled in any case."""
+    """Return whether the name means void: void, ignore, unlabeled in any case."""
     return fold(name).strip("_") in VOID_NAMES
 
 
 def arrange_names(names: Sequence[str], *, merge: bool | None = None) -> ClassNames:
-    """The index of every name, in order of first appearance.
+    """Return the index of every name, in order of first appearance.
 
-    `merge`: lookalikes are one class (True), or classes of their own (False); None raises LookalikeNames for them.
-    Raises SettingsError where a name is empty, or no class or too many are left.
+    `merge`: True makes names that differ only in spelling one class, False keeps them apart, None raises
+    LookalikeNames. Raises SettingsError if a name is empty, or if no class or too many remain.
     """
     real = [name for name in names if not is_background(name) and not is_void_name(name)]
     if any(not name.strip() for name in real):
@@ -58,7 +58,7 @@ def arrange_names(names: Sequence[str], *, merge: bool | None = None) -> ClassNa
     classes = tuple(dict.fromkeys(first.get(name, name) for name in real))
     if len(classes) > MOST_CLASSES:
         raise SettingsError(
-            f"{len(classes)} classes: the built-in algorithm takes {MOST_CLASSES} beside background and void"
+            f"{len(classes)} classes: the built-in algorithm accepts {MOST_CLASSES} besides background and void"
         )
     position = {name: index for index, name in enumerate(classes, 1)}
     index = {name: position[first.get(name, name)] for name in real}

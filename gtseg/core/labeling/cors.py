@@ -1,4 +1,4 @@
-"""The CORS rule that workers' browsers need on every bucket with images (developer guide, sms-cors-update)."""
+"""CORS rule that workers' browsers need on every bucket with images (developer guide, sms-cors-update)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_RULES = 100
 
 
 def has_labeling_rule(rules: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether some rule lets every origin GET and read the header that Ground Truth's page looks for."""
+    """Return whether a rule allows every origin to GET and to read the header that Ground Truth's page needs."""
     return any(
         "GET" in rule.get("AllowedMethods", ())
         and "*" in rule.get("AllowedOrigins", ())
@@ -25,9 +25,9 @@ def has_labeling_rule(rules: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def with_labeling_rule(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """These rules and the labeling rule; none of a bucket's own is dropped or changed.
+    """Return the bucket's rules, unchanged, with the labeling rule added.
 
-    S3 answers by the first rule that matches: ours goes last, except where a rule for every origin would hide it.
+    S3 applies the first rule that matches. The labeling rule goes last, unless a rule for every origin would hide it.
     """
     kept = [dict(rule) for rule in rules]
     hidden = any("GET" in rule.get("AllowedMethods", ()) and "*" in rule.get("AllowedOrigins", ()) for rule in kept)

@@ -1,8 +1,8 @@
-"""The input manifest: which files become data objects, which do not and why, and the lines themselves.
+"""Input manifest: which files become data objects, which are rejected and why, and the lines.
 
-Limits (developer guide, input-data-limits and sms-input-data-input-manifest): .jpg .jpeg .png, 40 MB and 100 million pixels an
-image, 20,000 objects, 100,000 characters a line, 20,000 an attribute, no key that starts with '$'. With automated labeling
-an image has at most 1920 x 1080 pixels.
+Limits (developer guide, input-data-limits and sms-input-data-input-manifest): .jpg .jpeg .png, 40 MB and 100 million
+pixels per image, 20,000 objects, 100,000 characters per line, 20,000 per attribute, no key that starts with '$'. With
+automated labeling an image has at most 1920 x 1080 pixels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ MANIFEST_ENDINGS = (".manifest", ".jsonl", ".json")
 
 @dataclass(frozen=True, slots=True)
 class DataObject:
-    """One image. `uri` is raw, never percent-encoded; `own_line` its line in an existing manifest; `etag` of its bytes as stored ('' unknown)."""
+    """One image. `uri`: raw, never percent-encoded; `own_line`: its line in an existing manifest; `etag`: '' if
+    unknown.
+    """
 
     uri: str
     size: int
@@ -43,9 +45,9 @@ class DataObject:
     own_line: str = ""
     header: ImageHeader | None = None
     problem: str = ""
-    """Why it is left out; '' for a good one."""
+    """Why it is rejected; '' if it is not."""
     remark: str = ""
-    """What people should know about one that is kept."""
+    """A warning about an accepted image, or ''."""
 
     @property
     def line(self) -> str:
@@ -58,7 +60,7 @@ def is_image_name(name: str) -> bool:
 
 
 def source_line(uri: str) -> str:
-    """{"source-ref": uri}, compact, non-ASCII raw as Ground Truth's own."""
+    """Return {"source-ref": uri}, compact, with non-ASCII characters unescaped as Ground Truth writes them."""
     return json.dumps({"source-ref": uri}, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -67,7 +69,7 @@ def listed_object(uri: str, size: int, etag: str) -> DataObject:
 
 
 def parse_input_manifest(text: bytes) -> Iterator[tuple[str, str]]:
-    """(source-ref, line) of every line of an existing manifest. Raises ManifestError naming the line and what is wrong."""
+    """Return (source-ref, line) of every line of an existing manifest. Raises ManifestError with the line number."""
     try:
         lines = text.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
@@ -85,12 +87,12 @@ def _source_of(line: str, number: int) -> str:
     except (msgspec.DecodeError, RecursionError) as error:
         raise ManifestError(f"{where} is not JSON: {error}") from None
     if not isinstance(fields, dict):
-        raise ManifestError(f"{where} is no JSON object")
+        raise ManifestError(f"{where} is not a JSON object")
     if dollar := [key for key in fields if key.startswith("$")]:
         raise ManifestError(f"{where}: keys must not start with '$': {dollar[0]}")
     source = fields.get("source-ref")
     if not isinstance(source, str) or not source.startswith("s3://") or source.count("/") < 3:
-        raise ManifestError(f"{where}: source-ref must be the s3:// address of an image, it is {source!r}")
+        raise ManifestError(f"{where}: source-ref must be the s3:// URI of an image, not {source!r}")
     if problem := _line_problem(line, *(_text_of(value) for value in fields.values())):
         raise ManifestError(f"{where} {problem}")
     return source
@@ -105,12 +107,12 @@ def _line_problem(line: str, *attributes: str) -> str:
         return f"has {len(line):,} characters; a manifest line has at most {MAX_LINE:,}"
     longest = max((len(text) for text in attributes), default=0)
     if longest > MAX_ATTRIBUTE:
-        return f"has an attribute of {longest:,} characters; at most {MAX_ATTRIBUTE:,} are taken"
+        return f"has an attribute of {longest:,} characters; the limit is {MAX_ATTRIBUTE:,}"
     return ""
 
 
 def examine(item: DataObject, header: ImageHeader | str, *, automated: bool = False) -> DataObject:
-    """The object with its header, and with its problem or remark in words."""
+    """Return the object with its header, and with its problem or remark as text."""
     if isinstance(header, str):
         return replace(item, problem=header)
     return replace(item, header=header, problem=_problem(item, header, automated), remark=_remark(item, header))
@@ -120,11 +122,13 @@ def _problem(item: DataObject, header: ImageHeader, automated: bool) -> str:
     if refusal := refuse_kind(header.format):
         return refusal
     if item.size > MAX_BYTES:
-        return f"has {item.size:,} bytes; Ground Truth takes {MAX_BYTES:,}"
+        return f"has {item.size:,} bytes; Ground Truth's limit is {MAX_BYTES:,}"
     if header.pixels > MAX_PIXELS:
-        return f"has {header.width} x {header.height} = {header.pixels:,} pixels; Ground Truth takes {MAX_PIXELS:,}"
+        return (
+            f"has {header.width} x {header.height} = {header.pixels:,} pixels; Ground Truth's limit is {MAX_PIXELS:,}"
+        )
     if automated and (header.width > MAX_AUTOMATED[0] or header.height > MAX_AUTOMATED[1]):
-        return f"has {header.width} x {header.height} pixels; automated labeling takes 1920 x 1080"
+        return f"has {header.width} x {header.height} pixels; automated labeling's limit is 1920 x 1080"
     return ""
 
 
@@ -132,25 +136,25 @@ def _remark(item: DataObject, header: ImageHeader) -> str:
     remarks = []
     if header.orientation != 1:
         remarks.append(
-            f"is turned by its EXIF orientation ({header.orientation}): workers see it upright. gtseg's labeling page keeps its mask "
-            "in the stored pixels; one from Ground Truth may not fit them. Better rotate the pixels and drop the tag"
+            f"has EXIF orientation {header.orientation}: workers see it rotated. gtseg's labeling page keeps its mask "
+            "in the stored pixels; a mask from Ground Truth may not fit them. Rotate the pixels and remove the tag"
         )
     if header.mode == "CMYK":
-        remarks.append("is CMYK: browsers show its colours differently, and some not at all. Better save it as RGB")
+        remarks.append("is CMYK: browsers show its colors differently or not at all. Save it as RGB")
     suffix = splitext(item.uri)[1].lower()
     if header.format in FORMATS and suffix in EXTENSIONS and suffix not in FORMATS[header.format]:
-        remarks.append(f"is named {suffix} but is {header.format} inside")
+        remarks.append(f"is named {suffix} but is a {header.format} file")
     return "; ".join(remarks)
 
 
 @dataclass(frozen=True)
 class InputManifest:
-    """The objects to label in the order of their lines, and those left out."""
+    """Accepted objects in the order of their lines, and rejected ones."""
 
     objects: tuple[DataObject, ...]
     rejected: tuple[DataObject, ...] = ()
     duplicates: tuple[tuple[str, str], ...] = ()
-    """(URI, URI of the first with the same bytes, or itself where the line is repeated)."""
+    """Pairs (URI, URI of the first with the same bytes, or itself if the line is repeated)."""
 
     @property
     def body(self) -> bytes:
@@ -159,16 +163,17 @@ class InputManifest:
         return body.getvalue()
 
     def side_body(self) -> bytes:
-        """images.jsonl: one JSON line per manifest line, in its order; then the rejected with their reasons."""
+        """Return images.jsonl: one JSON line per manifest line, in its order; then the rejected with their reasons."""
         body = io.BytesIO()
         body.writelines(f"{_side_line(item)}\n".encode() for item in chain(self.objects, self.rejected))
         return body.getvalue()
 
 
 def build_input_manifest(items: Iterable[DataObject]) -> InputManifest:
-    """Examined objects, in their order, as a manifest. Raises ManifestError for none or more than 20,000 good ones.
+    """Build the manifest of examined objects, in their order. Raises ManifestError for none or more than 20,000.
 
-    A repeated address is dropped (Ground Truth would label and bill it again); equal bytes under two names are kept and told.
+    A repeated URI is dropped (Ground Truth would label and bill it again); equal bytes under two names are kept and
+    reported.
     """
     good: dict[str, DataObject] = {}
     rejected: list[DataObject] = []
@@ -190,10 +195,12 @@ def build_input_manifest(items: Iterable[DataObject]) -> InputManifest:
 
 def check_count(good: int, rejected: int = 0) -> None:
     if not good:
-        why = f"all {rejected:,} are refused" if rejected else "there is none (.jpg, .jpeg or .png)"
+        why = f"all {rejected:,} are rejected" if rejected else "there are none (.jpg, .jpeg or .png)"
         raise ManifestError(f"No image to label: {why}")
     if good > MAX_OBJECTS:
-        raise ManifestError(f"{good:,} images; a labeling job takes {MAX_OBJECTS:,}. Split them over several runs")
+        raise ManifestError(
+            f"{good:,} images; the limit of a labeling job is {MAX_OBJECTS:,}. Split them over several runs"
+        )
 
 
 def _side_line(item: DataObject) -> str:
@@ -207,9 +214,9 @@ def _side_line(item: DataObject) -> str:
 
 
 def read_side_file(body: bytes) -> dict[tuple[str, str], ImageHeader]:
-    """Headers of an earlier images.jsonl by (URI, etag), so that nothing is read twice.
+    """Return headers of an earlier images.jsonl by (URI, etag), so that images are not read again.
 
-    Lines without a header are skipped, and damaged ones: those images are looked at again.
+    Lines without a header and damaged lines are skipped; those images are read again.
     """
     headers = {}
     for line in body.splitlines():
@@ -223,7 +230,7 @@ def read_side_file(body: bytes) -> dict[tuple[str, str], ImageHeader]:
 
 
 class _Seen(msgspec.Struct, rename={"source_ref": "source-ref"}):
-    """What a line of images.jsonl says of an image that could be read."""
+    """Return the header in a line of images.jsonl."""
 
     source_ref: str
     etag: str

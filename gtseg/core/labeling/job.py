@@ -1,8 +1,8 @@
-"""CreateLabelingJob's request as a pure function of plain values.
+"""Request of CreateLabelingJob, built from plain values.
 
-boto3 checks required keys, types and minimums only: patterns, maxima, enums, the -ref rule, price tiers and what belongs
-to which workforce are checked here, before any call. Limits: the API's shapes and doc strings (botocore's service model),
-the developer guide's input-data-limits and sms-create-labeling-job-api.
+boto3 checks required keys, types and minimums only. Patterns, maxima, enums, the -ref rule, price tiers and the rules
+of each workforce are checked here, before any call. Limits: the API's shapes and doc strings (botocore's service
+model), the developer guide's input-data-limits and sms-create-labeling-job-api.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from gtseg.errors import SettingsError
 
 PRICE_TIERS = tuple(Decimal(price) for price in PRICES)
 Task = Literal["SemanticSegmentation", "AdjustmentSemanticSegmentation", "VerificationSemanticSegmentation"]
-"""What workers do: draw masks, correct those of an earlier job, or judge them. Names of the built-in functions."""
+"""Task of the workers: draw masks, adjust those of an earlier job, or verify them. Names of the built-in functions."""
 MAX_OBJECTS = 20_000
-"""Objects of one semantic segmentation job; AWS does not raise it."""
+"""Maximum objects of one semantic segmentation job; AWS does not raise it."""
 
 TITLE = "^[\t\n\r -\ud7ff\ue000-\ufffd]+$"
 """API reference, HumanTaskConfig.TaskTitle."""
@@ -52,7 +52,7 @@ TagValue = Annotated[str, Field(max_length=256, pattern=TAG)]
 
 
 class LabelingJob(BaseModel):
-    """Everything that a labeling job is made from. `name` is typed case: AWS compares names without case."""
+    """Parameters of a labeling job. `name` keeps its case; AWS compares names without case."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,7 +69,7 @@ class LabelingJob(BaseModel):
     workteam_arn: WorkteamArn
     objects: Annotated[int, Field(ge=1, le=MAX_OBJECTS)]
     labels: Annotated[int, Field(ge=1, le=LABELS)]
-    """How many labels there are."""
+    """Number of labels."""
     title: Annotated[str, Field(min_length=1, max_length=128, pattern=TITLE)]
     description: Description
     keywords: Keywords
@@ -97,7 +97,7 @@ class LabelingJob(BaseModel):
 
 
 def plan_labeling_job(**values: Any) -> LabelingJob:
-    """A checked LabelingJob. Raises SettingsError naming each value that AWS would refuse, and what it takes."""
+    """Return a checked LabelingJob. Raises SettingsError with each value that AWS would reject, and what it accepts."""
     try:
         return LabelingJob(**values)
     except ValidationError as error:
@@ -106,11 +106,11 @@ def plan_labeling_job(**values: Any) -> LabelingJob:
             name = ".".join(map(str, problem["loc"]))
             message = problem["msg"].removeprefix("Value error, ")
             problems.append(f"{name} = {problem['input']!r}: {message}" if name else message)
-        raise SettingsError("The labeling job is not one that AWS takes: " + "; ".join(problems)) from None
+        raise SettingsError("AWS would reject the labeling job: " + "; ".join(problems)) from None
 
 
 def labeling_job_request(job: LabelingJob) -> dict[str, Any]:
-    """The body of CreateLabelingJob."""
+    """Return the request of CreateLabelingJob."""
     request: dict[str, Any] = {
         "LabelingJobName": job.name,
         "LabelAttributeName": job.label_attribute,
@@ -155,7 +155,7 @@ def _human_task(job: LabelingJob) -> dict[str, Any]:
 
 
 def price_in_parts(price: Decimal) -> dict[str, int]:
-    """USD as AWS writes it: 1.08 -> 1 dollar, 8 cents, 0 tenths of a cent."""
+    """Return USD in AWS's form: 1.08 is 1 dollar, 8 cents, 0 tenths of a cent."""
     tenths = int(price * 1000)
     return {"Dollars": tenths // 1000, "Cents": tenths % 1000 // 10, "TenthFractionsOfACent": tenths % 10}
 
@@ -189,7 +189,8 @@ def _name_problems(job: LabelingJob) -> list[str]:
         return [words] if attribute.endswith("-ref") else []
     if not attribute.endswith("-ref") or attribute.lower() == "source-ref":
         return [
-            f"label_attribute = {attribute!r}: for semantic segmentation it must end with '-ref' (and not be source-ref)"
+            f"label_attribute = {attribute!r}: for semantic segmentation it must end with '-ref' (and not be "
+            "source-ref)"
         ]
     return []
 
@@ -197,17 +198,17 @@ def _name_problems(job: LabelingJob) -> list[str]:
 def _workforce_problems(job: LabelingJob) -> list[str]:
     found = []
     if f"workteam/{job.workforce}-crowd/" not in job.workteam_arn:
-        found.append(f"workteam_arn = {job.workteam_arn!r} is no team of the {job.workforce} workforce")
+        found.append(f"workteam_arn = {job.workteam_arn!r} is not a team of the {job.workforce} workforce")
     if job.workteam_arn.split(":")[3] != job.region:
         found.append(f"workteam_arn = {job.workteam_arn!r} must be in the job's region, {job.region}")
     if job.workforce != "public":
         return found + (["price_per_task is for the public crowd only"] if job.price_per_task is not None else [])
     if job.price_per_task not in PRICE_TIERS:
         found.append(
-            f"price_per_task = {job.price_per_task}: the public crowd takes {', '.join(map(str, PRICE_TIERS))} USD"
+            f"price_per_task = {job.price_per_task}: the public crowd accepts {', '.join(map(str, PRICE_TIERS))} USD"
         )
     if FREE_OF_PII not in job.content_classifiers:
-        found.append(f"content_classifiers must hold {FREE_OF_PII} for the public crowd, or the job fails")
+        found.append(f"content_classifiers must include {FREE_OF_PII} for the public crowd, or the job fails")
     if job.task_lifetime > 12 * HOUR:
         found.append(f"task_lifetime = {job.task_lifetime} s: at most 12 h for the public crowd")
     return found
@@ -221,7 +222,7 @@ def _automated_problems(job: LabelingJob) -> list[str]:
         job.objects, max_labeled_objects=job.max_labeled_objects, max_labeled_percent=job.max_labeled_percent
     )
     if job.labels > AUTOMATED_LABELS:
-        found.append(f"automated labeling takes at most {AUTOMATED_LABELS} labels; there are {job.labels}")
+        found.append(f"automated labeling accepts at most {AUTOMATED_LABELS} labels; there are {job.labels}")
     if bool(job.subnets) != bool(job.security_groups):
-        found.append("subnets and security_groups come together")
+        found.append("subnets and security_groups must be given together")
     return found

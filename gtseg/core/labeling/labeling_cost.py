@@ -1,4 +1,4 @@
-"""What a labeling job will cost, by the published prices."""
+"""Cost of a labeling job by published prices."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from decimal import Decimal
 from gtseg.core.plurals import counted
 
 FEE_PER_OBJECT = Decimal("0.08")
-"""USD per labeled object, whoever labels (first volume step; AWS's object detection example notebook uses it)."""
+"""USD per labeled object for any workforce (first volume step; AWS's object detection example notebook uses it)."""
 
 
 @dataclass(frozen=True)
 class LabelingCost:
-    """USD. `workers` is None where a private or vendor team is paid outside of AWS's bill."""
+    """Cost in USD. `workers`: None if a private or vendor team is paid outside of AWS's bill."""
 
     objects: int
     workers_per_object: int
     fee: Decimal
     workers: Decimal | None
     fewest: int | None = None
-    """Objects that people label in any case, where a model may label the others; None: people label all of them."""
+    """Minimum number of objects that people label if a model may label the others; None: people label all."""
 
     @property
     def total(self) -> Decimal:
@@ -29,23 +29,29 @@ class LabelingCost:
     def sentence(self) -> str:
         fee = f"{counted(self.objects, 'object')} x {FEE_PER_OBJECT} USD service fee"
         if self.workers is None:
-            return f"{fee} = {self.total:,.2f} USD, and what your team costs for {counted(self.objects * self.workers_per_object, 'task')}"
+            return (
+                f"{fee} = {self.total:,.2f} USD, plus your team's cost for "
+                f"{counted(self.objects * self.workers_per_object, 'task')}"
+            )
         price = self.workers / (self.objects * self.workers_per_object)
         if self.fewest is not None:
             least = self.fee + self.fewest * self.workers_per_object * price
             return (
-                f"{fee}, and {counted(self.workers_per_object, 'worker')} x {price:.2f} USD for each of the {self.fewest:,} to "
-                f"{self.objects:,} that people label = {least:,.2f} to {self.total:,.2f} USD"
+                f"{fee}, and {counted(self.workers_per_object, 'worker')} x {price:.2f} USD for each of the "
+                f"{self.fewest:,} to {self.objects:,} that people label = {least:,.2f} to {self.total:,.2f} USD"
             )
-        return f"{counted(self.objects, 'object')} x ({counted(self.workers_per_object, 'worker')} x {price:.2f} + {FEE_PER_OBJECT}) USD = {self.total:,.2f} USD"
+        return (
+            f"{counted(self.objects, 'object')} x ({counted(self.workers_per_object, 'worker')} x {price:.2f} + "
+            f"{FEE_PER_OBJECT}) USD = {self.total:,.2f} USD"
+        )
 
 
 def labeling_cost(
     objects: int, workers_per_object: int, *, price: Decimal | None, fewest: int | None = None
 ) -> LabelingCost:
-    """The cost of labeling every object; `price` is USD per worker and object of the public crowd.
+    """Return the cost of labeling every object. `price`: USD per worker and object of the public crowd.
 
-    `fewest`: objects that people label in any case, where a model may label the others.
+    `fewest`: minimum number of objects that people label if a model may label the others.
     """
     workers = None if price is None else objects * workers_per_object * price
     return LabelingCost(objects, workers_per_object, objects * FEE_PER_OBJECT, workers, fewest)

@@ -1,7 +1,7 @@
-"""Labels made on another server -> the lines of this run, object by object.
+"""Merge of labels made on another server into the lines of this run, object by object.
 
-The same photograph has another address there, so objects are found by their bytes (size and MD5, as both servers' images.jsonl
-have them), and by their names where nobody knows the bytes. A label that the run has already stays unless it is to be replaced.
+An image has another URI there, so objects are matched by their bytes (size and MD5, from both servers' images.jsonl),
+or by name if the bytes are unknown. An existing label of the run is kept unless it is to be replaced.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from gtseg.core.labeling.chained_jobs import ChainLine
 
 MD5 = re.compile(r"[0-9a-f]{32}")
 ABSENT = "the run has no such image"
-OTHER = "the run's image of this name has other bytes"
-SEVERAL = "several images of the run may be meant"
-STAYS = "the run has another label for it, which stays (--replace takes this one)"
+OTHER = "the run's image of this name has different bytes"
+SEVERAL = "several images of the run match"
+STAYS = "the run has another label for it, which is kept (--replace takes this one)"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is known of an image: its address; bytes and ETag, -1 and '' where unknown."""
+class KnownImage:
+    """An image: its URI; its bytes and ETag, -1 and '' if unknown."""
 
     uri: str
     size: int = -1
@@ -38,7 +38,7 @@ class Seen:
 
     @property
     def key(self) -> tuple[int, str] | None:
-        """What it holds, where its ETag may be an MD5."""
+        """Size and ETag as an identity of the content, None if the ETag cannot be an MD5."""
         return (self.size, self.etag) if self.size >= 0 and MD5.fullmatch(self.etag) else None
 
 
@@ -48,36 +48,36 @@ class _Line(msgspec.Struct, rename={"source_ref": "source-ref"}):
     etag: str = ""
 
 
-def read_seen(body: bytes) -> dict[str, Seen]:
-    """The images of an images.jsonl by address; damaged lines are skipped."""
+def read_images_jsonl(body: bytes) -> dict[str, KnownImage]:
+    """Return the images of an images.jsonl by URI; damaged lines are skipped."""
     found = {}
     for line in body.splitlines():
         with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             seen = msgspec.json.decode(line, type=_Line)
-            found[seen.source_ref] = Seen(seen.source_ref, seen.size, seen.etag)
+            found[seen.source_ref] = KnownImage(seen.source_ref, seen.size, seen.etag)
     return found
 
 
 class Images:
-    """The run's images, found by what is known of another server's.
+    """The run's images, searchable by another server's description of an image.
 
-    `digest`: MD5 of an image of the run in hex, asked where the ETag of an image of the same name and size says otherwise: where
-    S3 encrypts with KMS, or took an object in parts, an ETag is no MD5.
+    `digest`: returns the MD5 of an image of the run in hex. It is called if an image of the same name and size has
+    another ETag: with KMS encryption or multipart upload an ETag is not an MD5.
     """
 
-    def __init__(self, images: Iterable[Seen], *, digest: Callable[[str], str]) -> None:
+    def __init__(self, images: Iterable[KnownImage], *, digest: Callable[[str], str]) -> None:
         self._digest = digest
-        self._by_uri: dict[str, Seen] = {}
-        self._by_key: defaultdict[tuple[int, str], list[Seen]] = defaultdict(list)
-        self._by_name: defaultdict[str, list[Seen]] = defaultdict(list)
+        self._by_uri: dict[str, KnownImage] = {}
+        self._by_key: defaultdict[tuple[int, str], list[KnownImage]] = defaultdict(list)
+        self._by_name: defaultdict[str, list[KnownImage]] = defaultdict(list)
         for image in images:
             self._by_uri[image.uri] = image
             self._by_name[image.name].append(image)
             if image.key:
                 self._by_key[image.key].append(image)
 
-    def find(self, image: Seen) -> tuple[str, str]:
-        """(address in the run, ''), or ('', why there is none)."""
+    def find(self, image: KnownImage) -> tuple[str, str]:
+        """Return (URI in the run, ''), or ('', reason) if there is no match."""
         if image.key and (same := self._by_key.get(image.key)):
             return _one_of(same, image)
         named = self._by_name.get(image.name, [])
@@ -89,46 +89,46 @@ class Images:
         return _one_of(close, image) if close else ("", OTHER)
 
 
-def _one_of(candidates: Sequence[Seen], image: Seen) -> tuple[str, str]:
-    """The candidate whose address ends most like the image's; none where two do equally."""
+def _one_of(candidates: Sequence[KnownImage], image: KnownImage) -> tuple[str, str]:
+    """Return the candidate that shares the longest path suffix with the image; none if two tie."""
     if len(candidates) == 1:
         return candidates[0].uri, ""
-    ranked = sorted(candidates, key=lambda own: _alike(own.uri, image.uri), reverse=True)
-    if _alike(ranked[0].uri, image.uri) == _alike(ranked[1].uri, image.uri):
+    ranked = sorted(candidates, key=lambda own: _common_suffix(own.uri, image.uri), reverse=True)
+    if _common_suffix(ranked[0].uri, image.uri) == _common_suffix(ranked[1].uri, image.uri):
         return "", SEVERAL
     return ranked[0].uri, ""
 
 
-def _alike(one: str, other: str) -> int:
-    """How many parts of two addresses are the same, from the end."""
+def _common_suffix(one: str, other: str) -> int:
+    """Return the number of equal path segments of two URIs, from the end."""
     pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
     return next((count for count, (a, b) in enumerate(pairs) if a != b), min(one.count("/"), other.count("/")))
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A label for an image of the run: its mask's new address, which ends in the mask's digest, and the mask's metadata."""
+    """A label for an image of the run: its mask's new URI, which ends in the mask's digest, and its metadata."""
 
     image: str
     mask: str
     metadata: Mapping[str, Any]
-    came_as: str = ""
-    """The image's address on the other server."""
+    source_uri: str = ""
+    """URI of the image on the other server."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The run's lines with what has arrived. `taken`: line -> image; the others' images by what became of them."""
+    """The run's lines with the merged labels. `taken`: {line: image}; other images by outcome."""
 
     entries: tuple[dict[str, Any], ...]
     taken: Mapping[int, str]
     there: tuple[str, ...]
-    """These very masks are the run's labels already."""
+    """Images that already have exactly these masks."""
     stays: tuple[str, ...]
-    """The run keeps another label."""
+    """Images whose other label is kept."""
 
     def count(self, label: str) -> dict[str, int]:
-        """LabelCounters of the lines."""
+        """Return the LabelCounters of the lines."""
         states = [(entry.get(label), entry.get(f"{label}-metadata")) for entry in self.entries]
         labeled = sum(isinstance(mask, str) for mask, _ in states)
         failed = sum(not isinstance(mask, str) and about is not None for mask, about in states)
@@ -143,7 +143,7 @@ class Merged:
 def merge_lines(
     lines: Sequence[ChainLine], label: str, arrivals: Mapping[str, Arrival], *, replace: bool = False
 ) -> Merged:
-    """Each line as it is, or with the label that has arrived for its image; a failed one loses its reason to it."""
+    """Replace the label of each line that has an arrival; a failed line loses its failure reason."""
     entries: list[dict[str, Any]] = []
     taken: dict[int, str] = {}
     there: list[str] = []

@@ -1,7 +1,8 @@
-"""output.manifest -> labeled, failed, unlabeled and unusable objects, one line at a time.
+"""Parser of output.manifest: labeled, failed, unlabeled and unusable objects, line by line.
 
-Format: developer guide sms-data-output, and real manifests of 2018 to 2022. Lines are UTF-8 JSON; key order means nothing.
-A failed object has `<label>-metadata` with `failure-reason` and no `<label>`; an unlabeled one is its input line unchanged.
+Format: developer guide sms-data-output, and real manifests of 2018 to 2022. Lines are UTF-8 JSON in any key order. A
+failed object has `<label>-metadata` with `failure-reason` and no `<label>`; an unlabeled one is its input line
+unchanged.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ from gtseg.errors import ManifestError, MaskError
 
 SEGMENTATION = "groundtruth/semantic-segmentation"
 MAX_LINE = 4_000_000
-"""Bytes. Ground Truth allows 100,000 characters in; a line that never ends is not a manifest."""
+"""Maximum bytes of a line. Ground Truth allows 100,000 characters of input; a longer file is not a manifest."""
 
 NOT_HUMAN = frozenset({"no", "false"})
-"""What `human-annotated` says of a model's label; Ground Truth writes "no"."""
+"""Values of `human-annotated` for a model's label; Ground Truth writes "no"."""
 CHOSEN = "gtseg-chosen"
-"""Member of a line whose image was chosen by a model (`gtseg label --next`): no random sample, so for training alone."""
+"""Member of a line whose image a model chose (`gtseg label --next`). It is not a random sample: for training only."""
 NO_TABLE = (
-    'Say what its values or colors mean, --colors FILE with {"road": 1, "water": 2} or {"road": "#ff0000"}, or import the two '
-    "folders: `gtseg import masks`"
+    'Give the meaning of its values or colors, --colors FILE with {"road": 1, "water": 2} or {"road": "#ff0000"}, or '
+    "import the two folders: `gtseg import masks`"
 )
-"""The way out for labels without metadata, as people write them by hand for the built-in algorithm."""
+"""Solution for labels without metadata, as written by hand for the built-in algorithm."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labeled:
-    """An object with a mask. `confidence` is the lowest of its classes, None where none was given."""
+    """An object with a mask. `confidence`: the lowest of its classes, None if not given."""
 
     number: int
     image: str
@@ -41,7 +42,7 @@ class Labeled:
     colors: ColorMap
     confidence: float | None
     group: str = ""
-    """What an import says the image must stay together with (`gtseg-group`)."""
+    """Group of images that must stay in one split, set by an import (`gtseg-group`)."""
     by_machine: bool = False
     """Whether a model labeled it (`human-annotated: no`)."""
     is_chosen: bool = False
@@ -50,7 +51,7 @@ class Labeled:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An object that Ground Truth gave up on."""
+    """An object that Ground Truth failed to label."""
 
     number: int
     image: str
@@ -59,7 +60,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Unlabeled:
-    """An object that nobody has labeled (yet)."""
+    """An object that is not labeled (yet)."""
 
     number: int
     image: str
@@ -67,7 +68,7 @@ class Unlabeled:
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """An object whose label is not a semantic segmentation mask that can be read."""
+    """An object whose label is not a readable semantic segmentation mask."""
 
     number: int
     image: str
@@ -90,7 +91,7 @@ class _Entry(msgspec.Struct, rename="kebab"):
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """(number from 1, line) of a manifest that arrives in pieces of any size; blank lines are skipped but counted."""
+    """Yield (number from 1, line) of a manifest given in pieces of any size. Blank lines are skipped but counted."""
     number, rest = 0, b""
     for chunk in chunks:
         pieces = (rest + chunk).split(b"\n")
@@ -110,11 +111,11 @@ def _trim(line: bytes, number: int) -> bytes:
 
 
 def read_manifest(chunks: Iterable[bytes], label_attribute: str, *, table: ColorMap | None = None) -> Iterator[Line]:
-    """Every object of a manifest, in its order, in constant memory.
+    """Yield every object of a manifest, in its order, in constant memory.
 
-    `label_attribute` may name several, separated by commas, where no line has more than one of them: two jobs' lines in one
-    file. `table` stands in for the color map of a label that has no metadata. Raises ManifestError with the line's number for a
-    line that is no JSON object, names no image, or has two of the labels.
+    `label_attribute` may name several, separated by commas, if no line has more than one of them: two jobs' lines in
+    one file. `table`: color map of labels without metadata. Raises ManifestError with the line number if a line is not
+    a JSON object, names no image, or has two of the labels.
     """
     names = split_attributes(label_attribute)
     readers = [_LineReader(name, table) for name in names]
@@ -123,26 +124,26 @@ def read_manifest(chunks: Iterable[bytes], label_attribute: str, *, table: Color
 
 
 def split_attributes(label_attribute: str) -> tuple[str, ...]:
-    """`a,b` -> the attributes' names, without `-metadata`. AWS's names have no comma."""
+    """Split `a,b` into attribute names, without `-metadata`. AWS's names have no comma."""
     names = (name.strip().removesuffix("-metadata") for name in label_attribute.split(","))
     return tuple(dict.fromkeys(name for name in names if name)) or (label_attribute,)
 
 
 def _read_first(readers: Sequence[_LineReader], number: int, text: bytes) -> Line:
-    """What the one label that the line has says of its object."""
+    """Return the object that the line's one label describes."""
     found = [(reader, reader(number, text)) for reader in readers]
     told = [(reader, line) for reader, line in found if not isinstance(line, Unlabeled)]
     labeled = [reader.label for reader, line in told if isinstance(line, Labeled | Unusable)]
     if len(labeled) > 1:
         raise ManifestError(
-            f"line {number} has {' and '.join(labeled)}: which of them is its label? Choose one with --label-attribute"
+            f"line {number} has several labels, {' and '.join(labeled)}. Choose one with --label-attribute"
         )
     best = next((line for _, line in told if not isinstance(line, Failed)), None)
     return best or next((line for _, line in told), found[0][1])
 
 
 class _LineReader:
-    """Decodes only the three members that matter; color maps that repeat are parsed once."""
+    """Decoder of the three members needed; caches repeated color maps."""
 
     def __init__(self, label_attribute: str, table: ColorMap | None = None) -> None:
         self.label, self._table = label_attribute, table
@@ -181,7 +182,7 @@ class _LineReader:
             return Unusable(
                 number,
                 line.image,
-                f"{self.label}-metadata holds no internal-color-map: the mask's classes are unknown. {NO_TABLE}",
+                f"{self.label}-metadata has no internal-color-map: the mask's classes are unknown. {NO_TABLE}",
             )
         try:
             colors, confidence = self._color_map(metadata.internal_color_map)
@@ -203,7 +204,7 @@ class _LineReader:
         return colors, confidence
 
     def _explain(self, number: int, text: bytes, error: Exception) -> Line:
-        """A line whose JSON is right but whose members are not of the kind: which one, or ManifestError."""
+        """Return the object for a line of valid JSON with a member of the wrong type, or raise ManifestError."""
         try:
             line = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as broken:
@@ -217,12 +218,12 @@ class _LineReader:
 
 
 def lowest_confidence(values: list[float | None]) -> float | None:
-    """The lowest confidence above 0; a single worker's masks carry 0 everywhere, which means that none was given."""
+    """Return the lowest confidence above 0, or None; masks of a single worker carry 0, which means not given."""
     return min([v for v in values if v], default=None)
 
 
 def find_label_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
-    """How many objects each semantic segmentation label of a manifest has, failed ones included, most first."""
+    """Return {semantic segmentation label: number of objects, failed ones included}, most frequent first."""
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     counts: dict[str, int] = {}
     for number, text in split_lines(chunks):
@@ -238,14 +239,16 @@ def find_label_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
 
 
 def count_shared(chunks: Iterable[bytes], attributes: Sequence[str]) -> int:
-    """How many lines have more than one of these labels."""
+    """Return the number of lines that have more than one of these labels."""
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     lines = (decode(text) for _, text in split_lines(chunks))
     return sum(sum(name in line for name in attributes) > 1 for line in lines)
 
 
 def find_bare_attributes(chunks: Iterable[bytes]) -> dict[str, int]:
-    """How many objects each member has that looks like a mask's address but comes without metadata, most first."""
+    """Return {member: number of objects} of members that look like a mask's URI but have no metadata, most frequent
+    first.
+    """
     decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
     counts: dict[str, int] = {}
     for _, text in split_lines(chunks):
@@ -269,7 +272,7 @@ def _no_image(number: int, text: bytes) -> str:
 
 
 def _shorten(text: bytes) -> str:
-    """The beginning, for a message: nothing of it can move a terminal's cursor or colour its text."""
+    """Return the beginning of a line for a message, without terminal control characters."""
     decoded = text[:120].decode("utf-8", "replace")
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in decoded)
     return shown + ("..." if len(text) > 120 else "")

@@ -1,4 +1,4 @@
-"""How manifests name images and masks: s3:// addresses with raw keys, and what people and other programs write instead."""
+"""References to images and masks in manifests: s3:// URIs with raw keys, and other forms that occur."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 _HOST = re.compile(
-    r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.)?s3(?:[.-](?:accelerate|dualstack|fips|website|[a-z]{2}(?:-[a-z]+)+-\d))*"
+    r"(?:(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.)?"
+    r"s3(?:[.-](?:accelerate|dualstack|fips|website|[a-z]{2}(?:-[a-z]+)+-\d))*"
     r"\.amazonaws\.com(?:\.cn)?"
 )
-"""S3's own hosts: virtual-hosted and path style, with or without region, dual stack, FIPS, acceleration."""
+"""Host names of S3: virtual-hosted and path style, with or without region, dual stack, FIPS, acceleration."""
 
 
 def read_reference(text: str) -> str:
-    """An s3:// address for an https:// address of an S3 object, an ARN, or s3a:// and s3n://; anything else as it is.
+    """Convert the https:// URL of an S3 object, an ARN, or s3a:// and s3n:// to an s3:// URI; return others unchanged.
 
-    The path of a web address is percent-encoded by definition (RFC 3986) and is decoded; its query (a signature) is dropped.
+    The path of a URL is percent-encoded (RFC 3986) and is decoded; its query (a signature) is dropped.
     """
     scheme, separator, rest = text.partition("://")
     if separator and scheme.lower() in ("s3a", "s3n"):
@@ -41,9 +42,9 @@ def _read_web_address(text: str) -> str:
 
 
 def decoded_forms(uri: str) -> tuple[str, ...]:
-    """What a reference names if its key was URL-encoded, most likely form first: percent-encoded alone, then `+` for a space.
+    """Return what a URL-encoded reference may name, most likely first: percent-decoded, then with `+` as a space.
 
-    Empty where decoding changes nothing. S3's event notifications write keys in the second form.
+    Empty if decoding changes nothing. S3's event notifications write keys in the second form.
     """
     prefix, slash, key = uri.partition("://")[2].partition("/")
     if not slash or not ("%" in key or "+" in key):
@@ -54,17 +55,17 @@ def decoded_forms(uri: str) -> tuple[str, ...]:
 
 
 def rewrite(uri: str, rules: Mapping[str, str]) -> str:
-    """The reference with the longest prefix that a rule names replaced; as it is where none does."""
+    """Replace the longest prefix that a rule names; return the reference unchanged if none matches."""
     old = max((prefix for prefix in rules if uri.startswith(prefix)), key=len, default=None)
     return uri if old is None else rules[old] + uri[len(old) :]
 
 
 def explain(reference: str) -> str:
-    """Why a reference cannot be read from a bucket, with the way out; '' where nothing is known against it."""
+    """Return why a reference cannot be read from a bucket, with the solution; '' if it can."""
     scheme, separator, _ = reference.partition("://")
     if not separator or scheme == "s3":
         return ""
     return (
-        f"{reference} is no S3 address: copy what it names into a bucket and give --rewrite {scheme}://OLD/=s3://NEW/, or use "
-        "`gtseg import masks` with the downloaded folders"
+        f"{reference} is not an S3 URI: copy the files into a bucket and give --rewrite {scheme}://OLD/=s3://NEW/, or "
+        "use `gtseg import masks` with the downloaded folders"
     )

@@ -1,9 +1,9 @@
-"""Who runs Ground Truth's built-in functions in each region.
+"""AWS accounts of Ground Truth's built-in functions, by region.
 
 Source: CreateLabelingJob's API reference (PreHumanTaskLambdaArn, AnnotationConsolidationLambdaArn,
-LabelingJobAlgorithmSpecificationArn) as kept in botocore 1.43's service model; the public crowd's account is in the
-developer guide, sms-workforce-management-public. One account owns all functions of a region; another region's account is
-refused by AWS, and no other commercial region has any.
+LabelingJobAlgorithmSpecificationArn) in botocore 1.43's service model; the public crowd's account is in the developer
+guide, sms-workforce-management-public. One account owns all functions of a region. AWS rejects the account of another
+region, and no other commercial region has one.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ AUTOMATED_LABELING_ACCOUNT = "027400017018"
 
 
 def lambda_arn(region: str, function: str) -> str:
-    """ARN of a built-in function, like 'PRE-SemanticSegmentation'. Raises SettingsError where Ground Truth is not offered."""
+    """Return the ARN of a built-in function such as 'PRE-SemanticSegmentation'.
+
+    Raises SettingsError if the region has no Ground Truth.
+    """
     if region not in LAMBDA_ACCOUNTS:
         raise SettingsError(
-            f"Ground Truth labels in no region {region!r}. Set [project] region to one of {', '.join(LAMBDA_ACCOUNTS)}."
+            f"Ground Truth is not available in region {region!r}. Set [project] region to one of "
+            f"{', '.join(LAMBDA_ACCOUNTS)}."
         )
     return f"arn:aws:lambda:{region}:{LAMBDA_ACCOUNTS[region]}:function:{function}"
 

@@ -1,7 +1,7 @@
-"""Which images are worth labeling next: what a model is unsure of, unlike what is labeled, near-duplicates once.
+"""Active learning: select images that a model is uncertain about and that differ from labeled ones.
 
-The labeling server orders its tasks by a rule of its own (the halves share no code); here a model is an endpoint that
-answers probabilities, and images are compared by what they look like.
+The labeling server orders its tasks by its own rule (the halves share no code). Here the model is an endpoint that
+returns probabilities, and images are compared by appearance.
 """
 
 from __future__ import annotations
@@ -18,29 +18,32 @@ from gtseg.errors import ImageError
 
 Vector = NDArray[np.float64]
 SIDE = 8
-"""Pixels of the thumbnail that images are compared by."""
+"""Side in pixels of the thumbnail for comparing images."""
 NEAR = 6
-"""Bits of 64 by which the difference hashes of near-duplicates differ at most (Krawetz, "Kind of Like That": 10 and less)."""
+"""Maximum Hamming distance, of 64 bits, between difference hashes of near-duplicates (Krawetz, "Kind of Like That").
+
+Krawetz gives 10 or less.
+"""
 
 NEAR_COLOR = 0.05
-"""Mean difference of their colors at most."""
+"""Maximum mean color difference of near-duplicates."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What an image looks like: `hash` of 64 bits, `colors` (48,) mean colors of a 4 x 4 grid, 0 to 1."""
+    """Appearance of an image. `hash`: 64 bits; `colors`: (48,) mean colors of a 4 x 4 grid, 0 to 1."""
 
     hash: int
     colors: Vector
 
     def is_near(self, other: Look) -> bool:
-        """Whether they are near-duplicates: the same gradients and the same colors."""
+        """Return whether two images are near-duplicates: similar gradients and similar colors."""
         is_alike = float(np.abs(self.colors - other.colors).mean()) <= NEAR_COLOR
         return is_alike and (self.hash ^ other.hash).bit_count() <= NEAR
 
 
 def look_at(body: bytes) -> Look:
-    """Of an encoded image. Raises ImageError."""
+    """Compute the appearance of an encoded image. Raises ImageError."""
     try:
         with Image.open(io.BytesIO(body)) as image:
             image.draft("RGB", (64, 64))
@@ -54,10 +57,10 @@ def look_at(body: bytes) -> Look:
 
 
 def expected_iou(probabilities: NDArray[np.float32]) -> float:
-    """The mean IoU without background that a model itself expects of its mask, from (C, H, W) probabilities.
+    """Return the mean IoU without background that a model expects of its mask, from (C, H, W) probabilities.
 
-    Of a class, the sum of its probability over its pixels is the expected intersection; its probability elsewhere is what the
-    union is expected to have beside them. Of a mask without any class: how surely there is nothing.
+    For a class, the sum of its probability over its pixels is the expected intersection; its probability on other
+    pixels adds to the expected union. For an empty mask: the mean probability of background.
     """
     mask = probabilities.argmax(0)
     found = []
@@ -73,10 +76,10 @@ def expected_iou(probabilities: NDArray[np.float32]) -> float:
 def choose_next(
     sureness: Sequence[float], looks: Sequence[Look], *, labeled: Sequence[Look] = (), count: int
 ) -> list[int]:
-    """Positions of at most `count` images, the most worth labeling first.
+    """Return the positions of at most `count` images, the most useful first.
 
-    The next is the one with the largest product of its rank by uncertainty and its distance, in colors, to the nearest image
-    that is labeled or was chosen before it. A near-duplicate of one of those is left out.
+    The next is the one with the largest product of its rank by uncertainty and its color distance to the nearest image
+    that is labeled or already chosen. Near-duplicates of those are omitted.
     """
     n = len(sureness)
     if not n:

@@ -1,4 +1,4 @@
-"""The worker task template: checked for what Ground Truth needs, filled with the title and the instructions."""
+"""Worker task template: validation, title and instructions."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from gtseg.errors import SettingsError
 
 NEEDED = {
     r"<crowd-form[\s>]": "<crowd-form> around everything: without it Submit throws an error in the worker's browser",
-    r"<crowd-semantic-segmentation[\s>]": "<crowd-semantic-segmentation>, the tool of this task",
-    r'name\s*=\s*["\']crowd-semantic-segmentation["\']': 'name="crowd-semantic-segmentation", the key that answers are read from',
-    r"task\.input\.taskObject\s*\|\s*grant_read_access": "{{ task.input.taskObject | grant_read_access }}, the image (and auto-segment needs it so)",
+    r"<crowd-semantic-segmentation[\s>]": "<crowd-semantic-segmentation>, the annotation tool of this task",
+    r'name\s*=\s*["\']crowd-semantic-segmentation["\']': (
+        'name="crowd-semantic-segmentation", the key under which answers are stored'
+    ),
+    r"task\.input\.taskObject\s*\|\s*grant_read_access": (
+        "{{ task.input.taskObject | grant_read_access }}, the image (auto-segment requires this form)"
+    ),
     r"task\.input\.labels": "{{ task.input.labels | to_json | escape }}, the labels",
-}  # fmt: skip
+}
 MAX_CHARACTERS = 128_000
 """RenderUiTemplate's limit on a template's content."""
 
 
 def task_template(text: str, *, header: str, instructions: str) -> bytes:
-    """The template with `[[header]]` and `[[instructions]]` filled in; a user's own template may have neither.
+    """Return the template with `[[header]]` and `[[instructions]]` replaced; a user's own template may have neither.
 
-    `instructions` is HTML, or plain text whose lines become paragraphs. Raises SettingsError naming what is missing.
+    `instructions` is HTML, or plain text whose lines become paragraphs. Raises SettingsError with what is missing.
     """
     missing = [words for pattern, words in NEEDED.items() if not re.search(pattern, text)]
     if missing:
@@ -31,19 +35,19 @@ def task_template(text: str, *, header: str, instructions: str) -> bytes:
     )
     if len(filled) > MAX_CHARACTERS:
         raise SettingsError(
-            f"The worker template has {len(filled):,} characters; Ground Truth takes {MAX_CHARACTERS:,}"
+            f"The worker template has {len(filled):,} characters; Ground Truth's limit is {MAX_CHARACTERS:,}"
         )
     return filled.encode()
 
 
 def review_template(text: str, *, attribute: str, header: str, instructions: str) -> bytes:
-    """A shipped template of a job that reviews the masks under `attribute`, filled in."""
+    """Return a bundled template, filled in, for a job that reviews the masks under `attribute`."""
     filled = text.replace("[[attribute]]", attribute).replace("[[header]]", html.escape(header, quote=True))
     return filled.replace("[[instructions]]", _as_html(instructions)).encode()
 
 
 def _as_html(instructions: str) -> str:
-    """HTML stays as it is. Text becomes paragraphs, with Liquid's own braces made harmless."""
+    """Return HTML unchanged, and text as paragraphs with Liquid's braces escaped."""
     if re.search(r"<[a-zA-Z][^>]*>", instructions):
         return instructions
     paragraphs = [p.strip() for p in re.split(r"\n\s*\n", instructions) if p.strip()]

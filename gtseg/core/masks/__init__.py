@@ -1,4 +1,4 @@
-"""Consolidated annotation PNG -> class indices -> channel annotation; palettes, overlays."""
+"""Masks: consolidated annotation PNG -> class indices -> channel annotation; palettes, overlays."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""One mask, every pixel: which class it is, whether the file can stay as it is, and what is wrong with it if not.
+"""Check of every pixel of a mask: its class, whether the file can stay unchanged, and its errors.
 
-The colour decides, exactly; the index is the cross-check. So masks of June to September 2020, whose colours are right and
-whose indices are wrong (AWS's own notice and repair script), come out right. Maps of 2018-2019 have no colours: index alone.
+The exact color decides; the index is the cross-check. So masks of June to September 2020, whose colors are right and
+whose indices are wrong (AWS's notice and repair script), are read correctly. Maps of 2018-2019 have no colors and are
+read by index.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from PIL import Image
 from gtseg.core.classes import BACKGROUND
 from gtseg.core.masks.colors import Classes, ColorMap, MapEntry
 from gtseg.core.masks.png import (
-    GREY_ALPHA,
+    GRAY_ALPHA,
     PALETTE,
     RGB,
     RGBA,
@@ -27,7 +28,7 @@ from gtseg.core.masks.png import (
     read_png,
     read_png_header,
 )
-from gtseg.core.masks.unknown_colors import Stranger, refuse, refuse_grey
+from gtseg.core.masks.unknown_colors import UnknownColor, gray_mask_error, unknown_colors_error
 from gtseg.errors import MaskError
 
 if TYPE_CHECKING:
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 """Ground Truth's limit for an image (developer guide, input-data-limits)."""
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own warning starts below the contract's limit
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's own warning has a lower limit
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, MemoryError, TypeError, IndexError)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedMask:
-    """What a mask holds. `annotation` is None where its bytes are right as they are, else the PNG to write instead.
+    """Contents of a mask. `annotation`: None if its bytes can stay as they are, else the PNG to write instead.
 
-    `pixels` counts by class index; `repaired` says that indices contradicted the colours.
+    `pixels`: counts by class index; `repaired`: whether indices contradicted the colors.
     """
 
     width: int
@@ -55,7 +56,7 @@ class CheckedMask:
 
 @dataclass(frozen=True, slots=True)
 class _Indexed:
-    """A mask of pixel values: how many pixels have each, and the values themselves, (H * W) bytes, when they are needed."""
+    """A mask of pixel values. `counts`: pixels per value; `values()`: the (H * W) bytes, computed on demand."""
 
     width: int
     height: int
@@ -64,9 +65,9 @@ class _Indexed:
 
 
 def check_mask(body: bytes, colors: ColorMap, classes: Classes, *, size: tuple[int, int]) -> CheckedMask:
-    """Check every pixel of a consolidated annotation PNG against its own color map; map it into the dataset's classes.
+    """Check every pixel of a consolidated annotation PNG against its color map; map it to the dataset's classes.
 
-    `size` is the image's stored (width, height). Raises MaskError saying what is wrong.
+    `size`: the image's stored (width, height). Raises MaskError that says what is wrong.
     """
     check_size(read_png_header(body), size)
     png = read_png(body)
@@ -76,23 +77,23 @@ def check_mask(body: bytes, colors: ColorMap, classes: Classes, *, size: tuple[i
         meaning = _by_palette(png, indexed.counts, colors) if colors.has_colors else _by_index(indexed.counts, colors)
         return _apply(indexed, meaning, classes)
     if not colors.has_colors:
-        return _check_grey(_decode(body), header, colors, classes)
-    if header.color_type not in (RGB, RGBA, GREY_ALPHA):
-        raise refuse_grey(_decode(body), colors)
+        return _check_gray(_decode(body), header, colors, classes)
+    if header.color_type not in (RGB, RGBA, GRAY_ALPHA):
+        raise gray_mask_error(_decode(body), colors)
     if header.depth == 16:
-        raise MaskError("it has 16 bits per channel; its colours are 8-bit ones. Save it as an 8-bit PNG")
+        raise MaskError("it has 16 bits per channel; colors have 8 bits. Save it as an 8-bit PNG")
     return _check_rgb(_decode(png.stored() or body), colors, classes)
 
 
 PALETTE_BYTES = 1024
-"""Of a mask's start: its header and the palette of 256 colors, as Ground Truth writes them."""
+"""Bytes of a mask's header and palette of 256 colors, as Ground Truth writes them."""
 
 
 def trust_palette(head: bytes, colors: ColorMap, classes: Classes, *, size: tuple[int, int]) -> bool:
-    """Whether a mask's first bytes say that its file can stay as it is: the palette has each class's color at its own index.
+    """Return whether a mask's file can stay unchanged, from its first bytes: each class's color is at its own index.
 
-    No pixel is looked at: values of no class, and damage behind the start, stay unseen. False where a full check has to decide:
-    another kind of PNG, other colors, indices to be changed, a size that is not the image's.
+    No pixel is checked: values without a class and damage after the palette go undetected. False if a full check must
+    decide: another kind of PNG, other colors, changed indices, a size that is not the image's.
     """
     try:
         header, palette = read_palette(head)
@@ -112,7 +113,7 @@ def trust_palette(head: bytes, colors: ColorMap, classes: Classes, *, size: tupl
 
 
 def _read_indexed(png: Png, body: bytes) -> _Indexed:
-    """The fast way where lines are stored plainly, Pillow's where not."""
+    """Read pixel counts without a full decode if the lines are unfiltered, else with Pillow."""
     width, height = png.header.width, png.header.height
     lines = png.unfiltered_lines()
     if lines is None:
@@ -124,17 +125,17 @@ def _read_indexed(png: Png, body: bytes) -> _Indexed:
 
 
 def _pixels(lines: bytes, width: int) -> bytes:
-    """The lines without the filter byte before each."""
+    """Return the lines without their filter bytes."""
     import numpy as np
 
     return np.frombuffer(lines, dtype=np.uint8).reshape(-1, width + 1)[:, 1:].tobytes()
 
 
 def check_size(header: PngHeader, size: tuple[int, int]) -> None:
-    """MaskError unless the mask is as large as the image, before a pixel of it is decoded."""
+    """Raise MaskError, before decoding, unless the mask has the size of the image."""
     own = (header.width, header.height)
     if own != size:
-        swapped = " (the image turned by its EXIF orientation?)" if own == size[::-1] else ""
+        swapped = " (the image rotated by its EXIF orientation?)" if own == size[::-1] else ""
         raise MaskError(f"it is {own[0]}x{own[1]} pixels, its image {size[0]}x{size[1]}{swapped}")
     if own[0] * own[1] > MAX_PIXELS:
         raise MaskError(f"it has {own[0] * own[1]:,} pixels; Ground Truth's limit is {MAX_PIXELS:,}")
@@ -149,12 +150,12 @@ def _decode(body: bytes) -> Image.Image:
     return image
 
 
-def _check_grey(image: Image.Image, header: PngHeader, colors: ColorMap, classes: Classes) -> CheckedMask:
-    """A mask of bare class indices under a map without colours."""
+def _check_gray(image: Image.Image, header: PngHeader, colors: ColorMap, classes: Classes) -> CheckedMask:
+    """Check a mask of bare class indices under a map without colors."""
     import numpy as np
 
-    if header.color_type in (RGB, RGBA, GREY_ALPHA):
-        raise MaskError("it is coloured, but its internal-color-map gives no hex-color: its classes cannot be known")
+    if header.color_type in (RGB, RGBA, GRAY_ALPHA):
+        raise MaskError("it is colored, but its internal-color-map has no hex-color: its classes are unknown")
     if header.depth == 16:
         values = np.asarray(image)
         if values.max() > 255:
@@ -169,7 +170,7 @@ def _check_grey(image: Image.Image, header: PngHeader, colors: ColorMap, classes
 
 
 def _unscale(image: Image.Image, depth: int) -> Image.Image:
-    """Pillow widens 1-bit grey to 0 and 255; the stored values are the indices."""
+    """Restore stored values: Pillow scales 1-bit gray to 0 and 255, but the stored values are the indices."""
     import numpy as np
 
     return Image.fromarray((np.asarray(image.convert("L")) >> (8 - depth)).astype(np.uint8))
@@ -181,33 +182,34 @@ def _by_index(counts: list[int], colors: ColorMap) -> dict[int, MapEntry]:
     if unknown:
         value, n = max(unknown, key=lambda item: item[1])
         raise MaskError(
-            f"{sum(n for _, n in unknown):,} of its {sum(counts):,} pixels have an index of no label: {value} ({n:,} pixels)"
-            f"{f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}; its map has {', '.join(map(str, table))}"
+            f"{sum(n for _, n in unknown):,} of its {sum(counts):,} pixels have an index without a label: {value} "
+            f"({n:,} pixels){f' and {len(unknown) - 1} more' if len(unknown) > 1 else ''}; its map has "
+            f"{', '.join(map(str, table))}"
         )
     return {value: table[value] for value, n in enumerate(counts) if n}
 
 
 def _by_palette(png: Png, counts: list[int], colors: ColorMap) -> dict[int, MapEntry]:
-    table, meaning, strangers = colors.by_color(), {}, []
+    table, meaning, unknown = colors.by_color(), {}, []
     for value, n in [(value, n) for value, n in enumerate(counts) if n]:
         rgb = png.palette[3 * value : 3 * value + 3]
         color = int.from_bytes(rgb, "big") if len(rgb) == 3 else -1
         alpha = png.alphas[value] if value < len(png.alphas) else 255
         entry = find_entry(table, color, alpha=alpha, index=value)
         if entry is None:
-            strangers.append(Stranger(color, alpha, n))
+            unknown.append(UnknownColor(color, alpha, n))
         else:
             meaning[value] = entry
-    if strangers:
-        raise refuse(strangers, total=sum(counts), colors=colors)
+    if unknown:
+        raise unknown_colors_error(unknown, total=sum(counts), colors=colors)
     return meaning
 
 
 def find_entry(table: Mapping[int, list[MapEntry]], color: int, *, alpha: int, index: int | None) -> MapEntry | None:
-    """The class of one exact colour; None for a stranger. A half transparent pixel is the edge of a smoothed drawing.
+    """Return the class of one exact color, None if it has none. Half-transparent pixels are smoothed edges: None.
 
-    Where two classes share a colour (a label as white as the background), the index tells them apart, or nothing does.
-    Pixels that nobody painted may be transparent, whatever colour is stored below.
+    If two classes share a color (a label as white as the background), the index decides, or the pixel has no class.
+    Unpainted pixels may be fully transparent, whatever color is stored.
     """
     entries = table.get(color, [])
     if alpha == 255 or (alpha == 0 and entries):
@@ -220,7 +222,7 @@ def find_entry(table: Mapping[int, list[MapEntry]], color: int, *, alpha: int, i
 def _apply(
     indexed: _Indexed, meaning: Mapping[int, MapEntry], classes: Classes, *, recode: bool = False
 ) -> CheckedMask:
-    """Pixel values -> class indices. Where they are the same already, the file stays."""
+    """Map pixel values to class indices. The file stays unchanged if they are equal."""
     target = {value: classes.index(entry.name) for value, entry in meaning.items()}
     pixels: dict[int, int] = {}
     for value, index in target.items():
@@ -235,10 +237,10 @@ def _apply(
 
 
 def _check_rgb(image: Image.Image, colors: ColorMap, classes: Classes) -> CheckedMask:
-    """RGBA seen as one uint32 per pixel, one comparison per colour: (H * W,) uint32 -> (H * W,) uint8 class indices."""
+    """Map RGBA pixels, (H * W,) uint32, to (H * W,) uint8 class indices with one comparison per color."""
     import numpy as np
 
-    rgba = image if image.mode == "RGBA" else image.convert("RGBA")  # converting to the same mode is a copy
+    rgba = image if image.mode == "RGBA" else image.convert("RGBA")  # convert() to the same mode would copy
     pixels = np.frombuffer(rgba.tobytes(), dtype="<u4")
     known, indices = 0, np.zeros(pixels.size, dtype=np.uint8)
     counted: dict[int, int] = {}
@@ -251,13 +253,15 @@ def _check_rgb(image: Image.Image, colors: ColorMap, classes: Classes) -> Checke
             if index:
                 indices |= equal.view(np.uint8) * np.uint8(index)
     if known != pixels.size:
-        raise refuse(_strangers(pixels, colors), total=pixels.size, colors=colors)
+        raise unknown_colors_error(_unknown_colors(pixels, colors), total=pixels.size, colors=colors)
     annotation = encode_palette_png(indices, image.width, image.height, palette=classes.palette)
     return CheckedMask(image.width, image.height, tuple(sorted(counted.items())), annotation, False)
 
 
 def _packed_colors(pixels: np.ndarray, colors: ColorMap) -> dict[int, MapEntry]:
-    """Colours as little-endian RGBA -> class: the map's opaque ones, then what transparent pixels hold, if there are any."""
+    """Return {little-endian RGBA: class} of the map's opaque colors, then of the values of transparent pixels,
+    if any.
+    """
     import numpy as np
 
     table = colors.by_color()
@@ -270,14 +274,14 @@ def _packed_colors(pixels: np.ndarray, colors: ColorMap) -> dict[int, MapEntry]:
     return packed
 
 
-def _strangers(pixels: np.ndarray, colors: ColorMap) -> list[Stranger]:
+def _unknown_colors(pixels: np.ndarray, colors: ColorMap) -> list[UnknownColor]:
     import numpy as np
 
     values, counts = np.unique(pixels, return_counts=True)
     table = colors.by_color()
     found = zip(values.tolist(), counts.tolist(), strict=True)
     return [
-        Stranger(_unpack(value), value >> 24, n)
+        UnknownColor(_unpack(value), value >> 24, n)
         for value, n in found
         if find_entry(table, _unpack(value), alpha=value >> 24, index=None) is None
     ]

@@ -1,8 +1,8 @@
-"""What the values of index masks mean: one rule for `demo`, `evaluate` and `import masks --labels`.
+"""Meaning of the values of index masks; one rule for `demo`, `evaluate` and `import masks --labels`.
 
-Value i is the i-th label and 0 is the background, unless a table or `--label-values` says otherwise. 255 is void, except in
-a set of masks that hold 0 and 255 alone: those are the background and one class. The rule looks at the whole set, never at
-one file. A set that does not fit the labels is refused with each reading and the flag that chooses it.
+Value i is the i-th label and 0 is the background, unless a table or `--label-values` says otherwise. 255 is void,
+except in a set of masks that hold 0 and 255 only: those are the background and one class. The rule applies to the whole
+set, never to one file. A set that does not match the labels is rejected, with each interpretation and its option.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from gtseg.errors import SettingsError
 
 @dataclass(frozen=True)
 class Numbering:
-    """Class names by index (0 is the background), and value -> index of every value of the set; 255 is void."""
+    """Class names by index (0 is the background), and {value: index} for every value of the set; 255 is void."""
 
     names: tuple[str, ...]
     codes: Mapping[int, int]
     notes: tuple[str, ...] = ()
-    """What was decided that the user may want otherwise."""
+    """Decisions that the user may want to change."""
 
     @property
     def is_identity(self) -> bool:
         return all(value == index for value, index in self.codes.items())
 
     def apply(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W) uint8 values -> (H, W) uint8 class indices; a value outside the set stays as it is."""
+        """Map (H, W) uint8 values to (H, W) uint8 class indices; values outside the set stay unchanged."""
         if self.is_identity:
             return mask
         table = np.arange(256, dtype=np.uint8)
@@ -42,16 +42,16 @@ class Numbering:
 
 
 def parse_values(text: str) -> tuple[int, ...]:
-    """`0-10` or `1,3,5-7` -> the values. Raises SettingsError."""
+    """Parse `0-10` or `1,3,5-7`. Raises SettingsError."""
     values: list[int] = []
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         first, dash, last = part.partition("-")
         ends = [end.strip() for end in ((first, last) if dash else (first, first))]
         if not all(end.isascii() and end.isdecimal() and int(end) <= 255 for end in ends):
-            raise SettingsError(f"--label-values {text}: want values from 0 to 255, like 0-10 or 1,3")
+            raise SettingsError(f"--label-values {text}: must be values from 0 to 255, such as 0-10 or 1,3")
         values += range(int(ends[0]), int(ends[1]) + 1)
     if len(set(values)) < len(values) or not values:
-        raise SettingsError(f"--label-values {text}: want different values, like 0-10 or 1,3")
+        raise SettingsError(f"--label-values {text}: values must differ, such as 0-10 or 1,3")
     return tuple(values)
 
 
@@ -64,10 +64,10 @@ def number_masks(
     source: str = "--labels",
     what: str = "the masks",
 ) -> Numbering:
-    """The meaning of a set of masks that hold the values `found`, under these labels (or names by number).
+    """Return the meaning of a set of masks with the values `found`, under these labels (or names by number).
 
-    `values` are the labels' own values, `void` the value that is void (None: the rule). Raises SettingsError, with the
-    readings that there are and the flag for each, where the values do not fit the labels.
+    `values`: the labels' own values; `void`: the value that is void (None: by the rule). Raises SettingsError with the
+    possible interpretations and their options if the values do not match the labels.
     """
     named = _without_background(labels, source=source)
     if values:
@@ -79,22 +79,24 @@ def number_masks(
         _refuse_misfit(seen, named, starts_with_background=len(named) < len(labels), source=source, what=what)
     if (highest := max(seen, default=0)) >= MAX_CLASSES:
         raise SettingsError(
-            f"{what} hold the value {highest}: {MAX_CLASSES} classes with the background are taken. Indices are not colors or "
-            "grey levels: `gtseg import masks --colors FILE` reads those"
+            f"{what} hold the value {highest}: the limit is {MAX_CLASSES} classes with the background. If the values "
+            "are colors or gray levels, `gtseg import masks --colors FILE` reads them"
         )
     names = named or tuple(f"class-{number}" for number in range(1, max(1, highest) + 1))
     return Numbering((BACKGROUND, *names), {value: value if value in seen else VOID for value in found})
 
 
 def is_binary(found: Collection[int], *, void: int | None = None) -> bool:
-    """Whether a set of masks holds 0 and 255 alone, so that 255 is its one class."""
+    """Return whether a set of masks holds 0 and 255 only, so that 255 is its one class."""
     return void != VOID and VOID in found and set(found) <= {0, VOID, void}
 
 
 def _without_background(labels: Sequence[str], *, source: str) -> tuple[str, ...]:
     named = tuple(labels[1:] if labels and is_background(labels[0]) else labels)
     if len(named) >= MAX_CLASSES:
-        raise SettingsError(f"{source} names {len(named)} classes; {MAX_CLASSES - 1} beside the background are taken")
+        raise SettingsError(
+            f"{source} names {len(named)} classes; the limit is {MAX_CLASSES - 1} besides the background"
+        )
     if twice := sorted({name for name in named if named.count(name) > 1}):
         raise SettingsError(f"{source} names a class twice: {', '.join(twice)}")
     return named
@@ -123,13 +125,14 @@ def _by_values(
 def _binary(named: tuple[str, ...], *, void: int | None, source: str, what: str) -> Numbering:
     if len(named) > 1:
         raise SettingsError(
-            f"{what} hold 0 and 255 alone, which is the background and one class, but {source} names {len(named)}: "
-            f"{', '.join(named)}. If 255 is one of them, name that one alone; if 255 is void and no label occurs, --void 255"
+            f"{what} hold 0 and 255 only, which is the background and one class, but {source} names {len(named)}: "
+            f"{', '.join(named)}. If 255 is one of them, name that one only; if 255 is void and no label occurs, "
+            "--void 255"
         )
     name = named[0] if named else "class-1"
     codes = {0: 0, VOID: 1} | ({} if void is None else {void: VOID})
     return Numbering(
-        (BACKGROUND, name), codes, (f"{what} hold 0 and 255 alone: 255 is {name}. If it is void: --void 255",)
+        (BACKGROUND, name), codes, (f"{what} hold 0 and 255 only: 255 is {name}. If it is void: --void 255",)
     )
 
 
@@ -141,22 +144,22 @@ def _refuse_misfit(
         raise SettingsError(_too_high(seen, named, source=source, what=what))
     if count > 1 and not starts_with_background and seen == set(range(count)):
         raise SettingsError(
-            f"{what} hold the values 0-{highest}, {source} names {count} labels: either value i is the i-th label, 0 is the "
-            f"background and {named[-1]!r} never occurs: --label-values 1-{count}; or the labels count from 0 and value 0 is "
-            f"{named[0]!r}: --label-values 0-{highest}"
+            f"{what} hold the values 0-{highest}, {source} names {count} labels: either value i is the i-th label, 0 "
+            f"is the background and {named[-1]!r} never occurs: --label-values 1-{count}; or the labels count from 0 "
+            f"and value 0 is {named[0]!r}: --label-values 0-{highest}"
         )
 
 
 def _too_high(seen: set[int], named: tuple[str, ...], *, source: str, what: str) -> str:
     count, highest = len(named), max(seen)
     readings = [
-        f"either value i is the i-th label, and {source} has to name all {highest}, also those that never occur"
+        f"either value i is the i-th label, and {source} must name all {highest}, including those that never occur"
     ]
     given = sorted(seen - {0})
     if len(given) == count:
-        readings.append(f"or the labels are these values in their order: --label-values {spell_values(given)}")
+        readings.append(f"or the labels are these values in this order: --label-values {spell_values(given)}")
     elif len(seen) == count:
-        readings.append(f"or the labels are these values in their order: --label-values {spell_values(seen)}")
+        readings.append(f"or the labels are these values in this order: --label-values {spell_values(seen)}")
     else:
         readings.append("or name the value of each label: --label-values V1,V2,...")
     return (
@@ -166,7 +169,7 @@ def _too_high(seen: set[int], named: tuple[str, ...], *, source: str, what: str)
 
 
 def spell_values(values: Collection[int]) -> str:
-    """`1,3,5-7`."""
+    """Return values as `1,3,5-7`."""
     runs: list[list[int]] = []
     for value in sorted(values):
         if runs and value == runs[-1][1] + 1:

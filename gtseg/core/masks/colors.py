@@ -1,4 +1,4 @@
-"""Which class a colour means: one mask's internal-color-map, and the one table that all masks of a dataset share."""
+"""Meaning of colors: one mask's internal-color-map, and the class table that all masks of a dataset share."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ SPARE_COLORS = (
     0xDBDB8D,
     0x9EDAE5,
 )
-"""For classes whose map gave no colour: Ground Truth's own order, then d3's category20."""
+"""Colors for classes whose map has none: Ground Truth's order, then d3's category20."""
 _HEX = re.compile(r"#?([0-9a-fA-F]{6})")
 
 
 @dataclass(frozen=True, slots=True)
 class MapEntry:
-    """One class of one mask: its pixel value, name, and colour 0xRRGGBB (None in maps of 2018-2019)."""
+    """One class of one mask: its pixel value, name, and color 0xRRGGBB (None in maps of 2018-2019)."""
 
     index: int
     name: str
@@ -74,14 +74,14 @@ class ColorMap:
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The dataset's class table: index -> name and display colour 0xRRGGBB. Index 0 is BACKGROUND."""
+    """The dataset's class table: index -> name and display color 0xRRGGBB. Index 0 is BACKGROUND."""
 
     names: tuple[str, ...]
     colors: tuple[int, ...]
     void: tuple[str, ...] = ()
-    """Names whose pixels are 255: left out of training and of every score. They are no class."""
+    """Names whose pixels become 255, excluded from training and from every score. They are not classes."""
     aliases: tuple[tuple[str, str], ...] = ()
-    """(name in a map, the class that it is): other spellings, and the background's usual names."""
+    """Pairs (name in a map, its class): other spellings, and the background's usual names."""
 
     def index(self, name: str) -> int:
         if name in self.names and name not in self.void:
@@ -95,19 +95,19 @@ class Classes:
 
     @property
     def palette(self) -> bytes:
-        """768 bytes as Ground Truth writes them: classes in order, the rest white."""
+        """Palette of 768 bytes as Ground Truth writes it: classes in order, the rest white."""
         flat = b"".join(color.to_bytes(3, "big") for color in self.colors)
         return flat + b"\xff" * (768 - len(flat))
 
 
 def parse_color_map(entries: Mapping[str, tuple[str, str | None]]) -> ColorMap:
-    """`{"1": ("cat", "#2ca02c")}` -> ColorMap. Raises MaskError naming the entry that cannot be read."""
+    """Parse `{"1": ("cat", "#2ca02c")}`. Raises MaskError with the invalid entry."""
     if not entries:
         raise MaskError("the map is empty")
     parsed = [MapEntry(_index(key), _name(key, name), _color(key, color)) for key, (name, color) in entries.items()]
     parsed.sort(key=lambda entry: entry.index)
     if len({entry.index for entry in parsed}) < len(parsed):
-        raise MaskError(f"two entries have one index: {', '.join(entries)}")
+        raise MaskError(f"two entries have the same index: {', '.join(entries)}")
     without = [entry.name for entry in parsed if entry.color is None]
     if without and len(without) < len(parsed):
         raise MaskError(f"some classes have a hex-color and some have none: {', '.join(without)}")
@@ -135,12 +135,11 @@ def _color(key: str, color: str | None) -> int | None:
 
 
 def merge_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = (), merge_alike: bool = False) -> Classes:
-    """One table of all class names: BACKGROUND, then the others as they first appear (maps in order, entries by index).
+    """Return one table of all class names: BACKGROUND, then the others in order of appearance (by map, then index).
 
-    The background's usual names are index 0; classes named like one of `void` (in any case) are none: their pixels become 255.
-    With `merge_alike` names that differ only in case, spaces or Unicode form are one class, named as the first of them.
-
-    Raises MaskError when there are more classes than the algorithm takes.
+    The background's usual names are index 0. Classes named like one of `void` (in any case) are void: their pixels become
+    255. With `merge_alike`, names that differ only in case, spaces or Unicode form are one class, named as the first of
+    them. Raises MaskError if there are more classes than the algorithm accepts.
     """
     found: dict[str, int | None] = {BACKGROUND: None}
     left_out = {fold(name) for name in void}
@@ -160,13 +159,15 @@ def merge_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = (), merge_a
             found[name] = entry.color
     if len(found) > MAX_CLASSES:
         raise MaskError(
-            f"{counted(len(found), 'class', 'classes')} with the background; the algorithm takes {MAX_CLASSES}"
+            f"{counted(len(found), 'class', 'classes')} with the background; the algorithm accepts {MAX_CLASSES}"
         )
     return Classes(tuple(found), tuple(_choose_colors(found)), tuple(nothing), tuple(aliases.items()))
 
 
 def alike_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = ()) -> list[tuple[str, ...]]:
-    """Names of classes that differ only in case, spaces or Unicode form; the background and void are told apart by themselves."""
+    """Return class names that differ only in case, spaces or Unicode form; background and void are handled
+    separately.
+    """
     left_out = {fold(name) for name in void}
     names = (entry.name for colors in maps for entry in colors.entries)
     return group_alike(name for name in names if not is_background(name) and fold(name) not in left_out)

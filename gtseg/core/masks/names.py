@@ -1,4 +1,4 @@
-"""Class names as people write them: the background under its usual names, and names that differ only in their spelling."""
+"""Spelling of class names: the background's usual names, and names that differ only in spelling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__", "b
 
 
 def fold(name: str) -> str:
-    """What two names have in common that differ only in case, spaces or Unicode form: NFKC, case-folded, without spaces."""
+    """Return the form shared by names that differ only in spelling: NFKC, case-folded, without spaces."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     return "".join(folded.split())
 
@@ -20,7 +20,7 @@ def is_background(name: str) -> bool:
 
 
 def group_alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Names that differ only in case, spaces or Unicode form, each group in the order of its first name."""
+    """Return groups of names that differ only in case, spaces or Unicode form, in order of their first name."""
     groups: dict[str, dict[str, None]] = {}
     for name in names:
         groups.setdefault(fold(name), {})[name] = None

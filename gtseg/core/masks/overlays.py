@@ -1,4 +1,4 @@
-"""An image with its mask drawn over it, for people's eyes."""
+"""Overlays: an image with its mask drawn over it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def draw_overlay(image: Image.Image, indices: np.ndarray, classes: Classes, *, opacity: float = 0.5) -> Image.Image:
-    """`image` with each pixel of a class tinted in that class's colour; background and unknown classes stay as they are.
+    """Return `image` as RGB, each pixel of a class tinted in its color; background and unknown classes unchanged.
 
-    `indices` is (H, W) uint8; it is scaled to the image by nearest neighbour where sizes differ. Returns an RGB image.
+    `indices`: (H, W) uint8, scaled to the image by nearest neighbor if sizes differ.
     """
     import numpy as np
 
@@ -33,7 +33,7 @@ def draw_overlay(image: Image.Image, indices: np.ndarray, classes: Classes, *, o
 
 
 def _edges(indices: np.ndarray, classes: int) -> np.ndarray:
-    """(H, W) uint8: 255 on the pixels of a class whose right or lower neighbour is another, else 0."""
+    """Return (H, W) uint8: 255 where the right or lower neighbor has another class, else 0."""
     import numpy as np
 
     edge = np.zeros(indices.shape, dtype=bool)

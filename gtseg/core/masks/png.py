@@ -1,7 +1,7 @@
-"""PNG at the level of chunks: what a file says it is before anything is decoded, and a fast writer for label masks.
+"""PNG at the level of chunks: header fields without decoding, and a fast encoder for label masks.
 
-numpy is imported by the functions of this package that need it: most masks are checked without it, and it takes a tenth of a
-second and 15 MB.
+Functions of this package import numpy only when needed: most masks are checked without it, and it takes 0.1 s and 15
+MB.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 _inflating: Any = zlib
-with contextlib.suppress(ImportError):  # four times zlib's speed where there is a wheel; what it inflates is the same
+with contextlib.suppress(ImportError):  # four times the speed of zlib where a wheel exists, with the same output
     from isal import isal_zlib as _inflating
 
 _BLOCK = 0xFFFF
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
-"""Colour types (PNG specification, 11.2.2)."""
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
+"""Color types (PNG specification, 11.2.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PngHeader:
-    """Size in pixels, bits per sample, colour type; `interlace` 0 for none."""
+    """Size in pixels, bits per sample, color type; `interlace` 0 for none."""
 
     width: int
     height: int
@@ -40,7 +40,10 @@ class PngHeader:
 
 @dataclass(frozen=True, slots=True)
 class Png:
-    """A whole PNG, not decoded. `palette` is RGB after RGB, `alphas` the palette's alpha from entry 0 on, `data` compressed."""
+    """A whole PNG, not decoded.
+
+    `palette`: RGB triples; `alphas`: the palette's alpha from entry 0; `data`: compressed.
+    """
 
     header: PngHeader
     palette: bytes
@@ -48,9 +51,10 @@ class Png:
     data: bytes
 
     def unfiltered_lines(self) -> bytes | None:
-        """H lines of 1 + W bytes, the first of each 0, where that is how an 8-bit palette PNG is stored: as Ground Truth does.
+        """Return H lines of 1 + W bytes, the first of each 0, if an 8-bit palette PNG is stored so, as Ground Truth
+        does.
 
-        None where lines are filtered, interlaced or packed, or the data is damaged: a full decoder's work.
+        Return None if lines are filtered, interlaced or packed, or the data is damaged: a full decoder must read it.
         """
         header = self.header
         if header.depth != 8 or header.color_type != PALETTE or header.interlace:
@@ -62,15 +66,15 @@ class Png:
         except _inflating.error:
             return None
         if len(lines) > size:
-            raise MaskError("the PNG holds more data than its size has room for: it is damaged, or made to harm")
+            raise MaskError("the PNG holds more data than its size allows: it is damaged or malicious")
         if len(lines) != size or not inflate.eof or any(lines[:: header.width + 1]):
             return None
         return lines
 
     def stored(self) -> bytes | None:
-        """The same RGB(A) image as a PNG that is not compressed: zlib's share of a decoder's work, done by the faster one.
+        """Return the RGB(A) image as an uncompressed PNG, inflated by the faster library, for Pillow to decode.
 
-        None where that gains nothing or the file is another kind: a full decoder's work from the start.
+        Return None if that gains nothing or the file is of another kind.
         """
         header, channels = self.header, {RGB: 3, RGBA: 4}.get(self.header.color_type)
         if _inflating is zlib or channels is None or header.depth != 8 or header.interlace or self.alphas:
@@ -88,7 +92,7 @@ class Png:
 
 
 def _store(data: bytes) -> bytes:
-    """A zlib stream of stored blocks (RFC 1950, RFC 1951 3.2.4)."""
+    """Return a zlib stream of stored blocks (RFC 1950, RFC 1951 3.2.4)."""
     view = memoryview(data)
     parts: list[bytes | memoryview] = [b"\x78\x01"]
     for start in range(0, len(data), _BLOCK):
@@ -99,9 +103,9 @@ def _store(data: bytes) -> bytes:
 
 
 def read_png(body: bytes) -> Png:
-    """A PNG that is whole: every chunk's CRC holds and IEND is there. Costs no decoding.
+    """Parse a complete PNG: every chunk's CRC matches and IEND is present. Decodes nothing.
 
-    Raises MaskError for what is no PNG, is cut off or was damaged on its way.
+    Raises MaskError if it is not a PNG, is truncated or damaged.
     """
     header = read_png_header(body)
     view, offset = memoryview(body), len(SIGNATURE)
@@ -119,11 +123,14 @@ def read_png(body: bytes) -> Png:
         if kind in (b"PLTE", b"tRNS", b"IDAT"):
             found.setdefault(kind, []).append(bytes(view[offset + 8 : end - 4]))
         offset = end
-    raise MaskError(f"the PNG is cut off after {len(body):,} bytes")
+    raise MaskError(f"the PNG is truncated after {len(body):,} bytes")
 
 
 def read_palette(head: bytes) -> tuple[PngHeader, bytes]:
-    """The header and the palette (RGB after RGB) from a file's first bytes. Raises MaskError where PLTE does not come at once."""
+    """Return header and palette (RGB triples) from a file's first bytes.
+
+    Raises MaskError if PLTE does not follow IHDR.
+    """
     header = read_png_header(head)
     end = 45 + int.from_bytes(head[33:37], "big")
     if (
@@ -139,15 +146,15 @@ def read_png_header(body: bytes) -> PngHeader:
     if not body.startswith(SIGNATURE):
         raise MaskError(f"not a PNG file: it starts with {body[:8].hex() or 'nothing'}")
     if len(body) < 33 or body[12:16] != b"IHDR":
-        raise MaskError("the PNG is cut off inside its header")
+        raise MaskError("the PNG is truncated inside its header")
     width, height, depth, color_type, _, _, interlace = struct.unpack(">IIBBBBB", body[16:29])
     if not width or not height:
-        raise MaskError(f"the PNG says that it is {width}x{height} pixels")
+        raise MaskError(f"the PNG's header says {width}x{height} pixels")
     return PngHeader(width, height, depth, color_type, interlace)
 
 
 def encode_palette_png(indices: np.ndarray | bytes, width: int, height: int, *, palette: bytes) -> bytes:
-    """(H, W) uint8 class indices (or their bytes, row by row) -> an 8-bit palette PNG: IHDR, PLTE, IDAT, IEND.
+    """Encode (H, W) uint8 class indices (or their bytes, row by row) as an 8-bit palette PNG: IHDR, PLTE, IDAT, IEND.
 
     No filter and run-length deflate: label masks are runs, and a filter search costs four times the compression.
     """

@@ -1,5 +1,7 @@
-"""Boundary F1: how well outlines agree, within a tolerance (Csurka et al., "What is a good evaluation measure for semantic
-segmentation?", BMVC 2013; MATLAB's `bfscore` follows it). Per image and class; the score of a class is the mean over images."""
+"""Boundary F1: agreement of outlines within a tolerance, per image and class; a class's score is the mean over images.
+
+Csurka et al., "What is a good evaluation measure for semantic segmentation?", BMVC 2013; MATLAB's `bfscore` follows it.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,14 @@ from gtseg.core.scores.metrics import Mask, check_pair
 
 Bits = NDArray[np.bool_]  # (H, W)
 TOLERANCE = 0.0075
-"""Share of the image's diagonal by which a boundary may be off: the paper's choice."""
+"""Tolerance as a share of the image's diagonal, the paper's choice."""
 
 
 def boundary_f1(truth: Mask, prediction: Mask, classes: int, *, tolerance: float = TOLERANCE) -> NDArray[np.float64]:
-    """(K,) F1 of one image's boundaries; NaN for a class that has none in either mask.
+    """Return (K,) boundary F1 of one image; NaN for a class that has no boundary in either mask.
 
-    A boundary pixel has a 4-neighbour of another class; the image's edge and void are no boundary. A pixel counts as found
-    when the other mask has a boundary pixel of the class within `tolerance` x diagonal (at least one pixel).
+    A boundary pixel has a 4-neighbor of another class; the image's edge and void do not count. A pixel is matched if
+    the other mask has a boundary pixel of the class within `tolerance` x diagonal (at least one pixel).
     """
     check_pair(truth, prediction)
     reach = max(1, round(tolerance * math.hypot(*truth.shape)))
@@ -43,7 +45,7 @@ def _score(wanted: Bits, found: Bits, reach: int) -> float:
 
 
 def _edges(mask: Mask, void: Bits) -> Bits:
-    """Pixels with a 4-neighbour of another class, neither of the two void."""
+    """Return (H, W) pixels with a 4-neighbor of another class, neither of the two void."""
     edge = np.zeros(mask.shape, np.bool_)
     for one, other in (
         ((slice(None), slice(1, None)), (slice(None), slice(None, -1))),
@@ -56,7 +58,7 @@ def _edges(mask: Mask, void: Bits) -> Bits:
 
 
 def _window(bits: Bits, margin: int) -> tuple[slice, slice] | None:
-    """The box around all set pixels with a margin; None where none is set."""
+    """Return the bounding box of all set pixels with a margin, None if none is set."""
     rows, columns = np.flatnonzero(bits.any(1)), np.flatnonzero(bits.any(0))
     if not rows.size:
         return None
@@ -67,7 +69,7 @@ def _window(bits: Bits, margin: int) -> tuple[slice, slice] | None:
 
 
 def grow(bits: Bits, reach: int) -> Bits:
-    """(H, W) pixels within Euclidean distance `reach` of a set pixel: one row of the disc at a time."""
+    """Return (H, W) pixels within Euclidean distance `reach` of a set pixel, one row of the disc at a time."""
     grown = np.zeros_like(bits)
     height = len(bits)
     for offset in range(-min(reach, height - 1), min(reach, height - 1) + 1):
@@ -78,7 +80,7 @@ def grow(bits: Bits, reach: int) -> Bits:
 
 
 def _widen(bits: Bits, width: int) -> Bits:
-    """(H, W) pixels with a set pixel at most `width` to the left or right, by running sums."""
+    """Return (H, W) pixels with a set pixel at most `width` to the left or right, by running sums."""
     sums = np.pad(np.cumsum(bits, axis=1, dtype=np.int32), ((0, 0), (1, 0)))
     columns = np.arange(bits.shape[1])
     after, before = np.minimum(columns + width + 1, bits.shape[1]), np.maximum(columns - width, 0)

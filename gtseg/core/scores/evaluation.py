@@ -1,4 +1,4 @@
-"""Masks and predictions, image by image -> every score of a split with its interval."""
+"""Evaluation of a split: masks and predictions, image by image, to scores with intervals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gtseg.errors import MaskError
 
 @dataclass(frozen=True)
 class ImageScores:
-    """One image: (K,) pixels right, of the truth, predicted; (K,) boundary F1."""
+    """One image: (K,) correct pixels, true pixels, predicted pixels; (K,) boundary F1."""
 
     name: str
     right: NDArray[np.int64]
@@ -42,7 +42,7 @@ class ImageScores:
 
 @dataclass
 class Tally:
-    """Adds up images; the confusion matrix is one, the images' own counts are kept for the intervals."""
+    """Accumulates images: one confusion matrix, and each image's counts for the intervals."""
 
     classes: int
     tolerance: float = TOLERANCE
@@ -53,7 +53,7 @@ class Tally:
         self.matrix = np.zeros((self.classes, self.classes), np.int64)
 
     def add(self, name: str, truth: Mask, prediction: Mask) -> ImageScores:
-        """Count one image. MaskError names it where sizes differ or a value is in no class."""
+        """Add one image. Raises MaskError with its name if sizes differ or a value has no class."""
         try:
             matrix = confusion_matrix(truth, prediction, self.classes)
         except MaskError as error:
@@ -73,7 +73,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class. None: not known. `intervals` by score name."""
+    """Scores of one class; None if undefined. `intervals`: by score name."""
 
     iou: float | None
     precision: float | None
@@ -87,7 +87,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Result:
-    """All scores of one split, by the conventions that `gtseg.core.scores.metrics` names; `miou` is the headline."""
+    """All scores of one split, by the conventions of `gtseg.core.scores.metrics`; `miou` is the headline."""
 
     images: int
     miou: float | None
@@ -113,7 +113,7 @@ _PER_CLASS = {"iou": metrics.iou, "precision": metrics.precision, "recall": metr
 
 
 def conclude(tally: Tally, *, seed: int = 0, resamples: int = RESAMPLES) -> Result:
-    """Scores and 95 % intervals of what was added. Images are taken in the order of their names."""
+    """Return scores and 95 % intervals of the added images, in the order of their names."""
     images = sorted(tally.images, key=lambda image: image.name)
     each = _stack(images, tally.classes)
     counts = Counts.of(tally.matrix)
@@ -137,7 +137,7 @@ def conclude(tally: Tally, *, seed: int = 0, resamples: int = RESAMPLES) -> Resu
 
 
 def known(value: NDArray[np.float64] | float) -> float | None:
-    """A number for JSON: None where it is NaN."""
+    """Return a number for JSON, None if it is NaN."""
     number = float(value)
     return None if np.isnan(number) else number
 
@@ -165,7 +165,7 @@ def _class_results(
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(I, K) -> (K,) mean of what is known."""
+    """Return the (K,) mean of (I, K) values, ignoring NaN."""
     seen = ~np.isnan(values)
     sums, number = np.where(seen, values, 0).sum(0), seen.sum(0)
     mean = np.full(values.shape[1], np.nan)

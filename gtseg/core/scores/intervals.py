@@ -1,4 +1,4 @@
-"""95 % intervals by bootstrap over images: which images the test split happened to get is what the score is uncertain about."""
+"""95 % intervals by bootstrap over images: the sampling of test images is the main uncertainty of a score."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ Interval = tuple[float, float]
 RESAMPLES = 2000
 SHARE = 0.95
 MIN_IMAGES = 10
-"""Below this the bootstrap is no estimate: percentile intervals of so few images are far too narrow (Efron and Tibshirani, "An
-Introduction to the Bootstrap", chapter 14), and of identical ones a point."""
+"""Minimum number of images for the bootstrap.
+
+Percentile intervals of fewer images are far too narrow (Efron and Tibshirani, "An Introduction to the Bootstrap",
+chapter 14), and a point for identical ones.
+"""
 
 
 def bootstrap(
@@ -25,10 +28,10 @@ def bootstrap(
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> dict[str, NDArray[np.float64]]:
-    """Percentile intervals of scores of the pooled data set, each (2,) or (2, K): lower, upper.
+    """Return percentile intervals of scores of the pooled data set, each (2,) or (2, K): lower, upper.
 
-    `images` holds (I, K) counts. Whole images are drawn with replacement. NaN where no resample knows the score; with fewer than
-    MIN_IMAGES images an interval says nothing and is NaN.
+    `images` holds (I, K) counts. Whole images are drawn with replacement. NaN if no resample defines the score, or with
+    fewer than MIN_IMAGES images.
     """
     draws = _draws(len(images.right), seed=seed, resamples=resamples)
     pooled = Counts(draws @ images.right, draws @ images.truth, draws @ images.predicted)
@@ -36,7 +39,7 @@ def bootstrap(
 
 
 def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0, resamples: int = RESAMPLES) -> NDArray[np.float64]:
-    """(2,) or (2, K) interval of the mean over images of (I,) or (I, K) values, those that are NaN left out."""
+    """Return the (2,) or (2, K) interval of the mean over images of (I,) or (I, K) values, ignoring NaN."""
     draws = _draws(len(values), seed=seed, resamples=resamples)
     known = ~np.isnan(values)
     weights = draws @ known.astype(float)
@@ -46,7 +49,7 @@ def bootstrap_mean(values: NDArray[np.float64], *, seed: int = 0, resamples: int
 
 
 def _draws(images: int, *, seed: int, resamples: int) -> NDArray[np.float64]:
-    """(B, I) how often each image is in each resample."""
+    """Return (B, I) the multiplicity of each image in each resample."""
     if not images:
         return np.zeros((resamples, 0))
     rng = np.random.default_rng(seed)
@@ -54,7 +57,7 @@ def _draws(images: int, *, seed: int, resamples: int) -> NDArray[np.float64]:
 
 
 def _percentiles(values: NDArray[np.float64], *, known: bool) -> NDArray[np.float64]:
-    """(B, ...) -> (2, ...)."""
+    """Return percentiles of (B, ...) as (2, ...)."""
     result = np.full((2, *values.shape[1:]), np.nan)
     seen = ~np.isnan(values).all(0)
     if known and np.any(seen):
@@ -66,7 +69,7 @@ def _percentiles(values: NDArray[np.float64], *, known: bool) -> NDArray[np.floa
 
 
 def share_interval(hits: int, total: int) -> tuple[float, float, float]:
-    """(share, lower, upper): exact 95 % interval of a share of which a random sample is known (Clopper and Pearson, 1934)."""
+    """Return (share, lower, upper): exact 95 % interval of a share from a random sample (Clopper and Pearson, 1934)."""
     tail = (1 - SHARE) / 2
     lower = 0.0 if hits == 0 else _solve(lambda p: 1 - _at_most(hits - 1, total, p) - tail)
     upper = 1.0 if hits == total else _solve(lambda p: tail - _at_most(hits, total, p))
@@ -74,7 +77,7 @@ def share_interval(hits: int, total: int) -> tuple[float, float, float]:
 
 
 def _at_most(hits: int, total: int, share: float) -> float:
-    """The probability of at most `hits` in a sample of `total`."""
+    """Return the probability of at most `hits` in a sample of `total`."""
     if not 0 < share < 1:
         return 1.0 if share <= 0 else float(hits >= total)
     logs = (math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in range(hits + 1))
@@ -84,7 +87,7 @@ def _at_most(hits: int, total: int, share: float) -> float:
 
 
 def _solve(rising: Callable[[float], float]) -> float:
-    """Where a function that rises over 0 to 1 is 0."""
+    """Return the zero of an increasing function on 0 to 1."""
     low, high = 0.0, 1.0
     for _ in range(50):
         middle = (low + high) / 2

@@ -1,16 +1,17 @@
-"""One integer confusion matrix over all pixels of all images; every score is derived from it.
+"""One integer confusion matrix over all pixels of all images, from which every score is derived.
 
-`matrix[t, p]` counts pixels whose truth is class t and whose prediction is class p. Pixels whose truth is 255 are counted nowhere.
+`matrix[t, p]` counts pixels of true class t and predicted class p. Pixels whose truth is 255 are not counted.
 
-Where the conventions agree with others, and where they part:
+Conventions, compared with other libraries:
 
 - IoU, precision, recall, F1 per class: scikit-learn's `jaccard_score`, `precision_score`, ... and torchmetrics' with
-  `ignore_index=255`, except that a class for which a score has no denominator is NaN here ("not known"); both say 0 there.
-- `miou`, the headline: the mean over the classes that occur, in truth or prediction, of the IoU over the whole data set. Equals
-  scikit-learn's `jaccard_score(average="macro")` with its default labels, and torchmetrics' macro `JaccardIndex` (1.x), which also
-  leave out classes that occur nowhere. torchmetrics' `MeanIoU` is another thing: a mean over images, like `miou_per_image`.
-- `miou_builtin`: what SageMaker's built-in algorithm logs as `validation mIOU` (gluon-cv's SegmentationMetric): the mean over all
-  num_classes, where a class that occurs nowhere counts 0.
+  `ignore_index=255`, except that a score without a denominator is NaN here ("not known"); both return 0.
+- `miou`, the headline: the mean over the classes that occur, in truth or prediction, of the IoU over the whole data
+  set. Equals scikit-learn's `jaccard_score(average="macro")` with its default labels, and torchmetrics' macro
+  `JaccardIndex` (1.x), which also ignore classes that do not occur. torchmetrics' `MeanIoU` differs: it is a mean over
+  images, like `miou_per_image`.
+- `miou_builtin`: what SageMaker's built-in algorithm logs as `validation mIOU` (gluon-cv's SegmentationMetric): the mean
+  over all num_classes, where a class that does not occur counts 0.
 - `miou_per_image`: each image's mean over the classes that occur in it, then the mean over images.
 - `miou_foreground`: as `miou`, without class 0.
 - Pixel accuracy: scikit-learn's `accuracy_score` over the counted pixels; torchmetrics' micro accuracy.
@@ -32,14 +33,14 @@ Matrix = NDArray[np.int64]  # (K, K) pixels: truth x prediction
 Scores = NDArray[np.float64]  # (K,) NaN where not known
 
 BAND = 1 << 18
-"""Pixels looked at together: what is made of a band stays in the processor's cache, and memory does not grow with the image."""
+"""Pixels per band: the arrays of a band fit into the processor's cache, and memory is independent of image size."""
 
 
 def confusion_matrix(truth: Mask, prediction: Mask, classes: int) -> Matrix:
-    """(K, K) int64 counts of two (H, W) uint8 masks, K = `classes`; pixels with truth 255 are left out.
+    """Return (K, K) int64 counts of two (H, W) uint8 masks, K = `classes`; pixels with truth 255 are excluded.
 
-    Masks are runs of equal pixels, so that only the places where either mask changes are looked at; a noisy band is counted
-    pixel by pixel. Raises MaskError when the shapes differ, or a counted pixel's value is in no class.
+    Masks are runs of equal pixels, so only the places where either mask changes are visited; a noisy band is counted
+    pixel by pixel. Raises MaskError if the shapes differ, or a counted pixel's value has no class.
     """
     check_pair(truth, prediction)
     flat_truth, flat_prediction = truth.reshape(-1), prediction.reshape(-1)
@@ -56,9 +57,9 @@ def confusion_matrix(truth: Mask, prediction: Mask, classes: int) -> Matrix:
 
 
 def check_pair(truth: Mask, prediction: Mask) -> None:
-    """MaskError unless both are uint8 class indices of one shape."""
+    """Raise MaskError unless both masks are uint8 class indices of the same shape."""
     if truth.shape != prediction.shape:
-        raise MaskError(f"the prediction is {_size(prediction)}, the mask {_size(truth)}: they must be of one size")
+        raise MaskError(f"the prediction is {_size(prediction)}, the mask {_size(truth)}: they must have the same size")
     if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
         raise MaskError(f"masks must be uint8 class indices, they are {truth.dtype} and {prediction.dtype}")
 
@@ -68,7 +69,9 @@ def _size(mask: NDArray[np.generic]) -> str:
 
 
 def _count_band(truth: Mask, prediction: Mask, *, counts: Matrix, classes: int) -> None:
-    """Add the counts of one band, (N,) each, to `counts` in place: index = row x 256 + prediction, void in row `classes`."""
+    """Add the counts of one band, (N,) each, to `counts` in place: index = row x 256 + prediction, void in row
+    `classes`.
+    """
     changed = np.empty(truth.size, np.bool_)
     changed[0] = True
     np.not_equal(truth[1:], truth[:-1], out=changed[1:])
@@ -91,18 +94,18 @@ def _count_band(truth: Mask, prediction: Mask, *, counts: Matrix, classes: int) 
 
 
 def _inside(table: Matrix, classes: int) -> Matrix:
-    """The (K, K) part of counts whose last row is void. MaskError where a counted pixel is predicted as no class."""
+    """Return the (K, K) part of counts whose last row is void. Raises MaskError if a prediction has no class."""
     if (stray := np.flatnonzero(table[:classes, classes:].sum(0))).size:
         raise MaskError(f"the prediction has the value {stray[0] + classes}; allowed are 0 to {classes - 1}")
     return table[:classes, :classes].copy()
 
 
-# ---- scores per class: (..., K, K) counts -> (..., K) ---------------------------------------------------------------
+# --- scores per class: (..., K, K) counts -> (..., K) ---
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What every score needs of a matrix, each (..., K): pixels right, pixels of the truth, pixels predicted."""
+    """Terms of every score of a matrix, each (..., K): correct pixels, true pixels, predicted pixels."""
 
     right: NDArray[np.float64]
     truth: NDArray[np.float64]
@@ -135,41 +138,43 @@ def f1(counts: Counts) -> Scores:
 
 
 def pixel_accuracy(counts: Counts) -> NDArray[np.float64]:
-    """(...) share of the counted pixels that are right; NaN where none is counted."""
+    """Return (...) the share of counted pixels that are correct; NaN if none is counted."""
     return _ratio(counts.right.sum(-1), counts.truth.sum(-1))
 
 
-# ---- mIoU, in every convention --------------------------------------------------------------------------------------
+# --- mIoU, in every convention ---
 
 
 def miou(counts: Counts) -> NDArray[np.float64]:
-    """(...) mean IoU over the classes that occur in truth or prediction."""
+    """Return (...) mean IoU over the classes that occur in truth or prediction."""
     return _mean_of_known(iou(counts))
 
 
 def miou_builtin(counts: Counts) -> NDArray[np.float64]:
-    """(...) gluon-cv's: over all K classes; one that occurs nowhere counts 0 (spacing(1) in the denominator)."""
+    """Return (...) gluon-cv's mIoU over all K classes; a class that does not occur counts 0 (spacing(1) in the
+    denominator).
+    """
     mean: NDArray[np.float64] = (counts.right / (np.spacing(1.0) + counts.union)).mean(-1)
     return mean
 
 
 def miou_foreground(counts: Counts) -> NDArray[np.float64]:
-    """(...) miou without class 0."""
+    """Return (...) miou without class 0."""
     return _mean_of_known(iou(counts)[..., 1:])
 
 
 def miou_per_image(images: Counts) -> float:
-    """The mean over images, (I, K) counts, of each image's own miou; NaN where no image has a counted pixel."""
+    """Return the mean over images, (I, K) counts, of each image's miou; NaN if no image has a counted pixel."""
     return float(_mean_of_known(miou(images))) if len(images.right) else float("nan")
 
 
 def predicts_only_background(counts: Counts) -> bool:
-    """Whether no pixel at all is predicted as another class than 0, though the truth has such pixels."""
+    """Return whether every pixel is predicted as class 0 although the truth has other classes."""
     return bool(counts.predicted[1:].sum() == 0 < counts.truth[1:].sum())
 
 
 def total(matrices: Iterable[Matrix], classes: int) -> Matrix:
-    """The one matrix of a data set, (K, K)."""
+    """Accumulates the (K, K) matrix of a data set."""
     result = np.zeros((classes, classes), np.int64)
     for matrix in matrices:
         result += matrix

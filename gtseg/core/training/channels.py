@@ -1,7 +1,7 @@
-"""The channel layout: which objects the built-in algorithm finds where, and under which names.
+"""Channel layout of the built-in algorithm: object locations and names.
 
-Images and annotations are paired by the stem of their file name (developer guide, semantic-segmentation). Names are plain:
-letters, digits, `_` and `-`, because what reads them is a container of 2018 that nobody can look into.
+Images and annotations are paired by the stem of their file name (developer guide, semantic-segmentation). Names consist
+of letters, digits, `_` and `-` only, because the container of 2018 that reads them cannot be inspected.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ _EXTENSION = re.compile(r"\.(jpe?g|png)$", re.IGNORECASE)
 
 
 def channel_uri(root: str, channel: str) -> str:
-    """`s3://.../channels/train/`: with its slash, or S3 would match `train_annotation/` too."""
+    """Return `s3://.../channels/train/`, with its slash: without it S3 would match `train_annotation/` too."""
     return f"{root}{channel}/"
 
 
 def image_key(part: str, stem: str) -> str:
-    """Below channels/: `train/<stem>.jpg`."""
+    """Return the key below channels/: `train/<stem>.jpg`."""
     return f"{part}/{stem}.jpg"
 
 
 def annotation_key(part: str, stem: str) -> str:
-    """Below channels/: `train_annotation/<stem>.png`."""
+    """Return the key below channels/: `train_annotation/<stem>.png`."""
     return f"{part}_annotation/{stem}.png"
 
 
 def name_stems(images: Sequence[str]) -> list[str]:
-    """One stem per image address, all different, also where case is not told apart.
+    """Return one stem per image URI, all distinct, also ignoring case.
 
-    A plain name that nobody shares stays as it is: `a/IMG_7.JPG` -> `IMG_7`. Every other one is made plain and gets eight
-    digits of its own address: `a/x.jpg`, `b/x.png` -> `x-1f0c...`, `x-77ab...`. An address that comes twice is two objects.
+    A plain, unique name stays: `a/IMG_7.JPG` -> `IMG_7`. Others are made plain and get eight digits of a hash of their
+    URI: `a/x.jpg`, `b/x.png` -> `x-1f0c...`, `x-77ab...`. A URI that occurs twice is two objects.
     """
     seen = Counter(_stem(image).casefold() for image in images)
     taken = {stem.casefold() for stem in map(_stem, images) if seen[stem.casefold()] == 1 and _is_plain(stem)}
@@ -74,9 +74,9 @@ def _tell_apart(stem: str, address: str, taken: set[str]) -> str:
 
 
 def label_maps() -> dict[str, bytes]:
-    """Below channels/: both files of the label_map channel, for annotations that hold class indices already.
+    """Return both files of the label_map channel, below channels/, for annotations that hold class indices already.
 
-    `scale` 1 is the container's own default; one file alone would leave the other channel to chance.
+    `scale` 1 is the container's default; with one file only, the map of the other channel would be undefined.
     """
     body = json.dumps({"scale": 1}).encode() + b"\n"
     return {f"{LABEL_MAP}/{part}_label_map.json": body for part in ("train", "validation")}

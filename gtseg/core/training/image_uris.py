@@ -1,6 +1,7 @@
-"""Where the built-in semantic segmentation algorithm's container lies in each region; one image trains and serves.
+"""Container image of the built-in semantic segmentation algorithm in each region, for training and inference.
 
-Source: sagemaker-core's image_uri_config/semantic-segmentation.json (Apache-2.0). The developer guide: use `:1`, never `:latest`.
+Source: sagemaker-core's image_uri_config/semantic-segmentation.json (Apache-2.0). Developer guide: use `:1`, not
+`:latest`.
 """
 
 from __future__ import annotations
@@ -31,11 +32,13 @@ SUFFIXES = {
 
 
 def image_uri(region: str) -> str:
-    """The training and inference image of a region. Raises SettingsError where the algorithm is not offered."""
+    """Return the training and inference image of a region. Raises SettingsError if the algorithm is not available
+    there.
+    """
     if region not in ACCOUNTS:
         raise SettingsError(
-            f"The built-in semantic segmentation algorithm is not offered in region {region!r}. Set [project] region to one of "
-            f"{', '.join(ACCOUNTS)}, or name another image: [train] image_uri."
+            f"The built-in semantic segmentation algorithm is not available in region {region!r}. Set [project] "
+            f"region to one of {', '.join(ACCOUNTS)}, or name another image: [train] image_uri."
         )
     suffix = next((suffix for start, suffix in SUFFIXES.items() if region.startswith(start)), "amazonaws.com")
     return f"{ACCOUNTS[region]}.dkr.ecr.{region}.{suffix}/semantic-segmentation:1"

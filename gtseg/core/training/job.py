@@ -1,4 +1,4 @@
-"""CreateTrainingJob and CreateHyperParameterTuningJob for the built-in algorithm, as pure functions of plain values.
+"""Requests of CreateTrainingJob and CreateHyperParameterTuningJob for the built-in algorithm, from plain values.
 
 Channels, content types and the augmented manifest mode: SageMaker developer guide, "Semantic Segmentation Algorithm";
 limits: the API's shapes (botocore's service model).
@@ -24,7 +24,7 @@ DEFAULTS = {"backbone": "resnet-50", "algorithm": "fcn", "crop_size": "240"}
 
 @dataclass(frozen=True)
 class Manifests:
-    """The augmented manifest mode: one manifest for each channel, and the attribute that holds the masks."""
+    """Augmented manifest mode: one manifest per channel, and the attribute that holds the masks."""
 
     train: str
     validation: str
@@ -33,14 +33,14 @@ class Manifests:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Everything that a training job is made from. Durations in seconds, sizes in GB, addresses s3://."""
+    """Parameters of a training job. Durations in seconds, sizes in GB, s3:// URIs."""
 
     role_arn: str
     image_uri: str
     hyperparameters: Mapping[str, str]
     output: str
     channels: str = ""
-    """The folder of the channels, ending in a slash."""
+    """URI of the folder of the channels, ending in a slash."""
     manifests: Manifests | None = None
     label_map: bool = False
     initial_model: str | None = None
@@ -60,7 +60,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How a tuning job searches. `ranges` as in `parameter_ranges`."""
+    """Search settings of a tuning job. `ranges` as in `parameter_ranges`."""
 
     objective: str = "validation:mIOU"
     strategy: str = "Bayesian"
@@ -72,7 +72,7 @@ class Tuning:
 
 
 def training_request(name: str, job: TrainingJob) -> dict[str, Any]:
-    """The body of CreateTrainingJob."""
+    """Return the request of CreateTrainingJob."""
     return {
         "TrainingJobName": name,
         "HyperParameters": dict(sorted(job.hyperparameters.items())),
@@ -82,7 +82,9 @@ def training_request(name: str, job: TrainingJob) -> dict[str, Any]:
 
 
 def tuning_request(name: str, job: TrainingJob, tuning: Tuning) -> dict[str, Any]:
-    """The body of CreateHyperParameterTuningJob: `job` with the tuned hyperparameters taken out of the fixed ones."""
+    """Return the request of CreateHyperParameterTuningJob: `job`, with tuned hyperparameters removed from the fixed
+    ones.
+    """
     fixed = {key: value for key, value in sorted(job.hyperparameters.items()) if key not in tuning.ranges}
     config: dict[str, Any] = {
         "Strategy": tuning.strategy,
@@ -105,7 +107,7 @@ def tuning_request(name: str, job: TrainingJob, tuning: Tuning) -> dict[str, Any
 
 
 def parameter_ranges(ranges: Mapping[str, tuple[Any, ...]]) -> dict[str, list[dict[str, Any]]]:
-    """AWS's three lists: text values are a choice, whole numbers an integer range, others a continuous one."""
+    """Return AWS's three lists of ranges: text values are categorical, whole numbers integer, others continuous."""
     integers: list[dict[str, Any]] = []
     reals: list[dict[str, Any]] = []
     choices: list[dict[str, Any]] = []
@@ -127,12 +129,15 @@ def parameter_ranges(ranges: Mapping[str, tuple[Any, ...]]) -> dict[str, list[di
 
 
 def hyperparameter_strings(values: Mapping[str, Any]) -> dict[str, str]:
-    """Typed values as the API's strings: True -> 'True', (10, 20) -> '10,20'; None is left out, AWS's default holds."""
+    """Return values as the API's strings: True -> 'True', (10, 20) -> '10,20'.
+
+    None is omitted: AWS's default applies.
+    """
     return {name: _text(value) for name, value in values.items() if value is not None}
 
 
 def disagreements(ours: Mapping[str, str], earlier: Mapping[str, str]) -> list[str]:
-    """What forbids to go on from an earlier model: the hyperparameters that must be equal and are not, as sentences."""
+    """Return why training cannot continue from an earlier model: hyperparameters that must be equal and differ."""
     found = []
     for name in INCREMENTAL_MUST_AGREE:
         mine, its = ours.get(name, DEFAULTS.get(name)), earlier.get(name, DEFAULTS.get(name))
@@ -148,7 +153,7 @@ def _text(value: Any) -> str:
 
 
 def _definition(job: TrainingJob) -> dict[str, Any]:
-    """What a training job and a tuning job's definition of its training jobs have in common."""
+    """Return the members shared by a training job and a tuning job's training job definition."""
     request: dict[str, Any] = {
         "AlgorithmSpecification": {
             "TrainingImage": job.image_uri,
@@ -182,7 +187,7 @@ def _channels(job: TrainingJob) -> list[dict[str, Any]]:
         channels = [_manifest_channel(name, job.manifests) for name in ("train", "validation")]
     else:
         names = [name for name in CHANNEL_TYPES if name != "label_map" or job.label_map]
-        # The closing slash matters: S3Prefix without it also matches train_annotation/ and downloads it twice.
+        # The closing slash matters: without it S3Prefix also matches train_annotation/ and downloads it twice.
         channels = [_channel(name, f"{job.channels}{name}/", CHANNEL_TYPES[name]) for name in names]
     if job.initial_model:
         channels.append(_channel("model", job.initial_model, "application/x-sagemaker-model") | {"InputMode": "File"})

@@ -1,7 +1,7 @@
-"""The built-in algorithm's log, as CloudWatch keeps it: lines in, epochs out.
+"""Parser of the built-in algorithm's log in CloudWatch: lines to epochs.
 
-The expressions ran against the complete log of a real job of April 2020 (AWS's Pascal VOC example notebook). Note the dot after
-`#quality_metric` and the blank before the closing dot of a value: other built-in algorithms write colons.
+The expressions match the complete log of a real job of April 2020 (AWS's Pascal VOC example notebook). Note the dot
+after `#quality_metric` and the space before the closing dot of a value: other built-in algorithms write colons.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ METRICS = {
     "validation:throughput": r"#throughput_metric\. host: \S+, epoch: \d+, validation throughput: (\S+) samples/sec",
     "train:progress": r"#progress_metric: host=\S+, completed (\S+) %",
 }
-"""Published metric names and where their values stand in a line."""
+"""Published metric names and the expressions of their values."""
 
 _EPOCH_VALUE = re.compile(
-    r"#(?:quality|throughput)_metric\. host: \S+, epoch: (\d+), (train|validation) (loss|throughput|mIOU|pixel_accuracy): (\S+)"
+    r"#(?:quality|throughput)_metric\. host: \S+, epoch: (\d+), "
+    r"(train|validation) (loss|throughput|mIOU|pixel_accuracy): (\S+)"
 )
 _PROGRESS = re.compile(METRICS["train:progress"])
 _FIELDS = {
@@ -37,7 +38,7 @@ _FIELDS = {
 
 @dataclass(frozen=True)
 class Epoch:
-    """One pass over the training data, counted from 0. None: the log has not said. Throughput in images per second."""
+    """One pass over the training data, counted from 0. None: not logged yet. Throughput in images per second."""
 
     number: int
     train_loss: float | None = None
@@ -48,20 +49,22 @@ class Epoch:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything of the epoch has been logged: its validation throughput comes last."""
+        """Whether the epoch is fully logged: its validation throughput comes last."""
         return self.validation_throughput is not None
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a log has said so far. `progress` is percent of the epochs, None before the first."""
+    """State of a log. `progress`: percent of the epochs, None before the first."""
 
     epochs: tuple[Epoch, ...] = ()
     progress: float | None = None
     _by_number: dict[int, Epoch] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, lines: Iterable[str]) -> Reading:
-        """The reading after more lines. An epoch that is logged again (a job resumed from a checkpoint) is replaced."""
+        """Return the state after more lines. An epoch that is logged again (a job resumed from a checkpoint) is
+        replaced.
+        """
         epochs, progress = dict(self._by_number), self.progress
         for line in lines:
             if match := _EPOCH_VALUE.search(line):
@@ -79,14 +82,14 @@ class Reading:
 
 
 def parse_log(lines: Iterable[str]) -> Reading:
-    """All epochs of a log."""
+    """Return all epochs of a log."""
     return Reading().read(lines)
 
 
 def best_epoch(epochs: Iterable[Epoch]) -> Epoch | None:
-    """The first epoch with the highest validation mIOU: the one whose weights are `model_best.params`, which is what is served.
+    """Return the first epoch with the highest validation mIOU, whose weights are `model_best.params` and are deployed.
 
-    None where no epoch was validated. SageMaker's FinalMetricDataList has the last epoch, not the best.
+    None if no epoch was validated. SageMaker's FinalMetricDataList has the last epoch, not the best.
     """
     known = [epoch for epoch in epochs if epoch.miou is not None and not math.isnan(epoch.miou)]
     return max(known, key=lambda epoch: (epoch.miou, -epoch.number), default=None)
@@ -98,7 +101,7 @@ def _put(epoch: Epoch, name: str, value: float) -> Epoch:
 
 
 def _number(text: str) -> float | None:
-    """The value of a line; the closing dot belongs to the sentence where no blank is between."""
+    """Parse the value of a line, without the sentence's closing dot if no space precedes it."""
     try:
         return float(text)
     except ValueError:

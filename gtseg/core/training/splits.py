@@ -1,7 +1,7 @@
-"""train / validation / test: seeded, grouped, stable when the dataset grows.
+"""Assignment to train, validation and test: seeded, grouped, and stable when the dataset grows.
 
-Who was assigned stays. Images that belong together (one group, or the same bytes) go together. A new group goes where the
-deficit is largest, counted in images; the last groups fill parts that would stay empty.
+Earlier assignments stay. Images of one group, or with the same bytes, go to the same part. A new group goes to the part
+with the largest deficit, counted in images; the last groups fill parts that would stay empty.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image to assign. `content` identifies its bytes, `group` what it must stay together with."""
+    """One image to assign. `content` identifies its bytes; images of the same `group` go to the same part."""
 
     key: str
     content: str
@@ -27,8 +27,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`parts[i]` is item i's part, '' for one that no part may have; `groups[i]` the number of its group; `spread` names groups
-    that an earlier dataset parted."""
+    """`parts[i]`: item i's part, '' if excluded from all; `groups[i]`: its group number.
+
+    `spread`: groups that an earlier dataset split over several parts.
+    """
 
     parts: tuple[str, ...]
     groups: tuple[int, ...]
@@ -36,9 +38,9 @@ class Assignment:
 
 
 def group_of(key: str, pattern: str | None) -> str:
-    """The group of an image's key: the pattern's groups (else its whole match), or the key itself where nothing matches.
+    """Return the group of an image's key: the pattern's groups (else its whole match), or the key if nothing matches.
 
-    `scene_(\\d+)` puts `scene_7_a.jpg` and `scene_7_b.jpg` together.
+    `scene_(\\d+)` groups `scene_7_a.jpg` and `scene_7_b.jpg`.
     """
     match = re.search(pattern, key) if pattern else None
     if match is None:
@@ -55,11 +57,11 @@ def assign(
     earlier: Mapping[str, str] | None = None,
     train_only: Collection[int] = (),
 ) -> Assignment:
-    """Every item's part. `earlier` maps an item's content or key to the part it has had; content is asked first.
+    """Assign every item to a part. `earlier`: {content or key: earlier part}; content has precedence.
 
-    The items at the positions `train_only` go to train, and with them their groups that have no part yet; the shares are those of
-    the other items. Where their group is in validation or test already, no part may have them. The result does not depend on the
-    order of the items.
+    Items at the positions `train_only` go to train, and so do their groups that have no part yet; the shares apply to
+    the other items. If their group is in validation or test already, they are excluded. The result does not depend on
+    the order of the items.
     """
     earlier = earlier or {}
     numbers = _join(items)
@@ -86,7 +88,7 @@ def assign(
 
 
 def _join(items: Sequence[Item]) -> list[int]:
-    """The group number of each item: items that share a group or a content are one (union by first seen)."""
+    """Return the group number of each item: items that share a group or a content are one (union by first seen)."""
     parent = list(range(len(items)))
 
     def root(position: int) -> int:
@@ -104,7 +106,7 @@ def _join(items: Sequence[Item]) -> list[int]:
 
 
 def _fill(parts: list[str | None], positions: Sequence[int], part: str) -> int:
-    """Give `part` to the members that have none yet; how many."""
+    """Assign `part` to the unassigned members; return their number."""
     empty = [p for p in positions if parts[p] is None]
     for position in empty:
         parts[position] = part
@@ -112,7 +114,10 @@ def _fill(parts: list[str | None], positions: Sequence[int], part: str) -> int:
 
 
 def _keep_apart(parts: list[str | None], positions: Sequence[int], apart: Collection[int]) -> int:
-    """Put a group with members of `apart` into train; how many others that were. If it has another part: `apart` into none."""
+    """Assign a group with members of `apart` to train; return the number of its other members assigned there.
+
+    If the group has another part already, the members of `apart` are excluded.
+    """
     others = [p for p in positions if p not in apart]
     had = min((part for p in others if (part := parts[p])), key=PARTS.index, default="train")
     elsewhere = next((part for p in others if (part := parts[p]) not in (None, "train")), None)
@@ -122,7 +127,7 @@ def _keep_apart(parts: list[str | None], positions: Sequence[int], apart: Collec
 
 
 def _rank(items: Sequence[Item], positions: Sequence[int], seed: int) -> bytes:
-    """A group's place in the seeded order: from its names alone, so that it does not depend on anything else."""
+    """Return a group's position in the seeded order, which depends on its names only."""
     name = min(items[p].key for p in positions)
     return hashlib.blake2b(name.encode(), key=seed.to_bytes(8, "big"), digest_size=16).digest()
 

@@ -21,7 +21,7 @@ from gtseg.aws.groundtruth import OUTPUT_MANIFEST
 from gtseg.aws.s3 import S3, is_s3_uri, join_uri, split_uri, work_through
 from gtseg.core.account import Account, Flow, Loss, merge_losses
 from gtseg.core.labeling.chained_jobs import ChainLine, read_chain, write_lines
-from gtseg.core.labeling.merge import STAYS, Arrival, Images, Merged, Seen, merge_lines, read_seen
+from gtseg.core.labeling.merge import STAYS, Arrival, Images, KnownImage, Merged, merge_lines, read_images_jsonl
 from gtseg.core.labeling.output_manifest import find_label_attributes
 from gtseg.core.plurals import counted
 from gtseg.errors import GtsegError, ManifestError, SettingsError, StageError
@@ -167,7 +167,7 @@ class _Job:
         return {name.lower(): place for name, place in found.items() if name != own}
 
     @cached_property
-    def seen(self) -> Mapping[str, Seen]:
+    def seen(self) -> Mapping[str, KnownImage]:
         """Return the known facts about its images, by their URIs on that server."""
         makers = {self.maker(line) for line in self.lines}
         places = [self.place, *(place for name, place in self.beside.items() if name in makers)]
@@ -224,8 +224,8 @@ class _Job:
         return {}
 
 
-def _read_images(place: Place) -> Mapping[str, Seen]:
-    return read_seen(place.read_inside("images.jsonl")) if place.entry("images.jsonl") else {}
+def _read_images(place: Place) -> Mapping[str, KnownImage]:
+    return read_images_jsonl(place.read_inside("images.jsonl")) if place.entry("images.jsonl") else {}
 
 
 def _last_answers(place: Place, lines: list[ChainLine]) -> Mapping[str, str]:
@@ -266,11 +266,11 @@ class _Own:
         body, etag = context.s3.read(manifest)
         lines = tuple(read_chain(body, section.label_attribute))
         kept = context.s3.read_if_exists(section.images) if section.images else None
-        seen = read_seen(kept[0]) if kept else {}
+        seen = read_images_jsonl(kept[0]) if kept else {}
         known = [seen.get(line.image) for line in lines]
         if not all(known):
             seen = dict(_list_images([line.image for line in lines], context.s3)) | seen
-        images = Images([seen.get(line.image) or Seen(line.image) for line in lines], digest=digest)
+        images = Images([seen.get(line.image) or KnownImage(line.image) for line in lines], digest=digest)
         return cls(lines, section.label_attribute, images, f"{manifest} {etag}", section=section)
 
     @classmethod
@@ -281,7 +281,9 @@ class _Own:
         upload_images(gathered, context)
         manifest = gathered.manifest
         lines = tuple(read_chain(manifest.body, ""))
-        images = Images([Seen(item.uri, item.size, item.etag) for item in manifest.objects], digest=lambda uri: "")
+        images = Images(
+            [KnownImage(item.uri, item.size, item.etag) for item in manifest.objects], digest=lambda uri: ""
+        )
         return cls(lines, "", images, hashlib.sha256(manifest.body).hexdigest(), side=manifest.side_body())
 
 
@@ -293,13 +295,13 @@ def _manifest_of(run: Run, section: LabelingJobSection, context: Context) -> str
     return usual if context.s3.exists(usual) else section.input_manifest
 
 
-def _list_images(uris: list[str], s3: S3) -> Iterator[tuple[str, Seen]]:
+def _list_images(uris: list[str], s3: S3) -> Iterator[tuple[str, KnownImage]]:
     """Yield URI, size and ETag of the objects below each folder of the images."""
     for folder in sorted({uri.rpartition("/")[0] + "/" for uri in uris}):
         bucket = split_uri(folder)[0]
         for item in s3.list_objects(folder):
             uri = join_uri(bucket, item.key)
-            yield uri, Seen(uri, item.size, item.etag)
+            yield uri, KnownImage(uri, item.size, item.etag)
 
 
 def _receive(job: _Job, own: _Own, staged: Path, base: str, context: Context) -> tuple[dict[str, Arrival], list[Loss]]:
@@ -307,7 +309,7 @@ def _receive(job: _Job, own: _Own, staged: Path, base: str, context: Context) ->
     found: dict[str, ChainLine] = {}
     losses: dict[str, Loss] = {}
     for line in (line for line in job.lines if line.state == "labeled"):
-        image, problem = own.images.find(job.seen.get(line.image) or Seen(line.image))
+        image, problem = own.images.find(job.seen.get(line.image) or KnownImage(line.image))
         if not problem and image in found:
             problem = f"{found[image].image} is the same image of the run"
         if problem:
@@ -335,13 +337,13 @@ def _receive(job: _Job, own: _Own, staged: Path, base: str, context: Context) ->
             losses[line.image] = got
             continue
         metadata = {**line.entry[f"{job.label}-metadata"], "job-name": f"labeling-job/{name}"}
-        arrivals[image] = Arrival(image, f"{base}{MASKS}output/{got}", metadata, came_as=line.image)
+        arrivals[image] = Arrival(image, f"{base}{MASKS}output/{got}", metadata, source_uri=line.image)
         context.progress("reading masks", len(arrivals), len(found))
     return arrivals, [losses[line.image] for line in job.lines if line.image in losses]
 
 
 def _account(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses: list[Loss], *, came: int) -> Account:
-    losses += [Loss("label", STAYS, arrivals[image].came_as) for image in merged.stays]
+    losses += [Loss("label", STAYS, arrivals[image].source_uri) for image in merged.stays]
     for line in job.lines:
         if line.state != "labeled":
             why = "failed there" if line.state == "failed" else "was not labeled there"
@@ -353,7 +355,7 @@ def _account(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], losses:
 def _stage_answers(job: _Job, merged: Merged, arrivals: Mapping[str, Arrival], staged: Path) -> int:
     """Write the workers' answers where Ground Truth stores them, by merged line number; return the number of files."""
     lines = {line.image: line for line in job.lines}
-    files = {number: job.answers(lines[arrivals[image].came_as]) for number, image in merged.taken.items()}
+    files = {number: job.answers(lines[arrivals[image].source_uri]) for number, image in merged.taken.items()}
 
     def fetch(item: tuple[int, tuple[Place, str] | None]) -> bool:
         if item[1] is None:

@@ -44,9 +44,9 @@ def test_masks_of_background_alone_are_data() -> None:
     [
         (range(11), ELEVEN, ["--label-values 1-11", "--label-values 0-10"]),
         ({0, 1}, ["soil", "leaf"], ["--label-values 1-2", "--label-values 0-1"]),
-        ({0, 1, 3}, ["cat", "dog"], ["has to name all 3", "--label-values 1,3"]),
-        ({1, 3}, ["cat", "dog"], ["has to name all 3", "--label-values 1,3"]),
-        ({0, 1, 2}, ["cat"], ["has to name all 2", "--label-values V1"]),
+        ({0, 1, 3}, ["cat", "dog"], ["must name all 3", "--label-values 1,3"]),
+        ({1, 3}, ["cat", "dog"], ["must name all 3", "--label-values 1,3"]),
+        ({0, 1, 2}, ["cat"], ["must name all 2", "--label-values V1"]),
     ],
 )
 def test_a_set_that_does_not_fit_is_refused_with_each_reading_and_its_flag(found, labels, flags) -> None:

@@ -135,7 +135,7 @@ def test_sixteen_bit_indices_become_eight_bit() -> None:
 
 
 def test_an_index_of_no_label_is_refused() -> None:
-    assert "3 of its 6 pixels have an index of no label: 9 (3 pixels)" in refusal(
+    assert "3 of its 6 pixels have an index without a label: 9 (3 pixels)" in refusal(
         save(Image.fromarray(np.where(SMALL == 2, 9, SMALL).astype(np.uint8))), PLAIN
     )
 
@@ -144,7 +144,7 @@ def test_one_foreign_pixel_is_refused_and_named() -> None:
     text = refusal(
         paletted(np.where(SMALL == 1, 7, SMALL).astype(np.uint8), [WHITE, GREEN, BLUE, 0, 0, 0, 0, 0x123456])
     )
-    assert "1 of its 6 pixels have a colour of no label: #123456 (1 px)" in text
+    assert "1 of its 6 pixels have a color without a label: #123456 (1 px)" in text
     assert "cat #2ca02c" in text
 
 
@@ -179,7 +179,7 @@ def test_a_class_as_white_as_the_background_is_told_by_its_index_or_refused() ->
     checked = check_mask(paletted(SMALL, [WHITE, WHITE, BLUE]), white, classes, size=(3, 2))
     assert checked.pixels == ((0, 2), (1, 1), (2, 3))
     flat = np.full((2, 3, 3), 255, dtype=np.uint8)
-    assert "could be either" in refusal(save(Image.fromarray(flat)), white)
+    assert "are ambiguous" in refusal(save(Image.fromarray(flat)), white)
 
 
 def test_the_lookalike_is_refused_and_the_message_says_why() -> None:
@@ -189,8 +189,8 @@ def test_the_lookalike_is_refused_and_the_message_says_why() -> None:
         assert isinstance(line, Labeled)
         body = (folder / f"anomaly-{number}.png").read_bytes()
         text = refusal(body, line.colors, Image.open(io.BytesIO(body)).size)
-        assert "pixels have a colour of no label" in text
-        assert "names no BACKGROUND" in text
+        assert "pixels have a color without a label" in text
+        assert "has no BACKGROUND" in text
         assert "anti-aliased" in text
 
 
@@ -222,7 +222,7 @@ def test_a_flipped_byte_is_noticed(at: int, flip: int) -> None:
 
 
 def test_another_size_is_refused_before_anything_is_decoded() -> None:
-    assert "is 3x2 pixels, its image 2x3 (the image turned by its EXIF" in refusal(
+    assert "is 3x2 pixels, its image 2x3 (the image rotated by its EXIF" in refusal(
         paletted(SMALL, [WHITE, GREEN, BLUE]), size=(2, 3)
     )
     header = struct.pack(">IIBBBBB", 65000, 65000, 8, 3, 0, 0, 0)
@@ -247,7 +247,7 @@ def test_a_grey_mask_under_a_map_of_colours_is_refused_with_the_way_out() -> Non
 
 
 def test_colours_under_a_map_without_them_are_refused() -> None:
-    assert "gives no hex-color" in refusal(painted(SMALL), PLAIN)
+    assert "has no hex-color" in refusal(painted(SMALL), PLAIN)
 
 
 def test_a_jpeg_is_no_mask() -> None:

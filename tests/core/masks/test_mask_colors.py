@@ -28,7 +28,7 @@ def test_entries_come_in_index_order_whatever_the_file_says() -> None:
         ({"x": ("a", "#000000")}, "not a pixel value"),
         ({"1": ("", "#000000")}, "no class-name"),
         ({"1": ("a", "green")}, "not #rrggbb"),
-        ({"1": ("a", "#000000"), "01": ("b", "#000001")}, "two entries have one index"),
+        ({"1": ("a", "#000000"), "01": ("b", "#000001")}, "two entries have the same index"),
         ({"1": ("a", "#000000"), "2": ("b", None)}, "some have none: b"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A small example that draws itself: sea turtles and boats from above, with exact masks. Same seed, same scenes."""
+"""Synthetic example scenes: sea turtles and boats from above, with exact masks. Deterministic by seed."""
 
 from __future__ import annotations
 

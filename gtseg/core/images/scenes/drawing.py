@@ -1,4 +1,4 @@
-"""One scene: a piece of coast, some turtles and boats on it, their shadows, wakes and what is in the way."""
+"""Drawing of one scene: coast, turtles and boats with shadows and wakes, and distractors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUALITY = 92
 
 @dataclass(frozen=True)
 class Scene:
-    """`pixels` (H, W, 3) uint8, `mask` (H, W) uint8: 0 background, 1 turtle, 2 boat."""
+    """A scene. `pixels` (H, W, 3) uint8; `mask` (H, W) uint8: 0 background, 1 turtle, 2 boat."""
 
     pixels: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Thing:
-    """A turtle or a boat to be: where it lies, how long it is, where it heads. Pixels and radians."""
+    """A planned turtle or boat: position, length in pixels, heading in radians."""
 
     kind: int
     x: float
@@ -57,7 +57,10 @@ class Thing:
 
 
 def draw_scene(number: int, *, seed: int = 0) -> Scene:
-    """Scene `number` of the world `seed`. Its mask is exact: a pixel belongs to what covers more than half of it."""
+    """Draw scene `number` of the world `seed`.
+
+    The mask is exact: a pixel belongs to the object that covers most of it.
+    """
     rng = np.random.default_rng([seed, number])
     size = SIZES[rng.integers(len(SIZES))]
     picture, land = background(rng, size)
@@ -73,7 +76,7 @@ def draw_scene(number: int, *, seed: int = 0) -> Scene:
 
 
 def _place_all(rng: np.random.Generator, size: tuple[int, int], kinds: list[int]) -> list[Thing]:
-    """Each where it is clear of the others; what finds no room stays away."""
+    """Place objects without overlap; those that do not fit are dropped."""
     things: list[Thing] = []
     for kind in kinds:
         length = float(rng.uniform(0.26, 0.5) if kind == TURTLE else rng.uniform(0.34, 0.7)) * min(size)
@@ -83,7 +86,7 @@ def _place_all(rng: np.random.Generator, size: tuple[int, int], kinds: list[int]
 
 
 def _cast(rng: np.random.Generator, number: int) -> list[int]:
-    """1 turtle, 2 boat: one to four of them, both kinds about equally often; now and then nobody."""
+    """Return the classes of up to four objects: 1 turtle, 2 boat, about equally often; sometimes none."""
     if number % 17 == 16:
         return []
     first = 1 + number % 2
@@ -93,7 +96,7 @@ def _cast(rng: np.random.Generator, number: int) -> list[int]:
 def _free_place(
     rng: np.random.Generator, size: tuple[int, int], things: list[Thing], length: float
 ) -> tuple[float, float] | None:
-    """(x, y) clear of what is there already; objects may leave the picture by a part."""
+    """Return a free position (x, y); objects may partly leave the image."""
     height, width = size
     for _ in range(30):
         x, y = float(rng.uniform(0.08, 0.92)) * width, float(rng.uniform(0.08, 0.92)) * height
@@ -103,7 +106,7 @@ def _free_place(
 
 
 def _lay(rng: np.random.Generator, picture: Picture, mask: NDArray[np.uint8], thing: Thing, *, murky: bool) -> None:
-    """Draw one object and its shadow, in place, in the picture and the mask."""
+    """Draw one object and its shadow into image and mask, in place."""
     draw = turtle if thing.kind == TURTLE else boat
     shift = thing.length * float(rng.uniform(0.03, 0.1))
     parts = put(draw(rng), x=thing.x, y=thing.y, length=thing.length, turn=thing.turn)
@@ -121,7 +124,7 @@ def _lay(rng: np.random.Generator, picture: Picture, mask: NDArray[np.uint8], th
 
 
 def _shadow(parts: list[Part], size: tuple[int, int], *, shift: float) -> NDArray[np.float32]:
-    """(H, W, 1) how much light is taken, 0 to 1."""
+    """Return the (H, W, 1) share of light that the shadow takes, 0 to 1."""
     moved = put([part for part in parts if part.is_body], x=shift, y=shift * 0.8, length=1, turn=0)
     alpha = raster(moved, size).getchannel("A").filter(ImageFilter.GaussianBlur(max(1.0, shift * 0.5)))
     light: NDArray[np.float32] = np.asarray(alpha, np.float32)[..., None] / np.float32(255)
@@ -129,7 +132,7 @@ def _shadow(parts: list[Part], size: tuple[int, int], *, shift: float) -> NDArra
 
 
 def _wake(rng: np.random.Generator, picture: Picture, thing: Thing) -> Picture:
-    """Two arms of foam behind a moving boat: water, not boat."""
+    """Draw the two foam lines behind a moving boat: water, not boat."""
     reach = float(rng.uniform(0.7, 1.6))
     arms = [
         np.array(
@@ -153,14 +156,14 @@ def _wake(rng: np.random.Generator, picture: Picture, thing: Thing) -> Picture:
 
 
 def _litter(rng: np.random.Generator, picture: Picture) -> Picture:
-    """Rocks, weed and driftwood: things that are neither, so that colour alone does not do."""
+    """Draw rocks, weed and driftwood: neither class, so that color alone does not suffice."""
     parts = []
     height, width = picture.shape[:2]
     for _ in range(rng.integers(0, 9)):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
         kind = rng.integers(3)
         if kind == 0:
-            grey = int(rng.integers(70, 130))
+            gray = int(rng.integers(70, 130))
             for _ in range(rng.integers(1, 4)):
                 points = oval(
                     x + rng.normal(0, 8),
@@ -169,7 +172,7 @@ def _litter(rng: np.random.Generator, picture: Picture) -> Picture:
                     wide=rng.uniform(4, 12),
                     turn=rng.uniform(0, 3),
                 )
-                parts.append(Part(points + rng.normal(0, 0.7, points.shape), (grey, grey - 6, grey - 14)))
+                parts.append(Part(points + rng.normal(0, 0.7, points.shape), (gray, gray - 6, gray - 14)))
         elif kind == 1:
             green = (int(rng.integers(40, 80)), int(rng.integers(80, 110)), int(rng.integers(40, 70)))
             for _ in range(rng.integers(3, 8)):
@@ -208,7 +211,7 @@ def _litter(rng: np.random.Generator, picture: Picture) -> Picture:
 
 
 def _expose(rng: np.random.Generator, picture: Picture) -> NDArray[np.uint8]:
-    """Light, a little blur and grain, as a camera has them."""
+    """Apply light, slight blur and grain, as a camera does."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     corner = np.hypot(x / width - 0.5, y / height - 0.5)

@@ -1,4 +1,4 @@
-"""Outlines of turtles and boats around (0, 0), one unit long and heading along +x; and how they are put on a canvas."""
+"""Outlines of turtles and boats around (0, 0), one unit long and heading along +x, and their rasterization."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from PIL import Image, ImageDraw
 Points = NDArray[np.float64]  # (N, 2) x, y
 Rgb = tuple[int, int, int]
 FINE = 2
-"""Drawn this much larger and averaged down, so that edges are smooth; the mask is where more than half is covered."""
+"""Oversampling factor: shapes are drawn larger and averaged down for smooth edges; a mask pixel is more than half
+covered.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,11 @@ class Part:
     points: Points
     fill: Rgb
     is_body: bool = True
-    """Part of the mask; marks on the body need not be."""
+    """Whether it is part of the mask; details on the body need not be."""
 
 
 def oval(x: float, y: float, *, long: float, wide: float, turn: float = 0.0, power: float = 2.0) -> Points:
-    """An ellipse, or with a higher `power` a rounder box."""
+    """Return an ellipse, or a rounded box for a higher `power`."""
     angles = np.linspace(0, 2 * math.pi, 48, endpoint=False)
     c, s = np.cos(angles), np.sin(angles)
     shape: Points = np.stack(
@@ -45,7 +47,7 @@ def rotate(points: Points, turn: float) -> Points:
 
 
 def flipper(rng: np.random.Generator, *, x: float, side: int, long: float, sweep: float) -> Points:
-    """A bent blade from the shell's edge at `x`, on one side (-1 or 1), swept back by `sweep` radians."""
+    """Return a bent flipper from the shell's edge at `x`, on one side (-1 or 1), swept back by `sweep` radians."""
     bend = rng.uniform(0.1, 0.35)
     spine = np.linspace(0, 1, 12)
     out = np.stack([-bend * spine**2, spine], 1) * long
@@ -58,8 +60,8 @@ def flipper(rng: np.random.Generator, *, x: float, side: int, long: float, sweep
 
 
 def turtle(rng: np.random.Generator) -> list[Part]:
-    """A sea turtle from above: flippers, head, tail, shell with scutes."""
-    skin, shell, seam = _turtle_colours(rng)
+    """Return a sea turtle from above: flippers, head, tail, shell with scutes."""
+    skin, shell, seam = _turtle_colors(rng)
     swim = rng.uniform(-0.25, 0.35)
     parts = []
     for side in (-1, 1):
@@ -78,7 +80,7 @@ def turtle(rng: np.random.Generator) -> list[Part]:
     return parts + _scutes(shell, seam)
 
 
-def _turtle_colours(rng: np.random.Generator) -> tuple[Rgb, Rgb, Rgb]:
+def _turtle_colors(rng: np.random.Generator) -> tuple[Rgb, Rgb, Rgb]:
     kind = rng.integers(4)
     skin = ((122, 142, 92), (150, 138, 104), (96, 112, 84), (138, 150, 122))[kind]
     shell = ((104, 96, 48), (136, 96, 56), (78, 88, 54), (120, 84, 40))[kind]
@@ -93,7 +95,7 @@ def _shift(rgb: Sequence[int], by: NDArray[np.int64]) -> Rgb:
 
 
 def _scutes(shell: Rgb, seam: Rgb) -> list[Part]:
-    """Five plates along the back, four on each side, a little lighter than the seams between."""
+    """Return the scutes: five along the back, four on each side, slightly lighter than the seams."""
     light = _shift(shell, np.array([26, 22, 12]))
     parts = [Part(oval(0, 0, long=0.37, wide=0.28, power=2.2), seam, False)]
     for x in np.linspace(-0.27, 0.27, 5):
@@ -116,7 +118,7 @@ HULLS: tuple[Rgb, ...] = (
 
 
 def boat(rng: np.random.Generator) -> list[Part]:
-    """A small boat from above: hull, deck, thwarts or a cabin, sometimes an engine."""
+    """Return a small boat from above: hull, deck, thwarts or a cabin, sometimes an engine."""
     hull = _shift(HULLS[rng.integers(len(HULLS))], rng.integers(-12, 13, 3))
     wide = rng.uniform(0.15, 0.2)
     bow = np.linspace(0, 1, 14)
@@ -141,7 +143,7 @@ def boat(rng: np.random.Generator) -> list[Part]:
 
 
 def raster(parts: Sequence[Part], size: tuple[int, int], *, body_only: bool = False) -> Image.Image:
-    """RGBA (W, H) of parts in pixel coordinates, edges smooth."""
+    """Return an RGBA image (W, H) of parts in pixel coordinates, with smooth edges."""
     height, width = size
     canvas = Image.new("RGBA", (width * FINE, height * FINE), (0, 0, 0, 0))
     pen = ImageDraw.Draw(canvas)
@@ -152,12 +154,12 @@ def raster(parts: Sequence[Part], size: tuple[int, int], *, body_only: bool = Fa
 
 
 def put(parts: Sequence[Part], *, x: float, y: float, length: float, turn: float) -> list[Part]:
-    """Parts in pixels: `length` long, heading `turn`, around (x, y)."""
+    """Return the parts in pixels: scaled to `length`, rotated to heading `turn`, moved to (x, y)."""
     return [Part(rotate(part.points * length, turn) + np.array([x, y]), part.fill, part.is_body) for part in parts]
 
 
 def window_of(parts: Sequence[Part], size: tuple[int, int], *, margin: float) -> tuple[slice, slice]:
-    """Rows and columns of a picture of `size` (height, width) that hold the parts, at least one pixel."""
+    """Return rows and columns of an image of `size` (height, width) that contain the parts, at least one pixel."""
     points = np.concatenate([part.points for part in parts])
     low = np.floor(points.min(0) - margin).astype(int)
     high = np.ceil(points.max(0) + margin).astype(int)

@@ -1,4 +1,4 @@
-"""Water, sand and foam: fractal noise, coloured. Colours are 0 to 255 floats, (H, W, 3)."""
+"""Colored fractal noise for water, sand and foam. Colors are (H, W, 3) floats 0 to 255."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Size = tuple[int, int]  # height, width
 
 
 def noise(rng: np.random.Generator, size: Size, *, coarse: int, octaves: int = 4, stretch: float = 1.0) -> Plane:
-    """(H, W) fractal noise of about zero mean and unit deviation; the largest lumps are `coarse` pixels wide."""
+    """Return (H, W) fractal noise of about zero mean and unit deviation; its coarsest scale is `coarse` pixels."""
     height, width = size
     total: Plane = np.zeros(size, np.float32)
     for octave in range(octaves):
@@ -26,20 +26,20 @@ def noise(rng: np.random.Generator, size: Size, *, coarse: int, octaves: int = 4
 
 
 def blend(one: Picture, other: Picture, share: Plane) -> Picture:
-    """`share` 0 is `one`, 1 is `other`."""
+    """Mix two colors: `share` 0 is `one`, 1 is `other`."""
     weight = np.clip(share, 0, 1)[..., None]
     return one * (1 - weight) + other * weight
 
 
-def colour(rgb: tuple[float, float, float], size: Size) -> Picture:
+def solid_color(rgb: tuple[float, float, float], size: Size) -> Picture:
     return np.broadcast_to(np.array(rgb, np.float32), (*size, 3)).copy()
 
 
 def water(rng: np.random.Generator, size: Size) -> Picture:
-    """Shallow to deep, with ripples and the nets of light on the ground."""
+    """Return water from shallow to deep, with ripples and caustics."""
     shallow, deep = _WATERS[rng.integers(len(_WATERS))]
     depth = 0.5 + 0.35 * noise(rng, size, coarse=220, octaves=2)
-    picture = blend(colour(shallow, size), colour(deep, size), depth)
+    picture = blend(solid_color(shallow, size), solid_color(deep, size), depth)
     ripples = noise(rng, size, coarse=int(rng.integers(14, 34)), octaves=3, stretch=float(rng.uniform(1.2, 2.4)))
     picture += ripples[..., None] * rng.uniform(3, 8)
     net = 1 - np.abs(noise(rng, size, coarse=int(rng.integers(26, 60)), octaves=2))
@@ -56,16 +56,16 @@ _WATERS = (
 
 
 def sand(rng: np.random.Generator, size: Size) -> Picture:
-    """Grains and soft waves of sand."""
+    """Return sand with grains and soft waves."""
     warm = rng.uniform(-10, 10)
-    base = colour((222 + warm, 198 + warm * 0.6, 156.0), size)
+    base = solid_color((222 + warm, 198 + warm * 0.6, 156.0), size)
     picture = base + noise(rng, size, coarse=150, octaves=3)[..., None] * 9
     picture += noise(rng, size, coarse=18, octaves=2, stretch=2.0)[..., None] * 3
     return picture + rng.normal(0, 6, (*size, 1)).astype(np.float32)
 
 
 def background(rng: np.random.Generator, size: Size) -> tuple[Picture, Plane]:
-    """(picture, how much of it is land 0 to 1): open water, or a beach with foam at its edge."""
+    """Return (image, share of land per pixel 0 to 1): open water, or a beach with foam at its edge."""
     sea = water(rng, size)
     if rng.random() < 0.45:
         return sea, np.zeros(size, np.float32)
@@ -78,4 +78,4 @@ def background(rng: np.random.Generator, size: Size) -> tuple[Picture, Plane]:
     wet = np.clip(1 - np.abs(edge - 0.01) * 16, 0, 1)
     picture = blend(sea, sand(rng, size) - wet[..., None] * 26, land)
     lace = np.clip(1 - np.abs(edge + 0.012 + 0.012 * noise(rng, size, coarse=24, octaves=3)) * 75, 0, 1)
-    return blend(picture, colour((246.0, 250.0, 250.0), size), lace * 0.85), land
+    return blend(picture, solid_color((246.0, 250.0, 250.0), size), lace * 0.85), land

@@ -12,7 +12,7 @@ from gtseg.aws.s3 import S3, is_s3_uri
 from gtseg.core.account import Account, Flow, Loss
 from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks.class_values import Numbering, is_binary, number_masks, spell_values
-from gtseg.core.scores.caveats import concerns
+from gtseg.core.scores.caveats import score_warnings
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.errors import MaskError, SettingsError, StageError
 from gtseg.pipeline.run import EvaluationSection
@@ -71,8 +71,8 @@ def evaluate_folders(
         tally.add(truth.name, meaning.truth.apply(right), meaning.prediction.apply(answer))
         notify(Event("evaluate", "progress", "scoring", done=number, total=len(pairs)))
     result = conclude(tally, seed=options.seed, resamples=options.resamples)
-    for concern in concerns(result, meaning.names):
-        notify(Event("evaluate", "warning", concern))
+    for warning in score_warnings(result, meaning.names):
+        notify(Event("evaluate", "warning", warning))
     section = section_of(result, meaning.names, split="given", predictions=predictions)
     notify(Event("evaluate", "finished", sentence(section)))
     return FolderEvaluation(section, tuple(missing), account)

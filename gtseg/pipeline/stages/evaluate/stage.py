@@ -14,7 +14,7 @@ from gtseg.core.hosting.endpoint_images import read_mask
 from gtseg.core.masks import encode_palette_png
 from gtseg.core.masks.colors import SPARE_COLORS, WHITE
 from gtseg.core.plurals import counted
-from gtseg.core.scores.caveats import concerns
+from gtseg.core.scores.caveats import score_warnings
 from gtseg.core.scores.evaluation import Tally, conclude
 from gtseg.core.scores.metrics import Mask
 from gtseg.core.training.channels import channel_uri
@@ -99,8 +99,8 @@ def evaluate(run: Run, context: Context, *, in_batch: bool = False) -> Run:
     asker = Asker(context.hosting, model.endpoint, settings.predict) if model.endpoint else None
     latencies = _score(pairs, tally, asker, context, failed)
     result = conclude(tally, seed=settings.evaluate.seed, resamples=settings.evaluate.resamples)
-    for concern in concerns(result, data.classes):
-        context.warn(concern)
+    for warning in score_warnings(result, data.classes):
+        context.warn(warning)
     section = section_of(
         result,
         data.classes,
