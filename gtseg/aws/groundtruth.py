@@ -118,7 +118,7 @@ class GroundTruth(Calls):
         self._call(f"StopLabelingJob {name}", "stop_labeling_job", dict, LabelingJobName=name)
 
     def find_model_artifact(self, name: str) -> str | None:
-        """The address of a model's artifact where labeling jobs run ('' where it names none), None if there is no such model."""
+        """Return a model's artifact address where labeling jobs run: '' if it has none, None without a model."""
 
         def read(answer: Any) -> str:
             return str((answer.get("PrimaryContainer") or {}).get("ModelDataUrl") or "")

@@ -125,8 +125,8 @@ RULES = (
     Rule("Check the bucket name: `[project] bucket`, or the given address.", _codes("NoSuchBucket")),
     Rule("The object was deleted or moved: `gtseg status --refresh` shows what still exists.", _codes("NoSuchKey")),
     Rule("The bucket is in another region: set `[project] region`, or choose another bucket.",
-         _codes("PermanentRedirect TemporaryRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException 301 "
-             "307")),
+         _codes("PermanentRedirect TemporaryRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException "
+             "301 307")),
     Rule("This S3 service does not implement the request: omit `[project] sse` and `kms_key`, or use a service that "
         "supports them.",
          _codes("NotImplemented")),

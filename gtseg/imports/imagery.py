@@ -93,7 +93,7 @@ def fetch_tile(
         body, wait = _ask(request, tile)
         if body is not None:
             if body and (kind := kind_of(body)) not in {"JPEG", "PNG", "WEBP"}:
-                words = f"a {kind} file" if kind else "not an image"
+                words = kind if kind else "not an image"
                 raise ImageError(f"tile {tile.name}: the imagery server's answer is {words}")
             path = folder / "cache" / str(tile.z) / str(tile.x) / f"{tile.y}{_suffix(body)}"
             write_atomically(path, body)

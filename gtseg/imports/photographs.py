@@ -49,7 +49,7 @@ def read_photograph(path: Path) -> Photograph:
     except UnidentifiedImageError:
         kind = kind_of(body[:64])
         raise ImageError(
-            f"{path}: {f'is a {kind} file' if kind else 'is not an image'}: convert it to JPEG or PNG"
+            f"{path}: {f'contains {kind}' if kind else 'is not an image'}: convert it to JPEG or PNG"
         ) from None
     except BROKEN as error:
         raise ImageError(f"{path}: not a readable image: {error}") from error

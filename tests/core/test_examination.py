@@ -36,7 +36,7 @@ def test_a_good_image_has_nothing_to_tell(name: str, body: bytes) -> None:
         ("a.png", PNG[: len(PNG) // 2], "cannot be decoded"),
         ("a.jpg", b"", "cannot be decoded"),
         ("a.jpg", PNG, "is a PNG file"),
-        ("a.jpg", encode(PHOTO, "WEBP"), "is a WEBP file, not JPEG or PNG"),
+        ("a.jpg", encode(PHOTO, "WEBP"), "contains WEBP, not JPEG or PNG"),
         ("a.jpg", encode(PHOTO.convert("CMYK"), "JPEG"), "is CMYK"),
         ("a.png", encode(Image.fromarray(np.zeros((4, 4), np.uint16)), "PNG"), "16 bits"),
         ("a.jpg", turned(), "EXIF rotation"),

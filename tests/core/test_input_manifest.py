@@ -60,7 +60,7 @@ def test_a_repeated_address_is_dropped_and_equal_bytes_are_told() -> None:
     [
         (40_000_001, GOOD, "40,000,001 bytes"),
         (9, ImageHeader("JPEG", 10_001, 10_000, "RGB"), "100,010,000 pixels"),
-        (9, ImageHeader("WEBP", 40, 30, "RGB"), "is a WEBP file"),
+        (9, ImageHeader("WEBP", 40, 30, "RGB"), "contains WEBP"),
         (9, "is empty", "is empty"),
     ],
 )

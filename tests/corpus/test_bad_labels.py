@@ -150,7 +150,7 @@ MASKS: dict[str, tuple[bytes, str]] = {
     "grey with colours in the map": (encode(Image.fromarray(indices())), "hex-color"),
     "a palette without the label's colour": (palette_png(indices(), [WHITE, (9, 9, 9)]), "#090909"),
     "a palette that is too short": (
-        raw_png(*SIZE, zlib.compress(b"".join(b"\0" + bytes([7] * 16) for _ in range(12)))), "no label",
+        raw_png(*SIZE, zlib.compress(b"".join(b"\0" + bytes([7] * 16) for _ in range(12)))), "without a label",
     ),
     "a palette PNG without palette": (raw_png(*SIZE, zlib.compress(bytes(17 * 12)), palette=b""), ""),
     "cut off": (mask()[:-20], "truncated"),

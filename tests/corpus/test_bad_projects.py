@@ -39,22 +39,35 @@ SETTINGS: dict[str, tuple[str, int, str]] = {
     "a budget below nothing": ("[budget]\nmax_usd = -1\n", 2, "max_usd"),
     "a role that is none": ("role_arn = 'admin'\n", 2, "role_arn"),
     "a prefix with a scheme": ("prefix = 's3://b/x'\n", 2, "prefix"),
-    "a folder of images that is not there": ("[images]\nsource = 'nowhere'\n[labeling]\nlabels = ['cat']\n", 3, "nowhere"),
-    "a bucket of images that is not there": ("[images]\nsource = 's3://no-such-bucket-at-all/x/'\n[labeling]\nlabels = ['cat']\n", 3, "no-such-bucket-at-all"),
+    "a folder of images that is not there": (
+        "[images]\nsource = 'nowhere'\n[labeling]\nlabels = ['cat']\n",
+        3,
+        "nowhere",
+    ),
+    "a bucket of images that is not there": (
+        "[images]\nsource = 's3://no-such-bucket-at-all/x/'\n[labeling]\nlabels = ['cat']\n",
+        3,
+        "no-such-bucket-at-all",
+    ),
     "a web address for images": ("[images]\nsource = 'http://x/y'\n", 2, "s3://"),
     "a workteam that is not there": (
-        LABELING + "workteam_arn = 'arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/ghosts'\n", 3, "does not exist",
+        LABELING + "workteam_arn = 'arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/ghosts'\n",
+        3,
+        "does not exist",
     ),
-}  # fmt: skip
+}
 TEMPLATES: dict[str, tuple[bytes | None, str]] = {
     "not there": (None, "cannot be read"),
     "no text": (b"\xff\xfe\x00", "cannot be read"),
     "empty": (b"", "crowd-form"),
     "without the form": (SHIPPED.replace("crowd-form", "form").encode(), "crowd-form"),
-    "without the tool": (SHIPPED.replace("crowd-semantic-segmentation", "crowd-bounding-box").encode(), "crowd-semantic-segmentation"),
+    "without the tool": (
+        SHIPPED.replace("crowd-semantic-segmentation", "crowd-bounding-box").encode(),
+        "crowd-semantic-segmentation",
+    ),
     "without the image": (SHIPPED.replace("grant_read_access", "escape").encode(), "grant_read_access"),
     "too long": ((SHIPPED + "x" * 130_000).encode(), "128,000"),
-}  # fmt: skip
+}
 IMAGES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "empty": ("a.jpg", lambda: b"", "is empty"),
     "text": ("b.jpg", lambda: b"hello", "is not an image"),
@@ -63,10 +76,12 @@ IMAGES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a TIFF": ("e.jpg", lambda: encode("TIFF"), "TIFF"),
     "cut in its header": ("f.jpg", lambda: encode("JPEG")[:40], "header"),
     "a PNG of billions of pixels": (
-        "g.png", lambda: (b := encode("PNG"))[:16] + (90_000).to_bytes(4, "big") * 2 + b[24:], "header",
+        "g.png",
+        lambda: (b := encode("PNG"))[:16] + (90_000).to_bytes(4, "big") * 2 + b[24:],
+        "header",
     ),
     "a web page": ("h.png", lambda: b"<html></html>", "web page"),
-}  # fmt: skip
+}
 
 
 def nothing_created(desk: Desk, before: list[Any]) -> None:

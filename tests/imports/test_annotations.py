@@ -264,7 +264,7 @@ def test_no_image_starts_an_interpreter(tmp_path: Path) -> None:
         tmp_path, [entry(1, "x.jpg"), entry(2, "y.jpg")], [annotation(1, 1), annotation(2, 2)], photos=[]
     )
     assert masks == {"y": 400}
-    assert "is a PostScript file" in reasons(account)
+    assert "contains PostScript" in reasons(account)
 
 
 def test_a_label_that_was_corrected_is_drawn_again(tmp_path: Path) -> None:

@@ -234,10 +234,10 @@ def test_unusable_images_are_left_out_and_told_the_rest_is_labeled(two: Any) -> 
     told = two.told("warning")
     for words in (
         "empty.jpg is empty",
-        "page.png is a web page or SVG inside",
+        "page.png contains a web page or SVG",
         "cut.jpg has a damaged or truncated header",
         "torn.jpg is truncated",
-        "webp.jpg is a WEBP file",
+        "webp.jpg contains WEBP",
         "really-a-png.jpg is named .jpg but is a PNG file",
         "cmyk.jpg is CMYK",
         "turned.jpg has EXIF orientation 6",

@@ -343,7 +343,7 @@ def test_web_addresses_of_s3_objects_and_moved_buckets_are_read(bench: Bench) ->
     bench.lines[2]["source-ref"] = "https://example.com/a.jpg"
     bench.make()
     told = bench.told()
-    assert "no S3 address" in told
+    assert "is not an S3 URI" in told
     assert "--rewrite s3://old-bucket-of-ours/=s3://NEW/" in told
     rules = {
         "s3://old-bucket-of-ours/": f"s3://{bench.bucket}/",

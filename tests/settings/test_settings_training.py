@@ -14,10 +14,30 @@ from gtseg.settings.training import INSTANCE_TYPES, Hyperparameters
 
 TEMPLATE = Path(__file__).parents[2] / "templates/gtseg.toml"
 TABLE = {
-    "algorithm", "backbone", "use_pretrained_model", "base_size", "crop_size", "mini_batch_size", "validation_mini_batch_size", "epochs",
-    "early_stopping", "early_stopping_min_epochs", "early_stopping_patience", "early_stopping_tolerance", "optimizer", "learning_rate",
-    "lr_scheduler", "lr_scheduler_factor", "lr_scheduler_step", "momentum", "weight_decay", "gamma1", "gamma2", "syncbn", "precision_dtype",
-}  # fmt: skip
+    "algorithm",
+    "backbone",
+    "use_pretrained_model",
+    "base_size",
+    "crop_size",
+    "mini_batch_size",
+    "validation_mini_batch_size",
+    "epochs",
+    "early_stopping",
+    "early_stopping_min_epochs",
+    "early_stopping_patience",
+    "early_stopping_tolerance",
+    "optimizer",
+    "learning_rate",
+    "lr_scheduler",
+    "lr_scheduler_factor",
+    "lr_scheduler_step",
+    "momentum",
+    "weight_decay",
+    "gamma1",
+    "gamma2",
+    "syncbn",
+    "precision_dtype",
+}
 
 
 @pytest.fixture
@@ -35,13 +55,28 @@ def test_every_documented_hyperparameter_is_a_setting_and_none_is_sent_unset() -
 
 
 WRONG = [
-    ("num_classes = 3", "num_classes = 3: is set from the dataset"), ("num_training_samples = 9", "is set from the dataset"),
-    ("epochz = 3", "unknown key.*Did you mean epochs"), ("epochs = 0", "epochs = 0"), ("epochs = 2.5", "epochs = 2.5"), ('epochs = "3"', "epochs"),
-    ("learning_rate = 0.0", "learning_rate"), ("learning_rate = 1.1", "learning_rate"), ('algorithm = "unet"', "'fcn', 'psp' or 'deeplab'"),
-    ('backbone = "resnet-18"', "resnet-50"), ("crop_size = 16", "crop_size = 16"), ("base_size = 16", "base_size"), ('optimizer = "adadelta"', "optimizer"),
-    ("early_stopping_tolerance = 2.0", "early_stopping_tolerance"), ("weight_decay = 1.0", "weight_decay"), ("momentum = 0.0", "momentum"), ("gamma1 = 1.5", "gamma1"),
-    ("mini_batch_size = 0", "mini_batch_size"), ('syncbn = "yes"', "syncbn"), ('lr_scheduler = "step"', "needs lr_scheduler_step"), ("lr_scheduler_step = [10]", 'need lr_scheduler = "step"'),
-]  # fmt: skip
+    ("num_classes = 3", "num_classes = 3: is set from the dataset"),
+    ("num_training_samples = 9", "is set from the dataset"),
+    ("epochz = 3", "unknown key.*Did you mean epochs"),
+    ("epochs = 0", "epochs = 0"),
+    ("epochs = 2.5", "epochs = 2.5"),
+    ('epochs = "3"', "epochs"),
+    ("learning_rate = 0.0", "learning_rate"),
+    ("learning_rate = 1.1", "learning_rate"),
+    ('algorithm = "unet"', "'fcn', 'psp' or 'deeplab'"),
+    ('backbone = "resnet-18"', "resnet-50"),
+    ("crop_size = 16", "crop_size = 16"),
+    ("base_size = 16", "base_size"),
+    ('optimizer = "adadelta"', "optimizer"),
+    ("early_stopping_tolerance = 2.0", "early_stopping_tolerance"),
+    ("weight_decay = 1.0", "weight_decay"),
+    ("momentum = 0.0", "momentum"),
+    ("gamma1 = 1.5", "gamma1"),
+    ("mini_batch_size = 0", "mini_batch_size"),
+    ('syncbn = "yes"', "syncbn"),
+    ('lr_scheduler = "step"', "needs lr_scheduler_step"),
+    ("lr_scheduler_step = [10]", 'need lr_scheduler = "step"'),
+]
 
 
 @pytest.mark.parametrize(("line", "words"), WRONG)
@@ -52,7 +87,8 @@ def test_a_wrong_hyperparameter_is_refused_by_name(read: Any, line: str, words: 
 
 def test_typed_values_become_the_strings_of_the_api(read: Any) -> None:
     settings = read(
-        '[train.hyperparameters]\nlr_scheduler = "step"\nlr_scheduler_step = [10, 20]\nuse_pretrained_model = false\nlearning_rate = 1e-4'
+        '[train.hyperparameters]\nlr_scheduler = "step"\nlr_scheduler_step = [10, 20]\n'
+        "use_pretrained_model = false\nlearning_rate = 1e-4"
     )
     assert hyperparameter_strings(settings.train.hyperparameters.model_dump()) == {
         "lr_scheduler": "step",

@@ -34,7 +34,7 @@ def stored_format(format_name: str | None) -> str:
 
 def refuse_kind(format_name: str) -> str:
     """Return why Ground Truth and the algorithm reject a format, with the solution; '' for JPEG and PNG."""
-    return "" if format_name in FORMATS else f"is a {format_name} file, not JPEG or PNG: convert it"
+    return "" if format_name in FORMATS else f"contains {format_name}, not JPEG or PNG: convert it"
 
 
 BRANDS = {b"avif": "AVIF", b"avis": "AVIF"}

@@ -101,4 +101,4 @@ def _refuse(head: bytes) -> str:
     kind = kind_of(head)
     if kind in {"", "JPEG", "PNG"}:
         return "is not an image (neither JPEG nor PNG)"
-    return f"is a {kind} file, not JPEG or PNG: convert it"
+    return f"contains {kind}, not JPEG or PNG: convert it"

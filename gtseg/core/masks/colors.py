@@ -137,9 +137,9 @@ def _color(key: str, color: str | None) -> int | None:
 def merge_classes(maps: Iterable[ColorMap], *, void: Sequence[str] = (), merge_alike: bool = False) -> Classes:
     """Return one table of all class names: BACKGROUND, then the others in order of appearance (by map, then index).
 
-    The background's usual names are index 0. Classes named like one of `void` (in any case) are void: their pixels become
-    255. With `merge_alike`, names that differ only in case, spaces or Unicode form are one class, named as the first of
-    them. Raises MaskError if there are more classes than the algorithm accepts.
+    The background's usual names are index 0. Classes named like one of `void` (in any case) are void: their pixels
+    become 255. With `merge_alike`, names that differ only in case, spaces or Unicode form are one class, named as the
+    first of them. Raises MaskError if there are more classes than the algorithm accepts.
     """
     found: dict[str, int | None] = {BACKGROUND: None}
     left_out = {fold(name) for name in void}

@@ -10,7 +10,7 @@ Conventions, compared with other libraries:
   set. Equals scikit-learn's `jaccard_score(average="macro")` with its default labels, and torchmetrics' macro
   `JaccardIndex` (1.x), which also ignore classes that do not occur. torchmetrics' `MeanIoU` differs: it is a mean over
   images, like `miou_per_image`.
-- `miou_builtin`: what SageMaker's built-in algorithm logs as `validation mIOU` (gluon-cv's SegmentationMetric): the mean
+- `miou_builtin`: the `validation mIOU` of SageMaker's built-in algorithm (gluon-cv's SegmentationMetric): the mean
   over all num_classes, where a class that does not occur counts 0.
 - `miou_per_image`: each image's mean over the classes that occur in it, then the mean over images.
 - `miou_foreground`: as `miou`, without class 0.

@@ -40,13 +40,13 @@ class Bounded:
 
 
 def read_blocks(raw: Any, size: int) -> Iterator[bytes]:
-    """Yield a urllib3 response's body as it arrives, in blocks of at most `size` bytes, without waiting for full ones."""
+    """Yield a urllib3 response's body as it arrives, in blocks of up to `size` bytes, without waiting for full ones."""
     read = getattr(raw, "read1", raw.read)
     return iter(lambda: bytes(read(size)), b"")
 
 
 def limit_answers(client: Any, limit: int, *, seconds: float) -> None:
-    """Limit in-memory responses of a boto3 client to `limit` bytes and to `seconds`; streamed bodies are not limited."""
+    """Limit in-memory responses of a boto3 client to `limit` bytes and `seconds`; streamed bodies are not limited."""
     session = client._endpoint.http_session
     send = session.send
 

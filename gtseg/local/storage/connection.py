@@ -27,7 +27,7 @@ READERS, TURN_SECONDS = 24, 5.0
 """Concurrent reads, fewer than the portal's threads: a service that hangs must not keep labels from being stored."""
 BLOCK_BYTES = 1 << 18
 BODY_SECONDS, BODY_RATE = 30.0, 32 << 10
-"""Time limit of an object's body in seconds, plus the time at this rate in bytes/s: a slow body must not block a thread."""
+"""Time limit of a body in seconds, plus its size at this rate in bytes/s: a slow body must not block a thread."""
 NOTHING = "gtseg-probe/"  # a prefix without objects
 Access = Literal["own", "payer", "unsigned"]
 DENIED = ("AccessDenied", "403", "Forbidden", "AllAccessDisabled", "401", "Unauthorized")

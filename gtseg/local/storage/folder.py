@@ -169,7 +169,7 @@ class FolderObjects:
         metadata: dict[str, str] | None = None,
         kms_key: str = "",
     ) -> ObjectInfo:
-        """Store an object atomically, unencrypted; a body given as a path is copied. Raises ServiceError NoSuchBucket."""
+        """Store an object atomically, unencrypted; the file at a path is copied. Raises ServiceError NoSuchBucket."""
         self.index.check_bucket(bucket)
         kept = (content_type or DEFAULT_TYPE, read_clock_ms(), metadata or {})
         if isinstance(body, bytes | bytearray | memoryview) and len(body) <= SMALL_BYTES:

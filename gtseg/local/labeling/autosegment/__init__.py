@@ -125,7 +125,9 @@ def correct(
     key: object = None,
     models: Sequence[Path] | None = None,
 ) -> Found:
-    """(H, W, 3) RGB as stored and the (H, W) mask of an object in it (+ clicks) -> Found. Raises ServiceError InvalidRequest.
+    """(H, W, 3) RGB as stored and the (H, W) mask of an object in it (+ clicks) -> Found.
+
+    Raises ServiceError InvalidRequest.
 
     A model of the user's begins from the mask's box: it knows nothing of masks.
     """

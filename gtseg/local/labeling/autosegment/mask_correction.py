@@ -41,7 +41,7 @@ def correct_mask(
 ) -> Found:
     """(H, W) bool, corrected by clicks (N, 2) on what is missing and on what is too much; as it is without clicks.
 
-    `key` names the image: with it, what follows from the mask alone is kept for the next click. Where there are no networks,
+    `key` names the image: with it, what follows from the mask alone is kept for the next click. Without networks,
     GrabCut begins anew from the mask's box.
     """
     if not finder.nets:
