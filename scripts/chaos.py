@@ -95,7 +95,7 @@ GONE_IS_DONE = {("cleanup", "ResourceNotFoundException")}
 """Refusals that are no refusal: what is to be deleted is gone."""
 WAY_OUT = re.compile(r"`[^`]+`|\[(project|deploy|predict|train|images)\]|Service Quotas|try again later")
 IMAGES, SIDE = 12, (96, 72)
-MAX_WAIT_SECONDS = 300
+PATIENCE = 300
 FULL_AT, FULL_SECONDS = 4096, 45
 JUMP = 7200
 WITHOUT_POWERS = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
@@ -330,7 +330,7 @@ class Bench:
         """A `gtseg local` command on the data folder, which must succeed."""
         command = [sys.executable, "-m", "gtseg", "local", *words]
         done = subprocess.run(
-            command, cwd=self.home, env=self.environment(), capture_output=True, text=True, timeout=MAX_WAIT_SECONDS
+            command, cwd=self.home, env=self.environment(), capture_output=True, text=True, timeout=PATIENCE
         )
         assert done.returncode == 0, f"{words[0]}: exit code {done.returncode}: {done.stderr[-600:]}"
 
@@ -372,11 +372,11 @@ class Bench:
 
     def finish(self, process: subprocess.Popen[str]) -> int:
         try:
-            self.said, _ = process.communicate(timeout=MAX_WAIT_SECONDS)
+            self.said, _ = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             self.said, _ = process.communicate()
-            raise AssertionError(f"still running after {MAX_WAIT_SECONDS} s: {self.said[-300:]}") from None
+            raise AssertionError(f"still running after {PATIENCE} s: {self.said[-300:]}") from None
         assert "Traceback" not in self.said, f"a traceback: {self.said[-3000:]}"
         return process.returncode
 
@@ -505,7 +505,7 @@ def kill_server(bench: Bench, stage: str) -> int:
 def kill_container(bench: Bench, stage: str) -> int:
     """kill -9 of the training or endpoint process, as soon as it is there while the stage runs."""
     process, killed = bench.begin(stage), 0
-    deadline = time.monotonic() + MAX_WAIT_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and not killed and time.monotonic() < deadline:
         for pid in bench.job_processes():
             try:
@@ -685,7 +685,7 @@ def lose_and_restore(bench: Bench, stage: str) -> int:
             cwd=ROOT,
             check=True,
             capture_output=True,
-            timeout=MAX_WAIT_SECONDS,
+            timeout=PATIENCE,
         )
         bench.start()
 

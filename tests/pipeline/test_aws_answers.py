@@ -301,4 +301,4 @@ def test_doctor_proves_the_right_to_write_and_leaves_nothing(project: Trained, p
     assert [item.key for item in S3(project.clients).list_objects(root)] == keys
     play({**DENIED, "operations": ["s3:PutObject"], "unless": {HEADER: ""}})
     found = {one.subject: one for one in examine(project.context(), root)}
-    assert (found["writing"].level, "sse" in found["writing"].mend) == ("bad", True)
+    assert (found["writing"].level, "sse" in found["writing"].remedy) == ("bad", True)

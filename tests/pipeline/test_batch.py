@@ -183,7 +183,7 @@ def test_who_says_no_to_the_price_starts_nothing(
     count = len(created(shared_aws, "CreateTransformJob", city.name))
     with pytest.raises(GtsegError, match="Nothing was started"):
         in_batch(city, tmp_path / "masks", str(tmp_path / "new.jpg"), consent=Consent(spend=refuse))
-    assert asked == ["Predict 1 picture by batch transform on 2 x ml.c5.xlarge?"]
+    assert asked == ["Predict 1 image by batch transform on 2 x ml.c5.xlarge?"]
     assert len(created(shared_aws, "CreateTransformJob", city.name)) == count
 
 

@@ -116,7 +116,7 @@ def test_at_eighty_percent_there_is_one_warning(project: Project) -> None:
     assert project.events == []
     meter.watch(state_of(10))
     meter.watch(state_of(11))
-    assert project.warned_at("warning") == "the run has cost about 0.8000 USD of [budget] max_usd = 1"
+    assert project.told("warning") == "the run has cost about 0.8000 USD of [budget] max_usd = 1"
     assert not meter.stopped
 
 
@@ -125,7 +125,7 @@ def test_a_job_that_ended_by_itself_before_it_could_be_stopped_is_no_error(proje
     project.clients.__dict__["is_aws"] = lambda service: True
     meter = Meter(project.run, project.context())
     meter.watch(state_of(13))
-    assert "j could not be stopped" in project.warned_at("warning")
+    assert "j could not be stopped" in project.told("warning")
     assert meter.because("why") == "why"
 
 

@@ -75,7 +75,7 @@ def test_names_cannot_write_into_the_page(project: Any, tested: Run, tmp_path: P
 
 def test_nothing_in_common_is_said(project: Any, tested: Run, tmp_path: Path) -> None:
     other = folder(tmp_path / "other", z=TRUTH)
-    with pytest.raises(StageError, match="no test image"):
+    with pytest.raises(StageError, match="no predicted test image"):
         compare(tested, [other], project.context())
 
 

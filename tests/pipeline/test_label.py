@@ -368,7 +368,7 @@ def test_a_bucket_in_another_region_is_refused_before_anything_is_uploaded(
 
     with FaultProxy(shared_aws.url, before=move) as proxy:
         through(two, proxy, monkeypatch)
-        with pytest.raises(StageError, match="is in eu-west-1, the labeling job would be in us-east-1"):
+        with pytest.raises(StageError, match="is in eu-west-1, but the labeling job would be in us-east-1"):
             two.label()
     assert list(S3(clients).list_objects(f"s3://test-{two.name}/")) == []
 

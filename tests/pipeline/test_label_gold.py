@@ -69,7 +69,7 @@ def test_masks_below_a_prefix_are_gold_too(three: Any) -> None:
 
 @pytest.mark.parametrize(
     ("masks", "reason"),
-    [((), "holds 0 masks"), (("d.png",), "d.png: no image"), (("a.png", "b.png", "c.png"), "none is left to label")],
+    [((), "has 0 masks"), (("d.png",), "d.png: no image"), (("a.png", "b.png", "c.png"), "none is left to label")],
 )
 def test_gold_that_fits_no_images_is_refused_before_anything_is_written(
     three: Any, masks: tuple[str, ...], reason: str

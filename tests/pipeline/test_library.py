@@ -138,9 +138,9 @@ def test_folders_are_scored_like_arrays(tmp_path: Path, clients: Clients) -> Non
     ("predictions", "truth", "labels", "words"),
     [
         ([], [], [], "at least one"),
-        (PREDICTED, TRUTH * 2, [], "as many"),
+        (PREDICTED, TRUTH * 2, [], "must be equal"),
         ("folder", TRUTH, [], "both"),
-        ([np.full((2, 3), 7)], TRUTH, ["cat"], "value 7: 1 labels"),
+        ([np.full((2, 3), 7)], TRUTH, ["cat"], "value 7, but 1 labels"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(predictions: Any, truth: Any, labels: list[str], words: str) -> None:

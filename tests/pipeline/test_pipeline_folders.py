@@ -72,7 +72,7 @@ def test_wrong_input_names_the_file(folders: Path) -> None:
     with pytest.raises(MaskError, match=r"a\.png: the prediction is 3 x 2"):
         scored(folders, "cat")
     (folders / "predictions/a.png").write_bytes(b"nothing")
-    with pytest.raises(MaskError, match=r"predictions/a\.png: not a PNG"):
+    with pytest.raises(MaskError, match=r"predictions/a\.png: not a decodable PNG"):
         scored(folders, "cat")
     with pytest.raises(StageError, match="does not exist"):
         evaluate_folders(str(folders / "none"), str(folders / "masks"), labels=(), options=Evaluate(), notify=print)

@@ -118,7 +118,7 @@ REFUSED = [
     ),
     ("POST", "/invocations", b"x", {**JPEG, "Accept": "text/csv"}, 406, "Accept text/csv is not supported"),
     ("GET", "/invocations", None, {}, 404, "GET /invocations"),
-    ("POST", "/invocations", b"", {**JPEG, "Content-Length": str(2**30)}, 413, "at most"),
+    ("POST", "/invocations", b"", {**JPEG, "Content-Length": str(2**30)}, 413, "more than the allowed"),
 ]
 
 
