@@ -168,7 +168,7 @@ def test_pictures_are_opened_in_one_place_of_the_embedded_aws() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open"
     }
-    assert calls == {"pictures.py", "refine.py"}  # refine.py reads masks that this server wrote
+    assert calls == {"pictures.py"}
 
 
 def test_a_progressive_picture_as_programs_write_it_is_opened() -> None:

@@ -77,7 +77,8 @@ def refine_file(finder: Finder, root: Path, image: Path, smallest: Mapping[int, 
     source, target = (root / "output" / folder / f"{image.name}.png" for folder in ("masks", "refined"))
     if target.exists() or not source.exists():
         return
-    mask = np.asarray(Image.open(source), np.uint8)
+    with open_picture(source.read_bytes()) as stored:
+        mask = np.asarray(stored, np.uint8)
     try:
         with open_picture(image.read_bytes()) as picture, decoding(picture.size):
             pixels = np.asarray(picture.convert("RGB"), np.uint8)
