@@ -59,6 +59,16 @@ def violations_of(page: Any) -> list[str]:
     return found
 
 
+def test_nothing_can_be_pressed_before_the_pages_script_runs(shared_aws: Any, open_page: Any) -> None:
+    page, held = open_page(), []
+    page.route("**/static/owner.js", lambda route: held.append(route))
+    page.goto(f"{shared_aws.url}/_portal/signin#{shared_aws.owner_token}")
+    body = page.locator("body:has(#add)")
+    expect(body).to_have_attribute("inert", "")
+    held[0].continue_()
+    expect(page.locator("body:has(#add):not([inert])")).to_be_attached()
+
+
 def test_a_name_that_is_taken_is_said_beside_the_field(local_aws: Any, open_page: Any) -> None:
     make_job(local_aws, {"a.png": encode(draw_photo(), "PNG")}, job="twice")
     owner = open_page(expect_errors=True)

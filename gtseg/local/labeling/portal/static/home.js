@@ -52,3 +52,5 @@ document.getElementById("leave").addEventListener("click", async () => {
 });
 show();
 setInterval(() => document.visibilityState === "visible" && show(), 20_000);
+
+document.body.inert = false; // until here a press would have been lost

@@ -66,3 +66,5 @@ document.getElementById("leave").addEventListener("click", async () => location.
 show();
 const known = showPeople();
 setInterval(() => document.visibilityState === "visible" && show(), 10_000);
+
+document.body.inert = false; // until here a press would have been lost

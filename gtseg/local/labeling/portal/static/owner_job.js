@@ -251,3 +251,5 @@ at.filters.addEventListener("submit", (event) => event.preventDefault());
 for (const select of Object.values(FILTERS)) select.addEventListener("change", () => turn(-page));
 showAll().then(showObjects).catch((error) => (at.status.textContent = error.message));
 setInterval(() => document.visibilityState === "visible" && showAll(), 10_000);
+
+document.body.inert = false; // until here a press would have been lost

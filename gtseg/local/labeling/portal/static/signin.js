@@ -35,3 +35,5 @@ function enterByLink() {
 }
 window.addEventListener("hashchange", enterByLink);
 enterByLink();
+
+document.body.inert = false; // until here a press would have been lost

@@ -43,3 +43,5 @@ async function show() {
 }
 
 show().catch((error) => (at.status.textContent = error.message));
+
+document.body.inert = false; // until here a press would have been lost

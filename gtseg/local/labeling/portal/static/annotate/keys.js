@@ -125,7 +125,9 @@ export class Actions {
   find(event) {
     const stroke = strokeOf(event);
     if (!stroke) return null;
-    const target = /** @type {Element} */ (event.target);
+    const focused = /** @type {Element} */ (event.target);
+    // the button that closed a dialog keeps the focus until the next frame
+    const target = focused.closest?.("dialog:not([open])") ? document.body : focused;
     const writes = target.matches?.(TEXT);
     const control = !writes && target.matches?.("button, a, input, label, summary, [role=button]");
     if (control && OF_CONTROLS.has(stroke.split(" ").pop() ?? "") && !stroke.startsWith("Ctrl")) return null;
