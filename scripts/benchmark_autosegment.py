@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from gtseg.local.labeling.autosegment import Finder, crop, grabcut, weights_paths
+from gtseg.local.labeling.autosegment import Predictor, crop, grabcut, weights_paths
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.mask_crop import settle
+from gtseg.local.labeling.autosegment.mask_crop import extract_mask
 from gtseg.local.labeling.autosegment.prompts import NONE, Start
 from gtseg.local.labeling.portal.outlines import decode_stored
 
@@ -116,14 +116,14 @@ def grabcut_alone(question: Question) -> NDArray[np.bool_]:
     return mask
 
 
-def method_of(finder: Finder) -> Method:
-    def find(question: Question) -> NDArray[np.bool_]:
+def method_of(predictor: Predictor) -> Method:
+    def segment(question: Question) -> NDArray[np.bool_]:
         q = question
         start = Start("points", q.points)
-        found = finder.find(q.image, start, inside=q.inside, outside=q.outside, key=id(q.image))
-        return found.whole(q.image.shape[:2])
+        found = predictor.segment(q.image, start, inside=q.inside, outside=q.outside, key=id(q.image))
+        return found.full_mask(q.image.shape[:2])
 
-    return find
+    return segment
 
 
 # ---- measures ------------------------------------------------------------------------------------------------------
@@ -190,14 +190,14 @@ def other_start(kind: str, thing: Object) -> Start:
     return Start("click", np.array([[x, y]], np.float32))
 
 
-def report_starts(objects: list[Object], finder: Finder) -> None:
+def report_starts(objects: list[Object], predictor: Predictor) -> None:
     for kind in ("box", "click"):
         begun, scores = time.process_time(), []
         for thing in objects:
-            found = finder.find(thing.image, other_start(kind, thing)).whole(thing.mask.shape)
+            found = predictor.segment(thing.image, other_start(kind, thing)).full_mask(thing.mask.shape)
             scores.append(overlap(found, thing.mask))
         spent = (time.process_time() - begun) / len(objects)
-        print(f"{kind}: {np.mean(scores):.3f}  {spent:.3f} CPU s   {finder.seen}", flush=True)
+        print(f"{kind}: {np.mean(scores):.3f}  {spent:.3f} CPU s   {predictor.trained_on}", flush=True)
 
 
 def report(objects: list[Object], methods: dict[str, Method], *, clicks: bool) -> None:
@@ -224,29 +224,33 @@ def milliseconds(work: Callable[[], object], rounds: int = 10) -> str:
     return f"{1000 * cpu / rounds:7.1f} ms CPU {1000 * wall / rounds:7.1f} ms wall"
 
 
-def time_parts(thing: Object, finder: Finder) -> None:
+def time_parts(thing: Object, predictor: Predictor) -> None:
     """What one call spends its time on: an object that fills most of a 1,024 x 1,024 image."""
     image = np.asarray(cv2.resize(thing.image, (1024, 1024)), np.uint8)
     points = extreme_points(np.asarray(cv2.resize(thing.mask.astype(np.uint8), (1024, 1024))) > 0)
     packed = io.BytesIO()
     Image.fromarray(image).save(packed, "JPEG")
-    window = crop.window_of(points, finder.size)
+    window = crop.window_of(points, predictor.size)
     photo, extreme = crop.cut(image, window), window.inward(points)
     start = Start("points", points)
-    work = finder.work_on(image, start, key=None)
-    probability = finder.propose(work, inside=NONE, outside=NONE)
-    found = finder.find(image, start)
+    work = predictor.find_state(image, start, key=None)
+    probability = predictor.predict_refined(work, inside=NONE, outside=NONE)
+    found = predictor.segment(image, start)
     click = points.mean(0, keepdims=True)
     steps: dict[str, Callable[[], object]] = {
         "decode the image (once per task)": lambda: decode_stored(packed.getvalue()),
         "cut the window": lambda: crop.cut(image, window),
         "GrabCut's hint": lambda: grabcut.hint(photo, extreme, inside=NONE, outside=NONE),
-        "window, hint, the frozen part": lambda: finder.work_on(image, start, key=None),
-        "one look with a click, refinement": lambda: finder.propose(work, inside=window.inward(click), outside=NONE),
-        "a further click on the same object": lambda: finder.find(image, start, inside=click, key=1),
-        "mask in the image's pixels": lambda: settle(probability, window, image.shape[:2], limits=extreme, inside=NONE),
+        "window, hint, the frozen part": lambda: predictor.find_state(image, start, key=None),
+        "one look with a click, refinement": lambda: predictor.predict_refined(
+            work, inside=window.inward(click), outside=NONE
+        ),
+        "a further click on the same object": lambda: predictor.segment(image, start, inside=click, key=1),
+        "mask in the image's pixels": lambda: extract_mask(
+            probability, window, image.shape[:2], limits=extreme, inside=NONE
+        ),
         "rows and JSON": lambda: json.dumps({"rows": found.rows()}),
-        "all but the decoding": lambda: json.dumps({"rows": finder.find(image, start).rows()}),
+        "all but the decoding": lambda: json.dumps({"rows": predictor.segment(image, start).rows()}),
     }
     for name, work in steps.items():
         print(f"{milliseconds(work)}   {name}")
@@ -275,10 +279,10 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     cv2.setNumThreads(1)
-    finders = [Finder(*paths) for paths in args.weights or [weights_paths()]]
+    predictors = [Predictor(*paths) for paths in args.weights or [weights_paths()]]
     methods: dict[str, Method] = {} if args.no_grabcut else {"GrabCut alone, no weights": grabcut_alone}
-    for finder in finders:
-        methods[f"weights that have seen {finder.seen}"] = method_of(finder)
+    for predictor in predictors:
+        methods[f"weights that have seen {predictor.trained_on}"] = method_of(predictor)
     for folder in args.photos:
         objects = [Object(*found) for found in read_objects(folder, args.split, args.classes, args.least)]
         if len(objects) > args.most:
@@ -286,14 +290,16 @@ def main() -> None:
         if not objects:
             raise SystemExit(f"no object of {args.least} pixels or more in {folder} ({args.split})")
         print(f"{len(objects)} objects of {folder.name}, {args.split}", flush=True)
-        for finder in finders:
-            finder.find(objects[0].image, Start("points", extreme_points(objects[0].mask)))  # the first run is slower
+        for predictor in predictors:
+            predictor.segment(
+                objects[0].image, Start("points", extreme_points(objects[0].mask))
+            )  # the first run is slower
         if args.call:
-            time_parts(max(objects, key=lambda thing: int(thing.mask.sum())), finders[0])
+            time_parts(max(objects, key=lambda thing: int(thing.mask.sum())), predictors[0])
         else:
             report(objects, methods, clicks=not args.no_clicks)
-            for finder in finders:
-                report_starts(objects, finder)
+            for predictor in predictors:
+                report_starts(objects, predictor)
 
 
 if __name__ == "__main__":

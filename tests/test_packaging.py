@@ -108,14 +108,14 @@ def test_the_wheel_outlines_and_trains_without_a_network(installed: Path, tmp_pa
     code = """
 import json, sys
 import gtseg, numpy as np
-from gtseg.local.labeling.autosegment import Finder, weights_paths
+from gtseg.local.labeling.autosegment import Predictor, weights_paths
 from gtseg.local.labeling.autosegment.prompts import Start
 y, x = np.mgrid[:200, :200]
 disc = (x - 100) ** 2 + (y - 90) ** 2 < 50 ** 2
 image = np.where(disc[..., None], (200, 80, 60), (70, 110, 90)).astype(np.uint8)
 image += np.random.default_rng(0).integers(0, 12, image.shape, dtype=np.uint8)
 points = np.array([[100, 40], [150, 90], [100, 140], [50, 90]], np.float32)
-found = Finder(*weights_paths()).find(image, Start("points", points)).whole(disc.shape)
+found = Predictor(*weights_paths()).segment(image, Start("points", points)).full_mask(disc.shape)
 print(json.dumps({"from": gtseg.__file__, "iou": float((found & disc).sum() / (found | disc).sum())}))
 """
     outlined = json.loads(run(installed, "-c", code, cwd=tmp_path))

@@ -20,7 +20,7 @@ from gtseg.local.labeling.assist.objects import split_objects
 from gtseg.local.labeling.assist.order import order_objects
 from gtseg.local.labeling.assist.records import may_be_suggested
 from gtseg.local.labeling.assist.refine import find_smallest, refine_objects
-from gtseg.local.labeling.autosegment import Finder, weights_paths
+from gtseg.local.labeling.autosegment import Predictor, weights_paths
 from gtseg.local.labeling.autosegment.mask_correction import correct_mask
 from gtseg.local.labeling.records import find_job
 from gtseg.local.storage.folder import FolderObjects
@@ -147,7 +147,7 @@ def test_what_is_smaller_than_what_people_labeled_is_not_suggested() -> None:
     proposed[10:40, 10:40] = 1
     proposed[80:88, 80:88] = 1  # an object of label 1 is never so small
     proposed[60:65, 60:65] = 2
-    found = refine_objects(Finder(), np.zeros((100, 100, 3), np.uint8), proposed, smallest)
+    found = refine_objects(Predictor(), np.zeros((100, 100, 3), np.uint8), proposed, smallest)
     assert (found == np.where(np.arange(100)[:, None] < 70, proposed, 0)).all(), "nothing refines without networks"
 
 
@@ -156,17 +156,17 @@ def test_refining_follows_the_photograph_and_clicks_correct_a_mask_near_them_alo
     disc = (xs - 100) ** 2 + (ys - 80) ** 2 < 45**2
     photo = np.where(disc[..., None], (220, 160, 60), (40, 70, 60)).astype(np.uint8)
     rough = (np.abs(xs - 100) < 38) & (np.abs(ys - 80) < 38)  # a square, as a coarse mask may be
-    finder = Finder(*weights_paths())
-    refined = refine_objects(finder, photo, rough.astype(np.uint8), {1: 0.01}) == 1
+    predictor = Predictor(*weights_paths())
+    refined = refine_objects(predictor, photo, rough.astype(np.uint8), {1: 0.01}) == 1
     assert iou(refined, disc) > max(0.9, iou(rough, disc) + 0.05)
     excess = disc.copy()
     excess[70:95, 140:165] = True
     clicked = np.array([[155, 80]], np.float32)
     none = np.zeros((0, 2), np.float32)
-    corrected = correct_mask(finder, photo, excess, inside=none, outside=clicked).whole((160, 200))
+    corrected = correct_mask(predictor, photo, excess, inside=none, outside=clicked).full_mask((160, 200))
     assert not corrected[80, 155]
     assert (corrected[:, :120] == disc[:, :120]).all(), "what is far from the click stays as it was"
-    assert (correct_mask(finder, photo, excess, inside=none, outside=none).whole((160, 200)) == excess).all()
+    assert (correct_mask(predictor, photo, excess, inside=none, outside=none).full_mask((160, 200)) == excess).all()
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:

@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from gtseg.cli import doctor
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling import autosegment
-from gtseg.local.labeling.autosegment import Finder, segment, weights_paths
+from gtseg.local.labeling.autosegment import Predictor, segment, weights_paths
 from gtseg.local.labeling.autosegment.crop import Window, cut, in_order, likelihood, paste, window_of
 from gtseg.local.labeling.autosegment.dextr import open_with_onnxruntime, open_with_opencv
 from gtseg.local.labeling.autosegment.grabcut import segment_without_weights
-from gtseg.local.labeling.autosegment.mask_crop import FoundMask, FoundRows, settle
+from gtseg.local.labeling.autosegment.mask_crop import ObjectMask, ObjectRows, extract_mask
 from gtseg.local.labeling.autosegment.network import (
     SIZE,
     PromptNet,
@@ -32,7 +32,7 @@ from gtseg.local.labeling.autosegment.network import (
     start,
     trained_names,
 )
-from gtseg.local.labeling.autosegment.predictor import only_where_clicked
+from gtseg.local.labeling.autosegment.predictor import apply_near_clicks
 from gtseg.local.labeling.autosegment.prompts import NONE, Start, middles
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "cats"
@@ -60,14 +60,14 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
 
 def test_four_points_give_the_object() -> None:
     image, mask = scene()
-    assert iou(segment(image, extremes(mask)).whole(mask.shape), mask) > 0.93
+    assert iou(segment(image, extremes(mask)).full_mask(mask.shape), mask) > 0.93
 
 
 def test_the_order_of_the_points_does_not_matter() -> None:
     image, mask = scene()
     points = extremes(mask)
-    first = segment(image, points).whole(mask.shape)
-    assert np.array_equal(first, segment(image, [points[i] for i in (2, 0, 3, 1)]).whole(mask.shape))
+    first = segment(image, points).full_mask(mask.shape)
+    assert np.array_equal(first, segment(image, [points[i] for i in (2, 0, 3, 1)]).full_mask(mask.shape))
 
 
 def test_the_same_question_has_the_same_answer() -> None:
@@ -77,8 +77,11 @@ def test_the_same_question_has_the_same_answer() -> None:
 
 def test_without_weights_grabcut_still_finds_the_object() -> None:
     image, mask = scene()
-    finder = Finder()
-    assert iou(finder.find(image, Start("points", np.array(extremes(mask), np.float32))).whole(mask.shape), mask) > 0.9
+    predictor = Predictor()
+    assert (
+        iou(predictor.segment(image, Start("points", np.array(extremes(mask), np.float32))).full_mask(mask.shape), mask)
+        > 0.9
+    )
 
 
 def test_grabcut_finds_a_thin_slanting_object() -> None:
@@ -87,7 +90,7 @@ def test_grabcut_finds_a_thin_slanting_object() -> None:
     cv2.line(mask, (30, 170), (170, 30), 1, 14)
     image[mask > 0] = (190, 90, 50)
     image = np.clip(image + np.random.default_rng(1).normal(0, 9, image.shape), 0, 255).astype(np.uint8)
-    found = Finder().find(image, Start("points", np.array(extremes(mask > 0), np.float32))).whole(mask.shape)
+    found = Predictor().segment(image, Start("points", np.array(extremes(mask > 0), np.float32))).full_mask(mask.shape)
     assert iou(found, mask > 0) > 0.85
 
 
@@ -112,7 +115,7 @@ def test_what_is_looked_at_once_serves_every_click() -> None:
     net = PromptNet().eval()
     pixels, planes = torch.randn(1, 3, 64, 64), torch.rand(1, 7, 64, 64)
     with torch.inference_mode():
-        assert torch.equal(net(pixels, planes), net.answer(pixels, net.look_at(pixels), planes))
+        assert torch.equal(net(pixels, planes), net.decode(pixels, net.extract_features(pixels), planes))
 
 
 def test_prompts_reach_the_answer_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +123,7 @@ def test_prompts_reach_the_answer_where_they_are(monkeypatch: pytest.MonkeyPatch
     net, _ = load_weights(weights_paths()[0])
     photo = np.full((SIZE, SIZE, 3), 90, np.uint8)
     cv2.circle(photo, (50, 60), 24, (220, 170, 40), -1)
-    found = segment(photo, [[50, 36], [74, 60], [50, 84], [26, 60]]).whole((SIZE, SIZE))
+    found = segment(photo, [[50, 36], [74, 60], [50, 84], [26, 60]]).full_mask((SIZE, SIZE))
     assert found[60, 50]
     assert not found[-60, -50]
     assert normalized(photo).shape == (3, SIZE, SIZE)
@@ -128,7 +131,7 @@ def test_prompts_reach_the_answer_where_they_are(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_weights_say_what_they_have_seen() -> None:
-    seen = Finder(*weights_paths()).seen
+    seen = Predictor(*weights_paths()).trained_on
     assert "drawn objects" in seen
     assert "ImageNet" in seen
 
@@ -142,20 +145,20 @@ def test_a_box_gives_the_object() -> None:
     image, mask = scene()
     ys, xs = np.nonzero(mask)
     corners = [[int(xs.min()), int(ys.min())], [int(xs.max()), int(ys.max())]]
-    assert iou(segment(image, corners).whole(mask.shape), mask) > 0.85
+    assert iou(segment(image, corners).full_mask(mask.shape), mask) > 0.85
 
 
 def test_one_click_gives_the_object() -> None:
     image, mask = scene()
-    assert iou(segment(image, [[120, 100]]).whole(mask.shape), mask) > 0.7
+    assert iou(segment(image, [[120, 100]]).full_mask(mask.shape), mask) > 0.7
 
 
 def test_a_further_click_on_the_same_object_is_answered_as_if_it_were_the_first_question() -> None:
     image, mask = scene()
-    finder, begun = Finder(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
+    predictor, begun = Predictor(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
     click = np.array([[100, 90]], np.float32)
-    finder.find(image, begun, key="a")
-    kept, fresh = (finder.find(image, begun, outside=click, key=key).whole(mask.shape) for key in ("a", None))
+    predictor.segment(image, begun, key="a")
+    kept, fresh = (predictor.segment(image, begun, outside=click, key=key).full_mask(mask.shape) for key in ("a", None))
     assert np.array_equal(kept, fresh)
 
 
@@ -163,7 +166,7 @@ def test_a_click_far_from_where_the_answer_is_unsure_changes_only_its_neighborho
     before = np.full((96, 96), 0.9, np.float32)
     after = np.full((96, 96), 0.4, np.float32)  # would remove everything, without being sure
     after[44:52, 44:52] = 0.02
-    left = only_where_clicked(before, after, inside=NONE, outside=np.array([[48, 48]], np.float32))
+    left = apply_near_clicks(before, after, inside=NONE, outside=np.array([[48, 48]], np.float32))
     removed = left <= 0.5
     assert removed[44:52, 44:52].all()
     assert not removed[:40].any()
@@ -173,11 +176,11 @@ def test_a_click_far_from_where_the_answer_is_unsure_changes_only_its_neighborho
 def test_each_click_leaves_what_the_clicks_before_it_made() -> None:
     image, mask = scene()
     image[60:80, 150:175] = (60, 90, 70)
-    finder, begun = Finder(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
+    predictor, begun = Predictor(*weights_paths()), Start("points", np.array(extremes(mask), np.float32))
 
     def found(outside: list[list[float]]) -> np.ndarray:
         clicks = np.array(outside, np.float32).reshape(-1, 2)
-        return finder.find(image, begun, outside=clicks, key="scene").whole(mask.shape)
+        return predictor.segment(image, begun, outside=clicks, key="scene").full_mask(mask.shape)
 
     start, one, two = found([]), found([[90, 90]]), found([[90, 90], [140, 115]])
     _, parts = cv2.connectedComponents((one & ~two).astype(np.uint8))
@@ -191,9 +194,9 @@ def test_each_click_leaves_what_the_clicks_before_it_made() -> None:
 
 def test_the_switch_for_imagenet_weights_leaves_grabcut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GTSEG_IMAGENET_WEIGHTS", "off")
-    monkeypatch.setattr(autosegment, "_finder", None)
-    assert autosegment.shared_finder().nets == []
-    monkeypatch.setattr(autosegment, "_finder", None)
+    monkeypatch.setattr(autosegment, "_predictor", None)
+    assert autosegment.shared_predictor().nets == []
+    monkeypatch.setattr(autosegment, "_predictor", None)
 
 
 @given(st.lists(st.tuples(st.floats(0, 90), st.floats(0, 90)), min_size=2, max_size=2))
@@ -213,11 +216,11 @@ def test_real_cats_are_found_better_than_by_grabcut_alone() -> None:
         mask = labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
         image = cv2.imread(str(DATA / "images" / f"{path.stem}.jpg"))[..., ::-1]
         points = np.array(extremes(mask), np.float32)
-        ours.append(iou(segment(image, points).whole(mask.shape), mask))
+        ours.append(iou(segment(image, points).full_mask(mask.shape), mask))
         window = window_of(points, 256)
         found = segment_without_weights(cut(image, window), window.inward(points), inside=NONE, outside=NONE)
         left, top, values = paste(window, found.astype(np.float32), mask.shape)
-        plain.append(iou(FoundMask(left, top, values > 0.5).whole(mask.shape), mask))
+        plain.append(iou(ObjectMask(left, top, values > 0.5).full_mask(mask.shape), mask))
     assert np.mean(ours) > 0.75
     assert np.mean(ours) > np.mean(plain)
 
@@ -227,8 +230,8 @@ def test_a_click_inside_adds_and_a_click_outside_removes() -> None:
     image[60:80, 150:175] = (60, 90, 70)  # a hole in the colour of the ground
     points = extremes(mask)
     there, elsewhere = [162, 70], [110, 100]
-    assert segment(image, points, inside=[there]).whole(mask.shape)[there[1], there[0]]
-    assert not segment(image, points, outside=[elsewhere]).whole(mask.shape)[elsewhere[1], elsewhere[0]]
+    assert segment(image, points, inside=[there]).full_mask(mask.shape)[there[1], there[0]]
+    assert not segment(image, points, outside=[elsewhere]).full_mask(mask.shape)[elsewhere[1], elsewhere[0]]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +255,7 @@ def test_a_wrong_question_is_refused_with_its_reason(points: list[list[float]], 
 )
 def test_odd_points_give_some_mask_and_never_an_error(points: list[list[float]]) -> None:
     found = segment(scene()[0], points)
-    assert found.whole((200, 260)).shape == (200, 260)
+    assert found.full_mask((200, 260)).shape == (200, 260)
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
@@ -260,7 +263,7 @@ def test_odd_points_give_some_mask_and_never_an_error(points: list[list[float]])
 def test_rows_hold_exactly_the_mask(height: int, width: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < 0.4
     again = np.zeros((height + 7, width + 5), bool)
-    for y, *ends in FoundMask(5, 7, mask).rows():
+    for y, *ends in ObjectMask(5, 7, mask).rows():
         for left, right in zip(ends[::2], ends[1::2], strict=True):
             again[y, left:right] = True
     assert np.array_equal(again[7:, 5:], mask)
@@ -321,7 +324,7 @@ def test_a_users_onnx_model_is_used_instead(tmp_path: Path, monkeypatch: pytest.
     make_model(tmp_path / "red.onnx")
     monkeypatch.setenv("GTSEG_AUTOSEGMENT_ONNX", str(tmp_path / "red.onnx"))
     image, mask = scene()
-    assert iou(segment(image, extremes(mask)).whole(mask.shape), mask) > 0.95
+    assert iou(segment(image, extremes(mask)).full_mask(mask.shape), mask) > 0.95
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "opencv"])
@@ -371,7 +374,7 @@ def test_a_dextr_model_begins_with_points_or_a_box_and_says_so(tmp_path: Path) -
     image, mask = scene()
     ys, xs = np.nonzero(mask)
     box = [[int(xs.min()), int(ys.min())], [int(xs.max()), int(ys.max())]]
-    assert iou(segment(image, box, models=[tmp_path / "red.onnx"]).whole(mask.shape), mask) > 0.9
+    assert iou(segment(image, box, models=[tmp_path / "red.onnx"]).full_mask(mask.shape), mask) > 0.9
     with pytest.raises(ServiceError, match="four extreme points or a box"):
         segment(image, [[120, 100]], models=[tmp_path / "red.onnx"])
 
@@ -390,7 +393,7 @@ def test_a_mask_of_many_pixels_is_the_one_that_a_small_image_has() -> None:
     points = [[8 * x + 4, 8 * y + 4] for x, y in extremes(mask)]
     found = segment(large, points)
     true = np.kron(mask, np.ones((8, 8), bool))
-    assert iou(found.whole(true.shape), true) > 0.93
+    assert iou(found.full_mask(true.shape), true) > 0.93
     assert found.reach is not None
     assert found.reach[0] < 8 * 50
 
@@ -401,11 +404,11 @@ def test_a_processor_without_16_bit_arithmetic_computes_in_32(
 ) -> None:
     """Emulated, 16 bits take nine times as long; the outline is the same."""
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
-    finder = Finder(*weights_paths())
-    assert {p.dtype for net in finder.nets for p in net.parameters()} == {dtype}
+    predictor = Predictor(*weights_paths())
+    assert {p.dtype for net in predictor.nets for p in net.parameters()} == {dtype}
     image, mask = scene()
-    found = finder.find(image, Start("points", np.array(extremes(mask), np.float32)))
-    assert iou(found.whole(mask.shape), mask) > 0.93
+    found = predictor.segment(image, Start("points", np.array(extremes(mask), np.float32)))
+    assert iou(found.full_mask(mask.shape), mask) > 0.93
 
 
 def test_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
@@ -415,12 +418,12 @@ def test_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
     discs = np.hypot(x - 30, y - 80) - 45, 12 - np.hypot(x - 40, y - 90), np.hypot(x - 160, y - 150) - 25
     signed = np.minimum(np.maximum(discs[0], discs[1]), discs[2])
     probability = (1 / (1 + np.exp(np.clip(2 * signed, -30, 30)))).astype(np.float32)
-    found = settle(probability, window, shape, limits=None, inside=NONE)
-    assert isinstance(found, FoundRows)
+    found = extract_mask(probability, window, shape, limits=None, inside=NONE)
+    assert isinstance(found, ObjectRows)
     left, top, values = paste(window, probability, shape)
-    plain = FoundMask(left, top, values > 0.5).whole(shape).astype(np.uint8)
+    plain = ObjectMask(left, top, values > 0.5).full_mask(shape).astype(np.uint8)
     across = np.ones((5, 5), np.uint8)
-    whole = found.whole(shape)
+    whole = found.full_mask(shape)
     assert (cv2.erode(plain, across) <= whole).all()
     assert (whole <= cv2.dilate(plain, across)).all()
 
@@ -428,5 +431,5 @@ def test_rows_of_a_large_object_are_those_of_its_enlarged_mask() -> None:
 def test_nothing_that_is_found_is_an_empty_mask_of_any_size() -> None:
     nothing = np.zeros((SIZE, SIZE), np.float32)
     for side in (100.0, 5000.0):
-        found = settle(nothing, Window(0, 0, side, SIZE), (5000, 5000), limits=None, inside=NONE)
+        found = extract_mask(nothing, Window(0, 0, side, SIZE), (5000, 5000), limits=None, inside=NONE)
         assert found.rows() == []

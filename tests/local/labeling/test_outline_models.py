@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from gtseg.local.cli import app
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.autosegment import open_models, sam, segment
+from gtseg.local.labeling.autosegment import load_model, sam, segment
 from gtseg.local.labeling.autosegment.onnx_names import parse_model, read_graph
 from gtseg.local.labeling.autosegment.outline_models import choose_kind
 from gtseg.local.labeling.autosegment.prompts import NONE, Start
@@ -73,7 +73,7 @@ def test_an_outline_comes_out_where_the_clicks_are(
     image = photo(height, width)
     mask = segment(image, [[200, 180]], inside=[[220, 200]], outside=[[20, 20]], models=files[family])
     unit = max(1, max(shape) / 1024)
-    x, y, across, down = middle_and_size(mask.whole(shape))
+    x, y, across, down = middle_and_size(mask.full_mask(shape))
     assert abs(x - 210) < 2 * unit
     assert abs(y - 190) < 2 * unit
     longer = max(shape)
@@ -88,7 +88,7 @@ def test_a_box_and_four_points_are_two_corners(files: dict[str, list[Path]], fam
     box, points = [[100, 90], [200, 190]], [[150, 90], [200, 140], [150, 190], [100, 140]]
     found = [segment(photo(), start, models=files[family]).rows() for start in (box, points)]
     assert found[0] == found[1]
-    x, y, *_ = middle_and_size(segment(photo(), box, models=files[family]).whole((300, 400)))
+    x, y, *_ = middle_and_size(segment(photo(), box, models=files[family]).full_mask((300, 400)))
     assert abs(x - 150) < 2
     assert abs(y - 140) < 2
 
@@ -96,17 +96,17 @@ def test_a_box_and_four_points_are_two_corners(files: dict[str, list[Path]], fam
 def test_a_picture_is_seen_once_and_what_is_kept_of_it_is_bounded(
     files: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = open_models(tuple(files["SAM 1"]))
+    model = load_model(tuple(files["SAM 1"]))
     assert isinstance(model, Sam)
     seen, encoder = [], model.encoder
     monkeypatch.setattr(model, "encoder", lambda given: seen.append(1) or encoder(given))  # type: ignore[func-returns-value]
     start = Start("click", np.array([[200, 180]], np.float32))
     for _ in range(3):
-        model.find(photo(), start, inside=NONE, outside=NONE, key="a")
+        model.segment(photo(), start, inside=NONE, outside=NONE, key="a")
     assert len(seen) == 1
     monkeypatch.setattr(sam, "KEPT_BYTES", 3 * 256 * 64 * 64 * 4)
     for name in "bcde":
-        model.see(photo(), name)
+        model.prepare(photo(), name)
     assert len(model._kept) == 3
     assert "a" not in model._kept
 
@@ -247,7 +247,7 @@ def test_sam_1_as_its_own_package_exports_it_answers_as_it_does_in_pytorch(tmp_p
             multimask_output=False,
         )
         expected = model.postprocess_masks(low, (768, 1024), (300, 400))[0, 0].numpy() > 0
-    mask = found.whole((300, 400))
+    mask = found.full_mask((300, 400))
     assert 0.01 < expected.mean() < 0.99, "random weights gave an answer that tells nothing"
     assert (mask == expected).mean() > 0.98  # specks are taken out of ours
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gtseg.local.algorithm.pictures import PictureError, open_picture
-from gtseg.local.labeling.autosegment import Finder, refine_mask, shared_finder
+from gtseg.local.labeling.autosegment import Predictor, refine_mask, shared_predictor
 from gtseg.local.labeling.pictures import decoding
 
 MOST = 400
@@ -49,7 +49,7 @@ def find_smallest(masks: Sequence[Mask]) -> dict[int, float]:
     return {label: float(np.percentile(found, PERCENTILE)) / 2 for label, found in sorted(shares.items())}
 
 
-def refine_objects(finder: Finder, image: NDArray[np.uint8], mask: Mask, smallest: Mapping[int, float]) -> Mask:
+def refine_objects(predictor: Predictor, image: NDArray[np.uint8], mask: Mask, smallest: Mapping[int, float]) -> Mask:
     """Return the refined class indices of (H, W) class indices and an (H, W, 3) RGB image.
 
     Objects smaller than `smallest` are left out, before and after refinement. A pixel of two refined objects belongs to
@@ -59,7 +59,7 @@ def refine_objects(finder: Finder, image: NDArray[np.uint8], mask: Mask, smalles
     for label in np.unique(mask[mask > 0]):
         least = smallest.get(int(label), 0.0) * mask.size
         for part in split(mask == label, least):
-            found += [(int(label), refined) for refined in split(refine_mask(finder, image, part), least)]
+            found += [(int(label), refined) for refined in split(refine_mask(predictor, image, part), least)]
     result = np.zeros_like(mask)
     for label, part in sorted(found, key=lambda item: -int(np.count_nonzero(item[1]))):
         result[part] = label
@@ -72,7 +72,7 @@ def split(plane: NDArray[np.bool_], least: float) -> list[NDArray[np.bool_]]:
     return [numbers == number for number in range(1, count) if stats[number, cv2.CC_STAT_AREA] >= least]
 
 
-def refine_file(finder: Finder, root: Path, image: Path, smallest: Mapping[int, float]) -> None:
+def refine_file(predictor: Predictor, root: Path, image: Path, smallest: Mapping[int, float]) -> None:
     """Refine one mask of output/masks into output/refined, unless it exists; copy it if the image cannot be read."""
     source, target = (root / "output" / folder / f"{image.name}.png" for folder in ("masks", "refined"))
     if target.exists() or not source.exists():
@@ -85,7 +85,7 @@ def refine_file(finder: Finder, root: Path, image: Path, smallest: Mapping[int, 
     except (PictureError, OSError):
         pixels = None
     if pixels is not None and pixels.shape[:2] == mask.shape:
-        mask = refine_objects(finder, pixels, mask, smallest)
+        mask = refine_objects(predictor, pixels, mask, smallest)
     part = target.with_name(f".{target.name}.part")
     Image.fromarray(mask).save(part, "PNG")
     os.replace(part, target)
@@ -101,9 +101,9 @@ def main() -> int:
     smallest = {int(label): share for label, share in json.loads(path.read_text()).items()} if path.exists() else {}
     (options.root / "output" / "refined").mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
-    finder = shared_finder()
+    predictor = shared_predictor()
     for name in names[:MOST]:
-        refine_file(finder, options.root, options.images / name, smallest)
+        refine_file(predictor, options.root, options.images / name, smallest)
     return 0
 
 

@@ -21,21 +21,21 @@ from numpy.typing import NDArray
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points
 from gtseg.local.labeling.autosegment.mask_correction import box_of, correct_mask, refine_mask
-from gtseg.local.labeling.autosegment.mask_crop import Found
+from gtseg.local.labeling.autosegment.mask_crop import SegmentedObject
 from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
-from gtseg.local.labeling.autosegment.predictor import Finder, weights_paths
+from gtseg.local.labeling.autosegment.predictor import Predictor, weights_paths
 from gtseg.local.labeling.autosegment.prompts import Start
 
 __all__ = [
-    "Finder",
-    "Found",
-    "Outlines",
+    "OutlineModel",
+    "Predictor",
+    "SegmentedObject",
     "correct",
-    "open_models",
-    "outlines",
+    "load_model",
+    "open_model",
     "refine_mask",
     "segment",
-    "shared_finder",
+    "shared_predictor",
     "weights_paths",
 ]
 
@@ -44,30 +44,32 @@ IMAGENET_ENV = "GTSEG_IMAGENET_WEIGHTS"
 COUNTS = {4: "points", 2: "box", 1: "click"}
 
 _lock = threading.Lock()
-_finder: Finder | None = None
+_predictor: Predictor | None = None
 
 
-def shared_finder() -> Finder:
+def shared_predictor() -> Predictor:
     """Return the process's predictor with the packaged weights, loaded once."""
-    global _finder
+    global _predictor
     with _lock:
-        if _finder is None:
-            _finder = Finder(*(() if os.environ.get(IMAGENET_ENV) == "off" else weights_paths()))
-        return _finder
+        if _predictor is None:
+            _predictor = Predictor(*(() if os.environ.get(IMAGENET_ENV) == "off" else weights_paths()))
+        return _predictor
 
 
-class Outlines(Protocol):
+class OutlineModel(Protocol):
     """A model that segments objects: gtseg's own network or a model of the user's."""
 
-    def see(self, image: NDArray[np.uint8], key: object) -> object:
-        """Compute the features that depend on the image (H, W, 3) alone, and cache them under `key`."""
+    def prepare(self, image: NDArray[np.uint8], key: object) -> object:
+        """Compute and cache under `key` the features that depend on the (H, W, 3) image alone."""
 
-    def find(self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object) -> Found:
-        """Segment an object. What does not depend on corrective clicks is cached under `key`, unless it is None."""
+    def segment(
+        self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object
+    ) -> SegmentedObject:
+        """Segment an object. Features that do not depend on corrective clicks are cached under `key` unless it is None."""
 
 
 @lru_cache(maxsize=1)
-def open_models(files: tuple[Path, ...]) -> Outlines:
+def load_model(files: tuple[Path, ...]) -> OutlineModel:
     """Load a user's model, once. Raises ServiceError InvalidRequest."""
     try:
         choice = choose_kind(files)
@@ -82,10 +84,10 @@ def open_models(files: tuple[Path, ...]) -> Outlines:
     return Sam(choice)
 
 
-def outlines(files: Sequence[Path] | None = None) -> Outlines:
+def open_model(files: Sequence[Path] | None = None) -> OutlineModel:
     """Return the model of `files` (None: those of the environment), or gtseg's own network if there are no files."""
     chosen = models_of_environment() if files is None else tuple(files)
-    return open_models(chosen) if chosen else shared_finder()
+    return load_model(chosen) if chosen else shared_predictor()
 
 
 def segment(
@@ -96,7 +98,7 @@ def segment(
     outside: Sequence[Sequence[float]] = (),
     key: object = None,
     models: Sequence[Path] | None = None,
-) -> Found:
+) -> SegmentedObject:
     """Segment an object of an (H, W, 3) uint8 RGB image in stored orientation. Raises ServiceError InvalidRequest.
 
     `points` are [[x, y], ...] in pixels: four extreme points, two opposite corners of the object's box, or one click on
@@ -113,7 +115,7 @@ def segment(
         )
     yes, no = read_points(inside, shape, name="inside"), read_points(outside, shape, name="outside")
     start = Start(COUNTS[len(given)], given)  # type: ignore[arg-type]
-    return outlines(models).find(image, start, inside=yes, outside=no, key=key)
+    return open_model(models).segment(image, start, inside=yes, outside=no, key=key)
 
 
 def correct(
@@ -124,21 +126,19 @@ def correct(
     outside: Sequence[Sequence[float]] = (),
     key: object = None,
     models: Sequence[Path] | None = None,
-) -> Found:
-    """(H, W, 3) RGB as stored and the (H, W) mask of an object in it (+ clicks) -> Found.
+) -> SegmentedObject:
+    """Correct the (H, W) bool mask of an object in an (H, W, 3) RGB image by clicks.
 
-    Raises ServiceError InvalidRequest.
-
-    A model of the user's begins from the mask's box: it knows nothing of masks.
+    A user's own model takes no mask: it segments the mask's box anew. Raises ServiceError InvalidRequest.
     """
     shape = image.shape[:2]
     if mask.shape != shape or not mask.any():
         raise ServiceError("InvalidRequest", f"The mask has no object in an image of {shape[1]} x {shape[0]} pixels.")
     yes, no = read_points(inside, shape, name="inside"), read_points(outside, shape, name="outside")
-    answers = outlines(models)
-    if isinstance(answers, Finder):
-        return correct_mask(answers, image, mask, inside=yes, outside=no, key=key)
-    return answers.find(image, Start("box", box_of(mask)), inside=yes, outside=no, key=key)
+    model = open_model(models)
+    if isinstance(model, Predictor):
+        return correct_mask(model, image, mask, inside=yes, outside=no, key=key)
+    return model.segment(image, Start("box", box_of(mask)), inside=yes, outside=no, key=key)
 
 
 def read_points(points: Sequence[Sequence[float]], shape: tuple[int, int], *, name: str) -> Points:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment import crop
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.mask_crop import Found, settle
+from gtseg.local.labeling.autosegment.mask_crop import SegmentedObject, extract_mask
 from gtseg.local.labeling.autosegment.onnx_session import has_onnxruntime, open_session
 from gtseg.local.labeling.autosegment.outline_models import Choice
 from gtseg.local.labeling.autosegment.prompts import Start
@@ -66,9 +66,9 @@ class Dextr:
         self.model = open_with_onnxruntime(self.path, name) if has_onnxruntime() else open_with_opencv(self.path)
         self._lock = threading.Lock()  # cv2.dnn.Net is not thread-safe
 
-    def find(
+    def segment(
         self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object = None
-    ) -> Found:
+    ) -> SegmentedObject:
         """Segment the object of four extreme points, or of a box, for which the middles of its sides are used.
 
         Raises ServiceError InvalidRequest for a click, or if the model fails.
@@ -91,9 +91,9 @@ class Dextr:
         if result.min() < 0 or result.max() > 1:
             result = np.asarray(1 / (1 + np.exp(-np.clip(result, -60, 60))), np.float32)
         probability = np.asarray(cv2.resize(result, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
-        return settle(probability, window, image.shape[:2], limits=points, inside=yes)
+        return extract_mask(probability, window, image.shape[:2], limits=points, inside=yes)
 
-    def see(self, image: NDArray[np.uint8], key: object) -> None:
+    def prepare(self, image: NDArray[np.uint8], key: object) -> None:
         """Do nothing: DEXTR has no features that depend on the image alone."""
 
 

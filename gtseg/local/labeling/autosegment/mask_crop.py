@@ -18,14 +18,14 @@ SPECK = 0.02
 """Parts smaller than this share of the largest part are removed as noise."""
 
 
-class Found(Protocol):
+class SegmentedObject(Protocol):
     """A segmented object."""
 
     @property
     def reach(self) -> tuple[int, int, int, int] | None:
         """left, top, right, bottom of the area where a further click changes this mask; None: the whole image."""
 
-    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the mask as (H, W) bool for the whole image."""
 
     def rows(self) -> list[list[int]]:
@@ -33,7 +33,7 @@ class Found(Protocol):
 
 
 @dataclass(frozen=True)
-class FoundMask:
+class ObjectMask:
     """An object as a mask (h, w) bool whose first pixel is at (left, top) of the image."""
 
     left: int
@@ -41,7 +41,7 @@ class FoundMask:
     mask: NDArray[np.bool_]
     reach: tuple[int, int, int, int] | None = None
 
-    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         full = np.zeros(shape, bool)
         full[self.top : self.top + self.mask.shape[0], self.left : self.left + self.mask.shape[1]] = self.mask
         return full
@@ -54,13 +54,13 @@ class FoundMask:
 
 
 @dataclass(frozen=True)
-class FoundRows:
+class ObjectRows:
     """An object of many pixels as its rows, which are faster to compute than its mask."""
 
     lines: list[list[int]]
     reach: tuple[int, int, int, int] | None = None
 
-    def whole(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         full = np.zeros(shape, bool)
         for y, *ends in self.lines:
             for x0, x1 in zip(ends[::2], ends[1::2], strict=True):
@@ -83,14 +83,14 @@ def rows_of(ys: NDArray[np.int64], xs: NDArray[np.int64]) -> list[list[int]]:
     return [row for row in rows.values() if len(row) > 1]
 
 
-def settle(
+def extract_mask(
     probability: NDArray[np.float32],
     window: Window,
     shape: tuple[int, int],
     *,
     limits: Points | None,
     inside: Points,
-) -> Found:
+) -> SegmentedObject:
     """Convert window probabilities (S, S) to a mask in the pixels of an image of `shape`, with noise removed.
 
     Small parts with a click `inside` are kept. `limits` are window points whose box, extended to the clicks `inside`,
@@ -101,20 +101,20 @@ def settle(
         probability = (probability * allowed).astype(np.float32)
     reach = crop.extent(window, shape)
     if window.scale < LARGE:
-        return settle_large(probability, window, reach, inside=inside)
+        return extract_large_mask(probability, window, reach, inside=inside)
     left, top, values = crop.paste(window, probability, shape)
     clicked = (inside + 0.5) / window.scale + np.array([window.left - left, window.top - top])
     kept = without_specks((values > 0.5).astype(np.uint8), keep=clicked.astype(np.float32))
-    return FoundMask(left, top, kept, reach)
+    return ObjectMask(left, top, kept, reach)
 
 
-def settle_large(
+def extract_large_mask(
     probability: NDArray[np.float32],
     window: Window,
     reach: tuple[int, int, int, int],
     *,
     inside: Points,
-) -> FoundRows:
+) -> ObjectRows:
     """Do the same for an object of many pixels, without enlarging its mask horizontally.
 
     Noise is removed on a copy of four times the window's size. The copy is enlarged vertically to the image's rows.
@@ -125,7 +125,7 @@ def settle_large(
     smooth = cv2.resize(probability, (size, size), interpolation=cv2.INTER_CUBIC)
     kept = without_specks((smooth > 0.5).astype(np.uint8), keep=(4 * (inside + 0.5)).astype(np.float32))
     if not kept.any():
-        return FoundRows([], reach)
+        return ObjectRows([], reach)
     near = cv2.dilate(kept.astype(np.uint8), np.ones((5, 5), np.uint8))
     fine = np.clip(255 * smooth * near, 0, 255).astype(np.uint8)
     x, y, across, down = cv2.boundingRect(near)
@@ -140,7 +140,7 @@ def settle_large(
     before, after = values[ys, columns].astype(np.float32), values[ys, columns + 1].astype(np.float32)
     crossing = columns + x - 1 + (127.5 - before) / (after - before)
     xs = np.ceil(window.left + (crossing + 0.5) * step - 0.5).astype(np.int64)
-    return FoundRows(rows_of(ys + top, np.clip(xs, reach[0], reach[2])), reach)
+    return ObjectRows(rows_of(ys + top, np.clip(xs, reach[0], reach[2])), reach)
 
 
 def without_specks(mask: NDArray[np.uint8], *, keep: Points | None = None) -> NDArray[np.bool_]:

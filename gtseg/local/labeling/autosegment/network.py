@@ -1,8 +1,8 @@
 """The network: EfficientNet-Lite0 with ImageNet weights and a decoder, from a window with prompts to a mask.
 
 Trained by scripts/train_autosegment.py. The stem and the first blocks depend on the image alone and are frozen: their
-features are computed once per object (`look_at`) and cached. Points, clicks and the present mask enter after them
-(`answer`).
+features are computed once per object (`extract_features`) and cached. Points, clicks and the present mask are added to
+these features (`decode`).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Prompts(nn.Module):
 
 
 @dataclass(frozen=True)
-class Seen:
+class Features:
     """Features of the frozen part for a window: (N, 16, S/2, S/2) and (N, 24, S/4, S/4)."""
 
     half: Tensor
@@ -83,19 +83,19 @@ class PromptNet(nn.Module):
         self.at_full = nn.Sequential(conv(FULL + 3 + PROMPTS, FULL), nn.Conv2d(FULL, 1, 3, 1, 1))
 
     @torch.no_grad()
-    def look_at(self, pixels: Tensor) -> Seen:
+    def extract_features(self, pixels: Tensor) -> Features:
         """Return the frozen part's features of (N, 3, S, S) pixels from `normalized`."""
         x = F.relu6(self.encoder.stem(pixels.flip(2, 3)))
         half = self.encoder.blocks[0](x)
         x = half
         for block in self.encoder.blocks[1:FROZEN]:
             x = block(x)
-        return Seen(half, x)
+        return Features(half, x)
 
-    def answer(self, pixels: Tensor, seen: Seen, prompts: Tensor) -> Tensor:
+    def decode(self, pixels: Tensor, features: Features, prompts: Tensor) -> Tensor:
         """Return (N, 1, S, S) logits from pixels, their features and (N, PROMPTS, S, S) prompt planes."""
         planes = prompts.flip(2, 3)
-        x = seen.quarter + self.early(planes)
+        x = features.quarter + self.early(planes)
         sides = [x]
         for number, block in enumerate(self.encoder.blocks[FROZEN:], FROZEN):
             x = block(x)
@@ -106,14 +106,14 @@ class PromptNet(nn.Module):
         y = self.lateral[3](sides[3]) * torch.sigmoid(self.gate(sides[3].mean((2, 3))))[:, :, None, None]
         for k in (2, 1, 0):
             y = self.mix[k](enlarged(y, sides[k]) + self.lateral[k](sides[k]))
-        half = torch.cat([enlarged(self.to_half(y), seen.half), seen.half, F.avg_pool2d(planes, 2)], 1)
+        half = torch.cat([enlarged(self.to_half(y), features.half), features.half, F.avg_pool2d(planes, 2)], 1)
         y = self.at_half(half)
         full = torch.cat([enlarged(self.to_full(y), planes), pixels.flip(2, 3), planes], 1)
         logits: Tensor = self.at_full(full)
         return logits.flip(2, 3)
 
     def forward(self, pixels: Tensor, prompts: Tensor) -> Tensor:
-        return self.answer(pixels, self.look_at(pixels), prompts)
+        return self.decode(pixels, self.extract_features(pixels), prompts)
 
 
 def normalized(photo: np.ndarray) -> Tensor:

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from gtseg.local.labeling.autosegment import crop, grabcut
 from gtseg.local.labeling.autosegment.crop import Outline, Points, Window
-from gtseg.local.labeling.autosegment.mask_crop import Found, settle
+from gtseg.local.labeling.autosegment.mask_crop import SegmentedObject, extract_mask
 from gtseg.local.labeling.autosegment.prompts import NONE, Start, click_window, middles
 
 if TYPE_CHECKING:
-    from gtseg.local.labeling.autosegment.network import PromptNet, Seen
+    from gtseg.local.labeling.autosegment.network import Features, PromptNet
 
 FIRST_SHARE = 0.7
 """Weight of the first network if there are two; it is the one trained on photographed objects."""
@@ -39,7 +39,7 @@ CLICK_SIDES = (0.2, 0.45, 0.9)
 
 
 @dataclass
-class Work:
+class ObjectState:
     """Cached state of an object: its window, features that depend on the start alone, and masks."""
 
     start: Start
@@ -49,9 +49,9 @@ class Work:
     outline: Outline
     views: list[Any] = field(default_factory=list)
     """Pixels of each view, (1, 3, S, S)."""
-    seen: list[Seen] = field(default_factory=list)
+    features: list[Features] = field(default_factory=list)
     first: NDArray[np.float32] | None = None
-    settled: NDArray[np.float32] | None = None
+    refined: NDArray[np.float32] | None = None
     """`first` refined by GrabCut."""
     corrected: OrderedDict[tuple[bytes, bytes], NDArray[np.float32]] = field(default_factory=OrderedDict)
     """Masks by the clicks inside and outside that they result from."""
@@ -62,14 +62,14 @@ def weights_paths() -> list[Path]:
     return sorted(Path(__file__).parent.glob("weights*.npz"))
 
 
-class Finder:
+class Predictor:
     """Predictor with gtseg's own network, or with GrabCut alone without weights or PyTorch. Thread-safe."""
 
     def __init__(self, *weights: Path) -> None:
         self.nets: list[PromptNet] = []
-        self.seen = "nothing: GrabCut alone"
+        self.trained_on = "nothing: GrabCut alone"
         self.size = grabcut.SIZE
-        self._kept: OrderedDict[tuple[object, ...], Work] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], ObjectState] = OrderedDict()
         self._lock = threading.Lock()
         if not weights:
             return
@@ -84,12 +84,12 @@ class Finder:
         processor = torch.device("cpu")
         self.dtype = half_dtype(processor) if has_fast_half(processor) else torch.float32
         self.nets = [net.to(self.dtype).requires_grad_(False) for net, _ in loaded]
-        self.seen, self.size = "; ".join(seen for _, seen in loaded), SIZE
+        self.trained_on, self.size = "; ".join(trained_on for _, trained_on in loaded), SIZE
 
-    def see(self, image: NDArray[np.uint8], key: object) -> None:
+    def prepare(self, image: NDArray[np.uint8], key: object) -> None:
         """Do nothing: the networks use windows around objects, not the whole image."""
 
-    def find(
+    def segment(
         self,
         image: NDArray[np.uint8],
         start: Start,
@@ -97,31 +97,31 @@ class Finder:
         inside: Points = NONE,
         outside: Points = NONE,
         key: object = None,
-    ) -> Found:
+    ) -> SegmentedObject:
         """Segment an object of an (H, W, 3) RGB image in stored orientation.
 
         `inside` and `outside` are corrective clicks, (N, 2) x, y in pixels. `key` names the image; with it, the
         features of this start are cached for the next click.
         """
-        work = self.work_on(image, start, key=key)
-        yes, no = work.window.inward(inside), work.window.inward(outside)
+        state = self.find_state(image, start, key=key)
+        yes, no = state.window.inward(inside), state.window.inward(outside)
         if start.kind == "click":
-            yes = np.concatenate([work.window.inward(start.points), yes])
+            yes = np.concatenate([state.window.inward(start.points), yes])
         if self.nets:
-            probability = self.propose(work, inside=yes, outside=no)
+            probability = self.predict_refined(state, inside=yes, outside=no)
         else:
-            probability = grabcut.segment_without_weights(work.photo, work.start.around, inside=yes, outside=no).astype(
-                np.float32
-            )
-        limits = None if start.kind == "click" else work.start.around
-        return settle(probability, work.window, image.shape[:2], limits=limits, inside=yes)
+            probability = grabcut.segment_without_weights(
+                state.photo, state.start.around, inside=yes, outside=no
+            ).astype(np.float32)
+        limits = None if start.kind == "click" else state.start.around
+        return extract_mask(probability, state.window, image.shape[:2], limits=limits, inside=yes)
 
-    def work_on(self, image: NDArray[np.uint8], start: Start, *, key: object) -> Work:
+    def find_state(self, image: NDArray[np.uint8], start: Start, *, key: object) -> ObjectState:
         """Return the state of an object, from the cache if `key` is given."""
         whole = None if key is None else (key, start.kind, start.points.tobytes())
-        return self.keep(whole, lambda: self._begin(image, start))
+        return self.cache(whole, lambda: self._begin(image, start))
 
-    def keep(self, whole: tuple[object, ...] | None, begin: Callable[[], Work]) -> Work:
+    def cache(self, whole: tuple[object, ...] | None, begin: Callable[[], ObjectState]) -> ObjectState:
         """Return the cached state with this name, else the result of `begin`, cached unless the name is None."""
         if whole is None:
             return begin()
@@ -129,15 +129,15 @@ class Finder:
             if whole in self._kept:
                 self._kept.move_to_end(whole)
                 return self._kept[whole]
-        work = begin()
+        state = begin()
         with self._lock:
-            self._kept[whole] = work
+            self._kept[whole] = state
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return work
+        return state
 
-    def _begin(self, image: NDArray[np.uint8], start: Start) -> Work:
-        boxed = start if start.kind != "click" else self.box_of_click(image, start)
+    def _begin(self, image: NDArray[np.uint8], start: Start) -> ObjectState:
+        boxed = start if start.kind != "click" else self.find_clicked_box(image, start)
         window = boxed.window(self.size)
         photo, within = crop.cut(image, window), boxed.within(window)
         hint = (
@@ -145,14 +145,14 @@ class Finder:
             if self.nets
             else np.zeros(photo.shape[:2], np.float32)
         )
-        work = Work(within, window, photo, within.outline(photo, hint))
+        state = ObjectState(within, window, photo, within.outline(photo, hint))
         if self.nets:
-            self.look(work)
-        return work
+            self.extract_features(state)
+        return state
 
     # --- networks ---
 
-    def look(self, work: Work) -> None:
+    def extract_features(self, state: ObjectState) -> None:
         """Compute the features of two views, the window and its mirror image, with one network each or one for both."""
         import torch
 
@@ -161,83 +161,90 @@ class Finder:
         # A window is too small for two threads: on a busy machine they spend more time waiting than computing.
         torch.set_num_threads(1)
         with torch.inference_mode():
-            pixels = normalized(np.stack([work.photo, work.photo[:, ::-1]]))
+            pixels = normalized(np.stack([state.photo, state.photo[:, ::-1]]))
             views = pixels.to(self.dtype, memory_format=torch.channels_last)
-            work.views = [views[:1], views[1:]]
-            work.seen = [net.look_at(view) for net, view in zip(self.nets * 2, work.views, strict=False)]
+            state.views = [views[:1], views[1:]]
+            state.features = [net.extract_features(view) for net, view in zip(self.nets * 2, state.views, strict=False)]
 
-    def answer(
-        self, work: Work, *, inside: Points, outside: Points, present: NDArray[np.float32] | None
+    def predict(
+        self, state: ObjectState, *, inside: Points, outside: Points, present: NDArray[np.float32] | None
     ) -> NDArray[np.float32]:
         """Return the networks' (S, S) probabilities in 0 to 1."""
         import torch
 
         torch.set_num_threads(1)
         planes = crop.prompts(
-            self.size, extreme=work.start.extreme, inside=inside, outside=outside, outline=work.outline, present=present
+            self.size,
+            extreme=state.start.extreme,
+            inside=inside,
+            outside=outside,
+            outline=state.outline,
+            present=present,
         )
         both = torch.from_numpy(np.stack([planes, planes[:, :, ::-1]]))
         with torch.inference_mode():
             both = both.to(self.dtype, memory_format=torch.channels_last)
             first, second = (
-                net.answer(view, seen, prompt[None]).float()
-                for net, view, seen, prompt in zip(self.nets * 2, work.views, work.seen, both, strict=False)
+                net.decode(view, features, prompt[None]).float()
+                for net, view, features, prompt in zip(self.nets * 2, state.views, state.features, both, strict=False)
             )
             share = FIRST_SHARE if len(self.nets) > 1 else 0.5
             logits = (share * first + (1 - share) * second.flip(-1)).numpy()[0, 0]
         return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
 
-    def propose(self, work: Work, *, inside: Points, outside: Points) -> NDArray[np.float32]:
+    def predict_refined(self, state: ObjectState, *, inside: Points, outside: Points) -> NDArray[np.float32]:
         """Return the (S, S) mask in 0 to 1: the networks' result, refined by GrabCut where they are uncertain.
 
         A click changes the part of the mask at the click; the rest stays as computed from the start alone.
         """
-        begun = inside[:1] if work.start.kind == "click" else NONE
-        if work.first is None:
-            work.first = self.answer(work, inside=begun, outside=NONE, present=None)
-            work.settled = self.with_edges(work, work.first, inside=begun, outside=NONE)
-        assert work.settled is not None
+        begun = inside[:1] if state.start.kind == "click" else NONE
+        if state.first is None:
+            state.first = self.predict(state, inside=begun, outside=NONE, present=None)
+            state.refined = self.blend_grabcut(state, state.first, inside=begun, outside=NONE)
+        assert state.refined is not None
         if len(inside) == len(begun) and not len(outside):
-            return work.settled
-        before, added, removed = self.last_step(work, inside=inside, outside=outside)
-        probability = self.answer(work, inside=inside, outside=outside, present=work.first)
-        probability = obey(work.photo, probability, inside=inside, outside=outside)
-        corrected = self.with_edges(work, probability, inside=inside, outside=outside)
-        result = only_where_clicked(before, corrected, inside=added, outside=removed)
+            return state.refined
+        before, added, removed = self.find_last_click(state, inside=inside, outside=outside)
+        probability = self.predict(state, inside=inside, outside=outside, present=state.first)
+        probability = enforce_clicks(state.photo, probability, inside=inside, outside=outside)
+        corrected = self.blend_grabcut(state, probability, inside=inside, outside=outside)
+        result = apply_near_clicks(before, corrected, inside=added, outside=removed)
         with self._lock:
-            work.corrected[inside.tobytes(), outside.tobytes()] = result
-            while len(work.corrected) > CLICKS_KEPT:
-                work.corrected.popitem(last=False)
+            state.corrected[inside.tobytes(), outside.tobytes()] = result
+            while len(state.corrected) > CLICKS_KEPT:
+                state.corrected.popitem(last=False)
         return result
 
-    def last_step(self, work: Work, *, inside: Points, outside: Points) -> tuple[NDArray[np.float32], Points, Points]:
+    def find_last_click(
+        self, state: ObjectState, *, inside: Points, outside: Points
+    ) -> tuple[NDArray[np.float32], Points, Points]:
         """Return the mask before the last click, and that click as (mask, inside, outside).
 
         If that mask is not cached, return the mask before all clicks, and all clicks.
         """
-        assert work.settled is not None
-        begun = 1 if work.start.kind == "click" else 0
+        assert state.refined is not None
+        begun = 1 if state.start.kind == "click" else 0
         with self._lock:
             for shorter, other, added in ((inside, outside, True), (outside, inside, False)):
                 if len(shorter) <= (begun if added else 0):
                     continue
                 pair = (shorter[:-1], other) if added else (other, shorter[:-1])
                 if len(pair[0]) == begun and not len(pair[1]):
-                    found: NDArray[np.float32] | None = work.settled
+                    found: NDArray[np.float32] | None = state.refined
                 else:
-                    found = work.corrected.get((pair[0].tobytes(), pair[1].tobytes()))
+                    found = state.corrected.get((pair[0].tobytes(), pair[1].tobytes()))
                 if found is not None:
                     return (found, shorter[-1:], NONE) if added else (found, NONE, shorter[-1:])
-        return work.settled, inside[begun:], outside
+        return state.refined, inside[begun:], outside
 
-    def with_edges(
-        self, work: Work, probability: NDArray[np.float32], *, inside: Points, outside: Points
+    def blend_grabcut(
+        self, state: ObjectState, probability: NDArray[np.float32], *, inside: Points, outside: Points
     ) -> NDArray[np.float32]:
         """Return the mean of the probability and GrabCut's refinement of it."""
-        edges = grabcut.refine(work.photo, probability, inside=inside, outside=outside)
+        edges = grabcut.refine(state.photo, probability, inside=inside, outside=outside)
         return np.asarray((1 - EDGES_SHARE) * probability + EDGES_SHARE * edges, np.float32)
 
-    def box_of_click(self, image: NDArray[np.uint8], start: Start) -> Start:
+    def find_clicked_box(self, image: NDArray[np.uint8], start: Start) -> Start:
         """Return the box of the object most likely meant by a first click, from windows of several sizes."""
         shorter = min(image.shape[:2])
         best, best_score = None, -1.0
@@ -245,9 +252,9 @@ class Finder:
             window = click_window(start.points, max(share * shorter, 24.0), self.size)
             photo, within = crop.cut(image, window), start.within(window)
             if self.nets:
-                work = Work(within, window, photo, within.outline(photo, np.zeros(photo.shape[:2], np.float32)))
-                self.look(work)
-                probability = self.answer(work, inside=within.points, outside=NONE, present=None)
+                state = ObjectState(within, window, photo, within.outline(photo, np.zeros(photo.shape[:2], np.float32)))
+                self.extract_features(state)
+                probability = self.predict(state, inside=within.points, outside=NONE, present=None)
             else:
                 square = np.array([[0.15, 0.15], [0.85, 0.85]], np.float32) * self.size
                 found = grabcut.segment_without_weights(photo, middles(square), inside=within.points, outside=NONE)
@@ -285,7 +292,7 @@ def certainty(probability: NDArray[np.float32], click: NDArray[np.float32]) -> t
     return score, np.array([[xs.min(), ys.min()], [xs.max(), ys.max()]], np.float32)
 
 
-def only_where_clicked(
+def apply_near_clicks(
     before: NDArray[np.float32], after: NDArray[np.float32], *, inside: Points, outside: Points
 ) -> NDArray[np.float32]:
     """Return `before` with the parts of `after` at the clicks: added at clicks inside, removed at clicks outside.
@@ -313,7 +320,7 @@ def distance_to(points: Points, size: int) -> NDArray[np.float32]:
     return np.asarray(np.min([np.hypot(x - px, y - py) for px, py in points], axis=0), np.float32)
 
 
-def obey(
+def enforce_clicks(
     photo: NDArray[np.uint8], probability: NDArray[np.float32], *, inside: Points, outside: Points
 ) -> NDArray[np.float32]:
     """Move the probability around each click, across similar colors, to the click's side."""

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.autosegment.crop import Points
-from gtseg.local.labeling.autosegment.mask_crop import Found, FoundMask, without_specks
+from gtseg.local.labeling.autosegment.mask_crop import ObjectMask, SegmentedObject, without_specks
 from gtseg.local.labeling.autosegment.onnx_session import Run, open_session
 from gtseg.local.labeling.autosegment.outline_models import SAM2_ALIASES, Choice
 from gtseg.local.labeling.autosegment.prompts import Start
@@ -72,7 +72,7 @@ class Embedding:
 
 
 class Sam:
-    """A SAM model: `see` embeds an image, `find` segments objects in it. Thread-safe."""
+    """A SAM model: `prepare` embeds an image, `segment` segments objects in it. Thread-safe."""
 
     def __init__(self, choice: Choice) -> None:
         self.choice = choice
@@ -88,7 +88,7 @@ class Sam:
 
     # --- images ---
 
-    def see(self, image: Image, key: object) -> Embedding:
+    def prepare(self, image: Image, key: object) -> Embedding:
         """Return the embedding of an (H, W, 3) RGB image, cached under `key` unless it is None."""
         with self._lock:
             if key is not None and key in self._kept:
@@ -146,9 +146,9 @@ class Sam:
 
     # --- clicks ---
 
-    def find(self, image: Image, start: Start, *, inside: Points, outside: Points, key: object) -> Found:
+    def segment(self, image: Image, start: Start, *, inside: Points, outside: Points, key: object) -> SegmentedObject:
         """Segment an object. Raises ServiceError InvalidRequest if the model fails."""
-        embedding = self.see(image, key)
+        embedding = self.prepare(image, key)
         points, labels = prompts(start, inside=inside, outside=outside)
         with self._lock:
             given = self.decoder(self.question(embedding, points, labels))
@@ -223,7 +223,7 @@ def choose_mask(scores: Floats, count: int, *, clicks: int) -> int:
     return int(scores[:count].argmax()) if len(scores) >= count else 0
 
 
-def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *, inside: Points) -> Found:
+def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *, inside: Points) -> SegmentedObject:
     """Return the mask of (h, w) logits, enlarged by `step` (across, down) within the box of positive logits."""
     height, width = shape
     if max(step) > FINE:  # remove noise before the mask is enlarged, and enlarge in bytes
@@ -238,14 +238,16 @@ def enlarge(logits: Floats, step: tuple[float, float], shape: tuple[int, int], *
         kept, values, threshold = logits > 0, logits, 0
     ys, xs = np.nonzero(kept)
     if not len(xs):
-        return FoundMask(0, 0, np.zeros((1, 1), bool))
+        return ObjectMask(0, 0, np.zeros((1, 1), bool))
     x0, x1 = int(max(0, (xs.min() - 1) * step[0])), int(min(width, np.ceil((xs.max() + 2) * step[0])))
     y0, y1 = int(max(0, (ys.min() - 1) * step[1])), int(min(height, np.ceil((ys.max() + 2) * step[1])))
     if x1 <= x0 or y1 <= y0:  # the mask is in the padding only
-        return FoundMask(0, 0, np.zeros((1, 1), bool))
+        return ObjectMask(0, 0, np.zeros((1, 1), bool))
     back = np.array([[1 / step[0], 0, (x0 + 0.5) / step[0] - 0.5], [0, 1 / step[1], (y0 + 0.5) / step[1] - 0.5]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     large = cv2.warpAffine(values, back, (x1 - x0, y1 - y0), flags=flags, borderMode=cv2.BORDER_REPLICATE)
     if threshold:
-        return FoundMask(x0, y0, large > threshold)
-    return FoundMask(x0, y0, without_specks((large > 0).astype(np.uint8), keep=inside - np.array([x0, y0], np.float32)))
+        return ObjectMask(x0, y0, large > threshold)
+    return ObjectMask(
+        x0, y0, without_specks((large > 0).astype(np.uint8), keep=inside - np.array([x0, y0], np.float32))
+    )

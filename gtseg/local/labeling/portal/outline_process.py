@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gtseg.local.labeling.autosegment import correct, outlines, segment
+from gtseg.local.labeling.autosegment import correct, open_model, segment
 from gtseg.local.labeling.autosegment.edges import follow_edge
 from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
 from gtseg.local.labeling.children import serve_questions
@@ -52,7 +52,7 @@ def prepare(question: dict[str, Any]) -> dict[str, Any]:
     image = find_picture(question)
     if image is None:
         return {"has_picture": False}
-    outlines(models).see(image, question["picture"])
+    open_model(models).prepare(image, question["picture"])
     return {"has_picture": True, "starts": starts()}
 
 
@@ -100,7 +100,7 @@ def examine(question: dict[str, Any]) -> dict[str, Any]:
     ys, xs = np.mgrid[:480, :640]
     picture[(ys - 240) ** 2 + (xs - 320) ** 2 < 100**2] = (210, 160, 40)
     begun = time.perf_counter()
-    outlines(models).see(picture, "examined")
+    open_model(models).prepare(picture, "examined")
     box = [[220, 140], [420, 340]]
     segment(picture, box, key="examined", models=models)
     seen = time.perf_counter()
