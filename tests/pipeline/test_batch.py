@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,14 @@ import pytest
 from drawn_channels import draw_scene, train_artifact
 from labeling_project import point_at
 from PIL import Image
+from scripted_transforms import ScriptedContext, ScriptedTransforms
 from trained import Trained, created
 
 from gtseg.aws.clients import Clients
 from gtseg.aws.s3 import S3, split_uri
-from gtseg.aws.transform import TransformState
 from gtseg.core.hosting.transform import MAX_PICTURE
 from gtseg.errors import GtsegError, Interrupted, SettingsError, StageError
 from gtseg.pipeline.commands.predict import Predicted, predict, predict_in_batch
-from gtseg.pipeline.run import Context
 from gtseg.pipeline.run.cost import planned_rows, spent_rows
 from gtseg.pipeline.run.events import Consent
 from gtseg.pipeline.stages.cleanup import Sweep, sweep
@@ -216,86 +213,21 @@ def test_cleanup_deletes_the_model_of_the_jobs_too(city: Trained, predicted: Pat
     assert not city.clients.sagemaker.list_models(NameContains=city.name)["Models"]
 
 
-# ---- jobs that hang, fail or are left alone: AWS's side is played, S3 is real ---------------------------------------
+# ---- jobs that hang, fail or are interrupted: the transform jobs are scripted, S3 is real ---------------------------
 
 
 @dataclass
-class PlayedTransforms:
-    """Transform jobs by script: each answers so many of its pictures, then hangs, fails or completes."""
-
-    s3: S3
-    script: list[tuple[int, str]]
-    stopped: list[str] = field(default_factory=list)
-    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ends_at_look: bool = False
-    looks: int = 10**6
-    """Before whoever follows presses Ctrl-C."""
-
-    def create_job(self, request: dict[str, Any]) -> str:
-        count, end = self.script.pop(0)
-        name, source = request["TransformJobName"], request["TransformInput"]["DataSource"]["S3DataSource"]
-        keys = json.loads(self.s3.read(source["S3Uri"])[0])[1:]
-        answer = io.BytesIO()
-        Image.fromarray(np.ones((4, 4), np.uint8)).save(answer, "PNG")
-        for key in keys[:count]:
-            self.s3.write(f"{request['TransformOutput']['S3OutputPath']}/{key}.out", answer.getvalue())
-        tags = {tag["Key"]: tag["Value"] for tag in request["Tags"]}
-        self.jobs[name] = {"status": end, "output": request["TransformOutput"]["S3OutputPath"], "tags": tags}
-        return f"arn:{name}"
-
-    def find_job(self, name: str) -> TransformState | None:
-        return self._state(name) if name in self.jobs else None
-
-    def describe_job(self, name: str) -> TransformState:
-        self.looks -= 1
-        if not self.looks:
-            raise KeyboardInterrupt
-        if self.ends_at_look:
-            self.jobs[name]["status"] = "Completed"
-        return self._state(name)
-
-    def _state(self, name: str) -> TransformState:
-        job, then = self.jobs[name], datetime.now(UTC) - timedelta(hours=1)
-        reason = "a picture" if job["status"] == "Failed" else ""
-        return TransformState(
-            name,
-            f"arn:{name}",
-            job["status"],
-            job["output"],
-            "ml.c5.xlarge",
-            1,
-            created=then,
-            started=then,
-            reason=reason,
-            tags=job["tags"],
-        )
-
-    def stop_job(self, name: str) -> None:
-        self.stopped.append(name)
-        self.jobs[name]["status"] = "Stopped"
-
-
-@dataclass(frozen=True)
-class PlayedContext(Context):
-    jobs: Any = None
-
-    @property
-    def transforms(self) -> Any:
-        return self.jobs
-
-
-@dataclass
-class Played:
-    """A project of six tiny photographs whose transform jobs go by the script."""
+class ScriptedBatch:
+    """A project of six tiny photographs with scripted transform jobs."""
 
     project: Trained
-    jobs: PlayedTransforms
+    jobs: ScriptedTransforms
     folder: Path
     consent: Consent = field(default_factory=Consent)
 
     def predict(self) -> Predicted:
         project = self.project
-        context = PlayedContext(
+        context = ScriptedContext(
             project.settings,
             project.clients,
             project.events.append,
@@ -313,8 +245,8 @@ class Played:
 
 
 @pytest.fixture
-def play(clients: Clients, tmp_path: Path) -> Callable[..., Played]:
-    def play(*script: tuple[int, str], consent: Consent | None = None) -> Played:
+def scripted(clients: Clients, tmp_path: Path) -> Callable[..., ScriptedBatch]:
+    def make(*script: tuple[int, str], consent: Consent | None = None) -> ScriptedBatch:
         project = Trained(tmp_path / "project", clients, f"p{uuid.uuid4().hex[:8]}")
         s3, bucket = S3(clients), f"bucket-{project.name}"
         s3.ensure_bucket(bucket)
@@ -324,58 +256,58 @@ def play(clients: Clients, tmp_path: Path) -> Callable[..., Played]:
         (tmp_path / "in").mkdir()
         for number in range(6):
             Image.new("RGB", (4, 4), (40 * number, 0, 0)).save(tmp_path / "in" / f"{number}.jpg")
-        return Played(project, PlayedTransforms(s3, list(script)), tmp_path, consent or Consent())
+        return ScriptedBatch(project, ScriptedTransforms(s3, list(script)), tmp_path, consent or Consent())
 
-    return play
+    return make
 
 
-def test_a_job_without_progress_is_stopped_with_consent_and_the_rest_gets_a_job(play: Any) -> None:
+def test_a_job_without_progress_is_stopped_with_consent_and_the_rest_gets_a_job(scripted: Any) -> None:
     asked: list[str] = []
     consent = Consent(stop=lambda words: not asked.append(words))
-    one = play((2, "InProgress"), (4, "Completed"), consent=consent)
+    one = scripted((2, "InProgress"), (4, "Completed"), consent=consent)
     assert one.predict().failed == ()
     assert (one.masks, one.jobs.stopped) == (6, [f"{one.project.name}-transform-1"])
     assert asked[0].endswith("-transform-1 has written nothing for 10 minutes. Stop it?")
     assert "1284" in one.project.told("warning")
 
 
-def test_who_does_not_want_it_stopped_is_told_how(play: Any) -> None:
-    one = play((2, "InProgress"), consent=Consent(stop=lambda words: False))
-    one.jobs.looks = 100
+def test_who_does_not_want_it_stopped_is_told_how(scripted: Any) -> None:
+    one = scripted((2, "InProgress"), consent=Consent(stop=lambda words: False))
+    one.jobs.polls = 100
     with pytest.raises(Interrupted, match="gtseg predict --batch"):
         one.predict()
     assert one.jobs.stopped == []
     assert "stop-transform-job" in one.project.told("warning")
 
 
-def test_what_a_failed_job_left_out_is_done_by_the_next(play: Any) -> None:
-    one = play((3, "Failed"), (1, "Failed"), (2, "Completed"))
+def test_what_a_failed_job_left_out_is_done_by_the_next(scripted: Any) -> None:
+    one = scripted((3, "Failed"), (1, "Failed"), (2, "Completed"))
     assert one.predict().failed == ()
     assert (one.masks, len(one.jobs.jobs)) == (6, 3)
 
 
-def test_a_job_that_gets_no_further_is_the_last(play: Any) -> None:
-    one = play((4, "Failed"), (0, "Failed"), (9, "Completed"))
+def test_a_job_that_gets_no_further_is_the_last(scripted: Any) -> None:
+    one = scripted((4, "Failed"), (0, "Failed"), (9, "Completed"))
     result = one.predict()
     assert (one.masks, len(result.failed), len(one.jobs.jobs)) == (4, 2, 2)
     assert "transform-2 failed without a mask of it: a picture" in result.failed[0][1]
 
 
-def test_interrupted_the_same_command_follows_the_same_job(play: Any) -> None:
-    one = play((6, "Completed"))
-    one.jobs.looks = 1
+def test_interrupted_the_same_command_follows_the_same_job(scripted: Any) -> None:
+    one = scripted((6, "Completed"))
+    one.jobs.polls = 1
     with pytest.raises(Interrupted, match="gtseg predict --batch"):
         one.predict()
     assert one.predict().failed == ()
     assert (one.masks, len(one.jobs.jobs)) == (6, 1)
 
 
-def test_killed_while_the_job_runs_it_is_followed_to_its_end_first(play: Any) -> None:
-    one = play((6, "InProgress"))
-    one.jobs.looks = 1
+def test_killed_while_the_job_runs_it_is_followed_to_its_end_first(scripted: Any) -> None:
+    one = scripted((6, "InProgress"))
+    one.jobs.polls = 1
     with pytest.raises(Interrupted):
         one.predict()
-    one.jobs.ends_at_look = True
+    one.jobs.completes_when_described = True
     (one.folder / "in" / "6.jpg").write_bytes((one.folder / "in" / "0.jpg").read_bytes())  # the same picture again
     assert one.predict().failed == ()
     assert (one.masks, len(one.jobs.jobs)) == (7, 1)
