@@ -143,7 +143,7 @@ def compare_inference(root: Path, body: bytes, requests: int) -> None:
 def in_process(root: Path, body: bytes, requests: int) -> tuple[float, float]:
     import torch
 
-    from gtseg.local.algorithm.predict import Predictor, decode, encode_png
+    from gtseg.local.algorithm.inference.predict import Predictor, decode, encode_png
 
     predictor = Predictor(root / "model")
     image, size = decode(body, smallest=predictor.inference_size)

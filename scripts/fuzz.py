@@ -222,7 +222,7 @@ def fuzz_recordio(data: bytes) -> None:
 
 
 def fuzz_archive(data: bytes) -> None:
-    from gtseg.local.algorithm.model_archive import BadArchive, unpack
+    from gtseg.local.algorithm.untrusted.model_archive import BadArchive, unpack
 
     with tempfile.TemporaryDirectory() as scratch:
         path, folder = Path(scratch) / "model.tar.gz", Path(scratch) / "in" / "side"

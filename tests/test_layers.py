@@ -86,19 +86,19 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.logs": (SERVICE, ()),
     "gtseg.local.labeling": (
         (
-            *SERVICE, "gtseg.local.algorithm.efficientnet", "gtseg.local.algorithm.pictures",
-            "gtseg.local.algorithm.precision", "gtseg.local.front.bodies", "gtseg.local.identity",
+            *SERVICE, "gtseg.local.algorithm.networks.efficientnet", "gtseg.local.algorithm.untrusted.pictures",
+            "gtseg.local.algorithm.hardware.precision", "gtseg.local.front.bodies", "gtseg.local.identity",
             "gtseg.local.labeling",
         ),
         ("starlette", "anyio", "itsdangerous", "msgspec", "botocore", "torch", "numpy", "PIL", "cv2", "liquid",
         "markupsafe"),
     ),
     "gtseg.local.labeling.assist": (
-        (*SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.labeling"), ("numpy", "cv2", "PIL"),
+        (*SERVICE, "gtseg.local.algorithm.untrusted.pictures", "gtseg.local.labeling"), ("numpy", "cv2", "PIL"),
     ),
     "gtseg.local.labeling.automated": (
         (
-            *SERVICE, "gtseg.local.algorithm.pictures", "gtseg.local.algorithm.model_archive",
+            *SERVICE, "gtseg.local.algorithm.untrusted.pictures", "gtseg.local.algorithm.untrusted.model_archive",
             "gtseg.local.hosting.artifact",
             "gtseg.local.hosting.models", "gtseg.local.labeling", "gtseg.local.training",
         ),
@@ -106,7 +106,9 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "gtseg.local.training": ((*SERVICE, "gtseg.local.training"), ()),
     "gtseg.local.tuning": ((*SERVICE, "gtseg.local.training", "gtseg.local.tuning"), ("numpy",)),
-    "gtseg.local.hosting": ((*SERVICE, "gtseg.local.algorithm.model_archive", "gtseg.local.hosting"), ("msgspec",)),
+    "gtseg.local.hosting": (
+        (*SERVICE, "gtseg.local.algorithm.untrusted.model_archive", "gtseg.local.hosting"), ("msgspec",),
+    ),
     "gtseg.local.transform": ((*SERVICE, "gtseg.local.hosting", "gtseg.local.transform"), ()),
     "gtseg.local.algorithm": (("gtseg.local.algorithm",), ("torch", "numpy", "PIL", "cv2", "starlette", "uvicorn")),
 }  # fmt: skip

@@ -75,7 +75,7 @@ def _record_class(pool, pb2, factory):
 
 
 def test_the_two_halves_read_and_write_the_same_format() -> None:
-    theirs = pytest.importorskip("gtseg.local.algorithm.serve")
+    theirs = pytest.importorskip("gtseg.local.algorithm.inference.serve")
     values = np.random.default_rng(0).random((3, 4, 5), np.float32)
     np.testing.assert_array_equal(decode_probabilities(theirs.encode_probabilities(values)), values)
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from polling import wait_for
 
-from gtseg.local.algorithm import model_archive
 from gtseg.local.algorithm.container import ClientError
-from gtseg.local.algorithm.model_archive import BadArchive, unpack
 from gtseg.local.algorithm.state import open_model_channel
+from gtseg.local.algorithm.untrusted import model_archive
+from gtseg.local.algorithm.untrusted.model_archive import BadArchive, unpack
 from gtseg.local.hosting.artifact import UNREADABLE, read_mxnet_names
 
 Build = Callable[[tarfile.TarFile], None]

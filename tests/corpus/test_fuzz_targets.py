@@ -58,7 +58,7 @@ def test_an_exception_that_is_not_the_readers_own_is_a_finding() -> None:
 
 
 def fuzz_a_reader_that_writes_beside_its_folder() -> None:
-    import gtseg.local.algorithm.model_archive as unpacking
+    import gtseg.local.algorithm.untrusted.model_archive as unpacking
 
     def careless(path: Path, folder: Path) -> None:
         (folder.parent / "escaped").write_bytes(b"x")

@@ -16,9 +16,9 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from gtseg.local.algorithm.container import ClientError
+from gtseg.local.algorithm.inference.predict import decode
 from gtseg.local.algorithm.pairs import Pair, check_pair, read_image, read_mask
-from gtseg.local.algorithm.pictures import PictureError, open_picture
-from gtseg.local.algorithm.predict import decode
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.crowd import read_values

@@ -70,7 +70,7 @@ def run_train(folders: Folders, options: argparse.Namespace) -> int:
 
 def run_serve(folders: Folders, options: argparse.Namespace) -> int:
     try:
-        from gtseg.local.algorithm import serve
+        from gtseg.local.algorithm.inference import serve
 
         serve.serve(folders, port=options.port)
     except Exception as error:
@@ -80,7 +80,7 @@ def run_serve(folders: Folders, options: argparse.Namespace) -> int:
 
 def run_score(folders: Folders, options: argparse.Namespace) -> int:
     try:
-        from gtseg.local.algorithm.score import score
+        from gtseg.local.algorithm.inference.score import score
 
         score(folders, options.images, features=options.features)
     except Exception as error:

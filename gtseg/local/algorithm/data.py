@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from gtseg.local.algorithm.container import Folders
-from gtseg.local.algorithm.efficientnet import MEAN_BGR, STD_BGR
+from gtseg.local.algorithm.networks.efficientnet import MEAN_BGR, STD_BGR
 from gtseg.local.algorithm.pairs import (
     VOID,
     Pair,

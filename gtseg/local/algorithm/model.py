@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gtseg.local.algorithm.compact import CompactNetwork
 from gtseg.local.algorithm.container import ClientError
-from gtseg.local.algorithm.dilated import DilatedNetwork
-from gtseg.local.algorithm.efficientnet import PretrainedNetwork
-from gtseg.local.algorithm.precision import half_dtype
-from gtseg.local.algorithm.weights import BadWeights, load_weights
+from gtseg.local.algorithm.hardware.precision import half_dtype
+from gtseg.local.algorithm.networks.compact import CompactNetwork
+from gtseg.local.algorithm.networks.dilated import DilatedNetwork
+from gtseg.local.algorithm.networks.efficientnet import PretrainedNetwork
+from gtseg.local.algorithm.untrusted.weights import BadWeights, load_weights
 
 HYPERPARAMETERS, BEST, LAST = "hyperparams.json", "model_best.params", "model_algo-1"
 SIZES = {"num_classes": (2, 254), "_inference_size": (1, 10_000)}

@@ -14,7 +14,7 @@ import numpy as np
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError, Folders
-from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 
 VOID = 255
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -19,7 +19,6 @@ from torch import nn
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError, Folders
-from gtseg.local.algorithm.efficientnet import load_encoder
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
 from gtseg.local.algorithm.model import (
     HYPERPARAMETERS,
@@ -28,9 +27,10 @@ from gtseg.local.algorithm.model import (
     read_artifact,
     write_atomically,
 )
-from gtseg.local.algorithm.model_archive import BadArchive, unpack
+from gtseg.local.algorithm.networks.efficientnet import load_encoder
 from gtseg.local.algorithm.recipe import Recipe
-from gtseg.local.algorithm.weights import load_weights
+from gtseg.local.algorithm.untrusted.model_archive import BadArchive, unpack
+from gtseg.local.algorithm.untrusted.weights import load_weights
 
 # --- progress ---
 

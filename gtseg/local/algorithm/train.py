@@ -23,8 +23,10 @@ from gtseg.local.algorithm.data import (
     open_channel,
     training_batch,
 )
-from gtseg.local.algorithm.efficientnet import PretrainedNetwork
+from gtseg.local.algorithm.hardware.precision import half_dtype, has_fast_half
+from gtseg.local.algorithm.hardware.threads import Threads, cores
 from gtseg.local.algorithm.hyperparameters import Hyperparameters
+from gtseg.local.algorithm.inference.predict import LOG_EVERY, Score, score_channel
 from gtseg.local.algorithm.model import (
     BEST,
     LAST,
@@ -32,12 +34,10 @@ from gtseg.local.algorithm.model import (
     write_atomically,
     write_settings,
 )
+from gtseg.local.algorithm.networks.efficientnet import PretrainedNetwork
 from gtseg.local.algorithm.optimization import Budget, compute_loss, crop_at, planned_updates, rate_factor
-from gtseg.local.algorithm.precision import half_dtype, has_fast_half
-from gtseg.local.algorithm.predict import LOG_EVERY, Score, score_channel
 from gtseg.local.algorithm.recipe import Recipe
 from gtseg.local.algorithm.state import Progress, Trained, earlier_network, may_use_imagenet, start_weights
-from gtseg.local.algorithm.threads import Threads, cores
 
 CHECKPOINT_EVERY = 20.0
 """Minimum seconds between checkpoints, which are written at ends of epochs."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from gtseg.local.algorithm.model_archive import BadArchive, unpack
+from gtseg.local.algorithm.untrusted.model_archive import BadArchive, unpack
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.channels import DownloadError, place_object
 from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri

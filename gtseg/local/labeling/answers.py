@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.masks import read_color
 from gtseg.local.labeling.pictures import decoding

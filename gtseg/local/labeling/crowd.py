@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
-from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.identity import FalseServer, connect, prove
 from gtseg.local.labeling.masks import color_of, encode_answer
 from gtseg.local.labeling.numbers import VOID, Choice, Meaning, find_meaning

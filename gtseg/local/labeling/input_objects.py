@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.earlier_annotations import find_priors, find_setup_fault
 from gtseg.local.labeling.pictures import decoding

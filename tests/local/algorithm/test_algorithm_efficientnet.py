@@ -8,9 +8,11 @@ import pytest
 import torch
 from drawn_scenes import lay_out, run
 
-from gtseg.local.algorithm import efficientnet
 from gtseg.local.algorithm.container import AlgorithmError, ClientError, Folders
-from gtseg.local.algorithm.efficientnet import (
+from gtseg.local.algorithm.hyperparameters import parse
+from gtseg.local.algorithm.model import BEST, load_network, write_atomically, write_settings
+from gtseg.local.algorithm.networks import efficientnet
+from gtseg.local.algorithm.networks.efficientnet import (
     BLOCKS,
     WIDTHS,
     Encoder,
@@ -19,8 +21,6 @@ from gtseg.local.algorithm.efficientnet import (
     depthwise,
     load_encoder,
 )
-from gtseg.local.algorithm.hyperparameters import parse
-from gtseg.local.algorithm.model import BEST, load_network, write_atomically, write_settings
 from gtseg.local.algorithm.recipe import ImageSizes, choose
 from gtseg.local.algorithm.state import continue_from
 

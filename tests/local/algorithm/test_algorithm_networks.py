@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from gtseg.local.algorithm.compact import start_convolutions
 from gtseg.local.algorithm.hyperparameters import ALGORITHMS, BACKBONES
 from gtseg.local.algorithm.model import build, probabilities
+from gtseg.local.algorithm.networks.compact import start_convolutions
 from gtseg.local.algorithm.optimization import compute_loss
 
 KINDS = [(n, a, "resnet-50") for n in ("compact", "efficientnet-lite0") for a in ALGORITHMS] + [

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gtseg.local.algorithm.serve import decode, encode_probabilities, frame, read_varint, unframe, varint
+from gtseg.local.algorithm.inference.serve import decode, encode_probabilities, frame, read_varint, unframe, varint
 
 PLANES = hnp.arrays(
     np.float32, hnp.array_shapes(min_dims=3, max_dims=3, max_side=5), elements=st.floats(0, 1, width=32)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gtseg.local.algorithm.predict import Score, to_mask
+from gtseg.local.algorithm.inference.predict import Score, to_mask
 
 SHAPE = (7, 9)
 TRUTH = hnp.arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 2, 255]))

@@ -18,8 +18,8 @@ import pytest
 from drawn_scenes import container, draw, lay_out, run
 from PIL import Image
 
-from gtseg.local.algorithm.predict import Predictor, decode
-from gtseg.local.algorithm.serve import decode as decode_records
+from gtseg.local.algorithm.inference.predict import Predictor, decode
+from gtseg.local.algorithm.inference.serve import decode as decode_records
 
 JPEG = {"Content-Type": "image/jpeg", "Accept": "image/png"}
 

@@ -14,7 +14,7 @@ from drawn_scenes import lay_out, run, write_hyperparameters
 
 from gtseg.local.algorithm import state
 from gtseg.local.algorithm.container import ClientError
-from gtseg.local.algorithm.dilated import DEPTHS, DilatedResNet
+from gtseg.local.algorithm.networks.dilated import DEPTHS, DilatedResNet
 
 
 @pytest.fixture(scope="module")

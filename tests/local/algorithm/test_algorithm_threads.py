@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gtseg.local.algorithm.threads import AGAIN, TRIALS, Threads, cores
+from gtseg.local.algorithm.hardware.threads import AGAIN, TRIALS, Threads, cores
 
 
 class Machine:

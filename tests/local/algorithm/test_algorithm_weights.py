@@ -11,7 +11,7 @@ import torch
 
 from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.model import BEST, HYPERPARAMETERS, read_artifact
-from gtseg.local.algorithm.weights import BadWeights, load_weights
+from gtseg.local.algorithm.untrusted.weights import BadWeights, load_weights
 
 HUGE = 1 << 38  # bytes; no machine of ours has them
 

@@ -17,7 +17,7 @@ import pytest
 from labeling_desk import TEMPLATE, Api, Desk
 from PIL import Image
 
-from gtseg.local.algorithm.pictures import PictureError
+from gtseg.local.algorithm.untrusted.pictures import PictureError
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.input_objects import decode_size

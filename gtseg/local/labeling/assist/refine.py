@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.labeling.autosegment import Predictor, refine_mask, shared_predictor
 from gtseg.local.labeling.pictures import decoding
 

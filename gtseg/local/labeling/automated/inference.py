@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.artifact import ArtifactError, unpack_artifact

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gtseg.local.algorithm.model_archive import BadArchive, unpack
+from gtseg.local.algorithm.untrusted.model_archive import BadArchive, unpack
 from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.hosting.models import Hosted, check_model

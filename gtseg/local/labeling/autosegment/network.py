@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gtseg.local.algorithm.efficientnet import MEAN_BGR, STD_BGR, Encoder
-from gtseg.local.algorithm.efficientnet import load_encoder as load_imagenet
+from gtseg.local.algorithm.networks.efficientnet import MEAN_BGR, STD_BGR, Encoder
+from gtseg.local.algorithm.networks.efficientnet import load_encoder as load_imagenet
 
 SIZE = 192
 """Side of the network's window in pixels."""

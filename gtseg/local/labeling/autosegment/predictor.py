@@ -76,7 +76,7 @@ class Predictor:
         try:
             import torch
 
-            from gtseg.local.algorithm.precision import half_dtype, has_fast_half
+            from gtseg.local.algorithm.hardware.precision import half_dtype, has_fast_half
             from gtseg.local.labeling.autosegment.network import SIZE, load_weights
         except ImportError:
             return

@@ -6,7 +6,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from gtseg.local.algorithm.pictures import PictureError, open_picture
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.pictures import decoding
 

@@ -16,11 +16,11 @@ from torch import nn
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError
 from gtseg.local.algorithm.data import Channel, fit_size, for_network, normalize, validation_batches
+from gtseg.local.algorithm.hardware.precision import has_fast_half
+from gtseg.local.algorithm.hardware.threads import Threads, cores
 from gtseg.local.algorithm.model import load_network, probabilities
-from gtseg.local.algorithm.pictures import PictureError, open_picture
-from gtseg.local.algorithm.precision import has_fast_half
 from gtseg.local.algorithm.recipe import Recipe
-from gtseg.local.algorithm.threads import Threads, cores
+from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 
 # --- score ---
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from gtseg.local.algorithm.compact import AtrousPyramid, ConvNorm, PyramidPool, enlarge, start_convolutions
+from gtseg.local.algorithm.networks.compact import AtrousPyramid, ConvNorm, PyramidPool, enlarge, start_convolutions
 
 DEPTHS = {"resnet-50": (3, 4, 6, 3), "resnet-101": (3, 4, 23, 3)}
 

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.grad import conv2d_input
 
-from gtseg.local.algorithm.compact import HEADS, HIDDEN
 from gtseg.local.algorithm.container import AlgorithmError
+from gtseg.local.algorithm.networks.compact import HEADS, HIDDEN
 
 WEIGHTS = Path(__file__).with_name("efficientnet_lite0.npz")
 SHA256 = "7a0801b4eea2783e1d577b8691f3fb870889c7005c52513431671631850f6575"

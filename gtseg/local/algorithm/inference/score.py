@@ -21,7 +21,7 @@ import torch
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError, Folders
-from gtseg.local.algorithm.predict import Predictor, decode, encode_png, to_mask
+from gtseg.local.algorithm.inference.predict import Predictor, decode, encode_png, to_mask
 
 LOG_EVERY = 100
 FEATURES = 32

@@ -19,8 +19,8 @@ import uvicorn
 
 from gtseg.local.algorithm import log
 from gtseg.local.algorithm.container import ClientError, Folders
-from gtseg.local.algorithm.predict import Predictor, encode_png
-from gtseg.local.algorithm.predict import decode as decode_image
+from gtseg.local.algorithm.inference.predict import Predictor, encode_png
+from gtseg.local.algorithm.inference.predict import decode as decode_image
 
 # --- RecordIO ---
 #

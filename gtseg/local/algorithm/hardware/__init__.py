@@ -1,0 +1,1 @@
+"""What a job's processor can do: 16-bit arithmetic and threads."""

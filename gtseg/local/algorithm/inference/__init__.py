@@ -1,0 +1,1 @@
+"""Prediction with a trained network: one image, a list of images, an HTTP endpoint."""

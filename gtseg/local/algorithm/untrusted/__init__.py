@@ -1,0 +1,1 @@
+"""Loading of files from untrusted sources within limits: model archives, weights, pictures."""
