@@ -65,7 +65,7 @@ class OutlineModel(Protocol):
     def segment(
         self, image: NDArray[np.uint8], start: Start, *, inside: Points, outside: Points, key: object
     ) -> SegmentedObject:
-        """Segment an object. What does not depend on corrective clicks is cached under `key` unless it is None."""
+        """Segment an object. Features that do not depend on corrective clicks are cached under `key`, if given."""
 
 
 @lru_cache(maxsize=1)
