@@ -51,6 +51,6 @@ class Embedded:
     waiting_objects: Objects | None = None
 
     @property
-    def patient(self) -> Objects:
+    def background_objects(self) -> Objects:
         """Objects for background jobs: calls wait while the storage is unavailable."""
         return self.waiting_objects or self.objects

@@ -157,18 +157,18 @@ def _require_serving(folder: Path) -> Serving:
 
 def ask_server(folder: Path, method: str, path: str, document: Any = None) -> Any:
     """Send a request to the owner's API; return its JSON response. Raises RuntimeError with the server's reason."""
-    from gtseg.local.labeling.crowd import Refused, Server
+    from gtseg.local.labeling.crowd import RequestRejected, WorkerApiClient
 
     serving = _require_serving(folder)
     try:
-        server = Server(
+        server = WorkerApiClient(
             serving.url,
             serving.owner_token,
             certificate=find_certificate(folder),
             secret_key=serving.secret_key,
         )
-        return server.ask(method, path, document)
-    except Refused as error:
+        return server.request(method, path, document)
+    except RequestRejected as error:
         raise RuntimeError(error.reason) from None
 
 
@@ -185,7 +185,7 @@ def _find_secret_key(folder: Path, owner_token: str) -> str | None:
 
 def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
     """Run simulated workers until SIGINT or SIGTERM. Raises RuntimeError, OSError."""
-    from gtseg.local.labeling.crowd import Crowd, Refused, run_crowd
+    from gtseg.local.labeling.crowd import CrowdSettings, RequestRejected, run_crowd
 
     owner_token, secret_key = os.environ.get("GTSEG_OWNER_TOKEN", ""), None
     if url is None:
@@ -207,12 +207,12 @@ def run_crowd_here(folder: Path, url: str | None, **crowd: Any) -> None:
         answered = run_crowd(
             url,
             owner_token,
-            Crowd(**crowd),
+            CrowdSettings(**crowd),
             stop=stop,
             certificate=find_certificate(folder),
             secret_key=secret_key,
         )
-    except Refused as error:
+    except RequestRejected as error:
         raise RuntimeError(f"The server rejected the crowd: {error}") from None
     print(f"The crowd submitted {answered} answers.", file=sys.stderr)
 

@@ -14,7 +14,7 @@ def read_values(text: str, flag: str) -> tuple[int, ...]:
     """Parse mask values such as 0-10 or 1,3; () for "". Raises ValueError naming the option."""
     if not text:
         return ()
-    from gtseg.local.labeling.numbers import parse_values
+    from gtseg.local.labeling.mask_values import parse_values
 
     try:
         return parse_values(text)

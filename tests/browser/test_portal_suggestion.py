@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import expect
 from portal_person import Desk, Hand, draw_photo, encode, enter, make_job, png_of
 
-from gtseg.local.labeling.assist.records import may_be_suggested
+from gtseg.local.labeling.assist.records import may_have_suggestion
 
 DISC = (np.mgrid[:240, :320][1] - 160) ** 2 + (np.mgrid[:240, :320][0] - 120) ** 2 < 60**2
 SPOT = np.zeros((240, 320), bool)
@@ -33,7 +33,7 @@ def open_suggested(aws: Any, open_page: Any, name: str, *, excess: Any = False) 
     for number in range(9):
         desk = make_job(aws, {"a.png": encode(draw_photo(), "PNG")}, job=f"{name}-{number}")
         described = desk.describe()
-        if may_be_suggested(Numbered(described["JobReferenceCode"]), 0):  # type: ignore[arg-type]
+        if may_have_suggestion(Numbered(described["JobReferenceCode"]), 0):  # type: ignore[arg-type]
             break
     tags = [{"Key": "gtseg:assist", "Value": "true"}]
     aws.client("sagemaker").add_tags(ResourceArn=described["LabelingJobArn"], Tags=tags)

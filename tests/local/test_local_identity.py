@@ -22,7 +22,7 @@ from gtseg.local import identity
 from gtseg.local.environment import find_serving
 from gtseg.local.execute import ask_server, execute, run_crowd_here
 from gtseg.local.identity import FalseServer, connect, find_challenge, make_proof, prove
-from gtseg.local.labeling.crowd import Server
+from gtseg.local.labeling.crowd import WorkerApiClient
 from gtseg.local.options import ServerOptions
 
 Heard = list[tuple[str, str | None]]
@@ -73,8 +73,8 @@ def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(local_aw
     folder, url = local_aws.folder, local_aws.url
     assert ask_server(folder, "GET", "/workers") == {"workers": []}
     keys = json.loads((folder / "credentials.json").read_bytes())
-    working = Server(url, keys["owner_token"], secret_key=keys["secret_key"])
-    assert working.ask("GET", "/workers") == {"workers": []}
+    working = WorkerApiClient(url, keys["owner_token"], secret_key=keys["secret_key"])
+    assert working.request("GET", "/workers") == {"workers": []}
     port = local_aws.port
     local_aws.kill9()
     with impostor(port) as (_, heard):
@@ -88,7 +88,7 @@ def test_whatever_listens_on_the_port_of_a_killed_server_hears_no_token(local_aw
             with pytest.raises(RuntimeError, match="does not respond as its server"):
                 run_crowd_here(folder, None, masks=tmp_path, workers=1)
         with pytest.raises(FalseServer, match="is not that of this data folder"):
-            working.ask("GET", "/workers")  # whoever was connected comes back to the same address
+            working.request("GET", "/workers")  # whoever was connected comes back to the same address
         code = execute(
             ["sh", "-c", 'test "$AWS_ENDPOINT_URL" != "$0"', url],
             folder,

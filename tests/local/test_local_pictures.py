@@ -22,7 +22,7 @@ from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import index_pixels
 from gtseg.local.labeling.crowd import read_values
-from gtseg.local.labeling.input_objects import IntakeError, measure_image
+from gtseg.local.labeling.input_objects import InputError, measure_image
 from gtseg.local.labeling.portal.gallery import make_background_transparent
 from gtseg.local.labeling.portal.outlines import decode_stored
 from gtseg.local.storage.folder import FolderObjects
@@ -90,7 +90,7 @@ READERS: dict[str, tuple[type[Exception], Callable[[bytes, Path], object]]] = {
         lambda body, folder: check_pair(Pair(write(body, folder), write(body, folder)), TABLE),
     ),
     "request to an endpoint": (ClientError, lambda body, _: decode(body, smallest=8)),
-    "data object of a job": (IntakeError, measure),
+    "data object of a job": (InputError, measure),
     "image to outline": (ServiceError, lambda body, _: decode_stored(body)),
     "mask to show": (ServiceError, lambda body, _: make_background_transparent(body)),
     "mask of a worker": (ServiceError, lambda body, _: index_pixels(body, {})),

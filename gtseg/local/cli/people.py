@@ -32,7 +32,7 @@ def crowd(
     The workers make errors as people do; --error 0 submits exact masks.
     """
     from gtseg.local.execute import run_crowd_here
-    from gtseg.local.labeling.numbers import Choice
+    from gtseg.local.labeling.mask_values import ValueOptions
 
     try:
         values = read_values(crowd.label_values, "--label-values")
@@ -50,7 +50,7 @@ def crowd(
             seed=crowd.seed,
             decline=crowd.decline,
             slow=crowd.slow,
-            choice=Choice(values, crowd.void, crowd.drop_void),
+            options=ValueOptions(values, crowd.void, crowd.drop_void),
         )
     except (OSError, RuntimeError, ServiceError) as problem:
         raise fail(explain(problem), 1) from None

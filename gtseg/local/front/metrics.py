@@ -100,6 +100,6 @@ class Metrics:
             for value, number in embedded.store.read().execute(query):
                 family.add_metric([value], number)
             yield family
-        for name, figure in embedded.patient.figures().items():
+        for name, figure in embedded.background_objects.figures().items():
             kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             yield kind(f"gtseg_storage_{name}", name.replace("_", " ").capitalize() + ".", value=figure)

@@ -227,10 +227,10 @@ class EndpointSupervisor:
         try:
             # Files extracted by an earlier server may be incomplete or damaged; the artifact itself is checked when
             # read. An endpoint whose artifact has been deleted keeps using the extracted files, as on AWS.
-            if find_artifact(embedded.patient, variant.data or ""):
+            if find_artifact(embedded.background_objects, variant.data or ""):
                 shutil.rmtree(folder / "ml" / "model", ignore_errors=True)
             unpack_artifact(
-                embedded.patient,
+                embedded.background_objects,
                 variant.data or "",
                 folder / "ml" / "model",
                 image=variant.image,

@@ -15,11 +15,11 @@ import numpy as np
 from gtseg.local.clock import read_clock
 from gtseg.local.labeling import output
 from gtseg.local.labeling.answers import find_element, read_answer
-from gtseg.local.labeling.assist.records import suggesting_model
+from gtseg.local.labeling.assist.records import find_suggesting_model
 from gtseg.local.labeling.consolidation import consolidate
 from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.output import Answered
-from gtseg.local.labeling.pictures import MAX_PIXELS, PixelTurns
+from gtseg.local.labeling.pictures import MAX_PIXELS, PixelSemaphore
 from gtseg.local.labeling.records import CHANGED, Job
 from gtseg.local.labeling.verdicts import consolidate_verdicts
 from gtseg.local.labeling.workers import find_names
@@ -32,7 +32,7 @@ BATCH_BYTES = 16 << 20
 THREADS = 2
 LOOK_THREADS = 8
 """Threads that wait for storage requests."""
-VOTES = PixelTurns(MAX_PIXELS)
+VOTES = PixelSemaphore(MAX_PIXELS)
 VOTE_SECONDS = 3600.0
 
 
@@ -144,7 +144,7 @@ def read_answers(job: Job, store: Store, line: int) -> list[Answered]:
             row["submitted"],
             row["content"],
             row["active"],
-            suggesting_model(store, job, line, row["worker"]),
+            find_suggesting_model(store, job, line, row["worker"]),
         )
         for row in rows
     ]
@@ -210,7 +210,7 @@ def fail_changed(connection: sqlite3.Connection, job: Job, line: int) -> None:
         "UPDATE labeling_objects SET state = 'failed', result = ? WHERE job = ? AND line = ?",
         (CHANGED, job.name, line),
     )
-    forget_answers(connection, job, line)
+    delete_answers(connection, job, line)
 
 
 def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result: dict[str, Any]) -> None:
@@ -220,10 +220,10 @@ def finish_object(connection: sqlite3.Connection, job: Job, line: int, *, result
         "UPDATE labeling_objects SET state = 'labeled', result = ? WHERE job = ? AND line = ?",
         (text, job.name, line),
     )
-    forget_answers(connection, job, line)
+    delete_answers(connection, job, line)
 
 
-def forget_answers(connection: sqlite3.Connection, job: Job, line: int) -> None:
+def delete_answers(connection: sqlite3.Connection, job: Job, line: int) -> None:
     """Delete the stored answers of an object and their revision locks."""
     for table in ("labeling_answers", "labeling_held"):
         connection.execute(f"DELETE FROM {table} WHERE job = ? AND line = ?", (job.name, line))

@@ -44,12 +44,12 @@ def consolidate(masks: Sequence[np.ndarray]) -> Consolidated:
     rows = max(1, BAND_PIXELS // max(1, width))
     marked = agreeing = 0
     for top in range(0, height, rows):
-        band_marked, band_agreeing = settle_band(masks, result, slice(top, min(top + rows, height)))
+        band_marked, band_agreeing = consolidate_band(masks, result, slice(top, min(top + rows, height)))
         marked, agreeing = marked + band_marked, agreeing + band_agreeing
     return Consolidated(result, agreeing / (marked * len(masks)) if marked else 1.0)
 
 
-def settle_band(masks: Sequence[np.ndarray], result: np.ndarray, rows: slice) -> tuple[int, int]:
+def consolidate_band(masks: Sequence[np.ndarray], result: np.ndarray, rows: slice) -> tuple[int, int]:
     """Decide the disputed pixels of some rows in place; return (marked pixels, votes there that match the result)."""
     disputed, marked = compare(masks, rows)
     if disputed.any():

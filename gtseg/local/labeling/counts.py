@@ -25,20 +25,20 @@ def count_left(states: dict[str, int]) -> int:
 
 
 @dataclass(frozen=True)
-class Room:
+class Remaining:
     """How many more `objects` may be labeled in total, and how many by `people`, until a stopping condition is met."""
 
     objects: int
     people: int
 
 
-def count_room(store: Store, job: Job) -> Room:
+def count_remaining(store: Store, job: Job) -> Remaining:
     """Return what the job's stopping conditions still allow."""
     states = count_states(store, job.name)
     conditions, total = job.request.get("StoppingConditions") or {}, sum(states.values())
     percentage = int(conditions.get("MaxPercentageOfInputDatasetLabeled", 100))
     by_people = states["labeled"] - count_machine(store, job.name)
-    return Room(
+    return Remaining(
         max(0, max(1, total * percentage // 100) - states["labeled"]),
         max(0, int(conditions.get("MaxHumanLabeledObjectCount", total)) - by_people),
     )
@@ -48,5 +48,5 @@ def is_satisfied(store: Store, job: Job) -> bool:
     """Return whether a stopping condition is met while objects are left."""
     if not job.request.get("StoppingConditions"):
         return False
-    room = count_room(store, job)
-    return count_left(count_states(store, job.name)) > 0 and min(room.objects, room.people) == 0
+    remaining = count_remaining(store, job)
+    return count_left(count_states(store, job.name)) > 0 and min(remaining.objects, remaining.people) == 0

@@ -22,10 +22,10 @@ import numpy as np
 
 from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.identity import FalseServer, connect, prove
+from gtseg.local.labeling.mask_values import VOID, ValueMeaning, ValueOptions, find_meaning
 from gtseg.local.labeling.masks import color_of, encode_answer
-from gtseg.local.labeling.numbers import VOID, Choice, Meaning, find_meaning
 from gtseg.local.labeling.pictures import decoding
-from gtseg.local.labeling.worker_errors import draw_generator, err
+from gtseg.local.labeling.worker_errors import add_errors, draw_generator
 
 IDLE_SECONDS = (0.05, 1.0)
 """Shortest and longest pause between requests for work; doubles while there is none."""
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Crowd:
+class CrowdSettings:
     """Settings of the simulated workers.
 
     `slow` is the mean time per task in seconds, which varies by worker; `decline` is the fraction of tasks declined.
@@ -50,10 +50,10 @@ class Crowd:
     seed: int = 0
     decline: float = 0.0
     slow: float = 0.0
-    choice: Choice = field(default_factory=Choice)
+    options: ValueOptions = field(default_factory=ValueOptions)
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """The server answered with an error status."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -65,7 +65,7 @@ class Refused(Exception):
             self.reason = str(self)
 
 
-class Server:
+class WorkerApiClient:
     """The worker API over a kept-alive connection. A request is repeated once over a new connection if it broke.
 
     `secret_key` is that of the server's data folder; with it, each new connection first proves the server's identity.
@@ -77,16 +77,16 @@ class Server:
         self._connection = connect(url, certificate=certificate, timeout=60)
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    def ask(self, method: str, path: str, document: Any = None) -> Any:
+    def request(self, method: str, path: str, document: Any = None) -> Any:
         """Return the JSON response, None for 204.
 
-        Raises Refused, and OSError if the server is unreachable or not the expected one.
+        Raises RequestRejected, and OSError if the server is unreachable or not the expected one.
         """
         content = self.fetch(method, path, document)
         return json.loads(content) if content else None
 
     def fetch(self, method: str, path: str, document: Any = None) -> bytes:
-        """Return the response's body. Raises as `ask` does."""
+        """Return the response's body. Raises as `request` does."""
         body = None if document is None else json.dumps(document, separators=(",", ":")).encode()
         for attempt in (1, 2):
             try:
@@ -102,7 +102,7 @@ class Server:
                 if attempt == 2:
                     raise OSError(f"the server did not answer: {error}") from error
         if response.status >= 400:
-            raise Refused(response.status, content.decode(errors="replace")[:300])
+            raise RequestRejected(response.status, content.decode(errors="replace")[:300])
         return content
 
     def _open(self) -> None:
@@ -111,13 +111,13 @@ class Server:
             prove(self._connection, secret_key=self._secret_key, url=self._url)
 
 
-class Masks:
+class MaskFolder:
     """A folder of index masks, looked up by an image's path, else by its stem."""
 
-    def __init__(self, folder: Path, choice: Choice | None = None) -> None:
-        self.folder, self.choice = folder, choice or Choice()
-        self._seen: frozenset[int] | None = None
-        self._meanings: dict[tuple[str, ...], Meaning] = {}
+    def __init__(self, folder: Path, options: ValueOptions | None = None) -> None:
+        self.folder, self.options = folder, options or ValueOptions()
+        self._values: frozenset[int] | None = None
+        self._meanings: dict[tuple[str, ...], ValueMeaning] = {}
         self._lock = threading.Lock()
         self.stems: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob("*.png")):
@@ -165,21 +165,21 @@ class Masks:
                 "the i-th label, 0 the background. To name the value of each label, use --label-values V1,V2,..."
             )
         numbers: np.ndarray = table[mask]
-        if meaning.void is None and not self.choice.drop_void and (void := np.count_nonzero(numbers == VOID)):
+        if meaning.void is None and not self.options.drop_void and (void := np.count_nonzero(numbers == VOID)):
             raise ValueError(
                 f"{path.name} has {void:,} void pixels, but the job has no label for them: add a label named void, or "
                 "use --drop-void to make them background"
             )
         return numbers
 
-    def meaning(self, labels: Sequence[str]) -> Meaning:
+    def meaning(self, labels: Sequence[str]) -> ValueMeaning:
         """Return the meaning of the folder's values for a job's labels. Raises ValueError if they do not match."""
         with self._lock:
-            if self._seen is None:
-                self._seen = self._survey()
+            if self._values is None:
+                self._values = self._survey()
             key = tuple(labels)
             if key not in self._meanings:
-                self._meanings[key] = find_meaning(self._seen, labels, self.choice)
+                self._meanings[key] = find_meaning(self._values, labels, self.options)
             return self._meanings[key]
 
     def _survey(self) -> frozenset[int]:
@@ -210,7 +210,9 @@ def read_values(source: Path | bytes, name: str = "") -> np.ndarray:
 class Worker(threading.Thread):
     """A simulated worker: a thread that takes tasks until `stop` is set."""
 
-    def __init__(self, server: Server, number: int, *, crowd: Crowd, masks: Masks, stop: threading.Event) -> None:
+    def __init__(
+        self, server: WorkerApiClient, number: int, *, crowd: CrowdSettings, masks: MaskFolder, stop: threading.Event
+    ) -> None:
         super().__init__(name=f"crowd-{number}", daemon=True)
         self.server, self.number = server, number
         self.crowd, self.masks, self.stopping = crowd, masks, stop
@@ -223,8 +225,8 @@ class Worker(threading.Thread):
         pause = IDLE_SECONDS[0]
         while not self.stopping.is_set():
             try:
-                worked = self.work()
-            except Refused as error:
+                worked = self.do_available_tasks()
+            except RequestRejected as error:
                 if error.status in (401, 403):
                     logger.warning("worker %s leaves: %s", self.number, error)
                     return
@@ -235,43 +237,43 @@ class Worker(threading.Thread):
             if not worked:
                 self.stopping.wait(pause)
 
-    def work(self) -> bool:
+    def do_available_tasks(self) -> bool:
         """Do all available tasks of every job; return whether there were any."""
         worked = False
-        for job in self.server.ask("GET", "/jobs")["jobs"]:
+        for job in self.server.request("GET", "/jobs")["jobs"]:
             while not self.stopping.is_set():
-                task = self.server.ask("POST", f"/jobs/{quote(job['job'], safe='')}/tasks")
+                task = self.server.request("POST", f"/jobs/{quote(job['job'], safe='')}/tasks")
                 if task is None:
                     break
-                self.do(task)
+                self.do_task(task)
                 worked = True
         return worked
 
-    def do(self, task: dict[str, Any]) -> None:
+    def do_task(self, task: dict[str, Any]) -> None:
         """Answer one task, or decline it with the reason."""
         path = f"/tasks/{task['task']}"
         begun = time.monotonic()
         try:
             judges = task["kind"] == "verification"
             document = {"answer": {JUDGING: self.judge(task)} if judges else {ELEMENT: self.draw(task)}}
-        except (ValueError, OSError, Refused) as error:
-            self.server.ask("POST", f"{path}/decline", {"reason": str(error)})
+        except (ValueError, OSError, RequestRejected) as error:
+            self.server.request("POST", f"{path}/decline", {"reason": str(error)})
             return
-        self.stopping.wait(max(0.0, self.take(task) - (time.monotonic() - begun)))
+        self.stopping.wait(max(0.0, self.draw_duration(task) - (time.monotonic() - begun)))
         try:
-            self.server.ask("POST", f"{path}/answer", document)
+            self.server.request("POST", f"{path}/answer", document)
             self.answered += 1
-        except Refused as error:
+        except RequestRejected as error:
             if error.status == 400:
                 logger.warning("the server rejected an answer: %s", error)
-                self.server.ask("POST", f"{path}/decline", {"reason": str(error)})
+                self.server.request("POST", f"{path}/decline", {"reason": str(error)})
             elif error.status != 410:  # the lease expired or the job ended
                 raise
 
     def judge(self, task: dict[str, Any]) -> dict[str, Any]:
         """Return a verdict on an earlier job's mask: good if it matches the known one; inverted at random (`error`).
 
-        Raises ValueError or Refused, with the reason, to decline.
+        Raises ValueError or RequestRejected, with the reason, to decline.
         """
         uri = task["input"]["taskObject"]
         path = self.masks.find(uri)
@@ -294,7 +296,7 @@ class Worker(threading.Thread):
         good, bad = choose_verdicts(task["labels"])
         return {"label": good if is_good else bad}
 
-    def take(self, task: dict[str, Any]) -> float:
+    def draw_duration(self, task: dict[str, Any]) -> float:
         """Return the seconds that this worker takes for the task."""
         if not self.crowd.slow:
             return 0.0
@@ -314,7 +316,7 @@ class Worker(threading.Thread):
         truth = self.masks.read(path, labels=labels, size=size)
         void = truth == VOID
         meaning = self.masks.meaning(labels)
-        drawn = err(
+        drawn = add_errors(
             np.where(void, np.uint8(0), truth),
             self.crowd.error,
             labels=len(meaning.labels),
@@ -357,13 +359,16 @@ def choose_verdicts(labels: Sequence[str]) -> tuple[str, str]:
     return named.get("good", labels[0]), named.get("bad", labels[-1])
 
 
-def register(owner: Server, request: dict[str, Any], *, stop: threading.Event) -> str:
-    """Register a worker and return its token. Retries on server errors until `stop` is set. Raises OSError, Refused."""
+def register(owner: WorkerApiClient, request: dict[str, Any], *, stop: threading.Event) -> str:
+    """Register a worker and return its token. Retries on server errors until `stop` is set.
+
+    Raises OSError, RequestRejected.
+    """
     pause = IDLE_SECONDS[0]
     while True:
         try:
-            return str(owner.ask("POST", "/workers", request)["token"])
-        except Refused as error:
+            return str(owner.request("POST", "/workers", request)["token"])
+        except RequestRejected as error:
             if error.status < 500 or stop.wait(pause):
                 raise
             pause = min(IDLE_SECONDS[1], pause * 2)
@@ -372,22 +377,25 @@ def register(owner: Server, request: dict[str, Any], *, stop: threading.Event) -
 def run_crowd(
     url: str,
     owner_token: str,
-    crowd: Crowd,
+    crowd: CrowdSettings,
     *,
     stop: threading.Event,
     certificate: Path | None = None,
     secret_key: str | None = None,
 ) -> int:
-    """Register the workers and run them until `stop` is set; return the number of answers. Raises OSError, Refused."""
+    """Register the workers and run them until `stop` is set; return the number of answers.
+
+    Raises OSError, RequestRejected.
+    """
     masks, owner = (
-        Masks(crowd.masks, crowd.choice),
-        Server(url, owner_token, certificate=certificate, secret_key=secret_key),
+        MaskFolder(crowd.masks, crowd.options),
+        WorkerApiClient(url, owner_token, certificate=certificate, secret_key=secret_key),
     )
     workers = []
     for number in range(crowd.workers):
         request = {"name": f"crowd-{crowd.seed}-{number}", "team": "*", "simulated": True, "renew": True}
         token = register(owner, request, stop=stop)
-        server = Server(url, token, certificate=certificate, secret_key=secret_key)
+        server = WorkerApiClient(url, token, certificate=certificate, secret_key=secret_key)
         workers.append(Worker(server, number, crowd=crowd, masks=masks, stop=stop))
     for worker in workers:
         worker.start()

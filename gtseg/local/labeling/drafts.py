@@ -39,7 +39,7 @@ class Presence:
     saved: float | None
 
 
-class Pace:
+class SaveLimit:
     """Rate limit on draft saves per worker."""
 
     def __init__(self, *, read_clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,7 +47,7 @@ class Pace:
         self._left: dict[str, tuple[float, float]] = {}
         self._lock = threading.Lock()
 
-    def take(self, worker: str) -> None:
+    def consume(self, worker: str) -> None:
         """Consume one save. Raises ServiceError TooManyRequests 429."""
         with self._lock:
             now = self.read_clock()
@@ -97,7 +97,7 @@ def report_presence(
     return Presence(False, row["version"] if row else 0, row["saved"] if row else None)
 
 
-def leave(store: Store, task: Task, *, tab: str, active: float) -> None:
+def close_tab(store: Store, task: Task, *, tab: str, active: float) -> None:
     """Record that the tab is closing, so that another tab can open the task at once."""
     with store.write() as connection:
         row = _find(connection, task)
@@ -137,7 +137,7 @@ def save_draft(store: Store, task: Task, *, tab: str, base: int, content: bytes)
             "WHERE job = ? AND line = ? AND worker = ?",
             (now, now, content, task.job.name, task.line, task.worker),
         )
-        _forget_oldest(connection, task)
+        _delete_oldest(connection, task)
     return base + 1
 
 
@@ -179,7 +179,7 @@ def _is_free(row: sqlite3.Row | None, now: float) -> bool:
     return row is None or now - row["seen"] >= AWAY_SECONDS
 
 
-def _forget_oldest(connection: sqlite3.Connection, task: Task) -> None:
+def _delete_oldest(connection: sqlite3.Connection, task: Task) -> None:
     connection.execute(
         "DELETE FROM labeling_drafts WHERE worker = ? AND job = ? AND line IN (SELECT line FROM labeling_drafts "
         "WHERE worker = ? AND job = ? AND saved IS NOT NULL ORDER BY saved DESC LIMIT -1 OFFSET ?)",
@@ -187,7 +187,7 @@ def _forget_oldest(connection: sqlite3.Connection, task: Task) -> None:
     )
 
 
-def forget_job(connection: sqlite3.Connection, job: Job) -> None:
+def delete_job_drafts(connection: sqlite3.Connection, job: Job) -> None:
     """Delete the drafts, locks and image versions of a job that has ended."""
     for table in ("labeling_drafts", "labeling_held", "labeling_returned", "labeling_images"):
         connection.execute(f"DELETE FROM {table} WHERE job IN (?, ?)", (job.name, gold_key(job.name)))

@@ -18,24 +18,24 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.reasons import failure_reason
 from gtseg.local.labeling import output
-from gtseg.local.labeling.assist.records import keep_random_order, orders_helpfully
-from gtseg.local.labeling.automated.inference import fits
+from gtseg.local.labeling.assist.records import has_helpful_order, store_random_order
+from gtseg.local.labeling.automated.inference import is_supported_size
 from gtseg.local.labeling.automated.records import advance, find_round
 from gtseg.local.labeling.automated.rounds import Automation
 from gtseg.local.labeling.automated.sampling import (
     begin_first_round,
     begin_next_round,
     find_sample_fault,
-    list_chosen,
+    list_unassigned,
 )
 from gtseg.local.labeling.automated.training import Failure
 from gtseg.local.labeling.batches import consolidate_batch, next_batch
-from gtseg.local.labeling.counts import count_room, count_states, is_satisfied
-from gtseg.local.labeling.drafts import forget_job
-from gtseg.local.labeling.gold import gold_key, keep_gold, read_gold
-from gtseg.local.labeling.input_objects import IntakeError, Measured, measure_image, read_objects
+from gtseg.local.labeling.counts import count_remaining, count_states, is_satisfied
+from gtseg.local.labeling.drafts import delete_job_drafts
+from gtseg.local.labeling.gold import gold_key, insert_gold, read_gold
+from gtseg.local.labeling.input_objects import InputError, MeasuredImage, measure_image, read_objects
 from gtseg.local.labeling.records import DAMAGED, Job, find_job, list_active_jobs, set_status
-from gtseg.local.labeling.submissions import expire, settle_abandoned
+from gtseg.local.labeling.submissions import close_abandoned, expire
 from gtseg.local.labeling.wakeup import wait_for_wakeup, wake_engine
 from gtseg.local.loop import Loop
 from gtseg.local.storage.objects import StorageUnavailable
@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Rewritten:
+class ManifestRewrite:
     """Last rewrite of output.manifest: end and duration in monotonic seconds, and the finished objects in it."""
 
     ended: float = float("-inf")
@@ -77,7 +77,7 @@ class Engine:
     def __init__(self, embedded: Embedded) -> None:
         self.store, self.objects = embedded.store, embedded.objects
         self.automation = Automation(embedded)
-        self._rewritten: dict[str, Rewritten] = {}
+        self._rewrites: dict[str, ManifestRewrite] = {}
         self._reported: set[str] = set()
         self._loop = Loop(
             "labeling", self.step, seconds=IDLE_SECONDS, wait=self._wait, wake=lambda: wake_engine(self.store)
@@ -96,7 +96,7 @@ class Engine:
 
     def step(self) -> bool:
         """Take one step of every job; return whether more steps may be due at once."""
-        busy = expire(self.store) | settle_abandoned(self.store)
+        busy = expire(self.store) | close_abandoned(self.store)
         for job in list_active_jobs(self.store):
             try:
                 busy |= self._try(job)
@@ -112,7 +112,7 @@ class Engine:
             return self.advance(job)
         except StorageUnavailable:
             raise
-        except (IntakeError, Failure) as error:
+        except (InputError, Failure) as error:
             self._end(job, "Failed", failure=str(error))
         except ServiceError as error:
             if error.code == DAMAGED and job.status != "Stopping":
@@ -134,7 +134,7 @@ class Engine:
         if job.status == "Initializing" or not has_objects(self.store, job):
             return self._begin(job)
         if read_clock() - job.created > MAX_AGE and not self.automation.is_busy(job):
-            raise IntakeError("ClientError: The labeling job expired: it did not complete within 30 days.")
+            raise InputError("ClientError: The labeling job expired: it did not complete within 30 days.")
         if job.status == "InProgress" and is_satisfied(self.store, job):
             with self.store.write() as connection:
                 set_status(connection, job.name, "Stopping")
@@ -147,7 +147,7 @@ class Engine:
             consolidate_batch(job, self.store, self.objects, batch=batch)
             busy = True
         self._rewrite_manifest(job)
-        return busy or self._turn(job)
+        return busy or self._advance_iteration(job)
 
     # --- start ---
 
@@ -172,9 +172,9 @@ class Engine:
                     for line in read_objects(job, self.store)
                 ),
             )
-            keep_gold(connection, job, gold)
-            if gold or orders_helpfully(self.store, job):  # in manifest order, gold images would be recognizable
-                keep_random_order(connection, job)
+            insert_gold(connection, job, gold)
+            if gold or has_helpful_order(self.store, job):  # in manifest order, gold images would be recognizable
+                store_random_order(connection, job)
             connection.execute(
                 "UPDATE labeling_jobs SET status = 'InProgress', modified = ? WHERE name = ? AND status = "
                 "'Initializing'",
@@ -196,24 +196,24 @@ class Engine:
                 open_object(connection, job, line, image=image, reason=reason, now=now)
         return True
 
-    def _measure(self, job: Job, uri: str) -> tuple[Measured | None, str]:
+    def _measure(self, job: Job, uri: str) -> tuple[MeasuredImage | None, str]:
         try:
             found = measure_image(self.objects, uri)
-        except IntakeError as error:
+        except InputError as error:
             return None, str(error)
-        if job.is_automated and not fits(*found.size):
+        if job.is_automated and not is_supported_size(*found.size):
             size = "{} x {}".format(*found.size)
             return None, f"ClientError: {uri} has {size} pixels; automated data labeling allows at most 1920 x 1080."
         return found, ""
 
     # --- progress ---
 
-    def _turn(self, job: Job) -> bool:
+    def _advance_iteration(self, job: Job) -> bool:
         """When the iteration is complete, start the next one or end the job."""
         if self._has_unfinished(job) or self.automation.is_busy(job):
             return False
         if job.is_automated and job.status == "InProgress":
-            return self._turn_round(job)
+            return self._advance_round(job)
         size = min(
             FIRST_ITERATION if job.iteration == 0 else job.concurrent,
             count_states(self.store, job.name)["waiting"],
@@ -225,7 +225,7 @@ class Engine:
             self._end(job, "Stopped" if job.status == "Stopping" else "Completed")
         return True
 
-    def _turn_round(self, job: Job) -> bool:
+    def _advance_round(self, job: Job) -> bool:
         """Take the next step of automated labeling; return False while a model is trained or applied."""
         current = find_round(self.store, job)
         if current is None:
@@ -234,7 +234,7 @@ class Engine:
         if current.step == "people":
             return self._label_by_people(job)
         if current.step != "done":
-            self.automation.work(job)
+            self.automation.advance(job)
             return False
         self._end_iteration(job)
         if count_states(self.store, job.name)["waiting"]:
@@ -248,13 +248,15 @@ class Engine:
         """Queue the rest of the sample for workers, limited by the job's concurrency; then continue with training."""
         current = find_round(self.store, job)
         assert current is not None
-        chosen = list_chosen(self.store, job, current)[: min(job.concurrent, count_room(self.store, job).people)]
+        chosen = list_unassigned(self.store, job, current)[
+            : min(job.concurrent, count_remaining(self.store, job).people)
+        ]
         self._end_iteration(job)
         if chosen:
             self._queue(job, chosen)
             return True
         if current.number == 1 and (fault := find_sample_fault(self.store, job)):
-            raise IntakeError(fault)
+            raise InputError(fault)
         if count_states(self.store, job.name)["waiting"]:
             with self.store.write() as connection:
                 advance(connection, job, current, step="train")
@@ -278,7 +280,7 @@ class Engine:
         The first iteration takes a random sample, later ones follow the job's order, which is the manifest's unless
         set.
         """
-        room = count_room(self.store, job)
+        remaining = count_remaining(self.store, job)
         query = (
             "SELECT o.line FROM labeling_objects o LEFT JOIN labeling_order h ON h.job = o.job AND h.line = o.line "
             "WHERE o.job = ? AND o.state = 'waiting' ORDER BY coalesce(h.place, 1e9), o.line"
@@ -287,7 +289,7 @@ class Engine:
         if job.iteration == 0:
             chosen = random.Random(job.reference).sample(range(len(waiting)), size)
             waiting = [waiting[place] for place in sorted(chosen)]
-        return waiting[: min(size, room.objects, room.people)]
+        return waiting[: min(size, remaining.objects, remaining.people)]
 
     def _queue(self, job: Job, lines: list[int]) -> None:
         """Queue the objects as the next iteration."""
@@ -303,7 +305,7 @@ class Engine:
             )
 
     def _rewrite_manifest(self, job: Job) -> None:
-        rewritten = self._rewritten.setdefault(job.name, Rewritten())
+        rewritten = self._rewrites.setdefault(job.name, ManifestRewrite())
         if not rewritten.is_due():
             return
         states = count_states(self.store, job.name)
@@ -313,7 +315,7 @@ class Engine:
         begun = time.monotonic()
         output.write_manifest(job, self.store, self.objects)
         ended = time.monotonic()
-        self._rewritten[job.name] = Rewritten(ended, ended - begun, finished)
+        self._rewrites[job.name] = ManifestRewrite(ended, ended - begun, finished)
 
     # --- end ---
 
@@ -340,13 +342,13 @@ class Engine:
         with self.store.write() as connection:
             cancel_leases(connection, job)
             connection.execute("DELETE FROM labeling_answers WHERE job = ?", (job.name,))
-            forget_job(connection, job)
+            delete_job_drafts(connection, job)
             if status != "Stopped" and find_job(self.store, job.name).status == "Stopping":
                 status = "Stopped" if status == "Completed" and has_unlabeled(connection, job) else status
             set_status(connection, job.name, status, failure=failure)
-        self._rewritten.pop(job.name, None)
+        self._rewrites.pop(job.name, None)
         if job.is_automated:
-            self.automation.forget(job)
+            self.automation.delete_files(job)
 
 
 def open_object(
@@ -354,7 +356,7 @@ def open_object(
     job: Job,
     line: int,
     *,
-    image: Measured | None,
+    image: MeasuredImage | None,
     reason: str,
     now: float,
 ) -> None:

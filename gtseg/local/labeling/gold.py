@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
 from gtseg.local.jobs.tags import tags_of
-from gtseg.local.labeling.input_objects import IntakeError, measure_image
+from gtseg.local.labeling.input_objects import InputError, measure_image
 from gtseg.local.labeling.pictures import decoding
 from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.storage.objects import Objects, StorageUnavailable, split_uri
@@ -86,14 +86,14 @@ def count_gold(store: Store, job: Job) -> int:
 def read_gold(store: Store, objects: Objects, job: Job) -> list[Gold]:
     """Read the gold images named by the job's tag; [] for verification and adjustment jobs.
 
-    Raises IntakeError, StorageUnavailable.
+    Raises InputError, StorageUnavailable.
     """
     uri = next((tag["Value"] for tag in tags_of(store, job.arn) if tag["Key"] == TAG), "")
     if not uri or job.is_verification or job.is_adjustment:
         return []
     lines = [line for line in _read(objects, uri).splitlines() if line.strip()]
     if len(lines) > MOST:
-        raise IntakeError(f"ClientError: {uri} has more than {MOST} gold images.")
+        raise InputError(f"ClientError: {uri} has more than {MOST} gold images.")
     return [_read_one(objects, line, f"line {n} of {uri}", job) for n, line in enumerate(lines, 1)]
 
 
@@ -103,7 +103,7 @@ def _read(objects: Objects, uri: str) -> bytes:
     except StorageUnavailable:
         raise
     except ServiceError as error:
-        raise IntakeError(f"ClientError: {uri} cannot be read: {error.message}") from None
+        raise InputError(f"ClientError: {uri} cannot be read: {error.message}") from None
 
 
 def _read_one(objects: Objects, line: bytes, where: str, job: Job) -> Gold:
@@ -113,20 +113,20 @@ def _read_one(objects: Objects, line: bytes, where: str, job: Job) -> Gold:
     except (ValueError, KeyError, TypeError, RecursionError):
         image = mask = None
     if not isinstance(image, str) or not isinstance(mask, str):
-        raise IntakeError(f"ClientError: {where} is not JSON with source-ref and gold-ref.")
+        raise InputError(f"ClientError: {where} is not JSON with source-ref and gold-ref.")
     size, png = measure_image(objects, image).size, _read(objects, mask)
     try:
         values = read_index_mask(png)
     except PictureError as error:
-        raise IntakeError(f"ClientError: {mask} {error}.") from None
+        raise InputError(f"ClientError: {mask} {error}.") from None
     if values.shape != (size[1], size[0]):
-        raise IntakeError(
+        raise InputError(
             f"ClientError: {mask} has {values.shape[1]} x {values.shape[0]} pixels, but its image has {size[0]} x "
             f"{size[1]}."
         )
     unknown = sorted({int(value) for value in np.unique(values)} - {*range(len(job.labels) + 1), VOID})
     if unknown:
-        raise IntakeError(f"ClientError: {mask} has the value {unknown[0]}, but the job has {len(job.labels)} labels.")
+        raise InputError(f"ClientError: {mask} has the value {unknown[0]}, but the job has {len(job.labels)} labels.")
     return Gold(image, size, png)
 
 
@@ -139,7 +139,7 @@ def read_index_mask(png: bytes) -> NDArray[np.uint8]:
             return np.array(mask, np.uint8)
 
 
-def keep_gold(connection: sqlite3.Connection, job: Job, gold: Sequence[Gold]) -> None:
+def insert_gold(connection: sqlite3.Connection, job: Job, gold: Sequence[Gold]) -> None:
     """Insert the gold images, numbered after the job's objects in random order."""
     first = connection.execute(
         "SELECT coalesce(max(line), -1) + 1 FROM labeling_objects WHERE job = ?", (job.name,)
@@ -165,12 +165,12 @@ class Plan:
 
     done    tasks that the worker has finished
     places  (position among the worker's tasks, line) of gold images never handed to the worker
-    let_go  lines of gold images that the worker released or let expire
+    released  lines of gold images that the worker released or let expire
     """
 
     done: int
     places: tuple[tuple[int, int], ...]
-    let_go: tuple[int, ...]
+    released: tuple[int, ...]
 
 
 def _plan(connection: sqlite3.Connection, job: Job, worker: str) -> Plan | None:
@@ -200,7 +200,7 @@ def _plan(connection: sqlite3.Connection, job: Job, worker: str) -> Plan | None:
     )
 
 
-def take_due(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
+def find_due_gold(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
     """Return the line of the gold image that is due next for the worker; None if none is due."""
     plan = _plan(connection, job, worker)
     if plan is None:
@@ -208,10 +208,10 @@ def take_due(connection: sqlite3.Connection, job: Job, worker: str) -> int | Non
     return next((line for place, line in plan.places if place <= plan.done), None)
 
 
-def take_released_gold(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
+def find_released_gold(connection: sqlite3.Connection, job: Job, worker: str) -> int | None:
     """Return the line of a gold image that the worker released or let expire; None if there is none."""
     plan = _plan(connection, job, worker)
-    return plan.let_go[0] if plan is not None and plan.let_go else None
+    return plan.released[0] if plan is not None and plan.released else None
 
 
 def count_pending(connection: sqlite3.Connection, job: Job, worker: str, *, others: int) -> int:
@@ -222,4 +222,4 @@ def count_pending(connection: sqlite3.Connection, job: Job, worker: str, *, othe
     count = 0
     for place, _ in plan.places:
         count += place <= plan.done + others + count
-    return count + len(plan.let_go)
+    return count + len(plan.released)

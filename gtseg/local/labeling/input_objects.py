@@ -25,11 +25,11 @@ MAX_OBJECTS = 20_000
 MAX_IMAGE_BYTES = 40 << 20
 
 
-class IntakeError(Exception):
+class InputError(Exception):
     """The input manifest is not valid; the message is the job's failure reason."""
 
 
-def keep_manifest(objects: Objects, uri: str, folder: Path) -> None:
+def store_manifest(objects: Objects, uri: str, folder: Path) -> None:
     """Store a copy of the manifest in `folder`. Raises ServiceError ValidationException, StorageUnavailable."""
     bucket, key = split_uri(uri)
     kept = folder / "input.manifest"
@@ -62,33 +62,33 @@ class Line:
 
 
 def read_objects(job: Job, store: Store) -> Iterator[Line]:
-    """Yield every line of the stored manifest. Raises IntakeError."""
+    """Yield every line of the stored manifest. Raises InputError."""
     start = blank = 0
     with open_manifest(job, store) as file:
         for line, raw in enumerate(iter(lambda: file.readline(4 * MAX_LINE + 3), b"")):
             if not raw.strip():
                 blank = blank or line + 1
             elif blank:
-                raise IntakeError(f"ClientError: line {blank} of the manifest is empty.")
+                raise InputError(f"ClientError: line {blank} of the manifest is empty.")
             elif line >= MAX_OBJECTS:
-                raise IntakeError(f"ClientError: the manifest has more than {MAX_OBJECTS} data objects.")
+                raise InputError(f"ClientError: the manifest has more than {MAX_OBJECTS} data objects.")
             else:
                 uri, state, reason = check_line(raw, line + 1, job=job)
                 yield Line(line, start, len(raw), uri, state, reason)
             start += len(raw)
     if start == 0 or blank == 1:
-        raise IntakeError("ClientError: the manifest has no data objects.")
+        raise InputError("ClientError: the manifest has no data objects.")
 
 
 def check_line(raw: bytes, number: int, *, job: Job) -> tuple[str, str, str | None]:
-    """Return (source-ref, state, reason) of a line; `number` counts from 1. Raises IntakeError."""
+    """Return (source-ref, state, reason) of a line; `number` counts from 1. Raises InputError."""
     try:
         entry = parse_line(raw)
         problem = find_line_fault(entry) or find_review_fault(entry, job)
         if problem:
             raise ValueError(problem)
     except ValueError as error:
-        raise IntakeError(f"ClientError: line {number} of the manifest {error}.") from None
+        raise InputError(f"ClientError: line {number} of the manifest {error}.") from None
     uri: str = entry["source-ref"]
     if job.attribute in entry:
         return uri, "skipped", None
@@ -141,28 +141,28 @@ def read_line(job: Job, store: Store, start: int, length: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredImage:
     """An image that can be displayed: (width, height) as stored, and the ETag of its content."""
 
     size: tuple[int, int]
     etag: str
 
 
-def measure_image(objects: Objects, uri: str) -> Measured:
-    """Measure an image. Raises IntakeError if it cannot be read or displayed, or StorageUnavailable."""
+def measure_image(objects: Objects, uri: str) -> MeasuredImage:
+    """Measure an image. Raises InputError if it cannot be read or displayed, or StorageUnavailable."""
     try:
         bucket, key = split_uri(uri)
         with objects.open(bucket, key) as stream:
             size = stream.info.size
             if size > MAX_IMAGE_BYTES:
-                raise IntakeError(f"ClientError: {uri} has {size} bytes; the limit for an image is {MAX_IMAGE_BYTES}.")
-            return Measured(decode_size(stream.body), stream.info.etag)
+                raise InputError(f"ClientError: {uri} has {size} bytes; the limit for an image is {MAX_IMAGE_BYTES}.")
+            return MeasuredImage(decode_size(stream.body), stream.info.etag)
     except StorageUnavailable:
         raise
     except ServiceError as error:
-        raise IntakeError(f"ClientError: {uri} cannot be read: {error.message}") from None
+        raise InputError(f"ClientError: {uri} cannot be read: {error.message}") from None
     except PictureError as error:
-        raise IntakeError(f"ClientError: {uri} {error}.") from None
+        raise InputError(f"ClientError: {uri} {error}.") from None
 
 
 def decode_size(content: bytes | BinaryIO) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from gtseg.local.jobs.tags import put_tags, tags_of
 from gtseg.local.labeling.automated.records import count_machine, find_final_model
 from gtseg.local.labeling.automated.requests import check_automated
 from gtseg.local.labeling.counts import count_left, count_states
-from gtseg.local.labeling.input_objects import keep_manifest
+from gtseg.local.labeling.input_objects import store_manifest
 from gtseg.local.labeling.records import ACTIVE, Job, find_job, make_job, set_status, to_datetime
 from gtseg.local.labeling.rules import check_request, read_labels, read_template, refuse
 from gtseg.local.labeling.wakeup import wake_engine
@@ -84,7 +84,7 @@ def create_job(embedded: Embedded, request: dict[str, Any]) -> str:
     check_unused(store, title)
     reference = secrets.token_hex(12)
     folder = store.folder / "labeling" / reference
-    keep_manifest(objects, request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"], folder)
+    store_manifest(objects, request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"], folder)
     try:
         check_automated(embedded, request, labels, folder / "input.manifest")
     except BaseException:

@@ -14,11 +14,11 @@ from dataclasses import replace
 from gtseg.local.clock import read_clock
 from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.gold import (
+    find_due_gold,
+    find_released_gold,
     gold_key,
     is_gold,
     job_key,
-    take_due,
-    take_released_gold,
 )
 from gtseg.local.labeling.records import Job, find_job
 from gtseg.local.labeling.submissions import expire
@@ -130,13 +130,13 @@ def take_object(connection: sqlite3.Connection, job: Job, worker: Worker) -> str
     status = connection.execute("SELECT status FROM labeling_jobs WHERE name = ?", (job.name,)).fetchone()["status"]
     if status != "InProgress":
         return None
-    if (line := take_due(connection, job, worker.id)) is not None:
+    if (line := find_due_gold(connection, job, worker.id)) is not None:
         return add_lease(connection, replace(job, name=gold_key(job.name)), line, worker=worker, now=now)
     for query in HELPFUL_ORDERS if has_order(connection, job) else ORDERS:
         row = connection.execute(query, {"job": job.name, "now": now, "worker": worker.id}).fetchone()
         if row is not None:
             return add_lease(connection, job, row["line"], worker=worker, now=now)
-    if (line := take_released_gold(connection, job, worker.id)) is not None:
+    if (line := find_released_gold(connection, job, worker.id)) is not None:
         return add_lease(connection, replace(job, name=gold_key(job.name)), line, worker=worker, now=now)
     return None
 

@@ -19,7 +19,7 @@ M_MMAP_THRESHOLD = -3
 """Constant of malloc.h."""
 
 
-class PixelTurns:
+class PixelSemaphore:
     """FIFO semaphore of `total` pixels; a larger image is decoded alone."""
 
     def __init__(self, total: int) -> None:
@@ -53,7 +53,7 @@ class PixelTurns:
                 self.changed.notify_all()
 
 
-_TURNS = PixelTurns(MAX_PIXELS)
+_TURNS = PixelSemaphore(MAX_PIXELS)
 
 
 def decoding(size: tuple[int, int]) -> contextlib.AbstractContextManager[None]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any
 
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.children import Child, ChildDied
+from gtseg.local.labeling.child_process import ChildProcess, ChildProcessDied
 from gtseg.local.labeling.links import Links
 
 MODULE = "gtseg.local.labeling.template_process"
@@ -42,9 +42,9 @@ class Renderer:
         read_clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seconds, self.read_clock = seconds, read_clock
-        self.free: queue.LifoQueue[Child] = queue.LifoQueue()
+        self.free: queue.LifoQueue[ChildProcess] = queue.LifoQueue()
         for _ in range(children):
-            self.free.put(Child(MODULE))
+            self.free.put(ChildProcess(MODULE))
         self.excessive: OrderedDict[bytes, float] = OrderedDict()
         self.lock = threading.Lock()
 
@@ -53,17 +53,17 @@ class Renderer:
 
         Raises ServiceError ValidationException for a template that cannot be rendered within the limits.
         """
-        question = {"template": template, "input": task_input, "links": dataclasses.asdict(links)}
-        return str(self._ask("render", question, template))
+        request = {"template": template, "input": task_input, "links": dataclasses.asdict(links)}
+        return str(self._request("render", request, template))
 
     def check(self, template: str) -> str:
         """Return what is not valid about a template; '' if nothing."""
         try:
-            return str(self._ask("check", {"template": template}, template))
+            return str(self._request("check", {"template": template}, template))
         except ServiceError as error:
             return error.message
 
-    def _ask(self, do: str, question: dict[str, Any], template: str) -> Any:
+    def _request(self, do: str, request: dict[str, Any], template: str) -> Any:
         key = hashlib.sha256(template.encode("utf-8", "surrogatepass")).digest()
         self._refuse_excessive(key)
         try:
@@ -73,18 +73,18 @@ class Renderer:
                 "SlowDown", "Too many templates are being rendered. Try again in a few seconds.", 503
             ) from None
         try:
-            return self._ask_child(child, {"do": do, **question}, key)
+            return self._request_child(child, {"do": do, **request}, key)
         finally:
             self.free.put(child)
 
-    def _ask_child(self, child: Child, question: dict[str, Any], key: bytes) -> Any:
-        """Send the question; if the process died without a timeout, send it once more to a new process."""
+    def _request_child(self, child: ChildProcess, request: dict[str, Any], key: bytes) -> Any:
+        """Send the request; if the process died without a timeout, send it once more to a new process."""
         for attempt in (1, 2):
             try:
                 if child.pid is None:  # exclude the start of the process from the template's time
-                    child.ask({"do": "check", "template": ""}, seconds=START_SECONDS)
-                return child.ask(question, seconds=self.seconds)
-            except ChildDied as error:
+                    child.request({"do": "check", "template": ""}, seconds=START_SECONDS)
+                return child.request(request, seconds=self.seconds)
+            except ChildProcessDied as error:
                 if attempt == 2 or error.timed_out:
                     with self.lock:
                         self.excessive[key] = self.read_clock() + FORGET_SECONDS

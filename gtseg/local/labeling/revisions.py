@@ -12,7 +12,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.drafts import is_revising
 from gtseg.local.labeling.gold import gold_key, job_key
 from gtseg.local.labeling.records import Job, find_job
-from gtseg.local.labeling.submissions import settle
+from gtseg.local.labeling.submissions import close_if_due
 from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.wakeup import wake_engine
 from gtseg.local.labeling.workers import Worker, find_names
@@ -56,7 +56,7 @@ def revise_task(store: Store, task_id: str, worker: Worker) -> Task:
     return find_task(store, task_id, worker)
 
 
-def keep_answer(store: Store, task_id: str, worker: Worker) -> None:
+def cancel_revision(store: Store, task_id: str, worker: Worker) -> None:
     """End a revision without a change; the answer stays as submitted."""
     task = find_task(store, task_id, worker)
     with store.write() as connection:
@@ -230,7 +230,7 @@ def _reopen(
             line,
         ),
     )
-    settle(connection, job, line)
+    close_if_due(connection, job, line)
 
 
 def _count_leases(connection: sqlite3.Connection, job: Job, line: int) -> int:

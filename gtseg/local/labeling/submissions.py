@@ -18,7 +18,7 @@ from gtseg.local.labeling.gold import (
     find_task_job,
 )
 from gtseg.local.labeling.records import CHANGED, Job, list_active_jobs
-from gtseg.local.labeling.tasks import GONE, Task, find_task, forget_work
+from gtseg.local.labeling.tasks import GONE, Task, delete_drafts, find_task
 from gtseg.local.labeling.verdicts import read_verdict
 from gtseg.local.labeling.wakeup import wake_engine
 from gtseg.local.labeling.workers import Worker
@@ -63,13 +63,13 @@ def answer_task(store: Store, task_id: str, worker: Worker, *, answer: Any, is_r
                 (task.job.name, task.line, worker.id, task.accepted, read_clock(), content),
             )
             change_object(connection, task, "answers = answers + 1")
-        forget_work(connection, task)
+        delete_drafts(connection, task)
         if is_revisable:
             connection.execute(
                 "INSERT OR REPLACE INTO labeling_held VALUES (?, ?, ?, ?, 0)",
                 (task.job.name, task.line, worker.id, read_clock() + GRACE_SECONDS),
             )
-        settle(connection, task.job, task.line)
+        close_if_due(connection, task.job, task.line)
     wake_engine(store)
 
 
@@ -98,8 +98,8 @@ def decline_task(store: Store, task_id: str, worker: Worker, *, reason: str) -> 
     with store.write() as connection:
         end_lease(connection, task, state="declined", reason=reason[:200])
         change_object(connection, task, "declines = declines + 1, slots = slots + 1")
-        forget_work(connection, task)
-        settle(connection, task.job, task.line)
+        delete_drafts(connection, task)
+        close_if_due(connection, task.job, task.line)
     wake_engine(store)
 
 
@@ -114,7 +114,7 @@ def release_task(store: Store, task_id: str, worker: Worker, *, reason: str = ""
     with store.write() as connection:
         end_lease(connection, task, state="released", reason=reason[:200] or None)
         change_object(connection, task, "slots = slots + 1")
-        settle(connection, task.job, task.line)
+        close_if_due(connection, task.job, task.line)
     wake_engine(store)
 
 
@@ -161,7 +161,7 @@ def change_object(connection: sqlite3.Connection, task: Task, change: str) -> No
     connection.execute(f"UPDATE labeling_objects SET {change} WHERE job = ? AND line = ?", (task.job.name, task.line))
 
 
-def settle(connection: sqlite3.Connection, job: Job, line: int) -> None:
+def close_if_due(connection: sqlite3.Connection, job: Job, line: int) -> None:
     """Close an open object if it has all its answers, its lifetime has passed, or too many workers declined it.
 
     With exactly as many declines as answers wanted it stays open for a free teammate; with one more it is closed.
@@ -188,7 +188,7 @@ def has_free_teammate(connection: sqlite3.Connection, job: Job, line: int) -> bo
     return connection.execute(TEAMMATE, words).fetchone() is not None
 
 
-def settle_abandoned(store: Store) -> bool:
+def close_abandoned(store: Store) -> bool:
     """Close declined objects without a free teammate; return whether there were any."""
     jobs = {job.name: job for job in list_active_jobs(store)}
     rows = (
@@ -207,7 +207,7 @@ def settle_abandoned(store: Store) -> bool:
     if left:
         with store.write() as connection:
             for row in left:
-                settle(connection, jobs[row["job"]], row["line"])
+                close_if_due(connection, jobs[row["job"]], row["line"])
     return bool(left)
 
 
@@ -249,7 +249,7 @@ def expire(store: Store) -> bool:
         return False
     with store.write() as connection:
         for row in connection.execute(due, (now, EXPIRE_AT_ONCE)).fetchall():
-            settle(connection, jobs[row["job"]], row["line"])
+            close_if_due(connection, jobs[row["job"]], row["line"])
         for row in connection.execute(late, (now, EXPIRE_AT_ONCE)).fetchall():
             connection.execute("UPDATE labeling_tasks SET state = 'expired', ended = ? WHERE id = ?", (now, row["id"]))
             connection.execute(
@@ -257,7 +257,7 @@ def expire(store: Store) -> bool:
                 (row["job"], row["line"]),
             )
             if row["job"] in jobs:
-                settle(connection, jobs[row["job"]], row["line"])
+                close_if_due(connection, jobs[row["job"]], row["line"])
     return True
 
 
@@ -276,5 +276,5 @@ def release_all(store: Store, worker_id: str) -> None:
                 "UPDATE labeling_objects SET slots = slots + 1 WHERE job = ? AND line = ? AND state = 'open'",
                 (row["job"], row["line"]),
             )
-            settle(connection, find_task_job(store, row["job"]), row["line"])
+            close_if_due(connection, find_task_job(store, row["job"]), row["line"])
     wake_engine(store)

@@ -105,7 +105,7 @@ def find_etag(store: Store, task: Task) -> str | None:
     return str(row["etag"]) if row is not None else None
 
 
-def forget_work(connection: sqlite3.Connection, task: Task) -> None:
+def delete_drafts(connection: sqlite3.Connection, task: Task) -> None:
     """Delete the worker's draft and returned answer of the task's object."""
     for table in ("labeling_drafts", "labeling_returned"):
         connection.execute(

@@ -44,7 +44,7 @@ def render(text: str, task_input: Any, *, grant: Callable[[str], str]) -> str:
         raise ServiceError("ValidationException", f"The template cannot be rendered: {error}") from None
 
 
-class Bounded(Environment):
+class BoundedEnvironment(Environment):
     """A Liquid environment with limits on loops, output and variables, and without includes."""
 
     loop_iteration_limit = 100_000
@@ -54,7 +54,7 @@ class Bounded(Environment):
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    made = Bounded(autoescape=True)
+    made = BoundedEnvironment(autoescape=True)
     made.filters["to_json"] = to_json
     made.filters["skip_autoescape"] = skip_autoescape
     made.filters["grant_read_access"] = grant_read_access

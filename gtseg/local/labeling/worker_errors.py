@@ -27,7 +27,7 @@ def draw_generator(*parts: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def err(mask: np.ndarray, error: float, *, labels: int, random: np.random.Generator) -> np.ndarray:
+def add_errors(mask: np.ndarray, error: float, *, labels: int, random: np.random.Generator) -> np.ndarray:
     """Add a worker's errors to (H, W) uint8 class indices (0 background, 1 to `labels`). Error 0 changes nothing."""
     if error <= 0 or not mask.any():
         return mask.copy()

@@ -104,7 +104,7 @@ class Execution:
         for channel in record.answer.get("InputDataConfig", []):
             self._check_input_mode(channel, record)
             materialize_channel(
-                self.embedded.patient,
+                self.embedded.background_objects,
                 channel,
                 self.root / "input" / "data",
                 region=self.embedded.store.region,
@@ -115,7 +115,7 @@ class Execution:
             if self._must_stop(self._read()):
                 return
         write_configuration(self.root, record.answer)
-        Checkpoints(self.embedded.patient, record.answer, self.root / "checkpoints").download()
+        Checkpoints(self.embedded.background_objects, record.answer, self.root / "checkpoints").download()
         self._enter("Training", "Training image download completed. Training in progress.", stage="running")
 
     def _check_output(self, record: TrainingRecord) -> None:
@@ -123,7 +123,7 @@ class Execution:
         uris += [record.answer["CheckpointConfig"]["S3Uri"]] if "CheckpointConfig" in record.answer else []
         for uri in uris:
             bucket, _ = split_uri(uri)
-            if not self.embedded.patient.bucket_exists(bucket):
+            if not self.embedded.background_objects.bucket_exists(bucket):
                 raise JobFailure(f"ClientError: The S3 bucket {bucket} of {uri} does not exist.")
 
     def _check_input_mode(self, channel: dict[str, Any], record: TrainingRecord) -> None:
@@ -252,8 +252,8 @@ class Execution:
     def _send_results(self, record: TrainingRecord) -> None:
         self._enter("Uploading", "Uploading generated training model", stage="uploading")
         try:
-            Checkpoints(self.embedded.patient, record.answer, self.root / "checkpoints").upload()
-            upload_model(self.embedded.patient, record.answer, self.root / "model")
+            Checkpoints(self.embedded.background_objects, record.answer, self.root / "checkpoints").upload()
+            upload_model(self.embedded.background_objects, record.answer, self.root / "model")
         except ServiceError as error:
             raise JobFailure(f"ClientError: Data upload failed: {error.message}") from None
 
@@ -270,7 +270,7 @@ class Execution:
 
     def _fail(self, reason: str) -> None:
         record = self._read()
-        Checkpoints(self.embedded.patient, record.answer, self.root / "checkpoints").upload(missing_ok=True)
+        Checkpoints(self.embedded.background_objects, record.answer, self.root / "checkpoints").upload(missing_ok=True)
         self._finish("Failed", "Failed", "Training job failed", reason=reason)
 
     def _finish(self, status: str, secondary: str, message: str, *, reason: str | None = None) -> None:

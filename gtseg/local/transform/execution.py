@@ -97,7 +97,7 @@ class Execution:
         source = record.answer["TransformInput"]["DataSource"]["S3DataSource"]
         bucket, key = split_uri(source["S3Uri"])
         origin = Source(source["S3Uri"], bucket, key, self.embedded.store.region, record.work.role)
-        listed = list_places(self.embedded.patient, origin, source["S3DataType"])
+        listed = list_places(self.embedded.background_objects, origin, source["S3DataType"])
         places = chain(list(islice(listed, 1)), listed)  # missing input fails the job before a container is started
         self._start_containers(record)
         task = self._make_task(record)
@@ -139,7 +139,7 @@ class Execution:
         self.containers = [Container(folder, environment) for folder in folders]
         for container in self.containers:
             unpack_artifact(
-                self.embedded.patient,
+                self.embedded.background_objects,
                 model_source(given) or "",
                 container.folder / "ml" / "model",
                 image=given["Image"],
@@ -173,7 +173,7 @@ class Execution:
 
     def _make_task(self, record: TransformRecord) -> Task:
         """Return the function that processes one input object; errors of an input are written to the data log."""
-        answer, objects = record.answer, self.embedded.patient
+        answer, objects = record.answer, self.embedded.background_objects
         started: datetime = answer["TransformStartTime"]
         bucket, prefix = split_uri(answer["TransformOutput"]["S3OutputPath"])
         prefix = prefix.rstrip("/") + "/" if prefix else ""

@@ -18,7 +18,7 @@ from gtseg.local.embedded import Embedded
 from gtseg.local.labeling.assist.assistant import Assistant
 from gtseg.local.labeling.assist.objects import split_objects
 from gtseg.local.labeling.assist.order import order_objects
-from gtseg.local.labeling.assist.records import may_be_suggested
+from gtseg.local.labeling.assist.records import may_have_suggestion
 from gtseg.local.labeling.assist.refine import find_smallest, refine_objects
 from gtseg.local.labeling.autosegment import Predictor, weights_paths
 from gtseg.local.labeling.autosegment.mask_correction import correct_mask
@@ -112,9 +112,9 @@ def test_a_tenth_opens_empty_and_it_is_the_same_tenth_again(tmp_path: Path) -> N
     class Numbered:
         reference = "a" * 24
 
-    empty = [line for line in range(5000) if not may_be_suggested(Numbered(), line)]  # type: ignore[arg-type]
+    empty = [line for line in range(5000) if not may_have_suggestion(Numbered(), line)]  # type: ignore[arg-type]
     assert 430 <= len(empty) <= 570
-    assert empty == [line for line in range(5000) if not may_be_suggested(Numbered(), line)]  # type: ignore[arg-type]
+    assert empty == [line for line in range(5000) if not may_have_suggestion(Numbered(), line)]  # type: ignore[arg-type]
 
 
 def test_objects_are_areas_of_one_label_and_rows_give_them_back() -> None:

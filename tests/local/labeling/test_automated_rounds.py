@@ -22,7 +22,7 @@ from gtseg.local.labeling.automated.inference import measure_quality
 from gtseg.local.labeling.automated.records import Round, find_round, list_sample
 from gtseg.local.labeling.automated.rounds import Automation
 from gtseg.local.labeling.automated.sampling import begin_next_round, find_sample_fault, size_validation
-from gtseg.local.labeling.automated.training import keep_model, name_training
+from gtseg.local.labeling.automated.training import create_model, name_training
 from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.counts import count_states
 from gtseg.local.labeling.jobs import stop_job
@@ -360,7 +360,7 @@ def put_model(embedded: Embedded, *, classes: int, content: bytes = b"") -> str:
         0,
         json.dumps({"RoleArn": "arn:aws:iam::111122223333:role/G"}),
     )
-    return keep_model(
+    return create_model(
         embedded,
         job,
         Round(1, "train", None, None, None, None, None),

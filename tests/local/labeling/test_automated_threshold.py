@@ -13,7 +13,7 @@ from gtseg.local.labeling.automated.threshold import (
     bound_thresholds,
     choose_threshold,
     lower_bound,
-    share_risk,
+    risk_of_round,
 )
 
 Sample = tuple[np.ndarray, np.ndarray]
@@ -101,14 +101,14 @@ def test_a_threshold_is_accepted_though_no_simultaneous_bound_reaches_the_target
     rng = np.random.default_rng(4)
     sure = rng.random(99)
     quality = np.clip(0.62 + 0.22 * sure + rng.normal(0, 0.1, 99), 0, 1)
-    found = choose_threshold(sure.tolist(), quality.tolist(), risk=share_risk(2))
+    found = choose_threshold(sure.tolist(), quality.tolist(), risk=risk_of_round(2))
     assert found is not None
     assert found.bound >= 0.7
-    assert max(t.bound for t in bound_thresholds(sure.tolist(), quality.tolist(), risk=0.2 * share_risk(2))) < 0.7
+    assert max(t.bound for t in bound_thresholds(sure.tolist(), quality.tolist(), risk=0.2 * risk_of_round(2))) < 0.7
 
 
 def test_all_rounds_together_have_the_risk_of_one_and_later_ones_no_less_than_the_first() -> None:
-    risks = [share_risk(number) for number in range(1, 60)]
+    risks = [risk_of_round(number) for number in range(1, 60)]
     assert sum(risks) == pytest.approx(RISK)
     assert risks[:7] == [RISK / 8] * 7
 

@@ -20,7 +20,7 @@ from gtseg.local.labeling.batches import consolidate_object
 from gtseg.local.labeling.consolidation import BAND_PIXELS, consolidate
 from gtseg.local.labeling.masks import color_of, encode_answer, encode_mask, internal_color_map, read_color
 from gtseg.local.labeling.output import Answered
-from gtseg.local.labeling.worker_errors import draw_generator, err
+from gtseg.local.labeling.worker_errors import add_errors, draw_generator
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -145,7 +145,7 @@ def iou(left: np.ndarray, right: np.ndarray) -> float:
 def test_three_workers_at_5_percent_beat_the_best_of_them_on_average(cats: list[np.ndarray]) -> None:
     alone, together = [], []
     for place, truth in enumerate(cats):
-        answers = [err(truth, 0.05, labels=1, random=draw_generator(0, worker, place)) for worker in range(3)]
+        answers = [add_errors(truth, 0.05, labels=1, random=draw_generator(0, worker, place)) for worker in range(3)]
         alone.append([iou(answer, truth) for answer in answers])
         together.append(iou(consolidate(answers).mask, truth))
     assert np.mean(together) > max(np.mean(alone, axis=0))  # the best worker
@@ -155,7 +155,7 @@ def test_three_workers_at_5_percent_beat_the_best_of_them_on_average(cats: list[
 @pytest.mark.parametrize("error", [0.02, 0.05, 0.2])
 def test_error_is_the_fraction_of_the_marked_area_that_is_wrong(cats: list[np.ndarray], error: float) -> None:
     wrong = [
-        (err(truth, error, labels=1, random=draw_generator(seed, place)) != truth).sum() / (truth > 0).sum()
+        (add_errors(truth, error, labels=1, random=draw_generator(seed, place)) != truth).sum() / (truth > 0).sum()
         for place, truth in enumerate(cats)
         for seed in range(8)
     ]
@@ -167,20 +167,20 @@ def test_error_is_the_fraction_of_the_marked_area_that_is_wrong(cats: list[np.nd
 def test_mistakes_stay_within_the_labels_and_depend_on_the_seed_alone(
     mask: np.ndarray, error: float, seed: int
 ) -> None:
-    answer = err(mask, error, labels=3, random=draw_generator(seed))
+    answer = add_errors(mask, error, labels=3, random=draw_generator(seed))
     assert answer.shape == mask.shape
     assert answer.max(initial=0) <= 3
-    assert np.array_equal(answer, err(mask, error, labels=3, random=draw_generator(seed)))
+    assert np.array_equal(answer, add_errors(mask, error, labels=3, random=draw_generator(seed)))
 
 
 @given(masks)
 def test_error_0_changes_nothing(mask: np.ndarray) -> None:
-    assert np.array_equal(err(mask, 0, labels=3, random=draw_generator(0)), mask)
+    assert np.array_equal(add_errors(mask, 0, labels=3, random=draw_generator(0)), mask)
 
 
 def test_whole_objects_are_overlooked_or_given_another_class_at_times() -> None:
     truth = array("1100220011 1100220011")
-    kinds = {tuple(err(truth, 0.9, labels=3, random=draw_generator(seed))[:, 4]) for seed in range(200)}
+    kinds = {tuple(add_errors(truth, 0.9, labels=3, random=draw_generator(seed))[:, 4]) for seed in range(200)}
     assert {(0, 0), (2, 2)} < kinds
     assert any(3 in kind or 1 in kind for kind in kinds)
 

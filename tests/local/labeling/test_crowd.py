@@ -18,8 +18,8 @@ from PIL import Image
 from polling import wait_for
 from test_verdicts import ask_for_verdicts
 
-from gtseg.local.labeling.crowd import Masks, choose_verdicts, measure_agreement
-from gtseg.local.labeling.numbers import Choice
+from gtseg.local.labeling.crowd import MaskFolder, choose_verdicts, measure_agreement
+from gtseg.local.labeling.mask_values import ValueOptions
 
 CATS = Path(__file__).parents[2] / "data" / "cats"
 AWS = str(Path(sys.executable).with_name("aws"))
@@ -55,7 +55,7 @@ def test_masks_are_found_by_the_longest_path_then_by_the_only_stem(tmp_path: Pat
         "100%20#?.png",
     ):
         put_mask(tmp_path, name)
-    masks = Masks(tmp_path)
+    masks = MaskFolder(tmp_path)
 
     def find(uri: str) -> str | None:
         found = masks.find(uri)
@@ -83,7 +83,7 @@ def test_what_is_no_mask_of_the_image_is_a_reason_to_decline(tmp_path: Path, mas
     path = tmp_path / "a.png"
     Image.fromarray(mask).save(path)
     with pytest.raises(ValueError, match=words):
-        Masks(tmp_path).read(path, labels=("cat", "dog"), size=SIZE)
+        MaskFolder(tmp_path).read(path, labels=("cat", "dog"), size=SIZE)
 
 
 def test_palette_masks_are_indices_and_void_stays_void(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_palette_masks_are_indices_and_void_stays_void(tmp_path: Path) -> None:
     image = Image.fromarray(drawn, mode="L")
     image.putpalette(bytes(range(256)) * 3)
     image.save(tmp_path / "a.png")
-    masks = Masks(tmp_path)
+    masks = MaskFolder(tmp_path)
     labels = ("void", "cat", "dog")
     numbers = masks.read(tmp_path / "a.png", labels=labels, size=SIZE)
     assert np.array_equal(numbers, drawn)
@@ -100,7 +100,7 @@ def test_palette_masks_are_indices_and_void_stays_void(tmp_path: Path) -> None:
     assert np.array_equal(answer, np.where(drawn == 255, 1, np.where(drawn == 2, 3, 0)))
     with pytest.raises(ValueError, match="32 void pixels, but the job has no label"):
         masks.read(tmp_path / "a.png", labels=("cat", "dog"), size=SIZE)
-    dropped = Masks(tmp_path, Choice(drop_void=True))
+    dropped = MaskFolder(tmp_path, ValueOptions(drop_void=True))
     assert dropped.meaning(("cat", "dog")).void is None
     dropped.read(tmp_path / "a.png", labels=("cat", "dog"), size=SIZE)
 

@@ -17,7 +17,7 @@ from gtseg.local.labeling.component import Labeling
 from gtseg.local.labeling.leases import lease_task
 from gtseg.local.labeling.portal.sessions import Sessions
 from gtseg.local.labeling.records import find_job
-from gtseg.local.labeling.submissions import answer_task, decline_task, release_task, settle_abandoned
+from gtseg.local.labeling.submissions import answer_task, close_abandoned, decline_task, release_task
 from gtseg.local.labeling.tasks import Task, find_task
 from gtseg.local.labeling.workers import Worker, add_worker, set_worker_state
 
@@ -146,13 +146,13 @@ def test_only_the_latest_drafts_of_a_worker_are_kept(room: Room, monkeypatch: py
 
 def test_drafts_are_saved_once_a_second_in_the_long_run() -> None:
     now = [0.0]
-    pace = drafts.Pace(read_clock=lambda: now[0])
+    limit = drafts.SaveLimit(read_clock=lambda: now[0])
     for _ in range(int(drafts.SAVES)):
-        pace.take("ann")
-    assert refused(lambda: pace.take("ann"))[0] == 429
-    pace.take("bob")
+        limit.consume("ann")
+    assert refused(lambda: limit.consume("ann"))[0] == 429
+    limit.consume("bob")
     now[0] += 1
-    pace.take("ann")
+    limit.consume("ann")
 
 
 def test_the_end_of_the_job_forgets_what_was_unsubmitted(room: Room) -> None:
@@ -233,7 +233,7 @@ def test_without_a_revision_a_second_answer_is_refused_and_a_kept_one_stands(roo
     room.answer(task, ann)
     assert refused(lambda: room.answer(room.again(task, ann), ann, shift=1)) == (410, "Gone")
     revisions.revise_task(room.store, task.id, ann)
-    revisions.keep_answer(room.store, task.id, ann)
+    revisions.cancel_revision(room.store, task.id, ann)
     assert revisions.find_revision(room.store, room.again(task, ann)) is None
     assert refused(lambda: room.answer(room.again(task, ann), ann, shift=1)) == (410, "Gone")
 
@@ -325,7 +325,7 @@ def test_a_teammate_who_is_paused_or_never_there_is_not_waited_for(room: Room) -
     for worker in (ann, bob):
         task = room.lease(worker)
         decline_task(room.store, task.id, worker, reason="dark")
-    assert not settle_abandoned(room.store)
+    assert not close_abandoned(room.store)
     set_worker_state(room.store, eve.id, "paused")
     step_until_idle(room.labeling)
     assert room.state(task.line) == "failed"

@@ -21,11 +21,11 @@ from gtseg.local.labeling.assist.order import as_matrix, order_objects
 from gtseg.local.labeling.assist.records import (
     Suggestion,
     find_suggestion,
-    keep_offer,
-    keep_order,
-    may_be_suggested,
-    orders_helpfully,
-    suggests,
+    has_helpful_order,
+    has_suggestions,
+    may_have_suggestion,
+    store_order,
+    store_suggestion,
 )
 from gtseg.local.labeling.assist.rounds import Pair, Round, find_rounds
 from gtseg.local.labeling.automated.inference import read_values
@@ -67,13 +67,15 @@ class Assistant:
     def stop(self) -> None:
         self._loop.stop(STOP_SECONDS)
         for job in list_active_jobs(self.store):
-            for current in find_rounds(folder_of(self.store, job))[:1]:
+            for current in find_rounds(assist_folder(self.store, job))[:1]:
                 current.end()
 
     def step(self) -> None:
         """Take one short step of every job with assistance."""
         for job in list_active_jobs(self.store):
-            if job.status != "InProgress" or not (suggests(self.store, job) or orders_helpfully(self.store, job)):
+            if job.status != "InProgress" or not (
+                has_suggestions(self.store, job) or has_helpful_order(self.store, job)
+            ):
                 continue
             try:
                 self.advance(job)
@@ -85,7 +87,7 @@ class Assistant:
 
     def advance(self, job: Job) -> None:
         """Start the next round, retry its processes, or complete it."""
-        folder = folder_of(self.store, job)
+        folder = assist_folder(self.store, job)
         rounds = find_rounds(folder)
         if not rounds or rounds[0].is_ready:
             self._begin(job, folder, rounds[0] if rounds else None)
@@ -97,7 +99,7 @@ class Assistant:
             self._try(current, current.train)
         elif current.scoring.exit_code() != 0:
             self._try(current, lambda: self._score(job, current))
-        elif suggests(self.store, job) and current.refining.exit_code() != 0:
+        elif has_suggestions(self.store, job) and current.refining.exit_code() != 0:
             self._try(current, lambda: current.refine(current.folder / "pictures"))
         else:
             self._conclude(job, current, rounds[1:])
@@ -189,7 +191,7 @@ class Assistant:
 
     def _score(self, job: Job, current: Round) -> None:
         """Score the objects handed out next; for the helpful order, score more of them and the labeled ones."""
-        most = SCORED_BEFORE_ORDER if orders_helpfully(self.store, job) else SCORED
+        most = SCORED_BEFORE_ORDER if has_helpful_order(self.store, job) else SCORED
         query = (
             "SELECT line, uri FROM labeling_objects WHERE job = ? AND state IN ('open', 'queued', 'waiting') "
             "ORDER BY CASE state WHEN 'open' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END, line LIMIT ?"
@@ -201,14 +203,14 @@ class Assistant:
         for row in rows:
             image = self.place_image(folder, row["line"], row["uri"])
             if image is not None:
-                names.append(link_as(image, flat, row["line"]))
+                names.append(link_image(image, flat, row["line"]))
         for channel in ("train", "validation"):
             for path in sorted((current.folder / "input" / "data" / channel).iterdir()):
-                names.append(link_as(path, flat, int(path.stem)))
+                names.append(link_image(path, flat, int(path.stem)))
         current.score(names, flat)
 
     def _conclude(self, job: Job, current: Round, earlier: list[Round]) -> None:
-        if orders_helpfully(self.store, job):
+        if has_helpful_order(self.store, job):
             self._order(job, current)
         shutil.rmtree(current.folder / "pictures", ignore_errors=True)
         current.conclude(f"{job.title}/assist-{current.number}")
@@ -232,7 +234,7 @@ class Assistant:
             seed=int(job.reference[:8], 16) + current.number,
         )
         with self.store.write() as connection:
-            keep_order(connection, job, [lines[position] for position in chosen])
+            store_order(connection, job, [lines[position] for position in chosen])
 
     def _sweep(self) -> None:
         """Delete the files of jobs that have ended."""
@@ -252,7 +254,7 @@ class Assistant:
                         connection.execute("UPDATE labeling_suggestions SET mask = NULL WHERE job = ?", (row["name"],))
 
 
-def link_as(image: Path, folder: Path, line: int) -> str:
+def link_image(image: Path, folder: Path, line: int) -> str:
     """Link an image's file under a name without suffix, by which scores are keyed; return the name."""
     name = f"{line:06d}"
     if not (folder / name).exists():
@@ -260,7 +262,7 @@ def link_as(image: Path, folder: Path, line: int) -> str:
     return name
 
 
-def folder_of(store: Store, job: Job) -> Path:
+def assist_folder(store: Store, job: Job) -> Path:
     """Return the folder of a job's assistance."""
     return (job.folder(store) / "assist").resolve()
 
@@ -279,13 +281,13 @@ def list_suggested(store: Store, task: Task) -> tuple[str, list[dict[str, Any]]]
 def offer_suggestion(store: Store, task: Task) -> None:
     """Store the suggestion with which a new task opens, or none; does nothing for a job without suggestions."""
     job = task.job
-    if not suggests(store, job):
+    if not has_suggestions(store, job):
         return
     offer = None
-    if not is_gold(job) and may_be_suggested(job, task.line):
-        for current in find_rounds(folder_of(store, job)):
+    if not is_gold(job) and may_have_suggestion(job, task.line):
+        for current in find_rounds(assist_folder(store, job)):
             if current.is_ready and current.ready["model"]:
                 mask = current.mask(task.line)
                 offer = Suggestion(str(current.ready["model"]), mask) if mask else None
                 break
-    keep_offer(store, task.id, job, task.line, task.worker, offer)
+    store_suggestion(store, task.id, job, task.line, task.worker, offer)

@@ -35,12 +35,12 @@ class Suggestion:
     mask: bytes
 
 
-def suggests(store: Store, job: Job) -> bool:
+def has_suggestions(store: Store, job: Job) -> bool:
     """Return whether tasks of a job open with suggestions. Always False for verification and adjustment jobs."""
     return not (job.is_verification or job.is_adjustment) and find_option(store, job, ASSIST) == "true"
 
 
-def orders_helpfully(store: Store, job: Job) -> bool:
+def has_helpful_order(store: Store, job: Job) -> bool:
     """Return whether the most informative objects are handed out first."""
     return (
         not (job.is_verification or job.is_adjustment or job.is_automated)
@@ -53,13 +53,13 @@ def find_option(store: Store, job: Job, key: str) -> str:
     return next((tag["Value"] for tag in tags_of(store, job.arn) if tag["Key"] == key), "")
 
 
-def may_be_suggested(job: Job, line: int) -> bool:
+def may_have_suggestion(job: Job, line: int) -> bool:
     """Return whether an object may have a suggestion. A random tenth never has one; it is the same after a restart."""
     digest = hashlib.sha256(f"{job.reference}/{line}".encode()).digest()
     return digest[0] * 256 + digest[1] >= 65536 // EMPTY_SHARE
 
 
-def keep_offer(store: Store, task_id: str, job: Job, line: int, worker: str, offer: Suggestion | None) -> None:
+def store_suggestion(store: Store, task_id: str, job: Job, line: int, worker: str, offer: Suggestion | None) -> None:
     """Store the suggestion with which a task opens, or none; does not change an earlier decision."""
     values = (offer.model, offer.mask) if offer else (None, None)
     with store.write() as connection:
@@ -76,7 +76,7 @@ def find_suggestion(store: Store, task_id: str) -> Suggestion | None:
     return Suggestion(row["model"], row["mask"]) if row else None
 
 
-def suggesting_model(store: Store, job: Job, line: int, worker: str) -> str:
+def find_suggesting_model(store: Store, job: Job, line: int, worker: str) -> str:
     """Return the model whose mask was suggested to a worker for an object; '' if there was none."""
     query = (
         "SELECT model FROM labeling_suggestions WHERE job = ? AND line = ? AND worker = ? AND model IS NOT NULL LIMIT 1"
@@ -85,15 +85,15 @@ def suggesting_model(store: Store, job: Job, line: int, worker: str) -> str:
     return str(row["model"]) if row else ""
 
 
-def keep_random_order(connection: sqlite3.Connection, job: Job) -> None:
+def store_random_order(connection: sqlite3.Connection, job: Job) -> None:
     """Set a random order until a model is trained, since neighboring lines of a manifest are often similar."""
     query = "SELECT line FROM labeling_objects WHERE job = ? ORDER BY line"
     lines = [row["line"] for row in connection.execute(query, (job.name,))]
     random.Random(job.reference).shuffle(lines)
-    keep_order(connection, job, lines)
+    store_order(connection, job, lines)
 
 
-def keep_order(connection: sqlite3.Connection, job: Job, lines: list[int]) -> None:
+def store_order(connection: sqlite3.Connection, job: Job, lines: list[int]) -> None:
     """Hand out these objects first, in this order."""
     connection.execute("DELETE FROM labeling_order WHERE job = ?", (job.name,))
     connection.executemany(

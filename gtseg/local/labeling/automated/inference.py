@@ -32,7 +32,7 @@ class Score:
 
     confidence: float
     classes: Mapping[int, float]
-    is_fitting: bool = True
+    is_supported: bool = True
     """Whether the image is within LARGEST."""
 
 
@@ -47,7 +47,7 @@ class Scoring:
 
     def place_image(self, line: int, uri: str) -> None:
         """Download the object's image, unless present. An image that cannot be read is skipped and gets no score."""
-        target = self.images / name_of(line)
+        target = self.images / file_name(line)
         if target.exists():
             return
         part = target.with_name(f".{target.name}.part")
@@ -70,7 +70,7 @@ class Scoring:
             unpack_artifact(self.embedded.objects, artifact, self.root / "model", image=image, runnable=True)
         except ArtifactError as error:
             raise Failure(f"ClientError: {error}") from None
-        present = [name_of(line) for line in lines if (self.images / name_of(line)).exists()]
+        present = [file_name(line) for line in lines if (self.images / file_name(line)).exists()]
         (self.root / "input").mkdir(parents=True, exist_ok=True)
         part = self.root / "input" / ".names.part"
         part.write_text("".join(f"{name}\n" for name in present), encoding="utf-8")
@@ -100,21 +100,21 @@ class Scoring:
             entry = json.loads(text)
             if "confidence" in entry:
                 classes = {int(index): float(value) for index, value in entry["classes"].items()}
-                is_fitting = fits(*entry.get("size", (1, 1)))
-                found[int(entry["name"])] = Score(float(entry["confidence"]), classes, is_fitting)
+                is_supported = is_supported_size(*entry.get("size", (1, 1)))
+                found[int(entry["name"])] = Score(float(entry["confidence"]), classes, is_supported)
         return found
 
     def mask(self, line: int) -> np.ndarray:
         """Return the model's (H, W) uint8 class indices of an object."""
-        return read_values((self.root / "output" / "masks" / f"{name_of(line)}.png").read_bytes())
+        return read_values((self.root / "output" / "masks" / f"{file_name(line)}.png").read_bytes())
 
 
-def fits(width: int, height: int) -> bool:
+def is_supported_size(width: int, height: int) -> bool:
     """Return whether automated labeling supports an image of this size."""
     return width <= LARGEST[0] and height <= LARGEST[1]
 
 
-def name_of(line: int) -> str:
+def file_name(line: int) -> str:
     """Return the file name of an object."""
     return f"{line:06d}"
 

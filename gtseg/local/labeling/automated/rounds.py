@@ -31,15 +31,15 @@ from gtseg.local.labeling.automated.records import (
     find_round,
     list_sample,
 )
-from gtseg.local.labeling.automated.threshold import TARGET, choose_threshold, share_risk
+from gtseg.local.labeling.automated.threshold import TARGET, choose_threshold, risk_of_round
 from gtseg.local.labeling.automated.training import (
     Failure,
-    artifact_of,
-    keep_model,
+    create_model,
+    model_artifact,
     name_training,
     start_training,
 )
-from gtseg.local.labeling.counts import count_room
+from gtseg.local.labeling.counts import count_remaining
 from gtseg.local.labeling.masks import encode_mask
 from gtseg.local.labeling.records import DAMAGED, Job, find_job
 from gtseg.local.labeling.wakeup import wake_engine
@@ -74,14 +74,14 @@ class Automation:
     def is_busy(self, job: Job) -> bool:
         return job.name in self._threads.running()
 
-    def work(self, job: Job) -> None:
+    def advance(self, job: Job) -> None:
         """Continue a job's round in its thread. Raises Failure with the reason if the round failed."""
         if job.name in self._failures:
             raise Failure(self._failures.pop(job.name))
         if not self.is_busy(job):
             self._threads.start(job.name, partial(self._run, job.name))
 
-    def forget(self, job: Job) -> None:
+    def delete_files(self, job: Job) -> None:
         """Delete the files of a job that has ended, and stop its training job if it is running."""
         current = find_round(self.store, job)
         if current is not None and current.step == "train":
@@ -153,7 +153,7 @@ class Automation:
         if record.status != "Completed":
             reason = record.answer.get("FailureReason", f"its status is {record.status}")
             raise Failure(f"ClientError: The training job {record.name} did not complete: {reason}")
-        model = keep_model(self.embedded, job, current, artifact=artifact_of(record.answer))
+        model = create_model(self.embedded, job, current, artifact=model_artifact(record.answer))
         return self._advance(job, current, "score", model=model)
 
     # --- score ---
@@ -180,7 +180,7 @@ class Automation:
                 self._tries.pop(job.name, None)
                 return False
         answer = TrainingJobs(self.embedded).find(name_training(job, current)).answer
-        scoring.prepare([row["line"] for row in rows], artifact=artifact_of(answer))
+        scoring.prepare([row["line"] for row in rows], artifact=model_artifact(answer))
         scoring.launch()
         return False
 
@@ -202,9 +202,9 @@ class Automation:
         scores = scoring.read()
         rows = [row for row in list_sample(self.store, job, VALIDATION) if row["gone"] is None]
         rows = [row for row in rows if row["line"] in scores]
-        qualities = [self._judge(job, scoring, row) for row in rows]
+        qualities = [self._measure(job, scoring, row) for row in rows]
         confidences = [scores[row["line"]].confidence for row in rows]
-        risk = share_risk(current.number)
+        risk = risk_of_round(current.number)
         found = choose_threshold(confidences, qualities, target=TARGET, risk=risk)
         document = {
             "target": TARGET,
@@ -242,7 +242,7 @@ class Automation:
             )
         return True
 
-    def _judge(self, job: Job, scoring: Scoring, row: sqlite3.Row) -> float:
+    def _measure(self, job: Job, scoring: Scoring, row: sqlite3.Row) -> float:
         """Return the mean IoU of the model's mask with the consolidated mask of a validation object."""
         bucket, key = split_uri(json.loads(row["result"])[job.attribute])
         return measure_quality(scoring.mask(row["line"]), read_values(self.objects.get(bucket, key)))
@@ -269,12 +269,12 @@ class Automation:
         threshold = current.threshold
         if threshold is None:
             return []
-        room = count_room(self.store, job).objects
+        remaining = count_remaining(self.store, job).objects
         query = "SELECT line FROM labeling_objects WHERE job = ? AND state = 'waiting'"
         waiting = [row["line"] for row in self.store.read().execute(query, (job.name,))]
-        known = [line for line in waiting if line in scores and scores[line].is_fitting]
+        known = [line for line in waiting if line in scores and scores[line].is_supported]
         above = [line for line in known if scores[line].confidence >= threshold]
-        return sorted(above, key=lambda line: (-scores[line].confidence, line))[:room]
+        return sorted(above, key=lambda line: (-scores[line].confidence, line))[:remaining]
 
     def _label_some(
         self,
@@ -298,14 +298,14 @@ class Automation:
             done.append((line, stamp, width, height, json.dumps(result, separators=(",", ":"))))
         with self.store.write() as connection:
             for line, stamp, width, height, result_text in done:
-                finish(connection, job, current, line, values=(stamp, width, height, result_text))
+                mark_labeled(connection, job, current, line, values=(stamp, width, height, result_text))
             connection.execute("UPDATE labeling_jobs SET modified = ? WHERE name = ?", (read_clock(), job.name))
 
     def _put(self, job: Job, key: str, document: Any) -> None:
         output.put_json(self.objects, job, key, document)
 
 
-def finish(
+def mark_labeled(
     connection: sqlite3.Connection,
     job: Job,
     current: Round,

@@ -83,7 +83,7 @@ def begin_next_round(store: Store, job: Job, current: Round, *, confidences: Map
         )
 
 
-def list_chosen(store: Store, job: Job, current: Round) -> list[int]:
+def list_unassigned(store: Store, job: Job, current: Round) -> list[int]:
     """Return the lines of this round's sample that are not yet given to workers."""
     query = (
         "SELECT o.line FROM labeling_samples s JOIN labeling_objects o ON o.job = s.job AND o.line = s.line "

@@ -72,7 +72,7 @@ def choose_threshold(
     accepted = len(thresholds)
     for first, share in find_chains(thresholds, len(sure)).items():
         place = first
-        while place >= 0 and reaches(quality[sure >= thresholds[place].confidence], target, risk=share * risk):
+        while place >= 0 and has_bound(quality[sure >= thresholds[place].confidence], target, risk=share * risk):
             accepted = min(accepted, place)
             place -= 1
     if accepted == len(thresholds):
@@ -115,7 +115,7 @@ def bound_thresholds(
     return found
 
 
-def share_risk(number: int) -> float:
+def risk_of_round(number: int) -> float:
     """Return the risk of round `number` (from 1): RISK / 8 in each of the first seven, then half as much each time.
 
     The sum is RISK. Later models are better, so their tests must not have less risk; data that a first model labels
@@ -145,7 +145,7 @@ def lower_bound(values: np.ndarray, *, risk: float) -> float:
     return low
 
 
-def reaches(values: np.ndarray, target: float, *, risk: float) -> bool:
+def has_bound(values: np.ndarray, target: float, *, risk: float) -> bool:
     """Return whether `lower_bound` of the values is at least `target`."""
     return bool(len(values)) and float(values.mean()) >= target and lower_bound(values, risk=risk) >= target
 

@@ -47,7 +47,7 @@ def name_training(job: Job, current: Round) -> str:
     return f"{job.title[:40].rstrip('-')}-{job.reference[:12]}-{current.number}"
 
 
-def models_of(embedded: Embedded) -> Hosted[NoWork]:
+def hosted_models(embedded: Embedded) -> Hosted[NoWork]:
     return Hosted(embedded, "model", "model", work=NoWork)
 
 
@@ -143,7 +143,7 @@ def find_initial_model(embedded: Embedded, request: dict[str, Any]) -> str | Non
     arn = (request.get("LabelingJobAlgorithmsConfig") or {}).get("InitialActiveLearningModelArn")
     if not arn:
         return None
-    models = models_of(embedded)
+    models = hosted_models(embedded)
     name = str(arn).rpartition("/")[2]
     for record in models.records.list_by_status():
         if models.records.arn(record.name) == str(arn) or record.answer["ModelArn"] == arn:
@@ -151,7 +151,7 @@ def find_initial_model(embedded: Embedded, request: dict[str, Any]) -> str | Non
     raise ServiceError(
         "ValidationException",
         f"InitialActiveLearningModelArn: the model {name!r} ({arn}) does not exist. Use the "
-        "FinalActiveLearningModelArn of ",
+        "FinalActiveLearningModelArn of a completed labeling job.",
     )
 
 
@@ -209,14 +209,14 @@ def check_initial_model(embedded: Embedded, request: dict[str, Any], labels: Seq
         )
 
 
-def artifact_of(answer: dict[str, Any]) -> str:
+def model_artifact(answer: dict[str, Any]) -> str:
     """Return the S3 URI of a completed training job's model."""
     return str(answer["ModelArtifacts"]["S3ModelArtifacts"])
 
 
-def keep_model(embedded: Embedded, job: Job, current: Round, *, artifact: str) -> str:
+def create_model(embedded: Embedded, job: Job, current: Round, *, artifact: str) -> str:
     """Create the SageMaker model of a training job's artifact, unless it exists; return its ARN. Raises Failure."""
-    models = models_of(embedded)
+    models = hosted_models(embedded)
     name = name_training(job, current)
     arn = models.records.arn(name)
     if models.records.find(name) is not None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gtseg.local.labeling.autosegment import correct, open_model, segment
 from gtseg.local.labeling.autosegment.edges import follow_edge
 from gtseg.local.labeling.autosegment.outline_models import choose_kind, models_of_environment
-from gtseg.local.labeling.children import serve_questions
+from gtseg.local.labeling.child_process import serve_requests
 from gtseg.local.labeling.portal.outlines import decode_stored
 
 KEPT_PIXELS = 120_000_000
@@ -22,37 +22,37 @@ KEPT_PIXELS = 120_000_000
 MEMORY = 12 << 30
 """Address space in bytes; torch reserves much more than it uses."""
 SECONDS = 120.0
-"""Processor time per question."""
+"""Processor time per request."""
 NICE = 5
 """Lower priority than the server that hands out tasks."""
 
 pictures: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
 
 
-def find_picture(question: dict[str, Any]) -> NDArray[np.uint8] | None:
-    """Return the question's image, decoded once and kept; None if its content must be sent first."""
-    name, content = question["picture"], question.get("content")
+def find_picture(request: dict[str, Any]) -> NDArray[np.uint8] | None:
+    """Return the request's image, decoded once and kept; None if its content must be sent first."""
+    name, content = request["picture"], request.get("content")
     if name in pictures:
         pictures.move_to_end(name)
     elif content is None:
         return None
     else:
-        pictures[name] = decode_stored(content, make_room=forget)
+        pictures[name] = decode_stored(content, make_room=drop_oldest)
     return pictures[name]
 
 
-def forget(pixels: int) -> None:
+def drop_oldest(pixels: int) -> None:
     """Drop the least recently used images until an image of `pixels` pixels fits."""
     while pictures and pixels + sum(i.shape[0] * i.shape[1] for i in pictures.values()) > KEPT_PIXELS:
         pictures.popitem(last=False)
 
 
-def prepare(question: dict[str, Any]) -> dict[str, Any]:
+def prepare(request: dict[str, Any]) -> dict[str, Any]:
     """Load the network and compute the features of the image, before the worker's first click."""
-    image = find_picture(question)
+    image = find_picture(request)
     if image is None:
         return {"has_picture": False}
-    open_model(models).prepare(image, question["picture"])
+    open_model(models).prepare(image, request["picture"])
     return {"has_picture": True, "starts": starts()}
 
 
@@ -62,17 +62,17 @@ def starts() -> list[str]:
     return ["box", "points"] if chosen and chosen.kind == "DEXTR" else ["click", "box", "points"]
 
 
-def outline(question: dict[str, Any]) -> dict[str, Any]:
-    """Segment an object from the question's points and clicks."""
-    image = find_picture(question)
+def outline(request: dict[str, Any]) -> dict[str, Any]:
+    """Segment an object from the request's points and clicks."""
+    image = find_picture(request)
     if image is None:
         return {"has_picture": False}
-    clicks = {side: question[side] for side in ("inside", "outside")}
-    if question.get("present") is not None:
-        mask = fill_rows(question["present"], (image.shape[0], image.shape[1]))
-        found = correct(image, mask, **clicks, key=question["picture"], models=models)
+    clicks = {side: request[side] for side in ("inside", "outside")}
+    if request.get("present") is not None:
+        mask = fill_rows(request["present"], (image.shape[0], image.shape[1]))
+        found = correct(image, mask, **clicks, key=request["picture"], models=models)
     else:
-        found = segment(image, question["points"], **clicks, key=question["picture"], models=models)
+        found = segment(image, request["points"], **clicks, key=request["picture"], models=models)
     return {"has_picture": True, "rows": found.rows(), "reach": found.reach}
 
 
@@ -85,16 +85,16 @@ def fill_rows(rows: list[list[int]], shape: tuple[int, int]) -> NDArray[np.bool_
     return mask
 
 
-def scissors(question: dict[str, Any]) -> dict[str, Any]:
+def scissors(request: dict[str, Any]) -> dict[str, Any]:
     """Return the path between two points that follows the edges of the image."""
-    image = find_picture(question)
+    image = find_picture(request)
     if image is None:
         return {"has_picture": False}
-    path = follow_edge(image, question["start"], question["end"], key=question["picture"])
+    path = follow_edge(image, request["start"], request["end"], key=request["picture"])
     return {"has_picture": True, "path": path.round(2).tolist()}
 
 
-def examine(question: dict[str, Any]) -> dict[str, Any]:
+def examine(request: dict[str, Any]) -> dict[str, Any]:
     """Load the models and segment a synthetic disc; return their kind and the seconds per image and per click."""
     picture = np.full((480, 640, 3), 60, np.uint8)
     ys, xs = np.mgrid[:480, :640]
@@ -115,4 +115,4 @@ models: tuple[Path, ...] = ()
 if __name__ == "__main__":
     models = tuple(Path(name) for name in sys.argv[1:]) or models_of_environment()
     answers = {"prepare": prepare, "outline": outline, "scissors": scissors, "examine": examine}
-    serve_questions({**answers}, memory=MEMORY, seconds=SECONDS, nice=NICE)
+    serve_requests({**answers}, memory=MEMORY, seconds=SECONDS, nice=NICE)

@@ -1,7 +1,7 @@
 """The auto-segment call: from a click, a box or four extreme points to the rows of a mask, computed in a child process.
 
-The child process keeps decoded images, so each image is sent to it once. Questions are answered in order. If the
-process dies, it is restarted and the question is sent once more; if it times out, the question fails.
+The child process keeps decoded images, so each image is sent to it once. Requests are handled in order. If the
+process dies, it is restarted and the request is sent once more; if it times out, it fails.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from gtseg.local.algorithm.untrusted.pictures import PictureError, open_picture
 from gtseg.local.errors import ServiceError
-from gtseg.local.labeling.children import Child, ChildDied
+from gtseg.local.labeling.child_process import ChildProcess, ChildProcessDied
 from gtseg.local.labeling.input_objects import MAX_IMAGE_BYTES
 from gtseg.local.labeling.tasks import Task
 from gtseg.local.storage.objects import Objects, split_uri
 
 MODULE = "gtseg.local.labeling.portal.outline_process"
 SECONDS = 60.0
-"""Time limit of one question, including the start of the process."""
+"""Time limit of one request, including the start of the process."""
 BAND_PIXELS = 1 << 20
 """Pixels converted at a time."""
 MAX_QUEUED = 200
-"""Limit on outline questions waiting at a time, of all workers; further ones are answered 503."""
+"""Limit on outline requests waiting at a time, of all workers; further ones are answered 503."""
 MAX_QUEUED_PER_WORKER = 12
 MAX_CLICKS = 200
 """Limit on clicks inside, and on clicks outside, of one object; a handful is typical."""
@@ -71,20 +71,20 @@ def is_point(place: Any) -> bool:
     )
 
 
-class Outliner:
-    """Client of the outline process. Questions are sent one at a time; waiting does not occupy a request thread."""
+class OutlineClient:
+    """Client of the outline process. Requests are sent one at a time; waiting does not occupy a request thread."""
 
     def __init__(self, objects: Objects, models: Sequence[Path] = ()) -> None:
         """`models` are ONNX files used instead of gtseg's own network."""
         self.objects = objects
-        self.child = Child(MODULE, [str(path) for path in models])
+        self.child = ChildProcess(MODULE, [str(path) for path in models])
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="outlines")
         self.waiting: Counter[str] = Counter()
-        """Number of waiting questions by worker."""
+        """Number of waiting requests by worker."""
 
     async def prepare(self, task: Task) -> dict[str, Any]:
         """Load the network and the image. Return {"starts": [...]}, the supported ways to start an outline."""
-        return {"starts": (await self._ask("prepare", task, {}))["starts"]}
+        return {"starts": (await self._request("prepare", task, {}))["starts"]}
 
     async def outline(
         self, task: Task, request: dict[str, Any], *, suggested: list[dict[str, Any]] | None = None
@@ -110,7 +110,7 @@ class Outliner:
         fields = {side: request.get(side) or [] for side in ("points", "inside", "outside")}
         for side, clicks in fields.items():
             check_points(clicks, name=side)
-        answer = await self._ask("outline", task, {**fields, "present": present})
+        answer = await self._request("outline", task, {**fields, "present": present})
         return {"rows": answer["rows"], "reach": answer["reach"]}
 
     async def scissors(self, task: Task, request: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Outliner:
         if not isinstance(request.get("from"), list) or not isinstance(request.get("to"), list):
             raise ServiceError("InvalidRequest", 'Send {"from": [x, y], "to": [x, y]}.')
         check_points([request["from"], request["to"]], name="from and to")
-        answer = await self._ask("scissors", task, {"start": request["from"], "end": request["to"]})
+        answer = await self._request("scissors", task, {"start": request["from"], "end": request["to"]})
         return {"path": answer["path"]}
 
     async def examine(self) -> dict[str, Any]:
@@ -129,39 +129,39 @@ class Outliner:
 
     def _examine(self) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = self.child.ask({"do": "examine"}, seconds=SECONDS)
-        except ChildDied as error:
+            answer: dict[str, Any] = self.child.request({"do": "examine"}, seconds=SECONDS)
+        except ChildProcessDied as error:
             raise ServiceError("Unavailable", f"The outline process does not answer: {error}.", 503) from None
         return answer
 
-    async def _ask(self, do: str, task: Task, fields: dict[str, Any]) -> dict[str, Any]:
+    async def _request(self, do: str, task: Task, fields: dict[str, Any]) -> dict[str, Any]:
         if self.waiting[task.worker] >= MAX_QUEUED_PER_WORKER or self.waiting.total() >= MAX_QUEUED:
             raise ServiceError("SlowDown", "Too many outlines are being computed. Try again in a few seconds.", 503)
         self.waiting[task.worker] += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self.thread, self._ask_child, do, task.uri, fields)
+            return await loop.run_in_executor(self.thread, self._request_child, do, task.uri, fields)
         finally:
             self.waiting[task.worker] -= 1
             if not self.waiting[task.worker]:
                 del self.waiting[task.worker]
 
-    def _ask_child(self, do: str, uri: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def _request_child(self, do: str, uri: str, fields: dict[str, Any]) -> dict[str, Any]:
         bucket, key = split_uri(uri)
         info = self.objects.head(bucket, key)
         if info is None:
             raise ServiceError("NotFound", f"The image {uri} does not exist.", 404)
         if info.size > MAX_IMAGE_BYTES:
             raise ServiceError("InvalidRequest", f"The image has {info.size} bytes; the limit is {MAX_IMAGE_BYTES}.")
-        question = {"do": do, "picture": f"{uri} {info.etag}", **fields}
+        message = {"do": do, "picture": f"{uri} {info.etag}", **fields}
         for attempt in (1, 2):
             try:
-                answer: dict[str, Any] = self.child.ask(question, seconds=SECONDS)
+                answer: dict[str, Any] = self.child.request(message, seconds=SECONDS)
                 if not answer["has_picture"]:
                     content = self.objects.get(bucket, key)
-                    answer = self.child.ask(question | {"content": content}, seconds=SECONDS)
+                    answer = self.child.request(message | {"content": content}, seconds=SECONDS)
                 return answer
-            except ChildDied as error:
+            except ChildProcessDied as error:
                 if attempt == 2 or error.timed_out:
                     raise ServiceError(
                         "Unavailable", f"The outline of this image was not computed: {error}.", 503

@@ -22,7 +22,7 @@ from gtseg.local.labeling.colors import save_colors
 from gtseg.local.labeling.http import worker_routes
 from gtseg.local.labeling.portal import agreement, gallery, overview
 from gtseg.local.labeling.portal.gate import SIGN_IN, Call, Gate
-from gtseg.local.labeling.portal.outlines import Outliner
+from gtseg.local.labeling.portal.outlines import OutlineClient
 from gtseg.local.labeling.portal.pages import page_routes
 from gtseg.local.labeling.portal.storage import describe_storage, storage_routes
 from gtseg.local.labeling.portal.upright import orient_mask, orient_point, read_orientation
@@ -57,7 +57,7 @@ def portal_routes(embedded: Embedded) -> list[BaseRoute]:
 def session_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes that start and end a browser session."""
 
-    def enter(call: Call) -> Response:
+    def sign_in(call: Call) -> Response:
         """Exchange a worker's or the owner's token for a session cookie."""
         token = call.json().get("token")
         if not isinstance(token, str) or not token:
@@ -67,7 +67,7 @@ def session_routes(gate: Gate) -> list[BaseRoute]:
         gate.sessions.set_cookie(response, call.request, worker)
         return response
 
-    def leave(call: Call) -> Response:
+    def sign_out(call: Call) -> Response:
         """End the session on the server and delete its cookies."""
         gate.sessions.end(call.request)
         response = JSONResponse({"to": SIGN_IN})
@@ -75,15 +75,15 @@ def session_routes(gate: Gate) -> list[BaseRoute]:
         return response
 
     return [
-        gate.route("POST", f"{API}/session", enter, audience="public"),
-        gate.route("DELETE", f"{API}/session", leave, audience="public"),
+        gate.route("POST", f"{API}/session", sign_in, audience="public"),
+        gate.route("DELETE", f"{API}/session", sign_out, audience="public"),
     ]
 
 
 def outline_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes of the drawing aids: auto-segment, scissors, pace."""
     store, options = gate.store, gate.embedded.options
-    outliner = Outliner(gate.embedded.objects, options.outline_model or ())
+    client = OutlineClient(gate.embedded.objects, options.outline_model or ())
 
     async def find_open(call: Call) -> Task:
         """Return the task, leased or with an answer under revision. Raises ServiceError Gone 410 in any other state."""
@@ -95,9 +95,9 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
     async def outline(call: Call) -> dict[str, Any]:
         task, request = await find_open(call), call.json()
         if request.get("suggested") is None:
-            return await outliner.outline(task, request)
+            return await client.outline(task, request)
         _, objects = await run_in_threadpool(list_suggested, store, task)
-        return await outliner.outline(task, request, suggested=objects)
+        return await client.outline(task, request, suggested=objects)
 
     async def scissors(call: Call) -> dict[str, Any]:
         """Return a path between two points that follows the edges of the image.
@@ -105,25 +105,25 @@ def outline_routes(gate: Gate) -> list[BaseRoute]:
         Request: {"from": [x, y], "to": [x, y]}
         Result:  {"path": [[x, y], ...]}
         """
-        return await outliner.scissors(await find_open(call), call.json())
+        return await client.scissors(await find_open(call), call.json())
 
-    async def warm(call: Call) -> dict[str, Any]:
+    async def prepare(call: Call) -> dict[str, Any]:
         """Load the network and the image when the task's page opens, before the first click."""
-        return await outliner.prepare(await run_in_threadpool(find_task, store, call.path("task"), call.worker))
+        return await client.prepare(await run_in_threadpool(find_task, store, call.path("task"), call.worker))
 
     async def examine(call: Call) -> dict[str, Any]:
         """Return the kind and the speed of the outline models, for `gtseg doctor`."""
-        return await outliner.examine()
+        return await client.examine()
 
-    def pace(call: Call) -> dict[str, Any]:
+    def show_pace(call: Call) -> dict[str, Any]:
         return {"pace": overview.median_pace(store, call.worker.id)}
 
     return [
         gate.route("POST", f"{API}/tasks/{{task}}/autosegment", outline, audience="worker"),
-        gate.route("GET", f"{API}/tasks/{{task}}/autosegment", warm, audience="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/autosegment", prepare, audience="worker"),
         gate.route("POST", f"{API}/tasks/{{task}}/scissors", scissors, audience="worker"),
         gate.route("GET", f"{API}/owner/outlines", examine, audience="owner"),
-        gate.route("GET", f"{API}/pace", pace, audience="worker"),
+        gate.route("GET", f"{API}/pace", show_pace, audience="worker"),
     ]
 
 
@@ -142,17 +142,17 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes of the owner's job list and job pages."""
     store, objects = gate.store, gate.embedded.objects
 
-    def jobs(call: Call) -> dict[str, Any]:
+    def list_jobs(call: Call) -> dict[str, Any]:
         return {"jobs": overview.list_jobs(store), "storage": describe_storage(store, objects)}
 
-    def job(call: Call) -> dict[str, Any]:
+    def describe_job(call: Call) -> dict[str, Any]:
         return overview.describe_job(store, objects, call.path("job"))
 
-    def shown(call: Call) -> dict[str, Any]:
+    def list_objects(call: Call) -> dict[str, Any]:
         wanted = gallery.parse_filter(call.request.query_params)
         return gallery.describe_objects(store, objects, call.path("job"), wanted)
 
-    def picture(call: Call) -> Response:
+    def show_picture(call: Call) -> Response:
         name, line, what = (call.request.path_params[key] for key in ("job", "line", "what"))
         if what == "image":
             stream, kind = gallery.source_image(store, objects, name, line)
@@ -175,19 +175,19 @@ def owner_routes(gate: Gate) -> list[BaseRoute]:
             raise ServiceError("InvalidRequest", 'Send {"colors": {"cat": "#d55e00"}}, or null.')
         return {"colors": save_colors(store, find_job(store, call.path("job")), document["colors"])}
 
-    def people(call: Call) -> Response:
+    def download_workers(call: Call) -> Response:
         name = call.path("job")
         headers = {"Content-Disposition": f'attachment; filename="{find_job(store, name).title}-people.csv"'}
         return Response(overview.format_workers_csv(store, objects, name), media_type="text/csv", headers=headers)
 
     root = f"{API}/owner/jobs"
     return [
-        gate.route("GET", root, jobs, audience="owner"),
-        gate.route("GET", f"{root}/{{job}}", job, audience="owner"),
+        gate.route("GET", root, list_jobs, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}", describe_job, audience="owner"),
         gate.route("POST", f"{root}/{{job}}/colors", choose_colors, audience="owner"),
-        gate.route("GET", f"{root}/{{job}}/people.csv", people, audience="owner"),
-        gate.route("GET", f"{root}/{{job}}/objects", shown, audience="owner"),
-        gate.route("GET", f"{root}/{{job}}/objects/{{line:int}}/{{what}}", picture, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}/people.csv", download_workers, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}/objects", list_objects, audience="owner"),
+        gate.route("GET", f"{root}/{{job}}/objects/{{line:int}}/{{what}}", show_picture, audience="owner"),
     ]
 
 
@@ -195,7 +195,7 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes of the owner's verdicts, returned objects, and answers to questions."""
     store, objects = gate.store, gate.embedded.objects
 
-    def review(call: Call) -> dict[str, Any]:
+    def save_review(call: Call) -> dict[str, Any]:
         name, line = call.path("job"), call.request.path_params["line"]
         gallery.save_review(store, name, line, verdict=call.text("verdict"), comment=call.text("comment", ""))
         return {"reviews": gallery.count_reviews(store, find_job(store, name))}
@@ -210,7 +210,7 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
         count = return_object(store, objects, name, line, comment=comment, worker=worker)
         return {"returned": count}
 
-    def redo(call: Call) -> Response:
+    def download_redo(call: Call) -> Response:
         title = find_job(store, call.path("job")).title
         headers = {"Content-Disposition": f'attachment; filename="{title}-redo.jsonl"'}
         body = gallery.format_redo(store, title)
@@ -218,7 +218,7 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
 
     orientation = orientations(gate)
 
-    def place(job: Job, question: dict[str, Any]) -> dict[str, float]:
+    def locate(job: Job, question: dict[str, Any]) -> dict[str, float]:
         """Return the displayed position of a question's point, as fractions of the image's width and height."""
         if question["x"] is None:
             return {}
@@ -226,23 +226,23 @@ def review_routes(gate: Gate) -> list[BaseRoute]:
         left, top = orient_point(x, y, orientation(job.name, question["line"]))
         return {"left": left, "top": top}
 
-    def asked(call: Call) -> dict[str, Any]:
+    def list_questions(call: Call) -> dict[str, Any]:
         job = find_job(store, call.path("job"))
         found = questions.list_questions(store, job)
-        return {"questions": [question | place(job, question) for question in found]}
+        return {"questions": [question | locate(job, question) for question in found]}
 
-    def answer(call: Call) -> dict[str, Any]:
+    def answer_question(call: Call) -> dict[str, Any]:
         job = find_job(store, call.path("job"))
         questions.answer_question(store, job, call.path("question"), text=call.text("answer"))
         return {"questions": questions.count_questions(store, job)}
 
     root = f"{API}/owner/jobs/{{job}}"
     return [
-        gate.route("POST", f"{root}/objects/{{line:int}}/review", review, audience="owner"),
+        gate.route("POST", f"{root}/objects/{{line:int}}/review", save_review, audience="owner"),
         gate.route("POST", f"{root}/objects/{{line:int}}/return", send_back, audience="owner"),
-        gate.route("GET", f"{root}/redo.jsonl", redo, audience="owner"),
-        gate.route("GET", f"{root}/questions", asked, audience="owner"),
-        gate.route("POST", f"{root}/questions/{{question}}", answer, audience="owner"),
+        gate.route("GET", f"{root}/redo.jsonl", download_redo, audience="owner"),
+        gate.route("GET", f"{root}/questions", list_questions, audience="owner"),
+        gate.route("POST", f"{root}/questions/{{question}}", answer_question, audience="owner"),
     ]
 
 
@@ -250,22 +250,22 @@ def people_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes that manage workers, the counterpart of `gtseg local worker`."""
     store = gate.store
 
-    def listed(call: Call) -> dict[str, Any]:
+    def list_workers(call: Call) -> dict[str, Any]:
         teams = [row["title"] for row in store.read().execute("SELECT title FROM labeling_teams ORDER BY name")]
         return {
             "workers": [describe_worker(worker) for worker in workers.list_workers(store)],
             "teams": teams,
         }
 
-    def add(call: Call) -> Response:
+    def add_worker(call: Call) -> Response:
         worker, token = workers.add_worker(store, call.text("name"), call.text("team"))
         return JSONResponse({"worker_id": worker.id, "token": token}, 201)
 
-    def change(call: Call) -> dict[str, Any]:
+    def change_worker(call: Call) -> dict[str, Any]:
         return describe_worker(workers.set_worker_state(store, call.path("worker"), call.text("state")))
 
     return [
-        gate.route("GET", f"{API}/owner/workers", listed, audience="owner"),
-        gate.route("POST", f"{API}/owner/workers", add, audience="owner"),
-        gate.route("POST", f"{API}/owner/workers/{{worker}}", change, audience="owner"),
+        gate.route("GET", f"{API}/owner/workers", list_workers, audience="owner"),
+        gate.route("POST", f"{API}/owner/workers", add_worker, audience="owner"),
+        gate.route("POST", f"{API}/owner/workers/{{worker}}", change_worker, audience="owner"),
     ]

@@ -43,13 +43,13 @@ def worker_page_routes(gate: Gate) -> list[BaseRoute]:
 
 def draft_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes of drafts and of the presence reports that count active time."""
-    store, pace = gate.store, drafts.Pace()
+    store, save_limit = gate.store, drafts.SaveLimit()
 
-    def presence(call: Call) -> dict[str, Any]:
+    def report_presence(call: Call) -> dict[str, Any]:
         document, task = call.json(), find_task(store, call.path("task"), call.worker)
         tab, active = call.text("tab"), drafts.read_seconds(document)
         if document.get("leaving") is True:
-            drafts.leave(store, task, tab=tab, active=active)
+            drafts.close_tab(store, task, tab=tab, active=active)
             return {"elsewhere": False}
         found = drafts.report_presence(
             store,
@@ -62,25 +62,25 @@ def draft_routes(gate: Gate) -> list[BaseRoute]:
         saved = iso(found.saved) if found.saved else None
         return {"elsewhere": found.is_elsewhere, "version": found.version, "saved_at": saved, "state": task.state}
 
-    def read(call: Call) -> Response:
+    def read_draft(call: Call) -> Response:
         version, content = drafts.read_draft(store, find_task(store, call.path("task"), call.worker))
         headers = NO_STORE | {"Draft-Version": str(version)}
         return Response(content, media_type="application/octet-stream", headers=headers)
 
-    def save(call: Call) -> dict[str, Any]:
+    def save_draft(call: Call) -> dict[str, Any]:
         words = call.request.query_params
         base = words.get("base", "")
         if not (base.isascii() and base.isdecimal() and len(base) < 12):
             raise ServiceError("InvalidRequest", f"base={base[:40]!r} is not a draft version. Use an integer from 0.")
         task = find_task(store, call.path("task"), call.worker)
-        pace.take(call.worker.id)
+        save_limit.consume(call.worker.id)
         return {"version": drafts.save_draft(store, task, tab=words.get("tab", ""), base=int(base), content=call.body)}
 
     root = f"{API}/tasks/{{task}}"
     return [
-        gate.route("POST", f"{root}/presence", presence, audience="worker"),
-        gate.route("GET", f"{root}/draft", read, audience="worker"),
-        gate.route("PUT", f"{root}/draft", save, audience="worker", limit=MAX_DRAFT_BYTES),
+        gate.route("POST", f"{root}/presence", report_presence, audience="worker"),
+        gate.route("GET", f"{root}/draft", read_draft, audience="worker"),
+        gate.route("PUT", f"{root}/draft", save_draft, audience="worker", limit=MAX_DRAFT_BYTES),
     ]
 
 
@@ -88,7 +88,7 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes of submitted answers and their revision."""
     store, objects = gate.store, gate.embedded.objects
 
-    def submitted(call: Call) -> dict[str, Any]:
+    def list_submitted(call: Call) -> dict[str, Any]:
         job = find_own_job(gate, call)
         rows = revisions.list_submitted(store, job, call.worker)
         return {
@@ -97,7 +97,7 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
             "answers": [asdict(row) for row in rows],
         }
 
-    def submission(call: Call) -> Response:
+    def show_submission(call: Call) -> Response:
         task = find_task(store, call.path("task"), call.worker)
         png = read_png(read_submission(task), task.line)
         # transformed to the orientation in which browsers display the image
@@ -108,7 +108,7 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
     def read_submission(task: Task) -> dict[str, Any]:
         return revisions.read_content(store, objects, task.job, task.line, worker=task.worker)
 
-    def verdict(call: Call) -> dict[str, Any]:
+    def show_verdict(call: Call) -> dict[str, Any]:
         """Return the member of a submitted answer that has a label, such as a verdict with a comment; else {}."""
         task = find_task(store, call.path("task"), call.worker)
         found = [item for item in read_submission(task).values() if isinstance(item, dict) and "label" in item]
@@ -118,16 +118,16 @@ def submitted_routes(gate: Gate) -> list[BaseRoute]:
         task = revisions.revise_task(store, call.path("task"), call.worker)
         return {"state": task.state, "job": task.job.title}
 
-    def keep(call: Call) -> dict[str, Any]:
-        revisions.keep_answer(store, call.path("task"), call.worker)
+    def cancel_revision(call: Call) -> dict[str, Any]:
+        revisions.cancel_revision(store, call.path("task"), call.worker)
         return {"state": "answered"}
 
     return [
-        gate.route("GET", f"{API}/jobs/{{job}}/submitted", submitted, audience="worker"),
-        gate.route("GET", f"{API}/tasks/{{task}}/submission", submission, audience="worker"),
-        gate.route("GET", f"{API}/tasks/{{task}}/verdict", verdict, audience="worker"),
+        gate.route("GET", f"{API}/jobs/{{job}}/submitted", list_submitted, audience="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/submission", show_submission, audience="worker"),
+        gate.route("GET", f"{API}/tasks/{{task}}/verdict", show_verdict, audience="worker"),
         gate.route("POST", f"{API}/tasks/{{task}}/revise", revise, audience="worker"),
-        gate.route("POST", f"{API}/tasks/{{task}}/keep", keep, audience="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/keep", cancel_revision, audience="worker"),
     ]
 
 
@@ -143,7 +143,7 @@ def question_routes(gate: Gate) -> list[BaseRoute]:
     """Return the routes of the worker's questions."""
     store = gate.store
 
-    def asked(call: Call) -> dict[str, Any]:
+    def list_questions(call: Call) -> dict[str, Any]:
         """Return the worker's questions of a job, and mark their answers as read."""
         job = find_own_job(gate, call)
         found = questions.list_questions(store, job, worker=call.worker.id)
@@ -151,7 +151,7 @@ def question_routes(gate: Gate) -> list[BaseRoute]:
             questions.mark_seen(store, job, call.worker.id)
         return {"questions": found}
 
-    def ask(call: Call) -> Response:
+    def ask_question(call: Call) -> Response:
         task = find_task(store, call.path("task"), call.worker)
         if task.state != "leased" and revisions.find_revision(store, task) is None:
             raise ServiceError("Gone", f"The task is {task.state}, no longer open.", 410)
@@ -159,8 +159,8 @@ def question_routes(gate: Gate) -> list[BaseRoute]:
         return JSONResponse({"id": key}, 201)
 
     return [
-        gate.route("GET", f"{API}/jobs/{{job}}/questions", asked, audience="worker"),
-        gate.route("POST", f"{API}/tasks/{{task}}/questions", ask, audience="worker"),
+        gate.route("GET", f"{API}/jobs/{{job}}/questions", list_questions, audience="worker"),
+        gate.route("POST", f"{API}/tasks/{{task}}/questions", ask_question, audience="worker"),
     ]
 
 

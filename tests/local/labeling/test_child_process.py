@@ -22,7 +22,7 @@ from gtseg.local.errors import ServiceError
 from gtseg.local.labeling.answers import read_answer
 from gtseg.local.labeling.input_objects import decode_size
 from gtseg.local.labeling.links import Links
-from gtseg.local.labeling.pictures import PixelTurns
+from gtseg.local.labeling.pictures import PixelSemaphore
 from gtseg.local.labeling.portal.outlines import decode_stored
 from gtseg.local.labeling.rendering import Renderer
 
@@ -88,7 +88,7 @@ def test_what_is_wrong_with_a_template_is_said(renderer: Renderer, template: str
 
 
 def test_turns_at_decoding_never_exceed_their_pixels() -> None:
-    turns, held, most = PixelTurns(10), [0], [0]
+    turns, held, most = PixelSemaphore(10), [0], [0]
     lock = threading.Lock()
 
     def decode(pixels: int) -> None:

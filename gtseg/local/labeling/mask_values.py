@@ -1,4 +1,4 @@
-"""Meaning of the pixel values of the crowd's masks for a job.
+"""ValueMeaning of the pixel values of the crowd's masks for a job.
 
 Value i is the i-th label of the job and 0 is the background, unless --label-values says otherwise. A label named void
 (or ignore, unlabeled) is not counted and takes the void pixels. 255 is void, except in a folder whose masks hold only 0
@@ -20,7 +20,7 @@ FEWEST = 3
 
 
 @dataclass(frozen=True)
-class Choice:
+class ValueOptions:
     """The user's options: the values of the labels in order, the void value, whether void becomes background."""
 
     values: tuple[int, ...] = ()
@@ -29,8 +29,8 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """Meaning of the values for one job.
+class ValueMeaning:
+    """ValueMeaning of the values for one job.
 
     `codes` maps a value to a number among the labels that are not void labels (255: void); `labels` holds those labels'
     indices in the job, from 1.
@@ -61,7 +61,7 @@ def parse_values(text: str) -> tuple[int, ...]:
     return tuple(values)
 
 
-def find_meaning(seen: Collection[int], labels: Sequence[str], choice: Choice) -> Meaning:
+def find_meaning(seen: Collection[int], labels: Sequence[str], options: ValueOptions) -> ValueMeaning:
     """Return the meaning of masks that hold the values `seen`.
 
     Raises ValueError with the possible interpretations and their options.
@@ -69,20 +69,20 @@ def find_meaning(seen: Collection[int], labels: Sequence[str], choice: Choice) -
     voids = [index for index, name in enumerate(labels, 1) if name.strip().casefold() in VOID_LABELS]
     named = tuple(index for index in range(1, len(labels) + 1) if index not in voids)
     void = voids[0] if voids else None
-    codes = {VOID if choice.void is None else choice.void: VOID}
-    if choice.values:
-        if len(choice.values) != len(named):
-            raise ValueError(f"--label-values has {len(choice.values)} values, but the job has {len(named)} labels")
-        codes = {0: 0, VOID: VOID} | codes | {value: n for n, value in enumerate(choice.values, 1)}
-        return Meaning(codes, named, void)
-    if choice.void != VOID and VOID in seen and set(seen) <= {0, VOID, choice.void}:
+    codes = {VOID if options.void is None else options.void: VOID}
+    if options.values:
+        if len(options.values) != len(named):
+            raise ValueError(f"--label-values has {len(options.values)} values, but the job has {len(named)} labels")
+        codes = {0: 0, VOID: VOID} | codes | {value: n for n, value in enumerate(options.values, 1)}
+        return ValueMeaning(codes, named, void)
+    if options.void != VOID and VOID in seen and set(seen) <= {0, VOID, options.void}:
         if len(named) != 1:
             raise ValueError(
                 f"the masks hold only 0 and 255, the background and one class, but the job has {len(named)} labels: "
                 "if 255 is void, use --void 255"
             )
-        chosen = {} if choice.void is None else codes
-        return Meaning({0: 0, VOID: 1} | chosen, named, void)
+        chosen = {} if options.void is None else codes
+        return ValueMeaning({0: 0, VOID: 1} | chosen, named, void)
     present = set(seen) - set(codes)
     if FEWEST <= len(named) == len(present) and present == set(range(len(named))):
         last = len(named)
@@ -91,4 +91,4 @@ def find_meaning(seen: Collection[int], labels: Sequence[str], choice: Choice) -
             f"the last does not occur, use --label-values 1-{last}; if value 0 is the first label, use --label-values "
             f"0-{last - 1}"
         )
-    return Meaning({n: n for n in range(len(named) + 1)} | codes, named, void)
+    return ValueMeaning({n: n for n in range(len(named) + 1)} | codes, named, void)

@@ -27,7 +27,7 @@ LENGTH = 8
 Handler = Callable[[dict[str, Any]], Any]
 
 
-class ChildDied(Exception):
+class ChildProcessDied(Exception):
     """The child process ended before it answered; `timed_out` if it exceeded the time limit."""
 
     def __init__(self, *, timed_out: bool) -> None:
@@ -35,8 +35,8 @@ class ChildDied(Exception):
         self.timed_out = timed_out
 
 
-class Child:
-    """A child process running `module`, a main program that calls `serve_questions`.
+class ChildProcess:
+    """A child process running `module`, a main program that calls `serve_requests`.
 
     Requests are serialized by a lock.
     """
@@ -50,9 +50,9 @@ class Child:
     def pid(self) -> int | None:
         return self.process.pid if self.process is not None else None
 
-    def ask(self, question: dict[str, Any], *, seconds: float) -> Any:
-        """Return the child's answer. Raises ChildDied, or the ServiceError raised in the child."""
-        message = msgspec.msgpack.encode(question)
+    def request(self, request: dict[str, Any], *, seconds: float) -> Any:
+        """Return the child's answer. Raises ChildProcessDied, or the ServiceError raised in the child."""
+        message = msgspec.msgpack.encode(request)
         with self.lock:
             answer = self._exchange(message, seconds)
         error = answer.get("error")
@@ -80,7 +80,7 @@ class Child:
             answer: dict[str, Any] = msgspec.msgpack.decode(read_exactly(process.stdout, size))
         except (OSError, EOFError):
             self.close()
-            raise ChildDied(timed_out=late.is_set()) from None
+            raise ChildProcessDied(timed_out=late.is_set()) from None
         finally:
             timer.cancel()
         return answer
@@ -113,7 +113,7 @@ def read_exactly(file: Any, size: int) -> bytes:
 # --- in the child process ---
 
 
-def serve_questions(handlers: dict[str, Handler], *, memory: int, seconds: float, nice: int = 0) -> None:
+def serve_requests(handlers: dict[str, Handler], *, memory: int, seconds: float, nice: int = 0) -> None:
     """Answer requests, {"do": name, ...}, until standard input ends.
 
     `memory` limits the address space in bytes, `seconds` the processor time of one request, `nice` lowers the priority.
@@ -124,20 +124,20 @@ def serve_questions(handlers: dict[str, Handler], *, memory: int, seconds: float
     return_large_blocks()
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     os.nice(nice)
-    questions: queue.Queue[bytes] = queue.Queue()
-    threading.Thread(target=read_questions, args=(questions,), daemon=True).start()
+    requests: queue.Queue[bytes] = queue.Queue()
+    threading.Thread(target=read_requests, args=(requests,), daemon=True).start()
     while True:
         limit_time(seconds)
-        write(answers, answer_question(handlers, questions.get()))
+        write(answers, answer_request(handlers, requests.get()))
 
 
-def read_questions(questions: queue.Queue[bytes]) -> None:
+def read_requests(requests: queue.Queue[bytes]) -> None:
     """Read requests into the queue; exit the process at the end of input."""
     source = sys.stdin.buffer
     try:
         while True:
             size = int.from_bytes(read_exactly(source, LENGTH), "big")
-            questions.put(read_exactly(source, size))
+            requests.put(read_exactly(source, size))
     except (OSError, EOFError):
         os._exit(0)  # also while an answer is computed: its reader is gone
 
@@ -149,11 +149,11 @@ def limit_time(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
-def answer_question(handlers: dict[str, Handler], message: bytes) -> dict[str, Any]:
+def answer_request(handlers: dict[str, Handler], message: bytes) -> dict[str, Any]:
     """Run the request's handler; return {"answer"} or {"error"}. Exits the process if it is out of memory."""
-    question: dict[str, Any] = msgspec.msgpack.decode(message)
+    request: dict[str, Any] = msgspec.msgpack.decode(message)
     try:
-        return {"answer": handlers[question.pop("do")](question)}
+        return {"answer": handlers[request.pop("do")](request)}
     except ServiceError as error:
         return {"error": {"code": error.code, "message": error.message, "status": error.status}}
     except MemoryError:
