@@ -87,7 +87,7 @@ def test_a_second_tab_is_told_and_takes_over_and_the_first_saves_no_more(room: R
 def test_a_tab_that_left_or_was_not_seen_for_long_is_not_asked(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     task = room.lease(room.hire("a"))
     report(room, task, "one")
-    drafts.leave(room.store, task, tab="one", active=0)
+    drafts.close_tab(room.store, task, tab="one", active=0)
     assert not report(room, task, "two").is_elsewhere
     now = drafts.read_clock()
     monkeypatch.setattr(drafts, "read_clock", lambda: now + drafts.AWAY_SECONDS + 1)
@@ -99,7 +99,7 @@ def test_a_tab_whose_task_was_taken_does_not_get_it_back_by_still_being_there(ro
     assert report(room, task, "one", opens=False).is_elsewhere, "it was never opened"
     report(room, task, "one")
     report(room, task, "two", take=True)
-    drafts.leave(room.store, task, tab="two", active=0)
+    drafts.close_tab(room.store, task, tab="two", active=0)
     assert report(room, task, "one", opens=False).is_elsewhere
     assert not report(room, task, "one").is_elsewhere
 
