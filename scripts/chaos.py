@@ -841,26 +841,16 @@ def table(matrix: Matrix, requests: dict[str, int]) -> str:
     failed = [f"- {c.fault}, {c.stage}: {' '.join(c.outcome.split())[-300:]}" for c in ran if c.outcome != "ok"]
     asked = ", ".join(f"{stage} {count}" for stage, count in requests.items())
     return "\n".join([
-        "# Chaos", "",
+        "# Fault injection", "",
         (
-            "Written by `scripts/chaos`. Every stage is disturbed by every fault on a real server, then the "
-            "same command runs again."
-        ),
-        (
-            "A cell holds when the fault fired (how often, in brackets), no command showed a traceback, the "
-            "server's own log holds the"
-        ),
-        (
-            "creating and deleting calls of an undisturbed run and no other, and the result is the same. `-`: "
-            "no such process there."
-        ),
-        (
-            "`aws-says-no`: twelve of AWS's refusals and passing faults at the stage's own call, one command "
-            "each: exit code, a way out."
-        ),
-        (
-            "After a container was killed, or the disk refused a job, a second attempt with a name of its own "
-            "may stand for the failed one."
+            "Written by `scripts/chaos`. Each cell runs one stage on a real server while one fault is "
+            "injected, and then runs the same command again. A cell holds if the fault occurred (how "
+            "often is in brackets), no command showed a traceback, the server's log has the creating "
+            "and deleting calls of an undisturbed run and no others, and the result is the same. `-`: "
+            "the stage has no such process. `aws-says-no`: twelve refusals and transient faults of AWS "
+            "at the stage's own call, one command each; exit code and message are checked. After a "
+            "container was killed, or the disk refused a job, the run may have a second attempt under a "
+            "new name."
         ),
         "",
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {good} of {len(possible)} cells hold, {len(ran) - good} failed, "

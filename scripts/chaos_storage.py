@@ -365,36 +365,26 @@ def render(matrix: Any, *, seconds: float) -> str:
     head = next(number for number, line in enumerate(lines) if line.startswith("| fault"))
     ran = [cell for cell in matrix.cells if cell.outcome]
     words = [
-        "# Chaos with the objects elsewhere", "",
+        "# Fault injection with remote storage", "",
         (
-            "Written by `scripts/chaos_storage.py`: a server with `--s3` labels, trains and hosts, a second "
-            "one plays the S3 service, and"
-        ),
-        (
-            f"clients use both. A fault begins half a stage after the command (of answers: with it) and lasts "
-            f"{seconds:.0f} seconds; a command"
-        ),
-        (
-            "that ends meanwhile runs again, and last of all it runs undisturbed. A cell holds as in "
-            "[chaos.md](chaos.md), and also only if"
-        ),
-        (
-            "there are as many answers and masks in S3 as without the fault. In brackets: how often the fault "
-            "fired. `two-clients`: the first"
-        ),
-        (
-            "server labels only, the second one plays AWS for everything else, and a command of two machines "
-            "each begins the stage at once."
+            "Written by `scripts/chaos_storage.py`. A server with `--s3` labels, trains and hosts; a "
+            "second server acts as the S3 service; clients use both. The fault begins half a stage "
+            f"after the command (faults of responses: with it) and lasts {seconds:.0f} seconds. A "
+            "command that ends in this time is run again; at the end it is run undisturbed. A cell "
+            "holds under the conditions of [chaos.md](chaos.md), and if S3 has as many answers and "
+            "masks as without the fault. How often the fault occurred is in brackets. `two-clients`: "
+            "the first server only labels, the second server acts as AWS for everything else, and "
+            "commands on two machines begin the stage at the same time."
         ),
         "", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC: {sum(cell.outcome == 'ok' for cell in ran)} of "
             f"{len(matrix.cells)} cells hold, "
         f"{sum(cell.outcome != 'ok' for cell in ran)} failed, {len(matrix.cells) - len(ran)} were not run.", "",
         *lines[head:], "",
         (
-            "An image that is replaced while people label, and answers that wait through `kill -9` of both "
-            "servers, are tests:"
-        ),
-        "`tests/local/test_local_storage.py`. One cell of this matrix is a test: `tests/test_chaos_storage.py`.", "",
+            "Tests in `tests/local/test_local_storage.py` cover images that are replaced while people "
+            "label, and answers that survive `kill -9` of both servers. `tests/test_chaos_storage.py` "
+            "runs one cell of this table."
+        ), "",
     ]  # fmt: skip
     return "\n".join(words)
 
