@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import boto3
 from botocore.config import Config
@@ -41,32 +41,33 @@ class LocalAWS:
 
     def start(self, *, port: int = 0) -> None:
         """`port`: the one of an earlier start (`aws.port`), so that whoever was connected finds the server again."""
-        command = [
-            sys.executable,
-            "-m",
-            "gtseg.local.server",
-            "--data",
-            str(self.folder),
-            "--port",
-            str(port),
-        ]
-        command += ["--region", self.region, "--options", json.dumps(self.options, default=str)]
+        command = [*self._command(), "--data", str(self.folder), "--port", str(port), "--region", self.region]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", **self.variables},
+                env={**self._inherited(), "OMP_NUM_THREADS": "1", **self.variables},
                 preexec_fn=self._limit_files if self.open_files else None,
             )
         assert self._process.stdout is not None
-        self.url = self._process.stdout.readline().strip()
+        self.url = self._read_url(self._process.stdout)
         if not self.url:
             raise RuntimeError(f"the server did not start:\n{self.log.read_text()[-4000:]}")
         credentials = json.loads((self.folder / "credentials.json").read_bytes())
         self.access_key, self.secret_key = credentials["access_key"], credentials["secret_key"]
         self.owner_token = credentials["owner_token"]
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "gtseg.local.server", "--options", json.dumps(self.options, default=str)]
+
+    def _inherited(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def _read_url(self, printed: IO[str]) -> str:
+        """What the server printed when it was ready; "" if it ended."""
+        return printed.readline().strip()
 
     def _limit_files(self) -> None:
         """`ulimit -n`, in the server's process."""
@@ -166,3 +167,22 @@ class LocalAWS:
         finally:
             assert process.stdout is not None
             process.stdout.close()
+
+
+class CommandAWS(LocalAWS):
+    """The same by `gtseg local up`: `options` are its flags, {"s3": "aws"}; AWS is configured by `variables` alone."""
+
+    def _command(self) -> list[str]:
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in self.options.items()]
+        return [sys.executable, "-m", "gtseg", "local", "up", *flags]
+
+    def _inherited(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GTSEG_"))}
+
+    def _read_url(self, printed: IO[str]) -> str:
+        lines = iter(printed.readline, "")
+        next(lines, "")  # the first lines to export or read are printed when the server is ready
+        try:
+            return str(json.loads((self.folder / "server.json").read_bytes())["url"])
+        except FileNotFoundError:
+            return ""

@@ -18,6 +18,7 @@ from gtseg.local.front.hosts import Hosts
 from gtseg.local.front.signature import UNSIGNED_PAYLOAD, parse_signed, verify
 from gtseg.local.s3.request import Receive, Request, Scope, Send, parse_request
 from gtseg.local.s3.xml import render_error
+from gtseg.local.storage.objects import split_uri
 
 HEADERS = {"x-content-type-options": "nosniff", "content-security-policy": "sandbox"}
 
@@ -57,7 +58,8 @@ class ExternalS3App:
             find_secret=self.find_secret,
             now=datetime.now(UTC),
         )
-        stream = await run_in_threadpool(self.embedded.objects.open, request.bucket, request.key)
+        bucket, key = split_uri(f"s3://{request.bucket}/{request.key}")  # the bucket may be an access point's ARN
+        stream = await run_in_threadpool(self.embedded.objects.open, bucket, key)
         fields = {"content-length": str(stream.info.size), "etag": f'"{stream.info.etag}"'}
         return StreamingResponse(stream.blocks(), media_type=stream.info.content_type, headers=fields)
 

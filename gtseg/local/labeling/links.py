@@ -36,7 +36,8 @@ class Links:
     def presign(self, uri: str) -> str:
         """Return a link to `s3://bucket/key` on this server. Raises ServiceError for any other URI."""
         bucket, key = split_uri(uri)
-        request = AWSRequest("GET", f"{self.base_url.rstrip('/')}/{bucket}/{quote(key, safe='/~')}")
+        path = quote(f"{bucket}/{key}", safe="/~")
+        request = AWSRequest("GET", f"{self.base_url.rstrip('/')}/{path}")
         keys = Keys(self.access_key, self.secret_key)
         S3SigV4QueryAuth(keys, "s3", self.region, expires=LINK_SECONDS).add_auth(request)
         return str(request.prepare().url)

@@ -35,11 +35,34 @@ class Clients:
         return self.service if self.service != AWS else str(self.get(signs=True).meta.endpoint_url)
 
     def find_secret(self, access_key: str) -> str | None:
-        """Return the secret of the profile's own long-term access key; None for any other key."""
-        keys = self._keys.get_frozen_credentials() if self._keys is not None else None
-        if keys is None or keys.token or keys.access_key != access_key:
+        """Return the secret of the profile's own long-term access key; None for any other key.
+
+        Sends no request: temporary credentials are not fetched for it.
+        """
+        from botocore.credentials import RefreshableCredentials
+
+        keys = self._keys
+        if keys is None or isinstance(keys, RefreshableCredentials) or keys.token or keys.access_key != access_key:
             return None
         return str(keys.secret_key)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is a source of credentials."""
+        return self._keys is not None
+
+    def load_keys(self) -> None:
+        """Fetch temporary credentials if that is due. Raises boto3's errors."""
+        if self._keys is not None:
+            self._keys.get_frozen_credentials()
+
+    def get_status(self) -> int:
+        """Send an unsigned GET request to the service's address as boto3 would; return the HTTP status."""
+        from botocore.awsrequest import AWSRequest
+
+        session = self.get(signs=False)._endpoint.http_session
+        request = AWSRequest("GET", self.endpoint, stream_output=False).prepare()
+        return int(session.send(request).status_code)
 
     def get(self, *, signs: bool, writes: bool = False) -> Any:
         """Return the client for signed or unsigned requests; `writes` selects the longer time-out."""

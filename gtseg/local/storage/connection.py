@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from gtseg.local.errors import ServiceError
 from gtseg.local.storage.answers import read_blocks
-from gtseg.local.storage.clients import CONNECT_SECONDS, READ_SECONDS, Clients, describe
+from gtseg.local.storage.clients import AWS, READ_SECONDS, Clients, describe
+from gtseg.local.storage.failures import Failure, classify
 from gtseg.local.storage.objects import StorageUnavailable
 
 READERS, TURN_SECONDS = 24, 5.0
@@ -28,33 +29,11 @@ READERS, TURN_SECONDS = 24, 5.0
 BLOCK_BYTES = 1 << 18
 BODY_SECONDS, BODY_RATE = 30.0, 32 << 10
 """Time limit of a body in seconds, plus its size at this rate in bytes/s: a slow body must not block a thread."""
+REMEMBER_SECONDS = 300.0
+"""Time after which a bucket's refusal is forgotten; jobs that wait for the bucket meet it again much more often."""
+KEYS = "keys for "
 NOTHING = "gtseg-probe/"  # a prefix without objects
 Access = Literal["own", "payer", "unsigned"]
-DENIED = ("AccessDenied", "403", "Forbidden", "AllAccessDisabled", "401", "Unauthorized")
-THROTTLED = (
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "RequestLimitExceeded",
-    "TooManyRequests",
-    "RequestTimeout",
-)
-CREDENTIALS = (
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidToken",
-    "TokenRefreshRequired",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "RequestTimeTooSkewed",
-    "RequestExpired",
-    "InvalidClientTokenId",
-    "400",
-)
-"""Error codes that new credentials or a correct clock cure.
-
-HEAD responses carry no code: 400 is the status of an expired token.
-"""
 WRITES = (
     "put_object",
     "create_multipart_upload",
@@ -79,8 +58,21 @@ class DamagedBytes(StorageUnavailable):
     """The received bytes differ from what the service announced."""
 
 
+class NoConnection(StorageUnavailable):
+    """No connection to the host of the bucket."""
+
+
 class NoCredentials(StorageUnavailable):
     """No credentials found to sign requests with; public buckets remain readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A failure that persists: its reason, and when it was met first (epoch) and last (monotonic), in seconds."""
+
+    reason: str
+    since: float
+    last: float
 
 
 class Connection:
@@ -93,18 +85,21 @@ class Connection:
         *,
         read_seconds: float = READ_SECONDS,
         body_seconds: float = BODY_SECONDS,
+        remember_seconds: float = REMEMBER_SECONDS,
     ) -> None:
         """Connect to `service`: "aws", or the URL of another S3 service. Raises ServiceError for an unknown profile."""
         self.service, self.profile = service, profile
         self._read_seconds, self._body_seconds = read_seconds, body_seconds
+        self._remember_seconds = remember_seconds
         self._readers = threading.BoundedSemaphore(READERS)
         self._lock = threading.Lock()
         self._access: dict[str, Access] = {}
         self._last_bucket = ""
+        """Bucket whose host has responded to a signed request; it is asked whether the credentials are accepted."""
         self._readable: dict[str, str] = {}
         """Bucket -> key of the last successful read, which tells a denied object from a denied bucket."""
-        self._refusals: dict[str, tuple[str, float]] = {}
-        """"" (the service), "read BUCKET" or "write BUCKET" -> (reason, epoch seconds of the first failure)."""
+        self._refusals: dict[str, Refusal] = {}
+        """"" (the service), "read BUCKET", "write BUCKET" or "keys for BUCKET" -> failure."""
         self.requests = self.refused = 0
         """Requests sent, and those of them that failed without a conclusive response."""
         self._is_stale = False
@@ -143,8 +138,11 @@ class Connection:
         assert refusal is not None
         if isinstance(refusal, NoCredentials) or self._is_closed(bucket):
             reason = f"s3://{bucket} cannot be read: {refusal.message}"
-            self._refuse(f"read {bucket}", reason)
+            self._refuse(f"{KEYS if isinstance(refusal, NoCredentials) else 'read '}{bucket}", reason)
             raise StorageUnavailable(reason)
+        if known is None and not isinstance(refusal, StorageUnavailable):
+            hint = "refused with this server's credentials and without; another account's bucket needs a bucket policy"
+            raise ServiceError("AccessDenied", f"{refusal.message} ({hint})", 403)
         raise refusal
 
     def ask(self, method: str, bucket: str, *, writes: bool = False, **parameters: Any) -> Any:
@@ -168,6 +166,7 @@ class Connection:
         if key:
             self._readable[bucket] = key
         self._forget_refusal(f"read {bucket}")
+        self._forget_refusal(f"{KEYS}{bucket}")
 
     def _is_closed(self, bucket: str) -> bool:
         """Return whether a bucket that was readable now denies the last object that was read from it."""
@@ -242,56 +241,64 @@ class Connection:
         self, method: str, bucket: str, access: Access, parameters: dict[str, Any], *, again: bool = False
     ) -> Any:
         """Send one request; record whether the storage is available."""
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ParamValidationError
-
         refusal = self._refusals.get("")
         if refusal is not None and not again:
-            raise StorageUnavailable(refusal[0])
-        if access != "unsigned":
-            self._last_bucket = bucket
+            raise StorageUnavailable(refusal.reason)
         self.requests += 1
         payer = {"RequestPayer": "requester"} if access == "payer" and method != "head_bucket" else {}
         writes = method in WRITES
         try:
-            with contextlib.nullcontext() if writes else self._reader():
+            with self._translating(bucket), contextlib.nullcontext() if writes else self._reader():
                 answer = getattr(self._client(access, writes=writes), method)(Bucket=bucket, **parameters, **payer)
-        except ParamValidationError as error:
-            raise ServiceError("InvalidBucketName", describe(error)) from None
-        except NoCredentialsError:
-            self._is_stale = True
-            raise NoCredentials(
-                f"{self.endpoint}: no AWS credentials were found for this server (--s3-profile)"
-            ) from None
-        except ClientError as error:
-            failure = self._translate(error, bucket)
-            if not isinstance(failure, StorageUnavailable):
+        except NoConnection as error:
+            raise self._judge_connection(error, bucket, kind="write" if writes else "read") from None
+        except ServiceError as error:
+            if access != "unsigned" and error.code != "InvalidBucketName":
+                self._last_bucket = bucket
+            if not isinstance(error, StorageUnavailable):
                 self._forget_refusal("")
-            raise failure from None
-        except (BotoCoreError, OSError) as error:
-            self._is_stale |= re.search("Credential|Token|SSO", type(error).__name__) is not None
-            raise self._mark_unavailable(describe(error)) from None
-        except (KeyError, TypeError, ValueError, RecursionError):  # raised by botocore for a response it cannot parse
-            raise self.invalid_response_error() from None
+            raise
+        if access != "unsigned":
+            self._last_bucket = bucket
         if not all(member in answer for member in PROOFS.get(method, ())):
             raise self.invalid_response_error()
         self._forget_refusal("")
         return answer
 
-    def _translate(self, error: Any, bucket: str) -> ServiceError:
-        """Convert boto3's ClientError to a ServiceError or StorageUnavailable."""
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-        if code == "304" or status == 304:
-            return ServiceError("304", "Not Modified", 304)
-        if code in CREDENTIALS or "Token" in code or status == 403:
-            self._is_stale = True
-        if status >= 500 or status == 429 or code in THROTTLED or code in CREDENTIALS or "Token" in code:
-            return self._mark_unavailable(f"{message} ({code})" if message else code)
-        if code in DENIED or status == 403:
-            return ServiceError("AccessDenied", message if message not in ("", "Forbidden") else "Access Denied", 403)
-        if code in ("404", "NotFound"):
-            return ServiceError("404", f"The bucket s3://{bucket} or the object in it does not exist.", 404)
-        return ServiceError(code, message or code, status or 400)
+    @contextlib.contextmanager
+    def _translating(self, bucket: str) -> Iterator[None]:
+        """Convert boto3's errors to ServiceError, or to StorageUnavailable for what a retry may cure."""
+        try:
+            yield
+        except ServiceError:
+            raise
+        except Exception as error:
+            failure = classify(error, bucket)
+            self._is_stale |= failure.is_stale
+            raise self._convert(failure) from None
+
+    def _convert(self, failure: Failure) -> ServiceError:
+        if failure.error is not None:
+            return failure.error
+        if failure.kind == "absent":
+            return NoCredentials(f"{self.endpoint}: {failure.reason}")
+        if failure.kind == "network":
+            return NoConnection(failure.reason)
+        return self._mark_unavailable(failure.reason) if failure.reason else self.invalid_response_error()
+
+    def _judge_connection(self, error: NoConnection, bucket: str, *, kind: str) -> StorageUnavailable:
+        """Tell an unreachable service from one bucket's own host, such as an access point's in a region with a typo."""
+        if self.service == AWS:
+            try:
+                self._ask_endpoint()
+            except StorageUnavailable as failure:
+                return failure
+            self.refused += 1
+            self._last_bucket = ""
+            reason = f"s3://{bucket}: {error.message}"
+            self._refuse(f"{kind} {bucket}", reason)
+            return StorageUnavailable(reason)
+        return self._mark_unavailable(error.message)
 
     # --- availability ---
 
@@ -299,7 +306,10 @@ class Connection:
     def refusal(self) -> tuple[str, float]:
         """(reason, epoch seconds) of the oldest failure that persists; ("", 0.0) if there is none."""
         with self._lock:
-            return min(self._refusals.values(), key=lambda item: item[1], default=("", 0.0))
+            earliest = time.monotonic() - self._remember_seconds
+            self._refusals = {n: r for n, r in self._refusals.items() if not n or r.last >= earliest}
+            first = min(self._refusals.values(), key=lambda refusal: refusal.since, default=None)
+        return (first.reason, first.since) if first else ("", 0.0)
 
     @property
     def is_unavailable(self) -> bool:
@@ -323,26 +333,28 @@ class Connection:
         except ServiceError:
             pass  # the service responded; the error concerns one bucket
         self._forget_refusal("")
+        for name in [name for name in self._refusals if name.startswith(KEYS) and self._clients.has_keys]:
+            self._forget_refusal(name)
         return True
 
     def _ask(self) -> None:
         if self._last_bucket:  # unlike HeadBucket's, its error response names the credential problem
             access = self._access.get(self._last_bucket, "own")
             self._send("list_objects_v2", self._last_bucket, access, {"Prefix": NOTHING, "MaxKeys": 1}, again=True)
-            return
-        from botocore.awsrequest import AWSRequest
-        from botocore.exceptions import BotoCoreError
-        from botocore.httpsession import URLLib3Session
+        else:
+            self._ask_endpoint()
+            with self._translating(""):
+                self._clients.load_keys()
 
-        session = URLLib3Session(timeout=(CONNECT_SECONDS, READ_SECONDS))
+    def _ask_endpoint(self) -> None:
+        """Send an unsigned request to the service itself. Raises StorageUnavailable."""
         try:
-            answer = session.send(AWSRequest("GET", self.endpoint).prepare())
-        except (BotoCoreError, OSError) as error:
-            raise self._mark_unavailable(describe(error)) from None
-        finally:
-            session.close()
-        if answer.status_code >= 500:
-            raise self._mark_unavailable(f"HTTP {answer.status_code}")
+            with self._translating(""):
+                status = self._clients.get_status()
+        except NoConnection as error:
+            raise self._mark_unavailable(error.message) from None
+        if status >= 500:
+            raise self._mark_unavailable(f"HTTP {status}")
 
     def _mark_unavailable(self, what: str) -> StorageUnavailable:
         reason = f"{self.endpoint}: {what}"
@@ -352,9 +364,10 @@ class Connection:
 
     def _refuse(self, what: str, reason: str) -> None:
         with self._lock:
-            since = self._refusals[what][1] if what in self._refusals else time.time()
-            is_new = what not in self._refusals
-            self._refusals[what] = (reason, since)
+            known = self._refusals.get(what)
+            since = known.since if known else time.time()
+            self._refusals[what] = Refusal(reason, since, time.monotonic())
+            is_new = known is None
         if is_new:
             logger.warning("the storage is unavailable: %s", reason)
 

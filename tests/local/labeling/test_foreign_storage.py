@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,13 +16,16 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from labeling_desk import draw_picture
 from moto.server import ThreadedMotoServer
 from polling import wait_for
 from test_engine import answer_everything, finish, read_output, start_job, step_until_idle
 
 from gtseg.local.embedded import Embedded
+from gtseg.local.labeling.records import CHANGED
 from gtseg.local.storage.bucket import BucketObjects
 from gtseg.local.storage.cache import Cache
+from gtseg.local.storage.clients import check_listed
 from gtseg.local.storage.connection import Connection
 from gtseg.local.storage.folder import FolderObjects
 from gtseg.local.storage.store import Store
@@ -33,7 +37,9 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\d[T_]\d\d:\d\d:\d\d(\.\d+)?")
 def serve_moto(folder: Path) -> Iterator[str]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    urllib.request.urlopen(f"{url}/moto-api/reset", b"", timeout=30).close()  # what earlier tests left in this process
+    yield url
     server.stop()
 
 
@@ -113,3 +119,32 @@ def test_large_objects_rights_and_a_probe_are_understood_by_a_foreign_service(
     assert [info.key for info in objects.list("models", "a b/")] == ["a b/é+.tar.gz"]
     assert [right.problem for right in objects.check_rights("models", "a b/", writes=True)] == [""] * 4
     assert objects.connection.probe()
+
+
+@pytest.mark.parametrize("objects", [serve_moto], ids=["moto"], indirect=True)
+def test_versions_count_only_where_their_bytes_differ_and_answers_to_an_earlier_one_are_kept(
+    objects: MadeObjects, tmp_path: Path
+) -> None:
+    """Of three images in a versioned bucket one is replaced, one is stored again as it is, and one is deleted."""
+    embedded = Embedded(store=Store(tmp_path / "data"), objects=objects, url="http://localhost")
+    labeling = start_job(embedded)
+    s3 = objects.connection._client("own")
+    s3.meta.events.unregister("before-call.s3", check_listed)
+    s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    step_until_idle(labeling)
+    answer_everything(embedded)
+    for key, body in (("0.jpg", draw_picture(99)), ("1.jpg", draw_picture(1))):
+        assert s3.put_object(Bucket="bucket", Key=key, Body=body)["VersionId"] != "null"
+    assert s3.delete_object(Bucket="bucket", Key="2.jpg")["DeleteMarker"]
+    step_until_idle(labeling)
+    assert finish(embedded)["LabelCounters"] == {
+        "TotalLabeled": 2,
+        "HumanLabeled": 2,
+        "MachineLabeled": 0,
+        "FailedNonRetryableError": 1,
+        "Unlabeled": 0,
+    }
+    keys, lines = read_output(embedded)
+    assert lines[0]["job-ref-metadata"]["failure-reason"] == CHANGED
+    assert sum(key.startswith("out/Job/annotations/worker-response/") for key in keys) == 3
+    embedded.store.close()
