@@ -76,6 +76,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "gtseg.local.storage": (("gtseg.local.errors", "gtseg.local.locks", "gtseg.local.loop", "gtseg.local.storage"), ()),
     "gtseg.local.storage.wal": ((), ("numpy",)),
     "gtseg.local.storage.clients": (("gtseg.local.errors", "gtseg.local.storage"), ("boto3", "botocore")),
+    "gtseg.local.storage.failures": (("gtseg.local.errors", "gtseg.local.storage"), ("botocore",)),
     "gtseg.local.storage.connection": (("gtseg.local.errors", "gtseg.local.storage"), ("botocore", "urllib3")),
     "gtseg.local.storage.answers": ((), ("botocore", "urllib3")),
     "gtseg.local.s3": (
